@@ -1,0 +1,185 @@
+#include "arguments.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <cstring>
+
+namespace bertune::arguments {
+namespace {
+
+std::string shown(double value) {
+  std::string digits = std::to_string(value);
+  digits.erase(digits.find_last_not_of('0') + 1);
+  if (digits.back() == '.') digits.pop_back();
+  return digits;
+}
+
+std::string describe(const Napi::Value& value) {
+  if (value.IsNumber()) return shown(value.As<Napi::Number>().DoubleValue());
+  if (value.IsString()) return '"' + value.As<Napi::String>().Utf8Value().substr(0, 80) + '"';
+  if (value.IsUndefined()) return "undefined";
+  if (value.IsNull()) return "null";
+  if (value.IsTypedArray()) return "another typed array";
+  if (value.IsArray()) return "an array";
+  if (value.IsObject()) return "an object";
+  return "a value of another type";
+}
+
+[[noreturn]] void fail(const Napi::Value& value, const std::string& expected, const char* name) {
+  throw Napi::TypeError::New(value.Env(),
+                             "Expected " + expected + " for " + name + " but received " + describe(value));
+}
+
+template <typename T>
+std::vector<T> copyOf(const Napi::Value& value, napi_typedarray_type type, const char* expected,
+                      const char* name) {
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type)
+    fail(value, expected, name);
+  const auto array = value.As<Napi::TypedArrayOf<T>>();
+  if (array.ElementLength() == 0) return {};
+  return std::vector<T>(array.Data(), array.Data() + array.ElementLength());
+}
+
+std::vector<int32_t> integers(const Napi::Value& value, const char* name) {
+  return copyOf<int32_t>(value, napi_int32_array, "an Int32Array", name);
+}
+
+at::ScalarType storageType(const Napi::Value& value) {
+  const std::string dtype = text(value, "dtype");
+  if (dtype == "F32") return at::kFloat;
+  if (dtype == "F16") return at::kHalf;
+  if (dtype == "BF16") return at::kBFloat16;
+  fail(value, "'F32', 'F16' or 'BF16'", "dtype");
+}
+
+std::vector<int64_t> shapeOf(const Napi::Value& value) {
+  if (!value.IsArray()) fail(value, "an array of sizes", "shape");
+  const auto array = value.As<Napi::Array>();
+  std::vector<int64_t> shape;
+  for (uint32_t i = 0; i < array.Length(); ++i) shape.push_back(integer(array.Get(i), "shape", 0));
+  return shape;
+}
+
+}  // namespace
+
+Napi::Object object(const Napi::Value& value, const char* name) {
+  if (!value.IsObject()) fail(value, "an object", name);
+  return value.As<Napi::Object>();
+}
+
+std::string text(const Napi::Value& value, const char* name) {
+  if (!value.IsString()) fail(value, "a string", name);
+  return value.As<Napi::String>().Utf8Value();
+}
+
+double number(const Napi::Value& value, const char* name, double least, double most) {
+  const double result = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : std::nan("");
+  if (!(result >= least && result <= most)) {
+    const bool open = std::isinf(most) || most == std::numeric_limits<double>::max();
+    fail(value,
+         open ? "a finite number of at least " + shown(least)
+              : "a number from " + shown(least) + " to " + shown(most),
+         name);
+  }
+  return result;
+}
+
+int64_t integer(const Napi::Value& value, const char* name, int64_t least, int64_t most) {
+  const double result = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : std::nan("");
+  if (!(result >= static_cast<double>(least) && result <= static_cast<double>(most) &&
+        result == std::floor(result)))
+    fail(value, "a whole number from " + std::to_string(least) + " to " + std::to_string(most), name);
+  return static_cast<int64_t>(result);
+}
+
+ModelConfig modelConfig(const Napi::Object& config) {
+  const auto size = [&](const char* name) { return integer(config.Get(name), name, 1); };
+  const auto probability = [&](const char* name) { return number(config.Get(name), name, 0, 0.999); };
+  ModelConfig result{};
+  result.vocabSize = size("vocabSize");
+  result.hiddenSize = size("hiddenSize");
+  result.numHiddenLayers = size("numHiddenLayers");
+  result.numAttentionHeads = size("numAttentionHeads");
+  result.intermediateSize = size("intermediateSize");
+  result.maxPositionEmbeddings = size("maxPositionEmbeddings");
+  result.typeVocabSize = size("typeVocabSize");
+  result.numLabels = size("numLabels");
+  result.padTokenId = integer(config.Get("padTokenId"), "padTokenId", -1, result.vocabSize - 1);
+  result.hiddenDropoutProb = probability("hiddenDropoutProb");
+  result.attentionProbsDropoutProb = probability("attentionProbsDropoutProb");
+  result.classifierDropout = probability("classifierDropout");
+  result.initializerRange = number(config.Get("initializerRange"), "initializerRange", 0, 1e3);
+  result.layerNormEps = number(config.Get("layerNormEps"), "layerNormEps", 0, 1);
+  result.hiddenAct = text(config.Get("hiddenAct"), "hiddenAct");
+  if (result.hiddenSize % result.numAttentionHeads != 0)
+    fail(config.Get("numAttentionHeads"),
+         "a divisor of hiddenSize (" + std::to_string(result.hiddenSize) + ")", "numAttentionHeads");
+  return result;
+}
+
+Problem problem(const Napi::Object& config) {
+  const Napi::Value value = config.Get("problemType");
+  const std::string name = text(value, "problemType");
+  if (name == "single_label_classification") return Problem::SingleLabel;
+  if (name == "multi_label_classification") return Problem::MultiLabel;
+  if (name == "regression") return Problem::Regression;
+  fail(value, "'single_label_classification', 'multi_label_classification' or 'regression'", "problemType");
+}
+
+at::ScalarType computeType(const Napi::Value& value) {
+  const std::string dtype = text(value, "dtype");
+  if (dtype == "float32") return at::kFloat;
+  if (dtype == "bfloat16") return at::kBFloat16;
+  fail(value, "'float32' or 'bfloat16'", "dtype");
+}
+
+RawBatch batch(const Napi::Value& value) {
+  const Napi::Object packed = object(value, "batch");
+  RawBatch raw;
+  raw.inputIds = integers(packed.Get("inputIds"), "inputIds");
+  raw.cuSeqlens = integers(packed.Get("cuSeqlens"), "cuSeqlens");
+  const Napi::Value types = packed.Get("tokenTypeIds");
+  if (!types.IsUndefined()) raw.tokenTypeIds = integers(types, "tokenTypeIds");
+  const Napi::Value labels = packed.Get("labels");
+  if (labels.IsTypedArray() && labels.As<Napi::TypedArray>().TypedArrayType() == napi_int32_array)
+    raw.classLabels = integers(labels, "labels");
+  else if (!labels.IsUndefined())
+    raw.valueLabels = copyOf<float>(labels, napi_float32_array, "an Int32Array or a Float32Array", "labels");
+  return raw;
+}
+
+UpdateOptions updateOptions(const Napi::Object& options) {
+  constexpr double most = std::numeric_limits<double>::max();
+  const auto get = [&](const char* name, double limit) { return number(options.Get(name), name, 0, limit); };
+  return {get("learningRate", most), get("beta1", 1),          get("beta2", 1),
+          get("epsilon", most),      get("weightDecay", most), get("maxGradNorm", most)};
+}
+
+TensorKind tensorKind(const Napi::Value& value) {
+  const std::string name = text(value, "kind");
+  if (name == "weight") return TensorKind::Weight;
+  if (name == "gradient") return TensorKind::Gradient;
+  if (name == "exp_avg") return TensorKind::ExpAvg;
+  if (name == "exp_avg_sq") return TensorKind::ExpAvgSq;
+  fail(value, "'weight', 'gradient', 'exp_avg' or 'exp_avg_sq'", "kind");
+}
+
+at::Tensor tensor(const Napi::Object& value) {
+  const at::ScalarType type = storageType(value.Get("dtype"));
+  const std::vector<int64_t> shape = shapeOf(value.Get("shape"));
+  const std::vector<uint8_t> bytes =
+      copyOf<uint8_t>(value.Get("data"), napi_uint8_array, "a Uint8Array", "data");
+  double count = 1;  // a double cannot overflow; an equal size below shows that it was exact
+  for (const int64_t size : shape) count *= static_cast<double>(size);
+  const double needed = count * static_cast<double>(c10::elementSize(type));
+  if (needed != static_cast<double>(bytes.size()))
+    throw Napi::RangeError::New(value.Env(), "Expected " + shown(needed) + " bytes for data of shape " +
+                                                 c10::str(at::IntArrayRef(shape)) + " but received " +
+                                                 std::to_string(bytes.size()));
+  at::Tensor result = at::empty(shape, type);
+  if (!bytes.empty()) std::memcpy(result.data_ptr(), bytes.data(), bytes.size());
+  return result;
+}
+
+}  // namespace bertune::arguments

@@ -1,0 +1,34 @@
+// JavaScript values to C++ values, on the JavaScript thread. TypeScript has validated before; what is checked
+// here is what could corrupt memory, with a readable line for callers of the bare addon.
+#pragma once
+
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "batch.h"
+#include "js.h"
+#include "loss.h"
+#include "model.h"
+#include "optimizer.h"
+#include "training.h"
+
+namespace bertune::arguments {
+
+Napi::Object object(const Napi::Value& value, const char* name);
+std::string text(const Napi::Value& value, const char* name);
+double number(const Napi::Value& value, const char* name, double least, double most);
+int64_t integer(const Napi::Value& value, const char* name, int64_t least,
+                int64_t most = std::numeric_limits<int32_t>::max());
+
+ModelConfig modelConfig(const Napi::Object& config);
+Problem problem(const Napi::Object& config);
+at::ScalarType computeType(const Napi::Value& dtype);
+RawBatch batch(const Napi::Value& value);
+UpdateOptions updateOptions(const Napi::Object& options);
+TensorKind tensorKind(const Napi::Value& value);
+
+// {dtype: 'F32' | 'F16' | 'BF16', shape: number[], data: Uint8Array} copied into a tensor of that dtype.
+at::Tensor tensor(const Napi::Object& value);
+
+}  // namespace bertune::arguments

@@ -1,0 +1,195 @@
+#include "attention.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "dropout.h"
+#include "kernels.h"
+
+namespace bertune {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+constexpr int64_t kQueryBlock = 128;  // 128 x 512 floats of scores stay in a core's second-level cache
+
+// One head of one sequence. Work items are ordered head by head: each thread then meets every sequence
+// length equally often, and long sequences cannot all fall to one thread.
+struct Item {
+  int64_t head;
+  int64_t start;
+  int64_t length;
+};
+
+class Items {
+ public:
+  Items(const std::vector<int32_t>& cuSeqlens, int64_t heads) : cuSeqlens_(cuSeqlens), heads_(heads) {}
+  int64_t count() const { return sequences() * heads_; }
+  Item operator[](int64_t index) const {
+    const int64_t sequence = index % sequences();
+    const int64_t start = cuSeqlens_[sequence];
+    return {index / sequences(), start, cuSeqlens_[sequence + 1] - start};
+  }
+  int64_t longest() const {
+    int64_t longest = 0;
+    for (size_t i = 1; i < cuSeqlens_.size(); ++i)
+      longest = std::max<int64_t>(longest, cuSeqlens_[i] - cuSeqlens_[i - 1]);
+    return longest;
+  }
+
+ private:
+  int64_t sequences() const { return static_cast<int64_t>(cuSeqlens_.size()) - 1; }
+  const std::vector<int32_t>& cuSeqlens_;
+  int64_t heads_;
+};
+
+// The rows of one item in a [tokens, parts, heads, headSize] tensor as a float [length, headSize] view or
+// copy.
+at::Tensor rowsOf(const at::Tensor& tensor, const Item& item, int64_t part) {
+  return tensor.select(2, item.head).select(1, part).narrow(0, item.start, item.length).to(at::kFloat);
+}
+
+struct Scratch {
+  at::Tensor scores;
+  at::Tensor gradients;
+  explicit Scratch(int64_t longest)
+      : scores(at::empty({kQueryBlock * longest})), gradients(at::empty({kQueryBlock * longest})) {}
+  static at::Tensor block(const at::Tensor& buffer, int64_t rows, int64_t columns) {
+    return buffer.narrow(0, 0, rows * columns).view({rows, columns});
+  }
+};
+
+template <typename Body>
+void forEachItem(const Items& items, const Body& body) {
+  const int64_t longest = items.longest();
+  at::parallel_for(0, items.count(), 1, [&](int64_t begin, int64_t end) {
+    const at::AutoDispatchBelowADInplaceOrView guard;  // thread-local, so each worker thread needs its own
+    Scratch scratch(longest);
+    for (int64_t i = begin; i < end; ++i) body(items[i], scratch);
+  });
+}
+
+void forwardItem(const at::Tensor& qkv, const Item& item, const Mask& mask, Scratch& scratch, at::Tensor& out,
+                 at::Tensor& logSums) {
+  const int64_t heads = qkv.size(2);
+  const at::Tensor query = rowsOf(qkv, item, 0).mul(1.0 / std::sqrt(static_cast<double>(qkv.size(3))));
+  const at::Tensor keys = rowsOf(qkv, item, 1).t();
+  const at::Tensor values = rowsOf(qkv, item, 2);
+  at::Tensor target = out.select(2, item.head).select(1, 0).narrow(0, item.start, item.length);
+  auto* logSum = logSums.mutable_data_ptr<float>() + item.head * qkv.size(0) + item.start;
+  for (int64_t first = 0; first < item.length; first += kQueryBlock) {
+    const int64_t rows = std::min(kQueryBlock, item.length - first);
+    at::Tensor scores = Scratch::block(scratch.scores, rows, item.length);
+    at::mm_out(scores, query.narrow(0, first, rows), keys);
+    auto* row = scores.mutable_data_ptr<float>();
+    for (int64_t i = 0; i < rows; ++i, row += item.length)
+      logSum[first + i] =
+          kernels::softmaxDropout(row, item.length, mask, (item.start + first + i) * heads + item.head);
+    target.narrow(0, first, rows).copy_(at::mm(scores, values));
+  }
+}
+
+// With P = softmax(S), D = dropout(P), O = D V: dV = D^T dO, dD = dO V^T, dS = P * (mask * dD - rowsum(dO *
+// O)), dQ = dS K, dK = dS^T Q (Dao et al. 2022, FlashAttention, appendix B).
+void backwardItem(const at::Tensor& qkv, const at::Tensor& out, const at::Tensor& logSums,
+                  const at::Tensor& dOut, const Item& item, const Mask& mask, Scratch& scratch,
+                  at::Tensor& dQkv) {
+  const int64_t heads = qkv.size(2);
+  const double scale = 1.0 / std::sqrt(static_cast<double>(qkv.size(3)));
+  const at::Tensor query = rowsOf(qkv, item, 0).mul(scale);
+  const at::Tensor keys = rowsOf(qkv, item, 1);
+  const at::Tensor values = rowsOf(qkv, item, 2);
+  const at::Tensor gradient = rowsOf(dOut, item, 0);
+  const at::Tensor deltas = (gradient * rowsOf(out, item, 0)).sum(1);
+  const auto* delta = deltas.const_data_ptr<float>();
+  const auto* logSum = logSums.const_data_ptr<float>() + item.head * qkv.size(0) + item.start;
+  at::Tensor dQuery = at::empty_like(query), dKeys = at::zeros_like(query), dValues = at::zeros_like(query);
+  for (int64_t first = 0; first < item.length; first += kQueryBlock) {
+    const int64_t rows = std::min(kQueryBlock, item.length - first);
+    const at::Tensor queryRows = query.narrow(0, first, rows), gradientRows = gradient.narrow(0, first, rows);
+    at::Tensor scores = Scratch::block(scratch.scores, rows, item.length);
+    at::Tensor dScores = Scratch::block(scratch.gradients, rows, item.length);
+    at::mm_out(scores, queryRows, keys.t());
+    at::mm_out(dScores, gradientRows, values.t());
+    auto* score = scores.mutable_data_ptr<float>();
+    auto* dScore = dScores.mutable_data_ptr<float>();
+    for (int64_t i = 0; i < rows; ++i, score += item.length, dScore += item.length)
+      kernels::softmaxDropoutBackward(score, dScore, item.length, logSum[first + i], delta[first + i], mask,
+                                      (item.start + first + i) * heads + item.head);
+    dValues.addmm_(scores.t(), gradientRows);
+    dKeys.addmm_(dScores.t(), queryRows);
+    at::Tensor dQueryRows = dQuery.narrow(0, first, rows);
+    at::mm_out(dQueryRows, dScores, keys);
+  }
+  at::Tensor target = dQkv.select(2, item.head).narrow(0, item.start, item.length);
+  target.select(1, 0).copy_(dQuery.mul_(scale));
+  target.select(1, 1).copy_(dKeys);
+  target.select(1, 2).copy_(dValues);
+}
+
+struct Attention : torch::autograd::Function<Attention> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& qkv,
+                            const std::vector<int32_t>& cuSeqlens, const Mask& mask) {
+    const at::AutoDispatchBelowADInplaceOrView guard;
+    const int64_t tokens = qkv.size(0), heads = qkv.size(2), headSize = qkv.size(3);
+    at::Tensor out = at::empty({tokens, 1, heads, headSize}, qkv.options());
+    at::Tensor logSums = at::empty({heads, tokens}, qkv.options().dtype(at::kFloat));
+    forEachItem({cuSeqlens, heads}, [&](const Item& item, Scratch& scratch) {
+      forwardItem(qkv, item, mask, scratch, out, logSums);
+    });
+    context->save_for_backward({qkv, out, logSums});
+    context->saved_data["cuSeqlens"] = std::vector<int64_t>(cuSeqlens.begin(), cuSeqlens.end());
+    saveMask(context, mask);
+    return out.view({tokens, heads * headSize});
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor &qkv = saved[0], &out = saved[1], &logSums = saved[2];
+    const at::Tensor dOut = gradients[0].contiguous().view(out.sizes());
+    const std::vector<int64_t> offsets = context->saved_data["cuSeqlens"].toIntVector();
+    const std::vector<int32_t> cuSeqlens(offsets.begin(), offsets.end());
+    const Mask mask = savedMask(context);
+    at::Tensor dQkv = at::empty_like(qkv);
+    forEachItem({cuSeqlens, qkv.size(2)}, [&](const Item& item, Scratch& scratch) {
+      backwardItem(qkv, out, logSums, dOut, item, mask, scratch, dQkv);
+    });
+    return {dQkv, at::Tensor(), at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor attention(const at::Tensor& qkv, const std::vector<int32_t>& cuSeqlens, const Mask& mask) {
+  return qkv.is_cpu() ? Attention::apply(qkv, cuSeqlens, mask) : attentionComposed(qkv, cuSeqlens, mask);
+}
+
+at::Tensor attentionComposed(const at::Tensor& qkv, const std::vector<int32_t>& cuSeqlens, const Mask& mask) {
+  const int64_t heads = qkv.size(2), headSize = qkv.size(3);
+  std::vector<at::Tensor> outputs;
+  for (size_t i = 1; i < cuSeqlens.size(); ++i) {
+    const int64_t start = cuSeqlens[i - 1], length = cuSeqlens[i] - start;
+    const at::Tensor sequence =
+        qkv.narrow(0, start, length).permute({1, 2, 0, 3});  // [3, heads, length, headSize]
+    const at::Tensor scores =
+        at::matmul(sequence[0], sequence[1].transpose(1, 2)) / std::sqrt(static_cast<double>(headSize));
+    at::Tensor probabilities = at::softmax(scores, -1);
+    if (!mask.dropsNothing()) {
+      Mask rows = mask;
+      rows.firstRow += start * heads;
+      const at::Tensor kept = maskTensor(rows, length * heads, length, qkv.device());
+      probabilities =
+          probabilities * kept.view({length, heads, length}).transpose(0, 1).to(qkv.scalar_type());
+    }
+    outputs.push_back(
+        at::matmul(probabilities, sequence[2]).permute({1, 0, 2}).reshape({length, heads * headSize}));
+  }
+  return at::cat(outputs);
+}
+
+}  // namespace bertune

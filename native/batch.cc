@@ -1,0 +1,106 @@
+#include "batch.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <stdexcept>
+#include <string>
+
+namespace bertune {
+namespace {
+
+constexpr int32_t kIgnoredLabel = -100;  // torch.nn.CrossEntropyLoss(ignore_index)
+
+[[noreturn]] void fail(const std::string& message) { throw std::invalid_argument(message); }
+
+void checkOffsets(const RawBatch& raw, const BatchLimits& limits) {
+  const auto& offsets = raw.cuSeqlens;
+  if (offsets.size() < 2) fail("cuSeqlens must hold at least 2 offsets: 0 and the number of tokens");
+  if (offsets.front() != 0)
+    fail("cuSeqlens must start at 0 but starts at " + std::to_string(offsets.front()));
+  for (size_t i = 1; i < offsets.size(); ++i) {
+    const int64_t length = static_cast<int64_t>(offsets[i]) - offsets[i - 1];
+    if (length <= 0) fail("cuSeqlens must increase, but entry " + std::to_string(i) + " does not");
+    if (length > limits.maxPositions)
+      fail("sequence " + std::to_string(i - 1) + " has " + std::to_string(length) +
+           " tokens; the model has " + std::to_string(limits.maxPositions) + " positions");
+  }
+  if (static_cast<size_t>(offsets.back()) != raw.inputIds.size())
+    fail("cuSeqlens ends at " + std::to_string(offsets.back()) + " but there are " +
+         std::to_string(raw.inputIds.size()) + " inputIds");
+}
+
+void checkIds(const std::vector<int32_t>& ids, const char* name, int64_t limit) {
+  for (size_t i = 0; i < ids.size(); ++i)
+    if (ids[i] < 0 || ids[i] >= limit)
+      fail(std::string(name) + "[" + std::to_string(i) + "] is " + std::to_string(ids[i]) +
+           "; it must be from 0 to " + std::to_string(limit - 1));
+}
+
+void checkClassLabels(const RawBatch& raw, const BatchLimits& limits, size_t sequences) {
+  if (raw.classLabels.size() != sequences)
+    fail("labels must be an Int32Array with one class id for each of the " + std::to_string(sequences) +
+         " sequences");
+  for (size_t i = 0; i < sequences; ++i)
+    if (raw.classLabels[i] != kIgnoredLabel &&
+        (raw.classLabels[i] < 0 || raw.classLabels[i] >= limits.numLabels))
+      fail("labels[" + std::to_string(i) + "] is " + std::to_string(raw.classLabels[i]) +
+           "; it must be from 0 to " + std::to_string(limits.numLabels - 1) + ", or -100 for none");
+}
+
+void checkValueLabels(const RawBatch& raw, const BatchLimits& limits, size_t sequences) {
+  const size_t expected = sequences * static_cast<size_t>(limits.numLabels);
+  if (raw.valueLabels.size() != expected)
+    fail("labels must be a Float32Array of " + std::to_string(expected) + " values: " +
+         std::to_string(sequences) + " sequences x " + std::to_string(limits.numLabels) + " labels");
+  for (size_t i = 0; i < expected; ++i)
+    if (!std::isfinite(raw.valueLabels[i])) fail("labels[" + std::to_string(i) + "] is not a finite number");
+}
+
+at::Tensor indexTensor(const std::vector<int32_t>& values, at::Device device) {
+  return at::tensor(at::ArrayRef<int32_t>(values), at::kInt).to(device, at::kLong);
+}
+
+std::vector<int32_t> positionsOf(const std::vector<int32_t>& offsets) {
+  std::vector<int32_t> positions;
+  positions.reserve(offsets.back());
+  for (size_t i = 1; i < offsets.size(); ++i)
+    for (int32_t p = 0; p < offsets[i] - offsets[i - 1]; ++p) positions.push_back(p);
+  return positions;
+}
+
+at::Tensor labelTensor(const RawBatch& raw, const BatchLimits& limits, at::Device device) {
+  if (!raw.classLabels.empty()) return indexTensor(raw.classLabels, device);
+  if (raw.valueLabels.empty()) return {};
+  return at::tensor(at::ArrayRef<float>(raw.valueLabels), at::kFloat).view({-1, limits.numLabels}).to(device);
+}
+
+}  // namespace
+
+void checkBatch(const RawBatch& raw, const BatchLimits& limits, bool needsLabels) {
+  checkOffsets(raw, limits);
+  checkIds(raw.inputIds, "inputIds", limits.vocabSize);
+  if (!raw.tokenTypeIds.empty() && raw.tokenTypeIds.size() != raw.inputIds.size())
+    fail("tokenTypeIds must be as long as inputIds");
+  checkIds(raw.tokenTypeIds, "tokenTypeIds", limits.typeVocabSize);
+  if (!needsLabels) return;
+  const size_t sequences = raw.cuSeqlens.size() - 1;
+  if (limits.classLabels)
+    checkClassLabels(raw, limits, sequences);
+  else
+    checkValueLabels(raw, limits, sequences);
+}
+
+Batch toTensors(const RawBatch& raw, const BatchLimits& limits, at::Device device) {
+  Batch batch;
+  batch.cuSeqlens = raw.cuSeqlens;
+  batch.inputIds = indexTensor(raw.inputIds, device);
+  batch.positions = indexTensor(positionsOf(raw.cuSeqlens), device);
+  batch.tokenTypeIds =
+      raw.tokenTypeIds.empty() ? at::zeros_like(batch.inputIds) : indexTensor(raw.tokenTypeIds, device);
+  batch.firstTokens = indexTensor({raw.cuSeqlens.begin(), raw.cuSeqlens.end() - 1}, device);
+  batch.labels = labelTensor(raw, limits, device);
+  return batch;
+}
+
+}  // namespace bertune

@@ -1,0 +1,22 @@
+// Which devices this process has. CUDA is looked for at run time: the addon itself links LibTorch's CPU half
+// only.
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <string>
+
+namespace bertune {
+
+// Opens libtorch_cuda.so beside libtorch_cpu.so if there is one and the machine has an NVIDIA driver. Call
+// before anything asks LibTorch for CUDA, since LibTorch remembers the first answer.
+void loadCuda();
+
+int64_t cudaDevices();
+bool cpuHasBFloat16();      // in hardware; without it bfloat16 products are emulated and slow
+std::string cudaProblem();  // why there is no CUDA device, for people; empty if there is one
+
+// 'cpu' or 'cuda'; throws std::invalid_argument with the reason if it cannot be had.
+c10::Device deviceNamed(const std::string& name);
+
+}  // namespace bertune

@@ -1,0 +1,114 @@
+#include "dropout.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <optional>
+
+#include "kernels.h"
+
+namespace bertune {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+constexpr int64_t kWord = 0xffffffff;
+constexpr int64_t kRowsPerTask = 64;
+
+at::Tensor mix32(at::Tensor x, const at::Tensor& second = {}) {
+  x = (x.bitwise_xor(x.__rshift__(16)) * 0x7feb352d).bitwise_and(kWord);
+  x = x.bitwise_xor(x.__rshift__(15));
+  if (second.defined()) x = (x + second).bitwise_and(kWord);
+  x = (x * 0x846ca68b).bitwise_and(kWord);
+  return x.bitwise_xor(x.__rshift__(16));
+}
+
+template <typename Element, typename Kernel>
+void forEachRow(at::Tensor& out, const at::Tensor& x, const at::Tensor& residual, Kernel kernel) {
+  const int64_t columns = x.size(1);
+  auto* target = static_cast<Element*>(out.data_ptr());
+  const auto* source = static_cast<const Element*>(x.const_data_ptr());
+  const auto* added = residual.defined() ? static_cast<const Element*>(residual.const_data_ptr()) : nullptr;
+  at::parallel_for(0, x.size(0), kRowsPerTask, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t at = row * columns;
+      kernel(target + at, source + at, added == nullptr ? nullptr : added + at, columns, row);
+    }
+  });
+}
+
+at::Tensor onCpu(const at::Tensor& x, const at::Tensor& residual, const Mask& mask) {
+  at::Tensor out = at::empty_like(x);
+  if (x.scalar_type() == at::kBFloat16) {
+    forEachRow<uint16_t>(out, x, residual,
+                         [&](auto* o, const auto* a, const auto* r, int64_t n, int64_t row) {
+                           kernels::dropoutAddBFloat16(o, a, r, n, mask, row);
+                         });
+  } else {
+    forEachRow<float>(out, x, residual, [&](auto* o, const auto* a, const auto* r, int64_t n, int64_t row) {
+      kernels::dropoutAdd(o, a, r, n, mask, row);
+    });
+  }
+  return out;
+}
+
+at::Tensor compute(const at::Tensor& x, const at::Tensor& residual, const Mask& mask) {
+  if (x.is_cpu()) return onCpu(x.contiguous(), residual.defined() ? residual.contiguous() : residual, mask);
+  const at::Tensor kept = (x * maskTensor(mask, x.size(0), x.size(1), x.device())).to(x.scalar_type());
+  return residual.defined() ? kept + residual : kept;
+}
+
+// Keeps the mask's few numbers instead of the mask.
+struct DropoutAdd : torch::autograd::Function<DropoutAdd> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x,
+                            const std::optional<at::Tensor>& residual, const Mask& mask) {
+    const at::AutoDispatchBelowADInplaceOrView guard;
+    context->saved_data["hasResidual"] = residual.has_value();
+    saveMask(context, mask);
+    return compute(x, residual.value_or(at::Tensor()), mask);
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const bool hasResidual = context->saved_data["hasResidual"].toBool();
+    return {compute(gradients[0], {}, savedMask(context)), hasResidual ? gradients[0] : at::Tensor(),
+            at::Tensor()};
+  }
+};
+
+}  // namespace
+
+void saveMask(AutogradContext* context, const Mask& mask) {
+  context->saved_data["mask"] = std::vector<int64_t>{mask.first, mask.second, mask.threshold, mask.firstRow};
+  context->saved_data["scale"] = static_cast<double>(mask.scale);
+}
+
+Mask savedMask(AutogradContext* context) {
+  const std::vector<int64_t> words = context->saved_data["mask"].toIntVector();
+  Mask mask;
+  mask.first = static_cast<uint32_t>(words[0]);
+  mask.second = static_cast<uint32_t>(words[1]);
+  mask.threshold = static_cast<uint32_t>(words[2]);
+  mask.firstRow = words[3];
+  mask.scale = static_cast<float>(context->saved_data["scale"].toDouble());
+  return mask;
+}
+
+at::Tensor maskTensor(const Mask& mask, int64_t rows, int64_t columns, at::Device device) {
+  const auto options = at::TensorOptions().dtype(at::kLong).device(device);
+  const at::Tensor row = (at::arange(rows, options) + mask.firstRow).bitwise_and(kWord).unsqueeze(1);
+  const at::Tensor column = (at::arange(columns, options) * 0x9e3779b9).bitwise_and(kWord);
+  const at::Tensor first = mix32((row + static_cast<int64_t>(mask.first)).bitwise_and(kWord));
+  const at::Tensor second =
+      mix32((row.bitwise_xor(0x9e3779b9) + static_cast<int64_t>(mask.second)).bitwise_and(kWord));
+  const at::Tensor bits = mix32((column + first).bitwise_and(kWord), second);
+  return bits.ge(static_cast<int64_t>(mask.threshold)).to(at::kFloat) * static_cast<double>(mask.scale);
+}
+
+at::Tensor dropoutAdd(const at::Tensor& x, const at::Tensor& residual, const Mask& mask) {
+  if (mask.dropsNothing()) return residual.defined() ? x + residual : x;
+  return DropoutAdd::apply(x, residual.defined() ? std::optional(residual) : std::nullopt, mask);
+}
+
+}  // namespace bertune

@@ -1,0 +1,25 @@
+// Dropout with a residual: y = dropout(x) + residual, on any device, differentiable in both.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "random.h"
+
+namespace torch::autograd {
+struct AutogradContext;
+}
+
+namespace bertune {
+
+// x and residual: [rows, columns], float32 or bfloat16. An undefined residual is left out.
+at::Tensor dropoutAdd(const at::Tensor& x, const at::Tensor& residual, const Mask& mask);
+
+// The mask as a float tensor [rows, columns] of 0 and mask.scale, from ATen operators only:
+// the composition that serves devices without a kernel of ours. Same bits as the kernels'.
+at::Tensor maskTensor(const Mask& mask, int64_t rows, int64_t columns, at::Device device);
+
+// What a backward pass needs to ask for the same mask again.
+void saveMask(torch::autograd::AutogradContext* context, const Mask& mask);
+Mask savedMask(torch::autograd::AutogradContext* context);
+
+}  // namespace bertune

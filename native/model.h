@@ -1,0 +1,104 @@
+// BERT with a sequence classification head over packed batches (HF modeling_bert.py,
+// BertForSequenceClassification). Owns the fp32 master weights; knows nothing of losses or optimizers.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "batch.h"
+#include "random.h"
+
+namespace bertune {
+
+struct ModelConfig {
+  int64_t vocabSize, hiddenSize, numHiddenLayers, numAttentionHeads, intermediateSize;
+  int64_t maxPositionEmbeddings, typeVocabSize, padTokenId, numLabels;
+  double hiddenDropoutProb, attentionProbsDropoutProb, classifierDropout, initializerRange, layerNormEps;
+  std::string hiddenAct;
+};
+
+// A trainable tensor. AdamW decays matrices only, which for BERT is HF's rule (no biases, no LayerNorm).
+struct Parameter {
+  at::Tensor weight;
+  bool decays() const { return weight.dim() >= 2; }
+};
+
+// A tensor as Hugging Face names it: some rows of a parameter (query, key and value are one matrix here).
+struct NamedTensor {
+  std::string name;
+  size_t parameter;
+  int64_t firstRow;
+  std::vector<int64_t> shape;
+
+  at::Tensor of(const at::Tensor& whole) const { return whole.narrow(0, firstRow, shape[0]); }
+};
+
+// Which masks a forward pass draws. Without one (evaluation) nothing is dropped.
+struct DropoutState {
+  uint64_t seed;
+  int64_t step;
+  int64_t firstToken;  // tokens and sequences that earlier micro-batches of this step had
+  int64_t firstSequence;
+};
+
+class Model {
+ public:
+  // Random initial weights as HF's _init_weights: normal(0, initializerRange), zero biases, LayerNorm 1 and
+  // 0. Each tensor draws from its own generator, so that a new head does not depend on the rest of the model.
+  Model(ModelConfig config, at::Device device, at::ScalarType compute, uint64_t seed);
+
+  // float32 [sequences, numLabels]
+  at::Tensor logits(const Batch& batch, const DropoutState* dropout) const;
+
+  const std::vector<Parameter>& parameters() const { return parameters_; }
+  const std::vector<NamedTensor>& tensors() const { return tensors_; }
+  const ModelConfig& config() const { return config_; }
+  at::Device device() const { return device_; }
+
+ private:
+  // Indices into parameters_.
+  struct Linear {
+    size_t weight, bias;
+  };
+  struct Norm {
+    size_t weight, bias;
+  };
+  struct Layer {
+    Linear queryKeyValue, attentionOutput, intermediate, output;
+    Norm attentionNorm, outputNorm;
+  };
+
+  size_t add(at::Tensor weight);
+  size_t addMatrix(int64_t rows, int64_t columns);
+  size_t addEmbedding(const std::string& name, int64_t rows);
+  void name(const std::string& name, size_t parameter);
+  Linear addLinear(const std::string& name, int64_t out, int64_t in);
+  Linear addQueryKeyValue(const std::string& prefix);
+  Norm addNorm(const std::string& name);
+  Layer addLayer(const std::string& prefix);
+
+  at::Tensor embed(const Batch& batch, const DropoutState* dropout) const;
+  at::Tensor encode(const Layer& layer, int64_t index, const at::Tensor& x, const Batch& batch,
+                    const DropoutState* dropout) const;
+  at::Tensor linear(const Linear& linear, const at::Tensor& x) const;
+  at::Tensor norm(const Norm& norm, const at::Tensor& x) const;
+  at::Tensor activate(const at::Tensor& x) const;
+  const at::Tensor& weight(size_t parameter) const { return parameters_[parameter].weight; }
+
+  ModelConfig config_;
+  at::Device device_;
+  at::ScalarType compute_;
+  uint64_t seed_;
+  std::vector<Parameter> parameters_;
+  std::vector<NamedTensor> tensors_;
+
+  size_t wordEmbeddings_, positionEmbeddings_, tokenTypeEmbeddings_;
+  Norm embeddingNorm_;
+  std::vector<Layer> layers_;
+  Linear pooler_, classifier_;
+};
+
+}  // namespace bertune

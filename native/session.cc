@@ -1,0 +1,159 @@
+#include "session.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <cstring>
+#include <stdexcept>
+#include <utility>
+
+#include "arguments.h"
+#include "device.h"
+
+namespace bertune {
+namespace {
+
+constexpr int64_t kMaxSafeInteger = 9007199254740991;
+
+Napi::Value toFloat32Array(Napi::Env env, const at::Tensor& tensor) {
+  const auto count = static_cast<size_t>(tensor.numel());
+  auto array = Napi::Float32Array::New(env, count);
+  if (count > 0) std::memcpy(array.Data(), tensor.const_data_ptr<float>(), count * sizeof(float));
+  return array;
+}
+
+Napi::Value toJs(Napi::Env env, const std::vector<NamedTensor>& tensors) {
+  auto list = Napi::Array::New(env, tensors.size());
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    auto shape = Napi::Array::New(env);
+    for (const int64_t size : tensors[i].shape) shape.Set(shape.Length(), static_cast<double>(size));
+    auto entry = Napi::Object::New(env);
+    entry.Set("name", tensors[i].name);
+    entry.Set("shape", shape);
+    list.Set(static_cast<uint32_t>(i), entry);
+  }
+  return list;
+}
+
+}  // namespace
+
+Napi::Function Session::define(Napi::Env env) {
+  return DefineClass(
+      env, "Session",
+      {InstanceMethod<&Session::open>("open"), InstanceMethod<&Session::read>("read"),
+       InstanceMethod<&Session::write>("write"), InstanceMethod<&Session::accumulate>("accumulate"),
+       InstanceMethod<&Session::update>("update"), InstanceMethod<&Session::predict>("predict"),
+       InstanceMethod<&Session::stats>("stats"), InstanceMethod<&Session::setProgress>("setProgress"),
+       InstanceMethod<&Session::close>("close")});
+}
+
+Session::Session(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Session>(info) {
+  const Napi::Object config = arguments::object(info[0], "config");
+  const Napi::Object options = arguments::object(info[1], "options");
+  config_ = arguments::modelConfig(config);
+  problem_ = arguments::problem(config);
+  compute_ = arguments::computeType(options.Get("dtype"));
+  threads_ = static_cast<int>(arguments::integer(options.Get("threads"), "threads", 1, 1024));
+  seed_ = static_cast<uint64_t>(arguments::integer(options.Get("seed"), "seed", 0, kMaxSafeInteger));
+  device_ = deviceNamed(arguments::text(options.Get("device"), "device"));
+  worker_ = std::make_unique<Worker>(info.Env());
+}
+
+Napi::Value Session::open(Args info) {
+  return post(
+      info,
+      [this] {
+        at::set_num_threads(threads_);
+        training_ = std::make_unique<Training>(config_, problem_, device_, compute_, seed_);
+      },
+      [this](Napi::Env env) { return toJs(env, training_->tensors()); });
+}
+
+Napi::Value Session::read(Args info) {
+  auto result = std::make_shared<at::Tensor>();
+  return post(
+      info,
+      [this, result, name = arguments::text(info[0], "name"), kind = arguments::tensorKind(info[1])] {
+        *result = training().read(name, kind);
+      },
+      [result](Napi::Env env) { return toFloat32Array(env, *result); });
+}
+
+Napi::Value Session::write(Args info) {
+  return post(info, [this, name = arguments::text(info[0], "name"), kind = arguments::tensorKind(info[1]),
+                     value = arguments::tensor(arguments::object(info[2], "tensor"))] {
+    training().write(name, kind, value);
+  });
+}
+
+Napi::Value Session::accumulate(Args info) {
+  const Napi::Object options = arguments::object(info[1], "options");
+  const double divisor = arguments::number(options.Get("divisor"), "divisor", 1e-30, 1e30);
+  const Napi::Value smoothing = options.Get("labelSmoothing");
+  const double labelSmoothing =
+      smoothing.IsUndefined() ? 0 : arguments::number(smoothing, "labelSmoothing", 0, 1);
+  return post(info, [this, raw = checkedBatch(info, true), divisor, labelSmoothing] {
+    training().accumulate(raw, divisor, labelSmoothing);
+  });
+}
+
+Napi::Value Session::update(Args info) {
+  return post(info, [this, options = arguments::updateOptions(arguments::object(info[0], "options"))] {
+    training().update(options);
+  });
+}
+
+Napi::Value Session::predict(Args info) {
+  auto result = std::make_shared<at::Tensor>();
+  return post(
+      info, [this, result, raw = checkedBatch(info, false)] { *result = training().predict(raw); },
+      [result](Napi::Env env) { return toFloat32Array(env, *result); });
+}
+
+Napi::Value Session::stats(Args info) {
+  auto result = std::make_shared<TrainingStats>();
+  return post(
+      info, [this, result] { *result = training().stats(); },
+      [result](Napi::Env env) {
+        auto stats = Napi::Object::New(env);
+        stats.Set("loss", result->loss);
+        stats.Set("gradNorm", result->gradNorm);
+        stats.Set("updates", result->updates);
+        stats.Set("skipped", result->skipped);
+        return stats;
+      });
+}
+
+Napi::Value Session::setProgress(Args info) {
+  return post(
+      info, [this, step = arguments::integer(info[0], "step", 0),
+             updates = arguments::integer(info[1], "updates", 0)] { training().setProgress(step, updates); });
+}
+
+Napi::Value Session::close(Args info) {
+  const Napi::Value done = post(info, [this] { training_.reset(); });
+  closed_ = true;
+  return done;
+}
+
+Training& Session::training() const {
+  if (training_ == nullptr) throw std::logic_error("the session is not open: its weights could not be made");
+  return *training_;
+}
+
+RawBatch Session::checkedBatch(Args info, bool needsLabels) const {
+  RawBatch raw = arguments::batch(info[0]);
+  const BatchLimits limits{config_.vocabSize, config_.typeVocabSize, config_.maxPositionEmbeddings,
+                           config_.numLabels, problem_ == Problem::SingleLabel};
+  checkBatch(raw, limits, needsLabels);
+  if (!needsLabels) raw.classLabels.clear(), raw.valueLabels.clear();
+  return raw;
+}
+
+Napi::Value Session::post(Args info, std::function<void()> run, Worker::Resolve resolve) {
+  if (closed_) throw Napi::Error::New(info.Env(), "the session is closed");
+  if (!resolve) resolve = [](Napi::Env env) { return env.Undefined(); };
+  return worker_->post(info.This().As<Napi::Object>(), std::move(run), std::move(resolve));
+}
+
+}  // namespace bertune

@@ -1,0 +1,44 @@
+// The one JavaScript class: checks its arguments, copies them, and hands the work to its own thread.
+#pragma once
+
+#include <memory>
+
+#include "js.h"
+#include "training.h"
+#include "worker.h"
+
+namespace bertune {
+
+class Session : public Napi::ObjectWrap<Session> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit Session(const Napi::CallbackInfo& info);  // (config, options)
+
+ private:
+  using Args = const Napi::CallbackInfo&;
+  Napi::Value open(Args info);         // () -> [{name, shape}]: makes the weights
+  Napi::Value read(Args info);         // (name, kind) -> Float32Array
+  Napi::Value write(Args info);        // (name, kind, {dtype, shape, data})
+  Napi::Value accumulate(Args info);   // (batch, {divisor, labelSmoothing})
+  Napi::Value update(Args info);       // (options)
+  Napi::Value predict(Args info);      // (batch) -> Float32Array
+  Napi::Value stats(Args info);        // () -> {loss, gradNorm, updates, skipped}
+  Napi::Value setProgress(Args info);  // (step, updates)
+  Napi::Value close(Args info);        // (): after the jobs posted before; frees all memory
+
+  Training& training() const;  // on the worker thread
+  RawBatch checkedBatch(Args info, bool needsLabels) const;
+  Napi::Value post(Args info, std::function<void()> run, Worker::Resolve resolve = {});
+
+  ModelConfig config_;
+  Problem problem_ = Problem::SingleLabel;
+  c10::Device device_{c10::kCPU};
+  at::ScalarType compute_ = at::kFloat;
+  int threads_ = 1;
+  uint64_t seed_ = 0;
+  bool closed_ = false;
+  std::unique_ptr<Training> training_;  // made, used and freed on the worker thread
+  std::unique_ptr<Worker> worker_;      // last member: stopped before anything that it uses goes
+};
+
+}  // namespace bertune

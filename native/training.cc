@@ -1,0 +1,95 @@
+#include "training.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <stdexcept>
+
+namespace bertune {
+
+Training::Training(const ModelConfig& config, Problem problem, at::Device device, at::ScalarType compute,
+                   uint64_t seed)
+    : problem_(problem),
+      seed_(seed),
+      model_(config, device, compute, seed),
+      optimizer_(model_),
+      loss_(at::zeros({}, at::TensorOptions().device(device))) {}
+
+void Training::accumulate(const RawBatch& raw, double divisor, double labelSmoothing) {
+  const Batch batch = toTensors(raw, limits(), model_.device());
+  const DropoutState dropout{seed_, step_, tokensInStep_, sequencesInStep_};
+  const at::Tensor loss =
+      lossSum(problem_, model_.logits(batch, &dropout), batch.labels, labelSmoothing) / divisor;
+  loss.backward();
+  loss_ += loss.detach();
+  tokensInStep_ += batch.tokens();
+  sequencesInStep_ += batch.sequences();
+}
+
+void Training::update(const UpdateOptions& options) {
+  optimizer_.update(options);
+  ++step_;
+  tokensInStep_ = sequencesInStep_ = 0;
+}
+
+at::Tensor Training::predict(const RawBatch& raw) {
+  const at::NoGradGuard guard;
+  return model_.logits(toTensors(raw, limits(), model_.device()), nullptr).to(at::kCPU).contiguous();
+}
+
+TrainingStats Training::stats() {
+  const TrainingStats stats{loss_.item<double>(), optimizer_.gradNorm().item<double>(),
+                            optimizer_.step().item<double>(), optimizer_.skipped().item<double>()};
+  loss_.zero_();
+  return stats;
+}
+
+void Training::setProgress(int64_t step, int64_t updates) {
+  step_ = step;
+  optimizer_.setUpdates(updates);
+}
+
+at::Tensor Training::read(const std::string& name, TensorKind kind) const {
+  return select(find(name), kind).detach().to(at::kCPU).contiguous();
+}
+
+void Training::write(const std::string& name, TensorKind kind, const at::Tensor& value) {
+  const at::NoGradGuard guard;
+  at::Tensor target = select(find(name), kind);
+  if (!target.sizes().equals(value.sizes()))
+    throw std::invalid_argument(name + " has shape " + c10::str(target.sizes()) + " but was given " +
+                                c10::str(value.sizes()));
+  target.copy_(value);
+}
+
+const NamedTensor& Training::find(const std::string& name) const {
+  for (const auto& tensor : model_.tensors())
+    if (tensor.name == name) return tensor;
+  throw std::invalid_argument("the model has no tensor named '" + name + "'");
+}
+
+at::Tensor Training::select(const NamedTensor& tensor, TensorKind kind) const {
+  const at::Tensor& weight = model_.parameters()[tensor.parameter].weight;
+  switch (kind) {
+    case TensorKind::Weight:
+      return tensor.of(weight);
+    case TensorKind::ExpAvg:
+      return tensor.of(optimizer_.expAvg(tensor.parameter));
+    case TensorKind::ExpAvgSq:
+      return tensor.of(optimizer_.expAvgSq(tensor.parameter));
+    case TensorKind::Gradient:
+      break;
+  }
+  if (!weight.grad().defined())
+    throw std::invalid_argument(tensor.name +
+                                " has no gradient: accumulate a batch first, and read before update");
+  return tensor.of(weight.grad());
+}
+
+BatchLimits Training::limits() const {
+  const ModelConfig& config = model_.config();
+  return {config.vocabSize, config.typeVocabSize, config.maxPositionEmbeddings, config.numLabels,
+          problem_ == Problem::SingleLabel};
+}
+
+}  // namespace bertune

@@ -1,0 +1,58 @@
+// What one session trains: a model, its optimizer, and the state of the running optimizer step.
+// Single-threaded by design; the session's worker thread is the only caller.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "batch.h"
+#include "loss.h"
+#include "model.h"
+#include "optimizer.h"
+
+namespace bertune {
+
+enum class TensorKind { Weight, Gradient, ExpAvg, ExpAvgSq };
+
+struct TrainingStats {
+  double loss;      // sum of the accumulated losses since the last call
+  double gradNorm;  // of the last update, before clipping
+  double updates;   // applied since the session began (or since setStep)
+  double skipped;   // updates left out because the gradient norm was not finite
+};
+
+class Training {
+ public:
+  Training(const ModelConfig& config, Problem problem, at::Device device, at::ScalarType compute,
+           uint64_t seed);
+
+  // Adds the gradients of (sum of the batch's losses) / divisor.
+  void accumulate(const RawBatch& raw, double divisor, double labelSmoothing);
+  void update(const UpdateOptions& options);
+  at::Tensor predict(const RawBatch& raw);  // float [sequences, numLabels] on the CPU
+  TrainingStats stats();                    // waits for the device
+
+  // For a resumed run: `step` counts the optimizer steps begun and decides the dropout masks, `updates` those
+  // that were applied and decides AdamW's bias correction. They differ by the skipped ones.
+  void setProgress(int64_t step, int64_t updates);
+
+  at::Tensor read(const std::string& name, TensorKind kind) const;  // float copy on the CPU
+  void write(const std::string& name, TensorKind kind, const at::Tensor& value);
+  const std::vector<NamedTensor>& tensors() const { return model_.tensors(); }
+
+ private:
+  const NamedTensor& find(const std::string& name) const;
+  at::Tensor select(const NamedTensor& tensor, TensorKind kind) const;
+  BatchLimits limits() const;
+
+  Problem problem_;
+  uint64_t seed_;
+  Model model_;
+  mutable AdamW optimizer_;
+  at::Tensor loss_;
+  int64_t step_ = 0;  // optimizer steps begun, applied or skipped
+  int64_t tokensInStep_ = 0;
+  int64_t sequencesInStep_ = 0;
+};
+
+}  // namespace bertune

@@ -1,0 +1,104 @@
+#include "worker.h"
+
+#include <c10/util/Exception.h>
+
+#include <new>
+#include <utility>
+
+namespace bertune {
+
+struct Worker::Job {
+  Run run;
+  Resolve resolve;
+  Napi::Promise::Deferred deferred;
+  Napi::ObjectReference owner;  // keeps the session alive until its promise is settled
+  std::string error;
+};
+
+std::string oneLine(const std::exception& error) {
+  const auto* torchError = dynamic_cast<const c10::Error*>(&error);
+  const std::string text = torchError == nullptr ? error.what() : torchError->what_without_backtrace();
+  return text.substr(0, text.find('\n'));
+}
+
+Worker::Worker(Napi::Env env) : env_(env) {
+  channel_ = Channel::New(env, "bertune session", /*maxQueueSize=*/0, /*initialThreadCount=*/1, this);
+  channel_.Unref(env);  // an idle session does not keep the process alive
+  // Runs before the environment goes, so that no step is under way while LibTorch's statics are destroyed.
+  napi_add_env_cleanup_hook(env, stopHook, this);
+  thread_ = std::thread([this] { loop(); });
+}
+
+Worker::~Worker() {
+  napi_remove_env_cleanup_hook(env_, stopHook, this);
+  stop();
+}
+
+Napi::Promise Worker::post(Napi::Object owner, Run run, Resolve resolve) {
+  const Napi::Env env = owner.Env();
+  auto job = std::make_unique<Job>(Job{
+      std::move(run), std::move(resolve), Napi::Promise::Deferred::New(env), Napi::Persistent(owner), {}});
+  const Napi::Promise promise = job->deferred.Promise();
+  if (pending_++ == 0) channel_.Ref(env);
+  {
+    const std::lock_guard lock(mutex_);
+    queue_.push_back(std::move(job));
+  }
+  wake_.notify_one();
+  return promise;
+}
+
+void Worker::loop() {
+  for (;;) {
+    std::unique_ptr<Job> job;
+    {
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+      if (stopping_) break;
+      job = std::move(queue_.front());
+      queue_.pop_front();
+    }
+    try {
+      job->run();
+    } catch (const std::bad_alloc&) {
+      job->error = "out of memory";
+    } catch (const std::exception& error) {
+      job->error = oneLine(error);
+    } catch (...) {
+      job->error = "unknown native error";
+    }
+    job->run = nullptr;  // frees what the job held on the thread that used it
+    deliver(std::move(job));
+  }
+  channel_.Release();  // this thread is the channel's one user; nobody touches it afterwards
+}
+
+void Worker::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_one();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Worker::deliver(std::unique_ptr<Job> job) {
+  // settle owns the job from here. If the environment is closing nobody does, and the job is left alone:
+  // its JavaScript references may only be dropped on the JavaScript thread.
+  channel_.NonBlockingCall(job.release());
+}
+
+void Worker::settle(Napi::Env env, Napi::Function, Worker* worker, Job* raw) {
+  if (env == nullptr) return;  // the environment is closing: nobody waits any more
+  const std::unique_ptr<Job> job(raw);
+  const Napi::HandleScope scope(env);
+  if (--worker->pending_ == 0) worker->channel_.Unref(env);
+  if (job->error.empty())
+    job->deferred.Resolve(job->resolve(env));
+  else
+    job->deferred.Reject(Napi::Error::New(env, job->error).Value());
+}
+
+void Worker::stopHook(void* worker) { static_cast<Worker*>(worker)->stop(); }
+
+}  // namespace bertune

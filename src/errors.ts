@@ -1,0 +1,37 @@
+// The two kinds of failure a person can meet, and the one sentence shape for a wrong value.
+// The command line turns UsageError into exit code 2 and everything else into exit code 1.
+
+/** The caller's mistake: an option, a data file or a model file that cannot be used as given. */
+export class UsageError extends Error {
+  override name = 'UsageError';
+}
+
+/** The run failed although it was asked for correctly: disk, network, memory, or the native step. */
+export class RunError extends Error {
+  override name = 'RunError';
+}
+
+/**
+ * The message for a wrong value.
+ *
+ * @param what what would have been right, e.g. `a number above 0`
+ * @param name the option or argument, e.g. `--learning-rate`
+ * @param received the value as it came in
+ */
+export function expected(what: string, name: string, received: unknown): UsageError {
+  return new UsageError(`Expected ${what} for ${name} but received ${describe(received)}`);
+}
+
+/** The message of anything thrown, since JavaScript lets any value be thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function describe(value: unknown): string {
+  if (typeof value === 'string')
+    return JSON.stringify(value.length > 80 ? `${value.slice(0, 77)}...` : value);
+  if (Array.isArray(value)) return `an array of length ${value.length}`;
+  if (ArrayBuffer.isView(value)) return value.constructor.name;
+  if (value !== null && typeof value === 'object') return 'an object';
+  return String(value);
+}

@@ -1,0 +1,275 @@
+// The only file that sees the addon: loads it, types it, and gives its failures a JavaScript stack.
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+
+import { expected, messageOf, RunError, UsageError } from './errors.js';
+
+/** Sequences one after another without padding: all tokens, and where each sequence begins and ends. */
+export interface PackedBatch {
+  /** Token ids of all sequences, [tokens]. */
+  inputIds: Int32Array;
+  /** Offsets into inputIds, [sequences + 1], from 0 to the number of tokens. */
+  cuSeqlens: Int32Array;
+  /** Segment ids, [tokens]; left out when all are 0. */
+  tokenTypeIds?: Int32Array;
+  /** Class ids [sequences] (-100 = none), or multi-hot or regression values [sequences * numLabels]. */
+  labels?: Int32Array | Float32Array;
+}
+
+/** The numbers of a BERT config that decide shapes and arithmetic. */
+export interface SessionConfig {
+  vocabSize: number;
+  hiddenSize: number;
+  numHiddenLayers: number;
+  numAttentionHeads: number;
+  intermediateSize: number;
+  hiddenAct: string;
+  hiddenDropoutProb: number;
+  attentionProbsDropoutProb: number;
+  classifierDropout: number;
+  maxPositionEmbeddings: number;
+  typeVocabSize: number;
+  initializerRange: number;
+  layerNormEps: number;
+  /** The word embedding row that gets no gradient, or -1 for none. */
+  padTokenId: number;
+  numLabels: number;
+  problemType: 'single_label_classification' | 'multi_label_classification' | 'regression';
+}
+
+export interface SessionOptions {
+  device: 'cpu' | 'cuda';
+  /** The dtype of the encoder's products; weights, gradients and the head stay float32. */
+  dtype: 'float32' | 'bfloat16';
+  /** CPU threads of this session. Results are bit-identical for the same number of threads. */
+  threads: number;
+  /** Seeds initial weights and dropout. */
+  seed: number;
+}
+
+export interface TensorInfo {
+  /** The name in a Hugging Face checkpoint, e.g. `bert.encoder.layer.0.attention.self.query.weight`. */
+  name: string;
+  shape: number[];
+}
+
+/** Bytes of one tensor, little-endian as in safetensors. */
+export interface TensorData {
+  dtype: 'F32' | 'F16' | 'BF16';
+  shape: readonly number[];
+  data: Uint8Array;
+}
+
+export type TensorKind = 'weight' | 'gradient' | 'exp_avg' | 'exp_avg_sq';
+
+export interface AccumulateOptions {
+  /**
+   * What the sum of losses is divided by: the number of labels over all micro-batches of the optimizer step
+   * (labels other than -100; for multi-label and regression sequences * numLabels).
+   */
+  divisor: number;
+  /** Label smoothing factor for single-label classification, 0 to 1. */
+  labelSmoothing?: number;
+}
+
+export interface UpdateOptions {
+  learningRate: number;
+  beta1: number;
+  beta2: number;
+  epsilon: number;
+  /** Decoupled weight decay of matrices; biases and LayerNorm weights never decay. */
+  weightDecay: number;
+  /** Gradients are scaled down to this global L2 norm; 0 leaves them alone. */
+  maxGradNorm: number;
+}
+
+export interface TrainingStats {
+  /** Sum of the accumulated losses since the last call. */
+  loss: number;
+  /** Global gradient norm of the last update, before clipping. */
+  gradNorm: number;
+  /** Updates applied, resumed ones included. */
+  updates: number;
+  /** Updates left out since the session began because the gradient norm was not finite. */
+  skipped: number;
+}
+
+interface NativeSession {
+  open(): Promise<TensorInfo[]>;
+  read(name: string, kind: TensorKind): Promise<Float32Array>;
+  write(name: string, kind: TensorKind, tensor: TensorData): Promise<void>;
+  accumulate(batch: PackedBatch, options: AccumulateOptions): Promise<void>;
+  update(options: UpdateOptions): Promise<void>;
+  predict(batch: PackedBatch): Promise<Float32Array>;
+  stats(): Promise<TrainingStats>;
+  setProgress(step: number, updates: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+interface Addon {
+  Session: new (config: SessionConfig, options: SessionOptions) => NativeSession;
+  deviceInfo(): { cudaDevices: number; cudaProblem: string; cpuHasBFloat16: boolean; libtorch: string };
+}
+
+/** What this machine offers. */
+export interface DeviceInfo {
+  cuda: boolean;
+  /** Why there is no CUDA device; empty if there is one. */
+  cudaProblem: string;
+  /** Whether the CPU multiplies bfloat16 in hardware (avx512_bf16, amx_bf16). */
+  bfloat16: boolean;
+  cores: number;
+  /** Version of the LibTorch that the addon was built with. */
+  libtorch: string;
+}
+
+let addon: Addon | undefined; // a process loads a shared library once
+
+function load(): Addon {
+  if (addon !== undefined) return addon;
+  const path = fileURLToPath(new URL('../build/Release/bertune.node', import.meta.url));
+  try {
+    addon = createRequire(import.meta.url)(path) as Addon;
+  } catch (error) {
+    const [reason = ''] = messageOf(error).split('\n');
+    throw new RunError(
+      `The native addon could not be loaded (${reason}). Run \`npm run setup\` in the folder of bertune: ` +
+        'it finds or fetches LibTorch and builds the addon for this machine.',
+    );
+  }
+  return addon;
+}
+
+/** Asks the addon what the machine offers. */
+export function deviceInfo(): DeviceInfo {
+  const info = load().deviceInfo();
+  return {
+    cuda: info.cudaDevices > 0,
+    cudaProblem: info.cudaProblem,
+    bfloat16: info.cpuHasBFloat16,
+    cores: availableParallelism(),
+    libtorch: info.libtorch,
+  };
+}
+
+/**
+ * A model in training, its optimizer and its random state, on one device and one native thread.
+ *
+ * Calls return at once and run in the order they were made. A call with a wrong argument rejects without
+ * touching the session; a failed native step rejects with one line and the caller's stack.
+ */
+export class Session {
+  readonly #native: NativeSession;
+  readonly #tensors: readonly TensorInfo[];
+  #closed = false;
+
+  private constructor(native: NativeSession, tensors: readonly TensorInfo[]) {
+    this.#native = native;
+    this.#tensors = tensors;
+  }
+
+  /**
+   * Makes a model with HF's random initial weights (normal(0, initializerRange), zero biases).
+   *
+   * @throws UsageError for a config, device or dtype that cannot be had
+   */
+  static async create(config: SessionConfig, options: SessionOptions): Promise<Session> {
+    const native = await withStack(
+      () => Promise.resolve(new (load().Session)(config, options)),
+      Session.create,
+    );
+    return new Session(native, await withStack(() => native.open(), Session.create));
+  }
+
+  /** All tensors of the model in Hugging Face's order. */
+  tensors(): readonly TensorInfo[] {
+    return this.#tensors;
+  }
+
+  /** Copies a tensor as float32, in row-major order. Gradients exist between accumulate and update. */
+  read(name: string, kind: TensorKind = 'weight'): Promise<Float32Array> {
+    return withStack(() => this.#native.read(name, kind), this.read);
+  }
+
+  /** Overwrites a tensor; the shape must be the tensor's own. */
+  write(name: string, tensor: TensorData, kind: Exclude<TensorKind, 'gradient'> = 'weight'): Promise<void> {
+    return withStack(() => this.#native.write(name, kind, tensor), this.write);
+  }
+
+  /** Runs forward and backward with dropout and adds the gradients of (sum of losses) / divisor. */
+  accumulate(batch: PackedBatch, options: AccumulateOptions): Promise<void> {
+    return withStack(() => this.#native.accumulate(batch, options), this.accumulate);
+  }
+
+  /**
+   * Clips the gradients, applies AdamW (torch.optim.AdamW, fused) and forgets the gradients. With a norm that
+   * is not finite nothing is applied, and stats().skipped grows.
+   */
+  update(options: UpdateOptions): Promise<void> {
+    return withStack(() => this.#native.update(options), this.update);
+  }
+
+  /** Logits without dropout, [sequences * numLabels]. */
+  predict(batch: PackedBatch): Promise<Float32Array> {
+    return withStack(() => this.#native.predict(batch), this.predict);
+  }
+
+  /** Reads the running loss and counters, and starts a new sum. Waits for the device: call it to log. */
+  stats(): Promise<TrainingStats> {
+    return withStack(() => this.#native.stats(), this.stats);
+  }
+
+  /**
+   * Continues the counters of an earlier run: `step` optimizer steps were begun (decides the dropout masks), of
+   * which `updates` were applied (decides AdamW's bias correction).
+   */
+  setProgress(step: number, updates: number): Promise<void> {
+    return withStack(() => this.#native.setProgress(step, updates), this.setProgress);
+  }
+
+  /** Frees the model after the calls made before; later calls reject. Closing twice does nothing. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await withStack(() => this.#native.close(), this.close);
+  }
+}
+
+// A native failure has no JavaScript frames of its own, so the error is made here, at the caller.
+async function withStack<T>(call: () => Promise<T>, caller: (...args: never[]) => unknown): Promise<T> {
+  const site: { stack?: string } = {};
+  Error.captureStackTrace(site, caller);
+  try {
+    return await call();
+  } catch (error) {
+    if (error instanceof RunError) throw error;
+    const message = messageOf(error);
+    const wrapped =
+      error instanceof TypeError || error instanceof RangeError
+        ? new UsageError(message)
+        : new RunError(message);
+    wrapped.stack = `${wrapped.name}: ${message}\n${(site.stack ?? '').split('\n').slice(1).join('\n')}`;
+    throw wrapped;
+  }
+}
+
+/** Chooses the device and dtype for `auto`, and says in one line what was chosen and why. */
+export function chooseDevice(
+  request: { device: 'auto' | 'cpu' | 'cuda'; dtype: 'auto' | 'float32' | 'bfloat16' },
+  info: DeviceInfo,
+): { device: 'cpu' | 'cuda'; dtype: 'float32' | 'bfloat16'; reason: string } {
+  if (request.device === 'cuda' && !info.cuda)
+    throw new UsageError(`--device cuda cannot be used: ${info.cudaProblem}. Use --device cpu, or auto.`);
+  if (request.device !== 'auto' && request.device !== 'cpu' && request.device !== 'cuda')
+    throw expected("'auto', 'cpu' or 'cuda'", '--device', request.device);
+  const device = request.device === 'auto' ? (info.cuda ? 'cuda' : 'cpu') : request.device;
+  const fast = device === 'cuda' || info.bfloat16;
+  const dtype = request.dtype === 'auto' ? (fast ? 'bfloat16' : 'float32') : request.dtype;
+  const why = [
+    request.device === 'auto' && device === 'cpu' ? `no CUDA device: ${info.cudaProblem}` : '',
+    request.dtype === 'auto' && !fast ? 'this CPU has no bfloat16 arithmetic' : '',
+    request.dtype === 'bfloat16' && !fast ? 'this CPU emulates bfloat16, which is slow' : '',
+  ].filter((part) => part !== '');
+  return { device, dtype, reason: why.join('; ') };
+}
