@@ -1,0 +1,110 @@
+// A model folder as Hugging Face lays it out: config.json beside one or several safetensors files.
+
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { UsageError } from '../errors.js';
+import { bertConfigJson } from './config-json.js';
+import { parseBertConfig } from './config.js';
+import type { BertConfig } from './config.js';
+import { readError, systemCode } from './file-errors.js';
+import { writeFileAtomic } from './files.js';
+import { readJson } from './json.js';
+import { parameterShapes } from './parameters.js';
+import { openSafetensors } from './safetensors-reader.js';
+import type { TensorSource } from './safetensors-reader.js';
+import { writeSafetensors } from './safetensors-writer.js';
+import type { TensorData } from './safetensors-writer.js';
+import { openShards } from './shards.js';
+
+const CONFIG = 'config.json';
+const WEIGHTS = 'model.safetensors';
+const INDEX = 'model.safetensors.index.json';
+
+/** Weights that other tools read and bertune does not: pickle can run code, the rest is out of use. */
+const OTHER_WEIGHTS = ['pytorch_model.bin.index.json', 'tf_model.h5', 'flax_model.msgpack'];
+const PICKLED_WEIGHTS = 'pytorch_model.bin';
+
+/** Converts tensor by tensor, so that every head survives; clone() parts the tied ones. */
+const CONVERT = `python -c "import torch, safetensors.torch as s; w = torch.load('${PICKLED_WEIGHTS}', weights_only=True); s.save_file({k: v.clone() for k, v in w.items()}, '${WEIGHTS}', {'format': 'pt'})"`;
+
+/** An open model folder. */
+export interface Checkpoint {
+  config: BertConfig;
+  /** The tensors under the names that the files give them; see `matchTensors`. */
+  tensors: Map<string, TensorSource>;
+  close: () => Promise<void>;
+}
+
+/**
+ * Opens a local model folder. Tensors are read when asked for, until `close`.
+ *
+ * @throws UsageError naming the file and its fault when the folder is not a usable BERT checkpoint
+ */
+export async function openCheckpoint(directory: string): Promise<Checkpoint> {
+  const config = await readBertConfig(directory);
+  if (await exists(join(directory, WEIGHTS))) {
+    const file = await openSafetensors(join(directory, WEIGHTS));
+    return { config, tensors: file.tensors, close: () => file.close() };
+  }
+  if (await exists(join(directory, INDEX))) return { config, ...(await openShards(join(directory, INDEX))) };
+  throw await noWeights(directory);
+}
+
+/** Reads and checks config.json of a local model folder. Errors as {@link openCheckpoint}. */
+export async function readBertConfig(directory: string): Promise<BertConfig> {
+  const isFolder = await stat(directory).then(
+    (stats) => stats.isDirectory(),
+    (error: unknown) => {
+      throw readError(error, directory);
+    },
+  );
+  if (!isFolder) throw new UsageError(`${directory} is a file; give the model folder that holds ${CONFIG}`);
+  const path = join(directory, CONFIG);
+  return parseBertConfig(await readJson(path), path);
+}
+
+/**
+ * Saves a classifier so that `BertForSequenceClassification.from_pretrained` loads it: config.json and
+ * model.safetensors (float32). Each file is replaced as a whole; other files in the folder are left alone.
+ *
+ * @param tensors every parameter of the model, in any order, as F32
+ * @throws RunError when the folder cannot be written
+ */
+export async function saveCheckpoint(
+  directory: string,
+  config: BertConfig,
+  tensors: AsyncIterable<TensorData> | Iterable<TensorData>,
+): Promise<void> {
+  const layout = Array.from(parameterShapes(config), ([name, shape]) => ({
+    name,
+    dtype: 'F32' as const,
+    shape,
+  }));
+  await writeSafetensors(join(directory, WEIGHTS), tensors, layout, { format: 'pt' });
+  await writeFileAtomic(join(directory, CONFIG), `${JSON.stringify(bertConfigJson(config), null, 2)}\n`);
+}
+
+async function noWeights(directory: string): Promise<UsageError> {
+  if (await exists(join(directory, PICKLED_WEIGHTS))) {
+    return new UsageError(
+      `${directory} has its weights only as ${PICKLED_WEIGHTS}, which can run code when it is read; convert it once, in that folder: ${CONVERT}`,
+    );
+  }
+  for (const name of OTHER_WEIGHTS) {
+    if (!(await exists(join(directory, name)))) continue;
+    return new UsageError(
+      `${directory} has its weights only as ${name}; use a version of the model with ${WEIGHTS}`,
+    );
+  }
+  return new UsageError(
+    `${directory} has no ${WEIGHTS} and no ${INDEX}; give a model folder that holds its weights`,
+  );
+}
+
+/** Only a missing file counts as absent; one that cannot be looked at gets its error when it is opened. */
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    (error: unknown) => systemCode(error) !== 'ENOENT',
+  );
+}

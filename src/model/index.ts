@@ -1,0 +1,21 @@
+// Model files as Hugging Face has them: config.json, safetensors, names of tensors.
+
+export { HIDDEN_ACTIVATIONS } from './activations.js';
+export type { Activation, HiddenAct } from './activations.js';
+export { openCheckpoint, readBertConfig, saveCheckpoint } from './checkpoint.js';
+export type { Checkpoint } from './checkpoint.js';
+export { bertConfigJson } from './config-json.js';
+export { parseBertConfig, withLabels } from './config.js';
+export type { BertConfig } from './config.js';
+export type { DType, TensorLayout } from './dtype.js';
+export { readError, writeError } from './file-errors.js';
+export { writeDirectoryAtomic, writeFileAtomic } from './files.js';
+export type { FileContent } from './files.js';
+export { areDefaultLabels } from './labels.js';
+export { matchTensors } from './match.js';
+export type { TensorMatch } from './match.js';
+export { parameterShapes } from './parameters.js';
+export { openSafetensors } from './safetensors-reader.js';
+export type { SafetensorsFile, TensorSource } from './safetensors-reader.js';
+export { writeSafetensors } from './safetensors-writer.js';
+export type { TensorData } from './safetensors-writer.js';
