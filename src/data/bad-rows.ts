@@ -1,0 +1,78 @@
+// Rows that cannot be used: collected for the message when the run stops, or written to a file when they are skipped.
+
+import { UsageError } from '../errors.js';
+import { TempFile } from './temp-file.js';
+
+/** One bad row: `line` in text files, `row` where lines mean nothing; both from 1. `column` is null for the whole row. */
+export interface BadRow {
+  file: string;
+  line?: number;
+  row?: number;
+  column: string | null;
+  reason: string;
+}
+
+/** What became of the bad rows of a split. */
+export interface BadRowReport {
+  readonly count: number;
+  /** The first ten. */
+  readonly first: readonly BadRow[];
+  /** Writes all of them as JSON Lines; an empty file when there are none. */
+  writeTo(path: string): Promise<void>;
+}
+
+const SHOWN = 10;
+
+/** Collects bad rows: at most ten in memory, the others in a temporary file. */
+export class BadRowLog implements BadRowReport {
+  readonly first: BadRow[] = [];
+  count = 0;
+
+  private constructor(
+    private readonly splitName: string,
+    /** Null when bad rows stop the run. */
+    private readonly file: TempFile | null,
+  ) {}
+
+  static async create(splitName: string, policy: 'stop' | 'skip'): Promise<BadRowLog> {
+    return new BadRowLog(splitName, policy === 'skip' ? await TempFile.create() : null);
+  }
+
+  /** @throws UsageError at the tenth bad row, when bad rows stop the run */
+  add(row: BadRow): void {
+    this.count++;
+    if (this.first.length < SHOWN) this.first.push(row);
+    if (this.file !== null) this.file.append(`${JSON.stringify(row)}\n`);
+    else if (this.count === SHOWN) throw this.error('at least ');
+  }
+
+  /** @throws UsageError when there were bad rows and they stop the run */
+  finish(): void {
+    if (this.file === null && this.count > 0) throw this.error('');
+  }
+
+  /** The message that lists the first ten, when not one row was usable. */
+  error(atLeast: '' | 'at least ' | 'only '): UsageError {
+    const rows = this.count === 1 ? 'row' : 'rows';
+    const remedy = this.file === null ? '\nCorrect them, or leave them out with --bad-rows skip' : '';
+    const list = this.first.map((row) => `\n  ${describeBadRow(row)}`).join('');
+    return new UsageError(
+      `The ${this.splitName} data have ${atLeast}${this.count} bad ${rows}:${list}${remedy}`,
+    );
+  }
+
+  async writeTo(path: string): Promise<void> {
+    if (this.file === null) throw new UsageError('Bad rows are written to a file only when they are skipped');
+    await this.file.copyTo(path);
+  }
+
+  async close(): Promise<void> {
+    await this.file?.close();
+  }
+}
+
+/** E.g. `train.csv line 7, column "label": the label is missing`. */
+export function describeBadRow({ file, line, row, column, reason }: BadRow): string {
+  const where = line === undefined ? `row ${row}` : `line ${line}`;
+  return `${file} ${where}${column === null ? '' : `, column ${JSON.stringify(column)}`}: ${reason}`;
+}

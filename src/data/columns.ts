@@ -1,0 +1,177 @@
+// Which columns hold the text, the second text of a pair, and the label.
+
+import { UsageError } from '../errors.js';
+import { nearestName } from './nearest.js';
+import type { ColumnChoice, SplitOptions } from './types.js';
+
+/** Usual names of the two texts of a pair; the first pair that is there wins, and wins over a single text. */
+const PAIR_NAMES: readonly (readonly [string, string])[] = [
+  ['sentence1', 'sentence2'],
+  ['sentence_1', 'sentence_2'],
+  ['sentence_a', 'sentence_b'],
+  ['text_a', 'text_b'],
+  ['text1', 'text2'],
+  ['text_1', 'text_2'],
+  ['text', 'text_pair'],
+  ['premise', 'hypothesis'],
+  ['question1', 'question2'],
+  ['question', 'sentence'],
+  ['question', 'passage'],
+  ['question', 'answer'],
+  ['query', 'passage'],
+];
+
+/** Usual names of a single text, the likeliest first. */
+const TEXT_NAMES: readonly string[] = [
+  'text',
+  'sentence',
+  'review',
+  'review_text',
+  'review_body',
+  'content',
+  'body',
+  'message',
+  'comment',
+  'comment_text',
+  'document',
+  'tweet',
+  'question',
+  'utterance',
+  'query',
+  'headline',
+  'title',
+  'description',
+];
+
+/** Usual names of the label, the likeliest first. */
+const LABEL_NAMES: readonly string[] = [
+  'label',
+  'labels',
+  'target',
+  'class',
+  'category',
+  'sentiment',
+  'intent',
+  'topic',
+  'emotion',
+  'gold_label',
+  'stars',
+  'rating',
+  'score',
+];
+
+type ColumnOptions = Pick<SplitOptions, 'textColumn' | 'textPairColumn' | 'labelColumn' | 'needsLabels'>;
+
+/**
+ * Chooses the columns of a file. A column named in the options must exist. Without names the usual ones are looked for,
+ * ignoring case and writing `_` for spaces and hyphens: pairs first, then single texts, in the order of the lists above;
+ * when one column alone is left beside the label, it is the text. A named text column stands alone: its pair has to be
+ * named, too.
+ *
+ * @param file for messages
+ * @throws UsageError that lists the columns there are and the options that name them
+ */
+export function chooseColumns(
+  file: string,
+  columns: readonly string[],
+  options: ColumnOptions,
+): ColumnChoice {
+  const label = options.needsLabels ? chooseLabel(file, columns, options.labelColumn) : null;
+  const left = columns.filter((column) => column !== label);
+  const { text, textPair } = chooseTexts(file, columns, left, options);
+  return { text, textPair, label };
+}
+
+/** Checks that a file has every chosen column, once. */
+export function requireColumns(file: string, columns: readonly string[], choice: ColumnChoice): void {
+  requireColumn(file, columns, choice.text, '--text-column');
+  if (choice.textPair !== null) requireColumn(file, columns, choice.textPair, '--text-pair-column');
+  if (choice.label !== null) requireColumn(file, columns, choice.label, '--label-column');
+}
+
+function chooseLabel(file: string, columns: readonly string[], named: string | undefined): string {
+  const label = named ?? findUsual(columns, LABEL_NAMES);
+  if (label === undefined) throw notFound(file, columns, 'label', '--label-column');
+  requireColumn(file, columns, label, '--label-column');
+  return label;
+}
+
+function chooseTexts(
+  file: string,
+  columns: readonly string[],
+  left: readonly string[],
+  { textColumn, textPairColumn }: ColumnOptions,
+): { text: string; textPair: string | null } {
+  if (textPairColumn !== undefined) requireColumn(file, columns, textPairColumn, '--text-pair-column');
+  if (textColumn !== undefined) {
+    requireColumn(file, columns, textColumn, '--text-column');
+    if (textColumn === textPairColumn)
+      throw new UsageError(`--text-column and --text-pair-column are both ${textColumn}`);
+    return { text: textColumn, textPair: textPairColumn ?? null };
+  }
+  const usualPair = findUsualPair(left);
+  if (usualPair !== undefined && (textPairColumn === undefined || textPairColumn === usualPair[1])) {
+    return { text: usualPair[0], textPair: usualPair[1] };
+  }
+  const candidates = left.filter((column) => column !== textPairColumn);
+  const text = findUsual(candidates, TEXT_NAMES) ?? (candidates.length === 1 ? candidates[0] : undefined);
+  if (text === undefined) throw notFound(file, columns, 'text', '--text-column');
+  return { text, textPair: textPairColumn ?? null };
+}
+
+function findUsual(columns: readonly string[], usual: readonly string[]): string | undefined {
+  for (const name of usual) {
+    const found = columns.find((column) => plain(column) === name);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function findUsualPair(columns: readonly string[]): readonly [string, string] | undefined {
+  for (const [first, second] of PAIR_NAMES) {
+    const text = columns.find((column) => plain(column) === first);
+    const textPair = columns.find((column) => plain(column) === second);
+    if (text !== undefined && textPair !== undefined) return [text, textPair];
+  }
+  return undefined;
+}
+
+function plain(column: string): string {
+  return column
+    .trim()
+    .toLowerCase()
+    .replaceAll(/[\s-]+/g, '_');
+}
+
+function requireColumn(file: string, columns: readonly string[], name: string, option: string): void {
+  const count = columns.filter((column) => column === name).length;
+  if (count === 1) return;
+  if (count > 1) throw new UsageError(`${file} has ${count} columns called ${quote(name)}`);
+  const nearest = nearestName(name, columns);
+  const hint = nearest === undefined ? `${option} names another` : `did you mean ${quote(nearest)}?`;
+  throw new UsageError(`${file} has no column ${quote(name)}; it has ${listed(columns)}; ${hint}`);
+}
+
+function notFound(file: string, columns: readonly string[], what: string, option: string): UsageError {
+  const separator = columns.length === 1 ? (/[;\t|]/.exec(columns[0] ?? '')?.[0] ?? null) : null;
+  const hint =
+    separator === null
+      ? `name it with ${option}`
+      : `fields are separated by a comma in .csv and a tab in .tsv, here it seems to be ${quote(separator)}`;
+  return new UsageError(
+    `${file} has no column with a usual name for the ${what}; it has ${listed(columns)}; ${hint}`,
+  );
+}
+
+/** At most 20 names, shortened: a file without a header line shows its first row here. */
+function listed(columns: readonly string[]): string {
+  const shown = columns
+    .slice(0, 20)
+    .map((column) => quote(column.length > 40 ? `${column.slice(0, 37)}...` : column));
+  const more = columns.length > shown.length ? ` and ${columns.length - shown.length} more` : '';
+  return `${columns.length === 1 ? 'the column' : 'the columns'} ${shown.join(', ')}${more}`;
+}
+
+function quote(name: string): string {
+  return JSON.stringify(name);
+}

@@ -1,0 +1,150 @@
+// CSV and TSV after RFC 4180, parsed by csv-parse; what is added here are the physical line and the byte range of
+// every record, and a defined place to go on after a broken one.
+
+import { isUtf8 } from 'node:buffer';
+import { CsvError, parse } from 'csv-parse/sync';
+import type { Options } from 'csv-parse/sync';
+import { MAX_RECORD_BYTES, brokenRecord, byteOrderMark, countLines } from './records.js';
+import type { Position, RawRecord, RecordParser } from './records.js';
+
+const LINE_FEED = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
+
+/** A row with as many fields as the header. */
+class CsvRecord implements RawRecord {
+  readonly problem = null;
+
+  constructor(
+    readonly start: number,
+    readonly end: number,
+    readonly number: number,
+    private readonly header: readonly string[],
+    private readonly cells: readonly string[],
+  ) {}
+
+  columns(): readonly string[] {
+    return this.header;
+  }
+
+  value(column: string): unknown {
+    return this.cells[this.header.indexOf(column)];
+  }
+}
+
+/** The first record names the columns. Blank lines are passed over. */
+export class CsvParser implements RecordParser {
+  readonly unit = 'line';
+  header: readonly string[] | null = null;
+  private readonly options: Options;
+
+  constructor(delimiter: ',' | '\t') {
+    this.options = { delimiter, record_delimiter: ['\r\n', '\n', '\r'], relax_column_count: true };
+  }
+
+  parse(bytes: Buffer, at: Position, isLast: boolean): RawRecord[] {
+    const records: RawRecord[] = [];
+    const end = isLast ? bytes.length : bytes.lastIndexOf(LINE_FEED) + 1;
+    let from = byteOrderMark(bytes, at);
+    while (from < end) {
+      const stretch = this.parseStretch(bytes.subarray(from, end), {
+        offset: at.offset + from,
+        line: at.line,
+      });
+      for (const record of stretch.records) records.push(record);
+      const length = stretch.parsed;
+      at.line += countLines(bytes, from, from + length);
+      from += length;
+      if (stretch.fault === null) continue;
+      const isUnfinished =
+        stretch.fault.code === 'CSV_QUOTE_NOT_CLOSED' && bytes.length - from <= MAX_RECORD_BYTES;
+      if (isUnfinished && !isLast) break;
+      this.header ??= [];
+      const next = pastFault(bytes, from, stretch.fault);
+      records.push(brokenRecord(at.offset + from, at.offset + next, at.line, faultMessage(stretch.fault)));
+      at.line += countLines(bytes, from, next);
+      from = next;
+    }
+    at.offset += from;
+    return records;
+  }
+
+  readonly reread = (bytes: Buffer): RawRecord => {
+    const [cells] = parse(bytes, { ...this.options, to: 1 });
+    return new CsvRecord(0, 0, 0, this.header ?? [], cells ?? []);
+  };
+
+  /** Parses whole records up to the end or to the first fault; `parsed` bytes of them are good. */
+  private parseStretch(
+    bytes: Buffer,
+    at: Position,
+  ): { records: RawRecord[]; parsed: number; fault: Fault | null } {
+    const records: RawRecord[] = [];
+    const isAllUtf8 = isUtf8(bytes);
+    let start = 0;
+    let line = at.line;
+    let countedLine = 1;
+    const add = (cells: string[], { bytes: end, lines }: { bytes: number; lines: number }): null => {
+      const isBlankLine = cells.length === 1 && cells[0] === '' && end - start <= 2;
+      const isGood = isAllUtf8 || isUtf8(bytes.subarray(start, end));
+      const range = { start: at.offset + start, end: at.offset + end, line };
+      if (!isBlankLine) records.push(...this.record(cells, range, isGood));
+      line += countLines(bytes, start, end);
+      countedLine = lines + 1;
+      start = end;
+      return null;
+    };
+    try {
+      parse(bytes, { ...this.options, on_record: add });
+      return { records, parsed: bytes.length, fault: null };
+    } catch (error) {
+      if (!(error instanceof CsvError)) throw error;
+      // csv-parse counts a line at every carriage return and every line feed inside quotes.
+      const lineEnds = Number(error['lines']) - countedLine;
+      return { records, parsed: start, fault: { code: error.code, lineEnds } };
+    }
+  }
+
+  private record(
+    cells: string[],
+    range: { start: number; end: number; line: number },
+    isGood: boolean,
+  ): RawRecord[] {
+    const { start, end, line } = range;
+    if (!isGood) {
+      this.header ??= [];
+      return [brokenRecord(start, end, line, 'not valid UTF-8')];
+    }
+    if (this.header === null) {
+      this.header = cells;
+      return [];
+    }
+    if (cells.length === this.header.length) return [new CsvRecord(start, end, line, this.header, cells)];
+    const fields = cells.length === 1 ? '1 field' : `${cells.length} fields`;
+    return [brokenRecord(start, end, line, `${fields} where the header has ${this.header.length}`)];
+  }
+}
+
+/** A record that csv-parse refused; `lineEnds`: carriage returns and line feeds between its start and the fault. */
+interface Fault {
+  code: string;
+  lineEnds: number;
+}
+
+/** Where to go on: after the line with the fault, or, when a quote is never closed, after the record's first line. */
+function pastFault(bytes: Buffer, start: number, fault: Fault): number {
+  let lineEnds = fault.code === 'CSV_QUOTE_NOT_CLOSED' ? 0 : fault.lineEnds;
+  for (let i = start; i < bytes.length; i++) {
+    if (bytes[i] !== LINE_FEED && bytes[i] !== CARRIAGE_RETURN) continue;
+    if (lineEnds-- > 0) continue;
+    return bytes[i] === CARRIAGE_RETURN && bytes[i + 1] === LINE_FEED ? i + 2 : i + 1;
+  }
+  return bytes.length;
+}
+
+function faultMessage(fault: Fault): string {
+  if (fault.code === 'CSV_QUOTE_NOT_CLOSED') return 'a quoted field is never closed';
+  if (fault.code === 'CSV_INVALID_CLOSING_QUOTE') {
+    return 'text follows the quote that closes a field (a quote inside a quoted field is written "")';
+  }
+  return 'a quote stands inside an unquoted field (quote the field and write the quote "")';
+}

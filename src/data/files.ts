@@ -1,0 +1,125 @@
+// Which files a split is made of: paths and globs to existing, readable files of a known format.
+
+import { constants } from 'node:fs';
+import { access, readdir, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { RunError, UsageError, messageOf } from '../errors.js';
+import { errorCode } from './error-code.js';
+import { nearestName } from './nearest.js';
+
+export type Format = 'csv' | 'tsv' | 'jsonl' | 'json' | 'parquet';
+export type Compression = 'none' | 'gzip' | 'zstd';
+
+/** A file whose name says how to read it. `bytes` is its size on disk. */
+export interface DataFile {
+  path: string;
+  format: Format;
+  compression: Compression;
+  bytes: number;
+}
+
+const FORMATS: Readonly<Record<string, Format>> = {
+  '.csv': 'csv',
+  '.tsv': 'tsv',
+  '.jsonl': 'jsonl',
+  '.ndjson': 'jsonl',
+  '.json': 'json',
+  '.parquet': 'parquet',
+};
+const COMPRESSIONS: Readonly<Record<string, Compression>> = { '.gz': 'gzip', '.zst': 'zstd' };
+const SUPPORTED = '.csv, .tsv, .jsonl, .ndjson, .json (each also with .gz or .zst) and .parquet';
+
+/**
+ * Resolves paths and globs, in the order given; the matches of one glob are sorted by name.
+ *
+ * @throws UsageError for a path that is missing, unreadable, empty, a folder, or of an unknown format
+ */
+export async function findDataFiles(patterns: readonly string[], splitName: string): Promise<DataFile[]> {
+  if (patterns.length === 0) throw new UsageError(`No files were given for the ${splitName} data`);
+  const files: DataFile[] = [];
+  for (const pattern of patterns) {
+    for (const file of await matchPattern(pattern)) files.push(await inspect(file));
+  }
+  return files;
+}
+
+async function matchPattern(pattern: string): Promise<string[]> {
+  const isGlob = /[*?]/.test(pattern);
+  if (!isGlob || (await exists(pattern))) return [pattern];
+  const matches = await glob(pattern);
+  if (matches.length === 0) throw new UsageError(`No file matches ${pattern}`);
+  return matches;
+}
+
+/** Files that match `*` and `?` within one folder level and `**` across levels, sorted. Node 20 has no fs.glob. */
+async function glob(pattern: string): Promise<string[]> {
+  const segments = path.normalize(pattern).split(path.sep);
+  const firstMagic = segments.findIndex((segment) => /[*?]/.test(segment));
+  const base = segments.slice(0, firstMagic).join(path.sep) || (path.isAbsolute(pattern) ? path.sep : '.');
+  const rest = segments.slice(firstMagic);
+  const matcher = new RegExp(`^${rest.map(segmentPattern).join('')}$`, 'u');
+  const entries = await readdir(base, {
+    recursive: rest.length > 1 || rest[0] === '**',
+    withFileTypes: true,
+  }).catch(() => []);
+  return entries
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => path.relative(base, path.join(entry.parentPath, entry.name)))
+    .filter((name) => matcher.test(name))
+    .map((name) => path.join(base, name))
+    .toSorted();
+}
+
+function segmentPattern(segment: string, index: number, segments: readonly string[]): string {
+  const isLast = index === segments.length - 1;
+  if (segment === '**') return isLast ? '.*' : '(?:[^/]+/)*';
+  const body = segment
+    .replace(/[.+^${}()|[\]\\/]/g, '\\$&')
+    .replaceAll('*', '[^/]*')
+    .replaceAll('?', '[^/]');
+  return isLast ? body : `${body}/`;
+}
+
+async function inspect(file: string): Promise<DataFile> {
+  try {
+    const found = await stat(file);
+    if (found.isDirectory())
+      throw new UsageError(`${file} is a folder; name the files in it, e.g. ${path.join(file, '*.csv')}`);
+    const kind = formatOf(file);
+    await access(file, constants.R_OK);
+    if (found.size === 0) throw new UsageError(`${file} is empty`);
+    return { path: file, ...kind, bytes: found.size };
+  } catch (error) {
+    throw error instanceof UsageError ? error : await cannotOpen(file, error);
+  }
+}
+
+function formatOf(file: string): { format: Format; compression: Compression } {
+  const extension = path.extname(file).toLowerCase();
+  const compression = COMPRESSIONS[extension] ?? 'none';
+  const inner =
+    compression === 'none' ? extension : path.extname(file.slice(0, -extension.length)).toLowerCase();
+  const format = FORMATS[inner];
+  if (format === undefined || (format === 'parquet' && compression !== 'none')) {
+    throw new UsageError(`${file} is of an unknown format; the name must end in one of ${SUPPORTED}`);
+  }
+  return { format, compression };
+}
+
+async function cannotOpen(file: string, error: unknown): Promise<Error> {
+  const code = errorCode(error);
+  if (code === 'EACCES') return new UsageError(`${file} cannot be read: permission denied`);
+  if (code !== 'ENOENT' && code !== 'ENOTDIR')
+    return new RunError(`${file} cannot be read: ${messageOf(error)}`);
+  const neighbours = await readdir(path.dirname(file)).catch(() => []);
+  const nearest = nearestName(path.basename(file), neighbours);
+  const hint = nearest === undefined ? '' : `; did you mean ${path.join(path.dirname(file), nearest)}?`;
+  return new UsageError(`${file} does not exist${hint}`);
+}
+
+async function exists(file: string): Promise<boolean> {
+  return access(file).then(
+    () => true,
+    () => false,
+  );
+}

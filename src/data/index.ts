@@ -1,0 +1,10 @@
+// The data layer: files of texts and labels in, rows by number out.
+
+export type { BadRow, BadRowReport } from './bad-rows.js';
+export { describeBadRow } from './bad-rows.js';
+export { sortLabels } from './label-values.js';
+export type { LabelColumn, LabelKind } from './labels.js';
+export { openSplit } from './split.js';
+export type { LabelReader, Task, TaskOptions } from './task.js';
+export { inferTask, labelArray, labelReader } from './task.js';
+export type { ColumnChoice, Example, ProblemType, Split, SplitOptions } from './types.js';

@@ -1,0 +1,135 @@
+// The one pass over the files of a split: checks every row, notes where it stands and keeps its label.
+
+import { UsageError } from '../errors.js';
+import { BadRowLog } from './bad-rows.js';
+import { chooseColumns, requireColumns } from './columns.js';
+import type { DataFile } from './files.js';
+import { LabelColumn } from './labels.js';
+import type { RawRecord } from './records.js';
+import { RowStore } from './row-store.js';
+import { holdsOnlyNumbers, readExample } from './row.js';
+import { openSource } from './source.js';
+import type { RecordSource } from './source.js';
+import type { ColumnChoice, SplitOptions } from './types.js';
+
+/** What the pass leaves behind; `rows` and `badRows` hold open files. */
+export interface IndexedRows {
+  rows: RowStore;
+  columns: ColumnChoice;
+  /** One label for each row; null when labels were not asked for. */
+  labels: LabelColumn | null;
+  badRows: BadRowLog;
+}
+
+/** Reads all files once; on an error nothing stays open. */
+export async function indexFiles(files: readonly DataFile[], options: SplitOptions): Promise<IndexedRows> {
+  const indexer = new Indexer(options, await BadRowLog.create(options.name, options.badRows ?? 'stop'));
+  try {
+    return await indexer.run(files);
+  } catch (error) {
+    await indexer.close();
+    throw error;
+  }
+}
+
+class Indexer {
+  private readonly rows = new RowStore();
+  private columns: ColumnChoice | null = null;
+  private labels: LabelColumn | null = null;
+
+  constructor(
+    private readonly options: SplitOptions,
+    private readonly badRows: BadRowLog,
+  ) {}
+
+  async run(files: readonly DataFile[]): Promise<IndexedRows> {
+    const totalBytes = files.reduce((sum, file) => sum + file.bytes, 0);
+    let bytes = 0;
+    const onRead = (count: number): void => {
+      bytes += count;
+      this.options.onProgress?.({ bytes, totalBytes });
+    };
+    for (const file of files) await this.addFile(file, await openSource(file, onRead));
+    this.rows.finish();
+    this.badRows.finish();
+    const { rows, columns, labels, badRows } = this;
+    if (columns !== null && rows.size > 0) return { rows, columns, labels, badRows };
+    if (badRows.count > 0) throw badRows.error('only ');
+    throw new UsageError(
+      `${files.map((file) => file.path).join(', ')}: no rows, only a header or an empty list`,
+    );
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.rows.close(), this.badRows.close()]);
+  }
+
+  private async addFile(file: DataFile, source: RecordSource): Promise<void> {
+    const columns = this.columnsOf(file, source);
+    if (columns === null) {
+      for await (const batch of source.batches([])) {
+        for (const record of batch) this.addBad(file, source, record, null, record.problem ?? 'no columns');
+      }
+      return;
+    }
+    await this.rows.startFile(file.path, source, columns);
+    const needed = [columns.text, columns.textPair, columns.label].filter((name) => name !== null);
+    let isFirst = true;
+    for await (const batch of source.batches(needed)) {
+      if (isFirst) this.lookAt(batch, columns, file, source);
+      isFirst = false;
+      for (const record of batch) this.addRecord(file, source, record, columns);
+    }
+  }
+
+  /** The columns are chosen in the first file and required of the others; null for a file without one good row. */
+  private columnsOf(file: DataFile, source: RecordSource): ColumnChoice | null {
+    if (source.columns === null) return null;
+    this.columns ??= chooseColumns(file.path, source.columns, this.options);
+    requireColumns(file.path, source.columns, this.columns);
+    return this.columns;
+  }
+
+  /** What the first rows of a file tell: that its text is none, and the kind of the labels. */
+  private lookAt(
+    sample: readonly RawRecord[],
+    columns: ColumnChoice,
+    file: DataFile,
+    source: RecordSource,
+  ): void {
+    const { text, label } = columns;
+    if (holdsOnlyNumbers(sample, text)) {
+      const column = `The column ${JSON.stringify(text)} of ${file.path}`;
+      throw new UsageError(`${column} holds only numbers; is it the text? --text-column names another`);
+    }
+    if (label === null || this.labels !== null) return;
+    const { problemType, classNames, knownLabels, labelDelimiter } = this.options;
+    const names = classNames?.[label] ?? source.classNames[label];
+    this.labels = new LabelColumn(
+      { column: label, problemType, classNames: names, knownLabels, delimiter: labelDelimiter },
+      sample.map((record) => record.value(label)),
+    );
+  }
+
+  private addRecord(file: DataFile, source: RecordSource, record: RawRecord, columns: ColumnChoice): void {
+    const read = readExample(record, columns);
+    if ('reason' in read) {
+      this.addBad(file, source, record, read.column, read.reason);
+      return;
+    }
+    const { label } = columns;
+    const problem = label === null ? null : (this.labels?.add(record.value(label)) ?? null);
+    if (problem === null) this.rows.add(record, read);
+    else this.addBad(file, source, record, label, problem);
+  }
+
+  private addBad(
+    file: DataFile,
+    source: RecordSource,
+    record: RawRecord,
+    column: string | null,
+    reason: string,
+  ): void {
+    this.badRows.add({ file: file.path, [source.unit]: record.number, column, reason });
+  }
+}

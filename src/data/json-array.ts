@@ -1,0 +1,110 @@
+// A .json file: one array of objects, cut into its elements so that it never has to fit in memory.
+// Only brackets and strings are followed here; JSON.parse judges each element.
+
+import { JsonLinesParser, jsonRecord } from './jsonl.js';
+import { MAX_RECORD_BYTES, brokenRecord, byteOrderMark } from './records.js';
+import type { Position, RawRecord, RecordParser, Unit } from './records.js';
+
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const BACKSLASH = 0x5c;
+const OPEN_ARRAY = 0x5b;
+const CLOSE_ARRAY = 0x5d;
+const OPEN_OBJECT = 0x7b;
+const CLOSE_OBJECT = 0x7d;
+
+/** An array, or JSON Lines under the name .json (as HF's `json` loader accepts): the first character tells. */
+export class JsonFileParser implements RecordParser {
+  readonly header = null;
+  private inner: RecordParser | null = null;
+
+  get unit(): Unit {
+    return this.inner?.unit ?? 'line';
+  }
+
+  get reread(): RecordParser['reread'] {
+    return this.inner?.reread ?? null;
+  }
+
+  parse(bytes: Buffer, at: Position, isLast: boolean): RawRecord[] {
+    if (this.inner === null) {
+      const first = bytes[skipSpace(bytes, byteOrderMark(bytes, at))];
+      if (first === undefined) return [];
+      this.inner = first === OPEN_OBJECT ? new JsonLinesParser() : new JsonArrayParser();
+    }
+    return this.inner.parse(bytes, at, isLast);
+  }
+}
+
+/** Records are numbered by row, since such a file is often a single line. */
+class JsonArrayParser implements RecordParser {
+  readonly unit = 'row';
+  readonly header = null;
+  readonly reread = null;
+  private state: 'before' | 'inside' | 'after' = 'before';
+  private row = 0;
+
+  parse(bytes: Buffer, at: Position, isLast: boolean): RawRecord[] {
+    const records: RawRecord[] = [];
+    let from = 0;
+    if (this.state === 'before') {
+      from = skipSpace(bytes, byteOrderMark(bytes, at)) + 1;
+      if (bytes[from - 1] === OPEN_ARRAY) this.state = 'inside';
+      else records.push(this.giveUp(at, 'expected a JSON array of objects, or one object a line'));
+    }
+    while (this.state === 'inside') {
+      const to = elementEnd(bytes, from);
+      if (to === -1) {
+        if (isLast) records.push(this.giveUp(at, 'the JSON array is never closed (truncated file?)'));
+        else if (bytes.length - from > MAX_RECORD_BYTES) records.push(this.giveUp(at, TOO_LONG));
+        break;
+      }
+      const isClosing = bytes[to] === CLOSE_ARRAY;
+      const element = bytes.subarray(from, to);
+      const isEmptyArray = isClosing && this.row === 0 && skipSpace(element, 0) === element.length;
+      if (!isEmptyArray) records.push(jsonRecord(element, at.offset + from, ++this.row));
+      if (isClosing) this.state = 'after';
+      from = to + 1;
+    }
+    at.offset += this.state === 'after' ? bytes.length : from;
+    return records;
+  }
+
+  /** Where the nesting is lost no later element can be trusted. */
+  private giveUp(at: Position, problem: string): RawRecord {
+    this.state = 'after';
+    return brokenRecord(at.offset, at.offset, ++this.row, problem);
+  }
+}
+
+const TOO_LONG = `the element is longer than ${MAX_RECORD_BYTES / 2 ** 20} MiB, or a quote or bracket is never closed`;
+
+/** Index of the comma or bracket that ends the element at `from`, or -1 when it is not in these bytes. */
+function elementEnd(bytes: Buffer, from: number): number {
+  let depth = 0;
+  for (let i = from; i < bytes.length; i++) {
+    const byte = bytes[i];
+    if (byte === QUOTE) {
+      i = stringEnd(bytes, i + 1);
+      if (i === -1) return -1;
+    } else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) depth++;
+    else if (depth === 0 && (byte === COMMA || byte === CLOSE_ARRAY)) return i;
+    else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) depth--;
+  }
+  return -1;
+}
+
+/** Index of the quote that closes a string whose first character is at `from`, or -1. */
+function stringEnd(bytes: Buffer, from: number): number {
+  for (let i = from; i < bytes.length; i++) {
+    if (bytes[i] === BACKSLASH) i++;
+    else if (bytes[i] === QUOTE) return i;
+  }
+  return -1;
+}
+
+function skipSpace(bytes: Buffer, from: number): number {
+  let at = from;
+  while (bytes[at] === 0x20 || bytes[at] === 0x0a || bytes[at] === 0x0d || bytes[at] === 0x09) at++;
+  return at;
+}

@@ -1,0 +1,88 @@
+// Labels as they are written: what counts as an integer, a decimal or nothing, and in which order they are listed.
+
+const INTEGER = /^[+-]?\d+$/;
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+
+export function isIntegerText(text: string): boolean {
+  return INTEGER.test(text);
+}
+
+export function isNumberText(text: string): boolean {
+  return NUMBER.test(text);
+}
+
+/** A label that can be used, or why it cannot. */
+export type Reading<T> = { value: T } | { problem: string };
+
+export const MISSING_LABEL = 'the label is missing';
+
+/** One label as text: strings as they are, numbers and booleans as JSON writes them. */
+export function labelText(value: unknown): Reading<string> {
+  if (value === undefined || value === null || value === '') return { problem: MISSING_LABEL };
+  if (typeof value === 'string') {
+    // A lone surrogate, which JSON can write as \ud800, has no UTF-8 form and could not be saved.
+    return /\p{Surrogate}/u.test(value)
+      ? { problem: 'the label holds half a character (a lone surrogate)' }
+      : { value };
+  }
+  if (typeof value === 'number' && !Number.isFinite(value)) return { problem: `the label is ${value}` };
+  if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean')
+    return { value: `${value}` };
+  if (typeof value === 'symbol') return { problem: 'the label is not valid UTF-8' };
+  return {
+    problem: `expected a string or a number but found ${Array.isArray(value) ? 'a list' : 'an object'}`,
+  };
+}
+
+/** The members of a list of labels; a list may be empty, but may not name a label twice. */
+export function labelMembers(value: unknown, delimiter: string): Reading<string[]> {
+  const parts = Array.isArray(value) ? (value as unknown[]) : splitLabels(value, delimiter);
+  if (parts === null) {
+    return { problem: `the label looks like a list written as text; write a${delimiter}b` };
+  }
+  const members: string[] = [];
+  for (const part of parts) {
+    const read = labelText(part);
+    if ('problem' in read) return read;
+    if (members.includes(read.value)) {
+      const hint = isIntegerText(read.value) ? ' (a list holds class names, not zeros and ones)' : '';
+      return { problem: `the list names the label ${JSON.stringify(read.value)} twice${hint}` };
+    }
+    members.push(read.value);
+  }
+  return { value: members };
+}
+
+/** Names joined by a delimiter; spaces around a name do not belong to it. Null for a Python or JSON list as text. */
+function splitLabels(value: unknown, delimiter: string): unknown[] | null {
+  if (typeof value !== 'string') return [value];
+  if (/^\[.*\]$/s.test(value.trim())) return null;
+  return value.split(delimiter).map((part) => part.trim());
+}
+
+/**
+ * The order of a label map: as strings by code point, as HF's run_classification sorts, but by number when every label
+ * is an integer (0, 1, ..., 10 instead of 0, 1, 10, 2; the same for fewer than eleven classes).
+ */
+export function sortLabels(labels: Iterable<string>): string[] {
+  const all = [...labels];
+  return all.every(isIntegerText) ? all.toSorted((a, b) => Number(a) - Number(b)) : all.toSorted(byCodePoint);
+}
+
+function byCodePoint(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b));
+}
+
+/**
+ * The id of a label in a fixed list of names: its place in the list, or, where none of the names is an integer, the
+ * integer itself, so that data labelled 0 and 1 fit a model whose labels are called negative and positive.
+ */
+export function labelIds(names: readonly string[]): (label: string) => number | undefined {
+  const ids = new Map(names.map((name, id) => [name, id]));
+  const acceptIds = !names.some(isIntegerText);
+  return (label) => {
+    const id = ids.get(label);
+    if (id !== undefined || !acceptIds || !/^\d+$/.test(label)) return id;
+    return Number(label) < names.length ? Number(label) : undefined;
+  };
+}

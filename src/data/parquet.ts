@@ -1,0 +1,117 @@
+// Parquet files through hyparquet, one row group at a time and only the columns in use.
+
+import { isUtf8 } from 'node:buffer';
+import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects, parquetSchema } from 'hyparquet';
+import type { AsyncBuffer, FileMetaData } from 'hyparquet';
+import { compressors } from 'hyparquet-compressors';
+import { z } from 'zod';
+import { messageOf } from '../errors.js';
+import { brokenRecord } from './records.js';
+import type { RawRecord } from './records.js';
+
+/** Stands for a string that is not UTF-8, which hyparquet by itself would decode to replacement characters. */
+export const NOT_UTF8 = Symbol('not UTF-8');
+
+/** A Parquet file whose footer could be read. */
+export interface ParquetFile {
+  readonly columns: readonly string[];
+  /** ClassLabel names that `datasets` keeps in the metadata, per column. */
+  readonly classNames: Readonly<Record<string, readonly string[]>>;
+  readonly rows: number;
+  /** Rows of the named columns, a batch for each row group; a row group that cannot be decoded is one broken record. */
+  batches(columns: readonly string[]): AsyncGenerator<RawRecord[]>;
+}
+
+/**
+ * Opens a Parquet file (snappy, gzip, zstd and the other codecs of hyparquet-compressors).
+ *
+ * @throws Error when the footer cannot be read, e.g. since the file is truncated
+ */
+export async function openParquet(path: string): Promise<ParquetFile> {
+  const file = await asyncBufferFromFile(path);
+  const metadata = await parquetMetadataAsync(file);
+  return {
+    columns: parquetSchema(metadata).children.map((child) => child.element.name),
+    classNames: classNamesOf(metadata),
+    rows: Number(metadata.num_rows),
+    batches: (columns) => readRowGroups(file, metadata, columns),
+  };
+}
+
+async function* readRowGroups(
+  file: AsyncBuffer,
+  metadata: FileMetaData,
+  columns: readonly string[],
+): AsyncGenerator<RawRecord[]> {
+  const decimals = decimalColumns(metadata, columns);
+  const parsers = { stringFromBytes };
+  let rowStart = 0;
+  for (const group of metadata.row_groups) {
+    const rowEnd = rowStart + Number(group.num_rows);
+    const options = { file, metadata, columns: [...columns], rowStart, rowEnd, compressors, parsers };
+    try {
+      const rows: Record<string, unknown>[] = await parquetReadObjects(options);
+      const first = rowStart + 1;
+      yield rows.map((row, i) => parquetRecord(row, first + i, columns, decimals));
+    } catch (error) {
+      const range = `rows ${rowStart + 1} to ${rowEnd} cannot be decoded (damaged file?)`;
+      yield [brokenRecord(0, 0, rowStart + 1, `${range}: ${messageOf(error)}`)];
+    }
+    rowStart = rowEnd;
+  }
+}
+
+function parquetRecord(
+  row: Readonly<Record<string, unknown>>,
+  number: number,
+  columns: readonly string[],
+  decimals: ReadonlySet<string>,
+): RawRecord {
+  const value = (column: string): unknown => {
+    const cell = row[column];
+    // 1 in a column of decimals is 1.0, as Python writes it: that is what makes the column a regression target.
+    return decimals.has(column) && typeof cell === 'number' && Number.isInteger(cell) ? `${cell}.0` : cell;
+  };
+  return { start: 0, end: 0, number, problem: null, columns: () => columns, value };
+}
+
+function stringFromBytes(bytes: Uint8Array | undefined): string | symbol | undefined {
+  if (bytes === undefined) return undefined;
+  if (!isUtf8(bytes)) return NOT_UTF8;
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
+}
+
+function decimalColumns(metadata: FileMetaData, columns: readonly string[]): Set<string> {
+  const decimals = parquetSchema(metadata).children.filter(
+    ({ element }) =>
+      element.type === 'FLOAT' || element.type === 'DOUBLE' || element.converted_type === 'DECIMAL',
+  );
+  return new Set(decimals.map(({ element }) => element.name).filter((name) => columns.includes(name)));
+}
+
+/** A ClassLabel among the features that `datasets` writes as JSON under the key `huggingface`, alone or in a list. */
+const CLASS_LABEL = z.object({ names: z.array(z.string()) });
+const FEATURE = z.union([
+  CLASS_LABEL,
+  z.object({ feature: CLASS_LABEL }).transform(({ feature }) => feature),
+]);
+const METADATA = z.object({ info: z.object({ features: z.record(z.string(), z.unknown()) }) });
+
+function classNamesOf(metadata: FileMetaData): Record<string, readonly string[]> {
+  const text = metadata.key_value_metadata?.find(({ key }) => key === 'huggingface')?.value;
+  const found: Record<string, readonly string[]> = {};
+  const metadataOfDatasets = METADATA.safeParse(parseJson(text ?? '')).data;
+  for (const [column, feature] of Object.entries(metadataOfDatasets?.info.features ?? {})) {
+    const classLabel = FEATURE.safeParse(feature).data;
+    if (classLabel !== undefined) found[column] = classLabel.names;
+  }
+  return found;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,101 @@
+// Cuts a byte stream into records: the loop shared by CSV, JSON Lines and JSON arrays.
+
+import { DamagedInput } from './bytes.js';
+
+/** No record of a text file may be longer; it bounds memory when a quote or a bracket is never closed. */
+export const MAX_RECORD_BYTES = 64 * 2 ** 20;
+
+/** One row as it stands in its file, before its columns are looked at. */
+export interface RawRecord {
+  /** Byte offset of the row in its (decompressed) file; 0 where that means nothing. */
+  readonly start: number;
+  readonly end: number;
+  /** Physical line of the row's first character, or row number, from 1; `RecordParser.unit` says which. */
+  readonly number: number;
+  /** Why the row cannot be used at all, e.g. broken JSON. */
+  readonly problem: string | null;
+  /** Names of the columns this row has. */
+  columns(): readonly string[];
+  /** The value of a column; undefined when the row does not have it. */
+  value(column: string): unknown;
+}
+
+/** Where the next unread byte stands. */
+export interface Position {
+  offset: number;
+  /** Physical line, from 1. */
+  line: number;
+}
+
+/** What `RawRecord.number` counts. */
+export type Unit = 'line' | 'row';
+
+/** Turns bytes into records; stateful, one for each file. */
+export interface RecordParser {
+  /** Settled once the first record is there. */
+  readonly unit: Unit;
+  /** The columns where the file declares them (a CSV header); null where only the rows tell. */
+  readonly header: readonly string[] | null;
+  /**
+   * Parses whole records from the head of `bytes` and moves `at` past them. Bytes left over come again with more
+   * behind them, unless `isLast`. A record above MAX_RECORD_BYTES is the parser's to report and pass over.
+   */
+  parse(bytes: Buffer, at: Position, isLast: boolean): RawRecord[];
+  /** Reads the record at the head of `bytes` again, whatever follows it; null where rows cannot be read singly. */
+  readonly reread: ((bytes: Buffer) => RawRecord) | null;
+}
+
+/** A row of which only the position and the fault are known. */
+export function brokenRecord(start: number, end: number, number: number, problem: string): RawRecord {
+  return { start, end, number, problem, columns: () => [], value: () => undefined };
+}
+
+/** Feeds a parser with growing buffers until it can cut records off; yields them in batches. */
+export async function* cutRecords(
+  chunks: AsyncIterable<Buffer>,
+  parser: RecordParser,
+): AsyncGenerator<RawRecord[]> {
+  const at: Position = { offset: 0, line: 1 };
+  let waiting: Buffer[] = [];
+  let waitingBytes = 0;
+  // A record longer than what is there makes the parser wait for twice as much, so long records cost linear time.
+  let wanted = 0;
+  const parse = (isLast: boolean): RawRecord[] => {
+    const bytes = waiting.length === 1 && waiting[0] !== undefined ? waiting[0] : Buffer.concat(waiting);
+    const before = at.offset;
+    const records = parser.parse(bytes, at, isLast);
+    const rest = bytes.subarray(at.offset - before);
+    waiting = rest.length === 0 ? [] : [rest];
+    waitingBytes = rest.length;
+    wanted = at.offset === before ? 2 * waitingBytes : 0;
+    return records;
+  };
+  try {
+    for await (const chunk of chunks) {
+      waiting.push(chunk);
+      waitingBytes += chunk.length;
+      if (waitingBytes >= wanted) yield parse(false);
+    }
+  } catch (error) {
+    if (!(error instanceof DamagedInput)) throw error;
+    yield parse(false);
+    yield [brokenRecord(at.offset, at.offset, at.line, error.message)];
+    return;
+  }
+  yield parse(true);
+}
+
+const LINE_FEED = 0x0a;
+
+/** Line feeds in a stretch of bytes. */
+export function countLines(bytes: Buffer, from: number, to: number): number {
+  let count = 0;
+  for (let at = bytes.indexOf(LINE_FEED, from); at !== -1 && at < to; at = bytes.indexOf(LINE_FEED, at + 1))
+    count++;
+  return count;
+}
+
+/** Length of the UTF-8 byte order mark at the head of a file, which is not part of its first record: 0 or 3. */
+export function byteOrderMark(bytes: Buffer, at: Position): number {
+  return at.offset === 0 && bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
+}

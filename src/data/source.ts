@@ -1,0 +1,86 @@
+// One data file as a source of records, whatever its format.
+
+import { messageOf } from '../errors.js';
+import { readBytes } from './bytes.js';
+import { CsvParser } from './csv.js';
+import type { DataFile } from './files.js';
+import { JsonFileParser } from './json-array.js';
+import { JsonLinesParser } from './jsonl.js';
+import { openParquet } from './parquet.js';
+import { brokenRecord, cutRecords } from './records.js';
+import type { RawRecord, RecordParser, Unit } from './records.js';
+
+/** How many rows are looked at to find the columns of a file that does not declare them. */
+const SAMPLE_ROWS = 100;
+
+/** A file that is about to be read once from start to end. */
+export interface RecordSource {
+  /** Names of the columns; null when the file has not one good row to tell them. */
+  readonly columns: readonly string[] | null;
+  readonly classNames: Readonly<Record<string, readonly string[]>>;
+  /** What `RawRecord.number` counts. */
+  readonly unit: Unit;
+  /** Decodes one row from its bytes in the file; null when rows must be copied elsewhere to be read singly. */
+  readonly reread: ((bytes: Buffer) => RawRecord) | null;
+  batches(columns: readonly string[]): AsyncGenerator<RawRecord[]>;
+}
+
+/** Opens a file and reads as much of it as it takes to know its columns. */
+export async function openSource(file: DataFile, onRead: (bytes: number) => void): Promise<RecordSource> {
+  return file.format === 'parquet' ? parquetSource(file, onRead) : textSource(file, onRead);
+}
+
+async function parquetSource(file: DataFile, onRead: (bytes: number) => void): Promise<RecordSource> {
+  const shared = { unit: 'row', reread: null } as const;
+  try {
+    const parquet = await openParquet(file.path);
+    const read = async function* (columns: readonly string[]): AsyncGenerator<RawRecord[]> {
+      for await (const batch of parquet.batches(columns)) {
+        onRead((file.bytes * batch.length) / parquet.rows);
+        yield batch;
+      }
+    };
+    return { ...shared, columns: parquet.columns, classNames: parquet.classNames, batches: read };
+  } catch (error) {
+    const broken = brokenRecord(0, 0, 1, `not a readable Parquet file (truncated?): ${messageOf(error)}`);
+    return { ...shared, columns: null, classNames: {}, batches: () => asBatches([[broken]]) };
+  }
+}
+
+async function textSource(file: DataFile, onRead: (bytes: number) => void): Promise<RecordSource> {
+  const parser = parserOf(file);
+  const rest = cutRecords(readBytes(file, onRead), parser);
+  const head = await firstRows(rest);
+  const good = head.filter((record) => record.problem === null).slice(0, SAMPLE_ROWS);
+  const found = good.length === 0 ? null : [...new Set(good.flatMap((record) => record.columns()))];
+  return {
+    columns: parser.header === null || parser.header.length === 0 ? found : parser.header,
+    classNames: {},
+    unit: parser.unit,
+    reread: file.compression === 'none' ? parser.reread : null,
+    async *batches() {
+      yield head;
+      yield* rest;
+    },
+  };
+}
+
+function parserOf({ format }: DataFile): RecordParser {
+  if (format === 'jsonl') return new JsonLinesParser();
+  if (format === 'json') return new JsonFileParser();
+  return new CsvParser(format === 'tsv' ? '\t' : ',');
+}
+
+/** The first batch with a good row, and all broken rows before it. */
+async function firstRows(batches: AsyncGenerator<RawRecord[]>): Promise<RawRecord[]> {
+  const rows: RawRecord[] = [];
+  for (let next = await batches.next(); next.done !== true; next = await batches.next()) {
+    for (const record of next.value) rows.push(record);
+    if (next.value.some((record) => record.problem === null)) break;
+  }
+  return rows;
+}
+
+async function* asBatches(batches: RawRecord[][]): AsyncGenerator<RawRecord[]> {
+  yield* batches;
+}
