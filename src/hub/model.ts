@@ -1,0 +1,97 @@
+// From what the person calls a model to a local folder with its files.
+import { readFile, stat } from 'node:fs/promises';
+import { z } from 'zod';
+import { UsageError } from '../errors.js';
+import { createProgress } from './progress.js';
+import { checkedRepo, isSafePath, titleOf } from './repo.js';
+import { hubSettings } from './settings.js';
+import { openSnapshot, type Snapshot } from './snapshot.js';
+
+/** What every call that may ask the hub takes. */
+export interface HubOptions {
+  /** Branch, tag, commit or `refs/pr/N`; default `main`. */
+  revision?: string;
+  /** Receives each line about the progress; default: one line on stderr. */
+  progress?: (line: string) => void;
+  /** Default `process.env`. */
+  env?: NodeJS.ProcessEnv;
+}
+
+const WEIGHTS = 'model.safetensors';
+const WEIGHTS_INDEX = 'model.safetensors.index.json';
+const TOKENIZER_FILES = [
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'vocab.txt',
+  'special_tokens_map.json',
+  'added_tokens.json',
+];
+
+/**
+ * The folder of a model: `idOrDir` itself where it is one, else the snapshot of that hub repository in the cache,
+ * with `config.json`, the safetensors weights (one file or shards) and the tokenizer's files, as far as `files` asks.
+ *
+ * @throws UsageError for an id the hub has not or does not give out, a repository without safetensors (pickled
+ *   weights are never opened) and a wrong revision; RunError when it can neither be downloaded nor found in the cache
+ */
+export async function modelDirectory(
+  idOrDir: string,
+  options: HubOptions & { files?: 'all' | 'tokenizer' | 'config' } = {},
+): Promise<string> {
+  const entry = await stat(idOrDir).catch(() => null);
+  if (entry?.isDirectory()) return idOrDir;
+  if (entry !== null) throw new UsageError(`"${idOrDir}" is a file: give the folder of a model, or a hub id`);
+  const settings = await hubSettings(options.env ?? process.env);
+  const repo = checkedRepo('model', idOrDir, options.revision);
+  const snapshot = await openSnapshot(repo, settings, createProgress(options.progress, settings.quiet));
+  const files = options.files ?? 'all';
+  if (files !== 'tokenizer') await snapshot.fetch([required(snapshot, 'config.json')]);
+  if (files !== 'config') await snapshot.fetch(tokenizerFiles(snapshot, files === 'tokenizer'));
+  if (files === 'all') await snapshot.fetch(await weightFiles(snapshot));
+  await snapshot.keep();
+  return snapshot.directory;
+}
+
+function required(snapshot: Snapshot, path: string): string {
+  if (!snapshot.files.has(path)) throw snapshot.lacks(path);
+  return path;
+}
+
+/** A model may come without a tokenizer (the person can name another); a tokenizer may not. */
+function tokenizerFiles(snapshot: Snapshot, needed: boolean): string[] {
+  const found = TOKENIZER_FILES.filter((path) => snapshot.files.has(path));
+  if (needed && !found.includes('tokenizer.json') && !found.includes('vocab.txt')) {
+    throw snapshot.lacks('tokenizer.json or vocab.txt');
+  }
+  return found;
+}
+
+async function weightFiles(snapshot: Snapshot): Promise<string[]> {
+  const { files, repo } = snapshot;
+  if (files.has(WEIGHTS)) return [WEIGHTS];
+  if (files.has(WEIGHTS_INDEX)) return [WEIGHTS_INDEX, ...(await shardNames(snapshot))];
+  const pickled = [...files.keys()].find((path) =>
+    /^(pytorch_model.*\.bin(\.index\.json)?|.*\.ckpt|.*\.pt)$/.test(path),
+  );
+  if (pickled === undefined) throw snapshot.lacks(WEIGHTS);
+  throw new UsageError(
+    `The hub's ${titleOf(repo)} has ${pickled} but no ${WEIGHTS}, and pickled weights are never opened (they can run code)\n` +
+      `  - Look for a conversion by SFconvertbot under ${repo.id}/discussions on the hub and ask for it as revision refs/pr/N.\n` +
+      `  - Or convert it once with Python: \n` +
+      `    AutoModelForSequenceClassification.from_pretrained("${repo.id}").save_pretrained("FOLDER") and\n` +
+      `    AutoTokenizer.from_pretrained("${repo.id}").save_pretrained("FOLDER"); then give FOLDER as the model.`,
+  );
+}
+
+async function shardNames(snapshot: Snapshot): Promise<string[]> {
+  const [path = ''] = await snapshot.fetch([WEIGHTS_INDEX]);
+  const text = await readFile(path, 'utf8');
+  const index = z.object({ weight_map: z.record(z.string(), z.string().refine(isSafePath)) });
+  try {
+    const names = new Set(Object.values(index.parse(JSON.parse(text)).weight_map));
+    return [...names].map((name) => required(snapshot, name));
+  } catch (error) {
+    if (!(error instanceof SyntaxError || error instanceof z.ZodError)) throw error;
+    throw new UsageError(`${WEIGHTS_INDEX} of the hub's ${titleOf(snapshot.repo)} is no index of weights`);
+  }
+}

@@ -1,0 +1,60 @@
+// What names a repository of the hub, and which names from outside may become paths.
+import { UsageError } from '../errors.js';
+
+/** A repository at a revision, as the person named it. */
+export interface Repo {
+  readonly type: 'model' | 'dataset';
+  readonly id: string;
+  /** Branch, tag, commit or `refs/...`. */
+  readonly revision: string;
+}
+
+/** A file in a commit of a repository. */
+export interface RepoFile {
+  /** Bytes. */
+  readonly size: number;
+  /** Git's object id: the content's hash, or that of the LFS pointer. Null where it is not known. */
+  readonly blobId: string | null;
+  /** Hash of the content of an LFS file. */
+  readonly sha256: string | null;
+  /** Hash under the hub's newer storage; kept only because Python's listing file has it. */
+  readonly xetHash: string | null;
+}
+
+/** Files by their path in the repository. */
+export type Listing = ReadonlyMap<string, RepoFile>;
+
+/**
+ * Checks a repository id and revision by the hub's rules (huggingface_hub's validate_repo_id).
+ *
+ * @throws UsageError when no repository can have that name
+ */
+export function checkedRepo(type: Repo['type'], id: string, revision = 'main'): Repo {
+  const name = /^(?:[\w-][\w.-]*\/)?[\w-](?:[\w.-]*[\w-])?$/;
+  if (id.length > 96 || !name.test(id) || /--|\.\.|\.git$/.test(id)) {
+    const hint = type === 'model' ? 'is no folder here' : 'is no data set id';
+    throw new UsageError(
+      `"${id}" ${hint} and no repository of the hub has such a name (name or organization/name)`,
+    );
+  }
+  if (!isSafePath(revision)) throw new UsageError(`"${revision}" cannot be a revision of ${type} "${id}"`);
+  return { type, id, revision };
+}
+
+/** How messages name a repository: `model "org/name"`. */
+export function titleOf(repo: Repo): string {
+  const revision = repo.revision === 'main' ? '' : ` at revision "${repo.revision}"`;
+  return `${repo.type === 'model' ? 'model' : 'data set'} "${repo.id}"${revision}`;
+}
+
+/** True when a name that came from outside stays inside the folder it is joined to. */
+export function isSafePath(path: string): boolean {
+  return (
+    !/[\\\0]/.test(path) && path.split('/').every((part) => part !== '' && part !== '.' && part !== '..')
+  );
+}
+
+/** True for a full commit id; git's object ids have the same form. */
+export function isCommit(text: string): boolean {
+  return /^[0-9a-f]{40}$/.test(text);
+}

@@ -1,0 +1,160 @@
+// One commit of a repository: what files it has, and the local paths of those asked for, from the hub or the cache.
+import { join } from 'node:path';
+import { messageOf, RunError, UsageError } from '../errors.js';
+import { listCommit, resolveCommit } from './api.js';
+import * as caching from './cache.js';
+import { downloadFile } from './download.js';
+import { createGet, HubUnavailable, type Get } from './http.js';
+import type { DownloadProgress } from './progress.js';
+import { isCommit, titleOf, type Listing, type Repo } from './repo.js';
+import type { HubSettings } from './settings.js';
+
+/** A repository at one commit. */
+export interface Snapshot {
+  readonly repo: Repo;
+  /** The local folder; it holds what was fetched so far. */
+  readonly directory: string;
+  readonly files: Listing;
+  /** Brings files to the local folder and resolves to their paths, in the order given. */
+  fetch(paths: readonly string[]): Promise<string[]>;
+  /** To be called when all that is needed has been fetched: later offline runs then find this commit. */
+  keep(): Promise<void>;
+  /** The error for something that the repository lacks, or, where the listing is not known, the cache. */
+  lacks(what: string): Error;
+}
+
+/**
+ * Resolves the revision to a commit and lists its files. Without a hub (HF_HUB_OFFLINE, no network, an outage) the
+ * commit that the cache remembers for this revision is used.
+ *
+ * @throws UsageError when the hub has no such repository or revision or wants a token;
+ *   RunError when the hub cannot be asked and nothing is cached, with the ways out
+ */
+export async function openSnapshot(
+  repo: Repo,
+  settings: HubSettings,
+  progress: DownloadProgress,
+): Promise<Snapshot> {
+  const cache = caching.repoCache(settings.cacheDir, repo);
+  const get = createGet(settings, repo);
+  if (settings.offline) return fromCache(repo, settings, cache, 'HF_HUB_OFFLINE is set');
+  try {
+    const commit = isCommit(repo.revision) ? repo.revision : await resolveCommit(repo, settings, get);
+    const known = await caching.readListing(cache, commit);
+    const files = known ?? (await listCommit(repo, commit, settings, get));
+    if (known === null) await caching.writeListing(cache, commit, files);
+    return {
+      repo,
+      files,
+      directory: cache.snapshot(commit),
+      fetch: (paths) => fetchFiles({ repo, settings, cache, commit, files, get, progress }, paths),
+      keep: () => caching.recordCommit(cache, repo.revision, commit),
+      lacks: (what) => new UsageError(`The hub's ${titleOf(repo)} has no ${what}`),
+    };
+  } catch (error) {
+    if (!(error instanceof HubUnavailable)) throw error;
+    const snapshot = await fromCache(repo, settings, cache, error.message);
+    progress.note(`${error.message}: using the copy of ${titleOf(repo)} in the cache`);
+    return snapshot;
+  }
+}
+
+/** What can be had with no request at all. */
+async function fromCache(
+  repo: Repo,
+  settings: HubSettings,
+  cache: caching.RepoCache,
+  why: string,
+): Promise<Snapshot> {
+  const lacks = (what: string): RunError => notCached(repo, settings, why, what);
+  const commit = await caching.cachedCommit(cache, repo.revision);
+  const complete = commit === null ? null : await caching.readListing(cache, commit);
+  const files = commit === null ? null : (complete ?? (await caching.listSnapshot(cache, commit)));
+  if (commit === null || files === null || files.size === 0) throw lacks(titleOf(repo));
+  const directory = cache.snapshot(commit);
+  return {
+    repo,
+    directory,
+    files,
+    async fetch(paths) {
+      for (const path of paths) {
+        const size = files.get(path)?.size ?? -1;
+        if (!(await caching.isPresent(join(directory, path), size)))
+          throw lacks(`${path} of ${titleOf(repo)}`);
+      }
+      return paths.map((path) => join(directory, path));
+    },
+    keep: async () => undefined,
+    lacks: (what) =>
+      complete === null
+        ? lacks(`${what} of ${titleOf(repo)}`)
+        : new UsageError(`The hub's ${titleOf(repo)} has no ${what}`),
+  };
+}
+
+interface Fetching {
+  repo: Repo;
+  settings: HubSettings;
+  cache: caching.RepoCache;
+  commit: string;
+  files: Listing;
+  get: Get;
+  progress: DownloadProgress;
+}
+
+async function fetchFiles(from: Fetching, paths: readonly string[]): Promise<string[]> {
+  const { repo, cache, commit, files, progress } = from;
+  const local: string[] = [];
+  for (const path of paths) {
+    const file = files.get(path);
+    if (file === undefined) throw new UsageError(`The hub's ${titleOf(repo)} has no ${path}`);
+    const target = join(cache.snapshot(commit), path);
+    local.push(target);
+    if (await caching.isPresent(target, file.size)) continue;
+    const blob = cache.blob(file);
+    const name = `${repo.id}/${path}`;
+    const onProgress = (done: number): void => progress.report(name, done, file.size);
+    try {
+      if (!(await caching.isPresent(blob, file.size))) {
+        await downloadFile(from.get, { url: fileUrl(from, path), name, file, onProgress }, blob);
+      }
+      await caching.link(blob, target);
+    } catch (error) {
+      if (error instanceof HubUnavailable)
+        throw new RunError(`${error.message}; run it again to go on from there`);
+      throw diskError(error, from.settings.cacheDir) ?? error;
+    }
+  }
+  return local;
+}
+
+function fileUrl({ repo, settings, commit }: Fetching, path: string): string {
+  const prefix = repo.type === 'dataset' ? 'datasets/' : '';
+  return `${settings.endpoint}/${prefix}${repo.id}/resolve/${commit}/${path.split('/').map(encodeURIComponent).join('/')}`;
+}
+
+function notCached(repo: Repo, settings: HubSettings, why: string, what: string): RunError {
+  const noun = repo.type === 'model' ? '--model' : '--train-file and --validation-file';
+  const type = repo.type === 'model' ? '' : '--repo-type dataset ';
+  const ways = [
+    ...(settings.offline ? ['Unset HF_HUB_OFFLINE to let it be downloaded.'] : []),
+    ...(settings.unusedProxy
+      ? ['HTTPS_PROXY is set, but Node (22.21 or 24.5 and later) uses it only with NODE_USE_ENV_PROXY=1.']
+      : []),
+    `Elsewhere, run "hf download ${type}${repo.id} --local-dir FOLDER", bring the folder here and give its path to ${noun}.`,
+    'If a cache of another place has it, set HF_HOME to that folder.',
+    'If a mirror of the hub can be reached from here, set HF_ENDPOINT to its address.',
+  ];
+  return new RunError(
+    `${why}, and ${what} is not in the cache ${settings.cacheDir}\n${ways.map((way) => `  - ${way}`).join('\n')}`,
+  );
+}
+
+/** A full or unwritable cache, said with its place and the way out; null for any other error. */
+function diskError(error: unknown, cacheDir: string): RunError | null {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  if (!/^(ENOSPC|EDQUOT|EACCES|EPERM|EROFS|ENOTDIR)$/.test(code)) return null;
+  return new RunError(
+    `Cannot write to the hub's cache ${cacheDir} (${messageOf(error)}): make room or permission, or set HF_HOME to another folder`,
+  );
+}
