@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 
 #include <cstring>
+#include <limits>
 #include <stdexcept>
 #include <utility>
 
@@ -125,9 +126,12 @@ Napi::Value Session::stats(Args info) {
 }
 
 Napi::Value Session::setProgress(Args info) {
-  return post(
-      info, [this, step = arguments::integer(info[0], "step", 0),
-             updates = arguments::integer(info[1], "updates", 0)] { training().setProgress(step, updates); });
+  constexpr double most = std::numeric_limits<double>::max();
+  return post(info, [this, step = arguments::integer(info[0], "step", 0),
+                     updates = arguments::integer(info[1], "updates", 0),
+                     loss = arguments::number(info[2], "loss", -most, most)] {
+    training().setProgress(step, updates, loss);
+  });
 }
 
 Napi::Value Session::close(Args info) {

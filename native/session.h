@@ -23,7 +23,7 @@ class Session : public Napi::ObjectWrap<Session> {
   Napi::Value update(Args info);       // (options)
   Napi::Value predict(Args info);      // (batch) -> Float32Array
   Napi::Value stats(Args info);        // () -> {loss, gradNorm, updates, skipped}
-  Napi::Value setProgress(Args info);  // (step, updates)
+  Napi::Value setProgress(Args info);  // (step, updates, loss)
   Napi::Value close(Args info);        // (): after the jobs posted before; frees all memory
 
   Training& training() const;  // on the worker thread

@@ -13,7 +13,7 @@ Training::Training(const ModelConfig& config, Problem problem, at::Device device
       seed_(seed),
       model_(config, device, compute, seed),
       optimizer_(model_),
-      loss_(at::zeros({}, at::TensorOptions().device(device))) {}
+      loss_(at::zeros({}, at::TensorOptions().dtype(at::kDouble).device(device))) {}
 
 void Training::accumulate(const RawBatch& raw, double divisor, double labelSmoothing) {
   const Batch batch = toTensors(raw, limits(), model_.device());
@@ -38,15 +38,14 @@ at::Tensor Training::predict(const RawBatch& raw) {
 }
 
 TrainingStats Training::stats() {
-  const TrainingStats stats{loss_.item<double>(), optimizer_.gradNorm().item<double>(),
-                            optimizer_.step().item<double>(), optimizer_.skipped().item<double>()};
-  loss_.zero_();
-  return stats;
+  return {loss_.item<double>(), optimizer_.gradNorm().item<double>(), optimizer_.step().item<double>(),
+          optimizer_.skipped().item<double>()};
 }
 
-void Training::setProgress(int64_t step, int64_t updates) {
+void Training::setProgress(int64_t step, int64_t updates, double loss) {
   step_ = step;
   optimizer_.setUpdates(updates);
+  loss_.fill_(loss);
 }
 
 at::Tensor Training::read(const std::string& name, TensorKind kind) const {

@@ -15,9 +15,9 @@ namespace bertune {
 enum class TensorKind { Weight, Gradient, ExpAvg, ExpAvgSq };
 
 struct TrainingStats {
-  double loss;      // sum of the accumulated losses since the last call
+  double loss;      // sum of all accumulated losses
   double gradNorm;  // of the last update, before clipping
-  double updates;   // applied since the session began (or since setStep)
+  double updates;   // applied since the session began, those given to setProgress included
   double skipped;   // updates left out because the gradient norm was not finite
 };
 
@@ -33,8 +33,9 @@ class Training {
   TrainingStats stats();                    // waits for the device
 
   // For a resumed run: `step` counts the optimizer steps begun and decides the dropout masks, `updates` those
-  // that were applied and decides AdamW's bias correction. They differ by the skipped ones.
-  void setProgress(int64_t step, int64_t updates);
+  // that were applied and decides AdamW's bias correction (they differ by the skipped ones), and `loss` is the sum
+  // of losses that stats() goes on from.
+  void setProgress(int64_t step, int64_t updates, double loss);
 
   at::Tensor read(const std::string& name, TensorKind kind) const;  // float copy on the CPU
   void write(const std::string& name, TensorKind kind, const at::Tensor& value);
@@ -49,7 +50,7 @@ class Training {
   uint64_t seed_;
   Model model_;
   mutable AdamW optimizer_;
-  at::Tensor loss_;
+  at::Tensor loss_;             // float64, so that reading it often or seldom gives the same numbers
   int64_t step_ = 0;  // optimizer steps begun, applied or skipped
   int64_t tokensInStep_ = 0;
   int64_t sequencesInStep_ = 0;

@@ -87,6 +87,8 @@ export interface UpdateOptions {
 export interface TrainingStats {
   /** Sum of the accumulated losses since the last call. */
   loss: number;
+  /** Sum of all accumulated losses, resumed ones included: each is its batch's loss sum / divisor. */
+  totalLoss: number;
   /** Global gradient norm of the last update, before clipping. */
   gradNorm: number;
   /** Updates applied, resumed ones included. */
@@ -102,8 +104,8 @@ interface NativeSession {
   accumulate(batch: PackedBatch, options: AccumulateOptions): Promise<void>;
   update(options: UpdateOptions): Promise<void>;
   predict(batch: PackedBatch): Promise<Float32Array>;
-  stats(): Promise<TrainingStats>;
-  setProgress(step: number, updates: number): Promise<void>;
+  stats(): Promise<Omit<TrainingStats, 'totalLoss'>>;
+  setProgress(step: number, updates: number, loss: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -163,6 +165,7 @@ export class Session {
   readonly #native: NativeSession;
   readonly #tensors: readonly TensorInfo[];
   #closed = false;
+  #lossSeen = 0;
 
   private constructor(native: NativeSession, tensors: readonly TensorInfo[]) {
     this.#native = native;
@@ -215,17 +218,20 @@ export class Session {
     return withStack(() => this.#native.predict(batch), this.predict);
   }
 
-  /** Reads the running loss and counters, and starts a new sum. Waits for the device: call it to log. */
-  stats(): Promise<TrainingStats> {
-    return withStack(() => this.#native.stats(), this.stats);
+  /** Reads the running loss and counters. Waits for the device: call it to log. */
+  async stats(): Promise<TrainingStats> {
+    const { loss: totalLoss, ...rest } = await withStack(() => this.#native.stats(), this.stats);
+    const loss = totalLoss - this.#lossSeen;
+    this.#lossSeen = totalLoss;
+    return { ...rest, loss, totalLoss };
   }
 
   /**
    * Continues the counters of an earlier run: `step` optimizer steps were begun (decides the dropout masks), of
-   * which `updates` were applied (decides AdamW's bias correction).
+   * which `updates` were applied (decides AdamW's bias correction), with `totalLoss` so far.
    */
-  setProgress(step: number, updates: number): Promise<void> {
-    return withStack(() => this.#native.setProgress(step, updates), this.setProgress);
+  setProgress(step: number, updates: number, totalLoss: number): Promise<void> {
+    return withStack(() => this.#native.setProgress(step, updates, totalLoss), this.setProgress);
   }
 
   /** Frees the model after the calls made before; later calls reject. Closing twice does nothing. */

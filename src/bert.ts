@@ -1,0 +1,237 @@
+// BertForSequenceClassification: a config and its weights, on disk until a native session is opened for them.
+import { availableParallelism } from 'node:os';
+
+import type { ProblemType, Task } from './data/index.js';
+import { RunError } from './errors.js';
+import { modelDirectory, type HubOptions } from './hub/index.js';
+import {
+  areDefaultLabels,
+  HIDDEN_ACTIVATIONS,
+  matchTensors,
+  openCheckpoint,
+  openSafetensors,
+  parameterShapes,
+  saveCheckpoint,
+  withLabels,
+  type BertConfig,
+  type TensorData,
+  type TensorMatch,
+  type TensorSource,
+} from './model/index.js';
+import { chooseDevice, deviceInfo, Session, type SessionConfig, type TensorKind } from './native.js';
+
+/** Where and how the model is computed. */
+export interface Runtime {
+  device?: 'auto' | 'cpu' | 'cuda';
+  dtype?: 'auto' | 'float32' | 'bfloat16';
+  /** CPU threads; default: all cores. */
+  threads?: number;
+  /** Seeds newly initialised weights and dropout; default 42, as HF. */
+  seed?: number;
+}
+
+/** The classes the model is to tell apart; what is left out comes from its config.json. */
+export interface HeadOptions {
+  numLabels?: number;
+  /** Names of the classes in the order of their ids; wins over numLabels. */
+  labels?: readonly string[];
+  problemType?: ProblemType;
+}
+
+export class BertForSequenceClassification {
+  readonly config: BertConfig;
+  /** Tensors that the checkpoint did not bring and that start from random values. */
+  readonly newlyInitialised: readonly string[];
+  /** What a person should know about how the model was loaded. */
+  readonly notes: readonly string[];
+  readonly #source: { match: TensorMatch; close(): Promise<void> } | null;
+  #session: Session | undefined;
+  #chosen = '';
+
+  private constructor(config: BertConfig, source: { match: TensorMatch; close(): Promise<void> } | null) {
+    this.config = config;
+    this.#source = source;
+    this.newlyInitialised = source?.match.newlyInitialised ?? [...parameterShapes(config).keys()];
+    this.notes = [...config.warnings, ...(source?.match.notes ?? [])];
+  }
+
+  /**
+   * Opens a checkpoint from a folder or a Hugging Face hub id; weights are read when the model is first used.
+   *
+   * @throws UsageError for a folder that holds no usable BERT; RunError when the hub cannot be reached
+   */
+  static async fromPretrained(
+    idOrDir: string,
+    options: HeadOptions & HubOptions = {},
+  ): Promise<BertForSequenceClassification> {
+    const directory = await modelDirectory(idOrDir, { ...options, files: 'all' });
+    const checkpoint = await openCheckpoint(directory);
+    try {
+      const config = withHead(checkpoint.config, options);
+      const match = matchTensors(config, checkpoint.tensors, directory);
+      return new BertForSequenceClassification(config, { match, close: () => checkpoint.close() });
+    } catch (error) {
+      await checkpoint.close();
+      throw error;
+    }
+  }
+
+  /** A model with random weights, as `BertForSequenceClassification(config)` in Python. */
+  static fromConfig(config: BertConfig, options: HeadOptions = {}): BertForSequenceClassification {
+    return new BertForSequenceClassification(withHead(config, options), null);
+  }
+
+  /** The problem and the class names that the head was made for. */
+  get task(): Task {
+    const { id2label: labels, numLabels } = this.config;
+    return { problemType: problemTypeOf(this.config), labels, numLabels };
+  }
+
+  /** Class names of the config, or undefined while they are the stand-ins LABEL_0, LABEL_1 ... */
+  get namedLabels(): readonly string[] | undefined {
+    const { labels } = this.task;
+    return areDefaultLabels(labels) ? undefined : labels;
+  }
+
+  /** The open session. @throws RunError before `open` */
+  get session(): Session {
+    if (this.#session === undefined) throw new RunError('The model is not open: call open() first');
+    return this.#session;
+  }
+
+  /** Device and dtype in use, with the reason, e.g. `cpu, float32, 2 threads (no CUDA device: ...)`. */
+  get placement(): string {
+    return this.#chosen;
+  }
+
+  /**
+   * Puts the weights into a native session. Opening an open model gives the session that it has.
+   *
+   * @throws UsageError for a device that cannot be had; RunError when memory does not suffice
+   */
+  async open(runtime: Runtime = {}): Promise<Session> {
+    if (this.#session !== undefined) return this.#session;
+    const { device, dtype, reason } = chooseDevice(
+      { device: runtime.device ?? 'auto', dtype: runtime.dtype ?? 'auto' },
+      deviceInfo(),
+    );
+    const threads = runtime.threads ?? availableParallelism();
+    const session = await Session.create(sessionConfig(this.config), {
+      device,
+      dtype,
+      threads,
+      seed: runtime.seed ?? 42,
+    });
+    try {
+      await this.#load(session);
+    } catch (error) {
+      await session.close();
+      throw error;
+    }
+    this.#chosen = `${device}, ${dtype}, ${threads} threads${reason === '' ? '' : ` (${reason})`}`;
+    this.#session = session;
+    return session;
+  }
+
+  async #load(session: Session): Promise<void> {
+    for (const [name, tensor] of this.#source?.match.matched ?? [])
+      await writeTensor(session, name, tensor, 'weight');
+    await this.#source?.close();
+  }
+
+  /** Replaces all weights by those of a folder that bertune or HF saved for this very model. */
+  async loadWeights(directory: string): Promise<void> {
+    const checkpoint = await openCheckpoint(directory);
+    try {
+      const { matched, newlyInitialised } = matchTensors(this.config, checkpoint.tensors, directory);
+      if (newlyInitialised.length > 0)
+        throw new RunError(
+          `${directory} lacks ${newlyInitialised.join(', ')}: it is not a checkpoint of this model`,
+        );
+      for (const [name, tensor] of matched) await writeTensor(this.session, name, tensor, 'weight');
+    } finally {
+      await checkpoint.close();
+    }
+  }
+
+  /** Writes config.json and model.safetensors (float32) as transformers writes them. */
+  async savePretrained(directory: string): Promise<void> {
+    await this.open();
+    await saveCheckpoint(directory, this.config, tensorsOf(this.session, 'weight'));
+  }
+
+  /** Frees the native session and closes the files. */
+  async close(): Promise<void> {
+    await this.#source?.close();
+    await this.#session?.close();
+  }
+}
+
+/** The weights, gradients or moments of a session as little-endian F32 tensors, one at a time. */
+export async function* tensorsOf(
+  session: Session,
+  kind: TensorKind,
+  prefix = '',
+): AsyncGenerator<TensorData> {
+  for (const { name, shape } of session.tensors()) {
+    const values = await session.read(name, kind);
+    const data = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    yield { name: prefix + name, dtype: 'F32', shape, data };
+  }
+}
+
+/** Writes the tensors of a safetensors file whose names begin with `prefix` into the session. */
+export async function loadTensors(
+  session: Session,
+  path: string,
+  prefixes: Readonly<Record<string, 'exp_avg' | 'exp_avg_sq'>>,
+): Promise<void> {
+  const file = await openSafetensors(path);
+  try {
+    for (const { name } of session.tensors()) {
+      for (const [prefix, kind] of Object.entries(prefixes)) {
+        const tensor = file.tensors.get(prefix + name);
+        if (tensor === undefined)
+          throw new RunError(`${path} has no tensor ${prefix}${name}: it belongs to another model`);
+        await writeTensor(session, name, tensor, kind);
+      }
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+async function writeTensor(
+  session: Session,
+  name: string,
+  tensor: TensorSource,
+  kind: 'weight' | 'exp_avg' | 'exp_avg_sq',
+): Promise<void> {
+  const { dtype, shape } = tensor;
+  if (dtype !== 'F32' && dtype !== 'F16' && dtype !== 'BF16')
+    throw new RunError(`${tensor.name} has dtype ${dtype}; expected F32, F16 or BF16`);
+  await session.write(name, { dtype, shape, data: await tensor.read() }, kind);
+}
+
+function withHead(config: BertConfig, head: HeadOptions): BertConfig {
+  const { numLabels, labels, problemType } = head;
+  if (labels === undefined && numLabels === undefined && problemType === undefined) return config;
+  const kept = numLabels === undefined || numLabels === config.numLabels ? config.id2label : undefined;
+  const names = labels ?? kept ?? Array.from({ length: numLabels ?? 0 }, (_, id) => `LABEL_${id}`);
+  const implied = names.length === 1 ? 'regression' : 'single_label_classification';
+  return withLabels(config, names, problemType ?? config.problemType ?? implied);
+}
+
+function problemTypeOf(config: BertConfig): ProblemType {
+  return config.problemType ?? (config.numLabels === 1 ? 'regression' : 'single_label_classification');
+}
+
+function sessionConfig(config: BertConfig): SessionConfig {
+  return {
+    ...config,
+    hiddenAct: HIDDEN_ACTIVATIONS[config.hiddenAct],
+    classifierDropout: config.classifierDropout ?? config.hiddenDropoutProb,
+    padTokenId: config.padTokenId ?? -1,
+    problemType: problemTypeOf(config),
+  };
+}

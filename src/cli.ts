@@ -1,0 +1,115 @@
+#!/usr/bin/env node
+// The command line: arguments to options, options to a command, a failure to one line and an exit code. No logic.
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { inspect } from 'node:util';
+import { Command, CommanderError } from 'commander';
+import { z } from 'zod';
+import { normalizeArgs } from './config/argv.js';
+import { commandFlags, shownTerm } from './config/help.js';
+import {
+  evaluateCommand,
+  parseEvaluateOptions,
+  parsePredictOptions,
+  parseTrainOptions,
+  predictCommand,
+  readConfigFile,
+  trainCommand,
+  type Command as CommandTable,
+  type ParsedOptions,
+} from './config/index.js';
+import { UsageError, messageOf } from './errors.js';
+
+type Flags = Record<string, unknown>;
+
+const root = new URL('../', import.meta.url);
+const quickstart = fileURLToPath(new URL('configs/quickstart.json', root));
+
+await main(process.argv.slice(2));
+
+async function main(argv: readonly string[]): Promise<void> {
+  // A reader that goes away (`| head`) ends the output, not the run.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', ignoreClosedPipe);
+  const [name, ...args] = argv;
+  const tables: CommandTable[] = [trainCommand, evaluateCommand, predictCommand];
+  const table = tables.find((command) => command.name === name);
+  try {
+    const normal = table ? [table.name, ...normalizeArgs(args, table)] : argv;
+    await program().parseAsync(normal, { from: 'user' });
+  } catch (error) {
+    fail(error, argv.includes('--verbose'));
+  }
+}
+
+function program(): Command {
+  const { version } = z
+    .object({ version: z.string() })
+    .parse(JSON.parse(readFileSync(new URL('package.json', root), 'utf8')));
+  const cli = new Command('bertune')
+    .description('Fine-tune BERT classifiers: text in, a model folder that Hugging Face loads out.')
+    .version(version)
+    .exitOverride()
+    .configureOutput({ outputError: () => undefined })
+    .configureHelp({ optionTerm: shownTerm });
+
+  addCommand(cli, trainCommand)
+    .usage('[config] [options]')
+    .argument(
+      '[config]',
+      'run configuration, .json or .yaml (default: the quickstart, where no model and no data is named)',
+    )
+    .action(async (config: string | undefined, flags: Flags) => {
+      const path = config ?? (namesAJob(flags) ? undefined : quickstart);
+      const file = path === undefined ? {} : { file: await readConfigFile(path) };
+      const options = accepted(parseTrainOptions({ ...file, flags }));
+      const { train } = await import('./commands/train.js');
+      await train(options);
+    });
+  addCommand(cli, evaluateCommand).action(async (flags: Flags) => {
+    const options = accepted(parseEvaluateOptions({ flags }));
+    const { evaluate } = await import('./commands/evaluate.js');
+    await evaluate(options);
+  });
+  addCommand(cli, predictCommand).action(async (flags: Flags) => {
+    const options = accepted(parsePredictOptions({ flags }));
+    const { predict } = await import('./commands/predict.js');
+    await predict(options);
+  });
+  return cli;
+}
+
+function addCommand(cli: Command, table: CommandTable): Command {
+  const command = cli.command(table.name).description(table.summary);
+  for (const flag of commandFlags(table)) command.addOption(flag);
+  return command;
+}
+
+/** Whether the flags name a job of their own, so that the quickstart is not meant. */
+function namesAJob(flags: Flags): boolean {
+  return ['model', 'config', 'trainFile', 'dataset'].some((name) => flags[name] !== undefined);
+}
+
+function accepted<T>({ options, notes }: ParsedOptions<T>): T {
+  for (const note of notes) process.stderr.write(`bertune: note: ${note}\n`);
+  return options;
+}
+
+/** Ends the process: 2 for the caller's mistake, 1 for a failure, 0 after help and version. */
+function fail(error: unknown, verbose: boolean): never {
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) process.exit(0);
+    if (error.code !== 'commander.help') say(error.message.replace(/^error: /, '').replace(/\n\(/, ' ('));
+    process.exit(2);
+  }
+  say(messageOf(error));
+  if (verbose && error instanceof Error) process.stderr.write(`${inspect(error)}\n`);
+  process.exit(error instanceof UsageError ? 2 : 1);
+}
+
+function say(message: string): void {
+  process.stderr.write(`bertune: ${message}\n`);
+}
+
+function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
+}

@@ -1,0 +1,96 @@
+// Opens the data that a command was asked for and shows the person what was found in them.
+import type { Split } from '../data/index.js';
+import {
+  openSplits,
+  withoutUndefined,
+  type DatasetDict,
+  type ReadOptions,
+  type SplitFiles,
+} from '../dataset.js';
+import { UsageError } from '../errors.js';
+import { datasetFiles } from '../hub/index.js';
+import type { Progress } from '../training/progress.js';
+
+/** What the commands' options say about data. */
+export interface DataOptions extends ReadOptions {
+  trainFile?: readonly string[] | undefined;
+  validationFile?: readonly string[] | undefined;
+  dataset?: string | undefined;
+  datasetConfig?: string | undefined;
+  trainSplit?: string | undefined;
+  validationSplit?: string | undefined;
+}
+
+const SHOWN_CHARACTERS = 100;
+
+/** Opens training and validation rows (or validation rows alone) and prints columns, sizes and three examples. */
+export async function openData(
+  options: DataOptions,
+  purpose: 'train' | 'evaluate',
+  progress: Progress,
+): Promise<DatasetDict> {
+  const { files, classNames } = await findFiles(options, purpose);
+  const data = await openSplits(files, { ...options, classNames, forTraining: purpose === 'train' });
+  try {
+    for (const dataset of Object.values(data.splits)) await describeSplit(dataset.split, progress);
+    progress.line(`Task: ${data.task.problemType}, labels ${listed(data.task.labels)}`);
+    return data;
+  } catch (error) {
+    await data.close();
+    throw error;
+  }
+}
+
+async function findFiles(
+  options: DataOptions,
+  purpose: 'train' | 'evaluate',
+): Promise<{ files: SplitFiles; classNames?: Record<string, string[]> }> {
+  if (options.dataset === undefined)
+    return { files: withoutUndefined({ train: options.trainFile, validation: options.validationFile }) };
+  const { splits, classNames } = await datasetFiles(
+    options.dataset,
+    withoutUndefined({ config: options.datasetConfig }),
+  );
+  const pick = (name: string): string[] => {
+    const found = splits[name];
+    if (found !== undefined) return found;
+    throw new UsageError(
+      `${options.dataset} has no split '${name}'; it has ${Object.keys(splits).join(', ')}`,
+    );
+  };
+  const usual = splits['validation'] === undefined ? 'test' : 'validation';
+  const validation = options.validationSplit !== undefined ? pick(options.validationSplit) : splits[usual];
+  const train = purpose === 'train' ? pick(options.trainSplit ?? 'train') : undefined;
+  return { files: withoutUndefined({ train, validation }), classNames };
+}
+
+/** Columns, number of rows, and the first three rows of a split, so that a wrong column shows at once. */
+export async function describeSplit(split: Split, progress: Progress): Promise<void> {
+  const { text, textPair, label } = split.columns;
+  const columns = [
+    `text from "${text}"`,
+    textPair === null ? '' : `pair from "${textPair}"`,
+    label === null ? '' : `label from "${label}"`,
+  ];
+  progress.line(`${split.name}: ${split.size} rows, ${columns.filter((part) => part !== '').join(', ')}`);
+  for (const row of await split.preview(3)) {
+    const texts =
+      row.textPair === undefined ? shorten(row.text) : `${shorten(row.text)} | ${shorten(row.textPair)}`;
+    progress.line(`  ${row.label === null ? '' : `${row.label}: `}${texts}`);
+  }
+  for (const note of split.notes) progress.line(`note: ${note}`);
+  if (split.badRows.count > 0) progress.line(`${split.name}: skipped ${split.badRows.count} bad row(s)`);
+}
+
+/** A text on one line, cut to what a person can take in. */
+export function shorten(text: string): string {
+  const line = text
+    .slice(0, 4 * SHOWN_CHARACTERS)
+    .replaceAll(/\s+/g, ' ')
+    .trim();
+  return line.length > SHOWN_CHARACTERS ? `${line.slice(0, SHOWN_CHARACTERS - 3)}...` : line;
+}
+
+function listed(labels: readonly string[]): string {
+  return labels.length > 12 ? `${labels.slice(0, 12).join(', ')} ... (${labels.length})` : labels.join(', ');
+}

@@ -1,0 +1,58 @@
+// `bertune evaluate`: the metrics of a saved model on labelled rows.
+import { join } from 'node:path';
+
+import type { EvaluateOptions } from '../config/index.js';
+import { evaluateRows } from '../evaluation/evaluate.js';
+import { createTokenizerPool } from '../tokenizer/index.js';
+import { writeJson } from '../training/checkpoint.js';
+import { Progress } from '../training/progress.js';
+import { maxLengthOf } from '../training/trainer.js';
+import { openData } from './data.js';
+import { loadTrained } from './trained.js';
+
+/**
+ * Prints the metrics to stdout as one JSON object, and writes eval_results.json where there is an output folder.
+ *
+ * @throws UsageError for a model or data that cannot be used; RunError when the run fails
+ */
+export async function evaluate(options: EvaluateOptions): Promise<void> {
+  const progress = new Progress();
+  const { model, tokenizer } = await loadTrained(options);
+  try {
+    const { task } = model;
+    const { problemType, labels } = task;
+    const isRegression = problemType === 'regression';
+    const data = await openData(
+      {
+        ...options,
+        problemType,
+        modelLabels: isRegression ? undefined : labels,
+        maxSamples: { validation: options.maxEvalSamples },
+      },
+      'evaluate',
+      progress,
+    );
+    const pool = createTokenizerPool(tokenizer, {
+      maxLength: maxLengthOf(model, tokenizer, options.maxSeqLength),
+      workers: options.dataloaderNumWorkers,
+    });
+    try {
+      await model.open(options);
+      progress.line(`Evaluating on ${model.placement}`);
+      const metrics = await evaluateRows(model, data.validation, {
+        pool,
+        batchSize: options.perDeviceEvalBatchSize,
+        onBatch: (rows) => progress.bar('evaluating', rows, data.validation.size, ''),
+      });
+      progress.end();
+      if (options.outputDir !== undefined)
+        await writeJson(join(options.outputDir, 'eval_results.json'), metrics);
+      process.stdout.write(`${JSON.stringify(metrics, null, 2)}\n`);
+    } finally {
+      await pool.close();
+      await data.close();
+    }
+  } finally {
+    await model.close();
+  }
+}

@@ -1,0 +1,30 @@
+// Loads a model that has been trained, with its tokenizer, for evaluation and prediction.
+import { BertForSequenceClassification } from '../bert.js';
+import { withoutUndefined } from '../dataset.js';
+import { UsageError } from '../errors.js';
+import { modelDirectory } from '../hub/index.js';
+import { BertTokenizer } from '../tokenizer/index.js';
+import { checkVocabulary } from './train.js';
+
+/** @throws UsageError for a model without a trained head, whose answers would be random */
+export async function loadTrained(options: {
+  model: string;
+  modelRevision?: string | undefined;
+  tokenizer?: string | undefined;
+}): Promise<{ model: BertForSequenceClassification; tokenizer: BertTokenizer }> {
+  const hub = withoutUndefined({ revision: options.modelRevision });
+  const directory = await modelDirectory(options.model, hub);
+  const model = await BertForSequenceClassification.fromPretrained(directory);
+  try {
+    if (model.newlyInitialised.length > 0)
+      throw new UsageError(
+        `${options.model} is not a trained classifier: it lacks ${model.newlyInitialised.join(', ')}. Train it first.`,
+      );
+    const tokenizer = await BertTokenizer.fromPretrained(options.tokenizer ?? directory, hub);
+    checkVocabulary(tokenizer, model.config);
+    return { model, tokenizer };
+  } catch (error) {
+    await model.close();
+    throw error;
+  }
+}

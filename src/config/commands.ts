@@ -1,0 +1,83 @@
+// Which options each command takes, as one zod schema a command, and the TypeScript types that follow.
+import { z } from 'zod';
+import { mandatory } from './option.js';
+import { options as o } from './options.js';
+
+/** One command: its options and the schema made of them. */
+export interface Command<T = unknown> {
+  readonly name: 'train' | 'evaluate' | 'predict';
+  /** One sentence for the help. */
+  readonly summary: string;
+  /** The options by name; `factsOf` tells what the help says of each. */
+  readonly options: Readonly<Record<string, z.ZodType>>;
+  readonly schema: z.ZodType<T>;
+}
+
+const input = {
+  modelRevision: o.modelRevision,
+  tokenizer: o.tokenizer,
+  maxSeqLength: o.maxSeqLength,
+  dataset: o.dataset,
+  datasetConfig: o.datasetConfig,
+  textColumn: o.textColumn,
+  textPairColumn: o.textPairColumn,
+  badRows: o.badRows,
+  perDeviceEvalBatchSize: o.perDeviceEvalBatchSize,
+  verbose: o.verbose,
+  device: o.device,
+  dtype: o.dtype,
+  threads: o.threads,
+  dataloaderNumWorkers: o.dataloaderNumWorkers,
+};
+
+const {
+  testFile: _testFile,
+  testSplit: _testSplit,
+  maxPredictSamples: _max,
+  outputFile: _file,
+  ...trainable
+} = o;
+
+/** `bertune train`: everything but the options of prediction. */
+export const trainCommand = command(
+  'train',
+  'Fine-tune a BERT classifier and save it as Hugging Face does.',
+  {
+    ...trainable,
+    outputDir: mandatory(o.outputDir),
+  },
+);
+
+/** `bertune evaluate` */
+export const evaluateCommand = command('evaluate', 'Print the metrics of a saved model on labelled rows.', {
+  ...input,
+  model: mandatory(o.model),
+  validationFile: o.validationFile,
+  validationSplit: o.validationSplit,
+  labelColumn: o.labelColumn,
+  labelDelimiter: o.labelDelimiter,
+  maxEvalSamples: o.maxEvalSamples,
+  outputDir: o.outputDir,
+});
+
+/** `bertune predict` */
+export const predictCommand = command('predict', 'Write label, score and probabilities of every row.', {
+  ...input,
+  model: mandatory(o.model),
+  testFile: o.testFile,
+  testSplit: o.testSplit,
+  maxPredictSamples: o.maxPredictSamples,
+  outputFile: o.outputFile,
+});
+
+export type TrainOptions = z.output<typeof trainCommand.schema>;
+export type EvaluateOptions = z.output<typeof evaluateCommand.schema>;
+export type PredictOptions = z.output<typeof predictCommand.schema>;
+
+function command<S extends Record<string, z.ZodType>>(
+  name: Command['name'],
+  summary: string,
+  options: S,
+): Command<z.output<z.ZodObject<S, z.core.$strict>>> {
+  return { name, summary, options, schema: z.strictObject(options) };
+}

@@ -1,0 +1,86 @@
+// The option table as commander options for `--help`, and as a Markdown table for the README.
+import { Option as Flag } from 'commander';
+import type { Command } from './commands.js';
+import { foreignNames } from './foreign.js';
+import { kebabCase } from './names.js';
+import { factsOf, groups, type Facts, type Group } from './option.js';
+
+/** The flags of a command, grouped for its help; the names of other tools are taken but not shown. */
+export function commandFlags(command: Command): Flag[] {
+  const own = groups.flatMap((group) =>
+    optionsOf(command, group).map(([name, option]) =>
+      new Flag(flagTerm(name, option), describe(option)).helpGroup(`${group}:`),
+    ),
+  );
+  // Not noCuda: commander would take its flag for the contrary of --cuda. argv.ts turns it into --use-cpu.
+  const foreign = foreignNames().filter((name) => name !== 'noCuda');
+  return [...own, ...foreign.map((name) => new Flag(`--${kebabCase(name)} <value>`).hideHelp())];
+}
+
+/** The options of a command as Markdown, one table a group. */
+export function optionsMarkdown(command: Command): string {
+  const sections = groups.map((group) => {
+    const rows = optionsOf(command, group).map(([name, option]) => {
+      const cells = [code(flagTerm(name, option, false)), defaultOf(option), meaning(option)];
+      return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+    });
+    return rows.length === 0
+      ? ''
+      : `### ${group}\n\n| Option | Default | Meaning |\n| --- | --- | --- |\n${rows.join('\n')}\n`;
+  });
+  return sections.filter((section) => section !== '').join('\n');
+}
+
+function optionsOf(command: Command, group: Group): [string, Facts][] {
+  const all = Object.entries(command.options).map(([name, option]): [string, Facts] => [
+    name,
+    factsOf(option),
+  ]);
+  return all.filter(([, facts]) => facts.group === group);
+}
+
+/** `--eval-steps <N>`; a switch is shown bare, although argv.ts always gives it a value. */
+function flagTerm(name: string, { kind }: Facts, brackets = true): string {
+  const flag = `--${kebabCase(name)}`;
+  if (kind.arity === 'switch') return brackets ? `${flag} <true|false>` : flag;
+  if (!brackets) return `${flag} ${kind.placeholder}`;
+  return kind.arity === 'optional' ? `${flag} [${kind.placeholder}]` : `${flag} <${kind.placeholder}>`;
+}
+
+/** What commander shows for a flag: switches without their value. */
+export function shownTerm(flag: Flag): string {
+  return flag.flags.replace(' <true|false>', '');
+}
+
+function describe(option: Facts): string {
+  const fallback = defaultText(option);
+  const parts = [option.kind.words?.join(', '), fallback && `default: ${fallback}`].filter(
+    (part) => part !== undefined,
+  );
+  const facts = parts.filter((part) => part !== '').join('; ');
+  return facts === '' ? option.help : `${option.help} (${facts})`;
+}
+
+function meaning({ help, kind }: Facts): string {
+  return kind.words ? `${help}: ${kind.words.map(code).join(', ')}` : help;
+}
+
+function defaultOf(option: Facts): string {
+  const { fallback } = option;
+  return option.otherwise === undefined && fallback !== undefined && defaultText(option) !== ''
+    ? code(defaultText(option))
+    : defaultText(option);
+}
+
+function defaultText({ fallback, otherwise }: Facts): string {
+  if (otherwise !== undefined) return otherwise;
+  if (fallback === undefined || fallback === false || Array.isArray(fallback)) return '';
+  // 5e-5 rather than 0.00005
+  if (typeof fallback === 'number')
+    return fallback > 0 && fallback < 1e-3 ? fallback.toExponential() : String(fallback);
+  return typeof fallback === 'string' ? fallback : '';
+}
+
+function code(text: string): string {
+  return `\`${text}\``;
+}

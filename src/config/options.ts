@@ -1,0 +1,265 @@
+// THE option table: every option once, with its type, default, check and help. Flags, config files, `--help`, the
+// README's table and the TypeScript types all come from here. Names and defaults are those of Hugging Face's
+// TrainingArguments and run_classification.py (transformers 5.18) wherever those have one.
+import { choice, integer, list, real, steps, text, textOrTrue, toggle } from './kinds.js';
+import { optional, withDefault } from './option.js';
+
+const positive = real('above 0', (n) => n > 0);
+const notNegative = real('of at least 0', (n) => n >= 0);
+const fraction = real('from 0 to below 1', (n) => n >= 0 && n < 1);
+const seed = integer(0, { max: 2 ** 32 - 1 });
+const when = choice(['no', 'steps', 'epoch']);
+const files = list('FILE', 'a file name or several');
+
+/** Every option of every command. Which command takes which is in commands.ts. */
+export const options = {
+  model: optional(text('DIR_OR_ID'), {
+    group: 'Model',
+    help: 'weights to start from: a folder, or a Hugging Face hub id such as bert-base-uncased',
+    hf: 'model_name_or_path',
+  }),
+  modelRevision: optional(text('REV'), {
+    group: 'Model',
+    help: 'branch, tag or commit of a hub model',
+    otherwise: 'main',
+  }),
+  config: optional(text('FILE'), {
+    group: 'Model',
+    help: "in place of --model: a model's config.json, to start from random weights of that shape",
+    hf: 'config_name',
+  }),
+  tokenizer: optional(text('DIR_OR_ID'), {
+    group: 'Model',
+    help: 'folder or hub id of the tokenizer',
+    otherwise: "the model's own",
+    hf: 'tokenizer_name',
+  }),
+  problemType: optional(choice(['single_label_classification', 'multi_label_classification', 'regression']), {
+    group: 'Model',
+    help: 'what the head predicts, and so the loss',
+    otherwise: 'seen from the labels: lists are multi-label, decimals regression',
+  }),
+  numLabels: optional(integer(1), {
+    group: 'Model',
+    help: 'outputs of the head',
+    otherwise: 'counted from the labels',
+  }),
+  labelList: optional(list('LABEL', 'a label or several'), {
+    group: 'Model',
+    help: 'the labels in the order of their ids; any other label is a bad row',
+    otherwise: 'all labels of the data, sorted',
+  }),
+  maxSeqLength: optional(integer(3), {
+    group: 'Model',
+    help: 'longer inputs are cut to this many tokens, special tokens included',
+    otherwise: "512, or the model's positions where those are fewer",
+  }),
+
+  trainFile: withDefault(files, [], {
+    group: 'Data',
+    help: 'training rows: csv, tsv, jsonl, json or parquet; globs work',
+  }),
+  validationFile: withDefault(files, [], { group: 'Data', help: 'rows to evaluate on' }),
+  testFile: withDefault(files, [], { group: 'Data', help: 'rows to predict' }),
+  dataset: optional(text('ID'), {
+    group: 'Data',
+    help: 'in place of files: a hub dataset, e.g. stanfordnlp/imdb',
+    hf: 'dataset_name',
+  }),
+  datasetConfig: optional(text('NAME'), {
+    group: 'Data',
+    help: 'configuration of the hub dataset, e.g. sst2 of nyu-mll/glue',
+    hf: 'dataset_config_name',
+  }),
+  trainSplit: withDefault(text('NAME'), 'train', {
+    group: 'Data',
+    help: 'split of the hub dataset to train on',
+    hf: 'train_split_name',
+  }),
+  validationSplit: optional(text('NAME'), {
+    group: 'Data',
+    help: 'split of the hub dataset to evaluate on',
+    otherwise: 'validation, else test',
+    hf: 'validation_split_name',
+  }),
+  testSplit: withDefault(text('NAME'), 'test', {
+    group: 'Data',
+    help: 'split of the hub dataset to predict',
+    hf: 'test_split_name',
+  }),
+  textColumn: optional(text('NAME'), {
+    group: 'Data',
+    help: 'column of the text',
+    otherwise: 'found by its usual names (text, sentence, review ...)',
+  }),
+  textPairColumn: optional(text('NAME'), {
+    group: 'Data',
+    help: 'column of the second text, for pairs',
+    otherwise: 'found with the first (sentence1 and sentence2 ...)',
+  }),
+  labelColumn: optional(text('NAME'), {
+    group: 'Data',
+    help: 'column of the label',
+    otherwise: 'found by its usual names (label, labels, class ...)',
+    hf: 'label_column_name',
+  }),
+  labelDelimiter: optional(text('TEXT'), {
+    group: 'Data',
+    help: 'what separates several labels written as one text, for multi-label',
+    otherwise: '|',
+  }),
+  badRows: withDefault(choice(['stop', 'skip']), 'stop', {
+    group: 'Data',
+    help: 'a row that cannot be used stops the run, or is skipped and reported',
+  }),
+  maxTrainSamples: optional(integer(1), {
+    group: 'Data',
+    help: 'train on the first N rows only',
+    otherwise: 'all',
+  }),
+  maxEvalSamples: optional(integer(1), {
+    group: 'Data',
+    help: 'evaluate on the first N rows only',
+    otherwise: 'all',
+  }),
+  maxPredictSamples: optional(integer(1), {
+    group: 'Data',
+    help: 'predict the first N rows only',
+    otherwise: 'all',
+  }),
+
+  numTrainEpochs: withDefault(positive, 3, {
+    group: 'Training',
+    help: 'passes over the training rows; 0.5 is half a pass',
+  }),
+  maxSteps: withDefault(integer(1, { also: -1 }), -1, {
+    group: 'Training',
+    help: 'stop after N optimizer steps whatever the epochs; -1 means by epochs',
+  }),
+  perDeviceTrainBatchSize: withDefault(integer(1), 8, { group: 'Training', help: 'rows a batch' }),
+  gradientAccumulationSteps: withDefault(integer(1), 1, {
+    group: 'Training',
+    help: 'batches an optimizer step; the result does not depend on how a step is cut into batches',
+  }),
+  learningRate: withDefault(positive, 5e-5, { group: 'Training', help: 'peak learning rate' }),
+  lrSchedulerType: withDefault(choice(['linear', 'cosine', 'constant', 'constant_with_warmup']), 'linear', {
+    group: 'Training',
+    help: 'how the learning rate goes on after warmup',
+  }),
+  warmupSteps: withDefault(steps({ allowZero: true }), 0, {
+    group: 'Training',
+    help: 'steps of linear warmup, or below 1 the share of all steps',
+  }),
+  weightDecay: withDefault(notNegative, 0, {
+    group: 'Training',
+    help: 'AdamW weight decay, not applied to biases and LayerNorm',
+  }),
+  adamBeta1: withDefault(fraction, 0.9, { group: 'Training', help: 'AdamW beta 1', hf: 'adam_beta1' }),
+  adamBeta2: withDefault(fraction, 0.999, { group: 'Training', help: 'AdamW beta 2', hf: 'adam_beta2' }),
+  adamEpsilon: withDefault(positive, 1e-8, { group: 'Training', help: 'AdamW epsilon' }),
+  maxGradNorm: withDefault(notNegative, 1, {
+    group: 'Training',
+    help: 'clip the gradient to this norm; 0 does not clip',
+  }),
+  labelSmoothingFactor: withDefault(fraction, 0, {
+    group: 'Training',
+    help: 'label smoothing, for one label a row',
+  }),
+  trainSamplingStrategy: withDefault(choice(['random', 'group_by_length', 'sequential']), 'random', {
+    group: 'Training',
+    help: 'which rows form a batch; nothing is padded, so none of the three wastes work',
+  }),
+  seed: withDefault(seed, 42, { group: 'Training', help: 'seed of initial weights, dropout and order' }),
+  dataSeed: optional(seed, { group: 'Training', help: 'seed of the order of rows', otherwise: '--seed' }),
+  resumeFromCheckpoint: optional(textOrTrue('DIR', 'a checkpoint folder, true or false'), {
+    group: 'Training',
+    help: 'go on from a checkpoint; without a folder, from the newest one in the output folder',
+  }),
+
+  evalStrategy: withDefault(when, 'no', {
+    group: 'Evaluation',
+    help: 'when to evaluate during training; given rows are always evaluated at the end',
+  }),
+  evalSteps: optional(steps({ allowZero: false }), {
+    group: 'Evaluation',
+    help: 'with --eval-strategy steps: evaluate every N steps',
+    otherwise: '--logging-steps',
+  }),
+  perDeviceEvalBatchSize: withDefault(integer(1), 8, {
+    group: 'Evaluation',
+    help: 'rows a batch in evaluation and prediction',
+  }),
+  metricForBestModel: optional(text('METRIC'), {
+    group: 'Evaluation',
+    help: 'metric that says which checkpoint is best, e.g. accuracy',
+    otherwise: 'loss',
+  }),
+  greaterIsBetter: optional(toggle(), {
+    group: 'Evaluation',
+    help: 'whether a greater metric is better',
+    otherwise: 'known for each metric',
+  }),
+  loadBestModelAtEnd: withDefault(toggle(), false, {
+    group: 'Evaluation',
+    help: 'save the weights of the best checkpoint, not those of the last step',
+  }),
+
+  outputDir: optional(text('DIR'), {
+    group: 'Saving and logging',
+    help: 'folder for the model, the checkpoints and the metrics',
+  }),
+  outputFile: optional(text('FILE'), {
+    group: 'Saving and logging',
+    help: 'file for the predictions, one JSON object a line',
+    otherwise: 'standard output',
+  }),
+  saveStrategy: withDefault(when, 'steps', {
+    group: 'Saving and logging',
+    help: 'when to write a checkpoint',
+  }),
+  saveSteps: withDefault(steps({ allowZero: false }), 500, {
+    group: 'Saving and logging',
+    help: 'with --save-strategy steps: a checkpoint every N steps',
+  }),
+  saveTotalLimit: optional(integer(1), {
+    group: 'Saving and logging',
+    help: 'keep N checkpoints; the best and the newest are never removed',
+    otherwise: 'all',
+  }),
+  loggingStrategy: withDefault(when, 'steps', {
+    group: 'Saving and logging',
+    help: 'when to log loss and learning rate',
+  }),
+  loggingSteps: withDefault(steps({ allowZero: false }), 500, {
+    group: 'Saving and logging',
+    help: 'with --logging-strategy steps: log every N steps',
+  }),
+  loggingFirstStep: withDefault(toggle(), false, {
+    group: 'Saving and logging',
+    help: 'log the first step as well',
+  }),
+  verbose: withDefault(toggle(), false, {
+    group: 'Saving and logging',
+    help: 'say more, and show the stack of an error',
+  }),
+
+  device: withDefault(choice(['auto', 'cpu', 'cuda']), 'auto', {
+    group: 'Device',
+    help: 'where to compute; auto takes a CUDA device where there is one',
+  }),
+  dtype: withDefault(choice(['auto', 'float32', 'bfloat16']), 'auto', {
+    group: 'Device',
+    help: 'precision of the computation, over float32 weights; auto takes bfloat16 where the device is good at it',
+  }),
+  threads: optional(integer(1), {
+    group: 'Device',
+    help: 'CPU threads of the computation',
+    otherwise: 'all cores',
+  }),
+  dataloaderNumWorkers: withDefault(integer(0), 1, {
+    group: 'Device',
+    help: 'threads that tokenize ahead of the training step; 0 tokenizes between the steps',
+  }),
+};
+
+export type OptionName = keyof typeof options;

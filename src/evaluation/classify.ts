@@ -1,0 +1,41 @@
+// Texts in, labels out: the call for scripts and services.
+import type { BertForSequenceClassification } from '../bert.js';
+import { createTokenizerPool, type BertTokenizer, type TextExample } from '../tokenizer/index.js';
+import { predictRows } from './predict.js';
+import { predictionOf, type Prediction } from './probabilities.js';
+
+/**
+ * Classifies texts or pairs in memory, in their order.
+ *
+ * @param texts strings, or `{text, textPair}` for pairs
+ * @param options.batchSize texts a native call, default 32
+ * @param options.maxLength tokens a text, default: all the model takes; longer texts are cut
+ * @throws UsageError when an input is not a text
+ */
+export async function classify(
+  model: BertForSequenceClassification,
+  tokenizer: BertTokenizer,
+  texts: readonly (string | TextExample)[],
+  options: { batchSize?: number; maxLength?: number } = {},
+): Promise<Prediction[]> {
+  await model.open();
+  const maxLength =
+    options.maxLength ?? Math.min(model.config.maxPositionEmbeddings, tokenizer.modelMaxLength);
+  const pool = createTokenizerPool(tokenizer, { maxLength, workers: 0 });
+  const examples = texts.map((text) => (typeof text === 'string' ? { text } : text));
+  const data = {
+    size: examples.length,
+    read: (rows: ArrayLike<number>) =>
+      Promise.resolve(Array.from(rows, (row) => examples[row] ?? { text: '' })),
+  };
+  const predictions: Prediction[] = [];
+  const { task } = model;
+  for await (const { rows, logits } of predictRows(model, data, {
+    pool,
+    batchSize: options.batchSize ?? 32,
+  })) {
+    for (let i = 0; i < rows; i++)
+      predictions.push(predictionOf(logits.subarray(i * task.numLabels, (i + 1) * task.numLabels), task));
+  }
+  return predictions;
+}

@@ -1,0 +1,40 @@
+// One pass over labelled rows, turned into HF's `eval_*` metrics as it goes.
+import type { BertForSequenceClassification } from '../bert.js';
+import type { TokenizerPool } from '../tokenizer/index.js';
+import type { LabelledRows } from '../training/batch.js';
+import { createMetrics } from './metrics.js';
+import { predictRows } from './predict.js';
+
+/** Metric names and values, as in HF's all_results.json. */
+export type Metrics = Record<string, number>;
+
+/**
+ * Evaluates the model.
+ *
+ * @param options.onBatch called after each batch with the number of rows done
+ * @returns eval_loss, eval_accuracy and so on, eval_runtime (seconds), eval_samples, eval_samples_per_second,
+ *   eval_steps_per_second
+ */
+export async function evaluateRows(
+  model: BertForSequenceClassification,
+  data: LabelledRows,
+  options: { pool: TokenizerPool; batchSize: number; onBatch?: (rows: number) => void },
+): Promise<Metrics> {
+  const started = performance.now();
+  const metrics = createMetrics(model.task);
+  let batches = 0;
+  for await (const { first, rows, logits, labels } of predictRows(model, data, options)) {
+    if (labels !== undefined) metrics.add(logits, labels, rows);
+    batches += 1;
+    options.onBatch?.(first + rows);
+  }
+  const seconds = (performance.now() - started) / 1000;
+  const named = Object.entries(metrics.result()).map(([name, value]) => [`eval_${name}`, value] as const);
+  return {
+    ...Object.fromEntries(named),
+    eval_runtime: seconds,
+    eval_samples: data.size,
+    eval_samples_per_second: data.size / seconds,
+    eval_steps_per_second: batches / seconds,
+  };
+}

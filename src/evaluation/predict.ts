@@ -1,0 +1,37 @@
+// Logits for any number of texts, batch by batch, in the order of the rows.
+import type { BertForSequenceClassification } from '../bert.js';
+import type { TokenizerPool } from '../tokenizer/index.js';
+import { loadBatch, type LabelledRows, type TextRows } from '../training/batch.js';
+import { prefetch } from '../training/prefetch.js';
+
+/** The logits of some rows in a row. */
+export interface PredictedBatch {
+  /** The first row of the batch. */
+  first: number;
+  rows: number;
+  /** [rows * numLabels] */
+  logits: Float32Array;
+  labels: Int32Array | Float32Array | undefined;
+}
+
+/** Tokenized and packed ahead of the batch that the model is busy with. */
+const BATCHES_AHEAD = 4;
+
+/** Runs the model over all rows without dropout. Memory does not grow with the number of rows. */
+export async function* predictRows(
+  model: BertForSequenceClassification,
+  data: TextRows | LabelledRows,
+  options: { pool: TokenizerPool; batchSize: number },
+): AsyncGenerator<PredictedBatch> {
+  const { pool, batchSize } = options;
+  const load = async (first: number): Promise<PredictedBatch> => {
+    const rows = Uint32Array.from({ length: Math.min(batchSize, data.size - first) }, (_, i) => first + i);
+    const batch = await loadBatch(data, rows, pool);
+    return { first, rows: rows.length, logits: await model.session.predict(batch), labels: batch.labels };
+  };
+  yield* prefetch(range(0, data.size, batchSize), load, BATCHES_AHEAD);
+}
+
+function* range(start: number, end: number, step: number): Generator<number> {
+  for (let i = start; i < end; i += step) yield i;
+}

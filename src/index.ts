@@ -1,0 +1,32 @@
+// The public API.
+export { BertForSequenceClassification, type HeadOptions, type Runtime } from './bert.js';
+export type { Example, LabelReader, ProblemType, Task } from './data/index.js';
+export { Dataset, DatasetDict, loadDataset, type ReadOptions, type SplitFiles } from './dataset.js';
+export { RunError, UsageError } from './errors.js';
+export { classify } from './evaluation/classify.js';
+export { evaluateRows, type Metrics } from './evaluation/evaluate.js';
+export { predictRows, type PredictedBatch } from './evaluation/predict.js';
+export { predictionOf, type Prediction } from './evaluation/probabilities.js';
+export type { HubOptions } from './hub/index.js';
+export { parseBertConfig, readBertConfig, type BertConfig } from './model/index.js';
+export {
+  deviceInfo,
+  Session,
+  type AccumulateOptions,
+  type DeviceInfo,
+  type PackedBatch,
+  type SessionConfig,
+  type SessionOptions,
+  type TensorData,
+  type TensorInfo,
+  type TensorKind,
+  type TrainingStats,
+  type UpdateOptions,
+} from './native.js';
+export { BertTokenizer, createTokenizerPool, type Encoding, type TokenizerPool } from './tokenizer/index.js';
+export { pack, type LabelledRows, type TextRows } from './training/batch.js';
+export { Progress, type Terminal } from './training/progress.js';
+export { learningRateAt, type Schedule, type SchedulerType } from './training/schedule.js';
+export { type TrainingArguments } from './training/settings.js';
+export type { TrainerState } from './training/state.js';
+export { Trainer, type TrainerParts } from './training/trainer.js';

@@ -1,0 +1,161 @@
+// checkpoint-N folders: a complete model for Hugging Face and all that a resumed run needs.
+import { readdir, readFile, rm, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+
+import { loadTensors, tensorsOf, type BertForSequenceClassification } from '../bert.js';
+import { messageOf, UsageError } from '../errors.js';
+import { readError, writeDirectoryAtomic, writeFileAtomic, writeSafetensors } from '../model/index.js';
+import type { BertTokenizer } from '../tokenizer/index.js';
+import type { TrainerState } from './state.js';
+
+const OPTIMIZER = 'optimizer.safetensors';
+const TRAINER_STATE = 'trainer_state.json';
+const RESUME_STATE = 'bertune_state.json';
+const MOMENTS = { 'exp_avg.': 'exp_avg', 'exp_avg_sq.': 'exp_avg_sq' } as const;
+
+/** What a resumed run must have in common with the one that it continues: together it decides every batch and mask. */
+export interface RunIdentity {
+  trainRows: number;
+  labels: readonly string[];
+  seed: number;
+  dataSeed: number;
+  batchSize: number;
+  accumulation: number;
+  samplingStrategy: string;
+  maxSeqLength: number;
+  totalSteps: number;
+}
+
+/** The numbers that a run goes on from; everything else follows from the step. */
+export interface ResumePoint {
+  step: number;
+  updates: number;
+  totalLoss: number;
+  lossLogged: number;
+  stepLogged: number;
+  trainSeconds: number;
+  identity: RunIdentity;
+}
+
+/** Writes a checkpoint under a temporary name and renames it, so that a folder of this name is always whole. */
+export async function saveTrainingCheckpoint(
+  directory: string,
+  parts: {
+    model: BertForSequenceClassification;
+    tokenizer: BertTokenizer;
+    state: TrainerState;
+    resume: ResumePoint;
+  },
+): Promise<void> {
+  await writeDirectoryAtomic(directory, async (folder) => {
+    await parts.model.savePretrained(folder);
+    await parts.tokenizer.savePretrained(folder);
+    await saveMoments(parts.model, join(folder, OPTIMIZER));
+    await writeJson(join(folder, TRAINER_STATE), parts.state);
+    await writeJson(join(folder, RESUME_STATE), parts.resume);
+  });
+}
+
+/** Writes a value as indented JSON, whole or not at all. */
+export async function writeJson(path: string, value: unknown): Promise<void> {
+  await writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
+}
+
+async function saveMoments(model: BertForSequenceClassification, path: string): Promise<void> {
+  const { session } = model;
+  const layout = Object.keys(MOMENTS).flatMap((prefix) =>
+    session.tensors().map(({ name, shape }) => ({ name: prefix + name, dtype: 'F32' as const, shape })),
+  );
+  async function* moments(): ReturnType<typeof tensorsOf> {
+    for (const [prefix, kind] of Object.entries(MOMENTS)) yield* tensorsOf(session, kind, prefix);
+  }
+  await writeSafetensors(path, moments(), layout, { format: 'pt' });
+}
+
+/**
+ * Loads weights, moments and counters of a checkpoint into an open model.
+ *
+ * @throws UsageError when the folder is no checkpoint of bertune, or one of a run that differs, naming the difference
+ */
+export async function resumeFrom(
+  directory: string,
+  model: BertForSequenceClassification,
+  identity: RunIdentity,
+): Promise<{ state: TrainerState; resume: ResumePoint }> {
+  const resume = await readJsonFile<ResumePoint>(join(directory, RESUME_STATE));
+  const state = await readJsonFile<TrainerState>(join(directory, TRAINER_STATE));
+  requireSameRun(directory, resume.identity, identity);
+  await model.loadWeights(directory);
+  await loadTensors(model.session, join(directory, OPTIMIZER), MOMENTS);
+  await model.session.setProgress(resume.step, resume.updates, resume.totalLoss);
+  return { state, resume };
+}
+
+function requireSameRun(directory: string, before: RunIdentity | undefined, now: RunIdentity): void {
+  if (before === undefined)
+    throw new UsageError(`${join(directory, RESUME_STATE)} has no "identity": it is damaged`);
+  const differences = (Object.keys(now) as (keyof RunIdentity)[])
+    .filter((key) => JSON.stringify(before[key]) !== JSON.stringify(now[key]))
+    .map((key) => `${key} was ${JSON.stringify(before[key])} and is now ${JSON.stringify(now[key])}`);
+  if (differences.length > 0)
+    throw new UsageError(
+      `${directory} cannot be resumed with these settings: ${differences.join('; ')}. ` +
+        'Use the settings of the first run, or start anew from its model with --model.',
+    );
+}
+
+async function readJsonFile<T>(path: string): Promise<T> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    throw readError(error, path);
+  }
+  try {
+    return JSON.parse(text) as T; // our own file; what matters in it is compared with the run before use
+  } catch (error) {
+    throw new UsageError(`${path} is damaged: ${messageOf(error)}. Resume from an earlier checkpoint.`);
+  }
+}
+
+/** The folders checkpoint-N of an output folder, oldest first. */
+export async function listCheckpoints(outputDir: string): Promise<string[]> {
+  const names = await readdir(outputDir).catch(() => []);
+  return names
+    .filter((name) => /^checkpoint-\d+$/.test(name))
+    .sort((a, b) => Number(a.slice(11)) - Number(b.slice(11)))
+    .map((name) => join(outputDir, name));
+}
+
+/**
+ * The folder to resume from: the one given, or the newest in the output folder for `true`.
+ *
+ * @throws UsageError when there is none
+ */
+export async function findCheckpoint(outputDir: string, request: string | true): Promise<string> {
+  const found = request === true ? (await listCheckpoints(outputDir)).at(-1) : request;
+  if (found === undefined)
+    throw new UsageError(
+      `${outputDir} has no checkpoint-N folder to resume from; leave --resume-from-checkpoint out`,
+    );
+  const isFolder = await stat(found).then(
+    (entry) => entry.isDirectory(),
+    () => false,
+  );
+  if (!isFolder) throw new UsageError(`There is no checkpoint folder ${found} to resume from`);
+  return found;
+}
+
+/** Removes the oldest checkpoints beyond the limit, but never the best one (HF: save_total_limit). */
+export async function removeOldCheckpoints(
+  outputDir: string,
+  limit: number,
+  best: string | null,
+): Promise<void> {
+  const kept = best === null ? undefined : basename(best);
+  const folders = await listCheckpoints(outputDir);
+  const removable = folders.filter((folder) => basename(folder) !== kept);
+  const allowed = Math.max(limit - (folders.length - removable.length), 1); // the newest always stays
+  for (const folder of removable.slice(0, Math.max(removable.length - allowed, 0)))
+    await rm(folder, { recursive: true, force: true });
+}

@@ -1,0 +1,103 @@
+// Which rows form which batch: pure functions of the sizes and the seed, so that a resumed run needs no state.
+
+export type SamplingStrategy = 'random' | 'sequential' | 'group_by_length';
+
+/** Uniform numbers in [0, 1) from a 32-bit seed: Mulberry32 (Ettinger 2017). */
+export function randomNumbers(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let x = Math.imul(state ^ (state >>> 15), state | 1);
+    x ^= x + Math.imul(x ^ (x >>> 7), x | 61);
+    return ((x ^ (x >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** The numbers 0 to size - 1 in a random order (Fisher and Yates), the same for the same seed and epoch. */
+export function permutation(size: number, seed: number, epoch: number): Uint32Array {
+  const rows = Uint32Array.from({ length: size }, (_, i) => i);
+  const random = randomNumbers(Math.imul(seed, 0x9e3779b1) ^ Math.imul(epoch + 1, 0x85ebca6b));
+  for (let i = size - 1; i > 0; i--) {
+    const j = Math.floor(random() * (i + 1));
+    const row = rows[i] ?? 0;
+    rows[i] = rows[j] ?? 0;
+    rows[j] = row;
+  }
+  return rows;
+}
+
+/**
+ * The order in which an epoch visits the rows.
+ *
+ * `group_by_length` is HF's (trainer_pt_utils.get_length_grouped_indices): a random order is cut into mega-batches
+ * of up to 50 batches, each sorted by length, longest first, and the longest row of all comes first, so that
+ * running out of memory shows at once.
+ *
+ * @param lengths tokens of every row; needed for group_by_length only
+ */
+export function epochOrder(options: {
+  size: number;
+  strategy: SamplingStrategy;
+  batchSize: number;
+  seed: number;
+  epoch: number;
+  lengths?: ArrayLike<number>;
+}): Uint32Array {
+  const { size, strategy, batchSize, seed, epoch, lengths } = options;
+  if (strategy === 'sequential') return Uint32Array.from({ length: size }, (_, i) => i);
+  const rows = permutation(size, seed, epoch);
+  return strategy === 'group_by_length' && lengths !== undefined
+    ? groupByLength(rows, lengths, batchSize)
+    : rows;
+}
+
+function groupByLength(rows: Uint32Array, lengths: ArrayLike<number>, batchSize: number): Uint32Array {
+  const lengthOf = (row: number): number => lengths[row] ?? 0;
+  const megaBatches = Math.max(Math.min(Math.floor(rows.length / (batchSize * 4)), 50), 1) * batchSize;
+  for (let start = 0; start < rows.length; start += megaBatches) {
+    rows.subarray(start, start + megaBatches).sort((a, b) => lengthOf(b) - lengthOf(a));
+  }
+  let longest = 0; // the first row of a mega-batch is its longest
+  for (let start = 0; start < rows.length; start += megaBatches) {
+    if (lengthOf(rows[start] ?? 0) > lengthOf(rows[longest] ?? 0)) longest = start;
+  }
+  const first = rows[0] ?? 0;
+  rows[0] = rows[longest] ?? 0;
+  rows[longest] = first;
+  return rows;
+}
+
+/** How long a training is, in optimizer steps, counted as HF Trainer counts. */
+export interface TrainingLength {
+  stepsPerEpoch: number;
+  totalSteps: number;
+}
+
+/** `maxSteps` above 0 wins over `epochs`, which may be a fraction. */
+export function trainingLength(options: {
+  size: number;
+  batchSize: number;
+  accumulation: number;
+  epochs: number;
+  maxSteps: number;
+}): TrainingLength {
+  const batches = Math.ceil(options.size / options.batchSize);
+  const stepsPerEpoch = Math.max(Math.ceil(batches / options.accumulation), 1);
+  const totalSteps = options.maxSteps > 0 ? options.maxSteps : Math.ceil(options.epochs * stepsPerEpoch);
+  return { stepsPerEpoch, totalSteps };
+}
+
+/** Cuts the micro-batches of one optimizer step of the epoch (0-based) out of its order. */
+export function microBatches(
+  order: Uint32Array,
+  step: number,
+  batchSize: number,
+  accumulation: number,
+): Uint32Array[] {
+  const start = step * batchSize * accumulation;
+  const end = Math.min(start + batchSize * accumulation, order.length);
+  const batches: Uint32Array[] = [];
+  for (let at = start; at < end; at += batchSize)
+    batches.push(order.subarray(at, Math.min(at + batchSize, end)));
+  return batches;
+}

@@ -1,0 +1,106 @@
+// What a training run is asked for, resolved into steps.
+import type { TrainOptions } from '../config/index.js';
+import { UsageError } from '../errors.js';
+import { trainingLength, type TrainingLength } from './order.js';
+import { resolveSteps, type Schedule } from './schedule.js';
+import { initialState, type TrainerState } from './state.js';
+
+/** The options that concern training itself, by HF's names: everything but the model and the data. */
+export type TrainingArguments = Pick<
+  TrainOptions,
+  | 'outputDir'
+  | 'numTrainEpochs'
+  | 'maxSteps'
+  | 'perDeviceTrainBatchSize'
+  | 'perDeviceEvalBatchSize'
+  | 'gradientAccumulationSteps'
+  | 'learningRate'
+  | 'lrSchedulerType'
+  | 'warmupSteps'
+  | 'weightDecay'
+  | 'adamBeta1'
+  | 'adamBeta2'
+  | 'adamEpsilon'
+  | 'maxGradNorm'
+  | 'labelSmoothingFactor'
+  | 'trainSamplingStrategy'
+  | 'seed'
+  | 'dataSeed'
+  | 'evalStrategy'
+  | 'evalSteps'
+  | 'saveStrategy'
+  | 'saveSteps'
+  | 'saveTotalLimit'
+  | 'loadBestModelAtEnd'
+  | 'metricForBestModel'
+  | 'greaterIsBetter'
+  | 'resumeFromCheckpoint'
+  | 'loggingStrategy'
+  | 'loggingSteps'
+  | 'loggingFirstStep'
+  | 'maxSeqLength'
+  | 'device'
+  | 'dtype'
+  | 'threads'
+  | 'dataloaderNumWorkers'
+>;
+
+/** The lengths of a run and when it logs, evaluates and saves, all in optimizer steps. */
+export interface RunPlan extends TrainingLength {
+  epochs: number;
+  schedule: Schedule;
+  loggingSteps: number;
+  evalSteps: number;
+  saveSteps: number;
+}
+
+/** Resolves shares and epochs into steps. @throws UsageError when there is nothing to train on */
+export function planRun(args: TrainingArguments, rows: number): RunPlan {
+  if (rows === 0) throw new UsageError('There are no training rows');
+  const length = trainingLength({
+    size: rows,
+    batchSize: args.perDeviceTrainBatchSize,
+    accumulation: args.gradientAccumulationSteps,
+    epochs: args.numTrainEpochs,
+    maxSteps: args.maxSteps,
+  });
+  const { totalSteps, stepsPerEpoch } = length;
+  const schedule: Schedule = {
+    type: args.lrSchedulerType,
+    peak: args.learningRate,
+    warmupSteps: resolveSteps(args.warmupSteps, totalSteps),
+    totalSteps,
+  };
+  const loggingSteps = resolveSteps(args.loggingSteps, totalSteps);
+  return {
+    ...length,
+    epochs: args.maxSteps > 0 ? Math.ceil(totalSteps / stepsPerEpoch) : args.numTrainEpochs,
+    schedule,
+    loggingSteps,
+    evalSteps: args.evalSteps === undefined ? loggingSteps : resolveSteps(args.evalSteps, totalSteps),
+    saveSteps: resolveSteps(args.saveSteps, totalSteps),
+  };
+}
+
+/** Whether something with this strategy is due after `step` steps (HF's DefaultFlowCallback). */
+export function isDue(
+  strategy: 'no' | 'steps' | 'epoch',
+  every: number,
+  step: number,
+  plan: TrainingLength,
+): boolean {
+  if (strategy === 'steps') return step % every === 0;
+  return strategy === 'epoch' && (step % plan.stepsPerEpoch === 0 || step === plan.totalSteps);
+}
+
+/** The state of a run that has not begun. */
+export function stateOf(args: TrainingArguments, plan: RunPlan): TrainerState {
+  return initialState({
+    eval_steps: plan.evalSteps,
+    logging_steps: plan.loggingSteps,
+    save_steps: plan.saveSteps,
+    max_steps: plan.totalSteps,
+    num_train_epochs: Math.ceil(plan.epochs),
+    train_batch_size: args.perDeviceTrainBatchSize,
+  });
+}

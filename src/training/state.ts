@@ -1,0 +1,71 @@
+// What a run has been through: HF's trainer_state.json, kept as transformers' TrainerState reads it.
+
+/** One entry of the log history, e.g. `{step, epoch, loss, grad_norm, learning_rate}`. */
+export type LogEntry = Record<string, number>;
+
+/** The fields of transformers 5.18 `TrainerState`, in its spelling; no others, since it refuses unknown ones. */
+export interface TrainerState {
+  best_global_step: number | null;
+  best_metric: number | null;
+  best_model_checkpoint: string | null;
+  epoch: number;
+  eval_steps: number;
+  global_step: number;
+  is_hyper_param_search: false;
+  is_local_process_zero: true;
+  is_world_process_zero: true;
+  log_history: LogEntry[];
+  logging_steps: number;
+  max_steps: number;
+  num_input_tokens_seen: number;
+  num_train_epochs: number;
+  save_steps: number;
+  stateful_callbacks: Record<string, never>;
+  total_flos: number;
+  train_batch_size: number;
+  trial_name: null;
+  trial_params: null;
+}
+
+/** The state before the first step. */
+export function initialState(
+  settings: Pick<
+    TrainerState,
+    'eval_steps' | 'logging_steps' | 'max_steps' | 'num_train_epochs' | 'save_steps' | 'train_batch_size'
+  >,
+): TrainerState {
+  return {
+    best_global_step: null,
+    best_metric: null,
+    best_model_checkpoint: null,
+    epoch: 0,
+    global_step: 0,
+    is_hyper_param_search: false,
+    is_local_process_zero: true,
+    is_world_process_zero: true,
+    log_history: [],
+    num_input_tokens_seen: 0,
+    stateful_callbacks: {},
+    total_flos: 0,
+    trial_name: null,
+    trial_params: null,
+    ...settings,
+  };
+}
+
+/** Which metric decides about the best checkpoint, and in which direction: HF's rules for the defaults. */
+export function bestMetric(options: {
+  metricForBestModel?: string | undefined;
+  greaterIsBetter?: boolean | undefined;
+}): { key: string; greaterIsBetter: boolean } {
+  const name = options.metricForBestModel ?? 'loss';
+  return {
+    key: name.startsWith('eval_') ? name : `eval_${name}`,
+    greaterIsBetter: options.greaterIsBetter ?? !name.endsWith('loss'),
+  };
+}
+
+/** Strictly better, so that a tie keeps the first. */
+export function isBetter(value: number, best: number | null, greaterIsBetter: boolean): boolean {
+  return best === null || (greaterIsBetter ? value > best : value < best);
+}

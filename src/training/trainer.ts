@@ -1,0 +1,376 @@
+// THE loop: batches in, optimizer steps, logs, evaluations and checkpoints in between. Read this file first.
+import { join } from 'node:path';
+
+import type { BertForSequenceClassification } from '../bert.js';
+import { RunError, UsageError } from '../errors.js';
+import { evaluateRows, type Metrics } from '../evaluation/evaluate.js';
+import type { PackedBatch, TrainingStats } from '../native.js';
+import { createTokenizerPool, type BertTokenizer, type TokenizerPool } from '../tokenizer/index.js';
+import { labelCount, loadBatch, type LabelledRows } from './batch.js';
+import {
+  findCheckpoint,
+  removeOldCheckpoints,
+  resumeFrom,
+  saveTrainingCheckpoint,
+  type ResumePoint,
+} from './checkpoint.js';
+import { epochOrder, microBatches } from './order.js';
+import { prefetch } from './prefetch.js';
+import { formatNumber, formatSeconds, Progress } from './progress.js';
+import { learningRateAt } from './schedule.js';
+import { isDue, planRun, stateOf, type RunPlan, type TrainingArguments } from './settings.js';
+import { bestMetric, isBetter, type LogEntry, type TrainerState } from './state.js';
+import { StepQueue } from './step-queue.js';
+
+/** Optimizer steps whose batches are tokenized and packed before their turn. */
+const STEPS_AHEAD = 4;
+const ROWS_PER_LENGTH_REQUEST = 256;
+
+export interface TrainerParts {
+  model: BertForSequenceClassification;
+  args: TrainingArguments;
+  tokenizer: BertTokenizer;
+  trainDataset: LabelledRows;
+  evalDataset?: LabelledRows | undefined;
+  progress?: Progress;
+}
+
+/** The batches of one optimizer step, ready for the native session. */
+interface PreparedStep {
+  batches: PackedBatch[];
+  /** Losses that the step adds up, over all of its micro-batches. */
+  divisor: number;
+  tokens: number;
+}
+
+/** Fine-tunes a model; the counterpart of transformers' Trainer. */
+export class Trainer {
+  /** HF's trainer_state.json as it stands. */
+  state: TrainerState;
+  readonly #parts: TrainerParts;
+  readonly #plan: RunPlan;
+  readonly #progress: Progress;
+  readonly #pool: TokenizerPool;
+  readonly #maxLength: number;
+  readonly #queue = new StepQueue();
+  #lossLogged = 0;
+  #stepLogged = 0;
+  #secondsBefore = 0;
+  #started = 0;
+
+  /** @throws UsageError for parts that do not fit together */
+  constructor(parts: TrainerParts) {
+    const { args, model, tokenizer } = parts;
+    if (args.evalStrategy !== 'no' && parts.evalDataset === undefined)
+      throw new UsageError(`evalStrategy is '${args.evalStrategy}' but there are no rows to evaluate on`);
+    this.#parts = parts;
+    this.#plan = planRun(args, parts.trainDataset.size);
+    this.#progress = parts.progress ?? new Progress();
+    this.#maxLength = maxLengthOf(model, tokenizer, args.maxSeqLength);
+    this.#pool = createTokenizerPool(tokenizer, {
+      maxLength: this.#maxLength,
+      workers: args.dataloaderNumWorkers,
+    });
+    this.state = stateOf(args, this.#plan);
+  }
+
+  /**
+   * Trains from the first step, or from a checkpoint with `args.resumeFromCheckpoint`.
+   *
+   * @returns train_loss, train_runtime (seconds), train_samples, train_samples_per_second, train_steps_per_second,
+   *   train_tokens_per_second (real tokens), train_data_wait (share of the time without a step to run), epoch,
+   *   total_flos
+   * @throws RunError when the loss stops being finite, the disk is full, or a native step fails
+   */
+  async train(): Promise<Metrics> {
+    const { model, args } = this.#parts;
+    await model.open(args);
+    await this.#resume();
+    this.#started = performance.now();
+    for await (const step of prefetch(
+      this.#stepsToDo(await this.#lengths()),
+      (rows) => this.#prepare(rows),
+      STEPS_AHEAD,
+    )) {
+      await this.#trainStep(step);
+      await this.#afterStep();
+    }
+    const stats = await this.#settle();
+    const metrics = this.#trainMetrics(stats.totalLoss);
+    this.#record(metrics);
+    if (args.loadBestModelAtEnd && this.state.best_model_checkpoint !== null) {
+      this.#progress.line(`Loading the best model, ${this.state.best_model_checkpoint}`);
+      await model.loadWeights(this.state.best_model_checkpoint);
+    }
+    return metrics;
+  }
+
+  /** Evaluates on `evalDataset` and adds the metrics to the log history. */
+  async evaluate(): Promise<Metrics> {
+    const { model, args, evalDataset } = this.#parts;
+    if (evalDataset === undefined) throw new UsageError('evaluate() needs an evalDataset');
+    await model.open(args);
+    const metrics = await evaluateRows(model, evalDataset, {
+      pool: this.#pool,
+      batchSize: args.perDeviceEvalBatchSize,
+      onBatch: (rows) => this.#progress.bar('evaluating', rows, evalDataset.size, ''),
+    });
+    this.#record({ ...metrics });
+    return metrics;
+  }
+
+  /** Stops the tokenizer threads. The model stays open. */
+  async close(): Promise<void> {
+    this.#progress.end();
+    await this.#pool.close();
+  }
+
+  /** The row numbers of each step that is still to be done, micro-batch by micro-batch. */
+  *#stepsToDo(lengths: Uint16Array | undefined): Generator<Uint32Array[]> {
+    const { args, trainDataset } = this.#parts;
+    const { stepsPerEpoch, totalSteps } = this.#plan;
+    let order: Uint32Array | undefined;
+    for (let step = this.state.global_step; step < totalSteps; step++) {
+      const epoch = Math.floor(step / stepsPerEpoch);
+      if (order === undefined || step % stepsPerEpoch === 0)
+        order = epochOrder({
+          size: trainDataset.size,
+          strategy: args.trainSamplingStrategy,
+          batchSize: args.perDeviceTrainBatchSize,
+          seed: args.dataSeed ?? args.seed,
+          epoch,
+          ...(lengths === undefined ? {} : { lengths }),
+        });
+      yield microBatches(
+        order,
+        step % stepsPerEpoch,
+        args.perDeviceTrainBatchSize,
+        args.gradientAccumulationSteps,
+      );
+    }
+  }
+
+  async #prepare(rows: Uint32Array[]): Promise<PreparedStep> {
+    const { trainDataset } = this.#parts;
+    const batches = await Promise.all(rows.map((group) => loadBatch(trainDataset, group, this.#pool)));
+    const divisor = batches.reduce(
+      (sum, { labels }) => sum + (labels === undefined ? 0 : labelCount(labels)),
+      0,
+    );
+    const tokens = batches.reduce((sum, { inputIds }) => sum + inputIds.length, 0);
+    return { batches, divisor: Math.max(divisor, 1), tokens };
+  }
+
+  /** Hands one step to the session and waits for the one before, so that the next is always there. */
+  async #trainStep({ batches, divisor, tokens }: PreparedStep): Promise<void> {
+    const { model, args } = this.#parts;
+    const { session } = model;
+    await this.#queue.push(() => [
+      ...batches.map((batch) =>
+        session.accumulate(batch, { divisor, labelSmoothing: args.labelSmoothingFactor }),
+      ),
+      session.update({
+        learningRate: this.#learningRate(this.state.global_step),
+        beta1: args.adamBeta1,
+        beta2: args.adamBeta2,
+        epsilon: args.adamEpsilon,
+        weightDecay: args.weightDecay,
+        maxGradNorm: args.maxGradNorm,
+      }),
+    ]);
+    this.state.global_step += 1;
+    this.state.epoch = this.state.global_step / this.#plan.stepsPerEpoch;
+    this.state.num_input_tokens_seen += tokens;
+    this.#showProgress();
+  }
+
+  /** HF's order: log, evaluate, save. */
+  async #afterStep(): Promise<void> {
+    const { args } = this.#parts;
+    const plan = this.#plan;
+    const step = this.state.global_step;
+    const isFirst = args.loggingFirstStep && step === 1;
+    if (isFirst || isDue(args.loggingStrategy, plan.loggingSteps, step, plan)) await this.#log();
+    const savesNow =
+      isDue(args.saveStrategy, plan.saveSteps, step, plan) ||
+      (args.saveStrategy === 'steps' && step === plan.totalSteps);
+    if (isDue(args.evalStrategy, plan.evalSteps, step, plan)) await this.#evaluateAndCompare(savesNow);
+    if (savesNow) await this.#save();
+  }
+
+  async #log(): Promise<void> {
+    const { totalLoss, gradNorm } = await this.#settle();
+    const { global_step: step } = this.state;
+    this.#record({
+      loss: (totalLoss - this.#lossLogged) / (step - this.#stepLogged),
+      grad_norm: gradNorm,
+      learning_rate: this.#learningRate(step - 1),
+    });
+    this.#lossLogged = totalLoss;
+    this.#stepLogged = step;
+  }
+
+  async #evaluateAndCompare(savesNow: boolean): Promise<void> {
+    await this.#settle();
+    const metrics = await this.evaluate();
+    const { key, greaterIsBetter } = bestMetric(this.#parts.args);
+    const value = metrics[key];
+    if (value === undefined)
+      throw new UsageError(
+        `metricForBestModel '${key}' is not among the metrics: ${Object.keys(metrics).join(', ')}`,
+      );
+    if (!isBetter(value, this.state.best_metric, greaterIsBetter)) return;
+    this.state.best_metric = value;
+    this.state.best_global_step = this.state.global_step;
+    if (savesNow) this.state.best_model_checkpoint = this.#checkpointFolder();
+  }
+
+  async #save(): Promise<void> {
+    const { model, tokenizer, args } = this.#parts;
+    const { totalLoss, updates } = await this.#settle();
+    const resume: ResumePoint = {
+      step: this.state.global_step,
+      updates,
+      totalLoss,
+      lossLogged: this.#lossLogged,
+      stepLogged: this.#stepLogged,
+      trainSeconds: this.#seconds(),
+      identity: this.#identity(),
+    };
+    const folder = this.#checkpointFolder();
+    await saveTrainingCheckpoint(folder, { model, tokenizer, state: this.state, resume });
+    this.#progress.line(`Saved ${folder}`);
+    if (args.saveTotalLimit !== undefined)
+      await removeOldCheckpoints(args.outputDir, args.saveTotalLimit, this.state.best_model_checkpoint);
+  }
+
+  async #resume(): Promise<void> {
+    const { args, model } = this.#parts;
+    const request = args.resumeFromCheckpoint;
+    if (request === undefined || request === false) return;
+    const folder = await findCheckpoint(args.outputDir, request);
+    const { state, resume } = await resumeFrom(folder, model, this.#identity());
+    this.state = { ...state, max_steps: this.#plan.totalSteps };
+    this.#lossLogged = resume.lossLogged;
+    this.#stepLogged = resume.stepLogged;
+    this.#secondsBefore = resume.trainSeconds;
+    this.#progress.line(`Resuming from ${folder} at step ${resume.step} of ${this.#plan.totalSteps}`);
+  }
+
+  /** Waits until the session has done all steps given to it. @throws RunError when one was not finite */
+  async #settle(): Promise<TrainingStats> {
+    await this.#queue.drain();
+    const stats = await this.#parts.model.session.stats();
+    if (stats.skipped > 0)
+      throw new RunError(
+        `The gradient was not finite in ${stats.skipped} step(s) up to step ${this.state.global_step}; those steps ` +
+          'changed no weight. Use a lower --learning-rate, more --warmup-steps, or --dtype float32.',
+      );
+    return stats;
+  }
+
+  /** Token counts of all rows, for group_by_length. */
+  async #lengths(): Promise<Uint16Array | undefined> {
+    const { args, trainDataset } = this.#parts;
+    if (args.trainSamplingStrategy !== 'group_by_length') return undefined;
+    const lengths = new Uint16Array(trainDataset.size);
+    for (let first = 0; first < lengths.length; first += ROWS_PER_LENGTH_REQUEST) {
+      const count = Math.min(ROWS_PER_LENGTH_REQUEST, lengths.length - first);
+      const examples = await trainDataset.read(Uint32Array.from({ length: count }, (_, i) => first + i));
+      (await this.#pool.encode(examples)).forEach(({ ids }, i) => (lengths[first + i] = ids.length));
+      this.#progress.bar('measuring lengths', first + count, lengths.length, '');
+    }
+    return lengths;
+  }
+
+  #trainMetrics(totalLoss: number): Metrics {
+    const { global_step: step, num_input_tokens_seen: tokens } = this.state;
+    const seconds = this.#seconds();
+    const samples = (step / this.#plan.stepsPerEpoch) * this.#parts.trainDataset.size;
+    this.state.total_flos = 6 * tokens * encoderWeights(this.#parts.model);
+    return {
+      train_loss: totalLoss / Math.max(step, 1),
+      train_runtime: seconds,
+      train_samples: this.#parts.trainDataset.size,
+      train_samples_per_second: samples / seconds,
+      train_steps_per_second: step / seconds,
+      train_tokens_per_second: tokens / seconds,
+      train_data_wait: this.#queue.idleSeconds / seconds,
+      total_flos: this.state.total_flos,
+    };
+  }
+
+  #record(values: LogEntry): void {
+    const entry = { ...values, epoch: this.state.epoch, step: this.state.global_step };
+    this.state.log_history.push(entry);
+    this.#progress.entry(entry, this.#plan.totalSteps);
+  }
+
+  #showProgress(): void {
+    const { global_step: step, num_input_tokens_seen: tokens, log_history: history } = this.state;
+    const { totalSteps } = this.#plan;
+    const seconds = this.#seconds();
+    const loss = history.findLast((entry) => 'loss' in entry)?.['loss'];
+    const left = (seconds / Math.max(step, 1)) * (totalSteps - step);
+    const parts = [
+      loss === undefined ? '' : `loss ${formatNumber(loss)}`,
+      `lr ${formatNumber(this.#learningRate(step - 1))}`,
+      `${Math.round(tokens / Math.max(seconds, 1e-3))} tok/s`,
+      `${formatSeconds(left)} left`,
+    ];
+    this.#progress.bar('training', step, totalSteps, parts.filter((part) => part !== '').join('  '));
+  }
+
+  #identity(): ResumePoint['identity'] {
+    const { args, model, trainDataset } = this.#parts;
+    return {
+      trainRows: trainDataset.size,
+      labels: model.task.labels,
+      seed: args.seed,
+      dataSeed: args.dataSeed ?? args.seed,
+      batchSize: args.perDeviceTrainBatchSize,
+      accumulation: args.gradientAccumulationSteps,
+      samplingStrategy: args.trainSamplingStrategy,
+      maxSeqLength: this.#maxLength,
+      totalSteps: this.#plan.totalSteps,
+    };
+  }
+
+  #learningRate(step: number): number {
+    return learningRateAt(step, this.#plan.schedule);
+  }
+
+  #checkpointFolder(): string {
+    return join(this.#parts.args.outputDir, `checkpoint-${this.state.global_step}`);
+  }
+
+  #seconds(): number {
+    return this.#secondsBefore + (performance.now() - this.#started) / 1000;
+  }
+}
+
+/**
+ * Tokens a text may have, special tokens included: what was asked for, else 512 or the model's limit.
+ *
+ * @throws UsageError when more is asked for than the model has positions
+ */
+export function maxLengthOf(
+  model: BertForSequenceClassification,
+  tokenizer: BertTokenizer,
+  requested: number | undefined,
+): number {
+  const positions = model.config.maxPositionEmbeddings;
+  if (requested !== undefined && requested > positions)
+    throw new UsageError(
+      `--max-seq-length is ${requested} but the model has ${positions} positions; use at most ${positions}`,
+    );
+  return requested ?? Math.min(512, positions, tokenizer.modelMaxLength);
+}
+
+/** Weights that take part in matrix products: all but the embeddings (HF's count for total_flos). */
+function encoderWeights(model: BertForSequenceClassification): number {
+  return model.session
+    .tensors()
+    .filter(({ name }) => !name.includes('embeddings'))
+    .reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0);
+}
