@@ -27,6 +27,7 @@ export { BertTokenizer, createTokenizerPool, type Encoding, type TokenizerPool }
 export { pack, type LabelledRows, type TextRows } from './training/batch.js';
 export { Progress, type Terminal } from './training/progress.js';
 export { learningRateAt, type Schedule, type SchedulerType } from './training/schedule.js';
-export { type TrainingArguments } from './training/settings.js';
+export { trainingArguments } from './training/settings.js';
+export type { TrainingArguments } from './config/index.js';
 export type { TrainerState } from './training/state.js';
 export { Trainer, type TrainerParts } from './training/trainer.js';

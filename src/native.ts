@@ -131,6 +131,9 @@ let addon: Addon | undefined; // a process loads a shared library once
 function load(): Addon {
   if (addon !== undefined) return addon;
   const path = fileURLToPath(new URL('../build/Release/bertune.node', import.meta.url));
+  // OpenMP reads this once, when LibTorch is loaded. Its threads would otherwise spin at every barrier, which takes
+  // the cores from the tokenizer threads and, where another program wants a core too, makes steps many times slower.
+  process.env['OMP_WAIT_POLICY'] ??= 'PASSIVE';
   try {
     addon = createRequire(import.meta.url)(path) as Addon;
   } catch (error) {

@@ -5,7 +5,7 @@ import { options as o } from './options.js';
 
 /** One command: its options and the schema made of them. */
 export interface Command<T = unknown> {
-  readonly name: 'train' | 'evaluate' | 'predict';
+  readonly name: 'train' | 'trainer' | 'evaluate' | 'predict';
   /** One sentence for the help. */
   readonly summary: string;
   /** The options by name; `factsOf` tells what the help says of each. */
@@ -48,6 +48,45 @@ export const trainCommand = command(
   },
 );
 
+/** What a script gives to a Trainer: the options of `bertune train` but for the model and the data. */
+export const trainerCommand = command('trainer', 'Options of a Trainer.', {
+  outputDir: mandatory(o.outputDir),
+  maxSeqLength: o.maxSeqLength,
+  numTrainEpochs: o.numTrainEpochs,
+  maxSteps: o.maxSteps,
+  perDeviceTrainBatchSize: o.perDeviceTrainBatchSize,
+  perDeviceEvalBatchSize: o.perDeviceEvalBatchSize,
+  gradientAccumulationSteps: o.gradientAccumulationSteps,
+  learningRate: o.learningRate,
+  lrSchedulerType: o.lrSchedulerType,
+  warmupSteps: o.warmupSteps,
+  weightDecay: o.weightDecay,
+  adamBeta1: o.adamBeta1,
+  adamBeta2: o.adamBeta2,
+  adamEpsilon: o.adamEpsilon,
+  maxGradNorm: o.maxGradNorm,
+  labelSmoothingFactor: o.labelSmoothingFactor,
+  trainSamplingStrategy: o.trainSamplingStrategy,
+  seed: o.seed,
+  dataSeed: o.dataSeed,
+  resumeFromCheckpoint: o.resumeFromCheckpoint,
+  evalStrategy: o.evalStrategy,
+  evalSteps: o.evalSteps,
+  metricForBestModel: o.metricForBestModel,
+  greaterIsBetter: o.greaterIsBetter,
+  loadBestModelAtEnd: o.loadBestModelAtEnd,
+  saveStrategy: o.saveStrategy,
+  saveSteps: o.saveSteps,
+  saveTotalLimit: o.saveTotalLimit,
+  loggingStrategy: o.loggingStrategy,
+  loggingSteps: o.loggingSteps,
+  loggingFirstStep: o.loggingFirstStep,
+  device: o.device,
+  dtype: o.dtype,
+  threads: o.threads,
+  dataloaderNumWorkers: o.dataloaderNumWorkers,
+});
+
 /** `bertune evaluate` */
 export const evaluateCommand = command('evaluate', 'Print the metrics of a saved model on labelled rows.', {
   ...input,
@@ -70,6 +109,8 @@ export const predictCommand = command('predict', 'Write label, score and probabi
   outputFile: o.outputFile,
 });
 
+/** Options of a Trainer, by HF's names: `bertune train` without model and data. */
+export type TrainingArguments = z.output<typeof trainerCommand.schema>;
 export type TrainOptions = z.output<typeof trainCommand.schema>;
 export type EvaluateOptions = z.output<typeof evaluateCommand.schema>;
 export type PredictOptions = z.output<typeof predictCommand.schema>;

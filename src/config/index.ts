@@ -1,8 +1,14 @@
 // Options: the one table, its readers, and what is made of it. See options.ts for the table itself.
-export type { EvaluateOptions, PredictOptions, TrainOptions } from './commands.js';
+export type { EvaluateOptions, PredictOptions, TrainingArguments, TrainOptions } from './commands.js';
 export { evaluateCommand, predictCommand, trainCommand, type Command } from './commands.js';
 export type { ConfigFile } from './file.js';
 export { optionsMarkdown } from './help.js';
 export type { OptionSources } from './merge.js';
-export { parseEvaluateOptions, parsePredictOptions, parseTrainOptions, type ParsedOptions } from './parse.js';
+export {
+  parseEvaluateOptions,
+  parsePredictOptions,
+  parseTrainingArguments,
+  parseTrainOptions,
+  type ParsedOptions,
+} from './parse.js';
 export { readConfigFile } from './read.js';

@@ -1,6 +1,7 @@
 // THE option table: every option once, with its type, default, check and help. Flags, config files, `--help`, the
 // README's table and the TypeScript types all come from here. Names and defaults are those of Hugging Face's
 // TrainingArguments and run_classification.py (transformers 5.18) wherever those have one.
+import { schedulerTypes } from '../training/schedule.js';
 import { choice, integer, list, real, steps, text, textOrTrue, toggle } from './kinds.js';
 import { optional, withDefault } from './option.js';
 
@@ -142,7 +143,7 @@ export const options = {
     help: 'batches an optimizer step; the result does not depend on how a step is cut into batches',
   }),
   learningRate: withDefault(positive, 5e-5, { group: 'Training', help: 'peak learning rate' }),
-  lrSchedulerType: withDefault(choice(['linear', 'cosine', 'constant', 'constant_with_warmup']), 'linear', {
+  lrSchedulerType: withDefault(choice(schedulerTypes), 'linear', {
     group: 'Training',
     help: 'how the learning rate goes on after warmup',
   }),

@@ -4,9 +4,11 @@ import {
   evaluateCommand,
   predictCommand,
   trainCommand,
+  trainerCommand,
   type Command,
   type EvaluateOptions,
   type PredictOptions,
+  type TrainingArguments,
   type TrainOptions,
 } from './commands.js';
 import { mergeSources, type Merged, type OptionSources } from './merge.js';
@@ -14,7 +16,14 @@ import { kebabCase } from './names.js';
 import { factsOf } from './option.js';
 import { options } from './options.js';
 import { isOptionName, spelledLike, wrongValue } from './resolve.js';
-import { evaluateProblems, predictProblems, trainProblems, type NameOf, type Problem } from './rules.js';
+import {
+  evaluateProblems,
+  predictProblems,
+  trainerProblems,
+  trainProblems,
+  type NameOf,
+  type Problem,
+} from './rules.js';
 import { settleTrainOptions, withoutEffect } from './settle.js';
 
 /** Options that passed every check, and remarks on how they were understood, one line each. */
@@ -33,6 +42,17 @@ export function parseTrainOptions(sources: OptionSources): ParsedOptions<TrainOp
   const parsed = parse(trainCommand, sources, trainProblems);
   const notes = [...parsed.notes, ...withoutEffect(parsed.options, parsed.nameOf)];
   return { options: settleTrainOptions(parsed.options), notes };
+}
+
+/**
+ * The arguments of a Trainer in a script: `parseTrainingArguments({ outputDir: 'out', numTrainEpochs: 3 })`. Names may
+ * be Hugging Face's, v4 aliases included. Throws as `parseTrainOptions`.
+ */
+export function parseTrainingArguments(
+  values: Readonly<Record<string, unknown>>,
+): ParsedOptions<TrainingArguments> {
+  const { options, notes, nameOf } = parse(trainerCommand, { values }, trainerProblems);
+  return { options: settleTrainOptions(options), notes: [...notes, ...withoutEffect(options, nameOf)] };
 }
 
 /** The options of an evaluation. Throws as `parseTrainOptions`. */

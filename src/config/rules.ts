@@ -1,7 +1,7 @@
 // Options that do not fit together. Each rule names the options as the person wrote them and says what to do.
 import { nearestName } from '../data/nearest.js';
 import { metricNames } from '../evaluation/metrics.js';
-import type { EvaluateOptions, PredictOptions, TrainOptions } from './commands.js';
+import type { EvaluateOptions, PredictOptions, TrainingArguments, TrainOptions } from './commands.js';
 import type { OptionName } from './options.js';
 
 /** An option's name as the person wrote it, e.g. `--eval-steps`. */
@@ -18,6 +18,12 @@ type Rule<T> = (options: T, name: NameOf) => Problem | undefined;
 /** What is wrong with the options of a training run, rule by rule; empty when they fit together. */
 export function trainProblems(options: TrainOptions, name: NameOf): Problem[] {
   return apply(trainRules, options, name);
+}
+
+/** What is wrong with the options of a Trainer. */
+export function trainerProblems(options: TrainingArguments, name: NameOf): Problem[] {
+  const rules = [knownMetric, bestNeedsMatchingStrategies, bestNeedsMatchingSteps];
+  return apply<TrainingArguments>(rules, options, name);
 }
 
 /** What is wrong with the options of an evaluation. */
@@ -147,7 +153,10 @@ function smoothingNeedsOneLabel(o: TrainOptions, name: NameOf): Problem | undefi
   };
 }
 
-function knownMetric(o: TrainOptions, name: NameOf): Problem | undefined {
+function knownMetric(
+  o: TrainingArguments & { problemType?: TrainOptions['problemType'] },
+  name: NameOf,
+): Problem | undefined {
   const { metricForBestModel: metric, problemType } = o;
   const problems = problemType === undefined ? Object.values(metricNames) : [metricNames[problemType]];
   const known: readonly string[] = [...new Set(problems.flat())];
@@ -161,7 +170,7 @@ function knownMetric(o: TrainOptions, name: NameOf): Problem | undefined {
 }
 
 /** HF's rule: the best checkpoint can only be loaded if each evaluated state that may be best was saved. */
-function bestNeedsMatchingStrategies(o: TrainOptions, name: NameOf): Problem | undefined {
+function bestNeedsMatchingStrategies(o: TrainingArguments, name: NameOf): Problem | undefined {
   if (!o.loadBestModelAtEnd || (o.evalStrategy === o.saveStrategy && o.evalStrategy !== 'no'))
     return undefined;
   const how = `${name('evalStrategy')} is ${o.evalStrategy} and ${name('saveStrategy')} is ${o.saveStrategy}; set both to epoch, or both to steps`;
@@ -171,7 +180,7 @@ function bestNeedsMatchingStrategies(o: TrainOptions, name: NameOf): Problem | u
   };
 }
 
-function bestNeedsMatchingSteps(o: TrainOptions, name: NameOf): Problem | undefined {
+function bestNeedsMatchingSteps(o: TrainingArguments, name: NameOf): Problem | undefined {
   if (!o.loadBestModelAtEnd || o.evalStrategy !== 'steps' || o.saveStrategy !== 'steps') return undefined;
   const evalSteps = o.evalSteps ?? o.loggingSteps;
   if (isMultiple(o.saveSteps, evalSteps)) return undefined;

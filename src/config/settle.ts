@@ -1,6 +1,6 @@
 // What follows from the options that were given: defaults that depend on others, and options that have no effect.
 import { isGreaterBetter } from '../evaluation/metrics.js';
-import type { TrainOptions } from './commands.js';
+import type { TrainingArguments } from './commands.js';
 import { factsOf } from './option.js';
 import { options as table } from './options.js';
 import type { NameOf } from './rules.js';
@@ -10,7 +10,7 @@ import type { NameOf } from './rules.js';
  * asked for, and `greaterIsBetter`. Unlike HF, which takes only names that end in `loss` for errors, mse and mae are
  * known to be better when smaller.
  */
-export function settleTrainOptions(options: TrainOptions): TrainOptions {
+export function settleTrainOptions<T extends TrainingArguments>(options: T): T {
   const settled = { ...options };
   if (options.evalStrategy === 'steps') settled.evalSteps ??= options.loggingSteps;
   if (options.loadBestModelAtEnd) settled.metricForBestModel ??= 'loss';
@@ -23,7 +23,7 @@ export function settleTrainOptions(options: TrainOptions): TrainOptions {
 }
 
 /** One note for each option that was changed but that another one makes meaningless. */
-export function withoutEffect(o: TrainOptions, name: NameOf): string[] {
+export function withoutEffect(o: TrainingArguments, name: NameOf): string[] {
   const changed = (
     option: 'evalSteps' | 'saveSteps' | 'warmupSteps' | 'numTrainEpochs' | 'greaterIsBetter',
   ): boolean => o[option] !== undefined && o[option] !== factsOf(table[option]).fallback;

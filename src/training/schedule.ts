@@ -1,5 +1,9 @@
 // The learning rate of every optimizer step, as a pure function of the step.
 
+/** The names of all schedules, as HF's `lr_scheduler_type`. */
+export const schedulerTypes = ['linear', 'cosine', 'constant', 'constant_with_warmup'] as const;
+export type SchedulerType = (typeof schedulerTypes)[number];
+
 /** A schedule of one run, with its lengths in optimizer steps. */
 export interface Schedule {
   readonly type: SchedulerType;
@@ -14,18 +18,12 @@ export interface Schedule {
  * lengths becomes a field of `Schedule`. Each row computes in the order of its namesake in transformers'
  * optimization.py, so that the values are the same to the last bits.
  */
-const shares = {
+const shares: Record<SchedulerType, (step: number, schedule: Schedule) => number> = {
   linear: (step, { totalSteps, warmupSteps }) => (totalSteps - step) / Math.max(1, totalSteps - warmupSteps),
   cosine: (step, schedule) => 0.5 * (1 + Math.cos(Math.PI * 0.5 * 2 * progress(step, schedule))),
   constant: () => 1,
   constant_with_warmup: () => 1,
-} satisfies Record<string, (step: number, schedule: Schedule) => number>;
-
-/** HF's `lr_scheduler_type`. */
-export type SchedulerType = 'linear' | 'cosine' | 'constant' | 'constant_with_warmup';
-
-/** The names of all schedules. */
-export const schedulerTypes = ['linear', 'cosine', 'constant', 'constant_with_warmup'] as const;
+};
 
 /**
  * The learning rate with which optimizer step `step` updates the weights. Equal to transformers' `get_scheduler`.

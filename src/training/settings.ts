@@ -1,49 +1,21 @@
 // What a training run is asked for, resolved into steps.
-import type { TrainOptions } from '../config/index.js';
+import { parseTrainingArguments, type TrainingArguments } from '../config/index.js';
 import { UsageError } from '../errors.js';
 import { trainingLength, type TrainingLength } from './order.js';
 import { resolveSteps, type Schedule } from './schedule.js';
 import { initialState, type TrainerState } from './state.js';
 
-/** The options that concern training itself, by HF's names: everything but the model and the data. */
-export type TrainingArguments = Pick<
-  TrainOptions,
-  | 'outputDir'
-  | 'numTrainEpochs'
-  | 'maxSteps'
-  | 'perDeviceTrainBatchSize'
-  | 'perDeviceEvalBatchSize'
-  | 'gradientAccumulationSteps'
-  | 'learningRate'
-  | 'lrSchedulerType'
-  | 'warmupSteps'
-  | 'weightDecay'
-  | 'adamBeta1'
-  | 'adamBeta2'
-  | 'adamEpsilon'
-  | 'maxGradNorm'
-  | 'labelSmoothingFactor'
-  | 'trainSamplingStrategy'
-  | 'seed'
-  | 'dataSeed'
-  | 'evalStrategy'
-  | 'evalSteps'
-  | 'saveStrategy'
-  | 'saveSteps'
-  | 'saveTotalLimit'
-  | 'loadBestModelAtEnd'
-  | 'metricForBestModel'
-  | 'greaterIsBetter'
-  | 'resumeFromCheckpoint'
-  | 'loggingStrategy'
-  | 'loggingSteps'
-  | 'loggingFirstStep'
-  | 'maxSeqLength'
-  | 'device'
-  | 'dtype'
-  | 'threads'
-  | 'dataloaderNumWorkers'
->;
+/**
+ * Completes and checks the arguments of a Trainer, as `TrainingArguments(...)` in Python.
+ *
+ * @param values options by HF's names in any case: `{ outputDir: 'out', numTrainEpochs: 3 }`
+ * @throws UsageError naming each unknown option, wrong value and contradiction
+ */
+export function trainingArguments(
+  values: Partial<TrainingArguments> & Pick<TrainingArguments, 'outputDir'>,
+): TrainingArguments {
+  return parseTrainingArguments(values).options;
+}
 
 /** The lengths of a run and when it logs, evaluates and saves, all in optimizer steps. */
 export interface RunPlan extends TrainingLength {

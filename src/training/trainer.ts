@@ -18,8 +18,9 @@ import { epochOrder, microBatches } from './order.js';
 import { prefetch } from './prefetch.js';
 import { formatNumber, formatSeconds, Progress } from './progress.js';
 import { learningRateAt } from './schedule.js';
-import { isDue, planRun, stateOf, type RunPlan, type TrainingArguments } from './settings.js';
+import { isDue, planRun, stateOf, type RunPlan } from './settings.js';
 import { bestMetric, isBetter, type LogEntry, type TrainerState } from './state.js';
+import type { TrainingArguments } from '../config/index.js';
 import { StepQueue } from './step-queue.js';
 
 /** Optimizer steps whose batches are tokenized and packed before their turn. */

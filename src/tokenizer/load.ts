@@ -1,0 +1,73 @@
+// A folder with tokenizer files to the tokenizer's definition.
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { RunError, UsageError, messageOf } from '../errors.js';
+import { tokenizerJsonFromVocab } from './from-vocab.js';
+import { parseJsonObject, parseTokenizerConfig, parseTokenizerJson } from './parse.js';
+import type { TokenizerConfig, TokenizerJson, TokenizerSpec } from './tokenizer-json.js';
+
+/**
+ * tokenizer.json where there is one, else vocab.txt; tokenizer_config.json, special_tokens_map.json and
+ * added_tokens.json as far as they exist.
+ *
+ * @throws UsageError when neither source is there or one is broken
+ */
+export async function loadTokenizer(directory: string): Promise<TokenizerSpec> {
+  const configFile = join(directory, 'tokenizer_config.json');
+  const config = parseTokenizerConfig(await readJson(configFile), configFile);
+  const jsonFile = join(directory, 'tokenizer.json');
+  const json = await readText(jsonFile);
+  if (json !== null) {
+    return {
+      tokenizerJson: withConfig(parseTokenizerJson(parseJsonObject(json, jsonFile), jsonFile), config),
+      tokenizerConfig: config,
+    };
+  }
+  const vocabFile = join(directory, 'vocab.txt');
+  const vocab = await readText(vocabFile);
+  if (vocab === null) {
+    throw new UsageError(
+      `No tokenizer.json and no vocab.txt in ${directory}: name a folder or model that has one`,
+    );
+  }
+  // Older models name their special tokens in a file of their own, which counts unless the config lists added tokens.
+  const specials =
+    'added_tokens_decoder' in config ? {} : await readJson(join(directory, 'special_tokens_map.json'));
+  const settings = { ...config, ...specials };
+  const built = tokenizerJsonFromVocab(vocab, settings, await readJson(join(directory, 'added_tokens.json')));
+  return { tokenizerJson: parseTokenizerJson(built, vocabFile), tokenizerConfig: settings };
+}
+
+/** transformers' BertTokenizer rebuilds the normalizer from its config, so a setting there wins over tokenizer.json. */
+function withConfig(json: TokenizerJson, config: TokenizerConfig): TokenizerJson {
+  const { normalizer } = json;
+  const byBertTokenizer = /^BertTokenizer(Fast)?$/.test(config.tokenizer_class ?? 'BertTokenizer');
+  if (normalizer?.type !== 'BertNormalizer' || !byBertTokenizer) return json;
+  return {
+    ...json,
+    normalizer: {
+      ...normalizer,
+      lowercase: config.do_lower_case ?? normalizer.lowercase,
+      strip_accents: config.strip_accents ?? normalizer.strip_accents,
+      handle_chinese_chars: config.tokenize_chinese_chars ?? normalizer.handle_chinese_chars,
+    },
+  };
+}
+
+/** {} when the file does not exist. */
+async function readJson(path: string): Promise<Record<string, unknown>> {
+  const text = await readText(path);
+  return text === null ? {} : parseJsonObject(text, path);
+}
+
+/** null when the file does not exist. */
+async function readText(path: string): Promise<string | null> {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(await readFile(path));
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    if (code === 'ENOENT') return null;
+    if (code === 'ERR_ENCODING_INVALID_ENCODED_DATA') throw new UsageError(`${path} is not UTF-8`);
+    throw new RunError(`Cannot read ${path}: ${messageOf(error)}`);
+  }
+}

@@ -1,0 +1,137 @@
+// The edge: tokenizer.json and tokenizer_config.json as they lie on disk, checked once.
+import { z } from 'zod';
+import { UsageError, messageOf } from '../errors.js';
+import type { BertNormalizerConfig } from './bert-words.js';
+import type { TokenizerConfig, TokenizerJson, WordPieceModel } from './tokenizer-json.js';
+
+const id = z.int().nonnegative();
+
+const addedTokenSettings = z.looseObject({
+  content: z.string(),
+  single_word: z.boolean().default(false),
+  lstrip: z.boolean().default(false),
+  rstrip: z.boolean().default(false),
+  normalized: z.boolean().default(false),
+  special: z.boolean().default(false),
+});
+const addedToken = z.looseObject({ id, ...addedTokenSettings.shape });
+
+const otherComponent = z.looseObject({ type: z.string().optional() });
+
+const bertNormalizer = z.looseObject({
+  type: z.literal('BertNormalizer'),
+  clean_text: z.boolean().default(true),
+  handle_chinese_chars: z.boolean().default(true),
+  strip_accents: z.boolean().nullable().default(null),
+  lowercase: z.boolean().default(true),
+});
+
+const typeId = z.int().min(0).max(1).default(0);
+const templatePieces = z.array(
+  z.union([
+    z.object({ SpecialToken: z.object({ id: z.string(), type_id: typeId }) }),
+    z.object({ Sequence: z.object({ id: z.enum(['A', 'B']), type_id: typeId }) }),
+  ]),
+);
+const tokenAndId = z.tuple([z.string(), id]);
+const clsSepProcessing = { sep: tokenAndId, cls: tokenAndId };
+
+const postProcessor = z.discriminatedUnion('type', [
+  z.looseObject({
+    type: z.literal('TemplateProcessing'),
+    single: templatePieces,
+    pair: templatePieces,
+    special_tokens: z.record(
+      z.string(),
+      z.object({ id: z.string(), ids: z.array(id).min(1), tokens: z.array(z.string()) }),
+    ),
+  }),
+  z.looseObject({ type: z.literal('BertProcessing'), ...clsSepProcessing }),
+  z.looseObject({ type: z.literal('RobertaProcessing'), ...clsSepProcessing }),
+]);
+
+// Not z.record, which would copy the vocabulary entry by entry and drop a token named __proto__.
+const vocabulary = z.custom<Record<string, number>>(
+  (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    Object.values(value).every((at) => Number.isInteger(at) && at >= 0),
+  'expected an object of token ids',
+);
+
+const wordPiece = z
+  .looseObject({
+    type: z.literal('WordPiece').default('WordPiece'),
+    unk_token: z.string(),
+    continuing_subword_prefix: z.string(),
+    max_input_chars_per_word: z.int().positive().default(100),
+    vocab: vocabulary,
+  })
+  .refine((model) => Object.hasOwn(model.vocab, model.unk_token), 'the vocabulary lacks the unknown token');
+
+const tokenizerJsonSchema = z.looseObject({
+  version: z.string().default('1.0'),
+  truncation: z.unknown().default(null),
+  padding: z.unknown().default(null),
+  added_tokens: z.array(addedToken).default([]),
+  normalizer: otherComponent.nullable().default(null),
+  pre_tokenizer: otherComponent.nullable().default(null),
+  post_processor: postProcessor.nullable().default(null),
+  decoder: otherComponent.nullable().default(null),
+  model: otherComponent,
+});
+
+const tokenizerConfigSchema = z.looseObject({
+  tokenizer_class: z.string().nullish(),
+  model_max_length: z.number().positive().nullish(),
+  do_lower_case: z.boolean().nullish(),
+  strip_accents: z.boolean().nullish(),
+  tokenize_chinese_chars: z.boolean().nullish(),
+  truncation_side: z.enum(['left', 'right']).nullish(),
+  clean_up_tokenization_spaces: z.boolean().nullish(),
+  added_tokens_decoder: z.record(z.string().regex(/^\d+$/), addedTokenSettings).nullish(),
+});
+
+/** @throws UsageError naming `where` and what is wrong */
+export function parseTokenizerJson(json: unknown, where: string): TokenizerJson {
+  const parsed = check(tokenizerJsonSchema, json, where);
+  const { normalizer, model } = parsed;
+  return {
+    ...parsed,
+    normalizer:
+      normalizer?.type === 'BertNormalizer'
+        ? check<BertNormalizerConfig>(bertNormalizer, normalizer, `${where}, normalizer`)
+        : normalizer,
+    model: isWordPiece(model) ? check<WordPieceModel>(wordPiece, model, `${where}, model`) : model,
+  };
+}
+
+/** @throws UsageError naming `where` and what is wrong */
+export function parseTokenizerConfig(json: unknown, where: string): TokenizerConfig {
+  return check<TokenizerConfig>(tokenizerConfigSchema, json, where);
+}
+
+/** @throws UsageError naming the file when the text is not a JSON object */
+export function parseJsonObject(text: string, where: string): Record<string, unknown> {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new UsageError(`${where} is not JSON: ${messageOf(error)}`);
+  }
+  return check(z.looseObject({}), json, where);
+}
+
+/** Files from before 2021, bert-base-uncased's among them, do not name the model's type. */
+function isWordPiece(model: Record<string, unknown>): boolean {
+  return (
+    model['type'] === 'WordPiece' ||
+    (model['type'] === undefined && 'continuing_subword_prefix' in model && !('merges' in model))
+  );
+}
+
+function check<T>(schema: z.ZodType<T>, json: unknown, where: string): T {
+  const result = schema.safeParse(json);
+  if (result.success) return result.data;
+  throw new UsageError(`${where} cannot be used:\n${z.prettifyError(result.error)}`);
+}

@@ -1,0 +1,116 @@
+// Tokenization beside the training step: lists of texts go round a few worker threads, results come back in order.
+import { Worker } from 'node:worker_threads';
+import { RunError, UsageError, expected, messageOf } from '../errors.js';
+import type { BertTokenizer } from './bert-tokenizer.js';
+import { unpackEncodings, type TextExample, type WorkerReply, type WorkerSetup } from './messages.js';
+import type { Encoding } from './sequence-encoder.js';
+
+export interface TokenizerPool {
+  /**
+   * Encodes a list of examples, truncated to the pool's `maxLength`; the result has the order of the list.
+   *
+   * @throws UsageError for an example without a text; RunError when a worker thread dies or the pool is closed
+   */
+  encode(examples: readonly TextExample[]): Promise<Encoding[]>;
+  /** Stops the threads; what is still under way is rejected. */
+  close(): Promise<void>;
+}
+
+/** Examples in one message: enough to hide its cost, few enough to spread a list over the threads. */
+const EXAMPLES_PER_JOB = 64;
+
+/**
+ * @param options.maxLength tokens per example, special tokens included
+ * @param options.workers threads; 0 tokenizes in the calling thread
+ */
+export function createTokenizerPool(
+  tokenizer: BertTokenizer,
+  options: { maxLength: number; workers: number },
+): TokenizerPool {
+  const { maxLength, workers } = options;
+  if (!Number.isInteger(workers) || workers < 0) throw expected('a whole number from 0', 'workers', workers);
+  tokenizer.encode('', '', { maxLength }); // a wrong maxLength shows here, not in a thread
+  if (workers === 0) {
+    return {
+      encode: async (examples) =>
+        examples.map(({ text, textPair }) => tokenizer.encode(text, textPair, { maxLength })),
+      close: async () => {},
+    };
+  }
+  const setup: WorkerSetup = { spec: tokenizer.spec, maxLength };
+  const threads = Array.from({ length: workers }, () => new TokenizerThread(setup));
+  let next = 0;
+  return {
+    encode: async (examples) => {
+      const jobs: Promise<Encoding[]>[] = [];
+      for (let start = 0; start < examples.length; start += EXAMPLES_PER_JOB) {
+        const thread = threads[next++ % threads.length];
+        if (thread !== undefined) jobs.push(thread.run(examples.slice(start, start + EXAMPLES_PER_JOB)));
+      }
+      return (await Promise.all(jobs)).flat();
+    },
+    close: async () => {
+      await Promise.all(threads.map((thread) => thread.close()));
+    },
+  };
+}
+
+interface Job {
+  resolve(encodings: Encoding[]): void;
+  reject(error: Error): void;
+}
+
+/** One worker and the jobs it has; it keeps the process alive only while it has some. */
+class TokenizerThread {
+  readonly #worker: Worker;
+  readonly #jobs = new Map<number, Job>();
+  #lastJob = 0;
+  #failure: Error | null = null;
+
+  constructor(setup: WorkerSetup) {
+    // The worker is plain JavaScript: the caller's loaders and flags (--import, --input-type) are not for it.
+    this.#worker = new Worker(new URL('worker.js', import.meta.url), { workerData: setup, execArgv: [] });
+    this.#worker.unref();
+    this.#worker.on('message', (reply: WorkerReply) => this.#settle(reply));
+    this.#worker.on('error', (error) =>
+      this.#fail(new RunError(`A tokenizer thread failed: ${messageOf(error)}`)),
+    );
+    this.#worker.on('exit', (code) =>
+      this.#fail(new RunError(`A tokenizer thread ended (exit code ${code})`)),
+    );
+  }
+
+  run(examples: readonly TextExample[]): Promise<Encoding[]> {
+    return new Promise((resolve, reject) => {
+      if (this.#failure !== null) {
+        reject(this.#failure);
+        return;
+      }
+      const job = ++this.#lastJob;
+      this.#jobs.set(job, { resolve, reject });
+      this.#worker.ref();
+      this.#worker.postMessage({ job, examples }, []);
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#fail(new RunError('The tokenizer pool is closed'));
+    await this.#worker.terminate();
+  }
+
+  #settle(reply: WorkerReply): void {
+    const job = this.#jobs.get(reply.job);
+    this.#jobs.delete(reply.job);
+    if (this.#jobs.size === 0) this.#worker.unref();
+    if ('packed' in reply) job?.resolve(unpackEncodings(reply.packed));
+    else job?.reject(new UsageError(reply.error));
+  }
+
+  /** The first failure counts: an exit follows every error. */
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    for (const job of this.#jobs.values()) job.reject(this.#failure);
+    this.#jobs.clear();
+    this.#worker.unref();
+  }
+}

@@ -1,0 +1,73 @@
+// The tokenizer's definition to the files that transformers 5.18 writes, and vocab.txt for older tools.
+import { join } from 'node:path';
+import { writeFileAtomic } from '../model/files.js';
+import { SPECIAL_TOKENS, specialToken } from './from-vocab.js';
+import type { TokenizerConfig, TokenizerJson, TokenizerSpec } from './tokenizer-json.js';
+import { isBertStyle } from './tokenizer-json.js';
+
+/** What transformers does not write either: where the tokenizer came from, and what tokenizer.json says already. */
+const NOT_SAVED = [
+  'added_tokens_decoder',
+  'additional_special_tokens',
+  'is_local',
+  'local_files_only',
+  'name_or_path',
+  'special_tokens_map_file',
+  'tokenizer_file',
+  'vocab_file',
+];
+
+/** Writes tokenizer.json, tokenizer_config.json and, for WordPiece, vocab.txt; makes the folder. */
+export async function saveTokenizer(spec: TokenizerSpec, directory: string): Promise<void> {
+  await writeFileAtomic(join(directory, 'tokenizer.json'), tokenizerJsonText(spec.tokenizerJson));
+  await writeFileAtomic(join(directory, 'tokenizer_config.json'), tokenizerConfigText(spec));
+  if (isBertStyle(spec.tokenizerJson)) {
+    await writeFileAtomic(join(directory, 'vocab.txt'), vocabText(spec.tokenizerJson.model.vocab));
+  }
+}
+
+/** tokenizer.json with the vocabulary in the order of its ids; JSON.stringify would put "0", "1" ... first. */
+function tokenizerJsonText(json: TokenizerJson): string {
+  if (!isBertStyle(json)) return JSON.stringify(json, null, 2);
+  const mark = 'the vocabulary';
+  const entries = inOrder(json.model.vocab).map(([token, id]) => `\n      ${JSON.stringify(token)}: ${id}`);
+  const text = JSON.stringify({ ...json, model: { ...json.model, vocab: mark } }, null, 2);
+  const at = text.lastIndexOf(`"${mark}"`);
+  return `${text.slice(0, at)}{${entries.join(',')}\n    }${text.slice(at + mark.length + 2)}`;
+}
+
+function tokenizerConfigText({ tokenizerJson: json, tokenizerConfig: config }: TokenizerSpec): string {
+  const saved: TokenizerConfig = { backend: 'tokenizers', ...config };
+  const extra = config['extra_special_tokens'] ?? config['additional_special_tokens'];
+  if (Array.isArray(extra) && extra.length > 0) saved['extra_special_tokens'] = extra;
+  for (const key of NOT_SAVED) delete saved[key];
+  if (isBertStyle(json)) {
+    for (const name of SPECIAL_TOKENS.keys()) {
+      saved[name] = specialToken(config, name);
+    }
+    saved.do_lower_case = json.normalizer.lowercase;
+    saved.strip_accents = json.normalizer.strip_accents;
+    saved.tokenize_chinese_chars = json.normalizer.handle_chinese_chars;
+  }
+  saved.tokenizer_class = (config.tokenizer_class ?? 'BertTokenizer').replace(/Fast$/, '');
+  saved.model_max_length = config.model_max_length ?? 1e30;
+  const sorted = Object.fromEntries(
+    Object.entries(saved).toSorted(([left], [right]) => (left < right ? -1 : 1)),
+  );
+  // Python writes the integer of 1e30, its "no limit".
+  const text = JSON.stringify(sorted, null, 2).replace(
+    '"model_max_length": 1e+30',
+    `"model_max_length": ${BigInt(1e30)}`,
+  );
+  return `${text}\n`;
+}
+
+function vocabText(vocab: Readonly<Record<string, number>>): string {
+  return inOrder(vocab)
+    .map(([token]) => `${token}\n`)
+    .join('');
+}
+
+function inOrder(vocab: Readonly<Record<string, number>>): [token: string, id: number][] {
+  return Object.entries(vocab).toSorted(([, left], [, right]) => left - right);
+}

@@ -1,0 +1,24 @@
+// A tokenizer thread: receives lists of texts, answers with their ids, packed and transferred.
+import { parentPort, workerData } from 'node:worker_threads';
+import { messageOf } from '../errors.js';
+import { packEncodings, type WorkerReply, type WorkerRequest, type WorkerSetup } from './messages.js';
+import { SequenceEncoder } from './sequence-encoder.js';
+
+const { spec, maxLength }: WorkerSetup = workerData;
+const encoder = new SequenceEncoder(spec);
+
+parentPort?.on('message', ({ job, examples }: WorkerRequest) => {
+  try {
+    const packed = packEncodings(
+      examples.map(({ text, textPair }) => encoder.encode(text, textPair, { maxLength })),
+    );
+    const transfer = [
+      packed.ids.buffer,
+      packed.ends.buffer,
+      ...(packed.typeIds ? [packed.typeIds.buffer] : []),
+    ];
+    parentPort?.postMessage({ job, packed } satisfies WorkerReply, transfer);
+  } catch (error) {
+    parentPort?.postMessage({ job, error: messageOf(error) } satisfies WorkerReply, []);
+  }
+});
