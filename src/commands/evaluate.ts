@@ -6,7 +6,7 @@ import { evaluateRows } from '../evaluation/evaluate.js';
 import { createTokenizerPool } from '../tokenizer/index.js';
 import { writeJson } from '../training/checkpoint.js';
 import { Progress } from '../training/progress.js';
-import { maxLengthOf } from '../training/trainer.js';
+import { maxLengthOf } from '../training/lengths.js';
 import { openData } from './data.js';
 import { loadTrained } from './trained.js';
 

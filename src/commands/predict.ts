@@ -12,7 +12,7 @@ import { datasetFiles } from '../hub/index.js';
 import { writeFileAtomic } from '../model/index.js';
 import { createTokenizerPool } from '../tokenizer/index.js';
 import { Progress } from '../training/progress.js';
-import { maxLengthOf } from '../training/trainer.js';
+import { maxLengthOf } from '../training/lengths.js';
 import { describeSplit } from './data.js';
 import { loadTrained } from './trained.js';
 

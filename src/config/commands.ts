@@ -89,8 +89,8 @@ export const trainerCommand = command('trainer', 'Options of a Trainer.', {
 
 /** `bertune evaluate` */
 export const evaluateCommand = command('evaluate', 'Print the metrics of a saved model on labelled rows.', {
-  ...input,
   model: mandatory(o.model),
+  ...input,
   validationFile: o.validationFile,
   validationSplit: o.validationSplit,
   labelColumn: o.labelColumn,
@@ -101,8 +101,8 @@ export const evaluateCommand = command('evaluate', 'Print the metrics of a saved
 
 /** `bertune predict` */
 export const predictCommand = command('predict', 'Write label, score and probabilities of every row.', {
-  ...input,
   model: mandatory(o.model),
+  ...input,
   testFile: o.testFile,
   testSplit: o.testSplit,
   maxPredictSamples: o.maxPredictSamples,

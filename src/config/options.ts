@@ -16,7 +16,7 @@ const files = list('FILE', 'a file name or several');
 export const options = {
   model: optional(text('DIR_OR_ID'), {
     group: 'Model',
-    help: 'weights to start from: a folder, or a Hugging Face hub id such as bert-base-uncased',
+    help: 'the weights: a folder, or a Hugging Face hub id such as bert-base-uncased',
     hf: 'model_name_or_path',
   }),
   modelRevision: optional(text('REV'), {

@@ -14,7 +14,7 @@ import {
 import { mergeSources, type Merged, type OptionSources } from './merge.js';
 import { kebabCase } from './names.js';
 import { factsOf } from './option.js';
-import { options } from './options.js';
+import { options as table } from './options.js';
 import { isOptionName, spelledLike, wrongValue } from './resolve.js';
 import {
   evaluateProblems,
@@ -103,7 +103,7 @@ function valueProblems(issues: readonly Issue[], merged: Merged, nameOf: NameOf)
     const given = merged.given.get(name);
     if (given) return [wrongValue(given).message];
     // A name that was given but not understood may be the one that is missing: say the cause only.
-    return merged.problems.length > 0 ? [] : [`${nameOf(name)} is needed: ${factsOf(options[name]).help}`];
+    return merged.problems.length > 0 ? [] : [`${nameOf(name)} is needed: ${factsOf(table[name]).help}`];
   });
 }
 

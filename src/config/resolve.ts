@@ -85,7 +85,11 @@ export function isOptionName(name: string): name is OptionName {
 
 function checkTaken(own: OptionName, entry: Pick<Entry, 'name' | 'at'>, command: Command): OptionName {
   if (Object.hasOwn(command.options, own)) return own;
-  throw new UsageError(`${entry.at}${entry.name} has no meaning for \`bertune ${command.name}\``);
+  throw new UsageError(`${entry.at}${entry.name} has no meaning for ${title(command)}`);
+}
+
+function title({ name }: Command): string {
+  return name === 'trainer' ? 'a Trainer' : `\`bertune ${name}\``;
 }
 
 /** A flag's text as a value. A foreign flag that is no rename is read as a truth value where it is one. */
@@ -108,8 +112,8 @@ function translate(foreign: Foreign, value: unknown, entry: Entry): ReturnType<F
 function suggestion(entry: Pick<Entry, 'written' | 'isText'>, command: Command): string {
   const known = [...Object.keys(command.options), ...foreignNames()];
   const nearest = nearestName(camelCase(entry.written), known);
-  if (nearest === undefined) return `; \`bertune ${command.name} --help\` lists the options`;
-  return ` (did you mean ${spelledLike(entry, nearest)}?)`;
+  if (nearest !== undefined) return ` (did you mean ${spelledLike(entry, nearest)}?)`;
+  return command.name === 'trainer' ? '' : `; \`bertune ${command.name} --help\` lists the options`;
 }
 
 /** The error for a value of the wrong kind, at its place. */

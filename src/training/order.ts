@@ -41,7 +41,7 @@ export function epochOrder(options: {
   batchSize: number;
   seed: number;
   epoch: number;
-  lengths?: ArrayLike<number>;
+  lengths?: ArrayLike<number> | undefined;
 }): Uint32Array {
   const { size, strategy, batchSize, seed, epoch, lengths } = options;
   if (strategy === 'sequential') return Uint32Array.from({ length: size }, (_, i) => i);
@@ -100,4 +100,19 @@ export function microBatches(
   for (let at = start; at < end; at += batchSize)
     batches.push(order.subarray(at, Math.min(at + batchSize, end)));
   return batches;
+}
+
+/** The rows of each optimizer step from `firstStep` on: one list of micro-batches a step, epoch after epoch. */
+export function* stepRows(
+  firstStep: number,
+  { stepsPerEpoch, totalSteps }: TrainingLength,
+  options: Omit<Parameters<typeof epochOrder>[0], 'epoch'> & { accumulation: number },
+): Generator<Uint32Array[]> {
+  let order: Uint32Array | undefined;
+  for (let step = firstStep; step < totalSteps; step++) {
+    const inEpoch = step % stepsPerEpoch;
+    if (order === undefined || inEpoch === 0)
+      order = epochOrder({ ...options, epoch: Math.floor(step / stepsPerEpoch) });
+    yield microBatches(order, inEpoch, options.batchSize, options.accumulation);
+  }
 }

@@ -1,5 +1,5 @@
 // What a person sees of a running training: one moving line on a terminal, plain lines elsewhere. On stderr only.
-import type { LogEntry } from './state.js';
+import type { LogEntry, TrainerState } from './state.js';
 
 /** The part of a write stream that is used. */
 export interface Terminal {
@@ -70,4 +70,21 @@ export function formatSeconds(seconds: number): string {
   const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
   const tail = `${String(m).padStart(h > 0 ? 2 : 1, '0')}:${String(s).padStart(2, '0')}`;
   return h > 0 ? `${h}:${tail}` : tail;
+}
+
+/** What stands behind the bar of a training: loss, learning rate, real tokens per second, time left. */
+export function progressDetail(
+  state: TrainerState,
+  learningRate: number,
+  totalSteps: number,
+  seconds: number,
+): string {
+  const { global_step: step, num_input_tokens_seen: tokens, log_history: history } = state;
+  const loss = history.findLast((entry) => 'loss' in entry)?.['loss'];
+  return [
+    ...(loss === undefined ? [] : [`loss ${formatNumber(loss)}`]),
+    `lr ${formatNumber(learningRate)}`,
+    `${Math.round(tokens / Math.max(seconds, 1e-3))} tok/s`,
+    `${formatSeconds((seconds / Math.max(step, 1)) * (totalSteps - step))} left`,
+  ].join('  ');
 }

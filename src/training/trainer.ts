@@ -13,19 +13,21 @@ import {
   resumeFrom,
   saveTrainingCheckpoint,
   type ResumePoint,
+  type RunIdentity,
 } from './checkpoint.js';
-import { epochOrder, microBatches } from './order.js';
+import { stepRows } from './order.js';
+import { maxLengthOf, measureLengths } from './lengths.js';
 import { prefetch } from './prefetch.js';
-import { formatNumber, formatSeconds, Progress } from './progress.js';
+import { encoderWeights, trainMetrics } from './results.js';
+import { Progress, progressDetail } from './progress.js';
 import { learningRateAt } from './schedule.js';
-import { isDue, planRun, stateOf, type RunPlan } from './settings.js';
+import { isDue, planRun, runIdentity, stateOf, type RunPlan } from './settings.js';
 import { bestMetric, isBetter, type LogEntry, type TrainerState } from './state.js';
 import type { TrainingArguments } from '../config/index.js';
 import { StepQueue } from './step-queue.js';
 
 /** Optimizer steps whose batches are tokenized and packed before their turn. */
 const STEPS_AHEAD = 4;
-const ROWS_PER_LENGTH_REQUEST = 256;
 
 export interface TrainerParts {
   model: BertForSequenceClassification;
@@ -52,7 +54,7 @@ export class Trainer {
   readonly #plan: RunPlan;
   readonly #progress: Progress;
   readonly #pool: TokenizerPool;
-  readonly #maxLength: number;
+  readonly #identity: RunIdentity;
   readonly #queue = new StepQueue();
   #lossLogged = 0;
   #stepLogged = 0;
@@ -67,9 +69,14 @@ export class Trainer {
     this.#parts = parts;
     this.#plan = planRun(args, parts.trainDataset.size);
     this.#progress = parts.progress ?? new Progress();
-    this.#maxLength = maxLengthOf(model, tokenizer, args.maxSeqLength);
+    const maxLength = maxLengthOf(model, tokenizer, args.maxSeqLength);
+    this.#identity = runIdentity(args, this.#plan, {
+      rows: parts.trainDataset.size,
+      labels: model.task.labels,
+      maxLength,
+    });
     this.#pool = createTokenizerPool(tokenizer, {
-      maxLength: this.#maxLength,
+      maxLength,
       workers: args.dataloaderNumWorkers,
     });
     this.state = stateOf(args, this.#plan);
@@ -88,16 +95,19 @@ export class Trainer {
     await model.open(args);
     await this.#resume();
     this.#started = performance.now();
-    for await (const step of prefetch(
-      this.#stepsToDo(await this.#lengths()),
-      (rows) => this.#prepare(rows),
-      STEPS_AHEAD,
-    )) {
+    for await (const step of prefetch(await this.#stepsToDo(), (rows) => this.#prepare(rows), STEPS_AHEAD)) {
       await this.#trainStep(step);
       await this.#afterStep();
     }
     const stats = await this.#settle();
-    const metrics = this.#trainMetrics(stats.totalLoss);
+    this.state.total_flos = 6 * this.state.num_input_tokens_seen * encoderWeights(model);
+    const metrics = trainMetrics(this.state, {
+      totalLoss: stats.totalLoss,
+      seconds: this.#seconds(),
+      idleSeconds: this.#queue.idleSeconds,
+      stepsPerEpoch: this.#plan.stepsPerEpoch,
+      rows: this.#parts.trainDataset.size,
+    });
     this.#record(metrics);
     if (args.loadBestModelAtEnd && this.state.best_model_checkpoint !== null) {
       this.#progress.line(`Loading the best model, ${this.state.best_model_checkpoint}`);
@@ -124,31 +134,6 @@ export class Trainer {
   async close(): Promise<void> {
     this.#progress.end();
     await this.#pool.close();
-  }
-
-  /** The row numbers of each step that is still to be done, micro-batch by micro-batch. */
-  *#stepsToDo(lengths: Uint16Array | undefined): Generator<Uint32Array[]> {
-    const { args, trainDataset } = this.#parts;
-    const { stepsPerEpoch, totalSteps } = this.#plan;
-    let order: Uint32Array | undefined;
-    for (let step = this.state.global_step; step < totalSteps; step++) {
-      const epoch = Math.floor(step / stepsPerEpoch);
-      if (order === undefined || step % stepsPerEpoch === 0)
-        order = epochOrder({
-          size: trainDataset.size,
-          strategy: args.trainSamplingStrategy,
-          batchSize: args.perDeviceTrainBatchSize,
-          seed: args.dataSeed ?? args.seed,
-          epoch,
-          ...(lengths === undefined ? {} : { lengths }),
-        });
-      yield microBatches(
-        order,
-        step % stepsPerEpoch,
-        args.perDeviceTrainBatchSize,
-        args.gradientAccumulationSteps,
-      );
-    }
   }
 
   async #prepare(rows: Uint32Array[]): Promise<PreparedStep> {
@@ -236,7 +221,7 @@ export class Trainer {
       lossLogged: this.#lossLogged,
       stepLogged: this.#stepLogged,
       trainSeconds: this.#seconds(),
-      identity: this.#identity(),
+      identity: this.#identity,
     };
     const folder = this.#checkpointFolder();
     await saveTrainingCheckpoint(folder, { model, tokenizer, state: this.state, resume });
@@ -250,7 +235,7 @@ export class Trainer {
     const request = args.resumeFromCheckpoint;
     if (request === undefined || request === false) return;
     const folder = await findCheckpoint(args.outputDir, request);
-    const { state, resume } = await resumeFrom(folder, model, this.#identity());
+    const { state, resume } = await resumeFrom(folder, model, this.#identity);
     this.state = { ...state, max_steps: this.#plan.totalSteps };
     this.#lossLogged = resume.lossLogged;
     this.#stepLogged = resume.stepLogged;
@@ -270,36 +255,25 @@ export class Trainer {
     return stats;
   }
 
-  /** Token counts of all rows, for group_by_length. */
-  async #lengths(): Promise<Uint16Array | undefined> {
+  /** The rows of each step that is still to be done, micro-batch by micro-batch. */
+  async #stepsToDo(): Promise<Iterable<Uint32Array[]>> {
     const { args, trainDataset } = this.#parts;
-    if (args.trainSamplingStrategy !== 'group_by_length') return undefined;
-    const lengths = new Uint16Array(trainDataset.size);
-    for (let first = 0; first < lengths.length; first += ROWS_PER_LENGTH_REQUEST) {
-      const count = Math.min(ROWS_PER_LENGTH_REQUEST, lengths.length - first);
-      const examples = await trainDataset.read(Uint32Array.from({ length: count }, (_, i) => first + i));
-      (await this.#pool.encode(examples)).forEach(({ ids }, i) => (lengths[first + i] = ids.length));
-      this.#progress.bar('measuring lengths', first + count, lengths.length, '');
-    }
-    return lengths;
+    const byLength = args.trainSamplingStrategy === 'group_by_length';
+    const lengths = byLength
+      ? await measureLengths(trainDataset, this.#pool, this.#showMeasuring)
+      : undefined;
+    return stepRows(this.state.global_step, this.#plan, {
+      size: trainDataset.size,
+      strategy: args.trainSamplingStrategy,
+      batchSize: args.perDeviceTrainBatchSize,
+      accumulation: args.gradientAccumulationSteps,
+      seed: args.dataSeed ?? args.seed,
+      lengths,
+    });
   }
 
-  #trainMetrics(totalLoss: number): Metrics {
-    const { global_step: step, num_input_tokens_seen: tokens } = this.state;
-    const seconds = this.#seconds();
-    const samples = (step / this.#plan.stepsPerEpoch) * this.#parts.trainDataset.size;
-    this.state.total_flos = 6 * tokens * encoderWeights(this.#parts.model);
-    return {
-      train_loss: totalLoss / Math.max(step, 1),
-      train_runtime: seconds,
-      train_samples: this.#parts.trainDataset.size,
-      train_samples_per_second: samples / seconds,
-      train_steps_per_second: step / seconds,
-      train_tokens_per_second: tokens / seconds,
-      train_data_wait: this.#queue.idleSeconds / seconds,
-      total_flos: this.state.total_flos,
-    };
-  }
+  readonly #showMeasuring = (rows: number): void =>
+    this.#progress.bar('measuring lengths', rows, this.#parts.trainDataset.size, '');
 
   #record(values: LogEntry): void {
     const entry = { ...values, epoch: this.state.epoch, step: this.state.global_step };
@@ -308,33 +282,15 @@ export class Trainer {
   }
 
   #showProgress(): void {
-    const { global_step: step, num_input_tokens_seen: tokens, log_history: history } = this.state;
+    const { global_step: step } = this.state;
     const { totalSteps } = this.#plan;
-    const seconds = this.#seconds();
-    const loss = history.findLast((entry) => 'loss' in entry)?.['loss'];
-    const left = (seconds / Math.max(step, 1)) * (totalSteps - step);
-    const parts = [
-      loss === undefined ? '' : `loss ${formatNumber(loss)}`,
-      `lr ${formatNumber(this.#learningRate(step - 1))}`,
-      `${Math.round(tokens / Math.max(seconds, 1e-3))} tok/s`,
-      `${formatSeconds(left)} left`,
-    ];
-    this.#progress.bar('training', step, totalSteps, parts.filter((part) => part !== '').join('  '));
-  }
-
-  #identity(): ResumePoint['identity'] {
-    const { args, model, trainDataset } = this.#parts;
-    return {
-      trainRows: trainDataset.size,
-      labels: model.task.labels,
-      seed: args.seed,
-      dataSeed: args.dataSeed ?? args.seed,
-      batchSize: args.perDeviceTrainBatchSize,
-      accumulation: args.gradientAccumulationSteps,
-      samplingStrategy: args.trainSamplingStrategy,
-      maxSeqLength: this.#maxLength,
-      totalSteps: this.#plan.totalSteps,
-    };
+    const rate = this.#learningRate(step - 1);
+    this.#progress.bar(
+      'training',
+      step,
+      totalSteps,
+      progressDetail(this.state, rate, totalSteps, this.#seconds()),
+    );
   }
 
   #learningRate(step: number): number {
@@ -348,30 +304,4 @@ export class Trainer {
   #seconds(): number {
     return this.#secondsBefore + (performance.now() - this.#started) / 1000;
   }
-}
-
-/**
- * Tokens a text may have, special tokens included: what was asked for, else 512 or the model's limit.
- *
- * @throws UsageError when more is asked for than the model has positions
- */
-export function maxLengthOf(
-  model: BertForSequenceClassification,
-  tokenizer: BertTokenizer,
-  requested: number | undefined,
-): number {
-  const positions = model.config.maxPositionEmbeddings;
-  if (requested !== undefined && requested > positions)
-    throw new UsageError(
-      `--max-seq-length is ${requested} but the model has ${positions} positions; use at most ${positions}`,
-    );
-  return requested ?? Math.min(512, positions, tokenizer.modelMaxLength);
-}
-
-/** Weights that take part in matrix products: all but the embeddings (HF's count for total_flos). */
-function encoderWeights(model: BertForSequenceClassification): number {
-  return model.session
-    .tensors()
-    .filter(({ name }) => !name.includes('embeddings'))
-    .reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0);
 }

@@ -1,0 +1,40 @@
+// The figures of a finished training, by HF's names.
+import type { BertForSequenceClassification } from '../bert.js';
+import type { Metrics } from '../evaluation/evaluate.js';
+import type { TrainerState } from './state.js';
+
+/** What the loop measured. */
+export interface TrainingRecord {
+  totalLoss: number;
+  seconds: number;
+  idleSeconds: number;
+  stepsPerEpoch: number;
+  rows: number;
+}
+
+/**
+ * HF's train_results.json, and two figures of our own: real tokens per second, and the share of the time in which no
+ * step was there to run.
+ */
+export function trainMetrics(state: TrainerState, record: TrainingRecord): Metrics {
+  const { global_step: step, num_input_tokens_seen: tokens } = state;
+  const { totalLoss, seconds, idleSeconds, stepsPerEpoch, rows } = record;
+  return {
+    train_loss: totalLoss / Math.max(step, 1),
+    train_runtime: seconds,
+    train_samples: rows,
+    train_samples_per_second: ((step / stepsPerEpoch) * rows) / seconds,
+    train_steps_per_second: step / seconds,
+    train_tokens_per_second: tokens / seconds,
+    train_data_wait: idleSeconds / seconds,
+    total_flos: state.total_flos,
+  };
+}
+
+/** Weights that take part in matrix products: all but the embeddings (HF's count for total_flos). */
+export function encoderWeights(model: BertForSequenceClassification): number {
+  return model.session
+    .tensors()
+    .filter(({ name }) => !name.includes('embeddings'))
+    .reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0);
+}
