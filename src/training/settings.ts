@@ -15,7 +15,9 @@ import { initialState, type TrainerState } from './state.js';
 export function trainingArguments(
   values: Partial<TrainingArguments> & Pick<TrainingArguments, 'outputDir'>,
 ): TrainingArguments {
-  return parseTrainingArguments(values).options;
+  const { options, notes } = parseTrainingArguments(values);
+  for (const note of notes) process.emitWarning(note, 'TrainingArguments');
+  return options;
 }
 
 /** The lengths of a run and when it logs, evaluates and saves, all in optimizer steps. */

@@ -66,6 +66,8 @@ export class Trainer {
     const { args, model, tokenizer } = parts;
     if (args.evalStrategy !== 'no' && parts.evalDataset === undefined)
       throw new UsageError(`evalStrategy is '${args.evalStrategy}' but there are no rows to evaluate on`);
+    if (args.labelSmoothingFactor > 0 && model.task.problemType !== 'single_label_classification')
+      throw new UsageError(`labelSmoothingFactor works with one label a row, not with ${model.task.problemType}`);
     this.#parts = parts;
     this.#plan = planRun(args, parts.trainDataset.size);
     this.#progress = parts.progress ?? new Progress();

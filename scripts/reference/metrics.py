@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""Writes test/fixtures/metrics.json: what scikit-learn, scipy and torch (float64) say of random and degenerate rows.
+
+    pip install -r scripts/reference/requirements.txt
+    python scripts/reference/metrics.py
+"""
+
+import json
+import math
+import warnings
+from pathlib import Path
+
+import numpy as np
+import scipy
+import sklearn
+import torch
+from scipy.stats import pearsonr, spearmanr
+from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error, mean_squared_error
+from torch.nn import functional as F
+
+FIXTURE = Path(__file__).parents[2] / "test" / "fixtures" / "metrics.json"
+rng = np.random.default_rng(20)
+
+
+def logits(rows, width, decimals=3, scale=2.0):
+    return np.round(rng.normal(0, scale, (rows, width)), decimals).astype(np.float32)
+
+
+def single(name, x, y):
+    seen = y != -100
+    guess = x.argmax(1)[seen]
+    loss = F.cross_entropy(torch.tensor(x, dtype=torch.float64), torch.tensor(y), ignore_index=-100)
+    return case(name, "single_label_classification", x, y, {
+        "loss": loss.item(),
+        "accuracy": accuracy_score(y[seen], guess),
+        "f1_macro": f1_score(y[seen], guess, average="macro", zero_division=0),
+        "f1_micro": f1_score(y[seen], guess, average="micro", zero_division=0),
+    })
+
+
+def multi(name, x, y):
+    guess = (x > 0).astype(int)
+    loss = F.binary_cross_entropy_with_logits(torch.tensor(x, dtype=torch.float64), torch.tensor(y, dtype=torch.float64))
+    return case(name, "multi_label_classification", x, y, {
+        "loss": loss.item(),
+        "subset_accuracy": accuracy_score(y, guess),
+        # Of one column scikit-learn would make two classes, "no" counting as well as "yes".
+        "f1_micro": f1_score(y, guess, average="micro" if x.shape[1] > 1 else "binary", zero_division=0),
+    })
+
+
+def regression(name, x, y):
+    wide_x, wide_y = x.astype(np.float64), y.astype(np.float64)
+    columns = range(x.shape[1])
+    enough = len(x) > 1
+    return case(name, "regression", x, y, {
+        "loss": F.mse_loss(torch.tensor(wide_x), torch.tensor(wide_y)).item(),
+        "mse": mean_squared_error(wide_y, wide_x),
+        "mae": mean_absolute_error(wide_y, wide_x),
+        "pearson": np.mean([pearsonr(wide_x[:, i], wide_y[:, i]).statistic for i in columns]) if enough else math.nan,
+        "spearman": np.mean([spearmanr(wide_x[:, i], wide_y[:, i]).statistic for i in columns]) if enough else math.nan,
+    })
+
+
+def case(name, problem, x, y, expected):
+    """Logits and labels as plain numbers; a value that is not defined as null."""
+    plain = {key: None if math.isnan(value) else float(value) for key, value in expected.items()}
+    return {"name": name, "problemType": problem, "width": x.shape[1], "logits": short(x), "labels": short(y),
+            "expected": plain}
+
+
+def short(values):
+    """The shortest decimals that read back as the same float32."""
+    return [float(str(np.float32(value))) for value in np.ravel(values)]
+
+
+def single_cases():
+    y = rng.integers(0, 2, 200)
+    yield single("two classes", logits(200, 2), y)
+    yield single("seven classes", logits(211, 7), rng.integers(0, 7, 211))
+    yield single("seven classes, one never seen", logits(60, 7) - np.eye(7, dtype=np.float32)[3] * 50, rng.choice([0, 1, 2, 4, 5, 6], 60))
+    yield single("some rows without label", logits(90, 3), rng.choice([0, 1, 2, -100], 90))
+    yield single("one class only, all right", logits(20, 2) * 0 + np.float32([1, 0]), np.zeros(20, int))
+    yield single("one class only, all wrong", logits(20, 2) * 0 + np.float32([1, 0]), np.ones(20, int))
+    yield single("ties go to the first class", logits(40, 3) * 0, rng.integers(0, 3, 40))
+    yield single("rounded logits with ties", logits(150, 4, decimals=0), rng.integers(0, 4, 150))
+    yield single("huge logits", logits(50, 3, scale=3e4), rng.integers(0, 3, 50))
+    yield single("one row", logits(1, 2), np.array([1]))
+
+
+def multi_cases():
+    yield multi("random", logits(180, 5), rng.integers(0, 2, (180, 5)))
+    yield multi("nothing labelled, nothing predicted", -np.abs(logits(12, 3)), np.zeros((12, 3), int))
+    yield multi("nothing labelled, all predicted", np.abs(logits(12, 3)) + np.float32(1), np.zeros((12, 3), int))
+    yield multi("logits of exactly 0", logits(40, 4, decimals=0), rng.integers(0, 2, (40, 4)))
+    yield multi("huge logits", logits(40, 2, scale=3e4), rng.integers(0, 2, (40, 2)))
+    yield multi("one label", logits(33, 1), rng.integers(0, 2, (33, 1)))
+
+
+def regression_cases():
+    x = logits(200, 1)
+    yield regression("random", x, np.round(x * 0.5 + logits(200, 1), 3).astype(np.float32))
+    yield regression("ties on both sides", logits(150, 1, decimals=0), logits(150, 1, decimals=0))
+    yield regression("three outputs", logits(80, 3), logits(80, 3))
+    yield regression("constant predictions", np.full((30, 1), 0.25, np.float32), logits(30, 1))
+    yield regression("constant targets", logits(30, 1), np.full((30, 1), 3, np.float32))
+    yield regression("perfect", x, x)
+    yield regression("perfectly wrong", x, -x)
+    yield regression("two rows", logits(2, 1), logits(2, 1))
+    yield regression("one row", logits(1, 1), logits(1, 1))
+    yield regression("far from zero", logits(100, 1) + np.float32(1e4), logits(100, 1) - np.float32(1e4))
+
+
+def main():
+    warnings.simplefilter("ignore")
+    versions = {"numpy": np.__version__, "scipy": scipy.__version__, "scikit-learn": sklearn.__version__,
+                "torch": torch.__version__.split("+")[0]}
+    cases = [*single_cases(), *multi_cases(), *regression_cases()]
+    FIXTURE.write_text(json.dumps({"versions": versions, "cases": cases}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

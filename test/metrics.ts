@@ -1,0 +1,154 @@
+// Metrics against scikit-learn, scipy and torch, learning rates against transformers. Expected values:
+// scripts/reference/metrics.py and scripts/reference/schedule.py.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import tap from 'tap';
+import type { Test } from 'tap';
+
+import { createMetrics, isGreaterBetter, metricNames } from '../dist/evaluation/metrics.js';
+import { ranks } from '../dist/evaluation/correlation.js';
+import {
+  learningRateAt,
+  resolveSteps,
+  schedulerTypes,
+  type SchedulerType,
+} from '../dist/training/schedule.js';
+
+type ProblemType = keyof typeof metricNames;
+
+interface MetricCase {
+  name: string;
+  problemType: ProblemType;
+  width: number;
+  logits: number[];
+  labels: number[];
+  expected: Record<string, number | null>;
+}
+
+interface ScheduleFixture {
+  cases: {
+    type: SchedulerType;
+    warmupSteps: number;
+    totalSteps: number;
+    peak: number;
+    rates: [number, number][];
+  }[];
+  resolved: [number, number, number][];
+}
+
+function fixtureText(name: string): string {
+  return readFileSync(join(import.meta.dirname, 'fixtures', name), 'utf8');
+}
+
+function labelsOf({ problemType, labels }: MetricCase): Int32Array | Float32Array {
+  return problemType === 'single_label_classification' ? Int32Array.from(labels) : Float32Array.from(labels);
+}
+
+function names(width: number): string[] {
+  return Array.from({ length: width }, (_, i) => `LABEL_${i}`);
+}
+
+/** Within `tolerance` of the reference, relative above 1 and absolute below. */
+function close(t: Test, actual: number | undefined, wanted: number, tolerance: number, what: string): void {
+  const error = Math.abs((actual ?? Number.NaN) - wanted) / Math.max(1, Math.abs(wanted));
+  t.ok(error <= tolerance, `${what}: ${actual} against ${wanted}`);
+}
+
+const { cases }: { cases: MetricCase[] } = JSON.parse(fixtureText('metrics.json'));
+
+for (const rowsAtOnce of [1, 7, 1_000_000]) {
+  await tap.test(`metrics of batches of ${rowsAtOnce} equal the reference`, (t) => {
+    for (const one of cases) {
+      const { problemType, width, expected } = one;
+      const metrics = createMetrics({ problemType, labels: names(width) });
+      const logits = Float32Array.from(one.logits);
+      const labels = labelsOf(one);
+      const rows = logits.length / width;
+      const perRow = labels.length / rows;
+      for (let first = 0; first < rows; first += rowsAtOnce) {
+        const end = Math.min(rows, first + rowsAtOnce);
+        const part = labels.slice(first * perRow, end * perRow);
+        metrics.add(logits.slice(first * width, end * width), part, end - first);
+      }
+      const result = metrics.result();
+      t.same(Object.keys(result), Object.keys(expected), `${one.name}: names`);
+      t.same(Object.keys(result), metricNames[problemType]);
+      for (const [name, wanted] of Object.entries(expected)) {
+        if (wanted === null) t.ok(Number.isNaN(result[name]), `${one.name}: ${name} is not defined`);
+        else close(t, result[name], wanted, 1e-9, `${one.name}: ${name}`);
+      }
+    }
+    t.end();
+  });
+}
+
+await tap.test('metrics of no rows and of broken logits', (t) => {
+  for (const problemType of [
+    'single_label_classification',
+    'multi_label_classification',
+    'regression',
+  ] as const) {
+    const empty = createMetrics({ problemType, labels: names(2) }).result();
+    t.same(Object.keys(empty), metricNames[problemType]);
+    t.ok(Object.values(empty).every(Number.isNaN), `${problemType}: nothing is known of no rows`);
+    t.notMatch(JSON.stringify(empty), 'NaN', 'JSON-safe');
+  }
+  const regression = createMetrics({ problemType: 'regression', labels: names(1) });
+  regression.add(Float32Array.of(1, Number.NaN, 3), Float32Array.of(1, 2, 3), 3);
+  t.ok(
+    Object.values(regression.result()).every(Number.isNaN),
+    'a prediction that is NaN shows in every metric',
+  );
+  const single = createMetrics({ problemType: 'single_label_classification', labels: names(2) });
+  single.add(Float32Array.of(Number.NaN, 0), Int32Array.of(1), 1);
+  t.ok(Number.isNaN(single.result()['loss']), 'a logit that is NaN shows in the loss');
+  t.throws(() => single.add(Float32Array.of(1, 2, 3), Int32Array.of(0), 1), {
+    message: 'Expected 2 logits and 1 labels but received 3 and 1',
+  });
+  t.end();
+});
+
+await tap.test('ranks share ties, and 200,000 rows stay small', (t) => {
+  t.same([...ranks(Float32Array.of(3, 1, 3, 2, 3))], [4, 1, 4, 2, 4]);
+  t.same([...ranks(Float32Array.of(0, -0))], [1.5, 1.5], 'minus zero equals zero');
+  const metrics = createMetrics({ problemType: 'regression', labels: names(1) });
+  const before = process.memoryUsage().arrayBuffers;
+  const batch = Float32Array.from({ length: 1000 }, (_, i) => i);
+  for (let i = 0; i < 200; i++) metrics.add(batch, batch, 1000);
+  const perRow = (process.memoryUsage().arrayBuffers - before) / 200_000;
+  t.ok(perRow < 40, `${perRow} bytes a row`);
+  close(t, metrics.result()['spearman'], 1, 1e-12, 'spearman of equal columns');
+  t.end();
+});
+
+await tap.test('which way each metric is better', (t) => {
+  for (const name of ['loss', 'eval_loss', 'mse', 'mae', 'eval_mae']) t.notOk(isGreaterBetter(name), name);
+  for (const name of [
+    'accuracy',
+    'f1_macro',
+    'f1_micro',
+    'subset_accuracy',
+    'pearson',
+    'spearman',
+    'eval_accuracy',
+  ])
+    t.ok(isGreaterBetter(name), name);
+  t.end();
+});
+
+await tap.test("learning rates equal transformers'", (t) => {
+  const schedule: ScheduleFixture = JSON.parse(fixtureText('schedule.json'));
+  t.same(new Set(schedule.cases.map(({ type }) => type)), new Set(schedulerTypes), 'every type is compared');
+  let worst = 0;
+  for (const { rates, ...run } of schedule.cases) {
+    for (const [step, wanted] of rates) {
+      const actual = learningRateAt(step, run);
+      worst = Math.max(worst, wanted === 0 ? Math.abs(actual) : Math.abs(actual / wanted - 1));
+    }
+  }
+  t.ok(worst <= 1e-12, `largest relative difference ${worst}`);
+  for (const [steps, total, wanted] of schedule.resolved)
+    t.equal(resolveSteps(steps, total), wanted, `${steps} of ${total} steps`);
+  t.end();
+});
