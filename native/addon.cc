@@ -4,6 +4,7 @@
 #include "device.h"
 #include "js.h"
 #include "session.h"
+#include "worker.h"
 
 namespace {
 
@@ -20,6 +21,12 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   bertune::loadCuda();
   exports.Set("Session", bertune::Session::define(env));
   exports.Set("deviceInfo", Napi::Function::New<deviceInfo>(env, "deviceInfo"));
+  // process.exit and uncaught exceptions run no clean-up hooks of the environment, and LibTorch's statics
+  // must not be destroyed while a step runs.
+  const auto process = env.Global().Get("process").As<Napi::Object>();
+  const auto stop =
+      Napi::Function::New(env, [](const Napi::CallbackInfo& info) { bertune::Worker::stopAll(info.Env()); });
+  process.Get("on").As<Napi::Function>().Call(process, {Napi::String::New(env, "exit"), stop});
   return exports;
 }
 

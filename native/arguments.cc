@@ -4,20 +4,31 @@
 
 #include <cmath>
 #include <cstring>
+#include <sstream>
+
+#include "device.h"
 
 namespace bertune::arguments {
 namespace {
 
 std::string shown(double value) {
-  std::string digits = std::to_string(value);
-  digits.erase(digits.find_last_not_of('0') + 1);
-  if (digits.back() == '.') digits.pop_back();
-  return digits;
+  std::ostringstream digits;
+  digits.precision(16);
+  digits << value;
+  return digits.str();
+}
+
+// On one line and of a bearable length, whatever it holds.
+std::string quoted(std::string text) {
+  text = text.substr(0, 80);
+  for (char& character : text)
+    if (static_cast<unsigned char>(character) < ' ') character = ' ';
+  return '"' + text + '"';
 }
 
 std::string describe(const Napi::Value& value) {
   if (value.IsNumber()) return shown(value.As<Napi::Number>().DoubleValue());
-  if (value.IsString()) return '"' + value.As<Napi::String>().Utf8Value().substr(0, 80) + '"';
+  if (value.IsString()) return quoted(value.As<Napi::String>().Utf8Value());
   if (value.IsUndefined()) return "undefined";
   if (value.IsNull()) return "null";
   if (value.IsTypedArray()) return "another typed array";
@@ -43,6 +54,16 @@ std::vector<T> copyOf(const Napi::Value& value, napi_typedarray_type type, const
 
 std::vector<int32_t> integers(const Napi::Value& value, const char* name) {
   return copyOf<int32_t>(value, napi_int32_array, "an Int32Array", name);
+}
+
+Activation activation(const Napi::Value& value) {
+  const std::string name = text(value, "hiddenAct");
+  if (name == "gelu") return Activation::Gelu;
+  if (name == "gelu_new" || name == "gelu_fast" || name == "gelu_pytorch_tanh") return Activation::GeluTanh;
+  if (name == "relu") return Activation::Relu;
+  if (name == "silu" || name == "swish") return Activation::Silu;
+  if (name == "tanh") return Activation::Tanh;
+  fail(value, "gelu, gelu_new, gelu_fast, gelu_pytorch_tanh, relu, silu, swish or tanh", "hiddenAct");
 }
 
 at::ScalarType storageType(const Napi::Value& value) {
@@ -76,7 +97,8 @@ std::string text(const Napi::Value& value, const char* name) {
 double number(const Napi::Value& value, const char* name, double least, double most) {
   const double result = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : std::nan("");
   if (!(result >= least && result <= most)) {
-    const bool open = std::isinf(most) || most == std::numeric_limits<double>::max();
+    if (least == -std::numeric_limits<double>::max()) fail(value, "a finite number", name);
+    const bool open = most == std::numeric_limits<double>::max();
     fail(value,
          open ? "a finite number of at least " + shown(least)
               : "a number from " + shown(least) + " to " + shown(most),
@@ -111,7 +133,7 @@ ModelConfig modelConfig(const Napi::Object& config) {
   result.classifierDropout = probability("classifierDropout");
   result.initializerRange = number(config.Get("initializerRange"), "initializerRange", 0, 1e3);
   result.layerNormEps = number(config.Get("layerNormEps"), "layerNormEps", 0, 1);
-  result.hiddenAct = text(config.Get("hiddenAct"), "hiddenAct");
+  result.hiddenAct = activation(config.Get("hiddenAct"));
   if (result.hiddenSize % result.numAttentionHeads != 0)
     fail(config.Get("numAttentionHeads"),
          "a divisor of hiddenSize (" + std::to_string(result.hiddenSize) + ")", "numAttentionHeads");
@@ -125,6 +147,13 @@ Problem problem(const Napi::Object& config) {
   if (name == "multi_label_classification") return Problem::MultiLabel;
   if (name == "regression") return Problem::Regression;
   fail(value, "'single_label_classification', 'multi_label_classification' or 'regression'", "problemType");
+}
+
+c10::Device device(const Napi::Value& value) {
+  const std::string name = text(value, "device");
+  if (name == "cpu") return c10::Device(c10::kCPU);
+  if (name == "cuda") return cudaDevice();
+  fail(value, "'cpu' or 'cuda'", "device");
 }
 
 at::ScalarType computeType(const Napi::Value& value) {

@@ -23,6 +23,7 @@ int64_t integer(const Napi::Value& value, const char* name, int64_t least,
 
 ModelConfig modelConfig(const Napi::Object& config);
 Problem problem(const Napi::Object& config);
+c10::Device device(const Napi::Value& name);
 at::ScalarType computeType(const Napi::Value& dtype);
 RawBatch batch(const Napi::Value& value);
 UpdateOptions updateOptions(const Napi::Object& options);

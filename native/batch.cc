@@ -80,9 +80,10 @@ at::Tensor labelTensor(const RawBatch& raw, const BatchLimits& limits, at::Devic
 void checkBatch(const RawBatch& raw, const BatchLimits& limits, bool needsLabels) {
   checkOffsets(raw, limits);
   checkIds(raw.inputIds, "inputIds", limits.vocabSize);
-  if (!raw.tokenTypeIds.empty() && raw.tokenTypeIds.size() != raw.inputIds.size())
-    fail("tokenTypeIds must be as long as inputIds");
-  checkIds(raw.tokenTypeIds, "tokenTypeIds", limits.typeVocabSize);
+  if (raw.tokenTypeIds.has_value()) {
+    if (raw.tokenTypeIds->size() != raw.inputIds.size()) fail("tokenTypeIds must be as long as inputIds");
+    checkIds(*raw.tokenTypeIds, "tokenTypeIds", limits.typeVocabSize);
+  }
   if (!needsLabels) return;
   const size_t sequences = raw.cuSeqlens.size() - 1;
   if (limits.classLabels)
@@ -97,7 +98,7 @@ Batch toTensors(const RawBatch& raw, const BatchLimits& limits, at::Device devic
   batch.inputIds = indexTensor(raw.inputIds, device);
   batch.positions = indexTensor(positionsOf(raw.cuSeqlens), device);
   batch.tokenTypeIds =
-      raw.tokenTypeIds.empty() ? at::zeros_like(batch.inputIds) : indexTensor(raw.tokenTypeIds, device);
+      raw.tokenTypeIds.has_value() ? indexTensor(*raw.tokenTypeIds, device) : at::zeros_like(batch.inputIds);
   batch.firstTokens = indexTensor({raw.cuSeqlens.begin(), raw.cuSeqlens.end() - 1}, device);
   batch.labels = labelTensor(raw, limits, device);
   return batch;

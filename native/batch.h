@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace bertune {
@@ -20,11 +21,11 @@ struct Batch {
   int64_t sequences() const { return static_cast<int64_t>(cuSeqlens.size()) - 1; }
 };
 
-// What came from JavaScript, copied but not yet checked. Empty tokenTypeIds means all zero.
+// What came from JavaScript, copied but not yet checked. No tokenTypeIds means all zero.
 struct RawBatch {
   std::vector<int32_t> inputIds;
   std::vector<int32_t> cuSeqlens;
-  std::vector<int32_t> tokenTypeIds;
+  std::optional<std::vector<int32_t>> tokenTypeIds;
   std::vector<int32_t> classLabels;
   std::vector<float> valueLabels;
 };

@@ -1,15 +1,21 @@
 #include "device.h"
 
 #include <ATen/Context.h>
+#include <ATen/Parallel.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <dlfcn.h>
 
+#include <mutex>
 #include <stdexcept>
+
+// From LibTorch where it was built with MKL, else null.
+extern "C" int MKL_Set_Num_Threads_Local(int threads) __attribute__((weak));
 
 namespace bertune {
 namespace {
 
-std::string loadProblem;  // written once by loadCuda, when the addon is loaded
+std::string loadProblem;  // written once, when the addon is first loaded
+std::once_flag loaded;
 
 std::string libraryFolder() {
   Dl_info info;
@@ -19,9 +25,7 @@ std::string libraryFolder() {
   return path.substr(0, path.rfind('/') + 1);
 }
 
-}  // namespace
-
-void loadCuda() {
+void openCuda() {
   if (dlopen("libcuda.so.1", RTLD_LAZY) == nullptr) {
     loadProblem = "no NVIDIA driver was found (libcuda.so.1 cannot be opened)";
   } else if (dlopen((libraryFolder() + "libtorch_cuda.so").c_str(), RTLD_NOW | RTLD_GLOBAL) == nullptr) {
@@ -31,7 +35,22 @@ void loadCuda() {
   }
 }
 
+}  // namespace
+
+void loadCuda() { std::call_once(loaded, openCuda); }
+
 int64_t cudaDevices() { return loadProblem.empty() ? at::detail::getCUDAHooks().deviceCount() : 0; }
+
+void setThreads(int threads) {
+  // A thread's first question to LibTorch takes over the number of the whole process, so ours must come after
+  // it. LibTorch's headers keep that "first" for this library apart from LibTorch's own: hence both calls.
+  at::internal::lazy_init_num_threads();
+  at::get_num_threads();
+  at::set_num_threads(threads);
+  // LibTorch tells MKL the same number for the whole process, where another session may want another one, and
+  // MKL's results depend on it. MKL's setting for the calling thread goes first.
+  if (MKL_Set_Num_Threads_Local != nullptr) MKL_Set_Num_Threads_Local(threads);
+}
 
 bool cpuHasBFloat16() {
 #if defined(__x86_64__)
@@ -46,10 +65,7 @@ std::string cudaProblem() {
   return cudaDevices() > 0 ? "" : "the NVIDIA driver reports no device";
 }
 
-c10::Device deviceNamed(const std::string& name) {
-  if (name == "cpu") return c10::Device(c10::kCPU);
-  if (name != "cuda")
-    throw std::invalid_argument("Expected 'cpu' or 'cuda' for device but received \"" + name + "\"");
+c10::Device cudaDevice() {
   const std::string problem = cudaProblem();
   if (!problem.empty()) throw std::invalid_argument("device 'cuda' cannot be used: " + problem);
   at::globalContext().lazyInitDevice(c10::kCUDA);

@@ -13,10 +13,13 @@ namespace bertune {
 void loadCuda();
 
 int64_t cudaDevices();
+// CPU threads for all that the calling thread computes from now on.
+void setThreads(int threads);
+
 bool cpuHasBFloat16();      // in hardware; without it bfloat16 products are emulated and slow
 std::string cudaProblem();  // why there is no CUDA device, for people; empty if there is one
 
-// 'cpu' or 'cuda'; throws std::invalid_argument with the reason if it cannot be had.
-c10::Device deviceNamed(const std::string& name);
+// The first CUDA device; throws std::invalid_argument with the reason if there is none.
+c10::Device cudaDevice();
 
 }  // namespace bertune

@@ -2,8 +2,8 @@
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/core/grad_mode.h>
 
-#include <stdexcept>
 #include <utility>
 
 #include "attention.h"
@@ -24,7 +24,7 @@ Mask maskAt(const DropoutState* state, Site site, int64_t layer, double probabil
 Model::Model(ModelConfig config, at::Device device, at::ScalarType compute, uint64_t seed)
     : config_(std::move(config)), device_(device), compute_(compute), seed_(seed) {
   const std::string embeddings = "bert.embeddings.";
-  wordEmbeddings_ = addEmbedding(embeddings + "word_embeddings.weight", config_.vocabSize);
+  wordEmbeddings_ = addWordEmbeddings(embeddings + "word_embeddings.weight");
   positionEmbeddings_ =
       addEmbedding(embeddings + "position_embeddings.weight", config_.maxPositionEmbeddings);
   tokenTypeEmbeddings_ = addEmbedding(embeddings + "token_type_embeddings.weight", config_.typeVocabSize);
@@ -47,6 +47,13 @@ size_t Model::addMatrix(int64_t rows, int64_t columns) {
 
 void Model::name(const std::string& name, size_t parameter) {
   tensors_.push_back({name, parameter, 0, weight(parameter).sizes().vec()});
+}
+
+size_t Model::addWordEmbeddings(const std::string& label) {
+  const size_t parameter = addEmbedding(label, config_.vocabSize);
+  const at::NoGradGuard guard;
+  if (config_.padTokenId >= 0) weight(parameter).select(0, config_.padTokenId).zero_();
+  return parameter;
 }
 
 size_t Model::addEmbedding(const std::string& label, int64_t rows) {
@@ -145,15 +152,19 @@ at::Tensor Model::norm(const Norm& norm, const at::Tensor& x) const {
 }
 
 at::Tensor Model::activate(const at::Tensor& x) const {
-  const std::string& name = config_.hiddenAct;
-  if (name == "gelu") return at::gelu(x);
-  if (name == "gelu_new" || name == "gelu_fast" || name == "gelu_pytorch_tanh") return at::gelu(x, "tanh");
-  if (name == "relu") return at::relu(x);
-  if (name == "silu" || name == "swish") return at::silu(x);
-  if (name == "tanh") return at::tanh(x);
-  throw std::invalid_argument(
-      "hiddenAct '" + name +
-      "' is not one of gelu, gelu_new, gelu_fast, gelu_pytorch_tanh, relu, silu, swish, tanh");
+  switch (config_.hiddenAct) {
+    case Activation::Gelu:
+      return at::gelu(x);
+    case Activation::GeluTanh:
+      return at::gelu(x, "tanh");
+    case Activation::Relu:
+      return at::relu(x);
+    case Activation::Silu:
+      return at::silu(x);
+    case Activation::Tanh:
+      return at::tanh(x);
+  }
+  return {};
 }
 
 }  // namespace bertune

@@ -13,11 +13,13 @@
 
 namespace bertune {
 
+enum class Activation { Gelu, GeluTanh, Relu, Silu, Tanh };
+
 struct ModelConfig {
   int64_t vocabSize, hiddenSize, numHiddenLayers, numAttentionHeads, intermediateSize;
   int64_t maxPositionEmbeddings, typeVocabSize, padTokenId, numLabels;
   double hiddenDropoutProb, attentionProbsDropoutProb, classifierDropout, initializerRange, layerNormEps;
-  std::string hiddenAct;
+  Activation hiddenAct;
 };
 
 // A trainable tensor. AdamW decays matrices only, which for BERT is HF's rule (no biases, no LayerNorm).
@@ -74,6 +76,7 @@ class Model {
   size_t add(at::Tensor weight);
   size_t addMatrix(int64_t rows, int64_t columns);
   size_t addEmbedding(const std::string& name, int64_t rows);
+  size_t addWordEmbeddings(const std::string& name);  // HF: the row of the padding token is zero
   void name(const std::string& name, size_t parameter);
   Linear addLinear(const std::string& name, int64_t out, int64_t in);
   Linear addQueryKeyValue(const std::string& prefix);

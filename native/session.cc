@@ -1,7 +1,6 @@
 #include "session.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <cstring>
 #include <limits>
@@ -56,7 +55,7 @@ Session::Session(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Session>(inf
   compute_ = arguments::computeType(options.Get("dtype"));
   threads_ = static_cast<int>(arguments::integer(options.Get("threads"), "threads", 1, 1024));
   seed_ = static_cast<uint64_t>(arguments::integer(options.Get("seed"), "seed", 0, kMaxSafeInteger));
-  device_ = deviceNamed(arguments::text(options.Get("device"), "device"));
+  device_ = arguments::device(options.Get("device"));
   worker_ = std::make_unique<Worker>(info.Env());
 }
 
@@ -64,7 +63,7 @@ Napi::Value Session::open(Args info) {
   return post(
       info,
       [this] {
-        at::set_num_threads(threads_);
+        setThreads(threads_);
         training_ = std::make_unique<Training>(config_, problem_, device_, compute_, seed_);
       },
       [this](Napi::Env env) { return toJs(env, training_->tensors()); });

@@ -21,7 +21,8 @@ void Training::accumulate(const RawBatch& raw, double divisor, double labelSmoot
   const at::Tensor loss =
       lossSum(problem_, model_.logits(batch, &dropout), batch.labels, labelSmoothing) / divisor;
   loss.backward();
-  loss_ += loss.detach();
+  // A loss that is not finite spoils its step only (which update leaves out), not the sum.
+  loss_ += at::where(at::isfinite(loss), loss.detach(), 0.0);
   tokensInStep_ += batch.tokens();
   sequencesInStep_ += batch.sequences();
 }
@@ -49,7 +50,11 @@ void Training::setProgress(int64_t step, int64_t updates, double loss) {
 }
 
 at::Tensor Training::read(const std::string& name, TensorKind kind) const {
-  return select(find(name), kind).detach().to(at::kCPU).contiguous();
+  // A copy in any case: the caller looks at it when later jobs may already have changed the tensor.
+  return select(find(name), kind)
+      .detach()
+      .to(at::kCPU, at::kFloat, /*non_blocking=*/false, /*copy=*/true)
+      .contiguous();
 }
 
 void Training::write(const std::string& name, TensorKind kind, const at::Tensor& value) {

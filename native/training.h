@@ -33,8 +33,8 @@ class Training {
   TrainingStats stats();                    // waits for the device
 
   // For a resumed run: `step` counts the optimizer steps begun and decides the dropout masks, `updates` those
-  // that were applied and decides AdamW's bias correction (they differ by the skipped ones), and `loss` is the sum
-  // of losses that stats() goes on from.
+  // that were applied and decides AdamW's bias correction (they differ by the skipped ones), and `loss` is
+  // the sum of losses that stats() goes on from.
   void setProgress(int64_t step, int64_t updates, double loss);
 
   at::Tensor read(const std::string& name, TensorKind kind) const;  // float copy on the CPU
@@ -50,7 +50,7 @@ class Training {
   uint64_t seed_;
   Model model_;
   mutable AdamW optimizer_;
-  at::Tensor loss_;             // float64, so that reading it often or seldom gives the same numbers
+  at::Tensor loss_;   // float64, so that reading it often or seldom gives the same numbers
   int64_t step_ = 0;  // optimizer steps begun, applied or skipped
   int64_t tokensInStep_ = 0;
   int64_t sequencesInStep_ = 0;

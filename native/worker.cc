@@ -3,7 +3,9 @@
 #include <c10/util/Exception.h>
 
 #include <new>
+#include <set>
 #include <utility>
+#include <vector>
 
 namespace bertune {
 
@@ -21,17 +23,43 @@ std::string oneLine(const std::exception& error) {
   return text.substr(0, text.find('\n'));
 }
 
+namespace {
+
+// The workers of all environments (main thread and worker_threads), which is why a lock guards them.
+struct LiveWorkers {
+  std::mutex mutex;
+  std::set<Worker*> workers;
+};
+
+LiveWorkers& live() {
+  static LiveWorkers workers;
+  return workers;
+}
+
+}  // namespace
+
 Worker::Worker(Napi::Env env) : env_(env) {
   channel_ = Channel::New(env, "bertune session", /*maxQueueSize=*/0, /*initialThreadCount=*/1, this);
   channel_.Unref(env);  // an idle session does not keep the process alive
   // Runs before the environment goes, so that no step is under way while LibTorch's statics are destroyed.
   napi_add_env_cleanup_hook(env, stopHook, this);
+  {
+    const std::lock_guard lock(live().mutex);
+    live().workers.insert(this);
+  }
   thread_ = std::thread([this] { loop(); });
 }
 
 Worker::~Worker() {
+  {
+    const std::lock_guard lock(live().mutex);
+    live().workers.erase(this);
+  }
   napi_remove_env_cleanup_hook(env_, stopHook, this);
   stop();
+  // Jobs are left only when the environment is closing, where their JavaScript references must not be
+  // touched.
+  for (auto& job : queue_) static_cast<void>(job.release());
 }
 
 Napi::Promise Worker::post(Napi::Object owner, Run run, Resolve resolve) {
@@ -91,12 +119,26 @@ void Worker::deliver(std::unique_ptr<Job> job) {
 void Worker::settle(Napi::Env env, Napi::Function, Worker* worker, Job* raw) {
   if (env == nullptr) return;  // the environment is closing: nobody waits any more
   const std::unique_ptr<Job> job(raw);
-  const Napi::HandleScope scope(env);
-  if (--worker->pending_ == 0) worker->channel_.Unref(env);
-  if (job->error.empty())
-    job->deferred.Resolve(job->resolve(env));
-  else
-    job->deferred.Reject(Napi::Error::New(env, job->error).Value());
+  try {
+    const Napi::HandleScope scope(env);
+    if (--worker->pending_ == 0) worker->channel_.Unref(env);
+    if (job->error.empty())
+      job->deferred.Resolve(job->resolve(env));
+    else
+      job->deferred.Reject(Napi::Error::New(env, job->error).Value());
+  } catch (const Napi::Error&) {
+    // A worker_threads Worker that is being terminated runs no more JavaScript; nobody waits there either.
+  }
+}
+
+void Worker::stopAll(napi_env env) {
+  std::vector<Worker*> mine;
+  {
+    const std::lock_guard lock(live().mutex);
+    for (Worker* worker : live().workers)
+      if (worker->env_ == env) mine.push_back(worker);
+  }
+  for (Worker* worker : mine) worker->stop();
 }
 
 void Worker::stopHook(void* worker) { static_cast<Worker*>(worker)->stop(); }

@@ -26,6 +26,9 @@ class Worker {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
+  // Stops the workers of an environment whose process is about to exit.
+  static void stopAll(napi_env env);
+
   Napi::Promise post(Napi::Object owner, Run run, Resolve resolve);
 
  private:
