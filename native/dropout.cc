@@ -25,38 +25,25 @@ at::Tensor mix32(at::Tensor x, const at::Tensor& second = {}) {
   return x.bitwise_xor(x.__rshift__(16));
 }
 
-template <typename Element, typename Kernel>
-void forEachRow(at::Tensor& out, const at::Tensor& x, const at::Tensor& residual, Kernel kernel) {
-  const int64_t columns = x.size(1);
-  auto* target = static_cast<Element*>(out.data_ptr());
-  const auto* source = static_cast<const Element*>(x.const_data_ptr());
-  const auto* added = residual.defined() ? static_cast<const Element*>(residual.const_data_ptr()) : nullptr;
-  at::parallel_for(0, x.size(0), kRowsPerTask, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      const int64_t at = row * columns;
-      kernel(target + at, source + at, added == nullptr ? nullptr : added + at, columns, row);
-    }
-  });
-}
-
 at::Tensor onCpu(const at::Tensor& x, const at::Tensor& residual, const Mask& mask) {
   at::Tensor out = at::empty_like(x);
-  if (x.scalar_type() == at::kBFloat16) {
-    forEachRow<uint16_t>(out, x, residual,
-                         [&](auto* o, const auto* a, const auto* r, int64_t n, int64_t row) {
-                           kernels::dropoutAddBFloat16(o, a, r, n, mask, row);
-                         });
-  } else {
-    forEachRow<float>(out, x, residual, [&](auto* o, const auto* a, const auto* r, int64_t n, int64_t row) {
-      kernels::dropoutAdd(o, a, r, n, mask, row);
-    });
-  }
+  const int64_t columns = x.size(1);
+  auto* target = out.mutable_data_ptr<float>();
+  const auto* source = x.const_data_ptr<float>();
+  const auto* added = residual.defined() ? residual.const_data_ptr<float>() : nullptr;
+  at::parallel_for(0, x.size(0), kRowsPerTask, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t first = row * columns;
+      kernels::dropoutAdd(target + first, source + first, added == nullptr ? nullptr : added + first, columns,
+                          mask, row);
+    }
+  });
   return out;
 }
 
 at::Tensor compute(const at::Tensor& x, const at::Tensor& residual, const Mask& mask) {
   if (x.is_cpu()) return onCpu(x.contiguous(), residual.defined() ? residual.contiguous() : residual, mask);
-  const at::Tensor kept = (x * maskTensor(mask, x.size(0), x.size(1), x.device())).to(x.scalar_type());
+  const at::Tensor kept = x * maskTensor(mask, x.size(0), x.size(1), x.device());
   return residual.defined() ? kept + residual : kept;
 }
 

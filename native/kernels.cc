@@ -13,22 +13,6 @@
 namespace bertune::kernels {
 namespace {
 
-INLINE float load(float value) { return value; }
-INLINE float load(uint16_t value) {
-  const uint32_t bits = static_cast<uint32_t>(value) << 16;
-  float result;
-  std::memcpy(&result, &bits, sizeof result);
-  return result;
-}
-
-INLINE void store(float& target, float value) { target = value; }
-INLINE void store(uint16_t& target, float value) {  // round to nearest even, NaN stays NaN
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-  target = static_cast<uint16_t>(value != value ? 0x7fc0u : rounded);
-}
-
 // Cephes expf: 2^n * e^r with |r| <= ln(2) / 2. Adding 1.5 * 2^23 rounds to an integer without a branch.
 // NaN stays NaN; scores minus their maximum are never positive, so there is no upper bound to guard.
 INLINE float expOf(float x) {
@@ -67,29 +51,18 @@ struct MaskRow {
   }
 };
 
-template <typename T>
-INLINE void dropoutAddOf(T* out, const T* x, const T* residual, int64_t n, const Mask& mask, int64_t row) {
-  const MaskRow kept(mask, row);
-  if (residual == nullptr) {
-#pragma omp simd
-    for (int64_t j = 0; j < n; ++j) store(out[j], load(x[j]) * kept[j]);
-  } else {
-#pragma omp simd
-    for (int64_t j = 0; j < n; ++j) store(out[j], load(x[j]) * kept[j] + load(residual[j]));
-  }
-}
-
 }  // namespace
 
 FOR_EACH_CPU
 void dropoutAdd(float* out, const float* x, const float* residual, int64_t n, const Mask& mask, int64_t row) {
-  dropoutAddOf(out, x, residual, n, mask, row);
-}
-
-FOR_EACH_CPU
-void dropoutAddBFloat16(uint16_t* out, const uint16_t* x, const uint16_t* residual, int64_t n,
-                        const Mask& mask, int64_t row) {
-  dropoutAddOf(out, x, residual, n, mask, row);
+  const MaskRow kept(mask, row);
+  if (residual == nullptr) {
+#pragma omp simd
+    for (int64_t j = 0; j < n; ++j) out[j] = x[j] * kept[j];
+  } else {
+#pragma omp simd
+    for (int64_t j = 0; j < n; ++j) out[j] = x[j] * kept[j] + residual[j];
+  }
 }
 
 FOR_EACH_CPU

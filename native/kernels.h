@@ -8,9 +8,6 @@ namespace bertune::kernels {
 
 // out = dropout(x) + residual; residual may be null.
 void dropoutAdd(float* out, const float* x, const float* residual, int64_t n, const Mask& mask, int64_t row);
-// The same on the bits of bfloat16 numbers, rounded once to nearest even.
-void dropoutAddBFloat16(uint16_t* out, const uint16_t* x, const uint16_t* residual, int64_t n,
-                        const Mask& mask, int64_t row);
 
 // scores -> dropout(softmax(scores)) in place; returns log(sum(exp(scores))).
 float softmaxDropout(float* scores, int64_t n, const Mask& mask, int64_t row);

@@ -104,18 +104,19 @@ at::Tensor Model::logits(const Batch& batch, const DropoutState* dropout) const 
   at::Tensor x = embed(batch, dropout);
   for (size_t i = 0; i < layers_.size(); ++i)
     x = encode(layers_[i], static_cast<int64_t>(i), x, batch, dropout);
-  const at::Tensor first =
-      x.index_select(0, batch.firstTokens).to(at::kFloat);  // the head is small: always fp32
-  const at::Tensor pooled = at::tanh(linear(pooler_, first));
+  const at::Tensor first = x.index_select(0, batch.firstTokens);
+  const at::Tensor pooled =
+      at::tanh(linear(pooler_, first, at::kFloat));  // the head is small: always float32
   return linear(classifier_,
-                dropoutAdd(pooled, {}, maskAt(dropout, Site::Classifier, -1, config_.classifierDropout)));
+                dropoutAdd(pooled, {}, maskAt(dropout, Site::Classifier, -1, config_.classifierDropout)),
+                at::kFloat);
 }
 
 at::Tensor Model::embed(const Batch& batch, const DropoutState* dropout) const {
   const at::Tensor sum = at::embedding(weight(wordEmbeddings_), batch.inputIds, config_.padTokenId) +
                          at::embedding(weight(tokenTypeEmbeddings_), batch.tokenTypeIds) +
                          at::embedding(weight(positionEmbeddings_), batch.positions);
-  const at::Tensor x = norm(embeddingNorm_, sum).to(compute_);
+  const at::Tensor x = norm(embeddingNorm_, sum);
   return dropoutAdd(x, {}, maskAt(dropout, Site::Embedding, -1, config_.hiddenDropoutProb));
 }
 
@@ -123,32 +124,29 @@ at::Tensor Model::encode(const Layer& layer, int64_t index, const at::Tensor& x,
                          const DropoutState* dropout) const {
   const int64_t heads = config_.numAttentionHeads;
   const at::Tensor qkv =
-      linear(layer.queryKeyValue, x).view({batch.tokens(), 3, heads, config_.hiddenSize / heads});
+      linear(layer.queryKeyValue, x, compute_).view({batch.tokens(), 3, heads, config_.hiddenSize / heads});
   const at::Tensor context =
       attention(qkv, batch.cuSeqlens,
                 maskAt(dropout, Site::Attention, index, config_.attentionProbsDropoutProb, heads));
   const at::Tensor attended =
       norm(layer.attentionNorm,
-           dropoutAdd(linear(layer.attentionOutput, context), x,
+           dropoutAdd(linear(layer.attentionOutput, context, compute_).to(at::kFloat), x,
                       maskAt(dropout, Site::AttentionOutput, index, config_.hiddenDropoutProb)));
-  const at::Tensor expanded = activate(linear(layer.intermediate, attended));
+  const at::Tensor expanded = activate(linear(layer.intermediate, attended, compute_));
   return norm(layer.outputNorm,
-              dropoutAdd(linear(layer.output, expanded), attended,
+              dropoutAdd(linear(layer.output, expanded, compute_).to(at::kFloat), attended,
                          maskAt(dropout, Site::FeedForwardOutput, index, config_.hiddenDropoutProb)));
 }
 
-at::Tensor Model::linear(const Linear& linear, const at::Tensor& x) const {
-  const auto type = x.scalar_type();
-  return at::linear(x, weight(linear.weight).to(type), weight(linear.bias).to(type));
+// Products in the compute type; everything between them (residuals, LayerNorm, dropout) stays float32, as
+// with autocast in PyTorch.
+at::Tensor Model::linear(const Linear& linear, const at::Tensor& x, at::ScalarType type) const {
+  return at::linear(x.to(type), weight(linear.weight).to(type), weight(linear.bias).to(type));
 }
 
-// Statistics are fp32 in either case; CUDA's kernel wants one dtype, the CPU's takes fp32 weights with bf16
-// data.
 at::Tensor Model::norm(const Norm& norm, const at::Tensor& x) const {
-  const bool widen = !x.is_cpu() && x.scalar_type() != at::kFloat;
-  const at::Tensor y = at::layer_norm(widen ? x.to(at::kFloat) : x, {config_.hiddenSize}, weight(norm.weight),
-                                      weight(norm.bias), config_.layerNormEps);
-  return widen ? y.to(x.scalar_type()) : y;
+  return at::layer_norm(x, {config_.hiddenSize}, weight(norm.weight), weight(norm.bias),
+                        config_.layerNormEps);
 }
 
 at::Tensor Model::activate(const at::Tensor& x) const {

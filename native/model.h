@@ -86,7 +86,7 @@ class Model {
   at::Tensor embed(const Batch& batch, const DropoutState* dropout) const;
   at::Tensor encode(const Layer& layer, int64_t index, const at::Tensor& x, const Batch& batch,
                     const DropoutState* dropout) const;
-  at::Tensor linear(const Linear& linear, const at::Tensor& x) const;
+  at::Tensor linear(const Linear& linear, const at::Tensor& x, at::ScalarType type) const;
   at::Tensor norm(const Norm& norm, const at::Tensor& x) const;
   at::Tensor activate(const at::Tensor& x) const;
   const at::Tensor& weight(size_t parameter) const { return parameters_[parameter].weight; }
