@@ -1,0 +1,55 @@
+// What was measured and on what: machine, versions, commit, and whether anything else was running.
+import { readFile } from 'node:fs/promises';
+import { availableParallelism, cpus, loadavg } from 'node:os';
+import { join } from 'node:path';
+import { projectRoot } from '../setup/paths.mjs';
+import { capture } from '../setup/process.mjs';
+import { runJob } from './jobs.mjs';
+
+const QUIET = 0.5;
+
+/** @typedef {Awaited<ReturnType<typeof machineFacts>>} Machine */
+
+/** @param {import('./jobs.mjs').Worker} worker */
+export async function machineFacts(worker) {
+  const load = loadavg()[0] ?? 0; // first, before anything here adds to it
+  const { version } = JSON.parse(await readFile(join(projectRoot, 'package.json'), 'utf8'));
+  const { bfloat16, libtorch } = await runJob(worker, { task: 'machine' });
+  return {
+    date: new Date().toISOString().slice(0, 16),
+    bertune: String(version),
+    commit: await commit(),
+    node: process.version,
+    libtorch: String(libtorch),
+    cpu: cpus()[0]?.model.trim() ?? 'unknown CPU',
+    cores: availableParallelism(),
+    bfloat16: Boolean(bfloat16),
+    load,
+  };
+}
+
+/** @param {Machine} machine */
+export function machineLines({ date, bertune, commit: id, node, libtorch, cpu, cores, bfloat16, load }) {
+  return [
+    `bertune ${bertune}, ${id}; Node ${node}, LibTorch ${libtorch}; ${date} UTC`,
+    `${cpu}, ${cores} cores, ${bfloat16 ? 'with' : 'without'} bfloat16 arithmetic; load average at start ${load.toFixed(2)}`,
+  ];
+}
+
+/** A warning when other programs had the cores, else nothing. @param {number} load */
+export function loadWarning(load) {
+  if (load <= QUIET) return '';
+  return `Warning: the load average was ${load.toFixed(2)} at the start. Other programs want the cores; repeat this on a quiet machine.`;
+}
+
+async function commit() {
+  const head = await git('rev-parse', '--short', 'HEAD');
+  if (head.code !== 0) return 'no git commit';
+  const changes = await git('status', '--porcelain', '--untracked-files=no');
+  return `commit ${head.stdout.trim()}${changes.stdout === '' ? '' : ' with changed files'}`;
+}
+
+/** @param {string[]} args */
+function git(...args) {
+  return capture('git', ['-C', projectRoot, ...args]);
+}

@@ -1,0 +1,144 @@
+// One large file over HTTP: streamed to disk, taken up again where it stopped, checked for size and SHA-256.
+import { messageOf } from '../setup/errors.mjs';
+import { createHash } from 'node:crypto';
+import { createReadStream, createWriteStream } from 'node:fs';
+import { mkdir, rename, rm, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { megabytes, progressLine } from '../setup/terminal.mjs';
+import { Unavailable } from './inspect.mjs';
+
+const ATTEMPTS = 5;
+
+/**
+ * @typedef {{ url: string, file: string, size: number, sha256: string }} Wanted size in bytes, sha256 in hex
+ * @typedef {{ waitMs?: number, stallMs?: number }} Patience
+ *   waitMs: the first pause after a break, doubled with every further one; stallMs: how long no byte may come
+ */
+
+/**
+ * Downloads to `file`. What an interruption leaves in `file.part` is kept, and the next call goes on from there.
+ *
+ * @param {Wanted} wanted
+ * @param {Patience} [patience]
+ * @throws {Unavailable} when the host cannot be reached or what it sends is not the file
+ */
+export async function download(wanted, { waitMs = 1000, stallMs = 60_000 } = {}) {
+  const part = `${wanted.file}.part`;
+  const bar = progressLine('Downloading LibTorch');
+  let failures = 0;
+  for (let have = await sizeOf(part); have < wanted.size;) {
+    let problem;
+    try {
+      await fetchRest(wanted, part, have, bar, stallMs);
+    } catch (error) {
+      if (error instanceof Unavailable) throw error;
+      problem = messageOf(error);
+    }
+    const now = await sizeOf(part);
+    if (now < wanted.size) {
+      problem ??= 'the connection was closed early';
+      failures = now > have ? 1 : failures + 1;
+      // A host that was never reached is reported at once; a download under way is worth waiting for.
+      if (now === 0 || failures === ATTEMPTS) throw broken(problem, now, wanted);
+      await sleep(waitMs * 2 ** (failures - 1));
+    }
+    have = now;
+  }
+  bar.end();
+  await check(wanted, part);
+  await rename(part, wanted.file);
+}
+
+/**
+ * One request for the bytes from `have` on.
+ *
+ * @param {Wanted} wanted
+ * @param {string} part
+ * @param {number} have
+ * @param {ReturnType<typeof progressLine>} bar
+ * @param {number} stallMs
+ */
+async function fetchRest(wanted, part, have, bar, stallMs) {
+  const abort = new AbortController();
+  const stalled = () => abort.abort(new Error(`no data for ${stallMs / 1000} s`));
+  let timer = setTimeout(stalled, stallMs);
+  try {
+    const headers = { 'accept-encoding': 'identity', ...(have > 0 && { range: `bytes=${have}-` }) };
+    const response = await fetch(wanted.url, { headers, signal: abort.signal });
+    if (response.status >= 500) throw new Error(`HTTP ${response.status}`);
+    if (!response.ok || !response.body) throw new Unavailable(`HTTP ${response.status} for ${wanted.url}`);
+    // A server that ignores the range sends everything, so writing starts over.
+    const start = response.status === 206 ? have : 0;
+    checkOffer(wanted, response, start);
+    let done = start;
+    await mkdir(dirname(part), { recursive: true });
+    await pipeline(
+      response.body,
+      async function* count(source) {
+        for await (const chunk of source) {
+          clearTimeout(timer);
+          timer = setTimeout(stalled, stallMs);
+          done += chunk.length;
+          bar.update(done, wanted.size, `${megabytes(done)} of ${megabytes(wanted.size)}`);
+          yield chunk;
+        }
+      },
+      createWriteStream(part, { flags: start > 0 ? 'a' : 'w' }),
+    );
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/**
+ * Refuses a wrong file before its bytes are fetched.
+ *
+ * @param {Wanted} wanted
+ * @param {Response} response
+ * @param {number} start
+ */
+function checkOffer(wanted, response, start) {
+  const length = response.headers.get('content-length');
+  if (length === null) return;
+  const total = start + Number(length);
+  if (total !== wanted.size) {
+    throw new Unavailable(`${wanted.url} has ${total} bytes instead of the ${wanted.size} published`);
+  }
+}
+
+/**
+ * @param {Wanted} wanted
+ * @param {string} part removed when it is not what was wanted, so that the next call starts afresh
+ */
+async function check({ size, sha256, url }, part) {
+  const actualSize = await sizeOf(part);
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(part), hash);
+  const actual = hash.digest('hex');
+  if (actualSize === size && actual === sha256) return;
+  await rm(part);
+  throw new Unavailable(
+    actualSize === size
+      ? `${url} came with SHA-256 ${actual.slice(0, 12)}... instead of ${sha256.slice(0, 12)}...; it was removed`
+      : `${url} came with ${actualSize} bytes instead of ${size}; it was removed`,
+  );
+}
+
+/**
+ * @param {string} problem
+ * @param {number} have
+ * @param {Wanted} wanted
+ */
+function broken(problem, have, { url, size }) {
+  const kept =
+    have > 0 ? ` after ${megabytes(have)} of ${megabytes(size)}; the next try goes on from there` : '';
+  return new Unavailable(`${url}: ${problem}${kept}`);
+}
+
+/** @param {string} file */
+async function sizeOf(file) {
+  const found = await stat(file).catch(() => null);
+  return found?.size ?? 0;
+}

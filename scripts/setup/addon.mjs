@@ -1,0 +1,164 @@
+// The native addon: built by cmake-js against the LibTorch found, and again only when that or a source has changed.
+import { SetupError } from './errors.mjs';
+import { existsSync } from 'node:fs';
+import { appendFile, mkdir, readFile, rm } from 'node:fs/promises';
+import { availableParallelism, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { inspect } from '../libtorch/inspect.mjs';
+import { resolveLibTorch } from '../libtorch/resolve.mjs';
+import { buildDir, libtorchDir, projectRoot } from './paths.mjs';
+import { capture, hand } from './process.mjs';
+import { fingerprint, readStamp, writeStamp } from './stamp.mjs';
+import { progressLine, say } from './terminal.mjs';
+
+const SOURCES = ['native', 'CMakeLists.txt', 'node_modules/node-addon-api/package.json'];
+// A file that includes LibTorch's headers takes the compiler this much memory.
+const BYTES_PER_JOB = 2e9;
+
+/**
+ * @typedef {object} AddonOptions
+ * @property {import('../libtorch/versions.mjs').Variant | undefined} [variant] what --variant asks for
+ * @property {boolean} [verbose] show the whole build
+ * @property {NodeJS.ProcessEnv} [env]
+ * @property {string} [out] the build folder; the addon is `<out>/Release/bertune.node`
+ */
+
+/**
+ * Brings the addon up to date, LibTorch included.
+ *
+ * @param {AddonOptions} [options]
+ * @throws {SetupError}
+ */
+export async function ensureAddon({ variant, verbose = false, env = process.env, out = buildDir } = {}) {
+  const stampFile = join(out, 'addon.stamp.json');
+  const sources = await fingerprint(projectRoot, SOURCES);
+  const stamp = await readStamp(stampFile);
+  const built = existsSync(join(out, 'Release', 'bertune.node'));
+  const kept = stamp && (await keptLibTorch(stamp, { variant, env }));
+  if (built && kept && stamp.sources === sources) return;
+
+  const libtorch = kept || (await resolveLibTorch({ env, variant, directory: libtorchDir }));
+  await checkTools(env);
+  // cmake-js hands its options to CMake only when the build folder is new.
+  const command = (await configuredLibTorch(out)) === libtorch.root ? 'build' : 'rebuild';
+  await rm(stampFile, { force: true });
+  await compile(command, libtorch.root, out, verbose, env);
+  await checkLoads(join(out, 'Release', 'bertune.node'), libtorch);
+  await writeStamp(stampFile, {
+    libtorch: libtorch.root,
+    version: libtorch.version,
+    from: libtorch.from,
+    sources,
+  });
+}
+
+/**
+ * The LibTorch of the last build, while it is still there, the same, and what is asked for.
+ *
+ * @param {Record<string, string>} stamp
+ * @param {{ variant: AddonOptions['variant'], env: NodeJS.ProcessEnv }} options
+ */
+async function keptLibTorch({ libtorch: root = '', version, from = '' }, { variant, env }) {
+  const found = await inspect(root).catch(() => null);
+  if (!found || found.version !== version || (variant && found.cuda !== (variant !== 'cpu'))) return null;
+  const named = env['LIBTORCH'] ? await inspect(env['LIBTORCH']).catch(() => null) : null;
+  const sameChoice = env['LIBTORCH'] ? named?.root === root : from !== 'LIBTORCH';
+  return sameChoice ? { ...found, from } : null;
+}
+
+/**
+ * The LibTorch that CMake knows of in a build folder, whether or not that build ended well.
+ *
+ * @param {string} out
+ */
+async function configuredLibTorch(out) {
+  const cache = await readFile(join(out, 'CMakeCache.txt'), 'utf8').catch(() => '');
+  return /^LIBTORCH:PATH=(.*)$/m.exec(cache)?.[1];
+}
+
+/** @param {NodeJS.ProcessEnv} env */
+async function checkTools(env) {
+  const tools = { cmake: 'cmake', 'g++': env['CXX'] ?? 'c++' };
+  const missing = [];
+  for (const [name, command] of Object.entries(tools)) {
+    if ((await capture(command, ['--version'], { env })).missing) missing.push(name);
+  }
+  const ninja = await capture('ninja', ['--version'], { env });
+  if (ninja.missing && (await capture('make', ['--version'], { env })).missing) missing.push('make');
+  if (missing.length > 0) {
+    throw new SetupError(`The native addon is built on this machine, and these tools are missing: ${missing.join(', ')}.
+On Debian or Ubuntu: apt-get install -y cmake g++ make
+Then run: npm run setup`);
+  }
+}
+
+/**
+ * @param {'build' | 'rebuild'} command
+ * @param {string} libtorch
+ * @param {string} out
+ * @param {boolean} verbose
+ * @param {NodeJS.ProcessEnv} env
+ */
+async function compile(command, libtorch, out, verbose, env) {
+  const jobs = Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / BYTES_PER_JOB)));
+  const cmakeJs = join(projectRoot, 'node_modules', 'cmake-js', 'bin', 'cmake-js');
+  const args = [cmakeJs, command, '--out', out, '--parallel', String(jobs), `--CDLIBTORCH=${libtorch}`];
+  const options = { cwd: projectRoot, env };
+  if (verbose) {
+    if ((await hand(process.execPath, args, options)) !== 0)
+      throw new SetupError('The native addon did not build.');
+    return;
+  }
+  say('Building the native addon (some minutes the first time) ...');
+  const bar = progressLine('Compiling');
+  const { code, stdout, stderr } = await capture(process.execPath, args, {
+    ...options,
+    onLine(line) {
+      // Ninja counts files, Make gives per cent.
+      const [, done, total] = /^\[(\d+)\/(\d+)\]/.exec(line) ?? /^\[ *(\d+)(%)\]/.exec(line) ?? [];
+      if (done)
+        bar.update(
+          Number(done),
+          total === '%' ? 100 : Number(total),
+          total === '%' ? `${done} %` : `${done} of ${total}`,
+        );
+    },
+  });
+  bar.end();
+  const log = join(out, 'build.log');
+  await mkdir(out, { recursive: true });
+  await rm(log, { force: true });
+  await appendFile(log, stdout + stderr);
+  if (code !== 0) throw new SetupError(`The native addon did not build. ${await excerpt(log)}`);
+  const warnings = stdout
+    .split('\n')
+    .filter((line) => line.includes('warning:') && line.includes(`${projectRoot}/native/`));
+  for (const warning of warnings) say(warning);
+}
+
+/**
+ * The part of a build log that a person needs: the first errors, else its end.
+ *
+ * @param {string} log
+ */
+async function excerpt(log) {
+  const lines = (await readFile(log, 'utf8')).split('\n');
+  const errors = lines.filter((line) => /\berror:|CMake Error|FATAL_ERROR/.test(line)).slice(0, 10);
+  return `The whole log is ${log}; it says:\n${(errors.length > 0 ? errors : lines.slice(-20)).join('\n')}`;
+}
+
+/**
+ * Loads the new addon once, in a process of its own, so that a missing library is met here and not in the training.
+ *
+ * @param {string} addon
+ * @param {import('../libtorch/inspect.mjs').LibTorch} libtorch
+ */
+async function checkLoads(addon, libtorch) {
+  const load = 'process.dlopen({ exports: {} }, process.argv[1])';
+  const { code, stderr } = await capture(process.execPath, ['--eval', load, addon]);
+  if (code === 0) return;
+  const reason = /Error: (.*)/.exec(stderr)?.[1] ?? stderr.trim();
+  throw new SetupError(`The native addon was built but does not load: ${reason}
+It was built against ${libtorch.root}. ${libtorch.cuda ? "A CUDA build needs NVIDIA's run-time libraries beside it; " : ''}
+npm run setup -- --variant cpu fetches a CPU build that needs nothing else.`);
+}

@@ -1,0 +1,32 @@
+// dist/: the compiled TypeScript. Compiled again only when a source has changed.
+import { SetupError } from './errors.mjs';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { buildDir, distDir, projectRoot } from './paths.mjs';
+import { capture } from './process.mjs';
+import { fingerprint, readStamp, writeStamp } from './stamp.mjs';
+import { say } from './terminal.mjs';
+
+const stampFile = join(buildDir, 'dist.stamp.json');
+
+/** Brings dist/ up to date. @throws {SetupError} with the compiler's messages */
+export async function ensureDist() {
+  const sources = await fingerprint(projectRoot, [
+    'src',
+    'tsconfig.json',
+    'node_modules/@typescript/native/package.json',
+  ]);
+  if (existsSync(join(distDir, 'cli.js')) && (await readStamp(stampFile))?.sources === sources) return;
+
+  say('Compiling TypeScript ...');
+  const { code, stdout, stderr, missing } = await capture(
+    process.execPath,
+    [join(projectRoot, 'node_modules', '.bin', 'tsc'), '-p', 'tsconfig.json'],
+    { cwd: projectRoot },
+  );
+  if (code !== 0) {
+    const hint = missing ? ' (is npm ci done?)' : '';
+    throw new SetupError(`TypeScript did not compile${hint}:\n${stdout}${stderr}`);
+  }
+  await writeStamp(stampFile, { sources });
+}
