@@ -2,7 +2,7 @@
 import { availableParallelism } from 'node:os';
 
 import type { ProblemType, Task } from './data/index.js';
-import { RunError } from './errors.js';
+import { RunError, UsageError } from './errors.js';
 import { modelDirectory, type HubOptions } from './hub/index.js';
 import {
   areDefaultLabels,
@@ -128,7 +128,7 @@ export class BertForSequenceClassification {
       await session.close();
       throw error;
     }
-    this.#chosen = `${device}, ${dtype}, ${threads} threads${reason === '' ? '' : ` (${reason})`}`;
+    this.#chosen = `${device}, ${dtype}, ${threads} ${threads === 1 ? 'thread' : 'threads'}${reason === '' ? '' : ` (${reason})`}`;
     this.#session = session;
     return session;
   }
@@ -139,15 +139,18 @@ export class BertForSequenceClassification {
     await this.#source?.close();
   }
 
-  /** Replaces all weights by those of a folder that bertune or HF saved for this very model. */
+  /**
+   * Replaces all weights by those of a folder that bertune or HF saved for this very model.
+   *
+   * @throws UsageError for the folder of another model, or one that is damaged
+   */
   async loadWeights(directory: string): Promise<void> {
     const checkpoint = await openCheckpoint(directory);
     try {
+      requireSameShapes(directory, parameterShapes(checkpoint.config), parameterShapes(this.config));
       const { matched, newlyInitialised } = matchTensors(this.config, checkpoint.tensors, directory);
       if (newlyInitialised.length > 0)
-        throw new RunError(
-          `${directory} lacks ${newlyInitialised.join(', ')}: it is not a checkpoint of this model`,
-        );
+        throw new UsageError(`${directory} lacks ${newlyInitialised.join(', ')}: ${NOT_THIS_MODEL}`);
       for (const [name, tensor] of matched) await writeTensor(this.session, name, tensor, 'weight');
     } finally {
       await checkpoint.close();
@@ -180,7 +183,11 @@ export async function* tensorsOf(
   }
 }
 
-/** Writes the tensors of a safetensors file whose names begin with `prefix` into the session. */
+/**
+ * Writes the tensors of a safetensors file into the session: those whose names begin with a prefix as that kind.
+ *
+ * @throws UsageError for the file of another model, or one that is damaged
+ */
 export async function loadTensors(
   session: Session,
   path: string,
@@ -188,16 +195,33 @@ export async function loadTensors(
 ): Promise<void> {
   const file = await openSafetensors(path);
   try {
-    for (const { name } of session.tensors()) {
+    for (const { name, shape } of session.tensors()) {
       for (const [prefix, kind] of Object.entries(prefixes)) {
         const tensor = file.tensors.get(prefix + name);
-        if (tensor === undefined)
-          throw new RunError(`${path} has no tensor ${prefix}${name}: it belongs to another model`);
+        if (tensor?.shape.join() !== shape.join())
+          throw new UsageError(
+            `${path} has no tensor ${prefix}${name} of [${shape.join(', ')}]: ${NOT_THIS_MODEL}`,
+          );
         await writeTensor(session, name, tensor, kind);
       }
     }
   } finally {
     await file.close();
+  }
+}
+
+const NOT_THIS_MODEL = 'it belongs to another model than the one in training';
+
+function requireSameShapes(
+  directory: string,
+  found: ReadonlyMap<string, readonly number[]>,
+  own: ReadonlyMap<string, readonly number[]>,
+): void {
+  const shapeOf = (shapes: typeof own, name: string): string => shapes.get(name)?.join(', ') ?? '';
+  for (const name of new Set([...own.keys(), ...found.keys()])) {
+    const [theirs, ours] = [shapeOf(found, name), shapeOf(own, name)];
+    if (theirs !== ours)
+      throw new UsageError(`${directory}: ${NOT_THIS_MODEL} (${name} is [${theirs}], here [${ours}])`);
   }
 }
 

@@ -597,7 +597,7 @@ void t.test('skipped rows do not get into the row before them', async (test) => 
 void t.test('files and columns that cannot be used', async (test) => {
   const good = 'text,label\na,x\nb,y\n';
   const cases: [name: string, content: Content, message: RegExp, overrides?: Overrides][] = [
-    ['a.csv', '', /^a\.csv is empty$/],
+    ['a.csv', '', /^a\.csv is empty; give a file that holds rows$/],
     ['a.csv', 'text,label\n', /a\.csv: no rows, only a header/],
     ['a.json', '[ ]', /a\.json: no rows/],
     ['a.txt', good, /^a\.txt is of an unknown format; the name must end in one of \.csv/],

@@ -1,5 +1,5 @@
 // Opens the data that a command was asked for and shows the person what was found in them.
-import type { Split } from '../data/index.js';
+import { describeBadRow, type Split } from '../data/index.js';
 import {
   openSplits,
   withoutUndefined,
@@ -79,7 +79,14 @@ export async function describeSplit(split: Split, progress: Progress): Promise<v
     progress.line(`  ${row.label === null ? '' : `${row.label}: `}${texts}`);
   }
   for (const note of split.notes) progress.line(`note: ${note}`);
-  if (split.badRows.count > 0) progress.line(`${split.name}: skipped ${split.badRows.count} bad row(s)`);
+  showBadRows(split, progress);
+}
+
+function showBadRows({ name, badRows: { count, first } }: Split, progress: Progress): void {
+  if (count === 0) return;
+  const which = count > first.length ? `, the first ${first.length}` : '';
+  progress.line(`${name}: skipped ${count} bad ${count === 1 ? 'row' : 'rows'}${which}:`);
+  for (const row of first) progress.line(`  ${describeBadRow(row)}`);
 }
 
 /** A text on one line, cut to what a person can take in. */
@@ -91,6 +98,7 @@ export function shorten(text: string): string {
   return line.length > SHOWN_CHARACTERS ? `${line.slice(0, SHOWN_CHARACTERS - 3)}...` : line;
 }
 
-function listed(labels: readonly string[]): string {
+/** The first dozen names, and how many there are. */
+export function listed(labels: readonly string[]): string {
   return labels.length > 12 ? `${labels.slice(0, 12).join(', ')} ... (${labels.length})` : labels.join(', ');
 }

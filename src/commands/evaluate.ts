@@ -8,6 +8,7 @@ import { writeJson } from '../training/checkpoint.js';
 import { Progress } from '../training/progress.js';
 import { maxLengthOf } from '../training/lengths.js';
 import { openData } from './data.js';
+import { checkOutputFolder, printResult, writeBadRows } from './output.js';
 import { loadTrained } from './trained.js';
 
 /**
@@ -17,8 +18,11 @@ import { loadTrained } from './trained.js';
  */
 export async function evaluate(options: EvaluateOptions): Promise<void> {
   const progress = new Progress();
+  const { outputDir, maxSeqLength } = options;
+  if (outputDir !== undefined) await checkOutputFolder(outputDir);
   const { model, tokenizer } = await loadTrained(options);
   try {
+    const maxLength = maxLengthOf(model, tokenizer, maxSeqLength);
     const { task } = model;
     const { problemType, labels } = task;
     const isRegression = problemType === 'regression';
@@ -32,10 +36,7 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
       'evaluate',
       progress,
     );
-    const pool = createTokenizerPool(tokenizer, {
-      maxLength: maxLengthOf(model, tokenizer, options.maxSeqLength),
-      workers: options.dataloaderNumWorkers,
-    });
+    const pool = createTokenizerPool(tokenizer, { maxLength, workers: options.dataloaderNumWorkers });
     try {
       await model.open(options);
       progress.line(`Evaluating on ${model.placement}`);
@@ -45,9 +46,11 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
         onBatch: (rows) => progress.bar('evaluating', rows, data.validation.size, ''),
       });
       progress.end();
-      if (options.outputDir !== undefined)
-        await writeJson(join(options.outputDir, 'eval_results.json'), metrics);
-      process.stdout.write(`${JSON.stringify(metrics, null, 2)}\n`);
+      if (outputDir !== undefined) {
+        await writeBadRows(outputDir, data.validation.split, progress);
+        await writeJson(join(outputDir, 'eval_results.json'), metrics);
+      }
+      await printResult(`${JSON.stringify(metrics, null, 2)}\n`);
     } finally {
       await pool.close();
       await data.close();

@@ -1,6 +1,4 @@
 // `bertune predict`: label, score and probabilities of every row, one JSON object a line, in the order of the rows.
-import type { FileHandle } from 'node:fs/promises';
-
 import type { BertForSequenceClassification } from '../bert.js';
 import type { PredictOptions } from '../config/index.js';
 import { openSplit, type Split } from '../data/index.js';
@@ -9,11 +7,11 @@ import { UsageError } from '../errors.js';
 import { predictRows } from '../evaluation/predict.js';
 import { predictionOf } from '../evaluation/probabilities.js';
 import { datasetFiles } from '../hub/index.js';
-import { writeFileAtomic } from '../model/index.js';
 import { createTokenizerPool } from '../tokenizer/index.js';
 import { Progress } from '../training/progress.js';
 import { maxLengthOf } from '../training/lengths.js';
 import { describeSplit } from './data.js';
+import { checkOutputFile, printResult, writeBadRows, writeText } from './output.js';
 import { loadTrained } from './trained.js';
 
 /**
@@ -23,13 +21,13 @@ import { loadTrained } from './trained.js';
  */
 export async function predict(options: PredictOptions): Promise<void> {
   const progress = new Progress();
+  const { outputFile, maxSeqLength } = options;
+  const folder = outputFile === undefined ? undefined : await checkOutputFile(outputFile);
   const { model, tokenizer } = await loadTrained(options);
   try {
+    const maxLength = maxLengthOf(model, tokenizer, maxSeqLength);
     const split = await openRows(options);
-    const pool = createTokenizerPool(tokenizer, {
-      maxLength: maxLengthOf(model, tokenizer, options.maxSeqLength),
-      workers: options.dataloaderNumWorkers,
-    });
+    const pool = createTokenizerPool(tokenizer, { maxLength, workers: options.dataloaderNumWorkers });
     try {
       await describeSplit(split, progress);
       await model.open(options);
@@ -40,8 +38,10 @@ export async function predict(options: PredictOptions): Promise<void> {
         { pool, batchSize: options.perDeviceEvalBatchSize },
         progress,
       );
-      await writeLines(lines, options.outputFile);
-      progress.line(`${split.size} predictions written to ${options.outputFile ?? 'standard output'}`);
+      if (outputFile === undefined) for await (const text of lines) await printResult(text);
+      else await writeText(outputFile, lines);
+      progress.line(`${split.size} predictions written to ${outputFile ?? 'standard output'}`);
+      if (folder !== undefined) await writeBadRows(folder, split, progress);
     } finally {
       progress.end();
       await pool.close();
@@ -80,25 +80,15 @@ async function* predictionLines(
   progress: Progress,
 ): AsyncGenerator<string> {
   const { task } = model;
+  // With rows left out, a row's number no longer says where it stands in its file.
+  const placeOf = (row: number): object => (split.badRows.count > 0 ? { place: split.place(row) } : {});
   for await (const { first, rows, logits } of predictRows(model, split, options)) {
     let lines = '';
     for (let i = 0; i < rows; i++) {
       const prediction = predictionOf(logits.subarray(i * task.numLabels, (i + 1) * task.numLabels), task);
-      lines += `${JSON.stringify({ row: first + i, ...prediction })}\n`;
+      lines += `${JSON.stringify({ row: first + i, ...placeOf(first + i), ...prediction })}\n`;
     }
     yield lines;
     progress.bar('predicting', first + rows, split.size, '');
-  }
-}
-
-async function writeLines(lines: AsyncIterable<string>, outputFile: string | undefined): Promise<void> {
-  if (outputFile !== undefined) {
-    await writeFileAtomic(outputFile, async (file: FileHandle) => {
-      for await (const text of lines) await file.appendFile(text);
-    });
-    return;
-  }
-  for await (const text of lines) {
-    if (!process.stdout.write(text)) await new Promise((resolve) => process.stdout.once('drain', resolve));
   }
 }

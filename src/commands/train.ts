@@ -1,27 +1,28 @@
 // `bertune train`: data, model, Trainer, evaluation, and a folder that Hugging Face loads.
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { BertForSequenceClassification } from '../bert.js';
 import type { TrainOptions } from '../config/index.js';
 import type { DatasetDict } from '../dataset.js';
 import { withoutUndefined } from '../dataset.js';
-import { messageOf, UsageError } from '../errors.js';
+import { UsageError } from '../errors.js';
 import { classify } from '../evaluation/classify.js';
 import type { Metrics } from '../evaluation/evaluate.js';
 import { modelDirectory } from '../hub/index.js';
 import {
   areDefaultLabels,
+  parameterShapes,
   parseBertConfig,
-  readBertConfig,
-  readError,
+  readJson,
   type BertConfig,
 } from '../model/index.js';
 import { BertTokenizer } from '../tokenizer/index.js';
-import { writeJson } from '../training/checkpoint.js';
+import { findCheckpoint, writeJson } from '../training/checkpoint.js';
+import { maxLengthOf } from '../training/lengths.js';
 import { formatNumber, Progress } from '../training/progress.js';
 import { Trainer } from '../training/trainer.js';
-import { openData, shorten } from './data.js';
+import { listed, openData, shorten } from './data.js';
+import { checkOutputFolder, printResult, writeBadRows } from './output.js';
 
 const EXAMPLES_SHOWN = 3;
 
@@ -33,14 +34,19 @@ const EXAMPLES_SHOWN = 3;
 export async function train(options: TrainOptions): Promise<void> {
   const progress = new Progress();
   const source = await modelSource(options, progress);
-  const data = await openData(readOptions(options, source.config), 'train', progress);
+  const tokenizer = await BertTokenizer.fromPretrained(options.tokenizer ?? source.directory ?? '');
+  checkVocabulary(tokenizer, source.config);
+  const maxLength = maxLengthOf(source, tokenizer, options.maxSeqLength);
+  await checkOutput(options, source.config);
+  const read = readOptions(options, source.config);
+  if (read.modelLabels !== undefined)
+    progress.line(`The model's labels are ${listed(read.modelLabels)}; --label-list gives it others`);
+  const data = await openData(read, 'train', progress);
   let model: BertForSequenceClassification | undefined;
   let trainer: Trainer | undefined;
   try {
     checkTask(options, data);
     model = await source.load(data);
-    const tokenizer = await BertTokenizer.fromPretrained(options.tokenizer ?? source.directory ?? '');
-    checkVocabulary(tokenizer, model.config);
     const evalDataset = data.splits.validation;
     trainer = new Trainer({
       model,
@@ -52,11 +58,12 @@ export async function train(options: TrainOptions): Promise<void> {
     });
     await model.open(options);
     announce(model, progress);
+    await saveBadRows(options, data, progress);
     const results = await trainAndEvaluate(trainer, evalDataset !== undefined);
-    await save(options, { model, tokenizer, trainer, data, results });
-    await showExamples(model, tokenizer, data, progress);
+    await save(options, { model, tokenizer, trainer, results });
+    await showExamples({ model, tokenizer, data, maxLength }, progress);
     showNextSteps(options, progress);
-    process.stdout.write(`${JSON.stringify({ ...results.train, ...results.evaluation }, null, 2)}\n`);
+    await printResult(`${JSON.stringify({ ...results.train, ...results.evaluation }, null, 2)}\n`);
   } finally {
     await trainer?.close();
     await model?.close();
@@ -77,8 +84,11 @@ async function modelSource(options: TrainOptions, progress: Progress): Promise<M
     options.model,
     withoutUndefined({ revision: options.modelRevision }),
   );
+  // Opened once without the labels, so that a broken model shows before the data are read.
+  const untouched = await BertForSequenceClassification.fromPretrained(directory);
+  await untouched.close();
   return {
-    config: await readBertConfig(directory),
+    config: untouched.config,
     directory,
     load: ({ task }) => BertForSequenceClassification.fromPretrained(directory, task),
   };
@@ -90,7 +100,7 @@ async function randomModel(options: TrainOptions, progress: Progress): Promise<M
     throw new UsageError(
       'Give --model, a folder or hub id; or --config and --tokenizer to start from random weights',
     );
-  const config = parseBertConfig(await readConfigFile(path), path);
+  const config = parseBertConfig(await readJson(path), path);
   progress.line(
     `Starting from random weights of the shape in ${path}; with pre-trained weights (--model) less data does.`,
   );
@@ -101,15 +111,15 @@ async function randomModel(options: TrainOptions, progress: Progress): Promise<M
   };
 }
 
-async function readConfigFile(path: string): Promise<unknown> {
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw readError(error, path);
-  });
-  try {
-    return JSON.parse(text) as unknown;
-  } catch (error) {
-    throw new UsageError(`${path} is not JSON: ${messageOf(error)}`);
-  }
+/** @throws UsageError for a folder that cannot be written or resumed from; RunError when its disk is too full */
+async function checkOutput(options: TrainOptions, config: BertConfig): Promise<void> {
+  const { outputDir, resumeFromCheckpoint: resume, saveStrategy } = options;
+  if (resume !== undefined && resume !== false) await findCheckpoint(outputDir, resume);
+  let weights = 0;
+  for (const shape of parameterShapes(config).values())
+    weights += shape.reduce((product, size) => product * size, 1);
+  // The model in float32, and as much again with the optimizer's two moments for a checkpoint.
+  await checkOutputFolder(outputDir, 4 * weights * (saveStrategy === 'no' ? 1 : 4));
 }
 
 function readOptions(options: TrainOptions, config: BertConfig): Parameters<typeof openData>[0] {
@@ -125,7 +135,7 @@ function readOptions(options: TrainOptions, config: BertConfig): Parameters<type
 function checkTask({ numLabels }: TrainOptions, { task }: DatasetDict): void {
   if (numLabels !== undefined && numLabels !== task.numLabels)
     throw new UsageError(
-      `--num-labels is ${numLabels} but the data have ${task.numLabels} labels (${task.labels.slice(0, 8).join(', ')})`,
+      `--num-labels is ${numLabels} but the data have ${task.numLabels} labels (${task.labels.slice(0, 8).join(', ')}); leave --num-labels out, or name all labels with --label-list`,
     );
 }
 
@@ -166,12 +176,11 @@ async function save(
     model: BertForSequenceClassification;
     tokenizer: BertTokenizer;
     trainer: Trainer;
-    data: DatasetDict;
     results: Results;
   },
 ): Promise<void> {
   const { outputDir } = options;
-  const { model, tokenizer, trainer, data, results } = parts;
+  const { model, tokenizer, trainer, results } = parts;
   await model.savePretrained(outputDir);
   await tokenizer.savePretrained(outputDir);
   await writeJson(join(outputDir, 'trainer_state.json'), trainer.state);
@@ -180,20 +189,30 @@ async function save(
     await writeJson(join(outputDir, 'eval_results.json'), results.evaluation);
   await writeJson(join(outputDir, 'all_results.json'), { ...results.train, ...results.evaluation });
   await writeJson(join(outputDir, 'training_options.json'), options);
-  for (const [name, dataset] of Object.entries(data.splits))
-    if (dataset.split.badRows.count > 0)
-      await dataset.split.badRows.writeTo(join(outputDir, `bad_rows_${name}.jsonl`));
 }
 
-async function showExamples(
-  model: BertForSequenceClassification,
-  tokenizer: BertTokenizer,
+/** Before the training, so that the rows can be looked at while it runs. */
+async function saveBadRows(
+  { outputDir }: TrainOptions,
   { splits }: DatasetDict,
   progress: Progress,
 ): Promise<void> {
-  const rows = (await splits.validation?.split.preview(EXAMPLES_SHOWN)) ?? [];
+  for (const { split } of Object.values(splits)) await writeBadRows(outputDir, split, progress);
+}
+
+async function showExamples(
+  parts: {
+    model: BertForSequenceClassification;
+    tokenizer: BertTokenizer;
+    data: DatasetDict;
+    maxLength: number;
+  },
+  progress: Progress,
+): Promise<void> {
+  const { model, tokenizer, data, maxLength } = parts;
+  const rows = (await data.splits.validation?.split.preview(EXAMPLES_SHOWN)) ?? [];
   if (rows.length === 0) return;
-  const predictions = await classify(model, tokenizer, rows);
+  const predictions = await classify(model, tokenizer, rows, { maxLength });
   progress.line('Example predictions:');
   rows.forEach((row, i) => {
     const { label, score } = predictions[i] ?? { label: '', score: 0 };

@@ -53,8 +53,8 @@ export class BadRowLog implements BadRowReport {
 
   /** The message that lists the first ten, when not one row was usable. */
   error(atLeast: '' | 'at least ' | 'only '): UsageError {
-    const rows = this.count === 1 ? 'row' : 'rows';
-    const remedy = this.file === null ? '\nCorrect them, or leave them out with --bad-rows skip' : '';
+    const [rows, them] = this.count === 1 ? ['row', 'it'] : ['rows', 'them'];
+    const remedy = this.file === null ? `\nCorrect ${them}, or leave ${them} out with --bad-rows skip` : '';
     const list = this.first.map((row) => `\n  ${describeBadRow(row)}`).join('');
     return new UsageError(
       `The ${this.splitName} data have ${atLeast}${this.count} bad ${rows}:${list}${remedy}`,

@@ -87,7 +87,7 @@ async function inspect(file: string): Promise<DataFile> {
       throw new UsageError(`${file} is a folder; name the files in it, e.g. ${path.join(file, '*.csv')}`);
     const kind = formatOf(file);
     await access(file, constants.R_OK);
-    if (found.size === 0) throw new UsageError(`${file} is empty`);
+    if (found.size === 0) throw new UsageError(`${file} is empty; give a file that holds rows`);
     return { path: file, ...kind, bytes: found.size };
   } catch (error) {
     throw error instanceof UsageError ? error : await cannotOpen(file, error);

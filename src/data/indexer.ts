@@ -56,7 +56,7 @@ class Indexer {
     if (columns !== null && rows.size > 0) return { rows, columns, labels, badRows };
     if (badRows.count > 0) throw badRows.error('only ');
     throw new UsageError(
-      `${files.map((file) => file.path).join(', ')}: no rows, only a header or an empty list`,
+      `${files.map((file) => file.path).join(', ')}: no rows, only a header or an empty list; give a file that holds rows`,
     );
   }
 

@@ -1,9 +1,10 @@
 // The cache folder of one repository, laid out as Python's huggingface_hub lays it out, so that both share it:
 // blobs/<hash>, refs/<revision>, snapshots/<commit>/<file> -> ../../blobs/<hash>, trees/<commit>.json.
 import { randomUUID } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, stat, symlink, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { z } from 'zod';
+import { makeFolder } from '../make-folder.js';
 import { isCommit, isSafePath, type Listing, type Repo, type RepoFile } from './repo.js';
 
 /** The paths of one repository's cache folder. */
@@ -110,14 +111,14 @@ export async function isPresent(path: string, size: number): Promise<boolean> {
 
 /** Makes `path` a relative link to `blob`, in one step even when something lies there. */
 export async function link(blob: string, path: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolder(dirname(path));
   const temporary = `${path}.tmp-${randomUUID()}`;
   await symlink(relative(dirname(path), blob), temporary);
   await rename(temporary, path);
 }
 
 async function writeWhole(path: string, text: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolder(dirname(path));
   const temporary = `${path}.tmp-${randomUUID()}`;
   await writeFile(temporary, text);
   await rename(temporary, path);

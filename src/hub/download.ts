@@ -1,10 +1,11 @@
 // One file from the hub to one path: resumed where an earlier attempt stopped, and checked before it gets its name.
 import { createHash } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
-import { mkdir, open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { RunError } from '../errors.js';
+import { makeFolder } from '../make-folder.js';
 import { HubUnavailable, networkError, withRetries, type Get } from './http.js';
 import type { RepoFile } from './repo.js';
 
@@ -34,7 +35,7 @@ class WrongContent extends RunError {}
  */
 export async function downloadFile(get: Get, download: Download, destination: string): Promise<void> {
   const partial = `${destination}.incomplete`;
-  await mkdir(dirname(destination), { recursive: true });
+  await makeFolder(dirname(destination));
   const leftover = await sizeOf(partial);
   try {
     await withRetries(() => fill(get, download, partial));

@@ -4,6 +4,7 @@ import { lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { RunError } from '../errors.js';
+import { makeFolder } from '../make-folder.js';
 import { systemCode, writeError } from './file-errors.js';
 
 /** What a file is to hold: text (UTF-8), bytes, or a function that writes into the open file. */
@@ -18,7 +19,7 @@ export type FileContent = string | Uint8Array | ((file: FileHandle) => Promise<v
 export async function writeFileAtomic(path: string, content: FileContent): Promise<void> {
   const target = resolve(path);
   try {
-    await mkdir(dirname(target), { recursive: true });
+    await makeFolder(dirname(target));
     const [temporary, file] = await claim(target, (name) => open(name, 'wx'));
     try {
       try {
@@ -52,7 +53,7 @@ export async function writeDirectoryAtomic(
 ): Promise<void> {
   const target = resolve(directory);
   try {
-    await mkdir(dirname(target), { recursive: true });
+    await makeFolder(dirname(target));
     const existed = await folderExists(target);
     const [temporary] = await claim(target, (name) => mkdir(name));
     try {

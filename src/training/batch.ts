@@ -34,7 +34,12 @@ export async function loadBatch(
   pool: TokenizerPool,
 ): Promise<PackedBatch> {
   const batch = pack(await pool.encode(await data.read(rows)));
-  return 'labels' in data ? { ...batch, labels: data.labels(rows) } : batch;
+  return isLabelled(data) ? { ...batch, labels: data.labels(rows) } : batch;
+}
+
+/** A split has `labels` too, but not as a function of rows. */
+function isLabelled(data: TextRows): data is LabelledRows {
+  return 'labels' in data && typeof data.labels === 'function';
 }
 
 /** How many losses a batch adds up: class labels that are not -100 (torch's ignore_index), or all values. */

@@ -93,7 +93,9 @@ export async function resumeFrom(
 
 function requireSameRun(directory: string, before: RunIdentity | undefined, now: RunIdentity): void {
   if (before === undefined)
-    throw new UsageError(`${join(directory, RESUME_STATE)} has no "identity": it is damaged`);
+    throw new UsageError(
+      `${join(directory, RESUME_STATE)} has no "identity": it is damaged. Resume from an earlier checkpoint.`,
+    );
   const differences = (Object.keys(now) as (keyof RunIdentity)[])
     .filter((key) => JSON.stringify(before[key]) !== JSON.stringify(now[key]))
     .map((key) => `${key} was ${JSON.stringify(before[key])} and is now ${JSON.stringify(now[key])}`);
@@ -130,7 +132,7 @@ export async function listCheckpoints(outputDir: string): Promise<string[]> {
 /**
  * The folder to resume from: the one given, or the newest in the output folder for `true`.
  *
- * @throws UsageError when there is none
+ * @throws UsageError when there is none, or it is no checkpoint of bertune
  */
 export async function findCheckpoint(outputDir: string, request: string | true): Promise<string> {
   const found = request === true ? (await listCheckpoints(outputDir)).at(-1) : request;
@@ -143,6 +145,12 @@ export async function findCheckpoint(outputDir: string, request: string | true):
     () => false,
   );
   if (!isFolder) throw new UsageError(`There is no checkpoint folder ${found} to resume from`);
+  const isOurs = await stat(join(found, RESUME_STATE)).catch(() => null);
+  if (isOurs === null)
+    throw new UsageError(
+      `${found} is not a checkpoint of bertune: it has no ${RESUME_STATE}. Name a checkpoint-N folder, or start ` +
+        `anew from its weights with --model ${found}`,
+    );
   return found;
 }
 

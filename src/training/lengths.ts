@@ -1,6 +1,6 @@
 // How long texts are in tokens, and how long they may be.
-import type { BertForSequenceClassification } from '../bert.js';
 import { UsageError } from '../errors.js';
+import type { BertConfig } from '../model/index.js';
 import type { BertTokenizer, TokenizerPool } from '../tokenizer/index.js';
 import type { TextRows } from './batch.js';
 
@@ -12,7 +12,7 @@ const ROWS_PER_REQUEST = 256;
  * @throws UsageError when more is asked for than the model has positions
  */
 export function maxLengthOf(
-  model: BertForSequenceClassification,
+  model: { config: Pick<BertConfig, 'maxPositionEmbeddings'> },
   tokenizer: BertTokenizer,
   requested: number | undefined,
 ): number {

@@ -1,0 +1,120 @@
+// Where results go is tried out before the work begins: a mistyped folder or a full disk must not cost an hour's run.
+import { lstat, open, rm, rmdir, statfs, writeFile } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+
+import type { Split } from '../data/index.js';
+import { messageOf, RunError, UsageError } from '../errors.js';
+import { makeFolder } from '../make-folder.js';
+import { systemCode, writeError, writeFileAtomic } from '../model/index.js';
+import type { Progress } from '../training/progress.js';
+
+const MEGABYTE = 1e6;
+
+/**
+ * Makes sure that files can be written to a folder, and leaves no trace of the attempt.
+ *
+ * @param bytes what the run is going to write there at least
+ * @throws UsageError when the folder cannot be made or written to; RunError when its disk is too full
+ */
+export async function checkOutputFolder(directory: string, bytes = 0): Promise<void> {
+  const target = resolve(directory);
+  let firstMade: string | undefined;
+  try {
+    firstMade = await makeFolder(target);
+    const probe = join(target, `.bertune.tmp-${process.pid}`);
+    try {
+      await writeFile(probe, 'x');
+    } finally {
+      await rm(probe, { force: true });
+    }
+    await checkSpace(target, directory, bytes);
+  } catch (error) {
+    const isFull = ['ENOSPC', 'EDQUOT'].includes(systemCode(error) ?? '');
+    if (error instanceof RunError || isFull) throw writeError(error, directory);
+    throw new UsageError(messageOf(writeError(error, directory)), { cause: error });
+  } finally {
+    if (firstMade !== undefined) await removeEmpty(target, firstMade);
+  }
+}
+
+/**
+ * Makes sure that a file can be written, and leaves no trace of the attempt.
+ *
+ * @returns the file's folder; undefined for what is no file: a pipe, a device, a link
+ * @throws UsageError when it cannot
+ */
+export async function checkOutputFile(path: string): Promise<string | undefined> {
+  const kind = await kindOf(path);
+  if (kind === 'folder') throw new UsageError(`${path} is a folder; name the file to write`);
+  if (kind === 'other') return undefined;
+  await checkOutputFolder(dirname(path));
+  return dirname(path);
+}
+
+/**
+ * Writes text as it comes: a file whole or not at all, anything else (a pipe, a device, a link) straight through.
+ *
+ * @throws RunError naming the path when the disk is full or the file cannot be written
+ */
+export async function writeText(path: string, texts: AsyncIterable<string>): Promise<void> {
+  const write = async (file: FileHandle): Promise<void> => {
+    for await (const text of texts) await file.appendFile(text);
+  };
+  if ((await kindOf(path)) === 'file') return writeFileAtomic(path, write);
+  try {
+    const file = await open(path, 'w');
+    try {
+      await write(file);
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    throw writeError(error, path);
+  }
+}
+
+/**
+ * Writes text to standard output and waits until it is out. A reader that has gone (`| head`) wants no more.
+ *
+ * @throws RunError when standard output is a file on a full disk
+ */
+export async function printResult(text: string): Promise<void> {
+  const error = await new Promise((done) => process.stdout.write(text, done));
+  if (error instanceof Error && systemCode(error) !== 'EPIPE') throw writeError(error, 'standard output');
+}
+
+/** Writes the rows of a split that were skipped, if there were any, to `bad_rows_<split>.jsonl`. */
+export async function writeBadRows(directory: string, split: Split, progress: Progress): Promise<void> {
+  if (split.badRows.count === 0) return;
+  const path = join(directory, `bad_rows_${split.name}.jsonl`);
+  await makeFolder(directory);
+  await split.badRows.writeTo(path);
+  progress.line(`The bad rows of the ${split.name} data are in ${path}`);
+}
+
+/** What is there, or what would be made there. */
+async function kindOf(path: string): Promise<'file' | 'folder' | 'other'> {
+  const entry = await lstat(path).catch(() => null);
+  if (entry === null || entry.isFile()) return 'file';
+  return entry.isDirectory() ? 'folder' : 'other';
+}
+
+async function checkSpace(target: string, directory: string, bytes: number): Promise<void> {
+  const { bavail, blocks, bsize } = await statfs(target);
+  const free = bavail * bsize;
+  if (blocks === 0 || free >= bytes) return; // some network file systems do not tell
+  throw new RunError(
+    `The disk of ${directory} has ${Math.floor(free / MEGABYTE)} MB free but this run writes at least ` +
+      `${Math.ceil(bytes / MEGABYTE)} MB; free some space or choose another folder`,
+  );
+}
+
+/** Removes `folder` and the folders above it up to `first`, as far as they are empty. */
+async function removeEmpty(folder: string, first: string): Promise<void> {
+  const removed = await rmdir(folder).then(
+    () => true,
+    () => false,
+  );
+  if (removed && folder !== first) await removeEmpty(dirname(folder), first);
+}

@@ -1,0 +1,29 @@
+// mkdir -p that always comes back: Node's own loops for ever where the system answers ENOENT although the parent is
+// there, as /proc does.
+import { mkdir, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+/**
+ * Makes a folder and those above it, as far as they are missing.
+ *
+ * @returns the topmost folder that was made; undefined when all of them were there
+ * @throws the system's error, e.g. EEXIST where a file is in the way
+ */
+export async function makeFolder(path: string): Promise<string | undefined> {
+  if (await isFolder(path)) return undefined;
+  const parent = dirname(path);
+  const topmost = parent === path ? undefined : await makeFolder(parent);
+  try {
+    await mkdir(path);
+  } catch (error) {
+    if (!(await isFolder(path))) throw error; // otherwise another process was faster
+  }
+  return topmost ?? path;
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (entry) => entry.isDirectory(),
+    () => false,
+  );
+}
