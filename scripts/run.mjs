@@ -1,5 +1,6 @@
 // npm run train | evaluate | predict | bench: the set-up that is still missing, then the command with its arguments.
 import { join } from 'node:path';
+import { prepareQuickstartData } from './quickstart/data.mjs';
 import { ensureReady } from './setup/ensure.mjs';
 import { distDir, projectRoot } from './setup/paths.mjs';
 import { hand } from './setup/process.mjs';
@@ -8,7 +9,15 @@ import { runMain } from './setup/terminal.mjs';
 await runMain(async () => {
   const [command = 'train', ...args] = process.argv.slice(2);
   await ensureReady();
+  if (command === 'train' && isQuickstart(args)) await prepareQuickstartData();
   const script =
     command === 'bench' ? [join(projectRoot, 'scripts', 'bench.mjs')] : [join(distDir, 'cli.js'), command];
   return hand(process.execPath, [...script, ...args]);
 });
+
+/** The quickstart is what `bertune train` does when no job is named; its mails are made where they are missing. */
+function isQuickstart(args) {
+  const [config] = args;
+  if (config !== undefined && !config.startsWith('-')) return config.endsWith('configs/quickstart.json');
+  return !args.some((arg) => /^--(model|config|train[-_]file|dataset)(=|$)/i.test(arg));
+}
