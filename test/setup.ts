@@ -81,9 +81,17 @@ t.test('download', async (t) => {
     wanted: { size?: number; sha256?: string } = {},
     calls = 1,
   ) {
-    const server = await serveFile(body, faults);
-    t.teardown(() => server.close());
     const file = join(t.testdir(), 'sub', 'a.zip');
+    const sizeOfPart = () =>
+      stat(`${file}.part`).then(
+        ({ size }) => size,
+        () => 0,
+      );
+    async function arrived(bytes: number) {
+      for (let tries = 0; tries < 1000 && (await sizeOfPart()) < bytes; tries++) await sleep(5);
+    }
+    const server = await serveFile(body, { ...faults, arrived });
+    t.teardown(() => server.close());
     const outcomes: string[] = [];
     for (let call = 0; call < calls; call++) {
       const all = { url: `${server.url}/a.zip`, file, size: body.length, sha256: digest(body), ...wanted };

@@ -40,8 +40,7 @@ export async function download(wanted, { waitMs = 1000, stallMs = 60_000 } = {})
     if (now < wanted.size) {
       problem ??= 'the connection was closed early';
       failures = now > have ? 1 : failures + 1;
-      // A host that was never reached is reported at once; a download under way is worth waiting for.
-      if (now === 0 || failures === ATTEMPTS) throw broken(problem, now, wanted);
+      if (failures === ATTEMPTS) throw broken(problem, now, wanted);
       await sleep(waitMs * 2 ** (failures - 1));
     }
     have = now;
@@ -62,17 +61,23 @@ export async function download(wanted, { waitMs = 1000, stallMs = 60_000 } = {})
  */
 async function fetchRest(wanted, part, have, bar, stallMs) {
   const abort = new AbortController();
-  const stalled = () => abort.abort(new Error(`no data for ${stallMs / 1000} s`));
+  let done = have;
+  // A host that gives nothing at all is reported at once; a download under way is worth waiting for.
+  const failure = (/** @type {string} */ problem) =>
+    done > 0 ? new Error(problem) : broken(problem, 0, wanted);
+  const stalled = () => abort.abort(failure(`no data for ${stallMs / 1000} s`));
   let timer = setTimeout(stalled, stallMs);
   try {
     const headers = { 'accept-encoding': 'identity', ...(have > 0 && { range: `bytes=${have}-` }) };
-    const response = await fetch(wanted.url, { headers, signal: abort.signal });
+    const response = await fetch(wanted.url, { headers, signal: abort.signal }).catch((error) => {
+      throw error instanceof Unavailable ? error : failure(messageOf(error));
+    });
     if (response.status >= 500) throw new Error(`HTTP ${response.status}`);
     if (!response.ok || !response.body) throw new Unavailable(`HTTP ${response.status} for ${wanted.url}`);
     // A server that ignores the range sends everything, so writing starts over.
     const start = response.status === 206 ? have : 0;
     checkOffer(wanted, response, start);
-    let done = start;
+    done = start;
     await mkdir(dirname(part), { recursive: true });
     await pipeline(
       response.body,
