@@ -15,7 +15,11 @@ await runMain(async () => {
   return hand(process.execPath, [...script, ...args]);
 });
 
-/** The quickstart is what `bertune train` does when no job is named; its mails are made where they are missing. */
+/**
+ * The quickstart is what `bertune train` does when no job is named; its mails are made where they are missing.
+ *
+ * @param {string[]} args
+ */
 function isQuickstart(args) {
   const [config] = args;
   if (config !== undefined && !config.startsWith('-')) return config.endsWith('configs/quickstart.json');
