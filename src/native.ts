@@ -135,6 +135,7 @@ function load(): Addon {
   // the cores from the tokenizer threads and, where another program wants a core too, makes steps many times slower.
   process.env['OMP_WAIT_POLICY'] ??= 'PASSIVE';
   try {
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- built from native/ of this very version
     addon = createRequire(import.meta.url)(path) as Addon;
   } catch (error) {
     const [reason = ''] = messageOf(error).split('\n');
@@ -181,11 +182,8 @@ export class Session {
    * @throws UsageError for a config, device or dtype that cannot be had
    */
   static async create(config: SessionConfig, options: SessionOptions): Promise<Session> {
-    const native = await withStack(
-      () => Promise.resolve(new (load().Session)(config, options)),
-      Session.create,
-    );
-    return new Session(native, await withStack(() => native.open(), Session.create));
+    const native = await withStack(() => Promise.resolve(new (load().Session)(config, options)));
+    return new Session(native, await withStack(() => native.open()));
   }
 
   /** All tensors of the model in Hugging Face's order. */
@@ -195,17 +193,17 @@ export class Session {
 
   /** Copies a tensor as float32, in row-major order. Gradients exist between accumulate and update. */
   read(name: string, kind: TensorKind = 'weight'): Promise<Float32Array> {
-    return withStack(() => this.#native.read(name, kind), this.read);
+    return withStack(() => this.#native.read(name, kind));
   }
 
   /** Overwrites a tensor; the shape must be the tensor's own. */
   write(name: string, tensor: TensorData, kind: Exclude<TensorKind, 'gradient'> = 'weight'): Promise<void> {
-    return withStack(() => this.#native.write(name, kind, tensor), this.write);
+    return withStack(() => this.#native.write(name, kind, tensor));
   }
 
   /** Runs forward and backward with dropout and adds the gradients of (sum of losses) / divisor. */
   accumulate(batch: PackedBatch, options: AccumulateOptions): Promise<void> {
-    return withStack(() => this.#native.accumulate(batch, options), this.accumulate);
+    return withStack(() => this.#native.accumulate(batch, options));
   }
 
   /**
@@ -213,17 +211,17 @@ export class Session {
    * is not finite nothing is applied, and stats().skipped grows.
    */
   update(options: UpdateOptions): Promise<void> {
-    return withStack(() => this.#native.update(options), this.update);
+    return withStack(() => this.#native.update(options));
   }
 
   /** Logits without dropout, [sequences * numLabels]. */
   predict(batch: PackedBatch): Promise<Float32Array> {
-    return withStack(() => this.#native.predict(batch), this.predict);
+    return withStack(() => this.#native.predict(batch));
   }
 
   /** Reads the running loss and counters. Waits for the device: call it to log. */
   async stats(): Promise<TrainingStats> {
-    const { loss: totalLoss, ...rest } = await withStack(() => this.#native.stats(), this.stats);
+    const { loss: totalLoss, ...rest } = await withStack(() => this.#native.stats());
     const loss = totalLoss - this.#lossSeen;
     this.#lossSeen = totalLoss;
     return { ...rest, loss, totalLoss };
@@ -234,21 +232,21 @@ export class Session {
    * which `updates` were applied (decides AdamW's bias correction), with `totalLoss` so far.
    */
   setProgress(step: number, updates: number, totalLoss: number): Promise<void> {
-    return withStack(() => this.#native.setProgress(step, updates, totalLoss), this.setProgress);
+    return withStack(() => this.#native.setProgress(step, updates, totalLoss));
   }
 
   /** Frees the model after the calls made before; later calls reject. Closing twice does nothing. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await withStack(() => this.#native.close(), this.close);
+    await withStack(() => this.#native.close());
   }
 }
 
 // A native failure has no JavaScript frames of its own, so the error is made here, at the caller.
-async function withStack<T>(call: () => Promise<T>, caller: (...args: never[]) => unknown): Promise<T> {
+async function withStack<T>(call: () => Promise<T>): Promise<T> {
   const site: { stack?: string } = {};
-  Error.captureStackTrace(site, caller);
+  Error.captureStackTrace(site, withStack);
   try {
     return await call();
   } catch (error) {

@@ -91,7 +91,7 @@ export function toggle(): Kind<boolean> {
 export function list(placeholder: string, what: string): Kind<string[]> {
   const item = z.union([z.string().min(1), z.number().transform(String)]);
   return {
-    schema: z.union([item.transform((one) => [one]), z.array(item)]) as z.ZodType<string[]>,
+    schema: z.union([item.transform((one) => [one]), z.array(item)]),
     what,
     arity: 'many',
     placeholder: `${placeholder}...`,

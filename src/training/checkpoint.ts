@@ -96,7 +96,7 @@ function requireSameRun(directory: string, before: RunIdentity | undefined, now:
     throw new UsageError(
       `${join(directory, RESUME_STATE)} has no "identity": it is damaged. Resume from an earlier checkpoint.`,
     );
-  const differences = (Object.keys(now) as (keyof RunIdentity)[])
+  const differences = (Object.keys(now) as (keyof RunIdentity)[]) // oxlint-disable-line typescript/no-unsafe-type-assertion
     .filter((key) => JSON.stringify(before[key]) !== JSON.stringify(now[key]))
     .map((key) => `${key} was ${JSON.stringify(before[key])} and is now ${JSON.stringify(now[key])}`);
   if (differences.length > 0)
@@ -114,7 +114,9 @@ async function readJsonFile<T>(path: string): Promise<T> {
     throw readError(error, path);
   }
   try {
-    return JSON.parse(text) as T; // our own file; what matters in it is compared with the run before use
+    // Our own file, and what matters in it is compared with the run before use.
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+    return JSON.parse(text) as T;
   } catch (error) {
     throw new UsageError(`${path} is damaged: ${messageOf(error)}. Resume from an earlier checkpoint.`);
   }
@@ -125,7 +127,7 @@ export async function listCheckpoints(outputDir: string): Promise<string[]> {
   const names = await readdir(outputDir).catch(() => []);
   return names
     .filter((name) => /^checkpoint-\d+$/.test(name))
-    .sort((a, b) => Number(a.slice(11)) - Number(b.slice(11)))
+    .toSorted((a, b) => Number(a.slice(11)) - Number(b.slice(11)))
     .map((name) => join(outputDir, name));
 }
 
