@@ -44,7 +44,7 @@ Napi::Function Session::define(Napi::Env env) {
        InstanceMethod<&Session::write>("write"), InstanceMethod<&Session::accumulate>("accumulate"),
        InstanceMethod<&Session::update>("update"), InstanceMethod<&Session::predict>("predict"),
        InstanceMethod<&Session::stats>("stats"), InstanceMethod<&Session::setProgress>("setProgress"),
-       InstanceMethod<&Session::close>("close")});
+       InstanceMethod<&Session::restart>("restart"), InstanceMethod<&Session::close>("close")});
 }
 
 Session::Session(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Session>(info) {
@@ -60,13 +60,16 @@ Session::Session(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Session>(inf
 }
 
 Napi::Value Session::open(Args info) {
+  auto tensors = std::make_shared<std::vector<NamedTensor>>();
   return post(
       info,
-      [this] {
+      [this, tensors] {
+        if (training_ != nullptr) throw std::logic_error("the session is open already");
         setThreads(threads_);
         training_ = std::make_unique<Training>(config_, problem_, device_, compute_, seed_);
+        *tensors = training_->tensors();
       },
-      [this](Napi::Env env) { return toJs(env, training_->tensors()); });
+      [tensors](Napi::Env env) { return toJs(env, *tensors); });
 }
 
 Napi::Value Session::read(Args info) {
@@ -131,6 +134,10 @@ Napi::Value Session::setProgress(Args info) {
                      loss = arguments::number(info[2], "loss", -most, most)] {
     training().setProgress(step, updates, loss);
   });
+}
+
+Napi::Value Session::restart(Args info) {
+  return post(info, [this] { training().restart(); });
 }
 
 Napi::Value Session::close(Args info) {

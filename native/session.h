@@ -24,6 +24,7 @@ class Session : public Napi::ObjectWrap<Session> {
   Napi::Value predict(Args info);      // (batch) -> Float32Array
   Napi::Value stats(Args info);        // () -> {loss, gradNorm, updates, skipped}
   Napi::Value setProgress(Args info);  // (step, updates, loss)
+  Napi::Value restart(Args info);      // (): a new optimizer for the same weights
   Napi::Value close(Args info);        // (): after the jobs posted before; frees all memory
 
   Training& training() const;  // on the worker thread

@@ -12,7 +12,7 @@ Training::Training(const ModelConfig& config, Problem problem, at::Device device
     : problem_(problem),
       seed_(seed),
       model_(config, device, compute, seed),
-      optimizer_(model_),
+      optimizer_(std::make_unique<AdamW>(model_)),
       loss_(at::zeros({}, at::TensorOptions().dtype(at::kDouble).device(device))) {}
 
 void Training::accumulate(const RawBatch& raw, double divisor, double labelSmoothing) {
@@ -28,7 +28,7 @@ void Training::accumulate(const RawBatch& raw, double divisor, double labelSmoot
 }
 
 void Training::update(const UpdateOptions& options) {
-  optimizer_.update(options);
+  optimizer_->update(options);
   ++step_;
   tokensInStep_ = sequencesInStep_ = 0;
 }
@@ -39,14 +39,21 @@ at::Tensor Training::predict(const RawBatch& raw) {
 }
 
 TrainingStats Training::stats() {
-  return {loss_.item<double>(), optimizer_.gradNorm().item<double>(), optimizer_.step().item<double>(),
-          optimizer_.skipped().item<double>()};
+  return {loss_.item<double>(), optimizer_->gradNorm().item<double>(), optimizer_->step().item<double>(),
+          optimizer_->skipped().item<double>()};
 }
 
 void Training::setProgress(int64_t step, int64_t updates, double loss) {
   step_ = step;
-  optimizer_.setUpdates(updates);
+  optimizer_->setUpdates(updates);
   loss_.fill_(loss);
+}
+
+void Training::restart() {
+  for (const auto& parameter : model_.parameters()) parameter.weight.mutable_grad().reset();
+  optimizer_ = std::make_unique<AdamW>(model_);
+  loss_.zero_();
+  step_ = tokensInStep_ = sequencesInStep_ = 0;
 }
 
 at::Tensor Training::read(const std::string& name, TensorKind kind) const {
@@ -78,9 +85,9 @@ at::Tensor Training::select(const NamedTensor& tensor, TensorKind kind) const {
     case TensorKind::Weight:
       return tensor.of(weight);
     case TensorKind::ExpAvg:
-      return tensor.of(optimizer_.expAvg(tensor.parameter));
+      return tensor.of(optimizer_->expAvg(tensor.parameter));
     case TensorKind::ExpAvgSq:
-      return tensor.of(optimizer_.expAvgSq(tensor.parameter));
+      return tensor.of(optimizer_->expAvgSq(tensor.parameter));
     case TensorKind::Gradient:
       break;
   }

@@ -2,6 +2,7 @@
 // Single-threaded by design; the session's worker thread is the only caller.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,9 @@ class Training {
   // the sum of losses that stats() goes on from.
   void setProgress(int64_t step, int64_t updates, double loss);
 
+  // Forgets gradients, moments, counters and loss; the weights stay.
+  void restart();
+
   at::Tensor read(const std::string& name, TensorKind kind) const;  // float copy on the CPU
   void write(const std::string& name, TensorKind kind, const at::Tensor& value);
   const std::vector<NamedTensor>& tensors() const { return model_.tensors(); }
@@ -49,7 +53,7 @@ class Training {
   Problem problem_;
   uint64_t seed_;
   Model model_;
-  mutable AdamW optimizer_;
+  std::unique_ptr<AdamW> optimizer_;
   at::Tensor loss_;   // float64, so that reading it often or seldom gives the same numbers
   int64_t step_ = 0;  // optimizer steps begun, applied or skipped
   int64_t tokensInStep_ = 0;

@@ -41,13 +41,16 @@ LiveWorkers& live() {
 Worker::Worker(Napi::Env env) : env_(env) {
   channel_ = Channel::New(env, "bertune session", /*maxQueueSize=*/0, /*initialThreadCount=*/1, this);
   channel_.Unref(env);  // an idle session does not keep the process alive
+  try {
+    thread_ = std::thread([this] { loop(); });
+  } catch (...) {  // no thread to be had: leave nothing behind that points here
+    channel_.Release();
+    throw;
+  }
   // Runs before the environment goes, so that no step is under way while LibTorch's statics are destroyed.
   napi_add_env_cleanup_hook(env, stopHook, this);
-  {
-    const std::lock_guard lock(live().mutex);
-    live().workers.insert(this);
-  }
-  thread_ = std::thread([this] { loop(); });
+  const std::lock_guard lock(live().mutex);
+  live().workers.insert(this);
 }
 
 Worker::~Worker() {
@@ -122,8 +125,14 @@ void Worker::settle(Napi::Env env, Napi::Function, Worker* worker, Job* raw) {
   try {
     const Napi::HandleScope scope(env);
     if (--worker->pending_ == 0) worker->channel_.Unref(env);
+    Napi::Value result;
+    try {
+      if (job->error.empty()) result = job->resolve(env);
+    } catch (const Napi::Error& error) {
+      job->error = error.Message();  // e.g. no memory for the array
+    }
     if (job->error.empty())
-      job->deferred.Resolve(job->resolve(env));
+      job->deferred.Resolve(result);
     else
       job->deferred.Reject(Napi::Error::New(env, job->error).Value());
   } catch (const Napi::Error&) {

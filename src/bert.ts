@@ -5,7 +5,6 @@ import type { ProblemType, Task } from './data/index.js';
 import { RunError, UsageError } from './errors.js';
 import { modelDirectory, type HubOptions } from './hub/index.js';
 import {
-  areDefaultLabels,
   HIDDEN_ACTIVATIONS,
   matchTensors,
   openCheckpoint,
@@ -46,6 +45,7 @@ export class BertForSequenceClassification {
   readonly notes: readonly string[];
   readonly #source: { match: TensorMatch; close(): Promise<void> } | null;
   #session: Session | undefined;
+  #opening: Promise<Session> | undefined;
   #chosen = '';
 
   private constructor(config: BertConfig, source: { match: TensorMatch; close(): Promise<void> } | null) {
@@ -87,12 +87,6 @@ export class BertForSequenceClassification {
     return { problemType: problemTypeOf(this.config), labels, numLabels };
   }
 
-  /** Class names of the config, or undefined while they are the stand-ins LABEL_0, LABEL_1 ... */
-  get namedLabels(): readonly string[] | undefined {
-    const { labels } = this.task;
-    return areDefaultLabels(labels) ? undefined : labels;
-  }
-
   /** The open session. @throws RunError before `open` */
   get session(): Session {
     if (this.#session === undefined) throw new RunError('The model is not open: call open() first');
@@ -109,8 +103,15 @@ export class BertForSequenceClassification {
    *
    * @throws UsageError for a device that cannot be had; RunError when memory does not suffice
    */
-  async open(runtime: Runtime = {}): Promise<Session> {
-    if (this.#session !== undefined) return this.#session;
+  open(runtime: Runtime = {}): Promise<Session> {
+    this.#opening ??= this.#openOnce(runtime).catch((error: unknown) => {
+      this.#opening = undefined; // another device may do
+      throw error;
+    });
+    return this.#opening;
+  }
+
+  async #openOnce(runtime: Runtime): Promise<Session> {
     const { device, dtype, reason } = chooseDevice(
       { device: runtime.device ?? 'auto', dtype: runtime.dtype ?? 'auto' },
       deviceInfo(),
@@ -150,7 +151,7 @@ export class BertForSequenceClassification {
       requireSameShapes(directory, parameterShapes(checkpoint.config), parameterShapes(this.config));
       const { matched, newlyInitialised } = matchTensors(this.config, checkpoint.tensors, directory);
       if (newlyInitialised.length > 0)
-        throw new UsageError(`${directory} lacks ${newlyInitialised.join(', ')}: ${NOT_THIS_MODEL}`);
+        throw ofAnotherModel(directory, `it lacks ${newlyInitialised.join(', ')}`);
       for (const [name, tensor] of matched) await writeTensor(this.session, name, tensor, 'weight');
     } finally {
       await checkpoint.close();
@@ -165,6 +166,7 @@ export class BertForSequenceClassification {
 
   /** Frees the native session and closes the files. */
   async close(): Promise<void> {
+    await this.#opening?.catch(() => undefined);
     await this.#source?.close();
     await this.#session?.close();
   }
@@ -199,9 +201,7 @@ export async function loadTensors(
       for (const [prefix, kind] of Object.entries(prefixes)) {
         const tensor = file.tensors.get(prefix + name);
         if (tensor?.shape.join() !== shape.join())
-          throw new UsageError(
-            `${path} has no tensor ${prefix}${name} of [${shape.join(', ')}]: ${NOT_THIS_MODEL}`,
-          );
+          throw ofAnotherModel(path, `it has no tensor ${prefix}${name} of [${shape.join(', ')}]`);
         await writeTensor(session, name, tensor, kind);
       }
     }
@@ -210,7 +210,11 @@ export async function loadTensors(
   }
 }
 
-const NOT_THIS_MODEL = 'it belongs to another model than the one in training';
+function ofAnotherModel(path: string, difference: string): UsageError {
+  return new UsageError(
+    `${path} does not belong to the model in training: ${difference}. Use a checkpoint of this run.`,
+  );
+}
 
 function requireSameShapes(
   directory: string,
@@ -220,8 +224,7 @@ function requireSameShapes(
   const shapeOf = (shapes: typeof own, name: string): string => shapes.get(name)?.join(', ') ?? '';
   for (const name of new Set([...own.keys(), ...found.keys()])) {
     const [theirs, ours] = [shapeOf(found, name), shapeOf(own, name)];
-    if (theirs !== ours)
-      throw new UsageError(`${directory}: ${NOT_THIS_MODEL} (${name} is [${theirs}], here [${ours}])`);
+    if (theirs !== ours) throw ofAnotherModel(directory, `its ${name} is [${theirs}], not [${ours}]`);
   }
 }
 

@@ -106,6 +106,7 @@ interface NativeSession {
   predict(batch: PackedBatch): Promise<Float32Array>;
   stats(): Promise<Omit<TrainingStats, 'totalLoss'>>;
   setProgress(step: number, updates: number, loss: number): Promise<void>;
+  restart(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -232,7 +233,14 @@ export class Session {
    * which `updates` were applied (decides AdamW's bias correction), with `totalLoss` so far.
    */
   setProgress(step: number, updates: number, totalLoss: number): Promise<void> {
+    this.#lossSeen = totalLoss;
     return withStack(() => this.#native.setProgress(step, updates, totalLoss));
+  }
+
+  /** Begins a new training of the same weights: gradients, moments, counters and loss are forgotten. */
+  restart(): Promise<void> {
+    this.#lossSeen = 0;
+    return withStack(() => this.#native.restart());
   }
 
   /** Frees the model after the calls made before; later calls reject. Closing twice does nothing. */

@@ -3,8 +3,8 @@ import type { Task } from '../data/index.js';
 
 /** One text's prediction. */
 export interface Prediction {
-  /** The most probable class; for multi-label all labels above one half; for regression the value itself. */
-  label: string | string[] | number;
+  /** The most probable class; for multi-label all labels above one half; for regression the value, or all of them. */
+  label: string | string[] | number | number[];
   /** Probability of `label`; for multi-label the highest one; for regression the value. */
   score: number;
   /** By label name: softmax (they add up to 1) or sigmoid (each for itself). Empty for regression. */
@@ -31,9 +31,10 @@ export function sigmoid(x: number): number {
  * @param logits [numLabels]
  */
 export function predictionOf(logits: ArrayLike<number>, task: Task): Prediction {
-  if (task.problemType === 'regression' && task.numLabels === 1) {
-    const value = logits[0] ?? Number.NaN;
-    return { label: value, score: value, probabilities: {} };
+  if (task.problemType === 'regression') {
+    const values = Array.from(logits);
+    const [value = Number.NaN] = values;
+    return { label: values.length === 1 ? value : values, score: value, probabilities: {} };
   }
   const isMultiLabel = task.problemType === 'multi_label_classification';
   const values = isMultiLabel ? Array.from(logits, sigmoid) : softmax(logits);

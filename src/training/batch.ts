@@ -14,7 +14,7 @@ export interface LabelledRows extends TextRows {
   readonly labels: LabelReader;
 }
 
-/** Lays sequences one after another. @throws RangeError never: an empty list gives an empty batch */
+/** Lays sequences one after another. */
 export function pack(encodings: readonly Encoding[]): PackedBatch {
   const cuSeqlens = new Int32Array(encodings.length + 1);
   encodings.forEach(({ ids }, i) => (cuSeqlens[i + 1] = (cuSeqlens[i] ?? 0) + ids.length));

@@ -127,7 +127,7 @@ export async function listCheckpoints(outputDir: string): Promise<string[]> {
   const names = await readdir(outputDir).catch(() => []);
   return names
     .filter((name) => /^checkpoint-\d+$/.test(name))
-    .toSorted((a, b) => Number(a.slice(11)) - Number(b.slice(11)))
+    .toSorted((a, b) => stepOf(a) - stepOf(b))
     .map((name) => join(outputDir, name));
 }
 
@@ -156,16 +156,26 @@ export async function findCheckpoint(outputDir: string, request: string | true):
   return found;
 }
 
-/** Removes the oldest checkpoints beyond the limit, but never the best one (HF: save_total_limit). */
+/**
+ * Removes the oldest checkpoints beyond the limit, but never the best one nor the one just written (HF:
+ * save_total_limit). Checkpoints of a later step are another run's and count as older.
+ */
 export async function removeOldCheckpoints(
   outputDir: string,
   limit: number,
-  best: string | null,
+  keep: { newest: string; best: string | null },
 ): Promise<void> {
-  const kept = best === null ? undefined : basename(best);
-  const folders = await listCheckpoints(outputDir);
-  const removable = folders.filter((folder) => basename(folder) !== kept);
-  const allowed = Math.max(limit - (folders.length - removable.length), 1); // the newest always stays
-  for (const folder of removable.slice(0, Math.max(removable.length - allowed, 0)))
-    await rm(folder, { recursive: true, force: true });
+  const kept = new Set([basename(keep.newest), ...(keep.best === null ? [] : [basename(keep.best)])]);
+  const others = (await listCheckpoints(outputDir)).filter((folder) => !kept.has(basename(folder)));
+  const step = stepOf(keep.newest);
+  const oldestFirst = [
+    ...others.filter((folder) => stepOf(folder) > step),
+    ...others.filter((folder) => stepOf(folder) < step),
+  ];
+  const surplus = Math.max(oldestFirst.length + kept.size - limit, 0);
+  for (const folder of oldestFirst.slice(0, surplus)) await rm(folder, { recursive: true, force: true });
+}
+
+function stepOf(folder: string): number {
+  return Number(basename(folder).slice('checkpoint-'.length));
 }

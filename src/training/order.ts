@@ -112,7 +112,12 @@ export function* stepRows(
   for (let step = firstStep; step < totalSteps; step++) {
     const inEpoch = step % stepsPerEpoch;
     if (order === undefined || inEpoch === 0)
-      order = epochOrder({ ...options, epoch: Math.floor(step / stepsPerEpoch) });
+      // HF groups lengths over whole optimizer steps, so the order does not depend on how a step is cut.
+      order = epochOrder({
+        ...options,
+        batchSize: options.batchSize * options.accumulation,
+        epoch: Math.floor(step / stepsPerEpoch),
+      });
     yield microBatches(order, inEpoch, options.batchSize, options.accumulation);
   }
 }

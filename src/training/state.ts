@@ -61,11 +61,13 @@ export function bestMetric(options: {
   const name = options.metricForBestModel ?? 'loss';
   return {
     key: name.startsWith('eval_') ? name : `eval_${name}`,
-    greaterIsBetter: options.greaterIsBetter ?? !name.endsWith('loss'),
+    greaterIsBetter:
+      options.metricForBestModel === undefined ? false : (options.greaterIsBetter ?? !name.endsWith('loss')),
   };
 }
 
-/** Strictly better, so that a tie keeps the first. */
+/** Strictly better, so that a tie keeps the first. A metric that is not defined (NaN) is never better. */
 export function isBetter(value: number, best: number | null, greaterIsBetter: boolean): boolean {
+  if (Number.isNaN(value)) return false;
   return best === null || (greaterIsBetter ? value > best : value < best);
 }

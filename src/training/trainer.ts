@@ -1,5 +1,5 @@
 // THE loop: batches in, optimizer steps, logs, evaluations and checkpoints in between. Read this file first.
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 
 import type { BertForSequenceClassification } from '../bert.js';
 import { RunError, UsageError } from '../errors.js';
@@ -67,7 +67,9 @@ export class Trainer {
     if (args.evalStrategy !== 'no' && parts.evalDataset === undefined)
       throw new UsageError(`evalStrategy is '${args.evalStrategy}' but there are no rows to evaluate on`);
     if (args.labelSmoothingFactor > 0 && model.task.problemType !== 'single_label_classification')
-      throw new UsageError(`labelSmoothingFactor works with one label a row, not with ${model.task.problemType}`);
+      throw new UsageError(
+        `labelSmoothingFactor works with one label a row, not with ${model.task.problemType}`,
+      );
     this.#parts = parts;
     this.#plan = planRun(args, parts.trainDataset.size);
     this.#progress = parts.progress ?? new Progress();
@@ -201,6 +203,7 @@ export class Trainer {
   async #evaluateAndCompare(savesNow: boolean): Promise<void> {
     await this.#settle();
     const metrics = await this.evaluate();
+    if (this.#parts.args.loadBestModelAtEnd && !savesNow) return; // only what is saved can be loaded at the end
     const { key, greaterIsBetter } = bestMetric(this.#parts.args);
     const value = metrics[key];
     if (value === undefined)
@@ -229,16 +232,25 @@ export class Trainer {
     await saveTrainingCheckpoint(folder, { model, tokenizer, state: this.state, resume });
     this.#progress.line(`Saved ${folder}`);
     if (args.saveTotalLimit !== undefined)
-      await removeOldCheckpoints(args.outputDir, args.saveTotalLimit, this.state.best_model_checkpoint);
+      await removeOldCheckpoints(args.outputDir, args.saveTotalLimit, {
+        newest: folder,
+        best: this.state.best_model_checkpoint,
+      });
   }
 
   async #resume(): Promise<void> {
     const { args, model } = this.#parts;
     const request = args.resumeFromCheckpoint;
-    if (request === undefined || request === false) return;
+    if (request === undefined || request === false) return model.session.restart();
     const folder = await findCheckpoint(args.outputDir, request);
     const { state, resume } = await resumeFrom(folder, model, this.#identity);
-    this.state = { ...state, max_steps: this.#plan.totalSteps };
+    // The output folder may have been moved since: the best checkpoint lies beside the one that is resumed.
+    const best = state.best_model_checkpoint;
+    this.state = {
+      ...state,
+      max_steps: this.#plan.totalSteps,
+      best_model_checkpoint: best === null ? null : join(dirname(folder), basename(best)),
+    };
     this.#lossLogged = resume.lossLogged;
     this.#stepLogged = resume.stepLogged;
     this.#secondsBefore = resume.trainSeconds;
