@@ -153,7 +153,7 @@ function notCached(repo: Repo, settings: HubSettings, why: string, what: string)
 /** A full or unwritable cache, said with its place and the way out; null for any other error. */
 function diskError(error: unknown, cacheDir: string): RunError | null {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  if (!/^(ENOSPC|EDQUOT|EACCES|EPERM|EROFS|ENOTDIR)$/.test(code)) return null;
+  if (!/^(ENOSPC|EDQUOT|EACCES|EPERM|EROFS|ENOTDIR|EEXIST)$/.test(code)) return null;
   return new RunError(
     `Cannot write to the hub's cache ${cacheDir} (${messageOf(error)}): make room or permission, or set HF_HOME to another folder`,
   );
