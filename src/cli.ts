@@ -19,6 +19,7 @@ import {
   type ParsedOptions,
 } from './config/index.js';
 import { UsageError, messageOf } from './errors.js';
+import { writeError } from './model/file-errors.js';
 
 type Flags = Record<string, unknown>;
 
@@ -110,6 +111,8 @@ function say(message: string): void {
   process.stderr.write(`bertune: ${message}\n`);
 }
 
+/** A closed pipe is the reader's choice; anything else, such as a full disk, is said in one line. */
 function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE') throw error;
+  if (error.code === 'EPIPE') return;
+  fail(writeError(error, 'standard output'), false);
 }
