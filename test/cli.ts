@@ -434,20 +434,18 @@ await t.test('a full disk', async (t) => {
   refused(t, atOnce, `The disk of small/out has 0 MB free but this run writes at least 1 MB; ${space}`, 1);
   t.notMatch(atOnce.stderr, 'Training on', 'seen before the training');
   t.equal(atOnce.stdout, '');
-  refused(t, midway, /^Could not write small\/out\/checkpoint-3\S*: the disk is full; free some space/, 1);
+  refused(t, midway, /^Could not write \S*small\/out\/checkpoint-3\S*: the disk is full; free some space/, 1);
   t.equal(midway.stdout, 'checkpoint-1\ncheckpoint-2\n', 'what was saved before stays, and nothing else');
 });
 
 await t.test('what may not be read or written', async (t) => {
-  const nobody = process.getuid?.() === 0 ? { ...here, uid: 65_534 } : here; // root may do everything
-  if ((await bertune(['--version'], nobody)).code !== 0)
-    return t.comment('skipped: nobody cannot run node here');
+  if (process.getuid?.() === 0) return t.comment('skipped: root may read and write everything');
   write('data/secret.csv', 'text,label\na,b\n');
   chmodSync(join(folder, 'data/secret.csv'), 0o000);
   mkdirSync(join(folder, 'locked'), { mode: 0o555 });
   const [unreadable, unwritable] = await Promise.all([
-    bertune(evaluate({ 'validation-file': 'data/secret.csv' }), nobody),
-    bertune(train({ 'output-dir': 'locked/out' }), nobody),
+    bertune(evaluate({ 'validation-file': 'data/secret.csv' }), here),
+    bertune(train({ 'output-dir': 'locked/out' }), here),
   ]);
   refused(t, unreadable, 'data/secret.csv cannot be read: permission denied');
   refused(t, unwritable, 'Could not write locked/out: no permission; choose a folder that you may write to');
