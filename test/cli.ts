@@ -173,7 +173,7 @@ async function wholeRun<L>(test: Test, task: TaskCase<L>): Promise<void> {
     Array.from({ length: 20 }, (_, row) => row),
     'one a row, in order',
   );
-  const losses = rows.map((row, i) => task.loss(row, task.rows[60 + i]?.label as L));
+  const losses = rows.map((row, i) => task.loss(row, (task.rows[60 + i] as { label: L }).label));
   const difference = Math.abs(mean(losses) - (later['eval_loss'] ?? Number.NaN));
   test.ok(difference < 1e-5, `${name}: the loss follows from the predictions (${difference})`);
   await comparedWithTransformers(test, task);
