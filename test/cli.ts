@@ -66,6 +66,7 @@ function mean(values: readonly number[]): number {
 /** A kind of task: how its rows are written, and the loss of a prediction by its definition. */
 interface TaskCase<L> {
   name: string;
+  epochs: number;
   extension: 'csv' | 'jsonl';
   rows: { text: string; pair?: string; label: L }[];
   labels: string[];
@@ -79,6 +80,7 @@ const crossEntropy = ({ probabilities }: Prediction, label: string): number =>
 
 const single: TaskCase<string> = {
   name: 'single',
+  epochs: 12,
   extension: 'csv',
   rows: toyRows,
   labels: ['neg', 'pos'],
@@ -88,6 +90,7 @@ const single: TaskCase<string> = {
 /** Whether both texts say the same: nothing that one text alone can tell. */
 const pairs: TaskCase<string> = {
   name: 'pairs',
+  epochs: 2,
   extension: 'csv',
   rows: toyRows.map(({ text, label }, i) => {
     const other = toyRow(i * 3 + (i % 4 < 2 ? 0 : 1));
@@ -99,6 +102,7 @@ const pairs: TaskCase<string> = {
 
 const multi: TaskCase<string[]> = {
   name: 'multi',
+  epochs: 2,
   extension: 'jsonl',
   rows: toyRows.map(({ text, label }) => ({
     text,
@@ -111,6 +115,7 @@ const multi: TaskCase<string[]> = {
 
 const regression: TaskCase<number> = {
   name: 'regression',
+  epochs: 2,
   extension: 'csv',
   rows: toyRows.map(({ text, label }) => ({ text, label: (label === 'pos' ? 1 : 0) + text.length / 100 })),
   labels: ['LABEL_0'],
@@ -140,11 +145,9 @@ async function wholeRun<L>(test: Test, task: TaskCase<L>): Promise<void> {
   const { name, labels } = task;
   const trainFile = writeRows(`data/${name}-train`, task, 0, 60);
   const testFile = writeRows(`data/${name}-test`, task, 60, 80);
-  const options = { ...toyTraining, 'train-file': trainFile, 'validation-file': testFile };
-  const training = await bertune(
-    ['train', ...flags({ ...options, 'output-dir': name, 'save-steps': '50' })],
-    here,
-  );
+  const files = { 'train-file': trainFile, 'validation-file': testFile, 'output-dir': name };
+  const length = { 'num-train-epochs': String(task.epochs), 'save-steps': '50' };
+  const training = await bertune(['train', ...flags({ ...toyTraining, ...files, ...length })], here);
   succeeded(test, `${name}: train`, training);
   test.same(json(training.stdout), json(read(`${name}/all_results.json`)), 'stdout holds the results alone');
   const config = JSON.parse(String(read(`${name}/config.json`))) as { id2label: Record<string, string> };
@@ -163,8 +166,8 @@ async function wholeRun<L>(test: Test, task: TaskCase<L>): Promise<void> {
     test.ok(Math.abs((later[metric] ?? Number.NaN) - value) < 1e-6, `${name}: ${metric} is ${value} again`);
 
   const outputFile = `${name}/predictions.jsonl`;
-  const files = { 'test-file': testFile, 'output-file': outputFile };
-  const prediction = await bertune(['predict', ...flags({ ...shared, ...files })], here);
+  const unlabelled = { 'test-file': testFile, 'output-file': outputFile };
+  const prediction = await bertune(['predict', ...flags({ ...shared, ...unlabelled })], here);
   succeeded(test, `${name}: predict`, prediction);
   test.equal(prediction.stdout, '');
   const rows = predictionsOf(read(outputFile));
@@ -323,27 +326,20 @@ async function refuseAll(test: Test, cases: readonly Bad[]): Promise<void> {
 await t.test('bad data', async (t) => {
   mkdirSync(join(folder, 'data/folder.csv'));
   write('data/empty.csv', '');
-  write('data/header.csv', 'text,label\n');
   write('data/unlabelled.csv', 'text,when\na film,monday\nthe plot,tuesday\n');
   write('data/one-class.csv', 'text,label\na film,pos\nthe plot,pos\n');
   write('data/neutral.csv', 'text,label\na film,pos\nthe plot,neutral\na scene,neg\n');
   write('data/numbers.csv', 'text,label\n1,pos\n2,neg\n3.5,pos\n');
   write('data/untitled.csv', 'caption,wording\na,b\nc,d\n');
-  write('data/latin.csv', Buffer.from('text,label\na caf\xe9,pos\nthe plot,neg\n', 'latin1'));
   const trainFile = (name: string, message: string): Bad => [train({ 'train-file': name }), message];
   const trained = { config: undefined, tokenizer: undefined, model: 'single' };
-  const remedy = 'Correct it, or leave it out with --bad-rows skip';
   const neutral = `data have 1 bad row:
   data/neutral.csv line 3, column "label": the label "neutral" is unknown; expected "neg", "pos"
-${remedy}`;
+Correct it, or leave it out with --bad-rows skip`;
   const usual = 'has no column with a usual name for the';
   await refuseAll(t, [
     trainFile('trian.csv', 'trian.csv does not exist; did you mean train.csv?'),
     trainFile('data/empty.csv', 'data/empty.csv is empty; give a file that holds rows'),
-    trainFile(
-      'data/header.csv',
-      'data/header.csv: no rows, only a header or an empty list; give a file that holds rows',
-    ),
     trainFile(
       'data/folder.csv',
       'data/folder.csv is a folder; name the files in it, e.g. data/folder.csv/*.csv',
@@ -359,10 +355,6 @@ ${remedy}`;
     trainFile(
       'data/numbers.csv',
       'The column "text" of data/numbers.csv holds only numbers; is it the text? --text-column names another',
-    ),
-    trainFile(
-      'data/latin.csv',
-      `The train data have 1 bad row:\n  data/latin.csv line 2: not valid UTF-8\n${remedy}`,
     ),
     [train({ ...trained, 'train-file': 'data/neutral.csv' }), `The train ${neutral}`],
     [evaluate({ 'validation-file': 'data/neutral.csv' }), `The validation ${neutral}`],
@@ -386,7 +378,6 @@ await t.test('bad options and output folders', async (t) => {
       train({ 'per-device-train-batch-size': '0' }),
       'Expected a whole number of at least 1 for --per-device-train-batch-size but received 0',
     ],
-    [train({ 'learning-rat': '1' }), /^unknown option --learning-rat\b.*did you mean --learning-rate\?/],
     [train({ 'max-seq-length': '33' }), positions],
     [predict({ 'max-seq-length': '33' }), positions],
     [
@@ -396,7 +387,6 @@ await t.test('bad options and output folders', async (t) => {
     ],
     [train({ 'output-dir': 'train.csv' }), `Could not write train.csv: ${below}`],
     [train({ 'output-dir': 'train.csv/out' }), `Could not write train.csv/out: ${below}`],
-    [evaluate({ 'output-dir': 'train.csv/out' }), `Could not write train.csv/out: ${below}`],
     [predict({ 'output-file': 'data' }), 'data is a folder; name the file to write'],
   ]);
 });
@@ -413,6 +403,9 @@ await t.test('where nothing can be written', { skip: !existsSync('/proc/self') &
       1,
     ],
   ]);
+  const toFull = { ...here, wrapper: ['sh', '-c', '"$@" > /dev/full', 'sh'] };
+  const printed = await bertune(predict({ 'output-file': undefined }), toFull);
+  refused(t, printed, /^Could not write standard output: the disk is full; free some space .*$/, 1);
 });
 
 await t.test('a full disk', async (t) => {
@@ -479,7 +472,6 @@ await t.test('bad models', async (t) => {
     predict({ model: folderOf(name, content) }),
     `${name}/model.safetensors is not a usable safetensors file: ${fault}; download or save it again`,
   ];
-  const cut = 'bert.encoder.layer.0.output.dense.weight';
   const isMissing = 'bert.encoder.layer.1.output.dense.bias';
   write('bare/config.json', JSON.stringify(TOY_CONFIG));
   write('larger/vocab.txt', `${String(read('model/vocab.txt'))}another\n`);
@@ -498,7 +490,6 @@ await t.test('bad models', async (t) => {
       withHeader(header, data, 1e10),
       'it claims a header of 10000000000 bytes, over the 100 MB limit',
     ),
-    broken('no-bytes', Buffer.alloc(0), 'it has only 0 bytes'),
     broken('latin', withHeader(Buffer.from('{"\xff\xfe":1}', 'latin1'), data), 'its header is not UTF-8'),
     broken(
       'overlap',
@@ -524,12 +515,6 @@ await t.test('bad models', async (t) => {
       `tensor "${bias}": F64 [2] takes 16 bytes but its offsets span 8`,
     ),
     [
-      predict({ model: folderOf('half', bytes.subarray(0, bytes.length / 2)) }),
-      new RegExp(
-        `^half/model\\.safetensors .*: tensor "${cut}" ends at byte \\d+ .* \\(cut short\\?\\); download`,
-      ),
-    ],
-    [
       predict({ model: folderOf('missing', renamed(weights, isMissing, 'other')) }),
       `missing lacks the tensor ${isMissing} of shape [32] (it has 41 tensors, the first is ` +
         '"bert.embeddings.LayerNorm.bias"); check that it is a BERT and that its config.json belongs to it',
@@ -539,7 +524,6 @@ await t.test('bad models', async (t) => {
       `roberta/config.json describes a "roberta" model; ${supported}`,
     ],
     [named('roberta'), `roberta/config.json describes a "roberta" model; ${supported}`],
-    [named('train.csv'), '"train.csv" is a file: give the folder of a model, or a hub id'],
     [
       named('model'),
       'model has no model.safetensors and no model.safetensors.index.json; ' +
@@ -581,7 +565,6 @@ await t.test('bad checkpoints to resume from', async (t) => {
   const ofThisRun = 'Use a checkpoint of this run.';
   await refuseAll(t, [
     resumed(true, 'new/out has no checkpoint-N folder to resume from; leave --resume-from-checkpoint out'),
-    resumed('nowhere', 'There is no checkpoint folder nowhere to resume from'),
     resumed(
       'single',
       'single is not a checkpoint of bertune: it has no bertune_state.json. ' +
@@ -604,10 +587,6 @@ await t.test('bad checkpoints to resume from', async (t) => {
     resumed(
       copy('half-model', half(weights)),
       /^half-model\/model\.safetensors .* \(cut short\?\); download/,
-    ),
-    resumed(
-      copy('half-moments', half('optimizer.safetensors')),
-      /^half-moments\/optimizer\.safetensors .* \(cut short\?\); download/,
     ),
     resumed(
       copy('half-state', half('bertune_state.json')),

@@ -6,7 +6,6 @@ import { CsvParser } from './csv.js';
 import type { DataFile } from './files.js';
 import { JsonFileParser } from './json-array.js';
 import { JsonLinesParser } from './jsonl.js';
-import { openParquet } from './parquet.js';
 import { brokenRecord, cutRecords } from './records.js';
 import type { RawRecord, RecordParser, Unit } from './records.js';
 
@@ -33,6 +32,8 @@ export async function openSource(file: DataFile, onRead: (bytes: number) => void
 async function parquetSource(file: DataFile, onRead: (bytes: number) => void): Promise<RecordSource> {
   const shared = { unit: 'row', reread: null } as const;
   try {
+    // Loaded with the first Parquet file, so that start-up does without the decoders.
+    const { openParquet } = await import('./parquet.js');
     const parquet = await openParquet(file.path);
     const read = async function* (columns: readonly string[]): AsyncGenerator<RawRecord[]> {
       for await (const batch of parquet.batches(columns)) {

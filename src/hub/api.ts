@@ -1,9 +1,11 @@
 // The two questions put to the hub's API, through @huggingface/hub: which commit a revision is, and what files it has.
-import { datasetInfo, listFiles, modelInfo } from '@huggingface/hub';
 import { RunError } from '../errors.js';
 import { HubUnavailable, networkError, withRetries, type Get } from './http.js';
 import { isCommit, isSafePath, titleOf, type Listing, type Repo, type RepoFile } from './repo.js';
 import type { HubSettings } from './settings.js';
+
+/** Loaded with the first question, so that start-up does without it: a local model asks none. */
+const hub = () => import('@huggingface/hub');
 
 /** The commit that the repository's revision points to now. */
 export async function resolveCommit(repo: Repo, settings: HubSettings, get: Get): Promise<string> {
@@ -14,6 +16,7 @@ export async function resolveCommit(repo: Repo, settings: HubSettings, get: Get)
     additionalFields: ['sha' as const],
     fetch: apiFetch(get),
   };
+  const { datasetInfo, modelInfo } = await hub();
   const ask = repo.type === 'model' ? modelInfo(parameters) : datasetInfo(parameters);
   const { sha } = await ask.catch(notTheHub(settings));
   if (!/^[0-9a-f]{40}$/.test(sha))
@@ -29,6 +32,7 @@ export async function listCommit(
   get: Get,
 ): Promise<Listing> {
   const files = new Map<string, RepoFile>();
+  const { listFiles } = await hub();
   const listing = listFiles({
     repo: { type: repo.type, name: repo.id },
     revision: commit,

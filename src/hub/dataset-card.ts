@@ -1,7 +1,6 @@
 // What a data set says about itself: the YAML at the head of its README.md, and the features that `datasets`
 // leaves in the metadata of its parquet files.
 import { readFile } from 'node:fs/promises';
-import { asyncBufferFromFile, parquetMetadataAsync } from 'hyparquet';
 import { parse, YAMLParseError } from 'yaml';
 import { z } from 'zod';
 import { UsageError } from '../errors.js';
@@ -149,6 +148,8 @@ const jsonInfo = z.object({ info: z.object({ features: z.record(z.string(), z.un
  */
 export async function classNamesInParquet(path: string): Promise<ClassNames> {
   try {
+    // Loaded here, as is the whole of Parquet, so that start-up does without it.
+    const { asyncBufferFromFile, parquetMetadataAsync } = await import('hyparquet');
     const { key_value_metadata: metadata } = await parquetMetadataAsync(await asyncBufferFromFile(path));
     const text = metadata?.find(({ key }) => key === 'huggingface')?.value ?? '{}';
     const { features } = jsonInfo.parse(JSON.parse(text)).info;
