@@ -69,10 +69,10 @@ std::vector<int32_t> positionsOf(const std::vector<int32_t>& offsets) {
   return positions;
 }
 
-at::Tensor labelTensor(const RawBatch& raw, const BatchLimits& limits, at::Device device) {
+at::Tensor labelTensor(const RawBatch& raw, int64_t numLabels, at::Device device) {
   if (!raw.classLabels.empty()) return indexTensor(raw.classLabels, device);
   if (raw.valueLabels.empty()) return {};
-  return at::tensor(at::ArrayRef<float>(raw.valueLabels), at::kFloat).view({-1, limits.numLabels}).to(device);
+  return at::tensor(at::ArrayRef<float>(raw.valueLabels), at::kFloat).view({-1, numLabels}).to(device);
 }
 
 }  // namespace
@@ -92,7 +92,7 @@ void checkBatch(const RawBatch& raw, const BatchLimits& limits, bool needsLabels
     checkValueLabels(raw, limits, sequences);
 }
 
-Batch toTensors(const RawBatch& raw, const BatchLimits& limits, at::Device device) {
+Batch toTensors(const RawBatch& raw, int64_t numLabels, at::Device device) {
   Batch batch;
   batch.cuSeqlens = raw.cuSeqlens;
   batch.inputIds = indexTensor(raw.inputIds, device);
@@ -100,7 +100,7 @@ Batch toTensors(const RawBatch& raw, const BatchLimits& limits, at::Device devic
   batch.tokenTypeIds =
       raw.tokenTypeIds.has_value() ? indexTensor(*raw.tokenTypeIds, device) : at::zeros_like(batch.inputIds);
   batch.firstTokens = indexTensor({raw.cuSeqlens.begin(), raw.cuSeqlens.end() - 1}, device);
-  batch.labels = labelTensor(raw, limits, device);
+  batch.labels = labelTensor(raw, numLabels, device);
   return batch;
 }
 

@@ -42,6 +42,6 @@ struct BatchLimits {
 void checkBatch(const RawBatch& raw, const BatchLimits& limits, bool needsLabels);
 
 // `raw` must have passed checkBatch.
-Batch toTensors(const RawBatch& raw, const BatchLimits& limits, at::Device device);
+Batch toTensors(const RawBatch& raw, int64_t numLabels, at::Device device);
 
 }  // namespace bertune

@@ -16,7 +16,7 @@ Training::Training(const ModelConfig& config, Problem problem, at::Device device
       loss_(at::zeros({}, at::TensorOptions().dtype(at::kDouble).device(device))) {}
 
 void Training::accumulate(const RawBatch& raw, double divisor, double labelSmoothing) {
-  const Batch batch = toTensors(raw, limits(), model_.device());
+  const Batch batch = toTensors(raw, model_.config().numLabels, model_.device());
   const DropoutState dropout{seed_, step_, tokensInStep_, sequencesInStep_};
   const at::Tensor loss =
       lossSum(problem_, model_.logits(batch, &dropout), batch.labels, labelSmoothing) / divisor;
@@ -35,7 +35,9 @@ void Training::update(const UpdateOptions& options) {
 
 at::Tensor Training::predict(const RawBatch& raw) {
   const at::NoGradGuard guard;
-  return model_.logits(toTensors(raw, limits(), model_.device()), nullptr).to(at::kCPU).contiguous();
+  return model_.logits(toTensors(raw, model_.config().numLabels, model_.device()), nullptr)
+      .to(at::kCPU)
+      .contiguous();
 }
 
 TrainingStats Training::stats() {
@@ -95,12 +97,6 @@ at::Tensor Training::select(const NamedTensor& tensor, TensorKind kind) const {
     throw std::invalid_argument(tensor.name +
                                 " has no gradient: accumulate a batch first, and read before update");
   return tensor.of(weight.grad());
-}
-
-BatchLimits Training::limits() const {
-  const ModelConfig& config = model_.config();
-  return {config.vocabSize, config.typeVocabSize, config.maxPositionEmbeddings, config.numLabels,
-          problem_ == Problem::SingleLabel};
 }
 
 }  // namespace bertune

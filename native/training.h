@@ -48,7 +48,6 @@ class Training {
  private:
   const NamedTensor& find(const std::string& name) const;
   at::Tensor select(const NamedTensor& tensor, TensorKind kind) const;
-  BatchLimits limits() const;
 
   Problem problem_;
   uint64_t seed_;

@@ -5,6 +5,7 @@ import type { ProblemType, Task } from './data/index.js';
 import { RunError, UsageError } from './errors.js';
 import { modelDirectory, type HubOptions } from './hub/index.js';
 import {
+  defaultLabels,
   HIDDEN_ACTIVATIONS,
   matchTensors,
   openCheckpoint,
@@ -244,12 +245,14 @@ function withHead(config: BertConfig, head: HeadOptions): BertConfig {
   const { numLabels, labels, problemType } = head;
   if (labels === undefined && numLabels === undefined && problemType === undefined) return config;
   const kept = numLabels === undefined || numLabels === config.numLabels ? config.id2label : undefined;
-  const names = labels ?? kept ?? Array.from({ length: numLabels ?? 0 }, (_, id) => `LABEL_${id}`);
-  const implied = names.length === 1 ? 'regression' : 'single_label_classification';
-  return withLabels(config, names, problemType ?? config.problemType ?? implied);
+  const names = labels ?? kept ?? defaultLabels(numLabels ?? 0);
+  const { problemType: configured } = config;
+  const type = problemType ?? problemTypeOf({ problemType: configured, numLabels: names.length });
+  return withLabels(config, names, type);
 }
 
-function problemTypeOf(config: BertConfig): ProblemType {
+/** What a config without a problem type means: HF's rule. */
+function problemTypeOf(config: Pick<BertConfig, 'problemType' | 'numLabels'>): ProblemType {
   return config.problemType ?? (config.numLabels === 1 ? 'regression' : 'single_label_classification');
 }
 

@@ -186,8 +186,7 @@ await tap.test('a saved classifier is the same file, and transformers loads it',
   t.strictSame(readdirSync(saved).toSorted(), ['config.json', 'model.safetensors']);
 
   const python = process.env['BERTUNE_PYTHON'];
-  if (python === undefined)
-    return t.comment('BERTUNE_PYTHON is not set: not loaded with transformers');
+  if (python === undefined) return t.comment('BERTUNE_PYTHON is not set: not loaded with transformers');
   const script = fileURLToPath(new URL('../scripts/reference/check_saved.py', import.meta.url));
   const renamed = model.withLabels(config, ['ä', 'b', '__proto__'], 'multi_label_classification');
   await model.saveCheckpoint(saved, renamed, await readAll((await model.openCheckpoint(saved)).tensors));

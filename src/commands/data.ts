@@ -51,17 +51,18 @@ async function findFiles(
     options.dataset,
     withoutUndefined({ config: options.datasetConfig }),
   );
-  const pick = (name: string): string[] => {
-    const found = splits[name];
-    if (found !== undefined) return found;
-    throw new UsageError(
-      `${options.dataset} has no split '${name}'; it has ${Object.keys(splits).join(', ')}`,
-    );
-  };
+  const pick = (name: string): string[] => splitOf(options.dataset ?? '', splits, name);
   const usual = splits['validation'] === undefined ? 'test' : 'validation';
   const validation = options.validationSplit !== undefined ? pick(options.validationSplit) : splits[usual];
   const train = purpose === 'train' ? pick(options.trainSplit ?? 'train') : undefined;
   return { files: withoutUndefined({ train, validation }), classNames };
+}
+
+/** The files of a split of a hub data set. @throws UsageError naming the splits that there are */
+export function splitOf(id: string, splits: Readonly<Record<string, string[]>>, name: string): string[] {
+  const files = splits[name];
+  if (files !== undefined) return files;
+  throw new UsageError(`${id} has no split '${name}'; it has ${Object.keys(splits).join(', ')}`);
 }
 
 /** Columns, number of rows, and the first three rows of a split, so that a wrong column shows at once. */

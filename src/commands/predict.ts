@@ -3,14 +3,13 @@ import type { BertForSequenceClassification } from '../bert.js';
 import type { PredictOptions } from '../config/index.js';
 import { openSplit, type Split } from '../data/index.js';
 import { withoutUndefined } from '../dataset.js';
-import { UsageError } from '../errors.js';
 import { predictRows } from '../evaluation/predict.js';
 import { predictionOf } from '../evaluation/probabilities.js';
 import { datasetFiles } from '../hub/index.js';
 import { createTokenizerPool } from '../tokenizer/index.js';
 import { Progress } from '../training/progress.js';
 import { maxLengthOf } from '../training/lengths.js';
-import { describeSplit } from './data.js';
+import { describeSplit, splitOf } from './data.js';
 import { checkOutputFile, printResult, writeBadRows, writeText } from './output.js';
 import { loadTrained } from './trained.js';
 
@@ -66,10 +65,7 @@ async function filesOf({
 }: PredictOptions): Promise<readonly string[]> {
   if (dataset === undefined) return testFile;
   const { splits } = await datasetFiles(dataset, withoutUndefined({ config: datasetConfig }));
-  const files = splits[testSplit];
-  if (files === undefined)
-    throw new UsageError(`${dataset} has no split '${testSplit}'; it has ${Object.keys(splits).join(', ')}`);
-  return files;
+  return splitOf(dataset, splits, testSplit);
 }
 
 /** The lines of a batch together, since a write for each would cost more than the model. */

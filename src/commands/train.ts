@@ -11,6 +11,7 @@ import type { Metrics } from '../evaluation/evaluate.js';
 import { modelDirectory } from '../hub/index.js';
 import {
   areDefaultLabels,
+  byteLength,
   parameterShapes,
   parseBertConfig,
   readJson,
@@ -23,6 +24,7 @@ import { formatNumber, Progress } from '../training/progress.js';
 import { Trainer } from '../training/trainer.js';
 import { listed, openData, shorten } from './data.js';
 import { checkOutputFolder, printResult, writeBadRows } from './output.js';
+import { checkVocabulary } from './trained.js';
 
 const EXAMPLES_SHOWN = 3;
 
@@ -116,10 +118,9 @@ async function checkOutput(options: TrainOptions, config: BertConfig): Promise<v
   const { outputDir, resumeFromCheckpoint: resume, saveStrategy } = options;
   if (resume !== undefined && resume !== false) await findCheckpoint(outputDir, resume);
   let weights = 0;
-  for (const shape of parameterShapes(config).values())
-    weights += shape.reduce((product, size) => product * size, 1);
+  for (const shape of parameterShapes(config).values()) weights += byteLength({ dtype: 'F32', shape });
   // The model in float32, and as much again with the optimizer's two moments for a checkpoint.
-  await checkOutputFolder(outputDir, 4 * weights * (saveStrategy === 'no' ? 1 : 4));
+  await checkOutputFolder(outputDir, weights * (saveStrategy === 'no' ? 1 : 4));
 }
 
 function readOptions(options: TrainOptions, config: BertConfig): Parameters<typeof openData>[0] {
@@ -136,14 +137,6 @@ function checkTask({ numLabels }: TrainOptions, { task }: DatasetDict): void {
   if (numLabels !== undefined && numLabels !== task.numLabels)
     throw new UsageError(
       `--num-labels is ${numLabels} but the data have ${task.numLabels} labels (${task.labels.slice(0, 8).join(', ')}); leave --num-labels out, or name all labels with --label-list`,
-    );
-}
-
-/** @throws UsageError for a tokenizer whose ids the model has no embeddings for */
-export function checkVocabulary(tokenizer: BertTokenizer, config: BertConfig): void {
-  if (tokenizer.vocabSize > config.vocabSize)
-    throw new UsageError(
-      `The tokenizer has ${tokenizer.vocabSize} tokens but the model's vocabulary only ${config.vocabSize}: they do not belong together`,
     );
 }
 

@@ -3,8 +3,8 @@ import { BertForSequenceClassification } from '../bert.js';
 import { withoutUndefined } from '../dataset.js';
 import { UsageError } from '../errors.js';
 import { modelDirectory } from '../hub/index.js';
+import type { BertConfig } from '../model/index.js';
 import { BertTokenizer } from '../tokenizer/index.js';
-import { checkVocabulary } from './train.js';
 
 /** @throws UsageError for a model without a trained head, whose answers would be random */
 export async function loadTrained(options: {
@@ -27,4 +27,12 @@ export async function loadTrained(options: {
     await model.close();
     throw error;
   }
+}
+
+/** @throws UsageError for a tokenizer whose ids the model has no embeddings for */
+export function checkVocabulary(tokenizer: BertTokenizer, config: BertConfig): void {
+  if (tokenizer.vocabSize > config.vocabSize)
+    throw new UsageError(
+      `The tokenizer has ${tokenizer.vocabSize} tokens but the model's vocabulary only ${config.vocabSize}: they do not belong together`,
+    );
 }

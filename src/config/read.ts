@@ -1,7 +1,7 @@
 // Reads a configuration file from disk.
 import { readFile } from 'node:fs/promises';
 import { extname } from 'node:path';
-import { UsageError, messageOf } from '../errors.js';
+import { UsageError, errorCode, messageOf } from '../errors.js';
 import type { ConfigFile } from './file.js';
 
 /**
@@ -25,7 +25,7 @@ export async function readConfigFile(path: string): Promise<ConfigFile> {
 }
 
 function reason(error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  const code = errorCode(error);
   if (code === 'ENOENT') return 'there is no such file';
   if (code === 'EISDIR') return 'it is a folder';
   if (code === 'EACCES') return 'permission denied';

@@ -1,5 +1,5 @@
 // From names as people write them to the options of a command: our names, Hugging Face's, and those of other tools.
-import { nearestName } from '../data/nearest.js';
+import { nearestName } from '../nearest.js';
 import { UsageError, expected } from '../errors.js';
 import type { Command } from './commands.js';
 import type { Entry } from './entries.js';

@@ -1,5 +1,5 @@
 // Options that do not fit together. Each rule names the options as the person wrote them and says what to do.
-import { nearestName } from '../data/nearest.js';
+import { nearestName } from '../nearest.js';
 import { metricNames } from '../evaluation/metrics.js';
 import type { EvaluateOptions, PredictOptions, TrainingArguments, TrainOptions } from './commands.js';
 import type { OptionName } from './options.js';

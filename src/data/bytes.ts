@@ -4,8 +4,7 @@ import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { Decompress } from 'fzstd';
-import { RunError, messageOf } from '../errors.js';
-import { errorCode } from './error-code.js';
+import { RunError, errorCode, messageOf } from '../errors.js';
 import type { DataFile } from './files.js';
 
 const CHUNK_BYTES = 1 << 20;

@@ -1,7 +1,7 @@
 // Which columns hold the text, the second text of a pair, and the label.
 
 import { UsageError } from '../errors.js';
-import { nearestName } from './nearest.js';
+import { nearestName } from '../nearest.js';
 import type { ColumnChoice, SplitOptions } from './types.js';
 
 /** Usual names of the two texts of a pair; the first pair that is there wins, and wins over a single text. */

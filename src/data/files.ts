@@ -3,9 +3,8 @@
 import { constants } from 'node:fs';
 import { access, readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { RunError, UsageError, messageOf } from '../errors.js';
-import { errorCode } from './error-code.js';
-import { nearestName } from './nearest.js';
+import { RunError, UsageError, errorCode, messageOf } from '../errors.js';
+import { nearestName } from '../nearest.js';
 
 export type Format = 'csv' | 'tsv' | 'jsonl' | 'json' | 'parquet';
 export type Compression = 'none' | 'gzip' | 'zstd';

@@ -4,7 +4,7 @@ import { constants, createReadStream } from 'node:fs';
 import { open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { RunError } from '../errors.js';
+import { errorCode, RunError } from '../errors.js';
 import { makeFolder } from '../make-folder.js';
 import { HubUnavailable, networkError, withRetries, type Get } from './http.js';
 import type { RepoFile } from './repo.js';
@@ -42,8 +42,7 @@ export async function downloadFile(get: Get, download: Download, destination: st
     await checkHash(partial, download);
     await rename(partial, destination);
   } catch (error) {
-    const gone = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-    if (gone && (await sizeOf(destination)) === download.file.size) return; // another process finished it first
+    if (errorCode(error) === 'ENOENT' && (await sizeOf(destination)) === download.file.size) return; // another process finished it first
     if (!(error instanceof WrongContent)) throw error;
     await rm(partial, { force: true });
     if (!leftover) throw error;

@@ -1,6 +1,6 @@
 // One commit of a repository: what files it has, and the local paths of those asked for, from the hub or the cache.
 import { join } from 'node:path';
-import { messageOf, RunError, UsageError } from '../errors.js';
+import { errorCode, messageOf, RunError, UsageError } from '../errors.js';
 import { listCommit, resolveCommit } from './api.js';
 import * as caching from './cache.js';
 import { downloadFile } from './download.js';
@@ -152,8 +152,7 @@ function notCached(repo: Repo, settings: HubSettings, why: string, what: string)
 
 /** A full or unwritable cache, said with its place and the way out; null for any other error. */
 function diskError(error: unknown, cacheDir: string): RunError | null {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  if (!/^(ENOSPC|EDQUOT|EACCES|EPERM|EROFS|ENOTDIR|EEXIST)$/.test(code)) return null;
+  if (!/^(ENOSPC|EDQUOT|EACCES|EPERM|EROFS|ENOTDIR|EEXIST)$/.test(errorCode(error))) return null;
   return new RunError(
     `Cannot write to the hub's cache ${cacheDir} (${messageOf(error)}): make room or permission, or set HF_HOME to another folder`,
   );

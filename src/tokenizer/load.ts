@@ -1,7 +1,7 @@
 // A folder with tokenizer files to the tokenizer's definition.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { RunError, UsageError, messageOf } from '../errors.js';
+import { RunError, UsageError, errorCode, messageOf } from '../errors.js';
 import { tokenizerJsonFromVocab } from './from-vocab.js';
 import { parseJsonObject, parseTokenizerConfig, parseTokenizerJson } from './parse.js';
 import type { TokenizerConfig, TokenizerJson, TokenizerSpec } from './tokenizer-json.js';
@@ -65,7 +65,7 @@ async function readText(path: string): Promise<string | null> {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(await readFile(path));
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    const code = errorCode(error);
     if (code === 'ENOENT') return null;
     if (code === 'ERR_ENCODING_INVALID_ENCODED_DATA') throw new UsageError(`${path} is not UTF-8`);
     throw new RunError(`Cannot read ${path}: ${messageOf(error)}`);

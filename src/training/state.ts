@@ -1,4 +1,5 @@
 // What a run has been through: HF's trainer_state.json, kept as transformers' TrainerState reads it.
+import { isGreaterBetter } from '../evaluation/metrics.js';
 
 /** One entry of the log history, e.g. `{step, epoch, loss, grad_norm, learning_rate}`. */
 export type LogEntry = Record<string, number>;
@@ -53,7 +54,7 @@ export function initialState(
   };
 }
 
-/** Which metric decides about the best checkpoint, and in which direction: HF's rules for the defaults. */
+/** Which metric decides about the best checkpoint, and in which direction; by default that of the metric. */
 export function bestMetric(options: {
   metricForBestModel?: string | undefined;
   greaterIsBetter?: boolean | undefined;
@@ -62,7 +63,7 @@ export function bestMetric(options: {
   return {
     key: name.startsWith('eval_') ? name : `eval_${name}`,
     greaterIsBetter:
-      options.metricForBestModel === undefined ? false : (options.greaterIsBetter ?? !name.endsWith('loss')),
+      options.metricForBestModel === undefined ? false : (options.greaterIsBetter ?? isGreaterBetter(name)),
   };
 }
 

@@ -2,6 +2,7 @@
 import { basename, dirname, join } from 'node:path';
 
 import type { BertForSequenceClassification } from '../bert.js';
+import type { TrainingArguments } from '../config/index.js';
 import { RunError, UsageError } from '../errors.js';
 import { evaluateRows, type Metrics } from '../evaluation/evaluate.js';
 import type { PackedBatch, TrainingStats } from '../native.js';
@@ -15,15 +16,14 @@ import {
   type ResumePoint,
   type RunIdentity,
 } from './checkpoint.js';
-import { stepRows } from './order.js';
 import { maxLengthOf, measureLengths } from './lengths.js';
+import { stepRows } from './order.js';
 import { prefetch } from './prefetch.js';
-import { encoderWeights, trainMetrics } from './results.js';
 import { Progress, progressDetail } from './progress.js';
+import { encoderWeights, trainMetrics } from './results.js';
 import { learningRateAt } from './schedule.js';
 import { isDue, planRun, runIdentity, stateOf, type RunPlan } from './settings.js';
 import { bestMetric, isBetter, type LogEntry, type TrainerState } from './state.js';
-import type { TrainingArguments } from '../config/index.js';
 import { StepQueue } from './step-queue.js';
 
 /** Optimizer steps whose batches are tokenized and packed before their turn. */
