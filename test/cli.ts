@@ -315,9 +315,12 @@ function refused(test: Test, outcome: Outcome, message: string | RegExp, code = 
 /** Runs the cases two at a time; none may print a result or leave anything behind. */
 async function refuseAll(test: Test, cases: readonly Bad[]): Promise<void> {
   const before = tree(folder);
-  await inPairs(cases, async ([args, message, code]) => {
-    const outcome = await bertune(args, here);
-    refused(test, outcome, message, code);
+  await inPairs(cases, async ([args, message, code], lane) => {
+    // Each lane has its own output folder: two runs that try out one folder could leave it to each other to remove.
+    const own = args.map((argument) => argument.replace(/^new\//, `new${lane}/`));
+    const outcome = await bertune(own, here);
+    const stderr = outcome.stderr.replaceAll(`new${lane}/`, 'new/');
+    refused(test, { ...outcome, stderr }, message, code);
     test.equal(outcome.stdout, '', 'nothing on stdout');
   });
   test.same(tree(folder), before, 'nothing is left behind');
