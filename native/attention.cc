@@ -24,17 +24,23 @@ struct Item {
   int64_t head;
   int64_t start;
   int64_t length;
+  int64_t queries;      // the first rows of the sequence that ask
+  int64_t firstOutput;  // the row of the result where theirs begin
 };
 
 class Items {
  public:
-  Items(const std::vector<int32_t>& cuSeqlens, int64_t heads) : cuSeqlens_(cuSeqlens), heads_(heads) {}
+  Items(const std::vector<int32_t>& cuSeqlens, int64_t heads, Queries queries)
+      : cuSeqlens_(cuSeqlens), heads_(heads), queries_(queries) {}
   int64_t count() const { return sequences() * heads_; }
   Item operator[](int64_t index) const {
     const int64_t sequence = index % sequences();
     const int64_t start = cuSeqlens_[sequence];
-    return {index / sequences(), start, cuSeqlens_[sequence + 1] - start};
+    const int64_t length = cuSeqlens_[sequence + 1] - start, head = index / sequences();
+    if (queries_ == Queries::First) return {head, start, length, 1, sequence};
+    return {head, start, length, length, start};
   }
+  int64_t outputs() const { return queries_ == Queries::First ? sequences() : cuSeqlens_.back(); }
   int64_t longest() const {
     int64_t longest = 0;
     for (size_t i = 1; i < cuSeqlens_.size(); ++i)
@@ -46,12 +52,18 @@ class Items {
   int64_t sequences() const { return static_cast<int64_t>(cuSeqlens_.size()) - 1; }
   const std::vector<int32_t>& cuSeqlens_;
   int64_t heads_;
+  Queries queries_;
 };
 
 // The rows of one item in a [tokens, parts, heads, headSize] tensor as a float [length, headSize] view or
 // copy.
 at::Tensor rowsOf(const at::Tensor& tensor, const Item& item, int64_t part) {
   return tensor.select(2, item.head).select(1, part).narrow(0, item.start, item.length).to(at::kFloat);
+}
+
+// The rows of one item in a tensor shaped like the result, [outputs, heads, headSize].
+at::Tensor outputRows(const at::Tensor& tensor, const Item& item) {
+  return tensor.select(1, item.head).narrow(0, item.firstOutput, item.queries);
 }
 
 struct Scratch {
@@ -77,13 +89,14 @@ void forEachItem(const Items& items, const Body& body) {
 void forwardItem(const at::Tensor& qkv, const Item& item, const Mask& mask, Scratch& scratch, at::Tensor& out,
                  at::Tensor& logSums) {
   const int64_t heads = qkv.size(2);
-  const at::Tensor query = rowsOf(qkv, item, 0).mul(1.0 / std::sqrt(static_cast<double>(qkv.size(3))));
+  const at::Tensor query =
+      rowsOf(qkv, item, 0).narrow(0, 0, item.queries).mul(1.0 / std::sqrt(static_cast<double>(qkv.size(3))));
   const at::Tensor keys = rowsOf(qkv, item, 1).t();
   const at::Tensor values = rowsOf(qkv, item, 2);
-  at::Tensor target = out.select(2, item.head).select(1, 0).narrow(0, item.start, item.length);
-  auto* logSum = logSums.mutable_data_ptr<float>() + item.head * qkv.size(0) + item.start;
-  for (int64_t first = 0; first < item.length; first += kQueryBlock) {
-    const int64_t rows = std::min(kQueryBlock, item.length - first);
+  at::Tensor target = outputRows(out, item);
+  auto* logSum = logSums.mutable_data_ptr<float>() + item.head * logSums.size(1) + item.firstOutput;
+  for (int64_t first = 0; first < item.queries; first += kQueryBlock) {
+    const int64_t rows = std::min(kQueryBlock, item.queries - first);
     at::Tensor scores = Scratch::block(scratch.scores, rows, item.length);
     at::mm_out(scores, query.narrow(0, first, rows), keys);
     auto* row = scores.mutable_data_ptr<float>();
@@ -101,16 +114,17 @@ void backwardItem(const at::Tensor& qkv, const at::Tensor& out, const at::Tensor
                   at::Tensor& dQkv) {
   const int64_t heads = qkv.size(2);
   const double scale = 1.0 / std::sqrt(static_cast<double>(qkv.size(3)));
-  const at::Tensor query = rowsOf(qkv, item, 0).mul(scale);
+  const at::Tensor query = rowsOf(qkv, item, 0).narrow(0, 0, item.queries).mul(scale);
   const at::Tensor keys = rowsOf(qkv, item, 1);
   const at::Tensor values = rowsOf(qkv, item, 2);
-  const at::Tensor gradient = rowsOf(dOut, item, 0);
-  const at::Tensor deltas = (gradient * rowsOf(out, item, 0)).sum(1);
+  const at::Tensor gradient = outputRows(dOut, item).to(at::kFloat);
+  const at::Tensor deltas = (gradient * outputRows(out, item).to(at::kFloat)).sum(1);
   const auto* delta = deltas.const_data_ptr<float>();
-  const auto* logSum = logSums.const_data_ptr<float>() + item.head * qkv.size(0) + item.start;
-  at::Tensor dQuery = at::empty_like(query), dKeys = at::zeros_like(query), dValues = at::zeros_like(query);
-  for (int64_t first = 0; first < item.length; first += kQueryBlock) {
-    const int64_t rows = std::min(kQueryBlock, item.length - first);
+  const auto* logSum = logSums.const_data_ptr<float>() + item.head * logSums.size(1) + item.firstOutput;
+  at::Tensor dQuery = at::empty_like(query), dKeys = at::zeros({item.length, query.size(1)}),
+             dValues = at::zeros_like(dKeys);
+  for (int64_t first = 0; first < item.queries; first += kQueryBlock) {
+    const int64_t rows = std::min(kQueryBlock, item.queries - first);
     const at::Tensor queryRows = query.narrow(0, first, rows), gradientRows = gradient.narrow(0, first, rows);
     at::Tensor scores = Scratch::block(scratch.scores, rows, item.length);
     at::Tensor dScores = Scratch::block(scratch.gradients, rows, item.length);
@@ -127,25 +141,28 @@ void backwardItem(const at::Tensor& qkv, const at::Tensor& out, const at::Tensor
     at::mm_out(dQueryRows, dScores, keys);
   }
   at::Tensor target = dQkv.select(2, item.head).narrow(0, item.start, item.length);
-  target.select(1, 0).copy_(dQuery.mul_(scale));
+  target.select(1, 0).narrow(0, 0, item.queries).copy_(dQuery.mul_(scale));
+  target.select(1, 0).narrow(0, item.queries, item.length - item.queries).zero_();
   target.select(1, 1).copy_(dKeys);
   target.select(1, 2).copy_(dValues);
 }
 
 struct Attention : torch::autograd::Function<Attention> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& qkv,
-                            const std::vector<int32_t>& cuSeqlens, const Mask& mask) {
+                            const std::vector<int32_t>& cuSeqlens, const Mask& mask, Queries queries) {
     const at::AutoDispatchBelowADInplaceOrView guard;
-    const int64_t tokens = qkv.size(0), heads = qkv.size(2), headSize = qkv.size(3);
-    at::Tensor out = at::empty({tokens, 1, heads, headSize}, qkv.options());
-    at::Tensor logSums = at::empty({heads, tokens}, qkv.options().dtype(at::kFloat));
-    forEachItem({cuSeqlens, heads}, [&](const Item& item, Scratch& scratch) {
+    const int64_t heads = qkv.size(2), headSize = qkv.size(3);
+    const Items items(cuSeqlens, heads, queries);
+    at::Tensor out = at::empty({items.outputs(), heads, headSize}, qkv.options());
+    at::Tensor logSums = at::empty({heads, items.outputs()}, qkv.options().dtype(at::kFloat));
+    forEachItem(items, [&](const Item& item, Scratch& scratch) {
       forwardItem(qkv, item, mask, scratch, out, logSums);
     });
     context->save_for_backward({qkv, out, logSums});
     context->saved_data["cuSeqlens"] = std::vector<int64_t>(cuSeqlens.begin(), cuSeqlens.end());
+    context->saved_data["queries"] = static_cast<int64_t>(queries);
     saveMask(context, mask);
-    return out.view({tokens, heads * headSize});
+    return out.view({items.outputs(), heads * headSize});
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
@@ -154,40 +171,44 @@ struct Attention : torch::autograd::Function<Attention> {
     const at::Tensor dOut = gradients[0].contiguous().view(out.sizes());
     const std::vector<int64_t> offsets = context->saved_data["cuSeqlens"].toIntVector();
     const std::vector<int32_t> cuSeqlens(offsets.begin(), offsets.end());
+    const auto queries = static_cast<Queries>(context->saved_data["queries"].toInt());
     const Mask mask = savedMask(context);
     at::Tensor dQkv = at::empty_like(qkv);
-    forEachItem({cuSeqlens, qkv.size(2)}, [&](const Item& item, Scratch& scratch) {
+    forEachItem({cuSeqlens, qkv.size(2), queries}, [&](const Item& item, Scratch& scratch) {
       backwardItem(qkv, out, logSums, dOut, item, mask, scratch, dQkv);
     });
-    return {dQkv, at::Tensor(), at::Tensor()};
+    return {dQkv, at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };
 
 }  // namespace
 
-at::Tensor attention(const at::Tensor& qkv, const std::vector<int32_t>& cuSeqlens, const Mask& mask) {
-  return qkv.is_cpu() ? Attention::apply(qkv, cuSeqlens, mask) : attentionComposed(qkv, cuSeqlens, mask);
+at::Tensor attention(const at::Tensor& qkv, const std::vector<int32_t>& cuSeqlens, const Mask& mask,
+                     Queries queries) {
+  return qkv.is_cpu() ? Attention::apply(qkv, cuSeqlens, mask, queries)
+                      : attentionComposed(qkv, cuSeqlens, mask, queries);
 }
 
-at::Tensor attentionComposed(const at::Tensor& qkv, const std::vector<int32_t>& cuSeqlens, const Mask& mask) {
+at::Tensor attentionComposed(const at::Tensor& qkv, const std::vector<int32_t>& cuSeqlens, const Mask& mask,
+                             Queries queries) {
   const int64_t heads = qkv.size(2), headSize = qkv.size(3);
   std::vector<at::Tensor> outputs;
   for (size_t i = 1; i < cuSeqlens.size(); ++i) {
     const int64_t start = cuSeqlens[i - 1], length = cuSeqlens[i] - start;
+    const int64_t asked = queries == Queries::First ? 1 : length;
     const at::Tensor sequence =
         qkv.narrow(0, start, length).permute({1, 2, 0, 3});  // [3, heads, length, headSize]
-    const at::Tensor scores =
-        at::matmul(sequence[0], sequence[1].transpose(1, 2)) / std::sqrt(static_cast<double>(headSize));
+    const at::Tensor scores = at::matmul(sequence[0].narrow(1, 0, asked), sequence[1].transpose(1, 2)) /
+                              std::sqrt(static_cast<double>(headSize));
     at::Tensor probabilities = at::softmax(scores, -1);
     if (!mask.dropsNothing()) {
       Mask rows = mask;
       rows.firstRow += start * heads;
-      const at::Tensor kept = maskTensor(rows, length * heads, length, qkv.device());
-      probabilities =
-          probabilities * kept.view({length, heads, length}).transpose(0, 1).to(qkv.scalar_type());
+      const at::Tensor kept = maskTensor(rows, asked * heads, length, qkv.device());
+      probabilities = probabilities * kept.view({asked, heads, length}).transpose(0, 1).to(qkv.scalar_type());
     }
     outputs.push_back(
-        at::matmul(probabilities, sequence[2]).permute({1, 0, 2}).reshape({length, heads * headSize}));
+        at::matmul(probabilities, sequence[2]).permute({1, 0, 2}).reshape({asked, heads * headSize}));
   }
   return at::cat(outputs);
 }

@@ -54,6 +54,86 @@ struct MaskRow {
 }  // namespace
 
 FOR_EACH_CPU
+void widen(float* out, const c10::BFloat16* x, int64_t n) {
+#pragma omp simd
+  for (int64_t j = 0; j < n; ++j) {
+    const uint32_t bits = static_cast<uint32_t>(x[j].x) << 16;
+    std::memcpy(out + j, &bits, sizeof bits);
+  }
+}
+
+FOR_EACH_CPU
+void narrow(c10::BFloat16* out, const float* x, int64_t n) {
+#pragma omp simd
+  for (int64_t j = 0; j < n; ++j) {
+    uint32_t bits;
+    std::memcpy(&bits, x + j, sizeof bits);
+    const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+    out[j].x = static_cast<uint16_t>(x[j] != x[j] ? 0x7fc0u : rounded);
+  }
+}
+
+FOR_EACH_CPU
+float addNorm(float* out, float* normalized, const float* x, const float* bias, const float* residual,
+              const Norm& norm, int64_t n, const Mask& mask, int64_t row) {
+  float sum = 0.0f;
+  if (mask.dropsNothing()) {
+#pragma omp simd reduction(+ : sum)
+    for (int64_t j = 0; j < n; ++j) {
+      normalized[j] = x[j] + bias[j] + residual[j];
+      sum += normalized[j];
+    }
+  } else {
+    const MaskRow kept(mask, row);
+#pragma omp simd reduction(+ : sum)
+    for (int64_t j = 0; j < n; ++j) {
+      normalized[j] = (x[j] + bias[j]) * kept[j] + residual[j];
+      sum += normalized[j];
+    }
+  }
+  const float mean = sum / static_cast<float>(n);
+  float squares = 0.0f;
+#pragma omp simd reduction(+ : squares)
+  for (int64_t j = 0; j < n; ++j) {
+    const float distance = normalized[j] - mean;
+    squares += distance * distance;
+  }
+  const float inverseDeviation = 1.0f / std::sqrt(squares / static_cast<float>(n) + norm.epsilon);
+#pragma omp simd
+  for (int64_t j = 0; j < n; ++j) {
+    normalized[j] = (normalized[j] - mean) * inverseDeviation;
+    out[j] = normalized[j] * norm.weight[j] + norm.bias[j];
+  }
+  return inverseDeviation;
+}
+
+FOR_EACH_CPU
+void addNormBackward(float* dSum, float* dX, const NormSums& sums, const float* dOut, const float* normalized,
+                     const float* weight, float inverseDeviation, int64_t n, const Mask& mask, int64_t row) {
+  float mean = 0.0f, projection = 0.0f;
+#pragma omp simd reduction(+ : mean, projection)
+  for (int64_t j = 0; j < n; ++j) {
+    const float gradient = dOut[j] * weight[j];
+    mean += gradient;
+    projection += gradient * normalized[j];
+  }
+  mean /= static_cast<float>(n);
+  projection /= static_cast<float>(n);
+  float* __restrict dWeight = sums.weight;
+  float* __restrict dBias = sums.bias;
+  float* __restrict dLinearBias = sums.linearBias;
+  const MaskRow kept(mask, row);
+#pragma omp simd
+  for (int64_t j = 0; j < n; ++j) {
+    dSum[j] = inverseDeviation * (dOut[j] * weight[j] - mean - normalized[j] * projection);
+    dX[j] = dSum[j] * kept[j];
+    dWeight[j] += dOut[j] * normalized[j];
+    dBias[j] += dOut[j];
+    dLinearBias[j] += dX[j];
+  }
+}
+
+FOR_EACH_CPU
 void dropoutAdd(float* out, const float* x, const float* residual, int64_t n, const Mask& mask, int64_t row) {
   const MaskRow kept(mask, row);
   if (residual == nullptr) {

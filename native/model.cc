@@ -12,12 +12,16 @@
 namespace bertune {
 namespace {
 
-Mask maskAt(const DropoutState* state, Site site, int64_t layer, double probability,
-            int64_t rowsPerToken = 1) {
+constexpr int64_t kNoLayer = -1;
+
+// `firstRow`: how many rows earlier micro-batches of the step had at this site.
+Mask maskAt(const DropoutState* state, Site site, int64_t layer, double probability, int64_t firstRow) {
   if (state == nullptr || probability == 0) return {};
-  const int64_t first = site == Site::Classifier ? state->firstSequence : state->firstToken * rowsPerToken;
-  return makeMask(state->seed, state->step, layer, site, probability, first);
+  return makeMask(state->seed, state->step, layer, site, probability, firstRow);
 }
+
+int64_t earlierTokens(const DropoutState* state) { return state == nullptr ? 0 : state->firstToken; }
+int64_t earlierSequences(const DropoutState* state) { return state == nullptr ? 0 : state->firstSequence; }
 
 }  // namespace
 
@@ -33,6 +37,7 @@ Model::Model(ModelConfig config, at::Device device, at::ScalarType compute, uint
     layers_.push_back(addLayer("bert.encoder.layer." + std::to_string(i) + "."));
   pooler_ = addLinear("bert.pooler.dense", config_.hiddenSize, config_.hiddenSize);
   classifier_ = addLinear("classifier", config_.numLabels, config_.hiddenSize);
+  refreshProducts();
 }
 
 size_t Model::add(at::Tensor weight) {
@@ -100,69 +105,80 @@ Model::Layer Model::addLayer(const std::string& prefix) {
   return layer;
 }
 
+void Model::refreshProducts() {
+  if (compute_ == at::kFloat) return;
+  const at::NoGradGuard guard;
+  products_.resize(parameters_.size());
+  for (const Layer& layer : layers_)
+    for (const Linear& linear :
+         {layer.queryKeyValue, layer.attentionOutput, layer.intermediate, layer.output}) {
+      at::Tensor& product = products_[linear.weight];
+      if (product.defined())
+        product.copy_(weight(linear.weight));
+      else
+        product = weight(linear.weight).detach().to(compute_);
+    }
+}
+
 at::Tensor Model::logits(const Batch& batch, const DropoutState* dropout) const {
   at::Tensor x = embed(batch, dropout);
-  for (size_t i = 0; i < layers_.size(); ++i)
-    x = encode(layers_[i], static_cast<int64_t>(i), x, batch, dropout);
-  const at::Tensor first = x.index_select(0, batch.firstTokens);
-  const at::Tensor pooled =
-      at::tanh(linear(pooler_, first, at::kFloat));  // the head is small: always float32
-  return linear(classifier_,
-                dropoutAdd(pooled, {}, maskAt(dropout, Site::Classifier, -1, config_.classifierDropout)),
-                at::kFloat);
+  for (size_t i = 0; i < layers_.size(); ++i) x = encode(i, x, batch, dropout);
+  const at::Tensor pooled = at::tanh(head(pooler_, x));
+  const Mask mask =
+      maskAt(dropout, Site::Classifier, kNoLayer, config_.classifierDropout, earlierSequences(dropout));
+  return head(classifier_, dropoutAdd(pooled, {}, mask));
 }
 
 at::Tensor Model::embed(const Batch& batch, const DropoutState* dropout) const {
   const at::Tensor sum = at::embedding(weight(wordEmbeddings_), batch.inputIds, config_.padTokenId) +
                          at::embedding(weight(tokenTypeEmbeddings_), batch.tokenTypeIds) +
                          at::embedding(weight(positionEmbeddings_), batch.positions);
-  const at::Tensor x = norm(embeddingNorm_, sum);
-  return dropoutAdd(x, {}, maskAt(dropout, Site::Embedding, -1, config_.hiddenDropoutProb));
+  const NormWeights norm = weights(embeddingNorm_);
+  const at::Tensor x = at::layer_norm(sum, {config_.hiddenSize}, norm.weight, norm.bias, norm.epsilon);
+  return dropoutAdd(
+      x, {}, maskAt(dropout, Site::Embedding, kNoLayer, config_.hiddenDropoutProb, earlierTokens(dropout)));
 }
 
-at::Tensor Model::encode(const Layer& layer, int64_t index, const at::Tensor& x, const Batch& batch,
+// The matrix products are in the compute type; residuals, LayerNorm and dropout stay float32, as with
+// autocast in PyTorch. The classifier reads the first token of each sequence only, so the last layer computes
+// no other.
+at::Tensor Model::encode(size_t index, const at::Tensor& x, const Batch& batch,
                          const DropoutState* dropout) const {
+  const Layer& layer = layers_[index];
+  const auto number = static_cast<int64_t>(index);
+  const bool isLast = index + 1 == layers_.size();
   const int64_t heads = config_.numAttentionHeads;
-  const at::Tensor qkv =
-      linear(layer.queryKeyValue, x, compute_).view({batch.tokens(), 3, heads, config_.hiddenSize / heads});
+  const int64_t earlierRows = isLast ? earlierSequences(dropout) : earlierTokens(dropout);
+  const auto hiddenMask = [&](Site site) {
+    return maskAt(dropout, site, number, config_.hiddenDropoutProb, earlierRows);
+  };
+  const at::Tensor qkv = linear(x, weights(layer.queryKeyValue));
   const at::Tensor context =
-      attention(qkv, batch.cuSeqlens,
-                maskAt(dropout, Site::Attention, index, config_.attentionProbsDropoutProb, heads));
-  const at::Tensor attended =
-      norm(layer.attentionNorm,
-           dropoutAdd(linear(layer.attentionOutput, context, compute_).to(at::kFloat), x,
-                      maskAt(dropout, Site::AttentionOutput, index, config_.hiddenDropoutProb)));
-  const at::Tensor expanded = activate(linear(layer.intermediate, attended, compute_));
-  return norm(layer.outputNorm,
-              dropoutAdd(linear(layer.output, expanded, compute_).to(at::kFloat), attended,
-                         maskAt(dropout, Site::FeedForwardOutput, index, config_.hiddenDropoutProb)));
+      attention(qkv.view({batch.tokens(), 3, heads, config_.hiddenSize / heads}), batch.cuSeqlens,
+                maskAt(dropout, Site::Attention, number, config_.attentionProbsDropoutProb,
+                       earlierTokens(dropout) * heads),
+                isLast ? Queries::First : Queries::All);
+  const at::Tensor attended = linearAddNorm(context, isLast ? x.index_select(0, batch.firstTokens) : x,
+                                            weights(layer.attentionOutput), weights(layer.attentionNorm),
+                                            hiddenMask(Site::AttentionOutput));
+  const at::Tensor expanded = linearActivation(attended, weights(layer.intermediate), config_.hiddenAct);
+  return linearAddNorm(expanded, attended, weights(layer.output), weights(layer.outputNorm),
+                       hiddenMask(Site::FeedForwardOutput));
 }
 
-// Products in the compute type; everything between them (residuals, LayerNorm, dropout) stays float32, as
-// with autocast in PyTorch.
-at::Tensor Model::linear(const Linear& linear, const at::Tensor& x, at::ScalarType type) const {
-  return at::linear(x.to(type), weight(linear.weight).to(type), weight(linear.bias).to(type));
+// Pooler and classifier are small: always float32.
+at::Tensor Model::head(const Linear& linear, const at::Tensor& x) const {
+  return at::linear(x, weight(linear.weight), weight(linear.bias));
 }
 
-at::Tensor Model::norm(const Norm& norm, const at::Tensor& x) const {
-  return at::layer_norm(x, {config_.hiddenSize}, weight(norm.weight), weight(norm.bias),
-                        config_.layerNormEps);
+LinearWeights Model::weights(const Linear& linear) const {
+  const bool isFloat = compute_ == at::kFloat;
+  return {weight(linear.weight), weight(linear.bias),
+          isFloat ? weight(linear.weight).detach() : products_[linear.weight]};
 }
 
-at::Tensor Model::activate(const at::Tensor& x) const {
-  switch (config_.hiddenAct) {
-    case Activation::Gelu:
-      return at::gelu(x);
-    case Activation::GeluTanh:
-      return at::gelu(x, "tanh");
-    case Activation::Relu:
-      return at::relu(x);
-    case Activation::Silu:
-      return at::silu(x);
-    case Activation::Tanh:
-      return at::tanh(x);
-  }
-  return {};
+NormWeights Model::weights(const Norm& norm) const {
+  return {weight(norm.weight), weight(norm.bias), config_.layerNormEps};
 }
 
 }  // namespace bertune

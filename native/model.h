@@ -8,12 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "activation.h"
 #include "batch.h"
+#include "linear.h"
 #include "random.h"
 
 namespace bertune {
-
-enum class Activation { Gelu, GeluTanh, Relu, Silu, Tanh };
 
 struct ModelConfig {
   int64_t vocabSize, hiddenSize, numHiddenLayers, numAttentionHeads, intermediateSize;
@@ -55,6 +55,9 @@ class Model {
   // float32 [sequences, numLabels]
   at::Tensor logits(const Batch& batch, const DropoutState* dropout) const;
 
+  // To be called after the encoder's weights have changed: renews their copies in the compute type.
+  void refreshProducts();
+
   const std::vector<Parameter>& parameters() const { return parameters_; }
   const std::vector<NamedTensor>& tensors() const { return tensors_; }
   const ModelConfig& config() const { return config_; }
@@ -84,11 +87,12 @@ class Model {
   Layer addLayer(const std::string& prefix);
 
   at::Tensor embed(const Batch& batch, const DropoutState* dropout) const;
-  at::Tensor encode(const Layer& layer, int64_t index, const at::Tensor& x, const Batch& batch,
-                    const DropoutState* dropout) const;
-  at::Tensor linear(const Linear& linear, const at::Tensor& x, at::ScalarType type) const;
-  at::Tensor norm(const Norm& norm, const at::Tensor& x) const;
-  at::Tensor activate(const at::Tensor& x) const;
+  // float32 [tokens, hiddenSize]; of the last layer [sequences, hiddenSize]: the first token of each
+  // sequence.
+  at::Tensor encode(size_t index, const at::Tensor& x, const Batch& batch, const DropoutState* dropout) const;
+  at::Tensor head(const Linear& linear, const at::Tensor& x) const;
+  LinearWeights weights(const Linear& linear) const;
+  NormWeights weights(const Norm& norm) const;
   const at::Tensor& weight(size_t parameter) const { return parameters_[parameter].weight; }
 
   ModelConfig config_;
@@ -96,6 +100,7 @@ class Model {
   at::ScalarType compute_;
   uint64_t seed_;
   std::vector<Parameter> parameters_;
+  std::vector<at::Tensor> products_;  // by parameter; only with a compute type other than float32
   std::vector<NamedTensor> tensors_;
 
   size_t wordEmbeddings_, positionEmbeddings_, tokenTypeEmbeddings_;

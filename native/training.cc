@@ -29,6 +29,7 @@ void Training::accumulate(const RawBatch& raw, double divisor, double labelSmoot
 
 void Training::update(const UpdateOptions& options) {
   optimizer_->update(options);
+  model_.refreshProducts();
   ++step_;
   tokensInStep_ = sequencesInStep_ = 0;
 }
@@ -73,6 +74,7 @@ void Training::write(const std::string& name, TensorKind kind, const at::Tensor&
     throw std::invalid_argument(name + " has shape " + c10::str(target.sizes()) + " but was given " +
                                 c10::str(value.sizes()));
   target.copy_(value);
+  model_.refreshProducts();
 }
 
 const NamedTensor& Training::find(const std::string& name) const {

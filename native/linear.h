@@ -1,0 +1,43 @@
+// The dense layers of the encoder, each one differentiable operator on any device: y = x weight^T + bias,
+// alone or with what follows it in BERT. On the CPU they run in blocks of rows; elsewhere they are ATen
+// compositions.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "activation.h"
+#include "random.h"
+
+namespace bertune {
+
+// `weight` [out, in] and `bias` [out] are the float32 parameters that get gradients. `product` is the weight
+// in the type of the matrix products: a copy in bfloat16, or the weight itself.
+struct LinearWeights {
+  at::Tensor weight;
+  at::Tensor bias;
+  at::Tensor product;
+};
+
+struct NormWeights {
+  at::Tensor weight;
+  at::Tensor bias;
+  double epsilon;
+};
+
+// x: [rows, in] of any floating type. Returns [rows, out] in the type of the products.
+at::Tensor linear(const at::Tensor& x, const LinearWeights& weights);
+
+// activation(linear(x)), in the type of the products.
+at::Tensor linearActivation(const at::Tensor& x, const LinearWeights& weights, Activation activation);
+
+// LayerNorm(dropout(linear(x)) + residual). residual: float32 [rows, out]; so is the result.
+at::Tensor linearAddNorm(const at::Tensor& x, const at::Tensor& residual, const LinearWeights& weights,
+                         const NormWeights& norm, const Mask& mask);
+
+// The same from ATen operators and autograd alone: the fallback of other devices and the kernels' yardstick.
+at::Tensor linearComposed(const at::Tensor& x, const LinearWeights& weights);
+at::Tensor linearActivationComposed(const at::Tensor& x, const LinearWeights& weights, Activation activation);
+at::Tensor linearAddNormComposed(const at::Tensor& x, const at::Tensor& residual,
+                                 const LinearWeights& weights, const NormWeights& norm, const Mask& mask);
+
+}  // namespace bertune
