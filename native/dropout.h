@@ -11,7 +11,7 @@ struct AutogradContext;
 
 namespace bertune {
 
-// x and residual: float32 [rows, columns]. An undefined residual is left out.
+// x and residual: [rows, columns], of one type. An undefined residual is left out.
 at::Tensor dropoutAdd(const at::Tensor& x, const at::Tensor& residual, const Mask& mask);
 
 // The mask as a float tensor [rows, columns] of 0 and mask.scale, from ATen operators only:
