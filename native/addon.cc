@@ -12,6 +12,12 @@ Napi::Value deviceInfo(const Napi::CallbackInfo& info) {
   auto result = Napi::Object::New(info.Env());
   result.Set("cudaDevices", static_cast<double>(bertune::cudaDevices()));
   result.Set("cudaProblem", bertune::cudaProblem());
+  if (const auto capability = bertune::cudaCapability()) {
+    auto pair = Napi::Array::New(info.Env(), 2);
+    pair.Set(0u, capability->first);
+    pair.Set(1u, capability->second);
+    result.Set("cudaCapability", pair);
+  }
   result.Set("cpuHasBFloat16", bertune::cpuHasBFloat16());
   result.Set("libtorch", TORCH_VERSION);
   return result;

@@ -60,6 +60,21 @@ bool cpuHasBFloat16() {
 #endif
 }
 
+// From the driver itself: LibTorch tells it through libtorch_cuda.so only, which the addon does not link.
+std::optional<std::pair<int, int>> cudaCapability() {
+  constexpr int kMajor = 75, kMinor = 76;  // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_* of cuda.h
+  if (cudaDevices() == 0) return {};
+  void* driver = dlopen("libcuda.so.1", RTLD_LAZY);  // open already, see openCuda
+  if (driver == nullptr) return {};
+  const auto initialize = reinterpret_cast<int (*)(unsigned)>(dlsym(driver, "cuInit"));
+  const auto attribute = reinterpret_cast<int (*)(int*, int, int)>(dlsym(driver, "cuDeviceGetAttribute"));
+  int major = 0, minor = 0;
+  const bool known = initialize != nullptr && attribute != nullptr && initialize(0) == 0 &&
+                     attribute(&major, kMajor, 0) == 0 && attribute(&minor, kMinor, 0) == 0;
+  if (!known) return {};
+  return std::pair(major, minor);
+}
+
 std::string cudaProblem() {
   if (!loadProblem.empty()) return loadProblem;
   return cudaDevices() > 0 ? "" : "the NVIDIA driver reports no device";

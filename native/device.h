@@ -4,7 +4,9 @@
 
 #include <c10/core/Device.h>
 
+#include <optional>
 #include <string>
+#include <utility>
 
 namespace bertune {
 
@@ -16,7 +18,9 @@ int64_t cudaDevices();
 // CPU threads for all that the calling thread computes from now on.
 void setThreads(int threads);
 
-bool cpuHasBFloat16();      // in hardware; without it bfloat16 products are emulated and slow
+bool cpuHasBFloat16();  // in hardware; without it bfloat16 products are emulated and slow
+// Compute capability of the first CUDA device, major and minor; none without one.
+std::optional<std::pair<int, int>> cudaCapability();
 std::string cudaProblem();  // why there is no CUDA device, for people; empty if there is one
 
 // The first CUDA device; throws std::invalid_argument with the reason if there is none.

@@ -62,6 +62,7 @@ class Model {
   const std::vector<NamedTensor>& tensors() const { return tensors_; }
   const ModelConfig& config() const { return config_; }
   at::Device device() const { return device_; }
+  at::ScalarType compute() const { return compute_; }
 
  private:
   // Indices into parameters_.

@@ -43,8 +43,9 @@ Napi::Function Session::define(Napi::Env env) {
       {InstanceMethod<&Session::open>("open"), InstanceMethod<&Session::read>("read"),
        InstanceMethod<&Session::write>("write"), InstanceMethod<&Session::accumulate>("accumulate"),
        InstanceMethod<&Session::update>("update"), InstanceMethod<&Session::predict>("predict"),
-       InstanceMethod<&Session::stats>("stats"), InstanceMethod<&Session::setProgress>("setProgress"),
-       InstanceMethod<&Session::restart>("restart"), InstanceMethod<&Session::close>("close")});
+       InstanceMethod<&Session::matmulRate>("matmulRate"), InstanceMethod<&Session::stats>("stats"),
+       InstanceMethod<&Session::setProgress>("setProgress"), InstanceMethod<&Session::restart>("restart"),
+       InstanceMethod<&Session::close>("close")});
 }
 
 Session::Session(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Session>(info) {
@@ -111,6 +112,19 @@ Napi::Value Session::predict(Args info) {
   return post(
       info, [this, result, raw = checkedBatch(info, false)] { *result = training().predict(raw); },
       [result](Napi::Env env) { return toFloat32Array(env, *result); });
+}
+
+Napi::Value Session::matmulRate(Args info) {
+  constexpr int64_t most = 1 << 16;
+  auto result = std::make_shared<double>();
+  return post(
+      info,
+      [this, result, rows = arguments::integer(info[0], "rows", 1, most),
+       inner = arguments::integer(info[1], "inner", 1, most),
+       columns = arguments::integer(info[2], "columns", 1, most)] {
+        *result = training().matmulRate(rows, inner, columns);
+      },
+      [result](Napi::Env env) { return Napi::Number::New(env, *result); });
 }
 
 Napi::Value Session::stats(Args info) {

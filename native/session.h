@@ -22,6 +22,7 @@ class Session : public Napi::ObjectWrap<Session> {
   Napi::Value accumulate(Args info);   // (batch, {divisor, labelSmoothing})
   Napi::Value update(Args info);       // (options)
   Napi::Value predict(Args info);      // (batch) -> Float32Array
+  Napi::Value matmulRate(Args info);   // (rows, inner, columns) -> FLOP/s
   Napi::Value stats(Args info);        // () -> {loss, gradNorm, updates, skipped}
   Napi::Value setProgress(Args info);  // (step, updates, loss)
   Napi::Value restart(Args info);      // (): a new optimizer for the same weights

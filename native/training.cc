@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
+#include <chrono>
 #include <stdexcept>
 
 namespace bertune {
@@ -39,6 +41,24 @@ at::Tensor Training::predict(const RawBatch& raw) {
   return model_.logits(toTensors(raw, model_.config().numLabels, model_.device()), nullptr)
       .to(at::kCPU)
       .contiguous();
+}
+
+double Training::matmulRate(int64_t rows, int64_t inner, int64_t columns) const {
+  constexpr size_t repetitions = 15;
+  if (!model_.device().is_cpu()) throw std::invalid_argument("matmulRate measures CPUs only");
+  const at::NoGradGuard guard;
+  const at::Tensor a = at::rand({rows, inner}).to(model_.compute());
+  const at::Tensor b = at::rand({columns, inner}).to(model_.compute());
+  at::Tensor product = at::mm(a, b.t());
+  std::vector<double> seconds;
+  for (size_t i = 0; i < repetitions; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    at::mm_out(product, a, b.t());
+    seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  std::nth_element(seconds.begin(), seconds.begin() + repetitions / 2, seconds.end());
+  return 2.0 * static_cast<double>(rows) * static_cast<double>(inner) * static_cast<double>(columns) /
+         seconds[repetitions / 2];
 }
 
 TrainingStats Training::stats() {

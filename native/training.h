@@ -31,7 +31,10 @@ class Training {
   void accumulate(const RawBatch& raw, double divisor, double labelSmoothing);
   void update(const UpdateOptions& options);
   at::Tensor predict(const RawBatch& raw);  // float [sequences, numLabels] on the CPU
-  TrainingStats stats();                    // waits for the device
+  // FLOP/s of [rows, inner] x [columns, inner]^T in the compute type on the CPU: what the machine can do at
+  // most, for the bench to hold a step against. The median of some repetitions.
+  double matmulRate(int64_t rows, int64_t inner, int64_t columns) const;
+  TrainingStats stats();  // waits for the device
 
   // For a resumed run: `step` counts the optimizer steps begun and decides the dropout masks, `updates` those
   // that were applied and decides AdamW's bias correction (they differ by the skipped ones), and `loss` is

@@ -173,6 +173,12 @@ export class BertForSequenceClassification {
   }
 }
 
+/** Makes sure of a device that was asked for by name, before time is spent on data. @throws UsageError */
+export function requireDevice({ device, dtype }: Runtime): void {
+  // The others can always be had, and asking the addon takes the time to load LibTorch.
+  if (device === 'cuda') chooseDevice({ device, dtype: dtype ?? 'auto' }, deviceInfo());
+}
+
 /** The weights, gradients or moments of a session as little-endian F32 tensors, one at a time. */
 export async function* tensorsOf(
   session: Session,

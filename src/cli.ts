@@ -19,7 +19,7 @@ import {
   type ParsedOptions,
 } from './config/index.js';
 import { UsageError, messageOf } from './errors.js';
-import { writeError } from './model/file-errors.js';
+import { writeError } from './file-errors.js';
 
 type Flags = Record<string, unknown>;
 

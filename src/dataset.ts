@@ -14,7 +14,7 @@ import {
 } from './data/index.js';
 import { UsageError } from './errors.js';
 import { datasetFiles, type HubOptions } from './hub/index.js';
-import type { LabelledRows } from './training/batch.js';
+import type { LabelledRows } from './batching/batch.js';
 
 export type SplitName = SplitOptions['name'];
 
@@ -40,9 +40,11 @@ export type SplitFiles = Partial<Record<SplitName, string | readonly string[]>>;
 export class Dataset implements LabelledRows {
   readonly split: Split;
   readonly labels: LabelReader;
+  readonly task: Task;
 
   constructor(split: Split, task: Task) {
     this.split = split;
+    this.task = task;
     this.labels = labelReader(split, task);
   }
 

@@ -21,7 +21,8 @@ export async function makeFolder(path: string): Promise<string | undefined> {
   return topmost ?? path;
 }
 
-async function isFolder(path: string): Promise<boolean> {
+/** Whether there is a folder of this name. */
+export async function isFolder(path: string): Promise<boolean> {
   return stat(path).then(
     (entry) => entry.isDirectory(),
     () => false,

@@ -3,7 +3,10 @@ import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
-import { expected, messageOf, RunError, UsageError } from './errors.js';
+import type { DeviceInfo } from './device.js';
+import { messageOf, RunError, UsageError } from './errors.js';
+
+export { chooseDevice, type DeviceInfo } from './device.js';
 
 /** Sequences one after another without padding: all tokens, and where each sequence begins and ends. */
 export interface PackedBatch {
@@ -69,7 +72,7 @@ export interface AccumulateOptions {
    * (labels other than -100; for multi-label and regression sequences * numLabels).
    */
   divisor: number;
-  /** Label smoothing factor for single-label classification, 0 to 1. */
+  /** Label smoothing factor, 0 to 1; above 0 for single-label classification only. */
   labelSmoothing?: number;
 }
 
@@ -104,6 +107,7 @@ interface NativeSession {
   accumulate(batch: PackedBatch, options: AccumulateOptions): Promise<void>;
   update(options: UpdateOptions): Promise<void>;
   predict(batch: PackedBatch): Promise<Float32Array>;
+  matmulRate(rows: number, inner: number, columns: number): Promise<number>;
   stats(): Promise<Omit<TrainingStats, 'totalLoss'>>;
   setProgress(step: number, updates: number, loss: number): Promise<void>;
   restart(): Promise<void>;
@@ -112,19 +116,13 @@ interface NativeSession {
 
 interface Addon {
   Session: new (config: SessionConfig, options: SessionOptions) => NativeSession;
-  deviceInfo(): { cudaDevices: number; cudaProblem: string; cpuHasBFloat16: boolean; libtorch: string };
-}
-
-/** What this machine offers. */
-export interface DeviceInfo {
-  cuda: boolean;
-  /** Why there is no CUDA device; empty if there is one. */
-  cudaProblem: string;
-  /** Whether the CPU multiplies bfloat16 in hardware (avx512_bf16, amx_bf16). */
-  bfloat16: boolean;
-  cores: number;
-  /** Version of the LibTorch that the addon was built with. */
-  libtorch: string;
+  deviceInfo(): {
+    cudaDevices: number;
+    cudaProblem: string;
+    cudaCapability?: [major: number, minor: number];
+    cpuHasBFloat16: boolean;
+    libtorch: string;
+  };
 }
 
 let addon: Addon | undefined; // a process loads a shared library once
@@ -154,6 +152,7 @@ export function deviceInfo(): DeviceInfo {
   return {
     cuda: info.cudaDevices > 0,
     cudaProblem: info.cudaProblem,
+    ...(info.cudaCapability === undefined ? {} : { cudaCapability: info.cudaCapability }),
     bfloat16: info.cpuHasBFloat16,
     cores: availableParallelism(),
     libtorch: info.libtorch,
@@ -169,12 +168,18 @@ export function deviceInfo(): DeviceInfo {
 export class Session {
   readonly #native: NativeSession;
   readonly #tensors: readonly TensorInfo[];
+  readonly #problemType: SessionConfig['problemType'];
   #closed = false;
   #lossSeen = 0;
 
-  private constructor(native: NativeSession, tensors: readonly TensorInfo[]) {
+  private constructor(
+    native: NativeSession,
+    tensors: readonly TensorInfo[],
+    problemType: SessionConfig['problemType'],
+  ) {
     this.#native = native;
     this.#tensors = tensors;
+    this.#problemType = problemType;
   }
 
   /**
@@ -184,7 +189,7 @@ export class Session {
    */
   static async create(config: SessionConfig, options: SessionOptions): Promise<Session> {
     const native = await withStack(() => Promise.resolve(new (load().Session)(config, options)));
-    return new Session(native, await withStack(() => native.open()));
+    return new Session(native, await withStack(() => native.open()), config.problemType);
   }
 
   /** All tensors of the model in Hugging Face's order. */
@@ -202,9 +207,21 @@ export class Session {
     return withStack(() => this.#native.write(name, kind, tensor));
   }
 
-  /** Runs forward and backward with dropout and adds the gradients of (sum of losses) / divisor. */
+  /**
+   * Runs forward and backward with dropout and adds the gradients of (sum of losses) / divisor.
+   *
+   * @throws UsageError for label smoothing of labels that are not one class a row
+   */
   accumulate(batch: PackedBatch, options: AccumulateOptions): Promise<void> {
-    return withStack(() => this.#native.accumulate(batch, options));
+    return withStack(async () => {
+      // The other losses know no smoothing and would leave it out without a word.
+      const labelSmoothing = options?.labelSmoothing ?? 0;
+      if (labelSmoothing !== 0 && this.#problemType !== 'single_label_classification')
+        throw new RangeError(
+          `labelSmoothing works with one label a row, not with ${this.#problemType}; leave it out, or give 0`,
+        );
+      await this.#native.accumulate(batch, options);
+    });
   }
 
   /**
@@ -218,6 +235,14 @@ export class Session {
   /** Logits without dropout, [sequences * numLabels]. */
   predict(batch: PackedBatch): Promise<Float32Array> {
     return withStack(() => this.#native.predict(batch));
+  }
+
+  /**
+   * FLOP/s of a matrix product [rows, inner] x [columns, inner]^T with this session's dtype and threads: the yardstick
+   * of the bench. CPU only.
+   */
+  matmulRate(rows: number, inner: number, columns: number): Promise<number> {
+    return withStack(() => this.#native.matmulRate(rows, inner, columns));
   }
 
   /** Reads the running loss and counters. Waits for the device: call it to log. */
@@ -267,24 +292,4 @@ async function withStack<T>(call: () => Promise<T>): Promise<T> {
     wrapped.stack = `${wrapped.name}: ${message}\n${(site.stack ?? '').split('\n').slice(1).join('\n')}`;
     throw wrapped;
   }
-}
-
-/** Chooses the device and dtype for `auto`, and says in one line what was chosen and why. */
-export function chooseDevice(
-  request: { device: 'auto' | 'cpu' | 'cuda'; dtype: 'auto' | 'float32' | 'bfloat16' },
-  info: DeviceInfo,
-): { device: 'cpu' | 'cuda'; dtype: 'float32' | 'bfloat16'; reason: string } {
-  if (request.device === 'cuda' && !info.cuda)
-    throw new UsageError(`--device cuda cannot be used: ${info.cudaProblem}. Use --device cpu, or auto.`);
-  if (request.device !== 'auto' && request.device !== 'cpu' && request.device !== 'cuda')
-    throw expected("'auto', 'cpu' or 'cuda'", '--device', request.device);
-  const device = request.device === 'auto' ? (info.cuda ? 'cuda' : 'cpu') : request.device;
-  const fast = device === 'cuda' || info.bfloat16;
-  const dtype = request.dtype === 'auto' ? (fast ? 'bfloat16' : 'float32') : request.dtype;
-  const why = [
-    request.device === 'auto' && device === 'cpu' ? `no CUDA device: ${info.cudaProblem}` : '',
-    request.dtype === 'auto' && !fast ? 'this CPU has no bfloat16 arithmetic' : '',
-    request.dtype === 'bfloat16' && !fast ? 'this CPU emulates bfloat16, which is slow' : '',
-  ].filter((part) => part !== '');
-  return { device, dtype, reason: why.join('; ') };
 }

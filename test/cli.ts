@@ -1,6 +1,6 @@
 // The command line as a person meets it: whole runs on toy data, and what every kind of bad input gets.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
@@ -353,7 +353,8 @@ Correct it, or leave it out with --bad-rows skip`;
     ),
     trainFile(
       'data/one-class.csv',
-      'The train data hold only one class, "pos" (column "label"); training needs at least two',
+      'The train data hold only one class, "pos" (column "label"); training needs at least two: ' +
+        'add rows of another class, or name another column with --label-column',
     ),
     trainFile(
       'data/numbers.csv',
@@ -449,8 +450,54 @@ await t.test('what may not be read or written', async (t) => {
 });
 
 await t.test('--device cuda without a device', { skip: deviceInfo().cuda && 'there is one' }, async (t) => {
-  const outcome = await bertune(train({ device: 'cuda' }), here);
-  refused(t, outcome, /^--device cuda cannot be used: .+\. Use --device cpu, or auto\.$/);
+  // Said before the data are read: with these, which would be a fault too, nothing else is said.
+  const message = /^--device cuda cannot be used: .+\. Use --device cpu, or auto\.$/;
+  const file = 'absent.csv';
+  await refuseAll(t, [
+    [train({ device: 'cuda', 'train-file': file }), message],
+    [evaluate({ device: 'cuda', 'validation-file': file }), message],
+    [predict({ device: 'cuda', 'test-file': file }), message],
+  ]);
+});
+
+await t.test('links in a circle, folders for files, and data of another task', async (t) => {
+  for (const name of ['circle', 'circle.csv', 'circle.json']) symlinkSync(name, join(folder, name));
+  write('circular/config.json', read('single/config.json'));
+  write('circular/model.safetensors', read('single/model.safetensors'));
+  symlinkSync('tokenizer.json', join(folder, 'circular/tokenizer.json'));
+  write('data/numbers-for-text.csv', 'text,label\nthe film,0.5\nthe plot,1.5\n');
+  const config = { ...(json(read('single/config.json')) as object), problem_type: 'regression' };
+  write('two-values/config.json', JSON.stringify(config));
+  for (const file of ['model.safetensors', 'tokenizer.json', 'tokenizer_config.json'])
+    write(`two-values/${file}`, read(`single/${file}`));
+  mkdirSync(join(folder, 'run.json'));
+  const circle = (name: string): string =>
+    `Could not read ${name}: its symbolic links lead in a circle; name the file or folder that is meant`;
+  await refuseAll(t, [
+    [train({ 'train-file': 'circle.csv' }), circle('circle.csv')],
+    [train({ config: 'circle.json' }), circle('circle.json')],
+    [train({ config: undefined, model: 'circle' }), circle('circle')],
+    [train({ tokenizer: 'circle' }), circle('circle')],
+    [evaluate({ model: 'circular' }), circle('circular/tokenizer.json')],
+    [
+      ['train', 'circle.json'],
+      circle('circle.json').replace('Could not read', 'Cannot read the configuration file'),
+    ],
+    [
+      train({ config: 'model' }),
+      '--config model is a folder; name the file in it: --config model/config.json',
+    ],
+    [
+      ['train', 'run.json'],
+      'Cannot read the configuration file run.json: it is a folder, not a file; name a file in it',
+    ],
+    [
+      evaluate({ model: 'two-values', 'validation-file': 'data/numbers-for-text.csv' }),
+      "The model's task is regression with 2 values a row, which does not fit the evaluation data: regression " +
+        'with 1 value a row. Evaluate a model that was trained on such labels; in a script, loadDataset takes the ' +
+        'problemType of the model, and its labels as modelLabels.',
+    ],
+  ]);
 });
 
 await t.test('the stack is shown with --verbose', async (t) => {
@@ -546,6 +593,19 @@ await t.test('bad models', async (t) => {
       `${untrained} is not a trained classifier: it lacks classifier.weight, classifier.bias. Train it first.`,
     ],
   ]);
+});
+
+await t.test('resuming what a killed run had complete but not yet renamed', async (t) => {
+  const { pid } = spawnSync(process.execPath, ['-e', '']);
+  cpSync(join(folder, 'single/checkpoint-50'), join(folder, `killed/checkpoint-50.tmp-${pid}-0`), {
+    recursive: true,
+  });
+  mkdirSync(join(folder, `killed/checkpoint-50.tmp-${pid}-0.old`));
+  const data = { 'train-file': 'data/single-train.csv', 'output-dir': 'killed', 'save-strategy': 'no' };
+  const outcome = await bertune(train({ ...data, 'resume-from-checkpoint': true }), here);
+  succeeded(t, 'train', outcome);
+  t.match(outcome.stderr, 'Resuming from killed/checkpoint-50 at step 50 of 96');
+  t.notMatch(tree(join(folder, 'killed')).join('\n'), '.tmp-');
 });
 
 await t.test('bad checkpoints to resume from', async (t) => {

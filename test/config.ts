@@ -283,11 +283,11 @@ await tap.test('a file that cannot be read', async (t) => {
   };
   t.equal(
     await read('none.json'),
-    'UsageError: Cannot read the configuration file none.json: there is no such file',
+    'UsageError: Cannot read the configuration file none.json: there is no such file or folder',
   );
   t.equal(
     await read('folder.json'),
-    'UsageError: Cannot read the configuration file folder.json: it is a folder',
+    'UsageError: Cannot read the configuration file folder.json: it is a folder, not a file; name a file in it',
   );
   t.equal(
     await read('latin1.yaml'),

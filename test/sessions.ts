@@ -1,10 +1,10 @@
 // The life of native sessions: several at once, the order of calls, memory that changes hands, updates that are skipped,
-// resuming, and every way to end: closed, closed amid a step, abandoned, with the process, with a worker thread.
+// resuming, starting afresh, where they compute, and every way to end: closed, closed amid a step, abandoned, with the process, with a worker thread.
 import { execFile } from 'node:child_process';
 
 import tap, { type Test } from 'tap';
 
-import { Session, type PackedBatch } from '../dist/native.js';
+import { chooseDevice, Session, type DeviceInfo, type PackedBatch } from '../dist/native.js';
 import { seededBatch } from './fixtures/seeded.js';
 import { ADAMW, OPTIONS, TINY, float32, readAll, seededSession, weightBits } from './fixtures/session.js';
 
@@ -171,6 +171,76 @@ await tap.test('a resumed session goes on bit for bit', async (t) => {
   const [resumed, straight] = [await second.stats(), await whole.stats()];
   t.same([resumed.updates, resumed.totalLoss], [5, straight.totalLoss], 'the counters go on too');
   await Promise.all([whole.close(), first.close(), second.close()]);
+});
+
+await tap.test('a restarted session trains as a new one with its weights', async (t) => {
+  const used = await seededSession(DROPPING, 0.3, { seed: 9 });
+  await trainSteps(used, 0, 3);
+  await used.write(WEIGHT, float32([16, 16], (await used.read(WEIGHT)).with(17, Number.NaN)));
+  await trainSteps(used, 3, 4);
+  await used.write(WEIGHT, float32([16, 16], (await used.read(WEIGHT)).with(17, 0.5)));
+  t.equal((await used.stats()).skipped, 1, 'even one update was left out');
+  await used.accumulate(batchOf('not updated', [12]), { divisor: 1 });
+  await used.restart();
+
+  const fresh = await Session.create(DROPPING, { ...OPTIONS, seed: 9 });
+  for (const { name, shape } of used.tensors())
+    await fresh.write(name, float32(shape, await used.read(name)));
+  t.match(await used.stats(), { loss: 0, totalLoss: 0, updates: 0, skipped: 0 });
+  for (const session of [used, fresh]) await trainSteps(session, 0, 3);
+  t.ok((await weightBits(used)) === (await weightBits(fresh)), 'the same bits');
+  for (const kind of ['exp_avg', 'exp_avg_sq'] as const)
+    t.same(await used.read(WEIGHT, kind), await fresh.read(WEIGHT, kind), kind);
+  t.same(await used.stats(), await fresh.stats());
+  await Promise.all([used.close(), fresh.close()]);
+});
+
+await tap.test('label smoothing is refused where it would be left out', async (t) => {
+  const batch = seededBatch({ name: 'smooth', lengths: [5, 9], pairs: false, vocabSize: TINY.vocabSize });
+  const labels = new Float32Array(2 * TINY.numLabels);
+  for (const problemType of ['multi_label_classification', 'regression'] as const) {
+    const session = await Session.create({ ...TINY, problemType }, OPTIONS);
+    const accumulate = (labelSmoothing: number): Promise<void> =>
+      session.accumulate({ ...batch, labels }, { divisor: 2, labelSmoothing });
+    const message = `labelSmoothing works with one label a row, not with ${problemType}; leave it out, or give 0`;
+    await t.rejects(accumulate(0.1), { name: 'UsageError', message, stack: /test[\\/]sessions\.ts:\d+/ });
+    t.equal((await session.stats()).totalLoss, 0, 'nothing was accumulated');
+    await t.resolves(accumulate(0));
+    await session.close();
+  }
+});
+
+await tap.test('where auto computes, and in what', (t) => {
+  const auto = { device: 'auto', dtype: 'auto' } as const;
+  const cpu: DeviceInfo = { cuda: false, cudaProblem: 'none', bfloat16: false, cores: 2, libtorch: '' };
+  const gpu = { ...cpu, cuda: true, cudaProblem: '' };
+  const chosen = (info: DeviceInfo, request: Parameters<typeof chooseDevice>[0] = auto): string =>
+    Object.values(chooseDevice(request, info)).join(', ');
+  const noBFloat16 = 'this GPU, of compute capability 7.5, has no bfloat16 arithmetic';
+  const unknown = 'the compute capability of this GPU is not known';
+  t.equal(chosen(cpu), 'cpu, float32, no CUDA device: none; this CPU has no bfloat16 arithmetic');
+  t.equal(chosen({ ...cpu, bfloat16: true }), 'cpu, bfloat16, no CUDA device: none');
+  // CUDA C Programming Guide, "Arithmetic Instructions": bfloat16 arithmetic from compute capability 8.0 on
+  for (const [major, minor] of [
+    [8, 0],
+    [8, 9],
+    [9, 0],
+    [12, 0],
+  ] as const)
+    t.equal(chosen({ ...gpu, cudaCapability: [major, minor] }), 'cuda, bfloat16, ', `${major}.${minor}`);
+  t.equal(chosen({ ...gpu, cudaCapability: [7, 5] }), `cuda, float32, ${noBFloat16}`);
+  t.equal(
+    chosen({ ...gpu, bfloat16: true }),
+    `cuda, float32, ${unknown}`,
+    "the CPU's arithmetic is not the GPU's",
+  );
+  const forced = { device: 'cuda', dtype: 'bfloat16' } as const;
+  const slow = `cuda, bfloat16, bfloat16 may be slow: ${noBFloat16}`;
+  t.equal(chosen({ ...gpu, cudaCapability: [7, 5] }, forced), slow);
+  t.equal(chosen({ ...gpu, cudaCapability: [9, 0] }, { ...forced, dtype: 'float32' }), 'cuda, float32, ');
+  const message = '--device cuda cannot be used: none. Use --device cpu, or auto.';
+  t.throws(() => chooseDevice(forced, cpu), { name: 'UsageError', message });
+  t.end();
 });
 
 await tap.test('closing', async (t) => {

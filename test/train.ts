@@ -1,85 +1,19 @@
-// The training loop on a toy task: it learns, counts as HF counts, saves what HF reads, and resumes bit for bit.
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+// The training loop on a toy task: it learns, counts as HF counts, starts afresh, and refuses what does not fit.
 import t from 'tap';
 
 import {
   BertForSequenceClassification,
-  BertTokenizer,
   classify,
-  loadDataset,
+  createTokenizerPool,
+  evaluateRows,
   parseBertConfig,
-  Progress,
   Trainer,
   trainingArguments,
   UsageError,
-  type TrainingArguments,
 } from '../dist/index.js';
-import { openSafetensors } from '../dist/model/index.js';
-import { epochOrder, microBatches, permutation, trainingLength } from '../dist/training/order.js';
-import { makeToy, TOY_CONFIG, toyRow } from './fixtures/toy.js';
-
-const silent = new Progress({ write: () => true });
-
-/** Everything a run needs, from random weights; `close` when done. */
-async function toyRun(
-  folder: string,
-  overrides: Partial<TrainingArguments>,
-  sizes = { train: 40, test: 20 },
-): Promise<{
-  trainer: Trainer;
-  model: BertForSequenceClassification;
-  tokenizer: BertTokenizer;
-  close: () => Promise<void>;
-}> {
-  const paths = makeToy(folder, sizes);
-  const data = await loadDataset({ train: paths.train, test: paths.test });
-  const tokenizer = await BertTokenizer.fromPretrained(paths.model);
-  const model = BertForSequenceClassification.fromConfig(parseBertConfig(TOY_CONFIG, 'toy'), data.task);
-  const args = trainingArguments({
-    outputDir: join(folder, 'out'),
-    learningRate: 2e-3,
-    threads: 2,
-    dataloaderNumWorkers: 0,
-    saveStrategy: 'no',
-    ...overrides,
-  });
-  const trainer = new Trainer({
-    model,
-    args,
-    tokenizer,
-    trainDataset: data.train,
-    evalDataset: data.test,
-    progress: silent,
-  });
-  return {
-    trainer,
-    model,
-    tokenizer,
-    close: async () => {
-      await trainer.close();
-      await model.close();
-      await data.close();
-    },
-  };
-}
-
-async function weightsOf(model: BertForSequenceClassification): Promise<Map<string, Float32Array>> {
-  const weights = new Map<string, Float32Array>();
-  for (const { name } of model.session.tensors()) weights.set(name, await model.session.read(name));
-  return weights;
-}
-
-function largestDifference(a: Map<string, Float32Array>, b: Map<string, Float32Array>): number {
-  let largest = 0;
-  for (const [name, values] of a) {
-    const others = b.get(name);
-    values.forEach(
-      (value, i) => (largest = Math.max(largest, Math.abs(value - (others?.[i] ?? Number.NaN)))),
-    );
-  }
-  return largest;
-}
+import { epochOrder, microBatches, permutation, stepRows, trainingLength } from '../dist/training/order.js';
+import { largestDifference, timelessLog, toyRun, weightsOf } from './fixtures/run.js';
+import { TOY_CONFIG, toyRow } from './fixtures/toy.js';
 
 await t.test('a separable task is learnt to the last row', async (t) => {
   const { trainer, model, tokenizer, close } = await toyRun(
@@ -90,7 +24,7 @@ await t.test('a separable task is learnt to the last row', async (t) => {
       trainSamplingStrategy: 'group_by_length',
       dataloaderNumWorkers: 1,
     },
-    { train: 100, test: 20 },
+    { sizes: { train: 100, test: 20 } },
   );
   const before = await trainer.evaluate();
   const metrics = await trainer.train();
@@ -106,39 +40,6 @@ await t.test('a separable task is learnt to the last row', async (t) => {
   t.equal(bad?.label, 'neg');
   t.ok(Math.abs(Object.values(good?.probabilities ?? {}).reduce((sum, p) => sum + p, 0) - 1) < 1e-12);
   await close();
-});
-
-await t.test('a resumed run ends with the same bits as one that was not interrupted', async (t) => {
-  // 41 rows, batch 4, accumulation 3: 4 steps an epoch, the last one short; step 6 lies inside the second epoch
-  const settings = {
-    numTrainEpochs: 3,
-    perDeviceTrainBatchSize: 4,
-    gradientAccumulationSteps: 3,
-    loggingSteps: 5,
-  };
-  const sizes = { train: 41, test: 20 };
-  const whole = await toyRun(t.testdir(), { ...settings, saveStrategy: 'steps', saveSteps: 6 }, sizes);
-  await whole.trainer.train();
-  const weights = await weightsOf(whole.model);
-  const history = whole.trainer.state.log_history;
-  await whole.close();
-
-  const folder = join(t.testdirName, 'out');
-  t.same(readdirSync(folder).toSorted(), ['checkpoint-12', 'checkpoint-6'], 'no temporary folder is left');
-  rmSync(join(folder, 'checkpoint-12'), { recursive: true });
-  const again = await toyRun(t.testdirName, { ...settings, resumeFromCheckpoint: true }, sizes);
-  await again.trainer.train();
-  t.equal(largestDifference(weights, await weightsOf(again.model)), 0);
-  const timeless = (entries: typeof history) =>
-    entries.map((entry) =>
-      Object.entries(entry).filter(([name]) => !/runtime|per_second|data_wait/.test(name)),
-    );
-  t.same(timeless(again.trainer.state.log_history), timeless(history));
-  await again.close();
-
-  const other = await toyRun(t.testdirName, { ...settings, seed: 7, resumeFromCheckpoint: true }, sizes);
-  await t.rejects(other.trainer.train(), { message: /seed was 42 and is now 7/ });
-  await other.close();
 });
 
 await t.test('how a step is cut into batches changes nothing but the rounding', async (t) => {
@@ -169,59 +70,102 @@ await t.test('how a step is cut into batches changes nothing but the rounding', 
   }
 });
 
-await t.test('checkpoints: best and newest stay, and the best is loaded at the end', async (t) => {
-  const { trainer, model, close } = await toyRun(t.testdir(), {
-    numTrainEpochs: 4,
-    evalStrategy: 'epoch',
-    saveStrategy: 'epoch',
-    saveTotalLimit: 2,
-    loadBestModelAtEnd: true,
-    metricForBestModel: 'loss',
-    learningRate: 5e-2, // so high that the last epoch is not the best
-  });
+await t.test('opening a model many times at once gives one session', async (t) => {
+  const model = BertForSequenceClassification.fromConfig(parseBertConfig(TOY_CONFIG, 'toy'));
+  const sessions = await Promise.all([1, 2, 3].map((seed) => model.open({ threads: 1, seed })));
+  t.equal(new Set([...sessions, model.session, await model.open()]).size, 1);
+  await model.close();
+
+  const failing = BertForSequenceClassification.fromConfig(parseBertConfig(TOY_CONFIG, 'toy'));
+  const wrong = { threads: 1, device: 'tpu' as 'cpu' };
+  await t.rejects(Promise.all([failing.open(wrong), failing.open(wrong)]), UsageError);
+  await t.resolves(failing.open({ threads: 1 }), 'a failure does not stand in the way of the next attempt');
+  await failing.close();
+});
+
+await t.test('a second Trainer on a model trains as a first one on its weights', async (t) => {
+  const folder = t.testdir();
+  const settings = { maxSteps: 5, loggingSteps: 2, weightDecay: 0.1 };
+  const { trainer, model, parts, close } = await toyRun(folder, settings);
   await trainer.train();
-  const { best_model_checkpoint: best, best_metric: metric, log_history: history } = trainer.state;
-  const losses = history.flatMap((entry) => entry['eval_loss'] ?? []);
-  t.equal(losses.length, 4, 'one evaluation an epoch');
-  t.equal(metric, Math.min(...losses));
-  const kept = readdirSync(join(t.testdirName, 'out')).toSorted();
-  t.ok(kept.length <= 2 && kept.includes('checkpoint-20'), kept.join(' '));
-  t.ok(best !== null && kept.includes(best.split('/').at(-1) ?? ''));
-  const saved = await openSafetensors(join(best ?? '', 'model.safetensors'));
-  const bytes = await saved.tensors.get('classifier.weight')?.read();
-  const loaded = await model.session.read('classifier.weight');
-  t.same(
-    Buffer.from(loaded.buffer),
-    Buffer.from(bytes ?? []),
-    'the weights in memory are those of the best checkpoint',
+  await model.savePretrained(`${folder}/first`);
+  // Gradients that no update has used up must not get into the new training either.
+  const labels = Int32Array.of(1);
+  await model.session.accumulate(
+    { inputIds: Int32Array.of(2, 3), cuSeqlens: Int32Array.of(0, 2), labels },
+    { divisor: 1 },
   );
-  await saved.close();
+  const second = new Trainer(parts);
+  await second.train();
+
+  const copy = await BertForSequenceClassification.fromPretrained(`${folder}/first`);
+  const fresh = await toyRun(folder, settings, { model: copy });
+  await fresh.trainer.train();
+  t.equal(largestDifference(await weightsOf(model), await weightsOf(copy)), 0);
+  t.same(timelessLog(second.state), timelessLog(fresh.trainer.state));
+  t.notSame(timelessLog(second.state), timelessLog(trainer.state), 'it did go on from the trained weights');
+  await Promise.all([second.close(), close(), fresh.close()]);
+});
+
+await t.test('data that do not fit the model are refused before the first batch', async (t) => {
+  const { tokenizer, data, parts, close } = await toyRun(t.testdir(), {});
+  const pool = createTokenizerPool(tokenizer, { maxLength: 32, workers: 0 });
+  const modelOf = (labels: string[], problemType: typeof data.task.problemType) =>
+    BertForSequenceClassification.fromConfig(parseBertConfig(TOY_CONFIG, 'toy'), { labels, problemType });
+  const binary = 'single_label_classification with the labels neg, pos';
+  const [values, many] = [modelOf(['x', 'y'], 'regression'), 'multi_label_classification'] as const;
+  const cases: [BertForSequenceClassification, typeof data.test | Rows, what: string, found: string][] = [
+    [values, data.test, 'regression with 2 values a row', binary],
+    [modelOf(['neg', 'pos'], many), data.test, `${many} with the labels neg, pos`, binary],
+    [
+      modelOf(['pos', 'neg'], data.task.problemType),
+      data.test,
+      binary.replace('neg, pos', 'pos, neg'),
+      binary,
+    ],
+    [modelOf(['LABEL_0'], data.task.problemType), data.test, binary.replace('neg, pos', 'LABEL_0'), binary],
+    [values, rowsWith(Int32Array.of(1)), 'regression with 2 values a row', '1 class id a row'],
+    [values, rowsWith(Float32Array.of(1)), 'regression with 2 values a row', '1 value a row'],
+    [parts.model, rowsWith(Float32Array.of(1, 0)), binary, '2 values a row'],
+  ];
+  for (const [model, rows, what, found] of cases) {
+    const fault = `The model's task is ${what}, which does not fit the evaluation data: ${found}. `;
+    const evaluation = evaluateRows(model, rows, { pool, batchSize: 8 });
+    const error: unknown = await evaluation.catch((reason: unknown) => reason);
+    t.ok(error instanceof UsageError && error.message.startsWith(`${fault}Evaluate a model`), String(error));
+    t.notMatch(String(error), '\n', 'one line');
+    t.throws(() => new Trainer({ ...parts, model, trainDataset: rows }), {
+      name: 'UsageError',
+      message: `${fault.replace('evaluation', 'training')}Make the model for the data`,
+    });
+    const evalParts = { ...parts, model, trainDataset: fitting(model), evalDataset: rows };
+    t.throws(() => new Trainer(evalParts), { message: fault });
+  }
+  for (const model of [modelOf(['LABEL_0', 'LABEL_1', 'LABEL_2'], data.task.problemType), parts.model]) {
+    await model.open({ threads: 1 });
+    t.type((await evaluateRows(model, data.test, { pool, batchSize: 8 }))['eval_loss'], 'number');
+    await model.close();
+  }
+  await pool.close();
   await close();
 });
 
-await t.test('the files of a checkpoint', async (t) => {
-  const { trainer, close } = await toyRun(t.testdir(), { maxSteps: 2, saveStrategy: 'steps', saveSteps: 2 });
-  await trainer.train();
-  const folder = join(t.testdirName, 'out', 'checkpoint-2');
-  t.same(readdirSync(folder).toSorted(), [
-    'bertune_state.json',
-    'config.json',
-    'model.safetensors',
-    'optimizer.safetensors',
-    'tokenizer.json',
-    'tokenizer_config.json',
-    'trainer_state.json',
-    'vocab.txt',
-  ]);
-  // transformers 5.18: [field.name for field in dataclasses.fields(TrainerState)]; load_from_json refuses others
-  const fields =
-    'best_global_step best_metric best_model_checkpoint epoch eval_steps global_step is_hyper_param_search ' +
-    'is_local_process_zero is_world_process_zero log_history logging_steps max_steps num_input_tokens_seen ' +
-    'num_train_epochs save_steps stateful_callbacks total_flos train_batch_size trial_name trial_params';
-  const state = JSON.parse(readFileSync(join(folder, 'trainer_state.json'), 'utf8')) as object;
-  t.same(Object.keys(state).toSorted(), fields.split(' '));
-  await close();
-});
+/** Rows of a script's own, each with the same labels. */
+interface Rows {
+  size: number;
+  read: (rows: ArrayLike<number>) => Promise<{ text: string }[]>;
+  labels: (rows: ArrayLike<number>) => Int32Array | Float32Array;
+}
+
+function rowsWith(labels: Int32Array | Float32Array): Rows {
+  const read = (rows: ArrayLike<number>) => Promise.resolve(Array.from(rows, () => ({ text: 'the film' })));
+  return { size: 4, read, labels: () => labels };
+}
+
+function fitting({ task: { problemType, numLabels } }: BertForSequenceClassification): Rows {
+  const isSingle = problemType === 'single_label_classification';
+  return rowsWith(isSingle ? Int32Array.of(0) : new Float32Array(numLabels));
+}
 
 await t.test('a loss that is not finite stops the run and names the remedy', async (t) => {
   const { trainer, model, close } = await toyRun(t.testdir(), { maxSteps: 5, loggingSteps: 1 });
@@ -282,6 +226,22 @@ await t.test('length and order of a run', (t) => {
       part.toSorted((a, b) => b - a),
     );
   }
+
+  const rowsOfSteps = (batchSize: number, accumulation: number) => {
+    const plan = trainingLength({ size: 1000, batchSize, accumulation, epochs: 2, maxSteps: -1 });
+    const options = {
+      size: 1000,
+      strategy: 'group_by_length',
+      batchSize,
+      accumulation,
+      seed: 1,
+      lengths,
+    } as const;
+    return Array.from(stepRows(0, plan, options), (batches) => batches.flatMap((rows) => Array.from(rows)));
+  };
+  const whole = rowsOfSteps(16, 1);
+  for (const accumulation of [2, 4, 16])
+    t.same(rowsOfSteps(16 / accumulation, accumulation), whole, `grouped by length, cut in ${accumulation}`);
   t.same(
     microBatches(Uint32Array.from(all.slice(0, 10)), 1, 2, 3).map((rows) => Array.from(rows)),
     [

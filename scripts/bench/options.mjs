@@ -20,7 +20,9 @@ Trains one epoch with Trainer on real texts and prints real tokens per second (p
   --dtype TYPE            auto, float32 or bfloat16 (default auto)
   --threads N             CPU threads of a training step, on both sides of a comparison (default all cores)
   --repeat N              repetitions, each in a process of its own (default 3)
-  --steps                 instead: forward, backward and update on made-up ids of 8x256, 32x64 and 8x512 tokens
+  --steps                 instead: forward, backward and update on made-up ids of 8x256, 32x64 and 8x512 tokens; with
+                          --compare in alternation with transformers' model, torch's autocast and fused AdamW
+  --compile               with --steps --compare: also against torch.compile (needs a C++ compiler; slow to start)
   --compare               in alternation with HF Trainer at its best: bf16, group_by_length, dynamic padding, fused
                           AdamW; on a CPU without bfloat16 arithmetic float32 too, and the faster of the two counts
   --compare-tutorial      and with HF Trainer as tutorials have it: float32, every text padded to 512 (slow)
@@ -42,8 +44,10 @@ export function benchOptions(args) {
   const given = parse(args);
   const compareTutorial = given['compare-tutorial'] ?? false;
   const compare = given.compare ?? false;
-  if (given.steps && (compare || compareTutorial))
-    throw new SetupError('--compare measures end to end; leave out --steps', 2);
+  if (given.steps && compareTutorial)
+    throw new SetupError('--compare-tutorial measures end to end; leave out --steps', 2);
+  if (given.compile && !(given.steps && compare))
+    throw new SetupError('--compile needs --steps and --compare', 2);
   if (given.json !== undefined && !existsSync(dirname(resolve(given.json))))
     throw new SetupError(`The folder of --json ${given.json} does not exist`, 2);
   return {
@@ -59,6 +63,7 @@ export function benchOptions(args) {
     steps: given.steps ?? false,
     compare,
     compareTutorial,
+    compile: given.compile ?? false,
     json: given.json,
   };
 }
@@ -81,6 +86,7 @@ function parse(args) {
         repeat: text,
         steps: flag,
         compare: flag,
+        compile: flag,
         'compare-tutorial': flag,
         json: text,
         help: { ...flag, short: 'h' },

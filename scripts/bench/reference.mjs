@@ -35,6 +35,25 @@ export async function referenceSides({ compare, compareTutorial, batchSize, thre
   return { sides, versions: `Python ${python}, torch ${torch}, transformers ${transformers}` };
 }
 
+/**
+ * The ways of transformers that a step is held against: float32, and bfloat16 by autocast, eager or compiled.
+ *
+ * @param {import('./options.mjs').BenchOptions} options
+ * @returns {Promise<import('./steps.mjs').StepSide[]>} nothing without --compare
+ * @throws {SetupError} when there is no Python with the packages and none can be made
+ */
+export async function referenceStepSides({ compare, compile }) {
+  if (!compare) return [];
+  const worker = { command: await referencePython(), args: [join(REFERENCE, 'bench.py')] };
+  return [false, ...(compile ? [true] : [])].flatMap((compiled) =>
+    ['float32', 'bfloat16'].map((dtype) => ({
+      name: `HF ${compiled ? 'compiled' : 'eager'}`,
+      worker,
+      job: { dtype, compile: compiled },
+    })),
+  );
+}
+
 /** A Python with torch and transformers: BERTUNE_PYTHON, else .venv, made where it is missing. */
 async function referencePython() {
   const named = process.env['BERTUNE_PYTHON'];

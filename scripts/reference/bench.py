@@ -8,6 +8,11 @@
 Styles: `best` = batches of like lengths (group_by_length), padded to the longest of the batch, fused AdamW;
 `tutorial` = Trainer's defaults, every row padded to 512. One step of a model of the same shape comes first and is not
 counted; then one epoch of a new model, trainer.train() alone.
+
+The task `step` times forward, backward, clipping and fused AdamW alone, on full rows of one length:
+
+    python scripts/reference/bench.py '{"task": "step", "config": {...}, "rows": 8, "length": 256, "rounds": 1,
+                                        "stepsPerRound": 3, "compile": false, "dtype": "float32", "threads": 2}'
 """
 
 import json
@@ -91,9 +96,46 @@ def train(job: dict) -> dict:
     return {
         "seconds": seconds,
         "tokens": sum(len(ids) for ids in data["ids"]),
-        "peakBytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peakBytes": peak_bytes(),
         "dtype": job["dtype"],
     }
+
+
+def step(job: dict) -> dict:
+    torch.set_num_threads(job["threads"])
+    torch.manual_seed(SEED)
+    rows, length = job["rows"], job["length"]
+    model = BertForSequenceClassification(BertConfig.from_dict(job["config"])).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5, weight_decay=0.0, fused=True)
+    forward = torch.compile(model) if job["compile"] else model
+    vocabulary = model.config.vocab_size
+    ids = 1 + (torch.arange(rows * length) * 7919) % (vocabulary - 1)
+    batch = {
+        "input_ids": ids.view(rows, length),
+        "attention_mask": torch.ones(rows, length, dtype=torch.long),
+        "labels": torch.arange(rows) % 2,
+    }
+
+    def one_step() -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=job["dtype"] == "bfloat16"):
+            loss = forward(**batch).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    one_step()
+    seconds = []
+    for _ in range(job["rounds"]):
+        started = time.perf_counter()
+        for _ in range(job["stepsPerRound"]):
+            one_step()
+        seconds.append((time.perf_counter() - started) / job["stepsPerRound"])
+    return {"seconds": seconds, "dtype": job["dtype"], "peakBytes": peak_bytes()}
+
+
+def peak_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def versions() -> dict:
@@ -105,8 +147,8 @@ def versions() -> dict:
 
 
 def main(job: dict) -> None:
-    result = train(job) if job["task"] == "train" else versions()
-    print(json.dumps(result))
+    tasks = {"train": lambda: train(job), "step": lambda: step(job), "versions": versions}
+    print(json.dumps(tasks[job["task"]]()))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 // `bertune evaluate`: the metrics of a saved model on labelled rows.
 import { join } from 'node:path';
 
+import { maxLengthOf } from '../batching/lengths.js';
+import { requireDevice } from '../bert.js';
 import type { EvaluateOptions } from '../config/index.js';
 import { evaluateRows } from '../evaluation/evaluate.js';
 import { createTokenizerPool } from '../tokenizer/index.js';
 import { writeJson } from '../training/checkpoint.js';
 import { Progress } from '../training/progress.js';
-import { maxLengthOf } from '../training/lengths.js';
 import { openData } from './data.js';
 import { checkOutputFolder, printResult, writeBadRows } from './output.js';
 import { loadTrained } from './trained.js';
@@ -18,6 +19,7 @@ import { loadTrained } from './trained.js';
  */
 export async function evaluate(options: EvaluateOptions): Promise<void> {
   const progress = new Progress();
+  requireDevice(options);
   const { outputDir, maxSeqLength } = options;
   if (outputDir !== undefined) await checkOutputFolder(outputDir);
   const { model, tokenizer } = await loadTrained(options);

@@ -5,8 +5,9 @@ import { dirname, join, resolve } from 'node:path';
 
 import type { Split } from '../data/index.js';
 import { messageOf, RunError, UsageError } from '../errors.js';
+import { systemCode, writeError } from '../file-errors.js';
 import { makeFolder } from '../make-folder.js';
-import { systemCode, writeError, writeFileAtomic } from '../model/index.js';
+import { writeFileAtomic } from '../model/index.js';
 import type { Progress } from '../training/progress.js';
 
 const MEGABYTE = 1e6;

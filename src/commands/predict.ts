@@ -1,5 +1,6 @@
 // `bertune predict`: label, score and probabilities of every row, one JSON object a line, in the order of the rows.
-import type { BertForSequenceClassification } from '../bert.js';
+import { maxLengthOf } from '../batching/lengths.js';
+import { requireDevice, type BertForSequenceClassification } from '../bert.js';
 import type { PredictOptions } from '../config/index.js';
 import { openSplit, type Split } from '../data/index.js';
 import { withoutUndefined } from '../dataset.js';
@@ -8,7 +9,6 @@ import { predictionOf } from '../evaluation/probabilities.js';
 import { datasetFiles } from '../hub/index.js';
 import { createTokenizerPool } from '../tokenizer/index.js';
 import { Progress } from '../training/progress.js';
-import { maxLengthOf } from '../training/lengths.js';
 import { describeSplit, splitOf } from './data.js';
 import { checkOutputFile, printResult, writeBadRows, writeText } from './output.js';
 import { loadTrained } from './trained.js';
@@ -20,6 +20,7 @@ import { loadTrained } from './trained.js';
  */
 export async function predict(options: PredictOptions): Promise<void> {
   const progress = new Progress();
+  requireDevice(options);
   const { outputFile, maxSeqLength } = options;
   const folder = outputFile === undefined ? undefined : await checkOutputFile(outputFile);
   const { model, tokenizer } = await loadTrained(options);

@@ -1,7 +1,8 @@
 // `bertune train`: data, model, Trainer, evaluation, and a folder that Hugging Face loads.
 import { join } from 'node:path';
 
-import { BertForSequenceClassification } from '../bert.js';
+import { maxLengthOf } from '../batching/lengths.js';
+import { BertForSequenceClassification, requireDevice } from '../bert.js';
 import type { TrainOptions } from '../config/index.js';
 import type { DatasetDict } from '../dataset.js';
 import { withoutUndefined } from '../dataset.js';
@@ -9,6 +10,7 @@ import { UsageError } from '../errors.js';
 import { classify } from '../evaluation/classify.js';
 import type { Metrics } from '../evaluation/evaluate.js';
 import { modelDirectory } from '../hub/index.js';
+import { isFolder } from '../make-folder.js';
 import {
   areDefaultLabels,
   byteLength,
@@ -19,7 +21,7 @@ import {
 } from '../model/index.js';
 import { BertTokenizer } from '../tokenizer/index.js';
 import { findCheckpoint, writeJson } from '../training/checkpoint.js';
-import { maxLengthOf } from '../training/lengths.js';
+import { removeLeftovers } from '../training/leftovers.js';
 import { formatNumber, Progress } from '../training/progress.js';
 import { Trainer } from '../training/trainer.js';
 import { listed, openData, shorten } from './data.js';
@@ -35,6 +37,7 @@ const EXAMPLES_SHOWN = 3;
  */
 export async function train(options: TrainOptions): Promise<void> {
   const progress = new Progress();
+  requireDevice(options);
   const source = await modelSource(options, progress);
   const tokenizer = await BertTokenizer.fromPretrained(options.tokenizer ?? source.directory ?? '');
   checkVocabulary(tokenizer, source.config);
@@ -102,6 +105,10 @@ async function randomModel(options: TrainOptions, progress: Progress): Promise<M
     throw new UsageError(
       'Give --model, a folder or hub id; or --config and --tokenizer to start from random weights',
     );
+  if (await isFolder(path))
+    throw new UsageError(
+      `--config ${path} is a folder; name the file in it: --config ${join(path, 'config.json')}`,
+    );
   const config = parseBertConfig(await readJson(path), path);
   progress.line(
     `Starting from random weights of the shape in ${path}; with pre-trained weights (--model) less data does.`,
@@ -116,7 +123,10 @@ async function randomModel(options: TrainOptions, progress: Progress): Promise<M
 /** @throws UsageError for a folder that cannot be written or resumed from; RunError when its disk is too full */
 async function checkOutput(options: TrainOptions, config: BertConfig): Promise<void> {
   const { outputDir, resumeFromCheckpoint: resume, saveStrategy } = options;
-  if (resume !== undefined && resume !== false) await findCheckpoint(outputDir, resume);
+  if (resume !== undefined && resume !== false) {
+    await removeLeftovers(outputDir);
+    await findCheckpoint(outputDir, resume);
+  }
   let weights = 0;
   for (const shape of parameterShapes(config).values()) weights += byteLength({ dtype: 'F32', shape });
   // The model in float32, and as much again with the optimizer's two moments for a checkpoint.

@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { UsageError, errorCode, messageOf } from '../errors.js';
+import { readFault } from '../file-errors.js';
 import type { ConfigFile } from './file.js';
 
 /**
@@ -25,10 +26,6 @@ export async function readConfigFile(path: string): Promise<ConfigFile> {
 }
 
 function reason(error: unknown): string {
-  const code = errorCode(error);
-  if (code === 'ENOENT') return 'there is no such file';
-  if (code === 'EISDIR') return 'it is a folder';
-  if (code === 'EACCES') return 'permission denied';
-  if (code === 'ERR_ENCODING_INVALID_ENCODED_DATA') return 'it is not UTF-8 text';
-  return messageOf(error);
+  if (errorCode(error) === 'ERR_ENCODING_INVALID_ENCODED_DATA') return 'it is not UTF-8 text';
+  return readFault(error) ?? messageOf(error);
 }

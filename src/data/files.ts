@@ -3,7 +3,8 @@
 import { constants } from 'node:fs';
 import { access, readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { RunError, UsageError, errorCode, messageOf } from '../errors.js';
+import { UsageError, errorCode } from '../errors.js';
+import { readError } from '../file-errors.js';
 import { nearestName } from '../nearest.js';
 
 export type Format = 'csv' | 'tsv' | 'jsonl' | 'json' | 'parquet';
@@ -105,11 +106,10 @@ function formatOf(file: string): { format: Format; compression: Compression } {
   return { format, compression };
 }
 
-async function cannotOpen(file: string, error: unknown): Promise<Error> {
+async function cannotOpen(file: string, error: unknown): Promise<unknown> {
   const code = errorCode(error);
   if (code === 'EACCES') return new UsageError(`${file} cannot be read: permission denied`);
-  if (code !== 'ENOENT' && code !== 'ENOTDIR')
-    return new RunError(`${file} cannot be read: ${messageOf(error)}`);
+  if (code !== 'ENOENT' && code !== 'ENOTDIR') return readError(error, file);
   const neighbours = await readdir(path.dirname(file)).catch(() => []);
   const nearest = nearestName(path.basename(file), neighbours);
   const hint = nearest === undefined ? '' : `; did you mean ${path.join(path.dirname(file), nearest)}?`;

@@ -94,7 +94,8 @@ function requireTwoClasses(labelled: readonly { split: Split; labels: LabelColum
     if (alone === undefined) continue;
     throw new UsageError(
       `The ${split.name} data hold only one class, ${JSON.stringify(alone)} ` +
-        `(column ${JSON.stringify(split.columns.label)}); training needs at least two`,
+        `(column ${JSON.stringify(split.columns.label)}); training needs at least two: add rows of another class, ` +
+        'or name another column with --label-column',
     );
   }
 }

@@ -1,12 +1,17 @@
 // One pass over labelled rows, turned into HF's `eval_*` metrics as it goes.
 import type { BertForSequenceClassification } from '../bert.js';
 import type { TokenizerPool } from '../tokenizer/index.js';
-import type { LabelledRows } from '../training/batch.js';
+import type { LabelledRows } from '../batching/batch.js';
+import { requireTaskFits } from '../batching/task-fit.js';
 import { createMetrics } from './metrics.js';
 import { predictRows } from './predict.js';
 
 /** Metric names and values, as in HF's all_results.json. */
 export type Metrics = Record<string, number>;
+
+const EVALUATION_REMEDY =
+  'Evaluate a model that was trained on such labels; in a script, loadDataset takes the problemType of the model, and ' +
+  'its labels as modelLabels.';
 
 /**
  * Evaluates the model.
@@ -14,12 +19,14 @@ export type Metrics = Record<string, number>;
  * @param options.onBatch called after each batch with the number of rows done
  * @returns eval_loss, eval_accuracy and so on, eval_runtime (seconds), eval_samples, eval_samples_per_second,
  *   eval_steps_per_second
+ * @throws UsageError for data whose labels are not those of the model's task
  */
 export async function evaluateRows(
   model: BertForSequenceClassification,
   data: LabelledRows,
   options: { pool: TokenizerPool; batchSize: number; onBatch?: (rows: number) => void },
 ): Promise<Metrics> {
+  requireTaskFits(model.task, data, 'evaluation data', EVALUATION_REMEDY);
   const started = performance.now();
   const metrics = createMetrics(model.task);
   let batches = 0;

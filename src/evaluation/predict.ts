@@ -1,8 +1,8 @@
 // Logits for any number of texts, batch by batch, in the order of the rows.
 import type { BertForSequenceClassification } from '../bert.js';
 import type { TokenizerPool } from '../tokenizer/index.js';
-import { loadBatch, type LabelledRows, type TextRows } from '../training/batch.js';
-import { prefetch } from '../training/prefetch.js';
+import { loadBatch, type LabelledRows, type TextRows } from '../batching/batch.js';
+import { prefetch } from '../batching/prefetch.js';
 
 /** The logits of some rows in a row. */
 export interface PredictedBatch {

@@ -1,7 +1,8 @@
 // From what the person calls a model to a local folder with its files.
 import { readFile, stat } from 'node:fs/promises';
 import { z } from 'zod';
-import { UsageError } from '../errors.js';
+import { UsageError, errorCode } from '../errors.js';
+import { readError } from '../file-errors.js';
 import { createProgress } from './progress.js';
 import { checkedRepo, isSafePath, titleOf } from './repo.js';
 import { hubSettings } from './settings.js';
@@ -38,7 +39,10 @@ export async function modelDirectory(
   idOrDir: string,
   options: HubOptions & { files?: 'all' | 'tokenizer' | 'config' } = {},
 ): Promise<string> {
-  const entry = await stat(idOrDir).catch(() => null);
+  const entry = await stat(idOrDir).catch((error: unknown) => {
+    if (errorCode(error) === 'ELOOP') throw readError(error, idOrDir);
+    return null; // then it is a hub id
+  });
   if (entry?.isDirectory()) return idOrDir;
   if (entry !== null) throw new UsageError(`"${idOrDir}" is a file: give the folder of a model, or a hub id`);
   const settings = await hubSettings(options.env ?? process.env);

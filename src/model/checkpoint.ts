@@ -6,7 +6,7 @@ import { UsageError } from '../errors.js';
 import { bertConfigJson } from './config-json.js';
 import { parseBertConfig } from './config.js';
 import type { BertConfig } from './config.js';
-import { readError, systemCode } from './file-errors.js';
+import { readError, systemCode } from '../file-errors.js';
 import { writeFileAtomic } from './files.js';
 import { readJson } from './json.js';
 import { parameterShapes } from './parameters.js';

@@ -5,7 +5,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { RunError } from '../errors.js';
 import { makeFolder } from '../make-folder.js';
-import { systemCode, writeError } from './file-errors.js';
+import { systemCode, writeError } from '../file-errors.js';
 
 /** What a file is to hold: text (UTF-8), bytes, or a function that writes into the open file. */
 export type FileContent = string | Uint8Array | ((file: FileHandle) => Promise<void>);

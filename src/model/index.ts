@@ -9,7 +9,6 @@ export { parseBertConfig, withLabels } from './config.js';
 export type { BertConfig } from './config.js';
 export { byteLength } from './dtype.js';
 export type { DType, TensorLayout } from './dtype.js';
-export { readError, systemCode, writeError } from './file-errors.js';
 export { writeDirectoryAtomic, writeFileAtomic } from './files.js';
 export type { FileContent } from './files.js';
 export { readJson } from './json.js';

@@ -2,7 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { messageOf, UsageError } from '../errors.js';
-import { readError } from './file-errors.js';
+import { readError } from '../file-errors.js';
 import { oneLine } from './text.js';
 
 /**

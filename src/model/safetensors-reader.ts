@@ -4,7 +4,7 @@ import { open, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { RunError } from '../errors.js';
 import type { TensorLayout } from './dtype.js';
-import { readError } from './file-errors.js';
+import { readError } from '../file-errors.js';
 import { badFile, MAX_HEADER_BYTES, parseHeader } from './safetensors-header.js';
 import type { Header } from './safetensors-header.js';
 

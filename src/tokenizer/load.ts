@@ -1,7 +1,8 @@
 // A folder with tokenizer files to the tokenizer's definition.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { RunError, UsageError, errorCode, messageOf } from '../errors.js';
+import { UsageError, errorCode } from '../errors.js';
+import { readError } from '../file-errors.js';
 import { tokenizerJsonFromVocab } from './from-vocab.js';
 import { parseJsonObject, parseTokenizerConfig, parseTokenizerJson } from './parse.js';
 import type { TokenizerConfig, TokenizerJson, TokenizerSpec } from './tokenizer-json.js';
@@ -68,6 +69,6 @@ async function readText(path: string): Promise<string | null> {
     const code = errorCode(error);
     if (code === 'ENOENT') return null;
     if (code === 'ERR_ENCODING_INVALID_ENCODED_DATA') throw new UsageError(`${path} is not UTF-8`);
-    throw new RunError(`Cannot read ${path}: ${messageOf(error)}`);
+    throw readError(error, path);
   }
 }

@@ -4,7 +4,8 @@ import { basename, join } from 'node:path';
 
 import { loadTensors, tensorsOf, type BertForSequenceClassification } from '../bert.js';
 import { messageOf, UsageError } from '../errors.js';
-import { readError, writeDirectoryAtomic, writeFileAtomic, writeSafetensors } from '../model/index.js';
+import { readError } from '../file-errors.js';
+import { writeDirectoryAtomic, writeFileAtomic, writeSafetensors } from '../model/index.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import type { TrainerState } from './state.js';
 
@@ -34,6 +35,8 @@ export interface ResumePoint {
   lossLogged: number;
   stepLogged: number;
   trainSeconds: number;
+  /** Of these, the seconds without a step to run. */
+  idleSeconds: number;
   identity: RunIdentity;
 }
 
@@ -158,7 +161,7 @@ export async function findCheckpoint(outputDir: string, request: string | true):
 
 /**
  * Removes the oldest checkpoints beyond the limit, but never the best one nor the one just written (HF:
- * save_total_limit). Checkpoints of a later step are another run's and count as older.
+ * save_total_limit). Checkpoints of a later step are another run's: they stay and do not count.
  */
 export async function removeOldCheckpoints(
   outputDir: string,
@@ -166,14 +169,12 @@ export async function removeOldCheckpoints(
   keep: { newest: string; best: string | null },
 ): Promise<void> {
   const kept = new Set([basename(keep.newest), ...(keep.best === null ? [] : [basename(keep.best)])]);
-  const others = (await listCheckpoints(outputDir)).filter((folder) => !kept.has(basename(folder)));
   const step = stepOf(keep.newest);
-  const oldestFirst = [
-    ...others.filter((folder) => stepOf(folder) > step),
-    ...others.filter((folder) => stepOf(folder) < step),
-  ];
-  const surplus = Math.max(oldestFirst.length + kept.size - limit, 0);
-  for (const folder of oldestFirst.slice(0, surplus)) await rm(folder, { recursive: true, force: true });
+  const removable = (await listCheckpoints(outputDir)).filter(
+    (folder) => stepOf(folder) < step && !kept.has(basename(folder)),
+  );
+  const surplus = Math.max(removable.length + kept.size - limit, 0);
+  for (const folder of removable.slice(0, surplus)) await rm(folder, { recursive: true, force: true });
 }
 
 function stepOf(folder: string): number {

@@ -1,13 +1,12 @@
 // THE loop: batches in, optimizer steps, logs, evaluations and checkpoints in between. Read this file first.
 import { basename, dirname, join } from 'node:path';
 
-import type { BertForSequenceClassification } from '../bert.js';
-import type { TrainingArguments } from '../config/index.js';
+import { maxLengthOf, measureLengths } from '../batching/lengths.js';
+import { prefetch } from '../batching/prefetch.js';
 import { RunError, UsageError } from '../errors.js';
 import { evaluateRows, type Metrics } from '../evaluation/evaluate.js';
-import type { PackedBatch, TrainingStats } from '../native.js';
-import { createTokenizerPool, type BertTokenizer, type TokenizerPool } from '../tokenizer/index.js';
-import { labelCount, loadBatch, type LabelledRows } from './batch.js';
+import type { TrainingStats } from '../native.js';
+import { createTokenizerPool, type TokenizerPool } from '../tokenizer/index.js';
 import {
   findCheckpoint,
   removeOldCheckpoints,
@@ -16,35 +15,19 @@ import {
   type ResumePoint,
   type RunIdentity,
 } from './checkpoint.js';
-import { maxLengthOf, measureLengths } from './lengths.js';
+import { removeLeftovers } from './leftovers.js';
 import { stepRows } from './order.js';
-import { prefetch } from './prefetch.js';
+import { requirePartsFit, type TrainerParts } from './parts.js';
 import { Progress, progressDetail } from './progress.js';
 import { encoderWeights, trainMetrics } from './results.js';
 import { learningRateAt } from './schedule.js';
 import { isDue, planRun, runIdentity, stateOf, type RunPlan } from './settings.js';
 import { bestMetric, isBetter, type LogEntry, type TrainerState } from './state.js';
+import { prepareStep, type PreparedStep } from './step.js';
 import { StepQueue } from './step-queue.js';
 
 /** Optimizer steps whose batches are tokenized and packed before their turn. */
 const STEPS_AHEAD = 4;
-
-export interface TrainerParts {
-  model: BertForSequenceClassification;
-  args: TrainingArguments;
-  tokenizer: BertTokenizer;
-  trainDataset: LabelledRows;
-  evalDataset?: LabelledRows | undefined;
-  progress?: Progress;
-}
-
-/** The batches of one optimizer step, ready for the native session. */
-interface PreparedStep {
-  batches: PackedBatch[];
-  /** Losses that the step adds up, over all of its micro-batches. */
-  divisor: number;
-  tokens: number;
-}
 
 /** Fine-tunes a model; the counterpart of transformers' Trainer. */
 export class Trainer {
@@ -64,12 +47,7 @@ export class Trainer {
   /** @throws UsageError for parts that do not fit together */
   constructor(parts: TrainerParts) {
     const { args, model, tokenizer } = parts;
-    if (args.evalStrategy !== 'no' && parts.evalDataset === undefined)
-      throw new UsageError(`evalStrategy is '${args.evalStrategy}' but there are no rows to evaluate on`);
-    if (args.labelSmoothingFactor > 0 && model.task.problemType !== 'single_label_classification')
-      throw new UsageError(
-        `labelSmoothingFactor works with one label a row, not with ${model.task.problemType}`,
-      );
+    requirePartsFit(parts);
     this.#parts = parts;
     this.#plan = planRun(args, parts.trainDataset.size);
     this.#progress = parts.progress ?? new Progress();
@@ -99,7 +77,9 @@ export class Trainer {
     await model.open(args);
     await this.#resume();
     this.#started = performance.now();
-    for await (const step of prefetch(await this.#stepsToDo(), (rows) => this.#prepare(rows), STEPS_AHEAD)) {
+    const prepare = (rows: Uint32Array[]): Promise<PreparedStep> =>
+      prepareStep(this.#parts.trainDataset, rows, this.#pool);
+    for await (const step of prefetch(await this.#stepsToDo(), prepare, STEPS_AHEAD)) {
       await this.#trainStep(step);
       await this.#afterStep();
     }
@@ -138,17 +118,6 @@ export class Trainer {
   async close(): Promise<void> {
     this.#progress.end();
     await this.#pool.close();
-  }
-
-  async #prepare(rows: Uint32Array[]): Promise<PreparedStep> {
-    const { trainDataset } = this.#parts;
-    const batches = await Promise.all(rows.map((group) => loadBatch(trainDataset, group, this.#pool)));
-    const divisor = batches.reduce(
-      (sum, { labels }) => sum + (labels === undefined ? 0 : labelCount(labels)),
-      0,
-    );
-    const tokens = batches.reduce((sum, { inputIds }) => sum + inputIds.length, 0);
-    return { batches, divisor: Math.max(divisor, 1), tokens };
   }
 
   /** Hands one step to the session and waits for the one before, so that the next is always there. */
@@ -226,6 +195,7 @@ export class Trainer {
       lossLogged: this.#lossLogged,
       stepLogged: this.#stepLogged,
       trainSeconds: this.#seconds(),
+      idleSeconds: this.#queue.idleSeconds,
       identity: this.#identity,
     };
     const folder = this.#checkpointFolder();
@@ -240,6 +210,7 @@ export class Trainer {
 
   async #resume(): Promise<void> {
     const { args, model } = this.#parts;
+    await removeLeftovers(args.outputDir);
     const request = args.resumeFromCheckpoint;
     if (request === undefined || request === false) return model.session.restart();
     const folder = await findCheckpoint(args.outputDir, request);
@@ -254,6 +225,7 @@ export class Trainer {
     this.#lossLogged = resume.lossLogged;
     this.#stepLogged = resume.stepLogged;
     this.#secondsBefore = resume.trainSeconds;
+    this.#queue.idleSeconds = resume.idleSeconds;
     this.#progress.line(`Resuming from ${folder} at step ${resume.step} of ${this.#plan.totalSteps}`);
   }
 

@@ -1,14 +1,14 @@
 // What the operating system's error codes mean to a person, for files read and files written.
 
-import { messageOf, RunError, UsageError } from '../errors.js';
+import { messageOf, RunError, UsageError } from './errors.js';
 
 const READ_FAULTS = new Map([
   ['ENOENT', 'there is no such file or folder'],
   ['ENOTDIR', 'a part of this path is a file, not a folder'],
-  ['EISDIR', 'it is a folder, not a file'],
+  ['EISDIR', 'it is a folder, not a file; name a file in it'],
   ['EACCES', 'no permission to read it'],
   ['EPERM', 'no permission to read it'],
-  ['ELOOP', 'its symbolic links lead in a circle'],
+  ['ELOOP', 'its symbolic links lead in a circle; name the file or folder that is meant'],
   ['ENAMETOOLONG', 'the name is too long'],
 ]);
 
@@ -32,10 +32,15 @@ const WRITE_FAULTS = new Map([
 export function readError(error: unknown, path: string): unknown {
   const code = systemCode(error);
   if (code === undefined) return error;
-  const fault = READ_FAULTS.get(code);
+  const fault = readFault(error);
   if (fault === undefined)
     return new RunError(`Could not read ${path}: ${messageOf(error)}`, { cause: error });
   return new UsageError(`Could not read ${path}: ${fault}`, { cause: error });
+}
+
+/** What is wrong with a file that the caller named, as far as its error says; undefined when the system failed. */
+export function readFault(error: unknown): string | undefined {
+  return READ_FAULTS.get(systemCode(error) ?? '');
 }
 
 /**

@@ -1,5 +1,5 @@
 // From token ids to the packed arrays that the native session takes.
-import type { Example, LabelReader } from '../data/index.js';
+import type { Example, LabelReader, Task } from '../data/index.js';
 import type { PackedBatch } from '../native.js';
 import type { Encoding, TokenizerPool } from '../tokenizer/index.js';
 
@@ -12,6 +12,8 @@ export interface TextRows {
 /** Texts with their labels. */
 export interface LabelledRows extends TextRows {
   readonly labels: LabelReader;
+  /** What the labels mean, where it is known. */
+  readonly task?: Task;
 }
 
 /** Lays sequences one after another. */

@@ -1,0 +1,49 @@
+// Which device and dtype a person gets who does not say: a pure function of what the machine offers.
+import { expected, UsageError } from './errors.js';
+
+/** What this machine offers. */
+export interface DeviceInfo {
+  cuda: boolean;
+  /** Why there is no CUDA device; empty if there is one. */
+  cudaProblem: string;
+  /** Compute capability of the CUDA device, e.g. [8, 0] for an A100; left out when there is none or it is not known. */
+  cudaCapability?: readonly [major: number, minor: number];
+  /** Whether the CPU multiplies bfloat16 in hardware (avx512_bf16, amx_bf16). */
+  bfloat16: boolean;
+  cores: number;
+  /** Version of the LibTorch that the addon was built with. */
+  libtorch: string;
+}
+
+/** The first CUDA compute capability with bfloat16 arithmetic: Ampere. Older GPUs emulate it. */
+const BFLOAT16_CAPABILITY = 8;
+
+/** Chooses the device and dtype for `auto`, and says in one line what was chosen and why. */
+export function chooseDevice(
+  request: { device: 'auto' | 'cpu' | 'cuda'; dtype: 'auto' | 'float32' | 'bfloat16' },
+  info: DeviceInfo,
+): { device: 'cpu' | 'cuda'; dtype: 'float32' | 'bfloat16'; reason: string } {
+  if (request.device === 'cuda' && !info.cuda)
+    throw new UsageError(`--device cuda cannot be used: ${info.cudaProblem}. Use --device cpu, or auto.`);
+  if (request.device !== 'auto' && request.device !== 'cpu' && request.device !== 'cuda')
+    throw expected("'auto', 'cpu' or 'cuda'", '--device', request.device);
+  const device = request.device === 'auto' ? (info.cuda ? 'cuda' : 'cpu') : request.device;
+  const slow = whySlowBFloat16(device, info);
+  const fast = slow === '';
+  const dtype = request.dtype === 'auto' ? (fast ? 'bfloat16' : 'float32') : request.dtype;
+  const why = [
+    request.device === 'auto' && device === 'cpu' ? `no CUDA device: ${info.cudaProblem}` : '',
+    request.dtype === 'auto' ? slow : '',
+    request.dtype === 'bfloat16' && !fast ? `bfloat16 may be slow: ${slow}` : '',
+  ].filter((part) => part !== '');
+  return { device, dtype, reason: why.join('; ') };
+}
+
+/** Why the device is no place for bfloat16; empty when it multiplies bfloat16 in hardware. */
+function whySlowBFloat16(device: 'cpu' | 'cuda', { bfloat16, cudaCapability }: DeviceInfo): string {
+  if (device === 'cpu') return bfloat16 ? '' : 'this CPU has no bfloat16 arithmetic';
+  if (cudaCapability === undefined) return 'the compute capability of this GPU is not known';
+  const [major, minor] = cudaCapability;
+  if (major >= BFLOAT16_CAPABILITY) return '';
+  return `this GPU, of compute capability ${major}.${minor}, has no bfloat16 arithmetic`;
+}

@@ -1,0 +1,59 @@
+// What a killed process leaves in an output folder: files and checkpoints under the temporary names of model/files.ts.
+import { lstat, readdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { errorCode } from '../errors.js';
+
+const FILE = /^(?<target>.+)\.tmp-(?<pid>\d+)-\d+$/s;
+/** A checkpoint in the making, or (`.old`) one that stepped aside for it. */
+const FOLDER = /^(?<target>checkpoint-\d+)\.tmp-(?<pid>\d+)-\d+(?<aside>\.old)?$/;
+
+/**
+ * Removes what killed runs left unfinished in an output folder. Only their temporary names are touched, and only where
+ * no process of that number runs. What cannot be removed stays: it is in nobody's way.
+ */
+export async function removeLeftovers(outputDir: string): Promise<void> {
+  const entries = await readdir(outputDir, { withFileTypes: true }).catch(() => []);
+  // Sorted, so that a checkpoint in the making is looked at before the one that stepped aside for it.
+  const names = entries.filter((entry) => entry.isFile() || entry.isDirectory()).toSorted(byName);
+  for (const entry of names) {
+    const found = (entry.isDirectory() ? FOLDER : FILE).exec(entry.name)?.groups;
+    if (found === undefined) continue;
+    const path = join(outputDir, entry.name);
+    if (await mayBeInUse(path, Number(found['pid']))) continue;
+    await settle(path, join(outputDir, found['target'] ?? '')).catch(() => undefined);
+  }
+}
+
+/** Killed between the two renames that replace a checkpoint: the new one was complete, so the second is made up for. */
+async function settle(path: string, target: string): Promise<void> {
+  const wasReplacing = (await exists(`${path}.old`)) && !(await exists(target));
+  if (wasReplacing) await rename(path, target);
+  else await rm(path, { recursive: true, force: true });
+}
+
+/** Containers give the same number to one process after another, so ours counts only for what is not older than we. */
+async function mayBeInUse(path: string, pid: number): Promise<boolean> {
+  if (pid !== process.pid) return isRunning(pid);
+  const { mtimeMs } = await lstat(path);
+  return mtimeMs >= Date.now() - process.uptime() * 1000;
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0); // signal 0 only asks
+  } catch (error) {
+    return errorCode(error) !== 'ESRCH';
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return lstat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+function byName(a: { name: string }, b: { name: string }): number {
+  return a.name < b.name ? -1 : 1;
+}

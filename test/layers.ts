@@ -1,0 +1,59 @@
+// Dependencies point one way, as docs/architecture.md says: what stands in a layer imports from the layers below it.
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import t from 'tap';
+
+const SOURCE = join(import.meta.dirname, '../src');
+
+/** From the bottom to the top. */
+const LAYERS = [
+  ['errors'],
+  ['file-errors', 'nearest', 'make-folder', 'device'],
+  ['native', 'model', 'data', 'hub'],
+  ['tokenizer'],
+  ['batching', 'bert'],
+  ['dataset', 'evaluation'],
+  ['config'],
+  ['training'],
+  ['commands'],
+  ['cli', 'index'],
+];
+/** The options name the schedules, whose formulas stand with the training. */
+const EXCEPTIONS = new Set(['config/options.ts -> training/schedule.ts']);
+
+function layerOf(path: string): number {
+  const [top = ''] = path.replace(/\.ts$/, '').split('/');
+  return LAYERS.findIndex((layer) => layer.includes(top));
+}
+
+function isSameMember(a: string, b: string): boolean {
+  return a.includes('/') && b.includes('/') && a.split('/')[0] === b.split('/')[0];
+}
+
+/** The files of src that a file imports. */
+function importsOf(path: string): string[] {
+  const text = readFileSync(join(SOURCE, path), 'utf8');
+  const found = text.matchAll(/(?:from|import\(?)\s*'(?<name>\.[^']+)\.js'/g);
+  return Array.from(found, ({ groups }) => normalize(join(dirname(path), `${groups?.['name']}.ts`)));
+}
+
+t.test('what is above is not imported from below', (t) => {
+  const files = readdirSync(SOURCE, { recursive: true, encoding: 'utf8' }).filter((name) =>
+    name.endsWith('.ts'),
+  );
+  t.same(
+    files.filter((path) => layerOf(path) < 0),
+    [],
+    'each file has a layer',
+  );
+  const upward = files.flatMap((path) =>
+    importsOf(path)
+      .filter((other) => !isSameMember(path, other) && layerOf(other) >= layerOf(path))
+      .map((other) => `${path} -> ${other}`),
+  );
+  t.same(
+    upward.filter((pair) => !EXCEPTIONS.has(pair)),
+    [],
+  );
+  t.end();
+});
