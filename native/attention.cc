@@ -55,16 +55,32 @@ class Items {
   Queries queries_;
 };
 
-// The rows of one item in a [tokens, parts, heads, headSize] tensor as a float [length, headSize] view or
-// copy.
+// The rows of one item in a [tokens, parts, heads, headSize] tensor: [length, headSize].
 at::Tensor rowsOf(const at::Tensor& tensor, const Item& item, int64_t part) {
-  return tensor.select(2, item.head).select(1, part).narrow(0, item.start, item.length).to(at::kFloat);
+  return tensor.select(2, item.head).select(1, part).narrow(0, item.start, item.length);
 }
 
 // The rows of one item in a tensor shaped like the result, [outputs, heads, headSize].
 at::Tensor outputRows(const at::Tensor& tensor, const Item& item) {
   return tensor.select(1, item.head).narrow(0, item.firstOutput, item.queries);
 }
+
+// Where float32 products go that end in `target`: there itself if it is float32, else a place of their own
+// from which `finish` rounds them.
+class Products {
+ public:
+  explicit Products(const at::Tensor& target)
+      : target_(target),
+        rows_(target.scalar_type() == at::kFloat ? target : at::empty(target.sizes(), at::kFloat)) {}
+  at::Tensor narrow(int64_t first, int64_t rows) const { return rows_.narrow(0, first, rows); }
+  const at::Tensor& rows() const { return rows_; }
+  void finish() const {
+    if (!rows_.is_same(target_)) target_.copy_(rows_);
+  }
+
+ private:
+  at::Tensor target_, rows_;
+};
 
 struct Scratch {
   at::Tensor scores;
@@ -86,25 +102,26 @@ void forEachItem(const Items& items, const Body& body) {
   });
 }
 
+double scaleOf(const at::Tensor& qkv) { return 1.0 / std::sqrt(static_cast<double>(qkv.size(3))); }
+
 void forwardItem(const at::Tensor& qkv, const Item& item, const Mask& mask, Scratch& scratch, at::Tensor& out,
                  at::Tensor& logSums) {
   const int64_t heads = qkv.size(2);
-  const at::Tensor query =
-      rowsOf(qkv, item, 0).narrow(0, 0, item.queries).mul(1.0 / std::sqrt(static_cast<double>(qkv.size(3))));
-  const at::Tensor keys = rowsOf(qkv, item, 1).t();
-  const at::Tensor values = rowsOf(qkv, item, 2);
-  at::Tensor target = outputRows(out, item);
+  const at::Tensor query = rowsOf(qkv, item, 0).to(at::kFloat), keys = rowsOf(qkv, item, 1).to(at::kFloat),
+                   values = rowsOf(qkv, item, 2).to(at::kFloat);
+  const Products context(outputRows(out, item));
   auto* logSum = logSums.mutable_data_ptr<float>() + item.head * logSums.size(1) + item.firstOutput;
   for (int64_t first = 0; first < item.queries; first += kQueryBlock) {
     const int64_t rows = std::min(kQueryBlock, item.queries - first);
     at::Tensor scores = Scratch::block(scratch.scores, rows, item.length);
-    at::mm_out(scores, query.narrow(0, first, rows), keys);
+    scores.addmm_(query.narrow(0, first, rows), keys.t(), /*beta=*/0, /*alpha=*/scaleOf(qkv));
     auto* row = scores.mutable_data_ptr<float>();
     for (int64_t i = 0; i < rows; ++i, row += item.length)
       logSum[first + i] =
           kernels::softmaxDropout(row, item.length, mask, (item.start + first + i) * heads + item.head);
-    target.narrow(0, first, rows).copy_(at::mm(scores, values));
+    context.narrow(first, rows).addmm_(scores, values, /*beta=*/0);
   }
+  context.finish();
 }
 
 // With P = softmax(S), D = dropout(P), O = D V: dV = D^T dO, dD = dO V^T, dS = P * (mask * dD - rowsum(dO *
@@ -113,38 +130,33 @@ void backwardItem(const at::Tensor& qkv, const at::Tensor& out, const at::Tensor
                   const at::Tensor& dOut, const Item& item, const Mask& mask, Scratch& scratch,
                   at::Tensor& dQkv) {
   const int64_t heads = qkv.size(2);
-  const double scale = 1.0 / std::sqrt(static_cast<double>(qkv.size(3)));
-  const at::Tensor query = rowsOf(qkv, item, 0).narrow(0, 0, item.queries).mul(scale);
-  const at::Tensor keys = rowsOf(qkv, item, 1);
-  const at::Tensor values = rowsOf(qkv, item, 2);
+  const double scale = scaleOf(qkv);
+  const at::Tensor query = rowsOf(qkv, item, 0).to(at::kFloat), keys = rowsOf(qkv, item, 1).to(at::kFloat),
+                   values = rowsOf(qkv, item, 2).to(at::kFloat);
   const at::Tensor gradient = outputRows(dOut, item).to(at::kFloat);
   const at::Tensor deltas = (gradient * outputRows(out, item).to(at::kFloat)).sum(1);
   const auto* delta = deltas.const_data_ptr<float>();
   const auto* logSum = logSums.const_data_ptr<float>() + item.head * logSums.size(1) + item.firstOutput;
-  at::Tensor dQuery = at::empty_like(query), dKeys = at::zeros({item.length, query.size(1)}),
-             dValues = at::zeros_like(dKeys);
+  const Products dQuery(rowsOf(dQkv, item, 0)), dKeys(rowsOf(dQkv, item, 1)), dValues(rowsOf(dQkv, item, 2));
   for (int64_t first = 0; first < item.queries; first += kQueryBlock) {
     const int64_t rows = std::min(kQueryBlock, item.queries - first);
+    const double before = first == 0 ? 0 : 1;  // the first block finds nothing to add to
     const at::Tensor queryRows = query.narrow(0, first, rows), gradientRows = gradient.narrow(0, first, rows);
     at::Tensor scores = Scratch::block(scratch.scores, rows, item.length);
     at::Tensor dScores = Scratch::block(scratch.gradients, rows, item.length);
-    at::mm_out(scores, queryRows, keys.t());
-    at::mm_out(dScores, gradientRows, values.t());
+    scores.addmm_(queryRows, keys.t(), /*beta=*/0, scale);
+    dScores.addmm_(gradientRows, values.t(), /*beta=*/0);
     auto* score = scores.mutable_data_ptr<float>();
     auto* dScore = dScores.mutable_data_ptr<float>();
     for (int64_t i = 0; i < rows; ++i, score += item.length, dScore += item.length)
       kernels::softmaxDropoutBackward(score, dScore, item.length, logSum[first + i], delta[first + i], mask,
                                       (item.start + first + i) * heads + item.head);
-    dValues.addmm_(scores.t(), gradientRows);
-    dKeys.addmm_(dScores.t(), queryRows);
-    at::Tensor dQueryRows = dQuery.narrow(0, first, rows);
-    at::mm_out(dQueryRows, dScores, keys);
+    dValues.rows().addmm_(scores.t(), gradientRows, before);
+    dKeys.rows().addmm_(dScores.t(), queryRows, before, scale);
+    dQuery.narrow(first, rows).addmm_(dScores, keys, /*beta=*/0, scale);
   }
-  at::Tensor target = dQkv.select(2, item.head).narrow(0, item.start, item.length);
-  target.select(1, 0).narrow(0, 0, item.queries).copy_(dQuery.mul_(scale));
-  target.select(1, 0).narrow(0, item.queries, item.length - item.queries).zero_();
-  target.select(1, 1).copy_(dKeys);
-  target.select(1, 2).copy_(dValues);
+  dQuery.narrow(item.queries, item.length - item.queries).zero_();
+  for (const Products* products : {&dQuery, &dKeys, &dValues}) products->finish();
 }
 
 struct Attention : torch::autograd::Function<Attention> {
