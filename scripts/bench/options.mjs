@@ -5,7 +5,7 @@ import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { messageOf, SetupError } from '../setup/errors.mjs';
 import { projectRoot } from '../setup/paths.mjs';
-import { shapeOf } from './shape.mjs';
+import { MAX_TOKENS, shapeOf } from './shape.mjs';
 
 export const HELP = `Usage: npm run bench -- [options]
 
@@ -20,8 +20,9 @@ Trains one epoch with Trainer on real texts and prints real tokens per second (p
   --dtype TYPE            auto, float32 or bfloat16 (default auto)
   --threads N             CPU threads of a training step, on both sides of a comparison (default all cores)
   --repeat N              repetitions, each in a process of its own (default 3)
-  --steps                 instead: forward, backward and update on made-up ids of 8x256, 32x64 and 8x512 tokens; with
-                          --compare in alternation with transformers' model, torch's autocast and fused AdamW
+  --steps                 instead: forward, backward and update on made-up ids of fixed lengths; with --compare in
+                          alternation with transformers' model, torch's autocast and fused AdamW
+  --batches RxT[,RxT...]  with --steps: rows x tokens of the batches (default 8x256,32x64,8x512)
   --compile               with --steps --compare: also against torch.compile (needs a C++ compiler; slow to start)
   --compare               in alternation with HF Trainer at its best: bf16, group_by_length, dynamic padding, fused
                           AdamW; on a CPU without bfloat16 arithmetic float32 too, and the faster of the two counts
@@ -48,6 +49,7 @@ export function benchOptions(args) {
     throw new SetupError('--compare-tutorial measures end to end; leave out --steps', 2);
   if (given.compile && !(given.steps && compare))
     throw new SetupError('--compile needs --steps and --compare', 2);
+  if (given.batches !== undefined && !given.steps) throw new SetupError('--batches needs --steps', 2);
   if (given.json !== undefined && !existsSync(dirname(resolve(given.json))))
     throw new SetupError(`The folder of --json ${given.json} does not exist`, 2);
   return {
@@ -61,6 +63,7 @@ export function benchOptions(args) {
     threads: count('--threads', given.threads ?? String(availableParallelism())),
     repeat: count('--repeat', given.repeat ?? '3'),
     steps: given.steps ?? false,
+    batches: batchesOf(given.batches ?? '8x256,32x64,8x512'),
     compare,
     compareTutorial,
     compile: given.compile ?? false,
@@ -85,6 +88,7 @@ function parse(args) {
         threads: text,
         repeat: text,
         steps: flag,
+        batches: text,
         compare: flag,
         compile: flag,
         'compare-tutorial': flag,
@@ -112,4 +116,20 @@ function dtypeOf(text) {
   if (text !== 'auto' && text !== 'float32' && text !== 'bfloat16')
     throw new SetupError(`Expected auto, float32 or bfloat16 for --dtype but received "${text}"`, 2);
   return text;
+}
+
+/** @param {string} text */
+function batchesOf(text) {
+  return text.split(',').map((batch) => {
+    const [rows, length, ...more] = batch.split('x');
+    if (rows === undefined || length === undefined || more.length > 0)
+      throw new SetupError(`Expected rows x tokens such as 8x128 for --batches but received "${batch}"`, 2);
+    const tokens = count('the tokens of --batches', length);
+    if (tokens > MAX_TOKENS)
+      throw new SetupError(
+        `The model has ${MAX_TOKENS} positions but --batches asks for ${tokens} tokens a row`,
+        2,
+      );
+    return { rows: count('the rows of --batches', rows), length: tokens };
+  });
 }

@@ -3,6 +3,9 @@ import { SetupError } from '../setup/errors.mjs';
 
 /** @typedef {{ layers: number, hidden: number, heads: number, intermediate: number }} Shape */
 
+/** Positions of every measured model. */
+export const MAX_TOKENS = 512;
+
 /** MiniLM has 12 narrow heads; the other BERTs have heads of 64. */
 const MINILM_HIDDEN = 384;
 
@@ -68,7 +71,7 @@ export function modelConfig({ layers, hidden, heads, intermediate }, vocabSize, 
     hidden_act: 'gelu',
     hidden_dropout_prob: 0.1,
     attention_probs_dropout_prob: 0.1,
-    max_position_embeddings: 512,
+    max_position_embeddings: MAX_TOKENS,
     type_vocab_size: 2,
     layer_norm_eps: 1e-12,
     pad_token_id: 0,

@@ -6,12 +6,6 @@ import { referenceStepSides } from './reference.mjs';
 import { describeShape, modelConfig, trainingFlops } from './shape.mjs';
 import { decimals, gigaflops, megabytes, percent, summary, table, whole, withSpread } from './statistics.mjs';
 
-/** Rows x tokens of a batch. */
-const BATCHES = [
-  { rows: 8, length: 256 },
-  { rows: 32, length: 64 },
-  { rows: 8, length: 512 },
-];
 const STEPS_PER_ROUND = 3;
 const LABELS = ['0', '1'];
 
@@ -31,7 +25,7 @@ const LABELS = ['0', '1'];
  * @throws {import('../setup/errors.mjs').SetupError}
  */
 export async function benchSteps(options) {
-  const { tokenizer, shape, dtype, threads, repeat } = options;
+  const { tokenizer, shape, dtype, threads, repeat, batches } = options;
   const { vocabSize } = await runJob(ourWorker, { task: 'vocabulary', tokenizer });
   const shared = { shape, threads, config: modelConfig(shape, vocabSize, LABELS) };
   /** @type {StepSide[]} */
@@ -40,7 +34,7 @@ export async function benchSteps(options) {
     ...(await referenceStepSides(options)),
   ];
   const steps = [];
-  for (const batch of BATCHES) {
+  for (const batch of batches) {
     /** @type {Round[][]} */
     const rounds = sides.map(() => []);
     for (let repetition = 1; repetition <= repeat; repetition++)

@@ -15,9 +15,8 @@ import {
 } from '../../dist/index.js';
 import { chooseDevice } from '../../dist/device.js';
 import { messageOf } from '../setup/errors.mjs';
-import { modelConfig } from './shape.mjs';
+import { MAX_TOKENS, modelConfig } from './shape.mjs';
 
-const MAX_LENGTH = 512;
 const SEED = 42;
 
 /**
@@ -38,7 +37,7 @@ async function encode({ output, ...input }) {
   const { rows, tokenizer, config, close } = await open(input);
   const numbers = Uint32Array.from({ length: rows.size }, (_, row) => row);
   const encodings = (await rows.read(numbers)).map(({ text, textPair }) =>
-    tokenizer.encode(text, textPair, { maxLength: MAX_LENGTH }),
+    tokenizer.encode(text, textPair, { maxLength: MAX_TOKENS }),
   );
   if (encodings.some(({ typeIds }) => typeIds !== null))
     throw new UsageError('The bench takes one text a row, not pairs');
@@ -65,7 +64,7 @@ async function train({ batchSize, dtype: asked, threads, ...input }) {
       numTrainEpochs: 1,
       maxSteps,
       perDeviceTrainBatchSize: batchSize,
-      maxSeqLength: MAX_LENGTH,
+      maxSeqLength: MAX_TOKENS,
       saveStrategy: 'no',
       loggingStrategy: 'no',
       seed: SEED,
