@@ -60,6 +60,15 @@ at::Tensor rowsOf(const at::Tensor& tensor, const Item& item, int64_t part) {
   return tensor.select(2, item.head).select(1, part).narrow(0, item.start, item.length);
 }
 
+// The rows that ask, and those that were asked.
+struct Inputs {
+  at::Tensor query, keys, values;  // float32
+  Inputs(const at::Tensor& qkv, const Item& item)
+      : query(rowsOf(qkv, item, 0).narrow(0, 0, item.queries).to(at::kFloat)),
+        keys(rowsOf(qkv, item, 1).to(at::kFloat)),
+        values(rowsOf(qkv, item, 2).to(at::kFloat)) {}
+};
+
 // The rows of one item in a tensor shaped like the result, [outputs, heads, headSize].
 at::Tensor outputRows(const at::Tensor& tensor, const Item& item) {
   return tensor.select(1, item.head).narrow(0, item.firstOutput, item.queries);
@@ -72,7 +81,6 @@ class Products {
   explicit Products(const at::Tensor& target)
       : target_(target),
         rows_(target.scalar_type() == at::kFloat ? target : at::empty(target.sizes(), at::kFloat)) {}
-  at::Tensor narrow(int64_t first, int64_t rows) const { return rows_.narrow(0, first, rows); }
   const at::Tensor& rows() const { return rows_; }
   void finish() const {
     if (!rows_.is_same(target_)) target_.copy_(rows_);
@@ -107,19 +115,19 @@ double scaleOf(const at::Tensor& qkv) { return 1.0 / std::sqrt(static_cast<doubl
 void forwardItem(const at::Tensor& qkv, const Item& item, const Mask& mask, Scratch& scratch, at::Tensor& out,
                  at::Tensor& logSums) {
   const int64_t heads = qkv.size(2);
-  const at::Tensor query = rowsOf(qkv, item, 0).to(at::kFloat), keys = rowsOf(qkv, item, 1).to(at::kFloat),
-                   values = rowsOf(qkv, item, 2).to(at::kFloat);
+  const double scale = scaleOf(qkv);
+  const Inputs in(qkv, item);
   const Products context(outputRows(out, item));
   auto* logSum = logSums.mutable_data_ptr<float>() + item.head * logSums.size(1) + item.firstOutput;
   for (int64_t first = 0; first < item.queries; first += kQueryBlock) {
     const int64_t rows = std::min(kQueryBlock, item.queries - first);
     at::Tensor scores = Scratch::block(scratch.scores, rows, item.length);
-    scores.addmm_(query.narrow(0, first, rows), keys.t(), /*beta=*/0, /*alpha=*/scaleOf(qkv));
+    scores.addmm_(in.query.narrow(0, first, rows), in.keys.t(), /*beta=*/0, /*alpha=*/scale);
     auto* row = scores.mutable_data_ptr<float>();
     for (int64_t i = 0; i < rows; ++i, row += item.length)
       logSum[first + i] =
           kernels::softmaxDropout(row, item.length, mask, (item.start + first + i) * heads + item.head);
-    context.narrow(first, rows).addmm_(scores, values, /*beta=*/0);
+    context.rows().narrow(0, first, rows).addmm_(scores, in.values, /*beta=*/0);
   }
   context.finish();
 }
@@ -131,21 +139,23 @@ void backwardItem(const at::Tensor& qkv, const at::Tensor& out, const at::Tensor
                   at::Tensor& dQkv) {
   const int64_t heads = qkv.size(2);
   const double scale = scaleOf(qkv);
-  const at::Tensor query = rowsOf(qkv, item, 0).to(at::kFloat), keys = rowsOf(qkv, item, 1).to(at::kFloat),
-                   values = rowsOf(qkv, item, 2).to(at::kFloat);
+  const Inputs in(qkv, item);
   const at::Tensor gradient = outputRows(dOut, item).to(at::kFloat);
   const at::Tensor deltas = (gradient * outputRows(out, item).to(at::kFloat)).sum(1);
   const auto* delta = deltas.const_data_ptr<float>();
   const auto* logSum = logSums.const_data_ptr<float>() + item.head * logSums.size(1) + item.firstOutput;
-  const Products dQuery(rowsOf(dQkv, item, 0)), dKeys(rowsOf(dQkv, item, 1)), dValues(rowsOf(dQkv, item, 2));
+  const at::Tensor dQueries = rowsOf(dQkv, item, 0);
+  const Products dQuery(dQueries.narrow(0, 0, item.queries)), dKeys(rowsOf(dQkv, item, 1)),
+      dValues(rowsOf(dQkv, item, 2));
   for (int64_t first = 0; first < item.queries; first += kQueryBlock) {
     const int64_t rows = std::min(kQueryBlock, item.queries - first);
     const double before = first == 0 ? 0 : 1;  // the first block finds nothing to add to
-    const at::Tensor queryRows = query.narrow(0, first, rows), gradientRows = gradient.narrow(0, first, rows);
+    const at::Tensor queryRows = in.query.narrow(0, first, rows),
+                     gradientRows = gradient.narrow(0, first, rows);
     at::Tensor scores = Scratch::block(scratch.scores, rows, item.length);
     at::Tensor dScores = Scratch::block(scratch.gradients, rows, item.length);
-    scores.addmm_(queryRows, keys.t(), /*beta=*/0, scale);
-    dScores.addmm_(gradientRows, values.t(), /*beta=*/0);
+    scores.addmm_(queryRows, in.keys.t(), /*beta=*/0, scale);
+    dScores.addmm_(gradientRows, in.values.t(), /*beta=*/0);
     auto* score = scores.mutable_data_ptr<float>();
     auto* dScore = dScores.mutable_data_ptr<float>();
     for (int64_t i = 0; i < rows; ++i, score += item.length, dScore += item.length)
@@ -153,9 +163,9 @@ void backwardItem(const at::Tensor& qkv, const at::Tensor& out, const at::Tensor
                                       (item.start + first + i) * heads + item.head);
     dValues.rows().addmm_(scores.t(), gradientRows, before);
     dKeys.rows().addmm_(dScores.t(), queryRows, before, scale);
-    dQuery.narrow(first, rows).addmm_(dScores, keys, /*beta=*/0, scale);
+    dQuery.rows().narrow(0, first, rows).addmm_(dScores, in.keys, /*beta=*/0, scale);
   }
-  dQuery.narrow(item.queries, item.length - item.queries).zero_();
+  dQueries.narrow(0, item.queries, item.length - item.queries).zero_();
   for (const Products* products : {&dQuery, &dKeys, &dValues}) products->finish();
 }
 
