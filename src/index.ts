@@ -26,9 +26,9 @@ export {
 export { BertTokenizer, createTokenizerPool, type Encoding, type TokenizerPool } from './tokenizer/index.js';
 export { pack, type LabelledRows, type TextRows } from './batching/batch.js';
 export { Progress, type Terminal } from './training/progress.js';
-export { learningRateAt, type Schedule, type SchedulerType } from './training/schedule.js';
+export { learningRateAt, type Schedule } from './training/schedule.js';
 export { trainingArguments } from './training/settings.js';
-export type { TrainingArguments } from './config/index.js';
+export type { SchedulerKwargs, SchedulerType, TrainingArguments } from './config/index.js';
 export type { TrainerState } from './training/state.js';
 export type { TrainerParts } from './training/parts.js';
 export { Trainer } from './training/trainer.js';

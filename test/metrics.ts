@@ -8,12 +8,8 @@ import type { Test } from 'tap';
 
 import { createMetrics, isGreaterBetter, metricNames } from '../dist/evaluation/metrics.js';
 import { ranks } from '../dist/evaluation/correlation.js';
-import {
-  learningRateAt,
-  resolveSteps,
-  schedulerTypes,
-  type SchedulerType,
-} from '../dist/training/schedule.js';
+import { kwargsOf, schedulerTypes } from '../dist/config/schedulers.js';
+import { learningRateAt, resolveSteps, type Schedule } from '../dist/training/schedule.js';
 
 type ProblemType = keyof typeof metricNames;
 
@@ -27,13 +23,7 @@ interface MetricCase {
 }
 
 interface ScheduleFixture {
-  cases: {
-    type: SchedulerType;
-    warmupSteps: number;
-    totalSteps: number;
-    peak: number;
-    rates: [number, number][];
-  }[];
+  cases: (Schedule & { rates: [number, number][] })[];
   resolved: [number, number, number][];
 }
 
@@ -140,15 +130,49 @@ await tap.test('which way each metric is better', (t) => {
 await tap.test("learning rates equal transformers'", (t) => {
   const schedule: ScheduleFixture = JSON.parse(fixtureText('schedule.json'));
   t.same(new Set(schedule.cases.map(({ type }) => type)), new Set(schedulerTypes), 'every type is compared');
-  let worst = 0;
+  const worst = new Map<string, number>();
   for (const { rates, ...run } of schedule.cases) {
     for (const [step, wanted] of rates) {
       const actual = learningRateAt(step, run);
-      worst = Math.max(worst, wanted === 0 ? Math.abs(actual) : Math.abs(actual / wanted - 1));
+      // Near its zeros a cosine loses relative precision, so differences are also measured against the peak.
+      const difference = Math.abs(actual - wanted) / Math.max(wanted, 1e-3 * run.peak);
+      worst.set(run.type, Math.max(worst.get(run.type) ?? 0, difference));
     }
   }
-  t.ok(worst <= 1e-12, `largest relative difference ${worst}`);
+  for (const [type, difference] of worst)
+    t.ok(difference <= 1e-12, `${type}: largest relative difference ${difference}`);
+  for (const type of schedulerTypes) {
+    const runs = schedule.cases.filter((run) => run.type === type);
+    const used = new Set(runs.flatMap(({ kwargs = {} }) => Object.keys(kwargs)));
+    t.same(used, new Set(kwargsOf[type]), `every argument of ${type} is compared`);
+  }
   for (const [steps, total, wanted] of schedule.resolved)
     t.equal(resolveSteps(steps, total), wanted, `${steps} of ${total} steps`);
+  t.end();
+});
+
+await tap.test('schedules where the formulas leave something open', (t) => {
+  const run = { peak: 1, warmupSteps: 0, totalSteps: 10 };
+  const rates = (schedule: Schedule): number[] =>
+    Array.from({ length: schedule.totalSteps + 1 }, (_, step) => learningRateAt(step, schedule));
+
+  const noDecay: Schedule = { ...run, type: 'polynomial', warmupSteps: 10, kwargs: { lrEnd: 0.25 } };
+  t.equal(rates(noDecay).at(-1), 0.25, 'HF divides by zero');
+
+  // floor(0.1 * 19) is 1, so that the fall takes 9 steps of the 18 that are left.
+  const slanted: Schedule = { ...run, type: 'slanted_triangular', totalSteps: 19 };
+  t.equal(Math.min(...rates(slanted)), 1 / 32, 'never below the peak divided by the ratio');
+  t.same(
+    rates({ ...slanted, totalSteps: 2, warmupSteps: 5 }).slice(0, 2),
+    [1 / 32, 1],
+    'a short run rises for one step',
+  );
+
+  t.throws(() => rates({ ...run, type: 'warmup_stable_decay' }), {
+    message: /needs numDecaySteps in kwargs/,
+  });
+  t.throws(() => rates({ ...run, type: 'cosine_with_min_lr' }), {
+    message: /needs minLr or minLrRate in kwargs/,
+  });
   t.end();
 });

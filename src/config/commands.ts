@@ -59,6 +59,7 @@ export const trainerCommand = command('trainer', 'Options of a Trainer.', {
   gradientAccumulationSteps: o.gradientAccumulationSteps,
   learningRate: o.learningRate,
   lrSchedulerType: o.lrSchedulerType,
+  lrSchedulerKwargs: o.lrSchedulerKwargs,
   warmupSteps: o.warmupSteps,
   weightDecay: o.weightDecay,
   adamBeta1: o.adamBeta1,

@@ -143,7 +143,6 @@ const refusedValues: Record<string, string> = {
   deepspeed: oneProcess,
   fsdp: oneProcess,
   fsdpConfig: oneProcess,
-  lrSchedulerKwargs: 'the schedules take no further arguments',
   optimArgs: 'AdamW takes --adam-beta1, --adam-beta2, --adam-epsilon and --weight-decay',
   neftuneNoiseAlpha: 'embedding noise is not supported',
   evalDelay: 'evaluation starts with the first interval',

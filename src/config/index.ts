@@ -12,3 +12,4 @@ export {
   type ParsedOptions,
 } from './parse.js';
 export { readConfigFile } from './read.js';
+export { schedulerTypes, defaultLrEnd, type SchedulerKwargs, type SchedulerType } from './schedulers.js';

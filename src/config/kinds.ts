@@ -14,6 +14,8 @@ export interface Kind<T> {
   readonly words?: readonly string[];
   /** Reads the text of a flag; text that cannot be read is returned as it is, and the schema rejects it. */
   readonly fromText: (text: string) => unknown;
+  /** For a value of several parts: what is wrong with each; none when the value as a whole is of the wrong kind. */
+  readonly faults?: (value: unknown, name: string) => string[];
 }
 
 /** Any text but the empty one. */

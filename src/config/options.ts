@@ -1,9 +1,9 @@
 // THE option table: every option once, with its type, default, check and help. Flags, config files, `--help`, the
 // README's table and the TypeScript types all come from here. Names and defaults are those of Hugging Face's
 // TrainingArguments and run_classification.py (transformers 5.18) wherever those have one.
-import { schedulerTypes } from '../training/schedule.js';
 import { choice, integer, list, real, steps, text, textOrTrue, toggle } from './kinds.js';
 import { optional, withDefault } from './option.js';
+import { schedulerKwargs, schedulerTypes } from './schedulers.js';
 
 const positive = real('above 0', (n) => n > 0);
 const notNegative = real('of at least 0', (n) => n >= 0);
@@ -146,6 +146,11 @@ export const options = {
   lrSchedulerType: withDefault(choice(schedulerTypes), 'linear', {
     group: 'Training',
     help: 'how the learning rate goes on after warmup',
+  }),
+  lrSchedulerKwargs: optional(schedulerKwargs(), {
+    group: 'Training',
+    help: 'further arguments of the schedule, by their names in HF, e.g. {"num_cycles": 2}',
+    otherwise: "HF's",
   }),
   warmupSteps: withDefault(steps({ allowZero: true }), 0, {
     group: 'Training',

@@ -15,7 +15,7 @@ import { mergeSources, type Merged, type OptionSources } from './merge.js';
 import { kebabCase } from './names.js';
 import { factsOf } from './option.js';
 import { options as table } from './options.js';
-import { isOptionName, spelledLike, wrongValue } from './resolve.js';
+import { isOptionName, spelledLike, valueFaults } from './resolve.js';
 import {
   evaluateProblems,
   predictProblems,
@@ -101,7 +101,7 @@ function valueProblems(issues: readonly Issue[], merged: Merged, nameOf: NameOf)
   const names = new Set(issues.map(({ path }) => String(path[0])));
   return [...names].filter(isOptionName).flatMap((name) => {
     const given = merged.given.get(name);
-    if (given) return [wrongValue(given).message];
+    if (given) return valueFaults(given);
     // A name that was given but not understood may be the one that is missing: say the cause only.
     return merged.problems.length > 0 ? [] : [`${nameOf(name)} is needed: ${factsOf(table[name]).help}`];
   });

@@ -116,8 +116,10 @@ function suggestion(entry: Pick<Entry, 'written' | 'isText'>, command: Command):
   return command.name === 'trainer' ? '' : `; \`bertune ${command.name} --help\` lists the options`;
 }
 
-/** The error for a value of the wrong kind, at its place. */
-export function wrongValue({ name, entry, value }: Given): UsageError {
-  const { message } = expected(kindOf(name).what, entry.name, value);
-  return new UsageError(`${entry.valueAt}${message}`);
+/** What is wrong with a value that its kind rejects, at its place. */
+export function valueFaults({ name, entry, value }: Given): string[] {
+  const { what, faults } = kindOf(name);
+  const parts = faults?.(value, entry.name) ?? [];
+  const messages = parts.length > 0 ? parts : [expected(what, entry.name, value).message];
+  return messages.map((message) => entry.valueAt + message);
 }

@@ -3,6 +3,7 @@ import { nearestName } from '../nearest.js';
 import { metricNames } from '../evaluation/metrics.js';
 import type { EvaluateOptions, PredictOptions, TrainingArguments, TrainOptions } from './commands.js';
 import type { OptionName } from './options.js';
+import { schedulerRules } from './scheduler-rules.js';
 
 /** An option's name as the person wrote it, e.g. `--eval-steps`. */
 export type NameOf = (name: OptionName) => string;
@@ -22,7 +23,7 @@ export function trainProblems(options: TrainOptions, name: NameOf): Problem[] {
 
 /** What is wrong with the options of a Trainer. */
 export function trainerProblems(options: TrainingArguments, name: NameOf): Problem[] {
-  const rules = [knownMetric, bestNeedsMatchingStrategies, bestNeedsMatchingSteps];
+  const rules = [...schedulerRules, knownMetric, bestNeedsMatchingStrategies, bestNeedsMatchingSteps];
   return apply<TrainingArguments>(rules, options, name);
 }
 
@@ -48,6 +49,7 @@ const trainRules: Rule<TrainOptions>[] = [
   distinctLabels,
   labelsOfRegression,
   smoothingNeedsOneLabel,
+  ...schedulerRules,
   knownMetric,
   bestNeedsMatchingStrategies,
   bestNeedsMatchingSteps,

@@ -44,6 +44,11 @@ export function withoutEffect(o: TrainingArguments, name: NameOf): string[] {
       `${name('lrSchedulerType')} is constant (constant_with_warmup has a warmup)`,
     ],
     [
+      changed('warmupSteps') && o.lrSchedulerType === 'slanted_triangular',
+      name('warmupSteps'),
+      `${name('lrSchedulerType')} is slanted_triangular (cut_frac in ${name('lrSchedulerKwargs')} is its warmup)`,
+    ],
+    [
       changed('numTrainEpochs') && o.maxSteps > 0,
       name('numTrainEpochs'),
       `${name('maxSteps')} is ${o.maxSteps}`,

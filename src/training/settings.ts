@@ -42,6 +42,7 @@ export function planRun(args: TrainingArguments, rows: number): RunPlan {
   const { totalSteps, stepsPerEpoch } = length;
   const schedule: Schedule = {
     type: args.lrSchedulerType,
+    kwargs: args.lrSchedulerKwargs ?? {},
     peak: args.learningRate,
     warmupSteps: resolveSteps(args.warmupSteps, totalSteps),
     totalSteps,

@@ -1,0 +1,167 @@
+// The learning-rate schedules as options: their names, and what each takes beyond its lengths (`lr_scheduler_kwargs`).
+// Names and ranges only; the formulas are in training/schedules.ts.
+import { z } from 'zod';
+import { expected } from '../errors.js';
+import { nearestName } from '../nearest.js';
+import { choice, integer, real, type Kind } from './kinds.js';
+import { camelCase, snakeCase } from './names.js';
+
+/** The names of all schedules: HF's `lr_scheduler_type`, and `slanted_triangular`. */
+export const schedulerTypes = [
+  'linear',
+  'cosine',
+  'cosine_with_restarts',
+  'polynomial',
+  'constant',
+  'constant_with_warmup',
+  'inverse_sqrt',
+  'cosine_with_min_lr',
+  'cosine_warmup_with_min_lr',
+  'warmup_stable_decay',
+  'slanted_triangular',
+] as const;
+export type SchedulerType = (typeof schedulerTypes)[number];
+
+const notNegative = real('of at least 0', (n) => n >= 0);
+const upToOne = real('from 0 to 1', (n) => n >= 0 && n <= 1);
+const shape = choice(['linear', 'cosine', '1-sqrt']);
+
+/** Every argument that a schedule takes. One of that name means the same, and has the same range, in each. */
+const kwargKinds = {
+  numCycles: real('above 0', (n) => n > 0),
+  lrEnd: notNegative,
+  power: notNegative,
+  timescale: integer(1),
+  minLr: notNegative,
+  minLrRate: upToOne,
+  warmupLrRate: upToOne,
+  numDecaySteps: integer(0),
+  numStableSteps: integer(0),
+  warmupType: shape,
+  decayType: shape,
+  minLrRatio: upToOne,
+  cutFrac: real('above 0 and below 1', (n) => n > 0 && n < 1),
+  ratio: real('of at least 1', (n) => n >= 1),
+} satisfies Record<string, Kind<unknown>>;
+
+type KwargName = keyof typeof kwargKinds;
+type ValueOf<K> = K extends Kind<infer T> ? T : never;
+
+/** HF's `lr_scheduler_kwargs`, in camelCase. */
+export type SchedulerKwargs = { readonly [K in KwargName]?: ValueOf<(typeof kwargKinds)[K]> };
+
+/** HF's default of `lr_end`. */
+export const defaultLrEnd = 1e-7;
+
+/** Which arguments each schedule takes. */
+export const kwargsOf: Readonly<Record<SchedulerType, readonly KwargName[]>> = {
+  linear: [],
+  cosine: ['numCycles'],
+  cosine_with_restarts: ['numCycles'],
+  polynomial: ['lrEnd', 'power'],
+  constant: [],
+  constant_with_warmup: [],
+  inverse_sqrt: ['timescale'],
+  cosine_with_min_lr: ['minLr', 'minLrRate', 'numCycles'],
+  cosine_warmup_with_min_lr: ['minLr', 'minLrRate', 'numCycles', 'warmupLrRate'],
+  warmup_stable_decay: [
+    'numDecaySteps',
+    'numStableSteps',
+    'warmupType',
+    'decayType',
+    'minLrRatio',
+    'numCycles',
+  ],
+  slanted_triangular: ['cutFrac', 'ratio'],
+};
+
+/** The arguments of a schedule, by HF's names in any case. Which of them belong to the schedule, a rule checks. */
+export function schedulerKwargs(): Kind<SchedulerKwargs> {
+  return {
+    schema: z.preprocess(inCamelCase, z.strictObject(kwargSchemas())),
+    what: 'a JSON object such as {"num_cycles": 2}',
+    arity: 'one',
+    placeholder: 'JSON',
+    fromText: objectFromText,
+    faults: kwargFaults,
+  };
+}
+
+/** An argument's name in the style of the option that holds it. */
+export function kwargSpelledLike(option: string, name: string): string {
+  return option === camelCase(option) ? name : snakeCase(name);
+}
+
+function kwargSchemas() {
+  const k = kwargKinds;
+  return {
+    numCycles: k.numCycles.schema.exactOptional(),
+    lrEnd: k.lrEnd.schema.exactOptional(),
+    power: k.power.schema.exactOptional(),
+    timescale: k.timescale.schema.exactOptional(),
+    minLr: k.minLr.schema.exactOptional(),
+    minLrRate: k.minLrRate.schema.exactOptional(),
+    warmupLrRate: k.warmupLrRate.schema.exactOptional(),
+    numDecaySteps: k.numDecaySteps.schema.exactOptional(),
+    numStableSteps: k.numStableSteps.schema.exactOptional(),
+    warmupType: k.warmupType.schema.exactOptional(),
+    decayType: k.decayType.schema.exactOptional(),
+    minLrRatio: k.minLrRatio.schema.exactOptional(),
+    cutFrac: k.cutFrac.schema.exactOptional(),
+    ratio: k.ratio.schema.exactOptional(),
+  };
+}
+
+/** What is wrong with single arguments: names that no schedule knows, values out of range, one given twice. */
+function kwargFaults(value: unknown, option: string): string[] {
+  if (!isObject(value)) return [];
+  const seen = new Map<string, string>();
+  return entriesOf(value).flatMap(([written, item]) => {
+    const name = camelCase(written);
+    const other = seen.get(name);
+    seen.set(name, written);
+    if (!isKwargName(name)) return [`unknown ${written} in ${option}${suggestion(written, name)}`];
+    if (other !== undefined)
+      return [`${other} and ${written} in ${option} set the same argument; keep one of them`];
+    const { schema, what } = kwargKinds[name];
+    return schema.safeParse(item).success ? [] : [expected(what, `${written} in ${option}`, item).message];
+  });
+}
+
+function suggestion(written: string, name: string): string {
+  const nearest = nearestName(name, Object.keys(kwargKinds));
+  if (nearest === undefined) return '; no schedule takes it';
+  return ` (did you mean ${/[A-Z]/.test(written) ? nearest : snakeCase(nearest)}?)`;
+}
+
+/** A name that comes twice keeps its second spelling, which the schema then rejects. */
+function inCamelCase(value: unknown): unknown {
+  if (!isObject(value)) return value;
+  const renamed = new Map<string, unknown>();
+  for (const [written, item] of entriesOf(value)) {
+    const name = camelCase(written);
+    renamed.set(renamed.has(name) ? `${written} again` : name, item);
+  }
+  return Object.fromEntries(renamed);
+}
+
+/** As everywhere in HF's options, null is an argument that is not set. */
+function entriesOf(value: object): [string, unknown][] {
+  return Object.entries(value).filter(([, item]) => item !== null && item !== undefined);
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isKwargName(name: string): name is KwargName {
+  return Object.hasOwn(kwargKinds, name);
+}
+
+function objectFromText(written: string): unknown {
+  try {
+    return JSON.parse(written);
+  } catch {
+    return written;
+  }
+}
