@@ -21,6 +21,7 @@ import { normalizeArgs } from '../dist/config/argv.js';
 import { foreignNames } from '../dist/config/foreign.js';
 import { camelCase, kebabCase, snakeCase } from '../dist/config/names.js';
 import { factsOf } from '../dist/config/option.js';
+import { planRun } from '../dist/training/settings.js';
 
 const cli = join(import.meta.dirname, '..', 'dist', 'cli.js');
 /** The least that trains. */
@@ -351,8 +352,8 @@ await tap.test('numbers, words and lists of flags are read strictly', (t) => {
     ['maxSeqLength', '2', 'Expected a whole number of at least 3 for --max-seq-length but received 2'],
     [
       'lrSchedulerType',
-      'polynomial',
-      'Expected one of linear, cosine, constant, constant_with_warmup for --lr-scheduler-type but received "polynomial"',
+      'greedy',
+      'Expected one of linear, cosine, cosine_with_restarts, polynomial, constant, constant_with_warmup, inverse_sqrt, cosine_with_min_lr, cosine_warmup_with_min_lr, warmup_stable_decay, slanted_triangular for --lr-scheduler-type but received "greedy"',
     ],
     ['device', 'gpu', 'Expected one of auto, cpu, cuda for --device but received "gpu"'],
     ['loggingFirstStep', 'yes', 'Expected true or false for --logging-first-step but received "yes"'],
@@ -535,6 +536,142 @@ await tap.test('values that follow from others, and options without effect', (t)
     'numTrainEpochs has no effect: maxSteps is 9',
     'greaterIsBetter has no effect: metricForBestModel is not given',
   ]);
+  t.end();
+});
+
+await tap.test('the arguments of a schedule', (t) => {
+  const flags = (type: string, kwargs?: string): Parameters<typeof parseTrainOptions>[0] => ({
+    flags: { ...job, lrSchedulerType: type, ...(kwargs !== undefined && { lrSchedulerKwargs: kwargs }) },
+  });
+  const good: [string, string, object][] = [
+    ['cosine', '{"num_cycles": 2}', { numCycles: 2 }],
+    ['cosine', '{"numCycles": 0.5}', { numCycles: 0.5 }],
+    ['linear', '{}', {}],
+    ['polynomial', '{"lr_end": 0, "power": null}', { lrEnd: 0 }],
+    [
+      'warmup_stable_decay',
+      '{"num_decay_steps": 5, "decay_type": "1-sqrt"}',
+      { numDecaySteps: 5, decayType: '1-sqrt' },
+    ],
+    ['slanted_triangular', '{"cut_frac": 0.2, "ratio": 16}', { cutFrac: 0.2, ratio: 16 }],
+  ];
+  for (const [type, kwargs, wanted] of good) {
+    const { options, notes } = parseTrainOptions(flags(type, kwargs));
+    t.same(options.lrSchedulerKwargs, wanted, `${type} ${kwargs}`);
+    // The effective options are saved with the run.
+    t.same(fromFile('training_options.json', JSON.stringify(options)), { options, notes });
+  }
+  const yaml = `model: m\ntrain_file: a\noutput_dir: o\nlr_scheduler_type: polynomial\nlr_scheduler_kwargs:\n`;
+  t.same(fromFile('a.yaml', `${yaml}  lr_end: 1e-6\n  power: 2\n`).options.lrSchedulerKwargs, {
+    lrEnd: 1e-6,
+    power: 2,
+  });
+  t.equal(
+    fault(() => fromFile('a.yaml', `${yaml}  lrEnd: 1e-6\n  pwer: 2\n`)),
+    'a.yaml:6:3: unknown pwer in lr_scheduler_kwargs (did you mean power?)',
+  );
+
+  const bad: [string, string | undefined, string][] = [
+    [
+      'cosine',
+      'num_cycles=2',
+      'Expected a JSON object such as {"num_cycles": 2} for --lr-scheduler-kwargs but received "num_cycles=2"',
+    ],
+    [
+      'cosine',
+      '[1]',
+      'Expected a JSON object such as {"num_cycles": 2} for --lr-scheduler-kwargs but received an array of length 1',
+    ],
+    [
+      'cosine',
+      '{"num_cycles": "2"}',
+      'Expected a number above 0 for num_cycles in --lr-scheduler-kwargs but received "2"',
+    ],
+    ['cosine', '{"numCycle": 2}', 'unknown numCycle in --lr-scheduler-kwargs (did you mean numCycles?)'],
+    [
+      'cosine',
+      '{"patience_in_epochs": 2}',
+      'unknown patience_in_epochs in --lr-scheduler-kwargs; no schedule takes it',
+    ],
+    [
+      'cosine',
+      '{"num_cycles": 2, "numCycles": 3}',
+      'num_cycles and numCycles in --lr-scheduler-kwargs set the same argument; keep one of them',
+    ],
+    [
+      'cosine',
+      '{"power": 2}',
+      '--lr-scheduler-type cosine takes no power in --lr-scheduler-kwargs; it takes num_cycles',
+    ],
+    [
+      'linear',
+      '{"power": 2}',
+      '--lr-scheduler-type linear takes no power in --lr-scheduler-kwargs; it takes no arguments',
+    ],
+    [
+      'warmup_stable_decay',
+      undefined,
+      '--lr-scheduler-type warmup_stable_decay needs --lr-scheduler-kwargs with num_decay_steps, the steps of the decay at the end',
+    ],
+    [
+      'warmup_stable_decay',
+      '{"num_decay_steps": 0.1}',
+      'Expected a whole number of at least 0 for num_decay_steps in --lr-scheduler-kwargs but received 0.1',
+    ],
+    [
+      'warmup_stable_decay',
+      '{"num_decay_steps": 5, "warmup_type": "sine"}',
+      'Expected one of linear, cosine, 1-sqrt for warmup_type in --lr-scheduler-kwargs but received "sine"',
+    ],
+    [
+      'cosine_with_min_lr',
+      '{"min_lr": 1e-6, "min_lr_rate": 0.1}',
+      'min_lr and min_lr_rate in --lr-scheduler-kwargs exclude each other; keep one of them',
+    ],
+    [
+      'cosine_warmup_with_min_lr',
+      '{}',
+      '--lr-scheduler-type cosine_warmup_with_min_lr needs --lr-scheduler-kwargs with min_lr, the lowest learning rate, or min_lr_rate, its share of the peak',
+    ],
+    [
+      'cosine_with_min_lr',
+      '{"min_lr": 1}',
+      'min_lr in --lr-scheduler-kwargs is 1, which must be below --learning-rate 0.00005',
+    ],
+    [
+      'polynomial',
+      '{"lr_end": 1}',
+      'lr_end in --lr-scheduler-kwargs is 1, which must be below --learning-rate 0.00005',
+    ],
+  ];
+  for (const [type, kwargs, wanted] of bad)
+    t.equal(
+      fault(() => parseTrainOptions(flags(type, kwargs))),
+      wanted,
+      wanted,
+    );
+  t.equal(
+    fault(() =>
+      parseTrainingArguments({ outputDir: 'o', lrSchedulerType: 'polynomial', learningRate: 1e-8 }),
+    ),
+    'lrEnd in lrSchedulerKwargs is 1e-7, which must be below learningRate 1e-8',
+    "HF's default",
+  );
+  const args = {
+    outputDir: 'o',
+    lrSchedulerType: 'slanted_triangular',
+    warmupSteps: 3,
+    lrSchedulerKwargs: { ratio: 4 },
+  };
+  const { options, notes } = parseTrainingArguments(args);
+  t.same(notes, [
+    'warmupSteps has no effect: lrSchedulerType is slanted_triangular (cutFrac in lrSchedulerKwargs is its warmup)',
+  ]);
+  t.match(planRun(options, 80).schedule, {
+    type: 'slanted_triangular',
+    kwargs: { ratio: 4 },
+    totalSteps: 30,
+  });
   t.end();
 });
 

@@ -78,7 +78,7 @@ export const kwargsOf: Readonly<Record<SchedulerType, readonly KwargName[]>> = {
 /** The arguments of a schedule, by HF's names in any case. Which of them belong to the schedule, a rule checks. */
 export function schedulerKwargs(): Kind<SchedulerKwargs> {
   return {
-    schema: z.preprocess(inCamelCase, z.strictObject(kwargSchemas())),
+    schema: z.preprocess(inCamelCase, z.custom<SchedulerKwargs>(isFaultless)),
     what: 'a JSON object such as {"num_cycles": 2}',
     arity: 'one',
     placeholder: 'JSON',
@@ -90,26 +90,6 @@ export function schedulerKwargs(): Kind<SchedulerKwargs> {
 /** An argument's name in the style of the option that holds it. */
 export function kwargSpelledLike(option: string, name: string): string {
   return option === camelCase(option) ? name : snakeCase(name);
-}
-
-function kwargSchemas() {
-  const k = kwargKinds;
-  return {
-    numCycles: k.numCycles.schema.exactOptional(),
-    lrEnd: k.lrEnd.schema.exactOptional(),
-    power: k.power.schema.exactOptional(),
-    timescale: k.timescale.schema.exactOptional(),
-    minLr: k.minLr.schema.exactOptional(),
-    minLrRate: k.minLrRate.schema.exactOptional(),
-    warmupLrRate: k.warmupLrRate.schema.exactOptional(),
-    numDecaySteps: k.numDecaySteps.schema.exactOptional(),
-    numStableSteps: k.numStableSteps.schema.exactOptional(),
-    warmupType: k.warmupType.schema.exactOptional(),
-    decayType: k.decayType.schema.exactOptional(),
-    minLrRatio: k.minLrRatio.schema.exactOptional(),
-    cutFrac: k.cutFrac.schema.exactOptional(),
-    ratio: k.ratio.schema.exactOptional(),
-  };
 }
 
 /** What is wrong with single arguments: names that no schedule knows, values out of range, one given twice. */
@@ -128,13 +108,17 @@ function kwargFaults(value: unknown, option: string): string[] {
   });
 }
 
+function isFaultless(value: unknown): boolean {
+  return isObject(value) && kwargFaults(value, '').length === 0;
+}
+
 function suggestion(written: string, name: string): string {
   const nearest = nearestName(name, Object.keys(kwargKinds));
   if (nearest === undefined) return '; no schedule takes it';
   return ` (did you mean ${/[A-Z]/.test(written) ? nearest : snakeCase(nearest)}?)`;
 }
 
-/** A name that comes twice keeps its second spelling, which the schema then rejects. */
+/** A name that comes twice is kept under one that no argument has, so that the check rejects it. */
 function inCamelCase(value: unknown): unknown {
   if (!isObject(value)) return value;
   const renamed = new Map<string, unknown>();

@@ -4,6 +4,7 @@ import type { TrainingArguments } from './commands.js';
 import { factsOf } from './option.js';
 import { options as table } from './options.js';
 import type { NameOf } from './rules.js';
+import { kwargSpelledLike } from './schedulers.js';
 
 /**
  * Fills in what HF fills in: `evalSteps` from `loggingSteps`, `metricForBestModel` (`loss`) where the best model is
@@ -46,7 +47,7 @@ export function withoutEffect(o: TrainingArguments, name: NameOf): string[] {
     [
       changed('warmupSteps') && o.lrSchedulerType === 'slanted_triangular',
       name('warmupSteps'),
-      `${name('lrSchedulerType')} is slanted_triangular (cut_frac in ${name('lrSchedulerKwargs')} is its warmup)`,
+      `${name('lrSchedulerType')} is slanted_triangular (${kwargSpelledLike(name('lrSchedulerKwargs'), 'cutFrac')} in ${name('lrSchedulerKwargs')} is its warmup)`,
     ],
     [
       changed('numTrainEpochs') && o.maxSteps > 0,
