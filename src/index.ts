@@ -4,6 +4,7 @@ export type { Example, LabelReader, ProblemType, Task } from './data/index.js';
 export { Dataset, DatasetDict, loadDataset, type ReadOptions, type SplitFiles } from './dataset.js';
 export { RunError, UsageError } from './errors.js';
 export { classify } from './evaluation/classify.js';
+export type { ComputeMetrics, EvalPrediction } from './evaluation/custom-metrics.js';
 export { evaluateRows, type Metrics } from './evaluation/evaluate.js';
 export { predictRows, type PredictedBatch } from './evaluation/predict.js';
 export { predictionOf, type Prediction } from './evaluation/probabilities.js';
@@ -25,6 +26,9 @@ export {
 } from './native.js';
 export { BertTokenizer, createTokenizerPool, type Encoding, type TokenizerPool } from './tokenizer/index.js';
 export { pack, type LabelledRows, type TextRows } from './batching/batch.js';
+export type { TrainerCallback, TrainerControl, TrainerEvent } from './training/callbacks.js';
+export { EarlyStoppingCallback } from './training/early-stopping.js';
+export { InterruptedError } from './training/interruption.js';
 export { Progress, type Terminal } from './training/progress.js';
 export { learningRateAt, type Schedule } from './training/schedule.js';
 export { trainingArguments } from './training/settings.js';

@@ -8,7 +8,7 @@ import type { Test } from 'tap';
 
 import { createMetrics, isGreaterBetter, metricNames } from '../dist/evaluation/metrics.js';
 import { ranks } from '../dist/evaluation/correlation.js';
-import { kwargsOf, schedulerTypes } from '../dist/config/schedulers.js';
+import { kwargsOf, plannedTypes } from '../dist/config/schedulers.js';
 import { learningRateAt, resolveSteps, type Schedule } from '../dist/training/schedule.js';
 
 type ProblemType = keyof typeof metricNames;
@@ -129,7 +129,7 @@ await tap.test('which way each metric is better', (t) => {
 
 await tap.test("learning rates equal transformers'", (t) => {
   const schedule: ScheduleFixture = JSON.parse(fixtureText('schedule.json'));
-  t.same(new Set(schedule.cases.map(({ type }) => type)), new Set(schedulerTypes), 'every type is compared');
+  t.same(new Set(schedule.cases.map(({ type }) => type)), new Set(plannedTypes), 'every type is compared');
   const worst = new Map<string, number>();
   for (const { rates, ...run } of schedule.cases) {
     for (const [step, wanted] of rates) {
@@ -140,7 +140,7 @@ await tap.test("learning rates equal transformers'", (t) => {
   }
   for (const [type, difference] of worst)
     t.ok(difference <= 1e-12, `${type}: largest relative difference ${difference}`);
-  for (const type of schedulerTypes) {
+  for (const type of plannedTypes) {
     const runs = schedule.cases.filter((run) => run.type === type);
     const used = new Set(runs.flatMap(({ kwargs = {} }) => Object.keys(kwargs)));
     t.same(used, new Set(kwargsOf[type]), `every argument of ${type} is compared`);

@@ -133,8 +133,6 @@ const refusedSwitches: Record<string, string> = {
   pushToHub: 'bertune saves to the output folder; upload it with `hf upload`',
   autoFindBatchSize: 'lower --per-device-train-batch-size and raise --gradient-accumulation-steps instead',
   dataloaderDropLast: 'the last batch of an epoch is always trained on',
-  saveOnlyModel: 'a checkpoint always holds what a resume needs',
-  evalOnStart: 'run `bertune evaluate` on the model first',
   ignoreDataSkip: 'a resumed run always goes on where it stopped',
 };
 
@@ -145,7 +143,6 @@ const refusedValues: Record<string, string> = {
   fsdpConfig: oneProcess,
   optimArgs: 'AdamW takes --adam-beta1, --adam-beta2, --adam-epsilon and --weight-decay',
   neftuneNoiseAlpha: 'embedding noise is not supported',
-  evalDelay: 'evaluation starts with the first interval',
   removeSplits: 'name the split to use with --train-split and --validation-split',
   taskName: 'use --dataset nyu-mll/glue --dataset-config <task> instead',
 };
@@ -179,10 +176,6 @@ const special: Record<string, Foreign> = {
       if (typeof value === 'string' && /^adamw(_hf|_torch|_torch_fused)?$/.test(value)) return {};
       throw expected('adamw_torch_fused (the only optimizer)', name, value);
     },
-  },
-  reportTo: {
-    isSwitch: false,
-    read: (value) => ([value].flat().every((to) => to === 'none') ? {} : { note: `has no effect: ${logs}` }),
   },
 };
 

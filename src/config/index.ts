@@ -12,4 +12,13 @@ export {
   type ParsedOptions,
 } from './parse.js';
 export { readConfigFile } from './read.js';
-export { schedulerTypes, defaultLrEnd, type SchedulerKwargs, type SchedulerType } from './schedulers.js';
+export {
+  defaultLrEnd,
+  greedyMinLr,
+  isAdaptive,
+  schedulerTypes,
+  type AdaptiveType,
+  type PlannedType,
+  type SchedulerKwargs,
+  type SchedulerType,
+} from './schedulers.js';

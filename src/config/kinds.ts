@@ -78,6 +78,20 @@ export function choice<const T extends readonly [string, ...string[]]>(words: T)
   };
 }
 
+/** Several of a few words, or none of them, which is written `none` or an empty list. */
+export function choices<const T extends readonly [string, ...string[]]>(words: T): Kind<T[number][]> {
+  const none = z.union([z.literal('none'), z.tuple([z.literal('none')])]).transform(() => []);
+  const one = z.enum(words).transform((word) => [word]);
+  return {
+    schema: z.union([none, one, z.array(z.enum(words)).transform((items) => [...new Set(items)])]),
+    what: `none, or some of ${words.join(', ')}`,
+    arity: 'many',
+    placeholder: 'WORD...',
+    words: ['none', ...words],
+    fromText: (written) => written,
+  };
+}
+
 /** True or false. A bare flag means true, `--no-flag` means false. */
 export function toggle(): Kind<boolean> {
   return {

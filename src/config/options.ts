@@ -1,7 +1,7 @@
 // THE option table: every option once, with its type, default, check and help. Flags, config files, `--help`, the
 // README's table and the TypeScript types all come from here. Names and defaults are those of Hugging Face's
 // TrainingArguments and run_classification.py (transformers 5.18) wherever those have one.
-import { choice, integer, list, real, steps, text, textOrTrue, toggle } from './kinds.js';
+import { choice, choices, integer, list, real, steps, text, textOrTrue, toggle } from './kinds.js';
 import { optional, withDefault } from './option.js';
 import { schedulerKwargs, schedulerTypes } from './schedulers.js';
 
@@ -186,6 +186,14 @@ export const options = {
     group: 'Evaluation',
     help: 'when to evaluate during training; given rows are always evaluated at the end',
   }),
+  evalDelay: withDefault(notNegative, 0, {
+    group: 'Evaluation',
+    help: 'no evaluation before this many epochs, or steps with --eval-strategy steps',
+  }),
+  evalOnStart: withDefault(toggle(), false, {
+    group: 'Evaluation',
+    help: 'evaluate before the first step as well',
+  }),
   evalSteps: optional(steps({ allowZero: false }), {
     group: 'Evaluation',
     help: 'with --eval-strategy steps: evaluate every N steps',
@@ -209,6 +217,15 @@ export const options = {
     group: 'Evaluation',
     help: 'save the weights of the best checkpoint, not those of the last step',
   }),
+  earlyStoppingPatience: optional(integer(1), {
+    group: 'Evaluation',
+    help: 'stop after this many evaluations in which the metric for the best model did not improve',
+    otherwise: 'never',
+  }),
+  earlyStoppingThreshold: withDefault(notNegative, 0, {
+    group: 'Evaluation',
+    help: 'an improvement of this or less does not count',
+  }),
 
   outputDir: optional(text('DIR'), {
     group: 'Saving and logging',
@@ -219,9 +236,9 @@ export const options = {
     help: 'file for the predictions, one JSON object a line',
     otherwise: 'standard output',
   }),
-  saveStrategy: withDefault(when, 'steps', {
+  saveStrategy: withDefault(choice(['no', 'steps', 'epoch', 'best']), 'steps', {
     group: 'Saving and logging',
-    help: 'when to write a checkpoint',
+    help: 'when to write a checkpoint; best: whenever an evaluation was the best so far',
   }),
   saveSteps: withDefault(steps({ allowZero: false }), 500, {
     group: 'Saving and logging',
@@ -231,6 +248,10 @@ export const options = {
     group: 'Saving and logging',
     help: 'keep N checkpoints; the best and the newest are never removed',
     otherwise: 'all',
+  }),
+  saveOnlyModel: withDefault(toggle(), false, {
+    group: 'Saving and logging',
+    help: 'checkpoints without the optimizer: a third of the size, but no run can resume from them',
   }),
   loggingStrategy: withDefault(when, 'steps', {
     group: 'Saving and logging',
@@ -243,6 +264,10 @@ export const options = {
   loggingFirstStep: withDefault(toggle(), false, {
     group: 'Saving and logging',
     help: 'log the first step as well',
+  }),
+  reportTo: withDefault(choices(['tensorboard', 'jsonl', 'csv']), [], {
+    group: 'Saving and logging',
+    help: 'also write the logs as they come, to files in the output folder',
   }),
   verbose: withDefault(toggle(), false, {
     group: 'Saving and logging',

@@ -4,6 +4,7 @@ import { metricNames } from '../evaluation/metrics.js';
 import type { EvaluateOptions, PredictOptions, TrainingArguments, TrainOptions } from './commands.js';
 import type { OptionName } from './options.js';
 import { schedulerRules } from './scheduler-rules.js';
+import { isAdaptive } from './schedulers.js';
 
 /** An option's name as the person wrote it, e.g. `--eval-steps`. */
 export type NameOf = (name: OptionName) => string;
@@ -23,8 +24,7 @@ export function trainProblems(options: TrainOptions, name: NameOf): Problem[] {
 
 /** What is wrong with the options of a Trainer. */
 export function trainerProblems(options: TrainingArguments, name: NameOf): Problem[] {
-  const rules = [...schedulerRules, knownMetric, bestNeedsMatchingStrategies, bestNeedsMatchingSteps];
-  return apply<TrainingArguments>(rules, options, name);
+  return apply(trainerRules, options, name);
 }
 
 /** What is wrong with the options of an evaluation. */
@@ -39,6 +39,15 @@ export function predictProblems(options: PredictOptions, name: NameOf): Problem[
   return apply(rules, options, name);
 }
 
+/** Of the options that a Trainer takes as well. What it calls its metrics is known only to itself. */
+const trainerRules: readonly Rule<TrainingArguments>[] = [
+  ...schedulerRules,
+  evaluationsToCompare,
+  bestNeedsMatchingStrategies,
+  bestNeedsMatchingSteps,
+  resumableCheckpoints,
+];
+
 const trainRules: Rule<TrainOptions>[] = [
   oneModel,
   tokenizerOfConfig,
@@ -49,10 +58,8 @@ const trainRules: Rule<TrainOptions>[] = [
   distinctLabels,
   labelsOfRegression,
   smoothingNeedsOneLabel,
-  ...schedulerRules,
   knownMetric,
-  bestNeedsMatchingStrategies,
-  bestNeedsMatchingSteps,
+  ...trainerRules,
 ];
 
 function apply<T>(rules: readonly Rule<T>[], options: T, name: NameOf): Problem[] {
@@ -171,9 +178,24 @@ function knownMetric(
   };
 }
 
+/** HF's rules for all that looks at how a metric goes on. */
+function evaluationsToCompare(o: TrainingArguments, name: NameOf): Problem | undefined {
+  if (o.evalStrategy !== 'no') return undefined;
+  const cases: [boolean, OptionName, string][] = [
+    [o.saveStrategy === 'best', 'saveStrategy', ' best'],
+    [o.earlyStoppingPatience !== undefined, 'earlyStoppingPatience', ''],
+    [isAdaptive(o.lrSchedulerType), 'lrSchedulerType', ` ${o.lrSchedulerType}`],
+  ];
+  const [, about, value] = cases.find(([applies]) => applies) ?? [];
+  if (about === undefined) return undefined;
+  const message = `${name(about)}${value} needs evaluations to compare; set ${name('evalStrategy')} to epoch or steps`;
+  return { about, message };
+}
+
 /** HF's rule: the best checkpoint can only be loaded if each evaluated state that may be best was saved. */
 function bestNeedsMatchingStrategies(o: TrainingArguments, name: NameOf): Problem | undefined {
-  if (!o.loadBestModelAtEnd || (o.evalStrategy === o.saveStrategy && o.evalStrategy !== 'no'))
+  const isBest = o.saveStrategy === 'best';
+  if (!o.loadBestModelAtEnd || isBest || (o.evalStrategy === o.saveStrategy && o.evalStrategy !== 'no'))
     return undefined;
   const how = `${name('evalStrategy')} is ${o.evalStrategy} and ${name('saveStrategy')} is ${o.saveStrategy}; set both to epoch, or both to steps`;
   return {
@@ -190,6 +212,15 @@ function bestNeedsMatchingSteps(o: TrainingArguments, name: NameOf): Problem | u
   return {
     about: 'loadBestModelAtEnd',
     message: `${name('loadBestModelAtEnd')} needs an evaluation at each checkpoint, but ${how}`,
+  };
+}
+
+function resumableCheckpoints(o: TrainingArguments, name: NameOf): Problem | undefined {
+  if (!o.saveOnlyModel || o.resumeFromCheckpoint === undefined || o.resumeFromCheckpoint === false)
+    return undefined;
+  return {
+    about: 'saveOnlyModel',
+    message: `${name('saveOnlyModel')} does not go with ${name('resumeFromCheckpoint')}: a run that can be resumed keeps its optimizer`,
   };
 }
 

@@ -1,7 +1,7 @@
 // Whether the arguments of a learning-rate schedule fit the schedule, each other and the learning rate.
 import type { TrainingArguments } from './commands.js';
 import type { NameOf, Problem } from './rules.js';
-import { defaultLrEnd, kwargSpelledLike, kwargsOf } from './schedulers.js';
+import { defaultLrEnd, greedyMinLr, kwargSpelledLike, kwargsOf, type SchedulerType } from './schedulers.js';
 
 type Rule = (options: TrainingArguments, name: NameOf) => Problem | undefined;
 
@@ -27,7 +27,7 @@ function decaySteps(o: TrainingArguments, name: NameOf): Problem | undefined {
 }
 
 function oneMinimum(o: TrainingArguments, name: NameOf): Problem | undefined {
-  if (!kwargsOf[o.lrSchedulerType].includes('minLr')) return undefined;
+  if (!kwargsOf[o.lrSchedulerType].includes('minLrRate')) return undefined;
   const { minLr, minLrRate } = o.lrSchedulerKwargs ?? {};
   const [absolute, relative] = [spelling(name)('minLr'), spelling(name)('minLrRate')];
   if (minLr === undefined && minLrRate === undefined) {
@@ -40,12 +40,17 @@ function oneMinimum(o: TrainingArguments, name: NameOf): Problem | undefined {
   };
 }
 
-/** HF raises for `lr_end`; a minimum above the peak would let the rate rise where a decay was asked for. */
+/** Of the schedules in which HF has one; the others end at 0 or need it given. */
+const defaultEnds: Partial<Record<SchedulerType, number>> = { polynomial: defaultLrEnd, greedy: greedyMinLr };
+
+/**
+ * HF raises for `lr_end`; a minimum above the peak would let the rate rise where a decay was asked for, and keeps
+ * `greedy` from ever lowering it, which HF's default does at any learning rate that suits BERT.
+ */
 function belowLearningRate(o: TrainingArguments, name: NameOf): Problem | undefined {
   const { learningRate, lrSchedulerKwargs = {} } = o;
-  const isPolynomial = o.lrSchedulerType === 'polynomial';
-  const kwarg = isPolynomial ? 'lrEnd' : 'minLr';
-  const end = lrSchedulerKwargs[kwarg] ?? (isPolynomial ? defaultLrEnd : undefined);
+  const kwarg = o.lrSchedulerType === 'polynomial' ? 'lrEnd' : 'minLr';
+  const end = lrSchedulerKwargs[kwarg] ?? defaultEnds[o.lrSchedulerType];
   if (end === undefined || end < learningRate) return undefined;
   return {
     about: lrSchedulerKwargs[kwarg] === undefined ? 'learningRate' : 'lrSchedulerKwargs',

@@ -3,11 +3,11 @@
 import { z } from 'zod';
 import { expected } from '../errors.js';
 import { nearestName } from '../nearest.js';
-import { choice, integer, real, type Kind } from './kinds.js';
+import { choice, integer, real, toggle, type Kind } from './kinds.js';
 import { camelCase, snakeCase } from './names.js';
 
-/** The names of all schedules: HF's `lr_scheduler_type`, and `slanted_triangular`. */
-export const schedulerTypes = [
+/** Schedules that follow from the step alone: HF's, and `slanted_triangular`. */
+export const plannedTypes = [
   'linear',
   'cosine',
   'cosine_with_restarts',
@@ -20,7 +20,20 @@ export const schedulerTypes = [
   'warmup_stable_decay',
   'slanted_triangular',
 ] as const;
-export type SchedulerType = (typeof schedulerTypes)[number];
+export type PlannedType = (typeof plannedTypes)[number];
+
+/** HF's schedules that look at the metric of each evaluation. */
+export const adaptiveTypes = ['reduce_lr_on_plateau', 'greedy'] as const;
+export type AdaptiveType = (typeof adaptiveTypes)[number];
+
+/** The names of all schedules, `lr_scheduler_type`. */
+export const schedulerTypes = [...plannedTypes, ...adaptiveTypes] as const;
+export type SchedulerType = PlannedType | AdaptiveType;
+
+/** Whether the schedule goes by the metric rather than by the step. */
+export function isAdaptive(type: SchedulerType): type is AdaptiveType {
+  return adaptiveTypes.some((adaptive) => adaptive === type);
+}
 
 const notNegative = real('of at least 0', (n) => n >= 0);
 const upToOne = real('from 0 to 1', (n) => n >= 0 && n <= 1);
@@ -42,6 +55,18 @@ const kwargKinds = {
   minLrRatio: upToOne,
   cutFrac: real('above 0 and below 1', (n) => n > 0 && n < 1),
   ratio: real('of at least 1', (n) => n >= 1),
+  mode: choice(['min', 'max']),
+  factor: real('above 0 and below 1', (n) => n > 0 && n < 1),
+  patience: integer(0),
+  threshold: notNegative,
+  thresholdMode: choice(['rel', 'abs']),
+  cooldown: integer(0),
+  warmup: integer(0),
+  maxLr: notNegative,
+  eps: notNegative,
+  smooth: toggle(),
+  windowSize: integer(1),
+  resetStart: integer(0),
 } satisfies Record<string, Kind<unknown>>;
 
 type KwargName = keyof typeof kwargKinds;
@@ -52,6 +77,11 @@ export type SchedulerKwargs = { readonly [K in KwargName]?: ValueOf<(typeof kwar
 
 /** HF's default of `lr_end`. */
 export const defaultLrEnd = 1e-7;
+
+/** HF's default of GreedyLR's `min_lr`. */
+export const greedyMinLr = 1e-3;
+
+const metricKwargs = ['mode', 'factor', 'patience', 'threshold', 'thresholdMode'] as const;
 
 /** Which arguments each schedule takes. */
 export const kwargsOf: Readonly<Record<SchedulerType, readonly KwargName[]>> = {
@@ -73,6 +103,18 @@ export const kwargsOf: Readonly<Record<SchedulerType, readonly KwargName[]>> = {
     'numCycles',
   ],
   slanted_triangular: ['cutFrac', 'ratio'],
+  reduce_lr_on_plateau: [...metricKwargs, 'cooldown', 'minLr', 'eps'],
+  greedy: [
+    ...metricKwargs,
+    'cooldown',
+    'warmup',
+    'minLr',
+    'maxLr',
+    'eps',
+    'smooth',
+    'windowSize',
+    'resetStart',
+  ],
 };
 
 /** The arguments of a schedule, by HF's names in any case. Which of them belong to the schedule, a rule checks. */

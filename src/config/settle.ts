@@ -4,7 +4,7 @@ import type { TrainingArguments } from './commands.js';
 import { factsOf } from './option.js';
 import { options as table } from './options.js';
 import type { NameOf } from './rules.js';
-import { kwargSpelledLike } from './schedulers.js';
+import { adaptiveTypes, isAdaptive, kwargSpelledLike } from './schedulers.js';
 
 /**
  * Fills in what HF fills in: `evalSteps` from `loggingSteps`, `metricForBestModel` (`loss`) where the best model is
@@ -14,7 +14,7 @@ import { kwargSpelledLike } from './schedulers.js';
 export function settleTrainOptions<T extends TrainingArguments>(options: T): T {
   const settled = { ...options };
   if (options.evalStrategy === 'steps') settled.evalSteps ??= options.loggingSteps;
-  if (options.loadBestModelAtEnd) settled.metricForBestModel ??= 'loss';
+  if (comparesMetrics(options)) settled.metricForBestModel ??= 'loss';
   if (settled.metricForBestModel !== undefined) {
     settled.metricForBestModel = settled.metricForBestModel.replace(/^eval_/, '');
     settled.greaterIsBetter ??= isGreaterBetter(settled.metricForBestModel);
@@ -23,10 +23,29 @@ export function settleTrainOptions<T extends TrainingArguments>(options: T): T {
   return settled;
 }
 
+/** Whether something of the run depends on a metric. */
+function comparesMetrics(o: TrainingArguments): boolean {
+  return (
+    o.loadBestModelAtEnd ||
+    o.saveStrategy === 'best' ||
+    o.earlyStoppingPatience !== undefined ||
+    isAdaptive(o.lrSchedulerType)
+  );
+}
+
 /** One note for each option that was changed but that another one makes meaningless. */
 export function withoutEffect(o: TrainingArguments, name: NameOf): string[] {
   const changed = (
-    option: 'evalSteps' | 'saveSteps' | 'warmupSteps' | 'numTrainEpochs' | 'greaterIsBetter',
+    option:
+      | 'evalSteps'
+      | 'evalDelay'
+      | 'saveSteps'
+      | 'warmupSteps'
+      | 'numTrainEpochs'
+      | 'greaterIsBetter'
+      | 'earlyStoppingThreshold'
+      | 'saveTotalLimit'
+      | 'saveOnlyModel',
   ): boolean => o[option] !== undefined && o[option] !== factsOf(table[option]).fallback;
   const cases: [boolean, string, string][] = [
     [
@@ -35,14 +54,29 @@ export function withoutEffect(o: TrainingArguments, name: NameOf): string[] {
       `${name('evalStrategy')} is ${o.evalStrategy}`,
     ],
     [
+      changed('evalDelay') && o.evalStrategy === 'no',
+      name('evalDelay'),
+      `${name('evalStrategy')} is ${o.evalStrategy}`,
+    ],
+    [
+      changed('earlyStoppingThreshold') && o.earlyStoppingPatience === undefined,
+      name('earlyStoppingThreshold'),
+      `${name('earlyStoppingPatience')} is not given`,
+    ],
+    ...(['saveTotalLimit', 'saveOnlyModel'] as const).map((option): [boolean, string, string] => [
+      changed(option) && o.saveStrategy === 'no',
+      name(option),
+      `${name('saveStrategy')} is no`,
+    ]),
+    [
       changed('saveSteps') && o.saveStrategy !== 'steps',
       name('saveSteps'),
       `${name('saveStrategy')} is ${o.saveStrategy}`,
     ],
     [
-      changed('warmupSteps') && o.lrSchedulerType === 'constant',
+      changed('warmupSteps') && ['constant', ...adaptiveTypes].includes(o.lrSchedulerType),
       name('warmupSteps'),
-      `${name('lrSchedulerType')} is constant (constant_with_warmup has a warmup)`,
+      `${name('lrSchedulerType')} is ${o.lrSchedulerType} (constant_with_warmup has a warmup)`,
     ],
     [
       changed('warmupSteps') && o.lrSchedulerType === 'slanted_triangular',
@@ -55,7 +89,7 @@ export function withoutEffect(o: TrainingArguments, name: NameOf): string[] {
       `${name('maxSteps')} is ${o.maxSteps}`,
     ],
     [
-      changed('greaterIsBetter') && o.metricForBestModel === undefined && !o.loadBestModelAtEnd,
+      changed('greaterIsBetter') && o.metricForBestModel === undefined && !comparesMetrics(o),
       name('greaterIsBetter'),
       `${name('metricForBestModel')} is not given`,
     ],

@@ -3,6 +3,7 @@ import type { BertForSequenceClassification } from '../bert.js';
 import type { TokenizerPool } from '../tokenizer/index.js';
 import type { LabelledRows } from '../batching/batch.js';
 import { requireTaskFits } from '../batching/task-fit.js';
+import { CustomMetrics, type ComputeMetrics } from './custom-metrics.js';
 import { createMetrics } from './metrics.js';
 import { predictRows } from './predict.js';
 
@@ -16,6 +17,8 @@ const EVALUATION_REMEDY =
 /**
  * Evaluates the model.
  *
+ * @param options.computeMetrics metrics of the caller's own, which win over ours of the same name
+ * @param options.signal breaks the evaluation off: it rejects with the signal's reason
  * @param options.onBatch called after each batch with the number of rows done
  * @returns eval_loss, eval_accuracy and so on, eval_runtime (seconds), eval_samples, eval_samples_per_second,
  *   eval_steps_per_second
@@ -24,14 +27,26 @@ const EVALUATION_REMEDY =
 export async function evaluateRows(
   model: BertForSequenceClassification,
   data: LabelledRows,
-  options: { pool: TokenizerPool; batchSize: number; onBatch?: (rows: number) => void },
+  options: {
+    pool: TokenizerPool;
+    batchSize: number;
+    computeMetrics?: ComputeMetrics;
+    signal?: AbortSignal;
+    onBatch?: (rows: number) => void;
+  },
 ): Promise<Metrics> {
   requireTaskFits(model.task, data, 'evaluation data', EVALUATION_REMEDY);
   const started = performance.now();
   const metrics = createMetrics(model.task);
+  const { computeMetrics } = options;
+  const custom = computeMetrics && new CustomMetrics(computeMetrics, data.size, model.task.numLabels);
   let batches = 0;
   for await (const { first, rows, logits, labels } of predictRows(model, data, options)) {
-    if (labels !== undefined) metrics.add(logits, labels, rows);
+    options.signal?.throwIfAborted();
+    if (labels !== undefined) {
+      metrics.add(logits, labels, rows);
+      custom?.add(logits, labels, rows);
+    }
     batches += 1;
     options.onBatch?.(first + rows);
   }
@@ -39,6 +54,7 @@ export async function evaluateRows(
   const named = Object.entries(metrics.result()).map(([name, value]) => [`eval_${name}`, value] as const);
   return {
     ...Object.fromEntries(named),
+    ...(await custom?.result()),
     eval_runtime: seconds,
     eval_samples: data.size,
     eval_samples_per_second: data.size / seconds,

@@ -7,6 +7,8 @@ import { messageOf, UsageError } from '../errors.js';
 import { readError } from '../file-errors.js';
 import { writeDirectoryAtomic, writeFileAtomic, writeSafetensors } from '../model/index.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
+import type { AdaptiveState } from './adaptive-schedules.js';
+import type { TrainerControl } from './callbacks.js';
 import type { TrainerState } from './state.js';
 
 const OPTIMIZER = 'optimizer.safetensors';
@@ -37,10 +39,18 @@ export interface ResumePoint {
   trainSeconds: number;
   /** Of these, the seconds without a step to run. */
   idleSeconds: number;
+  /** Of a schedule that goes by the metric; null of one that goes by the step. */
+  learningRate: AdaptiveState | null;
+  /** What was still to be done for this step when the run was interrupted. */
+  pending: Omit<TrainerControl, 'shouldLog'>;
   identity: RunIdentity;
 }
 
-/** Writes a checkpoint under a temporary name and renames it, so that a folder of this name is always whole. */
+/**
+ * Writes a checkpoint under a temporary name and renames it, so that a folder of this name is always whole.
+ *
+ * @param options.isResumable whether to write what a resumed run needs beside the model (HF's save_only_model: no)
+ */
 export async function saveTrainingCheckpoint(
   directory: string,
   parts: {
@@ -49,12 +59,14 @@ export async function saveTrainingCheckpoint(
     state: TrainerState;
     resume: ResumePoint;
   },
+  options: { isResumable: boolean },
 ): Promise<void> {
   await writeDirectoryAtomic(directory, async (folder) => {
     await parts.model.savePretrained(folder);
     await parts.tokenizer.savePretrained(folder);
-    await saveMoments(parts.model, join(folder, OPTIMIZER));
     await writeJson(join(folder, TRAINER_STATE), parts.state);
+    if (!options.isResumable) return;
+    await saveMoments(parts.model, join(folder, OPTIMIZER));
     await writeJson(join(folder, RESUME_STATE), parts.resume);
   });
 }
@@ -153,7 +165,7 @@ export async function findCheckpoint(outputDir: string, request: string | true):
   const isOurs = await stat(join(found, RESUME_STATE)).catch(() => null);
   if (isOurs === null)
     throw new UsageError(
-      `${found} is not a checkpoint of bertune: it has no ${RESUME_STATE}. Name a checkpoint-N folder, or start ` +
+      `${found} is not a checkpoint of bertune: it has no ${RESUME_STATE}, or was saved with --save-only-model. Name a checkpoint-N folder, or start ` +
         `anew from its weights with --model ${found}`,
     );
   return found;

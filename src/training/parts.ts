@@ -3,8 +3,12 @@ import { requireTaskFits } from '../batching/task-fit.js';
 import type { LabelledRows } from '../batching/batch.js';
 import type { BertForSequenceClassification } from '../bert.js';
 import type { TrainingArguments } from '../config/index.js';
-import { UsageError } from '../errors.js';
+import { expected, UsageError } from '../errors.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
+import type { ComputeMetrics } from '../evaluation/custom-metrics.js';
+import { metricNames } from '../evaluation/metrics.js';
+import type { TrainerCallback } from './callbacks.js';
+import { EarlyStoppingCallback } from './early-stopping.js';
 import type { Progress } from './progress.js';
 
 export interface TrainerParts {
@@ -14,18 +18,38 @@ export interface TrainerParts {
   trainDataset: LabelledRows;
   evalDataset?: LabelledRows | undefined;
   progress?: Progress;
+  /** Called after our own (early stopping, reports), in this order. */
+  callbacks?: readonly TrainerCallback[];
+  /** Metrics beside our own; HF's compute_metrics. Keeps the logits of all evaluated rows in memory. */
+  computeMetrics?: ComputeMetrics;
+}
+
+/** The callbacks that options stand for. */
+export function ownCallbacks(args: TrainingArguments): TrainerCallback[] {
+  const { earlyStoppingPatience: patience, earlyStoppingThreshold: threshold } = args;
+  return patience === undefined ? [] : [new EarlyStoppingCallback({ patience, threshold })];
 }
 
 const REMEDY =
   'Make the model for the data: BertForSequenceClassification.fromPretrained(model, data.task), or fromConfig.';
 
 /** @throws UsageError for parts that do not fit together */
-export function requirePartsFit({ args, model, trainDataset, evalDataset }: TrainerParts): void {
+export function requirePartsFit(parts: TrainerParts): void {
+  const { args, model, trainDataset, evalDataset } = parts;
   const { task } = model;
+  requireKnownMetric(parts);
   if (args.evalStrategy !== 'no' && evalDataset === undefined)
     throw new UsageError(`evalStrategy is '${args.evalStrategy}' but there are no rows to evaluate on`);
   if (args.labelSmoothingFactor > 0 && task.problemType !== 'single_label_classification')
     throw new UsageError(`labelSmoothingFactor works with one label a row, not with ${task.problemType}`);
   requireTaskFits(task, trainDataset, 'training data', REMEDY);
   if (evalDataset !== undefined) requireTaskFits(task, evalDataset, 'evaluation data', REMEDY);
+}
+
+/** With metrics of the caller's own, their names are known after the first evaluation only. */
+function requireKnownMetric({ args, model, computeMetrics }: TrainerParts): void {
+  const { metricForBestModel: metric } = args;
+  const known: readonly string[] = metricNames[model.task.problemType];
+  if (metric === undefined || computeMetrics !== undefined || known.includes(metric)) return;
+  throw expected(`one of ${known.join(', ')}`, 'metricForBestModel', metric);
 }

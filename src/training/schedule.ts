@@ -1,10 +1,10 @@
 // The learning rate of every optimizer step, as a pure function of the step.
-import type { SchedulerKwargs, SchedulerType } from '../config/index.js';
+import type { PlannedType, SchedulerKwargs } from '../config/index.js';
 import { phases } from './schedules.js';
 
 /** A schedule of one run, with its lengths in optimizer steps. */
 export interface Schedule {
-  readonly type: SchedulerType;
+  readonly type: PlannedType;
   /** What the schedule takes beyond its lengths, HF's `lr_scheduler_kwargs`; HF's defaults stand for what is left out. */
   readonly kwargs?: SchedulerKwargs;
   /** The learning rate at the end of warmup. */

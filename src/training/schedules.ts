@@ -1,6 +1,6 @@
 // The formula of each learning-rate schedule. Each computes in the order of its namesake in transformers'
 // optimization.py, so that the values are the same to the last bits.
-import { defaultLrEnd, type SchedulerType } from '../config/index.js';
+import { defaultLrEnd, type PlannedType } from '../config/index.js';
 import { UsageError } from '../errors.js';
 import type { Schedule } from './schedule.js';
 
@@ -13,8 +13,8 @@ interface Phases {
   readonly main: Share;
 }
 
-/** Every schedule. A further one is a further row here, and its name and arguments in config/schedulers.ts. */
-export const phases: Record<SchedulerType, Phases> = {
+/** Every schedule that follows from the step. A further one is a further row here, and its name and arguments in config/schedulers.ts. */
+export const phases: Record<PlannedType, Phases> = {
   linear: { warmup: linearWarmup, main: linear },
   cosine: { warmup: linearWarmup, main: cosine },
   cosine_with_restarts: { warmup: linearWarmup, main: cosineWithRestarts },

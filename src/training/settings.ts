@@ -3,7 +3,7 @@ import { parseTrainingArguments, type TrainingArguments } from '../config/index.
 import { UsageError } from '../errors.js';
 import type { RunIdentity } from './checkpoint.js';
 import { trainingLength, type TrainingLength } from './order.js';
-import { resolveSteps, type Schedule } from './schedule.js';
+import { resolveSteps } from './schedule.js';
 import { initialState, type TrainerState } from './state.js';
 
 /**
@@ -23,7 +23,6 @@ export function trainingArguments(
 /** The lengths of a run and when it logs, evaluates and saves, all in optimizer steps. */
 export interface RunPlan extends TrainingLength {
   epochs: number;
-  schedule: Schedule;
   loggingSteps: number;
   evalSteps: number;
   saveSteps: number;
@@ -40,33 +39,14 @@ export function planRun(args: TrainingArguments, rows: number): RunPlan {
     maxSteps: args.maxSteps,
   });
   const { totalSteps, stepsPerEpoch } = length;
-  const schedule: Schedule = {
-    type: args.lrSchedulerType,
-    kwargs: args.lrSchedulerKwargs ?? {},
-    peak: args.learningRate,
-    warmupSteps: resolveSteps(args.warmupSteps, totalSteps),
-    totalSteps,
-  };
   const loggingSteps = resolveSteps(args.loggingSteps, totalSteps);
   return {
     ...length,
     epochs: args.maxSteps > 0 ? Math.ceil(totalSteps / stepsPerEpoch) : args.numTrainEpochs,
-    schedule,
     loggingSteps,
     evalSteps: args.evalSteps === undefined ? loggingSteps : resolveSteps(args.evalSteps, totalSteps),
     saveSteps: resolveSteps(args.saveSteps, totalSteps),
   };
-}
-
-/** Whether something with this strategy is due after `step` steps (HF's DefaultFlowCallback). */
-export function isDue(
-  strategy: 'no' | 'steps' | 'epoch',
-  every: number,
-  step: number,
-  plan: TrainingLength,
-): boolean {
-  if (strategy === 'steps') return step % every === 0;
-  return strategy === 'epoch' && (step % plan.stepsPerEpoch === 0 || step === plan.totalSteps);
 }
 
 /** The state of a run that has not begun. */

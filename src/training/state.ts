@@ -21,7 +21,8 @@ export interface TrainerState {
   num_input_tokens_seen: number;
   num_train_epochs: number;
   save_steps: number;
-  stateful_callbacks: Record<string, never>;
+  /** By the callback's name. */
+  stateful_callbacks: Record<string, unknown>;
   total_flos: number;
   train_batch_size: number;
   trial_name: null;

@@ -7,6 +7,7 @@ import { RunError, UsageError } from '../errors.js';
 import { evaluateRows, type Metrics } from '../evaluation/evaluate.js';
 import type { TrainingStats } from '../native.js';
 import { createTokenizerPool, type TokenizerPool } from '../tokenizer/index.js';
+import { CallbackList, type TrainerControl } from './callbacks.js';
 import {
   findCheckpoint,
   removeOldCheckpoints,
@@ -15,13 +16,15 @@ import {
   type ResumePoint,
   type RunIdentity,
 } from './checkpoint.js';
+import { dueAfter } from './flow.js';
+import { InterruptedError } from './interruption.js';
+import { createLearningRate, type LearningRate } from './learning-rate.js';
 import { removeLeftovers } from './leftovers.js';
 import { stepRows } from './order.js';
-import { requirePartsFit, type TrainerParts } from './parts.js';
+import { ownCallbacks, requirePartsFit, type TrainerParts } from './parts.js';
 import { Progress, progressDetail } from './progress.js';
 import { encoderWeights, trainMetrics } from './results.js';
-import { learningRateAt } from './schedule.js';
-import { isDue, planRun, runIdentity, stateOf, type RunPlan } from './settings.js';
+import { planRun, runIdentity, stateOf, type RunPlan } from './settings.js';
 import { bestMetric, isBetter, type LogEntry, type TrainerState } from './state.js';
 import { prepareStep, type PreparedStep } from './step.js';
 import { StepQueue } from './step-queue.js';
@@ -39,6 +42,15 @@ export class Trainer {
   readonly #pool: TokenizerPool;
   readonly #identity: RunIdentity;
   readonly #queue = new StepQueue();
+  readonly #learningRate: LearningRate;
+  readonly #callbacks: CallbackList;
+  readonly #control: TrainerControl = {
+    shouldLog: false,
+    shouldEvaluate: false,
+    shouldSave: false,
+    shouldTrainingStop: false,
+  };
+  #interruption = new AbortController();
   #lossLogged = 0;
   #stepLogged = 0;
   #secondsBefore = 0;
@@ -62,6 +74,14 @@ export class Trainer {
       workers: args.dataloaderNumWorkers,
     });
     this.state = stateOf(args, this.#plan);
+    this.#learningRate = createLearningRate(args, this.#plan.totalSteps);
+    this.#callbacks = new CallbackList([...ownCallbacks(args), ...(parts.callbacks ?? [])], () => ({
+      args,
+      state: this.state,
+      control: this.#control,
+      model,
+      tokenizer,
+    }));
   }
 
   /**
@@ -70,16 +90,21 @@ export class Trainer {
    * @returns train_loss, train_runtime (seconds), train_samples, train_samples_per_second, train_steps_per_second,
    *   train_tokens_per_second (real tokens), train_data_wait (share of the time without a step to run), epoch,
    *   total_flos
-   * @throws RunError when the loss stops being finite, the disk is full, or a native step fails
+   * @throws RunError when the loss stops being finite, the disk is full, or a native step fails; InterruptedError after
+   *   `interrupt()`
    */
   async train(): Promise<Metrics> {
     const { model, args } = this.#parts;
     await model.open(args);
     await this.#resume();
     this.#started = performance.now();
+    await this.#callbacks.call('onTrainBegin', {});
+    if (args.evalOnStart && this.state.global_step === 0) await this.evaluate();
+    await this.#finishStep(); // what an interrupted run had still to do for its last step
     const prepare = (rows: Uint32Array[]): Promise<PreparedStep> =>
       prepareStep(this.#parts.trainDataset, rows, this.#pool);
     for await (const step of prefetch(await this.#stepsToDo(), prepare, STEPS_AHEAD)) {
+      if (this.#control.shouldTrainingStop) break;
       await this.#trainStep(step);
       await this.#afterStep();
     }
@@ -92,7 +117,8 @@ export class Trainer {
       stepsPerEpoch: this.#plan.stepsPerEpoch,
       rows: this.#parts.trainDataset.size,
     });
-    this.#record(metrics);
+    await this.#record(metrics);
+    await this.#callbacks.call('onTrainEnd', {});
     if (args.loadBestModelAtEnd && this.state.best_model_checkpoint !== null) {
       this.#progress.line(`Loading the best model, ${this.state.best_model_checkpoint}`);
       await model.loadWeights(this.state.best_model_checkpoint);
@@ -105,13 +131,25 @@ export class Trainer {
     const { model, args, evalDataset } = this.#parts;
     if (evalDataset === undefined) throw new UsageError('evaluate() needs an evalDataset');
     await model.open(args);
+    const { computeMetrics } = this.#parts;
     const metrics = await evaluateRows(model, evalDataset, {
       pool: this.#pool,
       batchSize: args.perDeviceEvalBatchSize,
+      signal: this.#interruption.signal,
+      ...(computeMetrics === undefined ? {} : { computeMetrics }),
       onBatch: (rows) => this.#progress.bar('evaluating', rows, evalDataset.size, ''),
     });
-    this.#record({ ...metrics });
+    await this.#record({ ...metrics });
+    await this.#callbacks.call('onEvaluate', { metrics });
     return metrics;
+  }
+
+  /**
+   * Ends a running `train()` after the step at hand: a checkpoint is written, and `train()` rejects with
+   * InterruptedError. An evaluation is broken off, and made up for when the run is resumed.
+   */
+  interrupt(): void {
+    this.#interruption.abort();
   }
 
   /** Stops the tokenizer threads. The model stays open. */
@@ -124,12 +162,15 @@ export class Trainer {
   async #trainStep({ batches, divisor, tokens }: PreparedStep): Promise<void> {
     const { model, args } = this.#parts;
     const { session } = model;
+    if (this.state.global_step % this.#plan.stepsPerEpoch === 0)
+      await this.#callbacks.call('onEpochBegin', {});
+    await this.#callbacks.call('onStepBegin', {});
     await this.#queue.push(() => [
       ...batches.map((batch) =>
         session.accumulate(batch, { divisor, labelSmoothing: args.labelSmoothingFactor }),
       ),
       session.update({
-        learningRate: this.#learningRate(this.state.global_step),
+        learningRate: this.#learningRate.at(this.state.global_step),
         beta1: args.adamBeta1,
         beta2: args.adamBeta2,
         epsilon: args.adamEpsilon,
@@ -143,51 +184,74 @@ export class Trainer {
     this.#showProgress();
   }
 
-  /** HF's order: log, evaluate, save. */
   async #afterStep(): Promise<void> {
-    const { args } = this.#parts;
-    const plan = this.#plan;
-    const step = this.state.global_step;
-    const isFirst = args.loggingFirstStep && step === 1;
-    if (isFirst || isDue(args.loggingStrategy, plan.loggingSteps, step, plan)) await this.#log();
-    const savesNow =
-      isDue(args.saveStrategy, plan.saveSteps, step, plan) ||
-      (args.saveStrategy === 'steps' && step === plan.totalSteps);
-    if (isDue(args.evalStrategy, plan.evalSteps, step, plan)) await this.#evaluateAndCompare(savesNow);
-    if (savesNow) await this.#save();
+    const { global_step: step } = this.state;
+    const { stepsPerEpoch, totalSteps } = this.#plan;
+    Object.assign(this.#control, dueAfter(step, this.#parts.args, this.#plan));
+    await this.#callbacks.call('onStepEnd', {});
+    if (step % stepsPerEpoch === 0 || step === totalSteps) await this.#callbacks.call('onEpochEnd', {});
+    await this.#finishStep();
+  }
+
+  /** Does what is to be done after a step, in HF's order: log, evaluate, save. */
+  async #finishStep(): Promise<void> {
+    const { signal } = this.#interruption;
+    if (this.#control.shouldLog) await this.#log();
+    if (this.#control.shouldEvaluate && !signal.aborted) await this.#evaluateAndCompare();
+    if (this.#control.shouldSave || signal.aborted) await this.#save();
+    if (!signal.aborted) return;
+    this.#interruption = new AbortController();
+    throw new InterruptedError(this.#checkpointFolder());
   }
 
   async #log(): Promise<void> {
+    this.#control.shouldLog = false;
     const { totalLoss, gradNorm } = await this.#settle();
     const { global_step: step } = this.state;
-    this.#record({
-      loss: (totalLoss - this.#lossLogged) / (step - this.#stepLogged),
-      grad_norm: gradNorm,
-      learning_rate: this.#learningRate(step - 1),
-    });
+    if (step === this.#stepLogged) return; // a callback asked again
+    const loss = (totalLoss - this.#lossLogged) / (step - this.#stepLogged);
     this.#lossLogged = totalLoss;
     this.#stepLogged = step;
+    await this.#record({ loss, grad_norm: gradNorm, learning_rate: this.#learningRate.at(step - 1) });
   }
 
-  async #evaluateAndCompare(savesNow: boolean): Promise<void> {
+  async #evaluateAndCompare(): Promise<void> {
     await this.#settle();
-    const metrics = await this.evaluate();
-    if (this.#parts.args.loadBestModelAtEnd && !savesNow) return; // only what is saved can be loaded at the end
-    const { key, greaterIsBetter } = bestMetric(this.#parts.args);
+    const metrics = await this.#unlessInterrupted(() => this.evaluate());
+    if (metrics === null) return;
+    this.#control.shouldEvaluate = false;
+    const { args } = this.#parts;
+    const { key, greaterIsBetter } = bestMetric(args);
     const value = metrics[key];
     if (value === undefined)
       throw new UsageError(
         `metricForBestModel '${key}' is not among the metrics: ${Object.keys(metrics).join(', ')}`,
       );
-    if (!isBetter(value, this.state.best_metric, greaterIsBetter)) return;
+    this.#learningRate.evaluated(metrics);
+    const isBest = isBetter(value, this.state.best_metric, greaterIsBetter);
+    if (args.saveStrategy === 'best') this.#control.shouldSave = isBest;
+    const isSaved = this.#control.shouldSave;
+    if (!isBest || (args.loadBestModelAtEnd && !isSaved)) return; // only what is saved can be loaded at the end
     this.state.best_metric = value;
     this.state.best_global_step = this.state.global_step;
-    if (savesNow) this.state.best_model_checkpoint = this.#checkpointFolder();
+    if (isSaved) this.state.best_model_checkpoint = this.#checkpointFolder();
+  }
+
+  /** @returns null when the work was broken off by `interrupt()` */
+  async #unlessInterrupted<T>(work: () => Promise<T>): Promise<T | null> {
+    try {
+      return await work();
+    } catch (error) {
+      if (error === this.#interruption.signal.reason) return null;
+      throw error;
+    }
   }
 
   async #save(): Promise<void> {
     const { model, tokenizer, args } = this.#parts;
     const { totalLoss, updates } = await this.#settle();
+    this.state.stateful_callbacks = this.#callbacks.states();
+    const { shouldEvaluate, shouldSave, shouldTrainingStop } = this.#control;
     const resume: ResumePoint = {
       step: this.state.global_step,
       updates,
@@ -196,11 +260,16 @@ export class Trainer {
       stepLogged: this.#stepLogged,
       trainSeconds: this.#seconds(),
       idleSeconds: this.#queue.idleSeconds,
+      learningRate: this.#learningRate.state,
+      pending: { shouldEvaluate, shouldSave: shouldEvaluate && shouldSave, shouldTrainingStop },
       identity: this.#identity,
     };
+    this.#control.shouldSave = false;
     const folder = this.#checkpointFolder();
-    await saveTrainingCheckpoint(folder, { model, tokenizer, state: this.state, resume });
+    const isResumable = !args.saveOnlyModel || this.#interruption.signal.aborted;
+    await saveTrainingCheckpoint(folder, { model, tokenizer, state: this.state, resume }, { isResumable });
     this.#progress.line(`Saved ${folder}`);
+    await this.#callbacks.call('onSave', { folder });
     if (args.saveTotalLimit !== undefined)
       await removeOldCheckpoints(args.outputDir, args.saveTotalLimit, {
         newest: folder,
@@ -226,6 +295,9 @@ export class Trainer {
     this.#stepLogged = resume.stepLogged;
     this.#secondsBefore = resume.trainSeconds;
     this.#queue.idleSeconds = resume.idleSeconds;
+    this.#learningRate.state = resume.learningRate;
+    this.#callbacks.restore(state.stateful_callbacks);
+    Object.assign(this.#control, resume.pending);
     this.#progress.line(`Resuming from ${folder} at step ${resume.step} of ${this.#plan.totalSteps}`);
   }
 
@@ -261,26 +333,23 @@ export class Trainer {
   readonly #showMeasuring = (rows: number): void =>
     this.#progress.bar('measuring lengths', rows, this.#parts.trainDataset.size, '');
 
-  #record(values: LogEntry): void {
+  async #record(values: LogEntry): Promise<void> {
     const entry = { ...values, epoch: this.state.epoch, step: this.state.global_step };
     this.state.log_history.push(entry);
     this.#progress.entry(entry, this.#plan.totalSteps);
+    await this.#callbacks.call('onLog', { logs: entry });
   }
 
   #showProgress(): void {
     const { global_step: step } = this.state;
     const { totalSteps } = this.#plan;
-    const rate = this.#learningRate(step - 1);
+    const rate = this.#learningRate.at(step - 1);
     this.#progress.bar(
       'training',
       step,
       totalSteps,
       progressDetail(this.state, rate, totalSteps, this.#seconds()),
     );
-  }
-
-  #learningRate(step: number): number {
-    return learningRateAt(step, this.#plan.schedule);
   }
 
   #checkpointFolder(): string {

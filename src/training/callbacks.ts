@@ -1,0 +1,107 @@
+// The moments of a training at which other code may look on or step in: HF's TrainerCallback.
+import type { BertForSequenceClassification } from '../bert.js';
+import type { TrainingArguments } from '../config/index.js';
+import type { Metrics } from '../evaluation/evaluate.js';
+import type { BertTokenizer } from '../tokenizer/index.js';
+import type { LogEntry, TrainerState } from './state.js';
+
+/** What is to happen next; HF's TrainerControl. A callback sets a flag to ask for it, or clears it to prevent it. */
+export interface TrainerControl {
+  shouldLog: boolean;
+  shouldEvaluate: boolean;
+  shouldSave: boolean;
+  /** Ends the training after this step, as if it had been the last. */
+  shouldTrainingStop: boolean;
+}
+
+/** What every callback is given. */
+export interface TrainerEvent {
+  readonly args: TrainingArguments;
+  /** To be read only. */
+  readonly state: TrainerState;
+  readonly control: TrainerControl;
+  readonly model: BertForSequenceClassification;
+  readonly tokenizer: BertTokenizer;
+}
+
+type Handler<More = unknown> = (event: TrainerEvent & More) => void | Promise<void>;
+
+/**
+ * Called by a Trainer, in the order of `TrainerParts.callbacks`, and waited for. What one throws ends the training.
+ *
+ * The native steps run behind: at `onStepEnd` a step has been handed over but may not be done. It is before `onLog`,
+ * `onEvaluate`, `onSave` and `onTrainEnd`.
+ */
+export interface TrainerCallback {
+  onTrainBegin?: Handler;
+  onEpochBegin?: Handler;
+  onStepBegin?: Handler;
+  /** After each optimizer step; flags that are due by the options are already set. */
+  onStepEnd?: Handler;
+  onEpochEnd?: Handler;
+  /** `metrics` by HF's names, e.g. `eval_loss`. */
+  onEvaluate?: Handler<{ readonly metrics: Metrics }>;
+  /** `folder` is the checkpoint just written. */
+  onSave?: Handler<{ readonly folder: string }>;
+  /** `logs` is the entry just added to the log history. */
+  onLog?: Handler<{ readonly logs: LogEntry }>;
+  onTrainEnd?: Handler;
+
+  /** Names the callback's state in a checkpoint; needed with `saveState`. */
+  readonly name?: string;
+  /** What a resumed run needs to go on as if it had not stopped; anything that JSON can hold. */
+  saveState?(): unknown;
+  /** Takes back what `saveState` gave. Called before `onTrainBegin`. */
+  restoreState?(state: unknown): void;
+}
+
+/** The name of an event, and what it is given beyond `TrainerEvent`. */
+interface Events {
+  onTrainBegin: object;
+  onEpochBegin: object;
+  onStepBegin: object;
+  onStepEnd: object;
+  onEpochEnd: object;
+  onEvaluate: { metrics: Metrics };
+  onSave: { folder: string };
+  onLog: { logs: LogEntry };
+  onTrainEnd: object;
+}
+
+/** All callbacks of one Trainer. */
+export class CallbackList {
+  readonly #callbacks: readonly TrainerCallback[];
+  readonly #event: () => TrainerEvent;
+
+  /** @param event what is so at the time of a call */
+  constructor(callbacks: readonly TrainerCallback[], event: () => TrainerEvent) {
+    this.#callbacks = callbacks;
+    this.#event = event;
+  }
+
+  async call<E extends keyof Events>(name: E, more: Events[E]): Promise<void> {
+    const event = { ...this.#event(), ...more };
+    for (const callback of this.#callbacks) {
+      // The compiler cannot follow that `more` is what this very handler takes.
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+      const handler = callback[name] as Handler<Events[E]> | undefined;
+      await handler?.call(callback, event);
+    }
+  }
+
+  /** The states of the callbacks that have one, by name, for trainer_state.json. */
+  states(): Record<string, unknown> {
+    const states: Record<string, unknown> = {};
+    for (const callback of this.#callbacks)
+      if (callback.name !== undefined && callback.saveState !== undefined)
+        states[callback.name] = callback.saveState();
+    return states;
+  }
+
+  restore(states: Readonly<Record<string, unknown>>): void {
+    for (const callback of this.#callbacks) {
+      const state = callback.name === undefined ? undefined : states[callback.name];
+      if (state !== undefined) callback.restoreState?.(state);
+    }
+  }
+}

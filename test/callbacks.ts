@@ -1,0 +1,342 @@
+// What a Trainer does between its steps: when it logs, evaluates and saves, what callbacks see and may ask for, early
+// stopping, metrics of the caller's own, and a run that is interrupted.
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+
+import {
+  EarlyStoppingCallback,
+  InterruptedError,
+  trainingArguments,
+  UsageError,
+  type TrainerCallback,
+  type TrainerEvent,
+  type TrainerState,
+  type TrainingArguments,
+} from '../dist/index.js';
+import { dueAfter } from '../dist/training/flow.js';
+import { planRun } from '../dist/training/settings.js';
+import { largestDifference, timelessLog, toyRun, weightsOf } from './fixtures/run.js';
+
+/** The steps of a run of 40 rows in batches of 8, 2 epochs, after which something is due. */
+function due(options: Partial<TrainingArguments>): Record<'log' | 'evaluate' | 'save', number[]> {
+  const args = trainingArguments({ outputDir: 'o', numTrainEpochs: 2, ...options });
+  const plan = planRun(args, 40);
+  const steps = Array.from({ length: plan.totalSteps }, (_, i) => i + 1);
+  const at = (flag: 'shouldLog' | 'shouldEvaluate' | 'shouldSave'): number[] =>
+    steps.filter((step) => dueAfter(step, args, plan)[flag]);
+  return { log: at('shouldLog'), evaluate: at('shouldEvaluate'), save: at('shouldSave') };
+}
+
+// HF's DefaultFlowCallback: with `steps`, the last step is evaluated and saved in any case.
+await t.test('what is due after which step', (t) => {
+  t.same(due({ loggingSteps: 3, saveSteps: 4 }), { log: [3, 6, 9], evaluate: [], save: [4, 8, 10] });
+  t.same(due({ loggingFirstStep: true, loggingSteps: 5 }).log, [1, 5, 10]);
+  t.same(due({ evalStrategy: 'steps', evalSteps: 4, evalDelay: 5 }).evaluate, [8, 10]);
+  t.same(due({ evalStrategy: 'steps', evalSteps: 4, evalDelay: 11 }).evaluate, []);
+  t.same(due({ evalStrategy: 'epoch', evalDelay: 1.5 }).evaluate, [10]);
+  t.same(due({ evalStrategy: 'epoch', saveStrategy: 'epoch', loggingStrategy: 'epoch' }), {
+    log: [5, 10],
+    evaluate: [5, 10],
+    save: [5, 10],
+  });
+  t.same(due({ saveStrategy: 'best', evalStrategy: 'epoch' }).save, [], 'the evaluation decides');
+  t.same(due({ saveStrategy: 'no', loggingStrategy: 'no' }), { log: [], evaluate: [], save: [] });
+  t.end();
+});
+
+await t.test('callbacks are called in HF’s order', async (t) => {
+  const seen: string[] = [];
+  const note =
+    (name: string) =>
+    ({ state }: TrainerEvent): void =>
+      void seen.push(`${name} ${state.global_step}`);
+  const callback: TrainerCallback = {
+    onTrainBegin: note('train-begin'),
+    onEpochBegin: note('epoch-begin'),
+    onStepBegin: note('step-begin'),
+    onStepEnd: note('step-end'),
+    onEpochEnd: note('epoch-end'),
+    onEvaluate: note('evaluate'),
+    onSave: note('save'),
+    onLog: ({ state, logs }) =>
+      void seen.push(`log ${Object.keys(logs)[0]?.split('_')[0]} ${state.global_step}`),
+    onTrainEnd: note('train-end'),
+  };
+  const { trainer, close } = await toyRun(
+    t.testdir(),
+    {
+      numTrainEpochs: 2,
+      perDeviceTrainBatchSize: 20,
+      evalStrategy: 'epoch',
+      saveStrategy: 'epoch',
+      loggingStrategy: 'epoch',
+      evalOnStart: true,
+    },
+    { callbacks: [callback] },
+  );
+  await trainer.train();
+  await close();
+  const epoch = (first: number): string[] => [
+    `epoch-begin ${first}`,
+    `step-begin ${first}`,
+    `step-end ${first + 1}`,
+    `step-begin ${first + 1}`,
+    `step-end ${first + 2}`,
+    `epoch-end ${first + 2}`,
+    `log loss ${first + 2}`,
+    `log eval ${first + 2}`,
+    `evaluate ${first + 2}`,
+    `save ${first + 2}`,
+  ];
+  t.same(seen, [
+    'train-begin 0',
+    'log eval 0',
+    'evaluate 0',
+    ...epoch(0),
+    ...epoch(2),
+    'log train 4',
+    'train-end 4',
+  ]);
+});
+
+await t.test('a callback asks for a log, an evaluation, a checkpoint and the end', async (t) => {
+  const callback: TrainerCallback = {
+    onStepEnd({ state, control }) {
+      if (state.global_step === 2) control.shouldLog = control.shouldEvaluate = control.shouldSave = true;
+      if (state.global_step === 3) control.shouldTrainingStop = true;
+    },
+  };
+  const { trainer, close } = await toyRun(
+    t.testdir(),
+    { maxSteps: 9, loggingSteps: 100 },
+    { callbacks: [callback] },
+  );
+  const metrics = await trainer.train();
+  t.equal(trainer.state.global_step, 3);
+  t.same(
+    trainer.state.log_history.map((entry) => [entry['step'], Object.keys(entry)[0]]),
+    [
+      [2, 'loss'],
+      [2, 'eval_loss'],
+      [3, 'train_loss'],
+    ],
+  );
+  t.ok(metrics.train_loss !== undefined && metrics.train_loss > 0);
+  t.same(readdirSync(join(t.testdirName, 'out')), ['checkpoint-2']);
+  await close();
+
+  const failing: TrainerCallback = { onStepEnd: () => Promise.reject(new Error('my own mistake')) };
+  const other = await toyRun(t.testdir(), { maxSteps: 2 }, { callbacks: [failing] });
+  await t.rejects(other.trainer.train(), { message: 'my own mistake' });
+  await other.close();
+});
+
+/** Gives evaluations the scores of a list, one after another, so that what follows from them can be known. */
+function scripted(scores: readonly number[]): () => { score: number } {
+  let i = 0;
+  return () => ({ score: scores[i++] ?? Number.NaN });
+}
+
+const watched: Partial<TrainingArguments> = {
+  perDeviceTrainBatchSize: 20,
+  numTrainEpochs: 8,
+  evalStrategy: 'epoch',
+  metricForBestModel: 'score',
+  greaterIsBetter: true,
+};
+
+await t.test('early stopping counts as HF does', async (t) => {
+  const cases: [scores: number[], options: Partial<TrainingArguments>, epochs: number][] = [
+    [[1, 2, 3, 4, 5, 6, 7, 8], { earlyStoppingPatience: 1 }, 8],
+    [[1, 2, 2, 9, 9, 9, 9, 9], { earlyStoppingPatience: 1 }, 3],
+    [[3, 2, 1, 4, 3, 3, 9, 9], { earlyStoppingPatience: 3 }, 8],
+    [[3, 2, 1, 3, 4, 4, 4, 4], { earlyStoppingPatience: 3 }, 4],
+    [[1, 1.4, 1.8, 2.6, 2.7, 9, 9, 9], { earlyStoppingPatience: 2, earlyStoppingThreshold: 0.5 }, 3],
+    [[1, Number.NaN, 2, Number.NaN, Number.NaN, 3, 3, 3], { earlyStoppingPatience: 2 }, 5],
+    [[3, 2, 1, 2, 2, 9, 9, 9], { earlyStoppingPatience: 2, greaterIsBetter: false }, 5],
+  ];
+  for (const [scores, options, epochs] of cases) {
+    const { trainer, close } = await toyRun(
+      t.testdir(),
+      { ...watched, ...options },
+      { computeMetrics: scripted(scores) },
+    );
+    await trainer.train();
+    t.equal(trainer.state.epoch, epochs, JSON.stringify([scores, options]));
+    await close();
+  }
+});
+
+await t.test('early stopping goes on counting after a resume, and stays stopped', async (t) => {
+  const settings = { ...watched, saveStrategy: 'epoch', earlyStoppingPatience: 3 } as const;
+  const first = await toyRun(t.testdir(), settings, {
+    computeMetrics: scripted([5, 4]),
+    callbacks: [
+      {
+        onEpochEnd: ({ state }): void => {
+          if (state.epoch === 3) first.trainer.interrupt();
+        },
+      },
+    ],
+  });
+  await t.rejects(first.trainer.train(), InterruptedError);
+  await first.close();
+  const folder = join(t.testdirName, 'out');
+  const state: TrainerState = JSON.parse(
+    readFileSync(join(folder, 'checkpoint-6/trainer_state.json'), 'utf8'),
+  );
+  t.match(state.stateful_callbacks['EarlyStoppingCallback'], {
+    args: { early_stopping_patience: 3, early_stopping_threshold: 0 },
+    attributes: { early_stopping_patience_counter: 1 },
+  });
+  const resume = { ...settings, resumeFromCheckpoint: true };
+  const second = await toyRun(t.testdirName, resume, { computeMetrics: scripted([4, 4, 9, 9]) });
+  await second.trainer.train();
+  t.equal(second.trainer.state.epoch, 4, 'one bad evaluation before, two after');
+  await second.close();
+  const third = await toyRun(t.testdirName, resume, { computeMetrics: scripted([9, 9]) });
+  await third.trainer.train();
+  t.equal(third.trainer.state.epoch, 4, 'stays stopped');
+  await third.close();
+});
+
+await t.test('the save strategy best writes what was the best so far', async (t) => {
+  const scores = [1, 3, 2, 4, 4, 3, 2, 1];
+  const { trainer, close } = await toyRun(
+    t.testdir(),
+    { ...watched, saveStrategy: 'best', loadBestModelAtEnd: true },
+    { computeMetrics: scripted(scores) },
+  );
+  await trainer.train();
+  await close();
+  t.same(readdirSync(join(t.testdirName, 'out')).toSorted(), [
+    'checkpoint-2',
+    'checkpoint-4',
+    'checkpoint-8',
+  ]);
+  t.equal(trainer.state.best_metric, 4);
+  t.equal(trainer.state.best_global_step, 8);
+  t.match(trainer.state.best_model_checkpoint, /checkpoint-8$/);
+});
+
+await t.test('checkpoints without the optimizer are for use, not for a resume', async (t) => {
+  const run = await toyRun(t.testdir(), { maxSteps: 2, saveStrategy: 'steps', saveOnlyModel: true });
+  await run.trainer.train();
+  await run.close();
+  const folder = join(t.testdirName, 'out', 'checkpoint-2');
+  t.ok(existsSync(join(folder, 'model.safetensors')) && existsSync(join(folder, 'trainer_state.json')));
+  t.notOk(existsSync(join(folder, 'optimizer.safetensors')));
+  const again = await toyRun(t.testdirName, { maxSteps: 2, resumeFromCheckpoint: true });
+  await t.rejects(again.trainer.train(), { message: /was saved with --save-only-model/ });
+  await again.close();
+});
+
+await t.test('computeMetrics gets every logit and label, in order', async (t) => {
+  let called = 0;
+  const { trainer, model, data, close } = await toyRun(
+    t.testdir(),
+    { perDeviceEvalBatchSize: 6 },
+    {
+      computeMetrics: ({ logits, labels, rows, numLabels }) => {
+        called += 1;
+        t.same([rows, numLabels, logits.length, labels.length], [20, 2, 40, 20]);
+        const hits = Array.from(labels).filter(
+          (label, i) => label === ((logits[2 * i + 1] ?? 0) > (logits[2 * i] ?? 0) ? 1 : 0),
+        );
+        return Promise.resolve({ my_accuracy: hits.length / rows, eval_loss: -1 });
+      },
+    },
+  );
+  const metrics = await trainer.evaluate();
+  t.equal(metrics['eval_my_accuracy'], metrics['eval_accuracy']);
+  t.equal(metrics['eval_loss'], -1, 'the caller’s own wins');
+  t.equal(called, 1);
+  t.equal(model.task.numLabels, data.task.numLabels);
+  await close();
+
+  for (const [wrong, message] of [
+    [{ f1: 'high' }, 'Expected a number for f1 of computeMetrics but received "high"'],
+    [null, 'Expected an object of numbers for the result of computeMetrics but received null'],
+  ] as const) {
+    const run = await toyRun(t.testdir(), {}, { computeMetrics: () => wrong as unknown as { f1: number } });
+    await t.rejects(run.trainer.evaluate(), new UsageError(message));
+    await run.close();
+  }
+});
+
+await t.test('metricForBestModel is one of ours where there is no computeMetrics', async (t) => {
+  await t.rejects(toyRun(t.testdir(), { ...watched, metricForBestModel: 'recall_of_a' }), {
+    message: /^Expected one of loss, accuracy.* for metricForBestModel but received "recall_of_a"$/,
+  });
+  const run = await toyRun(t.testdir(), watched, { computeMetrics: () => ({ other: 1 }) });
+  await t.rejects(run.trainer.train(), { message: /'eval_score' is not among the metrics: eval_loss/ });
+  await run.close();
+});
+
+await t.test(
+  'an interrupted run and its sequel equal one that was not interrupted, bit for bit',
+  async (t) => {
+    const settings: Partial<TrainingArguments> = {
+      numTrainEpochs: 3,
+      perDeviceTrainBatchSize: 4,
+      gradientAccumulationSteps: 3,
+      loggingSteps: 2,
+      evalStrategy: 'steps',
+      evalSteps: 4,
+      saveStrategy: 'steps',
+      saveSteps: 4,
+      lrSchedulerType: 'reduce_lr_on_plateau',
+      lrSchedulerKwargs: { patience: 0, threshold: 0.5, factor: 0.5 },
+      perDeviceEvalBatchSize: 2,
+    };
+    const sizes = { train: 41, test: 20 };
+    const whole = await toyRun(t.testdir({ whole: {}, cut: {} }) + '/whole', settings, { sizes });
+    await whole.trainer.train();
+    const weights = await weightsOf(whole.model);
+    const log = timelessLog(whole.trainer.state);
+    await whole.close();
+    t.ok(new Set(log.map((entry) => entry['learning_rate'])).size > 2, 'the rate did change');
+
+    const folder = `${t.testdirName}/cut`;
+    // In a step, at a step with an evaluation and a checkpoint, and in the middle of an evaluation.
+    const moments: ((run: { trainer: { interrupt(): void } }) => TrainerCallback)[] = [
+      ({ trainer }) => ({ onStepEnd: ({ state }) => void (state.global_step === 3 && trainer.interrupt()) }),
+      ({ trainer }) => ({ onStepEnd: ({ state }) => void (state.global_step === 4 && trainer.interrupt()) }),
+      ({ trainer }) => ({
+        onLog: ({ state, logs }) =>
+          void (state.global_step === 8 && 'loss' in logs && setTimeout(() => trainer.interrupt(), 1)),
+      }),
+    ];
+    let resumeFromCheckpoint: boolean | undefined;
+    for (const moment of moments) {
+      const callback: TrainerCallback = {};
+      const run = await toyRun(
+        folder,
+        { ...settings, ...(resumeFromCheckpoint === undefined ? {} : { resumeFromCheckpoint }) },
+        { sizes, callbacks: [callback] },
+      );
+      Object.assign(callback, moment(run));
+      await t.rejects(run.trainer.train(), InterruptedError);
+      await run.close();
+      resumeFromCheckpoint = true;
+    }
+    const last = await toyRun(folder, { ...settings, resumeFromCheckpoint: true }, { sizes });
+    await last.trainer.train();
+    t.equal(largestDifference(weights, await weightsOf(last.model)), 0);
+    t.same(timelessLog(last.trainer.state), log);
+    await last.close();
+  },
+);
+
+await t.test('options that need evaluations are refused without them', (t) => {
+  for (const options of [{ earlyStoppingPatience: 2 }, { saveStrategy: 'best' as const }])
+    t.throws(() => trainingArguments({ outputDir: 'o', ...options }), {
+      message: /needs evaluations to compare; set evalStrategy to epoch or steps$/,
+    });
+  t.throws(() => trainingArguments({ outputDir: 'o', saveOnlyModel: true, resumeFromCheckpoint: 'c' }), {
+    message: /^saveOnlyModel does not go with resumeFromCheckpoint/,
+  });
+  t.equal(new EarlyStoppingCallback().saveState().args !== undefined, true);
+  t.end();
+});
