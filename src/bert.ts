@@ -262,7 +262,8 @@ function problemTypeOf(config: Pick<BertConfig, 'problemType' | 'numLabels'>): P
   return config.problemType ?? (config.numLabels === 1 ? 'regression' : 'single_label_classification');
 }
 
-function sessionConfig(config: BertConfig): SessionConfig {
+/** The numbers of a config that the native session is made of. */
+export function sessionConfig(config: BertConfig): SessionConfig {
   return {
     ...config,
     hiddenAct: HIDDEN_ACTIVATIONS[config.hiddenAct],

@@ -18,7 +18,7 @@ import {
   type Command as CommandTable,
   type ParsedOptions,
 } from './config/index.js';
-import { UsageError, messageOf } from './errors.js';
+import { StoppedError, UsageError, messageOf } from './errors.js';
 import { writeError } from './file-errors.js';
 
 type Flags = Record<string, unknown>;
@@ -95,7 +95,7 @@ function accepted<T>({ options, notes }: ParsedOptions<T>): T {
   return options;
 }
 
-/** Ends the process: 2 for the caller's mistake, 1 for a failure, 0 after help and version. */
+/** Ends the process: 2 for the caller's mistake, 1 for a failure, 0 after help and version, 130 or 143 after a signal. */
 function fail(error: unknown, verbose: boolean): never {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) process.exit(0);
@@ -103,6 +103,7 @@ function fail(error: unknown, verbose: boolean): never {
     process.exit(2);
   }
   say(messageOf(error));
+  if (error instanceof StoppedError) process.exit(error.exitCode);
   if (verbose && error instanceof Error) process.stderr.write(`${inspect(error)}\n`);
   process.exit(error instanceof UsageError ? 2 : 1);
 }

@@ -57,6 +57,11 @@ export class Dataset implements LabelledRows {
   read(rows: ArrayLike<number>): Promise<Example[]> {
     return this.split.read(rows);
   }
+
+  /** By what a resumed run knows its training data again. */
+  async identity(): Promise<{ files: string; columns: unknown }> {
+    return { files: await this.split.digest(), columns: this.split.columns };
+  }
 }
 
 /** The splits of a data set and the task that their labels make. */

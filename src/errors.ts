@@ -1,5 +1,6 @@
 // The two kinds of failure a person can meet, and the one sentence shape for a wrong value.
 // The command line turns UsageError into exit code 2 and everything else into exit code 1.
+import { constants } from 'node:os';
 
 /** The caller's mistake: an option, a data file or a model file that cannot be used as given. */
 export class UsageError extends Error {
@@ -9,6 +10,18 @@ export class UsageError extends Error {
 /** The run failed although it was asked for correctly: disk, network, memory, or the native step. */
 export class RunError extends Error {
   override name = 'RunError';
+}
+
+/** A training that a signal ended, after all was saved. */
+export class StoppedError extends Error {
+  override name = 'StoppedError';
+  /** As a shell gives it: 130 for SIGINT, 143 for SIGTERM. */
+  readonly exitCode: number;
+
+  constructor(signal: NodeJS.Signals, checkpoint: string) {
+    super(`stopped by ${signal}; go on with --resume-from-checkpoint ${checkpoint}`);
+    this.exitCode = 128 + constants.signals[signal];
+  }
 }
 
 /**

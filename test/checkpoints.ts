@@ -10,11 +10,12 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import t from 'tap';
 
 import { BertForSequenceClassification, parseBertConfig } from '../dist/index.js';
 import { openSafetensors } from '../dist/model/index.js';
+import { writeChecksums } from '../dist/training/checksums.js';
 import { removeLeftovers } from '../dist/training/leftovers.js';
 import { isBetter } from '../dist/training/state.js';
 import { largestDifference, timelessLog, toyRun, weightsOf } from './fixtures/run.js';
@@ -84,6 +85,7 @@ await t.test('the files of a checkpoint', async (t) => {
   await trainer.train();
   const folder = join(t.testdirName, 'out', 'checkpoint-2');
   t.same(readdirSync(folder).toSorted(), [
+    'SHA256SUMS',
     'bertune_state.json',
     'config.json',
     'model.safetensors',
@@ -164,6 +166,7 @@ await t.test('the share of waiting covers the whole run, not what came after the
   t.ok(state.idleSeconds >= 0 && state.idleSeconds <= state.trainSeconds, `${state.idleSeconds} s idle`);
   // As if the run had taken a thousand seconds to step 2 and waited for a quarter of them.
   writeFileSync(path, JSON.stringify({ ...state, trainSeconds: 1000, idleSeconds: 250 }));
+  await writeChecksums(dirname(path));
   rmSync(join(t.testdirName, 'out/checkpoint-4'), { recursive: true });
   const again = await toyRun(t.testdirName, { ...settings, resumeFromCheckpoint: true });
   const { train_data_wait: wait = Number.NaN } = await again.trainer.train();

@@ -220,7 +220,13 @@ await t.test('train, evaluate and predict, for every kind of task', async (t) =>
 await t.test('the files of the output folder', (t) => {
   const model = ['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json', 'vocab.txt'];
   const results = ['all_results.json', 'eval_results.json', 'train_results.json', 'training_options.json'];
-  const checkpoint = [...model, 'bertune_state.json', 'optimizer.safetensors', 'trainer_state.json'];
+  const checkpoint = [
+    ...model,
+    'SHA256SUMS',
+    'bertune_state.json',
+    'optimizer.safetensors',
+    'trainer_state.json',
+  ];
   const checkpoints = ['checkpoint-50', 'checkpoint-96'].flatMap((name) => [
     name,
     ...checkpoint.map((file) => join(name, file)),

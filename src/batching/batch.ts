@@ -14,6 +14,8 @@ export interface LabelledRows extends TextRows {
   readonly labels: LabelReader;
   /** What the labels mean, where it is known. */
   readonly task?: Task;
+  /** By what a resumed run knows the rows again: a digest of all files, and the columns that are read. */
+  identity?(): Promise<{ files: string; columns: unknown }>;
 }
 
 /** Lays sequences one after another. */

@@ -20,12 +20,13 @@ import {
   type BertConfig,
 } from '../model/index.js';
 import { BertTokenizer } from '../tokenizer/index.js';
-import { findCheckpoint, writeJson } from '../training/checkpoint.js';
+import { AUTO, findCheckpoint, writeJson } from '../training/checkpoint.js';
 import { removeLeftovers } from '../training/leftovers.js';
 import { formatNumber, Progress } from '../training/progress.js';
 import { Trainer } from '../training/trainer.js';
 import { listed, openData, shorten } from './data.js';
 import { checkOutputFolder, printResult, writeBadRows } from './output.js';
+import { stoppable } from './stop.js';
 import { checkVocabulary } from './trained.js';
 
 const EXAMPLES_SHOWN = 3;
@@ -64,7 +65,7 @@ export async function train(options: TrainOptions): Promise<void> {
     await model.open(options);
     announce(model, progress);
     await saveBadRows(options, data, progress);
-    const results = await trainAndEvaluate(trainer, evalDataset !== undefined);
+    const results = await trainAndEvaluate(trainer, evalDataset !== undefined, progress);
     await save(options, { model, tokenizer, trainer, results });
     await showExamples({ model, tokenizer, data, maxLength }, progress);
     showNextSteps(options, progress);
@@ -123,7 +124,7 @@ async function randomModel(options: TrainOptions, progress: Progress): Promise<M
 /** @throws UsageError for a folder that cannot be written or resumed from; RunError when its disk is too full */
 async function checkOutput(options: TrainOptions, config: BertConfig): Promise<void> {
   const { outputDir, resumeFromCheckpoint: resume, saveStrategy } = options;
-  if (resume !== undefined && resume !== false) {
+  if (resume !== undefined && resume !== false && resume !== AUTO) {
     await removeLeftovers(outputDir);
     await findCheckpoint(outputDir, resume);
   }
@@ -163,8 +164,8 @@ interface Results {
   evaluation: Metrics;
 }
 
-async function trainAndEvaluate(trainer: Trainer, evaluates: boolean): Promise<Results> {
-  const metrics = await trainer.train();
+async function trainAndEvaluate(trainer: Trainer, evaluates: boolean, progress: Progress): Promise<Results> {
+  const metrics = await stoppable(trainer, progress);
   const { epoch } = trainer.state;
   return {
     train: { ...metrics, epoch },

@@ -63,6 +63,7 @@ const renamed: Record<string, OptionName> = {
   numWorkers: 'dataloaderNumWorkers',
   numThreads: 'threads',
   torchDtype: 'dtype',
+  resume: 'resumeFromCheckpoint',
 };
 
 const padding = 'nothing is ever padded, batches are packed';

@@ -177,9 +177,9 @@ export const options = {
   }),
   seed: withDefault(seed, 42, { group: 'Training', help: 'seed of initial weights, dropout and order' }),
   dataSeed: optional(seed, { group: 'Training', help: 'seed of the order of rows', otherwise: '--seed' }),
-  resumeFromCheckpoint: optional(textOrTrue('DIR', 'a checkpoint folder, true or false'), {
+  resumeFromCheckpoint: optional(textOrTrue('DIR', 'a checkpoint folder, auto, true or false'), {
     group: 'Training',
-    help: 'go on from a checkpoint; without a folder, from the newest one in the output folder',
+    help: 'go on from a checkpoint; without a folder, from the newest one in the output folder; auto: from the newest that is whole, or else from the beginning',
   }),
 
   evalStrategy: withDefault(when, 'no', {

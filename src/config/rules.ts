@@ -45,7 +45,6 @@ const trainerRules: readonly Rule<TrainingArguments>[] = [
   evaluationsToCompare,
   bestNeedsMatchingStrategies,
   bestNeedsMatchingSteps,
-  resumableCheckpoints,
 ];
 
 const trainRules: Rule<TrainOptions>[] = [
@@ -212,15 +211,6 @@ function bestNeedsMatchingSteps(o: TrainingArguments, name: NameOf): Problem | u
   return {
     about: 'loadBestModelAtEnd',
     message: `${name('loadBestModelAtEnd')} needs an evaluation at each checkpoint, but ${how}`,
-  };
-}
-
-function resumableCheckpoints(o: TrainingArguments, name: NameOf): Problem | undefined {
-  if (!o.saveOnlyModel || o.resumeFromCheckpoint === undefined || o.resumeFromCheckpoint === false)
-    return undefined;
-  return {
-    about: 'saveOnlyModel',
-    message: `${name('saveOnlyModel')} does not go with ${name('resumeFromCheckpoint')}: a run that can be resumed keeps its optimizer`,
   };
 }
 

@@ -1,7 +1,8 @@
 // An opened split: the answers to what a caller wants to know and read, on top of the finished index.
 
 import { expected } from '../errors.js';
-import { findDataFiles } from './files.js';
+import { findDataFiles, type DataFile } from './files.js';
+import { digestOf } from './digest.js';
 import { indexFiles } from './indexer.js';
 import type { IndexedRows } from './indexer.js';
 import { labelNotes } from './notes.js';
@@ -20,7 +21,7 @@ export async function openSplit(options: SplitOptions): Promise<Split> {
     throw expected('a whole number above 0', `the largest number of ${options.name} samples`, maxSamples);
   }
   const files = await findDataFiles(options.files, options.name);
-  return new IndexedSplit(options, await indexFiles(files, options));
+  return new IndexedSplit(options, files, await indexFiles(files, options));
 }
 
 class IndexedSplit implements Split {
@@ -34,7 +35,11 @@ class IndexedSplit implements Split {
   readonly notes;
   private readonly rows;
 
-  constructor(options: SplitOptions, { rows, columns, labels, badRows }: IndexedRows) {
+  constructor(
+    options: SplitOptions,
+    private readonly files: readonly DataFile[],
+    { rows, columns, labels, badRows }: IndexedRows,
+  ) {
     this.name = options.name;
     this.size = Math.min(rows.size, options.maxSamples ?? Infinity);
     this.columns = columns;
@@ -60,6 +65,10 @@ class IndexedSplit implements Split {
 
   place(row: number): string {
     return this.rows.place(row);
+  }
+
+  digest(): Promise<string> {
+    return digestOf(this.files);
   }
 
   async close(): Promise<void> {

@@ -68,5 +68,7 @@ export interface Split {
   /** Where a row stands, for messages: `train.csv line 7`. */
   place(row: number): string;
   /** Closes the files; temporary files vanish with it. */
+  /** SHA-256 over the bytes of all files of the split. */
+  digest(): Promise<string>;
   close(): Promise<void>;
 }

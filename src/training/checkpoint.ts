@@ -9,25 +9,14 @@ import { writeDirectoryAtomic, writeFileAtomic, writeSafetensors } from '../mode
 import type { BertTokenizer } from '../tokenizer/index.js';
 import type { AdaptiveState } from './adaptive-schedules.js';
 import type { TrainerControl } from './callbacks.js';
+import { verifyChecksums, writeChecksums } from './checksums.js';
+import { requireSameRun, type RunIdentity } from './identity.js';
 import type { TrainerState } from './state.js';
 
 const OPTIMIZER = 'optimizer.safetensors';
 const TRAINER_STATE = 'trainer_state.json';
 const RESUME_STATE = 'bertune_state.json';
 const MOMENTS = { 'exp_avg.': 'exp_avg', 'exp_avg_sq.': 'exp_avg_sq' } as const;
-
-/** What a resumed run must have in common with the one that it continues: together it decides every batch and mask. */
-export interface RunIdentity {
-  trainRows: number;
-  labels: readonly string[];
-  seed: number;
-  dataSeed: number;
-  batchSize: number;
-  accumulation: number;
-  samplingStrategy: string;
-  maxSeqLength: number;
-  totalSteps: number;
-}
 
 /** The numbers that a run goes on from; everything else follows from the step. */
 export interface ResumePoint {
@@ -65,9 +54,11 @@ export async function saveTrainingCheckpoint(
     await parts.model.savePretrained(folder);
     await parts.tokenizer.savePretrained(folder);
     await writeJson(join(folder, TRAINER_STATE), parts.state);
-    if (!options.isResumable) return;
-    await saveMoments(parts.model, join(folder, OPTIMIZER));
-    await writeJson(join(folder, RESUME_STATE), parts.resume);
+    if (options.isResumable) {
+      await saveMoments(parts.model, join(folder, OPTIMIZER));
+      await writeJson(join(folder, RESUME_STATE), parts.resume);
+    }
+    await writeChecksums(folder);
   });
 }
 
@@ -106,21 +97,6 @@ export async function resumeFrom(
   return { state, resume };
 }
 
-function requireSameRun(directory: string, before: RunIdentity | undefined, now: RunIdentity): void {
-  if (before === undefined)
-    throw new UsageError(
-      `${join(directory, RESUME_STATE)} has no "identity": it is damaged. Resume from an earlier checkpoint.`,
-    );
-  const differences = (Object.keys(now) as (keyof RunIdentity)[]) // oxlint-disable-line typescript/no-unsafe-type-assertion
-    .filter((key) => JSON.stringify(before[key]) !== JSON.stringify(now[key]))
-    .map((key) => `${key} was ${JSON.stringify(before[key])} and is now ${JSON.stringify(now[key])}`);
-  if (differences.length > 0)
-    throw new UsageError(
-      `${directory} cannot be resumed with these settings: ${differences.join('; ')}. ` +
-        'Use the settings of the first run, or start anew from its model with --model.',
-    );
-}
-
 async function readJsonFile<T>(path: string): Promise<T> {
   let text: string;
   try {
@@ -145,6 +121,38 @@ export async function listCheckpoints(outputDir: string): Promise<string[]> {
     .toSorted((a, b) => stepOf(a) - stepOf(b))
     .map((name) => join(outputDir, name));
 }
+
+/**
+ * The checkpoint to resume from, with every byte checked. `auto` takes the newest that is whole and tells of the others.
+ *
+ * @returns null for `auto` where there is none, so that the run starts at the beginning
+ * @throws UsageError as `findCheckpoint`, and for a damaged checkpoint that was asked for
+ */
+export async function intactCheckpoint(
+  outputDir: string,
+  request: string | true,
+  say: (line: string) => void,
+): Promise<string | null> {
+  if (request !== AUTO) {
+    const folder = await findCheckpoint(outputDir, request);
+    await verifyChecksums(folder);
+    return folder;
+  }
+  for (const folder of (await listCheckpoints(outputDir)).toReversed()) {
+    try {
+      await verifyChecksums(await findCheckpoint(outputDir, folder));
+      return folder;
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      say(`Passing over ${folder}: ${error.message}`);
+    }
+  }
+  say(`${outputDir} has no checkpoint to resume from: starting at the beginning`);
+  return null;
+}
+
+/** Asks for the newest checkpoint that is whole, or else for a start at the beginning. */
+export const AUTO = 'auto';
 
 /**
  * The folder to resume from: the one given, or the newest in the output folder for `true`.

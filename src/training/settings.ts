@@ -1,7 +1,6 @@
 // What a training run is asked for, resolved into steps.
 import { parseTrainingArguments, type TrainingArguments } from '../config/index.js';
 import { UsageError } from '../errors.js';
-import type { RunIdentity } from './checkpoint.js';
 import { trainingLength, type TrainingLength } from './order.js';
 import { resolveSteps } from './schedule.js';
 import { initialState, type TrainerState } from './state.js';
@@ -59,23 +58,4 @@ export function stateOf(args: TrainingArguments, plan: RunPlan): TrainerState {
     num_train_epochs: Math.ceil(plan.epochs),
     train_batch_size: args.perDeviceTrainBatchSize,
   });
-}
-
-/** What decides every batch and mask of a run. */
-export function runIdentity(
-  args: TrainingArguments,
-  { totalSteps }: RunPlan,
-  data: { rows: number; labels: readonly string[]; maxLength: number },
-): RunIdentity {
-  return {
-    trainRows: data.rows,
-    labels: data.labels,
-    seed: args.seed,
-    dataSeed: args.dataSeed ?? args.seed,
-    batchSize: args.perDeviceTrainBatchSize,
-    accumulation: args.gradientAccumulationSteps,
-    samplingStrategy: args.trainSamplingStrategy,
-    maxSeqLength: data.maxLength,
-    totalSteps,
-  };
 }

@@ -9,14 +9,14 @@ import type { TrainingStats } from '../native.js';
 import { createTokenizerPool, type TokenizerPool } from '../tokenizer/index.js';
 import { CallbackList, type TrainerControl } from './callbacks.js';
 import {
-  findCheckpoint,
+  intactCheckpoint,
   removeOldCheckpoints,
   resumeFrom,
   saveTrainingCheckpoint,
   type ResumePoint,
-  type RunIdentity,
 } from './checkpoint.js';
 import { dueAfter } from './flow.js';
+import { runIdentity, type RunIdentity } from './identity.js';
 import { InterruptedError } from './interruption.js';
 import { createLearningRate, type LearningRate } from './learning-rate.js';
 import { removeLeftovers } from './leftovers.js';
@@ -24,7 +24,7 @@ import { stepRows } from './order.js';
 import { ownCallbacks, requirePartsFit, type TrainerParts } from './parts.js';
 import { Progress, progressDetail } from './progress.js';
 import { encoderWeights, trainMetrics } from './results.js';
-import { planRun, runIdentity, stateOf, type RunPlan } from './settings.js';
+import { planRun, stateOf, type RunPlan } from './settings.js';
 import { bestMetric, isBetter, type LogEntry, type TrainerState } from './state.js';
 import { prepareStep, type PreparedStep } from './step.js';
 import { StepQueue } from './step-queue.js';
@@ -40,7 +40,8 @@ export class Trainer {
   readonly #plan: RunPlan;
   readonly #progress: Progress;
   readonly #pool: TokenizerPool;
-  readonly #identity: RunIdentity;
+  readonly #maxLength: number;
+  #identity: RunIdentity = {};
   readonly #queue = new StepQueue();
   readonly #learningRate: LearningRate;
   readonly #callbacks: CallbackList;
@@ -63,12 +64,7 @@ export class Trainer {
     this.#parts = parts;
     this.#plan = planRun(args, parts.trainDataset.size);
     this.#progress = parts.progress ?? new Progress();
-    const maxLength = maxLengthOf(model, tokenizer, args.maxSeqLength);
-    this.#identity = runIdentity(args, this.#plan, {
-      rows: parts.trainDataset.size,
-      labels: model.task.labels,
-      maxLength,
-    });
+    const maxLength = (this.#maxLength = maxLengthOf(model, tokenizer, args.maxSeqLength));
     this.#pool = createTokenizerPool(tokenizer, {
       maxLength,
       workers: args.dataloaderNumWorkers,
@@ -280,9 +276,12 @@ export class Trainer {
   async #resume(): Promise<void> {
     const { args, model } = this.#parts;
     await removeLeftovers(args.outputDir);
+    const identified = { ...this.#parts, maxLength: this.#maxLength };
+    this.#identity = await runIdentity(args, this.#plan, identified);
     const request = args.resumeFromCheckpoint;
     if (request === undefined || request === false) return model.session.restart();
-    const folder = await findCheckpoint(args.outputDir, request);
+    const folder = await intactCheckpoint(args.outputDir, request, (line) => this.#progress.line(line));
+    if (folder === null) return model.session.restart();
     const { state, resume } = await resumeFrom(folder, model, this.#identity);
     // The output folder may have been moved since: the best checkpoint lies beside the one that is resumed.
     const best = state.best_model_checkpoint;

@@ -1,0 +1,61 @@
+// SHA256SUMS: what every file of a checkpoint holds, in the format of `sha256sum -c`.
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+
+import { errorCode, UsageError } from '../errors.js';
+import { readError } from '../file-errors.js';
+import { writeFileAtomic } from '../model/index.js';
+
+const SUMS = 'SHA256SUMS';
+
+/** Writes the sums of all files that the folder holds. */
+export async function writeChecksums(folder: string): Promise<void> {
+  const names = (await readdir(folder)).filter((name) => name !== SUMS).toSorted();
+  const lines: string[] = [];
+  for (const name of names) lines.push(`${await fileDigest(join(folder, name))}  ${name}\n`);
+  await writeFileAtomic(join(folder, SUMS), lines.join(''));
+}
+
+/** @throws UsageError naming a file that is missing or does not hold what was written */
+export async function verifyChecksums(folder: string): Promise<void> {
+  for (const [name, sum] of await readSums(folder)) {
+    if ((await fileDigest(join(folder, name))) === sum) continue;
+    throw damaged(`${join(folder, name)} is damaged: it does not hold what was written`);
+  }
+}
+
+/** SHA-256 of a file in hex. @throws UsageError when it cannot be read */
+export async function fileDigest(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  try {
+    await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') throw damaged(`${path} is missing`);
+    throw readError(error, path);
+  }
+  return hash.digest('hex');
+}
+
+async function readSums(folder: string): Promise<[name: string, sum: string][]> {
+  const path = join(folder, SUMS);
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    if (errorCode(error) === 'ENOENT') throw damaged(`${path} is missing`);
+    throw readError(error, path);
+  });
+  const lines = text.split('\n').filter((line) => line !== '');
+  return lines.map((line) => {
+    // No slashes: only files of this folder.
+    const [, sum, name] = /^([0-9a-f]{64}) [ *]([^/]+)$/.exec(line) ?? [];
+    if (sum === undefined || name === undefined) throw damaged(`${path} is damaged`);
+    return [name, sum];
+  });
+}
+
+function damaged(what: string): UsageError {
+  return new UsageError(
+    `${what}. Resume from an earlier checkpoint, or from the newest good one with --resume-from-checkpoint auto.`,
+  );
+}

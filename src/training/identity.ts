@@ -1,0 +1,88 @@
+// What a resumed run must have in common with the one that it continues: together it decides every batch, mask and bit.
+import { createHash } from 'node:crypto';
+
+import type { LabelledRows } from '../batching/batch.js';
+import { sessionConfig, type BertForSequenceClassification } from '../bert.js';
+import type { TrainingArguments } from '../config/index.js';
+import { UsageError } from '../errors.js';
+import type { BertTokenizer } from '../tokenizer/index.js';
+import type { RunPlan } from './settings.js';
+
+/** By the name under which a difference is told. Values are compared as JSON. */
+export type RunIdentity = Readonly<Record<string, unknown>>;
+
+/** Digests stand for what is too large to be shown. */
+const DIGEST = /^sha256:/;
+
+/**
+ * Everything that decides the steps of a run but the learning rate and its like, which may be changed on purpose. To be
+ * called before the first step, while the session still holds the weights that the training starts from.
+ */
+export async function runIdentity(
+  args: TrainingArguments,
+  plan: RunPlan,
+  parts: {
+    model: BertForSequenceClassification;
+    tokenizer: BertTokenizer;
+    trainDataset: LabelledRows;
+    maxLength: number;
+  },
+): Promise<RunIdentity> {
+  const { model, tokenizer, trainDataset } = parts;
+  const { numLabels: _, ...shape } = sessionConfig(model.config);
+  const data = await trainDataset.identity?.();
+  return {
+    'the training data': data?.files,
+    'the columns': data?.columns,
+    trainRows: trainDataset.size,
+    labels: model.task.labels,
+    ...shape,
+    'the tokenizer': digest([JSON.stringify(tokenizer.spec.tokenizerJson)]),
+    maxSeqLength: parts.maxLength,
+    seed: args.seed,
+    dataSeed: args.dataSeed ?? args.seed,
+    batchSize: args.perDeviceTrainBatchSize,
+    accumulation: args.gradientAccumulationSteps,
+    samplingStrategy: args.trainSamplingStrategy,
+    totalSteps: plan.totalSteps,
+    'the weights that the training starts from': await weightsDigest(model),
+  };
+}
+
+/**
+ * @param directory the checkpoint, for the message
+ * @throws UsageError naming each difference
+ */
+export function requireSameRun(directory: string, before: RunIdentity, now: RunIdentity): void {
+  // What JSON leaves out was not known to the earlier run.
+  const own: RunIdentity = JSON.parse(JSON.stringify(now)) as RunIdentity;
+  const differences = Object.keys(own)
+    .filter((key) => JSON.stringify(before[key]) !== JSON.stringify(own[key]))
+    .map((key) => difference(key, before[key], own[key]));
+  if (differences.length === 0) return;
+  throw new UsageError(
+    `${directory} cannot be resumed with these settings: ${differences.join('; ')}. ` +
+      'Use those of the first run, or start anew from its model with --model.',
+  );
+}
+
+function difference(key: string, before: unknown, now: unknown): string {
+  if (typeof now === 'string' && DIGEST.test(now)) return `${key} changed`;
+  return `${key} was ${JSON.stringify(before)} and is now ${JSON.stringify(now)}`;
+}
+
+async function weightsDigest({ session }: BertForSequenceClassification): Promise<string> {
+  const parts: Uint8Array[] = [];
+  for (const { name } of session.tensors()) {
+    const values = await session.read(name);
+    const hash = createHash('sha256').update(name);
+    parts.push(hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength)).digest());
+  }
+  return digest(parts);
+}
+
+function digest(parts: readonly (string | Uint8Array)[]): string {
+  const hash = createHash('sha256');
+  for (const part of parts) hash.update(part);
+  return `sha256:${hash.digest('hex')}`;
+}

@@ -1,0 +1,269 @@
+// Going on after the worst: processes killed at any moment, signals, damaged checkpoints, and runs that are not the same.
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { setTimeout as sleep } from 'node:timers/promises';
+import t from 'tap';
+
+import { BertForSequenceClassification, parseBertConfig, type TrainerState } from '../dist/index.js';
+import { flags } from './fixtures/cli.js';
+import { largestDifference, timelessLog, toyRun, weightsOf } from './fixtures/run.js';
+import { makeToy, TOY_CONFIG } from './fixtures/toy.js';
+
+const cli = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
+
+/** A run with everything that has a state: accumulation, epochs, early stopping, a plateau schedule, worker threads. */
+const training = {
+  config: 'model/config.json',
+  tokenizer: 'model',
+  'train-file': 'train.csv',
+  'validation-file': 'test.csv',
+  'num-train-epochs': '8',
+  'per-device-train-batch-size': '3',
+  'gradient-accumulation-steps': '2',
+  'train-sampling-strategy': 'group_by_length',
+  'learning-rate': '2e-3',
+  'lr-scheduler-type': 'reduce_lr_on_plateau',
+  'lr-scheduler-kwargs': '{"patience": 0, "threshold": 0.2}',
+  'early-stopping-patience': '6',
+  'eval-strategy': 'steps',
+  'eval-steps': '6',
+  'save-strategy': 'steps',
+  'save-steps': '6',
+  'logging-steps': '4',
+  'save-total-limit': '3',
+  'load-best-model-at-end': 'true',
+  threads: '1',
+  'dataloader-num-workers': '1',
+};
+
+interface Ended {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+  stderr: string;
+}
+
+/** Starts a training; `meanwhile` gets the process and what it has said so far. */
+async function train(
+  folder: string,
+  options: Record<string, string>,
+  meanwhile: (kill: (signal: NodeJS.Signals) => void, stderr: () => string) => Promise<void> = async () =>
+    undefined,
+): Promise<Ended> {
+  const child = spawn(process.execPath, [cli, 'train', ...flags({ ...training, ...options })], {
+    cwd: folder,
+  });
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  child.stdout.resume();
+  const ended = new Promise<Ended>((resolve) =>
+    child.on('close', (code, signal) => resolve({ code, signal, stderr })),
+  );
+  await meanwhile(
+    (signal) => child.kill(signal),
+    () => stderr,
+  );
+  return ended;
+}
+
+/** What a run leaves, but for the times that it took. */
+function outcome(folder: string): Record<string, unknown> {
+  const text = (file: string): string => readFileSync(join(folder, file), 'utf8');
+  const state = JSON.parse(text('trainer_state.json')) as TrainerState;
+  const newest = readdirSync(folder)
+    .filter((name) => /^checkpoint-\d+$/.test(name))
+    .toSorted((a, b) => Number(a.slice(11)) - Number(b.slice(11)))
+    .at(-1);
+  const digest = (file: string): string =>
+    createHash('sha256')
+      .update(readFileSync(join(folder, file)))
+      .digest('hex');
+  return {
+    log: timelessLog(state),
+    best: [state.best_metric, state.best_global_step],
+    weights: digest('model.safetensors'),
+    newest,
+    newestWeights: digest(`${newest}/model.safetensors`),
+    moments: digest(`${newest}/optimizer.safetensors`),
+  };
+}
+
+await t.test('killed at random moments, a run ends with the bits of one that was left alone', async (t) => {
+  const folder = t.testdir();
+  makeToy(folder, { train: 41, test: 20 });
+  const began = performance.now();
+  const whole = await train(folder, { 'output-dir': 'whole' });
+  const seconds = (performance.now() - began) / 1000;
+  t.equal(whole.code, 0, whole.stderr);
+  const options = { 'output-dir': 'cut', 'resume-from-checkpoint': 'auto' };
+  let kills = 0;
+  let ended: Ended;
+  do {
+    ended = await train(folder, options, async (kill) => {
+      if (kills >= 10) return;
+      // From the loading of the model to the end; later tries get further, so that some do end.
+      await sleep(1000 * seconds * (0.3 + ((kills * 0.618) % 1) * 0.5));
+      kill('SIGKILL');
+    });
+    if (ended.signal === 'SIGKILL') kills += 1;
+    else if (ended.code !== 0) break;
+  } while (ended.code !== 0);
+  t.equal(ended.code, 0, ended.stderr);
+  t.ok(kills > 0, `${kills} kills`);
+  t.same(outcome(join(folder, 'cut')), outcome(join(folder, 'whole')));
+});
+
+await t.test(
+  'SIGTERM and SIGINT finish the step and save; a second one ends the process at once',
+  async (t) => {
+    const folder = t.testdir();
+    makeToy(folder, { train: 400, test: 20 });
+    const whole = await train(folder, { 'output-dir': 'whole', 'num-train-epochs': '1' });
+    t.equal(whole.code, 0, whole.stderr);
+    const options = { 'output-dir': 'cut', 'resume-from-checkpoint': 'auto', 'num-train-epochs': '1' };
+    const until = async (condition: () => boolean): Promise<void> => {
+      while (!condition()) await sleep(1);
+    };
+    for (const [signal, code, text] of [
+      ['SIGTERM', 143, 'step 4/67'],
+      ['SIGINT', 130, 'step 24/67'],
+    ] as const) {
+      const ended = await train(folder, options, async (kill, stderr) => {
+        await until(() => stderr().includes(text));
+        kill(signal);
+      });
+      t.match(ended, { code, signal: null });
+      t.match(ended.stderr, `${signal}: finishing this step and saving`);
+      const checkpoint = /go on with --resume-from-checkpoint (?<folder>\S+)\n$/.exec(ended.stderr)?.groups?.[
+        'folder'
+      ];
+      t.ok(checkpoint !== undefined && existsSync(join(folder, checkpoint, 'SHA256SUMS')), ended.stderr);
+    }
+    const last = await train(folder, options);
+    t.equal(last.code, 0, last.stderr);
+    t.same(outcome(join(folder, 'cut')), outcome(join(folder, 'whole')));
+
+    const twice = await train(folder, { ...options, 'output-dir': 'twice' }, async (kill, stderr) => {
+      await until(() => stderr().includes('step 4/67'));
+      kill('SIGINT');
+      kill('SIGINT');
+      await sleep(0);
+      while (!stderr().includes('SIGINT')) await sleep(1);
+      kill('SIGINT');
+    });
+    t.ok(twice.signal === 'SIGINT' || twice.code === 130, JSON.stringify(twice));
+  },
+);
+
+const saving = { maxSteps: 6, saveStrategy: 'steps', saveSteps: 2 } as const;
+
+await t.test('a damaged checkpoint is refused by name, and auto takes the one before', async (t) => {
+  const first = await toyRun(t.testdir(), saving);
+  await first.trainer.train();
+  const weights = await weightsOf(first.model);
+  await first.close();
+  const out = join(t.testdirName, 'out');
+  const newest = join(out, 'checkpoint-6');
+
+  const attempt = async (resumeFromCheckpoint: true | string): Promise<string[]> => {
+    const lines: string[] = [];
+    const { Progress } = await import('../dist/index.js');
+    const progress = new Progress({ write: (text) => lines.push(text) });
+    const run = await toyRun(
+      t.testdirName,
+      { ...saving, saveStrategy: 'no', resumeFromCheckpoint },
+      { progress },
+    );
+    try {
+      await run.trainer.train();
+      t.equal(largestDifference(weights, await weightsOf(run.model)), 0);
+    } finally {
+      await run.close();
+    }
+    return lines;
+  };
+
+  const bytes = readFileSync(join(newest, 'model.safetensors'));
+  bytes[bytes.length - 5] = (bytes[bytes.length - 5] ?? 0) ^ 1; // one bit
+  writeFileSync(join(newest, 'model.safetensors'), bytes);
+  await t.rejects(attempt(true), {
+    message: /checkpoint-6\/model\.safetensors is damaged: .*--resume-from-checkpoint auto/,
+  });
+  const lines = await attempt('auto');
+  t.ok(lines.some((line) => /^Passing over .*checkpoint-6: .*model\.safetensors is damaged/.test(line)));
+  t.ok(lines.some((line) => /^Resuming from .*checkpoint-4 at step 4 of 6/.test(line)));
+
+  rmSync(join(out, 'checkpoint-4/optimizer.safetensors'));
+  await t.rejects(attempt(join(out, 'checkpoint-4')), {
+    message: /checkpoint-4\/optimizer\.safetensors is missing/,
+  });
+  appendFileSync(join(out, 'checkpoint-2/SHA256SUMS'), 'nonsense\n');
+  await t.rejects(attempt(join(out, 'checkpoint-2')), { message: /checkpoint-2\/SHA256SUMS is damaged/ });
+  const none = await attempt('auto');
+  t.equal(none.filter((line) => line.startsWith('Passing over')).length, 3);
+  t.ok(none.some((line) => /no checkpoint to resume from: starting at the beginning/.test(line)));
+});
+
+await t.test(
+  'a run whose data, labels, tokenizer or model changed is refused, and the difference named',
+  async (t) => {
+    const first = await toyRun(t.testdir(), saving);
+    await first.trainer.train();
+    await first.close();
+    const folder = t.testdirName;
+    const resume = { ...saving, resumeFromCheckpoint: true };
+    const refusal = async (changes: Parameters<typeof toyRun>[2]): Promise<string> => {
+      const run = await toyRun(folder, resume, changes);
+      const error = await run.trainer.train().then(
+        () => new Error('it was not refused'),
+        (reason: unknown) => reason as Error,
+      );
+      await run.close();
+      return error.message;
+    };
+    const model = (change: object): BertForSequenceClassification =>
+      BertForSequenceClassification.fromConfig(parseBertConfig({ ...TOY_CONFIG, ...change }, 'toy'), {
+        labels: ['neg', 'pos'],
+        problemType: 'single_label_classification',
+      });
+    t.match(
+      await refusal({ model: model({ attention_probs_dropout_prob: 0.2 }) }),
+      /settings: attentionProbsDropoutProb was 0\.1 and is now 0\.2\. Use/,
+    );
+    const other = model({});
+    const session = await other.open({ threads: 2 });
+    const bias = new Uint8Array(new Float32Array([0.5, 0]).buffer);
+    await session.write('classifier.bias', { dtype: 'F32', shape: [2], data: bias });
+    t.match(
+      await refusal({ model: other }),
+      /settings: the weights that the training starts from changed\. Use/,
+    );
+
+    const { trainDataset, close } = await toyRun(folder, saving).then(({ parts, close }) => ({
+      ...parts,
+      close,
+    }));
+    const { size, labels, task } = trainDataset;
+    const data = await trainDataset.identity?.();
+    t.match(data?.files, /^sha256:[0-9a-f]{64}$/);
+    const renamed = {
+      size,
+      labels,
+      ...(task === undefined ? {} : { task }),
+      read: trainDataset.read.bind(trainDataset),
+      identity: () => Promise.resolve({ files: data?.files ?? '', columns: { text: 'body' } }),
+    };
+    t.match(
+      await refusal({ trainDataset: renamed }),
+      /settings: the columns was .* and is now \{"text":"body"\}\. Use/,
+    );
+    await close();
+
+    t.match(
+      await refusal({ sizes: { train: 41, test: 20 } }),
+      /settings: the training data changed; trainRows was 40 and is now 41/,
+    );
+  },
+);
