@@ -55,7 +55,7 @@ export async function runIdentity(
  */
 export function requireSameRun(directory: string, before: RunIdentity, now: RunIdentity): void {
   // What JSON leaves out was not known to the earlier run.
-  const own: RunIdentity = JSON.parse(JSON.stringify(now)) as RunIdentity;
+  const own: RunIdentity = JSON.parse(JSON.stringify(now));
   const differences = Object.keys(own)
     .filter((key) => JSON.stringify(before[key]) !== JSON.stringify(own[key]))
     .map((key) => difference(key, before[key], own[key]));

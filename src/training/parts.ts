@@ -7,6 +7,7 @@ import { expected, UsageError } from '../errors.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import type { ComputeMetrics } from '../evaluation/custom-metrics.js';
 import { metricNames } from '../evaluation/metrics.js';
+import { reporters } from '../reporting/index.js';
 import type { TrainerCallback } from './callbacks.js';
 import { EarlyStoppingCallback } from './early-stopping.js';
 import type { Progress } from './progress.js';
@@ -27,7 +28,8 @@ export interface TrainerParts {
 /** The callbacks that options stand for. */
 export function ownCallbacks(args: TrainingArguments): TrainerCallback[] {
   const { earlyStoppingPatience: patience, earlyStoppingThreshold: threshold } = args;
-  return patience === undefined ? [] : [new EarlyStoppingCallback({ patience, threshold })];
+  const stopping = patience === undefined ? [] : [new EarlyStoppingCallback({ patience, threshold })];
+  return [...stopping, ...reporters(args)];
 }
 
 const REMEDY =

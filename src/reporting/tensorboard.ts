@@ -1,0 +1,52 @@
+// Logs as TensorBoard event files: HF's TensorBoardCallback, in `runs/` of the output folder.
+import { appendFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+
+import { writeError } from '../file-errors.js';
+import { makeFolder } from '../make-folder.js';
+import type { TrainerCallback, TrainerEvent } from '../training/callbacks.js';
+import type { LogEntry } from '../training/state.js';
+import { restartRecord, scalarsRecord, versionRecord } from './tensorboard-events.js';
+
+/** One event file a run; a resumed run adds one that replaces what the first said of later steps. */
+export class TensorBoardCallback implements TrainerCallback {
+  readonly #folder: string;
+  #path = '';
+
+  constructor(outputDir: string) {
+    this.#folder = join(outputDir, 'runs');
+  }
+
+  async onTrainBegin({ state }: TrainerEvent): Promise<void> {
+    await makeFolder(this.#folder);
+    const seconds = now();
+    const name = `events.out.tfevents.${Math.floor(seconds)}.${hostname()}.${process.pid}.${performance.now()}`;
+    this.#path = join(this.#folder, name);
+    await this.#append(versionRecord(seconds));
+    const { global_step: step } = state;
+    if (step > 0) await this.#append(restartRecord(seconds, step + 1));
+  }
+
+  async onLog({ logs }: { logs: LogEntry }): Promise<void> {
+    const { step = 0, ...values } = logs;
+    const named = Object.entries(values).map(([name, value]) => [shownName(name), value] as const);
+    await this.#append(scalarsRecord(now(), step, Object.fromEntries(named)));
+  }
+
+  async #append(record: Uint8Array): Promise<void> {
+    if (this.#path === '') return; // an evaluation before any training has no file
+    await appendFile(this.#path, record).catch((error: unknown) => {
+      throw writeError(error, this.#path);
+    });
+  }
+}
+
+/** `eval_loss` is shown as eval/loss, everything else under train/: HF's rewrite_logs. */
+function shownName(name: string): string {
+  return name.startsWith('eval_') ? `eval/${name.slice('eval_'.length)}` : `train/${name}`;
+}
+
+function now(): number {
+  return Date.now() / 1000;
+}
