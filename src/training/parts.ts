@@ -7,7 +7,7 @@ import { expected, UsageError } from '../errors.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import type { ComputeMetrics } from '../evaluation/custom-metrics.js';
 import { metricNames } from '../evaluation/metrics.js';
-import { reporters } from '../reporting/index.js';
+import { reporters } from './reporting/index.js';
 import type { TrainerCallback } from './callbacks.js';
 import { EarlyStoppingCallback } from './early-stopping.js';
 import type { Progress } from './progress.js';

@@ -2,10 +2,10 @@
 import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { writeError } from '../file-errors.js';
-import { writeFileAtomic } from '../model/index.js';
-import type { TrainerCallback, TrainerEvent } from '../training/callbacks.js';
-import type { LogEntry } from '../training/state.js';
+import { writeError } from '../../file-errors.js';
+import { writeFileAtomic } from '../../model/index.js';
+import type { TrainerCallback, TrainerEvent } from '../callbacks.js';
+import type { LogEntry } from '../state.js';
 
 /** How entries become text. */
 interface LogFormat {

@@ -1,6 +1,6 @@
 // Where else the logs of a training go: HF's report_to.
-import type { TrainingArguments } from '../config/index.js';
-import type { TrainerCallback } from '../training/callbacks.js';
+import type { TrainingArguments } from '../../config/index.js';
+import type { TrainerCallback } from '../callbacks.js';
 import { LogFileCallback } from './log-file.js';
 import { TensorBoardCallback } from './tensorboard.js';
 

@@ -3,10 +3,10 @@ import { appendFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 
-import { writeError } from '../file-errors.js';
-import { makeFolder } from '../make-folder.js';
-import type { TrainerCallback, TrainerEvent } from '../training/callbacks.js';
-import type { LogEntry } from '../training/state.js';
+import { writeError } from '../../file-errors.js';
+import { makeFolder } from '../../make-folder.js';
+import type { TrainerCallback, TrainerEvent } from '../callbacks.js';
+import type { LogEntry } from '../state.js';
 import { restartRecord, scalarsRecord, versionRecord } from './tensorboard-events.js';
 
 /** One event file a run; a resumed run adds one that replaces what the first said of later steps. */
