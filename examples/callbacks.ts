@@ -17,7 +17,7 @@ const run = {
 
 const tracking: TrainerCallback = {
   onLog: ({ logs }) => void run.log(logs),
-  onTrainEnd: () => void run.finish(),
+  onTrainEnd: () => run.finish(),
 };
 
 const goodEnough: TrainerCallback = {
