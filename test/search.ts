@@ -1,0 +1,139 @@
+// Hyper-parameter search: densities, splits and pruning against Optuna (scripts/reference/search.py), what the samplers
+// do, and whole searches from the command line.
+import { readFileSync } from 'node:fs';
+import tap from 'tap';
+
+import { truncatedQuantile, normalMass } from '../dist/search/normal.js';
+import { parzenEstimate } from '../dist/search/parzen.js';
+import { isHopeless } from '../dist/search/pruner.js';
+import { nextParams, splitTrials, type SamplerName } from '../dist/search/sampler.js';
+import { isDimension, parseDimension, type Space } from '../dist/search/space.js';
+import type { Report, Trial } from '../dist/search/trial.js';
+
+interface Fixture {
+  densities: {
+    dimension: Record<string, unknown[]>;
+    observed: number[];
+    at: number[];
+    logDensity: number[];
+  }[];
+  splits: { greaterIsBetter: boolean; trials: Trial[]; good: number[]; rest: number[] }[];
+  prunings: { greaterIsBetter: boolean; past: Trial[]; reports: Report[]; isHopeless: boolean }[];
+}
+
+const fixture: Fixture = JSON.parse(readFileSync(new URL('fixtures/search.json', import.meta.url), 'utf8'));
+
+await tap.test('densities are those of Optuna', (t) => {
+  for (const { dimension, observed, at, logDensity } of fixture.densities) {
+    const choices = dimension['choice'];
+    const named = (value: number): unknown => (choices === undefined ? value : choices[value]);
+    const density = parzenEstimate(parseDimension(dimension, 'x'), observed.map(named));
+    const worst = Math.max(
+      ...at.map((value, i) => Math.abs(density.logDensity(named(value)) - (logDensity[i] ?? Number.NaN))),
+    );
+    t.ok(worst < 1e-9, `${JSON.stringify(dimension)}, ${observed.length} trials: ${worst}`);
+  }
+  t.end();
+});
+
+await tap.test('good trials and hopeless ones are those of Optuna', (t) => {
+  for (const { trials, greaterIsBetter, good, rest } of fixture.splits) {
+    const split = splitTrials(trials, greaterIsBetter);
+    t.same(
+      split.good.map(({ number }) => number),
+      good,
+      `${trials.length} trials`,
+    );
+    t.same(
+      split.rest.map(({ number }) => number),
+      rest,
+    );
+  }
+  t.ok(fixture.prunings.some(({ isHopeless: expected }) => expected));
+  for (const { past, reports, greaterIsBetter, isHopeless: expected } of fixture.prunings)
+    t.equal(isHopeless(reports, past, greaterIsBetter), expected);
+  t.equal(isHopeless([], fixture.prunings.at(-1)?.past ?? [], true), false);
+  t.end();
+});
+
+await tap.test('the normal distribution', (t) => {
+  // mpmath with 30 digits: erfc(a / sqrt 2) / 2 - erfc(b / sqrt 2) / 2
+  const masses: [number, number, number][] = [
+    [-1, 1, 0.6826894921370859],
+    [0, Infinity, 0.5],
+    [-Infinity, Infinity, 1],
+    [5, 6, 2.8566498423415621e-7],
+    [-10, -9, 1.128512207423599e-19],
+  ];
+  for (const [a, b, mass] of masses) t.ok(Math.abs(normalMass(a, b) / mass - 1) < 1e-12, `${a} to ${b}`);
+  t.ok(Math.abs(truncatedQuantile(0.5, -2, 2)) < 1e-12);
+  t.ok(Math.abs(truncatedQuantile(0.975, -40, 40) - 1.959963984540054) < 1e-9);
+  t.end();
+});
+
+const space: Space = {
+  learningRate: { kind: 'log_uniform', low: 1e-6, high: 1e-2 },
+  epochs: { kind: 'int', low: 1, high: 8 },
+  decay: { kind: 'uniform', low: 0, high: 1 },
+  batch: { kind: 'choice', choices: [8, 16, 32] },
+};
+
+/** A loss with its lowest value at a rate of 1e-4, 5 epochs and batch 16; decay does not matter. */
+function loss(params: Readonly<Record<string, unknown>>): number {
+  const { learningRate, epochs, batch } = params;
+  return (
+    (Math.log10(Number(learningRate)) + 4) ** 2 + 0.3 * Math.abs(Number(epochs) - 5) + (batch === 16 ? 0 : 1)
+  );
+}
+
+function searched(sampler: SamplerName, seed: number, count: number): Trial[] {
+  const trials: Trial[] = [];
+  for (let number = 0; number < count; number++) {
+    const params = nextParams(sampler, space, trials, { number, seed, greaterIsBetter: false });
+    trials.push({ number, params, state: 'complete', value: loss(params), reports: [] });
+  }
+  return trials;
+}
+
+await tap.test('what the samplers choose', (t) => {
+  const random = searched('random', 1, 400).map(({ params }) => params);
+  const share = (check: (params: Readonly<Record<string, unknown>>) => boolean): number =>
+    random.filter(check).length / random.length;
+  t.ok(random.every(({ decay }) => Number(decay) >= 0 && Number(decay) < 1));
+  t.ok(random.every(({ learningRate: rate }) => Number(rate) >= 1e-6 && Number(rate) <= 1e-2));
+  t.same(new Set(random.map(({ epochs }) => epochs)), new Set([1, 2, 3, 4, 5, 6, 7, 8]));
+  // Three standard deviations of 400 draws.
+  t.ok(Math.abs(share(({ learningRate }) => Number(learningRate) < 1e-4) - 0.5) < 0.075);
+  t.ok(Math.abs(share(({ batch }) => batch === 8) - 1 / 3) < 0.071);
+  t.ok(Math.abs(share(({ epochs }) => epochs === 1) - 1 / 8) < 0.05);
+
+  t.same(searched('tpe', 3, 30), searched('tpe', 3, 30), 'the same seed gives the same search');
+  t.not(JSON.stringify(searched('tpe', 3, 5)), JSON.stringify(searched('tpe', 4, 5)));
+  const best = (sampler: SamplerName): number[] =>
+    Array.from({ length: 15 }, (_, seed) =>
+      Math.min(...searched(sampler, seed, 50).map(({ value }) => value ?? 9)),
+    );
+  const mean = (values: number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+  t.ok(
+    mean(best('tpe')) < 0.7 * mean(best('random')),
+    `TPE ${mean(best('tpe'))}, random ${mean(best('random'))}`,
+  );
+  t.end();
+});
+
+await tap.test('ranges and choices that cannot be meant', (t) => {
+  for (const [written, message] of [
+    [{ uniform: [1, 0] }, 'x: uniform needs a lowest value below the highest, not 1 and 0'],
+    [{ uniform: 3 }, 'x: uniform needs the lowest and the highest value, such as [1, 4]'],
+    [{ uniform: [0, 1, 2] }, 'x: uniform needs the lowest and the highest value, such as [1, 4]'],
+    [{ log_uniform: [0, 1] }, 'x: log_uniform needs values above 0, not 0'],
+    [{ int: [1, 2.5] }, 'x: int needs whole numbers, not 1 and 2.5'],
+    [{ int: ['1', 2] }, 'x: int needs the lowest and the highest value, such as [1, 4]'],
+    [{ choice: [8] }, 'x: choice needs a list of at least two different values'],
+    [{ choice: [8, 8] }, 'x: choice needs a list of at least two different values'],
+  ] as const)
+    t.throws(() => parseDimension(written, 'x'), { name: 'UsageError', message });
+  for (const value of [{ num_cycles: 2 }, [1, 2], null, 'int', { int: [1, 2], choice: [1] }, {}])
+    t.notOk(isDimension(value));
+  t.end();
+});
