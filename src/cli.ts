@@ -14,6 +14,7 @@ import {
   parseTrainOptions,
   predictCommand,
   readConfigFile,
+  searchCommand,
   trainCommand,
   type Command as CommandTable,
   type ParsedOptions,
@@ -32,7 +33,7 @@ async function main(argv: readonly string[]): Promise<void> {
   // A reader that goes away (`| head`) ends the output, not the run.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', ignoreClosedPipe);
   const [name, ...args] = argv;
-  const tables: CommandTable[] = [trainCommand, evaluateCommand, predictCommand];
+  const tables: CommandTable[] = [trainCommand, evaluateCommand, predictCommand, searchCommand];
   const table = tables.find((command) => command.name === name);
   try {
     const normal = table ? [table.name, ...normalizeArgs(args, table)] : argv;
@@ -76,6 +77,13 @@ function program(): Command {
     const { predict } = await import('./commands/predict.js');
     await predict(options);
   });
+  addCommand(cli, searchCommand)
+    .usage('<config> [options]')
+    .argument('<config>', 'run configuration, .json or .yaml, with ranges in place of some values')
+    .action(async (config: string, flags: Flags) => {
+      const { readSearch, search } = await import('./commands/search.js');
+      await search(readSearch(await readConfigFile(config), flags));
+    });
   return cli;
 }
 

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 
 import { BertForSequenceClassification, BertTokenizer, deviceInfo, pack } from '../dist/index.js';
+import { writeChecksums } from '../dist/training/checksums.js';
 import { bertune, flags, inPairs, misdescribed, renamed, tree, withHeader } from './fixtures/cli.js';
 import type { Options, Outcome } from './fixtures/cli.js';
 import { makeToy, TOY_CONFIG, toyRow } from './fixtures/toy.js';
@@ -624,6 +625,11 @@ await t.test('bad checkpoints to resume from', async (t) => {
     for (const [file, content] of Object.entries(files)) write(join(name, file), content);
     return name;
   };
+  /** With sums that fit: what a person copied together rather than what a disk did. */
+  const summed = async (name: string, files: Record<string, Uint8Array>): Promise<string> => {
+    await writeChecksums(join(folder, copy(name, files)));
+    return name;
+  };
   const half = (file: string): Record<string, Uint8Array> => {
     const bytes = read(join('single/checkpoint-50', file));
     return { [file]: bytes.subarray(0, bytes.length / 2) };
@@ -636,30 +642,31 @@ await t.test('bad checkpoints to resume from', async (t) => {
     resumed(true, 'new/out has no checkpoint-N folder to resume from; leave --resume-from-checkpoint out'),
     resumed(
       'single',
-      'single is not a checkpoint of bertune: it has no bertune_state.json. ' +
-        'Name a checkpoint-N folder, or start anew from its weights with --model single',
+      'single is not a checkpoint of bertune: it has no bertune_state.json, ' +
+        'or was saved with --save-only-model. Name a checkpoint-N folder, or start anew from its weights with --model single',
     ),
     resumed(
       'single/checkpoint-50',
-      /^single\/checkpoint-50 cannot be resumed with these settings: seed was 42 and is now 7;.* Use the settings/,
+      /^single\/checkpoint-50 cannot be resumed with these settings: seed was 42 and is now 7;.* Use those of the first run/,
       { seed: '7' },
     ),
     resumed(
-      copy('foreign', { 'config.json': foreign('config.json'), [weights]: foreign(weights) }),
+      await summed('foreign', { 'config.json': foreign('config.json'), [weights]: foreign(weights) }),
       `foreign does not belong to the model in training: its ${words} is [30, 8], not [25, 32]. ${ofThisRun}`,
     ),
     resumed(
-      copy('moments', { 'optimizer.safetensors': foreign(weights) }),
+      await summed('moments', { 'optimizer.safetensors': foreign(weights) }),
       'moments/optimizer.safetensors does not belong to the model in training: ' +
         `it has no tensor exp_avg.${words} of [25, 32]. ${ofThisRun}`,
     ),
     resumed(
       copy('half-model', half(weights)),
-      /^half-model\/model\.safetensors .* \(cut short\?\); download/,
+      'half-model/model.safetensors is damaged: it does not hold what was written. Resume from an earlier checkpoint, ' +
+        'or from the newest good one with --resume-from-checkpoint auto.',
     ),
     resumed(
       copy('half-state', half('bertune_state.json')),
-      /^half-state\/bertune_state\.json is damaged: .*\. Resume from an earlier checkpoint\.$/,
+      /^half-state\/bertune_state\.json is damaged: it does not hold what was written/,
     ),
   ]);
 });

@@ -2,29 +2,20 @@
 import { join } from 'node:path';
 
 import { maxLengthOf } from '../batching/lengths.js';
-import { BertForSequenceClassification, requireDevice } from '../bert.js';
+import { requireDevice, type BertForSequenceClassification } from '../bert.js';
 import type { TrainOptions } from '../config/index.js';
 import type { DatasetDict } from '../dataset.js';
-import { withoutUndefined } from '../dataset.js';
 import { UsageError } from '../errors.js';
 import { classify } from '../evaluation/classify.js';
 import type { Metrics } from '../evaluation/evaluate.js';
-import { modelDirectory } from '../hub/index.js';
-import { isFolder } from '../make-folder.js';
-import {
-  areDefaultLabels,
-  byteLength,
-  parameterShapes,
-  parseBertConfig,
-  readJson,
-  type BertConfig,
-} from '../model/index.js';
+import { byteLength, parameterShapes, type BertConfig } from '../model/index.js';
 import { BertTokenizer } from '../tokenizer/index.js';
 import { AUTO, findCheckpoint, writeJson } from '../training/checkpoint.js';
 import { removeLeftovers } from '../training/leftovers.js';
 import { formatNumber, Progress } from '../training/progress.js';
 import { Trainer } from '../training/trainer.js';
 import { listed, openData, shorten } from './data.js';
+import { modelSource, readOptions } from './model-source.js';
 import { checkOutputFolder, printResult, writeBadRows } from './output.js';
 import { stoppable } from './stop.js';
 import { checkVocabulary } from './trained.js';
@@ -77,50 +68,6 @@ export async function train(options: TrainOptions): Promise<void> {
   }
 }
 
-interface ModelSource {
-  config: BertConfig;
-  /** The folder of the model; null when it starts from random weights. */
-  directory: string | null;
-  load(data: DatasetDict): Promise<BertForSequenceClassification>;
-}
-
-async function modelSource(options: TrainOptions, progress: Progress): Promise<ModelSource> {
-  if (options.model === undefined) return randomModel(options, progress);
-  const directory = await modelDirectory(
-    options.model,
-    withoutUndefined({ revision: options.modelRevision }),
-  );
-  // Opened once without the labels, so that a broken model shows before the data are read.
-  const untouched = await BertForSequenceClassification.fromPretrained(directory);
-  await untouched.close();
-  return {
-    config: untouched.config,
-    directory,
-    load: ({ task }) => BertForSequenceClassification.fromPretrained(directory, task),
-  };
-}
-
-async function randomModel(options: TrainOptions, progress: Progress): Promise<ModelSource> {
-  const path = options.config;
-  if (path === undefined || options.tokenizer === undefined)
-    throw new UsageError(
-      'Give --model, a folder or hub id; or --config and --tokenizer to start from random weights',
-    );
-  if (await isFolder(path))
-    throw new UsageError(
-      `--config ${path} is a folder; name the file in it: --config ${join(path, 'config.json')}`,
-    );
-  const config = parseBertConfig(await readJson(path), path);
-  progress.line(
-    `Starting from random weights of the shape in ${path}; with pre-trained weights (--model) less data does.`,
-  );
-  return {
-    config,
-    directory: null,
-    load: ({ task }) => Promise.resolve(BertForSequenceClassification.fromConfig(config, task)),
-  };
-}
-
 /** @throws UsageError for a folder that cannot be written or resumed from; RunError when its disk is too full */
 async function checkOutput(options: TrainOptions, config: BertConfig): Promise<void> {
   const { outputDir, resumeFromCheckpoint: resume, saveStrategy } = options;
@@ -132,16 +79,6 @@ async function checkOutput(options: TrainOptions, config: BertConfig): Promise<v
   for (const shape of parameterShapes(config).values()) weights += byteLength({ dtype: 'F32', shape });
   // The model in float32, and as much again with the optimizer's two moments for a checkpoint.
   await checkOutputFolder(outputDir, weights * (saveStrategy === 'no' ? 1 : 4));
-}
-
-function readOptions(options: TrainOptions, config: BertConfig): Parameters<typeof openData>[0] {
-  const names = config.id2label;
-  const { maxTrainSamples, maxEvalSamples } = options;
-  return {
-    ...options,
-    modelLabels: options.labelList === undefined && !areDefaultLabels(names) ? names : undefined,
-    maxSamples: { train: maxTrainSamples, validation: maxEvalSamples },
-  };
 }
 
 function checkTask({ numLabels }: TrainOptions, { task }: DatasetDict): void {

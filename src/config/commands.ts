@@ -5,7 +5,7 @@ import { options as o } from './options.js';
 
 /** One command: its options and the schema made of them. */
 export interface Command<T = unknown> {
-  readonly name: 'train' | 'trainer' | 'evaluate' | 'predict';
+  readonly name: 'train' | 'trainer' | 'evaluate' | 'predict' | 'search';
   /** One sentence for the help. */
   readonly summary: string;
   /** The options by name; `factsOf` tells what the help says of each. */
@@ -35,17 +35,26 @@ const {
   testSplit: _testSplit,
   maxPredictSamples: _max,
   outputFile: _file,
+  nTrials,
+  sampler,
+  pruner,
   ...trainable
 } = o;
+
+const training = { ...trainable, outputDir: mandatory(o.outputDir) };
 
 /** `bertune train`: everything but the options of prediction. */
 export const trainCommand = command(
   'train',
   'Fine-tune a BERT classifier and save it as Hugging Face does.',
-  {
-    ...trainable,
-    outputDir: mandatory(o.outputDir),
-  },
+  training,
+);
+
+/** `bertune search`: a training with ranges in place of values, many times. */
+export const searchCommand = command(
+  'search',
+  'Try values of options for the best metric, and write the best as a configuration file.',
+  { ...training, nTrials, sampler, pruner },
 );
 
 /** What a script gives to a Trainer: the options of `bertune train` but for the model and the data. */
@@ -119,6 +128,7 @@ export const predictCommand = command('predict', 'Write label, score and probabi
 /** Options of a Trainer, by HF's names: `bertune train` without model and data. */
 export type TrainingArguments = z.output<typeof trainerCommand.schema>;
 export type TrainOptions = z.output<typeof trainCommand.schema>;
+export type SearchOptions = z.output<typeof searchCommand.schema>;
 export type EvaluateOptions = z.output<typeof evaluateCommand.schema>;
 export type PredictOptions = z.output<typeof predictCommand.schema>;
 

@@ -1,12 +1,19 @@
 // Options: the one table, its readers, and what is made of it. See options.ts for the table itself.
-export type { EvaluateOptions, PredictOptions, TrainingArguments, TrainOptions } from './commands.js';
-export { evaluateCommand, predictCommand, trainCommand, type Command } from './commands.js';
-export type { ConfigFile } from './file.js';
+export type {
+  EvaluateOptions,
+  PredictOptions,
+  SearchOptions,
+  TrainingArguments,
+  TrainOptions,
+} from './commands.js';
+export { evaluateCommand, predictCommand, searchCommand, trainCommand, type Command } from './commands.js';
+export { fileEntries, type ConfigFile } from './file.js';
 export { optionsMarkdown } from './help.js';
 export type { OptionSources } from './merge.js';
 export {
   parseEvaluateOptions,
   parsePredictOptions,
+  parseSearchOptions,
   parseTrainingArguments,
   parseTrainOptions,
   type ParsedOptions,

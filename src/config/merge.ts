@@ -9,6 +9,8 @@ import { resolveEntry, type Given } from './resolve.js';
 /** Where options come from. Flags win over values, values over the file. */
 export interface OptionSources {
   readonly file?: ConfigFile;
+  /** By names as written in the file: what takes the place of its values in one trial of a search. */
+  readonly trial?: Readonly<Record<string, unknown>>;
   /** Given by a script, as values: `{ learningRate: 2e-5 }`. Names in any case, as everywhere. */
   readonly values?: Readonly<Record<string, unknown>>;
   /** Given on the command line, as text: `{ learningRate: '2e-5', trainFile: ['a.csv'], verbose: true }`. */
@@ -30,10 +32,16 @@ export interface Merged {
  */
 export function mergeSources(command: Command, sources: OptionSources): Merged {
   const merged: Merged = { given: new Map(), notes: [], problems: [] };
-  if (sources.file) addLayer(merged, fileEntries(sources.file), command);
+  if (sources.file) addLayer(merged, trialEntries(fileEntries(sources.file), sources.trial), command);
   if (sources.values) addLayer(merged, valueEntries(sources.values), command);
   if (sources.flags) addLayer(merged, flagEntries(sources.flags), command);
   return merged;
+}
+
+function trialEntries(entries: readonly Entry[], trial: OptionSources['trial'] = {}): Entry[] {
+  return entries.map((entry) =>
+    Object.hasOwn(trial, entry.written) ? { ...entry, value: trial[entry.written] } : entry,
+  );
 }
 
 function addLayer(merged: Merged, entries: readonly Entry[], command: Command): void {

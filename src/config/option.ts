@@ -3,7 +3,15 @@ import { z } from 'zod';
 import type { Kind } from './kinds.js';
 
 /** The headings of the help, in its order. */
-export const groups = ['Model', 'Data', 'Training', 'Evaluation', 'Saving and logging', 'Device'] as const;
+export const groups = [
+  'Model',
+  'Data',
+  'Training',
+  'Evaluation',
+  'Saving and logging',
+  'Device',
+  'Search',
+] as const;
 export type Group = (typeof groups)[number];
 
 /** The part of an option that people read. */

@@ -291,6 +291,19 @@ export const options = {
     group: 'Device',
     help: 'threads that tokenize ahead of the training step; 0 tokenizes between the steps',
   }),
+
+  nTrials: withDefault(integer(1), 20, {
+    group: 'Search',
+    help: 'trainings to try, earlier ones of the same search included',
+  }),
+  sampler: withDefault(choice(['tpe', 'random']), 'tpe', {
+    group: 'Search',
+    help: 'how the next values are chosen: where earlier ones were good, or at random',
+  }),
+  pruner: withDefault(choice(['median', 'none']), 'median', {
+    group: 'Search',
+    help: 'whether a training is given up when it is worse than half of the earlier ones were at the same step',
+  }),
 };
 
 export type OptionName = keyof typeof options;

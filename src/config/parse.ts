@@ -3,11 +3,13 @@ import { UsageError } from '../errors.js';
 import {
   evaluateCommand,
   predictCommand,
+  searchCommand,
   trainCommand,
   trainerCommand,
   type Command,
   type EvaluateOptions,
   type PredictOptions,
+  type SearchOptions,
   type TrainingArguments,
   type TrainOptions,
 } from './commands.js';
@@ -53,6 +55,13 @@ export function parseTrainingArguments(
 ): ParsedOptions<TrainingArguments> {
   const { options, notes, nameOf } = parse(trainerCommand, { values }, trainerProblems);
   return { options: settleTrainOptions(options), notes: [...notes, ...withoutEffect(options, nameOf)] };
+}
+
+/** The options of one trial of a search. Throws as `parseTrainOptions`. */
+export function parseSearchOptions(sources: OptionSources): ParsedOptions<SearchOptions> {
+  const parsed = parse(searchCommand, sources, trainProblems);
+  const notes = [...parsed.notes, ...withoutEffect(parsed.options, parsed.nameOf)];
+  return { options: settleTrainOptions(parsed.options), notes };
 }
 
 /** The options of an evaluation. Throws as `parseTrainOptions`. */

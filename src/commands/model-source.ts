@@ -1,0 +1,69 @@
+// The model that a training starts from: a folder or hub id, or random weights of a config's shape.
+import { join } from 'node:path';
+
+import { BertForSequenceClassification } from '../bert.js';
+import type { TrainOptions } from '../config/index.js';
+import { withoutUndefined, type DatasetDict } from '../dataset.js';
+import { UsageError } from '../errors.js';
+import { modelDirectory } from '../hub/index.js';
+import { isFolder } from '../make-folder.js';
+import { areDefaultLabels, parseBertConfig, readJson, type BertConfig } from '../model/index.js';
+import type { Progress } from '../training/progress.js';
+import type { openData } from './data.js';
+
+/** Where the model of a training comes from; it is made when the labels of the data are known. */
+export interface ModelSource {
+  config: BertConfig;
+  /** The folder of the model; null when it starts from random weights. */
+  directory: string | null;
+  load(data: DatasetDict): Promise<BertForSequenceClassification>;
+}
+
+/** @throws UsageError for a model that cannot be used, before any data are read */
+export async function modelSource(options: TrainOptions, progress: Progress): Promise<ModelSource> {
+  if (options.model === undefined) return randomModel(options, progress);
+  const directory = await modelDirectory(
+    options.model,
+    withoutUndefined({ revision: options.modelRevision }),
+  );
+  // Opened once without the labels, so that a broken model shows before the data are read.
+  const untouched = await BertForSequenceClassification.fromPretrained(directory);
+  await untouched.close();
+  return {
+    config: untouched.config,
+    directory,
+    load: ({ task }) => BertForSequenceClassification.fromPretrained(directory, task),
+  };
+}
+
+async function randomModel(options: TrainOptions, progress: Progress): Promise<ModelSource> {
+  const path = options.config;
+  if (path === undefined || options.tokenizer === undefined)
+    throw new UsageError(
+      'Give --model, a folder or hub id; or --config and --tokenizer to start from random weights',
+    );
+  if (await isFolder(path))
+    throw new UsageError(
+      `--config ${path} is a folder; name the file in it: --config ${join(path, 'config.json')}`,
+    );
+  const config = parseBertConfig(await readJson(path), path);
+  progress.line(
+    `Starting from random weights of the shape in ${path}; with pre-trained weights (--model) less data does.`,
+  );
+  return {
+    config,
+    directory: null,
+    load: ({ task }) => Promise.resolve(BertForSequenceClassification.fromConfig(config, task)),
+  };
+}
+
+/** How the data are to be read for that model. */
+export function readOptions(options: TrainOptions, config: BertConfig): Parameters<typeof openData>[0] {
+  const names = config.id2label;
+  const { maxTrainSamples, maxEvalSamples } = options;
+  return {
+    ...options,
+    modelLabels: options.labelList === undefined && !areDefaultLabels(names) ? names : undefined,
+    maxSamples: { train: maxTrainSamples, validation: maxEvalSamples },
+  };
+}
