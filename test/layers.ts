@@ -15,6 +15,7 @@ const LAYERS = [
   ['dataset', 'evaluation'],
   ['config'],
   ['training'],
+  ['search'],
   ['commands'],
   ['cli', 'index'],
 ];

@@ -1,6 +1,7 @@
 // Hyper-parameter search: densities, splits and pruning against Optuna (scripts/reference/search.py), what the samplers
 // do, and whole searches from the command line.
-import { readFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import tap from 'tap';
 
 import { truncatedQuantile, normalMass } from '../dist/search/normal.js';
@@ -9,6 +10,8 @@ import { isHopeless } from '../dist/search/pruner.js';
 import { nextParams, splitTrials, type SamplerName } from '../dist/search/sampler.js';
 import { isDimension, parseDimension, type Space } from '../dist/search/space.js';
 import type { Report, Trial } from '../dist/search/trial.js';
+import { bertune } from './fixtures/cli.js';
+import { makeToy } from './fixtures/toy.js';
 
 interface Fixture {
   densities: {
@@ -136,4 +139,123 @@ await tap.test('ranges and choices that cannot be meant', (t) => {
   for (const value of [{ num_cycles: 2 }, [1, 2], null, 'int', { int: [1, 2], choice: [1] }, {}])
     t.notOk(isDimension(value));
   t.end();
+});
+
+const config = {
+  config: 'model/config.json',
+  tokenizer: 'model',
+  train_file: 'train.csv',
+  validation_file: 'test.csv',
+  output_dir: 'found',
+  eval_strategy: 'epoch',
+  metric_for_best_model: 'loss',
+  num_train_epochs: { int: [1, 3] },
+  'learning-rate': { log_uniform: [1e-5, 1e-2] },
+  perDeviceTrainBatchSize: { choice: [4, 8] },
+  threads: 1,
+  dataloader_num_workers: 0,
+};
+
+await tap.test('a search from the command line, ended and gone on with', async (t) => {
+  const folder = t.testdir();
+  makeToy(folder, { train: 40, test: 20 });
+  const search = (changes: object, ...args: string[]): ReturnType<typeof bertune> => {
+    writeFileSync(join(folder, 'search.json'), JSON.stringify({ ...config, ...changes }));
+    return bertune(['search', 'search.json', ...args], { cwd: folder });
+  };
+  const lines = (name: string): string[] =>
+    readFileSync(join(folder, name, 'search.jsonl'), 'utf8')
+      .trimEnd()
+      .split('\n');
+
+  const whole = await search({ output_dir: 'whole' }, '--n-trials', '4');
+  t.equal(whole.code, 0, whole.stderr);
+  t.match(
+    whole.stderr,
+    /^trial 4\/4 {2}num_train_epochs \d {2}learning-rate \S+ {2}perDeviceTrainBatchSize [48] {2}eval_loss/m,
+  );
+  await search({}, '--n-trials', '2');
+  appendFileSync(join(folder, 'found/search.jsonl'), '{"number": 2, "par'); // killed while it wrote
+  const last = await search({}, '--n-trials', '4');
+  t.equal(last.code, 0, last.stderr);
+  t.same(lines('found').slice(1), lines('whole').slice(1), 'as if it had not been ended');
+  const trials = lines('found')
+    .slice(1)
+    .map((line) => JSON.parse(line) as Trial);
+  t.same(
+    trials.map(({ number, state }) => [number, state]),
+    [0, 1, 2, 3].map((number) => [number, 'complete']),
+  );
+  for (const { params, reports, value } of trials) {
+    t.equal(reports.length, params['num_train_epochs'], 'one report an epoch');
+    t.equal(value, reports.at(-1)?.value);
+  }
+  const [best] = trials.toSorted((a, b) => (a.value ?? 9) - (b.value ?? 9));
+  t.match(JSON.parse(last.stdout), {
+    best: { number: best?.number, params: best?.params, value: best?.value },
+    trials: 4,
+  });
+
+  const run = JSON.parse(readFileSync(join(folder, 'found/best.json'), 'utf8')) as Record<string, unknown>;
+  t.equal(run['learningRate'], best?.params['learning-rate']);
+  const trained = await bertune(['train', 'found/best.json', '--save-strategy', 'no'], { cwd: folder });
+  t.equal(trained.code, 0, trained.stderr);
+  const metrics = JSON.parse(trained.stdout) as { eval_loss: number };
+  t.equal(metrics.eval_loss, best?.value, 'the best trial, trained again, is the best trial');
+
+  const refused: [object, string[], RegExp][] = [
+    [{ seed: 7 }, ['--n-trials', '5'], /search\.jsonl is of another search: seed was 42 and is now 7/],
+    [{ num_train_epochs: { int: [1, 4] } }, [], /is of another search: space was/],
+    [
+      { num_train_epochs: { int: [0, 2] } },
+      [],
+      /search\.json:1:\d+: Expected a number above 0 for num_train_epochs but received 0/,
+    ],
+    [{ train_fle: { choice: ['a', 'b'] } }, [], /unknown option train_fle \(did you mean train_file\?\)/],
+    [
+      { 'learning-rate': { log_uniform: [0, 1] } },
+      [],
+      /search\.json:1:\d+: learning-rate: log_uniform needs values above 0/,
+    ],
+    [{ metric_for_best_model: undefined }, [], /A search needs --metric-for-best-model/],
+    [
+      { validation_file: undefined, eval_strategy: 'no', output_dir: 'other' },
+      [],
+      /A search needs validation rows/,
+    ],
+    [
+      { num_train_epochs: 1, 'learning-rate': 1e-3, perDeviceTrainBatchSize: 4 },
+      [],
+      /search\.json has nothing to search; put a range/,
+    ],
+    [{}, ['--sampler', 'grid'], /Expected one of tpe, random for --sampler but received "grid"/],
+  ];
+  for (const [changes, args, message] of refused) {
+    const { code, stderr } = await search(changes, ...args);
+    t.equal(code, 2, stderr);
+    t.match(stderr, message);
+  }
+});
+
+await tap.test('a trial that breaks off is failed, and a hopeless one is given up', async (t) => {
+  const folder = t.testdir();
+  makeToy(folder, { train: 40, test: 20 });
+  const rates = [1e-3, 1e30];
+  const broken = {
+    ...config,
+    num_train_epochs: 4,
+    'learning-rate': { choice: rates },
+    perDeviceTrainBatchSize: 8,
+  };
+  writeFileSync(join(folder, 'search.json'), JSON.stringify({ ...broken, sampler: 'random', seed: 3 }));
+  const { code, stderr } = await bertune(['search', 'search.json', '--n-trials', '12'], { cwd: folder });
+  t.equal(code, 0, stderr);
+  const [, ...lines] = readFileSync(join(folder, 'found/search.jsonl'), 'utf8').trimEnd().split('\n');
+  const trials = lines.map((line) => JSON.parse(line) as Trial);
+  for (const { params, state, error } of trials)
+    if (params['learning-rate'] === 1e30) {
+      t.not(state, 'complete', state);
+      if (state === 'failed') t.match(error, /not finite/);
+    } else t.not(state, 'failed');
+  t.equal(trials.length, 12);
 });
