@@ -2,19 +2,24 @@
 import { stat } from 'node:fs/promises';
 
 import {
+  holdOut,
+  holdOutGroups,
   inferTask,
   labelReader,
   openSplit,
+  quantileStrata,
   type Example,
+  type HeldOut,
   type LabelReader,
   type ProblemType,
   type Split,
   type SplitOptions,
   type Task,
 } from './data/index.js';
-import { UsageError } from './errors.js';
+import { expected, UsageError } from './errors.js';
 import { datasetFiles, type HubOptions } from './hub/index.js';
 import type { LabelledRows } from './batching/batch.js';
+import { randomNumbers } from './random.js';
 
 export type SplitName = SplitOptions['name'];
 
@@ -24,6 +29,12 @@ export interface ReadOptions {
   textPairColumn?: string | undefined;
   labelColumn?: string | undefined;
   labelDelimiter?: string | undefined;
+  /** A share of the training rows, above 0 and below 1, that becomes the validation split, stratified by label. */
+  validationSplit?: number | undefined;
+  /** Decides which rows those are; default 42. */
+  seed?: number | undefined;
+  /** Rows with equal values in this column stay on one side of `validationSplit`. */
+  validationGroupColumn?: string | undefined;
   badRows?: 'stop' | 'skip' | undefined;
   problemType?: ProblemType | undefined;
   /** The label map in the order of the ids. */
@@ -36,32 +47,110 @@ export interface ReadOptions {
 /** Local files or globs per split. */
 export type SplitFiles = Partial<Record<SplitName, string | readonly string[]>>;
 
-/** One split with labels as numbers, as the Trainer takes it. */
+/** A split, or some rows of one, with labels as numbers, as the Trainer takes it. */
 export class Dataset implements LabelledRows {
   readonly split: Split;
   readonly labels: LabelReader;
   readonly task: Task;
+  /** The rows of the split that it is made of; null for all. */
+  readonly #rows: Uint32Array | null;
 
-  constructor(split: Split, task: Task) {
+  constructor(split: Split, task: Task, rows: Uint32Array | null = null) {
     this.split = split;
     this.task = task;
-    this.labels = labelReader(split, task);
+    this.#rows = rows;
+    const labels = labelReader(split, task);
+    this.labels = rows === null ? labels : (numbers) => labels(this.#inSplit(numbers));
   }
 
   /** The number of rows. */
   get size(): number {
-    return this.split.size;
+    return this.#rows?.length ?? this.split.size;
   }
 
   /** Texts of the given rows, in that order. */
-  read(rows: ArrayLike<number>): Promise<Example[]> {
-    return this.split.read(rows);
+  async read(rows: ArrayLike<number>): Promise<Example[]> {
+    return this.split.read(this.#inSplit(rows));
+  }
+
+  /** The first n rows with their labels as written, for people to look at. */
+  async preview(n: number): Promise<(Example & { label: string | null })[]> {
+    const rows = Array.from({ length: Math.min(n, this.size) }, (_, row) => row);
+    const examples = await this.read(rows);
+    const inSplit = this.#inSplit(rows);
+    return examples.map((example, i) =>
+      Object.assign(example, { label: this.split.labels?.at(inSplit[i] ?? 0).join('|') ?? null }),
+    );
+  }
+
+  /** Where a row stands, e.g. `train.csv line 7`. */
+  place(row: number): string {
+    return this.split.place(this.#inSplit([row])[0] ?? row);
+  }
+
+  /** A number that is equal for rows with equal texts, and hardly ever for others. */
+  hash(row: number): number {
+    return this.split.hashes?.at(this.#inSplit([row])[0] ?? row) ?? row;
   }
 
   /** By what a resumed run knows its training data again. */
   async identity(): Promise<{ files: string; columns: unknown }> {
     return { files: await this.split.digest(), columns: this.split.columns };
   }
+
+  #inSplit(rows: ArrayLike<number>): ArrayLike<number> {
+    const all = this.#rows;
+    if (all === null) return rows;
+    return Uint32Array.from(rows, (row) => {
+      const inSplit = all[row];
+      if (inSplit === undefined)
+        throw new RangeError(`Expected a row from 0 to ${all.length - 1} but received ${row}`);
+      return inSplit;
+    });
+  }
+}
+
+/** A share of the training rows to be set aside for validation. */
+export interface HoldOut {
+  /** Above 0 and below 1. */
+  share: number;
+  seed: number;
+}
+
+/** Rows to train on and to validate with: stratified by label, and group by group where the split has groups. */
+function heldOut(split: Split, task: Task, { share, seed }: HoldOut): HeldOut {
+  const rows = Uint32Array.from({ length: split.size }, (_, row) => row);
+  const strata = strataOf(split, task, rows);
+  const random = randomNumbers(seed);
+  const { groups } = split;
+  const found =
+    groups === null
+      ? holdOut(strata, share, random)
+      : holdOutGroups(
+          strata,
+          rows.map((row) => groups.at(row)),
+          share,
+          random,
+        );
+  if (found.train.length > 0 && found.validation.length > 0) return found;
+  throw new UsageError(
+    `A validation split of ${share} of ${split.size} training rows leaves ${found.train.length} to train on and ` +
+      `${found.validation.length} to validate with; use another share, or --validation-file`,
+  );
+}
+
+/** Classes; for several labels a row their combinations, the rare ones together; for numbers their deciles. */
+function strataOf(split: Split, task: Task, rows: Uint32Array): ArrayLike<number> {
+  const { labels } = split;
+  if (task.problemType !== 'multi_label_classification') {
+    const values = labelReader(split, task)(rows);
+    return task.problemType === 'regression' ? quantileStrata(values) : values;
+  }
+  const combinations = Array.from(rows, (row) => (labels?.at(row) ?? []).toSorted().join('\0'));
+  const counts = new Map<string, number>();
+  for (const one of combinations) counts.set(one, (counts.get(one) ?? 0) + 1);
+  const numbers = new Map([...counts.keys()].map((one, i) => [one, (counts.get(one) ?? 0) > 1 ? i + 1 : 0]));
+  return combinations.map((one) => numbers.get(one) ?? 0);
 }
 
 /** The splits of a data set and the task that their labels make. */
@@ -69,9 +158,24 @@ export class DatasetDict {
   readonly task: Task;
   readonly splits: Readonly<Partial<Record<SplitName, Dataset>>>;
 
-  constructor(splits: readonly Split[], task: Task) {
+  readonly #opened: readonly Split[];
+
+  /** @param aside the share of the training rows that becomes the validation split */
+  constructor(splits: readonly Split[], task: Task, aside?: HoldOut) {
     this.task = task;
-    this.splits = Object.fromEntries(splits.map((split) => [split.name, new Dataset(split, task)]));
+    this.#opened = splits;
+    const whole = Object.fromEntries(splits.map((split) => [split.name, new Dataset(split, task)]));
+    const train = splits.find(({ name }) => name === 'train');
+    if (aside === undefined || train === undefined) {
+      this.splits = whole;
+      return;
+    }
+    const rows = heldOut(train, task, aside);
+    this.splits = {
+      ...whole,
+      train: new Dataset(train, task, rows.train),
+      validation: new Dataset(train, task, rows.validation),
+    };
   }
 
   get train(): Dataset {
@@ -88,7 +192,7 @@ export class DatasetDict {
 
   /** Closes the files of all splits. */
   async close(): Promise<void> {
-    await Promise.all(Object.values(this.splits).map((dataset) => dataset.split.close()));
+    await Promise.all(this.#opened.map((split) => split.close()));
   }
 
   #split(name: SplitName): Dataset {
@@ -127,11 +231,17 @@ export async function openSplits(
       opened.push(await openSplit(splitOptions(name, patterns, options)));
     }
     if (opened.length === 0) throw new UsageError('There are no data: give a hub data set or files');
-    return new DatasetDict(opened, inferTask(opened, taskOptions(options)));
+    return new DatasetDict(opened, inferTask(opened, taskOptions(options)), holdOutOf(options));
   } catch (error) {
     await Promise.all(opened.map((split) => split.close()));
     throw error;
   }
+}
+
+function holdOutOf({ validationSplit: share, seed = 42 }: ReadOptions): HoldOut | undefined {
+  if (share === undefined) return undefined;
+  if (!(share > 0 && share < 1)) throw expected('a number above 0 and below 1', 'validationSplit', share);
+  return { share, seed };
 }
 
 async function filesOf(
@@ -175,6 +285,7 @@ function splitOptions(
     ...withoutUndefined({
       maxSamples: options.maxSamples?.[name],
       knownLabels: options.labelList ?? options.modelLabels,
+      groupColumn: name === 'train' ? options.validationGroupColumn : undefined,
     }),
   };
 }

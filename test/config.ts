@@ -252,7 +252,7 @@ await tap.test('what is wrong with a file is said with file, line and column', (
     [
       'x.yaml',
       'model: m\ntrain_file: a\noutput_dir: o\neval_strategy: epoch',
-      'x.yaml:4:1: eval_strategy epoch needs --validation-file: there are no rows to evaluate on',
+      'x.yaml:4:1: eval_strategy epoch needs --validation-file or --validation-split: there are no rows to evaluate on',
     ],
     [
       'x.yaml',
@@ -409,7 +409,7 @@ await tap.test('options that do not fit together', (t) => {
     ],
     [
       { ...job, evalStrategy: 'steps' },
-      'evalStrategy steps needs validationFile: there are no rows to evaluate on',
+      'evalStrategy steps needs validationFile or validationSplit: there are no rows to evaluate on',
     ],
     [
       { ...job, numLabels: 3, labelList: ['a', 'b'] },

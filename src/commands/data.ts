@@ -10,15 +10,16 @@ import {
 import { UsageError } from '../errors.js';
 import { datasetFiles } from '../hub/index.js';
 import type { Progress } from '../training/progress.js';
+import { reportOverlap } from './overlap.js';
 
 /** What the commands' options say about data. */
-export interface DataOptions extends ReadOptions {
+export interface DataOptions extends Omit<ReadOptions, 'validationSplit'> {
   trainFile?: readonly string[] | undefined;
   validationFile?: readonly string[] | undefined;
   dataset?: string | undefined;
   datasetConfig?: string | undefined;
   trainSplit?: string | undefined;
-  validationSplit?: string | undefined;
+  validationSplit?: string | number | undefined;
 }
 
 const SHOWN_CHARACTERS = 100;
@@ -30,9 +31,22 @@ export async function openData(
   progress: Progress,
 ): Promise<DatasetDict> {
   const { files, classNames } = await findFiles(options, purpose);
-  const data = await openSplits(files, { ...options, classNames, forTraining: purpose === 'train' });
+  const { validationSplit } = options;
+  const share = typeof validationSplit === 'number' ? validationSplit : undefined;
+  const data = await openSplits(files, {
+    ...options,
+    validationSplit: share,
+    classNames,
+    forTraining: purpose === 'train',
+  });
   try {
-    for (const dataset of Object.values(data.splits)) await describeSplit(dataset.split, progress);
+    for (const split of new Set(Object.values(data.splits).map((dataset) => dataset.split)))
+      await describeSplit(split, progress);
+    if (share !== undefined)
+      progress.line(
+        `Set aside for validation: ${data.validation.size} of these rows; ${data.train.size} to train on`,
+      );
+    reportOverlap(data, progress);
     progress.line(`Task: ${data.task.problemType}, labels ${listed(data.task.labels)}`);
     return data;
   } catch (error) {
@@ -53,7 +67,10 @@ async function findFiles(
   );
   const pick = (name: string): string[] => splitOf(options.dataset ?? '', splits, name);
   const usual = splits['validation'] === undefined ? 'test' : 'validation';
-  const validation = options.validationSplit !== undefined ? pick(options.validationSplit) : splits[usual];
+  const { validationSplit: named } = options;
+  // A share is taken from the training rows, and the splits that the data set brings stay untouched.
+  const validation =
+    typeof named === 'number' ? undefined : named === undefined ? splits[usual] : pick(named);
   const train = purpose === 'train' ? pick(options.trainSplit ?? 'train') : undefined;
   return { files: withoutUndefined({ train, validation }), classNames };
 }

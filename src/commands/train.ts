@@ -138,7 +138,8 @@ async function saveBadRows(
   { splits }: DatasetDict,
   progress: Progress,
 ): Promise<void> {
-  for (const { split } of Object.values(splits)) await writeBadRows(outputDir, split, progress);
+  for (const split of new Set(Object.values(splits).map((dataset) => dataset.split)))
+    await writeBadRows(outputDir, split, progress);
 }
 
 async function showExamples(
@@ -151,7 +152,7 @@ async function showExamples(
   progress: Progress,
 ): Promise<void> {
   const { model, tokenizer, data, maxLength } = parts;
-  const rows = (await data.splits.validation?.split.preview(EXAMPLES_SHOWN)) ?? [];
+  const rows = (await data.splits.validation?.preview(EXAMPLES_SHOWN)) ?? [];
   if (rows.length === 0) return;
   const predictions = await classify(model, tokenizer, rows, { maxLength });
   progress.line('Example predictions:');

@@ -115,6 +115,24 @@ export function list(placeholder: string, what: string): Kind<string[]> {
   };
 }
 
+/** A share above 0 and below 1, or a text that is no number. */
+export function textOrShare(placeholder: string, what: string): Kind<string | number> {
+  const share = z.number().refine((n) => n > 0 && n < 1);
+  return {
+    schema: z.union([
+      z
+        .string()
+        .regex(/^(?![-+.\d]+$)/)
+        .min(1),
+      share,
+    ]),
+    what,
+    arity: 'one',
+    placeholder,
+    fromText: numberFromText,
+  };
+}
+
 /** A text, or `true` when the flag stands without one. */
 export function textOrTrue(placeholder: string, what: string): Kind<string | boolean> {
   return {

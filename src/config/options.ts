@@ -1,7 +1,18 @@
 // THE option table: every option once, with its type, default, check and help. Flags, config files, `--help`, the
 // README's table and the TypeScript types all come from here. Names and defaults are those of Hugging Face's
 // TrainingArguments and run_classification.py (transformers 5.18) wherever those have one.
-import { choice, choices, integer, list, real, steps, text, textOrTrue, toggle } from './kinds.js';
+import {
+  choice,
+  choices,
+  integer,
+  list,
+  real,
+  steps,
+  text,
+  textOrShare,
+  textOrTrue,
+  toggle,
+} from './kinds.js';
 import { optional, withDefault } from './option.js';
 import { schedulerKwargs, schedulerTypes } from './schedulers.js';
 
@@ -77,11 +88,19 @@ export const options = {
     help: 'split of the hub dataset to train on',
     hf: 'train_split_name',
   }),
-  validationSplit: optional(text('NAME'), {
+  validationSplit: optional(
+    textOrShare('NAME_OR_SHARE', "a split's name, or a share of the training rows above 0 and below 1"),
+    {
+      group: 'Data',
+      help: 'split of the hub dataset to evaluate on; or, as 0.1, a share of the training rows, stratified by label',
+      otherwise: 'of a hub dataset validation, else test',
+      hf: 'validation_split_name',
+    },
+  ),
+  validationGroupColumn: optional(text('NAME'), {
     group: 'Data',
-    help: 'split of the hub dataset to evaluate on',
-    otherwise: 'validation, else test',
-    hf: 'validation_split_name',
+    help: 'rows with equal values in this column stay together when a share is set aside',
+    otherwise: 'each row for itself',
   }),
   testSplit: withDefault(text('NAME'), 'test', {
     group: 'Data',

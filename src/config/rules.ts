@@ -29,7 +29,7 @@ export function trainerProblems(options: TrainingArguments, name: NameOf): Probl
 
 /** What is wrong with the options of an evaluation. */
 export function evaluateProblems(options: EvaluateOptions, name: NameOf): Problem[] {
-  const rules: Rule<EvaluateOptions>[] = [oneSource('validationFile'), splitsNeedDataset];
+  const rules: Rule<EvaluateOptions>[] = [oneSource('validationFile'), wholeSplit, splitsNeedDataset];
   return apply(rules, options, name);
 }
 
@@ -103,16 +103,23 @@ function oneSource<F extends 'trainFile' | 'validationFile' | 'testFile'>(
 }
 
 function splitsNeedDataset(
-  o: { dataset?: string; datasetConfig?: string; validationSplit?: string },
+  o: { dataset?: string; datasetConfig?: string; validationSplit?: string | number },
   name: NameOf,
 ): Problem | undefined {
   if (o.dataset !== undefined) return undefined;
   const about = o.datasetConfig !== undefined ? 'datasetConfig' : 'validationSplit';
-  if (o[about] === undefined) return undefined;
+  if (o[about] === undefined || typeof o[about] === 'number') return undefined;
   return {
     about,
     message: `${name(about)} needs ${name('dataset')}: files have no configurations or splits`,
   };
+}
+
+/** Which rows a share means, only the training knows that set them aside. */
+function wholeSplit(o: EvaluateOptions, name: NameOf): Problem | undefined {
+  if (typeof o.validationSplit !== 'number') return undefined;
+  const message = `${name('validationSplit')} takes the name of a split here; a share is set aside in training only`;
+  return { about: 'validationSplit', message };
 }
 
 function validationRows(o: TrainOptions, name: NameOf): Problem | undefined {
@@ -122,10 +129,19 @@ function validationRows(o: TrainOptions, name: NameOf): Problem | undefined {
       message: `${name('validationFile')} and ${name('dataset')} exclude each other; choose rows with ${name('validationSplit')}`,
     };
   }
-  if (o.evalStrategy === 'no' || o.validationFile.length > 0 || o.dataset !== undefined) return undefined;
+  if (o.validationFile.length > 0 && typeof o.validationSplit === 'number') {
+    const message = `${name('validationFile')} and a share as ${name('validationSplit')} exclude each other; keep one of them`;
+    return { about: 'validationSplit', message };
+  }
+  if (o.validationGroupColumn !== undefined && typeof o.validationSplit !== 'number') {
+    const message = `${name('validationGroupColumn')} needs a share as ${name('validationSplit')}, such as 0.1`;
+    return { about: 'validationGroupColumn', message };
+  }
+  const hasRows = o.validationFile.length > 0 || o.dataset !== undefined || o.validationSplit !== undefined;
+  if (o.evalStrategy === 'no' || hasRows) return undefined;
   return {
     about: 'evalStrategy',
-    message: `${name('evalStrategy')} ${o.evalStrategy} needs ${name('validationFile')}: there are no rows to evaluate on`,
+    message: `${name('evalStrategy')} ${o.evalStrategy} needs ${name('validationFile')} or ${name('validationSplit')}: there are no rows to evaluate on`,
   };
 }
 

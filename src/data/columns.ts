@@ -143,7 +143,8 @@ function plain(column: string): string {
     .replaceAll(/[\s-]+/g, '_');
 }
 
-function requireColumn(file: string, columns: readonly string[], name: string, option: string): void {
+/** @throws UsageError naming the columns that there are, and the option that names another */
+export function requireColumn(file: string, columns: readonly string[], name: string, option: string): void {
   const count = columns.filter((column) => column === name).length;
   if (count === 1) return;
   if (count > 1) throw new UsageError(`${file} has ${count} columns called ${quote(name)}`);

@@ -2,13 +2,15 @@
 
 import { UsageError } from '../errors.js';
 import { BadRowLog } from './bad-rows.js';
-import { chooseColumns, requireColumns } from './columns.js';
+import { chooseColumns, requireColumn, requireColumns } from './columns.js';
 import type { DataFile } from './files.js';
+import { GroupColumn } from './groups.js';
 import { LabelColumn } from './labels.js';
 import type { RawRecord } from './records.js';
 import { RowStore } from './row-store.js';
 import { holdsOnlyNumbers, readExample } from './row.js';
 import { openSource } from './source.js';
+import { TextHashes } from './text-hash.js';
 import type { RecordSource } from './source.js';
 import type { ColumnChoice, SplitOptions } from './types.js';
 
@@ -19,6 +21,8 @@ export interface IndexedRows {
   /** One label for each row; null when labels were not asked for. */
   labels: LabelColumn | null;
   badRows: BadRowLog;
+  hashes: TextHashes | null;
+  groups: GroupColumn | null;
 }
 
 /** Reads all files once; on an error nothing stays open. */
@@ -36,11 +40,16 @@ class Indexer {
   private readonly rows = new RowStore();
   private columns: ColumnChoice | null = null;
   private labels: LabelColumn | null = null;
+  private readonly hashes: TextHashes | null;
+  private readonly groups: GroupColumn | null;
 
   constructor(
     private readonly options: SplitOptions,
     private readonly badRows: BadRowLog,
-  ) {}
+  ) {
+    this.hashes = options.needsLabels ? new TextHashes() : null;
+    this.groups = options.groupColumn === undefined ? null : new GroupColumn();
+  }
 
   async run(files: readonly DataFile[]): Promise<IndexedRows> {
     const totalBytes = files.reduce((sum, file) => sum + file.bytes, 0);
@@ -52,8 +61,8 @@ class Indexer {
     for (const file of files) await this.addFile(file, await openSource(file, onRead));
     this.rows.finish();
     this.badRows.finish();
-    const { rows, columns, labels, badRows } = this;
-    if (columns !== null && rows.size > 0) return { rows, columns, labels, badRows };
+    const { rows, columns, labels, badRows, hashes, groups } = this;
+    if (columns !== null && rows.size > 0) return { rows, columns, labels, badRows, hashes, groups };
     if (badRows.count > 0) throw badRows.error('only ');
     throw new UsageError(
       `${files.map((file) => file.path).join(', ')}: no rows, only a header or an empty list; give a file that holds rows`,
@@ -73,7 +82,10 @@ class Indexer {
       return;
     }
     await this.rows.startFile(file.path, source, columns);
-    const needed = [columns.text, columns.textPair, columns.label].filter((name) => name !== null);
+    const { groupColumn = null } = this.options;
+    const needed = [columns.text, columns.textPair, columns.label, groupColumn].filter(
+      (name) => name !== null,
+    );
     let isFirst = true;
     for await (const batch of source.batches(needed)) {
       if (isFirst) this.lookAt(batch, columns, file, source);
@@ -87,6 +99,9 @@ class Indexer {
     if (source.columns === null) return null;
     this.columns ??= chooseColumns(file.path, source.columns, this.options);
     requireColumns(file.path, source.columns, this.columns);
+    const { groupColumn } = this.options;
+    if (groupColumn !== undefined)
+      requireColumn(file.path, source.columns, groupColumn, '--validation-group-column');
     return this.columns;
   }
 
@@ -119,8 +134,13 @@ class Indexer {
     }
     const { label } = columns;
     const problem = label === null ? null : (this.labels?.add(record.value(label)) ?? null);
-    if (problem === null) this.rows.add(record, read);
-    else this.addBad(file, source, record, label, problem);
+    if (problem !== null) {
+      this.addBad(file, source, record, label, problem);
+      return;
+    }
+    this.rows.add(record, read);
+    this.hashes?.push(read);
+    this.groups?.push(this.options.groupColumn === undefined ? null : record.value(this.options.groupColumn));
   }
 
   private addBad(

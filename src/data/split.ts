@@ -33,12 +33,14 @@ class IndexedSplit implements Split {
   readonly labelValues;
   readonly badRows;
   readonly notes;
+  readonly hashes;
+  readonly groups;
   private readonly rows;
 
   constructor(
     options: SplitOptions,
     private readonly files: readonly DataFile[],
-    { rows, columns, labels, badRows }: IndexedRows,
+    { rows, columns, labels, badRows, hashes, groups }: IndexedRows,
   ) {
     this.name = options.name;
     this.size = Math.min(rows.size, options.maxSamples ?? Infinity);
@@ -49,6 +51,8 @@ class IndexedSplit implements Split {
     this.badRows = badRows;
     this.notes = labels === null ? [] : labelNotes(labels, this.size);
     this.rows = rows;
+    this.hashes = hashes;
+    this.groups = groups;
   }
 
   async preview(n: number): Promise<(Example & { label: string | null })[]> {

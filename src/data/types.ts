@@ -1,7 +1,9 @@
 // The public shapes of the data layer: what a caller asks for and what an opened split offers.
 
 import type { BadRowReport } from './bad-rows.js';
+import type { GroupColumn } from './groups.js';
 import type { LabelColumn, LabelKind } from './labels.js';
+import type { TextHashes } from './text-hash.js';
 
 /** HF's three kinds of sequence classification (`problem_type` in config.json). */
 export type ProblemType = 'single_label_classification' | 'multi_label_classification' | 'regression';
@@ -16,6 +18,8 @@ export interface SplitOptions {
   /** The second text of a pair. Default: found together with the first, unless `textColumn` is given. */
   textPairColumn?: string;
   labelColumn?: string;
+  /** Rows with equal values in this column belong together; for `holdOutGroups`. */
+  groupColumn?: string;
   /** False for prediction: labels are not looked for and not read. */
   needsLabels: boolean;
   /** `stop` (default) throws a UsageError that lists up to ten bad rows; `skip` leaves bad rows out and reports them. */
@@ -67,8 +71,12 @@ export interface Split {
   read(indices: ArrayLike<number>): Promise<Example[]>;
   /** Where a row stands, for messages: `train.csv line 7`. */
   place(row: number): string;
-  /** Closes the files; temporary files vanish with it. */
   /** SHA-256 over the bytes of all files of the split. */
   digest(): Promise<string>;
+  /** A number that is equal for rows with equal texts, and hardly ever for others; null where labels are not read. */
+  readonly hashes: TextHashes | null;
+  /** The number of each row's group; null without `groupColumn`. */
+  readonly groups: GroupColumn | null;
+  /** Closes the files; temporary files vanish with it. */
   close(): Promise<void>;
 }

@@ -1,17 +1,8 @@
 // Which rows form which batch: pure functions of the sizes and the seed, so that a resumed run needs no state.
 
-export type SamplingStrategy = 'random' | 'sequential' | 'group_by_length';
+import { randomNumbers } from '../random.js';
 
-/** Uniform numbers in [0, 1) from a 32-bit seed: Mulberry32 (Ettinger 2017). */
-export function randomNumbers(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let x = Math.imul(state ^ (state >>> 15), state | 1);
-    x ^= x + Math.imul(x ^ (x >>> 7), x | 61);
-    return ((x ^ (x >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
+export type SamplingStrategy = 'random' | 'sequential' | 'group_by_length';
 
 /** The numbers 0 to size - 1 in a random order (Fisher and Yates), the same for the same seed and epoch. */
 export function permutation(size: number, seed: number, epoch: number): Uint32Array {

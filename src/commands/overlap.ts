@@ -1,0 +1,41 @@
+// Rows that are both trained on and evaluated on: the figures of such an evaluation are too good.
+import type { Dataset, DatasetDict } from '../dataset.js';
+import type { Progress } from '../training/progress.js';
+
+/** Says how many validation rows are among the training rows, with one of them. */
+export function reportOverlap({ splits }: DatasetDict, progress: Progress): void {
+  const { train, validation } = splits;
+  if (train === undefined || validation === undefined) return;
+  const shared = sharedRows(train, validation);
+  const [first] = shared;
+  if (first === undefined) return;
+  const share = ((100 * shared.length) / validation.size).toFixed(1);
+  const trained = firstEqual(train, validation, first);
+  progress.line(
+    `note: ${shared.length} of ${validation.size} validation rows (${share} %) are also training rows, e.g. ` +
+      `${validation.place(first)}${trained === null ? '' : ` and ${train.place(trained)}`}; the metrics will be too good`,
+  );
+}
+
+/** The validation rows with a text that is among the training rows: 8 bytes a training row. */
+function sharedRows(train: Dataset, validation: Dataset): number[] {
+  const known = Float64Array.from({ length: train.size }, (_, row) => train.hash(row)).toSorted();
+  const rows = Array.from({ length: validation.size }, (_, row) => row);
+  return rows.filter((row) => isAmong(known, validation.hash(row)));
+}
+
+function firstEqual(train: Dataset, validation: Dataset, row: number): number | null {
+  const hash = validation.hash(row);
+  for (let other = 0; other < train.size; other++) if (train.hash(other) === hash) return other;
+  return null;
+}
+
+function isAmong(sorted: Float64Array, value: number): boolean {
+  let [low, high] = [0, sorted.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((sorted[middle] ?? 0) < value) low = middle + 1;
+    else high = middle;
+  }
+  return sorted[low] === value;
+}

@@ -1,0 +1,219 @@
+// A share of the training rows set aside for validation: sizes as scikit-learn's, strata, groups, and what is refused;
+// and rows that are both trained on and evaluated on. Expected sizes from scripts/reference/hold_out.py.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+
+import { loadDataset } from '../dist/index.js';
+import { holdOut, holdOutGroups, quantileStrata, type HeldOut } from '../dist/data/hold-out.js';
+import { randomNumbers } from '../dist/random.js';
+import { bertune } from './fixtures/cli.js';
+import { makeToy } from './fixtures/toy.js';
+
+interface Fixture {
+  cases: { sizes: number[]; share: number; aside: number[] }[];
+}
+
+const fixture: Fixture = JSON.parse(readFileSync(new URL('fixtures/hold-out.json', import.meta.url), 'utf8'));
+
+/** Labels in a mixed order. */
+function labelled(sizes: readonly number[]): number[] {
+  const random = randomNumbers(1);
+  return sizes
+    .flatMap((size, label) => Array.from({ length: size }, () => ({ label, at: random() })))
+    .toSorted((a, b) => a.at - b.at)
+    .map(({ label }) => label);
+}
+
+function isWhole({ train, validation }: HeldOut, rows: number): boolean {
+  const all = [...train, ...validation].toSorted((a, b) => a - b);
+  return all.length === rows && all.every((row, i) => row === i);
+}
+
+await t.test('as many rows of each class as scikit-learn sets aside', (t) => {
+  for (const { sizes, share, aside } of fixture.cases) {
+    const labels = labelled(sizes);
+    const found = holdOut(labels, share, randomNumbers(42));
+    t.ok(isWhole(found, labels.length), 'every row is on one side');
+    const counts = sizes.map(
+      (_, label) => [...found.validation].filter((row) => labels[row] === label).length,
+    );
+    t.same(counts, aside, `${JSON.stringify(sizes)} ${share}`);
+    t.same(holdOut(labels, share, randomNumbers(42)), found, 'the same seed, the same rows');
+    t.not(String(holdOut(labels, share, randomNumbers(43)).validation), String(found.validation));
+  }
+  const rare = holdOut([0, 1, 1, 1, 1, 2, 2], 0.9, randomNumbers(0));
+  t.same(
+    new Set([...rare.train].map((row) => [0, 1, 1, 1, 1, 2, 2][row])),
+    new Set([0, 1, 2]),
+    'no class is lost',
+  );
+  t.same(holdOut([0, 1, 2], 0.5, randomNumbers(0)).validation.length, 0, 'classes of one row stay');
+  t.end();
+});
+
+await t.test('groups stay together and strata keep their shares', (t) => {
+  const random = randomNumbers(5);
+  const groups = Array.from({ length: 2000 }, () => Math.floor(random() * 150));
+  const labels = groups.map((group) => (random() < (group % 5) / 5 ? 1 : 0));
+  const found = holdOutGroups(labels, groups, 0.2, randomNumbers(42));
+  t.ok(isWhole(found, 2000));
+  const aside = new Set([...found.validation].map((row) => groups[row]));
+  t.ok(
+    [...found.train].every((row) => !aside.has(groups[row])),
+    'no group is on both sides',
+  );
+  t.ok(Math.abs(found.validation.length - 400) <= 20, `${found.validation.length} rows`);
+  const share = (rows: Uint32Array): number =>
+    [...rows].filter((row) => labels[row] === 1).length / rows.length;
+  t.ok(Math.abs(share(found.train) - share(found.validation)) < 0.02);
+  t.end();
+});
+
+await t.test('numbers are stratified by their rank', (t) => {
+  const random = randomNumbers(9);
+  const values = Array.from({ length: 1000 }, () => random() ** 3 * 5);
+  const strata = quantileStrata(values);
+  for (let bin = 0; bin < 10; bin++) t.equal(strata.filter((stratum) => stratum === bin).length, 100);
+  const highest = Math.max(...values.filter((_, row) => strata[row] === 3));
+  t.ok(values.every((value, row) => (strata[row] ?? 0) <= 3 || value >= highest));
+  t.same(new Set(quantileStrata([7])), new Set([0]));
+  t.end();
+});
+
+await t.test('loadDataset sets rows aside', async (t) => {
+  const folder = t.testdir();
+  const { train } = makeToy(folder, { train: 60, test: 20 });
+  const whole = await loadDataset({ train });
+  const data = await loadDataset({ train }, { validationSplit: 0.25 });
+  t.same([data.train.size, data.validation.size], [45, 15]);
+  const texts = async (part: typeof data.train): Promise<[string, number][]> => {
+    const rows = Array.from({ length: part.size }, (_, row) => row);
+    const labels = part.labels(rows);
+    return (await part.read(rows)).map(({ text }, i): [string, number] => [text, labels[i] ?? -1]);
+  };
+  const sorted = (pairs: [string, number][]): string[] => pairs.map(String).toSorted();
+  t.same(
+    sorted([...(await texts(data.train)), ...(await texts(data.validation))]),
+    sorted(await texts(whole.train)),
+    'texts keep their labels',
+  );
+  t.match(data.validation.place(0), /train\.csv line \d+$/);
+  const [first] = await data.validation.preview(1);
+  t.equal(first?.text, (await texts(data.validation))[0]?.[0]);
+  await t.rejects(data.validation.read([15]), { message: 'Expected a row from 0 to 14 but received 15' });
+  await Promise.all([data.close(), whole.close()]);
+  for (const share of [0, 1, -0.1, Number.NaN])
+    await t.rejects(loadDataset({ train }, { validationSplit: share }), {
+      message: `Expected a number above 0 and below 1 for validationSplit but received ${share}`,
+    });
+
+  writeFileSync(
+    join(folder, 'many.jsonl'),
+    [['a'], ['a', 'b'], ['b'], ['c']]
+      .flatMap((labels) =>
+        Array.from(
+          { length: 8 },
+          (_, i) => `${JSON.stringify({ text: `text ${i} ${labels.join()}`, labels })}\n`,
+        ),
+      )
+      .join(''),
+  );
+  const many = await loadDataset({ train: join(folder, 'many.jsonl') }, { validationSplit: 0.25 });
+  const rows = Array.from({ length: 8 }, (_, row) => row);
+  const hot = many.validation.labels(rows);
+  const combinations = rows.map((row) => hot.slice(row * 3, row * 3 + 3).join(''));
+  t.same(
+    combinations.toSorted(),
+    ['001', '001', '010', '010', '100', '100', '110', '110'],
+    'combinations of labels',
+  );
+  await many.close();
+});
+
+const run = {
+  config: 'model/config.json',
+  tokenizer: 'model',
+  train_file: 'train.csv',
+  output_dir: 'out',
+  max_steps: 2,
+  save_strategy: 'no',
+  threads: 1,
+};
+
+await t.test('from the command line', async (t) => {
+  const folder = t.testdir();
+  makeToy(folder, { train: 60, test: 20 });
+  const lines = readFileSync(join(folder, 'train.csv'), 'utf8').trimEnd().split('\n');
+  const grouped = lines.map((line, i) => `${line},${i === 0 ? 'author' : `a${i % 11}`}`);
+  writeFileSync(join(folder, 'grouped.csv'), `${grouped.join('\n')}\n`);
+  const train = (options: object): ReturnType<typeof bertune> => {
+    writeFileSync(join(folder, 'run.json'), JSON.stringify({ ...run, ...options }));
+    return bertune(['train', 'run.json'], { cwd: folder });
+  };
+  const shared = await train({ validation_split: 0.2, eval_strategy: 'epoch' });
+  t.equal(shared.code, 0, shared.stderr);
+  t.match(shared.stderr, 'Set aside for validation: 12 of these rows; 48 to train on');
+  t.equal((JSON.parse(shared.stdout) as { eval_samples: number }).eval_samples, 12);
+  const byGroup = await train({
+    train_file: 'grouped.csv',
+    validation_split: 0.25,
+    validation_group_column: 'author',
+  });
+  t.equal(byGroup.code, 0, byGroup.stderr);
+  t.match(
+    byGroup.stderr,
+    /Set aside for validation: 1[2-8] of these rows/,
+    'about a quarter in whole authors',
+  );
+
+  const rows = readFileSync(join(folder, 'test.csv'), 'utf8').trimEnd().split('\n');
+  writeFileSync(join(folder, 'overlap.csv'), `${[...rows, lines[5], lines[9]].join('\n')}\n`);
+  const overlap = await train({ validation_file: 'overlap.csv' });
+  const known = new Set(lines.slice(1).map((line) => line.split(',')[0]));
+  const expected = [...rows.slice(1), lines[5], lines[9]].filter((line) =>
+    known.has(line?.split(',')[0]),
+  ).length;
+  t.ok(expected >= 2);
+  t.match(
+    overlap.stderr,
+    new RegExp(
+      `note: ${expected} of 22 validation rows \\(${((100 * expected) / 22).toFixed(1)} %\\) are also training rows, e\\.g\\. overlap\\.csv line \\d+ and train\\.csv line \\d+`,
+    ),
+  );
+
+  for (const [options, message] of [
+    [
+      { validation_split: 0.2, validation_file: 'test.csv' },
+      /validation_file and a share as validation_split exclude each other/,
+    ],
+    [
+      { validation_split: 1.5 },
+      /Expected a split's name, or a share of the training rows above 0 and below 1 for validation_split but received 1\.5/,
+    ],
+    [{ validation_split: '0' }, /Expected a split's name, or a share/],
+    [{ validation_split: 'dev' }, /validation_split needs --dataset: files have no configurations or splits/],
+    [
+      { validation_group_column: 'author' },
+      /validation_group_column needs a share as --validation-split, such as 0\.1/,
+    ],
+    [
+      { validation_split: 0.2, validation_group_column: 'autor' },
+      /train\.csv has no column "autor"; it has the columns "text", "label"; --validation-group-column names another/,
+    ],
+    [
+      { validation_split: 0.001, train_file: 'one.csv' },
+      /leaves 3 to train on and 0 to validate with; use another share/,
+    ],
+  ] as const) {
+    writeFileSync(join(folder, 'one.csv'), 'text,label\nthe film,a\nthe plot,b\nthe actor,c\n');
+    const { code, stderr } = await train(options);
+    t.equal(code, 2, stderr);
+    t.match(stderr, message);
+  }
+  const evaluation = await bertune(
+    ['evaluate', '--model', 'out', '--validation-file', 'test.csv', '--validation-split', '0.1'],
+    { cwd: folder },
+  );
+  t.match(evaluation.stderr, '--validation-split takes the name of a split here');
+});
