@@ -1,13 +1,16 @@
 // Data sets as a person uses them: splits with a shared label map, from files or from the hub.
+import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 
 import {
+  groupFolds,
   holdOut,
   holdOutGroups,
   inferTask,
   labelReader,
   openSplit,
   quantileStrata,
+  stratifiedFolds,
   type Example,
   type HeldOut,
   type LabelReader,
@@ -95,7 +98,12 @@ export class Dataset implements LabelledRows {
 
   /** By what a resumed run knows its training data again. */
   async identity(): Promise<{ files: string; columns: unknown }> {
-    return { files: await this.split.digest(), columns: this.split.columns };
+    const whole = await this.split.digest();
+    const files =
+      this.#rows === null
+        ? whole
+        : `${whole}, of them ${createHash('sha256').update(this.#rows).digest('hex')}`;
+    return { files, columns: this.split.columns };
   }
 
   #inSplit(rows: ArrayLike<number>): ArrayLike<number> {
@@ -119,24 +127,25 @@ export interface HoldOut {
 
 /** Rows to train on and to validate with: stratified by label, and group by group where the split has groups. */
 function heldOut(split: Split, task: Task, { share, seed }: HoldOut): HeldOut {
-  const rows = Uint32Array.from({ length: split.size }, (_, row) => row);
-  const strata = strataOf(split, task, rows);
+  const { strata, groups } = stratified(split, task);
   const random = randomNumbers(seed);
-  const { groups } = split;
   const found =
-    groups === null
-      ? holdOut(strata, share, random)
-      : holdOutGroups(
-          strata,
-          rows.map((row) => groups.at(row)),
-          share,
-          random,
-        );
+    groups === null ? holdOut(strata, share, random) : holdOutGroups(strata, groups, share, random);
   if (found.train.length > 0 && found.validation.length > 0) return found;
   throw new UsageError(
     `A validation split of ${share} of ${split.size} training rows leaves ${found.train.length} to train on and ` +
       `${found.validation.length} to validate with; use another share, or --validation-file`,
   );
+}
+
+/** The stratum of each row, and its group. */
+function stratified(split: Split, task: Task): { strata: ArrayLike<number>; groups: Uint32Array | null } {
+  const rows = Uint32Array.from({ length: split.size }, (_, row) => row);
+  const { groups } = split;
+  return {
+    strata: strataOf(split, task, rows),
+    groups: groups === null ? null : rows.map((row) => groups.at(row)),
+  };
 }
 
 /** Classes; for several labels a row their combinations, the rare ones together; for numbers their deciles. */
@@ -188,6 +197,26 @@ export class DatasetDict {
 
   get test(): Dataset {
     return this.#split('test');
+  }
+
+  /**
+   * The training rows cut into k folds, stratified by label, and by group where a group column was named: for each
+   * fold a part to validate with and the others to train on.
+   *
+   * @throws UsageError for fewer than 2 folds or more than there are rows
+   */
+  folds(k: number, seed = 42): { train: Dataset; validation: Dataset }[] {
+    const { split } = this.train;
+    if (!Number.isInteger(k) || k < 2 || k > split.size)
+      throw expected(`a whole number of folds from 2 to ${split.size}, the rows`, 'folds', k);
+    const { strata, groups } = stratified(split, this.task);
+    const random = randomNumbers(seed);
+    const folds =
+      groups === null ? stratifiedFolds(strata, k, random) : groupFolds(strata, groups, k, random);
+    return folds.map(({ train, validation }) => ({
+      train: new Dataset(split, this.task, train),
+      validation: new Dataset(split, this.task, validation),
+    }));
   }
 
   /** Closes the files of all splits. */

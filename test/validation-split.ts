@@ -1,17 +1,26 @@
 // A share of the training rows set aside for validation: sizes as scikit-learn's, strata, groups, and what is refused;
 // and rows that are both trained on and evaluated on. Expected sizes from scripts/reference/hold_out.py.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 
 import { loadDataset } from '../dist/index.js';
-import { holdOut, holdOutGroups, quantileStrata, type HeldOut } from '../dist/data/hold-out.js';
+import {
+  groupFolds,
+  holdOut,
+  holdOutGroups,
+  quantileStrata,
+  stratifiedFolds,
+  type HeldOut,
+} from '../dist/data/hold-out.js';
+import { meanAndDeviation } from '../dist/commands/cross-validation.js';
 import { randomNumbers } from '../dist/random.js';
 import { bertune } from './fixtures/cli.js';
 import { makeToy } from './fixtures/toy.js';
 
 interface Fixture {
   cases: { sizes: number[]; share: number; aside: number[] }[];
+  folds: { sizes: number[]; k: number; counts: number[][] }[];
 }
 
 const fixture: Fixture = JSON.parse(readFileSync(new URL('fixtures/hold-out.json', import.meta.url), 'utf8'));
@@ -67,6 +76,44 @@ await t.test('groups stay together and strata keep their shares', (t) => {
   const share = (rows: Uint32Array): number =>
     [...rows].filter((row) => labels[row] === 1).length / rows.length;
   t.ok(Math.abs(share(found.train) - share(found.validation)) < 0.02);
+  t.end();
+});
+
+await t.test('folds are those of scikit-learn’s StratifiedKFold', (t) => {
+  for (const { sizes, k, counts } of fixture.folds) {
+    // In the order of the labels: scikit-learn numbers the classes as they first occur.
+    const labels = sizes.flatMap((size, label) => Array.from({ length: size }, () => label));
+    const folds = stratifiedFolds(labels, k, randomNumbers(42));
+    t.same(
+      folds.map(({ validation }) =>
+        sizes.map((_, label) => [...validation].filter((row) => labels[row] === label).length),
+      ),
+      counts,
+      `${JSON.stringify(sizes)} in ${k}`,
+    );
+    t.ok(folds.every((fold) => isWhole(fold, labels.length)));
+    const all = folds.flatMap(({ validation }) => [...validation]).toSorted((a, b) => a - b);
+    t.ok(all.length === labels.length && all.every((row, i) => row === i), 'every row is validated once');
+  }
+  const random = randomNumbers(5);
+  const groups = Array.from({ length: 1000 }, () => Math.floor(random() * 90));
+  const labels = groups.map((group) => group % 3);
+  const folds = groupFolds(labels, groups, 5, randomNumbers(1));
+  const homes = new Map<number, Set<number>>();
+  folds.forEach(({ validation }, fold) =>
+    validation.forEach((row) =>
+      homes.set(groups[row] ?? -1, (homes.get(groups[row] ?? -1) ?? new Set()).add(fold)),
+    ),
+  );
+  t.ok(
+    [...homes.values()].every((home) => home.size === 1),
+    'no group is in two folds',
+  );
+  for (const { validation } of folds)
+    for (const label of [0, 1, 2]) {
+      const share = [...validation].filter((row) => labels[row] === label).length / validation.length;
+      t.ok(Math.abs(share - labels.filter((one) => one === label).length / 1000) < 0.05, `${share}`);
+    }
   t.end();
 });
 
@@ -216,4 +263,60 @@ await t.test('from the command line', async (t) => {
     { cwd: folder },
   );
   t.match(evaluation.stderr, '--validation-split takes the name of a split here');
+});
+
+await t.test('cross-validation from the command line', async (t) => {
+  const folder = t.testdir();
+  makeToy(folder, { train: 30, test: 20 });
+  const train = (options: object): ReturnType<typeof bertune> => {
+    writeFileSync(join(folder, 'run.json'), JSON.stringify({ ...run, ...options }));
+    return bertune(['train', 'run.json'], { cwd: folder });
+  };
+  const { code, stdout, stderr } = await train({ cross_validation: 3 });
+  t.equal(code, 0, stderr);
+  interface Result {
+    folds: Record<string, number>[];
+    mean: Record<string, number>;
+    deviation: Record<string, number>;
+  }
+  const result = JSON.parse(stdout) as Result;
+  t.same(JSON.parse(readFileSync(join(folder, 'out/cross_validation.json'), 'utf8')), result);
+  t.equal(result.folds.length, 3);
+  const losses = result.folds.map((fold) => fold['eval_loss'] ?? Number.NaN);
+  t.equal(new Set(losses).size, 3, 'each fold has a model and rows of its own');
+  const mean = losses.reduce((sum, loss) => sum + loss, 0) / 3;
+  t.ok(Math.abs((result.mean['eval_loss'] ?? 0) - mean) < 1e-12);
+  t.match(stderr, /^fold 3\/3 {2}eval_loss/m);
+  t.same(readdirSync(join(folder, 'out')), ['cross_validation.json'], 'no model is saved');
+  const again = await train({ cross_validation: 3 });
+  t.same(JSON.parse(again.stdout), result, 'the same seed, the same folds');
+  // 2, 4, 9: mean 5, squares 9 + 1 + 16, divided by 2
+  t.same(meanAndDeviation([{ a: 2 }, { a: 4 }, { a: 9 }]), {
+    mean: { a: 5 },
+    deviation: { a: Math.sqrt(13) },
+  });
+
+  for (const [options, message] of [
+    [{ cross_validation: 1 }, /Expected a whole number of at least 2 for cross_validation but received 1/],
+    [
+      { cross_validation: 31 },
+      /Expected a whole number of folds from 2 to 30, the rows for folds but received 31/,
+    ],
+    [
+      { cross_validation: 3, validation_file: 'test.csv' },
+      /cross_validation and validation_file exclude each other/,
+    ],
+    [
+      { cross_validation: 3, validation_split: 0.1 },
+      /cross_validation and validation_split exclude each other/,
+    ],
+    [
+      { cross_validation: 3, resume_from_checkpoint: true },
+      /cross_validation and resume_from_checkpoint exclude/,
+    ],
+  ] as const) {
+    const refused = await train(options);
+    t.equal(refused.code, 2, refused.stderr);
+    t.match(refused.stderr, message);
+  }
 });

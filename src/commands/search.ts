@@ -19,7 +19,7 @@ import type { Report, Trial } from '../search/trial.js';
 import { BertTokenizer } from '../tokenizer/index.js';
 import type { TrainerCallback } from '../training/callbacks.js';
 import { writeJson } from '../training/checkpoint.js';
-import { formatNumber, Progress } from '../training/progress.js';
+import { BarOnly, formatNumber, Progress } from '../training/progress.js';
 import { bestMetric } from '../training/state.js';
 import { Trainer } from '../training/trainer.js';
 import { openData } from './data.js';
@@ -163,24 +163,6 @@ class TrialWatch implements TrainerCallback {
     this.isPruned = true;
     control.shouldTrainingStop = true;
   };
-}
-
-/** The bar of a trial without its lines: a search says one line a trial. */
-class BarOnly extends Progress {
-  readonly #title: string;
-
-  constructor(title: string) {
-    super();
-    this.#title = title;
-  }
-
-  override line(): void {}
-
-  override entry(): void {}
-
-  override bar(title: string, done: number, total: number, detail: string): void {
-    super.bar(`${this.#title}: ${title}`, done, total, detail);
-  }
 }
 
 async function finish(study: Study, optionsOf: Search['optionsOf'], options: SearchOptions): Promise<void> {

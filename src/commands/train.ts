@@ -14,6 +14,7 @@ import { AUTO, findCheckpoint, writeJson } from '../training/checkpoint.js';
 import { removeLeftovers } from '../training/leftovers.js';
 import { formatNumber, Progress } from '../training/progress.js';
 import { Trainer } from '../training/trainer.js';
+import { crossValidate } from './cross-validation.js';
 import { listed, openData, shorten } from './data.js';
 import { modelSource, readOptions } from './model-source.js';
 import { checkOutputFolder, printResult, writeBadRows } from './output.js';
@@ -43,6 +44,10 @@ export async function train(options: TrainOptions): Promise<void> {
   let trainer: Trainer | undefined;
   try {
     checkTask(options, data);
+    if (options.crossValidation !== undefined) {
+      await crossValidate(options.crossValidation, options, { source, tokenizer, data, progress });
+      return;
+    }
     model = await source.load(data);
     const evalDataset = data.splits.validation;
     trainer = new Trainer({

@@ -128,6 +128,11 @@ export const options = {
     help: 'what separates several labels written as one text, for multi-label',
     otherwise: '|',
   }),
+  crossValidation: optional(integer(2), {
+    group: 'Data',
+    help: 'train N times, each time on all parts but one of N, stratified by label, and evaluate on that part; no model is saved',
+    otherwise: 'one training',
+  }),
   badRows: withDefault(choice(['stop', 'skip']), 'stop', {
     group: 'Data',
     help: 'a row that cannot be used stops the run, or is skipped and reported',

@@ -52,6 +52,7 @@ const trainRules: Rule<TrainOptions>[] = [
   tokenizerOfConfig,
   oneSource('trainFile'),
   splitsNeedDataset,
+  foldsBringRows,
   validationRows,
   headSize,
   distinctLabels,
@@ -115,6 +116,18 @@ function splitsNeedDataset(
   };
 }
 
+function foldsBringRows(o: TrainOptions, name: NameOf): Problem | undefined {
+  if (o.crossValidation === undefined) return undefined;
+  const others = (['validationSplit', 'validationFile', 'resumeFromCheckpoint'] as const).filter((option) => {
+    const value = o[option];
+    return Array.isArray(value) ? value.length > 0 : value !== undefined && value !== false;
+  });
+  const [other] = others;
+  if (other === undefined) return undefined;
+  const message = `${name('crossValidation')} and ${name(other)} exclude each other: every row is trained on and evaluated on in turn`;
+  return { about: 'crossValidation', message };
+}
+
 /** Which rows a share means, only the training knows that set them aside. */
 function wholeSplit(o: EvaluateOptions, name: NameOf): Problem | undefined {
   if (typeof o.validationSplit !== 'number') return undefined;
@@ -133,11 +146,12 @@ function validationRows(o: TrainOptions, name: NameOf): Problem | undefined {
     const message = `${name('validationFile')} and a share as ${name('validationSplit')} exclude each other; keep one of them`;
     return { about: 'validationSplit', message };
   }
-  if (o.validationGroupColumn !== undefined && typeof o.validationSplit !== 'number') {
-    const message = `${name('validationGroupColumn')} needs a share as ${name('validationSplit')}, such as 0.1`;
+  const setsAside = typeof o.validationSplit === 'number' || o.crossValidation !== undefined;
+  if (o.validationGroupColumn !== undefined && !setsAside) {
+    const message = `${name('validationGroupColumn')} needs a share as ${name('validationSplit')}, such as 0.1, or ${name('crossValidation')}`;
     return { about: 'validationGroupColumn', message };
   }
-  const hasRows = o.validationFile.length > 0 || o.dataset !== undefined || o.validationSplit !== undefined;
+  const hasRows = o.validationFile.length > 0 || o.dataset !== undefined || setsAside;
   if (o.evalStrategy === 'no' || hasRows) return undefined;
   return {
     about: 'evalStrategy',

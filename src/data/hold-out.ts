@@ -59,6 +59,51 @@ export function holdOutGroups(
   return sides(isAside);
 }
 
+/**
+ * Cuts the rows into k parts of equal size with equal shares of every stratum, as scikit-learn's StratifiedKFold:
+ * sorted by stratum, the parts are dealt out one row after another, and within a stratum at random.
+ *
+ * @returns for each fold the rows to train on and those of its own part to validate with
+ */
+export function stratifiedFolds(strata: ArrayLike<number>, k: number, random: Random): HeldOut[] {
+  const partOf = new Uint32Array(strata.length);
+  let position = 0;
+  for (const rows of groupBy(strata).values()) {
+    const parts = shuffled(rows, random).map((row) => ({ row, part: position++ % k }));
+    for (const { row, part } of parts) partOf[row] = part;
+  }
+  return foldsOf(partOf, k);
+}
+
+/** As `stratifiedFolds`, but rows of one group stay together: the largest first, each to where its strata are rarest. */
+export function groupFolds(
+  strata: ArrayLike<number>,
+  groups: ArrayLike<number>,
+  k: number,
+  random: Random,
+): HeldOut[] {
+  const partOf = new Uint32Array(strata.length);
+  const counts = Array.from({ length: k }, () => new Map<number, number>());
+  const order = shuffled([...groupBy(groups).values()], random).toSorted((a, b) => b.length - a.length);
+  for (const rows of order) {
+    // The rows that a part already has of the strata of this group, each as often as the group has it.
+    const load = counts.map((had) => rows.reduce((sum, row) => sum + (had.get(strata[row] ?? 0) ?? 0), 0));
+    const part = load.indexOf(Math.min(...load));
+    for (const row of rows) {
+      const stratum = strata[row] ?? 0;
+      counts[part]?.set(stratum, (counts[part]?.get(stratum) ?? 0) + 1);
+      partOf[row] = part;
+    }
+  }
+  return foldsOf(partOf, k);
+}
+
+function foldsOf(partOf: Uint32Array, k: number): HeldOut[] {
+  return Array.from({ length: k }, (_, fold) =>
+    sides(Uint8Array.from(partOf, (part) => (part === fold ? 1 : 0))),
+  );
+}
+
 /** Numbers cut into strata of about equal size by their rank, ten at most: what stratifying means for regression. */
 export function quantileStrata(values: ArrayLike<number>): Uint8Array {
   const order = Array.from({ length: values.length }, (_, row) => row).toSorted(

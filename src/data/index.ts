@@ -2,7 +2,14 @@
 
 export type { BadRow, BadRowReport } from './bad-rows.js';
 export { describeBadRow } from './bad-rows.js';
-export { holdOut, holdOutGroups, quantileStrata, type HeldOut } from './hold-out.js';
+export {
+  groupFolds,
+  holdOut,
+  holdOutGroups,
+  quantileStrata,
+  stratifiedFolds,
+  type HeldOut,
+} from './hold-out.js';
 export { sortLabels } from './label-values.js';
 export type { LabelColumn, LabelKind } from './labels.js';
 export { openSplit } from './split.js';

@@ -57,6 +57,24 @@ export class Progress {
   }
 }
 
+/** The bar of one of several trainings, without the lines. */
+export class BarOnly extends Progress {
+  readonly #title: string;
+
+  constructor(title: string) {
+    super();
+    this.#title = title;
+  }
+
+  override line(): void {}
+
+  override entry(): void {}
+
+  override bar(title: string, done: number, total: number, detail: string): void {
+    super.bar(`${this.#title}: ${title}`, done, total, detail);
+  }
+}
+
 /** Four significant digits; exponents only for what is very small or large. */
 export function formatNumber(value: number): string {
   if (Number.isInteger(value)) return String(value);

@@ -1,0 +1,87 @@
+// `bertune train --cross-validation K`: every row is evaluated once, by a model that was trained without it.
+import { join } from 'node:path';
+
+import type { TrainOptions } from '../config/index.js';
+import type { Dataset, DatasetDict } from '../dataset.js';
+import type { Metrics } from '../evaluation/evaluate.js';
+import type { BertTokenizer } from '../tokenizer/index.js';
+import { writeJson } from '../training/checkpoint.js';
+import { BarOnly, formatNumber, type Progress } from '../training/progress.js';
+import { Trainer } from '../training/trainer.js';
+import type { ModelSource } from './model-source.js';
+import { printResult } from './output.js';
+
+/** Times differ from fold to fold for reasons that say nothing about the model. */
+const TIMES = /_(runtime|samples|per_second)$/;
+
+interface Parts {
+  source: ModelSource;
+  tokenizer: BertTokenizer;
+  data: DatasetDict;
+  progress: Progress;
+}
+
+/** Trains k models; writes cross_validation.json and prints it: the metrics of each fold, their mean and deviation. */
+export async function crossValidate(k: number, options: TrainOptions, parts: Parts): Promise<void> {
+  const { data, progress } = parts;
+  const folds: Metrics[] = [];
+  for (const fold of data.folds(k, options.seed)) {
+    folds.push(await runFold(folds.length + 1, fold, options, parts));
+    progress.line(`fold ${folds.length}/${k}  ${shown(folds.at(-1) ?? {})}`);
+  }
+  const result = { folds, ...meanAndDeviation(folds) };
+  progress.line(`mean of ${k} folds  ${shown(result.mean)}`);
+  await writeJson(join(options.outputDir, 'cross_validation.json'), result);
+  await printResult(`${JSON.stringify(result, null, 2)}\n`);
+}
+
+async function runFold(
+  number: number,
+  { train, validation }: { train: Dataset; validation: Dataset },
+  options: TrainOptions,
+  { source, tokenizer, data }: Parts,
+): Promise<Metrics> {
+  const model = await source.load(data);
+  const trainer = new Trainer({
+    model,
+    args: { ...options, saveStrategy: 'no', loadBestModelAtEnd: false },
+    tokenizer,
+    trainDataset: train,
+    evalDataset: validation,
+    progress: new BarOnly(`fold ${number}`),
+  });
+  try {
+    await model.open(options);
+    await trainer.train();
+    const metrics = await trainer.evaluate();
+    return Object.fromEntries(Object.entries(metrics).filter(([name]) => !TIMES.test(name)));
+  } finally {
+    await trainer.close();
+    await model.close();
+  }
+}
+
+/** Of each metric; the deviation is that of a sample, divided by k - 1. */
+export function meanAndDeviation(folds: readonly Metrics[]): { mean: Metrics; deviation: Metrics } {
+  const names = Object.keys(folds[0] ?? {});
+  const values = (name: string): number[] => folds.map((metrics) => metrics[name] ?? Number.NaN);
+  const deviation = (numbers: readonly number[]): number => {
+    const middle = meanOf(numbers);
+    const squares = numbers.reduce((sum, value) => sum + (value - middle) ** 2, 0);
+    return Math.sqrt(squares / (numbers.length - 1));
+  };
+  return {
+    mean: Object.fromEntries(names.map((name) => [name, meanOf(values(name))])),
+    deviation: Object.fromEntries(names.map((name) => [name, deviation(values(name))])),
+  };
+}
+
+function meanOf(numbers: readonly number[]): number {
+  return numbers.reduce((sum, value) => sum + value, 0) / numbers.length;
+}
+
+function shown(metrics: Metrics): string {
+  return Object.entries(metrics)
+    .map(([name, value]) => `${name} ${formatNumber(value)}`)
+    .join('  ');
+}
