@@ -3,7 +3,7 @@ import type { BertForSequenceClassification } from '../bert.js';
 import type { TokenizerPool } from '../tokenizer/index.js';
 import type { LabelledRows } from '../batching/batch.js';
 import { requireTaskFits } from '../batching/task-fit.js';
-import { createMetrics } from './metrics.js';
+import { createMetrics, type MetricAccumulator } from './metrics.js';
 import { predictRows } from './predict.js';
 
 /** Metric names and values, as in HF's all_results.json. */
@@ -17,6 +17,7 @@ const EVALUATION_REMEDY =
  * Evaluates the model.
  *
  * @param options.onBatch called after each batch with the number of rows done
+ * @param options.metrics in place of an accumulator of the call's own; its `details()` are there afterwards
  * @returns eval_loss, eval_accuracy and so on, eval_runtime (seconds), eval_samples, eval_samples_per_second,
  *   eval_steps_per_second
  * @throws UsageError for data whose labels are not those of the model's task
@@ -24,11 +25,16 @@ const EVALUATION_REMEDY =
 export async function evaluateRows(
   model: BertForSequenceClassification,
   data: LabelledRows,
-  options: { pool: TokenizerPool; batchSize: number; onBatch?: (rows: number) => void },
+  options: {
+    pool: TokenizerPool;
+    batchSize: number;
+    onBatch?: (rows: number) => void;
+    metrics?: MetricAccumulator;
+  },
 ): Promise<Metrics> {
   requireTaskFits(model.task, data, 'evaluation data', EVALUATION_REMEDY);
   const started = performance.now();
-  const metrics = createMetrics(model.task);
+  const { metrics = createMetrics(model.task) } = options;
   let batches = 0;
   for await (const { first, rows, logits, labels } of predictRows(model, data, options)) {
     if (labels !== undefined) metrics.add(logits, labels, rows);

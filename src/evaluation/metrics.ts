@@ -18,8 +18,15 @@ export const metricNames = {
 } as const;
 
 const headlines = new Set<string>([
-  ...['loss', 'accuracy', 'subset_accuracy', 'f1_macro', 'f1_micro'],
-  ...['mae', 'r2', 'pearson', 'spearman'],
+  'loss',
+  'accuracy',
+  'subset_accuracy',
+  'f1_macro',
+  'f1_micro',
+  'mae',
+  'r2',
+  'pearson',
+  'spearman',
 ]);
 
 /** The metrics that a line about an evaluation leaves out, so that it stays readable. */

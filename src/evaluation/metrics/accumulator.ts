@@ -25,9 +25,8 @@ export interface MetricDetails {
 }
 
 /** What there is to say of no rows. */
-export function undefinedMetrics<Name extends string>(names: readonly Name[]): Record<Name, number> {
-  const entries = names.map((name) => [name, Number.NaN] as const);
-  return Object.fromEntries(entries) as Record<Name, number>;
+export function undefinedMetrics(names: readonly string[]): Record<string, number> {
+  return Object.fromEntries(names.map((name) => [name, Number.NaN]));
 }
 
 /** @throws RangeError for arrays of other lengths than the number of rows implies */

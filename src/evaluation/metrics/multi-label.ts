@@ -59,7 +59,7 @@ export class MultiLabelMetrics implements MetricAccumulator {
     this.labelRanking += labelRankingPrecision(logits, labels);
   }
 
-  result(): Record<(typeof multiLabelMetrics)[number], number> {
+  result(): Record<string, number> {
     if (this.rows === 0) return undefinedMetrics(multiLabelMetrics);
     return {
       loss: this.loss / (this.rows * this.width),

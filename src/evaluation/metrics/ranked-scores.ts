@@ -35,7 +35,7 @@ export class RankedScores {
   }
 
   /** The plain mean over the columns, so that a ROC-AUC that is not defined makes the mean so. */
-  result(): Record<(typeof rankingNames)[number], number> {
+  result(): Record<string, number> {
     if (this.scores.length === 0) return { roc_auc: Number.NaN, average_precision: Number.NaN };
     const means = { roc_auc: 0, average_precision: 0 };
     for (let column = 0; column < this.columns; column++) {
@@ -59,7 +59,7 @@ export class RankedScores {
       if (this.positives.at(at) === 1) positives[positive++] = this.scores.at(at);
       else negatives[row - positive] = this.scores.at(at);
     }
-    return { positives: positives.sort(), negatives: negatives.sort() };
+    return { positives: positives.toSorted(), negatives: negatives.toSorted() };
   }
 }
 

@@ -63,7 +63,7 @@ export class SingleLabelMetrics implements MetricAccumulator {
     else odds.forEach((score, id) => this.ranked.push(score, id === label));
   }
 
-  result(): Record<(typeof singleLabelMetrics)[number], number> {
+  result(): Record<string, number> {
     if (this.rows === 0) return undefinedMetrics(singleLabelMetrics);
     // As in scikit-learn, a class that was neither labelled nor predicted does not count in a mean.
     const tallies = this.counts().tallies.filter(({ labelled, predicted }) => labelled + predicted > 0);
