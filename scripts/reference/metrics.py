@@ -138,6 +138,10 @@ def single_cases():
     yield single("all right", sure, sure.argmax(1))
     yield single("two of five classes, one never predicted", logits(40, 5) + np.float32([9, 0, 0, 0, 0]), rng.choice([0, 4], 40))
     yield single("two classes, ties", logits(70, 2, decimals=0, scale=1), rng.integers(0, 2, 70))
+    yield single("predicted classes that no row has", logits(40, 4), rng.choice([1, 3], 40))
+    # A third is the upper edge of a bin of confidence.
+    even = rng.choice(np.float32([0, 0.125]), (60, 3))
+    yield single("hardly sure", even, np.where(np.ptp(even, 1) > 0, even.argmax(1), 2))
 
 
 def multi_cases():
