@@ -1,8 +1,7 @@
 // Metrics of problems with any number of labels a row.
-import { binaryCrossEntropy } from '../row-loss.js';
 import { checkLengths, undefinedMetrics, type MetricAccumulator, type MetricDetails } from './accumulator.js';
 import { averagedScoreNames, averagedScores, ClassCounts } from './class-counts.js';
-import { RankedScores, rankingNames } from './ranked-scores.js';
+import { averagePrecision, RankedScores, rankingNames } from './ranked-scores.js';
 
 export const multiLabelMetrics = [
   'loss',
@@ -76,24 +75,14 @@ export class MultiLabelMetrics implements MetricAccumulator {
   }
 }
 
-/**
- * How far up the labels of a row are among all labels by logit: the mean over them of the share of labels, among those
- * that score as high or higher, that the row has. 1 for a row without labels, or with all.
- */
+/** The average precision of the labels of one row, ranked by logit; 1 for a row without labels. */
 function labelRankingPrecision(logits: Float32Array, labels: Int32Array | Float32Array): number {
-  let total = 0;
-  let relevant = 0;
-  for (const [id, logit] of logits.entries()) {
-    if (labels[id] !== 1) continue;
-    let notBelow = 0;
-    let hits = 0;
-    for (const [other, score] of logits.entries()) {
-      if (score < logit) continue;
-      notBelow += 1;
-      if (labels[other] === 1) hits += 1;
-    }
-    relevant += 1;
-    total += hits / notBelow;
-  }
-  return relevant === 0 ? 1 : total / relevant;
+  const positives = logits.filter((_, id) => labels[id] === 1).toSorted();
+  const negatives = logits.filter((_, id) => labels[id] !== 1).toSorted();
+  return positives.length === 0 ? 1 : averagePrecision(positives, negatives);
+}
+
+/** Binary cross-entropy of one logit, in float64 and in the form that cannot overflow. */
+function binaryCrossEntropy(logit: number, target: number): number {
+  return Math.max(logit, 0) - logit * target + Math.log1p(Math.exp(-Math.abs(logit)));
 }

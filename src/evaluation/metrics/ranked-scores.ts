@@ -48,18 +48,14 @@ export class RankedScores {
 
   /** The scores of a column's positive and negative rows, ascending; NaN last. */
   private sorted(column: number): { positives: Float32Array; negatives: Float32Array } {
-    const rows = this.scores.length / this.columns;
+    const sides = new Float32Array(this.scores.length / this.columns);
     let found = 0;
-    for (let row = 0; row < rows; row++) found += this.positives.at(row * this.columns + column);
-    const positives = new Float32Array(found);
-    const negatives = new Float32Array(rows - found);
-    let positive = 0;
-    for (let row = 0; row < rows; row++) {
+    for (let row = 0; row < sides.length; row++) {
       const at = row * this.columns + column;
-      if (this.positives.at(at) === 1) positives[positive++] = this.scores.at(at);
-      else negatives[row - positive] = this.scores.at(at);
+      const place = this.positives.at(at) === 1 ? found++ : sides.length - 1 - (row - found);
+      sides[place] = this.scores.at(at);
     }
-    return { positives: positives.toSorted(), negatives: negatives.toSorted() };
+    return { positives: sides.subarray(0, found).toSorted(), negatives: sides.subarray(found).toSorted() };
   }
 }
 

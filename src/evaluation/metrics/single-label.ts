@@ -1,5 +1,4 @@
 // Metrics of problems with one label a row.
-import { crossEntropy } from '../row-loss.js';
 import { checkLengths, undefinedMetrics, type MetricAccumulator, type MetricDetails } from './accumulator.js';
 import { CalibrationError } from './calibration.js';
 import {
@@ -12,7 +11,7 @@ import {
 } from './class-counts.js';
 import { Confusion } from './confusion.js';
 import { RankedScores, rankingNames } from './ranked-scores.js';
-import { confidenceOf, logOdds, predictedClass } from './softmax-row.js';
+import { softmaxRow } from './softmax-row.js';
 
 export const singleLabelMetrics = [
   'loss',
@@ -47,20 +46,20 @@ export class SingleLabelMetrics implements MetricAccumulator {
     checkLengths(logits.length, rows * this.classes, labels.length, rows);
     for (let row = 0; row < rows; row++) {
       const label = labels[row] ?? -100;
-      if (label !== -100) this.addRow(logits, row * this.classes, label);
+      if (label === -100) continue;
+      this.addRow(logits.subarray(row * this.classes, (row + 1) * this.classes), label);
     }
   }
 
-  private addRow(logits: Float32Array, offset: number, label: number): void {
-    const guess = predictedClass(logits, offset, this.classes);
+  private addRow(logits: Float32Array, label: number): void {
+    const { guess, confidence, logSum, logOdds } = softmaxRow(logits);
     this.rows += 1;
-    this.loss += crossEntropy(logits, offset, this.classes, label);
+    this.loss += logSum - (logits[label] ?? Number.NaN);
     this.confusion.add(label, guess);
-    this.calibration.add(confidenceOf(logits, offset, this.classes, guess), guess === label);
-    const odds = logOdds(logits, offset, this.classes, guess);
+    this.calibration.add(confidence, guess === label);
     // Of two classes the second is the positive one, and its ranks say all. Of more, each is ranked against the rest.
-    if (this.classes === 2) this.ranked.push(odds[1] ?? Number.NaN, label === 1);
-    else odds.forEach((score, id) => this.ranked.push(score, id === label));
+    if (this.classes === 2) this.ranked.push(logOdds[1] ?? Number.NaN, label === 1);
+    else for (let id = 0; id < this.classes; id++) this.ranked.push(logOdds[id] ?? Number.NaN, id === label);
   }
 
   result(): Record<string, number> {

@@ -1,40 +1,40 @@
-// What is read from a row of class logits: the predicted class, how sure the model is of it, the odds of each class.
-import { logSumExp } from '../row-loss.js';
+// What the metrics read from a row of class logits, in one pass over its powers and in float64.
 
-/** The class with the highest of the `width` logits from `offset` on: the first of them where several are. */
-export function predictedClass(logits: Float32Array, offset: number, width: number): number {
+export interface SoftmaxRow {
+  /** The class with the highest logit: the first of them where several are. */
+  guess: number;
+  /** The softmax probability of the guess. */
+  confidence: number;
+  /** The log of the sum of the powers: less the logit of the label it is the cross-entropy. */
+  logSum: number;
+  /**
+   * `log(p / (1 - p))` of each class: the logit less the `logSum` of the others. They rank rows as the softmax
+   * probabilities do, but do not run together near 0 and 1, where a float32 cannot tell probabilities apart.
+   */
+  logOdds: Float64Array;
+}
+
+export function softmaxRow(logits: Float32Array): SoftmaxRow {
+  const guess = indexOfLargest(logits);
+  const top = logits[guess] ?? Number.NaN;
+  const powers = new Float64Array(logits).map((logit) => Math.exp(logit - top));
+  const sum = powers.reduce((total, power) => total + power, 0);
+  const logOdds = powers.map((power, id) => (logits[id] ?? Number.NaN) - (top + Math.log(sum - power)));
+  // Of the sum without the guess itself nothing may be left, so that one is added up anew.
+  logOdds[guess] = top - logSumOfOthers(logits, guess);
+  return { guess, confidence: 1 / sum, logSum: top + Math.log(sum), logOdds };
+}
+
+function indexOfLargest(values: Float32Array): number {
   let best = 0;
-  for (let i = 1; i < width; i++) if ((logits[offset + i] ?? 0) > (logits[offset + best] ?? 0)) best = i;
+  for (let i = 1; i < values.length; i++) if ((values[i] ?? 0) > (values[best] ?? 0)) best = i;
   return best;
 }
 
-/** The softmax probability of the predicted class `best`. */
-export function confidenceOf(logits: Float32Array, offset: number, width: number, best: number): number {
-  return 1 / powersOver(logits, offset, width, best);
-}
-
-/**
- * `log(p / (1 - p))` of each class. They rank rows as the softmax probabilities do, but do not run together near 0
- * and 1, where a float32 cannot tell probabilities apart.
- */
-export function logOdds(logits: Float32Array, offset: number, width: number, best: number): Float64Array {
-  const odds = new Float64Array(width);
-  const top = logits[offset + best] ?? Number.NaN;
-  const sum = powersOver(logits, offset, width, best);
-  for (let i = 0; i < width; i++) {
-    const logit = logits[offset + i] ?? Number.NaN;
-    // Of the sum without the best class itself nothing may be left, so that one is added up anew.
-    const others =
-      i === best ? logSumExp(logits, offset, width, best) : top + Math.log(sum - Math.exp(logit - top));
-    odds[i] = logit - others;
-  }
-  return odds;
-}
-
-/** The sum of the powers of all logits, relative to the power of the best. */
-function powersOver(logits: Float32Array, offset: number, width: number, best: number): number {
-  const top = logits[offset + best] ?? Number.NaN;
+function logSumOfOthers(logits: Float32Array, except: number): number {
+  let top = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < logits.length; i++) if (i !== except) top = Math.max(top, logits[i] ?? Number.NaN);
   let sum = 0;
-  for (let i = 0; i < width; i++) sum += Math.exp((logits[offset + i] ?? Number.NaN) - top);
-  return sum;
+  for (let i = 0; i < logits.length; i++) if (i !== except) sum += Math.exp((logits[i] ?? Number.NaN) - top);
+  return top + Math.log(sum);
 }
