@@ -1,5 +1,5 @@
 // What is said of every class, and what a person sees of an evaluation. Expected values: scripts/reference/metrics.py.
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import tap from 'tap';
@@ -7,7 +7,9 @@ import tap from 'tap';
 import { classReport } from '../dist/commands/class-report.js';
 import { createMetrics, detailMetrics, metricNames } from '../dist/evaluation/metrics.js';
 import { averagePrecision, RankedScores, rocAuc } from '../dist/evaluation/metrics/ranked-scores.js';
-import { Progress } from '../dist/index.js';
+import { Progress, type Metrics, type MetricDetails } from '../dist/index.js';
+import { bertune, flags } from './fixtures/cli.js';
+import { toyRun } from './fixtures/run.js';
 
 interface ClassCase {
   name: string;
@@ -59,6 +61,18 @@ await tap.test('label names cannot hide a figure', (t) => {
   const { per_class: figures, confusion_matrix: matrix } = JSON.parse(JSON.stringify(metrics.details()));
   t.same(Object.keys(figures), labels);
   t.same(Object.entries(matrix), [['__proto__', JSON.parse('{"__proto__": 1, "macro": 1}')]]);
+  t.end();
+});
+
+await tap.test('labels that are none, and soft ones', (t) => {
+  const metrics = createMetrics({ problemType: 'single_label_classification', labels: names(2) });
+  for (const label of [2, -1, 0.5])
+    t.throws(() => metrics.add(Float32Array.of(1, 0), Float32Array.of(label), 1), {
+      message: `Expected class ids from 0 to 1, or -100, but received ${label}`,
+    });
+  const multi = createMetrics({ problemType: 'multi_label_classification', labels: names(2) });
+  multi.add(Float32Array.of(1, -1), Float32Array.of(0.9, 0.1), 1);
+  t.match(multi.result(), { subset_accuracy: 1, f1_micro: 1, label_ranking_average_precision: 1 });
   t.end();
 });
 
@@ -130,4 +144,32 @@ await tap.test('the line about an evaluation', (t) => {
     'step 5/10  epoch 1.00  loss NaN  rmse 1\n',
   ]);
   t.end();
+});
+
+await tap.test('bertune evaluate says the same on both streams and in its file', async (t) => {
+  const folder = t.testdir();
+  const { model, tokenizer, close } = await toyRun(folder, {});
+  await model.open({ threads: 1 });
+  await model.savePretrained(join(folder, 'trained'));
+  await tokenizer.savePretrained(join(folder, 'trained'));
+  await close();
+  writeFileSync(join(folder, 'one.csv'), 'text,label\ngood film,pos\nbad film,pos\nthe plot,pos\n');
+  const files = { model: 'trained', 'validation-file': 'one.csv', 'output-dir': 'out' };
+  const options = flags({ ...files, device: 'cpu', threads: '1', 'dataloader-num-workers': '0' });
+  const { code, stdout, stderr } = await bertune(['evaluate', ...options], { cwd: folder });
+  t.equal(code, 0, stderr);
+  t.equal(readFileSync(join(folder, 'out', 'eval_results.json'), 'utf8').trim(), stdout.trim());
+  const results: Metrics & { eval_per_class: MetricDetails['per_class'] } = JSON.parse(stdout);
+  t.same(Object.keys(results).slice(-2), ['eval_per_class', 'eval_confusion_matrix']);
+  t.same(
+    Object.entries(results.eval_per_class).map(([label, { support }]) => [label, support]),
+    [
+      ['neg', 0],
+      ['pos', 3],
+    ],
+  );
+  t.equal(results['eval_roc_auc'], null, 'one class only');
+  t.match(stderr, /^class +precision +recall +f1 +rows\nneg .* 0\npos .* 3$/m);
+  t.match(stderr, /^label \\ predicted +neg +pos\nneg +0 +0\npos +\d +\d$/m);
+  t.match(stderr, /^Not defined for these rows, null in the results: .*eval_roc_auc/m);
 });

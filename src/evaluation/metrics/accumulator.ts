@@ -6,6 +6,7 @@ export interface MetricAccumulator {
   /**
    * @param logits [rows * numLabels]
    * @param labels class ids [rows] (-100: a row without label), or [rows * numLabels] of 0 and 1, or of targets
+   * @throws RangeError for arrays that do not fit the number of rows, and for a class that there is not
    */
   add(logits: Float32Array, labels: Int32Array | Float32Array, rows: number): void;
   /**

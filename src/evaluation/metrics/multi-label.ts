@@ -46,7 +46,7 @@ export class MultiLabelMetrics implements MetricAccumulator {
       const logit = logits[id] ?? Number.NaN;
       const target = labels[id] ?? 0;
       const isPredicted = logit > 0;
-      const isLabelled = target === 1;
+      const isLabelled = isPositive(target);
       this.loss += binaryCrossEntropy(logit, target);
       this.counts.add(id, isPredicted, isLabelled);
       this.ranked.push(logit, isLabelled);
@@ -75,10 +75,15 @@ export class MultiLabelMetrics implements MetricAccumulator {
   }
 }
 
+/** A soft target counts as the side that it is nearer to, as a probability does. */
+function isPositive(target: number): boolean {
+  return target > 0.5;
+}
+
 /** The average precision of the labels of one row, ranked by logit; 1 for a row without labels. */
 function labelRankingPrecision(logits: Float32Array, labels: Int32Array | Float32Array): number {
-  const positives = logits.filter((_, id) => labels[id] === 1).toSorted();
-  const negatives = logits.filter((_, id) => labels[id] !== 1).toSorted();
+  const positives = logits.filter((_, id) => isPositive(labels[id] ?? 0)).toSorted();
+  const negatives = logits.filter((_, id) => !isPositive(labels[id] ?? 0)).toSorted();
   return positives.length === 0 ? 1 : averagePrecision(positives, negatives);
 }
 

@@ -47,6 +47,10 @@ export class SingleLabelMetrics implements MetricAccumulator {
     for (let row = 0; row < rows; row++) {
       const label = labels[row] ?? -100;
       if (label === -100) continue;
+      if (!(label in this.labels))
+        throw new RangeError(
+          `Expected class ids from 0 to ${this.classes - 1}, or -100, but received ${label}`,
+        );
       this.addRow(logits.subarray(row * this.classes, (row + 1) * this.classes), label);
     }
   }
