@@ -42,9 +42,11 @@ function json(text: string | Buffer): Record<string, number> {
   return JSON.parse(String(text)) as Record<string, number>;
 }
 
-/** Metrics without those that are times. */
+/** Metrics without those that are times, and without what only `bertune evaluate` says of each class. */
 function timeless(metrics: Record<string, number>): [string, number][] {
-  return Object.entries(metrics).filter(([name]) => !/runtime|per_second|^epoch$/.test(name));
+  return Object.entries(metrics).filter(
+    ([name]) => !/runtime|per_second|^epoch$|per_class|confusion_matrix/.test(name),
+  );
 }
 
 interface Prediction {

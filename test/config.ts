@@ -22,6 +22,7 @@ import { foreignNames } from '../dist/config/foreign.js';
 import { camelCase, kebabCase, snakeCase } from '../dist/config/names.js';
 import { factsOf } from '../dist/config/option.js';
 import { createLearningRate } from '../dist/training/learning-rate.js';
+import { metricNames } from '../dist/evaluation/metrics.js';
 
 const cli = join(import.meta.dirname, '..', 'dist', 'cli.js');
 /** The least that trains. */
@@ -426,11 +427,11 @@ await tap.test('options that do not fit together', (t) => {
     ],
     [
       { ...rows, metricForBestModel: 'acuracy' },
-      'Expected one of loss, accuracy, f1_macro, f1_micro, subset_accuracy, mse, mae, pearson, spearman for metricForBestModel but received "acuracy" (did you mean accuracy?)',
+      `Expected one of ${[...new Set(Object.values(metricNames).flat())].join(', ')} for metricForBestModel but received "acuracy" (did you mean accuracy?)`,
     ],
     [
       { ...rows, metricForBestModel: 'accuracy', problemType: 'regression' },
-      'Expected one of loss, mse, mae, pearson, spearman for metricForBestModel but received "accuracy"',
+      'Expected one of loss, mse, rmse, mae, r2, pearson, spearman for metricForBestModel but received "accuracy"',
     ],
     [
       { ...rows, loadBestModelAtEnd: true },

@@ -65,19 +65,20 @@ async function runFold(
 export function meanAndDeviation(folds: readonly Metrics[]): { mean: Metrics; deviation: Metrics } {
   const names = Object.keys(folds[0] ?? {});
   const values = (name: string): number[] => folds.map((metrics) => metrics[name] ?? Number.NaN);
-  const deviation = (numbers: readonly number[]): number => {
-    const middle = meanOf(numbers);
-    const squares = numbers.reduce((sum, value) => sum + (value - middle) ** 2, 0);
-    return Math.sqrt(squares / (numbers.length - 1));
-  };
   return {
     mean: Object.fromEntries(names.map((name) => [name, meanOf(values(name))])),
-    deviation: Object.fromEntries(names.map((name) => [name, deviation(values(name))])),
+    deviation: Object.fromEntries(names.map((name) => [name, deviationOf(values(name))])),
   };
 }
 
 function meanOf(numbers: readonly number[]): number {
   return numbers.reduce((sum, value) => sum + value, 0) / numbers.length;
+}
+
+function deviationOf(numbers: readonly number[]): number {
+  const mean = meanOf(numbers);
+  const squares = numbers.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  return Math.sqrt(squares / (numbers.length - 1));
 }
 
 function shown(metrics: Metrics): string {

@@ -4,16 +4,19 @@ import { join } from 'node:path';
 import { maxLengthOf } from '../batching/lengths.js';
 import { requireDevice } from '../bert.js';
 import type { EvaluateOptions } from '../config/index.js';
-import { evaluateRows } from '../evaluation/evaluate.js';
+import { evaluateRows, type Metrics } from '../evaluation/evaluate.js';
+import { createMetrics, type MetricDetails } from '../evaluation/metrics.js';
 import { createTokenizerPool } from '../tokenizer/index.js';
 import { writeJson } from '../training/checkpoint.js';
 import { Progress } from '../training/progress.js';
+import { classReport } from './class-report.js';
 import { openData } from './data.js';
 import { checkOutputFolder, printResult, writeBadRows } from './output.js';
 import { loadTrained } from './trained.js';
 
 /**
- * Prints the metrics to stdout as one JSON object, and writes eval_results.json where there is an output folder.
+ * Prints the metrics to stdout as one JSON object, with eval_per_class and for one label a row eval_confusion_matrix, and
+ * writes them to eval_results.json where there is an output folder.
  *
  * @throws UsageError for a model or data that cannot be used; RunError when the run fails
  */
@@ -42,17 +45,22 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
     try {
       await model.open(options);
       progress.line(`Evaluating on ${model.placement}`);
+      const accumulator = createMetrics(task);
       const metrics = await evaluateRows(model, data.validation, {
         pool,
         batchSize: options.perDeviceEvalBatchSize,
         onBatch: (rows) => progress.bar('evaluating', rows, data.validation.size, ''),
+        metrics: accumulator,
       });
       progress.end();
+      const details = accumulator.details();
+      for (const line of [...classReport(details, labels), ...undefinedNote(metrics)]) progress.line(line);
+      const results = { ...metrics, ...prefixed(details) };
       if (outputDir !== undefined) {
         await writeBadRows(outputDir, data.validation.split, progress);
-        await writeJson(join(outputDir, 'eval_results.json'), metrics);
+        await writeJson(join(outputDir, 'eval_results.json'), results);
       }
-      await printResult(`${JSON.stringify(metrics, null, 2)}\n`);
+      await printResult(`${JSON.stringify(results, null, 2)}\n`);
     } finally {
       await pool.close();
       await data.close();
@@ -60,4 +68,13 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
   } finally {
     await model.close();
   }
+}
+
+function prefixed(details: MetricDetails | null): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(details ?? {}).map(([name, value]) => [`eval_${name}`, value]));
+}
+
+function undefinedNote(metrics: Metrics): string[] {
+  const names = Object.keys(metrics).filter((name) => Number.isNaN(metrics[name]));
+  return names.length === 0 ? [] : [`Not defined for these rows, null in the results: ${names.join(', ')}`];
 }

@@ -96,9 +96,9 @@ const ignoredSwitches: Record<string, string> = {
   torchCompile: 'the native steps need no compilation',
   dataloaderPinMemory: loader,
   dataloaderPersistentWorkers: loader,
-  predictionLossOnly: 'evaluation streams, and the metrics cost no memory',
-  batchEvalMetrics: 'evaluation streams, and the metrics cost no memory',
-  evalDoConcatBatches: 'evaluation streams, and the metrics cost no memory',
+  predictionLossOnly: 'evaluation streams, and the metrics keep a few bytes a row',
+  batchEvalMetrics: 'evaluation streams, and the metrics keep a few bytes a row',
+  evalDoConcatBatches: 'evaluation streams, and the metrics keep a few bytes a row',
 };
 
 /** Options with a value, without effect. */
@@ -122,7 +122,7 @@ const ignoredValues: Record<string, string> = {
   lengthColumnName: 'lengths come from tokenization',
   shuffleSeed: 'use --data-seed',
   dataloaderPrefetchFactor: loader,
-  evalAccumulationSteps: 'evaluation streams, and the metrics cost no memory',
+  evalAccumulationSteps: 'evaluation streams, and the metrics keep a few bytes a row',
   torchCompileBackend: 'the native steps need no compilation',
   torchCompileMode: 'the native steps need no compilation',
 };

@@ -43,7 +43,7 @@ export function ranks(values: Float32Array): Float64Array {
   return result;
 }
 
-function mean(values: ArrayLike<number>): number {
+export function mean(values: ArrayLike<number>): number {
   let sum = 0;
   for (let i = 0; i < values.length; i++) sum += values[i] ?? 0;
   return sum / values.length;

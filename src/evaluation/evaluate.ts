@@ -4,7 +4,7 @@ import type { TokenizerPool } from '../tokenizer/index.js';
 import type { LabelledRows } from '../batching/batch.js';
 import { requireTaskFits } from '../batching/task-fit.js';
 import { CustomMetrics, type ComputeMetrics } from './custom-metrics.js';
-import { createMetrics } from './metrics.js';
+import { createMetrics, type MetricAccumulator } from './metrics.js';
 import { predictRows } from './predict.js';
 
 /** Metric names and values, as in HF's all_results.json. */
@@ -20,6 +20,7 @@ const EVALUATION_REMEDY =
  * @param options.computeMetrics metrics of the caller's own, which win over ours of the same name
  * @param options.signal breaks the evaluation off: it rejects with the signal's reason
  * @param options.onBatch called after each batch with the number of rows done
+ * @param options.metrics in place of an accumulator of the call's own; its `details()` are there afterwards
  * @returns eval_loss, eval_accuracy and so on, eval_runtime (seconds), eval_samples, eval_samples_per_second,
  *   eval_steps_per_second
  * @throws UsageError for data whose labels are not those of the model's task
@@ -33,13 +34,14 @@ export async function evaluateRows(
     computeMetrics?: ComputeMetrics;
     signal?: AbortSignal;
     onBatch?: (rows: number) => void;
+    metrics?: MetricAccumulator;
   },
 ): Promise<Metrics> {
   requireTaskFits(model.task, data, 'evaluation data', EVALUATION_REMEDY);
   const started = performance.now();
-  const metrics = createMetrics(model.task);
   const { computeMetrics } = options;
   const custom = computeMetrics && new CustomMetrics(computeMetrics, data.size, model.task.numLabels);
+  const { metrics = createMetrics(model.task) } = options;
   let batches = 0;
   for await (const { first, rows, logits, labels } of predictRows(model, data, options)) {
     options.signal?.throwIfAborted();

@@ -1,4 +1,5 @@
 // What a person sees of a running training: one moving line on a terminal, plain lines elsewhere. On stderr only.
+import { detailMetrics } from '../evaluation/metrics.js';
 import type { LogEntry, TrainerState } from './state.js';
 
 /** The part of a write stream that is used. */
@@ -28,10 +29,15 @@ export class Progress {
     this.#out.write(`${text}\n`);
   }
 
-  /** A log entry as one line, e.g. `step 500/1500  epoch 1.00  loss 0.3121  lr 4.4e-5  grad_norm 2.1`. */
+  /**
+   * A log entry as one line, e.g. `step 500/1500  epoch 1.00  loss 0.3121  lr 4.4e-5  grad_norm 2.1`. Of an evaluation
+   * it shows what says most; the log history and the results have all metrics.
+   */
   entry(entry: LogEntry, totalSteps: number): void {
     const { step, epoch, ...values } = entry;
-    const shown = Object.entries(values).map(([name, value]) => `${name} ${formatNumber(value)}`);
+    const shown = Object.entries(values)
+      .filter(([name]) => !isDetail(name))
+      .map(([name, value]) => `${name} ${shownValue(name, value)}`);
     this.line(`step ${step}/${totalSteps}  epoch ${(epoch ?? 0).toFixed(2)}  ${shown.join('  ')}`);
   }
 
@@ -73,6 +79,17 @@ export class BarOnly extends Progress {
   override bar(title: string, done: number, total: number, detail: string): void {
     super.bar(`${this.#title}: ${title}`, done, total, detail);
   }
+}
+
+/** A metric of an evaluation, whatever data set its name names, that the line of a log entry leaves out. */
+function isDetail(name: string): boolean {
+  return name.startsWith('eval_') && detailMetrics.some((metric) => name.endsWith(`_${metric}`));
+}
+
+/** A metric that its rows do not define is not available; a loss that is NaN went wrong and is shown as it is. */
+function shownValue(name: string, value: number): string {
+  const isMetric = name.startsWith('eval_') && !name.endsWith('loss');
+  return isMetric && Number.isNaN(value) ? 'n/a' : formatNumber(value);
 }
 
 /** Four significant digits; exponents only for what is very small or large. */
