@@ -178,6 +178,25 @@ RawBatch batch(const Napi::Value& value) {
   return raw;
 }
 
+LossOptions lossOptions(const Napi::Object& options, int64_t numLabels) {
+  const auto factor = [&](const char* name, double most) {
+    const Napi::Value value = options.Get(name);
+    return value.IsUndefined() ? 0 : number(value, name, 0, most);
+  };
+  const auto weights = [&](const char* name) -> std::vector<float> {
+    const Napi::Value value = options.Get(name);
+    if (value.IsUndefined()) return {};
+    auto result = copyOf<float>(value, napi_float32_array, "a Float32Array", name);
+    if (result.size() != static_cast<size_t>(numLabels))
+      throw Napi::RangeError::New(value.Env(), "Expected " + std::to_string(numLabels) + " values for " +
+                                                   name + ", one a label, but received " +
+                                                   std::to_string(result.size()));
+    return result;
+  };
+  return {factor("labelSmoothing", 1), factor("focalGamma", std::numeric_limits<double>::max()),
+          weights("classWeights"), weights("posWeight")};
+}
+
 UpdateOptions updateOptions(const Napi::Object& options) {
   constexpr double most = std::numeric_limits<double>::max();
   const auto get = [&](const char* name, double limit) { return number(options.Get(name), name, 0, limit); };

@@ -26,6 +26,7 @@ Problem problem(const Napi::Object& config);
 c10::Device device(const Napi::Value& name);
 at::ScalarType computeType(const Napi::Value& dtype);
 RawBatch batch(const Napi::Value& value);
+LossOptions lossOptions(const Napi::Object& options, int64_t numLabels);
 UpdateOptions updateOptions(const Napi::Object& options);
 TensorKind tensorKind(const Napi::Value& value);
 

@@ -93,11 +93,9 @@ Napi::Value Session::write(Args info) {
 Napi::Value Session::accumulate(Args info) {
   const Napi::Object options = arguments::object(info[1], "options");
   const double divisor = arguments::number(options.Get("divisor"), "divisor", 1e-30, 1e30);
-  const Napi::Value smoothing = options.Get("labelSmoothing");
-  const double labelSmoothing =
-      smoothing.IsUndefined() ? 0 : arguments::number(smoothing, "labelSmoothing", 0, 1);
-  return post(info, [this, raw = checkedBatch(info, true), divisor, labelSmoothing] {
-    training().accumulate(raw, divisor, labelSmoothing);
+  return post(info, [this, raw = checkedBatch(info, true), divisor,
+                     loss = arguments::lossOptions(options, config_.numLabels)] {
+    training().accumulate(raw, divisor, loss);
   });
 }
 

@@ -19,7 +19,7 @@ class Session : public Napi::ObjectWrap<Session> {
   Napi::Value open(Args info);         // () -> [{name, shape}]: makes the weights
   Napi::Value read(Args info);         // (name, kind) -> Float32Array
   Napi::Value write(Args info);        // (name, kind, {dtype, shape, data})
-  Napi::Value accumulate(Args info);   // (batch, {divisor, labelSmoothing})
+  Napi::Value accumulate(Args info);   // (batch, {divisor, ...LossOptions})
   Napi::Value update(Args info);       // (options)
   Napi::Value predict(Args info);      // (batch) -> Float32Array
   Napi::Value matmulRate(Args info);   // (rows, inner, columns) -> FLOP/s

@@ -17,11 +17,10 @@ Training::Training(const ModelConfig& config, Problem problem, at::Device device
       optimizer_(std::make_unique<AdamW>(model_)),
       loss_(at::zeros({}, at::TensorOptions().dtype(at::kDouble).device(device))) {}
 
-void Training::accumulate(const RawBatch& raw, double divisor, double labelSmoothing) {
+void Training::accumulate(const RawBatch& raw, double divisor, const LossOptions& options) {
   const Batch batch = toTensors(raw, model_.config().numLabels, model_.device());
   const DropoutState dropout{seed_, step_, tokensInStep_, sequencesInStep_};
-  const at::Tensor loss =
-      lossSum(problem_, model_.logits(batch, &dropout), batch.labels, labelSmoothing) / divisor;
+  const at::Tensor loss = lossSum(problem_, model_.logits(batch, &dropout), batch.labels, options) / divisor;
   loss.backward();
   // A loss that is not finite spoils its step only (which update leaves out), not the sum.
   loss_ += at::where(at::isfinite(loss), loss.detach(), 0.0);

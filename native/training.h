@@ -28,7 +28,7 @@ class Training {
            uint64_t seed);
 
   // Adds the gradients of (sum of the batch's losses) / divisor.
-  void accumulate(const RawBatch& raw, double divisor, double labelSmoothing);
+  void accumulate(const RawBatch& raw, double divisor, const LossOptions& options);
   void update(const UpdateOptions& options);
   at::Tensor predict(const RawBatch& raw);  // float [sequences, numLabels] on the CPU
   // FLOP/s of [rows, inner] x [columns, inner]^T in the compute type on the CPU: what the machine can do at

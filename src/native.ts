@@ -66,14 +66,25 @@ export interface TensorData {
 
 export type TensorKind = 'weight' | 'gradient' | 'exp_avg' | 'exp_avg_sq';
 
-export interface AccumulateOptions {
+/** How the losses of classes are smoothed and weighed; a regression has none of it. */
+export interface LossOptions {
+  /** Label smoothing factor, 0 to 1; of multi-label targets y * (1 - factor) + factor / 2. */
+  labelSmoothing?: number;
+  /** The exponent of a focal loss (Lin et al. 2017), which takes no smoothing; 0 is none. */
+  focalGamma?: number;
+  /** A factor for each class, for single-label classification: torch.nn.CrossEntropyLoss(weight). */
+  classWeights?: Float32Array;
+  /** A factor of each label's positive term, for multi-label: torch.nn.BCEWithLogitsLoss(pos_weight). */
+  posWeight?: Float32Array;
+}
+
+export interface AccumulateOptions extends LossOptions {
   /**
    * What the sum of losses is divided by: the number of labels over all micro-batches of the optimizer step
-   * (labels other than -100; for multi-label and regression sequences * numLabels).
+   * (labels other than -100; for multi-label and regression sequences * numLabels). For torch's mean with class
+   * weights it is the sum of the weights of those labels.
    */
   divisor: number;
-  /** Label smoothing factor, 0 to 1; above 0 for single-label classification only. */
-  labelSmoothing?: number;
 }
 
 export interface UpdateOptions {
@@ -210,16 +221,11 @@ export class Session {
   /**
    * Runs forward and backward with dropout and adds the gradients of (sum of losses) / divisor.
    *
-   * @throws UsageError for label smoothing of labels that are not one class a row
+   * @throws UsageError for an option that the loss of this problem does not know
    */
   accumulate(batch: PackedBatch, options: AccumulateOptions): Promise<void> {
     return withStack(async () => {
-      // The other losses know no smoothing and would leave it out without a word.
-      const labelSmoothing = options?.labelSmoothing ?? 0;
-      if (labelSmoothing !== 0 && this.#problemType !== 'single_label_classification')
-        throw new RangeError(
-          `labelSmoothing works with one label a row, not with ${this.#problemType}; leave it out, or give 0`,
-        );
+      requireMeaning(options, this.#problemType);
       await this.#native.accumulate(batch, options);
     });
   }
@@ -274,6 +280,22 @@ export class Session {
     this.#closed = true;
     await withStack(() => this.#native.close());
   }
+}
+
+// A loss that does not know an option would leave it out without a word.
+function requireMeaning(options: LossOptions | undefined, problem: SessionConfig['problemType']): void {
+  const { labelSmoothing = 0, focalGamma = 0, classWeights, posWeight } = options ?? {};
+  const refuse = (option: string, remedy: string): never => {
+    throw new RangeError(`${option} does not go with ${problem}; leave it out${remedy}`);
+  };
+  if (problem === 'regression' && labelSmoothing !== 0) refuse('labelSmoothing', ', or give 0');
+  if (problem === 'regression' && focalGamma !== 0) refuse('focalGamma', ', or give 0');
+  if (problem !== 'single_label_classification' && classWeights !== undefined) refuse('classWeights', '');
+  if (problem !== 'multi_label_classification' && posWeight !== undefined) refuse('posWeight', '');
+  if (labelSmoothing !== 0 && focalGamma !== 0)
+    throw new RangeError(
+      'labelSmoothing and focalGamma exclude each other; leave one of them out, or give 0',
+    );
 }
 
 // A native failure has no JavaScript frames of its own, so the error is made here, at the caller.

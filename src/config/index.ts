@@ -3,6 +3,7 @@ export type { EvaluateOptions, PredictOptions, TrainingArguments, TrainOptions }
 export { evaluateCommand, predictCommand, trainCommand, type Command } from './commands.js';
 export type { ConfigFile } from './file.js';
 export { optionsMarkdown } from './help.js';
+export { lossProblems } from './loss-rules.js';
 export type { OptionSources } from './merge.js';
 export {
   parseEvaluateOptions,

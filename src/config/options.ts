@@ -2,6 +2,7 @@
 // README's table and the TypeScript types all come from here. Names and defaults are those of Hugging Face's
 // TrainingArguments and run_classification.py (transformers 5.18) wherever those have one.
 import { choice, integer, list, real, steps, text, textOrTrue, toggle } from './kinds.js';
+import { labelWeights } from './label-weights.js';
 import { optional, withDefault } from './option.js';
 import { schedulerKwargs, schedulerTypes } from './schedulers.js';
 
@@ -169,7 +170,22 @@ export const options = {
   }),
   labelSmoothingFactor: withDefault(fraction, 0, {
     group: 'Training',
-    help: 'label smoothing, for one label a row',
+    help: 'label smoothing, for classes',
+  }),
+  classWeights: optional(labelWeights(), {
+    group: 'Training',
+    help: 'for one label a row: a weight of each label in the loss, in the order of their ids, or balanced, by how rare each is; evaluation stays unweighted',
+    otherwise: 'equal',
+  }),
+  posWeight: optional(labelWeights(), {
+    group: 'Training',
+    help: 'for several labels a row: a weight of each label where a row has it, or balanced, rows without by rows with it',
+    otherwise: 'equal',
+  }),
+  focalGamma: optional(notNegative, {
+    group: 'Training',
+    help: 'focal loss: how far rows that are right already count less, e.g. 2',
+    otherwise: 'none',
   }),
   trainSamplingStrategy: withDefault(choice(['random', 'group_by_length', 'sequential']), 'random', {
     group: 'Training',

@@ -2,6 +2,7 @@
 import { nearestName } from '../nearest.js';
 import { metricNames } from '../evaluation/metrics.js';
 import type { EvaluateOptions, PredictOptions, TrainingArguments, TrainOptions } from './commands.js';
+import { lossProblems } from './loss-rules.js';
 import type { OptionName } from './options.js';
 import { schedulerRules } from './scheduler-rules.js';
 
@@ -23,7 +24,13 @@ export function trainProblems(options: TrainOptions, name: NameOf): Problem[] {
 
 /** What is wrong with the options of a Trainer. */
 export function trainerProblems(options: TrainingArguments, name: NameOf): Problem[] {
-  const rules = [...schedulerRules, knownMetric, bestNeedsMatchingStrategies, bestNeedsMatchingSteps];
+  const rules = [
+    firstLossProblem,
+    ...schedulerRules,
+    knownMetric,
+    bestNeedsMatchingStrategies,
+    bestNeedsMatchingSteps,
+  ];
   return apply<TrainingArguments>(rules, options, name);
 }
 
@@ -48,12 +55,16 @@ const trainRules: Rule<TrainOptions>[] = [
   headSize,
   distinctLabels,
   labelsOfRegression,
-  smoothingNeedsOneLabel,
+  firstLossProblem,
   ...schedulerRules,
   knownMetric,
   bestNeedsMatchingStrategies,
   bestNeedsMatchingSteps,
 ];
+
+function firstLossProblem(o: TrainingArguments, name: NameOf): Problem | undefined {
+  return lossProblems(o, name)[0];
+}
 
 function apply<T>(rules: readonly Rule<T>[], options: T, name: NameOf): Problem[] {
   return rules.flatMap((rule) => rule(options, name) ?? []);
@@ -143,15 +154,6 @@ function labelsOfRegression(o: TrainOptions, name: NameOf): Problem | undefined 
   return {
     about: 'labelList',
     message: `${name('labelList')} does not go with ${name('problemType')} regression, which predicts numbers`,
-  };
-}
-
-function smoothingNeedsOneLabel(o: TrainOptions, name: NameOf): Problem | undefined {
-  const isSingle = o.problemType === undefined || o.problemType === 'single_label_classification';
-  if (o.labelSmoothingFactor === 0 || isSingle) return undefined;
-  return {
-    about: 'labelSmoothingFactor',
-    message: `${name('labelSmoothingFactor')} works with one label a row, not with ${name('problemType')} ${o.problemType}`,
   };
 }
 

@@ -2,7 +2,7 @@
 import { requireTaskFits } from '../batching/task-fit.js';
 import type { LabelledRows } from '../batching/batch.js';
 import type { BertForSequenceClassification } from '../bert.js';
-import type { TrainingArguments } from '../config/index.js';
+import { lossProblems, type TrainingArguments } from '../config/index.js';
 import { UsageError } from '../errors.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import type { Progress } from './progress.js';
@@ -24,8 +24,9 @@ export function requirePartsFit({ args, model, trainDataset, evalDataset }: Trai
   const { task } = model;
   if (args.evalStrategy !== 'no' && evalDataset === undefined)
     throw new UsageError(`evalStrategy is '${args.evalStrategy}' but there are no rows to evaluate on`);
-  if (args.labelSmoothingFactor > 0 && task.problemType !== 'single_label_classification')
-    throw new UsageError(`labelSmoothingFactor works with one label a row, not with ${task.problemType}`);
+  const { problemType, labels: labelList } = task;
+  const [misfit] = lossProblems({ ...args, problemType, labelList }, (name) => name);
+  if (misfit !== undefined) throw new UsageError(misfit.message);
   requireTaskFits(task, trainDataset, 'training data', REMEDY);
   if (evalDataset !== undefined) requireTaskFits(task, evalDataset, 'evaluation data', REMEDY);
 }

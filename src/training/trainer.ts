@@ -16,6 +16,7 @@ import {
   type RunIdentity,
 } from './checkpoint.js';
 import { removeLeftovers } from './leftovers.js';
+import { OptimizerSteps } from './optimizer-step.js';
 import { stepRows } from './order.js';
 import { requirePartsFit, type TrainerParts } from './parts.js';
 import { Progress, progressDetail } from './progress.js';
@@ -38,6 +39,7 @@ export class Trainer {
   readonly #progress: Progress;
   readonly #pool: TokenizerPool;
   readonly #identity: RunIdentity;
+  readonly #steps: OptimizerSteps;
   readonly #queue = new StepQueue();
   #lossLogged = 0;
   #stepLogged = 0;
@@ -50,6 +52,7 @@ export class Trainer {
     requirePartsFit(parts);
     this.#parts = parts;
     this.#plan = planRun(args, parts.trainDataset.size);
+    this.#steps = new OptimizerSteps(parts);
     this.#progress = parts.progress ?? new Progress();
     const maxLength = maxLengthOf(model, tokenizer, args.maxSeqLength);
     this.#identity = runIdentity(args, this.#plan, {
@@ -121,25 +124,13 @@ export class Trainer {
   }
 
   /** Hands one step to the session and waits for the one before, so that the next is always there. */
-  async #trainStep({ batches, divisor, tokens }: PreparedStep): Promise<void> {
-    const { model, args } = this.#parts;
-    const { session } = model;
-    await this.#queue.push(() => [
-      ...batches.map((batch) =>
-        session.accumulate(batch, { divisor, labelSmoothing: args.labelSmoothingFactor }),
-      ),
-      session.update({
-        learningRate: this.#learningRate(this.state.global_step),
-        beta1: args.adamBeta1,
-        beta2: args.adamBeta2,
-        epsilon: args.adamEpsilon,
-        weightDecay: args.weightDecay,
-        maxGradNorm: args.maxGradNorm,
-      }),
-    ]);
+  async #trainStep(step: PreparedStep): Promise<void> {
+    const { session } = this.#parts.model;
+    const rate = this.#learningRate(this.state.global_step);
+    await this.#queue.push(() => this.#steps.run(session, step, rate));
     this.state.global_step += 1;
     this.state.epoch = this.state.global_step / this.#plan.stepsPerEpoch;
-    this.state.num_input_tokens_seen += tokens;
+    this.state.num_input_tokens_seen += step.tokens;
     this.#showProgress();
   }
 
