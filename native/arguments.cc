@@ -204,13 +204,24 @@ UpdateOptions updateOptions(const Napi::Object& options) {
           get("epsilon", most),      get("weightDecay", most), get("maxGradNorm", most)};
 }
 
-TensorKind tensorKind(const Napi::Value& value) {
-  const std::string name = text(value, "kind");
-  if (name == "weight") return TensorKind::Weight;
-  if (name == "gradient") return TensorKind::Gradient;
-  if (name == "exp_avg") return TensorKind::ExpAvg;
-  if (name == "exp_avg_sq") return TensorKind::ExpAvgSq;
-  fail(value, "'weight', 'gradient', 'exp_avg' or 'exp_avg_sq'", "kind");
+std::vector<std::pair<std::string, TensorSettings>> tensorSettings(const Napi::Value& value) {
+  constexpr double most = std::numeric_limits<double>::max();
+  if (!value.IsArray()) fail(value, "an array of settings", "tensors");
+  const auto list = value.As<Napi::Array>();
+  std::vector<std::pair<std::string, TensorSettings>> result;
+  for (uint32_t i = 0; i < list.Length(); ++i) {
+    const Napi::Object entry = object(list.Get(i), "a tensor's settings");
+    const auto factor = [&](const char* name) {
+      const Napi::Value given = entry.Get(name);
+      return given.IsUndefined() ? 1 : number(given, name, 0, most);
+    };
+    const Napi::Value trainable = entry.Get("trainable");
+    if (!trainable.IsUndefined() && !trainable.IsBoolean()) fail(trainable, "true or false", "trainable");
+    result.push_back({text(entry.Get("name"), "name"),
+                      {trainable.IsUndefined() || trainable.As<Napi::Boolean>().Value(),
+                       factor("learningRateFactor"), factor("weightDecayFactor")}});
+  }
+  return result;
 }
 
 at::Tensor tensor(const Napi::Object& value) {

@@ -64,7 +64,26 @@ export interface TensorData {
   data: Uint8Array;
 }
 
-export type TensorKind = 'weight' | 'gradient' | 'exp_avg' | 'exp_avg_sq';
+/** What an optimizer keeps of a tensor, as torch.optim names it; `step` counts the updates that the tensor had. */
+export type StateKind = (typeof stateKinds)[number];
+const stateKinds = ['step', 'exp_avg', 'exp_avg_sq'] as const;
+
+export type TensorKind = 'weight' | 'gradient' | StateKind;
+
+/** How a tensor is trained; what is left out is as usual: trainable, and factors of 1. */
+export interface TensorSettings {
+  name: string;
+  trainable?: boolean;
+  /** Of the update's learning rate. */
+  learningRateFactor?: number;
+  /** Of the update's weight decay; biases and LayerNorm weights never decay. */
+  weightDecayFactor?: number;
+}
+
+/** A piece of optimizer state that there is. */
+export interface StateInfo extends TensorInfo {
+  kind: StateKind;
+}
 
 /** How the losses of classes are smoothed and weighed; a regression has none of it. */
 export interface LossOptions {
@@ -122,6 +141,8 @@ interface NativeSession {
   stats(): Promise<Omit<TrainingStats, 'totalLoss'>>;
   setProgress(step: number, updates: number, loss: number): Promise<void>;
   restart(): Promise<void>;
+  configure(settings: readonly TensorSettings[]): Promise<void>;
+  optimizerState(): Promise<StateInfo[]>;
   close(): Promise<void>;
 }
 
@@ -210,12 +231,12 @@ export class Session {
 
   /** Copies a tensor as float32, in row-major order. Gradients exist between accumulate and update. */
   read(name: string, kind: TensorKind = 'weight'): Promise<Float32Array> {
-    return withStack(() => this.#native.read(name, kind));
+    return withStack(async () => this.#native.read(name, knownKind(kind)));
   }
 
   /** Overwrites a tensor; the shape must be the tensor's own. */
   write(name: string, tensor: TensorData, kind: Exclude<TensorKind, 'gradient'> = 'weight'): Promise<void> {
-    return withStack(() => this.#native.write(name, kind, tensor));
+    return withStack(async () => this.#native.write(name, knownKind(kind), tensor));
   }
 
   /**
@@ -268,7 +289,22 @@ export class Session {
     return withStack(() => this.#native.setProgress(step, updates, totalLoss));
   }
 
-  /** Begins a new training of the same weights: gradients, moments, counters and loss are forgotten. */
+  /**
+   * Says how tensors are trained from the next step on; all that are not named are trained as usual. A frozen tensor
+   * gets no gradient and no moments, and below the lowest trainable one there is no backward pass.
+   *
+   * @throws when nothing is left to train, or between accumulate and update
+   */
+  configure(settings: readonly TensorSettings[]): Promise<void> {
+    return withStack(() => this.#native.configure(settings));
+  }
+
+  /** The state that the optimizer has by now: that of the tensors it has updated. */
+  optimizerState(): Promise<StateInfo[]> {
+    return withStack(() => this.#native.optimizerState());
+  }
+
+  /** Begins a new training of the same weights: gradients, moments, settings, counters and loss are forgotten. */
   restart(): Promise<void> {
     this.#lossSeen = 0;
     return withStack(() => this.#native.restart());
@@ -280,6 +316,12 @@ export class Session {
     this.#closed = true;
     await withStack(() => this.#native.close());
   }
+}
+
+function knownKind(kind: TensorKind): TensorKind {
+  const kinds: readonly TensorKind[] = ['weight', 'gradient', ...stateKinds];
+  if (kinds.includes(kind)) return kind;
+  throw new TypeError(`Expected one of ${kinds.join(', ')} for kind but received ${JSON.stringify(kind)}`);
 }
 
 // A loss that does not know an option would leave it out without a word.
