@@ -299,6 +299,11 @@ export class Session {
     return withStack(() => this.#native.configure(settings));
   }
 
+  /** What the optimizer keeps of each tensor that it updates. */
+  get stateKinds(): readonly StateKind[] {
+    return ['exp_avg', 'exp_avg_sq', 'step'];
+  }
+
   /** The state that the optimizer has by now: that of the tensors it has updated. */
   optimizerState(): Promise<StateInfo[]> {
     return withStack(() => this.#native.optimizerState());

@@ -1,13 +1,15 @@
 // THE option table: every option once, with its type, default, check and help. Flags, config files, `--help`, the
 // README's table and the TypeScript types all come from here. Names and defaults are those of Hugging Face's
 // TrainingArguments and run_classification.py (transformers 5.18) wherever those have one.
-import { choice, integer, list, real, steps, text, textOrTrue, toggle } from './kinds.js';
+import { choice, epochOrSteps, integer, list, real, steps, text, textOrTrue, toggle } from './kinds.js';
 import { labelWeights } from './label-weights.js';
+import { patternFactors } from './pattern-factors.js';
 import { optional, withDefault } from './option.js';
 import { schedulerKwargs, schedulerTypes } from './schedulers.js';
 
 const positive = real('above 0', (n) => n > 0);
 const notNegative = real('of at least 0', (n) => n >= 0);
+const atLeastOne = real('of at least 1', (n) => n >= 1 && n < 1e6);
 const fraction = real('from 0 to below 1', (n) => n >= 0 && n < 1);
 const seed = integer(0, { max: 2 ** 32 - 1 });
 const when = choice(['no', 'steps', 'epoch']);
@@ -185,6 +187,26 @@ export const options = {
   focalGamma: optional(notNegative, {
     group: 'Training',
     help: 'focal loss: how far rows that are right already count less, e.g. 2',
+    otherwise: 'none',
+  }),
+  freeze: optional(list('PATTERN', 'a pattern of tensor names or several'), {
+    group: 'Training',
+    help: 'tensors that stay as they are, e.g. bert.embeddings "bert.encoder.layer.{0..5}"; the layers below the lowest trained one cost no backward pass',
+    otherwise: 'none',
+  }),
+  gradualUnfreezing: optional(epochOrSteps(), {
+    group: 'Training',
+    help: 'begin with the head alone and add a layer from the top every epoch, or every N steps',
+    otherwise: 'no',
+  }),
+  layerLrDecay: optional(atLeastOne, {
+    group: 'Training',
+    help: 'discriminative learning rates: each layer learns at the rate of the one above it divided by this, e.g. 2.6',
+    otherwise: '1',
+  }),
+  lrFactors: optional(patternFactors(), {
+    group: 'Training',
+    help: "factors of the learning rate by tensor name, e.g. 'classifier=10'; of several that match the last counts",
     otherwise: 'none',
   }),
   trainSamplingStrategy: withDefault(choice(['random', 'group_by_length', 'sequential']), 'random', {

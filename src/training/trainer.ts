@@ -52,7 +52,7 @@ export class Trainer {
     requirePartsFit(parts);
     this.#parts = parts;
     this.#plan = planRun(args, parts.trainDataset.size);
-    this.#steps = new OptimizerSteps(parts);
+    this.#steps = new OptimizerSteps(parts, this.#plan.stepsPerEpoch);
     this.#progress = parts.progress ?? new Progress();
     const maxLength = maxLengthOf(model, tokenizer, args.maxSeqLength);
     this.#identity = runIdentity(args, this.#plan, {
@@ -126,8 +126,11 @@ export class Trainer {
   /** Hands one step to the session and waits for the one before, so that the next is always there. */
   async #trainStep(step: PreparedStep): Promise<void> {
     const { session } = this.#parts.model;
-    const rate = this.#learningRate(this.state.global_step);
-    await this.#queue.push(() => this.#steps.run(session, step, rate));
+    const at = {
+      step: this.state.global_step,
+      learningRate: this.#learningRate(this.state.global_step),
+    };
+    await this.#queue.push(() => this.#steps.run(session, step, at));
     this.state.global_step += 1;
     this.state.epoch = this.state.global_step / this.#plan.stepsPerEpoch;
     this.state.num_input_tokens_seen += step.tokens;
@@ -202,8 +205,9 @@ export class Trainer {
   async #resume(): Promise<void> {
     const { args, model } = this.#parts;
     await removeLeftovers(args.outputDir);
+    await this.#steps.begin(model.session);
     const request = args.resumeFromCheckpoint;
-    if (request === undefined || request === false) return model.session.restart();
+    if (request === undefined || request === false) return;
     const folder = await findCheckpoint(args.outputDir, request);
     const { state, resume } = await resumeFrom(folder, model, this.#identity);
     // The output folder may have been moved since: the best checkpoint lies beside the one that is resumed.
