@@ -178,6 +178,25 @@ RawBatch batch(const Napi::Value& value) {
   return raw;
 }
 
+LossOptions lossOptions(const Napi::Object& options, int64_t numLabels) {
+  const auto factor = [&](const char* name, double most) {
+    const Napi::Value value = options.Get(name);
+    return value.IsUndefined() ? 0 : number(value, name, 0, most);
+  };
+  const auto weights = [&](const char* name) -> std::vector<float> {
+    const Napi::Value value = options.Get(name);
+    if (value.IsUndefined()) return {};
+    auto result = copyOf<float>(value, napi_float32_array, "a Float32Array", name);
+    if (result.size() != static_cast<size_t>(numLabels))
+      throw Napi::RangeError::New(value.Env(), "Expected " + std::to_string(numLabels) + " values for " +
+                                                   name + ", one a label, but received " +
+                                                   std::to_string(result.size()));
+    return result;
+  };
+  return {factor("labelSmoothing", 1), factor("focalGamma", std::numeric_limits<double>::max()),
+          weights("classWeights"), weights("posWeight")};
+}
+
 UpdateOptions updateOptions(const Napi::Object& options) {
   constexpr double most = std::numeric_limits<double>::max();
   const auto get = [&](const char* name, double limit) { return number(options.Get(name), name, 0, limit); };
@@ -185,13 +204,24 @@ UpdateOptions updateOptions(const Napi::Object& options) {
           get("epsilon", most),      get("weightDecay", most), get("maxGradNorm", most)};
 }
 
-TensorKind tensorKind(const Napi::Value& value) {
-  const std::string name = text(value, "kind");
-  if (name == "weight") return TensorKind::Weight;
-  if (name == "gradient") return TensorKind::Gradient;
-  if (name == "exp_avg") return TensorKind::ExpAvg;
-  if (name == "exp_avg_sq") return TensorKind::ExpAvgSq;
-  fail(value, "'weight', 'gradient', 'exp_avg' or 'exp_avg_sq'", "kind");
+std::vector<std::pair<std::string, TensorSettings>> tensorSettings(const Napi::Value& value) {
+  constexpr double most = std::numeric_limits<double>::max();
+  if (!value.IsArray()) fail(value, "an array of settings", "tensors");
+  const auto list = value.As<Napi::Array>();
+  std::vector<std::pair<std::string, TensorSettings>> result;
+  for (uint32_t i = 0; i < list.Length(); ++i) {
+    const Napi::Object entry = object(list.Get(i), "a tensor's settings");
+    const auto factor = [&](const char* name) {
+      const Napi::Value given = entry.Get(name);
+      return given.IsUndefined() ? 1 : number(given, name, 0, most);
+    };
+    const Napi::Value trainable = entry.Get("trainable");
+    if (!trainable.IsUndefined() && !trainable.IsBoolean()) fail(trainable, "true or false", "trainable");
+    result.push_back({text(entry.Get("name"), "name"),
+                      {trainable.IsUndefined() || trainable.As<Napi::Boolean>().Value(),
+                       factor("learningRateFactor"), factor("weightDecayFactor")}});
+  }
+  return result;
 }
 
 at::Tensor tensor(const Napi::Object& value) {

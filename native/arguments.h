@@ -26,8 +26,9 @@ Problem problem(const Napi::Object& config);
 c10::Device device(const Napi::Value& name);
 at::ScalarType computeType(const Napi::Value& dtype);
 RawBatch batch(const Napi::Value& value);
+LossOptions lossOptions(const Napi::Object& options, int64_t numLabels);
 UpdateOptions updateOptions(const Napi::Object& options);
-TensorKind tensorKind(const Napi::Value& value);
+std::vector<std::pair<std::string, TensorSettings>> tensorSettings(const Napi::Value& value);
 
 // {dtype: 'F32' | 'F16' | 'BF16', shape: number[], data: Uint8Array} copied into a tensor of that dtype.
 at::Tensor tensor(const Napi::Object& value);

@@ -27,6 +27,13 @@ float* floatRow(const at::Tensor& rows, int64_t row) {
   return rows.mutable_data_ptr<float>() + row * rows.size(1);
 }
 
+// The gradient of a weight that is trained; that of a frozen one would be half of the backward pass for
+// nothing.
+at::Tensor gradientIfTrained(const AutogradContext* context, size_t input, const at::Tensor& dY,
+                             const at::Tensor& x) {
+  return context->needs_input_grad(input) ? weightGradient(dY, x) : at::Tensor();
+}
+
 // [blocks, columns] of zeros, one row a block, so that blocks can add up side by side and in a fixed order.
 at::Tensor blockSums(const RowBlocks& blocks, int64_t columns) {
   return at::zeros({blocks.count(), columns}, at::kFloat);
@@ -65,8 +72,8 @@ struct Linear : torch::autograd::Function<Linear> {
       at::Tensor target = dX.narrow(0, first, rows);
       at::mm_out(target, dRows, product);
     });
-    return {dX.to(context->saved_data["type"].toScalarType()), weightGradient(dY, x), dBias.sum(0),
-            at::Tensor()};
+    return {dX.to(context->saved_data["type"].toScalarType()), gradientIfTrained(context, 1, dY, x),
+            dBias.sum(0), at::Tensor()};
   }
 };
 
@@ -104,8 +111,8 @@ struct LinearActivation : torch::autograd::Function<LinearActivation> {
       at::Tensor target = dX.narrow(0, first, rows);
       at::mm_out(target, dRows, product);
     });
-    return {dX.to(context->saved_data["type"].toScalarType()), weightGradient(dZ, x), dBias.sum(0),
-            at::Tensor(), at::Tensor()};
+    return {dX.to(context->saved_data["type"].toScalarType()), gradientIfTrained(context, 1, dZ, x),
+            dBias.sum(0), at::Tensor(), at::Tensor()};
   }
 };
 
@@ -168,7 +175,7 @@ struct LinearAddNorm : torch::autograd::Function<LinearAddNorm> {
     });
     return {dX.to(context->saved_data["type"].toScalarType()),
             dResidual,
-            weightGradient(dProducts, x),
+            gradientIfTrained(context, 2, dProducts, x),
             dBias.sum(0),
             at::Tensor(),
             dNormWeight.sum(0),

@@ -2,15 +2,61 @@
 
 #include <ATen/ATen.h>
 
+#include <limits>
+#include <optional>
+
 namespace bertune {
+namespace {
+
+constexpr int64_t kIgnoredLabel = -100;
+
+std::optional<at::Tensor> weightTensor(const std::vector<float>& weights, const at::Tensor& like) {
+  if (weights.empty()) return std::nullopt;
+  return at::tensor(at::ArrayRef<float>(weights), at::kFloat).to(like.device());
+}
+
+// (1 - p)^gamma. Below 1 its derivative has no bound at 0, where the loss itself is 0: the clamp keeps
+// infinity times 0 out of the gradient.
+at::Tensor focalFactor(const at::Tensor& missing, double gamma) {
+  return missing.clamp_min(std::numeric_limits<float>::min()).pow(gamma);
+}
+
+at::Tensor focalCrossEntropy(const at::Tensor& logits, const at::Tensor& labels, const LossOptions& options) {
+  const at::Tensor losses = at::cross_entropy_loss(logits, labels, {}, at::Reduction::None, kIgnoredLabel);
+  at::Tensor focal = focalFactor(-at::expm1(-losses), options.focalGamma) * losses;
+  if (const auto weights = weightTensor(options.classWeights, logits))
+    focal = focal * weights->index_select(0, labels.clamp_min(0));  // an ignored label's loss is 0 already
+  return focal.sum();
+}
+
+at::Tensor crossEntropy(const at::Tensor& logits, const at::Tensor& labels, const LossOptions& options) {
+  if (options.focalGamma > 0) return focalCrossEntropy(logits, labels, options);
+  return at::cross_entropy_loss(logits, labels, weightTensor(options.classWeights, logits),
+                                at::Reduction::Sum, kIgnoredLabel, options.labelSmoothing);
+}
+
+at::Tensor binaryCrossEntropy(const at::Tensor& logits, const at::Tensor& labels,
+                              const LossOptions& options) {
+  const double smoothing = options.labelSmoothing;
+  const at::Tensor targets = smoothing > 0 ? labels * (1 - smoothing) + smoothing / 2 : labels;
+  const auto posWeight = weightTensor(options.posWeight, logits);
+  if (options.focalGamma == 0)
+    return at::binary_cross_entropy_with_logits(logits, targets, {}, posWeight, at::Reduction::Sum);
+  const at::Tensor losses =
+      at::binary_cross_entropy_with_logits(logits, targets, {}, posWeight, at::Reduction::None);
+  const at::Tensor missing = at::sigmoid(logits) * (1 - targets) + at::sigmoid(-logits) * targets;
+  return (focalFactor(missing, options.focalGamma) * losses).sum();
+}
+
+}  // namespace
 
 at::Tensor lossSum(Problem problem, const at::Tensor& logits, const at::Tensor& labels,
-                   double labelSmoothing) {
+                   const LossOptions& options) {
   switch (problem) {
     case Problem::SingleLabel:
-      return at::cross_entropy_loss(logits, labels, {}, at::Reduction::Sum, -100, labelSmoothing);
+      return crossEntropy(logits, labels, options);
     case Problem::MultiLabel:
-      return at::binary_cross_entropy_with_logits(logits, labels, {}, {}, at::Reduction::Sum);
+      return binaryCrossEntropy(logits, labels, options);
     case Problem::Regression:
       return at::mse_loss(logits, labels, at::Reduction::Sum);
   }

@@ -22,7 +22,8 @@ struct ModelConfig {
   Activation hiddenAct;
 };
 
-// A trainable tensor. AdamW decays matrices only, which for BERT is HF's rule (no biases, no LayerNorm).
+// Weights that are one tensor here. Matrices decay only, which for BERT is HF's rule (no biases, no
+// LayerNorm).
 struct Parameter {
   at::Tensor weight;
   bool decays() const { return weight.dim() >= 2; }

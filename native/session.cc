@@ -22,14 +22,18 @@ Napi::Value toFloat32Array(Napi::Env env, const at::Tensor& tensor) {
   return array;
 }
 
+Napi::Array shapeArray(Napi::Env env, const std::vector<int64_t>& shape) {
+  auto array = Napi::Array::New(env);
+  for (const int64_t size : shape) array.Set(array.Length(), static_cast<double>(size));
+  return array;
+}
+
 Napi::Value toJs(Napi::Env env, const std::vector<NamedTensor>& tensors) {
   auto list = Napi::Array::New(env, tensors.size());
   for (size_t i = 0; i < tensors.size(); ++i) {
-    auto shape = Napi::Array::New(env);
-    for (const int64_t size : tensors[i].shape) shape.Set(shape.Length(), static_cast<double>(size));
     auto entry = Napi::Object::New(env);
     entry.Set("name", tensors[i].name);
-    entry.Set("shape", shape);
+    entry.Set("shape", shapeArray(env, tensors[i].shape));
     list.Set(static_cast<uint32_t>(i), entry);
   }
   return list;
@@ -45,7 +49,8 @@ Napi::Function Session::define(Napi::Env env) {
        InstanceMethod<&Session::update>("update"), InstanceMethod<&Session::predict>("predict"),
        InstanceMethod<&Session::matmulRate>("matmulRate"), InstanceMethod<&Session::stats>("stats"),
        InstanceMethod<&Session::setProgress>("setProgress"), InstanceMethod<&Session::restart>("restart"),
-       InstanceMethod<&Session::close>("close")});
+       InstanceMethod<&Session::configure>("configure"),
+       InstanceMethod<&Session::optimizerState>("optimizerState"), InstanceMethod<&Session::close>("close")});
 }
 
 Session::Session(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Session>(info) {
@@ -77,14 +82,14 @@ Napi::Value Session::read(Args info) {
   auto result = std::make_shared<at::Tensor>();
   return post(
       info,
-      [this, result, name = arguments::text(info[0], "name"), kind = arguments::tensorKind(info[1])] {
+      [this, result, name = arguments::text(info[0], "name"), kind = arguments::text(info[1], "kind")] {
         *result = training().read(name, kind);
       },
       [result](Napi::Env env) { return toFloat32Array(env, *result); });
 }
 
 Napi::Value Session::write(Args info) {
-  return post(info, [this, name = arguments::text(info[0], "name"), kind = arguments::tensorKind(info[1]),
+  return post(info, [this, name = arguments::text(info[0], "name"), kind = arguments::text(info[1], "kind"),
                      value = arguments::tensor(arguments::object(info[2], "tensor"))] {
     training().write(name, kind, value);
   });
@@ -93,11 +98,9 @@ Napi::Value Session::write(Args info) {
 Napi::Value Session::accumulate(Args info) {
   const Napi::Object options = arguments::object(info[1], "options");
   const double divisor = arguments::number(options.Get("divisor"), "divisor", 1e-30, 1e30);
-  const Napi::Value smoothing = options.Get("labelSmoothing");
-  const double labelSmoothing =
-      smoothing.IsUndefined() ? 0 : arguments::number(smoothing, "labelSmoothing", 0, 1);
-  return post(info, [this, raw = checkedBatch(info, true), divisor, labelSmoothing] {
-    training().accumulate(raw, divisor, labelSmoothing);
+  return post(info, [this, raw = checkedBatch(info, true), divisor,
+                     loss = arguments::lossOptions(options, config_.numLabels)] {
+    training().accumulate(raw, divisor, loss);
   });
 }
 
@@ -152,6 +155,29 @@ Napi::Value Session::setProgress(Args info) {
 
 Napi::Value Session::restart(Args info) {
   return post(info, [this] { training().restart(); });
+}
+
+Napi::Value Session::configure(Args info) {
+  return post(info,
+              [this, settings = arguments::tensorSettings(info[0])] { training().configure(settings); });
+}
+
+Napi::Value Session::optimizerState(Args info) {
+  auto result = std::make_shared<std::vector<StateTensor>>();
+  return post(
+      info, [this, result] { *result = training().optimizerState(); },
+      [result](Napi::Env env) {
+        auto list = Napi::Array::New(env, result->size());
+        for (size_t i = 0; i < result->size(); ++i) {
+          const StateTensor& tensor = (*result)[i];
+          auto entry = Napi::Object::New(env);
+          entry.Set("name", tensor.name);
+          entry.Set("kind", tensor.kind);
+          entry.Set("shape", shapeArray(env, tensor.shape));
+          list.Set(static_cast<uint32_t>(i), entry);
+        }
+        return list;
+      });
 }
 
 Napi::Value Session::close(Args info) {

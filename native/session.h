@@ -16,17 +16,19 @@ class Session : public Napi::ObjectWrap<Session> {
 
  private:
   using Args = const Napi::CallbackInfo&;
-  Napi::Value open(Args info);         // () -> [{name, shape}]: makes the weights
-  Napi::Value read(Args info);         // (name, kind) -> Float32Array
-  Napi::Value write(Args info);        // (name, kind, {dtype, shape, data})
-  Napi::Value accumulate(Args info);   // (batch, {divisor, labelSmoothing})
-  Napi::Value update(Args info);       // (options)
-  Napi::Value predict(Args info);      // (batch) -> Float32Array
-  Napi::Value matmulRate(Args info);   // (rows, inner, columns) -> FLOP/s
-  Napi::Value stats(Args info);        // () -> {loss, gradNorm, updates, skipped}
-  Napi::Value setProgress(Args info);  // (step, updates, loss)
-  Napi::Value restart(Args info);      // (): a new optimizer for the same weights
-  Napi::Value close(Args info);        // (): after the jobs posted before; frees all memory
+  Napi::Value open(Args info);            // () -> [{name, shape}]: makes the weights
+  Napi::Value read(Args info);            // (name, kind) -> Float32Array
+  Napi::Value write(Args info);           // (name, kind, {dtype, shape, data})
+  Napi::Value accumulate(Args info);      // (batch, {divisor, ...LossOptions})
+  Napi::Value update(Args info);          // (options)
+  Napi::Value predict(Args info);         // (batch) -> Float32Array
+  Napi::Value matmulRate(Args info);      // (rows, inner, columns) -> FLOP/s
+  Napi::Value stats(Args info);           // () -> {loss, gradNorm, updates, skipped}
+  Napi::Value setProgress(Args info);     // (step, updates, loss)
+  Napi::Value restart(Args info);         // (): a new optimizer for the same weights
+  Napi::Value configure(Args info);       // ([{name, trainable, learningRateFactor, weightDecayFactor}])
+  Napi::Value optimizerState(Args info);  // () -> [{name, kind, shape}]
+  Napi::Value close(Args info);           // (): after the jobs posted before; frees all memory
 
   Training& training() const;  // on the worker thread
   RawBatch checkedBatch(Args info, bool needsLabels) const;

@@ -14,14 +14,13 @@ Training::Training(const ModelConfig& config, Problem problem, at::Device device
     : problem_(problem),
       seed_(seed),
       model_(config, device, compute, seed),
-      optimizer_(std::make_unique<AdamW>(model_)),
+      optimizer_(makeAdamW(model_)),
       loss_(at::zeros({}, at::TensorOptions().dtype(at::kDouble).device(device))) {}
 
-void Training::accumulate(const RawBatch& raw, double divisor, double labelSmoothing) {
+void Training::accumulate(const RawBatch& raw, double divisor, const LossOptions& options) {
   const Batch batch = toTensors(raw, model_.config().numLabels, model_.device());
   const DropoutState dropout{seed_, step_, tokensInStep_, sequencesInStep_};
-  const at::Tensor loss =
-      lossSum(problem_, model_.logits(batch, &dropout), batch.labels, labelSmoothing) / divisor;
+  const at::Tensor loss = lossSum(problem_, model_.logits(batch, &dropout), batch.labels, options) / divisor;
   loss.backward();
   // A loss that is not finite spoils its step only (which update leaves out), not the sum.
   loss_ += at::where(at::isfinite(loss), loss.detach(), 0.0);
@@ -62,7 +61,7 @@ double Training::matmulRate(int64_t rows, int64_t inner, int64_t columns) const 
 }
 
 TrainingStats Training::stats() {
-  return {loss_.item<double>(), optimizer_->gradNorm().item<double>(), optimizer_->step().item<double>(),
+  return {loss_.item<double>(), optimizer_->gradNorm().item<double>(), optimizer_->updates().item<double>(),
           optimizer_->skipped().item<double>()};
 }
 
@@ -73,52 +72,70 @@ void Training::setProgress(int64_t step, int64_t updates, double loss) {
 }
 
 void Training::restart() {
-  for (const auto& parameter : model_.parameters()) parameter.weight.mutable_grad().reset();
-  optimizer_ = std::make_unique<AdamW>(model_);
+  for (const auto& parameter : model_.parameters()) {
+    parameter.weight.mutable_grad().reset();
+    parameter.weight.set_requires_grad(true);
+  }
+  optimizer_ = makeAdamW(model_);
   loss_.zero_();
   step_ = tokensInStep_ = sequencesInStep_ = 0;
 }
 
-at::Tensor Training::read(const std::string& name, TensorKind kind) const {
-  // A copy in any case: the caller looks at it when later jobs may already have changed the tensor.
-  return select(find(name), kind)
-      .detach()
-      .to(at::kCPU, at::kFloat, /*non_blocking=*/false, /*copy=*/true)
-      .contiguous();
+void Training::configure(const std::vector<std::pair<std::string, TensorSettings>>& settings) {
+  if (tokensInStep_ > 0) throw std::logic_error("configure was called between accumulate and update");
+  std::vector<TensorSettings> all(model_.tensors().size());
+  for (const auto& [name, tensorSettings] : settings) all[find(name)] = tensorSettings;
+  std::vector<bool> trains(model_.parameters().size(), false);
+  for (size_t i = 0; i < all.size(); ++i)
+    if (all[i].trainable) trains[model_.tensors()[i].parameter] = true;
+  if (std::find(trains.begin(), trains.end(), true) == trains.end())
+    throw std::invalid_argument("all tensors are frozen: there is nothing to train");
+  for (size_t i = 0; i < trains.size(); ++i) model_.parameters()[i].weight.set_requires_grad(trains[i]);
+  optimizer_->configure(std::move(all));
 }
 
-void Training::write(const std::string& name, TensorKind kind, const at::Tensor& value) {
-  const at::NoGradGuard guard;
-  at::Tensor target = select(find(name), kind);
-  if (!target.sizes().equals(value.sizes()))
-    throw std::invalid_argument(name + " has shape " + c10::str(target.sizes()) + " but was given " +
-                                c10::str(value.sizes()));
-  target.copy_(value);
-  model_.refreshProducts();
+std::vector<StateTensor> Training::optimizerState() const {
+  std::vector<StateTensor> result;
+  for (const std::string& kind : optimizer_->stateNames())
+    for (size_t i = 0; i < model_.tensors().size(); ++i)
+      if (optimizer_->hasState(i))
+        result.push_back({model_.tensors()[i].name, kind, optimizer_->readState(i, kind).sizes().vec()});
+  return result;
 }
 
-const NamedTensor& Training::find(const std::string& name) const {
-  for (const auto& tensor : model_.tensors())
-    if (tensor.name == name) return tensor;
-  throw std::invalid_argument("the model has no tensor named '" + name + "'");
-}
-
-at::Tensor Training::select(const NamedTensor& tensor, TensorKind kind) const {
+at::Tensor Training::read(const std::string& name, const std::string& kind) const {
+  const size_t index = find(name);
+  const NamedTensor& tensor = model_.tensors()[index];
   const at::Tensor& weight = model_.parameters()[tensor.parameter].weight;
-  switch (kind) {
-    case TensorKind::Weight:
-      return tensor.of(weight);
-    case TensorKind::ExpAvg:
-      return tensor.of(optimizer_->expAvg(tensor.parameter));
-    case TensorKind::ExpAvgSq:
-      return tensor.of(optimizer_->expAvgSq(tensor.parameter));
-    case TensorKind::Gradient:
-      break;
-  }
-  if (!weight.grad().defined())
-    throw std::invalid_argument(tensor.name +
-                                " has no gradient: accumulate a batch first, and read before update");
-  return tensor.of(weight.grad());
+  if (kind == "gradient" && !weight.grad().defined())
+    throw std::invalid_argument(
+        name +
+        " has no gradient: accumulate a batch first, and read before update; a frozen tensor has none");
+  const at::Tensor value = kind == "weight"     ? tensor.of(weight)
+                           : kind == "gradient" ? tensor.of(weight.grad())
+                                                : optimizer_->readState(index, kind);
+  // A copy in any case: the caller looks at it when later jobs may already have changed the tensor.
+  return value.detach().to(at::kCPU, at::kFloat, /*non_blocking=*/false, /*copy=*/true).contiguous();
+}
+
+void Training::write(const std::string& name, const std::string& kind, const at::Tensor& value) {
+  const at::NoGradGuard guard;
+  const size_t index = find(name);
+  const NamedTensor& tensor = model_.tensors()[index];
+  const bool isWeight = kind == "weight";
+  const at::Tensor weight = tensor.of(model_.parameters()[tensor.parameter].weight);
+  const at::Tensor present = isWeight ? weight : optimizer_->readState(index, kind);
+  if (!present.sizes().equals(value.sizes()))
+    throw std::invalid_argument(name + " has shape " + c10::str(present.sizes()) + " but was given " +
+                                c10::str(value.sizes()));
+  (isWeight ? weight : optimizer_->writableState(index, kind)).copy_(value);
+  if (isWeight) model_.refreshProducts();
+}
+
+size_t Training::find(const std::string& name) const {
+  for (size_t i = 0; i < model_.tensors().size(); ++i)
+    if (model_.tensors()[i].name == name) return i;
+  throw std::invalid_argument("the model has no tensor named '" + name + "'");
 }
 
 }  // namespace bertune

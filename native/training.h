@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "batch.h"
@@ -13,13 +14,17 @@
 
 namespace bertune {
 
-enum class TensorKind { Weight, Gradient, ExpAvg, ExpAvgSq };
-
 struct TrainingStats {
   double loss;      // sum of all accumulated losses
   double gradNorm;  // of the last update, before clipping
   double updates;   // applied since the session began, those given to setProgress included
   double skipped;   // updates left out because the gradient norm was not finite
+};
+
+// What there is of the optimizer's state.
+struct StateTensor {
+  std::string name, kind;
+  std::vector<int64_t> shape;
 };
 
 class Training {
@@ -28,7 +33,7 @@ class Training {
            uint64_t seed);
 
   // Adds the gradients of (sum of the batch's losses) / divisor.
-  void accumulate(const RawBatch& raw, double divisor, double labelSmoothing);
+  void accumulate(const RawBatch& raw, double divisor, const LossOptions& options);
   void update(const UpdateOptions& options);
   at::Tensor predict(const RawBatch& raw);  // float [sequences, numLabels] on the CPU
   // FLOP/s of [rows, inner] x [columns, inner]^T in the compute type on the CPU: what the machine can do at
@@ -41,21 +46,26 @@ class Training {
   // the sum of losses that stats() goes on from.
   void setProgress(int64_t step, int64_t updates, double loss);
 
-  // Forgets gradients, moments, counters and loss; the weights stay.
+  // Forgets gradients, optimizer state, settings, counters and loss; the weights stay.
   void restart();
 
-  at::Tensor read(const std::string& name, TensorKind kind) const;  // float copy on the CPU
-  void write(const std::string& name, TensorKind kind, const at::Tensor& value);
+  // How the named tensors are trained from the next step on; the others are trained as usual. Layers below
+  // the lowest trainable tensor have no backward pass.
+  void configure(const std::vector<std::pair<std::string, TensorSettings>>& settings);
+
+  // `kind`: weight, gradient, or what the optimizer keeps. A float copy on the CPU.
+  at::Tensor read(const std::string& name, const std::string& kind) const;
+  void write(const std::string& name, const std::string& kind, const at::Tensor& value);
   const std::vector<NamedTensor>& tensors() const { return model_.tensors(); }
+  std::vector<StateTensor> optimizerState() const;
 
  private:
-  const NamedTensor& find(const std::string& name) const;
-  at::Tensor select(const NamedTensor& tensor, TensorKind kind) const;
+  size_t find(const std::string& name) const;
 
   Problem problem_;
   uint64_t seed_;
   Model model_;
-  std::unique_ptr<AdamW> optimizer_;
+  std::unique_ptr<Optimizer> optimizer_;
   at::Tensor loss_;   // float64, so that reading it often or seldom gives the same numbers
   int64_t step_ = 0;  // optimizer steps begun, applied or skipped
   int64_t tokensInStep_ = 0;

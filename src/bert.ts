@@ -18,7 +18,14 @@ import {
   type TensorMatch,
   type TensorSource,
 } from './model/index.js';
-import { chooseDevice, deviceInfo, Session, type SessionConfig, type TensorKind } from './native.js';
+import {
+  chooseDevice,
+  deviceInfo,
+  Session,
+  type SessionConfig,
+  type StateKind,
+  type TensorInfo,
+} from './native.js';
 
 /** Where and how the model is computed. */
 export interface Runtime {
@@ -162,7 +169,7 @@ export class BertForSequenceClassification {
   /** Writes config.json and model.safetensors (float32) as transformers writes them. */
   async savePretrained(directory: string): Promise<void> {
     await this.open();
-    await saveCheckpoint(directory, this.config, tensorsOf(this.session, 'weight'));
+    await saveCheckpoint(directory, this.config, weightsOf(this.session));
   }
 
   /** Frees the native session and closes the files. */
@@ -179,36 +186,41 @@ export function requireDevice({ device, dtype }: Runtime): void {
   if (device === 'cuda') chooseDevice({ device, dtype: dtype ?? 'auto' }, deviceInfo());
 }
 
-/** The weights, gradients or moments of a session as little-endian F32 tensors, one at a time. */
-export async function* tensorsOf(
+/** The weights of a session as little-endian F32 tensors, one at a time. */
+async function* weightsOf(session: Session): AsyncGenerator<TensorData> {
+  for (const info of session.tensors()) yield tensorOf(session, info, 'weight');
+}
+
+/** A tensor of a session as it stands in a file; the name of optimizer state begins with its kind. */
+export async function tensorOf(
   session: Session,
-  kind: TensorKind,
-  prefix = '',
-): AsyncGenerator<TensorData> {
-  for (const { name, shape } of session.tensors()) {
-    const values = await session.read(name, kind);
-    const data = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-    yield { name: prefix + name, dtype: 'F32', shape, data };
-  }
+  { name, shape }: TensorInfo,
+  kind: 'weight' | StateKind,
+): Promise<TensorData> {
+  const values = await session.read(name, kind);
+  const data = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  return { name: kind === 'weight' ? name : `${kind}.${name}`, dtype: 'F32', shape, data };
 }
 
 /**
- * Writes the tensors of a safetensors file into the session: those whose names begin with a prefix as that kind.
+ * Writes the optimizer state in a safetensors file into the session. Tensors that were frozen have none.
  *
- * @throws UsageError for the file of another model, or one that is damaged
+ * @throws UsageError for the file of another model or optimizer, or one that is damaged
  */
-export async function loadTensors(
-  session: Session,
-  path: string,
-  prefixes: Readonly<Record<string, 'exp_avg' | 'exp_avg_sq'>>,
-): Promise<void> {
+export async function loadOptimizerState(session: Session, path: string): Promise<void> {
   const file = await openSafetensors(path);
   try {
-    for (const { name, shape } of session.tensors()) {
-      for (const [prefix, kind] of Object.entries(prefixes)) {
-        const tensor = file.tensors.get(prefix + name);
-        if (tensor?.shape.join() !== shape.join())
-          throw ofAnotherModel(path, `it has no tensor ${prefix}${name} of [${shape.join(', ')}]`);
+    const { stateKinds } = session;
+    const infos = session.tensors();
+    const trained = infos.filter(({ name }) =>
+      stateKinds.some((kind) => file.tensors.has(`${kind}.${name}`)),
+    );
+    for (const { name, shape } of trained.length > 0 ? trained : infos.slice(0, 1)) {
+      for (const kind of stateKinds) {
+        const tensor = file.tensors.get(`${kind}.${name}`);
+        const expected = kind === 'step' ? [] : shape;
+        if (tensor?.shape.join() !== expected.join())
+          throw ofAnotherModel(path, `it has no tensor ${kind}.${name} of [${expected.join(', ')}]`);
         await writeTensor(session, name, tensor, kind);
       }
     }
@@ -239,7 +251,7 @@ async function writeTensor(
   session: Session,
   name: string,
   tensor: TensorSource,
-  kind: 'weight' | 'exp_avg' | 'exp_avg_sq',
+  kind: 'weight' | StateKind,
 ): Promise<void> {
   const { dtype, shape } = tensor;
   if (dtype !== 'F32' && dtype !== 'F16' && dtype !== 'BF16')

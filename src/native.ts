@@ -64,16 +64,46 @@ export interface TensorData {
   data: Uint8Array;
 }
 
-export type TensorKind = 'weight' | 'gradient' | 'exp_avg' | 'exp_avg_sq';
+/** What an optimizer keeps of a tensor, as torch.optim names it; `step` counts the updates that the tensor had. */
+export type StateKind = (typeof stateKinds)[number];
+const stateKinds = ['step', 'exp_avg', 'exp_avg_sq'] as const;
 
-export interface AccumulateOptions {
+export type TensorKind = 'weight' | 'gradient' | StateKind;
+
+/** How a tensor is trained; what is left out is as usual: trainable, and factors of 1. */
+export interface TensorSettings {
+  name: string;
+  trainable?: boolean;
+  /** Of the update's learning rate. */
+  learningRateFactor?: number;
+  /** Of the update's weight decay; biases and LayerNorm weights never decay. */
+  weightDecayFactor?: number;
+}
+
+/** A piece of optimizer state that there is. */
+export interface StateInfo extends TensorInfo {
+  kind: StateKind;
+}
+
+/** How the losses of classes are smoothed and weighed; a regression has none of it. */
+export interface LossOptions {
+  /** Label smoothing factor, 0 to 1; of multi-label targets y * (1 - factor) + factor / 2. */
+  labelSmoothing?: number;
+  /** The exponent of a focal loss (Lin et al. 2017), which takes no smoothing; 0 is none. */
+  focalGamma?: number;
+  /** A factor for each class, for single-label classification: torch.nn.CrossEntropyLoss(weight). */
+  classWeights?: Float32Array;
+  /** A factor of each label's positive term, for multi-label: torch.nn.BCEWithLogitsLoss(pos_weight). */
+  posWeight?: Float32Array;
+}
+
+export interface AccumulateOptions extends LossOptions {
   /**
    * What the sum of losses is divided by: the number of labels over all micro-batches of the optimizer step
-   * (labels other than -100; for multi-label and regression sequences * numLabels).
+   * (labels other than -100; for multi-label and regression sequences * numLabels). For torch's mean with class
+   * weights it is the sum of the weights of those labels.
    */
   divisor: number;
-  /** Label smoothing factor, 0 to 1; above 0 for single-label classification only. */
-  labelSmoothing?: number;
 }
 
 export interface UpdateOptions {
@@ -111,6 +141,8 @@ interface NativeSession {
   stats(): Promise<Omit<TrainingStats, 'totalLoss'>>;
   setProgress(step: number, updates: number, loss: number): Promise<void>;
   restart(): Promise<void>;
+  configure(settings: readonly TensorSettings[]): Promise<void>;
+  optimizerState(): Promise<StateInfo[]>;
   close(): Promise<void>;
 }
 
@@ -199,27 +231,22 @@ export class Session {
 
   /** Copies a tensor as float32, in row-major order. Gradients exist between accumulate and update. */
   read(name: string, kind: TensorKind = 'weight'): Promise<Float32Array> {
-    return withStack(() => this.#native.read(name, kind));
+    return withStack(async () => this.#native.read(name, knownKind(kind)));
   }
 
   /** Overwrites a tensor; the shape must be the tensor's own. */
   write(name: string, tensor: TensorData, kind: Exclude<TensorKind, 'gradient'> = 'weight'): Promise<void> {
-    return withStack(() => this.#native.write(name, kind, tensor));
+    return withStack(async () => this.#native.write(name, knownKind(kind), tensor));
   }
 
   /**
    * Runs forward and backward with dropout and adds the gradients of (sum of losses) / divisor.
    *
-   * @throws UsageError for label smoothing of labels that are not one class a row
+   * @throws UsageError for an option that the loss of this problem does not know
    */
   accumulate(batch: PackedBatch, options: AccumulateOptions): Promise<void> {
     return withStack(async () => {
-      // The other losses know no smoothing and would leave it out without a word.
-      const labelSmoothing = options?.labelSmoothing ?? 0;
-      if (labelSmoothing !== 0 && this.#problemType !== 'single_label_classification')
-        throw new RangeError(
-          `labelSmoothing works with one label a row, not with ${this.#problemType}; leave it out, or give 0`,
-        );
+      requireMeaning(options, this.#problemType);
       await this.#native.accumulate(batch, options);
     });
   }
@@ -262,7 +289,27 @@ export class Session {
     return withStack(() => this.#native.setProgress(step, updates, totalLoss));
   }
 
-  /** Begins a new training of the same weights: gradients, moments, counters and loss are forgotten. */
+  /**
+   * Says how tensors are trained from the next step on; all that are not named are trained as usual. A frozen tensor
+   * gets no gradient and no moments, and below the lowest trainable one there is no backward pass.
+   *
+   * @throws when nothing is left to train, or between accumulate and update
+   */
+  configure(settings: readonly TensorSettings[]): Promise<void> {
+    return withStack(() => this.#native.configure(settings));
+  }
+
+  /** What the optimizer keeps of each tensor that it updates. */
+  get stateKinds(): readonly StateKind[] {
+    return ['exp_avg', 'exp_avg_sq', 'step'];
+  }
+
+  /** The state that the optimizer has by now: that of the tensors it has updated. */
+  optimizerState(): Promise<StateInfo[]> {
+    return withStack(() => this.#native.optimizerState());
+  }
+
+  /** Begins a new training of the same weights: gradients, moments, settings, counters and loss are forgotten. */
   restart(): Promise<void> {
     this.#lossSeen = 0;
     return withStack(() => this.#native.restart());
@@ -274,6 +321,28 @@ export class Session {
     this.#closed = true;
     await withStack(() => this.#native.close());
   }
+}
+
+function knownKind(kind: TensorKind): TensorKind {
+  const kinds: readonly TensorKind[] = ['weight', 'gradient', ...stateKinds];
+  if (kinds.includes(kind)) return kind;
+  throw new TypeError(`Expected one of ${kinds.join(', ')} for kind but received ${JSON.stringify(kind)}`);
+}
+
+// A loss that does not know an option would leave it out without a word.
+function requireMeaning(options: LossOptions | undefined, problem: SessionConfig['problemType']): void {
+  const { labelSmoothing = 0, focalGamma = 0, classWeights, posWeight } = options ?? {};
+  const refuse = (option: string, remedy: string): never => {
+    throw new RangeError(`${option} does not go with ${problem}; leave it out${remedy}`);
+  };
+  if (problem === 'regression' && labelSmoothing !== 0) refuse('labelSmoothing', ', or give 0');
+  if (problem === 'regression' && focalGamma !== 0) refuse('focalGamma', ', or give 0');
+  if (problem !== 'single_label_classification' && classWeights !== undefined) refuse('classWeights', '');
+  if (problem !== 'multi_label_classification' && posWeight !== undefined) refuse('posWeight', '');
+  if (labelSmoothing !== 0 && focalGamma !== 0)
+    throw new RangeError(
+      'labelSmoothing and focalGamma exclude each other; leave one of them out, or give 0',
+    );
 }
 
 // A native failure has no JavaScript frames of its own, so the error is made here, at the caller.

@@ -422,8 +422,8 @@ await tap.test('options that do not fit together', (t) => {
       'labelList does not go with problemType regression, which predicts numbers',
     ],
     [
-      { ...job, labelSmoothingFactor: 0.1, problemType: 'multi_label_classification' },
-      'labelSmoothingFactor works with one label a row, not with problemType multi_label_classification',
+      { ...job, labelSmoothingFactor: 0.1, problemType: 'regression' },
+      'labelSmoothingFactor does not go with problemType regression: it smooths classes',
     ],
     [
       { ...rows, metricForBestModel: 'acuracy' },

@@ -9,6 +9,7 @@ export type {
 export { evaluateCommand, predictCommand, searchCommand, trainCommand, type Command } from './commands.js';
 export { fileEntries, type ConfigFile } from './file.js';
 export { optionsMarkdown } from './help.js';
+export { lossProblems } from './loss-rules.js';
 export type { OptionSources } from './merge.js';
 export {
   parseEvaluateOptions,

@@ -66,6 +66,17 @@ export function steps(options: { allowZero: boolean }): Kind<number> {
   };
 }
 
+/** A number of optimizer steps, or the word for as many as an epoch has. */
+export function epochOrSteps(): Kind<'epoch' | number> {
+  return {
+    schema: z.union([z.literal('epoch'), z.number().refine((n) => Number.isSafeInteger(n) && n >= 1)]),
+    what: 'epoch, or a whole number of steps of at least 1',
+    arity: 'one',
+    placeholder: 'epoch|N',
+    fromText: numberFromText,
+  };
+}
+
 /** One of a few words. */
 export function choice<const T extends readonly [string, ...string[]]>(words: T): Kind<T[number]> {
   return {

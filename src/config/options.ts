@@ -4,6 +4,7 @@
 import {
   choice,
   choices,
+  epochOrSteps,
   integer,
   list,
   real,
@@ -13,11 +14,14 @@ import {
   textOrTrue,
   toggle,
 } from './kinds.js';
+import { labelWeights } from './label-weights.js';
+import { patternFactors } from './pattern-factors.js';
 import { optional, withDefault } from './option.js';
 import { schedulerKwargs, schedulerTypes } from './schedulers.js';
 
 const positive = real('above 0', (n) => n > 0);
 const notNegative = real('of at least 0', (n) => n >= 0);
+const atLeastOne = real('of at least 1', (n) => n >= 1 && n < 1e6);
 const fraction = real('from 0 to below 1', (n) => n >= 0 && n < 1);
 const seed = integer(0, { max: 2 ** 32 - 1 });
 const when = choice(['no', 'steps', 'epoch']);
@@ -193,7 +197,42 @@ export const options = {
   }),
   labelSmoothingFactor: withDefault(fraction, 0, {
     group: 'Training',
-    help: 'label smoothing, for one label a row',
+    help: 'label smoothing, for classes',
+  }),
+  classWeights: optional(labelWeights(), {
+    group: 'Training',
+    help: 'for one label a row: a weight of each label in the loss, in the order of their ids, or balanced, by how rare each is; evaluation stays unweighted',
+    otherwise: 'equal',
+  }),
+  posWeight: optional(labelWeights(), {
+    group: 'Training',
+    help: 'for several labels a row: a weight of each label where a row has it, or balanced, rows without by rows with it',
+    otherwise: 'equal',
+  }),
+  focalGamma: optional(notNegative, {
+    group: 'Training',
+    help: 'focal loss: how far rows that are right already count less, e.g. 2',
+    otherwise: 'none',
+  }),
+  freeze: optional(list('PATTERN', 'a pattern of tensor names or several'), {
+    group: 'Training',
+    help: 'tensors that stay as they are, e.g. bert.embeddings "bert.encoder.layer.{0..5}"; the layers below the lowest trained one cost no backward pass',
+    otherwise: 'none',
+  }),
+  gradualUnfreezing: optional(epochOrSteps(), {
+    group: 'Training',
+    help: 'begin with the head alone and add a layer from the top every epoch, or every N steps',
+    otherwise: 'no',
+  }),
+  layerLrDecay: optional(atLeastOne, {
+    group: 'Training',
+    help: 'discriminative learning rates: each layer learns at the rate of the one above it divided by this, e.g. 2.6',
+    otherwise: '1',
+  }),
+  lrFactors: optional(patternFactors(), {
+    group: 'Training',
+    help: "factors of the learning rate by tensor name, e.g. 'classifier=10'; of several that match the last counts",
+    otherwise: 'none',
   }),
   trainSamplingStrategy: withDefault(choice(['random', 'group_by_length', 'sequential']), 'random', {
     group: 'Training',

@@ -2,6 +2,7 @@
 import { nearestName } from '../nearest.js';
 import { metricNames } from '../evaluation/metrics.js';
 import type { EvaluateOptions, PredictOptions, TrainingArguments, TrainOptions } from './commands.js';
+import { lossProblems } from './loss-rules.js';
 import type { OptionName } from './options.js';
 import { schedulerRules } from './scheduler-rules.js';
 import { isAdaptive } from './schedulers.js';
@@ -41,6 +42,7 @@ export function predictProblems(options: PredictOptions, name: NameOf): Problem[
 
 /** Of the options that a Trainer takes as well. What it calls its metrics is known only to itself. */
 const trainerRules: readonly Rule<TrainingArguments>[] = [
+  firstLossProblem,
   ...schedulerRules,
   evaluationsToCompare,
   bestNeedsMatchingStrategies,
@@ -57,10 +59,13 @@ const trainRules: Rule<TrainOptions>[] = [
   headSize,
   distinctLabels,
   labelsOfRegression,
-  smoothingNeedsOneLabel,
   knownMetric,
   ...trainerRules,
 ];
+
+function firstLossProblem(o: TrainingArguments, name: NameOf): Problem | undefined {
+  return lossProblems(o, name)[0];
+}
 
 function apply<T>(rules: readonly Rule<T>[], options: T, name: NameOf): Problem[] {
   return rules.flatMap((rule) => rule(options, name) ?? []);
@@ -179,15 +184,6 @@ function labelsOfRegression(o: TrainOptions, name: NameOf): Problem | undefined 
   return {
     about: 'labelList',
     message: `${name('labelList')} does not go with ${name('problemType')} regression, which predicts numbers`,
-  };
-}
-
-function smoothingNeedsOneLabel(o: TrainOptions, name: NameOf): Problem | undefined {
-  const isSingle = o.problemType === undefined || o.problemType === 'single_label_classification';
-  if (o.labelSmoothingFactor === 0 || isSingle) return undefined;
-  return {
-    about: 'labelSmoothingFactor',
-    message: `${name('labelSmoothingFactor')} works with one label a row, not with ${name('problemType')} ${o.problemType}`,
   };
 }
 

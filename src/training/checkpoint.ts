@@ -2,10 +2,10 @@
 import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 
-import { loadTensors, tensorsOf, type BertForSequenceClassification } from '../bert.js';
+import { loadOptimizerState, tensorOf, type BertForSequenceClassification } from '../bert.js';
 import { messageOf, UsageError } from '../errors.js';
 import { readError } from '../file-errors.js';
-import { writeDirectoryAtomic, writeFileAtomic, writeSafetensors } from '../model/index.js';
+import { writeDirectoryAtomic, writeFileAtomic, writeSafetensors, type TensorData } from '../model/index.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import type { AdaptiveState } from './adaptive-schedules.js';
 import type { TrainerControl } from './callbacks.js';
@@ -16,7 +16,6 @@ import type { TrainerState } from './state.js';
 const OPTIMIZER = 'optimizer.safetensors';
 const TRAINER_STATE = 'trainer_state.json';
 const RESUME_STATE = 'bertune_state.json';
-const MOMENTS = { 'exp_avg.': 'exp_avg', 'exp_avg_sq.': 'exp_avg_sq' } as const;
 
 /** The numbers that a run goes on from; everything else follows from the step. */
 export interface ResumePoint {
@@ -69,11 +68,14 @@ export async function writeJson(path: string, value: unknown): Promise<void> {
 
 async function saveMoments(model: BertForSequenceClassification, path: string): Promise<void> {
   const { session } = model;
-  const layout = Object.keys(MOMENTS).flatMap((prefix) =>
-    session.tensors().map(({ name, shape }) => ({ name: prefix + name, dtype: 'F32' as const, shape })),
-  );
-  async function* moments(): ReturnType<typeof tensorsOf> {
-    for (const [prefix, kind] of Object.entries(MOMENTS)) yield* tensorsOf(session, kind, prefix);
+  const state = await session.optimizerState();
+  const layout = state.map(({ name, kind, shape }) => ({
+    name: `${kind}.${name}`,
+    dtype: 'F32' as const,
+    shape,
+  }));
+  async function* moments(): AsyncGenerator<TensorData> {
+    for (const info of state) yield tensorOf(session, info, info.kind);
   }
   await writeSafetensors(path, moments(), layout, { format: 'pt' });
 }
@@ -92,8 +94,8 @@ export async function resumeFrom(
   const state = await readJsonFile<TrainerState>(join(directory, TRAINER_STATE));
   requireSameRun(directory, resume.identity, identity);
   await model.loadWeights(directory);
-  await loadTensors(model.session, join(directory, OPTIMIZER), MOMENTS);
   await model.session.setProgress(resume.step, resume.updates, resume.totalLoss);
+  await loadOptimizerState(model.session, join(directory, OPTIMIZER));
   return { state, resume };
 }
 

@@ -2,8 +2,8 @@
 import { requireTaskFits } from '../batching/task-fit.js';
 import type { LabelledRows } from '../batching/batch.js';
 import type { BertForSequenceClassification } from '../bert.js';
-import type { TrainingArguments } from '../config/index.js';
 import { expected, UsageError } from '../errors.js';
+import { lossProblems, type TrainingArguments } from '../config/index.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import type { ComputeMetrics } from '../evaluation/custom-metrics.js';
 import { metricNames } from '../evaluation/metrics.js';
@@ -42,8 +42,9 @@ export function requirePartsFit(parts: TrainerParts): void {
   requireKnownMetric(parts);
   if (args.evalStrategy !== 'no' && evalDataset === undefined)
     throw new UsageError(`evalStrategy is '${args.evalStrategy}' but there are no rows to evaluate on`);
-  if (args.labelSmoothingFactor > 0 && task.problemType !== 'single_label_classification')
-    throw new UsageError(`labelSmoothingFactor works with one label a row, not with ${task.problemType}`);
+  const { problemType, labels: labelList } = task;
+  const [misfit] = lossProblems({ ...args, problemType, labelList }, (name) => name);
+  if (misfit !== undefined) throw new UsageError(misfit.message);
   requireTaskFits(task, trainDataset, 'training data', REMEDY);
   if (evalDataset !== undefined) requireTaskFits(task, evalDataset, 'evaluation data', REMEDY);
 }

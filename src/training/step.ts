@@ -1,13 +1,11 @@
 // The batches of one optimizer step, tokenized and packed.
-import { labelCount, loadBatch, type LabelledRows } from '../batching/batch.js';
+import { loadBatch, type LabelledRows } from '../batching/batch.js';
 import type { PackedBatch } from '../native.js';
 import type { TokenizerPool } from '../tokenizer/index.js';
 
 /** Ready for the native session. */
 export interface PreparedStep {
   batches: PackedBatch[];
-  /** Losses that the step adds up, over all of its micro-batches. */
-  divisor: number;
   tokens: number;
 }
 
@@ -18,10 +16,6 @@ export async function prepareStep(
   pool: TokenizerPool,
 ): Promise<PreparedStep> {
   const batches = await Promise.all(rows.map((group) => loadBatch(data, group, pool)));
-  const divisor = batches.reduce(
-    (sum, { labels }) => sum + (labels === undefined ? 0 : labelCount(labels)),
-    0,
-  );
   const tokens = batches.reduce((sum, { inputIds }) => sum + inputIds.length, 0);
-  return { batches, divisor: Math.max(divisor, 1), tokens };
+  return { batches, tokens };
 }

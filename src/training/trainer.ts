@@ -20,6 +20,7 @@ import { runIdentity, type RunIdentity } from './identity.js';
 import { InterruptedError } from './interruption.js';
 import { createLearningRate, type LearningRate } from './learning-rate.js';
 import { removeLeftovers } from './leftovers.js';
+import { OptimizerSteps } from './optimizer-step.js';
 import { stepRows } from './order.js';
 import { ownCallbacks, requirePartsFit, type TrainerParts } from './parts.js';
 import { Progress, progressDetail } from './progress.js';
@@ -42,6 +43,7 @@ export class Trainer {
   readonly #pool: TokenizerPool;
   readonly #maxLength: number;
   #identity: RunIdentity = {};
+  readonly #steps: OptimizerSteps;
   readonly #queue = new StepQueue();
   readonly #learningRate: LearningRate;
   readonly #callbacks: CallbackList;
@@ -63,6 +65,7 @@ export class Trainer {
     requirePartsFit(parts);
     this.#parts = parts;
     this.#plan = planRun(args, parts.trainDataset.size);
+    this.#steps = new OptimizerSteps(parts, this.#plan.stepsPerEpoch);
     this.#progress = parts.progress ?? new Progress();
     const maxLength = (this.#maxLength = maxLengthOf(model, tokenizer, args.maxSeqLength));
     this.#pool = createTokenizerPool(tokenizer, {
@@ -155,28 +158,16 @@ export class Trainer {
   }
 
   /** Hands one step to the session and waits for the one before, so that the next is always there. */
-  async #trainStep({ batches, divisor, tokens }: PreparedStep): Promise<void> {
-    const { model, args } = this.#parts;
-    const { session } = model;
-    if (this.state.global_step % this.#plan.stepsPerEpoch === 0)
-      await this.#callbacks.call('onEpochBegin', {});
+  async #trainStep(step: PreparedStep): Promise<void> {
+    const { session } = this.#parts.model;
+    const { global_step: number } = this.state;
+    const at = { step: number, learningRate: this.#learningRate.at(number) };
+    if (number % this.#plan.stepsPerEpoch === 0) await this.#callbacks.call('onEpochBegin', {});
     await this.#callbacks.call('onStepBegin', {});
-    await this.#queue.push(() => [
-      ...batches.map((batch) =>
-        session.accumulate(batch, { divisor, labelSmoothing: args.labelSmoothingFactor }),
-      ),
-      session.update({
-        learningRate: this.#learningRate.at(this.state.global_step),
-        beta1: args.adamBeta1,
-        beta2: args.adamBeta2,
-        epsilon: args.adamEpsilon,
-        weightDecay: args.weightDecay,
-        maxGradNorm: args.maxGradNorm,
-      }),
-    ]);
+    await this.#queue.push(() => this.#steps.run(session, step, at));
     this.state.global_step += 1;
     this.state.epoch = this.state.global_step / this.#plan.stepsPerEpoch;
-    this.state.num_input_tokens_seen += tokens;
+    this.state.num_input_tokens_seen += step.tokens;
     this.#showProgress();
   }
 
@@ -278,10 +269,11 @@ export class Trainer {
     await removeLeftovers(args.outputDir);
     const identified = { ...this.#parts, maxLength: this.#maxLength };
     this.#identity = await runIdentity(args, this.#plan, identified);
+    await this.#steps.begin(model.session);
     const request = args.resumeFromCheckpoint;
-    if (request === undefined || request === false) return model.session.restart();
+    if (request === undefined || request === false) return;
     const folder = await intactCheckpoint(args.outputDir, request, (line) => this.#progress.line(line));
-    if (folder === null) return model.session.restart();
+    if (folder === null) return;
     const { state, resume } = await resumeFrom(folder, model, this.#identity);
     // The output folder may have been moved since: the best checkpoint lies beside the one that is resumed.
     const best = state.best_model_checkpoint;

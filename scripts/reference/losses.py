@@ -1,0 +1,72 @@
+"""Writes test/fixtures/losses.json: losses and their gradients by torch in float64, for test/losses.ts.
+
+Focal losses follow Lin et al. 2017 by autograd over torch's own losses; the multi-label one is torchvision's
+sigmoid_focal_loss without alpha.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.utils.class_weight import compute_class_weight
+from torch.nn import functional as F
+
+FIXTURE = Path(__file__).parents[2] / "test" / "fixtures" / "losses.json"
+LOGITS = [[0.5, -1.25, 2.0], [3.0, 0.0, -0.75], [-2.5, 1.5, 1.0], [0.125, 0.25, -4.0], [6.0, -6.0, 0.5]]
+CLASSES = [2, 0, 0, -100, 1]
+HOT = [[1, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0], [0, 1, 1]]
+WEIGHTS = [0.5, 2.0, 1.25]
+
+
+def single(logits, labels, o):
+    weight = torch.tensor(o["classWeights"], dtype=torch.float64) if "classWeights" in o else None
+    if "focalGamma" not in o:
+        return F.cross_entropy(logits, labels, weight, label_smoothing=o.get("labelSmoothing", 0.0))
+    kept = labels != -100
+    losses = F.cross_entropy(logits[kept], labels[kept], reduction="none")
+    factors = torch.ones(len(losses), dtype=torch.float64) if weight is None else weight[labels[kept]]
+    return (factors * (1 - torch.exp(-losses)) ** o["focalGamma"] * losses).sum() / factors.sum()
+
+
+def multi(logits, labels, o):
+    smoothing = o.get("labelSmoothing", 0.0)
+    labels = labels * (1 - smoothing) + smoothing / 2
+    weight = torch.tensor(o["posWeight"], dtype=torch.float64) if "posWeight" in o else None
+    losses = F.binary_cross_entropy_with_logits(logits, labels, pos_weight=weight, reduction="none")
+    p = torch.sigmoid(logits)
+    right = p * labels + (1 - p) * (1 - labels)
+    return ((1 - right) ** o["focalGamma"] * losses).mean() if "focalGamma" in o else losses.mean()
+
+
+def case(kind, options):
+    logits = torch.tensor(LOGITS, dtype=torch.float64, requires_grad=True)
+    labels = torch.tensor(CLASSES) if kind == "single" else torch.tensor(HOT, dtype=torch.float64)
+    loss = (single if kind == "single" else multi)(logits, labels, options)
+    loss.backward()
+    problem = f"{kind}_label_classification"
+    return {"problemType": problem, "options": options, "loss": loss.item(), "gradients": logits.grad.tolist()}
+
+
+def main():
+    cases = [
+        case("single", options)
+        for options in (
+            {}, {"classWeights": WEIGHTS}, {"classWeights": WEIGHTS, "labelSmoothing": 0.1}, {"focalGamma": 2.0},
+            {"focalGamma": 0.5, "classWeights": WEIGHTS},
+        )
+    ] + [
+        case("multi", options)
+        for options in (
+            {}, {"labelSmoothing": 0.2}, {"posWeight": WEIGHTS}, {"posWeight": WEIGHTS, "labelSmoothing": 0.1},
+            {"focalGamma": 2.0}, {"focalGamma": 0.5, "posWeight": WEIGHTS},
+        )
+    ]  # fmt: skip
+    y = [0] * 7 + [1] * 2 + [2] * 3
+    balanced = {"labels": y, "weights": compute_class_weight("balanced", classes=np.unique(y), y=y).tolist()}
+    fixture = {"logits": LOGITS, "classes": CLASSES, "hot": HOT, "cases": cases, "balanced": balanced}
+    FIXTURE.write_text(json.dumps(fixture, separators=(",", ":")) + "\n")
+
+
+if __name__ == "__main__":
+    main()

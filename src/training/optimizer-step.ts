@@ -1,0 +1,54 @@
+// What one optimizer step asks of the native session, as a function of the run's options and the step's number.
+import type { TrainingArguments } from '../config/index.js';
+import { parameterShapes } from '../model/index.js';
+import type { LossOptions, Session } from '../native.js';
+import { lossDivisor, lossOptions } from './loss-options.js';
+import { parameterGroups, type ParameterGroups } from './parameter-groups.js';
+import type { TrainerParts } from './parts.js';
+import type { PreparedStep } from './step.js';
+
+/** The calls of the steps of one run. */
+export class OptimizerSteps {
+  readonly #args: TrainingArguments;
+  readonly #loss: LossOptions;
+  readonly #groups: ParameterGroups;
+  #isConfigured = false;
+  #depth: number | undefined;
+
+  /** @throws UsageError for options that cannot be met with the model or the training data */
+  constructor({ args, model, trainDataset }: TrainerParts, stepsPerEpoch: number) {
+    this.#args = args;
+    this.#loss = lossOptions(args, model.task, trainDataset);
+    this.#groups = parameterGroups(args, [...parameterShapes(model.config).keys()], stepsPerEpoch);
+  }
+
+  /** Makes the session ready for the first step, or for the state of a checkpoint. */
+  async begin(session: Session): Promise<void> {
+    this.#isConfigured = false;
+    await session.restart();
+  }
+
+  /** Hands the batches and the update of a step to the session, in order. */
+  run(
+    session: Session,
+    { batches }: PreparedStep,
+    at: { step: number; learningRate: number },
+  ): Promise<void>[] {
+    const { adamBeta1: beta1, adamBeta2: beta2, adamEpsilon: epsilon, weightDecay, maxGradNorm } = this.#args;
+    const divisor = lossDivisor(batches, this.#loss);
+    const { learningRate } = at;
+    return [
+      ...this.#configure(session, at.step),
+      ...batches.map((batch) => session.accumulate(batch, { divisor, ...this.#loss })),
+      session.update({ learningRate, beta1, beta2, epsilon, weightDecay, maxGradNorm }),
+    ];
+  }
+
+  #configure(session: Session, step: number): Promise<void>[] {
+    const depth = this.#groups.depthAt(step);
+    if (this.#isConfigured && depth === this.#depth) return [];
+    this.#isConfigured = true;
+    this.#depth = depth;
+    return [session.configure(this.#groups.settings(depth))];
+  }
+}
