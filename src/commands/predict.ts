@@ -1,4 +1,4 @@
-// `bertune predict`: label, score and probabilities of every row, one JSON object a line, in the order of the rows.
+// `bertune predict`: label, score and probabilities of every row, in the order of the rows.
 import { maxLengthOf } from '../batching/lengths.js';
 import { requireDevice, type BertForSequenceClassification } from '../bert.js';
 import type { PredictOptions } from '../config/index.js';
@@ -7,10 +7,16 @@ import { withoutUndefined } from '../dataset.js';
 import { predictRows } from '../evaluation/predict.js';
 import { predictionOf } from '../evaluation/probabilities.js';
 import { datasetFiles } from '../hub/index.js';
+import {
+  formatOfEnding,
+  predictionFormats,
+  type PredictedRow,
+  type PredictionFormat,
+} from '../predictions/index.js';
 import { createTokenizerPool } from '../tokenizer/index.js';
 import { Progress } from '../training/progress.js';
 import { describeSplit, splitOf } from './data.js';
-import { checkOutputFile, printResult, writeBadRows, writeText } from './output.js';
+import { checkOutputFile, printResult, writeBadRows, writePieces } from './output.js';
 import { loadTrained } from './trained.js';
 
 /**
@@ -32,14 +38,15 @@ export async function predict(options: PredictOptions): Promise<void> {
       await describeSplit(split, progress);
       await model.open(options);
       progress.line(`Predicting on ${model.placement}`);
-      const lines = predictionLines(
+      const batches = predictedRows(
         model,
         split,
         { pool, batchSize: options.perDeviceEvalBatchSize },
         progress,
       );
-      if (outputFile === undefined) for await (const text of lines) await printResult(text);
-      else await writeText(outputFile, lines);
+      const pieces = formatOf(options)(batches, { task: model.task, hasPlaces: split.badRows.count > 0 });
+      if (outputFile === undefined) for await (const piece of pieces) await printResult(piece);
+      else await writePieces(outputFile, pieces);
       progress.line(`${split.size} predictions written to ${outputFile ?? 'standard output'}`);
       if (folder !== undefined) await writeBadRows(folder, split, progress);
     } finally {
@@ -69,23 +76,27 @@ async function filesOf({
   return splitOf(dataset, splits, testSplit);
 }
 
-/** The lines of a batch together, since a write for each would cost more than the model. */
-async function* predictionLines(
+function formatOf({ outputFile, outputFormat }: PredictOptions): PredictionFormat {
+  const byEnding = outputFile === undefined ? undefined : formatOfEnding(outputFile);
+  return predictionFormats[outputFormat ?? byEnding ?? 'jsonl'];
+}
+
+/** The predictions of a batch together, since a write for each would cost more than the model. */
+async function* predictedRows(
   model: BertForSequenceClassification,
   split: Split,
   options: Parameters<typeof predictRows>[2],
   progress: Progress,
-): AsyncGenerator<string> {
+): AsyncGenerator<PredictedRow[]> {
   const { task } = model;
   // With rows left out, a row's number no longer says where it stands in its file.
   const placeOf = (row: number): object => (split.badRows.count > 0 ? { place: split.place(row) } : {});
   for await (const { first, rows, logits } of predictRows(model, split, options)) {
-    let lines = '';
-    for (let i = 0; i < rows; i++) {
-      const prediction = predictionOf(logits.subarray(i * task.numLabels, (i + 1) * task.numLabels), task);
-      lines += `${JSON.stringify({ row: first + i, ...placeOf(first + i), ...prediction })}\n`;
-    }
-    yield lines;
+    yield Array.from({ length: rows }, (_, i) => ({
+      row: first + i,
+      ...placeOf(first + i),
+      ...predictionOf(logits.subarray(i * task.numLabels, (i + 1) * task.numLabels), task),
+    }));
     progress.bar('predicting', first + rows, split.size, '');
   }
 }

@@ -35,6 +35,7 @@ const {
   testSplit: _testSplit,
   maxPredictSamples: _max,
   outputFile: _file,
+  outputFormat: _format,
   ...trainable
 } = o;
 
@@ -108,6 +109,7 @@ export const predictCommand = command('predict', 'Write label, score and probabi
   testSplit: o.testSplit,
   maxPredictSamples: o.maxPredictSamples,
   outputFile: o.outputFile,
+  outputFormat: o.outputFormat,
 });
 
 /** Options of a Trainer, by HF's names: `bertune train` without model and data. */

@@ -3,6 +3,7 @@
 // TrainingArguments and run_classification.py (transformers 5.18) wherever those have one.
 import { choice, integer, list, real, steps, text, textOrTrue, toggle } from './kinds.js';
 import { optional, withDefault } from './option.js';
+import { formatNames } from '../predictions/names.js';
 import { schedulerKwargs, schedulerTypes } from './schedulers.js';
 
 const positive = real('above 0', (n) => n > 0);
@@ -216,8 +217,13 @@ export const options = {
   }),
   outputFile: optional(text('FILE'), {
     group: 'Saving and logging',
-    help: 'file for the predictions, one JSON object a line',
+    help: 'file for the predictions',
     otherwise: 'standard output',
+  }),
+  outputFormat: optional(choice(formatNames), {
+    group: 'Saving and logging',
+    help: 'how the predictions are written; parquet needs --output-file',
+    otherwise: 'by the ending of --output-file, else jsonl',
   }),
   saveStrategy: withDefault(when, 'steps', {
     group: 'Saving and logging',

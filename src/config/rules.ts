@@ -1,6 +1,7 @@
 // Options that do not fit together. Each rule names the options as the person wrote them and says what to do.
 import { nearestName } from '../nearest.js';
 import { metricNames } from '../evaluation/metrics.js';
+import { formatNames, formatOfEnding } from '../predictions/names.js';
 import type { EvaluateOptions, PredictOptions, TrainingArguments, TrainOptions } from './commands.js';
 import type { OptionName } from './options.js';
 import { schedulerRules } from './scheduler-rules.js';
@@ -35,7 +36,12 @@ export function evaluateProblems(options: EvaluateOptions, name: NameOf): Proble
 
 /** What is wrong with the options of a prediction. */
 export function predictProblems(options: PredictOptions, name: NameOf): Problem[] {
-  const rules: Rule<PredictOptions>[] = [oneSource('testFile'), splitsNeedDataset];
+  const rules: Rule<PredictOptions>[] = [
+    oneSource('testFile'),
+    splitsNeedDataset,
+    knownEnding,
+    parquetNeedsFile,
+  ];
   return apply(rules, options, name);
 }
 
@@ -106,6 +112,25 @@ function splitsNeedDataset(
   return {
     about,
     message: `${name(about)} needs ${name('dataset')}: files have no configurations or splits`,
+  };
+}
+
+function knownEnding({ outputFile, outputFormat }: PredictOptions, name: NameOf): Problem | undefined {
+  if (outputFile === undefined || outputFormat !== undefined || formatOfEnding(outputFile) !== undefined)
+    return undefined;
+  const formats = `${formatNames.slice(0, -1).join(', ')} or ${formatNames.at(-1)}`;
+  return {
+    about: 'outputFile',
+    message: `${name('outputFile')} ${outputFile} has an ending that names no format; end it in .jsonl, .csv or .parquet, or give ${name('outputFormat')} ${formats}`,
+  };
+}
+
+/** The footer of a Parquet file says where its parts lie, so that a reader must be able to go back. */
+function parquetNeedsFile({ outputFile, outputFormat }: PredictOptions, name: NameOf): Problem | undefined {
+  if (outputFormat !== 'parquet' || outputFile !== undefined) return undefined;
+  return {
+    about: 'outputFormat',
+    message: `${name('outputFormat')} parquet needs ${name('outputFile')}: it cannot be read from a stream`,
   };
 }
 
