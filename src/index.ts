@@ -5,6 +5,7 @@ export { Dataset, DatasetDict, loadDataset, type ReadOptions, type SplitFiles } 
 export { RunError, UsageError } from './errors.js';
 export { classify } from './evaluation/classify.js';
 export { evaluateRows, type Metrics } from './evaluation/evaluate.js';
+export type { LongTexts, Pooling } from './evaluation/long-texts.js';
 export { predictRows, type PredictedBatch } from './evaluation/predict.js';
 export { predictionOf, type Prediction } from './evaluation/probabilities.js';
 export type { HubOptions } from './hub/index.js';

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { maxLengthOf } from '../batching/lengths.js';
 import { requireDevice } from '../bert.js';
 import type { EvaluateOptions } from '../config/index.js';
+import { longTextsOf, requireSingle, textReading } from '../evaluation/long-texts.js';
 import { evaluateRows } from '../evaluation/evaluate.js';
-import { createTokenizerPool } from '../tokenizer/index.js';
 import { writeJson } from '../training/checkpoint.js';
 import { Progress } from '../training/progress.js';
 import { openData } from './data.js';
@@ -25,6 +25,7 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
   const { model, tokenizer } = await loadTrained(options);
   try {
     const maxLength = maxLengthOf(model, tokenizer, maxSeqLength);
+    const longTexts = longTextsOf(tokenizer, { ...options, maxLength });
     const { task } = model;
     const { problemType, labels } = task;
     const isRegression = problemType === 'regression';
@@ -38,15 +39,18 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
       'evaluate',
       progress,
     );
-    const pool = createTokenizerPool(tokenizer, { maxLength, workers: options.dataloaderNumWorkers });
+    const workers = options.dataloaderNumWorkers;
+    const reading = textReading(tokenizer, { maxLength, workers, longTexts });
     try {
+      if (longTexts !== undefined) requireSingle(data.validation.split.columns.textPair !== null);
       await model.open(options);
       progress.line(`Evaluating on ${model.placement}`);
-      const metrics = await evaluateRows(model, data.validation, {
-        pool,
+      const how = {
+        ...reading,
         batchSize: options.perDeviceEvalBatchSize,
-        onBatch: (rows) => progress.bar('evaluating', rows, data.validation.size, ''),
-      });
+        onBatch: (rows: number) => progress.bar('evaluating', rows, data.validation.size, ''),
+      };
+      const metrics = await evaluateRows(model, data.validation, how);
       progress.end();
       if (outputDir !== undefined) {
         await writeBadRows(outputDir, data.validation.split, progress);
@@ -54,7 +58,7 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
       }
       await printResult(`${JSON.stringify(metrics, null, 2)}\n`);
     } finally {
-      await pool.close();
+      await reading.pool.close();
       await data.close();
     }
   } finally {

@@ -4,6 +4,7 @@ import { requireDevice, type BertForSequenceClassification } from '../bert.js';
 import type { PredictOptions } from '../config/index.js';
 import { openSplit, type Split } from '../data/index.js';
 import { withoutUndefined } from '../dataset.js';
+import { longTextsOf, requireSingle, textReading } from '../evaluation/long-texts.js';
 import { predictRows } from '../evaluation/predict.js';
 import { predictionOf } from '../evaluation/probabilities.js';
 import { datasetFiles } from '../hub/index.js';
@@ -13,7 +14,6 @@ import {
   type PredictedRow,
   type PredictionFormat,
 } from '../predictions/index.js';
-import { createTokenizerPool } from '../tokenizer/index.js';
 import { Progress } from '../training/progress.js';
 import { describeSplit, splitOf } from './data.js';
 import { checkOutputFile, printResult, writeBadRows, writePieces } from './output.js';
@@ -32,16 +32,19 @@ export async function predict(options: PredictOptions): Promise<void> {
   const { model, tokenizer } = await loadTrained(options);
   try {
     const maxLength = maxLengthOf(model, tokenizer, maxSeqLength);
+    const longTexts = longTextsOf(tokenizer, { ...options, maxLength });
     const split = await openRows(options);
-    const pool = createTokenizerPool(tokenizer, { maxLength, workers: options.dataloaderNumWorkers });
+    const workers = options.dataloaderNumWorkers;
+    const reading = textReading(tokenizer, { maxLength, workers, longTexts });
     try {
       await describeSplit(split, progress);
+      if (longTexts !== undefined) requireSingle(split.columns.textPair !== null);
       await model.open(options);
       progress.line(`Predicting on ${model.placement}`);
       const batches = predictedRows(
         model,
         split,
-        { pool, batchSize: options.perDeviceEvalBatchSize },
+        { ...reading, batchSize: options.perDeviceEvalBatchSize },
         progress,
       );
       const pieces = formatOf(options)(batches, { task: model.task, hasPlaces: split.badRows.count > 0 });
@@ -51,7 +54,7 @@ export async function predict(options: PredictOptions): Promise<void> {
       if (folder !== undefined) await writeBadRows(folder, split, progress);
     } finally {
       progress.end();
-      await pool.close();
+      await reading.pool.close();
       await split.close();
     }
   } finally {

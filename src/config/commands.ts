@@ -30,12 +30,16 @@ const input = {
   dataloaderNumWorkers: o.dataloaderNumWorkers,
 };
 
+const windows = { stride: o.stride, pooling: o.pooling };
+
 const {
   testFile: _testFile,
   testSplit: _testSplit,
   maxPredictSamples: _max,
   outputFile: _file,
   outputFormat: _format,
+  stride: _stride,
+  pooling: _pooling,
   ...trainable
 } = o;
 
@@ -93,6 +97,7 @@ export const trainerCommand = command('trainer', 'Options of a Trainer.', {
 export const evaluateCommand = command('evaluate', 'Print the metrics of a saved model on labelled rows.', {
   model: mandatory(o.model),
   ...input,
+  ...windows,
   validationFile: o.validationFile,
   validationSplit: o.validationSplit,
   labelColumn: o.labelColumn,
@@ -105,6 +110,7 @@ export const evaluateCommand = command('evaluate', 'Print the metrics of a saved
 export const predictCommand = command('predict', 'Write label, score and probabilities of every row.', {
   model: mandatory(o.model),
   ...input,
+  ...windows,
   testFile: o.testFile,
   testSplit: o.testSplit,
   maxPredictSamples: o.maxPredictSamples,

@@ -3,6 +3,7 @@
 // TrainingArguments and run_classification.py (transformers 5.18) wherever those have one.
 import { choice, integer, list, real, steps, text, textOrTrue, toggle } from './kinds.js';
 import { optional, withDefault } from './option.js';
+import { poolings } from '../evaluation/long-texts.js';
 import { formatNames } from '../predictions/names.js';
 import { schedulerKwargs, schedulerTypes } from './schedulers.js';
 
@@ -55,6 +56,16 @@ export const options = {
     group: 'Model',
     help: 'longer inputs are cut to this many tokens, special tokens included',
     otherwise: "512, or the model's positions where those are fewer",
+  }),
+  stride: optional(integer(0), {
+    group: 'Model',
+    help: 'read longer texts whole, as windows of --max-seq-length that share N tokens',
+    otherwise: 'longer texts are cut',
+  }),
+  pooling: optional(choice(poolings), {
+    group: 'Model',
+    help: "what becomes of the windows' logits, with --stride",
+    otherwise: 'mean',
   }),
 
   trainFile: withDefault(files, [], {

@@ -30,7 +30,11 @@ export function trainerProblems(options: TrainingArguments, name: NameOf): Probl
 
 /** What is wrong with the options of an evaluation. */
 export function evaluateProblems(options: EvaluateOptions, name: NameOf): Problem[] {
-  const rules: Rule<EvaluateOptions>[] = [oneSource('validationFile'), splitsNeedDataset];
+  const rules: Rule<EvaluateOptions>[] = [
+    oneSource('validationFile'),
+    splitsNeedDataset,
+    poolingNeedsWindows,
+  ];
   return apply(rules, options, name);
 }
 
@@ -39,6 +43,7 @@ export function predictProblems(options: PredictOptions, name: NameOf): Problem[
   const rules: Rule<PredictOptions>[] = [
     oneSource('testFile'),
     splitsNeedDataset,
+    poolingNeedsWindows,
     knownEnding,
     parquetNeedsFile,
   ];
@@ -113,6 +118,15 @@ function splitsNeedDataset(
     about,
     message: `${name(about)} needs ${name('dataset')}: files have no configurations or splits`,
   };
+}
+
+function poolingNeedsWindows(
+  { stride, pooling }: Pick<PredictOptions, 'stride' | 'pooling'>,
+  name: NameOf,
+): Problem | undefined {
+  if (pooling === undefined || stride !== undefined) return undefined;
+  const message = `${name('pooling')} needs ${name('stride')}: without windows there is nothing to pool`;
+  return { about: 'pooling', message };
 }
 
 function knownEnding({ outputFile, outputFormat }: PredictOptions, name: NameOf): Problem | undefined {
