@@ -3,6 +3,8 @@
 //
 //   node scripts/check-streaming-memory.mjs                        opens each file and reads 200 random batches of 32
 //   node scripts/check-streaming-memory.mjs --train -- --model M   trains 200 steps on each; what follows -- goes to bertune
+//   node scripts/check-streaming-memory.mjs --predict --row-bytes 70 --gigabytes 0.06 -- --model M   a million short rows
+//   --output-format jsonl|csv|parquet (default parquet): what --predict writes
 //   --row-bytes N: length of a made-up row (default 1300, as in IMDB); --gigabytes N (default 2)
 //
 // Needs `npm run build` and room for the file in TMPDIR.
@@ -21,10 +23,12 @@ const WORDS =
   'the film was a long and slow but rather good story of people who never had time to look back'.split(' ');
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-const { values: options, positionals: trainingArguments } = parseArgs({
+const { values: options, positionals: commandArguments } = parseArgs({
   allowPositionals: true,
   options: {
     train: { type: 'boolean', default: false },
+    predict: { type: 'boolean', default: false },
+    'output-format': { type: 'string', default: 'parquet' },
     'row-bytes': { type: 'string', default: '1300' },
     gigabytes: { type: 'string', default: '2' },
     read: { type: 'string' },
@@ -57,12 +61,7 @@ async function compare() {
 async function peakOf(folder, name, bytes) {
   const file = path.join(folder, `${name}.jsonl`);
   const rows = writeRows(file, bytes, Number(options['row-bytes']));
-  const outputDir = path.join(folder, `${name}-out`);
-  const command = options.train
-    ? [path.join(root, 'dist/cli.js'), 'train', '--train-file', file, '--max-steps', `${STEPS}`]
-        .concat('--output-dir', outputDir, '--save-strategy', 'no', '--eval-strategy', 'no')
-        .concat(trainingArguments)
-    : [fileURLToPath(import.meta.url), '--read', file];
+  const command = commandFor(file, path.join(folder, `${name}-out`));
   const started = performance.now();
   const peak = await peakRss(command);
   const seconds = (performance.now() - started) / 1000;
@@ -71,6 +70,24 @@ async function peakOf(folder, name, bytes) {
   );
   rmSync(file);
   return peak;
+}
+
+/**
+ * @param {string} file
+ * @param {string} output
+ * @returns {string[]} what node is to run
+ */
+function commandFor(file, output) {
+  const cli = path.join(root, 'dist/cli.js');
+  const format = options['output-format'];
+  if (options.predict)
+    return [cli, 'predict', '--test-file', file, '--output-file', output, '--output-format', format].concat(
+      commandArguments,
+    );
+  if (!options.train) return [fileURLToPath(import.meta.url), '--read', file];
+  return [cli, 'train', '--train-file', file, '--max-steps', `${STEPS}`, '--output-dir', output]
+    .concat('--save-strategy', 'no', '--eval-strategy', 'no')
+    .concat(commandArguments);
 }
 
 /**
@@ -138,7 +155,7 @@ function madeUpRow(row, rowBytes) {
 }
 
 /**
- * What the child does without --train.
+ * What the child does without --train and --predict.
  *
  * @param {string} file
  */

@@ -7,6 +7,7 @@ export { classify } from './evaluation/classify.js';
 export type { ComputeMetrics, EvalPrediction } from './evaluation/custom-metrics.js';
 export { evaluateRows, type Metrics } from './evaluation/evaluate.js';
 export { createMetrics, type MetricAccumulator, type MetricDetails } from './evaluation/metrics.js';
+export type { LongTexts, Pooling } from './evaluation/long-texts.js';
 export { predictRows, type PredictedBatch } from './evaluation/predict.js';
 export { predictionOf, type Prediction } from './evaluation/probabilities.js';
 export type { HubOptions } from './hub/index.js';

@@ -13,6 +13,7 @@ const LAYERS = [
   ['tokenizer'],
   ['batching', 'bert'],
   ['dataset', 'evaluation'],
+  ['predictions'],
   ['config'],
   ['training'],
   ['search'],

@@ -38,7 +38,16 @@ export async function loadBatch(
   pool: TokenizerPool,
 ): Promise<PackedBatch> {
   const batch = pack(await pool.encode(await data.read(rows)));
-  return isLabelled(data) ? { ...batch, labels: data.labels(rows) } : batch;
+  const labels = labelsOf(data, rows);
+  return labels === undefined ? batch : { ...batch, labels };
+}
+
+/** The labels of rows, where the data have them. */
+export function labelsOf(
+  data: TextRows | LabelledRows,
+  rows: Uint32Array,
+): Int32Array | Float32Array | undefined {
+  return isLabelled(data) ? data.labels(rows) : undefined;
 }
 
 /** A split has `labels` too, but not as a function of rows. */

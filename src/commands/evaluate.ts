@@ -6,7 +6,7 @@ import { requireDevice } from '../bert.js';
 import type { EvaluateOptions } from '../config/index.js';
 import { evaluateRows, type Metrics } from '../evaluation/evaluate.js';
 import { createMetrics, type MetricDetails } from '../evaluation/metrics.js';
-import { createTokenizerPool } from '../tokenizer/index.js';
+import { longTextsOf, requireSingle, textReading } from '../evaluation/long-texts.js';
 import { writeJson } from '../training/checkpoint.js';
 import { Progress } from '../training/progress.js';
 import { classReport } from './class-report.js';
@@ -28,6 +28,7 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
   const { model, tokenizer } = await loadTrained(options);
   try {
     const maxLength = maxLengthOf(model, tokenizer, maxSeqLength);
+    const longTexts = longTextsOf(tokenizer, { ...options, maxLength });
     const { task } = model;
     const { problemType, labels } = task;
     const isRegression = problemType === 'regression';
@@ -41,13 +42,15 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
       'evaluate',
       progress,
     );
-    const pool = createTokenizerPool(tokenizer, { maxLength, workers: options.dataloaderNumWorkers });
+    const workers = options.dataloaderNumWorkers;
+    const reading = textReading(tokenizer, { maxLength, workers, longTexts });
     try {
+      if (longTexts !== undefined) requireSingle(data.validation.split.columns.textPair !== null);
       await model.open(options);
       progress.line(`Evaluating on ${model.placement}`);
       const accumulator = createMetrics(task);
       const metrics = await evaluateRows(model, data.validation, {
-        pool,
+        ...reading,
         batchSize: options.perDeviceEvalBatchSize,
         onBatch: (rows) => progress.bar('evaluating', rows, data.validation.size, ''),
         metrics: accumulator,
@@ -62,7 +65,7 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
       }
       await printResult(`${JSON.stringify(results, null, 2)}\n`);
     } finally {
-      await pool.close();
+      await reading.pool.close();
       await data.close();
     }
   } finally {

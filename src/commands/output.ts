@@ -54,13 +54,13 @@ export async function checkOutputFile(path: string): Promise<string | undefined>
 }
 
 /**
- * Writes text as it comes: a file whole or not at all, anything else (a pipe, a device, a link) straight through.
+ * Writes content piece by piece: a file whole or not at all, anything else (a pipe, a device, a link) straight through.
  *
  * @throws RunError naming the path when the disk is full or the file cannot be written
  */
-export async function writeText(path: string, texts: AsyncIterable<string>): Promise<void> {
+export async function writePieces(path: string, pieces: AsyncIterable<string | Uint8Array>): Promise<void> {
   const write = async (file: FileHandle): Promise<void> => {
-    for await (const text of texts) await file.appendFile(text);
+    for await (const piece of pieces) await file.appendFile(piece);
   };
   if ((await kindOf(path)) === 'file') return writeFileAtomic(path, write);
   try {
@@ -76,12 +76,12 @@ export async function writeText(path: string, texts: AsyncIterable<string>): Pro
 }
 
 /**
- * Writes text to standard output and waits until it is out. A reader that has gone (`| head`) wants no more.
+ * Writes to standard output and waits until it is out. A reader that has gone (`| head`) wants no more.
  *
  * @throws RunError when standard output is a file on a full disk
  */
-export async function printResult(text: string): Promise<void> {
-  const error = await new Promise((done) => process.stdout.write(text, done));
+export async function printResult(content: string | Uint8Array): Promise<void> {
+  const error = await new Promise((done) => process.stdout.write(content, done));
   if (error instanceof Error && systemCode(error) !== 'EPIPE') throw writeError(error, 'standard output');
 }
 

@@ -1,16 +1,22 @@
-// `bertune predict`: label, score and probabilities of every row, one JSON object a line, in the order of the rows.
+// `bertune predict`: label, score and probabilities of every row, in the order of the rows.
 import { maxLengthOf } from '../batching/lengths.js';
 import { requireDevice, type BertForSequenceClassification } from '../bert.js';
 import type { PredictOptions } from '../config/index.js';
 import { openSplit, type Split } from '../data/index.js';
 import { withoutUndefined } from '../dataset.js';
+import { longTextsOf, requireSingle, textReading } from '../evaluation/long-texts.js';
 import { predictRows } from '../evaluation/predict.js';
 import { predictionOf } from '../evaluation/probabilities.js';
 import { datasetFiles } from '../hub/index.js';
-import { createTokenizerPool } from '../tokenizer/index.js';
+import {
+  formatOfEnding,
+  predictionFormats,
+  type PredictedRow,
+  type PredictionFormat,
+} from '../predictions/index.js';
 import { Progress } from '../training/progress.js';
 import { describeSplit, splitOf } from './data.js';
-import { checkOutputFile, printResult, writeBadRows, writeText } from './output.js';
+import { checkOutputFile, printResult, writeBadRows, writePieces } from './output.js';
 import { loadTrained } from './trained.js';
 
 /**
@@ -26,25 +32,29 @@ export async function predict(options: PredictOptions): Promise<void> {
   const { model, tokenizer } = await loadTrained(options);
   try {
     const maxLength = maxLengthOf(model, tokenizer, maxSeqLength);
+    const longTexts = longTextsOf(tokenizer, { ...options, maxLength });
     const split = await openRows(options);
-    const pool = createTokenizerPool(tokenizer, { maxLength, workers: options.dataloaderNumWorkers });
+    const workers = options.dataloaderNumWorkers;
+    const reading = textReading(tokenizer, { maxLength, workers, longTexts });
     try {
       await describeSplit(split, progress);
+      if (longTexts !== undefined) requireSingle(split.columns.textPair !== null);
       await model.open(options);
       progress.line(`Predicting on ${model.placement}`);
-      const lines = predictionLines(
+      const batches = predictedRows(
         model,
         split,
-        { pool, batchSize: options.perDeviceEvalBatchSize },
+        { ...reading, batchSize: options.perDeviceEvalBatchSize },
         progress,
       );
-      if (outputFile === undefined) for await (const text of lines) await printResult(text);
-      else await writeText(outputFile, lines);
+      const pieces = formatOf(options)(batches, { task: model.task, hasPlaces: split.badRows.count > 0 });
+      if (outputFile === undefined) for await (const piece of pieces) await printResult(piece);
+      else await writePieces(outputFile, pieces);
       progress.line(`${split.size} predictions written to ${outputFile ?? 'standard output'}`);
       if (folder !== undefined) await writeBadRows(folder, split, progress);
     } finally {
       progress.end();
-      await pool.close();
+      await reading.pool.close();
       await split.close();
     }
   } finally {
@@ -69,23 +79,27 @@ async function filesOf({
   return splitOf(dataset, splits, testSplit);
 }
 
-/** The lines of a batch together, since a write for each would cost more than the model. */
-async function* predictionLines(
+function formatOf({ outputFile, outputFormat }: PredictOptions): PredictionFormat {
+  const byEnding = outputFile === undefined ? undefined : formatOfEnding(outputFile);
+  return predictionFormats[outputFormat ?? byEnding ?? 'jsonl'];
+}
+
+/** The predictions of a batch together, since a write for each would cost more than the model. */
+async function* predictedRows(
   model: BertForSequenceClassification,
   split: Split,
   options: Parameters<typeof predictRows>[2],
   progress: Progress,
-): AsyncGenerator<string> {
+): AsyncGenerator<PredictedRow[]> {
   const { task } = model;
   // With rows left out, a row's number no longer says where it stands in its file.
   const placeOf = (row: number): object => (split.badRows.count > 0 ? { place: split.place(row) } : {});
   for await (const { first, rows, logits } of predictRows(model, split, options)) {
-    let lines = '';
-    for (let i = 0; i < rows; i++) {
-      const prediction = predictionOf(logits.subarray(i * task.numLabels, (i + 1) * task.numLabels), task);
-      lines += `${JSON.stringify({ row: first + i, ...placeOf(first + i), ...prediction })}\n`;
-    }
-    yield lines;
+    yield Array.from({ length: rows }, (_, i) => ({
+      row: first + i,
+      ...placeOf(first + i),
+      ...predictionOf(logits.subarray(i * task.numLabels, (i + 1) * task.numLabels), task),
+    }));
     progress.bar('predicting', first + rows, split.size, '');
   }
 }

@@ -30,6 +30,8 @@ const input = {
   dataloaderNumWorkers: o.dataloaderNumWorkers,
 };
 
+const windows = { stride: o.stride, pooling: o.pooling };
+
 const {
   testFile: _testFile,
   testSplit: _testSplit,
@@ -38,6 +40,9 @@ const {
   nTrials,
   sampler,
   pruner,
+  outputFormat: _format,
+  stride: _stride,
+  pooling: _pooling,
   ...trainable
 } = o;
 
@@ -114,6 +119,7 @@ export const trainerCommand = command('trainer', 'Options of a Trainer.', {
 export const evaluateCommand = command('evaluate', 'Print the metrics of a saved model on labelled rows.', {
   model: mandatory(o.model),
   ...input,
+  ...windows,
   validationFile: o.validationFile,
   validationSplit: o.validationSplit,
   labelColumn: o.labelColumn,
@@ -126,10 +132,12 @@ export const evaluateCommand = command('evaluate', 'Print the metrics of a saved
 export const predictCommand = command('predict', 'Write label, score and probabilities of every row.', {
   model: mandatory(o.model),
   ...input,
+  ...windows,
   testFile: o.testFile,
   testSplit: o.testSplit,
   maxPredictSamples: o.maxPredictSamples,
   outputFile: o.outputFile,
+  outputFormat: o.outputFormat,
 });
 
 /** Options of a Trainer, by HF's names: `bertune train` without model and data. */

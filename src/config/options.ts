@@ -17,6 +17,8 @@ import {
 import { labelWeights } from './label-weights.js';
 import { patternFactors } from './pattern-factors.js';
 import { optional, withDefault } from './option.js';
+import { poolings } from '../evaluation/long-texts.js';
+import { formatNames } from '../predictions/names.js';
 import { schedulerKwargs, schedulerTypes } from './schedulers.js';
 
 const positive = real('above 0', (n) => n > 0);
@@ -69,6 +71,16 @@ export const options = {
     group: 'Model',
     help: 'longer inputs are cut to this many tokens, special tokens included',
     otherwise: "512, or the model's positions where those are fewer",
+  }),
+  stride: optional(integer(0), {
+    group: 'Model',
+    help: 'read longer texts whole, as windows of --max-seq-length that share N tokens',
+    otherwise: 'longer texts are cut',
+  }),
+  pooling: optional(choice(poolings), {
+    group: 'Model',
+    help: "what becomes of the windows' logits, with --stride",
+    otherwise: 'mean',
   }),
 
   trainFile: withDefault(files, [], {
@@ -296,8 +308,13 @@ export const options = {
   }),
   outputFile: optional(text('FILE'), {
     group: 'Saving and logging',
-    help: 'file for the predictions, one JSON object a line',
+    help: 'file for the predictions',
     otherwise: 'standard output',
+  }),
+  outputFormat: optional(choice(formatNames), {
+    group: 'Saving and logging',
+    help: 'how the predictions are written; parquet needs --output-file',
+    otherwise: 'by the ending of --output-file, else jsonl',
   }),
   saveStrategy: withDefault(choice(['no', 'steps', 'epoch', 'best']), 'steps', {
     group: 'Saving and logging',

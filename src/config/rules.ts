@@ -1,6 +1,7 @@
 // Options that do not fit together. Each rule names the options as the person wrote them and says what to do.
 import { nearestName } from '../nearest.js';
 import { metricNames } from '../evaluation/metrics.js';
+import { formatNames, formatOfEnding } from '../predictions/names.js';
 import type { EvaluateOptions, PredictOptions, TrainingArguments, TrainOptions } from './commands.js';
 import { lossProblems } from './loss-rules.js';
 import type { OptionName } from './options.js';
@@ -30,13 +31,24 @@ export function trainerProblems(options: TrainingArguments, name: NameOf): Probl
 
 /** What is wrong with the options of an evaluation. */
 export function evaluateProblems(options: EvaluateOptions, name: NameOf): Problem[] {
-  const rules: Rule<EvaluateOptions>[] = [oneSource('validationFile'), wholeSplit, splitsNeedDataset];
+  const rules: Rule<EvaluateOptions>[] = [
+    oneSource('validationFile'),
+    wholeSplit,
+    splitsNeedDataset,
+    poolingNeedsWindows,
+  ];
   return apply(rules, options, name);
 }
 
 /** What is wrong with the options of a prediction. */
 export function predictProblems(options: PredictOptions, name: NameOf): Problem[] {
-  const rules: Rule<PredictOptions>[] = [oneSource('testFile'), splitsNeedDataset];
+  const rules: Rule<PredictOptions>[] = [
+    oneSource('testFile'),
+    splitsNeedDataset,
+    poolingNeedsWindows,
+    knownEnding,
+    parquetNeedsFile,
+  ];
   return apply(rules, options, name);
 }
 
@@ -138,6 +150,34 @@ function wholeSplit(o: EvaluateOptions, name: NameOf): Problem | undefined {
   if (typeof o.validationSplit !== 'number') return undefined;
   const message = `${name('validationSplit')} takes the name of a split here; a share is set aside in training only`;
   return { about: 'validationSplit', message };
+}
+
+function poolingNeedsWindows(
+  { stride, pooling }: Pick<PredictOptions, 'stride' | 'pooling'>,
+  name: NameOf,
+): Problem | undefined {
+  if (pooling === undefined || stride !== undefined) return undefined;
+  const message = `${name('pooling')} needs ${name('stride')}: without windows there is nothing to pool`;
+  return { about: 'pooling', message };
+}
+
+function knownEnding({ outputFile, outputFormat }: PredictOptions, name: NameOf): Problem | undefined {
+  if (outputFile === undefined || outputFormat !== undefined || formatOfEnding(outputFile) !== undefined)
+    return undefined;
+  const formats = `${formatNames.slice(0, -1).join(', ')} or ${formatNames.at(-1)}`;
+  return {
+    about: 'outputFile',
+    message: `${name('outputFile')} ${outputFile} has an ending that names no format; end it in .jsonl, .csv or .parquet, or give ${name('outputFormat')} ${formats}`,
+  };
+}
+
+/** The footer of a Parquet file says where its parts lie, so that a reader must be able to go back. */
+function parquetNeedsFile({ outputFile, outputFormat }: PredictOptions, name: NameOf): Problem | undefined {
+  if (outputFormat !== 'parquet' || outputFile !== undefined) return undefined;
+  return {
+    about: 'outputFormat',
+    message: `${name('outputFormat')} parquet needs ${name('outputFile')}: it cannot be read from a stream`,
+  };
 }
 
 function validationRows(o: TrainOptions, name: NameOf): Problem | undefined {

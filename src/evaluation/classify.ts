@@ -1,6 +1,7 @@
 // Texts in, labels out: the call for scripts and services.
 import type { BertForSequenceClassification } from '../bert.js';
-import { createTokenizerPool, type BertTokenizer, type TextExample } from '../tokenizer/index.js';
+import type { BertTokenizer, TextExample } from '../tokenizer/index.js';
+import { longTextsOf, textReading, type Pooling } from './long-texts.js';
 import { predictRows } from './predict.js';
 import { predictionOf, type Prediction } from './probabilities.js';
 
@@ -10,18 +11,22 @@ import { predictionOf, type Prediction } from './probabilities.js';
  * @param texts strings, or `{text, textPair}` for pairs
  * @param options.batchSize texts a native call, default 32
  * @param options.maxLength tokens a text, default: all the model takes; longer texts are cut
- * @throws UsageError when an input is not a text
+ * @param options.stride reads longer texts whole instead, as windows of `maxLength` that share so many tokens
+ * @param options.pooling what becomes of the windows' logits, default their mean
+ * @throws UsageError when an input is not a text, or a pair with a stride
  */
 export async function classify(
   model: BertForSequenceClassification,
   tokenizer: BertTokenizer,
   texts: readonly (string | TextExample)[],
-  options: { batchSize?: number; maxLength?: number } = {},
+  options: { batchSize?: number; maxLength?: number; stride?: number; pooling?: Pooling } = {},
 ): Promise<Prediction[]> {
   await model.open();
   const maxLength =
     options.maxLength ?? Math.min(model.config.maxPositionEmbeddings, tokenizer.modelMaxLength);
-  const pool = createTokenizerPool(tokenizer, { maxLength, workers: 0 });
+  const { stride, pooling } = options;
+  const longTexts = longTextsOf(tokenizer, { maxLength, stride, pooling });
+  const reading = textReading(tokenizer, { maxLength, workers: 0, longTexts });
   const examples = texts.map((text) => (typeof text === 'string' ? { text } : text));
   const data = {
     size: examples.length,
@@ -31,7 +36,7 @@ export async function classify(
   const predictions: Prediction[] = [];
   const { task } = model;
   for await (const { rows, logits } of predictRows(model, data, {
-    pool,
+    ...reading,
     batchSize: options.batchSize ?? 32,
   })) {
     for (let i = 0; i < rows; i++)

@@ -1,8 +1,8 @@
 // Logits for any number of texts, batch by batch, in the order of the rows.
 import type { BertForSequenceClassification } from '../bert.js';
-import type { TokenizerPool } from '../tokenizer/index.js';
-import { loadBatch, type LabelledRows, type TextRows } from '../batching/batch.js';
+import { labelsOf, loadBatch, type LabelledRows, type TextRows } from '../batching/batch.js';
 import { prefetch } from '../batching/prefetch.js';
+import { predictWindows, type TextReading } from './long-texts.js';
 
 /** The logits of some rows in a row. */
 export interface PredictedBatch {
@@ -21,11 +21,16 @@ const BATCHES_AHEAD = 4;
 export async function* predictRows(
   model: BertForSequenceClassification,
   data: TextRows | LabelledRows,
-  options: { pool: TokenizerPool; batchSize: number },
+  options: TextReading & { batchSize: number },
 ): AsyncGenerator<PredictedBatch> {
-  const { pool, batchSize } = options;
+  const { pool, batchSize, longTexts } = options;
   const load = async (first: number): Promise<PredictedBatch> => {
     const rows = Uint32Array.from({ length: Math.min(batchSize, data.size - first) }, (_, i) => first + i);
+    if (longTexts !== undefined) {
+      const encodings = await pool.encode(await data.read(rows));
+      const logits = await predictWindows(model.session, encodings, longTexts, batchSize);
+      return { first, rows: rows.length, logits, labels: labelsOf(data, rows) };
+    }
     const batch = await loadBatch(data, rows, pool);
     return { first, rows: rows.length, logits: await model.session.predict(batch), labels: batch.labels };
   };

@@ -9,7 +9,7 @@ export interface TextExample {
 
 export interface WorkerSetup {
   spec: TokenizerSpec;
-  maxLength: number;
+  truncation: { maxLength?: number };
 }
 
 export interface WorkerRequest {

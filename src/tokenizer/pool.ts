@@ -7,7 +7,7 @@ import type { Encoding } from './sequence-encoder.js';
 
 export interface TokenizerPool {
   /**
-   * Encodes a list of examples, truncated to the pool's `maxLength`; the result has the order of the list.
+   * Encodes a list of examples, truncated to the pool's `maxLength` if it has one; the result has the order of the list.
    *
    * @throws UsageError for an example without a text; RunError when a worker thread dies or the pool is closed
    */
@@ -20,24 +20,25 @@ export interface TokenizerPool {
 const EXAMPLES_PER_JOB = 64;
 
 /**
- * @param options.maxLength tokens per example, special tokens included
+ * @param options.maxLength tokens per example, special tokens included; default: no truncation
  * @param options.workers threads; 0 tokenizes in the calling thread
  */
 export function createTokenizerPool(
   tokenizer: BertTokenizer,
-  options: { maxLength: number; workers: number },
+  options: { maxLength?: number; workers: number },
 ): TokenizerPool {
-  const { maxLength, workers } = options;
+  const { workers } = options;
   if (!Number.isInteger(workers) || workers < 0) throw expected('a whole number from 0', 'workers', workers);
-  tokenizer.encode('', '', { maxLength }); // a wrong maxLength shows here, not in a thread
+  const truncation = options.maxLength === undefined ? {} : { maxLength: options.maxLength };
+  tokenizer.encode('', '', truncation); // a wrong maxLength shows here, not in a thread
   if (workers === 0) {
     return {
       encode: async (examples) =>
-        examples.map(({ text, textPair }) => tokenizer.encode(text, textPair, { maxLength })),
+        examples.map(({ text, textPair }) => tokenizer.encode(text, textPair, truncation)),
       close: async () => {},
     };
   }
-  const setup: WorkerSetup = { spec: tokenizer.spec, maxLength };
+  const setup: WorkerSetup = { spec: tokenizer.spec, truncation };
   const threads = Array.from({ length: workers }, () => new TokenizerThread(setup));
   let next = 0;
   return {

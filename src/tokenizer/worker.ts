@@ -4,13 +4,13 @@ import { messageOf } from '../errors.js';
 import { packEncodings, type WorkerReply, type WorkerRequest, type WorkerSetup } from './messages.js';
 import { SequenceEncoder } from './sequence-encoder.js';
 
-const { spec, maxLength }: WorkerSetup = workerData;
+const { spec, truncation }: WorkerSetup = workerData;
 const encoder = new SequenceEncoder(spec);
 
 parentPort?.on('message', ({ job, examples }: WorkerRequest) => {
   try {
     const packed = packEncodings(
-      examples.map(({ text, textPair }) => encoder.encode(text, textPair, { maxLength })),
+      examples.map(({ text, textPair }) => encoder.encode(text, textPair, truncation)),
     );
     const transfer = [
       packed.ids.buffer,

@@ -1,0 +1,95 @@
+// Texts longer than the model takes: logits of their windows, pooled to the logits of the text.
+import { pack } from '../batching/batch.js';
+import { UsageError } from '../errors.js';
+import type { Session } from '../native.js';
+import {
+  createTokenizerPool,
+  createWindows,
+  type BertTokenizer,
+  type Encoding,
+  type TokenizerPool,
+} from '../tokenizer/index.js';
+
+export const poolings = ['mean', 'max'] as const;
+/** How the logits of the windows become those of the text: their mean (every window counts the same) or their maximum. */
+export type Pooling = (typeof poolings)[number];
+
+/** How long texts are read. */
+export interface LongTexts {
+  /** The windows of a text that was encoded as a whole. */
+  windowsOf: (whole: Encoding) => Encoding[];
+  pooling: Pooling;
+}
+
+/** What the tokens of a text are made with, and what `predictRows` needs to know of long ones. */
+export interface TextReading {
+  pool: TokenizerPool;
+  /** Missing where longer texts are cut. */
+  longTexts?: LongTexts;
+}
+
+/**
+ * What a stride means for this tokenizer; undefined without one.
+ *
+ * @throws UsageError for a stride that does not fit into a window
+ */
+export function longTextsOf(
+  tokenizer: BertTokenizer,
+  options: { maxLength: number; stride?: number | undefined; pooling?: Pooling | undefined },
+): LongTexts | undefined {
+  const { maxLength, stride, pooling = 'mean' } = options;
+  if (stride === undefined) return undefined;
+  return { windowsOf: createWindows(tokenizer, { maxLength, stride }), pooling };
+}
+
+/** Starts the threads that tokenize: texts cut to `maxLength`, or whole where they are cut into windows later. */
+export function textReading(
+  tokenizer: BertTokenizer,
+  options: { maxLength: number; workers: number; longTexts: LongTexts | undefined },
+): TextReading {
+  const { maxLength, workers, longTexts } = options;
+  if (longTexts === undefined) return { pool: createTokenizerPool(tokenizer, { maxLength, workers }) };
+  return { pool: createTokenizerPool(tokenizer, { workers }), longTexts };
+}
+
+/**
+ * Logits of texts, [texts * numLabels]. First windows go together, in the places of the texts: that is the batch that
+ * there is without windows, so that a text that fits gets the very same bits.
+ *
+ * @param batchSize windows a native call
+ * @throws UsageError for a pair
+ */
+export async function predictWindows(
+  session: Session,
+  texts: readonly Encoding[],
+  { windowsOf, pooling }: LongTexts,
+  batchSize: number,
+): Promise<Float32Array> {
+  requireSingle(texts.some(({ typeIds }) => typeIds !== null));
+  const windows = texts.map(windowsOf);
+  const first = windows.flatMap((own) => own.slice(0, 1));
+  const logits = await session.predict(pack(first));
+  const further = windows.flatMap((own, text) => own.slice(1).map((window) => ({ text, window })));
+  if (further.length === 0) return logits;
+
+  const width = logits.length / texts.length;
+  const pooled = Float64Array.from(logits);
+  for (let start = 0; start < further.length; start += batchSize) {
+    const batch = further.slice(start, start + batchSize);
+    const more = await session.predict(pack(batch.map(({ window }) => window)));
+    for (const [i, { text }] of batch.entries()) {
+      for (let label = 0; label < width; label++) {
+        const at = text * width + label;
+        const [so, value] = [pooled[at] ?? 0, more[i * width + label] ?? 0];
+        pooled[at] = pooling === 'max' ? Math.max(so, value) : so + value;
+      }
+    }
+  }
+  if (pooling === 'max') return Float32Array.from(pooled);
+  return Float32Array.from(pooled, (sum, at) => sum / (windows[Math.floor(at / width)]?.length ?? 1));
+}
+
+/** @throws UsageError for pairs, of which either text may be the long one */
+export function requireSingle(hasPairs: boolean): void {
+  if (hasPairs) throw new UsageError('A stride goes with single texts, not with pairs; leave the stride out');
+}
