@@ -165,8 +165,12 @@ async function wholeRun<L>(test: Test, task: TaskCase<L>): Promise<void> {
     timeless(later).map(([metric]) => metric),
     atTheEnd.map(([metric]) => metric),
   );
-  for (const [metric, value] of atTheEnd)
-    test.ok(Math.abs((later[metric] ?? Number.NaN) - value) < 1e-6, `${name}: ${metric} is ${value} again`);
+  for (const [metric, value] of atTheEnd) {
+    // Batches of another size round otherwise; a correlation divides that by the small spread of such predictions.
+    const tolerance = /pearson|spearman/.test(metric) ? 1e-5 : 1e-6;
+    const found = later[metric] ?? Number.NaN;
+    test.ok(Math.abs(found - value) < tolerance, `${name}: ${metric} is ${value} again (${found})`);
+  }
 
   const outputFile = `${name}/predictions.jsonl`;
   const unlabelled = { 'test-file': testFile, 'output-file': outputFile };
