@@ -1,11 +1,11 @@
-// What is said of every class, and what a person sees of an evaluation. Expected values: scripts/reference/metrics.py.
+// Metrics beyond their values: the figures of every class, bounds, bad labels, and what a person sees of an evaluation. Expected values: scripts/reference/metrics.py.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import tap from 'tap';
 
 import { classReport } from '../dist/commands/class-report.js';
-import { createMetrics, detailMetrics, metricNames } from '../dist/evaluation/metrics.js';
+import { createMetrics, detailMetrics, isGreaterBetter, metricNames } from '../dist/evaluation/metrics.js';
 import { averagePrecision, RankedScores, rocAuc } from '../dist/evaluation/metrics/ranked-scores.js';
 import { Progress, type Metrics, type MetricDetails } from '../dist/index.js';
 import { bertune, flags } from './fixtures/cli.js';
@@ -73,6 +73,18 @@ await tap.test('labels that are none, and soft ones', (t) => {
   const multi = createMetrics({ problemType: 'multi_label_classification', labels: names(2) });
   multi.add(Float32Array.of(1, -1), Float32Array.of(0.9, 0.1), 1);
   t.match(multi.result(), { subset_accuracy: 1, f1_micro: 1, label_ranking_average_precision: 1 });
+  t.end();
+});
+
+await tap.test('which metrics are better when smaller', (t) => {
+  t.same(
+    new Set(
+      Object.values(metricNames)
+        .flat()
+        .filter((name) => !isGreaterBetter(name)),
+    ),
+    new Set(['loss', 'hamming_loss', 'expected_calibration_error', 'mse', 'rmse', 'mae']),
+  );
   t.end();
 });
 
