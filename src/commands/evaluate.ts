@@ -11,6 +11,7 @@ import { Progress } from '../training/progress.js';
 import { openData } from './data.js';
 import { checkOutputFolder, printResult, writeBadRows } from './output.js';
 import { loadTrained } from './trained.js';
+import { collectLogits, requireTunable, tune } from './tune.js';
 
 /**
  * Prints the metrics to stdout as one JSON object, and writes eval_results.json where there is an output folder.
@@ -28,6 +29,7 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
     const longTexts = longTextsOf(tokenizer, { ...options, maxLength });
     const { task } = model;
     const { problemType, labels } = task;
+    await requireTunable(options, task);
     const isRegression = problemType === 'regression';
     const data = await openData(
       {
@@ -45,8 +47,11 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
       if (longTexts !== undefined) requireSingle(data.validation.split.columns.textPair !== null);
       await model.open(options);
       progress.line(`Evaluating on ${model.placement}`);
+      const wantsTuning = options.tuneThresholds !== undefined || options.tuneTemperature;
+      const collected = wantsTuning ? collectLogits(data.validation.size, task) : undefined;
       const how = {
         ...reading,
+        ...(collected && { onPredicted: collected.add }),
         batchSize: options.perDeviceEvalBatchSize,
         onBatch: (rows: number) => progress.bar('evaluating', rows, data.validation.size, ''),
       };
@@ -57,6 +62,7 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
         await writeJson(join(outputDir, 'eval_results.json'), metrics);
       }
       await printResult(`${JSON.stringify(metrics, null, 2)}\n`);
+      if (collected !== undefined) await tune(options, model, collected.data, progress);
     } finally {
       await reading.pool.close();
       await data.close();

@@ -38,6 +38,8 @@ const {
   maxPredictSamples: _max,
   outputFile: _file,
   outputFormat: _format,
+  tuneThresholds: _thresholds,
+  tuneTemperature: _temperature,
   stride: _stride,
   pooling: _pooling,
   ...trainable
@@ -103,6 +105,8 @@ export const evaluateCommand = command('evaluate', 'Print the metrics of a saved
   labelColumn: o.labelColumn,
   labelDelimiter: o.labelDelimiter,
   maxEvalSamples: o.maxEvalSamples,
+  tuneThresholds: o.tuneThresholds,
+  tuneTemperature: o.tuneTemperature,
   outputDir: o.outputDir,
 });
 

@@ -3,6 +3,7 @@
 // TrainingArguments and run_classification.py (transformers 5.18) wherever those have one.
 import { choice, integer, list, real, steps, text, textOrTrue, toggle } from './kinds.js';
 import { optional, withDefault } from './option.js';
+import { thresholdModes } from '../evaluation/tuning/index.js';
 import { poolings } from '../evaluation/long-texts.js';
 import { formatNames } from '../predictions/names.js';
 import { schedulerKwargs, schedulerTypes } from './schedulers.js';
@@ -220,6 +221,15 @@ export const options = {
   loadBestModelAtEnd: withDefault(toggle(), false, {
     group: 'Evaluation',
     help: 'save the weights of the best checkpoint, not those of the last step',
+  }),
+  tuneThresholds: optional(choice(thresholdModes), {
+    group: 'Evaluation',
+    help: 'for several labels a row: choose the probability above which a label is given by F1, and save it with the model',
+    otherwise: 'one half, or what was tuned before',
+  }),
+  tuneTemperature: withDefault(toggle(), false, {
+    group: 'Evaluation',
+    help: 'scale the probabilities so that the labels are most likely (Guo et al. 2017), and save that with the model',
   }),
 
   outputDir: optional(text('DIR'), {
