@@ -11,9 +11,11 @@ import {
   openCheckpoint,
   openSafetensors,
   parameterShapes,
+  readCalibration,
   saveCheckpoint,
   withLabels,
   type BertConfig,
+  type Calibration,
   type TensorData,
   type TensorMatch,
   type TensorSource,
@@ -51,13 +53,20 @@ export class BertForSequenceClassification {
   readonly newlyInitialised: readonly string[];
   /** What a person should know about how the model was loaded. */
   readonly notes: readonly string[];
+  /** What `bertune evaluate` tuned for the weights of the folder; empty where nothing was, or for another head. */
+  readonly calibration: Calibration;
   readonly #source: { match: TensorMatch; close(): Promise<void> } | null;
   #session: Session | undefined;
   #opening: Promise<Session> | undefined;
   #chosen = '';
 
-  private constructor(config: BertConfig, source: { match: TensorMatch; close(): Promise<void> } | null) {
+  private constructor(
+    config: BertConfig,
+    source: { match: TensorMatch; close(): Promise<void> } | null,
+    calibration: Calibration = {},
+  ) {
     this.config = config;
+    this.calibration = calibration;
     this.#source = source;
     this.newlyInitialised = source?.match.newlyInitialised ?? [...parameterShapes(config).keys()];
     this.notes = [...config.warnings, ...(source?.match.notes ?? [])];
@@ -77,7 +86,11 @@ export class BertForSequenceClassification {
     try {
       const config = withHead(checkpoint.config, options);
       const match = matchTensors(config, checkpoint.tensors, directory);
-      return new BertForSequenceClassification(config, { match, close: () => checkpoint.close() });
+      const isOwnHead = config === checkpoint.config;
+      const task = { problemType: problemTypeOf(config), labels: config.id2label };
+      const calibration = isOwnHead ? await readCalibration(directory, task) : {};
+      const source = { match, close: () => checkpoint.close() };
+      return new BertForSequenceClassification(config, source, calibration);
     } catch (error) {
       await checkpoint.close();
       throw error;

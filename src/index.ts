@@ -11,6 +11,7 @@ export type { LongTexts, Pooling } from './evaluation/long-texts.js';
 export { predictRows, type PredictedBatch } from './evaluation/predict.js';
 export { predictionOf, type Prediction } from './evaluation/probabilities.js';
 export type { HubOptions } from './hub/index.js';
+export type { Calibration } from './model/index.js';
 export { parseBertConfig, readBertConfig, type BertConfig } from './model/index.js';
 export {
   deviceInfo,

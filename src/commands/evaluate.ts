@@ -13,6 +13,7 @@ import { classReport } from './class-report.js';
 import { openData } from './data.js';
 import { checkOutputFolder, printResult, writeBadRows } from './output.js';
 import { loadTrained } from './trained.js';
+import { collectLogits, requireTunable, tune } from './tune.js';
 
 /**
  * Prints the metrics to stdout as one JSON object, with eval_per_class and for one label a row eval_confusion_matrix, and
@@ -31,6 +32,7 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
     const longTexts = longTextsOf(tokenizer, { ...options, maxLength });
     const { task } = model;
     const { problemType, labels } = task;
+    await requireTunable(options, task);
     const isRegression = problemType === 'regression';
     const data = await openData(
       {
@@ -49,8 +51,11 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
       await model.open(options);
       progress.line(`Evaluating on ${model.placement}`);
       const accumulator = createMetrics(task);
+      const wantsTuning = options.tuneThresholds !== undefined || options.tuneTemperature;
+      const collected = wantsTuning ? collectLogits(data.validation.size, task) : undefined;
       const metrics = await evaluateRows(model, data.validation, {
         ...reading,
+        ...(collected && { onPredicted: collected.add }),
         batchSize: options.perDeviceEvalBatchSize,
         onBatch: (rows) => progress.bar('evaluating', rows, data.validation.size, ''),
         metrics: accumulator,
@@ -64,6 +69,7 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
         await writeJson(join(outputDir, 'eval_results.json'), results);
       }
       await printResult(`${JSON.stringify(results, null, 2)}\n`);
+      if (collected !== undefined) await tune(options, model, collected.data, progress);
     } finally {
       await reading.pool.close();
       await data.close();

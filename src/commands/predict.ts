@@ -91,14 +91,14 @@ async function* predictedRows(
   options: Parameters<typeof predictRows>[2],
   progress: Progress,
 ): AsyncGenerator<PredictedRow[]> {
-  const { task } = model;
+  const { task, calibration } = model;
   // With rows left out, a row's number no longer says where it stands in its file.
   const placeOf = (row: number): object => (split.badRows.count > 0 ? { place: split.place(row) } : {});
   for await (const { first, rows, logits } of predictRows(model, split, options)) {
     yield Array.from({ length: rows }, (_, i) => ({
       row: first + i,
       ...placeOf(first + i),
-      ...predictionOf(logits.subarray(i * task.numLabels, (i + 1) * task.numLabels), task),
+      ...predictionOf(logits.subarray(i * task.numLabels, (i + 1) * task.numLabels), task, calibration),
     }));
     progress.bar('predicting', first + rows, split.size, '');
   }

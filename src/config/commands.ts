@@ -41,6 +41,8 @@ const {
   sampler,
   pruner,
   outputFormat: _format,
+  tuneThresholds: _thresholds,
+  tuneTemperature: _temperature,
   stride: _stride,
   pooling: _pooling,
   ...trainable
@@ -125,6 +127,8 @@ export const evaluateCommand = command('evaluate', 'Print the metrics of a saved
   labelColumn: o.labelColumn,
   labelDelimiter: o.labelDelimiter,
   maxEvalSamples: o.maxEvalSamples,
+  tuneThresholds: o.tuneThresholds,
+  tuneTemperature: o.tuneTemperature,
   outputDir: o.outputDir,
 });
 

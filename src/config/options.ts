@@ -17,6 +17,7 @@ import {
 import { labelWeights } from './label-weights.js';
 import { patternFactors } from './pattern-factors.js';
 import { optional, withDefault } from './option.js';
+import { thresholdModes } from '../evaluation/tuning/index.js';
 import { poolings } from '../evaluation/long-texts.js';
 import { formatNames } from '../predictions/names.js';
 import { schedulerKwargs, schedulerTypes } from './schedulers.js';
@@ -300,6 +301,15 @@ export const options = {
   earlyStoppingThreshold: withDefault(notNegative, 0, {
     group: 'Evaluation',
     help: 'an improvement of this or less does not count',
+  }),
+  tuneThresholds: optional(choice(thresholdModes), {
+    group: 'Evaluation',
+    help: 'for several labels a row: choose the probability above which a label is given by F1, and save it with the model',
+    otherwise: 'one half, or what was tuned before',
+  }),
+  tuneTemperature: withDefault(toggle(), false, {
+    group: 'Evaluation',
+    help: 'scale the probabilities so that the labels are most likely (Guo et al. 2017), and save that with the model',
   }),
 
   outputDir: optional(text('DIR'), {

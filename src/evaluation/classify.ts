@@ -34,13 +34,15 @@ export async function classify(
       Promise.resolve(Array.from(rows, (row) => examples[row] ?? { text: '' })),
   };
   const predictions: Prediction[] = [];
-  const { task } = model;
+  const { task, calibration } = model;
   for await (const { rows, logits } of predictRows(model, data, {
     ...reading,
     batchSize: options.batchSize ?? 32,
   })) {
     for (let i = 0; i < rows; i++)
-      predictions.push(predictionOf(logits.subarray(i * task.numLabels, (i + 1) * task.numLabels), task));
+      predictions.push(
+        predictionOf(logits.subarray(i * task.numLabels, (i + 1) * task.numLabels), task, calibration),
+      );
   }
   return predictions;
 }

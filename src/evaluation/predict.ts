@@ -14,6 +14,13 @@ export interface PredictedBatch {
   labels: Int32Array | Float32Array | undefined;
 }
 
+/** How rows are predicted; `evaluateRows` hands its own options on to here. */
+export interface PredictRowsOptions extends TextReading {
+  batchSize: number;
+  /** Sees each batch before whoever asked for it. */
+  onPredicted?: (batch: PredictedBatch) => void;
+}
+
 /** Tokenized and packed ahead of the batch that the model is busy with. */
 const BATCHES_AHEAD = 4;
 
@@ -21,9 +28,9 @@ const BATCHES_AHEAD = 4;
 export async function* predictRows(
   model: BertForSequenceClassification,
   data: TextRows | LabelledRows,
-  options: TextReading & { batchSize: number },
+  options: PredictRowsOptions,
 ): AsyncGenerator<PredictedBatch> {
-  const { pool, batchSize, longTexts } = options;
+  const { pool, batchSize, longTexts, onPredicted } = options;
   const load = async (first: number): Promise<PredictedBatch> => {
     const rows = Uint32Array.from({ length: Math.min(batchSize, data.size - first) }, (_, i) => first + i);
     if (longTexts !== undefined) {
@@ -34,7 +41,10 @@ export async function* predictRows(
     const batch = await loadBatch(data, rows, pool);
     return { first, rows: rows.length, logits: await model.session.predict(batch), labels: batch.labels };
   };
-  yield* prefetch(range(0, data.size, batchSize), load, BATCHES_AHEAD);
+  for await (const batch of prefetch(range(0, data.size, batchSize), load, BATCHES_AHEAD)) {
+    onPredicted?.(batch);
+    yield batch;
+  }
 }
 
 function* range(start: number, end: number, step: number): Generator<number> {

@@ -1,9 +1,13 @@
 // From logits to what a person reads: probabilities, the winning label, its score.
 import type { Task } from '../data/index.js';
+import type { Calibration } from '../model/index.js';
+
+/** The probability above which a multi-label model gives a label, unless another was tuned. */
+export const DEFAULT_THRESHOLD = 0.5;
 
 /** One text's prediction. */
 export interface Prediction {
-  /** The most probable class; for multi-label all labels above one half; for regression the value, or all of them. */
+  /** The most probable class; for multi-label all labels above their thresholds; for regression the value, or all of them. */
   label: string | string[] | number | number[];
   /** Probability of `label`; for multi-label the highest one; for regression the value. */
   score: number;
@@ -29,18 +33,25 @@ export function sigmoid(x: number): number {
  * Explains one row of logits.
  *
  * @param logits [numLabels]
+ * @param calibration what was tuned for the model. The temperature moves probabilities, never the label.
  */
-export function predictionOf(logits: ArrayLike<number>, task: Task): Prediction {
+export function predictionOf(
+  logits: ArrayLike<number>,
+  task: Task,
+  { temperature = 1, thresholds }: Calibration = {},
+): Prediction {
+  const values = Array.from(logits);
   if (task.problemType === 'regression') {
-    const values = Array.from(logits);
     const [value = Number.NaN] = values;
     return { label: values.length === 1 ? value : values, score: value, probabilities: {} };
   }
   const isMultiLabel = task.problemType === 'multi_label_classification';
-  const values = isMultiLabel ? Array.from(logits, sigmoid) : softmax(logits);
-  const probabilities = Object.fromEntries(task.labels.map((label, id) => [label, values[id] ?? 0]));
-  const score = Math.max(...values);
-  const best = task.labels[values.indexOf(score)] ?? '';
-  const label = isMultiLabel ? task.labels.filter((_, id) => (values[id] ?? 0) > 0.5) : best;
-  return { label, score, probabilities };
+  const scaled = values.map((value) => value / temperature);
+  const probable = isMultiLabel ? scaled.map(sigmoid) : softmax(scaled);
+  const probabilities = Object.fromEntries(task.labels.map((label, id) => [label, probable[id] ?? 0]));
+  const isGiven = (_label: string, id: number): boolean =>
+    sigmoid(values[id] ?? 0) > (thresholds?.[id] ?? DEFAULT_THRESHOLD);
+  const best = task.labels[values.indexOf(Math.max(...values))] ?? '';
+  const label = isMultiLabel ? task.labels.filter(isGiven) : best;
+  return { label, score: Math.max(...probable), probabilities };
 }

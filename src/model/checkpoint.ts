@@ -6,7 +6,9 @@ import { UsageError } from '../errors.js';
 import { bertConfigJson } from './config-json.js';
 import { parseBertConfig } from './config.js';
 import type { BertConfig } from './config.js';
-import { readError, systemCode } from '../file-errors.js';
+import { readError } from '../file-errors.js';
+import { removeCalibration } from './calibration.js';
+import { exists } from './exists.js';
 import { writeFileAtomic } from './files.js';
 import { readJson } from './json.js';
 import { parameterShapes } from './parameters.js';
@@ -80,6 +82,7 @@ export async function saveCheckpoint(
     dtype: 'F32' as const,
     shape,
   }));
+  await removeCalibration(directory);
   await writeSafetensors(join(directory, WEIGHTS), tensors, layout, { format: 'pt' });
   await writeFileAtomic(join(directory, CONFIG), `${JSON.stringify(bertConfigJson(config), null, 2)}\n`);
 }
@@ -102,9 +105,3 @@ async function noWeights(directory: string): Promise<UsageError> {
 }
 
 /** Only a missing file counts as absent; one that cannot be looked at gets its error when it is opened. */
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    (error: unknown) => systemCode(error) !== 'ENOENT',
-  );
-}

@@ -2,6 +2,8 @@
 
 export { HIDDEN_ACTIVATIONS } from './activations.js';
 export type { Activation, HiddenAct } from './activations.js';
+export { readCalibration, writeCalibration } from './calibration.js';
+export type { Calibration } from './calibration.js';
 export { openCheckpoint, readBertConfig, saveCheckpoint } from './checkpoint.js';
 export type { Checkpoint } from './checkpoint.js';
 export { bertConfigJson } from './config-json.js';

@@ -1,0 +1,91 @@
+// What `bertune evaluate` tunes besides: temperature and thresholds, from the logits of the evaluation.
+import { lstat } from 'node:fs/promises';
+
+import type { EvaluateOptions } from '../config/index.js';
+import type { Task } from '../data/index.js';
+import { UsageError } from '../errors.js';
+import type { PredictedBatch } from '../evaluation/predict.js';
+import {
+  bestTemperature,
+  meanLoss,
+  tuneThresholds,
+  type LabelledLogits,
+} from '../evaluation/tuning/index.js';
+import { writeCalibration, type Calibration } from '../model/index.js';
+import type { Progress } from '../training/progress.js';
+import { checkOutputFolder } from './output.js';
+
+type TuneOptions = Pick<EvaluateOptions, 'model' | 'tuneThresholds' | 'tuneTemperature'>;
+
+/**
+ * Makes sure, before the evaluation, that what is asked for can be tuned and saved.
+ *
+ * @throws UsageError when it cannot
+ */
+export async function requireTunable(options: TuneOptions, { problemType }: Task): Promise<void> {
+  const { model, tuneThresholds: mode, tuneTemperature } = options;
+  if (mode === undefined && !tuneTemperature) return;
+  if (mode !== undefined && problemType !== 'multi_label_classification')
+    throw new UsageError(
+      `--tune-thresholds is for models that give several labels a row, and ${model} is for ${problemType}`,
+    );
+  if (problemType === 'regression')
+    throw new UsageError(`--tune-temperature is for probabilities, and ${model} is for ${problemType}`);
+  const folder = await lstat(model).catch(() => null);
+  if (folder === null)
+    throw new UsageError(
+      `What is tuned is saved beside the weights, so that --model must be a folder, and ${model} is a hub id`,
+    );
+  await checkOutputFolder(model);
+}
+
+/** Keeps the logits and labels of an evaluation as its batches come. */
+export function collectLogits(
+  rows: number,
+  { problemType, numLabels }: Task,
+): {
+  add: (batch: PredictedBatch) => void;
+  data: LabelledLogits;
+} {
+  const isSingle = problemType === 'single_label_classification';
+  const labels = isSingle ? new Int32Array(rows) : new Float32Array(rows * numLabels);
+  const data = { logits: new Float32Array(rows * numLabels), labels, width: numLabels };
+  const add = ({ first, logits, labels: own }: PredictedBatch): void => {
+    data.logits.set(logits, first * numLabels);
+    if (own !== undefined) labels.set(own, isSingle ? first : first * numLabels);
+  };
+  return { add, data };
+}
+
+/**
+ * Tunes what is asked for and saves it in the model's folder; what is not asked for stays as it was.
+ *
+ * @throws UsageError when these rows have no best temperature
+ */
+export async function tune(
+  { model, tuneThresholds: mode, tuneTemperature }: TuneOptions,
+  { task, calibration }: { task: Task; calibration: Calibration },
+  data: LabelledLogits,
+  progress: Progress,
+): Promise<void> {
+  let tuned = calibration;
+  if (tuneTemperature) {
+    const temperature = bestTemperature(data);
+    if (temperature === undefined)
+      throw new UsageError(
+        'There is no best temperature: either all of these rows are predicted right, or the predictions have nothing ' +
+          'to do with their labels. Use more rows, such as the model was not trained on.',
+      );
+    tuned = { ...tuned, temperature };
+    const [before, after] = [meanLoss(data, 1), meanLoss(data, temperature)];
+    progress.line(
+      `Temperature ${temperature.toFixed(4)}: the loss goes from ${before.toFixed(4)} to ${after.toFixed(4)}`,
+    );
+  }
+  if (mode !== undefined) {
+    const { thresholds, before, after } = tuneThresholds(data, mode);
+    tuned = { ...tuned, thresholds };
+    progress.line(`Thresholds (${mode}): micro F1 goes from ${before.toFixed(4)} to ${after.toFixed(4)}`);
+  }
+  progress.line(`Saved for predict and classify: ${await writeCalibration(model, tuned, task)}`);
+}
