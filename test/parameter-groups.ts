@@ -4,8 +4,8 @@ import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import tap from 'tap';
 
-import { parameterShapes, parseBertConfig } from '../dist/model/index.js';
-import { openSafetensors } from '../dist/model/index.js';
+import { trainingArguments } from '../dist/index.js';
+import { openSafetensors, parameterShapes, parseBertConfig } from '../dist/model/index.js';
 import type { SessionConfig, TensorSettings } from '../dist/native.js';
 import { parameterGroups } from '../dist/training/parameter-groups.js';
 import { matchingNames } from '../dist/training/tensor-patterns.js';
@@ -165,6 +165,24 @@ await tap.test('rates by depth and phases by step', (t) => {
   t.match(factorOf('bert.embeddings.LayerNorm.bias', 12), { trainable: false });
   t.match(factorOf('bert.encoder.layer.10.output.dense.bias', 1), { trainable: false });
   t.same(parameterGroups({}, names, 5).settings(undefined), [], 'without options nothing is set');
+  t.end();
+});
+
+await tap.test('wrong options', (t) => {
+  const wrong: [object, RegExp][] = [
+    [{ layerLrDecay: 0.5 }, /Expected a number of at least 1 for layerLrDecay but received 0.5/],
+    [{ gradualUnfreezing: 'epochs' }, /Expected epoch, or a whole number of steps .* for gradualUnfreezing/],
+    [{ gradualUnfreezing: 0 }, /gradualUnfreezing/],
+    [{ lrFactors: { classifier: -1 } }, /number of at least 0 each.* for lrFactors/],
+    [{ lrFactors: 'classifier' }, /lrFactors/],
+    [{ lrFactors: ['a=1', 'a=2'] }, /lrFactors/],
+    [{ freeze: [''] }, /freeze/],
+  ];
+  for (const [options, message] of wrong)
+    t.throws(() => trainingArguments({ outputDir: 'out', ...options }), { name: 'UsageError', message });
+  const written: object = { lrFactors: ['classifier=10', 'a.*=1e-1'] };
+  const { lrFactors } = trainingArguments({ outputDir: 'out', ...written });
+  t.same(lrFactors, { classifier: 10, 'a.*': 0.1 }, 'as the command line gives it');
   t.end();
 });
 
