@@ -338,6 +338,27 @@ await t.test(
   },
 );
 
+await t.test('interrupted before the first step, a run begins again from checkpoint-0', async (t) => {
+  const settings = { maxSteps: 3, loggingSteps: 1, evalOnStart: true } as const;
+  const whole = await toyRun(t.testdir({ whole: {}, cut: {} }) + '/whole', settings);
+  await whole.trainer.train();
+  const weights = await weightsOf(whole.model);
+  const log = timelessLog(whole.trainer.state);
+  await whole.close();
+
+  const folder = `${t.testdirName}/cut`;
+  const cut = await toyRun(folder, settings, {
+    callbacks: [{ onTrainBegin: () => cut.trainer.interrupt() }],
+  });
+  await t.rejects(cut.trainer.train(), { name: 'InterruptedError', message: /checkpoint-0/ });
+  await cut.close();
+  const again = await toyRun(folder, { ...settings, resumeFromCheckpoint: true });
+  await again.trainer.train();
+  t.equal(largestDifference(weights, await weightsOf(again.model)), 0);
+  t.same(timelessLog(again.trainer.state), log);
+  await again.close();
+});
+
 await t.test('an evaluation is broken off between two batches', async (t) => {
   const { model, parts, tokenizer, close } = await toyRun(t.testdir(), {});
   await model.open();

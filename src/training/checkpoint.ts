@@ -95,7 +95,8 @@ export async function resumeFrom(
   requireSameRun(directory, resume.identity, identity);
   await model.loadWeights(directory);
   await model.session.setProgress(resume.step, resume.updates, resume.totalLoss);
-  await loadOptimizerState(model.session, join(directory, OPTIMIZER));
+  // Before the first update an optimizer has no state.
+  if (resume.updates > 0) await loadOptimizerState(model.session, join(directory, OPTIMIZER));
   return { state, resume };
 }
 

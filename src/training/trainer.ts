@@ -98,7 +98,8 @@ export class Trainer {
     await this.#resume();
     this.#started = performance.now();
     await this.#callbacks.call('onTrainBegin', {});
-    if (args.evalOnStart && this.state.global_step === 0) await this.evaluate();
+    if (args.evalOnStart && this.state.global_step === 0)
+      await this.#unlessInterrupted(() => this.evaluate());
     await this.#finishStep(); // what an interrupted run had still to do for its last step
     const prepare = (rows: Uint32Array[]): Promise<PreparedStep> =>
       prepareStep(this.#parts.trainDataset, rows, this.#pool);
