@@ -1,4 +1,5 @@
-// Metrics beyond their values: the figures of every class, bounds, bad labels, and what a person sees of an evaluation. Expected values: scripts/reference/metrics.py.
+// Metrics beyond their values: the figures of every class, bounds, bad labels, and what a person sees of an evaluation.
+// Expected values: scripts/reference/metrics.py.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
