@@ -9,7 +9,9 @@ import { normalizeArgs } from './config/argv.js';
 import { commandFlags, shownTerm } from './config/help.js';
 import {
   evaluateCommand,
+  inspectCommand,
   parseEvaluateOptions,
+  parseInspectOptions,
   parsePredictOptions,
   parseTrainOptions,
   predictCommand,
@@ -33,7 +35,13 @@ async function main(argv: readonly string[]): Promise<void> {
   // A reader that goes away (`| head`) ends the output, not the run.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', ignoreClosedPipe);
   const [name, ...args] = argv;
-  const tables: CommandTable[] = [trainCommand, evaluateCommand, predictCommand, searchCommand];
+  const tables: CommandTable[] = [
+    trainCommand,
+    evaluateCommand,
+    predictCommand,
+    searchCommand,
+    inspectCommand,
+  ];
   const table = tables.find((command) => command.name === name);
   try {
     const normal = table ? [table.name, ...normalizeArgs(args, table)] : argv;
@@ -83,6 +91,16 @@ function program(): Command {
     .action(async (config: string, flags: Flags) => {
       const { readSearch, search } = await import('./commands/search.js');
       await search(readSearch(await readConfigFile(config), flags));
+    });
+  addCommand(cli, inspectCommand)
+    .usage('FILE... [options]')
+    .argument('[files...]', 'the training rows, as --train-file')
+    .action(async (files: string[], flags: Flags) => {
+      const options = accepted(
+        parseInspectOptions({ flags: files.length > 0 ? { ...flags, trainFile: files } : flags }),
+      );
+      const { inspect: inspectData } = await import('./commands/inspect.js');
+      await inspectData(options);
     });
   return cli;
 }

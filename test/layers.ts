@@ -16,7 +16,7 @@ const LAYERS = [
   ['predictions'],
   ['config'],
   ['training'],
-  ['search'],
+  ['search', 'inspection'],
   ['commands'],
   ['cli', 'index'],
 ];

@@ -11,6 +11,8 @@ import { areDefaultLabels, parseBertConfig, readJson, type BertConfig } from '..
 import type { Progress } from '../training/progress.js';
 import type { openData } from './data.js';
 
+type ModelOptions = Pick<TrainOptions, 'model' | 'modelRevision' | 'config' | 'tokenizer'>;
+
 /** Where the model of a training comes from; it is made when the labels of the data are known. */
 export interface ModelSource {
   config: BertConfig;
@@ -20,7 +22,7 @@ export interface ModelSource {
 }
 
 /** @throws UsageError for a model that cannot be used, before any data are read */
-export async function modelSource(options: TrainOptions, progress: Progress): Promise<ModelSource> {
+export async function modelSource(options: ModelOptions, progress: Progress): Promise<ModelSource> {
   if (options.model === undefined) return randomModel(options, progress);
   const directory = await modelDirectory(
     options.model,
@@ -36,7 +38,7 @@ export async function modelSource(options: TrainOptions, progress: Progress): Pr
   };
 }
 
-async function randomModel(options: TrainOptions, progress: Progress): Promise<ModelSource> {
+async function randomModel(options: ModelOptions, progress: Progress): Promise<ModelSource> {
   const path = options.config;
   if (path === undefined || options.tokenizer === undefined)
     throw new UsageError(
@@ -58,7 +60,11 @@ async function randomModel(options: TrainOptions, progress: Progress): Promise<M
 }
 
 /** How the data are to be read for that model. */
-export function readOptions(options: TrainOptions, config: BertConfig): Parameters<typeof openData>[0] {
+export function readOptions(
+  options: Omit<Parameters<typeof openData>[0], 'maxSamples'> &
+    Pick<TrainOptions, 'maxTrainSamples' | 'maxEvalSamples'>,
+  config: BertConfig,
+): Parameters<typeof openData>[0] {
   const names = config.id2label;
   const { maxTrainSamples, maxEvalSamples } = options;
   return {

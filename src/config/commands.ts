@@ -5,7 +5,7 @@ import { options as o } from './options.js';
 
 /** One command: its options and the schema made of them. */
 export interface Command<T = unknown> {
-  readonly name: 'train' | 'trainer' | 'evaluate' | 'predict' | 'search';
+  readonly name: 'train' | 'trainer' | 'evaluate' | 'predict' | 'search' | 'inspect';
   /** One sentence for the help. */
   readonly summary: string;
   /** The options by name; `factsOf` tells what the help says of each. */
@@ -40,6 +40,7 @@ const {
   nTrials,
   sampler,
   pruner,
+  json: _json,
   outputFormat: _format,
   tuneThresholds: _thresholds,
   tuneTemperature: _temperature,
@@ -63,6 +64,26 @@ export const searchCommand = command(
   'Try values of options for the best metric, and write the best as a configuration file.',
   { ...training, nTrials, sampler, pruner },
 );
+
+/** `bertune inspect` */
+export const inspectCommand = command('inspect', 'Say what is in training data, before a training.', {
+  model: o.model,
+  config: o.config,
+  ...input,
+  problemType: o.problemType,
+  trainFile: o.trainFile,
+  trainSplit: o.trainSplit,
+  labelColumn: o.labelColumn,
+  labelDelimiter: o.labelDelimiter,
+  labelList: o.labelList,
+  maxTrainSamples: o.maxTrainSamples,
+  maxEvalSamples: o.maxEvalSamples,
+  numTrainEpochs: o.numTrainEpochs,
+  perDeviceTrainBatchSize: o.perDeviceTrainBatchSize,
+  gradientAccumulationSteps: o.gradientAccumulationSteps,
+  seed: o.seed,
+  json: o.json,
+});
 
 /** What a script gives to a Trainer: the options of `bertune train` but for the model and the data. */
 export const trainerCommand = command('trainer', 'Options of a Trainer.', {
@@ -147,6 +168,7 @@ export const predictCommand = command('predict', 'Write label, score and probabi
 /** Options of a Trainer, by HF's names: `bertune train` without model and data. */
 export type TrainingArguments = z.output<typeof trainerCommand.schema>;
 export type TrainOptions = z.output<typeof trainCommand.schema>;
+export type InspectOptions = z.output<typeof inspectCommand.schema>;
 export type SearchOptions = z.output<typeof searchCommand.schema>;
 export type EvaluateOptions = z.output<typeof evaluateCommand.schema>;
 export type PredictOptions = z.output<typeof predictCommand.schema>;

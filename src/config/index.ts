@@ -1,18 +1,27 @@
 // Options: the one table, its readers, and what is made of it. See options.ts for the table itself.
 export type {
   EvaluateOptions,
+  InspectOptions,
   PredictOptions,
   SearchOptions,
   TrainingArguments,
   TrainOptions,
 } from './commands.js';
-export { evaluateCommand, predictCommand, searchCommand, trainCommand, type Command } from './commands.js';
+export {
+  evaluateCommand,
+  inspectCommand,
+  predictCommand,
+  searchCommand,
+  trainCommand,
+  type Command,
+} from './commands.js';
 export { fileEntries, type ConfigFile } from './file.js';
 export { optionsMarkdown } from './help.js';
 export { lossProblems } from './loss-rules.js';
 export type { OptionSources } from './merge.js';
 export {
   parseEvaluateOptions,
+  parseInspectOptions,
   parsePredictOptions,
   parseSearchOptions,
   parseTrainingArguments,

@@ -359,6 +359,10 @@ export const options = {
     group: 'Saving and logging',
     help: 'also write the logs as they come, to files in the output folder',
   }),
+  json: withDefault(toggle(), false, {
+    group: 'Saving and logging',
+    help: 'print what was found as one JSON object',
+  }),
   verbose: withDefault(toggle(), false, {
     group: 'Saving and logging',
     help: 'say more, and show the stack of an error',

@@ -2,12 +2,14 @@
 import { UsageError } from '../errors.js';
 import {
   evaluateCommand,
+  inspectCommand,
   predictCommand,
   searchCommand,
   trainCommand,
   trainerCommand,
   type Command,
   type EvaluateOptions,
+  type InspectOptions,
   type PredictOptions,
   type SearchOptions,
   type TrainingArguments,
@@ -20,6 +22,7 @@ import { options as table } from './options.js';
 import { isOptionName, spelledLike, valueFaults } from './resolve.js';
 import {
   evaluateProblems,
+  inspectProblems,
   predictProblems,
   trainerProblems,
   trainProblems,
@@ -67,6 +70,11 @@ export function parseSearchOptions(sources: OptionSources): ParsedOptions<Search
 /** The options of an evaluation. Throws as `parseTrainOptions`. */
 export function parseEvaluateOptions(sources: OptionSources): ParsedOptions<EvaluateOptions> {
   return parse(evaluateCommand, sources, evaluateProblems);
+}
+
+/** The options of an inspection. Throws as `parseTrainOptions`. */
+export function parseInspectOptions(sources: OptionSources): ParsedOptions<InspectOptions> {
+  return parse(inspectCommand, sources, inspectProblems);
 }
 
 /** The options of a prediction. Throws as `parseTrainOptions`. */

@@ -2,7 +2,13 @@
 import { nearestName } from '../nearest.js';
 import { metricNames } from '../evaluation/metrics.js';
 import { formatNames, formatOfEnding } from '../predictions/names.js';
-import type { EvaluateOptions, PredictOptions, TrainingArguments, TrainOptions } from './commands.js';
+import type {
+  EvaluateOptions,
+  InspectOptions,
+  PredictOptions,
+  TrainingArguments,
+  TrainOptions,
+} from './commands.js';
 import { lossProblems } from './loss-rules.js';
 import type { OptionName } from './options.js';
 import { schedulerRules } from './scheduler-rules.js';
@@ -38,6 +44,11 @@ export function evaluateProblems(options: EvaluateOptions, name: NameOf): Proble
     poolingNeedsWindows,
   ];
   return apply(rules, options, name);
+}
+
+/** What is wrong with the options of an inspection. */
+export function inspectProblems(options: InspectOptions, name: NameOf): Problem[] {
+  return apply<InspectOptions>([oneSource('trainFile'), splitsNeedDataset], options, name);
 }
 
 /** What is wrong with the options of a prediction. */

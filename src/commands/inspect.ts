@@ -1,0 +1,155 @@
+// `bertune inspect FILE`: what is in training data, before a training.
+import { requireDevice } from '../bert.js';
+import { maxLengthOf, measureLengths } from '../batching/lengths.js';
+import type { InspectOptions } from '../config/index.js';
+import type { Dataset } from '../dataset.js';
+import { findDuplicates, type DuplicateReport } from '../inspection/duplicates.js';
+import { countLabels, type LabelReport } from '../inspection/label-counts.js';
+import { describeLengths, tokensUpTo, type LengthReport } from '../inspection/lengths.js';
+import { measureSpeed } from '../inspection/speed.js';
+import { BertTokenizer, createTokenizerPool } from '../tokenizer/index.js';
+import { formatNumber, formatSeconds, Progress } from '../training/progress.js';
+import { openData } from './data.js';
+import { modelSource, readOptions, type ModelSource } from './model-source.js';
+import { printResult } from './output.js';
+
+/** Longer texts count as this many tokens. */
+const LONGEST = 65_535;
+
+/** All that is found; what a model or a tokenizer is needed for is left out without one. */
+export interface Inspection {
+  rows: number;
+  badRows: number;
+  labels: LabelReport;
+  duplicates: DuplicateReport;
+  lengths?: LengthReport;
+  training?: { steps: number; tokensPerSecond: number; seconds: number };
+}
+
+/**
+ * Prints what it finds: as text, or with `--json` as one JSON object.
+ *
+ * @throws UsageError for data, a model or a tokenizer that cannot be used
+ */
+export async function inspect(options: InspectOptions): Promise<void> {
+  const progress = new Progress();
+  requireDevice(options);
+  const source = options.model === undefined ? null : await modelSource(options, progress);
+  const folder = options.tokenizer ?? source?.directory;
+  const tokenizer =
+    folder === undefined || folder === null ? null : await BertTokenizer.fromPretrained(folder);
+  const read = source === null ? options : readOptions(options, source.config);
+  const data = await openData({ ...read, badRows: 'skip', modelLabels: undefined }, 'train', progress);
+  try {
+    const { train } = data;
+    const lengths = tokenizer === null ? null : await lengthsOf(train, tokenizer, progress);
+    const found: Inspection = {
+      rows: train.size,
+      badRows: train.split.badRows.count,
+      labels: countLabels(train),
+      duplicates: findDuplicates(train),
+      ...(lengths === null ? {} : { lengths: describeLengths(lengths) }),
+      ...(lengths === null || source === null || tokenizer === null
+        ? {}
+        : { training: await estimate(options, { source, tokenizer, data, lengths }) }),
+    };
+    progress.end();
+    await printResult(options.json ? `${JSON.stringify(found, null, 2)}\n` : report(found, options));
+  } finally {
+    await data.close();
+  }
+}
+
+async function lengthsOf(data: Dataset, tokenizer: BertTokenizer, progress: Progress): Promise<Uint16Array> {
+  const pool = createTokenizerPool(tokenizer, { maxLength: LONGEST, workers: 1 });
+  try {
+    return await measureLengths(data, pool, (rows) => progress.bar('measuring lengths', rows, data.size, ''));
+  } finally {
+    await pool.close();
+  }
+}
+
+async function estimate(
+  options: InspectOptions,
+  parts: {
+    source: ModelSource;
+    tokenizer: BertTokenizer;
+    data: Parameters<ModelSource['load']>[0];
+    lengths: Uint16Array;
+  },
+): Promise<NonNullable<Inspection['training']>> {
+  const { source, tokenizer, data, lengths } = parts;
+  const { perDeviceTrainBatchSize: batchSize, gradientAccumulationSteps, numTrainEpochs } = options;
+  const maxLength = maxLengthOf(source, tokenizer, options.maxSeqLength);
+  const pool = createTokenizerPool(tokenizer, { maxLength, workers: 0 });
+  const model = await source.load(data);
+  try {
+    await model.open(options);
+    const tokensPerSecond = await measureSpeed(model, data.train, { pool, batchSize });
+    const stepsPerEpoch = Math.ceil(Math.ceil(lengths.length / batchSize) / gradientAccumulationSteps);
+    const tokens = tokensUpTo(lengths, maxLength) * numTrainEpochs;
+    return {
+      steps: Math.ceil(stepsPerEpoch * numTrainEpochs),
+      tokensPerSecond,
+      seconds: tokens / tokensPerSecond,
+    };
+  } finally {
+    await model.close();
+    await pool.close();
+  }
+}
+
+function report(found: Inspection, options: InspectOptions): string {
+  const { rows, badRows, labels, duplicates, lengths, training } = found;
+  return [
+    `${rows} rows, ${badRows} that cannot be used`,
+    ...labelLines(labels, rows),
+    ...duplicateLines(duplicates),
+    ...(lengths === undefined ? ['Lengths in tokens: give --model or --tokenizer'] : lengthLines(lengths)),
+    ...(training === undefined
+      ? ['Steps and time: give --model']
+      : [
+          `Training ${options.numTrainEpochs} epochs: ${training.steps} steps, about ${formatSeconds(training.seconds)} ` +
+            `(${Math.round(training.tokensPerSecond)} tokens a second, measured)`,
+        ]),
+    '',
+  ].join('\n');
+}
+
+function labelLines(labels: LabelReport, rows: number): string[] {
+  if (labels.kind === 'numbers') {
+    const { lowest, mean, highest } = labels;
+    return [
+      `Labels: numbers from ${formatNumber(lowest)} to ${formatNumber(highest)}, mean ${formatNumber(mean)}`,
+    ];
+  }
+  const sorted = Object.entries(labels.counts).toSorted(([, a], [, b]) => b - a);
+  const shown = sorted.slice(0, 20).map(([name, count]) => `  ${name}: ${count} (${percent(count / rows)})`);
+  const hidden = sorted.length > 20 ? [`  ... and ${sorted.length - 20} more`] : [];
+  const none = labels.withoutLabel > 0 ? [`  no label: ${labels.withoutLabel}`] : [];
+  return ['Labels:', ...shown, ...hidden, ...none];
+}
+
+function duplicateLines({ duplicates, contradictions, example }: DuplicateReport): string[] {
+  if (example === undefined) return ['No text occurs twice'];
+  const where = `e.g. ${example.first} and ${example.second}`;
+  if (contradictions.texts === 0)
+    return [`${duplicates} rows repeat an earlier text with the same label, ${where}`];
+  return [
+    `${duplicates} rows repeat an earlier text`,
+    `${contradictions.texts} texts have different labels in ${contradictions.rows} rows, ${where}`,
+  ];
+}
+
+function lengthLines({ mean, quantiles, cutAt }: LengthReport): string[] {
+  const values = Object.entries(quantiles).map(([name, value]) => `${name} ${value}`);
+  const cuts = Object.entries(cutAt).map(([limit, share]) => `${percent(share)} at ${limit}`);
+  return [
+    `Tokens a row: mean ${formatNumber(mean)}, ${values.join(', ')}`,
+    `Cut by --max-seq-length: ${cuts.join(', ')}`,
+  ];
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
+}

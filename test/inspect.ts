@@ -1,0 +1,136 @@
+// `bertune inspect`: labels, duplicates, contradictions, lengths and the estimate, on rows whose answers are known.
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+
+import { describeLengths, tokensUpTo } from '../dist/inspection/lengths.js';
+import { bertune } from './fixtures/cli.js';
+import { makeToy } from './fixtures/toy.js';
+
+interface Inspection {
+  rows: number;
+  badRows: number;
+  labels: object;
+  duplicates: object;
+  lengths?: { total: number; mean: number; quantiles: object; cutAt: object };
+  training?: { steps: number; tokensPerSecond: number; seconds: number };
+}
+
+const folder = t.testdir();
+makeToy(folder, { train: 60, test: 20 });
+
+const inspect = (...args: string[]): ReturnType<typeof bertune> =>
+  bertune(['inspect', ...args], { cwd: folder });
+
+async function found(...args: string[]): Promise<Inspection> {
+  const { stdout } = await inspect(...args, '--json');
+  return JSON.parse(stdout) as Inspection;
+}
+
+function write(name: string, lines: readonly string[]): string {
+  writeFileSync(join(folder, name), `${lines.join('\n')}\n`);
+  return name;
+}
+
+await t.test('what is in a file of classes', async (t) => {
+  const file = write('a.csv', [
+    'text,label',
+    'the film,pos',
+    'the plot,neg',
+    ',neg',
+    'the film,pos',
+    'the plot,pos',
+    'good film,pos',
+    'the film,pos',
+  ]);
+  const { lengths: _, ...rest } = await found(file);
+  t.same(rest, {
+    rows: 6,
+    badRows: 1,
+    labels: { kind: 'counts', counts: { neg: 1, pos: 5 }, withoutLabel: 0 },
+    duplicates: {
+      duplicates: 3,
+      contradictions: { texts: 1, rows: 2 },
+      example: { first: 'a.csv line 3', second: 'a.csv line 6' },
+    },
+  });
+  const { stdout, code } = await inspect(file);
+  t.equal(code, 0);
+  t.equal(
+    stdout,
+    [
+      '6 rows, 1 that cannot be used',
+      'Labels:',
+      '  pos: 5 (83.3 %)',
+      '  neg: 1 (16.7 %)',
+      '3 rows repeat an earlier text',
+      '1 texts have different labels in 2 rows, e.g. a.csv line 3 and a.csv line 6',
+      'Lengths in tokens: give --model or --tokenizer',
+      'Steps and time: give --model',
+      '',
+    ].join('\n'),
+  );
+});
+
+await t.test('several labels a row, and numbers', async (t) => {
+  const many = write(
+    'many.jsonl',
+    [['a'], ['a', 'b'], []].map((labels, i) => JSON.stringify({ text: `text ${i}`, labels })),
+  );
+  t.match(await found(many), { labels: { kind: 'counts', counts: { a: 2, b: 1 }, withoutLabel: 1 } });
+  const numbers = write('numbers.csv', ['text,label', 'the film,0.5', 'the plot,2', 'the actor,3.5']);
+  t.match(await found(numbers), { labels: { kind: 'numbers', lowest: 0.5, mean: 2, highest: 3.5 } });
+});
+
+await t.test('lengths and the estimate', async (t) => {
+  // One token a word, and [CLS] and [SEP].
+  const file = write('b.csv', [
+    'text,label',
+    ...Array.from(
+      { length: 10 },
+      (_, i) => `${Array.from({ length: i + 1 }, () => 'film').join(' ')},${i % 2}`,
+    ),
+  ]);
+  const { lengths } = await found(file, '--tokenizer', 'model');
+  t.same(lengths, {
+    total: 75,
+    mean: 7.5,
+    quantiles: { min: 3, median: 7, p90: 11, p95: 12, p99: 12, max: 12 },
+    cutAt: { 64: 0, 128: 0, 256: 0, 512: 0 },
+  });
+  const { training } = await found(file, '--config', 'model/config.json', '--tokenizer', 'model');
+  t.equal(training, undefined, 'an estimate needs --model');
+
+  const sizes = Uint16Array.of(600, 10, 100, 300);
+  t.same(describeLengths(sizes).cutAt, { 64: 0.75, 128: 0.5, 256: 0.5, 512: 0.25 });
+  t.equal(tokensUpTo(sizes, 128), 366);
+});
+
+await t.test('with a model, steps and time', async (t) => {
+  const job =
+    'train --config model/config.json --tokenizer model --train-file train.csv --output-dir out --max-steps 1';
+  const trained = await bertune(job.split(' '), { cwd: folder });
+  t.equal(trained.code, 0, trained.stderr);
+  const options =
+    '--model out --num-train-epochs 2 --per-device-train-batch-size 7 --gradient-accumulation-steps 2 --threads 1';
+  const { training, lengths } = await found('train.csv', ...options.split(' '));
+  t.equal(training?.steps, 10, '60 rows in 9 batches, 5 steps an epoch');
+  const { tokensPerSecond = 0, seconds = 0 } = training ?? {};
+  t.ok(tokensPerSecond > 100);
+  t.ok(Math.abs((2 * (lengths?.total ?? 0)) / tokensPerSecond - seconds) < 1e-9);
+});
+
+await t.test('what cannot be inspected', async (t) => {
+  for (const [args, message] of [
+    [[], /--train-file is needed/],
+    [['nothing.csv'], /nothing\.csv does not exist/],
+    [['train.csv', '--model', 'nowhere/at/all'], /nowhere/],
+    [['train.csv', '--label-column', 'lable'], /has no column "lable".*did you mean "label"/],
+    [['train.csv', '--learning-rate', '3'], /--learning-rate/],
+    [['train.csv', '--per-device-train-batch-size', '0'], /Expected a whole number of at least 1/],
+  ] as const) {
+    const { code, stderr } = await inspect(...args);
+    t.equal(code, 2, stderr);
+    t.match(stderr, message);
+  }
+});
