@@ -27,10 +27,7 @@ void Optimizer::update(const UpdateOptions& options) {
   if (tensors.empty()) throw std::logic_error("update was called before any accumulate");
   std::vector<TensorGroup> all = groups(tensors, options);
 
-  std::vector<at::Tensor> norms;
-  for (const TensorGroup& group : all)
-    for (const at::Tensor& norm : at::_foreach_norm(group.gradients)) norms.push_back(norm);
-  gradNorm_ = at::stack(norms).norm();
+  gradNorm_ = at::stack(at::_foreach_norm(trainedGradients())).norm();
   const at::Tensor isBad = at::isfinite(gradNorm_).logical_not().to(at::kFloat);
   // The fused kernels divide gradients by their grad_scale: the inverse of torch's clip coefficient
   // max_norm / (norm + 1e-6), at least 1, clips without a pass of its own.
@@ -54,6 +51,19 @@ std::vector<size_t> Optimizer::tensorsToUpdate() const {
     if (settings_[i].trainable && weight.grad().defined()) result.push_back(i);
   }
   return result;
+}
+
+std::vector<at::Tensor> Optimizer::trainedGradients() const {
+  // Query, key and value have one gradient, and count only as far as they are trained.
+  for (size_t i = 0; i < settings_.size(); ++i) {
+    const NamedTensor& tensor = model_.tensors()[i];
+    const at::Tensor& gradient = model_.parameters()[tensor.parameter].weight.grad();
+    if (!settings_[i].trainable && gradient.defined()) tensor.of(gradient).zero_();
+  }
+  std::vector<at::Tensor> gradients;
+  for (const auto& parameter : model_.parameters())
+    if (parameter.weight.grad().defined()) gradients.push_back(parameter.weight.grad());
+  return gradients;
 }
 
 std::vector<TensorGroup> Optimizer::groups(const std::vector<size_t>& tensors, const UpdateOptions& options) {

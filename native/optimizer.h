@@ -61,6 +61,7 @@ class Optimizer {
                      const at::Tensor& isBad) const = 0;
 
   std::vector<size_t> tensorsToUpdate() const;
+  std::vector<at::Tensor> trainedGradients() const;  // by parameter; zero in rows that are frozen
   std::vector<TensorGroup> groups(const std::vector<size_t>& tensors, const UpdateOptions& options);
   void makeState(size_t tensor, const at::Tensor& step);
   size_t indexOf(const std::string& name) const;
