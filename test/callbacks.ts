@@ -26,7 +26,7 @@ function due(options: Partial<TrainingArguments>): Record<'log' | 'evaluate' | '
   const plan = planRun(args, 40);
   const steps = Array.from({ length: plan.totalSteps }, (_, i) => i + 1);
   const at = (flag: 'shouldLog' | 'shouldEvaluate' | 'shouldSave'): number[] =>
-    steps.filter((step) => dueAfter(step, args, plan)[flag]);
+    steps.filter((step) => dueAfter(step, args, plan, step % plan.stepsPerEpoch === 0)[flag]);
   return { log: at('shouldLog'), evaluate: at('shouldEvaluate'), save: at('shouldSave') };
 }
 
@@ -328,7 +328,6 @@ await t.test(
     t.same(JSON.parse(state).pending, {
       shouldEvaluate: true,
       shouldSave: true,
-      shouldTrainingStop: false,
     });
     const last = await toyRun(folder, { ...settings, resumeFromCheckpoint: true }, { sizes });
     await last.trainer.train();
@@ -337,6 +336,75 @@ await t.test(
     await last.close();
   },
 );
+
+await t.test('interrupted when all steps are done, the training ends as it would have', async (t) => {
+  const { trainer, close } = await toyRun(
+    t.testdir(),
+    { maxSteps: 2 },
+    { callbacks: [{ onTrainEnd: () => trainer.interrupt() }] },
+  );
+  await trainer.train();
+  trainer.interrupt();
+  t.ok(((await trainer.evaluate())['eval_loss'] ?? Number.NaN) > 0);
+  await close();
+});
+
+await t.test('a stop ends the epoch, and what is asked for before a step is done after it', async (t) => {
+  const seen: string[] = [];
+  const callback: TrainerCallback = {
+    onStepBegin({ state, control }) {
+      if (state.global_step === 0) control.shouldEvaluate = true;
+    },
+    onStepEnd({ state, control }) {
+      if (state.global_step === 3) control.shouldTrainingStop = true;
+    },
+    onEpochEnd: ({ state }) => void seen.push(`epoch ${state.global_step}`),
+    onEvaluate: ({ state }) => void seen.push(`evaluate ${state.global_step}`),
+    onSave: ({ state }) => void seen.push(`save ${state.global_step}`),
+  };
+  const { trainer, close } = await toyRun(
+    t.testdir(),
+    { numTrainEpochs: 2, evalStrategy: 'epoch', saveStrategy: 'epoch' },
+    { callbacks: [callback] },
+  );
+  await trainer.train();
+  await close();
+  t.same(seen, ['evaluate 1', 'epoch 3', 'evaluate 3', 'save 3']);
+});
+
+await t.test('states of callbacks are not lost or mixed up', async (t) => {
+  const saveState = (): number => 1;
+  await t.rejects(toyRun(t.testdir(), {}, { callbacks: [{ saveState }] }), {
+    message: 'A callback with saveState needs a name, under which it is kept',
+  });
+  const two = [new EarlyStoppingCallback(), new EarlyStoppingCallback({ patience: 3 })];
+  await t.rejects(toyRun(t.testdir(), {}, { callbacks: two }), {
+    message: 'Two callbacks are called EarlyStoppingCallback: their states would be mixed up',
+  });
+});
+
+await t.test('another schedule begins at its own beginning', async (t) => {
+  const settings = {
+    maxSteps: 4,
+    saveStrategy: 'steps',
+    saveSteps: 2,
+    evalStrategy: 'steps',
+    evalSteps: 2,
+  } as const;
+  const first = await toyRun(t.testdir(), settings);
+  await first.trainer.train();
+  await first.close();
+  const folder = join(t.testdirName, 'out');
+  const { trainer, close } = await toyRun(t.testdirName, {
+    ...settings,
+    lrSchedulerType: 'reduce_lr_on_plateau',
+    loggingSteps: 1,
+    resumeFromCheckpoint: join(folder, 'checkpoint-2'),
+  });
+  await trainer.train();
+  t.equal(trainer.state.log_history.findLast((entry) => 'learning_rate' in entry)?.['learning_rate'], 2e-3);
+  await close();
+});
 
 await t.test('interrupted before the first step, a run begins again from checkpoint-0', async (t) => {
   const settings = { maxSteps: 3, loggingSteps: 1, evalOnStart: true } as const;

@@ -37,7 +37,7 @@ await tap.test('every evaluation is followed by the rate of the reference', (t) 
     t.equal(rate.at(0), fixture.peak);
     const found = (fixture.metrics[metrics] ?? []).map((metric, i) => {
       // As a resumed run would, in the middle.
-      if (i === 25) rate.state = JSON.parse(JSON.stringify(rate.state));
+      if (i === 25) rate.restore(JSON.parse(JSON.stringify(rate.state)));
       rate.evaluated({ eval_loss: metric });
       return rate.at(i);
     });

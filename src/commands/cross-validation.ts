@@ -44,7 +44,7 @@ async function runFold(
   const model = await source.load(data);
   const trainer = new Trainer({
     model,
-    args: { ...options, saveStrategy: 'no', loadBestModelAtEnd: false },
+    args: { ...options, saveStrategy: 'no', loadBestModelAtEnd: false, reportTo: [] },
     tokenizer,
     trainDataset: train,
     evalDataset: validation,

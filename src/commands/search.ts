@@ -115,7 +115,13 @@ async function runTrial(
   const model = await source.load(data);
   const trainer = new Trainer({
     model,
-    args: { ...options, saveStrategy: 'no', loadBestModelAtEnd: false, resumeFromCheckpoint: false },
+    args: {
+      ...options,
+      saveStrategy: 'no',
+      loadBestModelAtEnd: false,
+      resumeFromCheckpoint: false,
+      reportTo: [],
+    },
     tokenizer,
     trainDataset: data.train,
     evalDataset: data.validation,

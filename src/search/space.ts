@@ -54,9 +54,11 @@ export function parseDimension(value: Readonly<Record<string, unknown>>, name: s
   return { kind: rangeKind(kind), low, high };
 }
 
-/** The values at the ends of what an option may have, to be checked before the search begins. */
+/** The values at the ends of what an option may have, and one between them, to be checked before the search begins. */
 export function extremes(dimension: Dimension): readonly unknown[] {
-  return dimension.kind === 'choice' ? dimension.choices : [dimension.low, dimension.high];
+  if (dimension.kind === 'choice') return dimension.choices;
+  const { kind, low, high } = dimension;
+  return kind === 'int' ? [low, high] : [low, high, low + (high - low) / Math.PI];
 }
 
 function rangeKind(kind: string): RangeKind {

@@ -1,6 +1,7 @@
 // The moments of a training at which other code may look on or step in: HF's TrainerCallback.
 import type { BertForSequenceClassification } from '../bert.js';
 import type { TrainingArguments } from '../config/index.js';
+import { UsageError } from '../errors.js';
 import type { Metrics } from '../evaluation/evaluate.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import type { LogEntry, TrainerState } from './state.js';
@@ -75,6 +76,7 @@ export class CallbackList {
 
   /** @param event what is so at the time of a call */
   constructor(callbacks: readonly TrainerCallback[], event: () => TrainerEvent) {
+    requireOwnNames(callbacks);
     this.#callbacks = callbacks;
     this.#event = event;
   }
@@ -103,5 +105,19 @@ export class CallbackList {
       const state = callback.name === undefined ? undefined : states[callback.name];
       if (state !== undefined) callback.restoreState?.(state);
     }
+  }
+}
+
+/** @throws UsageError for a state that would be lost, or mixed up with another's */
+function requireOwnNames(callbacks: readonly TrainerCallback[]): void {
+  const names = new Set<string>();
+  for (const callback of callbacks) {
+    if (callback.saveState === undefined) continue;
+    const { name } = callback;
+    if (name === undefined)
+      throw new UsageError('A callback with saveState needs a name, under which it is kept');
+    if (names.has(name))
+      throw new UsageError(`Two callbacks are called ${name}: their states would be mixed up`);
+    names.add(name);
   }
 }

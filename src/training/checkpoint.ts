@@ -27,10 +27,11 @@ export interface ResumePoint {
   trainSeconds: number;
   /** Of these, the seconds without a step to run. */
   idleSeconds: number;
+  lrSchedulerType: string;
   /** Of a schedule that goes by the metric; null of one that goes by the step. */
   learningRate: AdaptiveState | null;
   /** What was still to be done for this step when the run was interrupted. */
-  pending: Omit<TrainerControl, 'shouldLog'>;
+  pending: Pick<TrainerControl, 'shouldEvaluate' | 'shouldSave'>;
   identity: RunIdentity;
 }
 

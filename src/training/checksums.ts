@@ -10,6 +10,8 @@ import { readError } from '../file-errors.js';
 import { writeFileAtomic } from '../model/index.js';
 
 const SUMS = 'SHA256SUMS';
+/** Without these there is nothing to resume; a list without them was cut off. */
+const NEEDED = ['bertune_state.json', 'model.safetensors', 'optimizer.safetensors', 'trainer_state.json'];
 
 /** Writes the sums of all files that the folder holds. */
 export async function writeChecksums(folder: string): Promise<void> {
@@ -21,7 +23,10 @@ export async function writeChecksums(folder: string): Promise<void> {
 
 /** @throws UsageError naming a file that is missing or does not hold what was written */
 export async function verifyChecksums(folder: string): Promise<void> {
-  for (const [name, sum] of await readSums(folder)) {
+  const sums = await readSums(folder);
+  const unlisted = NEEDED.find((name) => !sums.some(([listed]) => listed === name));
+  if (unlisted !== undefined) throw damaged(`${join(folder, SUMS)} is damaged: it has no ${unlisted}`);
+  for (const [name, sum] of sums) {
     if ((await fileDigest(join(folder, name))) === sum) continue;
     throw damaged(`${join(folder, name)} is damaged: it does not hold what was written`);
   }

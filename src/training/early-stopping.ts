@@ -35,7 +35,8 @@ export class EarlyStoppingCallback implements TrainerCallback {
     if (this.#count >= this.#patience) control.shouldTrainingStop = true;
   }
 
-  onEvaluate({ args, control, metrics }: TrainerEvent & { metrics: Metrics }): void {
+  onEvaluate({ args, state, control, metrics }: TrainerEvent & { metrics: Metrics }): void {
+    if (state.global_step === 0) return; // as in HF, what was before the training is nothing to compare with
     const { key, greaterIsBetter } = bestMetric(args);
     const value = metrics[key] ?? Number.NaN; // an unknown name has been refused when the best was looked for
     const improves = isBetter(value, this.#best, greaterIsBetter);

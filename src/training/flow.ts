@@ -3,12 +3,11 @@ import type { TrainingArguments } from '../config/index.js';
 import type { TrainerControl } from './callbacks.js';
 import type { RunPlan } from './settings.js';
 
-type Due = Omit<TrainerControl, 'shouldTrainingStop'>;
+export type Due = Omit<TrainerControl, 'shouldTrainingStop'>;
 
 /** What is due after `step` optimizer steps. With the save strategy `best` the evaluation decides about saving. */
-export function dueAfter(step: number, args: TrainingArguments, plan: RunPlan): Due {
+export function dueAfter(step: number, args: TrainingArguments, plan: RunPlan, endsEpoch: boolean): Due {
   const isLast = step === plan.totalSteps;
-  const endsEpoch = isLast || step % plan.stepsPerEpoch === 0;
   const isDue = (strategy: string, every: number): boolean =>
     (strategy === 'steps' && step % every === 0) || (strategy === 'epoch' && endsEpoch);
   return {

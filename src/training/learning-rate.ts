@@ -17,7 +17,9 @@ export interface LearningRate {
   /** Takes note of an evaluation's metrics. @param metrics by HF's names, e.g. `eval_loss` */
   evaluated(metrics: Readonly<Record<string, number>>): void;
   /** What a checkpoint must hold for the run to go on, null for nothing. */
-  state: AdaptiveState | null;
+  readonly state: AdaptiveState | null;
+  /** Goes on from the state of a checkpoint. */
+  restore(state: AdaptiveState | null): void;
 }
 
 /** The learning rate that the arguments ask for. */
@@ -26,7 +28,12 @@ export function createLearningRate(args: TrainingArguments, totalSteps: number):
   if (isAdaptive(type)) return new AdaptiveLearningRate(args, type);
   const warmupSteps = resolveSteps(args.warmupSteps, totalSteps);
   const schedule: Schedule = { type, kwargs, peak, warmupSteps, totalSteps };
-  return { at: (step) => learningRateAt(step, schedule), evaluated: () => undefined, state: null };
+  return {
+    at: (step) => learningRateAt(step, schedule),
+    evaluated: () => undefined,
+    state: null,
+    restore: () => undefined,
+  };
 }
 
 /**
@@ -51,6 +58,13 @@ class AdaptiveLearningRate implements LearningRate {
     this.state = initialAdaptiveState(this.#settings);
   }
 
+  /** JSON has no NaN: a metric that was not defined comes back as null. */
+  restore(state: AdaptiveState | null): void {
+    if (state === null) return;
+    const { recent, recentSum } = state;
+    this.state = { ...state, recent: recent.map(numberOf), recentSum: numberOf(recentSum) };
+  }
+
   at(): number {
     return this.state.rate;
   }
@@ -59,4 +73,8 @@ class AdaptiveLearningRate implements LearningRate {
     const metric = metrics[this.#key] ?? Number.NaN;
     this.state = adaptiveStateAfter(this.#type, this.state, metric, this.#settings);
   }
+}
+
+function numberOf(value: number | null): number {
+  return value ?? Number.NaN;
 }

@@ -15,7 +15,7 @@ import {
   saveTrainingCheckpoint,
   type ResumePoint,
 } from './checkpoint.js';
-import { dueAfter } from './flow.js';
+import { dueAfter, type Due } from './flow.js';
 import { runIdentity, type RunIdentity } from './identity.js';
 import { InterruptedError } from './interruption.js';
 import { createLearningRate, type LearningRate } from './learning-rate.js';
@@ -54,6 +54,7 @@ export class Trainer {
     shouldTrainingStop: false,
   };
   #interruption = new AbortController();
+  #isTraining = false;
   #lossLogged = 0;
   #stepLogged = 0;
   #secondsBefore = 0;
@@ -93,6 +94,16 @@ export class Trainer {
    *   `interrupt()`
    */
   async train(): Promise<Metrics> {
+    this.#isTraining = true;
+    try {
+      return await this.#train();
+    } finally {
+      this.#isTraining = false;
+      this.#interruption = new AbortController();
+    }
+  }
+
+  async #train(): Promise<Metrics> {
     const { model, args } = this.#parts;
     await model.open(args);
     await this.#resume();
@@ -149,7 +160,7 @@ export class Trainer {
    * InterruptedError. An evaluation is broken off, and made up for when the run is resumed.
    */
   interrupt(): void {
-    this.#interruption.abort();
+    if (this.#isTraining) this.#interruption.abort();
   }
 
   /** Stops the tokenizer threads. The model stays open. */
@@ -175,10 +186,23 @@ export class Trainer {
   async #afterStep(): Promise<void> {
     const { global_step: step } = this.state;
     const { stepsPerEpoch, totalSteps } = this.#plan;
-    Object.assign(this.#control, dueAfter(step, this.#parts.args, this.#plan));
+    let endsEpoch = step % stepsPerEpoch === 0 || step === totalSteps;
+    this.#ask(dueAfter(step, this.#parts.args, this.#plan, endsEpoch));
     await this.#callbacks.call('onStepEnd', {});
-    if (step % stepsPerEpoch === 0 || step === totalSteps) await this.#callbacks.call('onEpochEnd', {});
+    // As in HF, the epoch ends where a callback ends the training.
+    if (this.#control.shouldTrainingStop && !endsEpoch) {
+      endsEpoch = true;
+      this.#ask(dueAfter(step, this.#parts.args, this.#plan, endsEpoch));
+    }
+    if (endsEpoch) await this.#callbacks.call('onEpochEnd', {});
     await this.#finishStep();
+  }
+
+  /** Adds what is due to what callbacks have asked for. */
+  #ask(due: Due): void {
+    this.#control.shouldLog ||= due.shouldLog;
+    this.#control.shouldEvaluate ||= due.shouldEvaluate;
+    this.#control.shouldSave ||= due.shouldSave;
   }
 
   /** Does what is to be done after a step, in HF's order: log, evaluate, save. */
@@ -186,9 +210,10 @@ export class Trainer {
     const { signal } = this.#interruption;
     if (this.#control.shouldLog) await this.#log();
     if (this.#control.shouldEvaluate && !signal.aborted) await this.#evaluateAndCompare();
-    if (this.#control.shouldSave || signal.aborted) await this.#save();
+    let isResumable = false;
+    if (this.#control.shouldSave || signal.aborted) isResumable = await this.#save();
     if (!signal.aborted) return;
-    this.#interruption = new AbortController();
+    if (!isResumable) await this.#save(); // the signal came while only the model was saved
     throw new InterruptedError(this.#checkpointFolder());
   }
 
@@ -235,11 +260,12 @@ export class Trainer {
     }
   }
 
-  async #save(): Promise<void> {
+  /** @returns whether a run can be resumed from it */
+  async #save(): Promise<boolean> {
     const { model, tokenizer, args } = this.#parts;
     const { totalLoss, updates } = await this.#settle();
     this.state.stateful_callbacks = this.#callbacks.states();
-    const { shouldEvaluate, shouldSave, shouldTrainingStop } = this.#control;
+    const { shouldEvaluate, shouldSave } = this.#control;
     const resume: ResumePoint = {
       step: this.state.global_step,
       updates,
@@ -248,8 +274,9 @@ export class Trainer {
       stepLogged: this.#stepLogged,
       trainSeconds: this.#seconds(),
       idleSeconds: this.#queue.idleSeconds,
+      lrSchedulerType: args.lrSchedulerType,
       learningRate: this.#learningRate.state,
-      pending: { shouldEvaluate, shouldSave: shouldEvaluate && shouldSave, shouldTrainingStop },
+      pending: { shouldEvaluate, shouldSave: shouldEvaluate && shouldSave },
       identity: this.#identity,
     };
     this.#control.shouldSave = false;
@@ -263,6 +290,7 @@ export class Trainer {
         newest: folder,
         best: this.state.best_model_checkpoint,
       });
+    return isResumable;
   }
 
   async #resume(): Promise<void> {
@@ -287,7 +315,7 @@ export class Trainer {
     this.#stepLogged = resume.stepLogged;
     this.#secondsBefore = resume.trainSeconds;
     this.#queue.idleSeconds = resume.idleSeconds;
-    this.#learningRate.state = resume.learningRate;
+    if (resume.lrSchedulerType === args.lrSchedulerType) this.#learningRate.restore(resume.learningRate);
     this.#callbacks.restore(state.stateful_callbacks);
     Object.assign(this.#control, resume.pending);
     this.#progress.line(`Resuming from ${folder} at step ${resume.step} of ${this.#plan.totalSteps}`);

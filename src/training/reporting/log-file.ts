@@ -45,6 +45,7 @@ const csv: LogFormat = {
 export class LogFileCallback implements TrainerCallback {
   readonly #path: string;
   readonly #format: LogFormat;
+  #isOpen = false;
 
   constructor(outputDir: string, format: 'jsonl' | 'csv') {
     this.#format = format === 'csv' ? csv : jsonl;
@@ -53,9 +54,11 @@ export class LogFileCallback implements TrainerCallback {
 
   async onTrainBegin({ state }: TrainerEvent): Promise<void> {
     await writeFileAtomic(this.#path, this.#format.all(state.log_history));
+    this.#isOpen = true;
   }
 
   async onLog({ state }: TrainerEvent): Promise<void> {
+    if (!this.#isOpen) return; // an evaluation before any training leaves the file of the last one alone
     const text = this.#format.next(state.log_history);
     if (text === null) return writeFileAtomic(this.#path, this.#format.all(state.log_history));
     await appendFile(this.#path, text).catch((error: unknown) => {

@@ -25,7 +25,8 @@ export class TensorBoardCallback implements TrainerCallback {
     this.#path = join(this.#folder, name);
     await this.#append(versionRecord(seconds));
     const { global_step: step } = state;
-    if (step > 0) await this.#append(restartRecord(seconds, step + 1));
+    // A run that begins anew replaces all that an earlier one drew in this folder.
+    await this.#append(restartRecord(seconds, step === 0 ? 0 : step + 1));
   }
 
   async onLog({ logs }: { logs: LogEntry }): Promise<void> {
