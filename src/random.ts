@@ -10,3 +10,14 @@ export function randomNumbers(seed: number): () => number {
     return ((x ^ (x >>> 14)) >>> 0) / 2 ** 32;
   };
 }
+
+/** Puts the items into a random order, in place (Fisher and Yates). */
+export function shuffle<A extends Uint32Array | unknown[]>(items: A, random: () => number): A {
+  for (let i = items.length - 1; i > 0; i--) {
+    const j = Math.floor(random() * (i + 1));
+    const item = items[i];
+    items[i] = items[j];
+    items[j] = item;
+  }
+  return items;
+}

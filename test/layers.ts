@@ -8,7 +8,7 @@ const SOURCE = join(import.meta.dirname, '../src');
 /** From the bottom to the top. */
 const LAYERS = [
   ['errors'],
-  ['file-errors', 'nearest', 'random', 'make-folder', 'device'],
+  ['file-digest', 'file-errors', 'nearest', 'random', 'make-folder', 'device'],
   ['native', 'model', 'data', 'hub'],
   ['tokenizer'],
   ['batching', 'bert'],

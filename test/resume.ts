@@ -1,18 +1,14 @@
 // Going on after the worst: processes killed at any moment, signals, damaged checkpoints, and runs that are not the same.
-import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 
 import { BertForSequenceClassification, parseBertConfig, type TrainerState } from '../dist/index.js';
-import { flags } from './fixtures/cli.js';
+import { flags, startBertune } from './fixtures/cli.js';
 import { largestDifference, timelessLog, toyRun, weightsOf } from './fixtures/run.js';
 import { makeToy, TOY_CONFIG } from './fixtures/toy.js';
-
-const cli = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
 
 /** A run with everything that has a state: accumulation, epochs, early stopping, a plateau schedule, worker threads. */
 const training = {
@@ -39,33 +35,18 @@ const training = {
   'dataloader-num-workers': '1',
 };
 
-interface Ended {
-  code: number | null;
-  signal: NodeJS.Signals | null;
-  stderr: string;
-}
+type Started = ReturnType<typeof startBertune>;
+type Ended = Awaited<Started['outcome']>;
 
-/** Starts a training; `meanwhile` gets the process and what it has said so far. */
+/** Starts a training; `meanwhile` may look at it and kill it. */
 async function train(
   folder: string,
   options: Record<string, string>,
-  meanwhile: (kill: (signal: NodeJS.Signals) => void, stderr: () => string) => Promise<void> = async () =>
-    undefined,
+  meanwhile: (kill: Started['kill'], stderr: Started['stderr']) => Promise<void> = async () => undefined,
 ): Promise<Ended> {
-  const child = spawn(process.execPath, [cli, 'train', ...flags({ ...training, ...options })], {
-    cwd: folder,
-  });
-  let stderr = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-  child.stdout.resume();
-  const ended = new Promise<Ended>((resolve) =>
-    child.on('close', (code, signal) => resolve({ code, signal, stderr })),
-  );
-  await meanwhile(
-    (signal) => child.kill(signal),
-    () => stderr,
-  );
-  return ended;
+  const started = startBertune(['train', ...flags({ ...training, ...options })], { cwd: folder });
+  await meanwhile(started.kill, started.stderr);
+  return started.outcome;
 }
 
 /** What a run leaves, but for the times that it took. */

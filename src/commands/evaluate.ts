@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { maxLengthOf } from '../batching/lengths.js';
 import { requireDevice } from '../bert.js';
 import type { EvaluateOptions } from '../config/index.js';
+import type { ComputeMetrics, EvalPrediction } from '../evaluation/custom-metrics.js';
 import { evaluateRows, type Metrics } from '../evaluation/evaluate.js';
 import { createMetrics, type MetricDetails } from '../evaluation/metrics.js';
 import { longTextsOf, requireSingle, textReading } from '../evaluation/long-texts.js';
@@ -13,7 +14,7 @@ import { classReport } from './class-report.js';
 import { openData } from './data.js';
 import { checkOutputFolder, printResult, writeBadRows } from './output.js';
 import { loadTrained } from './trained.js';
-import { collectLogits, requireTunable, tune } from './tune.js';
+import { requireTunable, tune } from './tune.js';
 
 /**
  * Prints the metrics to stdout as one JSON object, with eval_per_class and for one label a row eval_confusion_matrix, and
@@ -52,10 +53,14 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
       progress.line(`Evaluating on ${model.placement}`);
       const accumulator = createMetrics(task);
       const wantsTuning = options.tuneThresholds !== undefined || options.tuneTemperature;
-      const collected = wantsTuning ? collectLogits(data.validation.size, task) : undefined;
+      const toTune: EvalPrediction[] = [];
+      const keep: ComputeMetrics = (prediction) => {
+        toTune.push(prediction);
+        return {};
+      };
       const metrics = await evaluateRows(model, data.validation, {
         ...reading,
-        ...(collected && { onPredicted: collected.add }),
+        ...(wantsTuning && { computeMetrics: keep }),
         batchSize: options.perDeviceEvalBatchSize,
         onBatch: (rows) => progress.bar('evaluating', rows, data.validation.size, ''),
         metrics: accumulator,
@@ -69,7 +74,7 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
         await writeJson(join(outputDir, 'eval_results.json'), results);
       }
       await printResult(`${JSON.stringify(results, null, 2)}\n`);
-      if (collected !== undefined) await tune(options, model, collected.data, progress);
+      for (const prediction of toTune) await tune(options, model, prediction, progress);
     } finally {
       await reading.pool.close();
       await data.close();

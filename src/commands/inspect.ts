@@ -4,13 +4,13 @@ import { maxLengthOf, measureLengths } from '../batching/lengths.js';
 import type { InspectOptions } from '../config/index.js';
 import type { Dataset } from '../dataset.js';
 import { findDuplicates, type DuplicateReport } from '../inspection/duplicates.js';
-import { countLabels, type LabelReport } from '../inspection/label-counts.js';
+import { describeLabels, type LabelReport } from '../inspection/labels.js';
 import { describeLengths, tokensUpTo, type LengthReport } from '../inspection/lengths.js';
 import { measureSpeed } from '../inspection/speed.js';
 import { BertTokenizer, createTokenizerPool } from '../tokenizer/index.js';
 import { formatNumber, formatSeconds, Progress } from '../training/progress.js';
 import { openData } from './data.js';
-import { modelSource, readOptions, type ModelSource } from './model-source.js';
+import { modelAndTokenizer, readOptions, type ModelSource } from './model-source.js';
 import { printResult } from './output.js';
 
 /** Longer texts count as this many tokens. */
@@ -34,11 +34,9 @@ export interface Inspection {
 export async function inspect(options: InspectOptions): Promise<void> {
   const progress = new Progress();
   requireDevice(options);
-  const source = options.model === undefined ? null : await modelSource(options, progress);
-  const folder = options.tokenizer ?? source?.directory;
-  const tokenizer =
-    folder === undefined || folder === null ? null : await BertTokenizer.fromPretrained(folder);
-  const read = source === null ? options : readOptions(options, source.config);
+  const start = options.model === undefined ? null : await modelAndTokenizer(options, progress);
+  const tokenizer = start?.tokenizer ?? (await tokenizerAlone(options));
+  const read = start === null ? options : readOptions(options, start.source.config);
   const data = await openData({ ...read, badRows: 'skip', modelLabels: undefined }, 'train', progress);
   try {
     const { train } = data;
@@ -46,18 +44,22 @@ export async function inspect(options: InspectOptions): Promise<void> {
     const found: Inspection = {
       rows: train.size,
       badRows: train.split.badRows.count,
-      labels: countLabels(train),
+      labels: describeLabels(train),
       duplicates: findDuplicates(train),
       ...(lengths === null ? {} : { lengths: describeLengths(lengths) }),
-      ...(lengths === null || source === null || tokenizer === null
+      ...(lengths === null || start === null
         ? {}
-        : { training: await estimate(options, { source, tokenizer, data, lengths }) }),
+        : { training: await estimate(options, { ...start, data, lengths }) }),
     };
     progress.end();
     await printResult(options.json ? `${JSON.stringify(found, null, 2)}\n` : report(found, options));
   } finally {
     await data.close();
   }
+}
+
+async function tokenizerAlone({ tokenizer }: InspectOptions): Promise<BertTokenizer | null> {
+  return tokenizer === undefined ? null : BertTokenizer.fromPretrained(tokenizer);
 }
 
 async function lengthsOf(data: Dataset, tokenizer: BertTokenizer, progress: Progress): Promise<Uint16Array> {

@@ -8,8 +8,10 @@ import { UsageError } from '../errors.js';
 import { modelDirectory } from '../hub/index.js';
 import { isFolder } from '../make-folder.js';
 import { areDefaultLabels, parseBertConfig, readJson, type BertConfig } from '../model/index.js';
+import { BertTokenizer } from '../tokenizer/index.js';
 import type { Progress } from '../training/progress.js';
 import type { openData } from './data.js';
+import { checkVocabulary } from './trained.js';
 
 type ModelOptions = Pick<TrainOptions, 'model' | 'modelRevision' | 'config' | 'tokenizer'>;
 
@@ -22,7 +24,7 @@ export interface ModelSource {
 }
 
 /** @throws UsageError for a model that cannot be used, before any data are read */
-export async function modelSource(options: ModelOptions, progress: Progress): Promise<ModelSource> {
+async function modelSource(options: ModelOptions, progress: Progress): Promise<ModelSource> {
   if (options.model === undefined) return randomModel(options, progress);
   const directory = await modelDirectory(
     options.model,
@@ -36,6 +38,17 @@ export async function modelSource(options: ModelOptions, progress: Progress): Pr
     directory,
     load: ({ task }) => BertForSequenceClassification.fromPretrained(directory, task),
   };
+}
+
+/** The model and its tokenizer. @throws UsageError as `modelSource`, and for a tokenizer of another model */
+export async function modelAndTokenizer(
+  options: ModelOptions,
+  progress: Progress,
+): Promise<{ source: ModelSource; tokenizer: BertTokenizer }> {
+  const source = await modelSource(options, progress);
+  const tokenizer = await BertTokenizer.fromPretrained(options.tokenizer ?? source.directory ?? '');
+  checkVocabulary(tokenizer, source.config);
+  return { source, tokenizer };
 }
 
 async function randomModel(options: ModelOptions, progress: Progress): Promise<ModelSource> {

@@ -16,16 +16,15 @@ import { nextParams } from '../search/sampler.js';
 import { extremes, isDimension, parseDimension, type Params, type Space } from '../search/space.js';
 import { Study, type StudyHeader } from '../search/study.js';
 import type { Report, Trial } from '../search/trial.js';
-import { BertTokenizer } from '../tokenizer/index.js';
+import type { BertTokenizer } from '../tokenizer/index.js';
 import type { TrainerCallback } from '../training/callbacks.js';
 import { writeJson } from '../training/checkpoint.js';
 import { BarOnly, formatNumber, Progress } from '../training/progress.js';
 import { bestMetric } from '../training/state.js';
 import { Trainer } from '../training/trainer.js';
 import { openData } from './data.js';
-import { modelSource, readOptions, type ModelSource } from './model-source.js';
+import { modelAndTokenizer, readOptions, type ModelSource } from './model-source.js';
 import { checkOutputFolder, printResult } from './output.js';
-import { checkVocabulary } from './trained.js';
 
 /** What a search file and flags ask for. */
 export interface Search {
@@ -40,21 +39,17 @@ export interface Search {
  * @throws UsageError for a file without any, and for each value at the ends of the ranges that its option does not take
  */
 export function readSearch(file: ConfigFile, flags: NonNullable<OptionSources['flags']>): Search {
-  const ranges = fileEntries(file).filter(({ value }) => isDimension(value));
-  if (ranges.length === 0)
+  const space: Space = Object.fromEntries(
+    fileEntries(file).flatMap(({ written, valueAt, name, value }) =>
+      isDimension(value) ? [[written, parseDimension(value, valueAt + name)] as const] : [],
+    ),
+  );
+  if (Object.keys(space).length === 0)
     throw new UsageError(
       `${file.path} has nothing to search; put a range in place of a value, such as learning_rate: {log_uniform: [1e-5, 1e-4]}`,
     );
-  const space = Object.fromEntries(
-    ranges.map(({ written, valueAt, name, value }) => [
-      written,
-      parseDimension(isDimension(value) ? value : {}, valueAt + name),
-    ]),
-  );
   const optionsOf = (trial: Params): SearchOptions => parseSearchOptions({ file, flags, trial }).options;
-  const first = Object.fromEntries(
-    Object.entries(space).map(([name, dimension]) => [name, extremes(dimension)[0]]),
-  );
+  const first = startingPoint(space);
   const { metricForBestModel } = optionsOf(first);
   if (metricForBestModel === undefined)
     throw new UsageError(
@@ -77,9 +72,7 @@ export async function search({ space, optionsOf }: Search): Promise<void> {
   requireDevice(options);
   await checkOutputFolder(options.outputDir, 0);
   const study = await Study.open(join(options.outputDir, 'search.jsonl'), headerOf(space, options));
-  const source = await modelSource(options, progress);
-  const tokenizer = await BertTokenizer.fromPretrained(options.tokenizer ?? source.directory ?? '');
-  checkVocabulary(tokenizer, source.config);
+  const { source, tokenizer } = await modelAndTokenizer(options, progress);
   const data = await openData(readOptions(options, source.config), 'train', progress);
   try {
     if (data.splits.validation === undefined)

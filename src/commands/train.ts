@@ -9,17 +9,16 @@ import { UsageError } from '../errors.js';
 import { classify } from '../evaluation/classify.js';
 import type { Metrics } from '../evaluation/evaluate.js';
 import { byteLength, parameterShapes, type BertConfig } from '../model/index.js';
-import { BertTokenizer } from '../tokenizer/index.js';
+import type { BertTokenizer } from '../tokenizer/index.js';
 import { AUTO, findCheckpoint, writeJson } from '../training/checkpoint.js';
 import { removeLeftovers } from '../training/leftovers.js';
 import { formatNumber, Progress } from '../training/progress.js';
 import { Trainer } from '../training/trainer.js';
 import { crossValidate } from './cross-validation.js';
 import { listed, openData, shorten } from './data.js';
-import { modelSource, readOptions } from './model-source.js';
+import { modelAndTokenizer, readOptions } from './model-source.js';
 import { checkOutputFolder, printResult, writeBadRows } from './output.js';
 import { stoppable } from './stop.js';
-import { checkVocabulary } from './trained.js';
 
 const EXAMPLES_SHOWN = 3;
 
@@ -31,9 +30,7 @@ const EXAMPLES_SHOWN = 3;
 export async function train(options: TrainOptions): Promise<void> {
   const progress = new Progress();
   requireDevice(options);
-  const source = await modelSource(options, progress);
-  const tokenizer = await BertTokenizer.fromPretrained(options.tokenizer ?? source.directory ?? '');
-  checkVocabulary(tokenizer, source.config);
+  const { source, tokenizer } = await modelAndTokenizer(options, progress);
   const maxLength = maxLengthOf(source, tokenizer, options.maxSeqLength);
   await checkOutput(options, source.config);
   const read = readOptions(options, source.config);

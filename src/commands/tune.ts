@@ -4,13 +4,8 @@ import { lstat } from 'node:fs/promises';
 import type { EvaluateOptions } from '../config/index.js';
 import type { Task } from '../data/index.js';
 import { UsageError } from '../errors.js';
-import type { PredictedBatch } from '../evaluation/predict.js';
-import {
-  bestTemperature,
-  meanLoss,
-  tuneThresholds,
-  type LabelledLogits,
-} from '../evaluation/tuning/index.js';
+import { bestTemperature, meanLoss, tuneThresholds } from '../evaluation/tuning/index.js';
+import type { EvalPrediction } from '../evaluation/custom-metrics.js';
 import { writeCalibration, type Calibration } from '../model/index.js';
 import type { Progress } from '../training/progress.js';
 import { checkOutputFolder } from './output.js';
@@ -39,24 +34,6 @@ export async function requireTunable(options: TuneOptions, { problemType }: Task
   await checkOutputFolder(model);
 }
 
-/** Keeps the logits and labels of an evaluation as its batches come. */
-export function collectLogits(
-  rows: number,
-  { problemType, numLabels }: Task,
-): {
-  add: (batch: PredictedBatch) => void;
-  data: LabelledLogits;
-} {
-  const isSingle = problemType === 'single_label_classification';
-  const labels = isSingle ? new Int32Array(rows) : new Float32Array(rows * numLabels);
-  const data = { logits: new Float32Array(rows * numLabels), labels, width: numLabels };
-  const add = ({ first, logits, labels: own }: PredictedBatch): void => {
-    data.logits.set(logits, first * numLabels);
-    if (own !== undefined) labels.set(own, isSingle ? first : first * numLabels);
-  };
-  return { add, data };
-}
-
 /**
  * Tunes what is asked for and saves it in the model's folder; what is not asked for stays as it was.
  *
@@ -65,9 +42,11 @@ export function collectLogits(
 export async function tune(
   { model, tuneThresholds: mode, tuneTemperature }: TuneOptions,
   { task, calibration }: { task: Task; calibration: Calibration },
-  data: LabelledLogits,
+  evaluated: EvalPrediction,
   progress: Progress,
 ): Promise<void> {
+  const { logits, labels, numLabels: width } = evaluated;
+  const data = { logits, labels, width };
   let tuned = calibration;
   if (tuneTemperature) {
     const temperature = bestTemperature(data);

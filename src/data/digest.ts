@@ -1,8 +1,7 @@
 // Tells whether data files are still the same, whatever they are called and wherever they lie.
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { pipeline } from 'node:stream/promises';
 
+import { hashFile } from '../file-digest.js';
 import { readError } from '../file-errors.js';
 
 /** One SHA-256 over the bytes of all files, in their order. @throws UsageError when one cannot be read */
@@ -10,10 +9,7 @@ export async function digestOf(files: readonly { path: string; bytes: number }[]
   const hash = createHash('sha256');
   for (const { path, bytes } of files) {
     hash.update(`${bytes}\n`); // so that a row that moves from one file to the next is a difference
-    const file = createReadStream(path, { highWaterMark: 1 << 20 });
-    await pipeline(file, async (chunks: AsyncIterable<Buffer>) => {
-      for await (const chunk of chunks) hash.update(chunk);
-    }).catch((error: unknown) => {
+    await hashFile(hash, path).catch((error: unknown) => {
       throw readError(error, path);
     });
   }

@@ -1,5 +1,7 @@
 // Which rows of the training data are set aside for validation: a pure function of labels, groups and the seed.
 
+import { shuffle } from '../random.js';
+
 /** Uniform numbers in [0, 1). */
 type Random = () => number;
 
@@ -24,7 +26,7 @@ export function holdOut(strata: ArrayLike<number>, share: number, random: Random
   );
   const isAside = new Uint8Array(strata.length);
   [...rowsOf.values()].forEach((rows, i) => {
-    for (const row of shuffled(rows, random).slice(stay[i])) isAside[row] = 1;
+    for (const row of shuffle(rows, random).slice(stay[i])) isAside[row] = 1;
   });
   return sides(isAside);
 }
@@ -43,8 +45,7 @@ export function holdOutGroups(
 ): HeldOut {
   const missing = new Map([...groupBy(strata)].map(([stratum, rows]) => [stratum, share * rows.length]));
   const isAside = new Uint8Array(strata.length);
-  const order = shuffled([...groupBy(groups).values()], random).toSorted((a, b) => b.length - a.length);
-  for (const rows of order) {
+  for (const rows of largestFirst(groups, random)) {
     const counts = new Map<number, number>();
     for (const row of rows) counts.set(strata[row] ?? 0, (counts.get(strata[row] ?? 0) ?? 0) + 1);
     // (m - c)^2 - m^2 summed: negative when what is missing gets less.
@@ -69,7 +70,7 @@ export function stratifiedFolds(strata: ArrayLike<number>, k: number, random: Ra
   const partOf = new Uint32Array(strata.length);
   let position = 0;
   for (const rows of groupBy(strata).values()) {
-    const parts = shuffled(rows, random).map((row) => ({ row, part: position++ % k }));
+    const parts = shuffle(rows, random).map((row) => ({ row, part: position++ % k }));
     for (const { row, part } of parts) partOf[row] = part;
   }
   return foldsOf(partOf, k);
@@ -84,8 +85,7 @@ export function groupFolds(
 ): HeldOut[] {
   const partOf = new Uint32Array(strata.length);
   const counts = Array.from({ length: k }, () => new Map<number, number>());
-  const order = shuffled([...groupBy(groups).values()], random).toSorted((a, b) => b.length - a.length);
-  for (const rows of order) {
+  for (const rows of largestFirst(groups, random)) {
     // The rows that a part already has of the strata of this group, each as often as the group has it.
     const load = counts.map((had) => rows.reduce((sum, row) => sum + (had.get(strata[row] ?? 0) ?? 0), 0));
     const part = load.indexOf(Math.min(...load));
@@ -143,6 +143,11 @@ function groupBy(numbers: ArrayLike<number>): Map<number, number[]> {
   return rowsOf;
 }
 
+/** The rows of each group; groups of one size in a random order. */
+function largestFirst(groups: ArrayLike<number>, random: Random): number[][] {
+  return shuffle([...groupBy(groups).values()], random).toSorted((a, b) => b.length - a.length);
+}
+
 function sides(isAside: Uint8Array): HeldOut {
   const validation = new Uint32Array(isAside.reduce((sum, flag) => sum + flag, 0));
   const train = new Uint32Array(isAside.length - validation.length);
@@ -152,15 +157,4 @@ function sides(isAside: Uint8Array): HeldOut {
     else train[t++] = row;
   });
   return { train, validation };
-}
-
-/** Fisher and Yates. */
-function shuffled<T>(items: readonly T[], random: Random): T[] {
-  const result = [...items];
-  for (let i = result.length - 1; i > 0; i--) {
-    const j = Math.floor(random() * (i + 1));
-    const [a, b] = [result[i], result[j]];
-    if (a !== undefined && b !== undefined) [result[i], result[j]] = [b, a];
-  }
-  return result;
 }

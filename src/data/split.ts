@@ -36,6 +36,8 @@ class IndexedSplit implements Split {
   readonly hashes;
   readonly groups;
   private readonly rows;
+  /** Every trial of a search and every fold asks for it. */
+  private digested: Promise<string> | undefined;
 
   constructor(
     options: SplitOptions,
@@ -72,7 +74,8 @@ class IndexedSplit implements Split {
   }
 
   digest(): Promise<string> {
-    return digestOf(this.files);
+    this.digested ??= digestOf(this.files);
+    return this.digested;
   }
 
   async close(): Promise<void> {

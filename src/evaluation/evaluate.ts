@@ -1,11 +1,10 @@
 // One pass over labelled rows, turned into HF's `eval_*` metrics as it goes.
 import type { BertForSequenceClassification } from '../bert.js';
-import type { TokenizerPool } from '../tokenizer/index.js';
 import type { LabelledRows } from '../batching/batch.js';
 import { requireTaskFits } from '../batching/task-fit.js';
 import { CustomMetrics, type ComputeMetrics } from './custom-metrics.js';
 import { createMetrics, type MetricAccumulator } from './metrics.js';
-import { predictRows } from './predict.js';
+import { predictRows, type PredictRowsOptions } from './predict.js';
 
 /** Metric names and values, as in HF's all_results.json. */
 export type Metrics = Record<string, number>;
@@ -28,9 +27,7 @@ const EVALUATION_REMEDY =
 export async function evaluateRows(
   model: BertForSequenceClassification,
   data: LabelledRows,
-  options: {
-    pool: TokenizerPool;
-    batchSize: number;
+  options: PredictRowsOptions & {
     computeMetrics?: ComputeMetrics;
     signal?: AbortSignal;
     onBatch?: (rows: number) => void;
@@ -39,9 +36,8 @@ export async function evaluateRows(
 ): Promise<Metrics> {
   requireTaskFits(model.task, data, 'evaluation data', EVALUATION_REMEDY);
   const started = performance.now();
-  const { computeMetrics } = options;
+  const { computeMetrics, metrics = createMetrics(model.task) } = options;
   const custom = computeMetrics && new CustomMetrics(computeMetrics, data.size, model.task.numLabels);
-  const { metrics = createMetrics(model.task) } = options;
   let batches = 0;
   for await (const { first, rows, logits, labels } of predictRows(model, data, options)) {
     options.signal?.throwIfAborted();

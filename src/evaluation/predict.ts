@@ -17,8 +17,6 @@ export interface PredictedBatch {
 /** How rows are predicted; `evaluateRows` hands its own options on to here. */
 export interface PredictRowsOptions extends TextReading {
   batchSize: number;
-  /** Sees each batch before whoever asked for it. */
-  onPredicted?: (batch: PredictedBatch) => void;
 }
 
 /** Tokenized and packed ahead of the batch that the model is busy with. */
@@ -30,7 +28,7 @@ export async function* predictRows(
   data: TextRows | LabelledRows,
   options: PredictRowsOptions,
 ): AsyncGenerator<PredictedBatch> {
-  const { pool, batchSize, longTexts, onPredicted } = options;
+  const { pool, batchSize, longTexts } = options;
   const load = async (first: number): Promise<PredictedBatch> => {
     const rows = Uint32Array.from({ length: Math.min(batchSize, data.size - first) }, (_, i) => first + i);
     if (longTexts !== undefined) {
@@ -41,10 +39,7 @@ export async function* predictRows(
     const batch = await loadBatch(data, rows, pool);
     return { first, rows: rows.length, logits: await model.session.predict(batch), labels: batch.labels };
   };
-  for await (const batch of prefetch(range(0, data.size, batchSize), load, BATCHES_AHEAD)) {
-    onPredicted?.(batch);
-    yield batch;
-  }
+  yield* prefetch(range(0, data.size, batchSize), load, BATCHES_AHEAD);
 }
 
 function* range(start: number, end: number, step: number): Generator<number> {

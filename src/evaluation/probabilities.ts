@@ -29,6 +29,11 @@ export function sigmoid(x: number): number {
   return 1 / (1 + Math.exp(-x));
 }
 
+/** Binary cross-entropy of one logit, in float64 and in the form that cannot overflow. */
+export function binaryCrossEntropy(logit: number, target: number): number {
+  return Math.max(logit, 0) - logit * target + Math.log1p(Math.exp(-Math.abs(logit)));
+}
+
 /**
  * Explains one row of logits.
  *

@@ -25,7 +25,7 @@ export interface TrainerEvent {
   readonly tokenizer: BertTokenizer;
 }
 
-type Handler<More = unknown> = (event: TrainerEvent & More) => void | Promise<void>;
+type Handler<Extra = unknown> = (event: TrainerEvent & Extra) => void | Promise<void>;
 
 /**
  * Called by a Trainer, in the order of `TrainerParts.callbacks`, and waited for. What one throws ends the training.
@@ -56,18 +56,9 @@ export interface TrainerCallback {
   restoreState?(state: unknown): void;
 }
 
-/** The name of an event, and what it is given beyond `TrainerEvent`. */
-interface Events {
-  onTrainBegin: object;
-  onEpochBegin: object;
-  onStepBegin: object;
-  onStepEnd: object;
-  onEpochEnd: object;
-  onEvaluate: { metrics: Metrics };
-  onSave: { folder: string };
-  onLog: { logs: LogEntry };
-  onTrainEnd: object;
-}
+/** The events by name, and what each is given beyond `TrainerEvent`. */
+type EventName = Extract<keyof TrainerCallback, `on${string}`>;
+type More<E extends EventName> = Omit<Parameters<NonNullable<TrainerCallback[E]>>[0], keyof TrainerEvent>;
 
 /** All callbacks of one Trainer. */
 export class CallbackList {
@@ -81,12 +72,12 @@ export class CallbackList {
     this.#event = event;
   }
 
-  async call<E extends keyof Events>(name: E, more: Events[E]): Promise<void> {
+  async call<E extends EventName>(name: E, more: More<E>): Promise<void> {
     const event = { ...this.#event(), ...more };
     for (const callback of this.#callbacks) {
       // The compiler cannot follow that `more` is what this very handler takes.
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion
-      const handler = callback[name] as Handler<Events[E]> | undefined;
+      const handler = callback[name] as Handler<More<E>> | undefined;
       await handler?.call(callback, event);
     }
   }

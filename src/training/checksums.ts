@@ -1,11 +1,10 @@
 // SHA256SUMS: what every file of a checkpoint holds, in the format of `sha256sum -c`.
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 
 import { errorCode, UsageError } from '../errors.js';
+import { hashFile } from '../file-digest.js';
 import { readError } from '../file-errors.js';
 import { writeFileAtomic } from '../model/index.js';
 
@@ -33,10 +32,10 @@ export async function verifyChecksums(folder: string): Promise<void> {
 }
 
 /** SHA-256 of a file in hex. @throws UsageError when it cannot be read */
-export async function fileDigest(path: string): Promise<string> {
+async function fileDigest(path: string): Promise<string> {
   const hash = createHash('sha256');
   try {
-    await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
+    await hashFile(hash, path);
   } catch (error) {
     if (errorCode(error) === 'ENOENT') throw damaged(`${path} is missing`);
     throw readError(error, path);

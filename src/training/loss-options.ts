@@ -1,12 +1,10 @@
 // What a run's options make of the loss: factors by label, and what the sum of a step's losses is divided by.
 import { labelCount, type LabelledRows } from '../batching/batch.js';
+import { countLabels } from '../batching/label-counts.js';
 import type { TrainingArguments } from '../config/index.js';
 import type { Task } from '../data/index.js';
 import { UsageError } from '../errors.js';
 import type { LossOptions, PackedBatch } from '../native.js';
-
-/** Rows whose labels are counted at a time. */
-const CHUNK = 65_536;
 
 /** The options of the loss with all weights as numbers. @throws UsageError when balanced weights cannot be had */
 export function lossOptions(args: TrainingArguments, task: Task, rows: LabelledRows): LossOptions {
@@ -62,17 +60,4 @@ function requireAll(
   throw new UsageError(
     `${option} cannot be balanced: the label ${JSON.stringify(labels[wrong] ?? wrong)} ${what}; give a number for each label`,
   );
-}
-
-/** How often each label occurs in the rows, and how many labels there are. */
-function countLabels(task: Task, rows: LabelledRows): { counts: number[]; total: number } {
-  const counts = Array.from({ length: task.numLabels }, () => 0);
-  const add = (label: number): void => void (counts[label] = (counts[label] ?? 0) + 1);
-  for (let first = 0; first < rows.size; first += CHUNK) {
-    const length = Math.min(CHUNK, rows.size - first);
-    const labels = rows.labels(Uint32Array.from({ length }, (_, i) => first + i));
-    if (labels instanceof Int32Array) labels.forEach((label) => label !== -100 && add(label));
-    else labels.forEach((hot, i) => hot > 0.5 && add(i % task.numLabels));
-  }
-  return { counts, total: counts.reduce((sum, count) => sum + count, 0) };
 }

@@ -1,20 +1,14 @@
 // Which rows form which batch: pure functions of the sizes and the seed, so that a resumed run needs no state.
 
-import { randomNumbers } from '../random.js';
+import { randomNumbers, shuffle } from '../random.js';
 
 export type SamplingStrategy = 'random' | 'sequential' | 'group_by_length';
 
-/** The numbers 0 to size - 1 in a random order (Fisher and Yates), the same for the same seed and epoch. */
+/** The numbers 0 to size - 1 in a random order, the same for the same seed and epoch. */
 export function permutation(size: number, seed: number, epoch: number): Uint32Array {
   const rows = Uint32Array.from({ length: size }, (_, i) => i);
   const random = randomNumbers(Math.imul(seed, 0x9e3779b1) ^ Math.imul(epoch + 1, 0x85ebca6b));
-  for (let i = size - 1; i > 0; i--) {
-    const j = Math.floor(random() * (i + 1));
-    const row = rows[i] ?? 0;
-    rows[i] = rows[j] ?? 0;
-    rows[j] = row;
-  }
-  return rows;
+  return shuffle(rows, random);
 }
 
 /**

@@ -1,4 +1,5 @@
 // Metrics of problems with any number of labels a row.
+import { binaryCrossEntropy } from '../probabilities.js';
 import { checkLengths, undefinedMetrics, type MetricAccumulator, type MetricDetails } from './accumulator.js';
 import { averagedScoreNames, averagedScores, ClassCounts } from './class-counts.js';
 import { averagePrecision, RankedScores, rankingNames } from './ranked-scores.js';
@@ -85,9 +86,4 @@ function labelRankingPrecision(logits: Float32Array, labels: Int32Array | Float3
   const positives = logits.filter((_, id) => isPositive(labels[id] ?? 0)).toSorted();
   const negatives = logits.filter((_, id) => !isPositive(labels[id] ?? 0)).toSorted();
   return positives.length === 0 ? 1 : averagePrecision(positives, negatives);
-}
-
-/** Binary cross-entropy of one logit, in float64 and in the form that cannot overflow. */
-function binaryCrossEntropy(logit: number, target: number): number {
-  return Math.max(logit, 0) - logit * target + Math.log1p(Math.exp(-Math.abs(logit)));
 }

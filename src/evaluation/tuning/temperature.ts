@@ -1,5 +1,6 @@
 // Temperature scaling (Guo et al. 2017): the one number that logits are divided by so that the negative log-likelihood
 // of the validation labels is smallest.
+import { binaryCrossEntropy, sigmoid } from '../probabilities.js';
 
 /** Logits and labels of all rows: class ids [rows] (-100: none), or zeros and ones [rows * width]. */
 export interface LabelledLogits {
@@ -90,8 +91,8 @@ function ofFlags(logits: Float32Array, flags: Float32Array, scale: number): Deri
   for (const [i, logit] of logits.entries()) {
     const scaled = scale * logit;
     const flag = flags[i] ?? 0;
-    const probability = 1 / (1 + Math.exp(-scaled));
-    sums.loss += Math.max(scaled, 0) - scaled * flag + Math.log1p(Math.exp(-Math.abs(scaled)));
+    const probability = sigmoid(scaled);
+    sums.loss += binaryCrossEntropy(scaled, flag);
     sums.slope += (probability - flag) * logit;
     sums.curvature += probability * (1 - probability) * logit * logit;
   }
