@@ -291,10 +291,10 @@ await t.test('help, version, and a reader that goes away', async (t) => {
     bertune(predict({ 'test-file': 'data/many.csv', 'output-file': undefined }), toHead),
   ]);
   const { version: packaged } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
-  t.same(version, { code: 0, stdout: `${packaged}\n`, stderr: '' });
+  t.same(version, { code: 0, signal: null, stdout: `${packaged}\n`, stderr: '' });
   t.same([help.code, help.stderr], [0, '']);
   for (const name of ['train', 'evaluate', 'predict']) t.match(help.stdout, new RegExp(`^ {2}${name} `, 'm'));
-  t.same(nothing, { code: 2, stdout: '', stderr: help.stdout }, 'help that was not asked for is no result');
+  t.same([nothing.code, nothing.stdout, nothing.stderr], [2, '', help.stdout], 'not asked for, so no result');
   t.equal(predictionsOf(headed.stdout).length, 1);
   t.notMatch(headed.stderr, /EPIPE|^ +at |bertune:/m);
 });
