@@ -82,6 +82,18 @@ std::vector<int64_t> shapeOf(const Napi::Value& value) {
   return shape;
 }
 
+LoraConfig loraConfig(const Napi::Object& lora) {
+  const Napi::Value modules = lora.Get("modules");
+  if (!modules.IsArray()) fail(modules, "an array of names", "modules");
+  LoraConfig result{};
+  for (uint32_t i = 0; i < modules.As<Napi::Array>().Length(); ++i)
+    result.modules.push_back(text(modules.As<Napi::Array>().Get(i), "a module"));
+  result.rank = integer(lora.Get("rank"), "rank", 1);
+  result.scaling = number(lora.Get("scaling"), "scaling", 0, 1e6);
+  result.dropout = number(lora.Get("dropout"), "dropout", 0, 0.999);
+  return result;
+}
+
 }  // namespace
 
 Napi::Object object(const Napi::Value& value, const char* name) {
@@ -134,6 +146,8 @@ ModelConfig modelConfig(const Napi::Object& config) {
   result.initializerRange = number(config.Get("initializerRange"), "initializerRange", 0, 1e3);
   result.layerNormEps = number(config.Get("layerNormEps"), "layerNormEps", 0, 1);
   result.hiddenAct = activation(config.Get("hiddenAct"));
+  const Napi::Value lora = config.Get("lora");
+  if (!lora.IsUndefined()) result.lora = loraConfig(object(lora, "lora"));
   if (result.hiddenSize % result.numAttentionHeads != 0)
     fail(config.Get("numAttentionHeads"),
          "a divisor of hiddenSize (" + std::to_string(result.hiddenSize) + ")", "numAttentionHeads");
@@ -195,6 +209,22 @@ LossOptions lossOptions(const Napi::Object& options, int64_t numLabels) {
   };
   return {factor("labelSmoothing", 1), factor("focalGamma", std::numeric_limits<double>::max()),
           weights("classWeights"), weights("posWeight")};
+}
+
+TrainingOptions trainingOptions(const Napi::Value& value) {
+  TrainingOptions result;
+  if (value.IsUndefined()) return result;
+  const Napi::Object options = object(value, "options");
+  const auto flag = [&](const char* name) {
+    const Napi::Value given = options.Get(name);
+    if (!given.IsUndefined() && !given.IsBoolean()) fail(given, "true or false", name);
+    return given.IsBoolean() && given.As<Napi::Boolean>().Value();
+  };
+  const Napi::Value alpha = options.Get("neftuneNoiseAlpha");
+  if (!alpha.IsUndefined()) result.neftuneNoiseAlpha = number(alpha, "neftuneNoiseAlpha", 0, 1e6);
+  result.gradientCheckpointing = flag("gradientCheckpointing");
+  result.autoFindBatchSize = flag("autoFindBatchSize");
+  return result;
 }
 
 UpdateOptions updateOptions(const Napi::Object& options) {

@@ -27,6 +27,7 @@ c10::Device device(const Napi::Value& name);
 at::ScalarType computeType(const Napi::Value& dtype);
 RawBatch batch(const Napi::Value& value);
 LossOptions lossOptions(const Napi::Object& options, int64_t numLabels);
+TrainingOptions trainingOptions(const Napi::Value& value);
 UpdateOptions updateOptions(const Napi::Object& options);
 std::vector<std::pair<std::string, TensorSettings>> tensorSettings(const Napi::Value& value);
 

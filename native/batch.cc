@@ -75,6 +75,24 @@ at::Tensor labelTensor(const RawBatch& raw, int64_t numLabels, at::Device device
   return at::tensor(at::ArrayRef<float>(raw.valueLabels), at::kFloat).view({-1, numLabels}).to(device);
 }
 
+template <typename T>
+std::vector<T> slice(const std::vector<T>& values, size_t begin, size_t end) {
+  return values.empty() ? std::vector<T>() : std::vector<T>(values.begin() + begin, values.begin() + end);
+}
+
+RawBatch sequences(const RawBatch& raw, size_t begin, size_t end) {
+  const int32_t first = raw.cuSeqlens[begin], last = raw.cuSeqlens[end];
+  const size_t labels = raw.valueLabels.size() / (raw.cuSeqlens.size() - 1);
+  RawBatch part;
+  part.inputIds = slice(raw.inputIds, first, last);
+  part.cuSeqlens = slice(raw.cuSeqlens, begin, end + 1);
+  for (int32_t& offset : part.cuSeqlens) offset -= first;
+  if (raw.tokenTypeIds.has_value()) part.tokenTypeIds = slice(*raw.tokenTypeIds, first, last);
+  part.classLabels = slice(raw.classLabels, begin, end);
+  part.valueLabels = slice(raw.valueLabels, begin * labels, end * labels);
+  return part;
+}
+
 }  // namespace
 
 void checkBatch(const RawBatch& raw, const BatchLimits& limits, bool needsLabels) {
@@ -102,6 +120,18 @@ Batch toTensors(const RawBatch& raw, int64_t numLabels, at::Device device) {
   batch.firstTokens = indexTensor({raw.cuSeqlens.begin(), raw.cuSeqlens.end() - 1}, device);
   batch.labels = labelTensor(raw, numLabels, device);
   return batch;
+}
+
+std::vector<RawBatch> split(const RawBatch& raw, int64_t maxTokens) {
+  std::vector<RawBatch> parts;
+  const size_t count = raw.cuSeqlens.size() - 1;
+  for (size_t begin = 0; begin < count;) {
+    size_t end = begin + 1;
+    while (end < count && raw.cuSeqlens[end + 1] - raw.cuSeqlens[begin] <= maxTokens) ++end;
+    parts.push_back(sequences(raw, begin, end));
+    begin = end;
+  }
+  return parts;
 }
 
 }  // namespace bertune

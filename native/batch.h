@@ -44,4 +44,7 @@ void checkBatch(const RawBatch& raw, const BatchLimits& limits, bool needsLabels
 // `raw` must have passed checkBatch.
 Batch toTensors(const RawBatch& raw, int64_t numLabels, at::Device device);
 
+// Batches of whole sequences in their order, each of at most `maxTokens`, or of one sequence that is longer.
+std::vector<RawBatch> split(const RawBatch& raw, int64_t maxTokens);
+
 }  // namespace bertune

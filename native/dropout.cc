@@ -83,14 +83,18 @@ Mask savedMask(AutogradContext* context) {
   return mask;
 }
 
-at::Tensor maskTensor(const Mask& mask, int64_t rows, int64_t columns, at::Device device) {
+at::Tensor hashTensor(const Mask& mask, int64_t rows, int64_t columns, at::Device device) {
   const auto options = at::TensorOptions().dtype(at::kLong).device(device);
   const at::Tensor row = (at::arange(rows, options) + mask.firstRow).bitwise_and(kWord).unsqueeze(1);
   const at::Tensor column = (at::arange(columns, options) * 0x9e3779b9).bitwise_and(kWord);
   const at::Tensor first = mix32((row + static_cast<int64_t>(mask.first)).bitwise_and(kWord));
   const at::Tensor second =
       mix32((row.bitwise_xor(0x9e3779b9) + static_cast<int64_t>(mask.second)).bitwise_and(kWord));
-  const at::Tensor bits = mix32((column + first).bitwise_and(kWord), second);
+  return mix32((column + first).bitwise_and(kWord), second);
+}
+
+at::Tensor maskTensor(const Mask& mask, int64_t rows, int64_t columns, at::Device device) {
+  const at::Tensor bits = hashTensor(mask, rows, columns, device);
   return bits.ge(static_cast<int64_t>(mask.threshold)).to(at::kFloat) * static_cast<double>(mask.scale);
 }
 

@@ -18,6 +18,9 @@ at::Tensor dropoutAdd(const at::Tensor& x, const at::Tensor& residual, const Mas
 // the composition that serves devices without a kernel of ours. Same bits as the kernels'.
 at::Tensor maskTensor(const Mask& mask, int64_t rows, int64_t columns, at::Device device);
 
+// The hashes that masks are made of, int64 [rows, columns] from 0 to 2^32 - 1.
+at::Tensor hashTensor(const Mask& mask, int64_t rows, int64_t columns, at::Device device);
+
 // What a backward pass needs to ask for the same mask again.
 void saveMask(torch::autograd::AutogradContext* context, const Mask& mask);
 Mask savedMask(torch::autograd::AutogradContext* context);

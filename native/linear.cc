@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <optional>
 #include <vector>
 
 #include "dropout.h"
@@ -32,6 +33,16 @@ float* floatRow(const at::Tensor& rows, int64_t row) {
 at::Tensor gradientIfTrained(const AutogradContext* context, size_t input, const at::Tensor& dY,
                              const at::Tensor& x) {
   return context->needs_input_grad(input) ? weightGradient(dY, x) : at::Tensor();
+}
+
+// Adds its rows to the products of the same rows, where there is an addend.
+void addRows(at::Tensor& products, const std::optional<at::Tensor>& addend, int64_t first) {
+  if (addend.has_value()) products.add_(addend->narrow(0, first, products.size(0)));
+}
+
+// An undefined tensor is no input that autograd takes.
+std::optional<at::Tensor> optional(const at::Tensor& tensor) {
+  return tensor.defined() ? std::optional(tensor) : std::nullopt;
 }
 
 // [blocks, columns] of zeros, one row a block, so that blocks can add up side by side and in a fixed order.
@@ -79,7 +90,8 @@ struct Linear : torch::autograd::Function<Linear> {
 
 struct LinearActivation : torch::autograd::Function<LinearActivation> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
-                            const at::Tensor& bias, const at::Tensor& product, int64_t activation) {
+                            const at::Tensor& bias, const at::Tensor& product, int64_t activation,
+                            const std::optional<at::Tensor>& addend) {
     const at::AutoDispatchBelowADInplaceOrView guard;
     const at::Tensor input = x.to(product.scalar_type()), offset = bias.to(product.scalar_type());
     at::Tensor z = at::empty({x.size(0), weight.size(0)}, input.options());
@@ -87,12 +99,14 @@ struct LinearActivation : torch::autograd::Function<LinearActivation> {
     RowBlocks(x.size(0)).forEach([&](int64_t, int64_t first, int64_t rows) {
       at::Tensor zRows = z.narrow(0, first, rows);
       at::addmm_out(zRows, offset, input.narrow(0, first, rows), product.t());
+      addRows(zRows, addend, first);
       at::Tensor yRows = y.narrow(0, first, rows);
       activateOut(yRows, static_cast<Activation>(activation), zRows);
     });
     context->save_for_backward({input, product, z, y});
     context->saved_data["type"] = x.scalar_type();
     context->saved_data["activation"] = activation;
+    context->saved_data["hasAddend"] = addend.has_value();
     return y;
   }
 
@@ -111,8 +125,12 @@ struct LinearActivation : torch::autograd::Function<LinearActivation> {
       at::Tensor target = dX.narrow(0, first, rows);
       at::mm_out(target, dRows, product);
     });
-    return {dX.to(context->saved_data["type"].toScalarType()), gradientIfTrained(context, 1, dZ, x),
-            dBias.sum(0), at::Tensor(), at::Tensor()};
+    return {dX.to(context->saved_data["type"].toScalarType()),
+            gradientIfTrained(context, 1, dZ, x),
+            dBias.sum(0),
+            at::Tensor(),
+            at::Tensor(),
+            context->saved_data["hasAddend"].toBool() ? dZ : at::Tensor()};
   }
 };
 
@@ -120,7 +138,7 @@ struct LinearAddNorm : torch::autograd::Function<LinearAddNorm> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& residual,
                             const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& product,
                             const at::Tensor& normWeight, const at::Tensor& normBias, double epsilon,
-                            const Mask& mask) {
+                            const Mask& mask, const std::optional<at::Tensor>& addend) {
     const at::AutoDispatchBelowADInplaceOrView guard;
     const at::Tensor input = x.to(product.scalar_type()), added = residual.contiguous();
     const int64_t n = weight.size(0);
@@ -133,6 +151,7 @@ struct LinearAddNorm : torch::autograd::Function<LinearAddNorm> {
       // In float32 the products lie where the result will.
       at::Tensor products = isFloat ? y.narrow(0, first, rows) : at::empty({rows, n}, input.options());
       at::mm_out(products, input.narrow(0, first, rows), product.t());
+      addRows(products, addend, first);
       std::vector<float> buffer(n);
       auto* inverseDeviation = inverseDeviations.mutable_data_ptr<float>() + first;
       for (int64_t i = 0; i < rows; ++i)
@@ -142,6 +161,7 @@ struct LinearAddNorm : torch::autograd::Function<LinearAddNorm> {
     });
     context->save_for_backward({input, product, normWeight, normalized, inverseDeviations});
     context->saved_data["type"] = x.scalar_type();
+    context->saved_data["hasAddend"] = addend.has_value();
     saveMask(context, mask);
     return y;
   }
@@ -181,43 +201,48 @@ struct LinearAddNorm : torch::autograd::Function<LinearAddNorm> {
             dNormWeight.sum(0),
             dNormBias.sum(0),
             at::Tensor(),
-            at::Tensor()};
+            at::Tensor(),
+            context->saved_data["hasAddend"].toBool() ? dProducts : at::Tensor()};
   }
 };
 
 }  // namespace
 
-at::Tensor linear(const at::Tensor& x, const LinearWeights& weights) {
-  if (!x.is_cpu()) return linearComposed(x, weights);
-  return Linear::apply(x, weights.weight, weights.bias, weights.product);
+at::Tensor linear(const at::Tensor& x, const LinearWeights& weights, const at::Tensor& addend) {
+  if (!x.is_cpu()) return linearComposed(x, weights, addend);
+  const at::Tensor y = Linear::apply(x, weights.weight, weights.bias, weights.product);
+  return addend.defined() ? y + addend : y;
 }
 
-at::Tensor linearActivation(const at::Tensor& x, const LinearWeights& weights, Activation activation) {
-  if (!x.is_cpu()) return linearActivationComposed(x, weights, activation);
+at::Tensor linearActivation(const at::Tensor& x, const LinearWeights& weights, Activation activation,
+                            const at::Tensor& addend) {
+  if (!x.is_cpu()) return linearActivationComposed(x, weights, activation, addend);
   return LinearActivation::apply(x, weights.weight, weights.bias, weights.product,
-                                 static_cast<int64_t>(activation));
+                                 static_cast<int64_t>(activation), optional(addend));
 }
 
 at::Tensor linearAddNorm(const at::Tensor& x, const at::Tensor& residual, const LinearWeights& weights,
-                         const NormWeights& norm, const Mask& mask) {
-  if (!x.is_cpu()) return linearAddNormComposed(x, residual, weights, norm, mask);
+                         const NormWeights& norm, const Mask& mask, const at::Tensor& addend) {
+  if (!x.is_cpu()) return linearAddNormComposed(x, residual, weights, norm, mask, addend);
   return LinearAddNorm::apply(x, residual, weights.weight, weights.bias, weights.product, norm.weight,
-                              norm.bias, norm.epsilon, mask);
+                              norm.bias, norm.epsilon, mask, optional(addend));
 }
 
-at::Tensor linearComposed(const at::Tensor& x, const LinearWeights& weights) {
+at::Tensor linearComposed(const at::Tensor& x, const LinearWeights& weights, const at::Tensor& addend) {
   const at::ScalarType type = weights.product.scalar_type();
-  return at::linear(x.to(type), weights.weight.to(type), weights.bias.to(type));
+  const at::Tensor y = at::linear(x.to(type), weights.weight.to(type), weights.bias.to(type));
+  return addend.defined() ? y + addend : y;
 }
 
-at::Tensor linearActivationComposed(const at::Tensor& x, const LinearWeights& weights,
-                                    Activation activation) {
-  return activate(activation, linearComposed(x, weights));
+at::Tensor linearActivationComposed(const at::Tensor& x, const LinearWeights& weights, Activation activation,
+                                    const at::Tensor& addend) {
+  return activate(activation, linearComposed(x, weights, addend));
 }
 
 at::Tensor linearAddNormComposed(const at::Tensor& x, const at::Tensor& residual,
-                                 const LinearWeights& weights, const NormWeights& norm, const Mask& mask) {
-  const at::Tensor products = linearComposed(x, weights).to(residual.scalar_type());
+                                 const LinearWeights& weights, const NormWeights& norm, const Mask& mask,
+                                 const at::Tensor& addend) {
+  const at::Tensor products = linearComposed(x, weights, addend).to(residual.scalar_type());
   return at::layer_norm(dropoutAdd(products, residual, mask), {residual.size(1)}, norm.weight, norm.bias,
                         norm.epsilon);
 }

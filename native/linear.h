@@ -24,20 +24,24 @@ struct NormWeights {
   double epsilon;
 };
 
-// x: [rows, in] of any floating type. Returns [rows, out] in the type of the products.
-at::Tensor linear(const at::Tensor& x, const LinearWeights& weights);
+// x: [rows, in] of any floating type. Returns [rows, out] in the type of the products. `addend`, undefined or
+// [rows, out] in that type, is added to the product here and below.
+at::Tensor linear(const at::Tensor& x, const LinearWeights& weights, const at::Tensor& addend = {});
 
 // activation(linear(x)), in the type of the products.
-at::Tensor linearActivation(const at::Tensor& x, const LinearWeights& weights, Activation activation);
+at::Tensor linearActivation(const at::Tensor& x, const LinearWeights& weights, Activation activation,
+                            const at::Tensor& addend = {});
 
 // LayerNorm(dropout(linear(x)) + residual). residual: float32 [rows, out]; so is the result.
 at::Tensor linearAddNorm(const at::Tensor& x, const at::Tensor& residual, const LinearWeights& weights,
-                         const NormWeights& norm, const Mask& mask);
+                         const NormWeights& norm, const Mask& mask, const at::Tensor& addend = {});
 
 // The same from ATen operators and autograd alone: the fallback of other devices and the kernels' yardstick.
-at::Tensor linearComposed(const at::Tensor& x, const LinearWeights& weights);
-at::Tensor linearActivationComposed(const at::Tensor& x, const LinearWeights& weights, Activation activation);
+at::Tensor linearComposed(const at::Tensor& x, const LinearWeights& weights, const at::Tensor& addend = {});
+at::Tensor linearActivationComposed(const at::Tensor& x, const LinearWeights& weights, Activation activation,
+                                    const at::Tensor& addend = {});
 at::Tensor linearAddNormComposed(const at::Tensor& x, const at::Tensor& residual,
-                                 const LinearWeights& weights, const NormWeights& norm, const Mask& mask);
+                                 const LinearWeights& weights, const NormWeights& norm, const Mask& mask,
+                                 const at::Tensor& addend = {});
 
 }  // namespace bertune

@@ -4,10 +4,16 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <stdexcept>
 #include <utility>
 
 #include "attention.h"
+#include "checkpoint.h"
 #include "dropout.h"
+#include "neftune.h"
 
 namespace bertune {
 namespace {
@@ -15,13 +21,13 @@ namespace {
 constexpr int64_t kNoLayer = -1;
 
 // `firstRow`: how many rows earlier micro-batches of the step had at this site.
-Mask maskAt(const DropoutState* state, Site site, int64_t layer, double probability, int64_t firstRow) {
-  if (state == nullptr || probability == 0) return {};
-  return makeMask(state->seed, state->step, layer, site, probability, firstRow);
+Mask maskAt(const TrainingPass* pass, Site site, int64_t layer, double probability, int64_t firstRow) {
+  if (pass == nullptr || probability == 0) return {};
+  return makeMask(pass->seed, pass->step, layer, site, probability, firstRow);
 }
 
-int64_t earlierTokens(const DropoutState* state) { return state == nullptr ? 0 : state->firstToken; }
-int64_t earlierSequences(const DropoutState* state) { return state == nullptr ? 0 : state->firstSequence; }
+int64_t earlierTokens(const TrainingPass* pass) { return pass == nullptr ? 0 : pass->firstToken; }
+int64_t earlierSequences(const TrainingPass* pass) { return pass == nullptr ? 0 : pass->firstSequence; }
 
 }  // namespace
 
@@ -37,6 +43,7 @@ Model::Model(ModelConfig config, at::Device device, at::ScalarType compute, uint
     layers_.push_back(addLayer("bert.encoder.layer." + std::to_string(i) + "."));
   pooler_ = addLinear("bert.pooler.dense", config_.hiddenSize, config_.hiddenSize);
   classifier_ = addLinear("classifier", config_.numLabels, config_.hiddenSize);
+  addAdapters();
   refreshProducts();
 }
 
@@ -68,7 +75,7 @@ size_t Model::addEmbedding(const std::string& label, int64_t rows) {
 }
 
 Model::Linear Model::addLinear(const std::string& prefix, int64_t out, int64_t in) {
-  const Linear linear{addMatrix(out, in), add(at::zeros({out}))};
+  Linear linear{addMatrix(out, in), add(at::zeros({out}))};
   name(prefix + ".weight", linear.weight);
   name(prefix + ".bias", linear.bias);
   return linear;
@@ -76,7 +83,7 @@ Model::Linear Model::addLinear(const std::string& prefix, int64_t out, int64_t i
 
 Model::Linear Model::addQueryKeyValue(const std::string& prefix) {
   const int64_t hidden = config_.hiddenSize;
-  const Linear packed{addMatrix(3 * hidden, hidden), add(at::zeros({3 * hidden}))};
+  Linear packed{addMatrix(3 * hidden, hidden), add(at::zeros({3 * hidden}))};
   int64_t row = 0;
   for (const char* part : {"query", "key", "value"}) {
     tensors_.push_back({prefix + part + ".weight", packed.weight, row, {hidden, hidden}});
@@ -95,6 +102,7 @@ Model::Norm Model::addNorm(const std::string& prefix) {
 
 Model::Layer Model::addLayer(const std::string& prefix) {
   Layer layer{};
+  const size_t first = parameters_.size();
   layer.queryKeyValue = addQueryKeyValue(prefix + "attention.self.");
   layer.attentionOutput =
       addLinear(prefix + "attention.output.dense", config_.hiddenSize, config_.hiddenSize);
@@ -102,7 +110,59 @@ Model::Layer Model::addLayer(const std::string& prefix) {
   layer.intermediate = addLinear(prefix + "intermediate.dense", config_.intermediateSize, config_.hiddenSize);
   layer.output = addLinear(prefix + "output.dense", config_.hiddenSize, config_.intermediateSize);
   layer.outputNorm = addNorm(prefix + "output.LayerNorm");
+  for (size_t i = first; i < parameters_.size(); ++i) layer.parameters.push_back(i);
   return layer;
+}
+
+void Model::addAdapters() {
+  std::set<std::string> missing(config_.lora.modules.begin(), config_.lora.modules.end());
+  const auto adaptRows = [&](Layer& layer, Linear& linear, const std::string& module, int64_t firstRow,
+                             int64_t rows, Site site) {
+    if (missing.erase(module) == 0) return;
+    const int64_t in = weight(linear.weight).size(1);
+    const double bound = 1 / std::sqrt(static_cast<double>(in));
+    auto generator = at::detail::createCPUGenerator(mix64(seed_ + parameters_.size()));
+    const Adapter adapter{add(at::empty({config_.lora.rank, in}).uniform_(-bound, bound, generator)),
+                          add(at::zeros({rows, config_.lora.rank})), firstRow, site};
+    name(module + ".lora_A.weight", adapter.a);
+    name(module + ".lora_B.weight", adapter.b);
+    layer.parameters.insert(layer.parameters.end(), {adapter.a, adapter.b});
+    linear.adapters.push_back(adapter);
+  };
+  const int64_t hidden = config_.hiddenSize;
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    Layer& layer = layers_[i];
+    const std::string prefix = "bert.encoder.layer." + std::to_string(i) + ".",
+                      self = prefix + "attention.self.";
+    adaptRows(layer, layer.queryKeyValue, self + "query", 0, hidden, Site::LoraQuery);
+    adaptRows(layer, layer.queryKeyValue, self + "key", hidden, hidden, Site::LoraKey);
+    adaptRows(layer, layer.queryKeyValue, self + "value", 2 * hidden, hidden, Site::LoraValue);
+    adaptRows(layer, layer.attentionOutput, prefix + "attention.output.dense", 0, hidden,
+              Site::LoraAttentionOutput);
+    adaptRows(layer, layer.intermediate, prefix + "intermediate.dense", 0, config_.intermediateSize,
+              Site::LoraIntermediate);
+    adaptRows(layer, layer.output, prefix + "output.dense", 0, hidden, Site::LoraOutput);
+  }
+  if (!missing.empty())
+    throw std::invalid_argument("the encoder has no linear layer named '" + *missing.begin() + "'");
+}
+
+void Model::mergeAdapters() {
+  const at::NoGradGuard guard;
+  for (const Layer& layer : layers_)
+    for (const Linear* linear :
+         {&layer.queryKeyValue, &layer.attentionOutput, &layer.intermediate, &layer.output})
+      for (const Adapter& adapter : linear->adapters) {
+        const at::Tensor &a = weight(adapter.a), &b = weight(adapter.b);
+        weight(linear->weight).narrow(0, adapter.firstRow, b.size(0)).addmm_(b, a, 1, config_.lora.scaling);
+        b.zero_();
+      }
+  refreshProducts();
+}
+
+bool Model::isTrained(const Layer& layer) const {
+  return std::any_of(layer.parameters.begin(), layer.parameters.end(),
+                     [&](size_t parameter) { return weight(parameter).requires_grad(); });
 }
 
 void Model::refreshProducts() {
@@ -110,60 +170,94 @@ void Model::refreshProducts() {
   const at::NoGradGuard guard;
   products_.resize(parameters_.size());
   for (const Layer& layer : layers_)
-    for (const Linear& linear :
-         {layer.queryKeyValue, layer.attentionOutput, layer.intermediate, layer.output}) {
-      at::Tensor& product = products_[linear.weight];
+    for (const Linear* linear :
+         {&layer.queryKeyValue, &layer.attentionOutput, &layer.intermediate, &layer.output}) {
+      at::Tensor& product = products_[linear->weight];
       if (product.defined())
-        product.copy_(weight(linear.weight));
+        product.copy_(weight(linear->weight));
       else
-        product = weight(linear.weight).detach().to(compute_);
+        product = weight(linear->weight).detach().to(compute_);
     }
 }
 
-at::Tensor Model::logits(const Batch& batch, const DropoutState* dropout) const {
-  at::Tensor x = embed(batch, dropout);
-  for (size_t i = 0; i < layers_.size(); ++i) x = encode(i, x, batch, dropout);
+at::Tensor Model::logits(const Batch& batch, const TrainingPass* pass) const {
+  at::Tensor x = embed(batch, pass);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    // Below the lowest trained tensor nothing is kept for a backward pass anyway.
+    const bool recomputes =
+        pass != nullptr && pass->gradientCheckpointing && (x.requires_grad() || isTrained(layers_[i]));
+    const auto layer = [&, i](const at::Tensor& input) { return encode(i, input, batch, pass); };
+    x = recomputes ? checkpoint(layer, x) : layer(x);
+  }
   const at::Tensor pooled = at::tanh(head(pooler_, x));
   const Mask mask =
-      maskAt(dropout, Site::Classifier, kNoLayer, config_.classifierDropout, earlierSequences(dropout));
+      maskAt(pass, Site::Classifier, kNoLayer, config_.classifierDropout, earlierSequences(pass));
   return head(classifier_, dropoutAdd(pooled, {}, mask));
 }
 
-at::Tensor Model::embed(const Batch& batch, const DropoutState* dropout) const {
-  const at::Tensor sum = at::embedding(weight(wordEmbeddings_), batch.inputIds, config_.padTokenId) +
-                         at::embedding(weight(tokenTypeEmbeddings_), batch.tokenTypeIds) +
+at::Tensor Model::embed(const Batch& batch, const TrainingPass* pass) const {
+  at::Tensor words = at::embedding(weight(wordEmbeddings_), batch.inputIds, config_.padTokenId);
+  if (pass != nullptr && pass->neftuneNoiseAlpha > 0) {
+    const Mask key = makeMask(pass->seed, pass->step, kNoLayer, Site::Neftune, 0, pass->firstToken);
+    words = words + neftuneNoise(batch, config_.hiddenSize, pass->neftuneNoiseAlpha, key);
+  }
+  const at::Tensor sum = words + at::embedding(weight(tokenTypeEmbeddings_), batch.tokenTypeIds) +
                          at::embedding(weight(positionEmbeddings_), batch.positions);
   const NormWeights norm = weights(embeddingNorm_);
   const at::Tensor x = at::layer_norm(sum, {config_.hiddenSize}, norm.weight, norm.bias, norm.epsilon);
-  return dropoutAdd(
-      x, {}, maskAt(dropout, Site::Embedding, kNoLayer, config_.hiddenDropoutProb, earlierTokens(dropout)));
+  return dropoutAdd(x, {},
+                    maskAt(pass, Site::Embedding, kNoLayer, config_.hiddenDropoutProb, earlierTokens(pass)));
 }
 
 // The matrix products are in the compute type; residuals, LayerNorm and dropout stay float32, as with
 // autocast in PyTorch. The classifier reads the first token of each sequence only, so the last layer computes
 // no other.
 at::Tensor Model::encode(size_t index, const at::Tensor& x, const Batch& batch,
-                         const DropoutState* dropout) const {
+                         const TrainingPass* pass) const {
   const Layer& layer = layers_[index];
   const auto number = static_cast<int64_t>(index);
   const bool isLast = index + 1 == layers_.size();
   const int64_t heads = config_.numAttentionHeads;
-  const int64_t earlierRows = isLast ? earlierSequences(dropout) : earlierTokens(dropout);
+  const int64_t earlierRows = isLast ? earlierSequences(pass) : earlierTokens(pass);
   const auto hiddenMask = [&](Site site) {
-    return maskAt(dropout, site, number, config_.hiddenDropoutProb, earlierRows);
+    return maskAt(pass, site, number, config_.hiddenDropoutProb, earlierRows);
   };
-  const at::Tensor qkv = linear(x, weights(layer.queryKeyValue));
-  const at::Tensor context =
-      attention(qkv.view({batch.tokens(), 3, heads, config_.hiddenSize / heads}), batch.cuSeqlens,
-                maskAt(dropout, Site::Attention, number, config_.attentionProbsDropoutProb,
-                       earlierTokens(dropout) * heads),
-                isLast ? Queries::First : Queries::All);
-  const at::Tensor attended = linearAddNorm(context, isLast ? x.index_select(0, batch.firstTokens) : x,
-                                            weights(layer.attentionOutput), weights(layer.attentionNorm),
-                                            hiddenMask(Site::AttentionOutput));
-  const at::Tensor expanded = linearActivation(attended, weights(layer.intermediate), config_.hiddenAct);
+  const auto addend = [&](const Linear& linear, const at::Tensor& input, int64_t earlier) {
+    return adapt(linear, input, index, pass, earlier);
+  };
+  const at::Tensor qkv =
+      linear(x, weights(layer.queryKeyValue), addend(layer.queryKeyValue, x, earlierTokens(pass)));
+  const at::Tensor context = attention(
+      qkv.view({batch.tokens(), 3, heads, config_.hiddenSize / heads}), batch.cuSeqlens,
+      maskAt(pass, Site::Attention, number, config_.attentionProbsDropoutProb, earlierTokens(pass) * heads),
+      isLast ? Queries::First : Queries::All);
+  const at::Tensor attended =
+      linearAddNorm(context, isLast ? x.index_select(0, batch.firstTokens) : x,
+                    weights(layer.attentionOutput), weights(layer.attentionNorm),
+                    hiddenMask(Site::AttentionOutput), addend(layer.attentionOutput, context, earlierRows));
+  const at::Tensor expanded = linearActivation(attended, weights(layer.intermediate), config_.hiddenAct,
+                                               addend(layer.intermediate, attended, earlierRows));
   return linearAddNorm(expanded, attended, weights(layer.output), weights(layer.outputNorm),
-                       hiddenMask(Site::FeedForwardOutput));
+                       hiddenMask(Site::FeedForwardOutput), addend(layer.output, expanded, earlierRows));
+}
+
+at::Tensor Model::adapt(const Linear& linear, const at::Tensor& x, size_t index, const TrainingPass* pass,
+                        int64_t earlierRows) const {
+  if (linear.adapters.empty()) return {};
+  const auto number = static_cast<int64_t>(index);
+  const at::Tensor input = x.to(compute_);
+  const auto zeros = [&](int64_t columns) { return at::zeros({x.size(0), columns}, input.options()); };
+  std::vector<at::Tensor> parts;
+  int64_t row = 0;
+  for (const Adapter& adapter : linear.adapters) {
+    if (adapter.firstRow > row) parts.push_back(zeros(adapter.firstRow - row));
+    const Mask mask = maskAt(pass, adapter.site, number, config_.lora.dropout, earlierRows);
+    const at::Tensor low = at::linear(dropoutAdd(input, {}, mask), weight(adapter.a).to(compute_));
+    parts.push_back(at::linear(low, (weight(adapter.b) * config_.lora.scaling).to(compute_)));
+    row = adapter.firstRow + weight(adapter.b).size(0);
+  }
+  if (row < weight(linear.weight).size(0)) parts.push_back(zeros(weight(linear.weight).size(0) - row));
+  return parts.size() == 1 ? parts[0] : at::cat(parts, 1);
 }
 
 // Pooler and classifier are small: always float32.

@@ -15,11 +15,20 @@
 
 namespace bertune {
 
+// Low-rank adapters (LoRA, Hu et al. 2021): a linear layer y = W x + b becomes W x + b + scaling * B A x.
+struct LoraConfig {
+  std::vector<std::string> modules;  // full names of the encoder's linear layers that get one
+  int64_t rank;
+  double scaling;
+  double dropout;  // of the adapters' input
+};
+
 struct ModelConfig {
   int64_t vocabSize, hiddenSize, numHiddenLayers, numAttentionHeads, intermediateSize;
   int64_t maxPositionEmbeddings, typeVocabSize, padTokenId, numLabels;
   double hiddenDropoutProb, attentionProbsDropoutProb, classifierDropout, initializerRange, layerNormEps;
   Activation hiddenAct;
+  LoraConfig lora;
 };
 
 // Weights that are one tensor here. Matrices decay only, which for BERT is HF's rule (no biases, no
@@ -39,25 +48,31 @@ struct NamedTensor {
   at::Tensor of(const at::Tensor& whole) const { return whole.narrow(0, firstRow, shape[0]); }
 };
 
-// Which masks a forward pass draws. Without one (evaluation) nothing is dropped.
-struct DropoutState {
-  uint64_t seed;
+// What a forward pass in training does that one in evaluation (null) does not.
+struct TrainingPass {
+  uint64_t seed;  // with step, token and sequence decides what is dropped, and the noise
   int64_t step;
   int64_t firstToken;  // tokens and sequences that earlier micro-batches of this step had
   int64_t firstSequence;
+  double neftuneNoiseAlpha;    // 0 = no noise
+  bool gradientCheckpointing;  // layers run again in the backward pass
 };
 
 class Model {
  public:
   // Random initial weights as HF's _init_weights: normal(0, initializerRange), zero biases, LayerNorm 1 and
   // 0. Each tensor draws from its own generator, so that a new head does not depend on the rest of the model.
+  // Of an adapter A is uniform in +-1 / sqrt(in) and B zero, as PEFT begins.
   Model(ModelConfig config, at::Device device, at::ScalarType compute, uint64_t seed);
 
   // float32 [sequences, numLabels]
-  at::Tensor logits(const Batch& batch, const DropoutState* dropout) const;
+  at::Tensor logits(const Batch& batch, const TrainingPass* pass) const;
 
   // To be called after the encoder's weights have changed: renews their copies in the compute type.
   void refreshProducts();
+
+  // Adds the adapters to the weights that they adapt, and begins them anew from zero.
+  void mergeAdapters();
 
   const std::vector<Parameter>& parameters() const { return parameters_; }
   const std::vector<NamedTensor>& tensors() const { return tensors_; }
@@ -66,9 +81,16 @@ class Model {
   at::ScalarType compute() const { return compute_; }
 
  private:
-  // Indices into parameters_.
+  // Indices into parameters_. An adapter goes with some rows of a weight: query, key and value have their
+  // own.
+  struct Adapter {
+    size_t a, b;
+    int64_t firstRow;
+    Site site;
+  };
   struct Linear {
     size_t weight, bias;
+    std::vector<Adapter> adapters = {};  // by row
   };
   struct Norm {
     size_t weight, bias;
@@ -76,6 +98,7 @@ class Model {
   struct Layer {
     Linear queryKeyValue, attentionOutput, intermediate, output;
     Norm attentionNorm, outputNorm;
+    std::vector<size_t> parameters;  // all of them
   };
 
   size_t add(at::Tensor weight);
@@ -87,11 +110,16 @@ class Model {
   Linear addQueryKeyValue(const std::string& prefix);
   Norm addNorm(const std::string& name);
   Layer addLayer(const std::string& prefix);
+  void addAdapters();
 
-  at::Tensor embed(const Batch& batch, const DropoutState* dropout) const;
+  at::Tensor embed(const Batch& batch, const TrainingPass* pass) const;
   // float32 [tokens, hiddenSize]; of the last layer [sequences, hiddenSize]: the first token of each
   // sequence.
-  at::Tensor encode(size_t index, const at::Tensor& x, const Batch& batch, const DropoutState* dropout) const;
+  at::Tensor encode(size_t index, const at::Tensor& x, const Batch& batch, const TrainingPass* pass) const;
+  bool isTrained(const Layer& layer) const;
+  // scaling * B A dropout(x) of all adapters side by side, [rows, out]; undefined where there are none.
+  at::Tensor adapt(const Linear& linear, const at::Tensor& x, size_t index, const TrainingPass* pass,
+                   int64_t earlierRows) const;
   at::Tensor head(const Linear& linear, const at::Tensor& x) const;
   LinearWeights weights(const Linear& linear) const;
   NormWeights weights(const Norm& norm) const;

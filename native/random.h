@@ -8,7 +8,20 @@
 
 namespace bertune {
 
-enum class Site : uint64_t { Embedding, Attention, AttentionOutput, FeedForwardOutput, Classifier };
+enum class Site : uint64_t {
+  Embedding,
+  Attention,
+  AttentionOutput,
+  FeedForwardOutput,
+  Classifier,
+  LoraQuery,
+  LoraKey,
+  LoraValue,
+  LoraAttentionOutput,
+  LoraIntermediate,
+  LoraOutput,
+  Neftune
+};
 
 // The finalizer of SplitMix64 (Steele, Lea, Flood 2014).
 inline uint64_t mix64(uint64_t x) {

@@ -49,6 +49,7 @@ Napi::Function Session::define(Napi::Env env) {
        InstanceMethod<&Session::update>("update"), InstanceMethod<&Session::predict>("predict"),
        InstanceMethod<&Session::matmulRate>("matmulRate"), InstanceMethod<&Session::stats>("stats"),
        InstanceMethod<&Session::setProgress>("setProgress"), InstanceMethod<&Session::restart>("restart"),
+       InstanceMethod<&Session::mergeAdapters>("mergeAdapters"),
        InstanceMethod<&Session::configure>("configure"),
        InstanceMethod<&Session::optimizerState>("optimizerState"), InstanceMethod<&Session::close>("close")});
 }
@@ -140,6 +141,7 @@ Napi::Value Session::stats(Args info) {
         stats.Set("gradNorm", result->gradNorm);
         stats.Set("updates", result->updates);
         stats.Set("skipped", result->skipped);
+        stats.Set("maxTokens", result->maxTokens);
         return stats;
       });
 }
@@ -154,7 +156,11 @@ Napi::Value Session::setProgress(Args info) {
 }
 
 Napi::Value Session::restart(Args info) {
-  return post(info, [this] { training().restart(); });
+  return post(info, [this, options = arguments::trainingOptions(info[0])] { training().restart(options); });
+}
+
+Napi::Value Session::mergeAdapters(Args info) {
+  return post(info, [this] { training().mergeAdapters(); });
 }
 
 Napi::Value Session::configure(Args info) {

@@ -25,7 +25,8 @@ class Session : public Napi::ObjectWrap<Session> {
   Napi::Value matmulRate(Args info);      // (rows, inner, columns) -> FLOP/s
   Napi::Value stats(Args info);           // () -> {loss, gradNorm, updates, skipped}
   Napi::Value setProgress(Args info);     // (step, updates, loss)
-  Napi::Value restart(Args info);         // (): a new optimizer for the same weights
+  Napi::Value restart(Args info);         // (options): a new optimizer for the same weights
+  Napi::Value mergeAdapters(Args info);   // (): adds adapters to the weights
   Napi::Value configure(Args info);       // ([{name, trainable, learningRateFactor, weightDecayFactor}])
   Napi::Value optimizerState(Args info);  // () -> [{name, kind, shape}]
   Napi::Value close(Args info);           // (): after the jobs posted before; frees all memory

@@ -6,6 +6,9 @@
 #include <algorithm>
 #include <chrono>
 #include <stdexcept>
+#include <utility>
+
+#include "memory.h"
 
 namespace bertune {
 
@@ -18,9 +21,47 @@ Training::Training(const ModelConfig& config, Problem problem, at::Device device
       loss_(at::zeros({}, at::TensorOptions().dtype(at::kDouble).device(device))) {}
 
 void Training::accumulate(const RawBatch& raw, double divisor, const LossOptions& options) {
-  const Batch batch = toTensors(raw, model_.config().numLabels, model_.device());
-  const DropoutState dropout{seed_, step_, tokensInStep_, sequencesInStep_};
-  const at::Tensor loss = lossSum(problem_, model_.logits(batch, &dropout), batch.labels, options) / divisor;
+  const MicroBatch batch{raw, divisor, options};
+  if (!options_.autoFindBatchSize) return backward(batch);
+  if (batchesInStep_.empty()) lossBeforeStep_ = loss_.clone();
+  batchesInStep_.push_back(batch);
+  if (tryOrSplit(batch)) return;
+  // Gradients may hold a part of what failed: the step begins anew, with smaller micro-batches.
+  bool isDone = false;
+  while (!isDone) {
+    dropGradients();
+    loss_ = lossBeforeStep_.clone();
+    tokensInStep_ = sequencesInStep_ = 0;
+    isDone = std::all_of(batchesInStep_.begin(), batchesInStep_.end(),
+                         [this](const MicroBatch& each) { return tryOrSplit(each); });
+  }
+}
+
+bool Training::tryOrSplit(const MicroBatch& batch) {
+  const int64_t most = maxTokens_ > 0 ? maxTokens_ : batch.raw.cuSeqlens.back();
+  for (RawBatch& part : split(batch.raw, most)) {
+    const MicroBatch micro{std::move(part), batch.divisor, batch.options};
+    try {
+      backward(micro);
+    } catch (const std::exception& error) {
+      if (!isOutOfMemory(error) || micro.raw.cuSeqlens.size() <= 2) throw;
+      maxTokens_ = micro.raw.cuSeqlens.back() / 2;
+      return false;
+    }
+  }
+  return true;
+}
+
+void Training::backward(const MicroBatch& micro) {
+  const Batch batch = toTensors(micro.raw, model_.config().numLabels, model_.device());
+  const TrainingPass pass{seed_,
+                          step_,
+                          tokensInStep_,
+                          sequencesInStep_,
+                          options_.neftuneNoiseAlpha,
+                          options_.gradientCheckpointing};
+  const at::Tensor loss =
+      lossSum(problem_, model_.logits(batch, &pass), batch.labels, micro.options) / micro.divisor;
   loss.backward();
   // A loss that is not finite spoils its step only (which update leaves out), not the sum.
   loss_ += at::where(at::isfinite(loss), loss.detach(), 0.0);
@@ -28,11 +69,16 @@ void Training::accumulate(const RawBatch& raw, double divisor, const LossOptions
   sequencesInStep_ += batch.sequences();
 }
 
+void Training::dropGradients() {
+  for (const auto& parameter : model_.parameters()) parameter.weight.mutable_grad().reset();
+}
+
 void Training::update(const UpdateOptions& options) {
   optimizer_->update(options);
   model_.refreshProducts();
   ++step_;
   tokensInStep_ = sequencesInStep_ = 0;
+  batchesInStep_.clear();
 }
 
 at::Tensor Training::predict(const RawBatch& raw) {
@@ -62,7 +108,7 @@ double Training::matmulRate(int64_t rows, int64_t inner, int64_t columns) const 
 
 TrainingStats Training::stats() {
   return {loss_.item<double>(), optimizer_->gradNorm().item<double>(), optimizer_->updates().item<double>(),
-          optimizer_->skipped().item<double>()};
+          optimizer_->skipped().item<double>(), static_cast<double>(maxTokens_)};
 }
 
 void Training::setProgress(int64_t step, int64_t updates, double loss) {
@@ -71,11 +117,12 @@ void Training::setProgress(int64_t step, int64_t updates, double loss) {
   loss_.fill_(loss);
 }
 
-void Training::restart() {
-  for (const auto& parameter : model_.parameters()) {
-    parameter.weight.mutable_grad().reset();
-    parameter.weight.set_requires_grad(true);
-  }
+void Training::restart(const TrainingOptions& options) {
+  dropGradients();
+  for (const auto& parameter : model_.parameters()) parameter.weight.set_requires_grad(true);
+  options_ = options;
+  maxTokens_ = 0;
+  batchesInStep_.clear();
   optimizer_ = makeAdamW(model_);
   loss_.zero_();
   step_ = tokensInStep_ = sequencesInStep_ = 0;

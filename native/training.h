@@ -15,16 +15,23 @@
 namespace bertune {
 
 struct TrainingStats {
-  double loss;      // sum of all accumulated losses
-  double gradNorm;  // of the last update, before clipping
-  double updates;   // applied since the session began, those given to setProgress included
-  double skipped;   // updates left out because the gradient norm was not finite
+  double loss;       // sum of all accumulated losses
+  double gradNorm;   // of the last update, before clipping
+  double updates;    // applied since the session began, those given to setProgress included
+  double skipped;    // updates left out because the gradient norm was not finite
+  double maxTokens;  // what a micro-batch may have since memory ran out; 0 = it did not
 };
 
 // What there is of the optimizer's state.
 struct StateTensor {
   std::string name, kind;
   std::vector<int64_t> shape;
+};
+
+struct TrainingOptions {
+  double neftuneNoiseAlpha = 0;
+  bool gradientCheckpointing = false;
+  bool autoFindBatchSize = false;  // where memory runs out, go on with smaller micro-batches
 };
 
 class Training {
@@ -47,7 +54,8 @@ class Training {
   void setProgress(int64_t step, int64_t updates, double loss);
 
   // Forgets gradients, optimizer state, settings, counters and loss; the weights stay.
-  void restart();
+  void restart(const TrainingOptions& options);
+  void mergeAdapters() { model_.mergeAdapters(); }
 
   // How the named tensors are trained from the next step on; the others are trained as usual. Layers below
   // the lowest trainable tensor have no backward pass.
@@ -60,12 +68,25 @@ class Training {
   std::vector<StateTensor> optimizerState() const;
 
  private:
+  struct MicroBatch {
+    RawBatch raw;
+    double divisor;
+    LossOptions options;
+  };
+
   size_t find(const std::string& name) const;
+  void backward(const MicroBatch& batch);
+  bool tryOrSplit(const MicroBatch& batch);  // false where memory ran out: maxTokens_ is smaller now
+  void dropGradients();
 
   Problem problem_;
   uint64_t seed_;
   Model model_;
   std::unique_ptr<Optimizer> optimizer_;
+  TrainingOptions options_;
+  int64_t maxTokens_ = 0;
+  std::vector<MicroBatch> batchesInStep_;  // with autoFindBatchSize
+  at::Tensor lossBeforeStep_;
   at::Tensor loss_;   // float64, so that reading it often or seldom gives the same numbers
   int64_t step_ = 0;  // optimizer steps begun, applied or skipped
   int64_t tokensInStep_ = 0;

@@ -39,6 +39,29 @@ export interface SessionConfig {
   padTokenId: number;
   numLabels: number;
   problemType: 'single_label_classification' | 'multi_label_classification' | 'regression';
+  /**
+   * Low-rank adapters (Hu et al. 2021) of linear layers of the encoder. Each adds the tensors
+   * `<module>.lora_A.weight` [rank, in] and `<module>.lora_B.weight` [out, rank].
+   */
+  lora?: {
+    /** Full names, e.g. `bert.encoder.layer.0.attention.self.query`. */
+    modules: string[];
+    rank: number;
+    /** The factor of B A, alpha / rank in PEFT. */
+    scaling: number;
+    /** Dropout probability of the adapters' input. */
+    dropout: number;
+  };
+}
+
+/** How a training runs beside its loss and optimizer. */
+export interface TrainingOptions {
+  /** NEFTune (Jain et al. 2023): noise of alpha / sqrt(tokens of the sequence * hidden size) on word embeddings. */
+  neftuneNoiseAlpha?: number;
+  /** Layers keep their input only and run again in the backward pass: less memory, about a third more time. */
+  gradientCheckpointing?: boolean;
+  /** Where memory runs out, a micro-batch is cut further and the step begun anew; gradients stay the same. */
+  autoFindBatchSize?: boolean;
 }
 
 export interface SessionOptions {
@@ -128,6 +151,8 @@ export interface TrainingStats {
   updates: number;
   /** Updates left out since the session began because the gradient norm was not finite. */
   skipped: number;
+  /** Most tokens of a micro-batch since memory ran out (autoFindBatchSize); 0 when it did not. */
+  maxTokens: number;
 }
 
 interface NativeSession {
@@ -140,7 +165,8 @@ interface NativeSession {
   matmulRate(rows: number, inner: number, columns: number): Promise<number>;
   stats(): Promise<Omit<TrainingStats, 'totalLoss'>>;
   setProgress(step: number, updates: number, loss: number): Promise<void>;
-  restart(): Promise<void>;
+  restart(options: TrainingOptions): Promise<void>;
+  mergeAdapters(): Promise<void>;
   configure(settings: readonly TensorSettings[]): Promise<void>;
   optimizerState(): Promise<StateInfo[]>;
   close(): Promise<void>;
@@ -310,9 +336,14 @@ export class Session {
   }
 
   /** Begins a new training of the same weights: gradients, moments, settings, counters and loss are forgotten. */
-  restart(): Promise<void> {
+  restart(options: TrainingOptions = {}): Promise<void> {
     this.#lossSeen = 0;
-    return withStack(() => this.#native.restart());
+    return withStack(() => this.#native.restart(options));
+  }
+
+  /** Adds scaling * B A of each LoRA adapter to the weight that it adapts, and sets B to zero. */
+  mergeAdapters(): Promise<void> {
+    return withStack(() => this.#native.mergeAdapters());
   }
 
   /** Frees the model after the calls made before; later calls reject. Closing twice does nothing. */
