@@ -14,7 +14,7 @@ const MOST_IN_RANGE = 1000;
  * @throws UsageError for a pattern that matches nothing, naming what is near
  */
 export function matchingNames(pattern: string, names: readonly string[], option: string): string[] {
-  const isMatch = picomatch([pattern, `${pattern}.*`], { expandRange, dot: true });
+  const isMatch = nameMatcher([pattern, `${pattern}.*`]);
   const found = names.filter((name) => isMatch(name));
   if (found.length > 0) return found;
   const modules = new Set(names.flatMap(modulesOf));
@@ -24,6 +24,11 @@ export function matchingNames(pattern: string, names: readonly string[], option:
       ? `; there are bert.embeddings, bert.encoder.layer.0, bert.pooler, classifier and so on`
       : ` (did you mean ${nearest}${pattern.endsWith('*') && !names.includes(nearest) ? '.*' : ''}?)`;
   throw new UsageError(`${option} ${JSON.stringify(pattern)} matches no tensor of the model${hint}`);
+}
+
+/** Whether one of the patterns matches a whole name. */
+export function nameMatcher(patterns: string[]): (name: string) => boolean {
+  return picomatch(patterns, { expandRange, dot: true });
 }
 
 /** `a.b.c` is in `a`, `a.b` and itself. */

@@ -1,0 +1,118 @@
+// An adapter folder as PEFT lays it out: adapter_config.json beside adapter_model.safetensors.
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { UsageError } from '../../errors.js';
+import { bertConfigJson } from '../config-json.js';
+import type { BertConfig } from '../config.js';
+import { removeCalibration } from '../calibration.js';
+import { exists } from '../exists.js';
+import { writeFileAtomic } from '../files.js';
+import { parameterShapes } from '../parameters.js';
+import { openSafetensors, type TensorSource } from '../safetensors-reader.js';
+import { writeSafetensors, type TensorData } from '../safetensors-writer.js';
+import { ADAPTER_CONFIG, adapterConfigJson, readAdapterConfig, type AdapterConfig } from './adapter-config.js';
+import { adapterShapes, loraShapes, type Lora } from './settings.js';
+import { encoderLinears } from './targets.js';
+
+const ADAPTER_WEIGHTS = 'adapter_model.safetensors';
+/** PEFT names tensors by their place in its own wrapper. */
+const PREFIX = 'base_model.model.';
+const LORA_TENSOR = /^(.+)\.lora_[AB]\.weight$/;
+const HEAD = ['classifier.weight', 'classifier.bias'];
+const FLOATS = ['F32', 'F16', 'BF16'];
+
+/** An open adapter folder. */
+export interface AdapterFiles {
+  readonly config: AdapterConfig;
+  /** By their names in the session. */
+  readonly tensors: ReadonlyMap<string, TensorSource>;
+  close(): Promise<void>;
+}
+
+/** Whether a folder holds an adapter rather than a model of its own. */
+export async function isAdapterFolder(directory: string): Promise<boolean> {
+  if (!(await exists(join(directory, ADAPTER_CONFIG)))) return false;
+  const weights = ['model.safetensors', 'model.safetensors.index.json'];
+  const found = await Promise.all(weights.map((name) => exists(join(directory, name))));
+  return !found.includes(true);
+}
+
+/** Opens both files; the tensors are read when asked for. @throws UsageError for files that are not sound */
+export async function openAdapterFiles(directory: string): Promise<AdapterFiles> {
+  const config = await readAdapterConfig(join(directory, ADAPTER_CONFIG));
+  const path = join(directory, ADAPTER_WEIGHTS);
+  const file = await openSafetensors(path);
+  const tensors = new Map(
+    [...file.tensors].map(([name, tensor]) => [
+      name.startsWith(PREFIX) ? name.slice(PREFIX.length) : name,
+      tensor,
+    ]),
+  );
+  return { config, tensors, close: () => file.close() };
+}
+
+/**
+ * The adapter that the tensors are of.
+ *
+ * @throws UsageError for a tensor that the model has no place for, is missing, or has another shape or dtype
+ */
+export function fitAdapter(
+  directory: string,
+  { config: settings, tensors }: AdapterFiles,
+  config: BertConfig,
+  base: string,
+): Lora {
+  const path = join(directory, ADAPTER_WEIGHTS);
+  const adapted = new Set([...tensors.keys()].map((name) => LORA_TENSOR.exec(name)?.[1] ?? ''));
+  const modules = encoderLinears(config).filter((name) => adapted.has(name));
+  const plain = [...parameterShapes(config).keys()].filter((name) => tensors.has(name));
+  const lora: Lora = { ...settings, base, modules, saved: [...new Set([...plain, ...HEAD])] };
+  if (modules.length === 0)
+    throw new UsageError(`${path} has no LoRA tensors of this model, such as ${PREFIX}...lora_A.weight`);
+  const expected = adapterShapes(config, lora);
+  for (const [name, { name: written, shape, dtype }] of tensors) {
+    const wanted = expected.get(name);
+    if (wanted === undefined)
+      throw new UsageError(`${path} has the tensor ${written}, which is no part of a LoRA adapter of this model`);
+    // A head for other labels is replaced by a new one, as that of a whole model.
+    const isOtherHead = HEAD.includes(name);
+    if (wanted.join() !== shape.join() && !isOtherHead)
+      throw new UsageError(
+        `${path} has the tensor ${written} with shape [${shape.join(', ')}] but the base and r = ${lora.rank} make it [${wanted.join(', ')}]; check that they belong together`,
+      );
+    if (!FLOATS.includes(dtype))
+      throw new UsageError(`${path} has the tensor ${written} as ${dtype}; bertune reads F32, F16 and BF16`);
+  }
+  const missing = [...loraShapes(config, lora).keys()].find((name) => !tensors.has(name));
+  if (missing !== undefined) throw new UsageError(`${path} lacks the tensor ${PREFIX}${missing}`);
+  return lora;
+}
+
+/** Writes the adapter, and config.json for the labels, which PEFT leaves alone. */
+export async function saveAdapter(
+  directory: string,
+  config: BertConfig,
+  lora: Lora,
+  read: (name: string, shape: number[]) => Promise<TensorData>,
+): Promise<void> {
+  const shapes = adapterShapes(config, lora);
+  const layout = Array.from(shapes, ([name, shape]) => ({ name: PREFIX + name, dtype: 'F32' as const, shape }));
+  async function* tensors(): AsyncGenerator<TensorData> {
+    for (const [name, shape] of shapes) yield { ...(await read(name, shape)), name: PREFIX + name };
+  }
+  await removeCalibration(directory);
+  await writeSafetensors(join(directory, ADAPTER_WEIGHTS), tensors(), layout, { format: 'pt' });
+  await writeJsonFile(join(directory, 'config.json'), bertConfigJson(config));
+  await writeJsonFile(join(directory, ADAPTER_CONFIG), adapterConfigJson(config, lora));
+  // The weights of an earlier training there would win over the adapter.
+  await rm(join(directory, 'model.safetensors'), { force: true });
+}
+
+/** Of an earlier training in the folder: Python would lay it on the model that is saved there now. */
+export async function removeAdapter(directory: string): Promise<void> {
+  for (const name of [ADAPTER_CONFIG, ADAPTER_WEIGHTS]) await rm(join(directory, name), { force: true });
+}
+
+function writeJsonFile(path: string, value: unknown): Promise<void> {
+  return writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
+}

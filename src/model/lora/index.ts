@@ -1,0 +1,12 @@
+// LoRA adapters: what they are, and their files as PEFT has them.
+
+export {
+  fitAdapter,
+  isAdapterFolder,
+  openAdapterFiles,
+  removeAdapter,
+  saveAdapter,
+  type AdapterFiles,
+} from './adapter-file.js';
+export { adapterShapes, loraShapes, scalingOf, type Lora } from './settings.js';
+export { DEFAULT_TARGETS, targetedModules } from './targets.js';
