@@ -1,21 +1,32 @@
 // BertForSequenceClassification: a config and its weights, on disk until a native session is opened for them.
 import { availableParallelism } from 'node:os';
 
+import { freshLora, openAdapter, type LoraOptions } from './adapter.js';
 import type { ProblemType, Task } from './data/index.js';
 import { RunError, UsageError } from './errors.js';
 import { modelDirectory, type HubOptions } from './hub/index.js';
 import {
+  adapterShapes,
   defaultLabels,
+  fitAdapter,
   HIDDEN_ACTIVATIONS,
+  isAdapterFolder,
+  loraShapes,
   matchTensors,
+  openAdapterFiles,
   openCheckpoint,
   openSafetensors,
   parameterShapes,
+  readBertConfig,
   readCalibration,
+  removeAdapter,
+  saveAdapter,
   saveCheckpoint,
+  scalingOf,
   withLabels,
   type BertConfig,
   type Calibration,
+  type Lora,
   type TensorData,
   type TensorMatch,
   type TensorSource,
@@ -47,25 +58,41 @@ export interface HeadOptions {
   problemType?: ProblemType;
 }
 
+/** Adapters: a new one, or where the base of the folder's is. */
+export interface AdapterOptions {
+  /** Trains low-rank updates of linear layers in place of the weights. */
+  lora?: LoraOptions;
+  /** A folder or hub id in place of the base that an adapter names. */
+  baseModel?: string;
+}
+
+/** Where weights come from until they are in a session. */
+interface Source {
+  match: TensorMatch;
+  /** The tensors of an adapter that was saved. */
+  adapter?: ReadonlyMap<string, TensorSource>;
+  lora?: Lora;
+  close(): Promise<void>;
+}
+
 export class BertForSequenceClassification {
   readonly config: BertConfig;
+  /** The adapter that is trained in place of the weights, if there is one. */
+  readonly lora: Lora | undefined;
   /** Tensors that the checkpoint did not bring and that start from random values. */
   readonly newlyInitialised: readonly string[];
   /** What a person should know about how the model was loaded. */
   readonly notes: readonly string[];
   /** What `bertune evaluate` tuned for the weights of the folder; empty where nothing was, or for another head. */
   readonly calibration: Calibration;
-  readonly #source: { match: TensorMatch; close(): Promise<void> } | null;
+  readonly #source: Source | null;
   #session: Session | undefined;
   #opening: Promise<Session> | undefined;
   #chosen = '';
 
-  private constructor(
-    config: BertConfig,
-    source: { match: TensorMatch; close(): Promise<void> } | null,
-    calibration: Calibration = {},
-  ) {
+  private constructor(config: BertConfig, source: Source | null, calibration: Calibration = {}) {
     this.config = config;
+    this.lora = source?.lora;
     this.calibration = calibration;
     this.#source = source;
     this.newlyInitialised = source?.match.newlyInitialised ?? [...parameterShapes(config).keys()];
@@ -79,17 +106,25 @@ export class BertForSequenceClassification {
    */
   static async fromPretrained(
     idOrDir: string,
-    options: HeadOptions & HubOptions = {},
+    options: HeadOptions & AdapterOptions & HubOptions = {},
   ): Promise<BertForSequenceClassification> {
     const directory = await modelDirectory(idOrDir, { ...options, files: 'all' });
-    const checkpoint = await openCheckpoint(directory);
+    const isAdapter = await isAdapterFolder(directory);
+    requireOneAdapter(directory, isAdapter, options);
+    const base = options.baseModel === undefined ? {} : { base: options.baseModel };
+    const checkpoint: Awaited<ReturnType<typeof openCheckpoint>> & Partial<Pick<Source, 'lora' | 'adapter'>> =
+      isAdapter ? await openAdapter(directory, base) : await openCheckpoint(directory);
     try {
       const config = withHead(checkpoint.config, options);
       const match = matchTensors(config, checkpoint.tensors, directory);
       const isOwnHead = config === checkpoint.config;
       const task = { problemType: problemTypeOf(config), labels: config.id2label };
       const calibration = isOwnHead ? await readCalibration(directory, task) : {};
-      const source = { match, close: () => checkpoint.close() };
+      const source: Source = { match, close: () => checkpoint.close() };
+      if (checkpoint.adapter !== undefined) source.adapter = checkpoint.adapter;
+      if (checkpoint.lora !== undefined) source.lora = checkpoint.lora;
+      if (options.lora !== undefined)
+        source.lora = await freshLora(config, { baseName: idOrDir, ...options.lora }, match.newlyInitialised);
       return new BertForSequenceClassification(config, source, calibration);
     } catch (error) {
       await checkpoint.close();
@@ -138,7 +173,7 @@ export class BertForSequenceClassification {
       deviceInfo(),
     );
     const threads = runtime.threads ?? availableParallelism();
-    const session = await Session.create(sessionConfig(this.config), {
+    const session = await Session.create(sessionConfig(this.config, this.lora), {
       device,
       dtype,
       threads,
@@ -158,15 +193,19 @@ export class BertForSequenceClassification {
   async #load(session: Session): Promise<void> {
     for (const [name, tensor] of this.#source?.match.matched ?? [])
       await writeTensor(session, name, tensor, 'weight');
+    for (const [name, tensor] of this.#source?.adapter ?? [])
+      await writeTensor(session, name, tensor, 'weight');
     await this.#source?.close();
   }
 
   /**
-   * Replaces all weights by those of a folder that bertune or HF saved for this very model.
+   * Replaces all weights by those of a folder that bertune or HF saved for this very model; of an adapter, whose base
+   * never changes, those that are saved with it.
    *
    * @throws UsageError for the folder of another model, or one that is damaged
    */
   async loadWeights(directory: string): Promise<void> {
+    if (this.lora !== undefined) return this.#loadAdapter(directory, this.lora);
     const checkpoint = await openCheckpoint(directory);
     try {
       requireSameShapes(directory, parameterShapes(checkpoint.config), parameterShapes(this.config));
@@ -179,10 +218,58 @@ export class BertForSequenceClassification {
     }
   }
 
-  /** Writes config.json and model.safetensors (float32) as transformers writes them. */
+  async #loadAdapter(directory: string, lora: Lora): Promise<void> {
+    const files = await openAdapterFiles(directory);
+    try {
+      const config = await readBertConfig(directory);
+      const found = fitAdapter(directory, files, config, lora.base);
+      requireSameShapes(directory, adapterShapes(config, found), adapterShapes(this.config, lora));
+      if (scalingOf(found) !== scalingOf(lora))
+        throw ofAnotherModel(directory, `it scales updates by ${scalingOf(found)}, not ${scalingOf(lora)}`);
+      for (const name of adapterShapes(config, lora).keys()) {
+        const tensor = files.tensors.get(name);
+        if (tensor === undefined) throw ofAnotherModel(directory, `it lacks ${name}`);
+        await writeTensor(this.session, name, tensor, 'weight');
+      }
+    } finally {
+      await files.close();
+    }
+  }
+
+  /**
+   * Writes config.json and model.safetensors (float32) as transformers writes them; of a model with an adapter, in place
+   * of its weights adapter_config.json and adapter_model.safetensors as PEFT writes them.
+   */
   async savePretrained(directory: string): Promise<void> {
-    await this.open();
-    await saveCheckpoint(directory, this.config, weightsOf(this.session));
+    const session = await this.open();
+    const read = (name: string, shape: number[]): Promise<TensorData> =>
+      tensorOf(session, { name, shape }, 'weight');
+    if (this.lora !== undefined) return saveAdapter(directory, this.config, this.lora, read);
+    await saveCheckpoint(directory, this.config, weightsOf(session, this.config));
+    await removeAdapter(directory);
+  }
+
+  /**
+   * Folds the adapter into the weights, writes them as a plain model, and closes this one.
+   *
+   * @throws UsageError for a model without an adapter
+   */
+  async saveMerged(directory: string): Promise<void> {
+    if (this.lora === undefined) throw new UsageError('The model has no adapter to merge');
+    const session = await this.open();
+    try {
+      await session.mergeAdapters();
+      await saveCheckpoint(directory, this.config, weightsOf(session, this.config));
+      await removeAdapter(directory);
+    } finally {
+      await this.close();
+    }
+  }
+
+  /** The tensors of the session by name: the model's, then the adapter's. */
+  tensorNames(): string[] {
+    const adapter = this.lora === undefined ? [] : loraShapes(this.config, this.lora).keys();
+    return [...parameterShapes(this.config).keys(), ...adapter];
   }
 
   /** Frees the native session and closes the files. */
@@ -199,9 +286,9 @@ export function requireDevice({ device, dtype }: Runtime): void {
   if (device === 'cuda') chooseDevice({ device, dtype: dtype ?? 'auto' }, deviceInfo());
 }
 
-/** The weights of a session as little-endian F32 tensors, one at a time. */
-async function* weightsOf(session: Session): AsyncGenerator<TensorData> {
-  for (const info of session.tensors()) yield tensorOf(session, info, 'weight');
+/** The model's weights in a session as little-endian F32 tensors, one at a time. */
+async function* weightsOf(session: Session, config: BertConfig): AsyncGenerator<TensorData> {
+  for (const [name, shape] of parameterShapes(config)) yield tensorOf(session, { name, shape }, 'weight');
 }
 
 /** A tensor of a session as it stands in a file; the name of optimizer state begins with its kind. */
@@ -240,6 +327,15 @@ export async function loadOptimizerState(session: Session, path: string): Promis
   } finally {
     await file.close();
   }
+}
+
+function requireOneAdapter(directory: string, isAdapter: boolean, { lora, baseModel }: AdapterOptions): void {
+  if (isAdapter && lora !== undefined)
+    throw new UsageError(
+      `${directory} is an adapter already, and its training goes on as it is; leave the LoRA options (--lora-rank ...) out, or merge it first with bertune merge`,
+    );
+  if (!isAdapter && baseModel !== undefined)
+    throw new UsageError(`${directory} is no adapter and has no base; leave the base (--base-model) out`);
 }
 
 function ofAnotherModel(path: string, difference: string): UsageError {
@@ -288,12 +384,17 @@ function problemTypeOf(config: Pick<BertConfig, 'problemType' | 'numLabels'>): P
 }
 
 /** The numbers of a config that the native session is made of. */
-export function sessionConfig(config: BertConfig): SessionConfig {
+export function sessionConfig(config: BertConfig, lora?: Lora): SessionConfig {
   return {
     ...config,
+    ...(lora !== undefined && { lora: sessionLora(lora) }),
     hiddenAct: HIDDEN_ACTIVATIONS[config.hiddenAct],
     classifierDropout: config.classifierDropout ?? config.hiddenDropoutProb,
     padTokenId: config.padTokenId ?? -1,
     problemType: problemTypeOf(config),
   };
+}
+
+function sessionLora(lora: Lora): NonNullable<SessionConfig['lora']> {
+  return { modules: [...lora.modules], rank: lora.rank, scaling: scalingOf(lora), dropout: lora.dropout };
 }

@@ -10,8 +10,10 @@ import { commandFlags, shownTerm } from './config/help.js';
 import {
   evaluateCommand,
   inspectCommand,
+  mergeCommand,
   parseEvaluateOptions,
   parseInspectOptions,
+  parseMergeOptions,
   parsePredictOptions,
   parseTrainOptions,
   predictCommand,
@@ -41,6 +43,7 @@ async function main(argv: readonly string[]): Promise<void> {
     predictCommand,
     searchCommand,
     inspectCommand,
+    mergeCommand,
   ];
   const table = tables.find((command) => command.name === name);
   try {
@@ -101,6 +104,16 @@ function program(): Command {
       );
       const { inspect: inspectData } = await import('./commands/inspect.js');
       await inspectData(options);
+    });
+  addCommand(cli, mergeCommand)
+    .usage('ADAPTER --output-dir DIR')
+    .argument('[adapter]', 'the folder of the adapter, as --model')
+    .action(async (adapter: string | undefined, flags: Flags) => {
+      const options = accepted(
+        parseMergeOptions({ flags: adapter === undefined ? flags : { ...flags, model: adapter } }),
+      );
+      const { merge } = await import('./commands/merge.js');
+      await merge(options);
     });
   return cli;
 }

@@ -41,7 +41,7 @@ async function runFold(
   options: TrainOptions,
   { source, tokenizer, data }: Parts,
 ): Promise<Metrics> {
-  const model = await source.load(data);
+  const model = await source.load(data, options);
   const trainer = new Trainer({
     model,
     args: { ...options, saveStrategy: 'no', loadBestModelAtEnd: false, reportTo: [] },

@@ -1,6 +1,7 @@
 // The model that a training starts from: a folder or hub id, or random weights of a config's shape.
 import { join } from 'node:path';
 
+import type { LoraOptions } from '../adapter.js';
 import { BertForSequenceClassification } from '../bert.js';
 import type { TrainOptions } from '../config/index.js';
 import { withoutUndefined, type DatasetDict } from '../dataset.js';
@@ -13,36 +14,51 @@ import type { Progress } from '../training/progress.js';
 import type { openData } from './data.js';
 import { checkVocabulary } from './trained.js';
 
-type ModelOptions = Pick<TrainOptions, 'model' | 'modelRevision' | 'config' | 'tokenizer'>;
+type LoraFlags = Partial<Pick<TrainOptions, 'loraRank' | 'loraAlpha' | 'loraDropout' | 'loraTargetModules'>>;
+type ModelOptions = Pick<TrainOptions, 'model' | 'modelRevision' | 'config' | 'tokenizer'> &
+  Partial<Pick<TrainOptions, 'baseModel'>>;
 
 /** Where the model of a training comes from; it is made when the labels of the data are known. */
 export interface ModelSource {
   config: BertConfig;
   /** The folder of the model; null when it starts from random weights. */
   directory: string | null;
-  load(data: DatasetDict): Promise<BertForSequenceClassification>;
+  load(data: DatasetDict, flags?: LoraFlags): Promise<BertForSequenceClassification>;
 }
 
 /** @throws UsageError for a model that cannot be used, before any data are read */
-async function modelSource(options: ModelOptions, progress: Progress): Promise<ModelSource> {
+async function modelSource(options: ModelOptions & LoraFlags, progress: Progress): Promise<ModelSource> {
   if (options.model === undefined) return randomModel(options, progress);
   const directory = await modelDirectory(
     options.model,
     withoutUndefined({ revision: options.modelRevision }),
   );
   // Opened once without the labels, so that a broken model shows before the data are read.
-  const untouched = await BertForSequenceClassification.fromPretrained(directory);
+  const { model } = options;
+  const base = withoutUndefined({ baseModel: options.baseModel });
+  const untouched = await BertForSequenceClassification.fromPretrained(directory, {
+    ...base,
+    ...loraOf(options, model),
+  });
   await untouched.close();
   return {
     config: untouched.config,
     directory,
-    load: ({ task }) => BertForSequenceClassification.fromPretrained(directory, task),
+    load: ({ task }, flags = {}) =>
+      BertForSequenceClassification.fromPretrained(directory, { ...task, ...base, ...loraOf(flags, model) }),
   };
+}
+
+/** The adapter that flags ask for. */
+function loraOf(flags: LoraFlags, baseName: string): { lora?: LoraOptions } {
+  const { loraRank: rank, loraAlpha: alpha, loraDropout: dropout, loraTargetModules: targetModules } = flags;
+  if (rank === undefined) return {};
+  return { lora: { rank, baseName, ...withoutUndefined({ alpha, dropout, targetModules }) } };
 }
 
 /** The model and its tokenizer. @throws UsageError as `modelSource`, and for a tokenizer of another model */
 export async function modelAndTokenizer(
-  options: ModelOptions,
+  options: ModelOptions & LoraFlags,
   progress: Progress,
 ): Promise<{ source: ModelSource; tokenizer: BertTokenizer }> {
   const source = await modelSource(options, progress);

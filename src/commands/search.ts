@@ -105,7 +105,7 @@ async function runTrial(
   past: readonly Trial[],
 ): Promise<Trial> {
   const watch = new TrialWatch(options, past);
-  const model = await source.load(data);
+  const model = await source.load(data, options);
   const trainer = new Trainer({
     model,
     args: {

@@ -45,7 +45,7 @@ export async function train(options: TrainOptions): Promise<void> {
       await crossValidate(options.crossValidation, options, { source, tokenizer, data, progress });
       return;
     }
-    model = await source.load(data);
+    model = await source.load(data, options);
     const evalDataset = data.splits.validation;
     trainer = new Trainer({
       model,

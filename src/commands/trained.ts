@@ -10,11 +10,15 @@ import { BertTokenizer } from '../tokenizer/index.js';
 export async function loadTrained(options: {
   model: string;
   modelRevision?: string | undefined;
+  baseModel?: string | undefined;
   tokenizer?: string | undefined;
 }): Promise<{ model: BertForSequenceClassification; tokenizer: BertTokenizer }> {
   const hub = withoutUndefined({ revision: options.modelRevision });
   const directory = await modelDirectory(options.model, hub);
-  const model = await BertForSequenceClassification.fromPretrained(directory);
+  const model = await BertForSequenceClassification.fromPretrained(
+    directory,
+    withoutUndefined({ baseModel: options.baseModel }),
+  );
   try {
     if (model.newlyInitialised.length > 0)
       throw new UsageError(

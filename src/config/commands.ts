@@ -5,7 +5,7 @@ import { options as o } from './options.js';
 
 /** One command: its options and the schema made of them. */
 export interface Command<T = unknown> {
-  readonly name: 'train' | 'trainer' | 'evaluate' | 'predict' | 'search' | 'inspect';
+  readonly name: 'train' | 'trainer' | 'evaluate' | 'predict' | 'search' | 'inspect' | 'merge';
   /** One sentence for the help. */
   readonly summary: string;
   /** The options by name; `factsOf` tells what the help says of each. */
@@ -141,6 +141,7 @@ export const trainerCommand = command('trainer', 'Options of a Trainer.', {
 /** `bertune evaluate` */
 export const evaluateCommand = command('evaluate', 'Print the metrics of a saved model on labelled rows.', {
   model: mandatory(o.model),
+  baseModel: o.baseModel,
   ...input,
   ...windows,
   validationFile: o.validationFile,
@@ -156,6 +157,7 @@ export const evaluateCommand = command('evaluate', 'Print the metrics of a saved
 /** `bertune predict` */
 export const predictCommand = command('predict', 'Write label, score and probabilities of every row.', {
   model: mandatory(o.model),
+  baseModel: o.baseModel,
   ...input,
   ...windows,
   testFile: o.testFile,
@@ -165,12 +167,26 @@ export const predictCommand = command('predict', 'Write label, score and probabi
   outputFormat: o.outputFormat,
 });
 
+/** `bertune merge` */
+export const mergeCommand = command(
+  'merge',
+  'Fold a LoRA adapter into the weights of its base, and save a plain model.',
+  {
+    model: mandatory(o.model),
+    baseModel: o.baseModel,
+    tokenizer: o.tokenizer,
+    outputDir: mandatory(o.outputDir),
+    verbose: o.verbose,
+  },
+);
+
 /** Options of a Trainer, by HF's names: `bertune train` without model and data. */
 export type TrainingArguments = z.output<typeof trainerCommand.schema>;
 export type TrainOptions = z.output<typeof trainCommand.schema>;
 export type InspectOptions = z.output<typeof inspectCommand.schema>;
 export type SearchOptions = z.output<typeof searchCommand.schema>;
 export type EvaluateOptions = z.output<typeof evaluateCommand.schema>;
+export type MergeOptions = z.output<typeof mergeCommand.schema>;
 export type PredictOptions = z.output<typeof predictCommand.schema>;
 
 function command<S extends Record<string, z.ZodType>>(

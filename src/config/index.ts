@@ -2,6 +2,7 @@
 export type {
   EvaluateOptions,
   InspectOptions,
+  MergeOptions,
   PredictOptions,
   SearchOptions,
   TrainingArguments,
@@ -10,6 +11,7 @@ export type {
 export {
   evaluateCommand,
   inspectCommand,
+  mergeCommand,
   predictCommand,
   searchCommand,
   trainCommand,
@@ -22,6 +24,7 @@ export type { OptionSources } from './merge.js';
 export {
   parseEvaluateOptions,
   parseInspectOptions,
+  parseMergeOptions,
   parsePredictOptions,
   parseSearchOptions,
   parseTrainingArguments,

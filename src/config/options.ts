@@ -42,6 +42,12 @@ export const options = {
     help: 'branch, tag or commit of a hub model',
     otherwise: 'main',
   }),
+  baseModel: optional(text('DIR_OR_ID'), {
+    group: 'Model',
+    help: 'of an adapter: the model that it is laid on, where it is no longer the one that its adapter_config.json names',
+    otherwise: 'that one',
+    hf: 'base_model_name_or_path',
+  }),
   config: optional(text('FILE'), {
     group: 'Model',
     help: "in place of --model: a model's config.json, to start from random weights of that shape",
@@ -246,6 +252,28 @@ export const options = {
     group: 'Training',
     help: "factors of the learning rate by tensor name, e.g. 'classifier=10'; of several that match the last counts",
     otherwise: 'none',
+  }),
+  loraRank: optional(integer(1), {
+    group: 'Training',
+    help: 'LoRA: train low-rank updates of this rank and the head in place of all weights, and save them as PEFT does',
+    otherwise: 'all weights are trained',
+    hf: 'r',
+  }),
+  loraAlpha: optional(positive, {
+    group: 'Training',
+    help: 'updates of LoRA are scaled by this over the rank',
+    otherwise: "8, PEFT's",
+  }),
+  loraDropout: optional(fraction, {
+    group: 'Training',
+    help: 'dropout before the updates of LoRA',
+    otherwise: '0',
+  }),
+  loraTargetModules: optional(list('NAME', 'a name or pattern of linear layers, or several'), {
+    group: 'Training',
+    help: 'linear layers of the encoder that get updates: query, key, value, attention.output.dense, intermediate.dense, output.dense, a pattern, or all-linear',
+    otherwise: "query value, PEFT's",
+    hf: 'target_modules',
   }),
   trainSamplingStrategy: withDefault(choice(['random', 'group_by_length', 'sequential']), 'random', {
     group: 'Training',

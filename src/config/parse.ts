@@ -3,6 +3,7 @@ import { UsageError } from '../errors.js';
 import {
   evaluateCommand,
   inspectCommand,
+  mergeCommand,
   predictCommand,
   searchCommand,
   trainCommand,
@@ -10,6 +11,7 @@ import {
   type Command,
   type EvaluateOptions,
   type InspectOptions,
+  type MergeOptions,
   type PredictOptions,
   type SearchOptions,
   type TrainingArguments,
@@ -75,6 +77,11 @@ export function parseEvaluateOptions(sources: OptionSources): ParsedOptions<Eval
 /** The options of an inspection. Throws as `parseTrainOptions`. */
 export function parseInspectOptions(sources: OptionSources): ParsedOptions<InspectOptions> {
   return parse(inspectCommand, sources, inspectProblems);
+}
+
+/** The options of a merge. Throws as `parseTrainOptions`. */
+export function parseMergeOptions(sources: OptionSources): ParsedOptions<MergeOptions> {
+  return parse(mergeCommand, sources, () => []);
 }
 
 /** The options of a prediction. Throws as `parseTrainOptions`. */

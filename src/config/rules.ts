@@ -83,6 +83,8 @@ const trainRules: Rule<TrainOptions>[] = [
   distinctLabels,
   labelsOfRegression,
   knownMetric,
+  loraNeedsRank,
+  loraNeedsModel,
   ...trainerRules,
 ];
 
@@ -252,6 +254,24 @@ function knownMetric(
     about: 'metricForBestModel',
     message: `Expected one of ${known.join(', ')} for ${name('metricForBestModel')} but received ${JSON.stringify(metric)}${hint}`,
   };
+}
+
+function loraNeedsRank(o: TrainOptions, name: NameOf): Problem | undefined {
+  const others = ['loraAlpha', 'loraDropout', 'loraTargetModules'] as const;
+  const about = others.find((option) => o[option] !== undefined);
+  if (about === undefined || o.loraRank !== undefined) return undefined;
+  return {
+    about,
+    message: `${name(about)} needs ${name('loraRank')}, such as 8: without it there is no LoRA`,
+  };
+}
+
+/** An adapter's file names the model that it belongs to. */
+function loraNeedsModel(o: TrainOptions, name: NameOf): Problem | undefined {
+  if (o.config === undefined) return undefined;
+  const about = (['loraRank', 'baseModel'] as const).find((option) => o[option] !== undefined);
+  if (about === undefined) return undefined;
+  return { about, message: `${name(about)} needs ${name('model')}: random weights are nothing to adapt` };
 }
 
 /** HF's rules for all that looks at how a metric goes on. */

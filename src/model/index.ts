@@ -11,10 +11,24 @@ export { parseBertConfig, withLabels } from './config.js';
 export type { BertConfig } from './config.js';
 export { byteLength } from './dtype.js';
 export type { DType, TensorLayout } from './dtype.js';
+export { exists } from './exists.js';
 export { writeDirectoryAtomic, writeFileAtomic } from './files.js';
 export type { FileContent } from './files.js';
 export { readJson } from './json.js';
 export { areDefaultLabels, defaultLabels } from './labels.js';
+export {
+  adapterShapes,
+  DEFAULT_TARGETS,
+  fitAdapter,
+  isAdapterFolder,
+  loraShapes,
+  openAdapterFiles,
+  removeAdapter,
+  saveAdapter,
+  scalingOf,
+  targetedModules,
+} from './lora/index.js';
+export type { Lora } from './lora/index.js';
 export { matchTensors } from './match.js';
 export type { TensorMatch } from './match.js';
 export { parameterShapes } from './parameters.js';

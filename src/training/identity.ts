@@ -29,7 +29,7 @@ export async function runIdentity(
   },
 ): Promise<RunIdentity> {
   const { model, tokenizer, trainDataset } = parts;
-  const { numLabels: _, ...shape } = sessionConfig(model.config);
+  const { numLabels: _, ...shape } = sessionConfig(model.config, model.lora);
   const data = await trainDataset.identity?.();
   return {
     'the training data': data?.files,

@@ -1,6 +1,5 @@
 // What one optimizer step asks of the native session, as a function of the run's options and the step's number.
 import type { TrainingArguments } from '../config/index.js';
-import { parameterShapes } from '../model/index.js';
 import type { LossOptions, Session } from '../native.js';
 import { lossDivisor, lossOptions } from './loss-options.js';
 import { parameterGroups, type ParameterGroups } from './parameter-groups.js';
@@ -19,7 +18,7 @@ export class OptimizerSteps {
   constructor({ args, model, trainDataset }: TrainerParts, stepsPerEpoch: number) {
     this.#args = args;
     this.#loss = lossOptions(args, model.task, trainDataset);
-    this.#groups = parameterGroups(args, [...parameterShapes(model.config).keys()], stepsPerEpoch);
+    this.#groups = parameterGroups(args, model.tensorNames(), stepsPerEpoch, model.lora);
   }
 
   /** Makes the session ready for the first step, or for the state of a checkpoint. */

@@ -2,6 +2,7 @@
 // the options and the step, so that a resumed run goes on exactly.
 import type { TrainingArguments } from '../config/index.js';
 import { UsageError } from '../errors.js';
+import type { Lora } from '../model/index.js';
 import type { TensorSettings } from '../native.js';
 import { matchingNames } from './tensor-patterns.js';
 
@@ -19,15 +20,18 @@ export interface ParameterGroups {
  * Resolves the options for a model.
  *
  * @param names all tensors of the model
+ * @param lora an adapter; all that is not saved with it is frozen
  * @throws UsageError for a pattern that matches nothing, or when some step would train nothing
  */
 export function parameterGroups(
   args: GroupArguments,
   names: readonly string[],
   stepsPerEpoch: number,
+  lora?: Lora,
 ): ParameterGroups {
   const top = Math.max(-1, ...names.map(layerOf));
   const frozen = new Set((args.freeze ?? []).flatMap((pattern) => matchingNames(pattern, names, 'freeze')));
+  if (lora !== undefined) for (const name of names) if (!isTrainedWith(lora, name)) frozen.add(name);
   const factors = learningRateFactors(args, names, top);
   const every = args.gradualUnfreezing === 'epoch' ? stepsPerEpoch : args.gradualUnfreezing;
   const isTrainable = (name: string, depth: number | undefined): boolean =>
@@ -51,6 +55,10 @@ export function parameterGroups(
         : 'freeze and gradualUnfreezing leave nothing to train in the first steps; leave the classifier out of freeze',
     );
   return groups;
+}
+
+function isTrainedWith({ saved }: Lora, name: string): boolean {
+  return saved.includes(name) || /\.lora_[AB]\.weight$/.test(name);
 }
 
 function learningRateFactors(

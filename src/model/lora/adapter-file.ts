@@ -10,7 +10,12 @@ import { writeFileAtomic } from '../files.js';
 import { parameterShapes } from '../parameters.js';
 import { openSafetensors, type TensorSource } from '../safetensors-reader.js';
 import { writeSafetensors, type TensorData } from '../safetensors-writer.js';
-import { ADAPTER_CONFIG, adapterConfigJson, readAdapterConfig, type AdapterConfig } from './adapter-config.js';
+import {
+  ADAPTER_CONFIG,
+  adapterConfigJson,
+  readAdapterConfig,
+  type AdapterConfig,
+} from './adapter-config.js';
 import { adapterShapes, loraShapes, type Lora } from './settings.js';
 import { encoderLinears } from './targets.js';
 
@@ -73,7 +78,9 @@ export function fitAdapter(
   for (const [name, { name: written, shape, dtype }] of tensors) {
     const wanted = expected.get(name);
     if (wanted === undefined)
-      throw new UsageError(`${path} has the tensor ${written}, which is no part of a LoRA adapter of this model`);
+      throw new UsageError(
+        `${path} has the tensor ${written}, which is no part of a LoRA adapter of this model`,
+      );
     // A head for other labels is replaced by a new one, as that of a whole model.
     const isOtherHead = HEAD.includes(name);
     if (wanted.join() !== shape.join() && !isOtherHead)
@@ -96,7 +103,11 @@ export async function saveAdapter(
   read: (name: string, shape: number[]) => Promise<TensorData>,
 ): Promise<void> {
   const shapes = adapterShapes(config, lora);
-  const layout = Array.from(shapes, ([name, shape]) => ({ name: PREFIX + name, dtype: 'F32' as const, shape }));
+  const layout = Array.from(shapes, ([name, shape]) => ({
+    name: PREFIX + name,
+    dtype: 'F32' as const,
+    shape,
+  }));
   async function* tensors(): AsyncGenerator<TensorData> {
     for (const [name, shape] of shapes) yield { ...(await read(name, shape)), name: PREFIX + name };
   }

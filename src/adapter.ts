@@ -1,0 +1,163 @@
+// A LoRA adapter on its base, as one checkpoint: the base's tensors, those that were saved with the adapter in place of
+// its own, and the adapter's.
+import { stat } from 'node:fs/promises';
+import { isAbsolute, join, resolve } from 'node:path';
+
+import { UsageError } from './errors.js';
+import { modelDirectory } from './hub/index.js';
+import {
+  defaultLabels,
+  DEFAULT_TARGETS,
+  fitAdapter,
+  openAdapterFiles,
+  openCheckpoint,
+  readBertConfig,
+  exists,
+  targetedModules,
+  withLabels,
+  type BertConfig,
+  type Checkpoint,
+  type Lora,
+  type TensorSource,
+} from './model/index.js';
+
+/** A new adapter, by PEFT's names and with its defaults. */
+export interface LoraOptions {
+  /** PEFT's `r`. */
+  rank: number;
+  /** PEFT's `lora_alpha`; default 8. */
+  alpha?: number;
+  /** Dropout before the adapter; default 0. */
+  dropout?: number;
+  /** Linear layers of the encoder: ends of names, patterns, or `all-linear`; default query and value. */
+  targetModules?: readonly string[];
+  /** How the adapter's file is to name its base; default: where the model is loaded from. */
+  baseName?: string;
+}
+
+export interface AdapterCheckpoint extends Checkpoint {
+  lora: Lora;
+  /** The adapter's own tensors, by their names in the session. */
+  adapter: ReadonlyMap<string, TensorSource>;
+}
+
+const HEAD = ['classifier.weight', 'classifier.bias'];
+const POOLER = ['bert.pooler.dense.weight', 'bert.pooler.dense.bias'];
+
+/**
+ * Lays the adapter of a folder on its base.
+ *
+ * @param options.base in place of the base that the adapter names
+ * @throws UsageError for a base that is missing or that the adapter does not fit
+ */
+export async function openAdapter(
+  directory: string,
+  options: { base?: string } = {},
+): Promise<AdapterCheckpoint> {
+  const files = await openAdapterFiles(directory);
+  let base: Checkpoint | undefined;
+  try {
+    const name = options.base ?? files.config.base;
+    if (name === null || name === '')
+      throw new UsageError(`${directory} is an adapter that names no base; name it with --base-model`);
+    const folder = await baseDirectory(
+      directory,
+      name,
+      options.base === undefined ? files.config.revision : null,
+    );
+    base = await openCheckpoint(folder);
+    const config = await adaptedConfig(directory, base.config, files.tensors);
+    const lora = fitAdapter(directory, files, config, await lastingName(name));
+    const tensors = new Map(base.tensors);
+    const adapter = new Map<string, TensorSource>();
+    for (const [tensorName, tensor] of files.tensors) {
+      if (/\.lora_[AB]\.weight$/.test(tensorName)) adapter.set(tensorName, tensor);
+      else {
+        tensors.delete(tensorName.replace(/^bert\./, '')); // as an encoder without a head names it
+        tensors.set(tensorName, tensor);
+      }
+    }
+    const opened = base;
+    const close = async (): Promise<void> => void (await Promise.all([files.close(), opened.close()]));
+    return { config, tensors, lora, adapter, close };
+  } catch (error) {
+    await Promise.all([files.close(), base?.close()]);
+    throw error;
+  }
+}
+
+/**
+ * A fresh adapter.
+ *
+ * @param untrained the tensors that the base lacks: a pooler among them is trained and saved with the classifier
+ * @throws UsageError for a rank, alpha, dropout or target that cannot be
+ */
+export async function freshLora(
+  config: BertConfig,
+  {
+    rank,
+    alpha = 8,
+    dropout = 0,
+    targetModules = DEFAULT_TARGETS,
+    baseName,
+  }: LoraOptions & { baseName: string },
+  untrained: readonly string[],
+): Promise<Lora> {
+  if (!Number.isInteger(rank) || rank < 1 || rank > config.hiddenSize)
+    throw new UsageError(
+      `The LoRA rank is ${rank}; give a whole number from 1 to the hidden size of the model, ${config.hiddenSize}`,
+    );
+  if (!(alpha > 0 && alpha < Infinity))
+    throw new UsageError(`LoRA's alpha is ${alpha}; give a number above 0`);
+  if (!(dropout >= 0 && dropout < 1))
+    throw new UsageError(`LoRA's dropout is ${dropout}; give a number from 0 to below 1`);
+  if (targetModules.length === 0) throw new UsageError('LoRA needs a target, such as query');
+  const hasPooler = !POOLER.some((name) => untrained.includes(name));
+  return {
+    rank,
+    alpha,
+    dropout,
+    isRankStabilised: false,
+    modules: targetedModules(config, targetModules),
+    saved: hasPooler ? HEAD : [...POOLER, ...HEAD],
+    modulesToSave: hasPooler ? ['classifier', 'score'] : ['classifier', 'score', 'pooler'],
+    base: await lastingName(baseName),
+    revision: null,
+  };
+}
+
+/** A folder is found from the working folder or beside the adapter; anything else is a hub id. */
+async function baseDirectory(directory: string, name: string, revision: string | null): Promise<string> {
+  for (const folder of isAbsolute(name) ? [name] : [name, join(directory, name)])
+    if (await isDirectory(folder)) return folder;
+  if (isAbsolute(name) || name.startsWith('.'))
+    throw new UsageError(
+      `The base of the adapter in ${directory} is not at ${name}; name the folder it is in with --base-model`,
+    );
+  return modelDirectory(name, revision === null ? {} : { revision });
+}
+
+/** bertune keeps a config.json with the labels; PEFT does not, and only the size of the head tells their number. */
+async function adaptedConfig(
+  directory: string,
+  base: BertConfig,
+  tensors: ReadonlyMap<string, TensorSource>,
+): Promise<BertConfig> {
+  if (await exists(join(directory, 'config.json'))) return readBertConfig(directory);
+  const numLabels = tensors.get('classifier.bias')?.shape[0] ?? base.numLabels;
+  if (numLabels === base.numLabels) return base;
+  const problem = numLabels === 1 ? 'regression' : 'single_label_classification';
+  return withLabels(base, defaultLabels(numLabels), base.problemType ?? problem);
+}
+
+/** A folder by its full path, which holds wherever the adapter is used from. */
+async function lastingName(name: string): Promise<string> {
+  return (await isDirectory(name)) ? resolve(name) : name;
+}
+
+function isDirectory(path: string): Promise<boolean> {
+  return stat(path).then(
+    (entry) => entry.isDirectory(),
+    () => false,
+  );
+}

@@ -1,0 +1,39 @@
+// `bertune merge`: an adapter and its base become one plain model folder.
+import { byteLength, parameterShapes, writeCalibration } from '../model/index.js';
+import type { MergeOptions } from '../config/index.js';
+import { UsageError } from '../errors.js';
+import { isAdapterFolder } from '../model/index.js';
+import { isFolder } from '../make-folder.js';
+import { Progress } from '../training/progress.js';
+import { checkOutputFolder } from './output.js';
+import { loadTrained } from './trained.js';
+import { resolve } from 'node:path';
+
+/** @throws UsageError for a folder without an adapter, or without its base; RunError when the disk is too full */
+export async function merge(options: MergeOptions): Promise<void> {
+  const { model: directory, outputDir } = options;
+  if (!(await isFolder(directory)))
+    throw new UsageError(`There is no folder ${directory}; give that of an adapter`);
+  if (!(await isAdapterFolder(directory)))
+    throw new UsageError(
+      `${directory} is no adapter to merge: it has no adapter_config.json, or has the weights of a whole model`,
+    );
+  if (resolve(outputDir) === resolve(directory))
+    throw new UsageError(`--output-dir is the adapter's own folder; name another for the merged model`);
+  const { model, tokenizer } = await loadTrained(options);
+  try {
+    let bytes = 0;
+    for (const shape of parameterShapes(model.config).values()) bytes += byteLength({ dtype: 'F32', shape });
+    await checkOutputFolder(outputDir, bytes);
+    if (resolve(outputDir) === model.lora?.base)
+      throw new UsageError(`--output-dir is the folder of the base; name another for the merged model`);
+    await model.open({ device: 'cpu', dtype: 'float32' });
+    await model.saveMerged(outputDir);
+    await tokenizer.savePretrained(outputDir);
+    if (Object.keys(model.calibration).length > 0)
+      await writeCalibration(outputDir, model.calibration, model.task);
+    new Progress().line(`The merged model is in ${outputDir}`);
+  } finally {
+    await model.close();
+  }
+}
