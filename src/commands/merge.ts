@@ -1,13 +1,13 @@
 // `bertune merge`: an adapter and its base become one plain model folder.
-import { byteLength, parameterShapes, writeCalibration } from '../model/index.js';
+import { resolve } from 'node:path';
+
 import type { MergeOptions } from '../config/index.js';
 import { UsageError } from '../errors.js';
-import { isAdapterFolder } from '../model/index.js';
 import { isFolder } from '../make-folder.js';
+import { byteLength, isAdapterFolder, parameterShapes, writeCalibration } from '../model/index.js';
 import { Progress } from '../training/progress.js';
 import { checkOutputFolder } from './output.js';
 import { loadTrained } from './trained.js';
-import { resolve } from 'node:path';
 
 /** @throws UsageError for a folder without an adapter, or without its base; RunError when the disk is too full */
 export async function merge(options: MergeOptions): Promise<void> {

@@ -24,7 +24,7 @@ const ADAPTER_WEIGHTS = 'adapter_model.safetensors';
 const PREFIX = 'base_model.model.';
 const LORA_TENSOR = /^(.+)\.lora_[AB]\.weight$/;
 const HEAD = ['classifier.weight', 'classifier.bias'];
-const FLOATS = ['F32', 'F16', 'BF16'];
+const FLOATS = new Set(['F32', 'F16', 'BF16']);
 
 /** An open adapter folder. */
 export interface AdapterFiles {
@@ -87,7 +87,7 @@ export function fitAdapter(
       throw new UsageError(
         `${path} has the tensor ${written} with shape [${shape.join(', ')}] but the base and r = ${lora.rank} make it [${wanted.join(', ')}]; check that they belong together`,
       );
-    if (!FLOATS.includes(dtype))
+    if (!FLOATS.has(dtype))
       throw new UsageError(`${path} has the tensor ${written} as ${dtype}; bertune reads F32, F16 and BF16`);
   }
   const missing = [...loraShapes(config, lora).keys()].find((name) => !tensors.has(name));

@@ -45,8 +45,11 @@ function matching(target: string, all: readonly string[]): readonly string[] {
 
 /** PEFT's target_modules that mean exactly these layers: ends of names where they do, else the full names. */
 export function targetModulesOf(config: BertConfig, modules: readonly string[]): string[] {
-  const isEndOf = (name: string, part: string): boolean => name.endsWith(`.${part}`);
   const parts = PARTS.filter((part) => modules.some((name) => isEndOf(name, part)));
   const meant = encoderLinears(config).filter((name) => parts.some((part) => isEndOf(name, part)));
   return meant.length === modules.length ? parts : [...modules];
+}
+
+function isEndOf(name: string, part: string): boolean {
+  return name.endsWith(`.${part}`);
 }
