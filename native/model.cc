@@ -186,7 +186,9 @@ at::Tensor Model::logits(const Batch& batch, const TrainingPass* pass) const {
     // Below the lowest trained tensor nothing is kept for a backward pass anyway.
     const bool recomputes =
         pass != nullptr && pass->gradientCheckpointing && (x.requires_grad() || isTrained(layers_[i]));
-    const auto layer = [&, i](const at::Tensor& input) { return encode(i, input, batch, pass); };
+    const auto layer = [this, &batch, pass, i](const at::Tensor& input) {
+      return encode(i, input, batch, pass);
+    };
     x = recomputes ? checkpoint(layer, x) : layer(x);
   }
   const at::Tensor pooled = at::tanh(head(pooler_, x));

@@ -33,6 +33,8 @@ export interface LoraOptions {
   targetModules?: readonly string[];
   /** How the adapter's file is to name its base; default: where the model is loaded from. */
   baseName?: string;
+  /** The revision of a base on the hub; default main. */
+  baseRevision?: string;
 }
 
 export interface AdapterCheckpoint extends Checkpoint {
@@ -100,6 +102,7 @@ export async function freshLora(
     dropout = 0,
     targetModules = DEFAULT_TARGETS,
     baseName,
+    baseRevision,
   }: LoraOptions & { baseName: string },
   untrained: readonly string[],
 ): Promise<Lora> {
@@ -122,7 +125,7 @@ export async function freshLora(
     saved: hasPooler ? HEAD : [...POOLER, ...HEAD],
     modulesToSave: hasPooler ? ['classifier', 'score'] : ['classifier', 'score', 'pooler'],
     base: await lastingName(baseName),
-    revision: null,
+    revision: baseRevision ?? null,
   };
 }
 

@@ -124,7 +124,15 @@ export class BertForSequenceClassification {
       if (checkpoint.adapter !== undefined) source.adapter = checkpoint.adapter;
       if (checkpoint.lora !== undefined) source.lora = checkpoint.lora;
       if (options.lora !== undefined)
-        source.lora = await freshLora(config, { baseName: idOrDir, ...options.lora }, match.newlyInitialised);
+        source.lora = await freshLora(
+          config,
+          {
+            baseName: idOrDir,
+            ...(options.revision === undefined ? {} : { baseRevision: options.revision }),
+            ...options.lora,
+          },
+          match.newlyInitialised,
+        );
       return new BertForSequenceClassification(config, source, calibration);
     } catch (error) {
       await checkpoint.close();

@@ -376,6 +376,12 @@ function requireMeaning(options: LossOptions | undefined, problem: SessionConfig
     );
 }
 
+function explained(message: string): string {
+  if (!/DefaultCPUAllocator|out of memory/.test(message)) return message;
+  const remedies = 'smaller batches, shorter texts, gradientCheckpointing or autoFindBatchSize';
+  return `Memory ran out; use ${remedies} (${message})`;
+}
+
 // A native failure has no JavaScript frames of its own, so the error is made here, at the caller.
 async function withStack<T>(call: () => Promise<T>): Promise<T> {
   const site: { stack?: string } = {};
@@ -384,7 +390,7 @@ async function withStack<T>(call: () => Promise<T>): Promise<T> {
     return await call();
   } catch (error) {
     if (error instanceof RunError) throw error;
-    const message = messageOf(error);
+    const message = explained(messageOf(error));
     const wrapped =
       error instanceof TypeError || error instanceof RangeError
         ? new UsageError(message)

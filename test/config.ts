@@ -78,6 +78,8 @@ await tap.test('defaults are those of TrainingArguments', (t) => {
     maxSteps: -1,
     perDeviceTrainBatchSize: 8,
     perDeviceEvalBatchSize: 8,
+    autoFindBatchSize: false,
+    gradientCheckpointing: false,
     gradientAccumulationSteps: 1,
     learningRate: 5e-5,
     lrSchedulerType: 'linear',

@@ -12,7 +12,7 @@ import { areDefaultLabels, parseBertConfig, readJson, type BertConfig } from '..
 import { BertTokenizer } from '../tokenizer/index.js';
 import type { Progress } from '../training/progress.js';
 import type { openData } from './data.js';
-import { checkVocabulary } from './trained.js';
+import { checkVocabulary, tokenizerSource } from './trained.js';
 
 type LoraFlags = Partial<Pick<TrainOptions, 'loraRank' | 'loraAlpha' | 'loraDropout' | 'loraTargetModules'>>;
 type ModelOptions = Pick<TrainOptions, 'model' | 'modelRevision' | 'config' | 'tokenizer'> &
@@ -23,6 +23,8 @@ export interface ModelSource {
   config: BertConfig;
   /** The folder of the model; null when it starts from random weights. */
   directory: string | null;
+  /** Where the model's tokenizer is; null when it starts from random weights. */
+  tokenizer: string | null;
   load(data: DatasetDict, flags?: LoraFlags): Promise<BertForSequenceClassification>;
 }
 
@@ -34,26 +36,30 @@ async function modelSource(options: ModelOptions & LoraFlags, progress: Progress
     withoutUndefined({ revision: options.modelRevision }),
   );
   // Opened once without the labels, so that a broken model shows before the data are read.
-  const { model } = options;
+  const named = withoutUndefined({ baseName: options.model, baseRevision: options.modelRevision });
   const base = withoutUndefined({ baseModel: options.baseModel });
   const untouched = await BertForSequenceClassification.fromPretrained(directory, {
     ...base,
-    ...loraOf(options, model),
+    ...loraOf(options, named),
   });
   await untouched.close();
   return {
     config: untouched.config,
     directory,
+    tokenizer: await tokenizerSource(directory, untouched.lora),
     load: ({ task }, flags = {}) =>
-      BertForSequenceClassification.fromPretrained(directory, { ...task, ...base, ...loraOf(flags, model) }),
+      BertForSequenceClassification.fromPretrained(directory, { ...task, ...base, ...loraOf(flags, named) }),
   };
 }
 
 /** The adapter that flags ask for. */
-function loraOf(flags: LoraFlags, baseName: string): { lora?: LoraOptions } {
+function loraOf(
+  flags: LoraFlags,
+  base: Pick<LoraOptions, 'baseName' | 'baseRevision'>,
+): { lora?: LoraOptions } {
   const { loraRank: rank, loraAlpha: alpha, loraDropout: dropout, loraTargetModules: targetModules } = flags;
   if (rank === undefined) return {};
-  return { lora: { rank, baseName, ...withoutUndefined({ alpha, dropout, targetModules }) } };
+  return { lora: { rank, ...base, ...withoutUndefined({ alpha, dropout, targetModules }) } };
 }
 
 /** The model and its tokenizer. @throws UsageError as `modelSource`, and for a tokenizer of another model */
@@ -62,7 +68,7 @@ export async function modelAndTokenizer(
   progress: Progress,
 ): Promise<{ source: ModelSource; tokenizer: BertTokenizer }> {
   const source = await modelSource(options, progress);
-  const tokenizer = await BertTokenizer.fromPretrained(options.tokenizer ?? source.directory ?? '');
+  const tokenizer = await BertTokenizer.fromPretrained(options.tokenizer ?? source.tokenizer ?? '');
   checkVocabulary(tokenizer, source.config);
   return { source, tokenizer };
 }
@@ -84,6 +90,7 @@ async function randomModel(options: ModelOptions, progress: Progress): Promise<M
   return {
     config,
     directory: null,
+    tokenizer: null,
     load: ({ task }) => Promise.resolve(BertForSequenceClassification.fromConfig(config, task)),
   };
 }

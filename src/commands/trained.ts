@@ -1,9 +1,11 @@
 // Loads a model that has been trained, with its tokenizer, for evaluation and prediction.
+import { join } from 'node:path';
+
 import { BertForSequenceClassification } from '../bert.js';
 import { withoutUndefined } from '../dataset.js';
 import { UsageError } from '../errors.js';
 import { modelDirectory } from '../hub/index.js';
-import type { BertConfig } from '../model/index.js';
+import { exists, type BertConfig, type Lora } from '../model/index.js';
 import { BertTokenizer } from '../tokenizer/index.js';
 
 /** @throws UsageError for a model without a trained head, whose answers would be random */
@@ -24,13 +26,23 @@ export async function loadTrained(options: {
       throw new UsageError(
         `${options.model} is not a trained classifier: it lacks ${model.newlyInitialised.join(', ')}. Train it first.`,
       );
-    const tokenizer = await BertTokenizer.fromPretrained(options.tokenizer ?? directory, hub);
+    const tokenizer = await BertTokenizer.fromPretrained(
+      options.tokenizer ?? (await tokenizerSource(directory, model.lora)),
+      hub,
+    );
     checkVocabulary(tokenizer, model.config);
     return { model, tokenizer };
   } catch (error) {
     await model.close();
     throw error;
   }
+}
+
+/** The folder of a model, or for an adapter that PEFT saved without a tokenizer its base. */
+export async function tokenizerSource(directory: string, lora: Lora | undefined): Promise<string> {
+  const files = ['tokenizer.json', 'vocab.txt'].map((name) => exists(join(directory, name)));
+  const hasTokenizer = (await Promise.all(files)).includes(true);
+  return hasTokenizer || lora === undefined ? directory : lora.base;
 }
 
 /** @throws UsageError for a tokenizer whose ids the model has no embeddings for */

@@ -92,7 +92,6 @@ const ignoredSwitches: Record<string, string> = {
   skipMemoryMetrics: 'memory is not logged',
   tf32: 'use --dtype to choose the precision',
   bf16FullEval: 'evaluation computes in the same --dtype as training',
-  gradientCheckpointing: 'activations are kept, so memory is not reduced; the result is the same',
   torchCompile: 'the native steps need no compilation',
   dataloaderPinMemory: loader,
   dataloaderPersistentWorkers: loader,
@@ -132,7 +131,6 @@ const refusedSwitches: Record<string, string> = {
   fp16: 'float16 is not supported; use --dtype bfloat16, or --dtype float32',
   fp16FullEval: 'float16 is not supported; use --dtype bfloat16, or --dtype float32',
   pushToHub: 'bertune saves to the output folder; upload it with `hf upload`',
-  autoFindBatchSize: 'lower --per-device-train-batch-size and raise --gradient-accumulation-steps instead',
   dataloaderDropLast: 'the last batch of an epoch is always trained on',
   ignoreDataSkip: 'a resumed run always goes on where it stopped',
 };
@@ -143,7 +141,6 @@ const refusedValues: Record<string, string> = {
   fsdp: oneProcess,
   fsdpConfig: oneProcess,
   optimArgs: 'AdamW takes --adam-beta1, --adam-beta2, --adam-epsilon and --weight-decay',
-  neftuneNoiseAlpha: 'embedding noise is not supported',
   removeSplits: 'name the split to use with --train-split and --validation-split',
   taskName: 'use --dataset nyu-mll/glue --dataset-config <task> instead',
 };

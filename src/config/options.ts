@@ -189,6 +189,14 @@ export const options = {
     group: 'Training',
     help: 'batches an optimizer step; the result does not depend on how a step is cut into batches',
   }),
+  autoFindBatchSize: withDefault(toggle(), false, {
+    group: 'Training',
+    help: 'where memory runs out, cut batches further and go on; the gradients stay the same',
+  }),
+  gradientCheckpointing: withDefault(toggle(), false, {
+    group: 'Training',
+    help: 'compute layers again in the backward pass instead of keeping them: less memory, more time, same result',
+  }),
   learningRate: withDefault(positive, 5e-5, { group: 'Training', help: 'peak learning rate' }),
   lrSchedulerType: withDefault(choice(schedulerTypes), 'linear', {
     group: 'Training',
@@ -227,6 +235,11 @@ export const options = {
     group: 'Training',
     help: 'for several labels a row: a weight of each label where a row has it, or balanced, rows without by rows with it',
     otherwise: 'equal',
+  }),
+  neftuneNoiseAlpha: optional(notNegative, {
+    group: 'Training',
+    help: 'noise on word embeddings in training (NEFTune, Jain et al. 2023); the paper tries 5, 10 and 15',
+    otherwise: 'none',
   }),
   focalGamma: optional(notNegative, {
     group: 'Training',

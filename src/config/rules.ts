@@ -148,11 +148,11 @@ function splitsNeedDataset(
 
 function foldsBringRows(o: TrainOptions, name: NameOf): Problem | undefined {
   if (o.crossValidation === undefined) return undefined;
-  const others = (['validationSplit', 'validationFile', 'resumeFromCheckpoint'] as const).filter((option) => {
+  const rivals = ['validationSplit', 'validationFile', 'resumeFromCheckpoint'] as const;
+  const other = rivals.find((option) => {
     const value = o[option];
     return Array.isArray(value) ? value.length > 0 : value !== undefined && value !== false;
   });
-  const [other] = others;
   if (other === undefined) return undefined;
   const message = `${name('crossValidation')} and ${name(other)} exclude each other: every row is trained on and evaluated on in turn`;
   return { about: 'crossValidation', message };

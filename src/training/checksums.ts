@@ -10,7 +10,12 @@ import { writeFileAtomic } from '../model/index.js';
 
 const SUMS = 'SHA256SUMS';
 /** Without these there is nothing to resume; a list without them was cut off. */
-const NEEDED = ['bertune_state.json', 'model.safetensors', 'optimizer.safetensors', 'trainer_state.json'];
+const NEEDED = [
+  ['bertune_state.json'],
+  ['model.safetensors', 'adapter_model.safetensors'], // one of them
+  ['optimizer.safetensors'],
+  ['trainer_state.json'],
+];
 
 /** Writes the sums of all files that the folder holds. */
 export async function writeChecksums(folder: string): Promise<void> {
@@ -23,8 +28,9 @@ export async function writeChecksums(folder: string): Promise<void> {
 /** @throws UsageError naming a file that is missing or does not hold what was written */
 export async function verifyChecksums(folder: string): Promise<void> {
   const sums = await readSums(folder);
-  const unlisted = NEEDED.find((name) => !sums.some(([listed]) => listed === name));
-  if (unlisted !== undefined) throw damaged(`${join(folder, SUMS)} is damaged: it has no ${unlisted}`);
+  const unlisted = NEEDED.find((names) => !sums.some(([listed]) => names.includes(listed)));
+  if (unlisted !== undefined)
+    throw damaged(`${join(folder, SUMS)} is damaged: it has no ${unlisted.join(' or ')}`);
   for (const [name, sum] of sums) {
     if ((await fileDigest(join(folder, name))) === sum) continue;
     throw damaged(`${join(folder, name)} is damaged: it does not hold what was written`);

@@ -44,6 +44,7 @@ export async function runIdentity(
     batchSize: args.perDeviceTrainBatchSize,
     accumulation: args.gradientAccumulationSteps,
     samplingStrategy: args.trainSamplingStrategy,
+    neftuneNoiseAlpha: args.neftuneNoiseAlpha ?? 0,
     totalSteps: plan.totalSteps,
     'the weights that the training starts from': await weightsDigest(model),
   };

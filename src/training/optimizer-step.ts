@@ -24,7 +24,8 @@ export class OptimizerSteps {
   /** Makes the session ready for the first step, or for the state of a checkpoint. */
   async begin(session: Session): Promise<void> {
     this.#isConfigured = false;
-    await session.restart();
+    const { neftuneNoiseAlpha = 0, gradientCheckpointing, autoFindBatchSize } = this.#args;
+    await session.restart({ neftuneNoiseAlpha, gradientCheckpointing, autoFindBatchSize });
   }
 
   /** Hands the batches and the update of a step to the session, in order. */

@@ -55,6 +55,7 @@ export class Trainer {
   };
   #interruption = new AbortController();
   #isTraining = false;
+  #maxTokens = 0;
   #lossLogged = 0;
   #stepLogged = 0;
   #secondsBefore = 0;
@@ -325,6 +326,9 @@ export class Trainer {
   async #settle(): Promise<TrainingStats> {
     await this.#queue.drain();
     const stats = await this.#parts.model.session.stats();
+    if (stats.maxTokens !== this.#maxTokens)
+      this.#progress.line(`Memory ran out; batches go in parts of at most ${stats.maxTokens} tokens`);
+    this.#maxTokens = stats.maxTokens;
     if (stats.skipped > 0)
       throw new RunError(
         `The gradient was not finite in ${stats.skipped} step(s) up to step ${this.state.global_step}; those steps ` +
