@@ -143,9 +143,10 @@ await tap.test('killed and resumed: the same bits', async (t) => {
   t.match(changed.stderr, /lora/i, 'a changed adapter is named');
 });
 
-await tap.test('what PEFT wrote', async (t) => {
-  const theirs = peft('make', 'base', 'peft');
-  if (theirs === null) return void t.comment('BERTUNE_PYTHON is not set, nothing made with PEFT');
+const skip = process.env['BERTUNE_PYTHON'] === undefined && 'BERTUNE_PYTHON is not set';
+
+await tap.test('what PEFT wrote', { skip }, async (t) => {
+  const theirs = peft('make', 'base', 'peft') ?? [];
   const ours = await logitsOf('peft');
   t.ok(far(theirs, ours) < 1e-5, `the logits are PEFT's (${far(theirs, ours)})`);
   const merged = await bertune(['merge', 'peft', '--output-dir', 'peft-merged'], here);

@@ -10,7 +10,7 @@ const LAYERS = [
   ['errors'],
   ['file-digest', 'file-errors', 'nearest', 'random', 'make-folder', 'device'],
   ['native', 'model', 'data', 'hub'],
-  ['tokenizer'],
+  ['tokenizer', 'adapter'],
   ['batching', 'bert'],
   ['dataset', 'evaluation'],
   ['predictions'],

@@ -8,7 +8,7 @@ import { trainingArguments } from '../dist/index.js';
 import { openSafetensors, parameterShapes, parseBertConfig } from '../dist/model/index.js';
 import type { SessionConfig, TensorSettings } from '../dist/native.js';
 import { parameterGroups } from '../dist/training/parameter-groups.js';
-import { matchingNames } from '../dist/training/tensor-patterns.js';
+import { matchingNames } from '../dist/model/tensor-patterns.js';
 import { divisorOf, pack, worst, type Batch } from './fixtures/parity.js';
 import { largestDifference, timelessLog, toyRun, weightsOf } from './fixtures/run.js';
 import { readAll, seededSession, TINY } from './fixtures/session.js';

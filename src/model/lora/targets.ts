@@ -1,7 +1,7 @@
 // Which linear layers get an adapter, from PEFT's target_modules and back.
 import { UsageError } from '../../errors.js';
 import { nearestName } from '../../nearest.js';
-import { nameMatcher } from '../../training/tensor-patterns.js';
+import { nameMatcher } from '../tensor-patterns.js';
 import type { BertConfig } from '../config.js';
 import { parameterShapes } from '../parameters.js';
 
