@@ -220,6 +220,10 @@ TrainingOptions trainingOptions(const Napi::Value& value) {
     if (!given.IsUndefined() && !given.IsBoolean()) fail(given, "true or false", name);
     return given.IsBoolean() && given.As<Napi::Boolean>().Value();
   };
+  const Napi::Value optimizer = options.Get("optimizer");
+  if (!optimizer.IsUndefined()) result.optimizer.name = text(optimizer, "optimizer");
+  const Napi::Value momentum = options.Get("momentum");
+  if (!momentum.IsUndefined()) result.optimizer.momentum = number(momentum, "momentum", 0, 1);
   const Napi::Value alpha = options.Get("neftuneNoiseAlpha");
   if (!alpha.IsUndefined()) result.neftuneNoiseAlpha = number(alpha, "neftuneNoiseAlpha", 0, 1e6);
   result.gradientCheckpointing = flag("gradientCheckpointing");

@@ -73,7 +73,12 @@ class Optimizer {
   at::Tensor updates_, skipped_, gradNorm_;
 };
 
-// AdamW (Loshchilov and Hutter 2019).
-std::unique_ptr<Optimizer> makeAdamW(const Model& model);
+struct OptimizerOptions {
+  std::string name = "adamw";  // or adam, sgd, adagrad; as torch.optim's of these names
+  double momentum = 0;         // of sgd
+};
+
+// Throws std::invalid_argument for a name that is none of these.
+std::unique_ptr<Optimizer> makeOptimizer(const Model& model, const OptimizerOptions& options);
 
 }  // namespace bertune

@@ -17,7 +17,7 @@ Training::Training(const ModelConfig& config, Problem problem, at::Device device
     : problem_(problem),
       seed_(seed),
       model_(config, device, compute, seed),
-      optimizer_(makeAdamW(model_)),
+      optimizer_(makeOptimizer(model_, {})),
       loss_(at::zeros({}, at::TensorOptions().dtype(at::kDouble).device(device))) {}
 
 void Training::accumulate(const RawBatch& raw, double divisor, const LossOptions& options) {
@@ -123,7 +123,7 @@ void Training::restart(const TrainingOptions& options) {
   options_ = options;
   maxTokens_ = 0;
   batchesInStep_.clear();
-  optimizer_ = makeAdamW(model_);
+  optimizer_ = makeOptimizer(model_, options.optimizer);
   loss_.zero_();
   step_ = tokensInStep_ = sequencesInStep_ = 0;
 }

@@ -29,6 +29,7 @@ struct StateTensor {
 };
 
 struct TrainingOptions {
+  OptimizerOptions optimizer;
   double neftuneNoiseAlpha = 0;
   bool gradientCheckpointing = false;
   bool autoFindBatchSize = false;  // where memory runs out, go on with smaller micro-batches

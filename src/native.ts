@@ -56,6 +56,10 @@ export interface SessionConfig {
 
 /** How a training runs beside its loss and optimizer. */
 export interface TrainingOptions {
+  /** Default adamw. The weight decay of the others is an L2 term of the gradient. */
+  optimizer?: OptimizerName;
+  /** Of sgd, 0 to 1; default 0, which keeps no state. */
+  momentum?: number;
   /** NEFTune (Jain et al. 2023): noise of alpha / sqrt(tokens of the sequence * hidden size) on word embeddings. */
   neftuneNoiseAlpha?: number;
   /** Layers keep their input only and run again in the backward pass: less memory, about a third more time. */
@@ -89,9 +93,19 @@ export interface TensorData {
 
 /** What an optimizer keeps of a tensor, as torch.optim names it; `step` counts the updates that the tensor had. */
 export type StateKind = (typeof stateKinds)[number];
-const stateKinds = ['step', 'exp_avg', 'exp_avg_sq'] as const;
+const stateKinds = ['step', 'exp_avg', 'exp_avg_sq', 'momentum_buffer', 'sum'] as const;
+
+/** As torch.optim has them, by their fused kernels. */
+export type OptimizerName = 'adamw' | 'adam' | 'sgd' | 'adagrad';
 
 export type TensorKind = 'weight' | 'gradient' | StateKind;
+
+const OPTIMIZER_STATE: Readonly<Record<OptimizerName, readonly StateKind[]>> = {
+  adamw: ['exp_avg', 'exp_avg_sq'],
+  adam: ['exp_avg', 'exp_avg_sq'],
+  sgd: ['momentum_buffer'],
+  adagrad: ['sum'],
+};
 
 /** How a tensor is trained; what is left out is as usual: trainable, and factors of 1. */
 export interface TensorSettings {
@@ -229,6 +243,7 @@ export class Session {
   readonly #problemType: SessionConfig['problemType'];
   #closed = false;
   #lossSeen = 0;
+  #stateKinds: readonly StateKind[] = OPTIMIZER_STATE.adamw;
 
   private constructor(
     native: NativeSession,
@@ -278,7 +293,7 @@ export class Session {
   }
 
   /**
-   * Clips the gradients, applies AdamW (torch.optim.AdamW, fused) and forgets the gradients. With a norm that
+   * Clips the gradients, applies the optimizer (torch.optim, fused) and forgets the gradients. With a norm that
    * is not finite nothing is applied, and stats().skipped grows.
    */
   update(options: UpdateOptions): Promise<void> {
@@ -327,7 +342,7 @@ export class Session {
 
   /** What the optimizer keeps of each tensor that it updates. */
   get stateKinds(): readonly StateKind[] {
-    return ['exp_avg', 'exp_avg_sq', 'step'];
+    return [...this.#stateKinds, 'step'];
   }
 
   /** The state that the optimizer has by now: that of the tensors it has updated. */
@@ -337,8 +352,12 @@ export class Session {
 
   /** Begins a new training of the same weights: gradients, moments, settings, counters and loss are forgotten. */
   restart(options: TrainingOptions = {}): Promise<void> {
-    this.#lossSeen = 0;
-    return withStack(() => this.#native.restart(options));
+    const { optimizer = 'adamw', momentum = 0 } = options;
+    return withStack(async () => {
+      await this.#native.restart(options);
+      this.#lossSeen = 0;
+      this.#stateKinds = optimizer === 'sgd' && momentum === 0 ? [] : OPTIMIZER_STATE[optimizer];
+    });
   }
 
   /** Adds scaling * B A of each LoRA adapter to the weight that it adapts, and sets B to zero. */

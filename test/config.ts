@@ -84,6 +84,8 @@ await tap.test('defaults are those of TrainingArguments', (t) => {
     learningRate: 5e-5,
     lrSchedulerType: 'linear',
     warmupSteps: 0,
+    optim: 'adamw_torch_fused',
+    momentum: 0,
     weightDecay: 0,
     adamBeta1: 0.9,
     adamBeta2: 0.999,
@@ -771,7 +773,7 @@ await tap.test('names of transformers 4, run_classification.py and run_glue.py',
     [{ saveSafetensors: 'false' }, '--save-safetensors: weights are always saved as safetensors'],
     [
       { optim: 'adafactor' },
-      'Expected adamw_torch_fused (the only optimizer) for --optim but received "adafactor"',
+      'Expected one of adamw_torch_fused, adamw_torch, adam, sgd, adagrad for --optim but received "adafactor"',
     ],
     [{ deepspeed: 'zero.json' }, '--deepspeed is not supported: bertune runs in one process on one device'],
     [

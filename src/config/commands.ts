@@ -100,6 +100,8 @@ export const trainerCommand = command('trainer', 'Options of a Trainer.', {
   lrSchedulerType: o.lrSchedulerType,
   lrSchedulerKwargs: o.lrSchedulerKwargs,
   warmupSteps: o.warmupSteps,
+  optim: o.optim,
+  momentum: o.momentum,
   weightDecay: o.weightDecay,
   adamBeta1: o.adamBeta1,
   adamBeta2: o.adamBeta2,

@@ -168,13 +168,6 @@ const special: Record<string, Foreign> = {
   },
   saveSafetensors: insist(true, 'weights are always saved as safetensors'),
   textColumnNames: { isSwitch: false, renames: 'textColumn', read: textColumns },
-  optim: {
-    isSwitch: false,
-    read: (value, name) => {
-      if (typeof value === 'string' && /^adamw(_hf|_torch|_torch_fused)?$/.test(value)) return {};
-      throw expected('adamw_torch_fused (the only optimizer)', name, value);
-    },
-  },
 };
 
 const foreign = new Map<string, Foreign>([

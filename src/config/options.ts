@@ -28,6 +28,7 @@ const atLeastOne = real('of at least 1', (n) => n >= 1 && n < 1e6);
 const fraction = real('from 0 to below 1', (n) => n >= 0 && n < 1);
 const seed = integer(0, { max: 2 ** 32 - 1 });
 const when = choice(['no', 'steps', 'epoch']);
+const optimizers = ['adamw_torch_fused', 'adamw_torch', 'adam', 'sgd', 'adagrad'] as const;
 const files = list('FILE', 'a file name or several');
 
 /** Every option of every command. Which command takes which is in commands.ts. */
@@ -211,13 +212,26 @@ export const options = {
     group: 'Training',
     help: 'steps of linear warmup, or below 1 the share of all steps',
   }),
+  optim: withDefault(choice(optimizers), 'adamw_torch_fused', {
+    group: 'Training',
+    help: 'optimizer, as torch.optim; adamw_torch is the same as adamw_torch_fused',
+  }),
+  momentum: withDefault(fraction, 0, { group: 'Training', help: 'with --optim sgd: momentum' }),
   weightDecay: withDefault(notNegative, 0, {
     group: 'Training',
-    help: 'AdamW weight decay, not applied to biases and LayerNorm',
+    help: 'weight decay, not applied to biases and LayerNorm; with another optimizer than AdamW an L2 term',
   }),
-  adamBeta1: withDefault(fraction, 0.9, { group: 'Training', help: 'AdamW beta 1', hf: 'adam_beta1' }),
-  adamBeta2: withDefault(fraction, 0.999, { group: 'Training', help: 'AdamW beta 2', hf: 'adam_beta2' }),
-  adamEpsilon: withDefault(positive, 1e-8, { group: 'Training', help: 'AdamW epsilon' }),
+  adamBeta1: withDefault(fraction, 0.9, {
+    group: 'Training',
+    help: 'beta 1 of AdamW and Adam',
+    hf: 'adam_beta1',
+  }),
+  adamBeta2: withDefault(fraction, 0.999, {
+    group: 'Training',
+    help: 'beta 2 of AdamW and Adam',
+    hf: 'adam_beta2',
+  }),
+  adamEpsilon: withDefault(positive, 1e-8, { group: 'Training', help: 'epsilon of AdamW and Adam' }),
   maxGradNorm: withDefault(notNegative, 1, {
     group: 'Training',
     help: 'clip the gradient to this norm; 0 does not clip',

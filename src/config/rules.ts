@@ -67,6 +67,7 @@ export function predictProblems(options: PredictOptions, name: NameOf): Problem[
 const trainerRules: readonly Rule<TrainingArguments>[] = [
   firstLossProblem,
   ...schedulerRules,
+  momentumNeedsSgd,
   evaluationsToCompare,
   bestNeedsMatchingStrategies,
   bestNeedsMatchingSteps,
@@ -254,6 +255,12 @@ function knownMetric(
     about: 'metricForBestModel',
     message: `Expected one of ${known.join(', ')} for ${name('metricForBestModel')} but received ${JSON.stringify(metric)}${hint}`,
   };
+}
+
+function momentumNeedsSgd(o: TrainingArguments, name: NameOf): Problem | undefined {
+  if (o.momentum === 0 || o.optim === 'sgd') return undefined;
+  const message = `${name('momentum')} needs ${name('optim')} sgd; ${o.optim} has none`;
+  return { about: 'momentum', message };
 }
 
 function loraNeedsRank(o: TrainOptions, name: NameOf): Problem | undefined {

@@ -6,6 +6,7 @@ import { sessionConfig, type BertForSequenceClassification } from '../bert.js';
 import type { TrainingArguments } from '../config/index.js';
 import { UsageError } from '../errors.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
+import { optimizerOf } from './optimizer-step.js';
 import type { RunPlan } from './settings.js';
 
 /** By the name under which a difference is told. Values are compared as JSON. */
@@ -44,6 +45,8 @@ export async function runIdentity(
     batchSize: args.perDeviceTrainBatchSize,
     accumulation: args.gradientAccumulationSteps,
     samplingStrategy: args.trainSamplingStrategy,
+    optim: optimizerOf(args),
+    momentum: args.momentum,
     neftuneNoiseAlpha: args.neftuneNoiseAlpha ?? 0,
     totalSteps: plan.totalSteps,
     'the weights that the training starts from': await weightsDigest(model),

@@ -1,10 +1,18 @@
 // What one optimizer step asks of the native session, as a function of the run's options and the step's number.
 import type { TrainingArguments } from '../config/index.js';
-import type { LossOptions, Session } from '../native.js';
+import type { LossOptions, OptimizerName, Session } from '../native.js';
 import { lossDivisor, lossOptions } from './loss-options.js';
 import { parameterGroups, type ParameterGroups } from './parameter-groups.js';
 import type { TrainerParts } from './parts.js';
 import type { PreparedStep } from './step.js';
+
+/** torch.optim.Adagrad's, which HF leaves as it is. */
+const ADAGRAD_EPSILON = 1e-10;
+
+/** The optimizer that HF's name stands for. */
+export function optimizerOf({ optim }: Pick<TrainingArguments, 'optim'>): OptimizerName {
+  return optim === 'adamw_torch_fused' || optim === 'adamw_torch' ? 'adamw' : optim;
+}
 
 /** The calls of the steps of one run. */
 export class OptimizerSteps {
@@ -24,8 +32,15 @@ export class OptimizerSteps {
   /** Makes the session ready for the first step, or for the state of a checkpoint. */
   async begin(session: Session): Promise<void> {
     this.#isConfigured = false;
-    const { neftuneNoiseAlpha = 0, gradientCheckpointing, autoFindBatchSize } = this.#args;
-    await session.restart({ neftuneNoiseAlpha, gradientCheckpointing, autoFindBatchSize });
+    const { neftuneNoiseAlpha = 0, gradientCheckpointing, autoFindBatchSize, momentum } = this.#args;
+    const optimizer = optimizerOf(this.#args);
+    await session.restart({
+      optimizer,
+      momentum,
+      neftuneNoiseAlpha,
+      gradientCheckpointing,
+      autoFindBatchSize,
+    });
   }
 
   /** Hands the batches and the update of a step to the session, in order. */
@@ -34,7 +49,8 @@ export class OptimizerSteps {
     { batches }: PreparedStep,
     at: { step: number; learningRate: number },
   ): Promise<void>[] {
-    const { adamBeta1: beta1, adamBeta2: beta2, adamEpsilon: epsilon, weightDecay, maxGradNorm } = this.#args;
+    const { adamBeta1: beta1, adamBeta2: beta2, adamEpsilon, weightDecay, maxGradNorm } = this.#args;
+    const epsilon = optimizerOf(this.#args) === 'adagrad' ? ADAGRAD_EPSILON : adamEpsilon;
     const divisor = lossDivisor(batches, this.#loss);
     const { learningRate } = at;
     return [
