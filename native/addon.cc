@@ -1,6 +1,7 @@
 // Registration, nothing else.
 #include <torch/version.h>
 
+#include "allocator.h"
 #include "device.h"
 #include "js.h"
 #include "session.h"
@@ -24,6 +25,7 @@ Napi::Value deviceInfo(const Napi::CallbackInfo& info) {
 }
 
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
+  bertune::installAllocator();
   bertune::loadCuda();
   exports.Set("Session", bertune::Session::define(env));
   exports.Set("deviceInfo", Napi::Function::New<deviceInfo>(env, "deviceInfo"));
