@@ -10,7 +10,6 @@
 
 namespace bertune::kernels {
 
-void widen(float* out, const c10::BFloat16* x, int64_t n);
 void narrow(c10::BFloat16* out, const float* x, int64_t n);  // to the nearest, ties to even
 inline void narrow(float* out, const float* x, int64_t n) { std::copy_n(x, n, out); }
 

@@ -25,6 +25,11 @@ at::Tensor gradientIfTrained(const AutogradContext* context, size_t input, const
   return context->needs_input_grad(input) ? weightGradient(dY, x) : at::Tensor();
 }
 
+// The gradient of x is not worth a product where nothing below is trained.
+at::Tensor emptyIfWanted(const AutogradContext* context, const at::Tensor& x) {
+  return context->needs_input_grad(0) ? at::empty_like(x) : at::Tensor();
+}
+
 // An undefined tensor is no input that autograd takes.
 std::optional<at::Tensor> optional(const at::Tensor& tensor) {
   return tensor.defined() ? std::optional(tensor) : std::nullopt;
@@ -35,69 +40,75 @@ at::Tensor rangeSums(const RowRanges& ranges, int64_t columns) {
   return at::zeros({ranges.count(), columns}, at::kFloat);
 }
 
-template <typename T>
-T* rowOf(at::Tensor& matrix, int64_t row) {
-  return matrix.mutable_data_ptr<T>() + row * matrix.size(1);
-}
-
-template <typename T>
-const T* rowOf(const at::Tensor& matrix, int64_t row) {
-  return matrix.const_data_ptr<T>() + row * matrix.size(1);
-}
-
 // body(zero of the type): calls the version of the products' type.
 template <typename Body>
-auto withType(at::ScalarType type, const Body& body) {
-  return type == at::kBFloat16 ? body(at::BFloat16()) : body(float());
+void withType(at::ScalarType type, const Body& body) {
+  if (type == at::kBFloat16)
+    body(at::BFloat16());
+  else
+    body(float());
 }
 
-// A tile as float32 [rows, n] to rows of a matrix, from column `first` on.
+// Adds the rows of an addend to products, where there is an addend.
 template <typename T>
-void store(at::Tensor& target, int64_t firstRow, int64_t rows, int64_t first, int64_t columns,
-           const float* tile) {
-  for (int64_t i = 0; i < rows; ++i)
-    kernels::narrow(rowOf<T>(target, firstRow + i) + first, tile + i * kTile, columns);
-}
-
-// dX = dY weight for a tile of rows of dY; dX is float32 or of type T.
-template <typename T>
-void inputGradient(at::Tensor& dX, const Panels<T>& weight, RowTiles<T>& dY, int64_t first, int64_t rows,
-                   float* tile) {
-  const bool isFloat = dX.scalar_type() == at::kFloat;
-  weight.forEach(dY.load(first, rows), dY.ld(), rows, tile,
-                 [&](int64_t column, int64_t columns, const float* products) {
-                   if (isFloat)
-                     store<float>(dX, first, rows, column, columns, products);
-                   else
-                     store<T>(dX, first, rows, column, columns, products);
-                 });
-}
-
-// Adds the rows of an addend to a tile of products, where there is an addend.
-template <typename T>
-void addRows(float* tile, int64_t ld, const std::optional<at::Tensor>& addend, int64_t firstRow, int64_t rows,
-             int64_t first, int64_t columns) {
+void addRows(float* products, int64_t ld, const std::optional<at::Tensor>& addend, int64_t firstRow,
+             int64_t rows, int64_t first, int64_t columns) {
   if (!addend.has_value()) return;
-  for (int64_t i = 0; i < rows; ++i)
-    kernels::add(tile + i * ld, rowOf<T>(*addend, firstRow + i) + first, columns);
+  const Rows<const T> added(*addend);
+  for (int64_t i = 0; i < rows; ++i) kernels::add(products + i * ld, added[firstRow + i] + first, columns);
 }
+
+// dX = dY weight, block by block; dX is float32 or of type T, or not wanted.
+template <typename T>
+class InputGradient {
+ public:
+  InputGradient(at::Tensor& dX, const at::Tensor& dY, const at::Tensor& packed)
+      : dX_(dX),
+        weight_(packed, dX.defined() ? dX.size(1) : 0),
+        dY_(dY, weight_.rowsOfBlock()),
+        products_(weight_.rowsOfBlock() * kTile) {}
+
+  int64_t rowsOfBlock() const { return weight_.rowsOfBlock(); }
+
+  void compute(int64_t first, int64_t rows) {
+    if (!dX_.defined()) return;
+    if (dX_.scalar_type() == at::kFloat)
+      computeInto(Rows<float>(dX_), first, rows);
+    else
+      computeInto(Rows<T>(dX_), first, rows);
+  }
+
+ private:
+  template <typename X>
+  void computeInto(const Rows<X>& target, int64_t first, int64_t rows) {
+    weight_.forEach(dY_.load(first, rows), dY_.ld(), rows, products_.data(),
+                    [&](int64_t column, int64_t columns, const float* products) {
+                      for (int64_t i = 0; i < rows; ++i)
+                        kernels::narrow(target[first + i] + column, products + i * kTile, columns);
+                    });
+  }
+
+  at::Tensor& dX_;
+  Panels<T> weight_;
+  RowBlocks<T> dY_;
+  Scratch<float> products_;
+};
 
 struct Linear : torch::autograd::Function<Linear> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             const at::Tensor& bias, const PackedWeight& packed) {
     const at::AutoDispatchBelowADInplaceOrView guard;
+    at::Tensor y = at::empty({x.size(0), weight.size(0)}, packed.forward.options());
+    withType(y.scalar_type(), [&](auto zero) { compute<decltype(zero)>(y, x, bias, packed.forward); });
     context->save_for_backward({x, packed.backward});
-    return withType(packed.forward.scalar_type(), [&](auto zero) {
-      return compute<decltype(zero)>(x, weight.size(0), bias, packed.forward);
-    });
+    return y;
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], dY = gradients[0].contiguous();
     const RowRanges ranges(x.size(0));
-    at::Tensor dX = context->needs_input_grad(0) ? at::empty_like(x) : at::Tensor();
-    at::Tensor dBias = rangeSums(ranges, dY.size(1));
+    at::Tensor dX = emptyIfWanted(context, x), dBias = rangeSums(ranges, dY.size(1));
     withType(dY.scalar_type(),
              [&](auto zero) { computeBackward<decltype(zero)>(dX, dBias, dY, saved[1], ranges); });
     return {dX, gradientIfTrained(context, 1, dY, x), dBias.sum(0), at::Tensor()};
@@ -105,36 +116,35 @@ struct Linear : torch::autograd::Function<Linear> {
 
  private:
   template <typename T>
-  static at::Tensor compute(const at::Tensor& x, int64_t out, const at::Tensor& bias,
-                            const at::Tensor& packed) {
-    at::Tensor y = at::empty({x.size(0), out}, packed.options());
+  static void compute(at::Tensor& y, const at::Tensor& x, const at::Tensor& bias, const at::Tensor& packed) {
+    const Rows<T> target(y);
     const auto* offset = bias.const_data_ptr<float>();
-    const Panels<T> weight(packed, out);
+    const Panels<T> weight(packed, target.columns());
     RowRanges(x.size(0)).forEach([&](int64_t, int64_t begin, int64_t count) {
-      RowTiles<T> tiles(x);
-      Scratch<float> tile(kTile * kTile);
-      forEachTile(begin, count, [&](int64_t first, int64_t rows) {
-        weight.forEach(tiles.load(first, rows), tiles.ld(), rows, tile.data(),
+      RowBlocks<T> blocks(x, weight.rowsOfBlock());
+      Scratch<float> block(weight.rowsOfBlock() * kTile);
+      forEachBlock(begin, count, weight.rowsOfBlock(), [&](int64_t first, int64_t rows) {
+        weight.forEach(blocks.load(first, rows), blocks.ld(), rows, block.data(),
                        [&](int64_t column, int64_t columns, const float* products) {
                          for (int64_t i = 0; i < rows; ++i)
-                           kernels::addBias(rowOf<T>(y, first + i) + column, products + i * kTile,
-                                            offset + column, columns);
+                           kernels::addBias(target[first + i] + column, products + i * kTile, offset + column,
+                                            columns);
                        });
       });
     });
-    return y;
   }
 
   template <typename T>
   static void computeBackward(at::Tensor& dX, at::Tensor& dBias, const at::Tensor& dY,
                               const at::Tensor& packed, const RowRanges& ranges) {
+    const Rows<float> sums(dBias);
+    const Rows<const T> gradients(dY);
     ranges.forEach([&](int64_t range, int64_t begin, int64_t count) {
-      RowTiles<T> tiles(dY);
-      Scratch<float> tile(kTile * kTile);
-      auto* sum = rowOf<float>(dBias, range);
-      forEachTile(begin, count, [&](int64_t first, int64_t rows) {
-        for (int64_t i = 0; i < rows; ++i) kernels::add(sum, rowOf<T>(dY, first + i), dY.size(1));
-        if (dX.defined()) inputGradient<T>(dX, {packed, dX.size(1)}, tiles, first, rows, tile.data());
+      InputGradient<T> input(dX, dY, packed);
+      forEachBlock(begin, count, input.rowsOfBlock(), [&](int64_t first, int64_t rows) {
+        for (int64_t i = first; i < first + rows; ++i)
+          kernels::add(sums[range], gradients[i], gradients.columns());
+        input.compute(first, rows);
       });
     });
   }
@@ -159,7 +169,7 @@ struct LinearActivation : torch::autograd::Function<LinearActivation> {
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &z = saved[2], dY = gradients[0].contiguous();
     const RowRanges ranges(x.size(0));
-    at::Tensor dX = context->needs_input_grad(0) ? at::empty_like(x) : at::Tensor();
+    at::Tensor dX = emptyIfWanted(context, x);
     at::Tensor dZ = at::empty_like(z), dBias = rangeSums(ranges, z.size(1));
     const auto activation = static_cast<Activation>(context->saved_data["activation"].toInt());
     withType(z.scalar_type(), [&](auto zero) {
@@ -175,24 +185,24 @@ struct LinearActivation : torch::autograd::Function<LinearActivation> {
   static void compute(at::Tensor& z, at::Tensor& y, const at::Tensor& x, const at::Tensor& bias,
                       const at::Tensor& packed, Activation activation,
                       const std::optional<at::Tensor>& addend) {
+    const Rows<T> inputs(z), outputs(y);
     const auto* offset = bias.const_data_ptr<float>();
     const bool isGelu = activation == Activation::Gelu;
-    const Panels<T> weight(packed, z.size(1));
+    const Panels<T> weight(packed, inputs.columns());
     RowRanges(x.size(0)).forEach([&](int64_t, int64_t begin, int64_t count) {
-      RowTiles<T> tiles(x);
-      Scratch<float> tile(kTile * kTile);
-      forEachTile(begin, count, [&](int64_t first, int64_t rows) {
-        weight.forEach(tiles.load(first, rows), tiles.ld(), rows, tile.data(),
+      RowBlocks<T> blocks(x, weight.rowsOfBlock());
+      Scratch<float> block(weight.rowsOfBlock() * kTile);
+      forEachBlock(begin, count, weight.rowsOfBlock(), [&](int64_t first, int64_t rows) {
+        weight.forEach(blocks.load(first, rows), blocks.ld(), rows, block.data(),
                        [&](int64_t column, int64_t columns, const float* products) {
-                         addRows<T>(tile.data(), kTile, addend, first, rows, column, columns);
+                         addRows<T>(block.data(), kTile, addend, first, rows, column, columns);
                          for (int64_t i = 0; i < rows; ++i) {
-                           T* zRow = rowOf<T>(z, first + i) + column;
-                           const float* row = products + i * kTile;
+                           T* row = inputs[first + i] + column;
                            if (isGelu)
-                             kernels::addBiasGelu(zRow, rowOf<T>(y, first + i) + column, row, offset + column,
-                                                  columns);
+                             kernels::addBiasGelu(row, outputs[first + i] + column, products + i * kTile,
+                                                  offset + column, columns);
                            else
-                             kernels::addBias(zRow, row, offset + column, columns);
+                             kernels::addBias(row, products + i * kTile, offset + column, columns);
                          }
                        });
         if (isGelu) return;
@@ -206,21 +216,22 @@ struct LinearActivation : torch::autograd::Function<LinearActivation> {
   static void computeBackward(at::Tensor& dX, at::Tensor& dZ, at::Tensor& dBias, const at::Tensor& dY,
                               const at::Tensor& packed, const at::Tensor& z, const at::Tensor& y,
                               Activation activation, const RowRanges& ranges) {
+    const Rows<float> sums(dBias);
+    const Rows<T> dInputs(dZ);
+    const Rows<const T> inputs(z), gradients(dY);
     ranges.forEach([&](int64_t range, int64_t begin, int64_t count) {
-      RowTiles<T> tiles(dZ);
-      Scratch<float> tile(kTile * kTile);
-      auto* sum = rowOf<float>(dBias, range);
-      forEachTile(begin, count, [&](int64_t first, int64_t rows) {
-        at::Tensor dRows = dZ.narrow(0, first, rows);
-        if (activation != Activation::Gelu)
-          activateBackwardOut(dRows, activation, dY.narrow(0, first, rows), z.narrow(0, first, rows),
-                              y.narrow(0, first, rows));
+      InputGradient<T> input(dX, dZ, packed);
+      forEachBlock(begin, count, input.rowsOfBlock(), [&](int64_t first, int64_t rows) {
+        const auto rowsOf = [&](const at::Tensor& tensor) { return tensor.narrow(0, first, rows); };
+        at::Tensor dRows = rowsOf(dZ);
+        const bool isGelu = activation == Activation::Gelu;
+        if (!isGelu) activateBackwardOut(dRows, activation, rowsOf(dY), rowsOf(z), rowsOf(y));
         for (int64_t i = first; i < first + rows; ++i)
-          if (activation == Activation::Gelu)
-            kernels::geluBackward(rowOf<T>(dZ, i), sum, rowOf<T>(dY, i), rowOf<T>(z, i), z.size(1));
+          if (isGelu)
+            kernels::geluBackward(dInputs[i], sums[range], gradients[i], inputs[i], inputs.columns());
           else
-            kernels::add(sum, rowOf<T>(dZ, i), z.size(1));
-        if (dX.defined()) inputGradient<T>(dX, {packed, dX.size(1)}, tiles, first, rows, tile.data());
+            kernels::add(sums[range], dInputs[i], inputs.columns());
+        input.compute(first, rows);
       });
     });
   }
@@ -250,15 +261,14 @@ struct LinearAddNorm : torch::autograd::Function<LinearAddNorm> {
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &packed = saved[1], &normalized = saved[3];
     const at::Tensor dY = gradients[0].contiguous();
-    const int64_t n = dY.size(1);
     const RowRanges ranges(x.size(0));
-    at::Tensor dX = context->needs_input_grad(0) ? at::empty_like(x) : at::Tensor();
-    at::Tensor dResidual = at::empty_like(normalized), dProducts = at::empty(dY.sizes(), packed.options());
-    at::Tensor dNormWeight = rangeSums(ranges, n), dNormBias = rangeSums(ranges, n),
-               dBias = rangeSums(ranges, n);
+    at::Tensor dX = emptyIfWanted(context, x), dResidual = at::empty_like(normalized),
+               dProducts = at::empty(dY.sizes(), packed.options());
+    at::Tensor dNormWeight = rangeSums(ranges, dY.size(1)), dNormBias = rangeSums(ranges, dY.size(1)),
+               dBias = rangeSums(ranges, dY.size(1));
+    const Rows<float> weightSums(dNormWeight), biasSums(dNormBias), linearSums(dBias);
     const auto sums = [&](int64_t range) {
-      return kernels::NormSums{rowOf<float>(dNormWeight, range), rowOf<float>(dNormBias, range),
-                               rowOf<float>(dBias, range)};
+      return kernels::NormSums{weightSums[range], biasSums[range], linearSums[range]};
     };
     withType(packed.scalar_type(), [&](auto zero) {
       computeBackward<decltype(zero)>(dX, dResidual, dProducts, sums, dY, packed, saved[2], normalized,
@@ -282,20 +292,22 @@ struct LinearAddNorm : torch::autograd::Function<LinearAddNorm> {
                       const at::Tensor& x, const at::Tensor& residual, const at::Tensor& bias,
                       const at::Tensor& packed, const kernels::Norm& norm, const Mask& mask,
                       const std::optional<at::Tensor>& addend) {
-    const int64_t n = y.size(1);
+    const Rows<float> target(y), values(normalized);
+    const Rows<const float> added(residual);
+    const int64_t n = target.columns();
     const Panels<T> weight(packed, n);
+    const auto* offset = bias.const_data_ptr<float>();
     auto* inverseDeviation = inverseDeviations.mutable_data_ptr<float>();
     RowRanges(x.size(0)).forEach([&](int64_t, int64_t begin, int64_t count) {
-      RowTiles<T> tiles(x);
-      Scratch<float> tile(kTile * weight.width());
-      forEachTile(begin, count, [&](int64_t first, int64_t rows) {
-        weight.multiplyAll(tiles.load(first, rows), tiles.ld(), rows, tile.data());
-        addRows<T>(tile.data(), weight.width(), addend, first, rows, 0, n);
+      RowBlocks<T> blocks(x, weight.rowsOfWholeBlock());
+      Scratch<float> block(weight.rowsOfWholeBlock() * weight.width());
+      forEachBlock(begin, count, weight.rowsOfWholeBlock(), [&](int64_t first, int64_t rows) {
+        weight.multiplyAll(blocks.load(first, rows), blocks.ld(), rows, block.data());
+        addRows<T>(block.data(), weight.width(), addend, first, rows, 0, n);
         for (int64_t i = 0; i < rows; ++i)
           inverseDeviation[first + i] =
-              kernels::addNorm(rowOf<float>(y, first + i), rowOf<float>(normalized, first + i),
-                               tile.data() + i * weight.width(), bias.const_data_ptr<float>(),
-                               rowOf<float>(residual, first + i), norm, n, mask, first + i);
+              kernels::addNorm(target[first + i], values[first + i], block.data() + i * weight.width(),
+                               offset, added[first + i], norm, n, mask, first + i);
       });
     });
   }
@@ -305,16 +317,18 @@ struct LinearAddNorm : torch::autograd::Function<LinearAddNorm> {
                               const at::Tensor& dY, const at::Tensor& packed, const at::Tensor& normWeight,
                               const at::Tensor& normalized, const at::Tensor& inverseDeviations,
                               const Mask& mask, const RowRanges& ranges) {
+    const Rows<float> residuals(dResidual);
+    const Rows<T> products(dProducts);
+    const Rows<const float> gradients(dY), values(normalized);
+    const auto *factors = normWeight.const_data_ptr<float>(),
+               *inverseDeviation = inverseDeviations.const_data_ptr<float>();
     ranges.forEach([&](int64_t range, int64_t begin, int64_t count) {
-      RowTiles<T> tiles(dProducts);
-      Scratch<float> tile(kTile * kTile);
-      forEachTile(begin, count, [&](int64_t first, int64_t rows) {
+      InputGradient<T> input(dX, dProducts, packed);
+      forEachBlock(begin, count, input.rowsOfBlock(), [&](int64_t first, int64_t rows) {
         for (int64_t i = first; i < first + rows; ++i)
-          kernels::addNormBackward(rowOf<float>(dResidual, i), rowOf<T>(dProducts, i), sums(range),
-                                   rowOf<float>(dY, i), rowOf<float>(normalized, i),
-                                   normWeight.const_data_ptr<float>(),
-                                   inverseDeviations.const_data_ptr<float>()[i], dY.size(1), mask, i);
-        if (dX.defined()) inputGradient<T>(dX, {packed, dX.size(1)}, tiles, first, rows, tile.data());
+          kernels::addNormBackward(residuals[i], products[i], sums(range), gradients[i], values[i], factors,
+                                   inverseDeviation[i], gradients.columns(), mask, i);
+        input.compute(first, rows);
       });
     });
   }

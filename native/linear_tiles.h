@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels.h"
 #include "packing.h"
@@ -13,12 +14,34 @@
 
 namespace bertune {
 
-// Tiles of the rows of a matrix as left-hand sides in type T.
+// The rows of a contiguous matrix, without asking the tensor each time.
 template <typename T>
-class RowTiles {
+class Rows {
  public:
-  explicit RowTiles(const at::Tensor& x)
-      : x_(x), inner_(x.size(1)), padded_(roundUp(inner_, kPair<T>)), copies_(kTile * padded_) {}
+  explicit Rows(at::Tensor& matrix) : values_(matrix.mutable_data_ptr<T>()), columns_(matrix.size(1)) {}
+  explicit Rows(const at::Tensor& matrix)
+      : values_(matrix.const_data_ptr<std::remove_const_t<T>>()), columns_(matrix.size(1)) {}
+  T* operator[](int64_t row) const { return values_ + row * columns_; }
+  int64_t columns() const { return columns_; }
+
+ private:
+  T* values_;
+  int64_t columns_;
+};
+
+// How many rows of x, with `bytes` each in operands and products, to take at once: the more, the less often
+// the weight comes from the shared cache, but a block must stay in the core's own.
+inline int64_t rowsOfBlock(int64_t bytes) {
+  constexpr int64_t kBytes = 640 << 10, kMost = 4 * kTile;
+  return std::clamp(kBytes / bytes / kTile * kTile, kTile, kMost);
+}
+
+// Blocks of the rows of a matrix as left-hand sides in type T.
+template <typename T>
+class RowBlocks {
+ public:
+  RowBlocks(const at::Tensor& x, int64_t most)
+      : x_(x), inner_(x.size(1)), padded_(roundUp(inner_, kPair<T>)), copies_(most * padded_) {}
 
   int64_t ld() const { return padded_; }
 
@@ -45,45 +68,52 @@ class RowTiles {
   Scratch<T> copies_;
 };
 
-// Of a weight packed for y = x weight^T, or for dX = dY weight.
+// A weight packed for y = x weight^T, or for dX = dY weight.
 template <typename T>
 class Panels {
  public:
   Panels(const at::Tensor& packed, int64_t columns)
       : values_(packed.const_data_ptr<T>()), inner_(packed.size(1) * kPair<T>), columns_(columns) {}
 
-  // body(first column, columns, tile): the product of a left-hand side of `rows` rows, panel by panel, in
-  // rows kTile apart.
+  // For products that are used panel by panel, and for whole ones.
+  int64_t rowsOfBlock() const { return bertune::rowsOfBlock(inner_ * sizeof(T) + kTile * sizeof(float)); }
+  int64_t rowsOfWholeBlock() const {
+    return bertune::rowsOfBlock(inner_ * sizeof(T) + width() * sizeof(float));
+  }
+
+  // body(first column, columns, products): the product of a block of rows, panel by panel, in rows kTile
+  // apart.
   template <typename Body>
-  void forEach(const T* left, int64_t ld, int64_t rows, float* tile, const Body& body) const {
+  void forEach(const T* left, int64_t ld, int64_t rows, float* products, const Body& body) const {
     for (int64_t first = 0; first < columns_; first += kTile) {
-      multiplyPanel(left, ld, rows, first, tile, kTile);
-      body(first, std::min(kTile, columns_ - first), static_cast<const float*>(tile));
+      multiplyPanel(left, ld, rows, first, products, kTile);
+      body(first, std::min(kTile, columns_ - first), static_cast<const float*>(products));
     }
   }
 
   // The whole product, in rows `width()` apart.
-  void multiplyAll(const T* left, int64_t ld, int64_t rows, float* tile) const {
+  void multiplyAll(const T* left, int64_t ld, int64_t rows, float* products) const {
     for (int64_t first = 0; first < columns_; first += kTile)
-      multiplyPanel(left, ld, rows, first, tile + first, width());
+      multiplyPanel(left, ld, rows, first, products + first, width());
   }
   int64_t width() const { return roundUp(columns_, kTile); }
 
  private:
-  void multiplyPanel(const T* left, int64_t ld, int64_t rows, int64_t first, float* tile,
-                     int64_t ldTile) const {
-    multiply(tile, ldTile, left, ld, values_ + first * inner_, kTile,
-             {roundUp(rows, kTileStep), kTile, inner_}, false);
+  void multiplyPanel(const T* left, int64_t ld, int64_t rows, int64_t first, float* products,
+                     int64_t ldProducts) const {
+    for (int64_t row = 0; row < rows; row += kTile)
+      multiply(products + row * ldProducts, ldProducts, left + row * ld, ld, values_ + first * inner_, kTile,
+               {roundUp(std::min(kTile, rows - row), kTileStep), kTile, inner_}, false);
   }
 
   const T* values_;
   int64_t inner_, columns_;
 };
 
-// Calls body(first row, rows) for the tiles of a range of rows.
+// body(first row, rows) for the blocks of a range of rows.
 template <typename Body>
-void forEachTile(int64_t first, int64_t rows, const Body& body) {
-  for (int64_t row = first; row < first + rows; row += kTile) body(row, std::min(kTile, first + rows - row));
+void forEachBlock(int64_t first, int64_t rows, int64_t size, const Body& body) {
+  for (int64_t row = first; row < first + rows; row += size) body(row, std::min(size, first + rows - row));
 }
 
 }  // namespace bertune

@@ -119,14 +119,10 @@ void packTransposed(float* a, int64_t ld, const float* b, int64_t ldb, int64_t r
 
 void packTransposed(at::BFloat16* a, int64_t ld, const at::BFloat16* b, int64_t ldb, int64_t rows,
                     int64_t columns, int64_t rowsPadded) {
-  // Pairs of rows side by side are words, and the words' transpose is what is wanted. A band of columns at a
-  // time, so that the pairs stay in the first-level cache.
-  Scratch<at::BFloat16> pairs(rowsPadded * kTile);
-  for (int64_t first = 0; first < columns; first += kTile) {
-    const int64_t width = std::min(kTile, columns - first);
-    packPanel(pairs.data(), b + first, ldb, {rows, width, rowsPadded, kTile});
-    kernels::transpose(words(a + first * ld), ld / 2, words(pairs.data()), kTile, rowsPadded / 2, width);
-  }
+  // Pairs of rows side by side are words, and the words' transpose is what is wanted.
+  Scratch<at::BFloat16> pairs(rowsPadded * columns);
+  packPanel(pairs.data(), b, ldb, {rows, columns, rowsPadded, columns});
+  kernels::transpose(words(a), ld / 2, words(pairs.data()), columns, rowsPadded / 2, columns);
 }
 
 void packWeight(PackedWeight& packed, const at::Tensor& weight, at::ScalarType type) {

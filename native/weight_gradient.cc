@@ -15,6 +15,11 @@ namespace {
 // batch.
 constexpr int64_t kChunk = 256;
 
+// Rows that are packed together: whole rows, since memory is read best from one end to the other.
+constexpr int64_t kBand = 32;
+
+constexpr int64_t kBlockBytes = 512 << 10;
+
 // dY and x as operands, chunk after chunk: left [chunk][out][kChunk], right [chunk][panel][kChunk /
 // pair][kTile][pair].
 template <typename T>
@@ -41,23 +46,24 @@ class Operands {
   Scratch<T> left_, right_;
 };
 
-// On all threads, one tile of columns of one chunk at a time.
+// On all threads, band by band.
 template <typename T, typename X>
 void pack(Operands<T>& operands, const T* dY, int64_t out, const X* x, int64_t in) {
-  const int64_t outTiles = (out + kTile - 1) / kTile, tiles = outTiles + operands.panels();
-  at::parallel_for(0, operands.chunks() * tiles, 1, [&](int64_t begin, int64_t end) {
+  constexpr int64_t bands = kChunk / kBand;
+  at::parallel_for(0, operands.chunks() * bands, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t chunk = i / tiles, tile = i % tiles, firstRow = chunk * kChunk;
-      const int64_t rows = operands.rowsOf(chunk), padded = operands.innerOf(chunk);
-      if (tile < outTiles) {
-        const int64_t first = tile * kTile;
-        packTransposed(operands.left(chunk, first), kChunk, dY + firstRow * out + first, out, rows,
-                       std::min(kTile, out - first), padded);
-      } else {
-        const int64_t panel = tile - outTiles, first = panel * kTile;
-        packPanel(operands.right(chunk, panel), x + firstRow * in + first, in,
-                  {rows, std::min(kTile, in - first), padded, kTile});
-      }
+      const int64_t chunk = i / bands, first = i % bands * kBand, row = chunk * kChunk + first;
+      const int64_t rows = std::clamp<int64_t>(operands.rowsOf(chunk) - first, 0, kBand);
+      const int64_t padded = std::clamp<int64_t>(operands.innerOf(chunk) - first, 0, kBand);
+      if (padded == 0) continue;
+      packTransposed(operands.left(chunk, 0) + first, kChunk, dY + row * out, out, rows, out, padded);
+      for (int64_t step = 0; step < padded; step += kPair<T>)
+        for (int64_t panel = 0; panel < operands.panels(); ++panel) {
+          const int64_t column = panel * kTile;
+          packPanel(
+              operands.right(chunk, panel) + (first + step) * kTile, x + (row + step) * in + column, in,
+              {std::clamp<int64_t>(rows - step, 0, kPair<T>), std::min(kTile, in - column), kPair<T>, kTile});
+        }
     }
   });
 }
@@ -69,17 +75,22 @@ at::Tensor compute(const at::Tensor& dY, const at::Tensor& x) {
   Operands<T> operands(dY.size(0), out, in);
   pack<T, X>(operands, dY.const_data_ptr<T>(), out, x.const_data_ptr<X>(), in);
   auto* target = gradient.mutable_data_ptr<float>();
+  const auto computeTile = [&](int64_t tile, int64_t panel) {
+    const int64_t row = tile * kTile, column = panel * kTile;
+    for (int64_t chunk = 0; chunk < operands.chunks(); ++chunk)
+      multiply(target + row * in + column, in, operands.left(chunk, row), kChunk,
+               operands.right(chunk, panel), kTile,
+               {std::min(kTile, out - row), std::min(kTile, in - column), operands.innerOf(chunk)},
+               chunk > 0);
+  };
+  // As many tiles of the left-hand side at once as stay in the core's own cache, so that the right-hand side
+  // comes from the shared one less often.
+  const int64_t block = std::max<int64_t>(1, kBlockBytes / (operands.chunks() * kChunk * kTile * sizeof(T)));
   at::parallel_for(0, (out + kTile - 1) / kTile, 1, [&](int64_t begin, int64_t end) {
     const TileProducts products;
-    for (int64_t tile = begin; tile < end; ++tile)
+    for (int64_t first = begin; first < end; first += block)
       for (int64_t panel = 0; panel < operands.panels(); ++panel)
-        for (int64_t chunk = 0; chunk < operands.chunks(); ++chunk) {
-          const int64_t row = tile * kTile, column = panel * kTile;
-          multiply(target + row * in + column, in, operands.left(chunk, row), kChunk,
-                   operands.right(chunk, panel), kTile,
-                   {std::min(kTile, out - row), std::min(kTile, in - column), operands.innerOf(chunk)},
-                   chunk > 0);
-        }
+        for (int64_t tile = first; tile < std::min(first + block, end); ++tile) computeTile(tile, panel);
   });
   return gradient;
 }

@@ -205,6 +205,7 @@ function load(): Addon {
   // OpenMP reads this once, when LibTorch is loaded. Its threads would otherwise spin at every barrier, which takes
   // the cores from the tokenizer threads and, where another program wants a core too, makes steps many times slower.
   process.env['OMP_WAIT_POLICY'] ??= 'PASSIVE';
+  process.env['GOMP_SPINCOUNT'] ??= '2000';
   try {
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- built from native/ of this very version
     addon = createRequire(import.meta.url)(path) as Addon;
