@@ -12,7 +12,7 @@
 namespace bertune {
 namespace {
 
-constexpr size_t kSmallest = size_t{64} << 10;  // smaller ones are quick to get
+constexpr size_t kSmallest = size_t{64} << 10;  // smaller ones are quick to get, and not kept
 constexpr size_t kAlignment = 64;
 
 // A block may serve a tensor down to half of its size. Batches differ in length: without that, blocks of all
@@ -25,19 +25,23 @@ constexpr size_t kSlack = 8;
 
 // In front of the tensor's bytes, so that the pointer alone is enough to give them back.
 struct alignas(kAlignment) Header {
-  size_t size;  // of the whole block
+  size_t size;  // of the whole block; 0 of one that is not kept
 };
 
 class CachingAllocator : public c10::Allocator {
  public:
   c10::DataPtr allocate(size_t bytes) override {
-    if (bytes < kSmallest) return c10::GetDefaultCPUAllocator()->allocate(bytes);
-    Header* block = take(bytes + sizeof(Header));
+    const c10::Device cpu(c10::kCPU);
+    if (bytes == 0) return {nullptr, nullptr, giveBack, cpu};
+    Header* block = bytes < kSmallest ? obtainSmall(bytes + sizeof(Header)) : take(bytes + sizeof(Header));
     // The default allocator says in its own words that there is no memory.
     if (block == nullptr) return c10::GetDefaultCPUAllocator()->allocate(bytes);
     void* data = block + 1;
-    return {data, data, giveBack, c10::Device(c10::kCPU)};
+    return {data, data, giveBack, cpu};
   }
+
+  // LibTorch also takes memory without an owner, and gives it back with this.
+  c10::DeleterFnPtr raw_deleter() const override { return giveBack; }
 
   void copy_data(void* target, const void* source, size_t bytes) const override {
     std::memcpy(target, source, bytes);
@@ -50,6 +54,13 @@ class CachingAllocator : public c10::Allocator {
   }
 
  private:
+  static Header* obtainSmall(size_t bytes) {
+    const size_t size = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    auto* block = static_cast<Header*>(std::aligned_alloc(kAlignment, size));
+    if (block != nullptr) block->size = 0;
+    return block;
+  }
+
   Header* take(size_t bytes) {
     const size_t size = (bytes + kSmallest - 1) / kSmallest * kSmallest;
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -110,7 +121,9 @@ CachingAllocator& allocator() {
 }
 
 void CachingAllocator::giveBack(void* data) {
+  if (data == nullptr) return;
   Header* block = static_cast<Header*>(data) - 1;
+  if (block->size == 0) return std::free(block);
   CachingAllocator& owner = allocator();
   const std::lock_guard<std::mutex> lock(owner.mutex_);
   owner.free_.emplace(block->size, block);
