@@ -9,6 +9,7 @@
 
 #include "dropout.h"
 #include "kernels.h"
+#include "phases.h"
 
 namespace bertune {
 namespace {
@@ -105,6 +106,7 @@ void forEachItem(const Items& items, const Body& body) {
   const int64_t longest = items.longest();
   at::parallel_for(0, items.count(), 1, [&](int64_t begin, int64_t end) {
     const at::AutoDispatchBelowADInplaceOrView guard;  // thread-local, so each worker thread needs its own
+    const phases::Scope phase(phases::Phase::Attention);
     Scratch scratch(longest);
     for (int64_t i = begin; i < end; ++i) body(items[i], scratch);
   });

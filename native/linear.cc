@@ -8,6 +8,7 @@
 
 #include "dropout.h"
 #include "kernels.h"
+#include "phases.h"
 #include "row_blocks.h"
 
 namespace bertune {
@@ -152,6 +153,7 @@ struct LinearAddNorm : torch::autograd::Function<LinearAddNorm> {
       at::Tensor products = isFloat ? y.narrow(0, first, rows) : at::empty({rows, n}, input.options());
       at::mm_out(products, input.narrow(0, first, rows), product.t());
       addRows(products, addend, first);
+      const phases::Scope phase(phases::Phase::ElementWise);
       std::vector<float> buffer(n);
       auto* inverseDeviation = inverseDeviations.mutable_data_ptr<float>() + first;
       for (int64_t i = 0; i < rows; ++i)
@@ -183,6 +185,7 @@ struct LinearAddNorm : torch::autograd::Function<LinearAddNorm> {
                                    floatRow(dBias, block)};
       const bool narrows = x.scalar_type() != at::kFloat;
       std::vector<float> buffer(n);
+      phases::Scope phase(phases::Phase::ElementWise);
       for (int64_t row = first; row < first + rows; ++row) {
         float* dRow = narrows ? buffer.data() : floatRow(dProducts, row);
         kernels::addNormBackward(floatRow(dResidual, row), dRow, sums, floatRow(dY, row),
@@ -190,6 +193,7 @@ struct LinearAddNorm : torch::autograd::Function<LinearAddNorm> {
                                  inverseDeviations[row], n, mask, row);
         if (narrows) kernels::narrow(dProducts.mutable_data_ptr<at::BFloat16>() + row * n, dRow, n);
       }
+      phase.end();
       at::Tensor target = dX.narrow(0, first, rows);
       at::mm_out(target, dProducts.narrow(0, first, rows), product);
     });

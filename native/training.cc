@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "memory.h"
+#include "phases.h"
 
 namespace bertune {
 
@@ -74,6 +75,7 @@ void Training::dropGradients() {
 }
 
 void Training::update(const UpdateOptions& options) {
+  const phases::Scope phase(phases::Phase::Optimizer);
   optimizer_->update(options);
   model_.refreshProducts();
   ++step_;
