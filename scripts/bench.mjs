@@ -15,7 +15,11 @@ import { planSteps } from './bench/steps.mjs';
 import { planTargets } from './bench/targets.mjs';
 import { runMain, say } from './setup/terminal.mjs';
 
-/** What each kind of measurement consists of. */
+/**
+ * What each kind of measurement consists of.
+ *
+ * @type {Record<import('./bench/options.mjs').Mode, (options: import('./bench/options.mjs').BenchOptions, context: import('./bench/runs.mjs').Context) => Promise<import('./bench/runs.mjs').Plan>>}
+ */
 const PLANS = { steps: planSteps, endToEnd: planEndToEnd, evaluate: planEvaluation, targets: planTargets };
 
 await runMain(async () => {
@@ -42,7 +46,7 @@ await runMain(async () => {
 
 /**
  * @param {import('./bench/options.mjs').BenchOptions} options
- * @param {import('./bench/context.mjs').Context} context
+ * @param {import('./bench/runs.mjs').Context} context
  */
 async function bench(options, context) {
   const plan = await PLANS[options.mode](options, context);
@@ -58,10 +62,9 @@ async function bench(options, context) {
     works.push({ title, shape, lengths, sides, runs });
   }
   const versions = context.reference?.versions ?? null;
-  if (!('conclude' in plan)) return { reference: versions, works };
-  const { lines, results } = plan.conclude(measured);
-  print(lines);
-  return { reference: versions, works, targets: results };
+  const results = plan.conclude?.(measured);
+  if (results !== undefined) print(results.lines);
+  return { reference: versions, works, ...(results !== undefined && { targets: results.targets }) };
 }
 
 /**

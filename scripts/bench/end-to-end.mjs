@@ -9,7 +9,7 @@ import { describeRows } from './report.mjs';
 
 /**
  * @param {BenchOptions} options
- * @param {import('./context.mjs').Context} context
+ * @param {import('./runs.mjs').Context} context
  */
 export async function planEndToEnd(options, context) {
   return { works: [await trainingWork(options, context)], notes: TRAINING_NOTES };
@@ -24,7 +24,7 @@ export const TRAINING_NOTES = [
 
 /**
  * @param {BenchOptions} options
- * @param {import('./context.mjs').Context} context
+ * @param {import('./runs.mjs').Context} context
  * @returns {Promise<import('./runs.mjs').Work>}
  */
 export async function trainingWork(options, context) {
@@ -33,7 +33,8 @@ export async function trainingWork(options, context) {
   const { input, encoded, lengths } = await encodeRows(options, context);
   const ours = { task: 'train', ...input, batchSize, dtype, device, threads };
   return {
-    title: `End to end, batch ${batchSize}: one epoch over ${describeRows(input.data, lengths)}`,
+    title: `End to end, batch ${batchSize}`,
+    about: `one epoch over ${describeRows(input.data, lengths)}, `,
     shape,
     lengths,
     trains: true,
@@ -48,7 +49,7 @@ export async function trainingWork(options, context) {
  * Writes the token ids of the first rows to a file, for the other side.
  *
  * @param {BenchOptions} options
- * @param {import('./context.mjs').Context} context
+ * @param {import('./runs.mjs').Context} context
  * @returns {Promise<{ input: import('./worker/inputs.mjs').Input, encoded: string, lengths: number[] }>}
  */
 export async function encodeRows({ data: file, rows, tokenizer, shape }, { folder }) {

@@ -8,7 +8,7 @@ import { describeRows } from './report.mjs';
 
 /**
  * @param {BenchOptions} options
- * @param {import('./context.mjs').Context} context
+ * @param {import('./runs.mjs').Context} context
  */
 export async function planEvaluation(options, context) {
   return { works: [await evaluationWork(options, context)], notes: EVALUATION_NOTES };
@@ -22,7 +22,7 @@ export const EVALUATION_NOTES = [
 
 /**
  * @param {BenchOptions} options
- * @param {import('./context.mjs').Context} context
+ * @param {import('./runs.mjs').Context} context
  * @returns {Promise<import('./runs.mjs').Work>}
  */
 export async function evaluationWork(options, context) {
@@ -31,7 +31,8 @@ export async function evaluationWork(options, context) {
   const { input, encoded, lengths } = await encodeRows(options, context);
   const ours = { task: 'evaluate', ...input, batchSize, dtype, device, threads };
   return {
-    title: `Evaluation of ${describeRows(input.data, lengths)}`,
+    title: 'Evaluation',
+    about: `${describeRows(input.data, lengths)}, `,
     shape,
     lengths,
     trains: false,

@@ -68,7 +68,7 @@ const ONLY = /** @type {const} */ ({
 });
 
 /** How each kind of measurement is asked for. */
-const HOW = { steps: '--steps', endToEnd: '--data without --evaluate', evaluate: '--evaluate' };
+const HOW = { steps: '--steps', endToEnd: 'an end-to-end run (--data FILE)', evaluate: '--evaluate' };
 
 /**
  * Reads the command line.

@@ -39,7 +39,7 @@ export async function openReference(device) {
  * HF Trainer as the options ask.
  *
  * @param {BenchOptions} options
- * @param {import('./context.mjs').Context} context
+ * @param {import('./runs.mjs').Context} context
  * @param {string} encoded file with config, token ids and labels
  * @returns {Side[]}
  */
@@ -65,7 +65,7 @@ export function trainingSides(options, { reference, machine }, encoded) {
  * Trainer.evaluate with what is the fastest on a part of the rows.
  *
  * @param {BenchOptions} options
- * @param {import('./context.mjs').Context} context
+ * @param {import('./runs.mjs').Context} context
  * @param {string} encoded file with config, token ids and labels
  * @returns {Promise<Side[]>}
  */
@@ -73,7 +73,11 @@ export async function evaluationSides({ compare, threads }, { reference, machine
   if (reference === null || !compare) return [];
   const shared = { encoded, threads, device: machine.device };
   say('Looking for the best way of Trainer.evaluate ...');
-  const { way, dtype, batchSize } = await runJob(reference.worker, { task: 'tune_evaluation', ...shared });
+  const best = await runJob(reference.worker, { task: 'tune_evaluation', ...shared });
+  /** @type {{ way: string, dtype: string, batchSize: number, tried: { way: string, batchSize: number, seconds: number }[] }} */
+  const { way, dtype, batchSize, tried } = best;
+  const times = tried.map((one) => `${one.way}, batch ${one.batchSize}: ${one.seconds.toFixed(1)} s`);
+  say(`On a part of the rows: ${times.join('; ')}`);
   return [
     {
       name: `HF Trainer.evaluate, ${way}, batch ${batchSize}`,

@@ -1,7 +1,17 @@
 // Works and their medians as tables for people.
 import { basename } from 'node:path';
 import { describeShape } from './shape.mjs';
-import { decimals, gigaflops, megabytes, percent, table, whole, withSpread } from './statistics.mjs';
+import {
+  decimals,
+  gigaflops,
+  megabytes,
+  percent,
+  seconds,
+  table,
+  times,
+  whole,
+  withSpread,
+} from './statistics.mjs';
 
 /** @typedef {import('./comparison.mjs').Side} Side */
 /** @typedef {import('./statistics.mjs').Summary} Summary */
@@ -40,23 +50,23 @@ export const LEGEND = [
  * @param {import('./runs.mjs').Work} work
  * @param {readonly Side[]} sides
  */
-export function workLines({ title, shape }, sides) {
+export function workLines({ title, about, shape }, sides) {
   const rows = sides.map(({ name, figures, ratios }) => [
     name,
     shown(figures.tokensPerSecond, whole),
     shown(figures.samplesPerSecond, decimals),
     shown(figures.flopsPerSecond, gigaflops),
     shown(figures.matmulShare, percent),
-    shown(figures.seconds, decimals),
+    shown(figures.seconds, seconds),
     shown(figures.outside, percent),
     shown(figures.dataWait, percent),
     shown(figures.peakBytes, megabytes),
     shown(figures.stateBytes, megabytes),
-    ratios === null ? '-' : `${withSpread(ratios.speed, decimals)}x`,
+    ratios === null ? '-' : withSpread(ratios.speed, times),
   ]);
   return [
     '',
-    `${title}; ${describeShape(shape)}`,
+    `${title}: ${about}${describeShape(shape)}`,
     ...table(withoutEmpty([['', ...COLUMNS], ...rows])),
     ...sides.flatMap(splitLine),
   ];

@@ -16,10 +16,23 @@ import { trainingFlops } from './shape.mjs';
  *
  * @typedef {object} Work
  * @property {string} title
+ * @property {string} about what the rows are, in front of the model's shape
  * @property {import('./shape.mjs').Shape} shape
  * @property {readonly number[]} lengths tokens of each row
  * @property {boolean} trains whether there is a backward pass
  * @property {readonly Side[]} sides
+ *
+ * @typedef {object} Plan what a call of the bench does
+ * @property {readonly Work[]} works
+ * @property {readonly string[]} notes how it is measured, for people
+ * @property {(measured: ReadonlyMap<Work, readonly import('./comparison.mjs').Side[]>) => { lines: string[], targets: unknown[] }} [conclude]
+ *
+ * What all measurements of one call share.
+ *
+ * @typedef {object} Context
+ * @property {import('./machine.mjs').Machine} machine
+ * @property {import('./reference.mjs').Reference | null} reference null where nothing is compared
+ * @property {string} folder for files that are not kept
  *
  * What a worker measures.
  *

@@ -25,7 +25,7 @@ export const PLAIN = { gradientCheckpointing: false, loraRank: 0, freeze: [] };
 
 /**
  * @param {import('./options.mjs').BenchOptions} options
- * @param {import('./context.mjs').Context} context
+ * @param {import('./runs.mjs').Context} context
  */
 export async function planSteps(options, context) {
   const { shape, dtype, variant, compile, batches } = options;
@@ -44,7 +44,7 @@ export const STEP_NOTES = [
 
 /**
  * @param {Pick<import('./options.mjs').BenchOptions, 'tokenizer' | 'threads'>} options
- * @param {import('./context.mjs').Context} context
+ * @param {import('./runs.mjs').Context} context
  * @param {StepPlan} plan
  * @returns {Promise<Work>}
  */
@@ -71,7 +71,14 @@ export async function stepWork({ tokenizer, threads }, { reference, machine }, p
     ...(reference === null ? [] : stepSides(plan, reference, { ...shared, variant: { ...variant, frozen } })),
   ];
   const lengths = Array.from({ length: batch.rows }, () => batch.length);
-  return { title: `Step of ${batch.rows} x ${batch.length} tokens`, shape, lengths, trains: true, sides };
+  return {
+    title: `Step of ${batch.rows} x ${batch.length} tokens`,
+    about: '',
+    shape,
+    lengths,
+    trains: true,
+    sides,
+  };
 }
 
 /** ` with ...`, or nothing. @param {import('./options.mjs').Variant} variant */

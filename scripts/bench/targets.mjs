@@ -2,7 +2,7 @@
 import { trainingWork, TRAINING_NOTES } from './end-to-end.mjs';
 import { evaluationWork, EVALUATION_NOTES } from './evaluation.mjs';
 import { shapeOf } from './shape.mjs';
-import { decimals, percent, table, withSpread } from './statistics.mjs';
+import { percent, table, times, withSpread } from './statistics.mjs';
 import { PLAIN, stepWork, STEP_NOTES } from './steps.mjs';
 
 /**
@@ -63,7 +63,7 @@ const STEPS = /** @type {const} */ ([
  * All works with their targets, in the order of the table.
  *
  * @param {import('./options.mjs').BenchOptions} options
- * @param {import('./context.mjs').Context} context
+ * @param {import('./runs.mjs').Context} context
  */
 export async function planTargets(options, context) {
   const all = { ...options, compare: true, compareTutorial: true };
@@ -92,7 +92,7 @@ export async function planTargets(options, context) {
       const rows = plans.flatMap(({ work, targets }) =>
         targets.map((target) => resultOf(work, target, measured.get(work) ?? [])),
       );
-      return { lines: targetLines(rows), results: rows };
+      return { lines: targetLines(rows), targets: rows };
     },
   };
 }
@@ -101,7 +101,7 @@ export async function planTargets(options, context) {
  * @param {string} of
  * @param {readonly Target[]} targets
  * @param {import('./options.mjs').BenchOptions} options
- * @param {import('./context.mjs').Context} context
+ * @param {import('./runs.mjs').Context} context
  */
 async function workOf(of, targets, options, context) {
   const [shape = '', batch = '', dtype] = of.split(' ');
@@ -163,7 +163,7 @@ function targetLines(results) {
   const rows = results.map(({ work, against, figure, measured, least, aim, verdict }) => {
     const { words, format } = FIGURES[figure];
     return [
-      `${work.split(':')[0]}: ${words}${against === null ? '' : `, against ${AGAINST[against] ?? against}`}`,
+      `${work}: ${words}${against === null ? '' : `, against ${AGAINST[against] ?? against}`}`,
       Number.isNaN(measured.median) ? 'not measured' : withSpread(measured, format),
       format(least),
       format(aim),
@@ -181,9 +181,4 @@ function larger(value, than) {
 /** @param {number} value @param {number} than */
 function smaller(value, than) {
   return value <= than;
-}
-
-/** @param {number} ratio */
-function times(ratio) {
-  return `${decimals(ratio)}x`;
 }
