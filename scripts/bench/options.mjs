@@ -147,7 +147,8 @@ function parse(args) {
       throw new TypeError(`Unexpected argument '${positionals[0]}'`);
     return { ...values, ...(values.freeze && { freeze: [...values.freeze, ...positionals] }) };
   } catch (error) {
-    throw new SetupError(`${messageOf(error)}; all options: npm run bench -- --help`, 2);
+    const [message = ''] = messageOf(error).split('\n');
+    throw new SetupError(`${message.replace(/\.$/, '')}; all options: npm run bench -- --help`, 2);
   }
 }
 
