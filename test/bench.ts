@@ -8,6 +8,7 @@ import t, { type Test } from 'tap';
 import { mediansOf } from '../scripts/bench/comparison.mjs';
 import { benchOptions } from '../scripts/bench/options.mjs';
 import { shapeOf, trainingFlops } from '../scripts/bench/shape.mjs';
+import { resultOf, targetLines } from '../scripts/bench/targets.mjs';
 import { SetupError } from '../scripts/setup/errors.mjs';
 import { startPhases, stopPhases } from '../dist/native.js';
 import { makeToy, TOY_CONFIG } from './fixtures/toy.js';
@@ -134,6 +135,54 @@ t.test('ratios are those of medians, with the spread of the repetitions', async 
       ['eager', { speed: { median: 2, min: 1, max: 4 }, memory: { median: 0.25, min: 0.25, max: 0.3 } }],
     ],
   );
+});
+
+t.test('a target is held against the fastest way of the other side', (t) => {
+  const run = (
+    role: 'ours' | 'best',
+    name: string,
+    seconds: number,
+    peakBytes: number,
+    outside?: number,
+  ) => ({
+    name,
+    role,
+    repetition: 1,
+    seconds,
+    tokensPerSecond: 128 / seconds,
+    samplesPerSecond: 10 / seconds,
+    flopsPerSecond: 1000 / seconds,
+    peakBytes,
+    ...(outside !== undefined && { outside }),
+  });
+  const sides = mediansOf([
+    run('ours', 'a', 1, 10, 0.02),
+    run('best', 'b', 8, 20),
+    run('best', 'c', 4, 40),
+  ]);
+  const work = { title: 'Work', about: '', shape: shapeOf('6x384'), lengths: [], trains: true, sides: [] };
+  const targets = [
+    { figure: 'speed', against: 'best', least: 3, aim: 5 },
+    { figure: 'speed', against: 'best', least: 3, aim: 4 },
+    { figure: 'speed', against: 'tutorial', least: 5, aim: 6 },
+    { figure: 'memory', against: 'best', least: 0.2, aim: 0.1 },
+    { figure: 'outside', least: 0.03, aim: 0.01 },
+    { figure: 'matmulShare', least: 0.65, aim: 0.8 },
+  ] as const;
+  const results = targets.map((target) => resultOf(work, target, sides));
+  t.same(
+    results.map(({ measured, verdict }) => [measured.median, verdict]),
+    [
+      [4, 'reached'],
+      [4, 'aim reached'],
+      [NaN, 'not measured'],
+      [0.25, 'short'],
+      [0.02, 'reached'],
+      [NaN, 'not measured'],
+    ],
+  );
+  t.match(targetLines(results)[2], /^Work: speed, against HF at its best +4\.00x +3\.00x +5\.00x +reached$/);
+  t.end();
 });
 
 t.test(

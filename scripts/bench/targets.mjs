@@ -123,12 +123,23 @@ async function workOf(of, targets, options, context) {
  * @param {Target} target
  * @param {readonly Side[]} sides
  */
-function resultOf({ title }, { figure, against, least, aim }, sides) {
-  const { isBetter } = FIGURES[figure];
+export function resultOf({ title }, { figure, against, least, aim }, sides) {
   const measured = against === undefined ? ownFigure(figure, sides) : ratioTo(figure, against, sides);
-  const { median } = measured;
-  const verdict = isBetter(median, aim) ? 'aim reached' : isBetter(median, least) ? 'reached' : 'short';
+  const verdict = verdictOf(figure, measured.median, least, aim);
   return { work: title, against: against ?? null, figure, measured, least, aim, verdict };
+}
+
+/**
+ * @param {Target['figure']} figure
+ * @param {number} measured
+ * @param {number} least
+ * @param {number} aim
+ */
+function verdictOf(figure, measured, least, aim) {
+  const { isBetter } = FIGURES[figure];
+  if (Number.isNaN(measured)) return 'not measured';
+  if (isBetter(measured, aim)) return 'aim reached';
+  return isBetter(measured, least) ? 'reached' : 'short';
 }
 
 /**
@@ -159,12 +170,12 @@ function ratioTo(figure, against, sides) {
 const NOTHING = { median: NaN, min: NaN, max: NaN };
 
 /** @param {readonly Result[]} results */
-function targetLines(results) {
+export function targetLines(results) {
   const rows = results.map(({ work, against, figure, measured, least, aim, verdict }) => {
     const { words, format } = FIGURES[figure];
     return [
       `${work}: ${words}${against === null ? '' : `, against ${AGAINST[against] ?? against}`}`,
-      Number.isNaN(measured.median) ? 'not measured' : withSpread(measured, format),
+      Number.isNaN(measured.median) ? '-' : withSpread(measured, format),
       format(least),
       format(aim),
       verdict,
