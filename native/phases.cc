@@ -21,13 +21,15 @@ std::atomic<bool> isOn{false};
 std::array<std::atomic<int64_t>, kPhases> counted{};  // thread-nanoseconds
 std::atomic<int64_t> busy{0};
 at::CallbackHandle operators = at::INVALID_CALLBACK_HANDLE;
-thread_local bool isInside = false;
+thread_local Scope* innermost = nullptr;
 
 int64_t nanosecondsSince(steady_clock::time_point since) {
   return duration_cast<nanoseconds>(steady_clock::now() - since).count();
 }
 
 double seconds(std::atomic<int64_t>& count) { return static_cast<double>(count.exchange(0)) * 1e-9; }
+
+bool isWhole(Phase phase) { return phase == Phase::Attention || phase == Phase::Optimizer; }
 
 // Autograd reports its nodes in the same way; what they run is told apart below them.
 bool isOperator(const char* name) { return std::strncmp(name, "aten::", 6) == 0; }
@@ -45,7 +47,7 @@ struct Operator : at::ObserverContext {
 };
 
 std::unique_ptr<at::ObserverContext> beginOperator(const at::RecordFunction& function) {
-  if (isInside || !isOperator(function.name())) return nullptr;
+  if (!isOperator(function.name())) return nullptr;
   return std::make_unique<Operator>(phaseOf(function.name()));
 }
 
@@ -73,16 +75,23 @@ Times stop() {
 double busySeconds() { return static_cast<double>(busy.load()) * 1e-9; }
 
 Scope::Scope(Phase phase) : phase_(phase) {
-  if (!isOn.load(std::memory_order_relaxed) || isInside) return;
-  counts_ = isInside = true;
+  if (!isOn.load(std::memory_order_relaxed) || (innermost != nullptr && isWhole(innermost->phase_))) return;
+  if (innermost != nullptr) innermost->count();
+  counts_ = true;
+  outer_ = innermost;
+  innermost = this;
   threads_ = at::in_parallel_region() ? 1 : at::get_num_threads();
   since_ = steady_clock::now();
 }
 
+void Scope::count() { counted[static_cast<size_t>(phase_)] += threads_ * nanosecondsSince(since_); }
+
 void Scope::end() {
   if (!counts_) return;
-  counted[static_cast<size_t>(phase_)] += threads_ * nanosecondsSince(since_);
-  counts_ = isInside = false;
+  count();
+  counts_ = false;
+  innermost = outer_;
+  if (outer_ != nullptr) outer_->since_ = steady_clock::now();
 }
 
 Job::Job() : since_(steady_clock::now()) {}

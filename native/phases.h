@@ -1,6 +1,7 @@
 // Where a step's time goes, for the bench: thread-seconds by kind of work, counted between start() and
 // stop(). ATen's operators are seen by themselves; a Scope says what our own kernels do, or what a whole part
-// of the step is. Of nested ones the outermost counts. Switched off, a Scope costs one load.
+// of the step is. Of nested ones the innermost counts, but attention and the optimizer count whole. Switched
+// off, a Scope costs one load.
 #pragma once
 
 #include <chrono>
@@ -32,8 +33,11 @@ class Scope {
   void end();
 
  private:
+  void count();
+
   bool counts_ = false;
   Phase phase_;
+  Scope* outer_ = nullptr;  // pauses meanwhile
   // Outside of parallel regions a scope stands for all threads of the session: they help or wait.
   int64_t threads_ = 0;
   std::chrono::steady_clock::time_point since_;

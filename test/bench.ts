@@ -155,11 +155,7 @@ t.test('a target is held against the fastest way of the other side', (t) => {
     peakBytes,
     ...(outside !== undefined && { outside }),
   });
-  const sides = mediansOf([
-    run('ours', 'a', 1, 10, 0.02),
-    run('best', 'b', 8, 20),
-    run('best', 'c', 4, 40),
-  ]);
+  const sides = mediansOf([run('ours', 'a', 1, 10, 0.02), run('best', 'b', 8, 20), run('best', 'c', 4, 40)]);
   const work = { title: 'Work', about: '', shape: shapeOf('6x384'), lengths: [], trains: true, sides: [] };
   const targets = [
     { figure: 'speed', against: 'best', least: 3, aim: 5 },
