@@ -1,6 +1,7 @@
 // Registration, nothing else.
 #include <torch/version.h>
 
+#include "allocator.h"
 #include "device.h"
 #include "js.h"
 #include "phases.h"
@@ -44,6 +45,7 @@ Napi::Value stopPhases(const Napi::CallbackInfo& info) {
 }
 
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
+  bertune::installAllocator();
   bertune::loadCuda();
   exports.Set("Session", bertune::Session::define(env));
   exports.Set("deviceInfo", Napi::Function::New<deviceInfo>(env, "deviceInfo"));

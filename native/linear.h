@@ -1,21 +1,23 @@
 // The dense layers of the encoder, each one differentiable operator on any device: y = x weight^T + bias,
-// alone or with what follows it in BERT. On the CPU they run in blocks of rows; elsewhere they are ATen
+// alone or with what follows it in BERT. On the CPU they run tile by tile; elsewhere they are ATen
 // compositions.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include "activation.h"
+#include "packing.h"
 #include "random.h"
 
 namespace bertune {
 
-// `weight` [out, in] and `bias` [out] are the float32 parameters that get gradients. `product` is the weight
-// in the type of the matrix products: a copy in bfloat16, or the weight itself.
+// `weight` [out, in] and `bias` [out] are the float32 parameters that get gradients; `type` is that of the
+// products, and `packed` the weight as their right-hand side, or nothing where compositions serve.
 struct LinearWeights {
   at::Tensor weight;
   at::Tensor bias;
-  at::Tensor product;
+  at::ScalarType type;
+  PackedWeight packed;
 };
 
 struct NormWeights {
@@ -24,8 +26,8 @@ struct NormWeights {
   double epsilon;
 };
 
-// x: [rows, in] of any floating type. Returns [rows, out] in the type of the products. `addend`, undefined or
-// [rows, out] in that type, is added to the product here and below.
+// x: [rows, in] of float32 or the type of the products. Returns [rows, out] in the type of the products.
+// `addend`, undefined or [rows, out] in that type, is added to the product here and below.
 at::Tensor linear(const at::Tensor& x, const LinearWeights& weights, const at::Tensor& addend = {});
 
 // activation(linear(x)), in the type of the products.

@@ -166,18 +166,13 @@ bool Model::isTrained(const Layer& layer) const {
 }
 
 void Model::refreshProducts() {
-  if (compute_ == at::kFloat) return;
+  if (!device_.is_cpu() || !hasTileProducts(compute_)) return;
   const at::NoGradGuard guard;
-  products_.resize(parameters_.size());
+  packed_.resize(parameters_.size());
   for (const Layer& layer : layers_)
     for (const Linear* linear :
-         {&layer.queryKeyValue, &layer.attentionOutput, &layer.intermediate, &layer.output}) {
-      at::Tensor& product = products_[linear->weight];
-      if (product.defined())
-        product.copy_(weight(linear->weight));
-      else
-        product = weight(linear->weight).detach().to(compute_);
-    }
+         {&layer.queryKeyValue, &layer.attentionOutput, &layer.intermediate, &layer.output})
+      packWeight(packed_[linear->weight], weight(linear->weight), compute_);
 }
 
 at::Tensor Model::logits(const Batch& batch, const TrainingPass* pass) const {
@@ -268,9 +263,8 @@ at::Tensor Model::head(const Linear& linear, const at::Tensor& x) const {
 }
 
 LinearWeights Model::weights(const Linear& linear) const {
-  const bool isFloat = compute_ == at::kFloat;
-  return {weight(linear.weight), weight(linear.bias),
-          isFloat ? weight(linear.weight).detach() : products_[linear.weight]};
+  return {weight(linear.weight), weight(linear.bias), compute_,
+          packed_.empty() ? PackedWeight() : packed_[linear.weight]};
 }
 
 NormWeights Model::weights(const Norm& norm) const {

@@ -68,7 +68,7 @@ class Model {
   // float32 [sequences, numLabels]
   at::Tensor logits(const Batch& batch, const TrainingPass* pass) const;
 
-  // To be called after the encoder's weights have changed: renews their copies in the compute type.
+  // To be called after the encoder's weights have changed: packs them anew for the products.
   void refreshProducts();
 
   // Adds the adapters to the weights that they adapt, and begins them anew from zero.
@@ -130,7 +130,7 @@ class Model {
   at::ScalarType compute_;
   uint64_t seed_;
   std::vector<Parameter> parameters_;
-  std::vector<at::Tensor> products_;  // by parameter; only with a compute type other than float32
+  std::vector<PackedWeight> packed_;  // by parameter; only of the encoder's matrices, and on the CPU
   std::vector<NamedTensor> tensors_;
 
   size_t wordEmbeddings_, positionEmbeddings_, tokenTypeEmbeddings_;

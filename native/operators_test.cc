@@ -110,7 +110,9 @@ void testAttention(at::ScalarType type, const Mask& mask) {
 }
 
 LinearWeights weightsOf(const Inputs& in, size_t first, at::ScalarType type) {
-  return {in[first], in[first + 1], in[first].detach().to(type)};
+  PackedWeight packed;
+  if (type != at::kDouble) packWeight(packed, in[first].detach(), type);
+  return {in[first], in[first + 1], type, packed};
 }
 
 void testLinears(at::ScalarType type, const Mask& mask) {

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "allocator.h"
 #include "arguments.h"
 #include "device.h"
 
@@ -187,7 +188,10 @@ Napi::Value Session::optimizerState(Args info) {
 }
 
 Napi::Value Session::close(Args info) {
-  const Napi::Value done = post(info, [this] { training_.reset(); });
+  const Napi::Value done = post(info, [this] {
+    training_.reset();
+    releaseCachedMemory();
+  });
   closed_ = true;
   return done;
 }
