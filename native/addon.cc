@@ -4,6 +4,7 @@
 #include "allocator.h"
 #include "device.h"
 #include "js.h"
+#include "phases.h"
 #include "session.h"
 #include "worker.h"
 
@@ -19,8 +20,27 @@ Napi::Value deviceInfo(const Napi::CallbackInfo& info) {
     pair.Set(1u, capability->second);
     result.Set("cudaCapability", pair);
   }
+  result.Set("cudaName", bertune::cudaName());
   result.Set("cpuHasBFloat16", bertune::cpuHasBFloat16());
   result.Set("libtorch", TORCH_VERSION);
+  return result;
+}
+
+Napi::Value cudaPeakBytes(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(bertune::cudaPeakBytes()));
+}
+
+Napi::Value busySeconds(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), bertune::phases::busySeconds());
+}
+
+Napi::Value stopPhases(const Napi::CallbackInfo& info) {
+  const bertune::phases::Times times = bertune::phases::stop();
+  auto result = Napi::Object::New(info.Env());
+  result.Set("gemm", times.gemm);
+  result.Set("attention", times.attention);
+  result.Set("elementWise", times.elementWise);
+  result.Set("optimizer", times.optimizer);
   return result;
 }
 
@@ -29,6 +49,11 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   bertune::loadCuda();
   exports.Set("Session", bertune::Session::define(env));
   exports.Set("deviceInfo", Napi::Function::New<deviceInfo>(env, "deviceInfo"));
+  exports.Set("cudaPeakBytes", Napi::Function::New<cudaPeakBytes>(env, "cudaPeakBytes"));
+  exports.Set("busySeconds", Napi::Function::New<busySeconds>(env, "busySeconds"));
+  exports.Set("startPhases",
+              Napi::Function::New(env, [](const Napi::CallbackInfo&) { bertune::phases::start(); }));
+  exports.Set("stopPhases", Napi::Function::New<stopPhases>(env, "stopPhases"));
   // process.exit and uncaught exceptions run no clean-up hooks of the environment, and LibTorch's statics
   // must not be destroyed while a step runs.
   const auto process = env.Global().Get("process").As<Napi::Object>();

@@ -11,6 +11,7 @@
 #include "dropout.h"
 #include "kernels.h"
 #include "packing.h"
+#include "phases.h"
 #include "scratch.h"
 
 namespace bertune {
@@ -302,6 +303,7 @@ void backwardItem(const T* qkv, const T* out, const float* logSums, const T* dOu
 template <typename ThreadScratch, typename Body>
 void forEachItem(const Items& items, const Shape& shape, const Body& body) {
   at::parallel_for(0, items.count(), 1, [&](int64_t begin, int64_t end) {
+    const phases::Scope phase(phases::Phase::Attention);
     const TileProducts products;
     ThreadScratch scratch(items.longest(), shape.headSize);
     for (int64_t i = begin; i < end; ++i) body(items[i], scratch);

@@ -3,6 +3,7 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/detail/CUDAHooksInterface.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <dlfcn.h>
 
 #include <mutex>
@@ -35,6 +36,18 @@ void openCuda() {
   }
 }
 
+// A function of the driver: LibTorch tells what is asked of it here through libtorch_cuda.so only, which the
+// addon does not link. Null without a device.
+template <typename Function>
+Function fromDriver(const char* name) {
+  if (cudaDevices() == 0) return nullptr;
+  void* driver = dlopen("libcuda.so.1", RTLD_LAZY);  // open already, see openCuda
+  if (driver == nullptr) return nullptr;
+  const auto initialize = reinterpret_cast<int (*)(unsigned)>(dlsym(driver, "cuInit"));
+  if (initialize == nullptr || initialize(0) != 0) return nullptr;
+  return reinterpret_cast<Function>(dlsym(driver, name));
+}
+
 }  // namespace
 
 void loadCuda() { std::call_once(loaded, openCuda); }
@@ -60,19 +73,27 @@ bool cpuHasBFloat16() {
 #endif
 }
 
-// From the driver itself: LibTorch tells it through libtorch_cuda.so only, which the addon does not link.
 std::optional<std::pair<int, int>> cudaCapability() {
   constexpr int kMajor = 75, kMinor = 76;  // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_* of cuda.h
-  if (cudaDevices() == 0) return {};
-  void* driver = dlopen("libcuda.so.1", RTLD_LAZY);  // open already, see openCuda
-  if (driver == nullptr) return {};
-  const auto initialize = reinterpret_cast<int (*)(unsigned)>(dlsym(driver, "cuInit"));
-  const auto attribute = reinterpret_cast<int (*)(int*, int, int)>(dlsym(driver, "cuDeviceGetAttribute"));
+  const auto attribute = fromDriver<int (*)(int*, int, int)>("cuDeviceGetAttribute");
   int major = 0, minor = 0;
-  const bool known = initialize != nullptr && attribute != nullptr && initialize(0) == 0 &&
-                     attribute(&major, kMajor, 0) == 0 && attribute(&minor, kMinor, 0) == 0;
+  const bool known =
+      attribute != nullptr && attribute(&major, kMajor, 0) == 0 && attribute(&minor, kMinor, 0) == 0;
   if (!known) return {};
   return std::pair(major, minor);
+}
+
+std::string cudaName() {
+  const auto name = fromDriver<int (*)(char*, int, int)>("cuDeviceGetName");
+  char text[256] = "";
+  return name != nullptr && name(text, sizeof text, 0) == 0 ? text : "";
+}
+
+int64_t cudaPeakBytes() {
+  constexpr auto kAll = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+  if (cudaDevices() == 0) return 0;
+  auto* allocator = c10::getDeviceAllocator(c10::kCUDA);
+  return allocator->initialized() ? allocator->getDeviceStats(0).allocated_bytes[kAll].peak : 0;
 }
 
 std::string cudaProblem() {

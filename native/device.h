@@ -21,6 +21,9 @@ void setThreads(int threads);
 bool cpuHasBFloat16();  // in hardware; without it bfloat16 products are emulated and slow
 // Compute capability of the first CUDA device, major and minor; none without one.
 std::optional<std::pair<int, int>> cudaCapability();
+std::string cudaName();  // of the first CUDA device, e.g. NVIDIA H100; empty without one
+// Most memory that LibTorch has held on the first CUDA device, in bytes; 0 without one.
+int64_t cudaPeakBytes();
 std::string cudaProblem();  // why there is no CUDA device, for people; empty if there is one
 
 // The first CUDA device; throws std::invalid_argument with the reason if there is none.

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "kernels.h"
+#include "phases.h"
 
 namespace bertune {
 namespace {
@@ -26,6 +27,7 @@ at::Tensor mix32(at::Tensor x, const at::Tensor& second = {}) {
 }
 
 at::Tensor onCpu(const at::Tensor& x, const at::Tensor& residual, const Mask& mask) {
+  const phases::Scope phase(phases::Phase::ElementWise);
   at::Tensor out = at::empty_like(x);
   const int64_t columns = x.size(1);
   auto* target = out.mutable_data_ptr<float>();

@@ -10,6 +10,7 @@
 
 #include "kernels.h"
 #include "packing.h"
+#include "phases.h"
 #include "scratch.h"
 
 namespace bertune {
@@ -101,6 +102,7 @@ class Panels {
  private:
   void multiplyPanel(const T* left, int64_t ld, int64_t rows, int64_t first, float* products,
                      int64_t ldProducts) const {
+    const phases::Scope phase(phases::Phase::Gemm);
     for (int64_t row = 0; row < rows; row += kTile)
       multiply(products + row * ldProducts, ldProducts, left + row * ld, ld, values_ + first * inner_, kTile,
                {roundUp(std::min(kTile, rows - row), kTileStep), kTile, inner_}, false);

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "phases.h"
 #include "products.h"
 
 namespace bertune {
@@ -24,6 +25,7 @@ class RowRanges {
   void forEach(const Body& body) const {
     at::parallel_for(0, count(), 1, [&](int64_t begin, int64_t end) {
       const at::AutoDispatchBelowADInplaceOrView guard;  // thread-local, so each thread needs its own
+      const phases::Scope phase(phases::Phase::ElementWise);
       const TileProducts products;
       for (int64_t range = begin; range < end; ++range)
         body(range, range * size_, std::min(size_, rows_ - range * size_));

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "memory.h"
+#include "phases.h"
 
 namespace bertune {
 
@@ -74,6 +75,7 @@ void Training::dropGradients() {
 }
 
 void Training::update(const UpdateOptions& options) {
+  const phases::Scope phase(phases::Phase::Optimizer);
   optimizer_->update(options);
   model_.refreshProducts();
   ++step_;
@@ -90,16 +92,22 @@ at::Tensor Training::predict(const RawBatch& raw) {
 
 double Training::matmulRate(int64_t rows, int64_t inner, int64_t columns) const {
   constexpr size_t repetitions = 15;
-  if (!model_.device().is_cpu()) throw std::invalid_argument("matmulRate measures CPUs only");
+  // A GPU is waited for after many products, since waiting takes longer than one of them.
+  const int products = model_.device().is_cpu() ? 1 : 100;
   const at::NoGradGuard guard;
-  const at::Tensor a = at::rand({rows, inner}).to(model_.compute());
-  const at::Tensor b = at::rand({columns, inner}).to(model_.compute());
+  const auto options = at::TensorOptions().device(model_.device());
+  const at::Tensor a = at::rand({rows, inner}, options).to(model_.compute());
+  const at::Tensor b = at::rand({columns, inner}, options).to(model_.compute());
   at::Tensor product = at::mm(a, b.t());
+  const auto wait = [&] { product.view(-1)[0].item<float>(); };
+  wait();
   std::vector<double> seconds;
   for (size_t i = 0; i < repetitions; ++i) {
     const auto start = std::chrono::steady_clock::now();
-    at::mm_out(product, a, b.t());
-    seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    for (int j = 0; j < products; ++j) at::mm_out(product, a, b.t());
+    wait();
+    seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() /
+                      products);
   }
   std::nth_element(seconds.begin(), seconds.begin() + repetitions / 2, seconds.end());
   return 2.0 * static_cast<double>(rows) * static_cast<double>(inner) * static_cast<double>(columns) /

@@ -44,8 +44,8 @@ class Training {
   void accumulate(const RawBatch& raw, double divisor, const LossOptions& options);
   void update(const UpdateOptions& options);
   at::Tensor predict(const RawBatch& raw);  // float [sequences, numLabels] on the CPU
-  // FLOP/s of [rows, inner] x [columns, inner]^T in the compute type on the CPU: what the machine can do at
-  // most, for the bench to hold a step against. The median of some repetitions.
+  // FLOP/s of [rows, inner] x [columns, inner]^T in the compute type: what the device can do at most, for the
+  // bench to hold a step against. The median of some repetitions.
   double matmulRate(int64_t rows, int64_t inner, int64_t columns) const;
   TrainingStats stats();  // waits for the device
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "packing.h"
+#include "phases.h"
 #include "scratch.h"
 
 namespace bertune {
@@ -72,6 +73,7 @@ template <typename T, typename X>
 at::Tensor compute(const at::Tensor& dY, const at::Tensor& x) {
   const int64_t out = dY.size(1), in = x.size(1);
   at::Tensor gradient = at::empty({out, in}, at::kFloat);
+  const phases::Scope phase(phases::Phase::Gemm);  // with the packing
   Operands<T> operands(dY.size(0), out, in);
   pack<T, X>(operands, dY.const_data_ptr<T>(), out, x.const_data_ptr<X>(), in);
   auto* target = gradient.mutable_data_ptr<float>();

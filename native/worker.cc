@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "phases.h"
+
 namespace bertune {
 
 struct Worker::Job {
@@ -90,6 +92,7 @@ void Worker::loop() {
       queue_.pop_front();
     }
     try {
+      const phases::Job timed;
       job->run();
     } catch (const std::bad_alloc&) {
       job->error = "out of memory";

@@ -8,6 +8,8 @@ export interface DeviceInfo {
   cudaProblem: string;
   /** Compute capability of the CUDA device, e.g. [8, 0] for an A100; left out when there is none or it is not known. */
   cudaCapability?: readonly [major: number, minor: number];
+  /** Name of the CUDA device, e.g. NVIDIA H100 80GB HBM3; left out when there is none or it is not known. */
+  cudaName?: string;
   /** Whether the CPU multiplies bfloat16 in hardware (avx512_bf16, amx_bf16). */
   bfloat16: boolean;
   cores: number;

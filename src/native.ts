@@ -169,6 +169,18 @@ export interface TrainingStats {
   maxTokens: number;
 }
 
+/** Where native time went between startPhases and stopPhases, over all sessions of the process. */
+export interface PhaseTimes {
+  /** Thread-seconds in matrix products of dense layers. */
+  gemm: number;
+  /** Thread-seconds in attention, its products included. */
+  attention: number;
+  /** Thread-seconds in everything between the products: LayerNorm, dropout, activations, conversions, embeddings. */
+  elementWise: number;
+  /** Thread-seconds in updates. */
+  optimizer: number;
+}
+
 interface NativeSession {
   open(): Promise<TensorInfo[]>;
   read(name: string, kind: TensorKind): Promise<Float32Array>;
@@ -187,11 +199,16 @@ interface NativeSession {
 }
 
 interface Addon {
+  cudaPeakBytes(): number;
+  busySeconds(): number;
+  startPhases(): void;
+  stopPhases(): PhaseTimes;
   Session: new (config: SessionConfig, options: SessionOptions) => NativeSession;
   deviceInfo(): {
     cudaDevices: number;
     cudaProblem: string;
     cudaCapability?: [major: number, minor: number];
+    cudaName: string;
     cpuHasBFloat16: boolean;
     libtorch: string;
   };
@@ -226,10 +243,31 @@ export function deviceInfo(): DeviceInfo {
     cuda: info.cudaDevices > 0,
     cudaProblem: info.cudaProblem,
     ...(info.cudaCapability === undefined ? {} : { cudaCapability: info.cudaCapability }),
+    ...(info.cudaName === '' ? {} : { cudaName: info.cudaName }),
     bfloat16: info.cpuHasBFloat16,
     cores: availableParallelism(),
     libtorch: info.libtorch,
   };
+}
+
+/** Most memory that LibTorch has held on the CUDA device, in bytes; 0 without one. */
+export function cudaPeakBytes(): number {
+  return load().cudaPeakBytes();
+}
+
+/** Seconds in which the threads of sessions have had calls to work on, since the process began. */
+export function busySeconds(): number {
+  return load().busySeconds();
+}
+
+/** Begins to count where native time goes, for the bench. Until then and after stopPhases it costs nothing. */
+export function startPhases(): void {
+  load().startPhases();
+}
+
+/** Ends the count and gives it. */
+export function stopPhases(): PhaseTimes {
+  return load().stopPhases();
 }
 
 /**
@@ -307,8 +345,8 @@ export class Session {
   }
 
   /**
-   * FLOP/s of a matrix product [rows, inner] x [columns, inner]^T with this session's dtype and threads: the yardstick
-   * of the bench. CPU only.
+   * FLOP/s of a matrix product [rows, inner] x [columns, inner]^T with this session's device, dtype and threads: the
+   * yardstick of the bench.
    */
   matmulRate(rows: number, inner: number, columns: number): Promise<number> {
     return withStack(() => this.#native.matmulRate(rows, inner, columns));

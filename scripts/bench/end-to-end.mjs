@@ -1,90 +1,61 @@
-// Throughput of a whole training, ours alone or in turns with HF Trainer.
+// A whole training: one epoch over the texts of a file.
 import { join } from 'node:path';
 import { prepareQuickstartData } from '../quickstart/data.mjs';
-import { SetupError } from '../setup/errors.mjs';
-import { say } from '../setup/terminal.mjs';
-import { mediansOf, ratiosOf } from './comparison.mjs';
 import { ourWorker, runJob } from './jobs.mjs';
-import { referenceSides } from './reference.mjs';
-import { headLines, runLines } from './report.mjs';
-import { trainingFlops } from './shape.mjs';
-import { decimals, withSpread } from './statistics.mjs';
+import { trainingSides } from './reference.mjs';
+import { describeRows } from './report.mjs';
+
+/** @typedef {import('./options.mjs').BenchOptions} BenchOptions */
 
 /**
- * One program and way of training.
- *
- * @typedef {object} Side
- * @property {string} name
- * @property {'ours' | 'best' | 'tutorial'} role `best`: HF Trainer at its best, of which the fastest counts
- * @property {import('./jobs.mjs').Worker} worker
- * @property {{ task: string } & Record<string, unknown>} job
- *
- * @typedef {object} Run
- * @property {string} name
- * @property {Side['role']} role
- * @property {number} repetition from 1
- * @property {number} seconds
- * @property {number} tokensPerSecond real tokens
- * @property {number} samplesPerSecond
- * @property {number} flopsPerSecond
- * @property {number | null} dataWait share of the time without a step to run; null where it is not known
- * @property {number} peakBytes
+ * @param {BenchOptions} options
+ * @param {import('./runs.mjs').Context} context
  */
+export async function planEndToEnd(options, context) {
+  return { works: [await trainingWork(options, context)], notes: TRAINING_NOTES };
+}
+
+export const TRAINING_NOTES = [
+  'End to end: each run is a process of its own: one step of a model of the same shape first, not counted, then the whole',
+  'epoch of a new model with AdamW, clip 1.0, dropout 0.1. Loading the program and making the model are not counted.',
+  'bertune: from the texts on disk, with tokenizer threads and tokenization counted, batches as they come. HF Trainer:',
+  'trainer.train() alone; it gets the same token ids ready-made.',
+];
 
 /**
- * Trains one epoch as often as asked, all sides in turns.
- *
- * @param {import('./options.mjs').BenchOptions} options
- * @param {string} folder for files that are not kept
- * @throws {SetupError}
+ * @param {BenchOptions} options
+ * @param {import('./runs.mjs').Context} context
+ * @returns {Promise<import('./runs.mjs').Work>}
  */
-export async function benchEndToEnd(options, folder) {
-  const { rows, tokenizer, shape, batchSize, dtype, threads, repeat } = options;
-  const data = options.data ?? (await prepareQuickstartData()).train;
-  const encoded = join(folder, 'encoded.json');
-  const input = { data, rows, tokenizer, shape };
-  /** @type {{ lengths: number[], vocabSize: number }} */
-  const { lengths, vocabSize } = await runJob(ourWorker, { task: 'encode', ...input, output: encoded });
-  const { sides, versions } = await referenceSides(options, encoded);
-  const ours = { task: 'train', ...input, batchSize, dtype, threads };
-  sides.unshift({ name: 'bertune', role: 'ours', worker: ourWorker, job: ours });
-
-  /** @type {Run[]} */
-  const runs = [];
-  for (let repetition = 1; repetition <= repeat; repetition++)
-    for (const side of sides) {
-      say(`Repetition ${repetition} of ${repeat}: ${side.name} (${String(side.job['dtype'])}) ...`);
-      runs.push({ ...(await measure(side, lengths, shape)), repetition });
-    }
-  const ratios = ratiosOf(runs);
-  const lines = [
-    ...headLines(options, { data, lengths, vocabSize, versions }),
-    '',
-    ...runLines(runs),
-    ...ratios.map(({ against, ratio }) => `bertune / ${against}: ${withSpread(ratio, decimals)}`),
-  ];
-  return { lines, results: { data, lengths, vocabSize, versions, runs, medians: mediansOf(runs), ratios } };
+export async function trainingWork(options, context) {
+  const { batchSize, dtype, threads, shape } = options;
+  const { device } = context.machine;
+  const { input, encoded, lengths } = await encodeRows(options, context);
+  const ours = { task: 'train', ...input, batchSize, dtype, device, threads };
+  return {
+    title: `End to end, batch ${batchSize}`,
+    about: `one epoch over ${describeRows(input.data, lengths)}, `,
+    shape,
+    lengths,
+    trains: true,
+    sides: [
+      { name: 'bertune', role: 'ours', worker: ourWorker, job: ours },
+      ...trainingSides(options, context, encoded),
+    ],
+  };
 }
 
 /**
- * @param {Side} side
- * @param {readonly number[]} lengths
- * @param {import('./shape.mjs').Shape} shape
- * @returns {Promise<Omit<Run, 'repetition'>>}
+ * Writes the token ids of the first rows to a file, for the other side.
+ *
+ * @param {BenchOptions} options
+ * @param {import('./runs.mjs').Context} context
+ * @returns {Promise<{ input: import('./worker/inputs.mjs').Input, encoded: string, lengths: number[] }>}
  */
-async function measure({ name, role, worker, job }, lengths, shape) {
-  const { seconds, tokens, dataWait = null, peakBytes, dtype } = await runJob(worker, job);
-  const expected = lengths.reduce((sum, length) => sum + length, 0);
-  if (tokens !== expected)
-    throw new SetupError(`${name} trained on ${tokens} real tokens where the rows have ${expected}`);
-  return {
-    name: `${name}, ${dtype}`,
-    role,
-    seconds,
-    tokensPerSecond: tokens / seconds,
-    samplesPerSecond: lengths.length / seconds,
-    flopsPerSecond: trainingFlops(shape, lengths) / seconds,
-    dataWait,
-    peakBytes,
-  };
+export async function encodeRows({ data: file, rows, tokenizer, shape }, { folder }) {
+  const data = file ?? (await prepareQuickstartData()).train;
+  const encoded = join(folder, `encoded-${rows}.json`);
+  const input = { data, rows, tokenizer, shape };
+  const { lengths } = await runJob(ourWorker, { task: 'encode', ...input, output: encoded });
+  return { input, encoded, lengths };
 }

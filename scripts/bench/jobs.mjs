@@ -29,5 +29,6 @@ export async function runJob({ command, args }, job) {
   if (code === 0 && result.startsWith('{')) return JSON.parse(result);
   const reason = stderr.trim().split('\n').slice(-20).join('\n');
   const why = reason === '' ? `it ended with code ${code ?? 'none (killed)'}` : reason;
-  throw new SetupError(`The bench's ${job.task} run failed: ${why}`, code === 2 ? 2 : 1);
+  if (code === 2) throw new SetupError(why, 2); // the caller's mistake, in words already
+  throw new SetupError(`The bench's ${job.task} run failed: ${why}`);
 }

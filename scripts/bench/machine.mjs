@@ -4,36 +4,49 @@ import { availableParallelism, cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { projectRoot } from '../setup/paths.mjs';
 import { capture } from '../setup/process.mjs';
-import { runJob } from './jobs.mjs';
+import { ourWorker, runJob } from './jobs.mjs';
 
 const QUIET = 0.5;
 
 /** @typedef {Awaited<ReturnType<typeof machineFacts>>} Machine */
 
-/** @param {import('./jobs.mjs').Worker} worker */
-export async function machineFacts(worker) {
+/**
+ * @param {'auto' | 'cpu' | 'cuda'} asked
+ * @throws {import('../setup/errors.mjs').SetupError} (exit code 2) when there is no such device
+ */
+export async function machineFacts(asked) {
   const load = loadavg()[0] ?? 0; // first, before anything here adds to it
   const { version } = JSON.parse(await readFile(join(projectRoot, 'package.json'), 'utf8'));
-  const { bfloat16, libtorch } = await runJob(worker, { task: 'machine' });
+  /** @type {{ device: 'cpu' | 'cuda', gpu: string | null, bfloat16: boolean, libtorch: string }} */
+  const { device, gpu, bfloat16, libtorch } = await runJob(ourWorker, { task: 'machine', device: asked });
   return {
     date: new Date().toISOString().slice(0, 16),
     bertune: String(version),
     commit: await commit(),
     node: process.version,
-    libtorch: String(libtorch),
+    libtorch,
+    device,
+    gpu,
     cpu: cpus()[0]?.model.trim() ?? 'unknown CPU',
     cores: availableParallelism(),
-    bfloat16: Boolean(bfloat16),
+    /** Whether the device multiplies bfloat16 in hardware. */
+    bfloat16,
     load,
   };
 }
 
 /** @param {Machine} machine */
-export function machineLines({ date, bertune, commit: id, node, libtorch, cpu, cores, bfloat16, load }) {
+export function machineLines({ date, bertune, commit: id, node, libtorch, gpu, cpu, cores, bfloat16, load }) {
   return [
     `bertune ${bertune}, ${id}; Node ${node}, LibTorch ${libtorch}; ${date} UTC`,
-    `${cpu}, ${cores} cores, ${bfloat16 ? 'with' : 'without'} bfloat16 arithmetic; load average at start ${load.toFixed(2)}`,
+    ...(gpu === null ? [] : [`on the GPU: ${gpu}, ${arithmetic(bfloat16)}`]),
+    `${cpu}, ${cores} cores${gpu === null ? `, ${arithmetic(bfloat16)}` : ''}; load average at start ${load.toFixed(2)}`,
   ];
+}
+
+/** @param {boolean} bfloat16 */
+function arithmetic(bfloat16) {
+  return `${bfloat16 ? 'with' : 'without'} bfloat16 arithmetic`;
 }
 
 /** A warning when other programs had the cores, else nothing. @param {number} load */

@@ -9,31 +9,66 @@ import { MAX_TOKENS, shapeOf } from './shape.mjs';
 
 export const HELP = `Usage: npm run bench -- [options]
 
-Trains one epoch with Trainer on real texts and prints real tokens per second (padding does not count).
+What is measured, in real tokens a second (padding does not count):
+
+  --steps                 forward, backward and update on made-up ids of fixed lengths (the default without --data)
+  --data FILE             end to end: one epoch with Trainer, from texts on disk to the last update
+  --evaluate              a model's metrics on labelled texts, from texts on disk (without --data: quickstart mails)
+  --targets               all of them, as a table of ratios to transformers beside what this project wants to reach
+                          (half an hour and more)
+
+How:
 
   --data FILE             csv, tsv, jsonl, json or parquet with a text and a label column, also .gz
-                          (default: the mails of the quickstart)
-  --rows N                the first N rows of the file (default 96)
+  --rows N                its first N rows (default 96; with --evaluate 2000)
   --tokenizer DIR_OR_ID   folder with tokenizer.json or vocab.txt, or a hub id (default configs/quickstart-model)
   --model-shape LxH[xA]   layers x hidden size [x attention heads], random weights (default 6x384x12, MiniLM)
   --batch-size N          rows a batch (default 8)
-  --dtype TYPE            auto, float32 or bfloat16 (default auto)
-  --threads N             CPU threads of a training step, on both sides of a comparison (default all cores)
+  --batches RxT[,RxT...]  of steps: rows x tokens of the batches (default 8x256,32x64,8x512)
+  --gradient-checkpointing, --lora-rank N, --freeze PATTERN...
+                          of steps: train so, in turns with the plain training
+  --device DEVICE         auto, cpu or cuda (default auto); cuda needs an NVIDIA driver, nothing else
+  --dtype TYPE            auto, float32 or bfloat16 (default auto); of steps also for the other side
+  --threads N             CPU threads, on both sides of a comparison (default all cores)
   --repeat N              repetitions, each in a process of its own (default 3)
-  --steps                 instead: forward, backward and update on made-up ids of fixed lengths; with --compare in
-                          alternation with transformers' model, torch's autocast and fused AdamW
-  --batches RxT[,RxT...]  with --steps: rows x tokens of the batches (default 8x256,32x64,8x512)
-  --compile               with --steps --compare: also against torch.compile (needs a C++ compiler; slow to start)
-  --compare               in alternation with HF Trainer at its best: bf16, group_by_length, dynamic padding, fused
-                          AdamW; on a CPU without bfloat16 arithmetic float32 too, and the faster of the two counts
-  --compare-tutorial      and with HF Trainer as tutorials have it: float32, every text padded to 512 (slow)
   --json FILE             write the machine, the options and all figures there
 
+Against what:
+
+  --compare               in turns with transformers. Steps: its model with torch's autocast and fused AdamW. End to
+                          end: HF Trainer at its best, with bf16, group_by_length, dynamic padding, fused AdamW (on a
+                          CPU without bfloat16 arithmetic float32 too). Evaluation: Trainer.evaluate with rows sorted
+                          by length and the fastest precision and batch size of those tried
+  --compile               of steps, with --compare: also against torch.compile (needs a C++ compiler; slow to start)
+  --compare-tutorial      end to end: also against HF Trainer as tutorials have it, float32, padded to 512 (slow)
+
 The comparison needs a Python with the packages of scripts/reference/requirements.txt: the one that BERTUNE_PYTHON
-names, else .venv/bin/python, which is made where it is missing.
+names, else .venv/bin/python, which is made where it is missing. On a GPU its torch must be a CUDA build; --lora-rank
+needs peft there.
 `;
 
+/** @typedef {'steps' | 'endToEnd' | 'evaluate' | 'targets'} Mode */
 /** @typedef {ReturnType<typeof benchOptions>} BenchOptions */
+
+/** How steps train, beside the plain way. @typedef {BenchOptions['variant']} Variant */
+
+/** Which options make sense for what. */
+const ONLY = /** @type {const} */ ({
+  rows: ['endToEnd', 'evaluate'],
+  'batch-size': ['endToEnd', 'evaluate'],
+  'compare-tutorial': ['endToEnd'],
+  batches: ['steps'],
+  compile: ['steps'],
+  'gradient-checkpointing': ['steps'],
+  'lora-rank': ['steps'],
+  freeze: ['steps'],
+  compare: ['steps', 'endToEnd', 'evaluate'],
+  dtype: ['steps', 'endToEnd', 'evaluate'],
+  'model-shape': ['steps', 'endToEnd', 'evaluate'],
+});
+
+/** How each kind of measurement is asked for. */
+const HOW = { steps: '--steps', endToEnd: 'an end-to-end run (--data FILE)', evaluate: '--evaluate' };
 
 /**
  * Reads the command line.
@@ -43,29 +78,33 @@ names, else .venv/bin/python, which is made where it is missing.
  */
 export function benchOptions(args) {
   const given = parse(args);
-  const compareTutorial = given['compare-tutorial'] ?? false;
-  const compare = given.compare ?? false;
-  if (given.steps && compareTutorial)
-    throw new SetupError('--compare-tutorial measures end to end; leave out --steps', 2);
-  if (given.compile && !(given.steps && compare))
-    throw new SetupError('--compile needs --steps and --compare', 2);
-  if (given.batches !== undefined && !given.steps) throw new SetupError('--batches needs --steps', 2);
+  const mode = modeOf(given);
+  for (const [option, modes] of Object.entries(ONLY))
+    if (option in given && !modes.some((one) => one === mode))
+      throw new SetupError(`--${option} goes with ${modes.map((one) => HOW[one]).join(' or ')} only`, 2);
+  if (given.compile && !given.compare) throw new SetupError('--compile needs --compare', 2);
   if (given.json !== undefined && !existsSync(dirname(resolve(given.json))))
     throw new SetupError(`The folder of --json ${given.json} does not exist`, 2);
   return {
     help: given.help ?? false,
-    data: given.data === undefined ? undefined : resolve(given.data),
-    rows: count('--rows', given.rows ?? '96'),
+    mode,
+    data: fileOf(given.data),
+    rows: count('--rows', given.rows ?? (mode === 'evaluate' ? '2000' : '96')),
     tokenizer: given.tokenizer ?? join(projectRoot, 'configs', 'quickstart-model'),
     shape: shapeOf(given['model-shape'] ?? '6x384x12'),
     batchSize: count('--batch-size', given['batch-size'] ?? '8'),
-    dtype: dtypeOf(given.dtype ?? 'auto'),
+    device: oneOf('--device', given.device ?? 'auto', /** @type {const} */ (['auto', 'cpu', 'cuda'])),
+    dtype: oneOf('--dtype', given.dtype ?? 'auto', /** @type {const} */ (['auto', 'float32', 'bfloat16'])),
     threads: count('--threads', given.threads ?? String(availableParallelism())),
     repeat: count('--repeat', given.repeat ?? '3'),
-    steps: given.steps ?? false,
     batches: batchesOf(given.batches ?? '8x256,32x64,8x512'),
-    compare,
-    compareTutorial,
+    variant: {
+      gradientCheckpointing: given['gradient-checkpointing'] ?? false,
+      loraRank: given['lora-rank'] === undefined ? 0 : count('--lora-rank', given['lora-rank']),
+      freeze: given.freeze ?? [],
+    },
+    compare: given.compare ?? false,
+    compareTutorial: given['compare-tutorial'] ?? false,
     compile: given.compile ?? false,
     json: given.json,
   };
@@ -76,29 +115,60 @@ function parse(args) {
   const text = /** @type {const} */ ({ type: 'string' });
   const flag = /** @type {const} */ ({ type: 'boolean' });
   try {
-    return parseArgs({
+    const { values, positionals } = parseArgs({
       args: [...args],
+      allowPositionals: true,
       options: {
+        steps: flag,
+        evaluate: flag,
+        targets: flag,
         data: text,
         rows: text,
         tokenizer: text,
         'model-shape': text,
         'batch-size': text,
+        batches: text,
+        'gradient-checkpointing': flag,
+        'lora-rank': text,
+        freeze: { ...text, multiple: true },
+        device: text,
         dtype: text,
         threads: text,
         repeat: text,
-        steps: flag,
-        batches: text,
+        json: text,
         compare: flag,
         compile: flag,
         'compare-tutorial': flag,
-        json: text,
         help: { ...flag, short: 'h' },
       },
-    }).values;
+    });
+    // As for `bertune train`, several patterns may follow one --freeze.
+    if (positionals.length > 0 && values.freeze === undefined)
+      throw new TypeError(`Unexpected argument '${positionals[0]}'`);
+    return { ...values, ...(values.freeze && { freeze: [...values.freeze, ...positionals] }) };
   } catch (error) {
-    throw new SetupError(`${messageOf(error)}\nAll options: npm run bench -- --help`, 2);
+    const [message = ''] = messageOf(error).split('\n');
+    throw new SetupError(`${message.replace(/\.$/, '')}; all options: npm run bench -- --help`, 2);
   }
+}
+
+/**
+ * @param {{ steps?: boolean, evaluate?: boolean, targets?: boolean, data?: string }} given
+ * @returns {Mode}
+ */
+function modeOf({ steps, evaluate, targets, data }) {
+  const asked = [steps && '--steps', evaluate && '--evaluate', targets && '--targets'].filter(Boolean);
+  if (asked.length > 1) throw new SetupError(`${asked.join(' and ')} exclude each other`, 2);
+  if (steps && data !== undefined) throw new SetupError('--steps takes no --data: its ids are made up', 2);
+  if (evaluate) return 'evaluate';
+  if (targets) return 'targets';
+  return data === undefined ? 'steps' : 'endToEnd';
+}
+
+/** @param {string | undefined} data */
+function fileOf(data) {
+  if (data !== undefined && !existsSync(data)) throw new SetupError(`--data ${data} does not exist`, 2);
+  return data === undefined ? undefined : resolve(data);
 }
 
 /**
@@ -111,11 +181,18 @@ function count(name, text) {
   return Number(text);
 }
 
-/** @param {string} text */
-function dtypeOf(text) {
-  if (text !== 'auto' && text !== 'float32' && text !== 'bfloat16')
-    throw new SetupError(`Expected auto, float32 or bfloat16 for --dtype but received "${text}"`, 2);
-  return text;
+/**
+ * @template {string} Word
+ * @param {string} name
+ * @param {string} text
+ * @param {readonly Word[]} words
+ * @returns {Word}
+ */
+function oneOf(name, text, words) {
+  const found = words.find((word) => word === text);
+  if (found === undefined)
+    throw new SetupError(`Expected ${words.join(', ')} for ${name} but received "${text}"`, 2);
+  return found;
 }
 
 /** @param {string} text */

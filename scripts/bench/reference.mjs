@@ -5,53 +5,108 @@ import { SetupError } from '../setup/errors.mjs';
 import { projectRoot } from '../setup/paths.mjs';
 import { capture } from '../setup/process.mjs';
 import { say } from '../setup/terminal.mjs';
-import { ourWorker, runJob } from './jobs.mjs';
+import { runJob } from './jobs.mjs';
 
 const REFERENCE = join(projectRoot, 'scripts', 'reference');
 
 /**
- * What to run against bertune, as the options ask.
+ * The program on the other side, and what it is.
  *
- * @param {import('./options.mjs').BenchOptions} options
- * @param {string} encoded file with config, token ids and labels
- * @returns {Promise<{ sides: import('./end-to-end.mjs').Side[], versions: string }>} nothing without --compare
- * @throws {SetupError} when there is no Python with the packages and none can be made
+ * @typedef {{ worker: import('./jobs.mjs').Worker, versions: string }} Reference
+ * @typedef {import('./runs.mjs').Side} Side
+ * @typedef {import('./options.mjs').BenchOptions} BenchOptions
  */
-export async function referenceSides({ compare, compareTutorial, batchSize, threads }, encoded) {
-  /** @type {import('./end-to-end.mjs').Side[]} */
-  const sides = [];
-  if (!compare && !compareTutorial) return { sides, versions: '' };
+
+/**
+ * Finds or makes the Python of the other side.
+ *
+ * @param {'cpu' | 'cuda'} device
+ * @returns {Promise<Reference>}
+ * @throws {SetupError} when there is no Python with the packages and none can be made, or its torch has no such device
+ */
+export async function openReference(device) {
   const worker = { command: await referencePython(), args: [join(REFERENCE, 'bench.py')] };
-  const { python, torch, transformers } = await runJob(worker, { task: 'versions' });
-  const { bfloat16 } = await runJob(ourWorker, { task: 'machine' });
-  const shared = { task: 'train', encoded, batchSize, threads };
-  /** @type {(name: string, role: import('./end-to-end.mjs').Side['role'], how: object) => void} */
-  const add = (name, role, how) => sides.push({ name, role, worker, job: { ...shared, ...how } });
-  if (compare) {
-    add('HF Trainer at its best', 'best', { style: 'best', dtype: 'bfloat16' });
-    if (!bfloat16) add('HF Trainer at its best', 'best', { style: 'best', dtype: 'float32' });
-  }
-  if (compareTutorial) add('HF Trainer as in tutorials', 'tutorial', { style: 'tutorial', dtype: 'float32' });
-  return { sides, versions: `Python ${python}, torch ${torch}, transformers ${transformers}` };
+  const { python, torch, transformers, cuda } = await runJob(worker, { task: 'versions' });
+  if (device === 'cuda' && !cuda)
+    throw new SetupError(
+      `The comparison runs on the GPU too, but torch ${torch} of ${worker.command} sees none: install a CUDA build of ` +
+        'torch there, or name a Python that has one with BERTUNE_PYTHON',
+    );
+  return { worker, versions: `Python ${python}, torch ${torch}, transformers ${transformers}` };
 }
 
 /**
- * The ways of transformers that a step is held against: float32, and bfloat16 by autocast, eager or compiled.
+ * HF Trainer as the options ask.
  *
- * @param {import('./options.mjs').BenchOptions} options
- * @returns {Promise<import('./steps.mjs').StepSide[]>} nothing without --compare
- * @throws {SetupError} when there is no Python with the packages and none can be made
+ * @param {BenchOptions} options
+ * @param {import('./runs.mjs').Context} context
+ * @param {string} encoded file with config, token ids and labels
+ * @returns {Side[]}
  */
-export async function referenceStepSides({ compare, compile }) {
-  if (!compare) return [];
-  const worker = { command: await referencePython(), args: [join(REFERENCE, 'bench.py')] };
-  return [false, ...(compile ? [true] : [])].flatMap((compiled) =>
-    ['float32', 'bfloat16'].map((dtype) => ({
-      name: `HF ${compiled ? 'compiled' : 'eager'}`,
+export function trainingSides(options, { reference, machine }, encoded) {
+  if (reference === null) return [];
+  const { compare, compareTutorial, batchSize, threads } = options;
+  const shared = { task: 'train', encoded, batchSize, threads, device: machine.device };
+  /** @type {(name: string, role: Side['role'], how: object) => Side} */
+  const side = (name, role, how) => ({ name, role, worker: reference.worker, job: { ...shared, ...how } });
+  // Where bfloat16 is emulated, float32 may be the best.
+  const dtypes = machine.bfloat16 ? ['bfloat16'] : ['bfloat16', 'float32'];
+  return [
+    ...(compare
+      ? dtypes.map((dtype) => side('HF Trainer at its best', 'best', { style: 'best', dtype }))
+      : []),
+    ...(compareTutorial
+      ? [side('HF Trainer as in tutorials', 'tutorial', { style: 'tutorial', dtype: 'float32' })]
+      : []),
+  ];
+}
+
+/**
+ * Trainer.evaluate with what is the fastest on a part of the rows.
+ *
+ * @param {BenchOptions} options
+ * @param {import('./runs.mjs').Context} context
+ * @param {string} encoded file with config, token ids and labels
+ * @returns {Promise<Side[]>}
+ */
+export async function evaluationSides({ compare, threads }, { reference, machine }, encoded) {
+  if (reference === null || !compare) return [];
+  const shared = { encoded, threads, device: machine.device };
+  say('Looking for the best way of Trainer.evaluate ...');
+  const best = await runJob(reference.worker, { task: 'tune_evaluation', ...shared });
+  /** @type {{ way: string, dtype: string, batchSize: number, tried: { way: string, batchSize: number, seconds: number }[] }} */
+  const { way, dtype, batchSize, tried } = best;
+  const times = tried.map((one) => `${one.way}, batch ${one.batchSize}: ${one.seconds.toFixed(1)} s`);
+  say(`On a part of the rows: ${times.join('; ')}`);
+  return [
+    {
+      name: `HF Trainer.evaluate, ${way}, batch ${batchSize}`,
+      role: 'best',
+      worker: reference.worker,
+      job: { task: 'evaluate', ...shared, way, dtype, batchSize },
+    },
+  ];
+}
+
+/**
+ * Steps of transformers' model, eager or compiled too.
+ *
+ * @param {Pick<import('./steps.mjs').StepPlan, 'dtype' | 'compile' | 'variant'>} plan
+ * @param {Reference} reference
+ * @param {{ task: string } & Record<string, unknown>} job what the sides have in common
+ * @returns {Side[]}
+ */
+export function stepSides({ dtype, compile }, { worker }, job) {
+  const dtypes = dtype === 'float32' || dtype === 'bfloat16' ? [dtype] : ['float32', 'bfloat16'];
+  /** @type {(role: 'eager' | 'compiled') => Side[]} */
+  const sides = (role) =>
+    dtypes.map((each) => ({
+      name: `HF ${role}`,
+      role,
       worker,
-      job: { dtype, compile: compiled },
-    })),
-  );
+      job: { ...job, dtype: each, compile: role === 'compiled' },
+    }));
+  return [...sides('eager'), ...(compile ? sides('compiled') : [])];
 }
 
 /** A Python with torch and transformers: BERTUNE_PYTHON, else .venv, made where it is missing. */

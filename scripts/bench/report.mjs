@@ -1,61 +1,109 @@
-// What the end-to-end bench prints: what was measured and how, every run, the medians.
+// Works and their medians as tables for people.
 import { basename } from 'node:path';
-import { mediansOf } from './comparison.mjs';
 import { describeShape } from './shape.mjs';
-import { decimals, gigaflops, megabytes, percent, table, whole, withSpread } from './statistics.mjs';
+import {
+  decimals,
+  gigaflops,
+  megabytes,
+  percent,
+  seconds,
+  table,
+  times,
+  whole,
+  withSpread,
+} from './statistics.mjs';
+
+/** @typedef {import('./comparison.mjs').Side} Side */
+/** @typedef {import('./statistics.mjs').Summary} Summary */
+
+/** What the parts of a step are called. */
+const PHASES = {
+  gemm: 'GEMM',
+  attention: 'attention',
+  elementWise: 'element-wise',
+  optimizer: 'optimizer',
+  rest: 'rest',
+};
+
+const COLUMNS = [
+  'real tok/s',
+  'samples/s',
+  'GFLOP/s',
+  'of GEMM',
+  'seconds',
+  'outside',
+  'data wait',
+  'peak memory',
+  'optimizer state',
+  'bertune faster by',
+];
+
+/** What the columns mean. */
+export const LEGEND = [
+  'Medians (least to most). FLOPs are those of the matrix products of the encoder layers, forward once and backward',
+  'twice, whether or not a program computes them all. of GEMM: over the FLOP/s of the largest product alone, in the same',
+  'process. outside: the share of the time in which the native thread had nothing to do (JavaScript, the boundary, data).',
+  'data wait: the share in which no step was ready after the first. peak memory: of the process, on a GPU of its memory.',
+];
 
 /**
- * What is measured, with what is and is not included.
- *
- * @param {import('./options.mjs').BenchOptions} options
- * @param {{ data: string, lengths: readonly number[], vocabSize: number, versions: string }} facts
+ * @param {import('./runs.mjs').Work} work
+ * @param {readonly Side[]} sides
  */
-export function headLines({ shape, batchSize, threads }, { data, lengths, vocabSize, versions }) {
-  const tokens = lengths.reduce((sum, length) => sum + length, 0);
-  const mean = whole(tokens / lengths.length);
-  const lines = [
-    ...(versions === '' ? [] : [versions]),
+export function workLines({ title, about, shape }, sides) {
+  const rows = sides.map(({ name, figures, ratios }) => [
+    name,
+    shown(figures.tokensPerSecond, whole),
+    shown(figures.samplesPerSecond, decimals),
+    shown(figures.flopsPerSecond, gigaflops),
+    shown(figures.matmulShare, percent),
+    shown(figures.seconds, seconds),
+    shown(figures.outside, percent),
+    shown(figures.dataWait, percent),
+    shown(figures.peakBytes, megabytes),
+    shown(figures.stateBytes, megabytes),
+    ratios === null ? '-' : withSpread(ratios.speed, times),
+  ]);
+  return [
     '',
-    `End to end: one epoch over the first ${lengths.length} rows of ${basename(data)}, ${tokens} real tokens (mean ${mean}, longest ${Math.max(...lengths)})`,
-    `${describeShape(shape)}, vocabulary ${vocabSize}; batch ${batchSize}, AdamW, clip 1.0, dropout 0.1, ${threads} threads`,
-    'Each run is a process of its own: one step of a model of the same shape first, not counted, then the whole epoch',
-    'of a new model. Loading the program and making the model are not counted. bertune: from the texts on disk, with',
-    'tokenizer threads and tokenization counted, batches as they come; data wait is the share of that time in which no',
-    'step was ready after the first.',
+    `${title}: ${about}${describeShape(shape)}`,
+    ...table(withoutEmpty([['', ...COLUMNS], ...rows])),
+    ...sides.flatMap(splitLine),
   ];
-  if (versions === '') return lines;
-  return [...lines, 'HF Trainer: trainer.train() alone; it gets the same token ids ready-made.'];
+}
+
+/** @param {Side} side */
+function splitLine({ name, split }) {
+  if (split === null) return [];
+  const parts = Object.entries(PHASES).flatMap(([phase, word]) => {
+    const share = split[phase];
+    return share === undefined ? [] : [`${word} ${withSpread(share, percent)}`];
+  });
+  return [`split of the step of ${name}: ${parts.join(', ')}`];
 }
 
 /**
- * Every run and the medians of each side.
- *
- * @param {readonly import('./end-to-end.mjs').Run[]} runs
+ * @param {Summary | undefined} figure
+ * @param {(value: number) => string} format
  */
-export function runLines(runs) {
-  const columns = ['real tok/s', 'samples/s', 'GFLOP/s', 'seconds', 'data wait', 'peak RSS'];
-  const each = runs.map((run) => [
-    `${run.repetition}  ${run.name}`,
-    whole(run.tokensPerSecond),
-    decimals(run.samplesPerSecond),
-    gigaflops(run.flopsPerSecond),
-    decimals(run.seconds),
-    run.dataWait === null ? '-' : percent(run.dataWait),
-    megabytes(run.peakBytes),
-  ]);
-  const medians = mediansOf(runs).map((side) => [
-    side.name,
-    withSpread(side.tokensPerSecond, whole),
-    withSpread(side.samplesPerSecond, decimals),
-    withSpread(side.flopsPerSecond, gigaflops),
-    withSpread(side.seconds, decimals),
-    side.dataWait === null ? '-' : withSpread(side.dataWait, percent),
-    withSpread(side.peakBytes, megabytes),
-  ]);
-  return [
-    ...table([['run', ...columns], ...each]),
-    '',
-    ...table([['median (least to most)', ...columns], ...medians]),
-    '',
-  ];
+function shown(figure, format) {
+  return figure === undefined ? '-' : withSpread(figure, format);
+}
+
+/** Leaves out columns in which no row has anything. @param {readonly string[][]} rows with their heading */
+function withoutEmpty([heading = [], ...rows]) {
+  const kept = heading.map((_, column) => column === 0 || rows.some((row) => row[column] !== '-'));
+  return [heading, ...rows].map((row) => row.filter((_, column) => kept[column]));
+}
+
+/**
+ * Which rows of which file, and how long they are.
+ *
+ * @param {string} data
+ * @param {readonly number[]} lengths
+ */
+export function describeRows(data, lengths) {
+  const tokens = lengths.reduce((sum, length) => sum + length, 0);
+  const mean = whole(tokens / lengths.length);
+  return `the first ${lengths.length} rows of ${basename(data)}, ${tokens} real tokens (mean ${mean}, longest ${Math.max(...lengths)})`;
 }

@@ -39,4 +39,8 @@ export const percent = (value) => `${(value * 100).toFixed(1)} %`;
 /** @param {number} flops a second */
 export const gigaflops = (flops) => (flops / 1e9).toFixed(0);
 /** @param {number} bytes */
-export const megabytes = (bytes) => `${(bytes / 1e6).toFixed(0)} MB`;
+export const megabytes = (bytes) => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
+/** Three significant digits. @param {number} value */
+export const seconds = (value) => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
+/** @param {number} ratio */
+export const times = (ratio) => `${ratio.toFixed(2)}x`;

@@ -1,131 +1,92 @@
-// The step table: forward, backward and update alone, on made-up token ids of fixed lengths; with --compare in turns
-// with transformers.
-import { say } from '../setup/terminal.mjs';
+// Forward, backward and update alone, on made-up token ids of fixed lengths.
 import { ourWorker, runJob } from './jobs.mjs';
-import { referenceStepSides } from './reference.mjs';
-import { describeShape, modelConfig, trainingFlops } from './shape.mjs';
-import { decimals, gigaflops, megabytes, percent, summary, table, whole, withSpread } from './statistics.mjs';
+import { stepSides } from './reference.mjs';
+import { modelConfig } from './shape.mjs';
 
-const STEPS_PER_ROUND = 3;
+const STEPS_PER_RUN = 3;
 const LABELS = ['0', '1'];
 
-/**
- * @typedef {import('./statistics.mjs').Summary} Summary
- * @typedef {import('./shape.mjs').Shape} Shape
- * @typedef {{ name: string, worker: import('./jobs.mjs').Worker, job: Record<string, unknown> }} StepSide
- * @typedef {{ seconds: number, peakBytes: number, dtype: string, matmulRate?: number }} Round
- * @typedef {{ name: string, rows: number, length: number, seconds: Summary, tokensPerSecond: Summary, samplesPerSecond: Summary, flopsPerSecond: Summary, matmulShare: Summary | null, peakBytes: number, ratio: Summary | null }} Step
- *   `matmulShare`: FLOP/s over those of the largest matrix product in the same process; `ratio`: our speed over this one
- */
+/** All is trained, nothing computed twice. */
+export const PLAIN = { gradientCheckpointing: false, loraRank: 0, freeze: [] };
 
 /**
- * Times the steps. Each measurement is a process of its own, and all sides take turns.
+ * @typedef {import('./runs.mjs').Work} Work
+ * @typedef {import('./runs.mjs').Side} Side
  *
+ * What a step is measured with.
+ *
+ * @typedef {object} StepPlan
+ * @property {import('./shape.mjs').Shape} shape
+ * @property {{ rows: number, length: number }} batch
+ * @property {'auto' | 'float32' | 'bfloat16' | 'both'} dtype of both sides; auto: ours chooses, the other takes both
+ * @property {import('./options.mjs').Variant} variant
+ * @property {boolean} compile also against torch.compile
+ */
+
+/**
  * @param {import('./options.mjs').BenchOptions} options
- * @throws {import('../setup/errors.mjs').SetupError}
+ * @param {import('./runs.mjs').Context} context
  */
-export async function benchSteps(options) {
-  const { tokenizer, shape, dtype, threads, repeat, batches } = options;
+export async function planSteps(options, context) {
+  const { shape, dtype, variant, compile, batches } = options;
+  /** @type {Work[]} */
+  const works = [];
+  for (const batch of batches)
+    works.push(await stepWork(options, context, { shape, batch, dtype, variant, compile }));
+  return { works, notes: STEP_NOTES };
+}
+
+export const STEP_NOTES = [
+  `Steps: processes that each time ${STEPS_PER_RUN} steps after one that is not counted; AdamW, clip 1.0, dropout 0.1; no data`,
+  'reading, no tokenization. Split: thread-seconds of one more step. GEMM: the dense layers; attention: with its products;',
+  'rest: threads that wait, memory, bookkeeping.',
+];
+
+/**
+ * @param {Pick<import('./options.mjs').BenchOptions, 'tokenizer' | 'threads'>} options
+ * @param {import('./runs.mjs').Context} context
+ * @param {StepPlan} plan
+ * @returns {Promise<Work>}
+ */
+export async function stepWork({ tokenizer, threads }, { reference, machine }, plan) {
+  const { shape, batch, variant } = plan;
   const { vocabSize } = await runJob(ourWorker, { task: 'vocabulary', tokenizer });
-  const shared = { shape, threads, config: modelConfig(shape, vocabSize, LABELS) };
-  /** @type {StepSide[]} */
+  const config = modelConfig(shape, vocabSize, LABELS);
+  const { device } = machine;
+  const shared = { task: 'step', config, ...batch, steps: STEPS_PER_RUN, threads, device };
+  const { names: frozen } = await runJob(ourWorker, { task: 'frozen', config, patterns: variant.freeze });
+  const words = describeVariant(variant);
+  const dtypes = plan.dtype === 'both' ? ['float32', 'bfloat16'] : [plan.dtype];
+  /** @type {(name: string, role: Side['role'], variant: import('./options.mjs').Variant) => Side[]} */
+  const ours = (name, role, how) =>
+    dtypes.map((dtype) => ({
+      name,
+      role,
+      worker: ourWorker,
+      job: { ...shared, shape, dtype, variant: how },
+    }));
   const sides = [
-    { name: 'bertune', worker: ourWorker, job: { dtype } },
-    ...(await referenceStepSides(options)),
+    ...ours(`bertune${words}`, 'ours', variant),
+    ...(words === '' ? [] : ours('bertune, plain', 'plain', PLAIN)),
+    ...(reference === null ? [] : stepSides(plan, reference, { ...shared, variant: { ...variant, frozen } })),
   ];
-  const steps = [];
-  for (const batch of batches) {
-    /** @type {Round[][]} */
-    const rounds = sides.map(() => []);
-    for (let repetition = 1; repetition <= repeat; repetition++)
-      for (const [i, side] of sides.entries()) {
-        say(`${batch.rows} x ${batch.length}, repetition ${repetition} of ${repeat}: ${side.name} ...`);
-        rounds[i]?.push(await measure(side, { ...shared, ...batch }));
-      }
-    steps.push(...rounds.map((own, i) => stepOf(sides[i]?.name ?? '', shape, batch, own, rounds[0] ?? [])));
-  }
-  return { lines: stepLines(shape, threads, steps), results: { steps } };
-}
-
-/**
- * @param {StepSide} side
- * @param {Record<string, unknown>} shared
- * @returns {Promise<Round>}
- */
-async function measure({ worker, job }, shared) {
-  const asked = { task: 'step', rounds: 1, stepsPerRound: STEPS_PER_ROUND, ...shared, ...job };
-  const { seconds, ...rest } = await runJob(worker, asked);
-  return { ...rest, seconds: seconds[0] };
-}
-
-/**
- * @param {string} name
- * @param {Shape} shape
- * @param {{ rows: number, length: number }} batch
- * @param {readonly Round[]} rounds
- * @param {readonly Round[]} ours
- * @returns {Step}
- */
-function stepOf(name, shape, { rows, length }, rounds, ours) {
-  const flops = trainingFlops(
-    shape,
-    Array.from({ length: rows }, () => length),
-  );
-  /** @param {number} amount of something in one step */
-  const perSecond = (amount) => summary(rounds.map(({ seconds }) => amount / seconds));
-  const shares = rounds.flatMap(({ seconds, matmulRate }) =>
-    matmulRate === undefined ? [] : [flops / seconds / matmulRate],
-  );
-  const ratios = rounds.map(({ seconds }, i) => seconds / (ours[i]?.seconds ?? NaN));
+  const lengths = Array.from({ length: batch.rows }, () => batch.length);
   return {
-    name: `${name}, ${rounds[0]?.dtype ?? ''}`,
-    rows,
-    length,
-    seconds: summary(rounds.map(({ seconds }) => seconds)),
-    tokensPerSecond: perSecond(rows * length),
-    samplesPerSecond: perSecond(rows),
-    flopsPerSecond: perSecond(flops),
-    matmulShare: shares.length === 0 ? null : summary(shares),
-    peakBytes: Math.max(...rounds.map(({ peakBytes }) => peakBytes)),
-    ratio: rounds === ours ? null : summary(ratios),
+    title: `Step of ${batch.rows} x ${batch.length} tokens`,
+    about: '',
+    shape,
+    lengths,
+    trains: true,
+    sides,
   };
 }
 
-/**
- * @param {Shape} shape
- * @param {number} threads
- * @param {readonly Step[]} steps
- */
-function stepLines(shape, threads, steps) {
-  const rows = steps.map((step) => [
-    `${step.rows} x ${step.length}  ${step.name}`,
-    withSpread(step.tokensPerSecond, whole),
-    withSpread(step.samplesPerSecond, decimals),
-    withSpread(step.flopsPerSecond, gigaflops),
-    step.matmulShare === null ? '-' : withSpread(step.matmulShare, percent),
-    withSpread(step.seconds, decimals),
-    megabytes(step.peakBytes),
-    step.ratio === null ? '-' : `${withSpread(step.ratio, decimals)}x`,
-  ]);
-  return [
-    '',
-    `Training steps: ${describeShape(shape)}; AdamW, clip 1.0, dropout 0.1, ${threads} threads`,
-    `Median (least to most) of processes that each time ${STEPS_PER_ROUND} steps after one that is not counted; no data reading,`,
-    'no tokenization. FLOPs are those of the matrix products of the encoder layers, forward once and backward twice,',
-    'whether or not a program computes them all; of GEMM: over those of the largest product alone, in the same process.',
-    '',
-    ...table([
-      [
-        'rows x tokens',
-        'tok/s',
-        'samples/s',
-        'GFLOP/s',
-        'of GEMM',
-        'seconds a step',
-        'peak RSS',
-        'bertune faster by',
-      ],
-      ...rows,
-    ]),
-  ];
+/** ` with ...`, or nothing. @param {import('./options.mjs').Variant} variant */
+function describeVariant({ gradientCheckpointing, loraRank, freeze }) {
+  const parts = [
+    gradientCheckpointing && 'gradient checkpointing',
+    loraRank > 0 && `LoRA of rank ${loraRank}`,
+    freeze.length > 0 && `${freeze.join(' ')} frozen`,
+  ].filter(Boolean);
+  return parts.length === 0 ? '' : ` with ${parts.join(', ')}`;
 }

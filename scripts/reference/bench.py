@@ -2,17 +2,21 @@
 
     python scripts/reference/bench.py '{"task": "versions"}'
     python scripts/reference/bench.py '{"task": "train", "encoded": "rows.json", "style": "best", "dtype": "bfloat16",
-                                        "batchSize": 8, "threads": 2}'
+                                        "batchSize": 8, "threads": 2, "device": "cpu"}'
 
 `encoded` is a file with the model's config.json, the token ids of every row, and the labels, as bertune wrote it.
 Styles: `best` = batches of like lengths (group_by_length), padded to the longest of the batch, fused AdamW;
 `tutorial` = Trainer's defaults, every row padded to 512. One step of a model of the same shape comes first and is not
 counted; then one epoch of a new model, trainer.train() alone.
 
+The task `evaluate` times trainer.evaluate() with accuracy on all rows, sorted by length; `tune_evaluation` says which
+precision and batch size is the fastest on a part of them.
+
 The task `step` times forward, backward, clipping and fused AdamW alone, on full rows of one length:
 
-    python scripts/reference/bench.py '{"task": "step", "config": {...}, "rows": 8, "length": 256, "rounds": 1,
-                                        "stepsPerRound": 3, "compile": false, "dtype": "float32", "threads": 2}'
+    python scripts/reference/bench.py '{"task": "step", "config": {...}, "rows": 8, "length": 256, "steps": 3,
+                                        "compile": false, "dtype": "float32", "threads": 2, "device": "cpu",
+                                        "variant": {"gradientCheckpointing": false, "loraRank": 0, "frozen": []}}'
 """
 
 import json
@@ -38,6 +42,13 @@ STYLES = {
     "best": {"train_sampling_strategy": "group_by_length", "optim": "adamw_torch_fused"},
     "tutorial": {},
 }
+# How Trainer.evaluate can run; `dtype` is what it computes in.
+EVALUATIONS = {
+    "bf16_full_eval": {"dtype": "bfloat16", "args": {"bf16_full_eval": True}},
+    "autocast": {"dtype": "bfloat16", "args": {"bf16": True}},
+    "plain": {"dtype": "float32", "args": {}},
+}
+EVALUATION_BATCH_SIZES = [8, 32, 64]
 PADDED_LENGTH = 512
 SEED = 42
 
@@ -69,7 +80,7 @@ def train_once(job: dict, data: dict, folder: str, max_steps: int) -> float:
             max_grad_norm=1.0,
             bf16=job["dtype"] == "bfloat16",
             seed=SEED,
-            use_cpu=True,
+            use_cpu=job["device"] == "cpu",
             save_strategy="no",
             logging_strategy="no",
             report_to="none",
@@ -96,45 +107,152 @@ def train(job: dict) -> dict:
     return {
         "seconds": seconds,
         "tokens": sum(len(ids) for ids in data["ids"]),
-        "peakBytes": peak_bytes(),
+        "peakBytes": peak_bytes(job["device"]),
         "dtype": job["dtype"],
     }
+
+
+def sorted_rows(job: dict) -> tuple[dict, list[dict]]:
+    """The model's config, and the rows from the shortest to the longest, so that batches need least padding."""
+    with open(job["encoded"], encoding="utf-8") as file:
+        data = json.load(file)
+    rows = [{"input_ids": ids, "labels": label} for ids, label in zip(data["ids"], data["labels"])]
+    return data["config"], sorted(rows, key=lambda row: len(row["input_ids"]))
+
+
+def evaluator(job: dict, config: dict, way: str, batch_size: int, folder: str) -> Trainer:
+    set_seed(SEED)
+    return Trainer(
+        model=BertForSequenceClassification(BertConfig.from_dict(config)),
+        args=TrainingArguments(
+            output_dir=folder,
+            per_device_eval_batch_size=batch_size,
+            seed=SEED,
+            use_cpu=job["device"] == "cpu",
+            report_to="none",
+            disable_tqdm=True,
+            remove_unused_columns=False,
+            **EVALUATIONS[way]["args"],
+        ),
+        data_collator=partial(collate, length=None),
+        compute_metrics=lambda output: {"accuracy": (output.predictions.argmax(-1) == output.label_ids).mean()},
+    )
+
+
+def evaluation_seconds(trainer: Trainer, rows: list[dict]) -> float:
+    """One batch comes first and is not counted."""
+    trainer.remove_callback(PrinterCallback)
+    trainer.evaluate(rows[: trainer.args.per_device_eval_batch_size])
+    started = time.perf_counter()
+    trainer.evaluate(rows)
+    return time.perf_counter() - started
+
+
+def tune_evaluation(job: dict) -> dict:
+    """The best way with batches of 8, then the best batch size for it."""
+    torch.set_num_threads(job["threads"])
+    config, rows = sorted_rows(job)
+    # Neighbours of all rows, so that batches are as even as they will be.
+    half = max(EVALUATION_BATCH_SIZES)
+    part = [row for third in (1, 2) for row in rows[third * len(rows) // 3 :][:half]]
+    tried = {}
+    with tempfile.TemporaryDirectory(prefix="bertune-bench-") as folder:
+
+        def seconds(way: str, batch_size: int) -> float:
+            if (way, batch_size) not in tried:
+                trainer = evaluator(job, config, way, batch_size, folder)
+                tried[way, batch_size] = evaluation_seconds(trainer, part)
+            return tried[way, batch_size]
+
+        way = min(EVALUATIONS, key=lambda each: seconds(each, EVALUATION_BATCH_SIZES[0]))
+        batch_size = min(EVALUATION_BATCH_SIZES, key=lambda each: seconds(way, each))
+    return {
+        "way": way,
+        "batchSize": batch_size,
+        "dtype": EVALUATIONS[way]["dtype"],
+        "tried": [{"way": way, "batchSize": size, "seconds": time} for (way, size), time in tried.items()],
+    }
+
+
+def evaluate(job: dict) -> dict:
+    torch.set_num_threads(job["threads"])
+    config, rows = sorted_rows(job)
+    with tempfile.TemporaryDirectory(prefix="bertune-bench-") as folder:
+        seconds = evaluation_seconds(evaluator(job, config, job["way"], job["batchSize"], folder), rows)
+    return {
+        "seconds": seconds,
+        "tokens": sum(len(row["input_ids"]) for row in rows),
+        "peakBytes": peak_bytes(job["device"]),
+        "dtype": job["dtype"],
+    }
+
+
+def step_model(job: dict) -> torch.nn.Module:
+    """The model in training, with what the variant freezes, adapts or computes twice."""
+    variant = job["variant"]
+    model = BertForSequenceClassification(BertConfig.from_dict(job["config"]))
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name not in variant["frozen"])
+    if variant["gradientCheckpointing"]:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    if variant["loraRank"] > 0:
+        from peft import LoraConfig, get_peft_model
+
+        settings = {"task_type": "SEQ_CLS", "r": variant["loraRank"], "target_modules": ["query", "value"]}
+        model = get_peft_model(model, LoraConfig(**settings))
+    return model.to(job["device"]).train()
 
 
 def step(job: dict) -> dict:
     torch.set_num_threads(job["threads"])
     torch.manual_seed(SEED)
-    rows, length = job["rows"], job["length"]
-    model = BertForSequenceClassification(BertConfig.from_dict(job["config"])).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5, weight_decay=0.0, fused=True)
+    rows, length, device = job["rows"], job["length"], job["device"]
+    model = step_model(job)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=5e-5, weight_decay=0.0, fused=True)
     forward = torch.compile(model) if job["compile"] else model
     vocabulary = model.config.vocab_size
     ids = 1 + (torch.arange(rows * length) * 7919) % (vocabulary - 1)
     batch = {
-        "input_ids": ids.view(rows, length),
-        "attention_mask": torch.ones(rows, length, dtype=torch.long),
-        "labels": torch.arange(rows) % 2,
+        "input_ids": ids.view(rows, length).to(device),
+        "attention_mask": torch.ones(rows, length, dtype=torch.long, device=device),
+        "labels": (torch.arange(rows) % 2).to(device),
     }
 
     def one_step() -> None:
-        with torch.autocast("cpu", torch.bfloat16, enabled=job["dtype"] == "bfloat16"):
+        with torch.autocast(device, torch.bfloat16, enabled=job["dtype"] == "bfloat16"):
             loss = forward(**batch).loss
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         optimizer.zero_grad()
 
     one_step()
-    seconds = []
-    for _ in range(job["rounds"]):
-        started = time.perf_counter()
-        for _ in range(job["stepsPerRound"]):
-            one_step()
-        seconds.append((time.perf_counter() - started) / job["stepsPerRound"])
-    return {"seconds": seconds, "dtype": job["dtype"], "peakBytes": peak_bytes()}
+    synchronize(device)
+    started = time.perf_counter()
+    for _ in range(job["steps"]):
+        one_step()
+    synchronize(device)
+    seconds = time.perf_counter() - started
+    state = [value for kept in optimizer.state.values() for value in kept.values()]
+    return {
+        "seconds": seconds / job["steps"],
+        "tokens": rows * length,
+        "dtype": job["dtype"],
+        "peakBytes": peak_bytes(device),
+        "stateBytes": sum(value.numel() * value.element_size() for value in state),
+    }
 
 
-def peak_bytes() -> int:
+def synchronize(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def peak_bytes(device: str) -> int:
+    """The most memory held: of the GPU, or by this process."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
@@ -143,12 +261,15 @@ def versions() -> dict:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,
+        "cuda": torch.cuda.is_available(),
     }
 
 
+TASKS = {"train": train, "tune_evaluation": tune_evaluation, "evaluate": evaluate, "step": step}
+
+
 def main(job: dict) -> None:
-    tasks = {"train": lambda: train(job), "step": lambda: step(job), "versions": versions}
-    print(json.dumps(tasks[job["task"]]()))
+    print(json.dumps(versions() if job["task"] == "versions" else TASKS[job["task"]](job)))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,63 @@
+// The rows, the tokenizer and the config that the jobs are about.
+import { writeFile } from 'node:fs/promises';
+import { BertTokenizer, loadDataset, UsageError } from '../../../dist/index.js';
+import { MAX_TOKENS, modelConfig } from '../shape.mjs';
+
+/**
+ * @typedef {{ dtype: 'auto' | 'float32' | 'bfloat16', device: 'cpu' | 'cuda', threads: number }} Runtime
+ * @typedef {{ data: string, rows: number, tokenizer: string, shape: import('../shape.mjs').Shape }} Input
+ */
+
+/**
+ * Writes config, token ids and labels of the rows for the other side, so that both do the same work.
+ *
+ * @param {{ output: string } & Input} job
+ */
+export async function encode({ output, ...input }) {
+  const { rows, tokenizer, config, close } = await openInput(input);
+  const numbers = Uint32Array.from({ length: rows.size }, (_, row) => row);
+  const encodings = (await rows.read(numbers)).map(({ text, textPair }) =>
+    tokenizer.encode(text, textPair, { maxLength: MAX_TOKENS }),
+  );
+  if (encodings.some(({ typeIds }) => typeIds !== null))
+    throw new UsageError('The bench takes one text a row, not pairs');
+  const ids = encodings.map((encoding) => Array.from(encoding.ids));
+  await writeFile(output, JSON.stringify({ config, ids, labels: Array.from(rows.labels(numbers)) }));
+  await close();
+  return { lengths: ids.map(({ length }) => length) };
+}
+
+/** @param {{ tokenizer: string }} job */
+export async function vocabulary({ tokenizer }) {
+  const { vocabSize } = await BertTokenizer.fromPretrained(tokenizer);
+  return { vocabSize };
+}
+
+/**
+ * Opens the data, the tokenizer and a config. Labels are those of the whole file: its first rows may have one only.
+ *
+ * @param {Input} input
+ */
+export async function openInput({ data, rows: limit, tokenizer: folder, shape }) {
+  const tokenizer = await BertTokenizer.fromPretrained(folder);
+  const dataset = await loadDataset({ train: data });
+  const { train: whole, task } = dataset;
+  if (task.problemType !== 'single_label_classification')
+    throw new UsageError(`The bench takes one class a row; ${data} is ${task.problemType}`);
+  if (whole.size < limit) throw new UsageError(`--rows is ${limit} but ${data} has ${whole.size} rows`);
+  return {
+    tokenizer,
+    config: modelConfig(shape, tokenizer.vocabSize, task.labels),
+    rows: firstRows(whole, limit),
+    close: () => dataset.close(),
+  };
+}
+
+/**
+ * @param {import('../../../dist/index.js').LabelledRows} rows
+ * @param {number} size
+ * @returns {import('../../../dist/index.js').LabelledRows}
+ */
+export function firstRows(rows, size) {
+  return { size, labels: rows.labels, read: (numbers) => rows.read(numbers) };
+}

@@ -1,0 +1,120 @@
+// Steps alone: forward, backward and update on sequences of one length.
+import { freshLora } from '../../../dist/adapter.js';
+import { sessionConfig } from '../../../dist/bert.js';
+import {
+  BertForSequenceClassification,
+  parseBertConfig,
+  Session,
+  trainingArguments,
+} from '../../../dist/index.js';
+import { matchingNames } from '../../../dist/model/tensor-patterns.js';
+import { parameterGroups } from '../../../dist/training/parameter-groups.js';
+import { dtypeOf, largestProduct, peakBytes, splitOf, timed } from './measures.mjs';
+
+const SEED = 42;
+const BYTES = 4; // state is float32
+const ADAMW = {
+  learningRate: 5e-5,
+  beta1: 0.9,
+  beta2: 0.999,
+  epsilon: 1e-8,
+  weightDecay: 0,
+  maxGradNorm: 1,
+};
+
+/**
+ * @typedef {import('../../../dist/index.js').BertConfig} BertConfig
+ * @typedef {import('../../../dist/index.js').SessionOptions} SessionOptions
+ * @typedef {import('../options.mjs').Variant} Variant
+ * @typedef {{ rows: number, length: number, steps: number, config: object, shape: import('../shape.mjs').Shape, variant: Variant } & import('./inputs.mjs').Runtime} StepJob
+ */
+
+/** The tensors that patterns freeze. @param {{ config: object, patterns: readonly string[] }} job */
+export function frozen({ config, patterns }) {
+  const model = BertForSequenceClassification.fromConfig(parseBertConfig(config, 'the bench'));
+  const names = model.tensorNames();
+  return { names: patterns.flatMap((pattern) => matchingNames(pattern, names, '--freeze')) };
+}
+
+/**
+ * Times steps; the first one is not measured.
+ *
+ * @param {StepJob} job
+ */
+export async function step({
+  rows,
+  length,
+  steps,
+  config: json,
+  shape,
+  variant,
+  threads,
+  device,
+  dtype: asked,
+}) {
+  const dtype = dtypeOf({ threads, device, dtype: asked });
+  const config = parseBertConfig(json, 'the bench');
+  const session = await openSession(config, variant, { device, dtype, threads, seed: SEED });
+  const batch = batchOf(rows, length, config.vocabSize);
+  /** @param {number} count */
+  const train = async (count) => {
+    const calls = Array.from({ length: count }, () => [
+      session.accumulate(batch, { divisor: rows }),
+      session.update(ADAMW),
+    ]);
+    await Promise.all(calls.flat());
+    await session.stats(); // waits for the device
+  };
+  await train(1);
+  const { seconds, ...rest } = await timed(device, () => train(steps));
+  const peak = peakBytes(device); // before what follows can raise it
+  const state = await session.optimizerState();
+  const stateBytes = state.reduce(
+    (sum, { shape: sizes }) => sum + BYTES * sizes.reduce((a, b) => a * b, 1),
+    0,
+  );
+  const split = device === 'cpu' ? { split: await splitOf(threads, () => train(1)) } : {};
+  const matmulRate = await session.matmulRate(rows * length, ...largestProduct(shape));
+  await session.close();
+  return {
+    seconds: seconds / steps,
+    tokens: batch.inputIds.length,
+    dtype,
+    matmulRate,
+    peakBytes: peak,
+    stateBytes,
+    ...rest,
+    ...split,
+  };
+}
+
+/**
+ * A session that trains as Trainer does with the same options.
+ *
+ * @param {BertConfig} config
+ * @param {Variant} variant
+ * @param {SessionOptions} options
+ */
+async function openSession(config, { gradientCheckpointing, loraRank, freeze }, options) {
+  const lora = loraRank > 0 ? await freshLora(config, { rank: loraRank, baseName: '.' }, []) : undefined;
+  const session = await Session.create(sessionConfig(config, lora), options);
+  const names = session.tensors().map(({ name }) => name);
+  const groups = parameterGroups({ ...trainingArguments({ outputDir: '.' }), freeze }, names, 1, lora);
+  await session.restart({ gradientCheckpointing });
+  await session.configure(groups.settings(groups.depthAt(0)));
+  return session;
+}
+
+/**
+ * @param {number} rows
+ * @param {number} length
+ * @param {number} vocabSize
+ */
+function batchOf(rows, length, vocabSize) {
+  return {
+    // Any ids but 0, the padding, spread over the vocabulary.
+    inputIds: Int32Array.from({ length: rows * length }, (_, i) => 1 + ((i * 7919) % (vocabSize - 1))),
+    cuSeqlens: Int32Array.from({ length: rows + 1 }, (_, i) => i * length),
+    labels: Int32Array.from({ length: rows }, (_, i) => i % 2),
+  };
+}
