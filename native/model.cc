@@ -44,7 +44,7 @@ Model::Model(ModelConfig config, at::Device device, at::ScalarType compute, uint
   pooler_ = addLinear("bert.pooler.dense", config_.hiddenSize, config_.hiddenSize);
   classifier_ = addLinear("classifier", config_.numLabels, config_.hiddenSize);
   addAdapters();
-  refreshProducts();
+  packed_.resize(parameters_.size());
 }
 
 size_t Model::add(at::Tensor weight) {
@@ -156,8 +156,8 @@ void Model::mergeAdapters() {
         const at::Tensor &a = weight(adapter.a), &b = weight(adapter.b);
         weight(linear->weight).narrow(0, adapter.firstRow, b.size(0)).addmm_(b, a, 1, config_.lora.scaling);
         b.zero_();
+        weightChanged(linear->weight);
       }
-  refreshProducts();
 }
 
 bool Model::isTrained(const Layer& layer) const {
@@ -165,17 +165,21 @@ bool Model::isTrained(const Layer& layer) const {
                      [&](size_t parameter) { return weight(parameter).requires_grad(); });
 }
 
-void Model::refreshProducts() {
+void Model::pack(bool isTraining) {
   if (!device_.is_cpu() || !hasTileProducts(compute_)) return;
   const at::NoGradGuard guard;
-  packed_.resize(parameters_.size());
   for (const Layer& layer : layers_)
     for (const Linear* linear :
-         {&layer.queryKeyValue, &layer.attentionOutput, &layer.intermediate, &layer.output})
-      packWeight(packed_[linear->weight], weight(linear->weight), compute_);
+         {&layer.queryKeyValue, &layer.attentionOutput, &layer.intermediate, &layer.output}) {
+      PackedWeight& packed = packed_[linear->weight];
+      if (!packed.forward.defined()) packed.forward = packForward(weight(linear->weight), compute_);
+      if (isTraining && !packed.backward.defined())
+        packed.backward = packBackward(weight(linear->weight), compute_);
+    }
 }
 
-at::Tensor Model::logits(const Batch& batch, const TrainingPass* pass) const {
+at::Tensor Model::logits(const Batch& batch, const TrainingPass* pass) {
+  pack(pass != nullptr);
   at::Tensor x = embed(batch, pass);
   for (size_t i = 0; i < layers_.size(); ++i) {
     // Below the lowest trained tensor nothing is kept for a backward pass anyway.
@@ -263,8 +267,7 @@ at::Tensor Model::head(const Linear& linear, const at::Tensor& x) const {
 }
 
 LinearWeights Model::weights(const Linear& linear) const {
-  return {weight(linear.weight), weight(linear.bias), compute_,
-          packed_.empty() ? PackedWeight() : packed_[linear.weight]};
+  return {weight(linear.weight), weight(linear.bias), compute_, packed_[linear.weight]};
 }
 
 NormWeights Model::weights(const Norm& norm) const {

@@ -66,10 +66,10 @@ class Model {
   Model(ModelConfig config, at::Device device, at::ScalarType compute, uint64_t seed);
 
   // float32 [sequences, numLabels]
-  at::Tensor logits(const Batch& batch, const TrainingPass* pass) const;
+  at::Tensor logits(const Batch& batch, const TrainingPass* pass);
 
-  // To be called after the encoder's weights have changed: packs them anew for the products.
-  void refreshProducts();
+  // To be called after a weight has changed: what was packed of it is worth nothing now.
+  void weightChanged(size_t parameter) { packed_[parameter] = {}; }
 
   // Adds the adapters to the weights that they adapt, and begins them anew from zero.
   void mergeAdapters();
@@ -112,6 +112,7 @@ class Model {
   Layer addLayer(const std::string& prefix);
   void addAdapters();
 
+  void pack(bool isTraining);  // what has changed since the last time
   at::Tensor embed(const Batch& batch, const TrainingPass* pass) const;
   // float32 [tokens, hiddenSize]; of the last layer [sequences, hiddenSize]: the first token of each
   // sequence.
@@ -130,7 +131,7 @@ class Model {
   at::ScalarType compute_;
   uint64_t seed_;
   std::vector<Parameter> parameters_;
-  std::vector<PackedWeight> packed_;  // by parameter; only of the encoder's matrices, and on the CPU
+  std::vector<PackedWeight> packed_;  // by parameter; of the encoder's matrices on the CPU, when needed
   std::vector<NamedTensor> tensors_;
 
   size_t wordEmbeddings_, positionEmbeddings_, tokenTypeEmbeddings_;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "attention.h"
+#include "dropout.h"
 #include "linear.h"
 #include "neftune.h"
 
@@ -111,7 +112,8 @@ void testAttention(at::ScalarType type, const Mask& mask) {
 
 LinearWeights weightsOf(const Inputs& in, size_t first, at::ScalarType type) {
   PackedWeight packed;
-  if (type != at::kDouble) packWeight(packed, in[first].detach(), type);
+  if (type != at::kDouble)
+    packed = {packForward(in[first].detach(), type), packBackward(in[first].detach(), type)};
   return {in[first], in[first + 1], type, packed};
 }
 
@@ -159,6 +161,22 @@ void testLinears(at::ScalarType type, const Mask& mask) {
     }
 }
 
+// The kernel for float32, ATen's operators for bfloat16; both against the mask itself in float64.
+void testDropout(at::ScalarType type, const Mask& mask) {
+  compare(
+      {describe("dropout of 33 x 129", type, mask),
+       {random({33, 129}, type), random({33, 129}, type)},
+       {type, type},
+       type,
+       {33, 129}},
+      [&](const Inputs& in) {
+        const at::Tensor y = dropoutAdd(in[0], in[1], mask);
+        TORCH_CHECK(y.scalar_type() == type, "dropout changed the type");
+        return y;
+      },
+      [&](const Inputs& in) { return in[0] * maskTensor(mask, 33, 129, at::kCPU) + in[1]; });
+}
+
 // Uniform in +-m: no value beyond m, a mean of 0, a mean square of m^2 / 3 (m = alpha / sqrt(L * columns)),
 // and the same numbers when the sequences come one by one.
 void testNeftuneNoise() {
@@ -194,6 +212,7 @@ int main() {
     for (const Mask& mask : {none, tenth}) {
       testAttention(type, mask);
       testLinears(type, mask);
+      testDropout(type, mask);
     }
   testNeftuneNoise();
   std::printf("1..%d\n", tests);

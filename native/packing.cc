@@ -40,7 +40,7 @@ void transposeWords(uint32_t* panel, const uint32_t* b, int64_t ldb, int64_t inn
 constexpr int64_t kPanelsPerTask = 1;
 
 template <typename T>
-void packForward(at::Tensor& packed, const float* weight, int64_t out, int64_t in) {
+void fillForward(at::Tensor& packed, const float* weight, int64_t out, int64_t in) {
   const int64_t inPadded = packed.size(1) * kPair<T>;
   auto* panels = packed.mutable_data_ptr<T>();
   at::parallel_for(0, packed.size(0), kPanelsPerTask, [&](int64_t begin, int64_t end) {
@@ -63,7 +63,7 @@ void packForward(at::Tensor& packed, const float* weight, int64_t out, int64_t i
 }
 
 template <typename T>
-void packBackward(at::Tensor& packed, const float* weight, int64_t out, int64_t in) {
+void fillBackward(at::Tensor& packed, const float* weight, int64_t out, int64_t in) {
   const int64_t outPadded = packed.size(1) * kPair<T>;
   auto* panels = packed.mutable_data_ptr<T>();
   at::parallel_for(0, packed.size(0), kPanelsPerTask, [&](int64_t begin, int64_t end) {
@@ -125,18 +125,26 @@ void packTransposed(at::BFloat16* a, int64_t ld, const at::BFloat16* b, int64_t 
   kernels::transpose(words(a), ld / 2, words(pairs.data()), columns, rowsPadded / 2, columns);
 }
 
-void packWeight(PackedWeight& packed, const at::Tensor& weight, at::ScalarType type) {
+at::Tensor packForward(const at::Tensor& weight, at::ScalarType type) {
   const int64_t out = weight.size(0), in = weight.size(1);
-  if (!packed.forward.defined()) packed = {emptyPanels(in, out, type), emptyPanels(out, in, type)};
+  at::Tensor packed = emptyPanels(in, out, type);
   const auto* values = weight.const_data_ptr<float>();
-  const auto pack = [&](auto zero) {
-    packForward<decltype(zero)>(packed.forward, values, out, in);
-    packBackward<decltype(zero)>(packed.backward, values, out, in);
-  };
   if (type == at::kBFloat16)
-    pack(at::BFloat16());
+    fillForward<at::BFloat16>(packed, values, out, in);
   else
-    pack(float());
+    fillForward<float>(packed, values, out, in);
+  return packed;
+}
+
+at::Tensor packBackward(const at::Tensor& weight, at::ScalarType type) {
+  const int64_t out = weight.size(0), in = weight.size(1);
+  at::Tensor packed = emptyPanels(out, in, type);
+  const auto* values = weight.const_data_ptr<float>();
+  if (type == at::kBFloat16)
+    fillBackward<at::BFloat16>(packed, values, out, in);
+  else
+    fillBackward<float>(packed, values, out, in);
+  return packed;
 }
 
 }  // namespace bertune

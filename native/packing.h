@@ -38,7 +38,8 @@ struct PackedWeight {
   at::Tensor forward, backward;
 };
 
-// Packs `weight`, float32 [out, in], on all threads, into the tensors of `packed` where it has some.
-void packWeight(PackedWeight& packed, const at::Tensor& weight, at::ScalarType type);
+// Of `weight`, float32 [out, in], on all threads.
+at::Tensor packForward(const at::Tensor& weight, at::ScalarType type);
+at::Tensor packBackward(const at::Tensor& weight, at::ScalarType type);
 
 }  // namespace bertune

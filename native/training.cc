@@ -77,7 +77,8 @@ void Training::dropGradients() {
 void Training::update(const UpdateOptions& options) {
   const phases::Scope phase(phases::Phase::Optimizer);
   optimizer_->update(options);
-  model_.refreshProducts();
+  for (size_t i = 0; i < model_.parameters().size(); ++i)
+    if (model_.parameters()[i].weight.requires_grad()) model_.weightChanged(i);
   ++step_;
   tokensInStep_ = sequencesInStep_ = 0;
   batchesInStep_.clear();
@@ -184,7 +185,7 @@ void Training::write(const std::string& name, const std::string& kind, const at:
     throw std::invalid_argument(name + " has shape " + c10::str(present.sizes()) + " but was given " +
                                 c10::str(value.sizes()));
   (isWeight ? weight : optimizer_->writableState(index, kind)).copy_(value);
-  if (isWeight) model_.refreshProducts();
+  if (isWeight) model_.weightChanged(tensor.parameter);
 }
 
 size_t Training::find(const std::string& name) const {
