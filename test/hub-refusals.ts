@@ -1,6 +1,5 @@
 // What the hub does not give, and names that nothing can have: each is refused in a line that says what to do.
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { readdirSync } from 'node:fs';
 import t from 'tap';
 import { RunError, UsageError } from '../dist/errors.js';
 import { datasetFiles, modelDirectory } from '../dist/hub/index.js';
@@ -58,11 +57,6 @@ t.test('what the hub does not give', async (test) => {
   await refused(test, modelDirectory('org/x', withToken), UsageError, /^The hub refused the token/);
   answer(418);
   await refused(test, modelDirectory('org/x', options), RunError, /answered 418 for model "org\/x"/);
-  server.intercept = ({ path }, response) => Boolean(response.writeHead(307, { location: path }).end());
-  await refused(test, modelDirectory('org/x', options), RunError, /redirects without end/);
-  server.intercept = (_, response) =>
-    Boolean(response.writeHead(302, { location: 'file:///etc/passwd' }).end());
-  await refused(test, modelDirectory('org/x', options), RunError, /not safe to follow/);
   server.reset();
   await refused(
     test,
@@ -106,35 +100,4 @@ t.test('what the hub does not give', async (test) => {
     test.notMatch(error.message, 'pass');
   }
   test.strictSame(readdirSync(root), ['hf'], 'nothing outside the cache');
-});
-
-t.test('names and hashes that lead astray', async (test) => {
-  const { options, root, hub } = home(test);
-  const good = { type: 'file', size: 1, oid: '0'.repeat(40) };
-  for (const bad of [
-    { ...good, path: '../../../../escaped' },
-    { ...good, path: '/etc/escaped' },
-    { ...good, path: 'a/../escaped' },
-    { ...good, path: 'a\\escaped' },
-    { ...good, path: 'x', oid: '../../escaped' },
-    { ...good, path: 'x', lfs: { oid: '../escaped', size: 1, pointerSize: 1 } },
-    { type: 'file', size: 1, path: 'x' },
-  ]) {
-    server.listing = (entries) => [...entries, bad];
-    await refused(test, modelDirectory(BERT_ID, options), RunError, /with a name or hash that is not safe/);
-  }
-  server.reset();
-  server.intercept = ({ path }, response) =>
-    path.includes('/revision/') && Boolean(response.end('{"sha":"../../x"}'));
-  await refused(test, modelDirectory(BERT_ID, options), RunError, /names no commit/);
-  test.strictSame(readdirSync(root), [], 'nothing was written');
-  mkdirSync(dirname(hub), { recursive: true });
-  writeFileSync(hub, 'a file where the cache should be');
-  server.reset();
-  await refused(
-    test,
-    modelDirectory(BERT_ID, options),
-    RunError,
-    /^Cannot write to the hub's cache .*set HF_HOME/,
-  );
 });

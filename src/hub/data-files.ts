@@ -1,5 +1,5 @@
 // Which files of a data set repository belong to which split, by the rules of Python's datasets (data_files.py).
-import { globToRegExp } from './glob.js';
+import { globMatcher, hasMagic, relativePattern } from './glob.js';
 
 /** Paths in the repository by split, each list sorted. */
 export type SplitFiles = ReadonlyMap<string, readonly string[]>;
@@ -32,10 +32,22 @@ export function splitsByPattern(
   patterns: ReadonlyMap<string, readonly string[]>,
 ): SplitFiles {
   const splits = [...patterns].map(([split, globs]): [string, string[]] => {
-    const matchers = globs.map(globToRegExp);
-    return [split, paths.filter((path) => matchers.some((matcher) => matcher.test(path)))];
+    const names = new Set(globs.filter((glob) => !hasMagic(glob)).map(relativePattern));
+    const matchers = globs.filter(hasMagic).map(globMatcher);
+    return [split, paths.filter((path) => names.has(path) || matchers.some((matches) => matches(path)))];
   });
   return oneFormat(splits);
+}
+
+/** Lists by their key, each in the order of the pairs. */
+export function grouped(pairs: Iterable<readonly [string, string]>): Map<string, string[]> {
+  const groups = new Map<string, string[]>();
+  for (const [key, value] of pairs) {
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [value]);
+    else group.push(value);
+  }
+  return groups;
 }
 
 /**
@@ -50,10 +62,7 @@ export function splitsByConvention(paths: readonly string[]): SplitFiles {
     () => ['train'],
   ];
   for (const rule of rules) {
-    const splits = new Map<string, string[]>();
-    for (const path of paths) {
-      for (const split of rule(path)) splits.set(split, [...(splits.get(split) ?? []), path]);
-    }
+    const splits = grouped(paths.flatMap((path) => rule(path).map((split) => [split, path] as const)));
     if (splits.size > 0) return oneFormat([...splits]);
   }
   return new Map();
