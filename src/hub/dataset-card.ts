@@ -4,6 +4,7 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { messageOf, UsageError } from '../errors.js';
 import { printable, UNPRINTABLE } from './printable.js';
+import { LONGEST_PATH } from './repo.js';
 
 /** Names of a ClassLabel column's integers, by column. */
 export type ClassNames = Record<string, string[]>;
@@ -34,7 +35,7 @@ const configName = name.refine(
   (text) => text.length <= 255 && !UNPRINTABLE.test(text),
   'a name has at most 255 characters and no control characters',
 );
-const glob = z.string().max(4096);
+const glob = z.string().max(LONGEST_PATH);
 const globs = z.union([
   glob.transform((one) => [one]),
   z.array(z.unknown()).max(MOST_GLOBS).pipe(z.array(glob)),
@@ -52,7 +53,7 @@ const dataFiles = z.union([
 const config = z.looseObject({
   config_name: configName,
   data_files: dataFiles.optional(),
-  data_dir: z.string().max(4096).optional(),
+  data_dir: z.string().max(LONGEST_PATH).optional(),
   default: z.boolean().optional(),
   features: z.unknown().optional(),
 });
@@ -100,7 +101,7 @@ export function parseDatasetCard(readme: string, where: string): DatasetCard {
 
 function parseYaml(yaml: string, where: string): z.output<typeof card> {
   try {
-    return card.parse(parse(yaml, { logLevel: 'error' }) ?? {});
+    return card.parse(parse(yaml, { logLevel: 'error', uniqueKeys: false }) ?? {});
   } catch (error) {
     throw new UsageError(
       `The head of ${where} does not describe a data set (${printable(faultOf(error))}): give its files instead of its id`,

@@ -1,15 +1,10 @@
 // From a data set id of the hub to local files per split and the names of its classes.
 import { expected, UsageError } from '../errors.js';
 import { dataPaths, grouped, splitsByConvention, splitsByPattern, type SplitFiles } from './data-files.js';
-import {
-  classNamesInParquet,
-  parseDatasetCard,
-  type CardConfig,
-  type ClassNames,
-  type DatasetCard,
-} from './dataset-card.js';
+import { classNamesInParquet, type CardConfig, type ClassNames, type DatasetCard } from './dataset-card.js';
 import type { HubOptions } from './model.js';
 import type { DownloadProgress } from './progress.js';
+import { readDatasetCard } from './read-card.js';
 import { checkedRepo, titleOf } from './repo.js';
 import { concealingToken } from './secret.js';
 import { hubSettings, type HubSettings } from './settings.js';
@@ -76,7 +71,7 @@ async function fetchDataset(
 
 async function cardOf(snapshot: Snapshot): Promise<DatasetCard> {
   if (!snapshot.files.has('README.md')) return NO_CARD;
-  return parseDatasetCard(await snapshot.read('README.md'), `README.md of ${titleOf(snapshot.repo)}`);
+  return readDatasetCard(await snapshot.read('README.md'), `README.md of ${titleOf(snapshot.repo)}`);
 }
 
 /** Null when the repository does not hold this configuration in files that can be read as they are. */

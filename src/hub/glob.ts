@@ -43,10 +43,11 @@ function partTokens(part: string): Token[] {
   for (let i = 0; i < part.length;) {
     const character = part.charAt(i);
     // A ] right after the bracket, or after its negation, is one of the set.
-    const end = character === '[' ? part.indexOf(']', i + (/[!^]/.test(part.charAt(i + 1)) ? 3 : 2)) : -1;
+    const end = character === '[' ? part.indexOf(']', i + (part.charAt(i + 1) === '!' ? 3 : 2)) : -1;
     if (end > 0) tokens.push({ one: setTest(part.slice(i + 1, end)) });
-    else if (character === '*') tokens.push({ many: inFolder });
-    else if (character === '?') tokens.push({ one: inFolder });
+    else if (character === '*') {
+      if (part.charAt(i - 1) !== '*') tokens.push({ many: inFolder });
+    } else if (character === '?') tokens.push({ one: inFolder });
     else tokens.push(literal(character));
     i = end > 0 ? end + 1 : i + 1;
   }
@@ -59,7 +60,7 @@ function literal(character: string): Token {
 
 /** The test for `a-z_` or `!a-z_`. A range from high to low holds nothing, as in Python. */
 function setTest(set: string): (character: string) => boolean {
-  const isNegated = /^[!^]/.test(set);
+  const isNegated = set.startsWith('!');
   const ranges: [string, string][] = [];
   for (let i = isNegated ? 1 : 0; i < set.length;) {
     const isRange = set.charAt(i + 1) === '-' && i + 2 < set.length;
@@ -69,31 +70,32 @@ function setTest(set: string): (character: string) => boolean {
   return (character) => ranges.some(([low, high]) => low <= character && character <= high) !== isNegated;
 }
 
-/** Adds a place in the pattern, and those after it that need no further character. */
-function reach(tokens: readonly Token[], from: number, atFolder: boolean, reached: Set<number>): void {
-  for (let place = from; !reached.has(place); place++) {
-    reached.add(place);
-    const token = tokens[place];
-    if (token === undefined || !(token === 'folders' ? atFolder : 'many' in token)) return;
-  }
-}
-
-/** Goes through the path once, with the set of places in the pattern that are reached so far. */
+/** Goes through the path once, with the places in the pattern that are reached so far. */
 function matches(tokens: readonly Token[], path: string): boolean {
-  let reached = new Set<number>();
+  let reached = new Uint8Array(tokens.length + 1);
+  let next = new Uint8Array(tokens.length + 1);
   reach(tokens, 0, true, reached);
   for (let i = 0; i < path.length; i++) {
     const character = path.charAt(i);
-    const next = new Set<number>();
-    for (const place of reached) {
+    next.fill(0);
+    for (let place = reached.indexOf(1); place >= 0; place = reached.indexOf(1, place + 1)) {
       const token = tokens[place];
       if (token === undefined) continue;
       if (token === 'folders') reach(tokens, place, character === '/', next);
       else if ('one' in token && token.one(character)) reach(tokens, place + 1, character === '/', next);
       else if ('many' in token && token.many(character)) reach(tokens, place, character === '/', next);
     }
-    reached = next;
-    if (reached.size === 0) return false;
+    [reached, next] = [next, reached];
+    if (!reached.includes(1)) return false;
   }
-  return reached.has(tokens.length);
+  return reached[tokens.length] === 1;
+}
+
+/** Marks a place in the pattern, and those after it that need no further character. */
+function reach(tokens: readonly Token[], from: number, atFolder: boolean, reached: Uint8Array): void {
+  for (let place = from; reached[place] === 0; place++) {
+    reached[place] = 1;
+    const token = tokens[place];
+    if (token === undefined || !(token === 'folders' ? atFolder : 'many' in token)) return;
+  }
 }

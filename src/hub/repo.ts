@@ -22,6 +22,9 @@ export interface RepoFile {
   readonly xetHash: string | null;
 }
 
+/** Characters of a path in a repository. */
+export const LONGEST_PATH = 1024;
+
 /** Files by their path in the repository. */
 export type Listing = ReadonlyMap<string, RepoFile>;
 
@@ -54,7 +57,7 @@ export function titleOf(repo: Repo): string {
  */
 export function isSafePath(path: string): boolean {
   return (
-    path.length <= 1024 &&
+    path.length <= LONGEST_PATH &&
     !path.includes('\\') &&
     !UNPRINTABLE.test(path) &&
     path.split('/').every((part) => !['', '.', '..'].includes(part) && Buffer.byteLength(part) <= 255)
