@@ -43,7 +43,7 @@ export async function listCommit(
   get: Get,
 ): Promise<Listing> {
   const files = new Map<string, RepoFile>();
-  const deadline = AbortSignal.timeout(settings.answerSeconds * 10_000);
+  const deadline = performance.now() + settings.answerSeconds * 10_000;
   let url: string | undefined = `${apiUrl(repo, settings)}/tree/${commit}?recursive=true&expand=false`;
   let entries = 0;
   while (url !== undefined) {
@@ -93,14 +93,20 @@ function ask<T>(
   url: string,
   settings: HubSettings,
   get: Get,
-  deadline?: AbortSignal,
+  deadline = Infinity,
 ): Promise<{ value: T; headers: Headers }> {
   const attempt = async (): Promise<{ value: T; headers: Headers }> => {
-    const limit = AbortSignal.timeout(settings.answerSeconds * 1000);
-    const signal = deadline === undefined ? limit : AbortSignal.any([limit, deadline]);
-    const answer = await get(url, { accept: 'application/json' }, signal);
-    const parsed = schema.safeParse(parseJson(await textOf(answer)));
-    if (parsed.success) return { value: parsed.data, headers: answer.headers };
+    const abort = new AbortController();
+    const seconds = Math.min(settings.answerSeconds, Math.max(0, (deadline - performance.now()) / 1000));
+    const late = (): void => abort.abort(new Error(`no whole answer in ${seconds.toFixed(0)} s`));
+    const timer = setTimeout(late, seconds * 1000);
+    try {
+      const answer = await get(url, { accept: 'application/json' }, abort.signal);
+      const parsed = schema.safeParse(parseJson(await textOf(answer)));
+      if (parsed.success) return { value: parsed.data, headers: answer.headers };
+    } finally {
+      clearTimeout(timer);
+    }
     throw new HubUnavailable(`${settings.endpoint} answered with something that is not the hub's`, false);
   };
   return withRetries(attempt, (error) => error.connected);
