@@ -22,4 +22,4 @@ function reply(): CardReply {
   }
 }
 
-parentPort?.postMessage(reply());
+parentPort?.postMessage(reply(), []);

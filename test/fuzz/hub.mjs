@@ -53,11 +53,11 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [count = 5000, seed = 1] = process.argv.slice(2).map(Number);
   const start = performance.now();
   const { finished, refused, faults, megabytes } = await fuzzHub(count, seed);
-  for (const fault of faults) console.error(fault);
+  for (const fault of faults) process.stderr.write(`${fault}\n`);
   const seconds = ((performance.now() - start) / 1000).toFixed(0);
-  console.log(
+  process.stdout.write(
     `hub: ${count} downloads from seed ${seed} in ${seconds} s: ${finished} finished, ${refused} refused in one line, ` +
-      `${faults.length} faults; the process grew by ${megabytes} MB at most`,
+      `${faults.length} faults; the process grew by ${megabytes} MB at most\n`,
   );
   process.exitCode = faults.length > 0 ? 1 : 0;
 }

@@ -24,7 +24,8 @@ export function randomFrom(seed) {
   const below = (/** @type {number} */ limit) => Math.floor(next() * limit);
   return {
     below,
-    pick: (items) => /** @type {any} */ (items[below(items.length)]),
+    // @ts-expect-error the lists are never empty, and may hold undefined
+    pick: (items) => items[below(items.length)],
     chance: (probability) => next() < probability,
     bytes: (length) => Buffer.from(Array.from({ length }, () => below(256))),
   };

@@ -27,7 +27,7 @@ function file(name, data) {
   return [name, { data, oid: sha1(`pointer to ${sha256(data)}`), sha256: sha256(data) }];
 }
 
-const text = Buffer.from;
+const text = (/** @type {string} */ content) => Buffer.from(content);
 const CARD =
   '---\nconfigs:\n- {config_name: all, data_files: [{split: train, path: data/train-*.csv}]}\n---\n';
 
