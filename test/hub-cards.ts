@@ -24,11 +24,12 @@ const { home } = await startHub([
   dataset('org/long-card', { 'README.md': `---\n# ${'x'.repeat(8 << 20)}\n---\n`, 'a.csv': 'a' }),
 ]);
 
-/** Runs an action that must not take longer than anyone waits. */
+/** Runs an action that must not take longer than anyone waits; in seconds of the processor, whoever else needs it. */
 function quickly(test: Test, name: string, action: () => void): void {
-  const start = performance.now();
+  const start = process.cpuUsage();
   action();
-  const seconds = (performance.now() - start) / 1000;
+  const { user, system } = process.cpuUsage(start);
+  const seconds = (user + system) / 1e6;
   test.ok(seconds < 5, `${name}: ${seconds.toFixed(2)} s`);
 }
 
