@@ -144,6 +144,11 @@ t.test('download', async (t) => {
     const { outcomes } = await attempt(t, {}, { size: body.length + 1 });
     t.match(outcomes[0], /100000 bytes instead of the 100001/);
   });
+  t.test('a body without end: refused at the published size, and nothing stays', async (t) => {
+    const { outcomes, file } = await attempt(t, { endless: true });
+    t.match(outcomes[0], /sent more than the 100000 bytes published; it was removed$/);
+    t.notOk(existsSync(file) || existsSync(`${file}.part`));
+  });
   t.test('404', async (t) => {
     const { outcomes, ranges } = await attempt(t, { status: [404] });
     t.match(outcomes[0], /^HTTP 404 for http/);

@@ -86,6 +86,7 @@ async function fetchRest(wanted, part, have, bar, stallMs) {
           clearTimeout(timer);
           timer = setTimeout(stalled, stallMs);
           done += chunk.length;
+          if (done > wanted.size) throw await overlong(wanted, part);
           bar.update(done, wanted.size, `${megabytes(done)} of ${megabytes(wanted.size)}`);
           yield chunk;
         }
@@ -129,6 +130,15 @@ async function check({ size, sha256, url }, part) {
       ? `${url} came with SHA-256 ${actual.slice(0, 12)}... instead of ${sha256.slice(0, 12)}...; it was removed`
       : `${url} came with ${actualSize} bytes instead of ${size}; it was removed`,
   );
+}
+
+/**
+ * @param {Wanted} wanted
+ * @param {string} part removed, since none of it can be trusted
+ */
+async function overlong({ url, size }, part) {
+  await rm(part, { force: true });
+  return new Unavailable(`${url} sent more than the ${size} bytes published; it was removed`);
 }
 
 /**

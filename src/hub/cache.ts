@@ -1,14 +1,17 @@
 // The cache folder of one repository, laid out as Python's huggingface_hub lays it out, so that both share it:
 // blobs/<hash>, refs/<revision>, snapshots/<commit>/<file> -> ../../blobs/<hash>, trees/<commit>.json.
 import { randomUUID } from 'node:crypto';
-import { readdir, readFile, rename, stat, symlink, writeFile } from 'node:fs/promises';
-import { dirname, join, relative } from 'node:path';
+import { lstat, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join, relative, sep } from 'node:path';
 import { z } from 'zod';
+import { RunError } from '../errors.js';
 import { makeFolder } from '../make-folder.js';
 import { isCommit, isSafePath, type Listing, type Repo, type RepoFile } from './repo.js';
 
 /** The paths of one repository's cache folder. */
 export interface RepoCache {
+  /** The cache of all repositories. */
+  readonly root: string;
   readonly folder: string;
   snapshot(commit: string): string;
   /** Where the content of a file lies; files with the same content share it. */
@@ -19,6 +22,7 @@ export interface RepoCache {
 export function repoCache(cacheDir: string, repo: Repo): RepoCache {
   const folder = join(cacheDir, [`${repo.type}s`, ...repo.id.split('/')].join('--'));
   return {
+    root: cacheDir,
     folder,
     snapshot: (commit) => join(folder, 'snapshots', commit),
     blob: (file) => join(folder, 'blobs', z.string().parse(file.sha256 ?? file.blobId)),
@@ -35,7 +39,7 @@ export async function cachedCommit(cache: RepoCache, revision: string): Promise<
 /** Remembers the commit of a branch or tag. A read-only cache is no reason to stop, so a failure is ignored. */
 export async function recordCommit(cache: RepoCache, revision: string, commit: string): Promise<void> {
   if (revision === commit || (await cachedCommit(cache, revision)) === commit) return;
-  await writeWhole(join(cache.folder, 'refs', revision), commit).catch(() => undefined);
+  await writeWhole(cache, join(cache.folder, 'refs', revision), commit).catch(() => undefined);
 }
 
 const treeFile = z.object({
@@ -87,7 +91,12 @@ export async function writeListing(cache: RepoCache, commit: string, listing: Li
       },
     ]);
   const text = JSON.stringify({ format_version: 1, files: Object.fromEntries(files) }, null, 1);
-  await writeWhole(treePath(cache, commit), text).catch(() => undefined);
+  await writeWhole(cache, treePath(cache, commit), text).catch(() => undefined);
+}
+
+/** Drops a listing that what came did not fit, so that the next run asks for it anew. */
+export async function forgetListing(cache: RepoCache, commit: string): Promise<void> {
+  await rm(treePath(cache, commit), { force: true }).catch(() => undefined);
 }
 
 /** The files that lie in a snapshot folder, for a cache written without a listing. */
@@ -110,18 +119,43 @@ export async function isPresent(path: string, size: number): Promise<boolean> {
 }
 
 /** Makes `path` a relative link to `blob`, in one step even when something lies there. */
-export async function link(blob: string, path: string): Promise<void> {
-  await makeFolder(dirname(path));
-  const temporary = `${path}.tmp-${randomUUID()}`;
+export async function link(cache: RepoCache, blob: string, path: string): Promise<void> {
+  await makeFolderInside(cache, dirname(path));
+  const temporary = temporaryBeside(path);
   await symlink(relative(dirname(path), blob), temporary);
   await rename(temporary, path);
 }
 
-async function writeWhole(path: string, text: string): Promise<void> {
-  await makeFolder(dirname(path));
-  const temporary = `${path}.tmp-${randomUUID()}`;
-  await writeFile(temporary, text);
+/**
+ * Makes a folder of the cache. The cache itself may be a link, and what is read may be reached through one; but a link
+ * further down could lead what is written out of the cache.
+ *
+ * @throws RunError where a link is in the way
+ */
+export async function makeFolderInside(cache: RepoCache, folder: string): Promise<void> {
+  await makeFolder(cache.root);
+  let path = cache.root;
+  for (const part of relative(cache.root, folder).split(sep)) {
+    path = join(path, part);
+    const entry = await lstat(path).catch(() => null);
+    if (entry?.isSymbolicLink())
+      throw new RunError(
+        `${path} in the hub's cache is a link, so nothing is written there: remove it, or set HF_HOME to another folder`,
+      );
+    await makeFolder(path);
+  }
+}
+
+async function writeWhole(cache: RepoCache, path: string, text: string): Promise<void> {
+  await makeFolderInside(cache, dirname(path));
+  const temporary = temporaryBeside(path);
+  await writeFile(temporary, text, { flag: 'wx' });
   await rename(temporary, path);
+}
+
+/** In the same folder, so that a rename is one step; short, since the name itself may have the longest length. */
+function temporaryBeside(path: string): string {
+  return join(dirname(path), `tmp-${randomUUID()}`);
 }
 
 function treePath(cache: RepoCache, commit: string): string {

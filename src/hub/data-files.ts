@@ -1,11 +1,15 @@
 // Which files of a data set repository belong to which split, by the rules of Python's datasets (data_files.py).
-import { globToRegExp } from './glob.js';
+import { UsageError } from '../errors.js';
+import { globMatcher, hasMagic, relativePattern } from './glob.js';
 
 /** Paths in the repository by split, each list sorted. */
 export type SplitFiles = ReadonlyMap<string, readonly string[]>;
 
 /** What bertune reads; on a draw the first of these wins, as in datasets. */
 const FORMATS = [/\.parquet$/i, /\.jsonl?(\.gz|\.zst)?$/i, /\.[ct]sv(\.gz|\.zst)?$/i];
+
+/** Characters of all patterns of a split times those of all paths: a few seconds at the worst. */
+const MOST_WORK = 2e9;
 
 const NO_DATA = new Set(['config.json', 'dataset_info.json', 'dataset_infos.json', 'dataset_dict.json']);
 
@@ -26,16 +30,39 @@ function holdsRows(path: string): boolean {
   return !hidden && !NO_DATA.has(parts.at(-1) ?? '') && FORMATS.some((format) => format.test(path));
 }
 
-/** Splits as a card's `data_files` names them, with glob patterns. Splits without a file are left out. */
+/**
+ * Splits as a card's `data_files` names them, with glob patterns. Splits without a file are left out.
+ *
+ * @throws UsageError for patterns and files that are too many to compare
+ */
 export function splitsByPattern(
   paths: readonly string[],
-  patterns: ReadonlyMap<string, readonly string[]>,
+  globsBySplit: ReadonlyMap<string, readonly string[]>,
 ): SplitFiles {
-  const splits = [...patterns].map(([split, globs]): [string, string[]] => {
-    const matchers = globs.map(globToRegExp);
-    return [split, paths.filter((path) => matchers.some((matcher) => matcher.test(path)))];
+  const splits = [...globsBySplit].map(([split, globs]): [string, string[]] => {
+    const names = new Set(globs.filter((glob) => !hasMagic(glob)).map(relativePattern));
+    const patterns = globs.filter(hasMagic);
+    if (total(patterns) * total(paths) > MOST_WORK)
+      throw new UsageError(`The patterns of split "${split}" are too many for ${paths.length} files`);
+    const matchers = patterns.map(globMatcher);
+    return [split, paths.filter((path) => names.has(path) || matchers.some((matches) => matches(path)))];
   });
   return oneFormat(splits);
+}
+
+function total(texts: readonly string[]): number {
+  return texts.reduce((sum, text) => sum + text.length, 0);
+}
+
+/** Lists by their key, each in the order of the pairs. */
+export function grouped(pairs: Iterable<readonly [string, string]>): Map<string, string[]> {
+  const groups = new Map<string, string[]>();
+  for (const [key, value] of pairs) {
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [value]);
+    else group.push(value);
+  }
+  return groups;
 }
 
 /**
@@ -50,10 +77,7 @@ export function splitsByConvention(paths: readonly string[]): SplitFiles {
     () => ['train'],
   ];
   for (const rule of rules) {
-    const splits = new Map<string, string[]>();
-    for (const path of paths) {
-      for (const split of rule(path)) splits.set(split, [...(splits.get(split) ?? []), path]);
-    }
+    const splits = grouped(paths.flatMap((path) => rule(path).map((split) => [split, path] as const)));
     if (splits.size > 0) return oneFormat([...splits]);
   }
   return new Map();

@@ -1,9 +1,10 @@
 // What a data set says about itself: the YAML at the head of its README.md, and the features that `datasets`
 // leaves in the metadata of its parquet files.
-import { readFile } from 'node:fs/promises';
-import { parse, YAMLParseError } from 'yaml';
+import { parse } from 'yaml';
 import { z } from 'zod';
-import { UsageError } from '../errors.js';
+import { messageOf, UsageError } from '../errors.js';
+import { printable, UNPRINTABLE } from './printable.js';
+import { LONGEST_PATH } from './repo.js';
 
 /** Names of a ClassLabel column's integers, by column. */
 export type ClassNames = Record<string, string[]>;
@@ -26,8 +27,19 @@ export interface DatasetCard {
   readonly classNames: ReadonlyMap<string, ClassNames>;
 }
 
+/** Patterns of one split. */
+const MOST_GLOBS = 10_000;
+
 const name = z.union([z.string(), z.number()]).transform(String);
-const globs = z.union([z.string().transform((glob) => [glob]), z.array(z.string())]);
+const configName = name.refine(
+  (text) => text.length <= 255 && !UNPRINTABLE.test(text),
+  'a name has at most 255 characters and no control characters',
+);
+const glob = z.string().max(LONGEST_PATH);
+const globs = z.union([
+  glob.transform((one) => [one]),
+  z.array(z.unknown()).max(MOST_GLOBS).pipe(z.array(glob)),
+]);
 const splitName = name.refine(
   (split) => /^\w+(\.\w+)*$/.test(split),
   'a split name has letters, digits and _ only',
@@ -39,13 +51,13 @@ const dataFiles = z.union([
     .transform((entries) => new Map(entries.map(({ split, path }) => [split, path]))),
 ]);
 const config = z.looseObject({
-  config_name: name,
+  config_name: configName,
   data_files: dataFiles.optional(),
-  data_dir: z.string().optional(),
+  data_dir: z.string().max(LONGEST_PATH).optional(),
   default: z.boolean().optional(),
   features: z.unknown().optional(),
 });
-const info = z.looseObject({ config_name: name.default('default'), features: z.unknown().optional() });
+const info = z.looseObject({ config_name: configName.default('default'), features: z.unknown().optional() });
 const card = z.looseObject({
   configs: z.array(config).nullish(),
   dataset_info: z.union([z.array(info), info.transform((one) => [one])]).nullish(),
@@ -89,19 +101,18 @@ export function parseDatasetCard(readme: string, where: string): DatasetCard {
 
 function parseYaml(yaml: string, where: string): z.output<typeof card> {
   try {
-    return card.parse(parse(yaml) ?? {});
+    return card.parse(parse(yaml, { logLevel: 'error', uniqueKeys: false }) ?? {});
   } catch (error) {
-    const fault =
-      error instanceof YAMLParseError
-        ? error.message.split('\n')[0]
-        : error instanceof z.ZodError
-          ? `${error.issues[0]?.path.join('.')}: ${error.issues[0]?.message}`
-          : null;
-    if (fault === null) throw error;
     throw new UsageError(
-      `The head of ${where} does not describe a data set (${fault}): give its files instead of its id`,
+      `The head of ${where} does not describe a data set (${printable(faultOf(error))}): give its files instead of its id`,
     );
   }
+}
+
+function faultOf(error: unknown): string {
+  if (!(error instanceof z.ZodError)) return messageOf(error).split('\n')[0] ?? '';
+  const [issue] = error.issues;
+  return `${issue?.path.join('.')}: ${issue?.message}`;
 }
 
 const labelNames = z.union([
@@ -160,9 +171,4 @@ export async function classNamesInParquet(path: string): Promise<ClassNames> {
   } catch {
     return {};
   }
-}
-
-/** The card in a README.md on the disk. */
-export async function readDatasetCard(path: string, where: string): Promise<DatasetCard> {
-  return parseDatasetCard(await readFile(path, 'utf8'), where);
 }

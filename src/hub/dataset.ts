@@ -1,17 +1,13 @@
 // From a data set id of the hub to local files per split and the names of its classes.
 import { expected, UsageError } from '../errors.js';
-import { dataPaths, splitsByConvention, splitsByPattern, type SplitFiles } from './data-files.js';
-import {
-  classNamesInParquet,
-  readDatasetCard,
-  type CardConfig,
-  type ClassNames,
-  type DatasetCard,
-} from './dataset-card.js';
+import { dataPaths, grouped, splitsByConvention, splitsByPattern, type SplitFiles } from './data-files.js';
+import { classNamesInParquet, type CardConfig, type ClassNames, type DatasetCard } from './dataset-card.js';
 import type { HubOptions } from './model.js';
-import { createProgress } from './progress.js';
+import type { DownloadProgress } from './progress.js';
+import { readDatasetCard } from './read-card.js';
 import { checkedRepo, titleOf } from './repo.js';
-import { hubSettings } from './settings.js';
+import { concealingToken } from './secret.js';
+import { hubSettings, type HubSettings } from './settings.js';
 import { openSnapshot, type Snapshot } from './snapshot.js';
 
 /** Branch on which the hub keeps a parquet copy of every public data set it can read. */
@@ -46,7 +42,17 @@ export async function datasetFiles(
   options: HubOptions & { config?: string } = {},
 ): Promise<DatasetFiles> {
   const settings = await hubSettings(options.env ?? process.env);
-  const progress = createProgress(options.progress, settings.quiet);
+  return concealingToken(settings, options.progress, (progress) =>
+    fetchDataset(id, options, settings, progress),
+  );
+}
+
+async function fetchDataset(
+  id: string,
+  options: HubOptions & { config?: string },
+  settings: HubSettings,
+  progress: DownloadProgress,
+): Promise<DatasetFiles> {
   const open = (revision?: string): Promise<Snapshot> =>
     openSnapshot(checkedRepo('dataset', id, revision), settings, progress);
   const own = await open(options.revision);
@@ -65,8 +71,7 @@ export async function datasetFiles(
 
 async function cardOf(snapshot: Snapshot): Promise<DatasetCard> {
   if (!snapshot.files.has('README.md')) return NO_CARD;
-  const [path = ''] = await snapshot.fetch(['README.md']);
-  return readDatasetCard(path, `README.md of ${titleOf(snapshot.repo)}`);
+  return readDatasetCard(await snapshot.read('README.md'), `README.md of ${titleOf(snapshot.repo)}`);
 }
 
 /** Null when the repository does not hold this configuration in files that can be read as they are. */
@@ -110,11 +115,8 @@ function planFromParquetBranch(copy: Snapshot, requested: string | undefined): P
   });
   if (entries.length === 0) throw unreadable(copy);
   const config = chooseConfig(copy, [...new Set(entries.map((entry) => entry.config))], undefined, requested);
-  const splits = new Map<string, string[]>();
-  for (const entry of entries.filter((each) => each.config === config)) {
-    splits.set(entry.split, [...(splits.get(entry.split) ?? []), entry.path]);
-  }
-  return { config, splits };
+  const chosen = entries.filter((entry) => entry.config === config);
+  return { config, splits: grouped(chosen.map(({ split, path }) => [split, path])) };
 }
 
 function chooseConfig(

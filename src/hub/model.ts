@@ -1,10 +1,10 @@
 // From what the person calls a model to a local folder with its files.
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { z } from 'zod';
 import { UsageError, errorCode } from '../errors.js';
 import { readError } from '../file-errors.js';
-import { createProgress } from './progress.js';
 import { checkedRepo, isSafePath, titleOf } from './repo.js';
+import { concealingToken } from './secret.js';
 import { hubSettings } from './settings.js';
 import { openSnapshot, type Snapshot } from './snapshot.js';
 
@@ -47,8 +47,12 @@ export async function modelDirectory(
   if (entry !== null) throw new UsageError(`"${idOrDir}" is a file: give the folder of a model, or a hub id`);
   const settings = await hubSettings(options.env ?? process.env);
   const repo = checkedRepo('model', idOrDir, options.revision);
-  const snapshot = await openSnapshot(repo, settings, createProgress(options.progress, settings.quiet));
-  const files = options.files ?? 'all';
+  return concealingToken(settings, options.progress, async (progress) =>
+    fetchModel(await openSnapshot(repo, settings, progress), options.files ?? 'all'),
+  );
+}
+
+async function fetchModel(snapshot: Snapshot, files: 'all' | 'tokenizer' | 'config'): Promise<string> {
   if (files !== 'tokenizer') await snapshot.fetch([required(snapshot, 'config.json')]);
   if (files !== 'config') await snapshot.fetch(tokenizerFiles(snapshot, files === 'tokenizer'));
   if (files === 'all') await snapshot.fetch(await weightFiles(snapshot));
@@ -88,8 +92,7 @@ async function weightFiles(snapshot: Snapshot): Promise<string[]> {
 }
 
 async function shardNames(snapshot: Snapshot): Promise<string[]> {
-  const [path = ''] = await snapshot.fetch([WEIGHTS_INDEX]);
-  const text = await readFile(path, 'utf8');
+  const text = await snapshot.read(WEIGHTS_INDEX);
   const index = z.object({ weight_map: z.record(z.string(), z.string().refine(isSafePath)) });
   try {
     const names = new Set(Object.values(index.parse(JSON.parse(text)).weight_map));

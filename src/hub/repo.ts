@@ -1,5 +1,6 @@
 // What names a repository of the hub, and which names from outside may become paths.
 import { UsageError } from '../errors.js';
+import { UNPRINTABLE } from './printable.js';
 
 /** A repository at a revision, as the person named it. */
 export interface Repo {
@@ -20,6 +21,9 @@ export interface RepoFile {
   /** Hash under the hub's newer storage; kept only because Python's listing file has it. */
   readonly xetHash: string | null;
 }
+
+/** Characters of a path in a repository. */
+export const LONGEST_PATH = 1024;
 
 /** Files by their path in the repository. */
 export type Listing = ReadonlyMap<string, RepoFile>;
@@ -47,10 +51,16 @@ export function titleOf(repo: Repo): string {
   return `${repo.type === 'model' ? 'model' : 'data set'} "${repo.id}"${revision}`;
 }
 
-/** True when a name that came from outside stays inside the folder it is joined to. */
+/**
+ * True when a name that came from outside stays inside the folder it is joined to, can be a file there, and can be
+ * printed as it is.
+ */
 export function isSafePath(path: string): boolean {
   return (
-    !/[\\\0]/.test(path) && path.split('/').every((part) => part !== '' && part !== '.' && part !== '..')
+    path.length <= LONGEST_PATH &&
+    !path.includes('\\') &&
+    !UNPRINTABLE.test(path) &&
+    path.split('/').every((part) => !['', '.', '..'].includes(part) && Buffer.byteLength(part) <= 255)
   );
 }
 

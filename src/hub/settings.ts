@@ -12,6 +12,10 @@ export interface HubSettings {
   readonly cacheDir: string;
   /** Access token; it is sent to the endpoint's own origin only and never printed. */
   readonly token: string | null;
+  /** Seconds in which a download must bring something before it counts as stalled: HF_HUB_DOWNLOAD_TIMEOUT. */
+  readonly stallSeconds: number;
+  /** Seconds that an answer of the hub's API may take: HF_HUB_ETAG_TIMEOUT. */
+  readonly answerSeconds: number;
   /** True when HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE forbids any request. */
   readonly offline: boolean;
   /** True when a proxy is named in the environment but Node was not told to use it. */
@@ -22,10 +26,11 @@ export interface HubSettings {
 
 /**
  * Reads HF_ENDPOINT, HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, HF_HOME, XDG_CACHE_HOME, HF_TOKEN,
- * HUGGING_FACE_HUB_TOKEN, HF_TOKEN_PATH, HF_HUB_OFFLINE, TRANSFORMERS_OFFLINE and HF_HUB_DISABLE_PROGRESS_BARS
- * with the precedence of huggingface_hub/constants.py.
+ * HUGGING_FACE_HUB_TOKEN, HF_TOKEN_PATH, HF_HUB_DOWNLOAD_TIMEOUT, HF_HUB_ETAG_TIMEOUT, HF_HUB_OFFLINE,
+ * TRANSFORMERS_OFFLINE and HF_HUB_DISABLE_PROGRESS_BARS with the precedence of huggingface_hub/constants.py.
  *
- * @throws UsageError when HF_ENDPOINT is no http address or the token could not be sent in a header
+ * @throws UsageError when HF_ENDPOINT is no http address, the token could not be sent in a header or a timeout is no
+ *   number of seconds
  */
 export async function hubSettings(env: NodeJS.ProcessEnv): Promise<HubSettings> {
   const home = env['HOME'] || homedir();
@@ -38,6 +43,8 @@ export async function hubSettings(env: NodeJS.ProcessEnv): Promise<HubSettings> 
     token: token
       ? cleanToken(token, 'HF_TOKEN')
       : await tokenFromFile(path(env['HF_TOKEN_PATH'] || join(hfHome, 'token'))),
+    stallSeconds: seconds(env, 'HF_HUB_DOWNLOAD_TIMEOUT', 30),
+    answerSeconds: seconds(env, 'HF_HUB_ETAG_TIMEOUT', 60),
     offline: isTrue(env['HF_HUB_OFFLINE'] || env['TRANSFORMERS_OFFLINE']),
     unusedProxy: Boolean(env['HTTPS_PROXY'] || env['https_proxy']) && !env['NODE_USE_ENV_PROXY'],
     quiet: isTrue(env['HF_HUB_DISABLE_PROGRESS_BARS']),
@@ -68,6 +75,14 @@ function cleanToken(text: string, where: string): string | null {
     throw new UsageError(`The token in ${where} holds a space or another character that no token has`);
   }
   return token || null;
+}
+
+function seconds(env: NodeJS.ProcessEnv, name: string, usual: number): number {
+  const text = env[name]?.trim();
+  if (!text) return usual;
+  const value = Number(text);
+  if (value >= 1 && value <= 86_400) return value;
+  throw expected('seconds from 1 to 86400', name, text);
 }
 
 function isTrue(value: string | undefined): boolean {

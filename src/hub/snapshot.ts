@@ -1,13 +1,18 @@
 // One commit of a repository: what files it has, and the local paths of those asked for, from the hub or the cache.
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { errorCode, messageOf, RunError, UsageError } from '../errors.js';
 import { listCommit, resolveCommit } from './api.js';
 import * as caching from './cache.js';
-import { downloadFile } from './download.js';
-import { createGet, HubUnavailable, type Get } from './http.js';
+import { downloadFile, WrongContent } from './download.js';
+import { createGet, type Get } from './http.js';
 import type { DownloadProgress } from './progress.js';
 import { isCommit, titleOf, type Listing, type Repo } from './repo.js';
+import { HubUnavailable } from './retries.js';
 import type { HubSettings } from './settings.js';
+
+/** Bytes of a file that is read as a whole: a data set's card, an index of weights. The longest known have 2 MB. */
+const LONGEST_TEXT = 8 << 20;
 
 /** A repository at one commit. */
 export interface Snapshot {
@@ -17,6 +22,8 @@ export interface Snapshot {
   readonly files: Listing;
   /** Brings files to the local folder and resolves to their paths, in the order given. */
   fetch(paths: readonly string[]): Promise<string[]>;
+  /** Brings a file that is to be read as a whole, and resolves to its text. */
+  read(path: string): Promise<string>;
   /** To be called when all that is needed has been fetched: later offline runs then find this commit. */
   keep(): Promise<void>;
   /** The error for something that the repository lacks, or, where the listing is not known, the cache. */
@@ -42,13 +49,18 @@ export async function openSnapshot(
     const commit = isCommit(repo.revision) ? repo.revision : await resolveCommit(repo, settings, get);
     const known = await caching.readListing(cache, commit);
     const files = known ?? (await listCommit(repo, commit, settings, get));
-    if (known === null) await caching.writeListing(cache, commit, files);
+    const fetch = (paths: readonly string[]): Promise<string[]> =>
+      fetchFiles({ repo, settings, cache, commit, files, get, progress }, paths);
     return {
       repo,
       files,
       directory: cache.snapshot(commit),
-      fetch: (paths) => fetchFiles({ repo, settings, cache, commit, files, get, progress }, paths),
-      keep: () => caching.recordCommit(cache, repo.revision, commit),
+      fetch,
+      read: (path) => readWhole(repo, files, path, fetch),
+      keep: async () => {
+        if (known === null) await caching.writeListing(cache, commit, files);
+        await caching.recordCommit(cache, repo.revision, commit);
+      },
       lacks: (what) => new UsageError(`The hub's ${titleOf(repo)} has no ${what}`),
     };
   } catch (error) {
@@ -72,24 +84,40 @@ async function fromCache(
   const files = commit === null ? null : (complete ?? (await caching.listSnapshot(cache, commit)));
   if (commit === null || files === null || files.size === 0) throw lacks(titleOf(repo));
   const directory = cache.snapshot(commit);
+  const fetch = async (paths: readonly string[]): Promise<string[]> => {
+    for (const path of paths) {
+      const size = files.get(path)?.size ?? -1;
+      if (!(await caching.isPresent(join(directory, path), size))) throw lacks(`${path} of ${titleOf(repo)}`);
+    }
+    return paths.map((path) => join(directory, path));
+  };
   return {
     repo,
     directory,
     files,
-    async fetch(paths) {
-      for (const path of paths) {
-        const size = files.get(path)?.size ?? -1;
-        if (!(await caching.isPresent(join(directory, path), size)))
-          throw lacks(`${path} of ${titleOf(repo)}`);
-      }
-      return paths.map((path) => join(directory, path));
-    },
+    fetch,
+    read: (path) => readWhole(repo, files, path, fetch),
     keep: async () => undefined,
     lacks: (what) =>
       complete === null
         ? lacks(`${what} of ${titleOf(repo)}`)
         : new UsageError(`The hub's ${titleOf(repo)} has no ${what}`),
   };
+}
+
+async function readWhole(
+  repo: Repo,
+  files: Listing,
+  path: string,
+  fetch: Snapshot['fetch'],
+): Promise<string> {
+  const size = files.get(path)?.size ?? 0;
+  if (size > LONGEST_TEXT)
+    throw new UsageError(
+      `${path} of the hub's ${titleOf(repo)} has ${size} bytes, more than the ${LONGEST_TEXT} that are read`,
+    );
+  const [local = ''] = await fetch([path]);
+  return readFile(local, 'utf8');
 }
 
 interface Fetching {
@@ -116,10 +144,17 @@ async function fetchFiles(from: Fetching, paths: readonly string[]): Promise<str
     const onProgress = (done: number): void => progress.report(name, done, file.size);
     try {
       if (!(await caching.isPresent(blob, file.size))) {
-        await downloadFile(from.get, { url: fileUrl(from, path), name, file, onProgress }, blob);
+        const { stallSeconds } = from.settings;
+        await caching.makeFolderInside(cache, dirname(blob));
+        await downloadFile(
+          from.get,
+          { url: fileUrl(from, path), name, file, onProgress, stallSeconds },
+          blob,
+        );
       }
-      await caching.link(blob, target);
+      await caching.link(cache, blob, target);
     } catch (error) {
+      if (error instanceof WrongContent) await caching.forgetListing(cache, commit);
       if (error instanceof HubUnavailable)
         throw new RunError(`${error.message}; run it again to go on from there`);
       throw diskError(error, from.settings.cacheDir) ?? error;
@@ -150,9 +185,9 @@ function notCached(repo: Repo, settings: HubSettings, why: string, what: string)
   );
 }
 
-/** A full or unwritable cache, said with its place and the way out; null for any other error. */
+/** A full or unwritable cache, said with its place and the way out; null for any error that is not the system's. */
 function diskError(error: unknown, cacheDir: string): RunError | null {
-  if (!/^(ENOSPC|EDQUOT|EACCES|EPERM|EROFS|ENOTDIR|EEXIST)$/.test(errorCode(error))) return null;
+  if (!/^E[A-Z0-9]+$/.test(errorCode(error))) return null;
   return new RunError(
     `Cannot write to the hub's cache ${cacheDir} (${messageOf(error)}): make room or permission, or set HF_HOME to another folder`,
   );
