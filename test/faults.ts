@@ -259,18 +259,18 @@ await t.test('memory that runs out in a native step', withLimits, async (t) => {
   makeToy(folder, { train: 40, test: 20 });
   const wide = { hidden_size: 64, num_hidden_layers: 6, intermediate_size: 512 };
   writeFileSync(join(folder, 'model/config.json'), JSON.stringify({ ...TOY_CONFIG, ...wide }));
-  // Twelve steps of 48 rows; the tenth is the first with long texts.
+  // Twelve steps of 160 rows; the tenth is the first with long texts.
   const row = (i: number): string =>
-    `${'good '.repeat(i < 9 * 48 ? 1 : 30)},${i % 2 === 0 ? 'pos' : 'neg'}\n`;
+    `${'good '.repeat(i < 9 * 160 ? 1 : 30)},${i % 2 === 0 ? 'pos' : 'neg'}\n`;
   writeFileSync(
     join(folder, 'train.csv'),
-    `text,label\n${Array.from({ length: 12 * 48 }, (_, i) => row(i)).join('')}`,
+    `text,label\n${Array.from({ length: 12 * 160 }, (_, i) => row(i)).join('')}`,
   );
   const options = {
     ...command,
     'max-steps': '12',
     'save-steps': '4',
-    'per-device-train-batch-size': '48',
+    'per-device-train-batch-size': '160',
     'train-sampling-strategy': 'sequential',
     'dataloader-num-workers': '0',
   };
