@@ -4,6 +4,7 @@
 //   node scripts/check-streaming-memory.mjs                        opens each file and reads 200 random batches of 32
 //   node scripts/check-streaming-memory.mjs --train -- --model M   trains 200 steps on each; what follows -- goes to bertune
 //   node scripts/check-streaming-memory.mjs --predict --row-bytes 70 --gigabytes 0.06 -- --model M   a million short rows
+//   node scripts/check-streaming-memory.mjs --evaluate ...       the same, with metrics instead of predictions
 //   --output-format jsonl|csv|parquet (default parquet): what --predict writes
 //   --row-bytes N: length of a made-up row (default 1300, as in IMDB); --gigabytes N (default 2)
 //
@@ -28,6 +29,7 @@ const { values: options, positionals: commandArguments } = parseArgs({
   options: {
     train: { type: 'boolean', default: false },
     predict: { type: 'boolean', default: false },
+    evaluate: { type: 'boolean', default: false },
     'output-format': { type: 'string', default: 'parquet' },
     'row-bytes': { type: 'string', default: '1300' },
     gigabytes: { type: 'string', default: '2' },
@@ -84,6 +86,7 @@ function commandFor(file, output) {
     return [cli, 'predict', '--test-file', file, '--output-file', output, '--output-format', format].concat(
       commandArguments,
     );
+  if (options.evaluate) return [cli, 'evaluate', '--validation-file', file].concat(commandArguments);
   if (!options.train) return [fileURLToPath(import.meta.url), '--read', file];
   return [cli, 'train', '--train-file', file, '--max-steps', `${STEPS}`, '--output-dir', output]
     .concat('--save-strategy', 'no', '--eval-strategy', 'no')
@@ -155,7 +158,7 @@ function madeUpRow(row, rowBytes) {
 }
 
 /**
- * What the child does without --train and --predict.
+ * What the child does without --train, --predict and --evaluate.
  *
  * @param {string} file
  */

@@ -1,6 +1,6 @@
 // mkdir -p that always comes back: Node's own loops for ever where the system answers ENOENT although the parent is
 // there, as /proc does.
-import { mkdir, stat } from 'node:fs/promises';
+import { mkdir, rmdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /**
@@ -19,6 +19,15 @@ export async function makeFolder(path: string): Promise<string | undefined> {
     if (!(await isFolder(path))) throw error; // otherwise another process was faster
   }
   return topmost ?? path;
+}
+
+/** Removes `folder` and the folders above it up to `first`, as far as they are empty. */
+export async function removeEmptyFolders(folder: string, first: string): Promise<void> {
+  const removed = await rmdir(folder).then(
+    () => true,
+    () => false,
+  );
+  if (removed && folder !== first) await removeEmptyFolders(dirname(folder), first);
 }
 
 /** Whether there is a folder of this name. */

@@ -436,7 +436,8 @@ function requireMeaning(options: LossOptions | undefined, problem: SessionConfig
 }
 
 function explained(message: string): string {
-  if (!/DefaultCPUAllocator|out of memory/.test(message)) return message;
+  // oneDNN, which computes bfloat16 on CPUs, has no other words for it.
+  if (!/DefaultCPUAllocator|out of memory|could not create a primitive/.test(message)) return message;
   const remedies = 'smaller batches, shorter texts, gradientCheckpointing or autoFindBatchSize';
   return `Memory ran out; use ${remedies} (${message})`;
 }

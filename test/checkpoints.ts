@@ -188,6 +188,24 @@ function killedWhileSaving(folder: string): void {
   if (signal !== 'SIGKILL') throw new Error(`ended with ${signal}`);
 }
 
+await t.test('a process that is killed while it removes a checkpoint leaves no half of it', async (t) => {
+  const files = Object.fromEntries(Array.from({ length: 3000 }, (_, i) => [`part-${i}`, '']));
+  const folder = t.testdir({ out: { 'checkpoint-2': files, 'checkpoint-4': {}, 'checkpoint-6': {} } });
+  const out = join(folder, 'out');
+  const script = `
+    const { removeOldCheckpoints } = await import(${JSON.stringify(new URL('../dist/training/checkpoint.js', import.meta.url).href)});
+    const { readdirSync } = await import('node:fs');
+    const left = () => readdirSync('out', { recursive: true }).filter((name) => name.includes('part-')).length;
+    setInterval(() => { if (left() < 3000) process.kill(process.pid, 'SIGKILL'); }, 0);
+    await removeOldCheckpoints('out', 2, { newest: 'out/checkpoint-6', best: null });`;
+  const { signal } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { cwd: folder });
+  t.equal(signal, 'SIGKILL', 'in the middle');
+  const names = readdirSync(out).toSorted();
+  t.match(names.join(' '), /^checkpoint-2\.tmp-\d+-0 checkpoint-4 checkpoint-6$/);
+  await removeLeftovers(out);
+  t.same(readdirSync(out).toSorted(), ['checkpoint-4', 'checkpoint-6']);
+});
+
 await t.test('what a killed process left unfinished is gone when a run starts', async (t) => {
   const settings = { maxSteps: 4, saveStrategy: 'steps', saveSteps: 2 } as const;
   const folder = join(t.testdir({ out: {} }), 'out');

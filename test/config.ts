@@ -91,6 +91,7 @@ await tap.test('defaults are those of TrainingArguments', (t) => {
     adamBeta2: 0.999,
     adamEpsilon: 1e-8,
     maxGradNorm: 1,
+    nonfiniteGradient: 'stop',
     labelSmoothingFactor: 0,
     trainSamplingStrategy: 'random',
     seed: 42,

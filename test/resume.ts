@@ -1,39 +1,14 @@
 // Going on after the worst: processes killed at any moment, signals, damaged checkpoints, and runs that are not the same.
-import { createHash } from 'node:crypto';
-import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 
-import { BertForSequenceClassification, parseBertConfig, type TrainerState } from '../dist/index.js';
+import { BertForSequenceClassification, parseBertConfig } from '../dist/index.js';
 import { flags, startBertune } from './fixtures/cli.js';
-import { largestDifference, timelessLog, toyRun, weightsOf } from './fixtures/run.js';
+import { largestDifference, toyRun, weightsOf } from './fixtures/run.js';
+import { outcomeOf, statefulTraining } from './fixtures/stateful-training.js';
 import { makeToy, TOY_CONFIG } from './fixtures/toy.js';
-
-/** A run with everything that has a state: accumulation, epochs, early stopping, a plateau schedule, worker threads. */
-const training = {
-  config: 'model/config.json',
-  tokenizer: 'model',
-  'train-file': 'train.csv',
-  'validation-file': 'test.csv',
-  'num-train-epochs': '8',
-  'per-device-train-batch-size': '3',
-  'gradient-accumulation-steps': '2',
-  'train-sampling-strategy': 'group_by_length',
-  'learning-rate': '2e-3',
-  'lr-scheduler-type': 'reduce_lr_on_plateau',
-  'lr-scheduler-kwargs': '{"patience": 0, "threshold": 0.2}',
-  'early-stopping-patience': '6',
-  'eval-strategy': 'steps',
-  'eval-steps': '6',
-  'save-strategy': 'steps',
-  'save-steps': '6',
-  'logging-steps': '4',
-  'save-total-limit': '3',
-  'load-best-model-at-end': 'true',
-  threads: '1',
-  'dataloader-num-workers': '1',
-};
 
 type Started = ReturnType<typeof startBertune>;
 type Ended = Awaited<Started['outcome']>;
@@ -44,31 +19,9 @@ async function train(
   options: Record<string, string>,
   meanwhile: (kill: Started['kill'], stderr: Started['stderr']) => Promise<void> = async () => undefined,
 ): Promise<Ended> {
-  const started = startBertune(['train', ...flags({ ...training, ...options })], { cwd: folder });
+  const started = startBertune(['train', ...flags({ ...statefulTraining, ...options })], { cwd: folder });
   await meanwhile(started.kill, started.stderr);
   return started.outcome;
-}
-
-/** What a run leaves, but for the times that it took. */
-function outcome(folder: string): Record<string, unknown> {
-  const text = (file: string): string => readFileSync(join(folder, file), 'utf8');
-  const state = JSON.parse(text('trainer_state.json')) as TrainerState;
-  const newest = readdirSync(folder)
-    .filter((name) => /^checkpoint-\d+$/.test(name))
-    .toSorted((a, b) => Number(a.slice(11)) - Number(b.slice(11)))
-    .at(-1);
-  const digest = (file: string): string =>
-    createHash('sha256')
-      .update(readFileSync(join(folder, file)))
-      .digest('hex');
-  return {
-    log: timelessLog(state),
-    best: [state.best_metric, state.best_global_step],
-    weights: digest('model.safetensors'),
-    newest,
-    newestWeights: digest(`${newest}/model.safetensors`),
-    moments: digest(`${newest}/optimizer.safetensors`),
-  };
 }
 
 await t.test('killed at random moments, a run ends with the bits of one that was left alone', async (t) => {
@@ -93,7 +46,7 @@ await t.test('killed at random moments, a run ends with the bits of one that was
   } while (ended.code !== 0);
   t.equal(ended.code, 0, ended.stderr);
   t.ok(kills > 0, `${kills} kills`);
-  t.same(outcome(join(folder, 'cut')), outcome(join(folder, 'whole')));
+  t.same(outcomeOf(join(folder, 'cut')), outcomeOf(join(folder, 'whole')));
 });
 
 await t.test(
@@ -124,7 +77,7 @@ await t.test(
     }
     const last = await train(folder, options);
     t.equal(last.code, 0, last.stderr);
-    t.same(outcome(join(folder, 'cut')), outcome(join(folder, 'whole')));
+    t.same(outcomeOf(join(folder, 'cut')), outcomeOf(join(folder, 'whole')));
 
     // The same signal again: npm passes on what the process has had already.
     const passedOn = await train(folder, { ...options, 'output-dir': 'once' }, async (kill, stderr) => {

@@ -1,12 +1,12 @@
 // Where results go is tried out before the work begins: a mistyped folder or a full disk must not cost an hour's run.
-import { lstat, open, rm, rmdir, statfs, writeFile } from 'node:fs/promises';
+import { lstat, open, rm, statfs, writeFile } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 
 import type { Split } from '../data/index.js';
 import { messageOf, RunError, UsageError } from '../errors.js';
 import { systemCode, writeError } from '../file-errors.js';
-import { makeFolder } from '../make-folder.js';
+import { makeFolder, removeEmptyFolders } from '../make-folder.js';
 import { writeFileAtomic } from '../model/index.js';
 import type { Progress } from '../training/progress.js';
 
@@ -35,7 +35,7 @@ export async function checkOutputFolder(directory: string, bytes = 0): Promise<v
     if (error instanceof RunError || isFull) throw writeError(error, directory);
     throw new UsageError(messageOf(writeError(error, directory)), { cause: error });
   } finally {
-    if (firstMade !== undefined) await removeEmpty(target, firstMade);
+    if (firstMade !== undefined) await removeEmptyFolders(target, firstMade);
   }
 }
 
@@ -109,13 +109,4 @@ async function checkSpace(target: string, directory: string, bytes: number): Pro
     `The disk of ${directory} has ${Math.floor(free / MEGABYTE)} MB free but this run writes at least ` +
       `${Math.ceil(bytes / MEGABYTE)} MB; free some space or choose another folder`,
   );
-}
-
-/** Removes `folder` and the folders above it up to `first`, as far as they are empty. */
-async function removeEmpty(folder: string, first: string): Promise<void> {
-  const removed = await rmdir(folder).then(
-    () => true,
-    () => false,
-  );
-  if (removed && folder !== first) await removeEmpty(dirname(folder), first);
 }

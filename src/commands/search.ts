@@ -19,6 +19,7 @@ import type { Report, Trial } from '../search/trial.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import type { TrainerCallback } from '../training/callbacks.js';
 import { writeJson } from '../training/checkpoint.js';
+import { whileLocked } from '../training/folder-lock.js';
 import { BarOnly, formatNumber, Progress } from '../training/progress.js';
 import { bestMetric } from '../training/state.js';
 import { Trainer } from '../training/trainer.js';
@@ -66,11 +67,20 @@ export function readSearch(file: ConfigFile, flags: NonNullable<OptionSources['f
  *
  * @throws UsageError for options, data or a model that cannot be used; RunError when no trial got to its end
  */
-export async function search({ space, optionsOf }: Search): Promise<void> {
+export async function search(asked: Search): Promise<void> {
   const progress = new Progress();
-  const options = optionsOf(startingPoint(space));
+  const options = asked.optionsOf(startingPoint(asked.space));
   requireDevice(options);
   await checkOutputFolder(options.outputDir, 0);
+  const say = (line: string): void => progress.line(line);
+  await whileLocked(options.outputDir, say, () => runTrials(asked, options, progress));
+}
+
+async function runTrials(
+  { space, optionsOf }: Search,
+  options: SearchOptions,
+  progress: Progress,
+): Promise<void> {
   const study = await Study.open(join(options.outputDir, 'search.jsonl'), headerOf(space, options));
   const { source, tokenizer } = await modelAndTokenizer(options, progress);
   const data = await openData(readOptions(options, source.config), 'train', progress);

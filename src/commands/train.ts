@@ -11,14 +11,16 @@ import type { Metrics } from '../evaluation/evaluate.js';
 import { byteLength, parameterShapes, type BertConfig } from '../model/index.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import { AUTO, findCheckpoint, writeJson } from '../training/checkpoint.js';
+import { whileLocked } from '../training/folder-lock.js';
 import { removeLeftovers } from '../training/leftovers.js';
 import { formatNumber, Progress } from '../training/progress.js';
 import { Trainer } from '../training/trainer.js';
 import { crossValidate } from './cross-validation.js';
 import { listed, openData, shorten } from './data.js';
-import { modelAndTokenizer, readOptions } from './model-source.js';
+import { modelAndTokenizer, readOptions, type ModelSource } from './model-source.js';
 import { checkOutputFolder, printResult, writeBadRows } from './output.js';
 import { stoppable } from './stop.js';
+import { withWayOn } from './way-on.js';
 
 const EXAMPLES_SHOWN = 3;
 
@@ -31,8 +33,19 @@ export async function train(options: TrainOptions): Promise<void> {
   const progress = new Progress();
   requireDevice(options);
   const { source, tokenizer } = await modelAndTokenizer(options, progress);
-  const maxLength = maxLengthOf(source, tokenizer, options.maxSeqLength);
   await checkOutput(options, source.config);
+  const say = (line: string): void => progress.line(line);
+  await whileLocked(options.outputDir, say, () => trainFrom(options, { source, tokenizer, progress }));
+}
+
+interface Start {
+  source: ModelSource;
+  tokenizer: BertTokenizer;
+  progress: Progress;
+}
+
+async function trainFrom(options: TrainOptions, { source, tokenizer, progress }: Start): Promise<void> {
+  const maxLength = maxLengthOf(source, tokenizer, options.maxSeqLength);
   const read = readOptions(options, source.config);
   if (read.modelLabels !== undefined)
     progress.line(`The model's labels are ${listed(read.modelLabels)}; --label-list gives it others`);
@@ -58,8 +71,12 @@ export async function train(options: TrainOptions): Promise<void> {
     await model.open(options);
     announce(model, progress);
     await saveBadRows(options, data, progress);
-    const results = await trainAndEvaluate(trainer, evalDataset !== undefined, progress);
-    await save(options, { model, tokenizer, trainer, results });
+    const parts = { model, tokenizer, trainer };
+    const results = await withWayOn(trainer, async () => {
+      const metrics = await trainAndEvaluate(parts.trainer, evalDataset !== undefined, progress);
+      await save(options, { ...parts, results: metrics });
+      return metrics;
+    });
     await showExamples({ model, tokenizer, data, maxLength }, progress);
     showNextSteps(options, progress);
     await printResult(`${JSON.stringify({ ...results.train, ...results.evaluation }, null, 2)}\n`);

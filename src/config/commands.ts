@@ -107,6 +107,7 @@ export const trainerCommand = command('trainer', 'Options of a Trainer.', {
   adamBeta2: o.adamBeta2,
   adamEpsilon: o.adamEpsilon,
   maxGradNorm: o.maxGradNorm,
+  nonfiniteGradient: o.nonfiniteGradient,
   labelSmoothingFactor: o.labelSmoothingFactor,
   classWeights: o.classWeights,
   posWeight: o.posWeight,

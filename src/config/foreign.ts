@@ -88,7 +88,8 @@ const ignoredSwitches: Record<string, string> = {
   saveOnEachNode: oneProcess,
   ddpFindUnusedParameters: oneProcess,
   averageTokensAcrossDevices: oneProcess,
-  loggingNanInfFilter: 'a loss that is not finite is logged as it is',
+  loggingNanInfFilter:
+    'a loss that is not finite does not count in the logs; --nonfinite-gradient says what becomes of its step',
   skipMemoryMetrics: 'memory is not logged',
   tf32: 'use --dtype to choose the precision',
   bf16FullEval: 'evaluation computes in the same --dtype as training',

@@ -236,6 +236,10 @@ export const options = {
     group: 'Training',
     help: 'clip the gradient to this norm; 0 does not clip',
   }),
+  nonfiniteGradient: withDefault(choice(['stop', 'skip', 'rollback']), 'stop', {
+    group: 'Training',
+    help: 'a step whose loss or gradient is NaN or infinite changes no weight; then stop the run, skip the step and count it, or take back what came after the last checkpoint and go on with the next rows',
+  }),
   labelSmoothingFactor: withDefault(fraction, 0, {
     group: 'Training',
     help: 'label smoothing, for classes',

@@ -71,6 +71,7 @@ const trainerRules: readonly Rule<TrainingArguments>[] = [
   evaluationsToCompare,
   bestNeedsMatchingStrategies,
   bestNeedsMatchingSteps,
+  rollbackNeedsCheckpoints,
 ];
 
 const trainRules: Rule<TrainOptions>[] = [
@@ -315,6 +316,15 @@ function bestNeedsMatchingSteps(o: TrainingArguments, name: NameOf): Problem | u
   return {
     about: 'loadBestModelAtEnd',
     message: `${name('loadBestModelAtEnd')} needs an evaluation at each checkpoint, but ${how}`,
+  };
+}
+
+function rollbackNeedsCheckpoints(o: TrainingArguments, name: NameOf): Problem | undefined {
+  if (o.nonfiniteGradient !== 'rollback' || (o.saveStrategy !== 'no' && !o.saveOnlyModel)) return undefined;
+  const why = o.saveOnlyModel ? `${name('saveOnlyModel')} is given` : `${name('saveStrategy')} is no`;
+  return {
+    about: 'nonfiniteGradient',
+    message: `${name('nonfiniteGradient')} rollback needs checkpoints to fall back to, but ${why}`,
   };
 }
 

@@ -3,6 +3,7 @@
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { RunError, messageOf } from '../errors.js';
+import { systemCode } from '../file-errors.js';
 import { GrowingArray } from './growing-array.js';
 import { jsonRecord } from './jsonl.js';
 import type { RawRecord, Unit } from './records.js';
@@ -92,9 +93,10 @@ export class RowStore {
       const example = readExample(segment.reread(bytes.subarray(0, bytesRead)), segment.columns);
       if (!('reason' in example)) return example;
     } catch (error) {
-      throw new RunError(`${this.place(row)} cannot be read again: ${messageOf(error)}`);
+      if (systemCode(error) !== undefined)
+        throw new RunError(`${this.place(row)} cannot be read again: ${messageOf(error)}`);
     }
-    throw new RunError(`${this.place(row)} cannot be read again: the file changed while it was in use`);
+    throw changedInUse(this.place(row));
   }
 
   /** E.g. `train.csv line 7`. */
@@ -116,6 +118,13 @@ export class RowStore {
   private offset(row: number): number {
     return this.offsetHigh.at(row) * TWO_32 + this.offsetLow.at(row);
   }
+}
+
+/** The error for a row, named by its place, that no longer is what it was when its file was read first. */
+export function changedInUse(place: string): RunError {
+  return new RunError(
+    `${place} cannot be read again: the file changed while it was in use; give it back its content, or begin anew`,
+  );
 }
 
 function rereadSpooled(bytes: Buffer): RawRecord {

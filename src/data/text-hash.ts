@@ -7,15 +7,30 @@ export class TextHashes {
   readonly #low = new GrowingArray(Uint32Array);
 
   push(example: Example): void {
-    const text = example.textPair === undefined ? example.text : `${example.text}\0${example.textPair}`;
-    this.#high.push(murmur(text, 0x9747b28c));
-    this.#low.push(murmur(text, 0x3c6ef372));
+    const [high, low] = halves(example);
+    this.#high.push(high);
+    this.#low.push(low);
   }
 
   /** A number that is equal for equal texts. For others it is equal once in 2^53 pairs. */
   at(row: number): number {
-    return (this.#high.at(row) >>> 11) * 2 ** 32 + this.#low.at(row);
+    return joined(this.#high.at(row), this.#low.at(row));
   }
+}
+
+/** What `TextHashes.at` says of an equal text. */
+export function hashOf(example: Example): number {
+  return joined(...halves(example));
+}
+
+function halves(example: Example): [high: number, low: number] {
+  const text = example.textPair === undefined ? example.text : `${example.text}\0${example.textPair}`;
+  return [murmur(text, 0x9747b28c), murmur(text, 0x3c6ef372)];
+}
+
+/** 53 bits, which a number holds exactly. */
+function joined(high: number, low: number): number {
+  return (high >>> 11) * 2 ** 32 + low;
 }
 
 /** MurmurHash3, 32 bits (Appleby 2011), over UTF-16 units in pairs. */

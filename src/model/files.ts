@@ -70,6 +70,21 @@ export async function writeDirectoryAtomic(
   }
 }
 
+/**
+ * Removes a folder with all it holds, if there is one. It loses its name first, so that no half of it is left under it.
+ */
+export async function removeDirectoryAtomic(directory: string): Promise<void> {
+  try {
+    const [temporary] = await claim(resolve(directory), (name) => mkdir(name));
+    await rename(directory, temporary).catch((error: unknown) => {
+      if (systemCode(error) !== 'ENOENT') throw error;
+    });
+    await rm(temporary, { recursive: true, force: true });
+  } catch (error) {
+    throw writeError(error, directory);
+  }
+}
+
 /** Writes all of `data` at a place in the file; one system call may write less than it was given. */
 export async function writeAt(file: FileHandle, data: Uint8Array, position: number): Promise<void> {
   for (let done = 0; done < data.byteLength;) {

@@ -74,10 +74,18 @@ class TokenizerThread {
     this.#worker.unref();
     this.#worker.on('message', (reply: WorkerReply) => this.#settle(reply));
     this.#worker.on('error', (error) =>
-      this.#fail(new RunError(`A tokenizer thread failed: ${messageOf(error)}`)),
+      this.#fail(
+        new RunError(
+          `A tokenizer thread failed: ${messageOf(error)}; begin again, or tokenize without threads: --dataloader-num-workers 0`,
+        ),
+      ),
     );
     this.#worker.on('exit', (code) =>
-      this.#fail(new RunError(`A tokenizer thread ended (exit code ${code})`)),
+      this.#fail(
+        new RunError(
+          `A tokenizer thread ended (exit code ${code}); begin again, or tokenize without threads: --dataloader-num-workers 0`,
+        ),
+      ),
     );
   }
 

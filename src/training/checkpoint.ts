@@ -1,11 +1,18 @@
 // checkpoint-N folders: a complete model for Hugging Face and all that a resumed run needs.
-import { readdir, readFile, rm, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 
 import { loadOptimizerState, tensorOf, type BertForSequenceClassification } from '../bert.js';
 import { messageOf, UsageError } from '../errors.js';
 import { readError } from '../file-errors.js';
-import { writeDirectoryAtomic, writeFileAtomic, writeSafetensors, type TensorData } from '../model/index.js';
+import { isFolder } from '../make-folder.js';
+import {
+  removeDirectoryAtomic,
+  writeDirectoryAtomic,
+  writeFileAtomic,
+  writeSafetensors,
+  type TensorData,
+} from '../model/index.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import type { AdaptiveState } from './adaptive-schedules.js';
 import type { TrainerControl } from './callbacks.js';
@@ -84,21 +91,36 @@ async function saveMoments(model: BertForSequenceClassification, path: string): 
 /**
  * Loads weights, moments and counters of a checkpoint into an open model.
  *
+ * @param options.goOnAt where the counters are to stand instead: the run goes on from there with the checkpoint's weights
  * @throws UsageError when the folder is no checkpoint of bertune, or one of a run that differs, naming the difference
  */
 export async function resumeFrom(
   directory: string,
   model: BertForSequenceClassification,
   identity: RunIdentity,
+  { goOnAt }: { goOnAt?: Pick<ResumePoint, 'step' | 'totalLoss'> } = {},
 ): Promise<{ state: TrainerState; resume: ResumePoint }> {
   const resume = await readJsonFile<ResumePoint>(join(directory, RESUME_STATE));
   const state = await readJsonFile<TrainerState>(join(directory, TRAINER_STATE));
   requireSameRun(directory, resume.identity, identity);
   await model.loadWeights(directory);
-  await model.session.setProgress(resume.step, resume.updates, resume.totalLoss);
+  const { step, totalLoss } = goOnAt ?? resume;
+  await model.session.setProgress(step, resume.updates, totalLoss);
   // Before the first update an optimizer has no state.
   if (resume.updates > 0) await loadOptimizerState(model.session, join(directory, OPTIMIZER));
   return { state, resume };
+}
+
+/** Where the best checkpoint is gone, a model keeps the weights of the last step, as in HF. */
+export async function loadBestWeights(
+  model: BertForSequenceClassification,
+  folder: string,
+  say: (line: string) => void,
+): Promise<void> {
+  if (await isFolder(folder)) {
+    say(`Loading the best model, ${folder}`);
+    await model.loadWeights(folder);
+  } else say(`The best model, ${folder}, is gone: keeping the weights of the last step`);
 }
 
 async function readJsonFile<T>(path: string): Promise<T> {
@@ -169,11 +191,7 @@ export async function findCheckpoint(outputDir: string, request: string | true):
     throw new UsageError(
       `${outputDir} has no checkpoint-N folder to resume from; leave --resume-from-checkpoint out`,
     );
-  const isFolder = await stat(found).then(
-    (entry) => entry.isDirectory(),
-    () => false,
-  );
-  if (!isFolder) throw new UsageError(`There is no checkpoint folder ${found} to resume from`);
+  if (!(await isFolder(found))) throw new UsageError(`There is no checkpoint folder ${found} to resume from`);
   const isOurs = await stat(join(found, RESUME_STATE)).catch(() => null);
   if (isOurs === null)
     throw new UsageError(
@@ -198,7 +216,7 @@ export async function removeOldCheckpoints(
     (folder) => stepOf(folder) < step && !kept.has(basename(folder)),
   );
   const surplus = Math.max(removable.length + kept.size - limit, 0);
-  for (const folder of removable.slice(0, surplus)) await rm(folder, { recursive: true, force: true });
+  for (const folder of removable.slice(0, surplus)) await removeDirectoryAtomic(folder);
 }
 
 function stepOf(folder: string): number {

@@ -10,6 +10,8 @@ export interface TrainingRecord {
   idleSeconds: number;
   stepsPerEpoch: number;
   rows: number;
+  /** Steps that changed a weight, where a run goes on without those that did not. */
+  updates?: number;
 }
 
 /**
@@ -18,7 +20,7 @@ export interface TrainingRecord {
  */
 export function trainMetrics(state: TrainerState, record: TrainingRecord): Metrics {
   const { global_step: step, num_input_tokens_seen: tokens } = state;
-  const { totalLoss, seconds, idleSeconds, stepsPerEpoch, rows } = record;
+  const { totalLoss, seconds, idleSeconds, stepsPerEpoch, rows, updates } = record;
   return {
     train_loss: totalLoss / Math.max(step, 1),
     train_runtime: seconds,
@@ -28,6 +30,7 @@ export function trainMetrics(state: TrainerState, record: TrainingRecord): Metri
     train_tokens_per_second: tokens / seconds,
     train_data_wait: idleSeconds / seconds,
     total_flos: state.total_flos,
+    ...(updates === undefined ? {} : { train_skipped_steps: step - updates }),
   };
 }
 

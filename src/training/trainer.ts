@@ -1,30 +1,33 @@
 // THE loop: batches in, optimizer steps, logs, evaluations and checkpoints in between. Read this file first.
 import { basename, dirname, join } from 'node:path';
 
-import { maxLengthOf, measureLengths } from '../batching/lengths.js';
+import { maxLengthOf } from '../batching/lengths.js';
 import { prefetch } from '../batching/prefetch.js';
-import { RunError, UsageError } from '../errors.js';
+import { UsageError } from '../errors.js';
 import { evaluateRows, type Metrics } from '../evaluation/evaluate.js';
 import type { TrainingStats } from '../native.js';
 import { createTokenizerPool, type TokenizerPool } from '../tokenizer/index.js';
 import { CallbackList, type TrainerControl } from './callbacks.js';
 import {
   intactCheckpoint,
+  loadBestWeights,
   removeOldCheckpoints,
   resumeFrom,
   saveTrainingCheckpoint,
   type ResumePoint,
 } from './checkpoint.js';
 import { dueAfter, type Due } from './flow.js';
+import { whileLocked, type FolderLock } from './folder-lock.js';
 import { runIdentity, type RunIdentity } from './identity.js';
 import { InterruptedError } from './interruption.js';
 import { createLearningRate, type LearningRate } from './learning-rate.js';
 import { removeLeftovers } from './leftovers.js';
+import { NonfiniteSteps } from './nonfinite.js';
 import { OptimizerSteps } from './optimizer-step.js';
-import { stepRows } from './order.js';
 import { ownCallbacks, requirePartsFit, type TrainerParts } from './parts.js';
 import { Progress, progressDetail } from './progress.js';
 import { encoderWeights, trainMetrics } from './results.js';
+import { rowsToDo } from './rows-to-do.js';
 import { planRun, stateOf, type RunPlan } from './settings.js';
 import { bestMetric, isBetter, type LogEntry, type TrainerState } from './state.js';
 import { prepareStep, type PreparedStep } from './step.js';
@@ -43,7 +46,10 @@ export class Trainer {
   readonly #pool: TokenizerPool;
   readonly #maxLength: number;
   #identity: RunIdentity = {};
+  #lock: FolderLock | null = null;
+  #lastCheckpoint: string | null = null;
   readonly #steps: OptimizerSteps;
+  readonly #nonfinite: NonfiniteSteps;
   readonly #queue = new StepQueue();
   readonly #learningRate: LearningRate;
   readonly #callbacks: CallbackList;
@@ -69,6 +75,7 @@ export class Trainer {
     this.#plan = planRun(args, parts.trainDataset.size);
     this.#steps = new OptimizerSteps(parts, this.#plan.stepsPerEpoch);
     this.#progress = parts.progress ?? new Progress();
+    this.#nonfinite = new NonfiniteSteps(args.nonfiniteGradient, this.#say);
     const maxLength = (this.#maxLength = maxLengthOf(model, tokenizer, args.maxSeqLength));
     this.#pool = createTokenizerPool(tokenizer, {
       maxLength,
@@ -86,18 +93,22 @@ export class Trainer {
   }
 
   /**
-   * Trains from the first step, or from a checkpoint with `args.resumeFromCheckpoint`.
+   * Trains from the first step, or from a checkpoint with `args.resumeFromCheckpoint`. Until the end no other process can
+   * train into the same output folder.
    *
    * @returns train_loss, train_runtime (seconds), train_samples, train_samples_per_second, train_steps_per_second,
    *   train_tokens_per_second (real tokens), train_data_wait (share of the time without a step to run), epoch,
    *   total_flos
-   * @throws RunError when the loss stops being finite, the disk is full, or a native step fails; InterruptedError after
-   *   `interrupt()`
+   * @throws UsageError when another run uses the output folder; RunError when the loss stops being finite, the disk is
+   *   full, or a native step fails; InterruptedError after `interrupt()`
    */
   async train(): Promise<Metrics> {
     this.#isTraining = true;
     try {
-      return await this.#train();
+      return await whileLocked(this.#parts.args.outputDir, this.#say, (lock) => {
+        this.#lock = lock;
+        return this.#train();
+      });
     } finally {
       this.#isTraining = false;
       this.#interruption = new AbortController();
@@ -115,7 +126,7 @@ export class Trainer {
     await this.#finishStep(); // what an interrupted run had still to do for its last step
     const prepare = (rows: Uint32Array[]): Promise<PreparedStep> =>
       prepareStep(this.#parts.trainDataset, rows, this.#pool);
-    for await (const step of prefetch(await this.#stepsToDo(), prepare, STEPS_AHEAD)) {
+    for await (const step of prefetch(await this.#rowsToDo(), prepare, STEPS_AHEAD)) {
       if (this.#control.shouldTrainingStop) break;
       await this.#trainStep(step);
       await this.#afterStep();
@@ -128,14 +139,18 @@ export class Trainer {
       idleSeconds: this.#queue.idleSeconds,
       stepsPerEpoch: this.#plan.stepsPerEpoch,
       rows: this.#parts.trainDataset.size,
+      ...(args.nonfiniteGradient === 'stop' ? {} : { updates: stats.updates }),
     });
     await this.#record(metrics);
     await this.#callbacks.call('onTrainEnd', {});
-    if (args.loadBestModelAtEnd && this.state.best_model_checkpoint !== null) {
-      this.#progress.line(`Loading the best model, ${this.state.best_model_checkpoint}`);
-      await model.loadWeights(this.state.best_model_checkpoint);
-    }
+    const { best_model_checkpoint: best } = this.state;
+    if (args.loadBestModelAtEnd && best !== null) await loadBestWeights(model, best, this.#say);
     return metrics;
+  }
+
+  /** The newest checkpoint of this run from which it can go on. */
+  get lastCheckpoint(): string | null {
+    return this.#lastCheckpoint;
   }
 
   /** Evaluates on `evalDataset` and adds the metrics to the log history. */
@@ -196,6 +211,7 @@ export class Trainer {
       this.#ask(dueAfter(step, this.#parts.args, this.#plan, endsEpoch));
     }
     if (endsEpoch) await this.#callbacks.call('onEpochEnd', {});
+    if (this.#nonfinite.looksAtEachStep) await this.#settle();
     await this.#finishStep();
   }
 
@@ -265,6 +281,7 @@ export class Trainer {
   async #save(): Promise<boolean> {
     const { model, tokenizer, args } = this.#parts;
     const { totalLoss, updates } = await this.#settle();
+    await this.#lock?.confirm();
     this.state.stateful_callbacks = this.#callbacks.states();
     const { shouldEvaluate, shouldSave } = this.#control;
     const resume: ResumePoint = {
@@ -284,6 +301,7 @@ export class Trainer {
     const folder = this.#checkpointFolder();
     const isResumable = !args.saveOnlyModel || this.#interruption.signal.aborted;
     await saveTrainingCheckpoint(folder, { model, tokenizer, state: this.state, resume }, { isResumable });
+    if (isResumable) this.#lastCheckpoint = folder;
     this.#progress.line(`Saved ${folder}`);
     await this.#callbacks.call('onSave', { folder });
     if (args.saveTotalLimit !== undefined)
@@ -300,11 +318,14 @@ export class Trainer {
     const identified = { ...this.#parts, maxLength: this.#maxLength };
     this.#identity = await runIdentity(args, this.#plan, identified);
     await this.#steps.begin(model.session);
+    this.#nonfinite.begin(0, 0);
     const request = args.resumeFromCheckpoint;
     if (request === undefined || request === false) return;
-    const folder = await intactCheckpoint(args.outputDir, request, (line) => this.#progress.line(line));
+    const folder = await intactCheckpoint(args.outputDir, request, this.#say);
     if (folder === null) return;
     const { state, resume } = await resumeFrom(folder, model, this.#identity);
+    this.#lastCheckpoint = folder;
+    this.#nonfinite.begin(resume.step, resume.updates);
     // The output folder may have been moved since: the best checkpoint lies beside the one that is resumed.
     const best = state.best_model_checkpoint;
     this.state = {
@@ -322,40 +343,36 @@ export class Trainer {
     this.#progress.line(`Resuming from ${folder} at step ${resume.step} of ${this.#plan.totalSteps}`);
   }
 
-  /** Waits until the session has done all steps given to it. @throws RunError when one was not finite */
+  /** Waits until the session has done all steps given to it. @throws RunError when one was not finite, by the option */
   async #settle(): Promise<TrainingStats> {
     await this.#queue.drain();
     const stats = await this.#parts.model.session.stats();
-    if (stats.maxTokens !== this.#maxTokens)
+    if (stats.maxTokens > 0 && stats.maxTokens !== this.#maxTokens)
       this.#progress.line(`Memory ran out; batches go in parts of at most ${stats.maxTokens} tokens`);
     this.#maxTokens = stats.maxTokens;
-    if (stats.skipped > 0)
-      throw new RunError(
-        `The gradient was not finite in ${stats.skipped} step(s) up to step ${this.state.global_step}; those steps ` +
-          'changed no weight. Use a lower --learning-rate, more --warmup-steps, or --dtype float32.',
-      );
-    return stats;
+    return this.#nonfinite.look(stats, this.state.global_step) ? this.#rollBack(stats) : stats;
   }
 
-  /** The rows of each step that is still to be done, micro-batch by micro-batch. */
-  async #stepsToDo(): Promise<Iterable<Uint32Array[]>> {
-    const { args, trainDataset } = this.#parts;
-    const byLength = args.trainSamplingStrategy === 'group_by_length';
-    const lengths = byLength
-      ? await measureLengths(trainDataset, this.#pool, this.#showMeasuring)
-      : undefined;
-    return stepRows(this.state.global_step, this.#plan, {
-      size: trainDataset.size,
-      strategy: args.trainSamplingStrategy,
-      batchSize: args.perDeviceTrainBatchSize,
-      accumulation: args.gradientAccumulationSteps,
-      seed: args.dataSeed ?? args.seed,
-      lengths,
-    });
+  /** Takes back weights and moments to the last checkpoint; the run goes on with the next rows. */
+  async #rollBack(stats: TrainingStats): Promise<TrainingStats> {
+    const { model } = this.#parts;
+    const { global_step: step } = this.state;
+    const folder = this.#nonfinite.fallBackTo(this.#lastCheckpoint, step);
+    await this.#steps.begin(model.session);
+    const goOnAt = { step, totalLoss: stats.totalLoss };
+    const { resume } = await resumeFrom(folder, model, this.#identity, { goOnAt });
+    this.#nonfinite.countFrom(step, resume.updates);
+    return { ...stats, updates: resume.updates };
   }
 
-  readonly #showMeasuring = (rows: number): void =>
-    this.#progress.bar('measuring lengths', rows, this.#parts.trainDataset.size, '');
+  #rowsToDo(): Promise<Iterable<Uint32Array[]>> {
+    const onMeasured = (rows: number): void =>
+      this.#progress.bar('measuring lengths', rows, this.#parts.trainDataset.size, '');
+    const measuring = { pool: this.#pool, onMeasured };
+    return rowsToDo(this.state.global_step, this.#plan, this.#parts, measuring);
+  }
+
+  readonly #say = (line: string): void => this.#progress.line(line);
 
   async #record(values: LogEntry): Promise<void> {
     const entry = { ...values, epoch: this.state.epoch, step: this.state.global_step };

@@ -3,7 +3,7 @@ import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { writeError } from '../../file-errors.js';
-import { writeFileAtomic } from '../../model/index.js';
+import { exists, writeFileAtomic } from '../../model/index.js';
 import type { TrainerCallback, TrainerEvent } from '../callbacks.js';
 import type { LogEntry } from '../state.js';
 
@@ -60,7 +60,9 @@ export class LogFileCallback implements TrainerCallback {
   async onLog({ state }: TrainerEvent): Promise<void> {
     if (!this.#isOpen) return; // an evaluation before any training leaves the file of the last one alone
     const text = this.#format.next(state.log_history);
-    if (text === null) return writeFileAtomic(this.#path, this.#format.all(state.log_history));
+    // A file that is gone, with its folder perhaps, is written anew.
+    if (text === null || !(await exists(this.#path)))
+      return writeFileAtomic(this.#path, this.#format.all(state.log_history));
     await appendFile(this.#path, text).catch((error: unknown) => {
       throw writeError(error, this.#path);
     });

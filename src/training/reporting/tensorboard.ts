@@ -5,6 +5,7 @@ import { join } from 'node:path';
 
 import { writeError } from '../../file-errors.js';
 import { makeFolder } from '../../make-folder.js';
+import { exists } from '../../model/index.js';
 import type { TrainerCallback, TrainerEvent } from '../callbacks.js';
 import type { LogEntry } from '../state.js';
 import { restartRecord, scalarsRecord, versionRecord } from './tensorboard-events.js';
@@ -19,11 +20,9 @@ export class TensorBoardCallback implements TrainerCallback {
   }
 
   async onTrainBegin({ state }: TrainerEvent): Promise<void> {
-    await makeFolder(this.#folder);
     const seconds = now();
     const name = `events.out.tfevents.${Math.floor(seconds)}.${hostname()}.${process.pid}.${performance.now()}`;
     this.#path = join(this.#folder, name);
-    await this.#append(versionRecord(seconds));
     const { global_step: step } = state;
     // A run that begins anew replaces all that an earlier one drew in this folder.
     await this.#append(restartRecord(seconds, step === 0 ? 0 : step + 1));
@@ -37,9 +36,13 @@ export class TensorBoardCallback implements TrainerCallback {
 
   async #append(record: Uint8Array): Promise<void> {
     if (this.#path === '') return; // an evaluation before any training has no file
-    await appendFile(this.#path, record).catch((error: unknown) => {
-      throw writeError(error, this.#path);
-    });
+    const isNew = !(await exists(this.#path)); // or has been deleted since
+    if (isNew) await makeFolder(this.#folder);
+    await appendFile(this.#path, isNew ? Buffer.concat([versionRecord(now()), record]) : record).catch(
+      (error: unknown) => {
+        throw writeError(error, this.#path);
+      },
+    );
   }
 }
 
