@@ -11,6 +11,7 @@ export {
   type HeldOut,
 } from './hold-out.js';
 export { sortLabels } from './label-values.js';
+export type { KeptKind, KeptValue } from './kept.js';
 export type { LabelColumn, LabelKind } from './labels.js';
 export { openSplit } from './split.js';
 export type { LabelReader, Task, TaskOptions } from './task.js';
