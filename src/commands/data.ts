@@ -55,7 +55,8 @@ export async function openData(
   }
 }
 
-async function findFiles(
+/** The files of each split, of the hub or local. @throws UsageError for a data set or split that there is not */
+export async function findFiles(
   options: DataOptions,
   purpose: 'train' | 'evaluate',
 ): Promise<{ files: SplitFiles; classNames?: Record<string, string[]> }> {
