@@ -9,10 +9,10 @@ import { UsageError } from '../errors.js';
 import { modelDirectory } from '../hub/index.js';
 import { isFolder } from '../make-folder.js';
 import { areDefaultLabels, parseBertConfig, readJson, type BertConfig } from '../model/index.js';
-import { BertTokenizer } from '../tokenizer/index.js';
+import type { BertTokenizer } from '../tokenizer/index.js';
 import type { Progress } from '../training/progress.js';
 import type { openData } from './data.js';
-import { checkVocabulary, tokenizerSource } from './trained.js';
+import { checkVocabulary, openTokenizer, tokenizerSource, type TokenizerSource } from './trained.js';
 
 type LoraFlags = Partial<Pick<TrainOptions, 'loraRank' | 'loraAlpha' | 'loraDropout' | 'loraTargetModules'>>;
 type ModelOptions = Pick<TrainOptions, 'model' | 'modelRevision' | 'config' | 'tokenizer'> &
@@ -24,7 +24,7 @@ export interface ModelSource {
   /** The folder of the model; null when it starts from random weights. */
   directory: string | null;
   /** Where the model's tokenizer is; null when it starts from random weights. */
-  tokenizer: string | null;
+  tokenizer: TokenizerSource | null;
   load(data: DatasetDict, flags?: LoraFlags): Promise<BertForSequenceClassification>;
 }
 
@@ -68,7 +68,7 @@ export async function modelAndTokenizer(
   progress: Progress,
 ): Promise<{ source: ModelSource; tokenizer: BertTokenizer }> {
   const source = await modelSource(options, progress);
-  const tokenizer = await BertTokenizer.fromPretrained(options.tokenizer ?? source.tokenizer ?? '');
+  const tokenizer = await openTokenizer(options, source.tokenizer);
   checkVocabulary(tokenizer, source.config);
   return { source, tokenizer };
 }
