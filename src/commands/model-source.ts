@@ -8,7 +8,7 @@ import { withoutUndefined, type DatasetDict } from '../dataset.js';
 import { UsageError } from '../errors.js';
 import { modelDirectory } from '../hub/index.js';
 import { isFolder } from '../make-folder.js';
-import { areDefaultLabels, parseBertConfig, readJson, type BertConfig } from '../model/index.js';
+import { areDefaultLabels, parseBertConfig, readJson, type BertConfig, type Lora } from '../model/index.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import type { Progress } from '../training/progress.js';
 import type { openData } from './data.js';
@@ -21,6 +21,8 @@ type ModelOptions = Pick<TrainOptions, 'model' | 'modelRevision' | 'config' | 't
 /** Where the model of a training comes from; it is made when the labels of the data are known. */
 export interface ModelSource {
   config: BertConfig;
+  /** The adapter that is trained in place of the weights, if there is one. */
+  lora?: Lora;
   /** The folder of the model; null when it starts from random weights. */
   directory: string | null;
   /** Where the model's tokenizer is; null when it starts from random weights. */
@@ -45,6 +47,7 @@ async function modelSource(options: ModelOptions & LoraFlags, progress: Progress
   await untouched.close();
   return {
     config: untouched.config,
+    ...(untouched.lora !== undefined && { lora: untouched.lora }),
     directory,
     tokenizer: await tokenizerSource(directory, untouched.lora),
     load: ({ task }, flags = {}) =>

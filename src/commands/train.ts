@@ -8,7 +8,6 @@ import type { DatasetDict } from '../dataset.js';
 import { UsageError } from '../errors.js';
 import { classify } from '../evaluation/classify.js';
 import type { Metrics } from '../evaluation/evaluate.js';
-import { byteLength, parameterShapes, type BertConfig } from '../model/index.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import { AUTO, findCheckpoint, writeJson } from '../training/checkpoint.js';
 import { removeLeftovers } from '../training/leftovers.js';
@@ -16,9 +15,10 @@ import { formatNumber, Progress } from '../training/progress.js';
 import { Trainer } from '../training/trainer.js';
 import { crossValidate } from './cross-validation.js';
 import { listed, openData, shorten } from './data.js';
-import { modelAndTokenizer, readOptions } from './model-source.js';
+import { modelAndTokenizer, readOptions, type ModelSource } from './model-source.js';
 import { checkOutputFolder, printResult, writeBadRows } from './output.js';
 import { stoppable } from './stop.js';
+import { writtenBytes } from './written-bytes.js';
 
 const EXAMPLES_SHOWN = 3;
 
@@ -32,7 +32,7 @@ export async function train(options: TrainOptions): Promise<void> {
   requireDevice(options);
   const { source, tokenizer } = await modelAndTokenizer(options, progress);
   const maxLength = maxLengthOf(source, tokenizer, options.maxSeqLength);
-  await checkOutput(options, source.config);
+  await checkOutput(options, source);
   const read = readOptions(options, source.config);
   if (read.modelLabels !== undefined)
     progress.line(`The model's labels are ${listed(read.modelLabels)}; --label-list gives it others`);
@@ -71,16 +71,13 @@ export async function train(options: TrainOptions): Promise<void> {
 }
 
 /** @throws UsageError for a folder that cannot be written or resumed from; RunError when its disk is too full */
-async function checkOutput(options: TrainOptions, config: BertConfig): Promise<void> {
-  const { outputDir, resumeFromCheckpoint: resume, saveStrategy } = options;
+async function checkOutput(options: TrainOptions, { config, lora }: ModelSource): Promise<void> {
+  const { outputDir, resumeFromCheckpoint: resume } = options;
   if (resume !== undefined && resume !== false && resume !== AUTO) {
     await removeLeftovers(outputDir);
     await findCheckpoint(outputDir, resume);
   }
-  let weights = 0;
-  for (const shape of parameterShapes(config).values()) weights += byteLength({ dtype: 'F32', shape });
-  // The model in float32, and as much again with the optimizer's two moments for a checkpoint.
-  await checkOutputFolder(outputDir, weights * (saveStrategy === 'no' ? 1 : 4));
+  await checkOutputFolder(outputDir, writtenBytes(options, config, lora));
 }
 
 function checkTask({ numLabels }: TrainOptions, { task }: DatasetDict): void {
