@@ -42,7 +42,7 @@ export async function inspect(options: InspectOptions): Promise<void> {
   requireDevice(options);
   const start = options.model === undefined ? null : await modelAndTokenizer(options, progress);
   const tokenizer = start?.tokenizer ?? (await tokenizerAlone(options));
-  const read = start === null ? options : readOptions(options, start.source.config);
+  const read = start === null ? options : readOptions(options, start.source);
   const columns = await columnsOf(options);
   const data = await openData({ ...read, badRows: 'skip', modelLabels: undefined }, 'train', progress).catch(
     (error: unknown) => {

@@ -102,13 +102,15 @@ async function randomModel(options: ModelOptions, progress: Progress): Promise<M
 export function readOptions(
   options: Omit<Parameters<typeof openData>[0], 'maxSamples'> &
     Pick<TrainOptions, 'maxTrainSamples' | 'maxEvalSamples'>,
-  config: BertConfig,
+  { config, directory }: Pick<ModelSource, 'config' | 'directory'>,
 ): Parameters<typeof openData>[0] {
   const names = config.id2label;
+  // Of a config alone only the shape is taken.
+  const isTrained = directory !== null && !areDefaultLabels(names);
   const { maxTrainSamples, maxEvalSamples } = options;
   return {
     ...options,
-    modelLabels: options.labelList === undefined && !areDefaultLabels(names) ? names : undefined,
+    modelLabels: options.labelList === undefined && isTrained ? names : undefined,
     maxSamples: { train: maxTrainSamples, validation: maxEvalSamples },
   };
 }

@@ -33,7 +33,7 @@ export async function train(options: TrainOptions): Promise<void> {
   const { source, tokenizer } = await modelAndTokenizer(options, progress);
   const maxLength = maxLengthOf(source, tokenizer, options.maxSeqLength);
   await checkOutput(options, source);
-  const read = readOptions(options, source.config);
+  const read = readOptions(options, source);
   if (read.modelLabels !== undefined)
     progress.line(`The model's labels are ${listed(read.modelLabels)}; --label-list gives it others`);
   const data = await openData(read, 'train', progress);
