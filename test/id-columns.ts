@@ -61,14 +61,12 @@ await t.test('every kind of value in every format', async (t) => {
     kept: own,
   }));
   const lines = written('jsonl', kept, rows).toString().trimEnd().split('\n');
-  t.same(
-    lines.map((line) => Object.entries(JSON.parse(line) as object).slice(0, 7)),
-    values.map((own, row) => [
-      ['row', row],
-      ...own.map((value, i) => [kept[i]?.name, value]),
-      ['label', 'pos'],
-    ]),
-  );
+  const objects = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+  const names = ['row', 'id', 'weight', 'seen', 'key', 'tags', 'label', 'score', 'probabilities'];
+  for (const [row, object] of objects.entries()) {
+    t.same(Object.keys(object), names);
+    t.same(Object.values(object).slice(0, 6), [row].concat(values[row] as never));
+  }
   const csv: string[][] = parse(written('csv', kept, rows));
   t.same(csv[0]?.slice(0, 7), ['row', 'id', 'weight', 'seen', 'key', 'tags', 'label']);
   t.same(

@@ -60,7 +60,7 @@ export async function inspect(options: InspectOptions): Promise<void> {
       badRows: train.split.badRows.count,
       columns: columns.map((column) => {
         const use = (['text', 'textPair', 'label'] as const).find((each) => used[each] === column.name);
-        return { ...column, ...(use !== undefined && { use }) };
+        return use === undefined ? column : Object.assign(column, { use });
       }),
       labels: describeLabels(train),
       duplicates: findDuplicates(train),

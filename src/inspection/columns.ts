@@ -133,6 +133,10 @@ function together(kinds: ReadonlySet<ColumnKind>): ColumnKind {
 }
 
 function textOf(value: unknown): string {
-  if (typeof value !== 'object') return String(value);
-  return JSON.stringify(value, (_, own: unknown) => (typeof own === 'bigint' ? String(own) : own));
+  if (typeof value === 'string') return value;
+  if (typeof value === 'symbol' || typeof value === 'bigint') return value.toString();
+  const written: unknown = JSON.stringify(value, (_, own: unknown) =>
+    typeof own === 'bigint' ? String(own) : own,
+  );
+  return typeof written === 'string' ? written : '';
 }

@@ -66,14 +66,18 @@ function taken(writer: ByteWriter): Uint8Array {
   return bytes;
 }
 
-/** A row may have no value there. */
+/** A column that is carried over. */
 function carried({ name, kind }: KeptColumn, at: number): Column {
-  const optional = (element: SchemaElement): SchemaElement[] => [{ ...element, repetition_type: 'OPTIONAL' }];
   const value = ({ kept }: PredictedRow): unknown => kept?.[at] ?? null;
   if (kind === 'number') return { schema: optional(double(name)), cell: value };
   if (kind === 'boolean') return { schema: optional({ name, type: 'BOOLEAN' }), cell: value };
   if (kind === 'integer') return { schema: optional(int64(name)), cell: (row) => bigIntOrNull(value(row)) };
   return { schema: optional(text(name)), cell: (row) => (value(row) === null ? null : keptText(value(row))) };
+}
+
+/** A row may have no value there. */
+function optional(element: SchemaElement): SchemaElement[] {
+  return [{ ...element, repetition_type: 'OPTIONAL' }];
 }
 
 function bigIntOrNull(value: unknown): bigint | null {
