@@ -1,10 +1,10 @@
 // A LoRA adapter on its base, as one checkpoint: the base's tensors, those that were saved with the adapter in place of
 // its own, and the adapter's.
-import { stat } from 'node:fs/promises';
 import { isAbsolute, join, resolve } from 'node:path';
 
 import { UsageError } from './errors.js';
-import { modelDirectory } from './hub/index.js';
+import { modelDirectory, type HubOptions } from './hub/index.js';
+import { isFolder } from './make-folder.js';
 import {
   defaultLabels,
   DEFAULT_TARGETS,
@@ -49,27 +49,30 @@ const POOLER = ['bert.pooler.dense.weight', 'bert.pooler.dense.bias'];
 /**
  * Lays the adapter of a folder on its base.
  *
- * @param options.base in place of the base that the adapter names
+ * @param options.baseModel in place of the base that the adapter names
  * @throws UsageError for a base that is missing or that the adapter does not fit
  */
 export async function openAdapter(
   directory: string,
-  options: { base?: string } = {},
+  options: Omit<HubOptions, 'revision'> & { baseModel?: string } = {},
 ): Promise<AdapterCheckpoint> {
   const files = await openAdapterFiles(directory);
   let base: Checkpoint | undefined;
   try {
-    const name = options.base ?? files.config.base;
+    const { baseModel, env, progress } = options;
+    const name = baseModel ?? files.config.base;
     if (name === null || name === '')
       throw new UsageError(`${directory} is an adapter that names no base; name it with --base-model`);
-    const folder = await baseDirectory(
-      directory,
-      name,
-      options.base === undefined ? files.config.revision : null,
-    );
+    const revision = baseModel === undefined ? files.config.revision : null;
+    const hub = {
+      ...(env && { env }),
+      ...(progress && { progress }),
+      ...(revision !== null && { revision }),
+    };
+    const { folder, lastingName } = await findBase(directory, name, hub);
     base = await openCheckpoint(folder);
     const config = await adaptedConfig(directory, base.config, files.tensors);
-    const lora = fitAdapter(directory, files, config, await lastingName(name));
+    const lora = { ...fitAdapter(directory, files, config, lastingName), revision };
     const tensors = new Map(base.tensors);
     const adapter = new Map<string, TensorSource>();
     for (const [tensorName, tensor] of files.tensors) {
@@ -124,20 +127,28 @@ export async function freshLora(
     modules: targetedModules(config, targetModules),
     saved: hasPooler ? HEAD : [...POOLER, ...HEAD],
     modulesToSave: hasPooler ? ['classifier', 'score'] : ['classifier', 'score', 'pooler'],
-    base: await lastingName(baseName),
+    base: (await isFolder(baseName)) ? resolve(baseName) : baseName,
     revision: baseRevision ?? null,
   };
 }
 
-/** A folder is found from the working folder or beside the adapter; anything else is a hub id. */
-async function baseDirectory(directory: string, name: string, revision: string | null): Promise<string> {
+/**
+ * A folder is found from the working folder or beside the adapter; anything else is a hub id. A folder lasts by its full
+ * path, which holds wherever the adapter is used from.
+ */
+async function findBase(
+  directory: string,
+  name: string,
+  hub: HubOptions,
+): Promise<{ folder: string; lastingName: string }> {
   for (const folder of isAbsolute(name) ? [name] : [name, join(directory, name)])
-    if (await isDirectory(folder)) return folder;
+    if (await isFolder(folder)) return { folder, lastingName: resolve(folder) };
   if (isAbsolute(name) || name.startsWith('.'))
     throw new UsageError(
       `The base of the adapter in ${directory} is not at ${name}; name the folder it is in with --base-model`,
     );
-  return modelDirectory(name, revision === null ? {} : { revision });
+  const folder = await modelDirectory(name, hub);
+  return { folder, lastingName: name };
 }
 
 /** bertune keeps a config.json with the labels; PEFT does not, and only the size of the head tells their number. */
@@ -151,16 +162,4 @@ async function adaptedConfig(
   if (numLabels === base.numLabels) return base;
   const problem = numLabels === 1 ? 'regression' : 'single_label_classification';
   return withLabels(base, defaultLabels(numLabels), base.problemType ?? problem);
-}
-
-/** A folder by its full path, which holds wherever the adapter is used from. */
-async function lastingName(name: string): Promise<string> {
-  return (await isDirectory(name)) ? resolve(name) : name;
-}
-
-function isDirectory(path: string): Promise<boolean> {
-  return stat(path).then(
-    (entry) => entry.isDirectory(),
-    () => false,
-  );
 }

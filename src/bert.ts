@@ -111,9 +111,8 @@ export class BertForSequenceClassification {
     const directory = await modelDirectory(idOrDir, { ...options, files: 'all' });
     const isAdapter = await isAdapterFolder(directory);
     requireOneAdapter(directory, isAdapter, options);
-    const base = options.baseModel === undefined ? {} : { base: options.baseModel };
     const checkpoint: Awaited<ReturnType<typeof openCheckpoint>> & Partial<Pick<Source, 'lora' | 'adapter'>> =
-      isAdapter ? await openAdapter(directory, base) : await openCheckpoint(directory);
+      isAdapter ? await openAdapter(directory, options) : await openCheckpoint(directory);
     try {
       const config = withHead(checkpoint.config, options);
       const match = matchTensors(config, checkpoint.tensors, directory);

@@ -1,5 +1,11 @@
 // The public API.
-export { BertForSequenceClassification, type HeadOptions, type Runtime } from './bert.js';
+export type { LoraOptions } from './adapter.js';
+export {
+  BertForSequenceClassification,
+  type AdapterOptions,
+  type HeadOptions,
+  type Runtime,
+} from './bert.js';
 export type { Example, LabelReader, ProblemType, Task } from './data/index.js';
 export { Dataset, DatasetDict, loadDataset, type ReadOptions, type SplitFiles } from './dataset.js';
 export { RunError, UsageError } from './errors.js';

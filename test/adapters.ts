@@ -1,11 +1,21 @@
 // Adapters as files and on the command line: trained, resumed, evaluated, merged, and exchanged with PEFT.
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import tap from 'tap';
 
-import { BertForSequenceClassification } from '../dist/index.js';
+import { writtenBytes } from '../dist/commands/written-bytes.js';
+import { BertForSequenceClassification, readBertConfig } from '../dist/index.js';
 import type { PackedBatch } from '../dist/native.js';
 import { bertune, flags, startBertune, type Options } from './fixtures/cli.js';
 import { makeToy } from './fixtures/toy.js';
@@ -143,6 +153,45 @@ await tap.test('killed and resumed: the same bits', async (t) => {
   });
   t.equal(changed.code, 2);
   t.match(changed.stderr, /lora/i, 'a changed adapter is named');
+});
+
+await tap.test('the disk space that is asked for is what is written', async (t) => {
+  const config = await readBertConfig(join(folder, 'base'));
+  const written = (name: string, options: Options): number => {
+    const output = join(folder, name);
+    const saves = options['save-strategy'] !== 'no';
+    const folders = saves ? [output, join(output, `checkpoint-${String(options['max-steps'])}`)] : [output];
+    return folders
+      .flatMap((each) => readdirSync(each).map((file) => join(each, file)))
+      .filter((path) => path.endsWith('.safetensors'))
+      .reduce((sum, path) => sum + statSync(path).size, 0);
+  };
+  const plain = { saveStrategy: 'steps', saveOnlyModel: false, optim: 'adamw_torch', momentum: 0 } as const;
+  const steps = { ...training, model: 'base', 'save-strategy': 'steps', 'max-steps': '1' };
+  const freeze = ['bert.embeddings', 'bert.encoder.layer.0'];
+  const cases: [string, Options, Partial<Parameters<typeof writtenBytes>[0]>][] = [
+    ['space-whole', steps, {}],
+    ['space-frozen', { ...steps, freeze }, { freeze }],
+    ['space-sgd', { ...steps, optim: 'sgd', momentum: '0.9' }, { optim: 'sgd', momentum: 0.9 }],
+    ['space-lora', { ...steps, 'lora-rank': '2' }, {}],
+    ['space-lora-no', { ...steps, 'lora-rank': '2', 'save-strategy': 'no' }, { saveStrategy: 'no' }],
+  ];
+  for (const [name, options, more] of cases) {
+    const outcome = await run('train', { ...options, 'output-dir': name });
+    t.equal(outcome.code, 0, outcome.stderr);
+    const isAdapter = 'lora-rank' in options;
+    const model = isAdapter ? await BertForSequenceClassification.fromPretrained(join(folder, name)) : null;
+    await model?.close();
+    const bytes = writtenBytes({ ...plain, ...more }, config, model?.lora);
+    const actual = written(name, options);
+    // Above it are the headers of the files, and a step for each tensor.
+    t.ok(bytes <= actual && actual - bytes < 40_000, `${name}: ${bytes} of ${actual}`);
+  }
+  t.equal(writtenBytes({ ...plain, crossValidation: 5 }, config), 0);
+  t.throws(
+    () => writtenBytes({ ...plain, freeze: ['bert.embedings'] }, config),
+    /did you mean bert\.embeddings/,
+  );
 });
 
 const skip = process.env['BERTUNE_PYTHON'] === undefined && 'BERTUNE_PYTHON is not set';

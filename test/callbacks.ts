@@ -1,24 +1,20 @@
-// What a Trainer does between its steps: when it logs, evaluates and saves, what callbacks see and may ask for, early
-// stopping, metrics of the caller's own, and a run that is interrupted.
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+// What a Trainer does between its steps: when it logs, evaluates and saves, what callbacks see and may ask for, and
+// metrics of the caller's own.
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 
 import {
-  createTokenizerPool,
   EarlyStoppingCallback,
-  evaluateRows,
-  InterruptedError,
   trainingArguments,
   UsageError,
   type TrainerCallback,
   type TrainerEvent,
-  type TrainerState,
   type TrainingArguments,
 } from '../dist/index.js';
-import { dueAfter } from '../dist/training/flow.js';
+import { dueAfterEpoch, dueAfterStep } from '../dist/training/flow.js';
 import { planRun } from '../dist/training/settings.js';
-import { largestDifference, timelessLog, toyRun, weightsOf } from './fixtures/run.js';
+import { scripted, toyRun, watched } from './fixtures/run.js';
 
 /** The steps of a run of 40 rows in batches of 8, 2 epochs, after which something is due. */
 function due(options: Partial<TrainingArguments>): Record<'log' | 'evaluate' | 'save', number[]> {
@@ -26,11 +22,16 @@ function due(options: Partial<TrainingArguments>): Record<'log' | 'evaluate' | '
   const plan = planRun(args, 40);
   const steps = Array.from({ length: plan.totalSteps }, (_, i) => i + 1);
   const at = (flag: 'shouldLog' | 'shouldEvaluate' | 'shouldSave'): number[] =>
-    steps.filter((step) => dueAfter(step, args, plan, step % plan.stepsPerEpoch === 0)[flag]);
+    steps.filter((step) => {
+      const epoch = step / plan.stepsPerEpoch;
+      const isDueAtEnd = Number.isInteger(epoch) && dueAfterEpoch(epoch, args)[flag];
+      return isDueAtEnd || dueAfterStep(step, args, plan)[flag];
+    });
   return { log: at('shouldLog'), evaluate: at('shouldEvaluate'), save: at('shouldSave') };
 }
 
 // HF's DefaultFlowCallback: with `steps`, the last step is evaluated and saved in any case.
+
 await t.test('what is due after which step', (t) => {
   t.same(due({ loggingSteps: 3, saveSteps: 4 }), { log: [3, 6, 9], evaluate: [], save: [4, 8, 10] });
   t.same(due({ loggingFirstStep: true, loggingSteps: 5 }).log, [1, 5, 10]);
@@ -134,75 +135,6 @@ await t.test('a callback asks for a log, an evaluation, a checkpoint and the end
   await other.close();
 });
 
-/** Gives evaluations the scores of a list, one after another, so that what follows from them can be known. */
-function scripted(scores: readonly number[]): () => { score: number } {
-  let i = 0;
-  return () => ({ score: scores[i++] ?? Number.NaN });
-}
-
-const watched: Partial<TrainingArguments> = {
-  perDeviceTrainBatchSize: 20,
-  numTrainEpochs: 8,
-  evalStrategy: 'epoch',
-  metricForBestModel: 'score',
-  greaterIsBetter: true,
-};
-
-await t.test('early stopping counts as HF does', async (t) => {
-  const cases: [scores: number[], options: Partial<TrainingArguments>, epochs: number][] = [
-    [[1, 2, 3, 4, 5, 6, 7, 8], { earlyStoppingPatience: 1 }, 8],
-    [[1, 2, 2, 9, 9, 9, 9, 9], { earlyStoppingPatience: 1 }, 3],
-    [[3, 2, 1, 4, 3, 3, 9, 9], { earlyStoppingPatience: 3 }, 8],
-    [[3, 2, 1, 3, 4, 4, 4, 4], { earlyStoppingPatience: 3 }, 4],
-    [[1, 1.4, 1.8, 2.6, 2.7, 9, 9, 9], { earlyStoppingPatience: 2, earlyStoppingThreshold: 0.5 }, 3],
-    [[1, Number.NaN, 2, Number.NaN, Number.NaN, 3, 3, 3], { earlyStoppingPatience: 2 }, 5],
-    [[3, 2, 1, 2, 2, 9, 9, 9], { earlyStoppingPatience: 2, greaterIsBetter: false }, 5],
-  ];
-  for (const [scores, options, epochs] of cases) {
-    const { trainer, close } = await toyRun(
-      t.testdir(),
-      { ...watched, ...options },
-      { computeMetrics: scripted(scores) },
-    );
-    await trainer.train();
-    t.equal(trainer.state.epoch, epochs, JSON.stringify([scores, options]));
-    await close();
-  }
-});
-
-await t.test('early stopping goes on counting after a resume, and stays stopped', async (t) => {
-  const settings = { ...watched, saveStrategy: 'epoch', earlyStoppingPatience: 3 } as const;
-  const first = await toyRun(t.testdir(), settings, {
-    computeMetrics: scripted([5, 4]),
-    callbacks: [
-      {
-        onEpochEnd: ({ state }): void => {
-          if (state.epoch === 3) first.trainer.interrupt();
-        },
-      },
-    ],
-  });
-  await t.rejects(first.trainer.train(), InterruptedError);
-  await first.close();
-  const folder = join(t.testdirName, 'out');
-  const state: TrainerState = JSON.parse(
-    readFileSync(join(folder, 'checkpoint-6/trainer_state.json'), 'utf8'),
-  );
-  t.match(state.stateful_callbacks['EarlyStoppingCallback'], {
-    args: { early_stopping_patience: 3, early_stopping_threshold: 0 },
-    attributes: { early_stopping_patience_counter: 1 },
-  });
-  const resume = { ...settings, resumeFromCheckpoint: true };
-  const second = await toyRun(t.testdirName, resume, { computeMetrics: scripted([4, 4, 9, 9]) });
-  await second.trainer.train();
-  t.equal(second.trainer.state.epoch, 4, 'one bad evaluation before, two after');
-  await second.close();
-  const third = await toyRun(t.testdirName, resume, { computeMetrics: scripted([9, 9]) });
-  await third.trainer.train();
-  t.equal(third.trainer.state.epoch, 4, 'stays stopped');
-  await third.close();
-});
-
 await t.test('the save strategy best writes what was the best so far', async (t) => {
   const scores = [1, 3, 2, 4, 4, 3, 2, 1];
   const { trainer, close } = await toyRun(
@@ -276,102 +208,6 @@ await t.test('metricForBestModel is one of ours where there is no computeMetrics
   await run.close();
 });
 
-await t.test(
-  'an interrupted run and its sequel equal one that was not interrupted, bit for bit',
-  async (t) => {
-    const settings: Partial<TrainingArguments> = {
-      numTrainEpochs: 3,
-      perDeviceTrainBatchSize: 4,
-      gradientAccumulationSteps: 3,
-      loggingSteps: 2,
-      evalStrategy: 'steps',
-      evalSteps: 4,
-      saveStrategy: 'steps',
-      saveSteps: 4,
-      lrSchedulerType: 'reduce_lr_on_plateau',
-      lrSchedulerKwargs: { patience: 0, threshold: 0.5, factor: 0.5 },
-      perDeviceEvalBatchSize: 2,
-    };
-    const sizes = { train: 41, test: 20 };
-    const whole = await toyRun(t.testdir({ whole: {}, cut: {} }) + '/whole', settings, { sizes });
-    await whole.trainer.train();
-    const weights = await weightsOf(whole.model);
-    const log = timelessLog(whole.trainer.state);
-    await whole.close();
-    const rates = whole.trainer.state.log_history.flatMap((entry) => entry['learning_rate'] ?? []);
-    t.ok((rates.at(-1) ?? 0) < (rates[0] ?? 0), 'the rate did change');
-
-    const folder = `${t.testdirName}/cut`;
-    // In a step, at a step with an evaluation and a checkpoint, and in the middle of an evaluation.
-    const moments: ((run: { trainer: { interrupt(): void } }) => TrainerCallback)[] = [
-      ({ trainer }) => ({ onStepEnd: ({ state }) => void (state.global_step === 3 && trainer.interrupt()) }),
-      ({ trainer }) => ({ onStepEnd: ({ state }) => void (state.global_step === 4 && trainer.interrupt()) }),
-      ({ trainer }) => ({
-        onLog: ({ state, logs }) =>
-          void (state.global_step === 8 && 'loss' in logs && setImmediate(() => trainer.interrupt())),
-      }),
-    ];
-    let resumeFromCheckpoint: boolean | undefined;
-    for (const moment of moments) {
-      const callback: TrainerCallback = {};
-      const run = await toyRun(
-        folder,
-        { ...settings, ...(resumeFromCheckpoint === undefined ? {} : { resumeFromCheckpoint }) },
-        { sizes, callbacks: [callback] },
-      );
-      Object.assign(callback, moment(run));
-      await t.rejects(run.trainer.train(), InterruptedError);
-      await run.close();
-      resumeFromCheckpoint = true;
-    }
-    const state = readFileSync(join(folder, 'out/checkpoint-8/bertune_state.json'), 'utf8');
-    t.same(JSON.parse(state).pending, {
-      shouldEvaluate: true,
-      shouldSave: true,
-    });
-    const last = await toyRun(folder, { ...settings, resumeFromCheckpoint: true }, { sizes });
-    await last.trainer.train();
-    t.equal(largestDifference(weights, await weightsOf(last.model)), 0);
-    t.same(timelessLog(last.trainer.state), log);
-    await last.close();
-  },
-);
-
-await t.test('interrupted when all steps are done, the training ends as it would have', async (t) => {
-  const { trainer, close } = await toyRun(
-    t.testdir(),
-    { maxSteps: 2 },
-    { callbacks: [{ onTrainEnd: () => trainer.interrupt() }] },
-  );
-  await trainer.train();
-  trainer.interrupt();
-  t.ok(((await trainer.evaluate())['eval_loss'] ?? Number.NaN) > 0);
-  await close();
-});
-
-await t.test('a stop ends the epoch, and what is asked for before a step is done after it', async (t) => {
-  const seen: string[] = [];
-  const callback: TrainerCallback = {
-    onStepBegin({ state, control }) {
-      if (state.global_step === 0) control.shouldEvaluate = true;
-    },
-    onStepEnd({ state, control }) {
-      if (state.global_step === 3) control.shouldTrainingStop = true;
-    },
-    onEpochEnd: ({ state }) => void seen.push(`epoch ${state.global_step}`),
-    onEvaluate: ({ state }) => void seen.push(`evaluate ${state.global_step}`),
-    onSave: ({ state }) => void seen.push(`save ${state.global_step}`),
-  };
-  const { trainer, close } = await toyRun(
-    t.testdir(),
-    { numTrainEpochs: 2, evalStrategy: 'epoch', saveStrategy: 'epoch' },
-    { callbacks: [callback] },
-  );
-  await trainer.train();
-  await close();
-  t.same(seen, ['evaluate 1', 'epoch 3', 'evaluate 3', 'save 3']);
-});
-
 await t.test('states of callbacks are not lost or mixed up', async (t) => {
   const saveState = (): number => 1;
   await t.rejects(toyRun(t.testdir(), {}, { callbacks: [{ saveState }] }), {
@@ -404,53 +240,4 @@ await t.test('another schedule begins at its own beginning', async (t) => {
   await trainer.train();
   t.equal(trainer.state.log_history.findLast((entry) => 'learning_rate' in entry)?.['learning_rate'], 2e-3);
   await close();
-});
-
-await t.test('interrupted before the first step, a run begins again from checkpoint-0', async (t) => {
-  const settings = { maxSteps: 3, loggingSteps: 1, evalOnStart: true } as const;
-  const whole = await toyRun(t.testdir({ whole: {}, cut: {} }) + '/whole', settings);
-  await whole.trainer.train();
-  const weights = await weightsOf(whole.model);
-  const log = timelessLog(whole.trainer.state);
-  await whole.close();
-
-  const folder = `${t.testdirName}/cut`;
-  const cut = await toyRun(folder, settings, {
-    callbacks: [{ onTrainBegin: () => cut.trainer.interrupt() }],
-  });
-  await t.rejects(cut.trainer.train(), { name: 'InterruptedError', message: /checkpoint-0/ });
-  await cut.close();
-  const again = await toyRun(folder, { ...settings, resumeFromCheckpoint: true });
-  await again.trainer.train();
-  t.equal(largestDifference(weights, await weightsOf(again.model)), 0);
-  t.same(timelessLog(again.trainer.state), log);
-  await again.close();
-});
-
-await t.test('an evaluation is broken off between two batches', async (t) => {
-  const { model, parts, tokenizer, close } = await toyRun(t.testdir(), {});
-  await model.open();
-  const pool = createTokenizerPool(tokenizer, { maxLength: 16, workers: 0 });
-  const abort = new AbortController();
-  const done: number[] = [];
-  const onBatch = (rows: number): void => {
-    done.push(rows);
-    if (rows === 4) abort.abort(new Error('enough'));
-  };
-  const { evalDataset = parts.trainDataset } = parts;
-  await t.rejects(
-    evaluateRows(model, evalDataset, { pool, batchSize: 2, signal: abort.signal, onBatch }),
-    new Error('enough'),
-  );
-  t.same(done, [2, 4]);
-  await close();
-});
-
-await t.test('options that need evaluations are refused without them', (t) => {
-  for (const options of [{ earlyStoppingPatience: 2 }, { saveStrategy: 'best' as const }])
-    t.throws(() => trainingArguments({ outputDir: 'o', ...options }), {
-      message: /needs evaluations to compare; set evalStrategy to epoch or steps$/,
-    });
-  t.equal(new EarlyStoppingCallback().saveState().args !== undefined, true);
-  t.end();
 });

@@ -50,6 +50,54 @@ await t.test('a resumed run ends with the same bits as one that was not interrup
   await other.close();
 });
 
+await t.test(
+  'every checkpoint leads to the same end, whatever is due with steps and what with epochs',
+  async (t) => {
+    const mixes = [
+      { loggingStrategy: 'epoch', evalStrategy: 'epoch' },
+      { loggingStrategy: 'steps', loggingSteps: 2, evalStrategy: 'epoch', lrSchedulerType: 'greedy' },
+      {
+        loggingStrategy: 'epoch',
+        evalStrategy: 'steps',
+        evalSteps: 2,
+        lrSchedulerType: 'reduce_lr_on_plateau',
+        lrSchedulerKwargs: { patience: 0, threshold: 0.5 },
+      },
+    ] as const;
+    for (const mix of mixes) {
+      const settings = {
+        ...mix,
+        numTrainEpochs: 3,
+        perDeviceTrainBatchSize: 14, // 3 steps an epoch
+        saveStrategy: 'steps',
+        saveSteps: 1,
+        metricForBestModel: 'loss',
+        earlyStoppingPatience: 2,
+        earlyStoppingThreshold: 0.5, // so that the third evaluation ends it
+      } as const;
+      const whole = await toyRun(t.testdir(), settings);
+      await whole.trainer.train();
+      const log = timelessLog(whole.trainer.state);
+      const weights = await weightsOf(whole.model);
+      await whole.close();
+      const last = whole.trainer.state.global_step;
+      for (let step = 1; step <= last; step++) {
+        const folder = join(t.testdirName, 'out', `checkpoint-${step}`);
+        const again = await toyRun(t.testdirName, {
+          ...settings,
+          saveSteps: 100,
+          resumeFromCheckpoint: folder,
+        });
+        await again.trainer.train();
+        const name = `${JSON.stringify(mix)} from ${step} of ${last}`;
+        t.same(timelessLog(again.trainer.state), log, name);
+        t.equal(largestDifference(weights, await weightsOf(again.model)), 0, name);
+        await again.close();
+      }
+    }
+  },
+);
+
 await t.test('checkpoints: best and newest stay, and the best is loaded at the end', async (t) => {
   const { trainer, model, close } = await toyRun(t.testdir(), {
     numTrainEpochs: 4,

@@ -280,6 +280,14 @@ await t.test('a configuration file, flags over it, and bad rows that are skipped
   t.match(predictions[10], { row: 10, place: 'data/bad.csv line 13' }, 'numbers alone would mislead');
 });
 
+await t.test('labels of a config alone do not bind: its weights are random', async (t) => {
+  const shape = { ...TOY_CONFIG, id2label: { 0: 'ham', 1: 'spam' }, label2id: { ham: 0, spam: 1 } };
+  write('labelled.json', JSON.stringify(shape));
+  const options = { ...toyTraining, config: 'labelled.json', 'output-dir': 'other', 'max-steps': '1' };
+  succeeded(t, 'train', await bertune(['train', ...flags(options)], here));
+  t.match(JSON.parse(String(read('other/config.json'))), { id2label: { 0: 'neg', 1: 'pos' } });
+});
+
 await t.test('help, version, and a reader that goes away', async (t) => {
   const text = toyRows.map((row) => row.text).join('\n');
   write('data/many.csv', `text\n${`${text}\n`.repeat(20)}`); // more than a pipe holds

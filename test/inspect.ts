@@ -10,6 +10,7 @@ import { makeToy } from './fixtures/toy.js';
 interface Inspection {
   rows: number;
   badRows: number;
+  columns: object[];
   labels: object;
   duplicates: object;
   lengths?: { total: number; mean: number; quantiles: object; cutAt: object };
@@ -43,7 +44,27 @@ await t.test('what is in a file of classes', async (t) => {
     'good film,pos',
     'the film,pos',
   ]);
-  const { lengths: _, ...rest } = await found(file);
+  const { lengths: _, columns, ...rest } = await found(file);
+  t.same(columns, [
+    {
+      name: 'text',
+      kind: 'texts',
+      missing: 1,
+      different: 3,
+      values: { 'the film': 3, 'the plot': 2, 'good film': 1 },
+      characters: { shortest: 8, mean: 49 / 6, longest: 9 },
+      use: 'text',
+    },
+    {
+      name: 'label',
+      kind: 'texts',
+      missing: 0,
+      different: 2,
+      values: { pos: 5, neg: 2 },
+      characters: { shortest: 3, mean: 3, longest: 3 },
+      use: 'label',
+    },
+  ]);
   t.same(rest, {
     rows: 6,
     badRows: 1,
@@ -60,6 +81,9 @@ await t.test('what is in a file of classes', async (t) => {
     stdout,
     [
       '6 rows, 1 that cannot be used',
+      'Columns:',
+      '  "text": the text, texts of 8 to 9 characters (mean 8.167), 3 different (the film, the plot, good film), missing in 1',
+      '  "label": the label, texts of 3 to 3 characters (mean 3), 2 different (pos, neg)',
       'Labels:',
       '  pos: 5 (83.3 %)',
       '  neg: 1 (16.7 %)',
@@ -70,6 +94,43 @@ await t.test('what is in a file of classes', async (t) => {
       '',
     ].join('\n'),
   );
+});
+
+await t.test('all columns, whatever they hold', async (t) => {
+  const rows = Array.from({ length: 12_000 }, (_, i) => ({
+    text: `${'the film '.repeat(20)}${i}`,
+    label: i % 3,
+    id: i,
+    score: i % 2 === 0 ? i / 4 : null,
+    seen: i % 4 === 0,
+    tags: ['a', i % 2],
+    ...(i > 5 && { late: i === 6 ? '7' : 'x' }),
+    empty: '',
+  }));
+  const file = write(
+    'columns.jsonl',
+    rows.map((row) => JSON.stringify(row)),
+  );
+  const { columns } = await found(file);
+  t.match(columns, [
+    { name: 'text', kind: 'texts', different: null, missing: 0, use: 'text' },
+    { name: 'label', kind: 'integers', values: { 0: 4000, 1: 4000, 2: 4000 }, use: 'label' },
+    { name: 'id', kind: 'integers', different: null, range: { lowest: 0, highest: 11_999 } },
+    { name: 'score', kind: 'numbers', different: 6000, missing: 6000, range: { lowest: 0, highest: 2999.5 } },
+    { name: 'seen', kind: 'booleans', values: { false: 9000, true: 3000 } },
+    { name: 'tags', kind: 'lists', values: { '["a",0]': 6000, '["a",1]': 6000 } },
+    { name: 'empty', kind: 'nothing', missing: 12_000, different: 0 },
+    { name: 'late', kind: 'texts', missing: 6, values: { x: 11_993, 7: 1 } },
+  ]);
+  t.notOk('values' in (columns[0] ?? {}), 'long texts are not listed');
+
+  // Also where the text and the label are not found, since they are then to be named.
+  const odd = write('odd.csv', ['a,b,c', '1,x,film plot', '2,y,the actor']);
+  const { code, stderr, stdout } = await inspect(odd);
+  t.equal(code, 2);
+  t.equal(stdout, '');
+  t.match(stderr, /"a": integers from 1 to 2, 2 different \(1, 2\)\n.*"b": texts/);
+  t.match(stderr, /has no column with a usual name for the label.*name it with --label-column/);
 });
 
 await t.test('several labels a row, and numbers', async (t) => {

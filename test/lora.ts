@@ -115,11 +115,15 @@ await tap.test('a new adapter changes nothing; its dropout is a function of the 
   t.ok(a.every((value) => Math.abs(value) <= bound) && Math.max(...a) > bound / 2);
   t.notOk((await fresh.read(`${query}.lora_B.weight`)).some(Boolean), 'B begins at zero');
 
-  const gradientOf = async (step: number, parts: [number, number][]): Promise<Float32Array> => {
-    await fresh.restart();
-    await fresh.setProgress(step, step, 0);
-    for (const [from, to] of parts) await fresh.accumulate(pack(TINY, batch, from, to), { divisor: 2 });
-    return fresh.read(`${query}.lora_B.weight`, 'gradient');
+  const gradientOf = async (
+    step: number,
+    parts: [number, number][],
+    session = fresh,
+  ): Promise<Float32Array> => {
+    await session.restart();
+    await session.setProgress(step, step, 0);
+    for (const [from, to] of parts) await session.accumulate(pack(TINY, batch, from, to), { divisor: 2 });
+    return session.read(`${query}.lora_B.weight`, 'gradient');
   };
   const whole = await gradientOf(0, [[0, 2]]);
   const split = await gradientOf(0, [
@@ -128,7 +132,10 @@ await tap.test('a new adapter changes nothing; its dropout is a function of the 
   ]);
   t.ok(maxRelative(split, whole) < 1e-5, 'micro-batches drop the same elements');
   t.ok(maxRelative(await gradientOf(1, [[0, 2]]), whole) > 1e-2, 'another step drops others');
-  await Promise.all([plain.close(), fresh.close()]);
+  const half = await Session.create({ ...TINY, lora }, { ...options, dtype: 'bfloat16' });
+  const rounded = await gradientOf(0, [[0, 2]], half);
+  t.ok(maxRelative(rounded, whole) < 5e-2, `bfloat16 drops the same (${maxRelative(rounded, whole)})`);
+  await Promise.all([plain.close(), fresh.close(), half.close()]);
 });
 
 await tap.test('adapters that cannot be', async (t) => {

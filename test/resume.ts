@@ -212,5 +212,20 @@ await t.test(
       await refusal({ sizes: { train: 41, test: 20 } }),
       /settings: the training data changed; trainRows was 40 and is now 41/,
     );
+
+    const evaluating = { ...saving, evalStrategy: 'steps', evalSteps: 2 } as const;
+    const begin = await toyRun(folder, { ...evaluating, resumeFromCheckpoint: true });
+    await begin.trainer.train(); // rows to evaluate on may come to a run that had none
+    await begin.close();
+    const evaluated = await toyRun(folder, evaluating);
+    await evaluated.trainer.train();
+    await evaluated.close();
+    const fewer = await toyRun(
+      folder,
+      { ...evaluating, resumeFromCheckpoint: true },
+      { sizes: { train: 40, test: 19 } },
+    );
+    await t.rejects(fewer.trainer.train(), { message: /settings: the evaluation data changed\. Use/ });
+    await fewer.close();
   },
 );

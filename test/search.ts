@@ -9,6 +9,7 @@ import { parzenEstimate } from '../dist/search/parzen.js';
 import { isHopeless } from '../dist/search/pruner.js';
 import { nextParams, splitTrials, type SamplerName } from '../dist/search/sampler.js';
 import { isDimension, parseDimension, type Space } from '../dist/search/space.js';
+import { Study } from '../dist/search/study.js';
 import type { Report, Trial } from '../dist/search/trial.js';
 import { bertune } from './fixtures/cli.js';
 import { makeToy } from './fixtures/toy.js';
@@ -37,6 +38,15 @@ await tap.test('densities are those of Optuna', (t) => {
     t.ok(worst < 1e-9, `${JSON.stringify(dimension)}, ${observed.length} trials: ${worst}`);
   }
   t.end();
+});
+
+await tap.test('before its first trial a search may be corrected, afterwards not', async (t) => {
+  const path = join(t.testdir(), 'search.jsonl');
+  await Study.open(path, { seed: 1 });
+  const study = await Study.open(path, { seed: 2 });
+  await study.add({ number: 0, params: {}, state: 'complete', value: 1, reports: [] });
+  await t.rejects(Study.open(path, { seed: 1 }), { message: /another search: seed was 2 and is now 1/ });
+  t.equal((await Study.open(path, { seed: 2 })).trials.length, 1);
 });
 
 await tap.test('good trials and hopeless ones are those of Optuna', (t) => {

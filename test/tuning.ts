@@ -8,6 +8,7 @@ import {
   BertForSequenceClassification,
   BertTokenizer,
   classify,
+  createMetrics,
   parseBertConfig,
   predictionOf,
   type Prediction,
@@ -27,6 +28,7 @@ interface Fixture {
     before: number;
     after_global: number;
     after_per_label: number;
+    tuned: Record<string, number> & { per_class: number[][] };
   }[];
   temperature: {
     name: string;
@@ -35,6 +37,7 @@ interface Fixture {
     temperature: number | null;
     before: number;
     after: number | null;
+    error: number | null;
   }[];
 }
 const fixture = JSON.parse(
@@ -90,6 +93,53 @@ await t.test('the temperature has the least loss', (t) => {
   }
   t.end();
 });
+
+await t.test('metrics with what was tuned are scikit-learn’s', (t) => {
+  for (const { name, logits, labels, per_label: thresholds, tuned } of fixture.thresholds) {
+    const task = {
+      problemType: 'multi_label_classification' as const,
+      labels: thresholds.map((_, id) => `label ${id}`),
+    };
+    const metrics = createMetrics(task, { thresholds });
+    const plain = createMetrics(task);
+    for (const one of [metrics, plain])
+      one.add(Float32Array.from(logits.flat()), Float32Array.from(labels.flat()), logits.length);
+    const { per_class: figures, ...scores } = tuned;
+    const wanted = Object.entries(scores).map(([key, value]) => [`tuned_${key}`, value] as const);
+    const result = metrics.result();
+    t.same(Object.keys(result), [...Object.keys(plain.result()), ...wanted.map(([key]) => key)]);
+    for (const [key, value] of wanted) t.ok(Math.abs((result[key] ?? 9) - value) < 1e-9, `${name}: ${key}`);
+    t.match(result, plain.result(), `${name}: beside the plain ones`);
+    const found = Object.values(metrics.details()?.tuned_per_class ?? {}).map((of) => Object.values(of));
+    t.same(found.flat().map(rounded), figures.flat().map(rounded), `${name}: each label`);
+    t.same(metrics.details()?.per_class, plain.details()?.per_class);
+  }
+  for (const { name, logits, labels, temperature, after, error } of fixture.temperature) {
+    if (temperature === null || after === null) continue;
+    const names = (logits[0] ?? []).map((_, id) => `label ${id}`);
+    const isSingle = typeof labels[0] === 'number';
+    const problemType = isSingle ? 'single_label_classification' : 'multi_label_classification';
+    const metrics = createMetrics({ problemType, labels: names }, { temperature });
+    const flat = labels.flat();
+    metrics.add(
+      Float32Array.from(logits.flat()),
+      isSingle ? Int32Array.from(flat) : Float32Array.from(flat),
+      logits.length,
+    );
+    const result = metrics.result();
+    t.ok(Math.abs((result['tuned_loss'] ?? 9) - after) < 1e-9, `${name}: loss`);
+    const tuned = Object.keys(result).filter((key) => key.startsWith('tuned_'));
+    t.same(tuned, ['tuned_loss', ...(isSingle ? ['tuned_expected_calibration_error'] : [])]);
+    if (error !== null)
+      t.ok(Math.abs((result['tuned_expected_calibration_error'] ?? 9) - error) < 1e-9, `${name}: error`);
+    t.equal(metrics.details()?.tuned_per_class, undefined, 'no label changes');
+  }
+  t.end();
+});
+
+function rounded(value: number): number {
+  return Math.round(value * 1e9);
+}
 
 const multiTask: Task = {
   problemType: 'multi_label_classification',
@@ -227,6 +277,19 @@ await t.test('evaluate tunes, predict and classify use it', async (t) => {
     );
     await model.close();
   }
+
+  const { thresholds = {}, temperature: saved = 0 } = calibration();
+  const again = await run('evaluate', evaluation);
+  t.equal(again.code, 0, again.stderr);
+  t.match(again.stderr, /With the tuned thresholds and temperature [\d.]+ that predict uses \(eval_tuned_\*/);
+  const results = JSON.parse(again.stdout) as Record<string, number> & Record<'eval_per_class', object>;
+  const metrics = createMetrics(multiTask, { thresholds: Object.values(thresholds), temperature: saved });
+  metrics.add(data.logits, data.labels, 60);
+  for (const name of ['tuned_f1_micro', 'tuned_f1_macro', 'tuned_subset_accuracy', 'f1_micro'])
+    t.equal(results[`eval_${name}`], metrics.result()[name], name);
+  t.ok(Math.abs((results['eval_tuned_loss'] ?? 9) - (metrics.result()['tuned_loss'] ?? 0)) < 1e-6);
+  t.same(results['eval_tuned_per_class'], metrics.details()?.tuned_per_class);
+  t.notSame(results['eval_tuned_per_class'], results['eval_per_class']);
 });
 
 await t.test('not for other weights or another head', async (t) => {

@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit, logsumexp, softmax
-from sklearn.metrics import f1_score
+from sklearn.metrics import accuracy_score, f1_score, hamming_loss
+
+from metrics import averaged, calibration_error, per_class
 
 FIXTURE = Path(__file__).parents[2] / "test" / "fixtures" / "tuning.json"
 
@@ -41,6 +43,18 @@ def threshold_case(name: str, logits: np.ndarray, truths: np.ndarray) -> dict:
         "before": micro(0.5),
         "after_global": micro(overall),
         "after_per_label": micro(np.array(own)),
+        "tuned": tuned_metrics(truths.astype(int), (probabilities > np.array(own)).astype(int)),
+    }
+
+
+def tuned_metrics(labels: np.ndarray, guess: np.ndarray) -> dict:
+    # Of one column scikit-learn would make two classes, "no" counting as well as "yes".
+    only = {"labels": [1]} if labels.shape[1] == 1 else {}
+    return {
+        "subset_accuracy": accuracy_score(labels, guess),
+        "hamming_loss": hamming_loss(labels, guess),
+        **averaged(labels, guess, **only),
+        "per_class": per_class(labels, guess, only.get("labels", range(labels.shape[1]))),
     }
 
 
@@ -64,6 +78,11 @@ def temperature_case(name: str, logits: np.ndarray, labels: np.ndarray) -> dict:
 
     found = slope(1e-4) < 0 < slope(1e4)
     scale = brentq(slope, 1e-4, 1e4, xtol=1e-14, rtol=1e-14, maxiter=1000) if found else None
+
+    def error() -> float:
+        probabilities = softmax(x[known] * scale, axis=1)
+        return calibration_error(probabilities.max(1), probabilities.argmax(1) == labels[known])
+
     return {
         "name": name,
         "logits": logits.tolist(),
@@ -71,6 +90,7 @@ def temperature_case(name: str, logits: np.ndarray, labels: np.ndarray) -> dict:
         "temperature": None if scale is None else 1 / scale,
         "before": loss(1),
         "after": None if scale is None else loss(scale),
+        "error": error() if found and single else None,
     }
 
 

@@ -55,7 +55,8 @@ export async function openData(
   }
 }
 
-async function findFiles(
+/** The files of each split, of the hub or local. @throws UsageError for a data set or split that there is not */
+export async function findFiles(
   options: DataOptions,
   purpose: 'train' | 'evaluate',
 ): Promise<{ files: SplitFiles; classNames?: Record<string, string[]> }> {
@@ -84,11 +85,12 @@ export function splitOf(id: string, splits: Readonly<Record<string, string[]>>, 
 
 /** Columns, number of rows, and the first three rows of a split, so that a wrong column shows at once. */
 export async function describeSplit(split: Split, progress: Progress): Promise<void> {
-  const { text, textPair, label } = split.columns;
+  const { text, textPair, label, kept = [] } = split.columns;
   const columns = [
     `text from "${text}"`,
     textPair === null ? '' : `pair from "${textPair}"`,
     label === null ? '' : `label from "${label}"`,
+    kept.length === 0 ? '' : `carried over ${kept.map((name) => `"${name}"`).join(', ')}`,
   ];
   progress.line(`${split.name}: ${split.size} rows, ${columns.filter((part) => part !== '').join(', ')}`);
   for (const row of await split.preview(3)) {

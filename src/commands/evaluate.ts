@@ -7,6 +7,7 @@ import type { EvaluateOptions } from '../config/index.js';
 import type { ComputeMetrics, EvalPrediction } from '../evaluation/custom-metrics.js';
 import { evaluateRows, type Metrics } from '../evaluation/evaluate.js';
 import { createMetrics, type MetricDetails } from '../evaluation/metrics.js';
+import type { Calibration } from '../model/index.js';
 import { longTextsOf, requireSingle, textReading } from '../evaluation/long-texts.js';
 import { writeJson } from '../training/checkpoint.js';
 import { Progress } from '../training/progress.js';
@@ -18,7 +19,8 @@ import { requireTunable, tune } from './tune.js';
 
 /**
  * Prints the metrics to stdout as one JSON object, with eval_per_class and for one label a row eval_confusion_matrix, and
- * writes them to eval_results.json where there is an output folder.
+ * writes them to eval_results.json where there is an output folder. Where something was tuned for the model, eval_tuned_*
+ * stand beside the metrics that it changes.
  *
  * @throws UsageError for a model or data that cannot be used; RunError when the run fails
  */
@@ -51,8 +53,10 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
       if (longTexts !== undefined) requireSingle(data.validation.split.columns.textPair !== null);
       await model.open(options);
       progress.line(`Evaluating on ${model.placement}`);
-      const accumulator = createMetrics(task);
       const wantsTuning = options.tuneThresholds !== undefined || options.tuneTemperature;
+      // What is about to be replaced is not reported.
+      const calibration = wantsTuning ? {} : model.calibration;
+      const accumulator = createMetrics(task, calibration);
       const toTune: EvalPrediction[] = [];
       const keep: ComputeMetrics = (prediction) => {
         toTune.push(prediction);
@@ -67,7 +71,12 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
       });
       progress.end();
       const details = accumulator.details();
-      for (const line of [...classReport(details, labels), ...undefinedNote(metrics)]) progress.line(line);
+      const lines = [
+        ...classReport(details, labels),
+        ...tunedReport(calibration, details, labels),
+        ...undefinedNote(metrics),
+      ];
+      for (const line of lines) progress.line(line);
       const results = { ...metrics, ...prefixed(details) };
       if (outputDir !== undefined) {
         await writeBadRows(outputDir, data.validation.split, progress);
@@ -82,6 +91,24 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
   } finally {
     await model.close();
   }
+}
+
+function tunedReport(
+  { temperature, thresholds }: Calibration,
+  details: MetricDetails | null,
+  labels: readonly string[],
+): string[] {
+  const tuned = [
+    ...(thresholds === undefined ? [] : ['thresholds']),
+    ...(temperature === undefined ? [] : [`temperature ${temperature.toFixed(4)}`]),
+  ];
+  if (tuned.length === 0) return [];
+  const { tuned_per_class: scores } = details ?? {};
+  return [
+    '',
+    `With the tuned ${tuned.join(' and ')} that predict uses (eval_tuned_* in the results):`,
+    ...(scores === undefined ? [] : classReport({ per_class: scores }, labels)),
+  ];
 }
 
 function prefixed(details: MetricDetails | null): Record<string, unknown> {

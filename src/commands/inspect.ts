@@ -2,24 +2,30 @@
 import { requireDevice } from '../bert.js';
 import { maxLengthOf, measureLengths } from '../batching/lengths.js';
 import type { InspectOptions } from '../config/index.js';
+import { readAllColumns } from '../data/index.js';
 import type { Dataset } from '../dataset.js';
+import { describeColumns, type ColumnReport } from '../inspection/columns.js';
 import { findDuplicates, type DuplicateReport } from '../inspection/duplicates.js';
 import { describeLabels, type LabelReport } from '../inspection/labels.js';
 import { describeLengths, tokensUpTo, type LengthReport } from '../inspection/lengths.js';
 import { measureSpeed } from '../inspection/speed.js';
 import { BertTokenizer, createTokenizerPool } from '../tokenizer/index.js';
 import { formatNumber, formatSeconds, Progress } from '../training/progress.js';
-import { openData } from './data.js';
+import { findFiles, openData } from './data.js';
 import { modelAndTokenizer, readOptions, type ModelSource } from './model-source.js';
 import { printResult } from './output.js';
 
 /** Longer texts count as this many tokens. */
 const LONGEST = 65_535;
 
+/** What a column is read for. */
+type ColumnUse = 'text' | 'textPair' | 'label';
+
 /** All that is found; what a model or a tokenizer is needed for is left out without one. */
 export interface Inspection {
   rows: number;
   badRows: number;
+  columns: (ColumnReport & { use?: ColumnUse })[];
   labels: LabelReport;
   duplicates: DuplicateReport;
   lengths?: LengthReport;
@@ -36,14 +42,26 @@ export async function inspect(options: InspectOptions): Promise<void> {
   requireDevice(options);
   const start = options.model === undefined ? null : await modelAndTokenizer(options, progress);
   const tokenizer = start?.tokenizer ?? (await tokenizerAlone(options));
-  const read = start === null ? options : readOptions(options, start.source.config);
-  const data = await openData({ ...read, badRows: 'skip', modelLabels: undefined }, 'train', progress);
+  const read = start === null ? options : readOptions(options, start.source);
+  const columns = await columnsOf(options);
+  const data = await openData({ ...read, badRows: 'skip', modelLabels: undefined }, 'train', progress).catch(
+    (error: unknown) => {
+      // Whoever is to name the text and the label wants to see what there is.
+      for (const line of columnLines(columns)) progress.line(line);
+      throw error;
+    },
+  );
   try {
     const { train } = data;
+    const used = train.split.columns;
     const lengths = tokenizer === null ? null : await lengthsOf(train, tokenizer, progress);
     const found: Inspection = {
       rows: train.size,
       badRows: train.split.badRows.count,
+      columns: columns.map((column) => {
+        const use = (['text', 'textPair', 'label'] as const).find((each) => used[each] === column.name);
+        return use === undefined ? column : Object.assign(column, { use });
+      }),
       labels: describeLabels(train),
       duplicates: findDuplicates(train),
       ...(lengths === null ? {} : { lengths: describeLengths(lengths) }),
@@ -56,6 +74,11 @@ export async function inspect(options: InspectOptions): Promise<void> {
   } finally {
     await data.close();
   }
+}
+
+async function columnsOf(options: InspectOptions): Promise<ColumnReport[]> {
+  const { files } = await findFiles({ ...options, validationFile: undefined }, 'train');
+  return describeColumns(readAllColumns([files.train ?? []].flat(), 'train'));
 }
 
 async function tokenizerAlone({ tokenizer }: InspectOptions): Promise<BertTokenizer | null> {
@@ -102,9 +125,10 @@ async function estimate(
 }
 
 function report(found: Inspection, options: InspectOptions): string {
-  const { rows, badRows, labels, duplicates, lengths, training } = found;
+  const { rows, badRows, columns, labels, duplicates, lengths, training } = found;
   return [
     `${rows} rows, ${badRows} that cannot be used`,
+    ...columnLines(columns),
     ...labelLines(labels, rows),
     ...duplicateLines(duplicates),
     ...(lengths === undefined ? ['Lengths in tokens: give --model or --tokenizer'] : lengthLines(lengths)),
@@ -116,6 +140,30 @@ function report(found: Inspection, options: InspectOptions): string {
         ]),
     '',
   ].join('\n');
+}
+
+const USES = { text: 'the text', textPair: 'the second text', label: 'the label' };
+
+function columnLines(columns: Inspection['columns']): string[] {
+  return ['Columns:', ...columns.map((column) => `  ${describeColumn(column)}`)];
+}
+
+function describeColumn({ name, use, ...column }: Inspection['columns'][number]): string {
+  const { different, values, missing, range, characters } = column;
+  const spread =
+    range === undefined ? '' : ` from ${formatNumber(range.lowest)} to ${formatNumber(range.highest)}`;
+  const length =
+    characters === undefined
+      ? ''
+      : ` of ${characters.shortest} to ${characters.longest} characters (mean ${formatNumber(characters.mean)})`;
+  const list = values === undefined ? '' : ` (${Object.keys(values).join(', ')})`;
+  const parts = [
+    ...(use === undefined ? [] : [USES[use]]),
+    `${column.kind}${spread}${length}`,
+    ...(different === 0 ? [] : [`${different ?? 'more than 10,000'} different${list}`]),
+    ...(missing === 0 ? [] : [`missing in ${missing}`]),
+  ];
+  return `${JSON.stringify(name)}: ${parts.join(', ')}`;
 }
 
 function labelLines(labels: LabelReport, rows: number): string[] {

@@ -2,8 +2,9 @@
 import { resolve } from 'node:path';
 
 import type { MergeOptions } from '../config/index.js';
+import { withoutUndefined } from '../dataset.js';
 import { UsageError } from '../errors.js';
-import { isFolder } from '../make-folder.js';
+import { modelDirectory } from '../hub/index.js';
 import { byteLength, isAdapterFolder, parameterShapes, writeCalibration } from '../model/index.js';
 import { Progress } from '../training/progress.js';
 import { checkOutputFolder } from './output.js';
@@ -11,12 +12,11 @@ import { loadTrained } from './trained.js';
 
 /** @throws UsageError for a folder without an adapter, or without its base; RunError when the disk is too full */
 export async function merge(options: MergeOptions): Promise<void> {
-  const { model: directory, outputDir } = options;
-  if (!(await isFolder(directory)))
-    throw new UsageError(`There is no folder ${directory}; give that of an adapter`);
+  const { model: name, modelRevision: revision, outputDir } = options;
+  const directory = await modelDirectory(name, withoutUndefined({ revision }));
   if (!(await isAdapterFolder(directory)))
     throw new UsageError(
-      `${directory} is no adapter to merge: it has no adapter_config.json, or has the weights of a whole model`,
+      `${name} is no adapter to merge: it has no adapter_config.json, or has the weights of a whole model`,
     );
   if (resolve(outputDir) === resolve(directory))
     throw new UsageError(`--output-dir is the adapter's own folder; name another for the merged model`);

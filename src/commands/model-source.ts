@@ -8,11 +8,11 @@ import { withoutUndefined, type DatasetDict } from '../dataset.js';
 import { UsageError } from '../errors.js';
 import { modelDirectory } from '../hub/index.js';
 import { isFolder } from '../make-folder.js';
-import { areDefaultLabels, parseBertConfig, readJson, type BertConfig } from '../model/index.js';
-import { BertTokenizer } from '../tokenizer/index.js';
+import { areDefaultLabels, parseBertConfig, readJson, type BertConfig, type Lora } from '../model/index.js';
+import type { BertTokenizer } from '../tokenizer/index.js';
 import type { Progress } from '../training/progress.js';
 import type { openData } from './data.js';
-import { checkVocabulary, tokenizerSource } from './trained.js';
+import { checkVocabulary, openTokenizer, tokenizerSource, type TokenizerSource } from './trained.js';
 
 type LoraFlags = Partial<Pick<TrainOptions, 'loraRank' | 'loraAlpha' | 'loraDropout' | 'loraTargetModules'>>;
 type ModelOptions = Pick<TrainOptions, 'model' | 'modelRevision' | 'config' | 'tokenizer'> &
@@ -21,10 +21,12 @@ type ModelOptions = Pick<TrainOptions, 'model' | 'modelRevision' | 'config' | 't
 /** Where the model of a training comes from; it is made when the labels of the data are known. */
 export interface ModelSource {
   config: BertConfig;
+  /** The adapter that is trained in place of the weights, if there is one. */
+  lora?: Lora;
   /** The folder of the model; null when it starts from random weights. */
   directory: string | null;
   /** Where the model's tokenizer is; null when it starts from random weights. */
-  tokenizer: string | null;
+  tokenizer: TokenizerSource | null;
   load(data: DatasetDict, flags?: LoraFlags): Promise<BertForSequenceClassification>;
 }
 
@@ -45,6 +47,7 @@ async function modelSource(options: ModelOptions & LoraFlags, progress: Progress
   await untouched.close();
   return {
     config: untouched.config,
+    ...(untouched.lora !== undefined && { lora: untouched.lora }),
     directory,
     tokenizer: await tokenizerSource(directory, untouched.lora),
     load: ({ task }, flags = {}) =>
@@ -68,7 +71,7 @@ export async function modelAndTokenizer(
   progress: Progress,
 ): Promise<{ source: ModelSource; tokenizer: BertTokenizer }> {
   const source = await modelSource(options, progress);
-  const tokenizer = await BertTokenizer.fromPretrained(options.tokenizer ?? source.tokenizer ?? '');
+  const tokenizer = await openTokenizer(options, source.tokenizer);
   checkVocabulary(tokenizer, source.config);
   return { source, tokenizer };
 }
@@ -99,13 +102,15 @@ async function randomModel(options: ModelOptions, progress: Progress): Promise<M
 export function readOptions(
   options: Omit<Parameters<typeof openData>[0], 'maxSamples'> &
     Pick<TrainOptions, 'maxTrainSamples' | 'maxEvalSamples'>,
-  config: BertConfig,
+  { config, directory }: Pick<ModelSource, 'config' | 'directory'>,
 ): Parameters<typeof openData>[0] {
   const names = config.id2label;
+  // Of a config alone only the shape is taken.
+  const isTrained = directory !== null && !areDefaultLabels(names);
   const { maxTrainSamples, maxEvalSamples } = options;
   return {
     ...options,
-    modelLabels: options.labelList === undefined && !areDefaultLabels(names) ? names : undefined,
+    modelLabels: options.labelList === undefined && isTrained ? names : undefined,
     maxSamples: { train: maxTrainSamples, validation: maxEvalSamples },
   };
 }

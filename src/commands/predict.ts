@@ -2,7 +2,7 @@
 import { maxLengthOf } from '../batching/lengths.js';
 import { requireDevice, type BertForSequenceClassification } from '../bert.js';
 import type { PredictOptions } from '../config/index.js';
-import { openSplit, type Split } from '../data/index.js';
+import { openSplit, type Example, type Split } from '../data/index.js';
 import { withoutUndefined } from '../dataset.js';
 import { longTextsOf, requireSingle, textReading } from '../evaluation/long-texts.js';
 import { predictRows } from '../evaluation/predict.js';
@@ -10,6 +10,7 @@ import { predictionOf } from '../evaluation/probabilities.js';
 import { datasetFiles } from '../hub/index.js';
 import {
   formatOfEnding,
+  keptColumns,
   predictionFormats,
   type PredictedRow,
   type PredictionFormat,
@@ -47,7 +48,11 @@ export async function predict(options: PredictOptions): Promise<void> {
         { ...reading, batchSize: options.perDeviceEvalBatchSize },
         progress,
       );
-      const pieces = formatOf(options)(batches, { task: model.task, hasPlaces: split.badRows.count > 0 });
+      const pieces = formatOf(options)(batches, {
+        task: model.task,
+        hasPlaces: split.badRows.count > 0,
+        kept: keptColumns(split.kept, model.task),
+      });
       if (outputFile === undefined) for await (const piece of pieces) await printResult(piece);
       else await writePieces(outputFile, pieces);
       progress.line(`${split.size} predictions written to ${outputFile ?? 'standard output'}`);
@@ -63,8 +68,9 @@ export async function predict(options: PredictOptions): Promise<void> {
 }
 
 async function openRows(options: PredictOptions): Promise<Split> {
-  const { textColumn, textPairColumn, badRows, maxPredictSamples: maxSamples } = options;
-  const optional = withoutUndefined({ textColumn, textPairColumn, badRows, maxSamples });
+  const { textColumn, textPairColumn, idColumn, badRows, maxPredictSamples: maxSamples } = options;
+  const keepColumns = idColumn && [...new Set(idColumn)];
+  const optional = withoutUndefined({ textColumn, textPairColumn, keepColumns, badRows, maxSamples });
   return openSplit({ name: 'test', files: await filesOf(options), needsLabels: false, ...optional });
 }
 
@@ -84,6 +90,10 @@ function formatOf({ outputFile, outputFormat }: PredictOptions): PredictionForma
   return predictionFormats[outputFormat ?? byEnding ?? 'jsonl'];
 }
 
+function keptOf(example: Example | undefined): Pick<PredictedRow, 'kept'> {
+  return example?.kept === undefined ? {} : { kept: example.kept };
+}
+
 /** The predictions of a batch together, since a write for each would cost more than the model. */
 async function* predictedRows(
   model: BertForSequenceClassification,
@@ -94,10 +104,11 @@ async function* predictedRows(
   const { task, calibration } = model;
   // With rows left out, a row's number no longer says where it stands in its file.
   const placeOf = (row: number): object => (split.badRows.count > 0 ? { place: split.place(row) } : {});
-  for await (const { first, rows, logits } of predictRows(model, split, options)) {
+  for await (const { first, rows, logits, examples } of predictRows(model, split, options)) {
     yield Array.from({ length: rows }, (_, i) => ({
       row: first + i,
       ...placeOf(first + i),
+      ...keptOf(examples[i]),
       ...predictionOf(logits.subarray(i * task.numLabels, (i + 1) * task.numLabels), task, calibration),
     }));
     progress.bar('predicting', first + rows, split.size, '');

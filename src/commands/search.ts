@@ -83,7 +83,7 @@ async function runTrials(
 ): Promise<void> {
   const study = await Study.open(join(options.outputDir, 'search.jsonl'), headerOf(space, options));
   const { source, tokenizer } = await modelAndTokenizer(options, progress);
-  const data = await openData(readOptions(options, source.config), 'train', progress);
+  const data = await openData(readOptions(options, source), 'train', progress);
   try {
     if (data.splits.validation === undefined)
       throw new UsageError('A search needs validation rows: --validation-file');

@@ -8,7 +8,6 @@ import type { DatasetDict } from '../dataset.js';
 import { UsageError } from '../errors.js';
 import { classify } from '../evaluation/classify.js';
 import type { Metrics } from '../evaluation/evaluate.js';
-import { byteLength, parameterShapes, type BertConfig } from '../model/index.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import { AUTO, findCheckpoint, writeJson } from '../training/checkpoint.js';
 import { whileLocked } from '../training/folder-lock.js';
@@ -21,6 +20,7 @@ import { modelAndTokenizer, readOptions, type ModelSource } from './model-source
 import { checkOutputFolder, printResult, writeBadRows } from './output.js';
 import { stoppable } from './stop.js';
 import { withWayOn } from './way-on.js';
+import { writtenBytes } from './written-bytes.js';
 
 const EXAMPLES_SHOWN = 3;
 
@@ -33,7 +33,7 @@ export async function train(options: TrainOptions): Promise<void> {
   const progress = new Progress();
   requireDevice(options);
   const { source, tokenizer } = await modelAndTokenizer(options, progress);
-  await checkOutput(options, source.config);
+  await checkOutput(options, source);
   const say = (line: string): void => progress.line(line);
   await whileLocked(options.outputDir, say, () => trainFrom(options, { source, tokenizer, progress }));
 }
@@ -46,7 +46,7 @@ interface Start {
 
 async function trainFrom(options: TrainOptions, { source, tokenizer, progress }: Start): Promise<void> {
   const maxLength = maxLengthOf(source, tokenizer, options.maxSeqLength);
-  const read = readOptions(options, source.config);
+  const read = readOptions(options, source);
   if (read.modelLabels !== undefined)
     progress.line(`The model's labels are ${listed(read.modelLabels)}; --label-list gives it others`);
   const data = await openData(read, 'train', progress);
@@ -88,16 +88,13 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
 }
 
 /** @throws UsageError for a folder that cannot be written or resumed from; RunError when its disk is too full */
-async function checkOutput(options: TrainOptions, config: BertConfig): Promise<void> {
-  const { outputDir, resumeFromCheckpoint: resume, saveStrategy } = options;
+async function checkOutput(options: TrainOptions, { config, lora }: ModelSource): Promise<void> {
+  const { outputDir, resumeFromCheckpoint: resume } = options;
   if (resume !== undefined && resume !== false && resume !== AUTO) {
     await removeLeftovers(outputDir);
     await findCheckpoint(outputDir, resume);
   }
-  let weights = 0;
-  for (const shape of parameterShapes(config).values()) weights += byteLength({ dtype: 'F32', shape });
-  // The model in float32, and as much again with the optimizer's two moments for a checkpoint.
-  await checkOutputFolder(outputDir, weights * (saveStrategy === 'no' ? 1 : 4));
+  await checkOutputFolder(outputDir, writtenBytes(options, config, lora));
 }
 
 function checkTask({ numLabels }: TrainOptions, { task }: DatasetDict): void {

@@ -11,9 +11,9 @@ import { BertTokenizer } from '../tokenizer/index.js';
 /** @throws UsageError for a model without a trained head, whose answers would be random */
 export async function loadTrained(options: {
   model: string;
-  modelRevision?: string | undefined;
-  baseModel?: string | undefined;
-  tokenizer?: string | undefined;
+  modelRevision?: string;
+  baseModel?: string;
+  tokenizer?: string;
 }): Promise<{ model: BertForSequenceClassification; tokenizer: BertTokenizer }> {
   const hub = withoutUndefined({ revision: options.modelRevision });
   const directory = await modelDirectory(options.model, hub);
@@ -26,10 +26,7 @@ export async function loadTrained(options: {
       throw new UsageError(
         `${options.model} is not a trained classifier: it lacks ${model.newlyInitialised.join(', ')}. Train it first.`,
       );
-    const tokenizer = await BertTokenizer.fromPretrained(
-      options.tokenizer ?? (await tokenizerSource(directory, model.lora)),
-      hub,
-    );
+    const tokenizer = await openTokenizer(options, await tokenizerSource(directory, model.lora));
     checkVocabulary(tokenizer, model.config);
     return { model, tokenizer };
   } catch (error) {
@@ -38,11 +35,30 @@ export async function loadTrained(options: {
   }
 }
 
-/** The folder of a model, or for an adapter that PEFT saved without a tokenizer its base. */
-export async function tokenizerSource(directory: string, lora: Lora | undefined): Promise<string> {
+/** Where a tokenizer is, and for a hub id at which revision. */
+export interface TokenizerSource {
+  name: string;
+  revision?: string;
+}
+
+/** The folder of a model, or for an adapter that was saved without a tokenizer its base. */
+export async function tokenizerSource(directory: string, lora: Lora | undefined): Promise<TokenizerSource> {
   const files = ['tokenizer.json', 'vocab.txt'].map((name) => exists(join(directory, name)));
   const hasTokenizer = (await Promise.all(files)).includes(true);
-  return hasTokenizer || lora === undefined ? directory : lora.base;
+  if (hasTokenizer || lora === undefined) return { name: directory };
+  return { name: lora.base, ...(lora.revision !== null && { revision: lora.revision }) };
+}
+
+/** The tokenizer that was named, or else the model's own. The revision of the model is that of its repository alone. */
+export function openTokenizer(
+  options: { model?: string; modelRevision?: string; tokenizer?: string },
+  own: TokenizerSource | null,
+): Promise<BertTokenizer> {
+  const { model, modelRevision, tokenizer } = options;
+  const name = tokenizer ?? own?.name ?? '';
+  const revision =
+    tokenizer === undefined || tokenizer === model ? (own?.revision ?? modelRevision) : undefined;
+  return BertTokenizer.fromPretrained(name, withoutUndefined({ revision }));
 }
 
 /** @throws UsageError for a tokenizer whose ids the model has no embeddings for */

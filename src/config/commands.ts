@@ -35,6 +35,7 @@ const windows = { stride: o.stride, pooling: o.pooling };
 const {
   testFile: _testFile,
   testSplit: _testSplit,
+  idColumn: _id,
   maxPredictSamples: _max,
   outputFile: _file,
   nTrials,
@@ -168,6 +169,7 @@ export const predictCommand = command('predict', 'Write label, score and probabi
   ...windows,
   testFile: o.testFile,
   testSplit: o.testSplit,
+  idColumn: o.idColumn,
   maxPredictSamples: o.maxPredictSamples,
   outputFile: o.outputFile,
   outputFormat: o.outputFormat,
@@ -179,6 +181,7 @@ export const mergeCommand = command(
   'Fold a LoRA adapter into the weights of its base, and save a plain model.',
   {
     model: mandatory(o.model),
+    modelRevision: o.modelRevision,
     baseModel: o.baseModel,
     tokenizer: o.tokenizer,
     outputDir: mandatory(o.outputDir),

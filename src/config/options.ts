@@ -141,6 +141,11 @@ export const options = {
     help: 'column of the second text, for pairs',
     otherwise: 'found with the first (sentence1 and sentence2 ...)',
   }),
+  idColumn: optional(list('NAME', 'a column or several'), {
+    group: 'Data',
+    help: 'columns that are carried over to the predictions, such as an id',
+    otherwise: 'none',
+  }),
   labelColumn: optional(text('NAME'), {
     group: 'Data',
     help: 'column of the label',

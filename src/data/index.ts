@@ -1,5 +1,6 @@
 // The data layer: files of texts and labels in, rows by number out.
 
+export { readAllColumns } from './all-columns.js';
 export type { BadRow, BadRowReport } from './bad-rows.js';
 export { describeBadRow } from './bad-rows.js';
 export {
@@ -10,8 +11,10 @@ export {
   stratifiedFolds,
   type HeldOut,
 } from './hold-out.js';
-export { sortLabels } from './label-values.js';
+export { isIntegerText, isNumberText, sortLabels } from './label-values.js';
+export type { KeptKind, KeptValue } from './kept.js';
 export type { LabelColumn, LabelKind } from './labels.js';
+export type { RawRecord } from './records.js';
 export { openSplit } from './split.js';
 export type { LabelReader, Task, TaskOptions } from './task.js';
 export { inferTask, labelArray, labelReader } from './task.js';

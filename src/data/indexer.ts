@@ -5,6 +5,7 @@ import { BadRowLog } from './bad-rows.js';
 import { chooseColumns, requireColumn, requireColumns } from './columns.js';
 import type { DataFile } from './files.js';
 import { GroupColumn } from './groups.js';
+import { KeptKinds } from './kept.js';
 import { LabelColumn } from './labels.js';
 import type { RawRecord } from './records.js';
 import { RowStore } from './row-store.js';
@@ -23,6 +24,7 @@ export interface IndexedRows {
   badRows: BadRowLog;
   hashes: TextHashes | null;
   groups: GroupColumn | null;
+  kept: KeptKinds;
 }
 
 /** Reads all files once; on an error nothing stays open. */
@@ -42,6 +44,7 @@ class Indexer {
   private labels: LabelColumn | null = null;
   private readonly hashes: TextHashes | null;
   private readonly groups: GroupColumn | null;
+  private readonly kept: KeptKinds;
 
   constructor(
     private readonly options: SplitOptions,
@@ -49,6 +52,7 @@ class Indexer {
   ) {
     this.hashes = options.needsLabels ? new TextHashes() : null;
     this.groups = options.groupColumn === undefined ? null : new GroupColumn();
+    this.kept = new KeptKinds(options.keepColumns ?? []);
   }
 
   async run(files: readonly DataFile[]): Promise<IndexedRows> {
@@ -61,8 +65,8 @@ class Indexer {
     for (const file of files) await this.addFile(file, await openSource(file, onRead));
     this.rows.finish();
     this.badRows.finish();
-    const { rows, columns, labels, badRows, hashes, groups } = this;
-    if (columns !== null && rows.size > 0) return { rows, columns, labels, badRows, hashes, groups };
+    const { rows, columns, labels, badRows, hashes, groups, kept } = this;
+    if (columns !== null && rows.size > 0) return { rows, columns, labels, badRows, hashes, groups, kept };
     if (badRows.count > 0) throw badRows.error('only ');
     throw new UsageError(
       `${files.map((file) => file.path).join(', ')}: no rows, only a header or an empty list; give a file that holds rows`,
@@ -76,18 +80,17 @@ class Indexer {
   private async addFile(file: DataFile, source: RecordSource): Promise<void> {
     const columns = this.columnsOf(file, source);
     if (columns === null) {
-      for await (const batch of source.batches([])) {
+      for await (const batch of source.batches([], null)) {
         for (const record of batch) this.addBad(file, source, record, null, record.problem ?? 'no columns');
       }
       return;
     }
     await this.rows.startFile(file.path, source, columns);
     const { groupColumn = null } = this.options;
-    const needed = [columns.text, columns.textPair, columns.label, groupColumn].filter(
-      (name) => name !== null,
-    );
+    const { text, textPair, label, kept = [] } = columns;
+    const needed = [text, textPair, label, groupColumn, ...kept].filter((name) => name !== null);
     let isFirst = true;
-    for await (const batch of source.batches(needed)) {
+    for await (const batch of source.batches([...new Set(needed)], label)) {
       if (isFirst) this.lookAt(batch, columns, file, source);
       isFirst = false;
       for (const record of batch) this.addRecord(file, source, record, columns);
@@ -97,9 +100,13 @@ class Indexer {
   /** The columns are chosen in the first file and required of the others; null for a file without one good row. */
   private columnsOf(file: DataFile, source: RecordSource): ColumnChoice | null {
     if (source.columns === null) return null;
-    this.columns ??= chooseColumns(file.path, source.columns, this.options);
+    const { groupColumn, keepColumns: kept = [] } = this.options;
+    this.columns ??= {
+      ...chooseColumns(file.path, source.columns, this.options),
+      ...(kept.length > 0 && { kept }),
+    };
     requireColumns(file.path, source.columns, this.columns);
-    const { groupColumn } = this.options;
+    for (const column of kept) requireColumn(file.path, source.columns, column, '--id-column');
     if (groupColumn !== undefined)
       requireColumn(file.path, source.columns, groupColumn, '--validation-group-column');
     return this.columns;
@@ -139,6 +146,7 @@ class Indexer {
       return;
     }
     this.rows.add(record, read);
+    this.kept.add(read.kept ?? []);
     this.hashes?.push(read);
     this.groups?.push(this.options.groupColumn === undefined ? null : record.value(this.options.groupColumn));
   }

@@ -18,8 +18,12 @@ export interface ParquetFile {
   /** ClassLabel names that `datasets` keeps in the metadata, per column. */
   readonly classNames: Readonly<Record<string, readonly string[]>>;
   readonly rows: number;
-  /** Rows of the named columns, a batch for each row group; a row group that cannot be decoded is one broken record. */
-  batches(columns: readonly string[]): AsyncGenerator<RawRecord[]>;
+  /**
+   * Rows of the named columns, a batch for each row group; a row group that cannot be decoded is one broken record.
+   *
+   * @param label the column that is the label: of decimals it is written as decimals
+   */
+  batches(columns: readonly string[], label: string | null): AsyncGenerator<RawRecord[]>;
 }
 
 /**
@@ -34,7 +38,7 @@ export async function openParquet(path: string): Promise<ParquetFile> {
     columns: parquetSchema(metadata).children.map((child) => child.element.name),
     classNames: classNamesOf(metadata),
     rows: Number(metadata.num_rows),
-    batches: (columns) => readRowGroups(file, metadata, columns),
+    batches: (columns, label) => readRowGroups(file, metadata, columns, label),
   };
 }
 
@@ -42,8 +46,9 @@ async function* readRowGroups(
   file: AsyncBuffer,
   metadata: FileMetaData,
   columns: readonly string[],
+  label: string | null,
 ): AsyncGenerator<RawRecord[]> {
-  const decimals = decimalColumns(metadata, columns);
+  const areDecimals = label !== null && isDecimal(metadata, label);
   const parsers = { stringFromBytes };
   let rowStart = 0;
   for (const group of metadata.row_groups) {
@@ -52,7 +57,7 @@ async function* readRowGroups(
     try {
       const rows: Record<string, unknown>[] = await parquetReadObjects(options);
       const first = rowStart + 1;
-      yield rows.map((row, i) => parquetRecord(row, first + i, columns, decimals));
+      yield rows.map((row, i) => parquetRecord(row, first + i, columns, areDecimals ? label : null));
     } catch (error) {
       const range = `rows ${rowStart + 1} to ${rowEnd} cannot be decoded (damaged file?)`;
       yield [brokenRecord(0, 0, rowStart + 1, `${range}: ${messageOf(error)}`)];
@@ -65,12 +70,12 @@ function parquetRecord(
   row: Readonly<Record<string, unknown>>,
   number: number,
   columns: readonly string[],
-  decimals: ReadonlySet<string>,
+  decimals: string | null,
 ): RawRecord {
   const value = (column: string): unknown => {
     const cell = row[column];
     // 1 in a column of decimals is 1.0, as Python writes it: that is what makes the column a regression target.
-    return decimals.has(column) && typeof cell === 'number' && Number.isInteger(cell) ? `${cell}.0` : cell;
+    return column === decimals && typeof cell === 'number' && Number.isInteger(cell) ? `${cell}.0` : cell;
   };
   return { start: 0, end: 0, number, problem: null, columns: () => columns, value };
 }
@@ -81,12 +86,11 @@ function stringFromBytes(bytes: Uint8Array | undefined): string | symbol | undef
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
 }
 
-function decimalColumns(metadata: FileMetaData, columns: readonly string[]): Set<string> {
-  const decimals = parquetSchema(metadata).children.filter(
-    ({ element }) =>
-      element.type === 'FLOAT' || element.type === 'DOUBLE' || element.converted_type === 'DECIMAL',
+function isDecimal(metadata: FileMetaData, column: string): boolean {
+  return parquetSchema(metadata).children.some(
+    ({ element: { name, type, converted_type: converted } }) =>
+      name === column && (type === 'FLOAT' || type === 'DOUBLE' || converted === 'DECIMAL'),
   );
-  return new Set(decimals.map(({ element }) => element.name).filter((name) => columns.includes(name)));
 }
 
 /** A ClassLabel among the features that `datasets` writes as JSON under the key `huggingface`, alone or in a list. */

@@ -7,10 +7,10 @@ import { systemCode } from '../file-errors.js';
 import { GrowingArray } from './growing-array.js';
 import { jsonRecord } from './jsonl.js';
 import type { RawRecord, Unit } from './records.js';
-import { readExample } from './row.js';
+import { readExample, type TextColumns } from './row.js';
 import type { RecordSource } from './source.js';
 import { TempFile } from './temp-file.js';
-import type { ColumnChoice, Example } from './types.js';
+import type { Example } from './types.js';
 
 const TWO_32 = 2 ** 32;
 
@@ -21,7 +21,7 @@ interface Segment {
   firstRow: number;
   handle: FileHandle;
   reread: (bytes: Buffer) => RawRecord;
-  columns: Pick<ColumnChoice, 'text' | 'textPair'>;
+  columns: TextColumns;
   /** Length of the longest row: behind a shorter one, up to the next good row, there may be skipped rows. */
   longestRow: number;
   endOffset: number;
@@ -44,13 +44,13 @@ export class RowStore {
   async startFile(
     path: string,
     { unit, reread }: Pick<RecordSource, 'unit' | 'reread'>,
-    columns: Pick<ColumnChoice, 'text' | 'textPair'>,
+    columns: TextColumns,
   ): Promise<void> {
     const shared = { path, unit, firstRow: this.size, longestRow: 0, endOffset: 0 };
     if (reread === null) {
       this.spool ??= await TempFile.create();
-      const spooled = { text: 'text', textPair: columns.textPair === null ? null : 'textPair' };
-      this.segments.push({ ...shared, handle: this.spool.handle, columns: spooled, reread: rereadSpooled });
+      const { handle } = this.spool;
+      this.segments.push({ ...shared, handle, columns: spooledColumns(columns), reread: rereadSpooled });
       return;
     }
     const handle = await open(path).catch((error: unknown) => {
@@ -67,7 +67,7 @@ export class RowStore {
     let { start, end } = record;
     if (segment.handle === this.spool?.handle) {
       start = this.spool.size;
-      this.spool.append(`${JSON.stringify(example)}\n`);
+      this.spool.append(`${JSON.stringify(spooled(example))}\n`);
       end = this.spool.size;
     }
     this.offsetLow.push(start % TWO_32);
@@ -125,6 +125,19 @@ export function changedInUse(place: string): RunError {
   return new RunError(
     `${place} cannot be read again: the file changed while it was in use; give it back its content, or begin anew`,
   );
+}
+
+/** A row as it is copied: flat, so that it is read like any other. */
+function spooled({ kept = [], ...texts }: Example): Record<string, unknown> {
+  return { ...texts, ...Object.fromEntries(kept.map((value, i) => [`kept ${i}`, value])) };
+}
+
+function spooledColumns({ textPair, kept }: TextColumns): TextColumns {
+  return {
+    text: 'text',
+    textPair: textPair === null ? null : 'textPair',
+    ...(kept !== undefined && { kept: kept.map((_, i) => `kept ${i}`) }),
+  };
 }
 
 function rereadSpooled(bytes: Buffer): RawRecord {

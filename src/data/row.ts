@@ -1,5 +1,6 @@
 // Judges one record against the chosen columns: the texts of a usable row, or the fault to report.
 
+import { keptValue, type KeptValue } from './kept.js';
 import { isNumberText } from './label-values.js';
 import type { Reading } from './label-values.js';
 import type { RawRecord } from './records.js';
@@ -11,18 +12,28 @@ export interface Fault {
   reason: string;
 }
 
+/** The columns that are read again whenever a row is. */
+export type TextColumns = Pick<ColumnChoice, 'text' | 'textPair' | 'kept'>;
+
 /** The texts of a record, exactly as written, or its first fault. */
-export function readExample(
-  record: RawRecord,
-  columns: Pick<ColumnChoice, 'text' | 'textPair'>,
-): Example | Fault {
+export function readExample(record: RawRecord, columns: TextColumns): Example | Fault {
   if (record.problem !== null) return { column: null, reason: record.problem };
   const text = readText(record.value(columns.text));
   if ('problem' in text) return { column: columns.text, reason: text.problem };
-  if (columns.textPair === null) return { text: text.value };
-  const pair = readText(record.value(columns.textPair));
-  if ('problem' in pair) return { column: columns.textPair, reason: pair.problem };
-  return { text: text.value, textPair: pair.value };
+  const example: Example = { text: text.value };
+  if (columns.textPair !== null) {
+    const pair = readText(record.value(columns.textPair));
+    if ('problem' in pair) return { column: columns.textPair, reason: pair.problem };
+    example.textPair = pair.value;
+  }
+  if (columns.kept === undefined) return example;
+  const kept: KeptValue[] = [];
+  for (const column of columns.kept) {
+    const read = keptValue(record.value(column));
+    if ('problem' in read) return { column, reason: read.problem };
+    kept.push(read.value);
+  }
+  return { ...example, kept };
 }
 
 /** Whether a sample of rows has nothing but numbers for a text, which no column of texts does. */

@@ -21,7 +21,8 @@ export interface RecordSource {
   readonly unit: Unit;
   /** Decodes one row from its bytes in the file; null when rows must be copied elsewhere to be read singly. */
   readonly reread: ((bytes: Buffer) => RawRecord) | null;
-  batches(columns: readonly string[]): AsyncGenerator<RawRecord[]>;
+  /** @param label the one among them that is the label; null for none */
+  batches(columns: readonly string[], label: string | null): AsyncGenerator<RawRecord[]>;
 }
 
 /** Opens a file and reads as much of it as it takes to know its columns. */
@@ -35,8 +36,11 @@ async function parquetSource(file: DataFile, onRead: (bytes: number) => void): P
     // Loaded with the first Parquet file, so that start-up does without the decoders.
     const { openParquet } = await import('./parquet.js');
     const parquet = await openParquet(file.path);
-    const read = async function* (columns: readonly string[]): AsyncGenerator<RawRecord[]> {
-      for await (const batch of parquet.batches(columns)) {
+    const read = async function* (
+      columns: readonly string[],
+      label: string | null,
+    ): AsyncGenerator<RawRecord[]> {
+      for await (const batch of parquet.batches(columns, label)) {
         onRead((file.bytes * batch.length) / parquet.rows);
         yield batch;
       }

@@ -31,6 +31,7 @@ class IndexedSplit implements Split {
   readonly size;
   readonly columns;
   readonly labels;
+  readonly kept;
   readonly labelKind;
   readonly labelValues;
   readonly badRows;
@@ -44,11 +45,12 @@ class IndexedSplit implements Split {
   constructor(
     options: SplitOptions,
     private readonly files: readonly DataFile[],
-    { rows, columns, labels, badRows, hashes, groups }: IndexedRows,
+    { rows, columns, labels, badRows, hashes, groups, kept }: IndexedRows,
   ) {
     this.name = options.name;
     this.size = Math.min(rows.size, options.maxSamples ?? Infinity);
     this.columns = columns;
+    this.kept = kept.result();
     this.labels = labels;
     this.labelKind = labels?.kind ?? ('none' as const);
     this.labelValues = labels?.values ?? [];

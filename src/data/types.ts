@@ -2,6 +2,7 @@
 
 import type { BadRowReport } from './bad-rows.js';
 import type { GroupColumn } from './groups.js';
+import type { KeptKind, KeptValue } from './kept.js';
 import type { LabelColumn, LabelKind } from './labels.js';
 import type { TextHashes } from './text-hash.js';
 
@@ -20,6 +21,8 @@ export interface SplitOptions {
   labelColumn?: string;
   /** Rows with equal values in this column belong together; for `holdOutGroups`. */
   groupColumn?: string;
+  /** Columns that are read with every row, for `Example.kept`. */
+  keepColumns?: readonly string[];
   /** False for prediction: labels are not looked for and not read. */
   needsLabels: boolean;
   /** `stop` (default) throws a UsageError that lists up to ten bad rows; `skip` leaves bad rows out and reports them. */
@@ -43,12 +46,16 @@ export interface ColumnChoice {
   text: string;
   textPair: string | null;
   label: string | null;
+  /** `SplitOptions.keepColumns`, where there are any. */
+  kept?: readonly string[];
 }
 
 /** One input, exactly as it stands in the file. */
 export interface Example {
   text: string;
   textPair?: string;
+  /** The values of the kept columns, in their order, as JSON can hold them; null where a row has none. */
+  kept?: readonly KeptValue[];
 }
 
 /** One split, indexed once and read by offset: memory holds a few bytes a row, never the texts. */
@@ -57,6 +64,8 @@ export interface Split {
   /** Rows that can be read, at most `maxSamples`. */
   readonly size: number;
   readonly columns: ColumnChoice;
+  /** The kept columns, and what all their values are. */
+  readonly kept: readonly { name: string; kind: KeptKind }[];
   readonly labelKind: 'none' | LabelKind;
   /** Distinct labels as written (members, for lists), in `sortLabels` order, or the ClassLabel names; empty for float. */
   readonly labelValues: readonly string[];

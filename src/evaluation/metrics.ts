@@ -1,9 +1,11 @@
 // Metrics that stream: batches of logits and labels go in, a few bytes a row stay, the result equals scikit-learn's.
 import type { Task } from '../data/index.js';
+import type { Calibration } from '../model/index.js';
 import type { MetricAccumulator } from './metrics/accumulator.js';
 import { multiLabelMetrics, MultiLabelMetrics } from './metrics/multi-label.js';
 import { regressionMetrics, RegressionMetrics } from './metrics/regression.js';
 import { singleLabelMetrics, SingleLabelMetrics } from './metrics/single-label.js';
+import { tunedNames, WithTunedMetrics } from './metrics/tuned.js';
 
 export type { MetricAccumulator, MetricDetails } from './metrics/accumulator.js';
 
@@ -39,9 +41,26 @@ export function isGreaterBetter(metric: string): boolean {
   return !/(^|_)(loss|mse|mae|rmse|error)$/.test(metric);
 }
 
-/** An accumulator for the kind of problem that the model was trained for. */
-export function createMetrics(task: Pick<Task, 'problemType' | 'labels'>): MetricAccumulator {
-  if (task.problemType === 'regression') return new RegressionMetrics(task.labels.length);
-  const isMulti = task.problemType === 'multi_label_classification';
-  return isMulti ? new MultiLabelMetrics(task.labels) : new SingleLabelMetrics(task.labels);
+/**
+ * An accumulator for the kind of problem that the model was trained for.
+ *
+ * @param calibration what was tuned for the model: the metrics that it changes are given both without it and, as
+ *   `tuned_f1_macro` and so on, with it
+ */
+export function createMetrics(
+  task: Pick<Task, 'problemType' | 'labels'>,
+  calibration: Calibration = {},
+): MetricAccumulator {
+  const plain = accumulatorOf(task, {});
+  if (tunedNames(calibration).length === 0) return plain;
+  return new WithTunedMetrics(calibration, plain, accumulatorOf(task, calibration));
+}
+
+function accumulatorOf(
+  { problemType, labels }: Pick<Task, 'problemType' | 'labels'>,
+  calibration: Calibration,
+): MetricAccumulator {
+  if (problemType === 'regression') return new RegressionMetrics(labels.length);
+  const isMulti = problemType === 'multi_label_classification';
+  return isMulti ? new MultiLabelMetrics(labels, calibration) : new SingleLabelMetrics(labels, calibration);
 }

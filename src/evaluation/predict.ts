@@ -1,7 +1,8 @@
 // Logits for any number of texts, batch by batch, in the order of the rows.
 import type { BertForSequenceClassification } from '../bert.js';
-import { labelsOf, loadBatch, type LabelledRows, type TextRows } from '../batching/batch.js';
+import { labelsOf, pack, type LabelledRows, type TextRows } from '../batching/batch.js';
 import { prefetch } from '../batching/prefetch.js';
+import type { Example } from '../data/index.js';
 import { predictWindows, type TextReading } from './long-texts.js';
 
 /** The logits of some rows in a row. */
@@ -12,6 +13,7 @@ export interface PredictedBatch {
   /** [rows * numLabels] */
   logits: Float32Array;
   labels: Int32Array | Float32Array | undefined;
+  examples: readonly Example[];
 }
 
 /** How rows are predicted; `evaluateRows` hands its own options on to here. */
@@ -31,13 +33,12 @@ export async function* predictRows(
   const { pool, batchSize, longTexts } = options;
   const load = async (first: number): Promise<PredictedBatch> => {
     const rows = Uint32Array.from({ length: Math.min(batchSize, data.size - first) }, (_, i) => first + i);
-    if (longTexts !== undefined) {
-      const encodings = await pool.encode(await data.read(rows));
-      const logits = await predictWindows(model.session, encodings, longTexts, batchSize);
-      return { first, rows: rows.length, logits, labels: labelsOf(data, rows) };
-    }
-    const batch = await loadBatch(data, rows, pool);
-    return { first, rows: rows.length, logits: await model.session.predict(batch), labels: batch.labels };
+    const examples = await data.read(rows);
+    const encodings = await pool.encode(examples);
+    const logits = await (longTexts === undefined
+      ? model.session.predict(pack(encodings))
+      : predictWindows(model.session, encodings, longTexts, batchSize));
+    return { first, rows: rows.length, logits, labels: labelsOf(data, rows), examples };
   };
   yield* prefetch(range(0, data.size, batchSize), load, BATCHES_AHEAD);
 }

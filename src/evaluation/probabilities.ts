@@ -29,6 +29,12 @@ export function sigmoid(x: number): number {
   return 1 / (1 + Math.exp(-x));
 }
 
+/** Whether a multi-label model gives the label of a logit: at its threshold as it is without one, it does not. */
+export function isAboveThreshold(logit: number, threshold = DEFAULT_THRESHOLD): boolean {
+  // Near one half sigmoid rounds; the sign of the logit does not.
+  return threshold === DEFAULT_THRESHOLD ? logit > 0 : sigmoid(logit) > threshold;
+}
+
 /** Binary cross-entropy of one logit, in float64 and in the form that cannot overflow. */
 export function binaryCrossEntropy(logit: number, target: number): number {
   return Math.max(logit, 0) - logit * target + Math.log1p(Math.exp(-Math.abs(logit)));
@@ -55,7 +61,7 @@ export function predictionOf(
   const probable = isMultiLabel ? scaled.map(sigmoid) : softmax(scaled);
   const probabilities = Object.fromEntries(task.labels.map((label, id) => [label, probable[id] ?? 0]));
   const isGiven = (_label: string, id: number): boolean =>
-    sigmoid(values[id] ?? 0) > (thresholds?.[id] ?? DEFAULT_THRESHOLD);
+    isAboveThreshold(values[id] ?? 0, thresholds?.[id]);
   const best = task.labels[values.indexOf(Math.max(...values))] ?? '';
   const label = isMultiLabel ? task.labels.filter(isGiven) : best;
   return { label, score: Math.max(...probable), probabilities };

@@ -20,6 +20,7 @@ export interface HubOptions {
 
 const WEIGHTS = 'model.safetensors';
 const WEIGHTS_INDEX = 'model.safetensors.index.json';
+const ADAPTER = ['adapter_config.json', 'adapter_model.safetensors'];
 const TOKENIZER_FILES = [
   'tokenizer.json',
   'tokenizer_config.json',
@@ -31,6 +32,7 @@ const TOKENIZER_FILES = [
 /**
  * The folder of a model: `idOrDir` itself where it is one, else the snapshot of that hub repository in the cache,
  * with `config.json`, the safetensors weights (one file or shards) and the tokenizer's files, as far as `files` asks.
+ * Of a PEFT adapter, which may lack a `config.json`, its two files take the place of the weights.
  *
  * @throws UsageError for an id the hub has not or does not give out, a repository without safetensors (pickled
  *   weights are never opened) and a wrong revision; RunError when it can neither be downloaded nor found in the cache
@@ -53,7 +55,7 @@ export async function modelDirectory(
 }
 
 async function fetchModel(snapshot: Snapshot, files: 'all' | 'tokenizer' | 'config'): Promise<string> {
-  if (files !== 'tokenizer') await snapshot.fetch([required(snapshot, 'config.json')]);
+  if (files !== 'tokenizer') await snapshot.fetch(configFiles(snapshot));
   if (files !== 'config') await snapshot.fetch(tokenizerFiles(snapshot, files === 'tokenizer'));
   if (files === 'all') await snapshot.fetch(await weightFiles(snapshot));
   await snapshot.keep();
@@ -63,6 +65,17 @@ async function fetchModel(snapshot: Snapshot, files: 'all' | 'tokenizer' | 'conf
 function required(snapshot: Snapshot, path: string): string {
   if (!snapshot.files.has(path)) throw snapshot.lacks(path);
   return path;
+}
+
+/** An adapter beside the weights of a whole model is left alone, as in a folder. */
+function isAdapter({ files }: Snapshot): boolean {
+  return files.has('adapter_config.json') && !files.has(WEIGHTS) && !files.has(WEIGHTS_INDEX);
+}
+
+/** PEFT leaves the config to the base. */
+function configFiles(snapshot: Snapshot): string[] {
+  if (isAdapter(snapshot) && !snapshot.files.has('config.json')) return [];
+  return [required(snapshot, 'config.json')];
 }
 
 /** A model may come without a tokenizer (the person can name another); a tokenizer may not. */
@@ -76,6 +89,7 @@ function tokenizerFiles(snapshot: Snapshot, needed: boolean): string[] {
 
 async function weightFiles(snapshot: Snapshot): Promise<string[]> {
   const { files, repo } = snapshot;
+  if (isAdapter(snapshot)) return adapterFiles(snapshot);
   if (files.has(WEIGHTS)) return [WEIGHTS];
   if (files.has(WEIGHTS_INDEX)) return [WEIGHTS_INDEX, ...(await shardNames(snapshot))];
   const pickled = [...files.keys()].find((path) =>
@@ -89,6 +103,16 @@ async function weightFiles(snapshot: Snapshot): Promise<string[]> {
       `    AutoModelForSequenceClassification.from_pretrained("${repo.id}").save_pretrained("FOLDER") and\n` +
       `    AutoTokenizer.from_pretrained("${repo.id}").save_pretrained("FOLDER"); then give FOLDER as the model.`,
   );
+}
+
+function adapterFiles(snapshot: Snapshot): string[] {
+  const { files, repo } = snapshot;
+  if (!files.has('adapter_model.safetensors') && files.has('adapter_model.bin'))
+    throw new UsageError(
+      `The hub's ${titleOf(repo)} has adapter_model.bin but no adapter_model.safetensors, and pickled weights are never opened (they can run code); ` +
+        `convert it once with Python's PEFT: AutoPeftModelForSequenceClassification.from_pretrained("${repo.id}").save_pretrained("FOLDER"), and give FOLDER as the model`,
+    );
+  return ADAPTER.map((name) => required(snapshot, name));
 }
 
 async function shardNames(snapshot: Snapshot): Promise<string[]> {

@@ -6,6 +6,7 @@ import { parquet } from './parquet.js';
 import type { PredictionFormat } from './table.js';
 
 export { formatOfEnding, type FormatName } from './names.js';
+export { keptColumns, type KeptColumn } from './table.js';
 export type { PredictedRow, PredictionFormat, PredictionTable } from './table.js';
 
 export const predictionFormats: Readonly<Record<FormatName, PredictionFormat>> = {

@@ -2,7 +2,13 @@
 import type { SchemaElement } from 'hyparquet';
 import { ByteWriter, ParquetWriter } from 'hyparquet-writer';
 import type { Task } from '../data/index.js';
-import { probabilityColumns, type PredictedRow, type PredictionFormat } from './table.js';
+import {
+  keptText,
+  probabilityColumns,
+  type KeptColumn,
+  type PredictedRow,
+  type PredictionFormat,
+} from './table.js';
 
 /** Bounds what is held in memory: a row group is written when it has this many cells. */
 const CELLS_A_GROUP = 200_000;
@@ -13,11 +19,12 @@ interface Column {
   cell: (row: PredictedRow) => unknown;
 }
 
-/** The columns of `csv`, with several labels as a list. */
-export const parquet: PredictionFormat = async function* (batches, { task, hasPlaces }) {
+/** The columns of `csv`, with several labels as a list. What is carried over keeps its type, or else is text. */
+export const parquet: PredictionFormat = async function* (batches, { task, hasPlaces, kept }) {
   const columns: Column[] = [
     { schema: [int64('row')], cell: ({ row }) => BigInt(row) },
     ...(hasPlaces ? [{ schema: [text('place')], cell: ({ place }: PredictedRow) => place }] : []),
+    ...kept.map(carried),
     { schema: labelSchema(task), cell: ({ label }) => label },
     { schema: [double('score')], cell: ({ score }) => score },
     ...probabilityColumns(task).map(({ column, label }) => ({
@@ -57,6 +64,24 @@ function taken(writer: ByteWriter): Uint8Array {
   const bytes = writer.getBytes().slice();
   writer.index = 0;
   return bytes;
+}
+
+/** A column that is carried over. */
+function carried({ name, kind }: KeptColumn, at: number): Column {
+  const value = ({ kept }: PredictedRow): unknown => kept?.[at] ?? null;
+  if (kind === 'number') return { schema: optional(double(name)), cell: value };
+  if (kind === 'boolean') return { schema: optional({ name, type: 'BOOLEAN' }), cell: value };
+  if (kind === 'integer') return { schema: optional(int64(name)), cell: (row) => bigIntOrNull(value(row)) };
+  return { schema: optional(text(name)), cell: (row) => (value(row) === null ? null : keptText(value(row))) };
+}
+
+/** A row may have no value there. */
+function optional(element: SchemaElement): SchemaElement[] {
+  return [{ ...element, repetition_type: 'OPTIONAL' }];
+}
+
+function bigIntOrNull(value: unknown): bigint | null {
+  return typeof value === 'number' ? BigInt(value) : null;
 }
 
 function labelSchema({ problemType, numLabels }: Task): SchemaElement[] {

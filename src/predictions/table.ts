@@ -1,5 +1,6 @@
 // What a file of predictions holds, whatever its format.
-import type { Task } from '../data/index.js';
+import type { KeptKind, KeptValue, Task } from '../data/index.js';
+import { UsageError } from '../errors.js';
 import type { Prediction } from '../evaluation/probabilities.js';
 
 /** The prediction of one row of the data. */
@@ -8,6 +9,14 @@ export interface PredictedRow extends Prediction {
   row: number;
   /** Where it stands in its file; told when rows were left out, since the number then no longer says it. */
   place?: string;
+  /** The values of the columns that were carried over, in their order. */
+  kept?: readonly KeptValue[];
+}
+
+/** A column of the data that is carried over, by its name among the predictions. */
+export interface KeptColumn {
+  name: string;
+  kind: KeptKind;
 }
 
 /** The columns that every row has. */
@@ -15,6 +24,7 @@ export interface PredictionTable {
   task: Task;
   /** Whether the rows tell their places. */
   hasPlaces: boolean;
+  kept: readonly KeptColumn[];
 }
 
 /**
@@ -31,4 +41,24 @@ export type PredictionFormat = (
 export function probabilityColumns({ problemType, labels }: Task): { column: string; label: string }[] {
   if (problemType === 'regression') return [];
   return labels.map((label) => ({ column: `probability_${label}`, label }));
+}
+
+/**
+ * The carried columns by names that the predictions do not have themselves: `label` becomes `input_label`.
+ *
+ * @throws UsageError when two of them would then be called the same
+ */
+export function keptColumns(columns: readonly KeptColumn[], task: Task): KeptColumn[] {
+  const own = new Set(['row', 'place', 'label', 'score', 'probabilities']);
+  for (const { column } of probabilityColumns(task)) own.add(column);
+  const kept = columns.map(({ name, kind }) => ({ name: own.has(name) ? `input_${name}` : name, kind }));
+  const twice = kept.find(({ name }, i) => kept.findIndex((other) => other.name === name) < i);
+  if (twice === undefined) return kept;
+  throw new UsageError(`--id-column gives the predictions two columns called ${JSON.stringify(twice.name)}`);
+}
+
+/** A value in a cell of text: as it is, or as JSON where it is more than a text or a number. */
+export function keptText(value: KeptValue): string {
+  if (value === null || value === undefined) return '';
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }

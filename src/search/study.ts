@@ -48,10 +48,11 @@ export class Study {
     // A process that was killed while it wrote leaves a line without an end.
     const lines = text === null ? [] : text.split('\n').slice(0, -1);
     const [first, ...others] = lines;
-    if (first !== undefined)
+    // Before its first trial a search may still be corrected.
+    if (first !== undefined && others.length > 0)
       requireSameSearch(path, parseLine(first, `${path}:1`, z.record(z.string(), z.unknown())), header);
     const trials = others.map((line, i) => parseLine(line, `${path}:${i + 2}`, trialLine));
-    const whole = [first ?? JSON.stringify(header), ...others];
+    const whole = [JSON.stringify(header), ...others];
     await writeFileAtomic(path, whole.map((line) => `${line}\n`).join(''));
     return new Study(path, trials);
   }

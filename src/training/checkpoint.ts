@@ -1,6 +1,6 @@
 // checkpoint-N folders: a complete model for Hugging Face and all that a resumed run needs.
 import { readdir, readFile, stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 
 import { loadOptimizerState, tensorOf, type BertForSequenceClassification } from '../bert.js';
 import { messageOf, UsageError } from '../errors.js';
@@ -38,7 +38,12 @@ export interface ResumePoint {
   /** Of a schedule that goes by the metric; null of one that goes by the step. */
   learningRate: AdaptiveState | null;
   /** What was still to be done for this step when the run was interrupted. */
-  pending: Pick<TrainerControl, 'shouldEvaluate' | 'shouldSave'>;
+  pending: Pick<TrainerControl, 'shouldEvaluate' | 'shouldSave' | 'shouldTrainingStop'>;
+  /** Whether `onEpochEnd` has been called for this step, or is called for a later one. */
+  hasEpochEnded?: boolean;
+  /** Of this step, for a log that is still to be written. */
+  gradNorm?: number;
+  lastRate?: number;
   identity: RunIdentity;
 }
 
@@ -101,7 +106,7 @@ export async function resumeFrom(
   { goOnAt }: { goOnAt?: Pick<ResumePoint, 'step' | 'totalLoss'> } = {},
 ): Promise<{ state: TrainerState; resume: ResumePoint }> {
   const resume = await readJsonFile<ResumePoint>(join(directory, RESUME_STATE));
-  const state = await readJsonFile<TrainerState>(join(directory, TRAINER_STATE));
+  const state = await readState(directory);
   requireSameRun(directory, resume.identity, identity);
   await model.loadWeights(directory);
   const { step, totalLoss } = goOnAt ?? resume;
@@ -121,6 +126,16 @@ export async function loadBestWeights(
     say(`Loading the best model, ${folder}`);
     await model.loadWeights(folder);
   } else say(`The best model, ${folder}, is gone: keeping the weights of the last step`);
+}
+
+/** The output folder may have been moved since: the best checkpoint lies beside the one that is resumed. */
+async function readState(directory: string): Promise<TrainerState> {
+  const state = await readJsonFile<TrainerState>(join(directory, TRAINER_STATE));
+  const best = state.best_model_checkpoint;
+  return {
+    ...state,
+    best_model_checkpoint: best === null ? null : join(dirname(directory), basename(best)),
+  };
 }
 
 async function readJsonFile<T>(path: string): Promise<T> {
@@ -151,23 +166,26 @@ export async function listCheckpoints(outputDir: string): Promise<string[]> {
 /**
  * The checkpoint to resume from, with every byte checked. `auto` takes the newest that is whole and tells of the others.
  *
+ * @param options.needsBest whether the best checkpoint so far, too, must be whole, since it is loaded at the end
  * @returns null for `auto` where there is none, so that the run starts at the beginning
  * @throws UsageError as `findCheckpoint`, and for a damaged checkpoint that was asked for
  */
 export async function intactCheckpoint(
   outputDir: string,
   request: string | true,
-  say: (line: string) => void,
+  options: { needsBest: boolean; say: (line: string) => void },
 ): Promise<string | null> {
-  if (request !== AUTO) {
-    const folder = await findCheckpoint(outputDir, request);
-    await verifyChecksums(folder);
+  const { needsBest, say } = options;
+  const checked = async (wanted: string | true): Promise<string> => {
+    const folder = await findCheckpoint(outputDir, wanted);
+    await verifyChecksums(folder, 'resume');
+    if (needsBest) await verifyBest(folder);
     return folder;
-  }
+  };
+  if (request !== AUTO) return checked(request);
   for (const folder of (await listCheckpoints(outputDir)).toReversed()) {
     try {
-      await verifyChecksums(await findCheckpoint(outputDir, folder));
-      return folder;
+      return await checked(folder);
     } catch (error) {
       if (!(error instanceof UsageError)) throw error;
       say(`Passing over ${folder}: ${error.message}`);
@@ -175,6 +193,21 @@ export async function intactCheckpoint(
   }
   say(`${outputDir} has no checkpoint to resume from: starting at the beginning`);
   return null;
+}
+
+async function verifyBest(folder: string): Promise<void> {
+  const { best_model_checkpoint: best } = await readState(folder);
+  if (best === null || basename(best) === basename(folder)) return;
+  try {
+    await verifyChecksums(best, 'load');
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    throw new UsageError(
+      `${folder} is the sequel of ${best}, the best so far, which is to be loaded at the end; but ${error.message} ` +
+        'Or leave --load-best-model-at-end out.',
+      { cause: error },
+    );
+  }
 }
 
 /** Asks for the newest checkpoint that is whole, or else for a start at the beginning. */

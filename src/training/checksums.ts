@@ -9,13 +9,15 @@ import { readError } from '../file-errors.js';
 import { writeFileAtomic } from '../model/index.js';
 
 const SUMS = 'SHA256SUMS';
-/** Without these there is nothing to resume; a list without them was cut off. */
-const NEEDED = [
-  ['bertune_state.json'],
+/** Without these there is nothing to load, or to resume; a list without them was cut off. */
+const NEEDED_TO_LOAD = [
   ['model.safetensors', 'adapter_model.safetensors'], // one of them
-  ['optimizer.safetensors'],
   ['trainer_state.json'],
 ];
+const NEEDED = {
+  load: NEEDED_TO_LOAD,
+  resume: [['bertune_state.json'], ...NEEDED_TO_LOAD, ['optimizer.safetensors']],
+};
 
 /** Writes the sums of all files that the folder holds. */
 export async function writeChecksums(folder: string): Promise<void> {
@@ -26,9 +28,9 @@ export async function writeChecksums(folder: string): Promise<void> {
 }
 
 /** @throws UsageError naming a file that is missing or does not hold what was written */
-export async function verifyChecksums(folder: string): Promise<void> {
+export async function verifyChecksums(folder: string, purpose: keyof typeof NEEDED): Promise<void> {
   const sums = await readSums(folder);
-  const unlisted = NEEDED.find((names) => !sums.some(([listed]) => names.includes(listed)));
+  const unlisted = NEEDED[purpose].find((names) => !sums.some(([listed]) => names.includes(listed)));
   if (unlisted !== undefined)
     throw damaged(`${join(folder, SUMS)} is damaged: it has no ${unlisted.join(' or ')}`);
   for (const [name, sum] of sums) {

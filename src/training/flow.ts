@@ -1,25 +1,27 @@
-// When a run logs, evaluates and saves: HF's DefaultFlowCallback as a pure function of the step.
+// When a run logs, evaluates and saves: HF's DefaultFlowCallback as pure functions of step and epoch.
 import type { TrainingArguments } from '../config/index.js';
 import type { TrainerControl } from './callbacks.js';
 import type { RunPlan } from './settings.js';
 
 export type Due = Omit<TrainerControl, 'shouldTrainingStop'>;
 
-/** What is due after `step` optimizer steps. With the save strategy `best` the evaluation decides about saving. */
-export function dueAfter(step: number, args: TrainingArguments, plan: RunPlan, endsEpoch: boolean): Due {
+/** What is due after `step` optimizer steps, before the epoch ends. */
+export function dueAfterStep(step: number, args: TrainingArguments, plan: RunPlan): Due {
   const isLast = step === plan.totalSteps;
-  const isDue = (strategy: string, every: number): boolean =>
-    (strategy === 'steps' && step % every === 0) || (strategy === 'epoch' && endsEpoch);
+  const isDue = (strategy: string, every: number, always: boolean): boolean =>
+    strategy === 'steps' && (step % every === 0 || always);
   return {
-    shouldLog: (args.loggingFirstStep && step === 1) || isDue(args.loggingStrategy, plan.loggingSteps),
-    shouldEvaluate:
-      !isDelayed(step, args, plan) &&
-      (isDue(args.evalStrategy, plan.evalSteps) || (isLast && args.evalStrategy === 'steps')),
-    shouldSave: isDue(args.saveStrategy, plan.saveSteps) || (isLast && args.saveStrategy === 'steps'),
+    shouldLog: (args.loggingFirstStep && step === 1) || isDue(args.loggingStrategy, plan.loggingSteps, false),
+    shouldEvaluate: step >= args.evalDelay && isDue(args.evalStrategy, plan.evalSteps, isLast),
+    shouldSave: isDue(args.saveStrategy, plan.saveSteps, isLast),
   };
 }
 
-/** HF's `eval_delay`: in the unit of the strategy, steps or epochs. */
-function isDelayed(step: number, { evalStrategy, evalDelay }: TrainingArguments, plan: RunPlan): boolean {
-  return (evalStrategy === 'epoch' ? step / plan.stepsPerEpoch : step) < evalDelay;
+/** What is due at the end of an epoch. With the save strategy `best` the evaluation decides about saving. */
+export function dueAfterEpoch(epoch: number, args: TrainingArguments): Due {
+  return {
+    shouldLog: args.loggingStrategy === 'epoch',
+    shouldEvaluate: args.evalStrategy === 'epoch' && epoch >= args.evalDelay,
+    shouldSave: args.saveStrategy === 'epoch',
+  };
 }

@@ -15,6 +15,9 @@ export type RunIdentity = Readonly<Record<string, unknown>>;
 /** Digests stand for what is too large to be shown. */
 const DIGEST = /^sha256:/;
 
+/** May come to a run that had none. */
+const EVALUATED = 'the evaluation data';
+
 /**
  * Everything that decides the steps of a run but the learning rate and its like, which may be changed on purpose. To be
  * called before the first step, while the session still holds the weights that the training starts from.
@@ -26,15 +29,19 @@ export async function runIdentity(
     model: BertForSequenceClassification;
     tokenizer: BertTokenizer;
     trainDataset: LabelledRows;
+    evalDataset?: LabelledRows | undefined;
     maxLength: number;
   },
 ): Promise<RunIdentity> {
-  const { model, tokenizer, trainDataset } = parts;
+  const { model, tokenizer, trainDataset, evalDataset } = parts;
   const { numLabels: _, ...shape } = sessionConfig(model.config, model.lora);
   const data = await trainDataset.identity?.();
+  // Evaluations decide what is the best, when to stop, and with some schedules the learning rate.
+  const evaluated = args.evalStrategy === 'no' ? undefined : await evalDataset?.identity?.();
   return {
     'the training data': data?.files,
     'the columns': data?.columns,
+    [EVALUATED]: evaluated?.files,
     trainRows: trainDataset.size,
     labels: model.task.labels,
     ...shape,
@@ -62,6 +69,7 @@ export function requireSameRun(directory: string, before: RunIdentity, now: RunI
   const own: RunIdentity = JSON.parse(JSON.stringify(now));
   const differences = Object.keys(own)
     .filter((key) => JSON.stringify(before[key]) !== JSON.stringify(own[key]))
+    .filter((key) => key !== EVALUATED || before[key] !== undefined)
     .map((key) => difference(key, before[key], own[key]));
   if (differences.length === 0) return;
   throw new UsageError(

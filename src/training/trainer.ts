@@ -1,5 +1,5 @@
 // THE loop: batches in, optimizer steps, logs, evaluations and checkpoints in between. Read this file first.
-import { basename, dirname, join } from 'node:path';
+import { join } from 'node:path';
 
 import { maxLengthOf } from '../batching/lengths.js';
 import { prefetch } from '../batching/prefetch.js';
@@ -16,7 +16,7 @@ import {
   saveTrainingCheckpoint,
   type ResumePoint,
 } from './checkpoint.js';
-import { dueAfter, type Due } from './flow.js';
+import { dueAfterEpoch, dueAfterStep, type Due } from './flow.js';
 import { whileLocked, type FolderLock } from './folder-lock.js';
 import { runIdentity, type RunIdentity } from './identity.js';
 import { InterruptedError } from './interruption.js';
@@ -61,7 +61,14 @@ export class Trainer {
   };
   #interruption = new AbortController();
   #isTraining = false;
+  #hasBegun = false;
+  /** Of the step that was done last; true before the first. */
+  #hasEpochEnded = true;
   #maxTokens = 0;
+  /** The learning rate of the step that was done last. */
+  #lastRate = 0;
+  /** The step that the run goes on from; the session does not know its norm. */
+  #resumedFrom: ResumePoint | undefined;
   #lossLogged = 0;
   #stepLogged = 0;
   #secondsBefore = 0;
@@ -99,10 +106,17 @@ export class Trainer {
    * @returns train_loss, train_runtime (seconds), train_samples, train_samples_per_second, train_steps_per_second,
    *   train_tokens_per_second (real tokens), train_data_wait (share of the time without a step to run), epoch,
    *   total_flos
-   * @throws UsageError when another run uses the output folder; RunError when the loss stops being finite, the disk is
-   *   full, or a native step fails; InterruptedError after `interrupt()`
+   * @throws UsageError when another run uses the output folder, for a checkpoint that cannot be resumed, and when it is
+   *   called again; RunError when the loss stops being finite, the disk is full, or a native step fails;
+   *   InterruptedError after `interrupt()`
    */
   async train(): Promise<Metrics> {
+    if (this.#hasBegun)
+      throw new UsageError(
+        'This Trainer has trained already, and its state and callbacks are those of that run. Make another one: with ' +
+          'resumeFromCheckpoint to go on, without to train the model further from the first step.',
+      );
+    this.#hasBegun = true;
     this.#isTraining = true;
     try {
       return await whileLocked(this.#parts.args.outputDir, this.#say, (lock) => {
@@ -123,7 +137,8 @@ export class Trainer {
     await this.#callbacks.call('onTrainBegin', {});
     if (args.evalOnStart && this.state.global_step === 0)
       await this.#unlessInterrupted(() => this.evaluate());
-    await this.#finishStep(); // what an interrupted run had still to do for its last step
+    if (this.#control.shouldEvaluate || this.#control.shouldSave || this.#interruption.signal.aborted)
+      await this.#finishStep(); // what an interrupted run had still to do for its last step
     const prepare = (rows: Uint32Array[]): Promise<PreparedStep> =>
       prepareStep(this.#parts.trainDataset, rows, this.#pool);
     for await (const step of prefetch(await this.#rowsToDo(), prepare, STEPS_AHEAD)) {
@@ -189,7 +204,8 @@ export class Trainer {
   async #trainStep(step: PreparedStep): Promise<void> {
     const { session } = this.#parts.model;
     const { global_step: number } = this.state;
-    const at = { step: number, learningRate: this.#learningRate.at(number) };
+    this.#lastRate = this.#learningRate.at(number);
+    const at = { step: number, learningRate: this.#lastRate };
     if (number % this.#plan.stepsPerEpoch === 0) await this.#callbacks.call('onEpochBegin', {});
     await this.#callbacks.call('onStepBegin', {});
     await this.#queue.push(() => this.#steps.run(session, step, at));
@@ -200,17 +216,9 @@ export class Trainer {
   }
 
   async #afterStep(): Promise<void> {
-    const { global_step: step } = this.state;
-    const { stepsPerEpoch, totalSteps } = this.#plan;
-    let endsEpoch = step % stepsPerEpoch === 0 || step === totalSteps;
-    this.#ask(dueAfter(step, this.#parts.args, this.#plan, endsEpoch));
+    this.#hasEpochEnded = false;
+    this.#ask(dueAfterStep(this.state.global_step, this.#parts.args, this.#plan));
     await this.#callbacks.call('onStepEnd', {});
-    // As in HF, the epoch ends where a callback ends the training.
-    if (this.#control.shouldTrainingStop && !endsEpoch) {
-      endsEpoch = true;
-      this.#ask(dueAfter(step, this.#parts.args, this.#plan, endsEpoch));
-    }
-    if (endsEpoch) await this.#callbacks.call('onEpochEnd', {});
     if (this.#nonfinite.looksAtEachStep) await this.#settle();
     await this.#finishStep();
   }
@@ -222,11 +230,39 @@ export class Trainer {
     this.#control.shouldSave ||= due.shouldSave;
   }
 
-  /** Does what is to be done after a step, in HF's order: log, evaluate, save. */
+  /**
+   * Does what is to be done after a step, in HF's order: log, evaluate, end the epoch, log, evaluate, save. Unlike HF
+   * it saves once and last, so that whoever resumes from the checkpoint has nothing to make up for.
+   */
   async #finishStep(): Promise<void> {
-    const { signal } = this.#interruption;
+    do {
+      await this.#logAndEvaluate();
+      if (this.#endsEpoch()) {
+        this.#hasEpochEnded = true;
+        this.#ask(dueAfterEpoch(this.state.epoch, this.#parts.args));
+        await this.#callbacks.call('onEpochEnd', {});
+        await this.#logAndEvaluate();
+      }
+      await this.#saveIfDue();
+    } while (this.#endsEpoch()); // a callback ended the training when it was told of the checkpoint
+  }
+
+  /** As in HF, the epoch ends where the training does: at the last step, or where a callback stops it. */
+  #endsEpoch(): boolean {
+    if (this.#hasEpochEnded) return false;
+    const { stepsPerEpoch, totalSteps } = this.#plan;
+    const { global_step: step } = this.state;
+    return step % stepsPerEpoch === 0 || step === totalSteps || this.#control.shouldTrainingStop;
+  }
+
+  async #logAndEvaluate(): Promise<void> {
     if (this.#control.shouldLog) await this.#log();
-    if (this.#control.shouldEvaluate && !signal.aborted) await this.#evaluateAndCompare();
+    if (this.#control.shouldEvaluate && !this.#interruption.signal.aborted) await this.#evaluateAndCompare();
+  }
+
+  /** @throws InterruptedError with a checkpoint to go on from, after `interrupt()` */
+  async #saveIfDue(): Promise<void> {
+    const { signal } = this.#interruption;
     let isResumable = false;
     if (this.#control.shouldSave || signal.aborted) isResumable = await this.#save();
     if (!signal.aborted) return;
@@ -242,7 +278,7 @@ export class Trainer {
     const loss = (totalLoss - this.#lossLogged) / (step - this.#stepLogged);
     this.#lossLogged = totalLoss;
     this.#stepLogged = step;
-    await this.#record({ loss, grad_norm: gradNorm, learning_rate: this.#learningRate.at(step - 1) });
+    await this.#record({ loss, grad_norm: gradNorm, learning_rate: this.#lastRate });
   }
 
   async #evaluateAndCompare(): Promise<void> {
@@ -259,7 +295,7 @@ export class Trainer {
       );
     this.#learningRate.evaluated(metrics);
     const isBest = isBetter(value, this.state.best_metric, greaterIsBetter);
-    if (args.saveStrategy === 'best') this.#control.shouldSave = isBest;
+    if (args.saveStrategy === 'best') this.#control.shouldSave ||= isBest;
     const isSaved = this.#control.shouldSave;
     if (!isBest || (args.loadBestModelAtEnd && !isSaved)) return; // only what is saved can be loaded at the end
     this.state.best_metric = value;
@@ -280,10 +316,11 @@ export class Trainer {
   /** @returns whether a run can be resumed from it */
   async #save(): Promise<boolean> {
     const { model, tokenizer, args } = this.#parts;
-    const { totalLoss, updates } = await this.#settle();
+    const { totalLoss, updates, gradNorm } = await this.#settle();
     await this.#lock?.confirm();
     this.state.stateful_callbacks = this.#callbacks.states();
-    const { shouldEvaluate, shouldSave } = this.#control;
+    const { shouldEvaluate, shouldSave, shouldTrainingStop } = this.#control;
+    const isInterrupted = this.#interruption.signal.aborted;
     const resume: ResumePoint = {
       step: this.state.global_step,
       updates,
@@ -294,12 +331,19 @@ export class Trainer {
       idleSeconds: this.#queue.idleSeconds,
       lrSchedulerType: args.lrSchedulerType,
       learningRate: this.#learningRate.state,
-      pending: { shouldEvaluate, shouldSave: shouldEvaluate && shouldSave },
+      pending: {
+        shouldEvaluate,
+        shouldSave: shouldEvaluate && shouldSave,
+        shouldTrainingStop: isInterrupted && shouldTrainingStop,
+      },
+      hasEpochEnded: this.#hasEpochEnded,
+      gradNorm,
+      lastRate: this.#lastRate,
       identity: this.#identity,
     };
     this.#control.shouldSave = false;
     const folder = this.#checkpointFolder();
-    const isResumable = !args.saveOnlyModel || this.#interruption.signal.aborted;
+    const isResumable = !args.saveOnlyModel || isInterrupted;
     await saveTrainingCheckpoint(folder, { model, tokenizer, state: this.state, resume }, { isResumable });
     if (isResumable) this.#lastCheckpoint = folder;
     this.#progress.line(`Saved ${folder}`);
@@ -321,18 +365,17 @@ export class Trainer {
     this.#nonfinite.begin(0, 0);
     const request = args.resumeFromCheckpoint;
     if (request === undefined || request === false) return;
-    const folder = await intactCheckpoint(args.outputDir, request, this.#say);
+    const folder = await intactCheckpoint(args.outputDir, request, {
+      needsBest: args.loadBestModelAtEnd,
+      say: this.#say,
+    });
     if (folder === null) return;
     const { state, resume } = await resumeFrom(folder, model, this.#identity);
     this.#lastCheckpoint = folder;
     this.#nonfinite.begin(resume.step, resume.updates);
-    // The output folder may have been moved since: the best checkpoint lies beside the one that is resumed.
-    const best = state.best_model_checkpoint;
-    this.state = {
-      ...state,
-      max_steps: this.#plan.totalSteps,
-      best_model_checkpoint: best === null ? null : join(dirname(folder), basename(best)),
-    };
+    this.state = { ...state, max_steps: this.#plan.totalSteps };
+    this.#resumedFrom = resume;
+    this.#lastRate = resume.lastRate ?? this.#learningRate.at(resume.step - 1);
     this.#lossLogged = resume.lossLogged;
     this.#stepLogged = resume.stepLogged;
     this.#secondsBefore = resume.trainSeconds;
@@ -340,6 +383,7 @@ export class Trainer {
     if (resume.lrSchedulerType === args.lrSchedulerType) this.#learningRate.restore(resume.learningRate);
     this.#callbacks.restore(state.stateful_callbacks);
     Object.assign(this.#control, resume.pending);
+    this.#hasEpochEnded = resume.hasEpochEnded ?? true; // as every checkpoint of an earlier version
     this.#progress.line(`Resuming from ${folder} at step ${resume.step} of ${this.#plan.totalSteps}`);
   }
 
@@ -350,7 +394,10 @@ export class Trainer {
     if (stats.maxTokens > 0 && stats.maxTokens !== this.#maxTokens)
       this.#progress.line(`Memory ran out; batches go in parts of at most ${stats.maxTokens} tokens`);
     this.#maxTokens = stats.maxTokens;
-    return this.#nonfinite.look(stats, this.state.global_step) ? this.#rollBack(stats) : stats;
+    const isBad = this.#nonfinite.look(stats, this.state.global_step);
+    const settled = isBad ? await this.#rollBack(stats) : stats;
+    const { step, gradNorm = settled.gradNorm } = this.#resumedFrom ?? {};
+    return step === this.state.global_step ? { ...settled, gradNorm } : settled;
   }
 
   /** Takes back weights and moments to the last checkpoint; the run goes on with the next rows. */

@@ -52,7 +52,7 @@ async function waitForEnd(aim: Aim, out: string, life: Life, hasEnded: () => boo
 async function requireLoadable(out: string): Promise<number> {
   const names = existsSync(out) ? readdirSync(out) : [];
   const checkpoints = names.filter((name) => /^checkpoint-\d+$/.test(name));
-  for (const name of checkpoints) await verifyChecksums(join(out, name));
+  for (const name of checkpoints) await verifyChecksums(join(out, name), 'resume');
   const models = names.includes('config.json') ? ['.', ...checkpoints] : checkpoints;
   for (const name of models) {
     const model = await BertForSequenceClassification.fromPretrained(join(out, name));

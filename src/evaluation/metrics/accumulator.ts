@@ -23,6 +23,8 @@ export interface MetricDetails {
   per_class: Record<string, ClassScores & { support: number }>;
   /** How often each label was taken for each other one: `[label][prediction]`, without zeros. With one label a row. */
   confusion_matrix?: Record<string, Record<string, number>>;
+  /** `per_class` with the thresholds that were tuned, where there are any. */
+  tuned_per_class?: MetricDetails['per_class'];
 }
 
 /** What there is to say of no rows. */

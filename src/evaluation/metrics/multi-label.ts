@@ -1,5 +1,6 @@
 // Metrics of problems with any number of labels a row.
-import { binaryCrossEntropy } from '../probabilities.js';
+import type { Calibration } from '../../model/index.js';
+import { binaryCrossEntropy, isAboveThreshold } from '../probabilities.js';
 import { checkLengths, undefinedMetrics, type MetricAccumulator, type MetricDetails } from './accumulator.js';
 import { averagedScoreNames, averagedScores, ClassCounts } from './class-counts.js';
 import { averagePrecision, RankedScores, rankingNames } from './ranked-scores.js';
@@ -15,7 +16,7 @@ export const multiLabelMetrics = [
 
 /**
  * Keeps three counts a label, and for the ranks 5 bytes a row and label within the bounds of `RankedScores`. A label is
- * predicted when its logit is above 0, i.e. its probability above one half.
+ * predicted when its probability is above one half, or above the threshold that was tuned for it.
  */
 export class MultiLabelMetrics implements MetricAccumulator {
   private rows = 0;
@@ -27,7 +28,10 @@ export class MultiLabelMetrics implements MetricAccumulator {
   private readonly ranked: RankedScores;
   private readonly width: number;
 
-  constructor(private readonly labels: readonly string[]) {
+  constructor(
+    private readonly labels: readonly string[],
+    private readonly calibration: Calibration = {},
+  ) {
     this.width = labels.length;
     this.counts = new ClassCounts(this.width);
     this.ranked = new RankedScores(this.width);
@@ -42,13 +46,14 @@ export class MultiLabelMetrics implements MetricAccumulator {
   }
 
   private addRow(logits: Float32Array, labels: Int32Array | Float32Array): void {
+    const { temperature = 1, thresholds } = this.calibration;
     let wrong = 0;
     for (let id = 0; id < this.width; id++) {
       const logit = logits[id] ?? Number.NaN;
       const target = labels[id] ?? 0;
-      const isPredicted = logit > 0;
+      const isPredicted = isAboveThreshold(logit, thresholds?.[id]);
       const isLabelled = isPositive(target);
-      this.loss += binaryCrossEntropy(logit, target);
+      this.loss += binaryCrossEntropy(logit / temperature, target);
       this.counts.add(id, isPredicted, isLabelled);
       this.ranked.push(logit, isLabelled);
       if (isPredicted !== isLabelled) wrong += 1;

@@ -1,4 +1,5 @@
 // Metrics of problems with one label a row.
+import type { Calibration } from '../../model/index.js';
 import { checkLengths, undefinedMetrics, type MetricAccumulator, type MetricDetails } from './accumulator.js';
 import { CalibrationError } from './calibration.js';
 import {
@@ -35,8 +36,14 @@ export class SingleLabelMetrics implements MetricAccumulator {
   private readonly calibration = new CalibrationError();
   private readonly ranked: RankedScores;
   private readonly classes: number;
+  private readonly temperature: number;
 
-  constructor(private readonly labels: readonly string[]) {
+  /** @param options.temperature what logits are divided by; it changes no guess */
+  constructor(
+    private readonly labels: readonly string[],
+    { temperature = 1 }: Calibration = {},
+  ) {
+    this.temperature = temperature;
     this.classes = labels.length;
     this.confusion = new Confusion(this.classes);
     this.ranked = new RankedScores(this.classes === 2 ? 1 : this.classes);
@@ -55,7 +62,8 @@ export class SingleLabelMetrics implements MetricAccumulator {
     }
   }
 
-  private addRow(logits: Float32Array, label: number): void {
+  private addRow(row: Float32Array, label: number): void {
+    const logits = Float64Array.from(row, (logit) => logit / this.temperature);
     const { guess, confidence, logSum, logOdds } = softmaxRow(logits);
     this.rows += 1;
     this.loss += logSum - (logits[label] ?? Number.NaN);

@@ -14,7 +14,7 @@ export interface SoftmaxRow {
   logOdds: Float64Array;
 }
 
-export function softmaxRow(logits: Float32Array): SoftmaxRow {
+export function softmaxRow(logits: Float32Array | Float64Array): SoftmaxRow {
   const guess = indexOfLargest(logits);
   const top = logits[guess] ?? Number.NaN;
   const powers = new Float64Array(logits).map((logit) => Math.exp(logit - top));
@@ -25,13 +25,13 @@ export function softmaxRow(logits: Float32Array): SoftmaxRow {
   return { guess, confidence: 1 / sum, logSum: top + Math.log(sum), logOdds };
 }
 
-function indexOfLargest(values: Float32Array): number {
+function indexOfLargest(values: ArrayLike<number>): number {
   let best = 0;
   for (let i = 1; i < values.length; i++) if ((values[i] ?? 0) > (values[best] ?? 0)) best = i;
   return best;
 }
 
-function logSumOfOthers(logits: Float32Array, except: number): number {
+function logSumOfOthers(logits: ArrayLike<number>, except: number): number {
   let top = Number.NEGATIVE_INFINITY;
   for (let i = 0; i < logits.length; i++) if (i !== except) top = Math.max(top, logits[i] ?? Number.NaN);
   let sum = 0;

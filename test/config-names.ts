@@ -1,0 +1,175 @@
+// Names of options: the command line's spellings, those of transformers and its scripts, and a job's own flags over a file's.
+
+import tap from 'tap';
+
+import { parseTrainOptions, trainCommand } from '../dist/config/index.js';
+import { normalizeArgs } from '../dist/config/argv.js';
+import { fault, fromFile, job } from './fixtures/config.js';
+
+await tap.test("a flag that names another job takes the place of the file's", (t) => {
+  const imdb = {
+    path: 'imdb.json',
+    text: '{"model": "bert-base-uncased", "dataset": "imdb", "validationSplit": "test", "outputDir": "o"}',
+  };
+  const own = parseTrainOptions({ file: imdb, flags: { trainFile: ['a.csv'] } });
+  t.match(own.options, { trainFile: ['a.csv'], dataset: undefined });
+  t.same(own.notes, [
+    'imdb.json:1:32: dataset is left out, since --train-file replaces it',
+    'imdb.json:1:51: validationSplit is left out, since --train-file replaces it',
+  ]);
+  const small = { path: 'q.yaml', text: 'config: c.json\ntokenizer: t\ntrain_file: a\noutput_dir: o' };
+  t.match(parseTrainOptions({ file: small, flags: { model: 'm' } }).options, {
+    model: 'm',
+    config: undefined,
+    tokenizer: undefined,
+  });
+  t.match(parseTrainOptions({ file: small, flags: { dataset: 'imdb' } }).options, {
+    dataset: 'imdb',
+    trainFile: [],
+    config: 'c.json',
+  });
+  t.end();
+});
+
+await tap.test('names of transformers 4, run_classification.py and run_glue.py', (t) => {
+  const flags = {
+    modelNameOrPath: 'bert-base-uncased',
+    datasetName: 'glue',
+    datasetConfigName: 'sst2',
+    textColumnNames: 'sentence',
+    labelColumnName: 'label',
+    maxSeqLength: '128',
+    padToMaxLength: 'False',
+    doTrain: true,
+    doEval: true,
+    perGpuTrainBatchSize: '32',
+    learningRate: '2e-5',
+    evaluationStrategy: 'epoch',
+    warmupRatio: '0.1',
+    groupByLength: true,
+    useCpu: true,
+    bf16: true,
+    outputDir: 'o',
+    overwriteOutputDir: true,
+    saveSafetensors: 'True',
+    fp16: 'False',
+    optim: 'adamw_torch',
+    reportTo: 'none',
+    loggingDir: './logs',
+    deepspeed: '',
+    validationSplitName: 'validation',
+  };
+  const { options, notes } = parseTrainOptions({ flags });
+  t.match(options, {
+    model: 'bert-base-uncased',
+    dataset: 'glue',
+    datasetConfig: 'sst2',
+    textColumn: 'sentence',
+    labelColumn: 'label',
+    maxSeqLength: 128,
+    perDeviceTrainBatchSize: 32,
+    learningRate: 2e-5,
+    evalStrategy: 'epoch',
+    warmupSteps: 0.1,
+    trainSamplingStrategy: 'group_by_length',
+    device: 'cpu',
+    dtype: 'bfloat16',
+    validationSplit: 'validation',
+  });
+  t.same(notes, [
+    '--text-column-names is called --text-column here',
+    '--pad-to-max-length has no effect: nothing is ever padded, batches are packed',
+    '--do-eval has no effect: validation rows are evaluated whenever they are given',
+    '--per-gpu-train-batch-size is called --per-device-train-batch-size here',
+    '--evaluation-strategy is called --eval-strategy here',
+    '--warmup-ratio is called --warmup-steps here',
+    '--group-by-length is written --train-sampling-strategy group_by_length here',
+    '--use-cpu is written --device cpu here',
+    '--bf16 is written --dtype bfloat16 here',
+    '--overwrite-output-dir has no effect: the output folder may exist, and a run goes on only with --resume-from-checkpoint',
+    '--logging-dir has no effect: the log is written to trainer_state.json in the output folder',
+  ]);
+  const refused: [Record<string, unknown>, string][] = [
+    [{ fp16: 'True' }, '--fp16: float16 is not supported; use --dtype bfloat16, or --dtype float32'],
+    [
+      { doTrain: 'false' },
+      '--do-train: `bertune train` trains; `bertune evaluate` evaluates without training',
+    ],
+    [{ saveSafetensors: 'false' }, '--save-safetensors: weights are always saved as safetensors'],
+    [
+      { optim: 'adafactor' },
+      'Expected one of adamw_torch_fused, adamw_torch, adam, sgd, adagrad for --optim but received "adafactor"',
+    ],
+    [{ deepspeed: 'zero.json' }, '--deepspeed is not supported: bertune runs in one process on one device'],
+    [
+      { taskName: 'mrpc' },
+      '--task-name is not supported: use --dataset nyu-mll/glue --dataset-config <task> instead',
+    ],
+    [
+      { textColumnNames: 'title,body' },
+      '--text-column-names: columns are not joined; give one as --text-column, and a second text as --text-pair-column',
+    ],
+    [{ warmupRatio: '1' }, 'Expected a number from 0 to below 1 for --warmup-ratio but received 1'],
+    [
+      { warmupRatio: '0.1', warmupSteps: '5' },
+      '--warmup-ratio and --warmup-steps set the same option; keep one of them',
+    ],
+    [{ noCuda: 'maybe' }, 'Expected true or false for --no-cuda but received "maybe"'],
+  ];
+  for (const [more, wanted] of refused)
+    t.equal(
+      fault(() => parseTrainOptions({ flags: { ...job, ...more } })),
+      wanted,
+      wanted,
+    );
+  // A dump of TrainingArguments with its defaults asks for nothing, and so passes.
+  const dump =
+    '{"model": "m", "train_file": "a", "output_dir": "o", "fp16": false, "fsdp": [], "fsdp_config": {}, "report_to": [], "lr_scheduler_kwargs": {}, "neftune_noise_alpha": null, "push_to_hub": false, "use_cpu": false}';
+  t.same(fromFile('dump.json', dump).notes, []);
+  t.equal(
+    fromFile('b.json', '{"model": "m", "train_file": "a", "output_dir": "o", "bf16": false}').options.dtype,
+    'float32',
+  );
+  t.end();
+});
+
+function normal(...args: string[]): string[] {
+  return normalizeArgs(args, trainCommand);
+}
+
+await tap.test('spellings of the command line', (t) => {
+  t.same(normal('run.json', '--learning_rate=1e-5', '--trainFile', 'a', 'b', '--model_name_or_path', 'm'), [
+    'run.json',
+    '--learning-rate=1e-5',
+    '--train-file',
+    'a',
+    'b',
+    '--model',
+    'm',
+  ]);
+  t.same(normal('--verbose', 'run.json'), ['--verbose=true', 'run.json'], 'a switch does not take the file');
+  t.same(
+    normal('--verbose', 'False', '--no-verbose', '--no_load_best_model_at_end', 'false', '--fp16', 'TRUE'),
+    ['--verbose=false', '--verbose=false', '--load-best-model-at-end=true', '--fp16=true'],
+  );
+  t.same(normal('--no_cuda', '--noCuda', 'false'), ['--use-cpu=true', '--use-cpu=false']);
+  t.same(normal('--resume-from-checkpoint', '--max-steps', '-1'), [
+    '--resume-from-checkpoint',
+    '--max-steps',
+    '-1',
+  ]);
+  t.same(normal('--help', '-h'), ['--help', '-h']);
+  t.equal(
+    fault(() => normal('--model', '--train-file', 'a')),
+    '--model needs a value',
+  );
+  t.equal(
+    fault(() => normal('--max-steps')),
+    '--max-steps needs a value',
+  );
+  t.equal(
+    fault(() => normal('--no-model')),
+    'unknown option --no-model (did you mean --model?)',
+  );
+  t.end();
+});
