@@ -24,7 +24,10 @@ const { values: options, positionals } = parseArgs({
 
 await runMain(async () => {
   await ensureReady();
-  const names = positionals.length > 0 ? positionals.map((name) => formatNamed(name).name) : formats.map(({ name }) => name);
+  const names =
+    positionals.length > 0
+      ? positionals.map((name) => formatNamed(name).name)
+      : formats.map(({ name }) => name);
   if (options.repeat !== undefined) {
     const fault = await repeat(names[0] ?? '', options.repeat);
     print(fault ?? 'no fault');
@@ -34,7 +37,12 @@ await runMain(async () => {
   const waiting = [...names];
   const worker = async () => {
     for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
-      const outcome = await fuzzFormat({ name, inputs: Number(options.inputs), seed: Number(options.seed), keep: options.keep });
+      const outcome = await fuzzFormat({
+        name,
+        inputs: Number(options.inputs),
+        seed: Number(options.seed),
+        keep: options.keep,
+      });
       show(outcome);
       total.inputs += outcome.inputs;
       total.failed += outcome.findings.length;
@@ -49,9 +57,13 @@ await runMain(async () => {
 function show({ name, inputs, accepted, corpus, parts, seconds, findings }) {
   const share = ((100 * accepted) / inputs).toFixed(1);
   const reached = `${share} % read, ${corpus} kept for ${parts} parts of the code`;
-  print(`${findings.length > 0 ? 'FAIL' : 'ok  '} ${name}: ${inputs} inputs, ${findings.length} with a fault; ${reached} (${seconds.toFixed(0)} s)`);
+  print(
+    `${findings.length > 0 ? 'FAIL' : 'ok  '} ${name}: ${inputs} inputs, ${findings.length} with a fault; ${reached} (${seconds.toFixed(0)} s)`,
+  );
   for (const { fault, folder } of findings)
-    print(`  ${fault.trim().replaceAll('\n', '\n    ')}\n    again: npm run test:fuzz -- ${name} --repeat ${folder}`);
+    print(
+      `  ${fault.trim().replaceAll('\n', '\n    ')}\n    again: npm run test:fuzz -- ${name} --repeat ${folder}`,
+    );
 }
 
 /** @param {string} line */

@@ -12,7 +12,14 @@ import { filesOf, RUNTIME, tinyModel } from './tiny-model.mjs';
 
 const SUMS = 'SHA256SUMS';
 const IDENTITY = { seed: 42, labels: ['a', 'b'], batchSize: 2 };
-const UPDATE = { learningRate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1 };
+const UPDATE = {
+  learningRate: 1e-3,
+  beta1: 0.9,
+  beta2: 0.999,
+  epsilon: 1e-8,
+  weightDecay: 0,
+  maxGradNorm: 1,
+};
 
 /** One model for all inputs: what a checkpoint is read into. @type {import('../../dist/bert.js').BertForSequenceClassification | null} */
 let model = null;
@@ -21,12 +28,27 @@ let model = null;
 export async function checkpointFiles() {
   model ??= tinyModel();
   const session = await model.open(RUNTIME);
-  const batch = { inputIds: Int32Array.of(2, 5, 3, 2, 6, 3), cuSeqlens: Int32Array.of(0, 3, 6), labels: Int32Array.of(0, 1) };
+  const batch = {
+    inputIds: Int32Array.of(2, 5, 3, 2, 6, 3),
+    cuSeqlens: Int32Array.of(0, 3, 6),
+    labels: Int32Array.of(0, 1),
+  };
   await session.accumulate(batch, { divisor: 2 });
   await session.update(UPDATE);
   const tokenizer = await tinyTokenizer();
-  const settings = { eval_steps: 1, logging_steps: 1, max_steps: 10, num_train_epochs: 1, save_steps: 1, train_batch_size: 2 };
-  const state = { ...initialState(settings), global_step: 1, log_history: [{ loss: 0.5, epoch: 0.1, step: 1 }] };
+  const settings = {
+    eval_steps: 1,
+    logging_steps: 1,
+    max_steps: 10,
+    num_train_epochs: 1,
+    save_steps: 1,
+    train_batch_size: 2,
+  };
+  const state = {
+    ...initialState(settings),
+    global_step: 1,
+    log_history: [{ loss: 0.5, epoch: 0.1, step: 1 }],
+  };
   const resume = {
     step: 1,
     updates: 1,
@@ -59,7 +81,9 @@ export async function resumed(folder) {
 /** The same files with sums that fit: who changes a file can change its sum. @param {Files} files @returns {Files} */
 export function withSums(files) {
   const { [SUMS]: _, ...others } = files;
-  const lines = Object.entries(others).map(([name, bytes]) => `${createHash('sha256').update(bytes).digest('hex')}  ${name}\n`);
+  const lines = Object.entries(others).map(
+    ([name, bytes]) => `${createHash('sha256').update(bytes).digest('hex')}  ${name}\n`,
+  );
   return { ...others, [SUMS]: utf8(lines.join('')) };
 }
 

@@ -39,7 +39,8 @@ const seeds = await format.seeds();
 for (const seed of seeds) {
   const { fault, refusal } = await tried(seed);
   // A fuzzer whose valid files are refused would test the first check and nothing else.
-  if (fault !== null || refusal !== null) throw new Error(`a valid ${job.name} was refused: ${fault ?? refusal}`);
+  if (fault !== null || refusal !== null)
+    throw new Error(`a valid ${job.name} was refused: ${fault ?? refusal}`);
 }
 memoryLimit = process.resourceUsage().maxRSS * 1024 + MOST_MEMORY;
 
@@ -113,7 +114,8 @@ async function tried(files) {
 /** What is wrong with a refusal: an error that is a bug, or a message that is no message. @param {unknown} error */
 function faultOf(error) {
   if (!(error instanceof Error)) return `threw ${typeof error}`;
-  if (error.name !== 'UsageError' && error.name !== 'RunError') return `threw ${error.stack ?? error.message}`;
+  if (error.name !== 'UsageError' && error.name !== 'RunError')
+    return `threw ${error.stack ?? error.message}`;
   if (error.message.length > 20_000) return `a message of ${error.message.length} characters`;
   if (/[\p{Cc}\u202a-\u202e\u2066-\u2069]/u.test(error.message.replaceAll('\n', '')))
     return `a message with control characters: ${JSON.stringify(error.message.slice(0, 500))}`;
@@ -131,7 +133,9 @@ function place(files) {
 
 /** @param {string} folder @returns {Files} */
 function filesOf(folder) {
-  return Object.fromEntries(readdirSync(folder).map((name) => [name, new Uint8Array(readFileSync(join(folder, name)))]));
+  return Object.fromEntries(
+    readdirSync(folder).map((name) => [name, new Uint8Array(readFileSync(join(folder, name)))]),
+  );
 }
 
 /** @param {Files} files @param {number} index */

@@ -2,7 +2,8 @@
 import { Session } from 'node:inspector';
 
 /** The product, and the packages that read files for it. */
-const WATCHED = /\/dist\/|node_modules\/(csv-parse|fzstd|hyparquet|hyparquet-compressors|zod|@huggingface\/tokenizers)\//;
+const WATCHED =
+  /\/dist\/|node_modules\/(csv-parse|fzstd|hyparquet|hyparquet-compressors|zod|@huggingface\/tokenizers)\//;
 
 export class Coverage {
   #session = new Session();

@@ -19,7 +19,8 @@ export function mutateBytes(bytes, dice) {
 /** @type {((bytes: Uint8Array, dice: Dice) => Uint8Array)[]} */
 const CHANGES = [
   (bytes, dice) => withByte(bytes, dice, (byte) => byte ^ (1 << dice.int(8))),
-  (bytes, dice) => withByte(bytes, dice, () => dice.pick([0, 1, 0x0a, 0x0d, 0x22, 0x2c, 0x7f, 0x80, 0xfe, 0xff])),
+  (bytes, dice) =>
+    withByte(bytes, dice, () => dice.pick([0, 1, 0x0a, 0x0d, 0x22, 0x2c, 0x7f, 0x80, 0xfe, 0xff])),
   (bytes, dice) => withByte(bytes, dice, (byte) => byte + dice.pick([-1, 1])),
   (bytes, dice) => replaced(bytes, dice.int(bytes.length + 1), 0, Uint8Array.of(dice.int(256))),
   (bytes, dice) => replaced(bytes, dice.int(bytes.length + 1), 0, Buffer.from(dice.pick(DICTIONARY))),
@@ -33,7 +34,12 @@ const CHANGES = [
   (bytes, dice) => {
     const part = bytes.subarray(dice.int(bytes.length)).subarray(0, 1 + dice.int(32));
     const times = 1 + dice.int(dice.chance(0.02) ? 1000 : 20);
-    return replaced(bytes, dice.int(bytes.length), 0, Buffer.concat(Array.from({ length: times }, () => part)));
+    return replaced(
+      bytes,
+      dice.int(bytes.length),
+      0,
+      Buffer.concat(Array.from({ length: times }, () => part)),
+    );
   },
   (bytes, dice) => {
     const number = new Uint8Array(8);

@@ -38,7 +38,8 @@ function changeMember(members, parents, dice) {
   const [key, value] = members[at] ?? ['', { raw: 'null' }];
   const kind = dice.int(7);
   if (kind === 0) members.splice(at, 1);
-  else if (kind === 1) members.splice(dice.int(members.length + 1), 0, [key, otherValue(value, parents, dice)]);
+  else if (kind === 1)
+    members.splice(dice.int(members.length + 1), 0, [key, otherValue(value, parents, dice)]);
   else if (kind === 2) members[at] = [dice.pick(KEYS), value];
   else if (kind === 3) members.push([dice.pick(KEYS), otherValue(value, parents, dice)]);
   else members[at] = [key, otherValue(value, parents, dice)];
@@ -91,7 +92,8 @@ function parsed(bytes) {
 
 /** @param {unknown} value @param {number} depth @returns {Node} */
 function nodeOf(value, depth) {
-  if (typeof value !== 'object' || value === null || depth > 20) return { raw: depth > 20 ? '0' : JSON.stringify(value) };
+  if (typeof value !== 'object' || value === null || depth > 20)
+    return { raw: depth > 20 ? '0' : JSON.stringify(value) };
   if (Array.isArray(value)) return { items: value.map((item) => nodeOf(item, depth + 1)) };
   return { members: Object.entries(value).map(([key, item]) => [key, nodeOf(item, depth + 1)]) };
 }

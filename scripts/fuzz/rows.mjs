@@ -16,7 +16,12 @@ export async function readRows(folder, name) {
     const rows = Array.from({ length: Math.min(split.size, READ_AGAIN) }, (_, row) => row);
     const examples = await split.read(rows);
     const last = await split.read([split.size - 1]);
-    return { size: split.size, examples: [...examples, ...last], labels: rows.map((row) => split.labels?.at(row) ?? []), bad: split.badRows.count };
+    return {
+      size: split.size,
+      examples: [...examples, ...last],
+      labels: rows.map((row) => split.labels?.at(row) ?? []),
+      bad: split.badRows.count,
+    };
   } finally {
     await split.close();
   }
@@ -24,7 +29,9 @@ export async function readRows(folder, name) {
 
 /** @param {Awaited<ReturnType<typeof readRows>>} result */
 export function checkRows({ examples, labels }) {
-  if (examples.some(({ text }) => text.trim() === '' || /\p{Surrogate}/u.test(text))) return 'gives a text that is none';
-  if (labels.flat().some((label) => label === '' || /\p{Surrogate}/u.test(label))) return 'gives a label that is none';
+  if (examples.some(({ text }) => text.trim() === '' || /\p{Surrogate}/u.test(text)))
+    return 'gives a text that is none';
+  if (labels.flat().some((label) => label === '' || /\p{Surrogate}/u.test(label)))
+    return 'gives a label that is none';
   return null;
 }

@@ -39,7 +39,8 @@ export async function fuzzFormat({ name, inputs, seed, keep }) {
       cpSync(join(work, 'input'), folder, { recursive: true });
       const fault = await repeat(name, folder);
       // A hang that does not come back was the machine's; a crash is one all the same.
-      if (fault !== null || ended.fault !== HUNG) outcome.findings.push({ fault: fault ?? `${ended.fault} (not alone)`, folder });
+      if (fault !== null || ended.fault !== HUNG)
+        outcome.findings.push({ fault: fault ?? `${ended.fault} (not alone)`, folder });
       else rmSync(folder, { recursive: true });
     }
   } finally {
@@ -121,7 +122,8 @@ const START_MS = 30_000;
 async function confirmed(/** @type {string} */ name, /** @type {Finding[]} */ findings) {
   const standing = [];
   for (const finding of findings) {
-    const counts = !/^took \d+ (MiB|ms)$/.test(finding.fault) || (await repeat(name, finding.folder)) !== null;
+    const counts =
+      !/^took \d+ (MiB|ms)$/.test(finding.fault) || (await repeat(name, finding.folder)) !== null;
     if (counts) standing.push(finding);
     else rmSync(finding.folder, { recursive: true });
   }

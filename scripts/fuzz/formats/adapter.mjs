@@ -17,7 +17,9 @@ export const adapter = defineFormat({
   name: 'adapter',
   async seeds() {
     for (const [name, bytes] of Object.entries(await modelFiles())) writeFileSync(join(base, name), bytes);
-    const model = await BertForSequenceClassification.fromPretrained(base, { lora: { rank: 2, baseName: base } });
+    const model = await BertForSequenceClassification.fromPretrained(base, {
+      lora: { rank: 2, baseName: base },
+    });
     await model.open(RUNTIME);
     const files = await filesOf((folder) => model.savePretrained(folder));
     await model.close();
@@ -44,7 +46,10 @@ export const adapter = defineFormat({
       if (!name.includes('.lora_') || fresh.includes(name)) continue;
       const tensor = tensors.get(`base_model.model.${name}`) ?? tensors.get(name);
       if (tensor === undefined) return `claims to have loaded ${name}, which is not in the file`;
-      if (tensor.dtype === 'F32' && !Buffer.from(tensor.bytes).equals(Buffer.from(values.buffer, values.byteOffset, values.byteLength)))
+      if (
+        tensor.dtype === 'F32' &&
+        !Buffer.from(tensor.bytes).equals(Buffer.from(values.buffer, values.byteOffset, values.byteLength))
+      )
         return `${name} does not hold what the file says`;
     }
     return null;

@@ -9,7 +9,9 @@ export const checkpoint = defineFormat({
   name: 'checkpoint',
   seeds: async () => [await checkpointFiles()],
   mutate(files, dice) {
-    const name = dice.pick(Object.keys(files).filter((file) => !file.startsWith('tokenizer') && file !== 'vocab.txt'));
+    const name = dice.pick(
+      Object.keys(files).filter((file) => !file.startsWith('tokenizer') && file !== 'vocab.txt'),
+    );
     const bytes = files[name] ?? new Uint8Array();
     if (dice.chance(0.02)) {
       const { [name]: _, ...others } = files;
@@ -28,12 +30,16 @@ export const checkpoint = defineFormat({
       for (const [tensor, values] of name === 'model.safetensors' ? weights : []) {
         const found = tensors.get(tensor);
         if (found === undefined) return `claims to have loaded ${tensor}, which is not in the file`;
-        if (found.dtype === 'F32' && !Buffer.from(found.bytes).equals(Buffer.from(values.buffer, values.byteOffset, values.byteLength)))
+        if (
+          found.dtype === 'F32' &&
+          !Buffer.from(found.bytes).equals(Buffer.from(values.buffer, values.byteOffset, values.byteLength))
+        )
           return `${tensor} does not hold what the file says`;
       }
     }
     if (!(Number.isSafeInteger(resume.step) && resume.step >= 0)) return `resumes at step ${resume.step}`;
-    if (state.global_step !== resume.step) return `the states are of step ${state.global_step} and ${resume.step}`;
+    if (state.global_step !== resume.step)
+      return `the states are of step ${state.global_step} and ${resume.step}`;
     return null;
   },
 });

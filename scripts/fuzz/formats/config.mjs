@@ -1,5 +1,10 @@
 // config.json.
-import { bertConfigJson, parameterShapes, parseBertConfig, readBertConfig } from '../../../dist/model/index.js';
+import {
+  bertConfigJson,
+  parameterShapes,
+  parseBertConfig,
+  readBertConfig,
+} from '../../../dist/model/index.js';
 import { defineFormat, utf8 } from '../format.mjs';
 import { mutateJson } from '../mutate-json.mjs';
 
@@ -43,13 +48,22 @@ export const config = defineFormat({
     return { found, shapes: parameterShapes(found), again: parseBertConfig(JSON.parse(saved), 'saved') };
   },
   check({ found, shapes, again }) {
-    const sizes = [found.vocabSize, found.hiddenSize, found.numHiddenLayers, found.numLabels, found.maxPositionEmbeddings];
-    if (!sizes.every((size) => Number.isInteger(size) && size > 0 && size < 2 ** 31)) return `accepted the sizes ${sizes.join()}`;
+    const sizes = [
+      found.vocabSize,
+      found.hiddenSize,
+      found.numHiddenLayers,
+      found.numLabels,
+      found.maxPositionEmbeddings,
+    ];
+    if (!sizes.every((size) => Number.isInteger(size) && size > 0 && size < 2 ** 31))
+      return `accepted the sizes ${sizes.join()}`;
     if (found.hiddenSize % found.numAttentionHeads !== 0) return 'accepted heads that do not divide the size';
-    if (new Set(found.id2label).size !== found.numLabels) return 'accepted labels that are not one name for each id';
+    if (new Set(found.id2label).size !== found.numLabels)
+      return 'accepted labels that are not one name for each id';
     if (Object.getPrototypeOf(found.raw) !== Object.prototype) return 'the kept keys have another prototype';
     if (shapes.size !== 5 + 16 * found.numHiddenLayers + 4) return `has ${shapes.size} tensors`;
-    if (again.id2label.join('\0') !== found.id2label.join('\0')) return 'has other labels when it is saved and read again';
+    if (again.id2label.join('\0') !== found.id2label.join('\0'))
+      return 'has other labels when it is saved and read again';
     return null;
   },
 });

@@ -11,9 +11,15 @@ export const gzip = defineFormat({
   name: 'gzip',
   seeds: async () => [
     { 'rows.csv.gz': compress(utf8(ROWS)) },
-    { 'rows.csv.gz': new Uint8Array(Buffer.concat([compress(utf8(ROWS)), compress(new Uint8Array()), compress(utf8('one more,0\n'))])) },
+    {
+      'rows.csv.gz': new Uint8Array(
+        Buffer.concat([compress(utf8(ROWS)), compress(new Uint8Array()), compress(utf8('one more,0\n'))]),
+      ),
+    },
   ],
-  mutate: (files, dice) => ({ 'rows.csv.gz': mutateCompressed(files['rows.csv.gz'] ?? new Uint8Array(), dice, compress) }),
+  mutate: (files, dice) => ({
+    'rows.csv.gz': mutateCompressed(files['rows.csv.gz'] ?? new Uint8Array(), dice, compress),
+  }),
   read: (folder) => readRows(folder, 'rows.csv.gz'),
   check: checkRows,
 });

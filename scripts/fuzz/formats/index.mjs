@@ -12,11 +12,25 @@ import { tokenizer } from './tokenizer.mjs';
 import { trainerState } from './trainer-state.mjs';
 import { zstd } from './zstd.mjs';
 
-export const formats = [safetensors, config, tokenizer, adapter, checkpoint, trainerState, csv, jsonl, json, parquet, gzip, zstd];
+export const formats = [
+  safetensors,
+  config,
+  tokenizer,
+  adapter,
+  checkpoint,
+  trainerState,
+  csv,
+  jsonl,
+  json,
+  parquet,
+  gzip,
+  zstd,
+];
 
 /** @param {string} name */
 export function formatNamed(name) {
   const format = formats.find((candidate) => candidate.name === name);
-  if (format === undefined) throw new Error(`there is no format ${name}; there are ${formats.map((one) => one.name).join(', ')}`);
+  if (format === undefined)
+    throw new Error(`there is no format ${name}; there are ${formats.map((one) => one.name).join(', ')}`);
   return format;
 }

@@ -10,7 +10,10 @@ const ROWS = [
 
 export const json = defineFormat({
   name: 'json',
-  seeds: async () => [{ 'rows.json': utf8(JSON.stringify(ROWS)) }, { 'rows.json': utf8(`\uFEFF${JSON.stringify(ROWS, null, 2)}\n`) }],
+  seeds: async () => [
+    { 'rows.json': utf8(JSON.stringify(ROWS)) },
+    { 'rows.json': utf8(`\uFEFF${JSON.stringify(ROWS, null, 2)}\n`) },
+  ],
   mutate: (files, dice) => {
     const bytes = files['rows.json'] ?? new Uint8Array();
     return { 'rows.json': mutateJson(bytes.length > 0 ? bytes : utf8('[]'), dice) };

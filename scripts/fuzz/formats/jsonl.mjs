@@ -19,7 +19,8 @@ export const jsonl = defineFormat({
   ],
   mutate(files, dice) {
     const bytes = files['rows.jsonl'] ?? new Uint8Array();
-    if (bytes.length === 0 || dice.chance(0.4)) return { 'rows.jsonl': mutateBytes(bytes.length > 0 ? bytes : utf8('{}'), dice) };
+    if (bytes.length === 0 || dice.chance(0.4))
+      return { 'rows.jsonl': mutateBytes(bytes.length > 0 ? bytes : utf8('{}'), dice) };
     const lines = Buffer.from(bytes).toString().split('\n');
     const at = dice.int(lines.length);
     lines[at] = Buffer.from(mutateJson(utf8(lines[at] === '' ? '{}' : (lines[at] ?? '{}')), dice)).toString();

@@ -11,7 +11,9 @@ export const parquet = defineFormat({
   name: 'parquet',
   async seeds() {
     const files = FIXTURES.map((name) => ({
-      'rows.parquet': new Uint8Array(readFileSync(new URL(`../../../test/fixtures/data/${name}.parquet`, import.meta.url))),
+      'rows.parquet': new Uint8Array(
+        readFileSync(new URL(`../../../test/fixtures/data/${name}.parquet`, import.meta.url)),
+      ),
     }));
     return [...files, { 'rows.parquet': written('UNCOMPRESSED') }, { 'rows.parquet': written('SNAPPY') }];
   },
@@ -28,7 +30,11 @@ function written(codec) {
   const rows = [0, 1, 2, 3, 4, 5, 6, 7];
   const columnData = [
     { name: 'text', data: rows.map((row) => `film number ${row}`), type: /** @type {const} */ ('STRING') },
-    { name: 'label', data: rows.map((row) => (row % 2 === 0 ? 'pos' : 'neg')), type: /** @type {const} */ ('STRING') },
+    {
+      name: 'label',
+      data: rows.map((row) => (row % 2 === 0 ? 'pos' : 'neg')),
+      type: /** @type {const} */ ('STRING'),
+    },
   ];
   return new Uint8Array(parquetWriteBuffer({ columnData, codec }));
 }

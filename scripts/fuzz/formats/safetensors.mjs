@@ -38,7 +38,10 @@ export const safetensors = defineFormat({
       const tensor = tensors.get(name);
       if (fresh.includes(name)) continue;
       if (tensor === undefined) return `claims to have loaded ${name}, which is not in the file`;
-      if (tensor.dtype === 'F32' && !Buffer.from(tensor.bytes).equals(Buffer.from(values.buffer, values.byteOffset, values.byteLength)))
+      if (
+        tensor.dtype === 'F32' &&
+        !Buffer.from(tensor.bytes).equals(Buffer.from(values.buffer, values.byteOffset, values.byteLength))
+      )
         return `${name} does not hold what the file says`;
     }
     return null;

@@ -19,11 +19,18 @@ export const trainerState = defineFormat({
     const odd = NUMBERS.find((name) => !Number.isFinite(numbers[name]));
     if (odd !== undefined) return `resumes with ${odd} ${String(numbers[odd])}`;
     if (!(Number.isSafeInteger(resume.step) && resume.step >= 0)) return `resumes at step ${resume.step}`;
-    if (state.global_step !== resume.step) return `the states are of step ${state.global_step} and ${resume.step}`;
+    if (state.global_step !== resume.step)
+      return `the states are of step ${state.global_step} and ${resume.step}`;
     if (!Array.isArray(state.log_history)) return 'resumes without a list of logs';
-    if (!state.log_history.every((entry) => typeof entry === 'object' && Object.values(entry).every((value) => typeof value === 'number')))
+    if (
+      !state.log_history.every(
+        (entry) =>
+          typeof entry === 'object' && Object.values(entry).every((value) => typeof value === 'number'),
+      )
+    )
       return 'resumes with logs that are no numbers';
-    if (state.best_model_checkpoint !== null && typeof state.best_model_checkpoint !== 'string') return 'resumes with a best checkpoint that is no path';
+    if (state.best_model_checkpoint !== null && typeof state.best_model_checkpoint !== 'string')
+      return 'resumes with a best checkpoint that is no path';
     return null;
   },
 });

@@ -10,8 +10,13 @@ const MOST_BLOCK = 2 ** 17;
 
 export const zstd = defineFormat({
   name: 'zstd',
-  seeds: async () => [{ 'rows.csv.zst': new Uint8Array(readFileSync(FIXTURE)) }, { 'rows.csv.zst': frame(utf8(ROWS)) }],
-  mutate: (files, dice) => ({ 'rows.csv.zst': mutateCompressed(files['rows.csv.zst'] ?? new Uint8Array(), dice, frame) }),
+  seeds: async () => [
+    { 'rows.csv.zst': new Uint8Array(readFileSync(FIXTURE)) },
+    { 'rows.csv.zst': frame(utf8(ROWS)) },
+  ],
+  mutate: (files, dice) => ({
+    'rows.csv.zst': mutateCompressed(files['rows.csv.zst'] ?? new Uint8Array(), dice, frame),
+  }),
   read: (folder) => readRows(folder, 'rows.csv.zst'),
   check: checkRows,
 });
