@@ -1,16 +1,16 @@
 // checkpoint-N folders: a complete model for Hugging Face and all that a resumed run needs.
-import { readdir, readFile, rm, stat } from 'node:fs/promises';
+import { readdir, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 
 import { loadOptimizerState, tensorOf, type BertForSequenceClassification } from '../bert.js';
-import { messageOf, UsageError } from '../errors.js';
-import { readError } from '../file-errors.js';
+import { UsageError } from '../errors.js';
 import { writeDirectoryAtomic, writeFileAtomic, writeSafetensors, type TensorData } from '../model/index.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import type { AdaptiveState } from './adaptive-schedules.js';
 import type { TrainerControl } from './callbacks.js';
 import { verifyChecksums, writeChecksums } from './checksums.js';
 import { requireSameRun, type RunIdentity } from './identity.js';
+import { readSavedState } from './saved-state.js';
 import type { TrainerState } from './state.js';
 
 const OPTIMIZER = 'optimizer.safetensors';
@@ -91,30 +91,16 @@ export async function resumeFrom(
   model: BertForSequenceClassification,
   identity: RunIdentity,
 ): Promise<{ state: TrainerState; resume: ResumePoint }> {
-  const resume = await readJsonFile<ResumePoint>(join(directory, RESUME_STATE));
-  const state = await readJsonFile<TrainerState>(join(directory, TRAINER_STATE));
+  const { state, resume } = await readSavedState({
+    resume: join(directory, RESUME_STATE),
+    state: join(directory, TRAINER_STATE),
+  });
   requireSameRun(directory, resume.identity, identity);
   await model.loadWeights(directory);
   await model.session.setProgress(resume.step, resume.updates, resume.totalLoss);
   // Before the first update an optimizer has no state.
   if (resume.updates > 0) await loadOptimizerState(model.session, join(directory, OPTIMIZER));
   return { state, resume };
-}
-
-async function readJsonFile<T>(path: string): Promise<T> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    throw readError(error, path);
-  }
-  try {
-    // Our own file, and what matters in it is compared with the run before use.
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
-    return JSON.parse(text) as T;
-  } catch (error) {
-    throw new UsageError(`${path} is damaged: ${messageOf(error)}. Resume from an earlier checkpoint.`);
-  }
 }
 
 /** The folders checkpoint-N of an output folder, oldest first. */
