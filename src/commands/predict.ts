@@ -64,7 +64,15 @@ export async function predict(options: PredictOptions): Promise<void> {
 
 async function openRows(options: PredictOptions): Promise<Split> {
   const { textColumn, textPairColumn, badRows, maxPredictSamples: maxSamples } = options;
-  const optional = withoutUndefined({ textColumn, textPairColumn, badRows, maxSamples });
+  const { maxRowBytes, maxCompressionRatio } = options;
+  const optional = withoutUndefined({
+    textColumn,
+    textPairColumn,
+    badRows,
+    maxRowBytes,
+    maxCompressionRatio,
+    maxSamples,
+  });
   return openSplit({ name: 'test', files: await filesOf(options), needsLabels: false, ...optional });
 }
 

@@ -4,11 +4,16 @@
 import { isUtf8 } from 'node:buffer';
 import { CsvError, parse } from 'csv-parse/sync';
 import type { Options } from 'csv-parse/sync';
-import { MAX_RECORD_BYTES, brokenRecord, byteOrderMark, countLines } from './records.js';
+import { brokenRecord, byteOrderMark, countLines } from './records.js';
 import type { Position, RawRecord, RecordParser } from './records.js';
 
 const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
+
+/** Far above any table of texts; each name is looked at. */
+const MAX_COLUMNS = 1_000_000;
+
+class TooManyColumns extends Error {}
 
 /** A row with as many fields as the header. */
 class CsvRecord implements RawRecord {
@@ -37,7 +42,11 @@ export class CsvParser implements RecordParser {
   header: readonly string[] | null = null;
   private readonly options: Options;
 
-  constructor(delimiter: ',' | '\t') {
+  /** @param maxRowBytes bounds memory when a quote is never closed */
+  constructor(
+    delimiter: ',' | '\t',
+    private readonly maxRowBytes: number,
+  ) {
     this.options = { delimiter, record_delimiter: ['\r\n', '\n', '\r'], relax_column_count: true };
   }
 
@@ -45,10 +54,13 @@ export class CsvParser implements RecordParser {
     const records: RawRecord[] = [];
     const end = isLast ? bytes.length : bytes.lastIndexOf(LINE_FEED) + 1;
     let from = byteOrderMark(bytes, at);
+    // Asked once: after each of many faults it would be asked of all that follows.
+    const isAllUtf8 = isUtf8(bytes);
     while (from < end) {
       const stretch = this.parseStretch(bytes.subarray(from, end), {
         offset: at.offset + from,
         line: at.line,
+        isAllUtf8,
       });
       for (const record of stretch.records) records.push(record);
       const length = stretch.parsed;
@@ -56,7 +68,7 @@ export class CsvParser implements RecordParser {
       from += length;
       if (stretch.fault === null) continue;
       const isUnfinished =
-        stretch.fault.code === 'CSV_QUOTE_NOT_CLOSED' && bytes.length - from <= MAX_RECORD_BYTES;
+        stretch.fault.code === 'CSV_QUOTE_NOT_CLOSED' && bytes.length - from <= this.maxRowBytes;
       if (isUnfinished && !isLast) break;
       this.header ??= [];
       const next = pastFault(bytes, from, stretch.fault);
@@ -76,16 +88,16 @@ export class CsvParser implements RecordParser {
   /** Parses whole records up to the end or to the first fault; `parsed` bytes of them are good. */
   private parseStretch(
     bytes: Buffer,
-    at: Position,
+    at: Position & { isAllUtf8: boolean },
   ): { records: RawRecord[]; parsed: number; fault: Fault | null } {
     const records: RawRecord[] = [];
-    const isAllUtf8 = isUtf8(bytes);
     let start = 0;
     let line = at.line;
     let countedLine = 1;
     const add = (cells: string[], { bytes: end, lines }: { bytes: number; lines: number }): null => {
+      if (cells.length > MAX_COLUMNS) throw new TooManyColumns();
       const isBlankLine = cells.length === 1 && cells[0] === '' && end - start <= 2;
-      const isGood = isAllUtf8 || isUtf8(bytes.subarray(start, end));
+      const isGood = at.isAllUtf8 || isUtf8(bytes.subarray(start, end));
       const range = { start: at.offset + start, end: at.offset + end, line };
       if (!isBlankLine) records.push(...this.record(cells, range, isGood));
       line += countLines(bytes, start, end);
@@ -97,6 +109,8 @@ export class CsvParser implements RecordParser {
       parse(bytes, { ...this.options, on_record: add });
       return { records, parsed: bytes.length, fault: null };
     } catch (error) {
+      if (error instanceof TooManyColumns)
+        return { records, parsed: start, fault: { code: 'TOO_MANY_COLUMNS', lineEnds: 0 } };
       if (!(error instanceof CsvError)) throw error;
       // csv-parse counts a line at every carriage return and every line feed inside quotes.
       const lineEnds = Number(error['lines']) - countedLine;
@@ -142,6 +156,7 @@ function pastFault(bytes: Buffer, start: number, fault: Fault): number {
 }
 
 function faultMessage(fault: Fault): string {
+  if (fault.code === 'TOO_MANY_COLUMNS') return `more than ${MAX_COLUMNS} fields`;
   if (fault.code === 'CSV_QUOTE_NOT_CLOSED') return 'a quoted field is never closed';
   if (fault.code === 'CSV_INVALID_CLOSING_QUOTE') {
     return 'text follows the quote that closes a field (a quote inside a quoted field is written "")';

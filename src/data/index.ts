@@ -12,6 +12,7 @@ export {
 } from './hold-out.js';
 export { sortLabels } from './label-values.js';
 export type { LabelColumn, LabelKind } from './labels.js';
+export { DEFAULT_LIMITS, type DataLimits } from './limits.js';
 export { openSplit } from './split.js';
 export type { LabelReader, Task, TaskOptions } from './task.js';
 export { inferTask, labelArray, labelReader } from './task.js';

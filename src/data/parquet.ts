@@ -2,10 +2,11 @@
 
 import { isUtf8 } from 'node:buffer';
 import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects, parquetSchema } from 'hyparquet';
-import type { AsyncBuffer, FileMetaData } from 'hyparquet';
-import { compressors } from 'hyparquet-compressors';
+import type { AsyncBuffer, FileMetaData, SchemaTree } from 'hyparquet';
 import { z } from 'zod';
 import { messageOf } from '../errors.js';
+import type { DataLimits } from './limits.js';
+import { checkFooter, checkRowGroup, compressors } from './parquet-check.js';
 import { brokenRecord } from './records.js';
 import type { RawRecord } from './records.js';
 
@@ -27,22 +28,24 @@ export interface ParquetFile {
  *
  * @throws Error when the footer cannot be read, e.g. since the file is truncated
  */
-export async function openParquet(path: string): Promise<ParquetFile> {
+export async function openParquet(path: string, limits: DataLimits): Promise<ParquetFile> {
   const file = await asyncBufferFromFile(path);
+  await checkFooter(file);
   const metadata = await parquetMetadataAsync(file);
   return {
     columns: parquetSchema(metadata).children.map((child) => child.element.name),
     classNames: classNamesOf(metadata),
     rows: Number(metadata.num_rows),
-    batches: (columns) => readRowGroups(file, metadata, columns),
+    batches: (columns) => readRowGroups(file, metadata, { columns, limits, schema: parquetSchema(metadata) }),
   };
 }
 
 async function* readRowGroups(
   file: AsyncBuffer,
   metadata: FileMetaData,
-  columns: readonly string[],
+  request: { columns: readonly string[]; limits: DataLimits; schema: SchemaTree },
 ): AsyncGenerator<RawRecord[]> {
+  const { columns } = request;
   const decimals = decimalColumns(metadata, columns);
   const parsers = { stringFromBytes };
   let rowStart = 0;
@@ -50,6 +53,7 @@ async function* readRowGroups(
     const rowEnd = rowStart + Number(group.num_rows);
     const options = { file, metadata, columns: [...columns], rowStart, rowEnd, compressors, parsers };
     try {
+      await checkRowGroup(file, group, request);
       const rows: Record<string, unknown>[] = await parquetReadObjects(options);
       const first = rowStart + 1;
       yield rows.map((row, i) => parquetRecord(row, first + i, columns, decimals));

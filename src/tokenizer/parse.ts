@@ -13,7 +13,10 @@ const MAX_ADDED_TOKEN_LENGTH = 1000;
 /** The search for the pieces of a word takes up to the third power of its length; published tokenizers have 100. */
 const MAX_WORD_LENGTH = 1000;
 
-const id = z.int().min(0).max(MAX_TOKENS - 1);
+const id = z
+  .int()
+  .min(0)
+  .max(MAX_TOKENS - 1);
 
 const addedTokenSettings = z.looseObject({
   content: z.string().max(MAX_ADDED_TOKEN_LENGTH),
@@ -118,7 +121,8 @@ export function parseTokenizerJson(json: unknown, where: string): TokenizerJson 
       normalizer?.type === 'BertNormalizer'
         ? check<BertNormalizerConfig>(bertNormalizer, normalizer, `${where}, normalizer`)
         : normalizer,
-    model: isWordPiece(model) ? check<WordPieceModel>(wordPiece, model, `${where}, model`)
+    model: isWordPiece(model)
+      ? check<WordPieceModel>(wordPiece, model, `${where}, model`)
       : check<OtherComponent>(otherModel, model, `${where}, model`),
   };
   requireOwnIds(tokenizer, where);

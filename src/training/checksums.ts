@@ -52,7 +52,10 @@ async function fileDigest(path: string): Promise<string> {
 async function readSums(folder: string): Promise<[name: string, sum: string][]> {
   const path = join(folder, SUMS);
   if (!(await exists(path))) throw damaged(`${path} is missing`);
-  const lines = (await readSmallFile(path)).toString().split('\n').filter((line) => line !== '');
+  const lines = (await readSmallFile(path))
+    .toString()
+    .split('\n')
+    .filter((line) => line !== '');
   return lines.map((line) => {
     // No slashes: only files of this folder.
     const [, sum, name] = /^([0-9a-f]{64}) [ *]([^/]+)$/.exec(line) ?? [];
