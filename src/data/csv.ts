@@ -9,11 +9,12 @@ import type { Position, RawRecord, RecordParser } from './records.js';
 
 const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
+const QUOTE = 0x22;
 
 /** Far above any table of texts; each name is looked at. */
 const MAX_COLUMNS = 1_000_000;
 
-class TooManyColumns extends Error {}
+const TOO_WIDE = `more than ${MAX_COLUMNS} fields`;
 
 /** A row with as many fields as the header. */
 class CsvRecord implements RawRecord {
@@ -41,12 +42,14 @@ export class CsvParser implements RecordParser {
   readonly unit = 'line';
   header: readonly string[] | null = null;
   private readonly options: Options;
+  private readonly delimiter: number;
 
   /** @param maxRowBytes bounds memory when a quote is never closed */
   constructor(
     delimiter: ',' | '\t',
     private readonly maxRowBytes: number,
   ) {
+    this.delimiter = delimiter.charCodeAt(0);
     this.options = { delimiter, record_delimiter: ['\r\n', '\n', '\r'], relax_column_count: true };
   }
 
@@ -57,7 +60,8 @@ export class CsvParser implements RecordParser {
     // Asked once: after each of many faults it would be asked of all that follows.
     const isAllUtf8 = isUtf8(bytes);
     while (from < end) {
-      const stretch = this.parseStretch(bytes.subarray(from, end), {
+      const wide = this.wideLine(bytes, from, end);
+      const stretch = this.parseStretch(bytes.subarray(from, wide?.start ?? end), {
         offset: at.offset + from,
         line: at.line,
         isAllUtf8,
@@ -66,6 +70,12 @@ export class CsvParser implements RecordParser {
       const length = stretch.parsed;
       at.line += countLines(bytes, from, from + length);
       from += length;
+      if (stretch.fault === null && wide !== null && from === wide.start) {
+        this.header ??= [];
+        records.push(brokenRecord(at.offset + from, at.offset + wide.end, at.line, TOO_WIDE));
+        at.line++;
+        from = wide.end;
+      }
       if (stretch.fault === null) continue;
       const isUnfinished =
         stretch.fault.code === 'CSV_QUOTE_NOT_CLOSED' && bytes.length - from <= this.maxRowBytes;
@@ -85,6 +95,26 @@ export class CsvParser implements RecordParser {
     return new CsvRecord(0, 0, 0, this.header ?? [], cells ?? []);
   };
 
+  /** The first line with too many fields, which would be made one by one; one with a quote is left to the parser. */
+  private wideLine(bytes: Buffer, from: number, end: number): { start: number; end: number } | null {
+    for (let start = from; end - start > MAX_COLUMNS;) {
+      const feed = bytes.indexOf(LINE_FEED, start);
+      const next = feed === -1 || feed >= end ? end : feed + 1;
+      if (next - start > MAX_COLUMNS) {
+        const line = bytes.subarray(start, next);
+        if (!line.includes(QUOTE) && this.fieldsOf(line) > MAX_COLUMNS) return { start, end: next };
+      }
+      start = next;
+    }
+    return null;
+  }
+
+  private fieldsOf(line: Buffer): number {
+    let count = 1;
+    for (const byte of line) if (byte === this.delimiter) count++;
+    return count;
+  }
+
   /** Parses whole records up to the end or to the first fault; `parsed` bytes of them are good. */
   private parseStretch(
     bytes: Buffer,
@@ -95,7 +125,6 @@ export class CsvParser implements RecordParser {
     let line = at.line;
     let countedLine = 1;
     const add = (cells: string[], { bytes: end, lines }: { bytes: number; lines: number }): null => {
-      if (cells.length > MAX_COLUMNS) throw new TooManyColumns();
       const isBlankLine = cells.length === 1 && cells[0] === '' && end - start <= 2;
       const isGood = at.isAllUtf8 || isUtf8(bytes.subarray(start, end));
       const range = { start: at.offset + start, end: at.offset + end, line };
@@ -109,8 +138,6 @@ export class CsvParser implements RecordParser {
       parse(bytes, { ...this.options, on_record: add });
       return { records, parsed: bytes.length, fault: null };
     } catch (error) {
-      if (error instanceof TooManyColumns)
-        return { records, parsed: start, fault: { code: 'TOO_MANY_COLUMNS', lineEnds: 0 } };
       if (!(error instanceof CsvError)) throw error;
       // csv-parse counts a line at every carriage return and every line feed inside quotes.
       const lineEnds = Number(error['lines']) - countedLine;
@@ -127,6 +154,12 @@ export class CsvParser implements RecordParser {
     if (!isGood) {
       this.header ??= [];
       return [brokenRecord(start, end, line, 'not valid UTF-8')];
+    }
+    if (end - start > this.maxRowBytes) {
+      this.header ??= [];
+      return [
+        brokenRecord(start, end, line, `the row is longer than ${this.maxRowBytes} bytes (--max-row-bytes)`),
+      ];
     }
     if (this.header === null) {
       this.header = cells;
@@ -156,7 +189,6 @@ function pastFault(bytes: Buffer, start: number, fault: Fault): number {
 }
 
 function faultMessage(fault: Fault): string {
-  if (fault.code === 'TOO_MANY_COLUMNS') return `more than ${MAX_COLUMNS} fields`;
   if (fault.code === 'CSV_QUOTE_NOT_CLOSED') return 'a quoted field is never closed';
   if (fault.code === 'CSV_INVALID_CLOSING_QUOTE') {
     return 'text follows the quote that closes a field (a quote inside a quoted field is written "")';

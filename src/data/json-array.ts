@@ -67,7 +67,9 @@ class JsonArrayParser implements RecordParser {
       const isClosing = bytes[to] === CLOSE_ARRAY;
       const element = bytes.subarray(from, to);
       const isEmptyArray = isClosing && this.row === 0 && skipSpace(element, 0) === element.length;
-      if (!isEmptyArray) records.push(jsonRecord(element, at.offset + from, ++this.row));
+      const isTooLong = element.length > this.maxRowBytes;
+      if (isTooLong) records.push(brokenRecord(at.offset + from, at.offset + to, ++this.row, this.tooLong()));
+      else if (!isEmptyArray) records.push(jsonRecord(element, at.offset + from, ++this.row));
       if (isClosing) this.state = 'after';
       from = to + 1;
     }
