@@ -1,5 +1,5 @@
 // What JSON from other people may be: JSON.parse itself takes any depth and any number of values, and the memory that
-// they need is up to sixty times that of the text.
+// they need is up to 35 times that of the text.
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;

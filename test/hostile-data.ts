@@ -16,6 +16,12 @@ import { frame } from '../scripts/fuzz/formats/zstd.mjs';
 const folder = t.testdir();
 const MIB = 2 ** 20;
 
+/** Milliseconds of computing, which a busy machine does not change. */
+function cpuMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
 function written(name: string, content: string | Uint8Array): string {
   const path = join(folder, name);
   writeFileSync(path, content);
@@ -40,14 +46,14 @@ async function textsOf(path: string, options: Partial<SplitOptions> = {}): Promi
 }
 
 async function refuses(t: Test, label: string, pattern: RegExp, read: () => Promise<unknown>): Promise<void> {
-  const started = performance.now();
+  const started = cpuMs();
   const error = await read().then(
     () => null,
     (caught: unknown) => caught,
   );
   t.ok(error instanceof UsageError, `${label}: ${String(error)}`);
   t.match(error instanceof Error ? error.message : '', pattern, label);
-  t.ok(performance.now() - started < 10_000, `${label}: ${Math.round(performance.now() - started)} ms`);
+  t.ok(cpuMs() - started < 10_000, `${label}: ${Math.round(cpuMs() - started)} ms`);
 }
 
 t.test('bombs: what compresses too well is refused, unless it is meant', async (t) => {
@@ -130,9 +136,9 @@ t.test('a text of 100 MB in one row is read and cut', async (t) => {
     },
     tokenizerConfig: {},
   });
-  const started = performance.now();
+  const started = cpuMs();
   t.equal(tokenizer.encode(text, undefined, { maxLength: 512 }).ids.length, 512);
-  t.ok(performance.now() - started < 5000, `${Math.round(performance.now() - started)} ms`);
+  t.ok(cpuMs() - started < 5000, `${Math.round(cpuMs() - started)} ms`);
 });
 
 t.test('a million columns', async (t) => {
@@ -141,12 +147,12 @@ t.test('a million columns', async (t) => {
     'columns.csv',
     `text,${names.slice(2).join()},label\na film,${','.repeat(999_997)},pos\n`,
   );
-  const started = performance.now();
+  const started = cpuMs();
   t.same(await textsOf(columns), ['a film']);
   await refuses(t, 'no usual name', /has no column with a usual name.* and 999980 more/, () =>
     textsOf(written('unnamed.csv', `${names.join()}\n`)),
   );
-  t.ok(performance.now() - started < 20_000, `${Math.round(performance.now() - started)} ms`);
+  t.ok(cpuMs() - started < 20_000, `${Math.round(cpuMs() - started)} ms`);
   await refuses(t, 'more', /more than 1000000 fields/, () =>
     textsOf(written('more.csv', `${','.repeat(2_000_000)}\n`)),
   );
@@ -154,9 +160,9 @@ t.test('a million columns', async (t) => {
 
 t.test('a CSV that is wrong in every line is passed over in linear time', async (t) => {
   const path = written('wrong.csv', `text,label\na,b\n${'"a"b\n'.repeat(100_000)}c,d\n`);
-  const started = performance.now();
+  const started = cpuMs();
   t.same(await textsOf(path), ['a', 'c']);
-  t.ok(performance.now() - started < 20_000, `${Math.round(performance.now() - started)} ms`);
+  t.ok(cpuMs() - started < 20_000, `${Math.round(cpuMs() - started)} ms`);
 });
 
 t.test('NUL bytes, lone surrogates, byte order marks, quotes that are never closed', async (t) => {

@@ -14,7 +14,7 @@ const folder = t.testdir();
 
 /** Refused as a UsageError of one printable line, well before anyone would call it hung. */
 async function refuses(t: Test, label: string, pattern: RegExp, read: () => Promise<unknown>): Promise<void> {
-  const started = performance.now();
+  const started = cpuMs();
   const error = await read().then(
     () => null,
     (caught: unknown) => caught,
@@ -23,7 +23,13 @@ async function refuses(t: Test, label: string, pattern: RegExp, read: () => Prom
   const message = error instanceof Error ? error.message : '';
   t.match(message, pattern, label);
   t.notMatch(message, /[^\P{Cc}\n]/u, `${label}: nothing that a terminal obeys`);
-  t.ok(performance.now() - started < 5000, `${label}: in time`);
+  t.ok(cpuMs() - started < 5000, `${label}: in time`);
+}
+
+/** Milliseconds of computing, which a busy machine does not change. */
+function cpuMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
 }
 
 function written(name: string, content: string | Uint8Array): string {
@@ -201,9 +207,9 @@ t.test('tokenizer.json: ids out of range, words without end, patterns that explo
 t.test('added tokens at every place of a long word take linear time', (t) => {
   const tokenizerJson = { ...TOKENIZER, added_tokens: [{ id: 4, content: 'é', single_word: true }] };
   const tokenizer = BertTokenizer.fromSpec({ tokenizerJson, tokenizerConfig: {} });
-  const started = performance.now();
+  const started = cpuMs();
   t.equal(tokenizer.encode('é'.repeat(300_000)).ids.length, 1, 'one unknown word');
-  t.ok(performance.now() - started < 5000, `${Math.round(performance.now() - started)} ms`);
+  t.ok(cpuMs() - started < 5000, `${Math.round(cpuMs() - started)} ms`);
   t.end();
 });
 

@@ -65,10 +65,9 @@ async function textSource(
   const parser = parserOf(file, limits);
   const rest = cutRecords(readBytes(file, onRead, limits), parser);
   const head = await firstRows(rest);
-  const good = head.filter((record) => record.problem === null).slice(0, SAMPLE_ROWS);
-  const found = good.length === 0 ? null : [...new Set(good.flatMap((record) => record.columns()))];
+  const isDeclared = parser.header !== null && parser.header.length > 0;
   return {
-    columns: parser.header === null || parser.header.length === 0 ? found : parser.header,
+    columns: isDeclared ? parser.header : columnsOf(head),
     classNames: {},
     unit: parser.unit,
     reread: file.compression === 'none' ? parser.reread : null,
@@ -77,6 +76,12 @@ async function textSource(
       yield* rest;
     },
   };
+}
+
+/** The columns of the first good rows; null where there is none. */
+function columnsOf(rows: readonly RawRecord[]): string[] | null {
+  const good = rows.filter((record) => record.problem === null).slice(0, SAMPLE_ROWS);
+  return good.length === 0 ? null : [...new Set(good.flatMap((record) => record.columns()))];
 }
 
 function parserOf({ format }: DataFile, { maxRowBytes }: DataLimits): RecordParser {
