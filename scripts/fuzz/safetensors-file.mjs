@@ -93,7 +93,7 @@ export function soundTensors(bytes) {
     if (from === undefined || to === undefined || from !== end)
       return `${name} does not begin where the one before ends`;
     const size = entry.shape.reduce(
-      (product, length) => product * BigInt(length),
+      (product, dimension) => product * BigInt(dimension),
       BigInt(SIZES.get(entry.dtype) ?? 1),
     );
     if (to - from !== size) return `${name} has another size than its shape`;

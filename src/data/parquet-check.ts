@@ -152,9 +152,7 @@ class ColumnChunk {
       if (count > 0) this.checkIndices(reader, count);
     } else if (encoding === DELTA_BYTE_ARRAY) {
       const [prefixes, suffixes] = [unpackDeltas(reader, count), unpackDeltas(reader, count)];
-      const sum = (numbers: Int32Array): number =>
-        numbers.reduce((total, one) => total + Math.max(one, 0), 0);
-      within(sum(prefixes) + sum(suffixes), mostBytes, 'the length of all texts of a page');
+      within(sumOf(prefixes) + sumOf(suffixes), mostBytes, 'the length of all texts of a page');
     }
   }
 
@@ -232,4 +230,8 @@ function unzstd(input: Uint8Array, length: number): Uint8Array {
   });
   decoder.push(input, true);
   return output.subarray(0, at);
+}
+
+function sumOf(lengths: Int32Array): number {
+  return lengths.reduce((total, one) => total + Math.max(one, 0), 0);
 }

@@ -13,7 +13,7 @@ export const safetensors = defineFormat({
   async seeds() {
     const files = await modelFiles();
     const { [WEIGHTS]: weights = new Uint8Array(), ...others } = files;
-    const names = [...Object.keys(JSON.parse(headerOf(weights)))].filter((name) => name !== '__metadata__');
+    const names = Object.keys(JSON.parse(headerOf(weights))).filter((name) => name !== '__metadata__');
     const map = Object.fromEntries(names.map((name) => [name, 'a.safetensors']));
     const index = utf8(JSON.stringify({ metadata: { total_size: 1 }, weight_map: map }));
     return [files, { ...others, [INDEX]: index, 'a.safetensors': weights }];

@@ -29,7 +29,7 @@ export function frame(content) {
     const isLast = at + MOST_BLOCK >= content.length;
     const isRun = block.length > 1 && block.every((byte) => byte === block[0]);
     const header = (block.length << 3) | (isRun ? 2 : 0) | Number(isLast);
-    parts.push(Uint8Array.of(header, header >> 8, header >> 16), isRun ? block.subarray(0, 1) : block);
+    parts.push(Uint8Array.of(header, header >> 8, header >> 16), isRun ? block.slice(0, 1) : block.slice());
   }
   return new Uint8Array(Buffer.concat(parts));
 }
