@@ -240,9 +240,9 @@ t.test('Parquet: numbers that lie', async (t) => {
 t.test('Parquet: a run in a page that is longer than the page', async (t) => {
   const path = parquet((bytes) => {
     // Definition levels 1 0 1 1: the writer packs them as a group of eight; here they become a run of 63.
-    const levels = bytes.indexOf(Buffer.of(2, 0, 0, 0, 3));
+    const levels = bytes.indexOf(Buffer.of(3, 0b1101, 3, 0, 0, 0));
     t.ok(levels > 0, 'the levels are where they are looked for');
-    bytes[levels + 4] = 126;
+    bytes[levels] = 126;
   });
   await refuses(t, 'run', /rows 1 to 4 cannot be decoded.*a run has more values than its page/, () =>
     textsOf(path),

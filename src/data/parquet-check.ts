@@ -14,6 +14,10 @@ import { ZstdFrames } from './zstd.js';
 /** Values of one row group that a column may have whatever its size: a run takes no room. */
 const FREE_VALUES = 2 ** 20;
 const MAX_FOOTER_BYTES = 32 * 2 ** 20;
+/** Fields of the footer. */
+const SCHEMA = 2;
+const ROW_GROUPS = 4;
+/** Encodings. */
 const PLAIN_DICTIONARY = 2;
 const RLE = 3;
 const DELTA_BYTE_ARRAY = 7;
@@ -32,7 +36,9 @@ export async function checkFooter(file: AsyncBuffer): Promise<void> {
   if (length > MAX_FOOTER_BYTES) throw new Error(`its metadata have ${length} bytes, more than 32 MiB`);
   const start = file.byteLength - 8 - length;
   const reader = new ThriftReader(new Uint8Array(await file.slice(start, start + length)), 0);
-  reader.struct();
+  const fields = reader.struct();
+  if (![SCHEMA, ROW_GROUPS].every((field) => Array.isArray(fields.get(field))))
+    throw new Error('its metadata have no schema or no row groups');
 }
 
 /**
