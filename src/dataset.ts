@@ -39,6 +39,10 @@ export interface ReadOptions {
   /** Rows with equal values in this column stay on one side of `validationSplit`. */
   validationGroupColumn?: string | undefined;
   badRows?: 'stop' | 'skip' | undefined;
+  /** Default 16 MiB; see `DataLimits`. */
+  maxRowBytes?: number | undefined;
+  /** Default 100; see `DataLimits`. */
+  maxCompressionRatio?: number | undefined;
   problemType?: ProblemType | undefined;
   /** The label map in the order of the ids. */
   labelList?: readonly string[] | undefined;
@@ -310,6 +314,8 @@ function splitOptions(
       badRows,
       problemType,
       classNames,
+      maxRowBytes: options.maxRowBytes,
+      maxCompressionRatio: options.maxCompressionRatio,
     }),
     ...withoutUndefined({
       maxSamples: options.maxSamples?.[name],

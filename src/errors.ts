@@ -1,14 +1,22 @@
 // The two kinds of failure a person can meet, and the one sentence shape for a wrong value.
 // The command line turns UsageError into exit code 2 and everything else into exit code 1.
 import { constants } from 'node:os';
+import { printable } from './printable.js';
+
+/** A failure that a person is told; its message is safe to print. */
+class ToldError extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(printable(message), options);
+  }
+}
 
 /** The caller's mistake: an option, a data file or a model file that cannot be used as given. */
-export class UsageError extends Error {
+export class UsageError extends ToldError {
   override name = 'UsageError';
 }
 
 /** The run failed although it was asked for correctly: disk, network, memory, or the native step. */
-export class RunError extends Error {
+export class RunError extends ToldError {
   override name = 'RunError';
 }
 

@@ -7,8 +7,9 @@ const SOURCE = join(import.meta.dirname, '../src');
 
 /** From the bottom to the top. */
 const LAYERS = [
+  ['printable'],
   ['errors'],
-  ['file-digest', 'file-errors', 'nearest', 'random', 'make-folder', 'device'],
+  ['file-digest', 'file-errors', 'json-limits', 'nearest', 'random', 'make-folder', 'device'],
   ['native', 'model', 'data', 'hub'],
   ['tokenizer', 'adapter'],
   ['batching', 'bert'],

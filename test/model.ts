@@ -301,8 +301,8 @@ await tap.test('safetensors files that lie', async (t) => {
     ['empty file', Buffer.alloc(0), '0 bytes'],
     ['seven bytes', Buffer.alloc(7), '7 bytes'],
     ['no header', lengthOnly(0n).subarray(0, 8), 'not JSON'],
-    ['10 GB header', lengthOnly(10_000_000_000n), '10000000000', '100 MB'],
-    ['2^64 - 1 header', lengthOnly(2n ** 64n - 1n), '18446744073709551615', '100 MB'],
+    ['10 GB header', lengthOnly(10_000_000_000n), '10000000000', '32 MiB'],
+    ['2^64 - 1 header', lengthOnly(2n ** 64n - 1n), '18446744073709551615', '32 MiB'],
     ['header past the end', lengthOnly(9n), 'header of 9 bytes', 'only 8'],
     ['cut in half', whole.subarray(0, whole.length / 2), 'cut short'],
     ['cut by one byte', whole.subarray(0, -1), 'cut short'],
@@ -343,7 +343,7 @@ await tap.test('safetensors files that lie', async (t) => {
     [
       'name twice',
       safetensors(`{"a":${JSON.stringify(tensor(0, 8))},"a":${JSON.stringify(tensor(8, 16))}}`, 16),
-      '8 bytes before tensor "a"',
+      'a key twice',
     ],
     ['endless name', safetensors({ ['line\n'.repeat(9999)]: 1 }), '...'],
   ];

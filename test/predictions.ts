@@ -86,12 +86,19 @@ function flat({ probabilities, ...row }: PredictedRow): Record<string, unknown> 
   return { ...row, ...Object.fromEntries(named) };
 }
 
-/** A row as a CSV file has it. */
+/** A row as a CSV file has it; a label that a spreadsheet would compute has an apostrophe before it. */
 function asText(row: PredictedRow): Record<string, string> {
   const cells = Object.entries(flat(row));
   return Object.fromEntries(
-    cells.map(([column, cell]) => [column, Array.isArray(cell) ? cell.join('|') : String(cell)]),
+    cells.map(([column, cell]) => [
+      column,
+      inert(column, Array.isArray(cell) ? cell.join('|') : String(cell)),
+    ]),
   );
+}
+
+function inert(column: string, text: string): string {
+  return column === 'label' && text.startsWith('=') ? `'${text}` : text;
 }
 
 for (const [name, { task, labelOf }] of Object.entries({ single, several, value, values })) {

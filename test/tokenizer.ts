@@ -297,7 +297,7 @@ await test('wrong input', async (t) => {
   const valid = fixtureTokenizer().spec.tokenizerJson;
   const broken: [string, Record<string, string>, RegExp][] = [
     ['nothing', {}, /^No tokenizer\.json and no vocab\.txt in .*nothing/],
-    ['not-json', { 'tokenizer.json': '{"model": ' }, /not-json.tokenizer\.json is not JSON/],
+    ['not-json', { 'tokenizer.json': '{"model": ' }, /not-json.tokenizer\.json is not valid JSON/],
     ['no-model', { 'tokenizer.json': '{}' }, /no-model.tokenizer\.json cannot be used:\n.*\n.*model/],
     ['array', { 'tokenizer.json': '[]' }, /array.tokenizer\.json cannot be used/],
     [

@@ -78,7 +78,7 @@ export async function inspect(options: InspectOptions): Promise<void> {
 
 async function columnsOf(options: InspectOptions): Promise<ColumnReport[]> {
   const { files } = await findFiles({ ...options, validationFile: undefined }, 'train');
-  return describeColumns(readAllColumns([files.train ?? []].flat(), 'train'));
+  return describeColumns(readAllColumns([files.train ?? []].flat(), 'train', options));
 }
 
 async function tokenizerAlone({ tokenizer }: InspectOptions): Promise<BertTokenizer | null> {

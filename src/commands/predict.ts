@@ -69,8 +69,16 @@ export async function predict(options: PredictOptions): Promise<void> {
 
 async function openRows(options: PredictOptions): Promise<Split> {
   const { textColumn, textPairColumn, idColumn, badRows, maxPredictSamples: maxSamples } = options;
-  const keepColumns = idColumn && [...new Set(idColumn)];
-  const optional = withoutUndefined({ textColumn, textPairColumn, keepColumns, badRows, maxSamples });
+  const { maxRowBytes, maxCompressionRatio } = options;
+  const optional = withoutUndefined({
+    textColumn,
+    textPairColumn,
+    keepColumns: idColumn && [...new Set(idColumn)],
+    badRows,
+    maxRowBytes,
+    maxCompressionRatio,
+    maxSamples,
+  });
   return openSplit({ name: 'test', files: await filesOf(options), needsLabels: false, ...optional });
 }
 

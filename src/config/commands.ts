@@ -22,6 +22,8 @@ const input = {
   textColumn: o.textColumn,
   textPairColumn: o.textPairColumn,
   badRows: o.badRows,
+  maxRowBytes: o.maxRowBytes,
+  maxCompressionRatio: o.maxCompressionRatio,
   perDeviceEvalBatchSize: o.perDeviceEvalBatchSize,
   verbose: o.verbose,
   device: o.device,

@@ -14,6 +14,7 @@ import {
   textOrTrue,
   toggle,
 } from './kinds.js';
+import { DEFAULT_LIMITS } from '../data/limits.js';
 import { labelWeights } from './label-weights.js';
 import { patternFactors } from './pattern-factors.js';
 import { optional, withDefault } from './option.js';
@@ -165,6 +166,14 @@ export const options = {
   badRows: withDefault(choice(['stop', 'skip']), 'stop', {
     group: 'Data',
     help: 'a row that cannot be used stops the run, or is skipped and reported',
+  }),
+  maxRowBytes: withDefault(integer(1024, { max: 2 ** 29 }), DEFAULT_LIMITS.maxRowBytes, {
+    group: 'Data',
+    help: 'a row of a text file that is longer is a bad row (16 MiB)',
+  }),
+  maxCompressionRatio: withDefault(integer(1), DEFAULT_LIMITS.maxCompressionRatio, {
+    group: 'Data',
+    help: 'a file that becomes more than so many times as large when it is decompressed is refused (beyond 64 MiB)',
   }),
   maxTrainSamples: optional(integer(1), {
     group: 'Data',

@@ -120,17 +120,25 @@ function chooseTexts(
 }
 
 function findUsual(columns: readonly string[], usual: readonly string[]): string | undefined {
-  for (const name of usual) {
-    const found = columns.find((column) => plain(column) === name);
-    if (found !== undefined) return found;
+  const byName = firstByName(columns);
+  return usual.map((name) => byName.get(name)).find((found) => found !== undefined);
+}
+
+/** The first column of each name, as it is compared: of a million columns each is looked at once. */
+function firstByName(columns: readonly string[]): Map<string, string> {
+  const byName = new Map<string, string>();
+  for (const column of columns) {
+    const name = plain(column);
+    if (!byName.has(name)) byName.set(name, column);
   }
-  return undefined;
+  return byName;
 }
 
 function findUsualPair(columns: readonly string[]): readonly [string, string] | undefined {
+  const byName = firstByName(columns);
   for (const [first, second] of PAIR_NAMES) {
-    const text = columns.find((column) => plain(column) === first);
-    const textPair = columns.find((column) => plain(column) === second);
+    const text = byName.get(first);
+    const textPair = byName.get(second);
     if (text !== undefined && textPair !== undefined) return [text, textPair];
   }
   return undefined;

@@ -4,11 +4,17 @@
 import { isUtf8 } from 'node:buffer';
 import { CsvError, parse } from 'csv-parse/sync';
 import type { Options } from 'csv-parse/sync';
-import { MAX_RECORD_BYTES, brokenRecord, byteOrderMark, countLines } from './records.js';
+import { brokenRecord, byteOrderMark, countLines } from './records.js';
 import type { Position, RawRecord, RecordParser } from './records.js';
 
 const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
+const QUOTE = 0x22;
+
+/** Far above any table of texts; each name is looked at. */
+const MAX_COLUMNS = 1_000_000;
+
+const TOO_WIDE = `more than ${MAX_COLUMNS} fields`;
 
 /** A row with as many fields as the header. */
 class CsvRecord implements RawRecord {
@@ -36,8 +42,14 @@ export class CsvParser implements RecordParser {
   readonly unit = 'line';
   header: readonly string[] | null = null;
   private readonly options: Options;
+  private readonly delimiter: number;
 
-  constructor(delimiter: ',' | '\t') {
+  /** @param maxRowBytes bounds memory when a quote is never closed */
+  constructor(
+    delimiter: ',' | '\t',
+    private readonly maxRowBytes: number,
+  ) {
+    this.delimiter = delimiter.charCodeAt(0);
     this.options = { delimiter, record_delimiter: ['\r\n', '\n', '\r'], relax_column_count: true };
   }
 
@@ -45,18 +57,28 @@ export class CsvParser implements RecordParser {
     const records: RawRecord[] = [];
     const end = isLast ? bytes.length : bytes.lastIndexOf(LINE_FEED) + 1;
     let from = byteOrderMark(bytes, at);
+    // Asked once: after each of many faults it would be asked of all that follows.
+    const isAllUtf8 = isUtf8(bytes);
     while (from < end) {
-      const stretch = this.parseStretch(bytes.subarray(from, end), {
+      const wide = this.wideLine(bytes, from, end);
+      const stretch = this.parseStretch(bytes.subarray(from, wide?.start ?? end), {
         offset: at.offset + from,
         line: at.line,
+        isAllUtf8,
       });
       for (const record of stretch.records) records.push(record);
       const length = stretch.parsed;
       at.line += countLines(bytes, from, from + length);
       from += length;
+      if (stretch.fault === null && wide !== null && from === wide.start) {
+        this.header ??= [];
+        records.push(brokenRecord(at.offset + from, at.offset + wide.end, at.line, TOO_WIDE));
+        at.line++;
+        from = wide.end;
+      }
       if (stretch.fault === null) continue;
       const isUnfinished =
-        stretch.fault.code === 'CSV_QUOTE_NOT_CLOSED' && bytes.length - from <= MAX_RECORD_BYTES;
+        stretch.fault.code === 'CSV_QUOTE_NOT_CLOSED' && bytes.length - from <= this.maxRowBytes;
       if (isUnfinished && !isLast) break;
       this.header ??= [];
       const next = pastFault(bytes, from, stretch.fault);
@@ -73,19 +95,38 @@ export class CsvParser implements RecordParser {
     return new CsvRecord(0, 0, 0, this.header ?? [], cells ?? []);
   };
 
+  /** The first line with too many fields, which would be made one by one; one with a quote is left to the parser. */
+  private wideLine(bytes: Buffer, from: number, end: number): { start: number; end: number } | null {
+    for (let start = from; end - start > MAX_COLUMNS;) {
+      const feed = bytes.indexOf(LINE_FEED, start);
+      const next = feed === -1 || feed >= end ? end : feed + 1;
+      if (next - start > MAX_COLUMNS) {
+        const line = bytes.subarray(start, next);
+        if (!line.includes(QUOTE) && this.fieldsOf(line) > MAX_COLUMNS) return { start, end: next };
+      }
+      start = next;
+    }
+    return null;
+  }
+
+  private fieldsOf(line: Buffer): number {
+    let count = 1;
+    for (const byte of line) if (byte === this.delimiter) count++;
+    return count;
+  }
+
   /** Parses whole records up to the end or to the first fault; `parsed` bytes of them are good. */
   private parseStretch(
     bytes: Buffer,
-    at: Position,
+    at: Position & { isAllUtf8: boolean },
   ): { records: RawRecord[]; parsed: number; fault: Fault | null } {
     const records: RawRecord[] = [];
-    const isAllUtf8 = isUtf8(bytes);
     let start = 0;
     let line = at.line;
     let countedLine = 1;
     const add = (cells: string[], { bytes: end, lines }: { bytes: number; lines: number }): null => {
       const isBlankLine = cells.length === 1 && cells[0] === '' && end - start <= 2;
-      const isGood = isAllUtf8 || isUtf8(bytes.subarray(start, end));
+      const isGood = at.isAllUtf8 || isUtf8(bytes.subarray(start, end));
       const range = { start: at.offset + start, end: at.offset + end, line };
       if (!isBlankLine) records.push(...this.record(cells, range, isGood));
       line += countLines(bytes, start, end);
@@ -113,6 +154,12 @@ export class CsvParser implements RecordParser {
     if (!isGood) {
       this.header ??= [];
       return [brokenRecord(start, end, line, 'not valid UTF-8')];
+    }
+    if (end - start > this.maxRowBytes) {
+      this.header ??= [];
+      return [
+        brokenRecord(start, end, line, `the row is longer than ${this.maxRowBytes} bytes (--max-row-bytes)`),
+      ];
     }
     if (this.header === null) {
       this.header = cells;

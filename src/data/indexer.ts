@@ -6,6 +6,7 @@ import { chooseColumns, requireColumn, requireColumns } from './columns.js';
 import type { DataFile } from './files.js';
 import { GroupColumn } from './groups.js';
 import { KeptKinds } from './kept.js';
+import { DEFAULT_LIMITS } from './limits.js';
 import { LabelColumn } from './labels.js';
 import type { RawRecord } from './records.js';
 import { RowStore } from './row-store.js';
@@ -62,7 +63,9 @@ class Indexer {
       bytes += count;
       this.options.onProgress?.({ bytes, totalBytes });
     };
-    for (const file of files) await this.addFile(file, await openSource(file, onRead));
+    const { maxRowBytes, maxCompressionRatio } = { ...DEFAULT_LIMITS, ...this.options };
+    const limits = { maxRowBytes, maxCompressionRatio };
+    for (const file of files) await this.addFile(file, await openSource(file, onRead, limits));
     this.rows.finish();
     this.badRows.finish();
     const { rows, columns, labels, badRows, hashes, groups, kept } = this;

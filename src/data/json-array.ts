@@ -2,7 +2,7 @@
 // Only brackets and strings are followed here; JSON.parse judges each element.
 
 import { JsonLinesParser, jsonRecord } from './jsonl.js';
-import { MAX_RECORD_BYTES, brokenRecord, byteOrderMark } from './records.js';
+import { brokenRecord, byteOrderMark } from './records.js';
 import type { Position, RawRecord, RecordParser, Unit } from './records.js';
 
 const QUOTE = 0x22;
@@ -18,6 +18,8 @@ export class JsonFileParser implements RecordParser {
   readonly header = null;
   private inner: RecordParser | null = null;
 
+  constructor(private readonly maxRowBytes: number) {}
+
   get unit(): Unit {
     return this.inner?.unit ?? 'line';
   }
@@ -30,7 +32,8 @@ export class JsonFileParser implements RecordParser {
     if (this.inner === null) {
       const first = bytes[skipSpace(bytes, byteOrderMark(bytes, at))];
       if (first === undefined) return [];
-      this.inner = first === OPEN_OBJECT ? new JsonLinesParser() : new JsonArrayParser();
+      this.inner =
+        first === OPEN_OBJECT ? new JsonLinesParser(this.maxRowBytes) : new JsonArrayParser(this.maxRowBytes);
     }
     return this.inner.parse(bytes, at, isLast);
   }
@@ -44,6 +47,8 @@ class JsonArrayParser implements RecordParser {
   private state: 'before' | 'inside' | 'after' = 'before';
   private row = 0;
 
+  constructor(private readonly maxRowBytes: number) {}
+
   parse(bytes: Buffer, at: Position, isLast: boolean): RawRecord[] {
     const records: RawRecord[] = [];
     let from = 0;
@@ -56,18 +61,24 @@ class JsonArrayParser implements RecordParser {
       const to = elementEnd(bytes, from);
       if (to === -1) {
         if (isLast) records.push(this.giveUp(at, 'the JSON array is never closed (truncated file?)'));
-        else if (bytes.length - from > MAX_RECORD_BYTES) records.push(this.giveUp(at, TOO_LONG));
+        else if (bytes.length - from > this.maxRowBytes) records.push(this.giveUp(at, this.tooLong()));
         break;
       }
       const isClosing = bytes[to] === CLOSE_ARRAY;
       const element = bytes.subarray(from, to);
       const isEmptyArray = isClosing && this.row === 0 && skipSpace(element, 0) === element.length;
-      if (!isEmptyArray) records.push(jsonRecord(element, at.offset + from, ++this.row));
+      const isTooLong = element.length > this.maxRowBytes;
+      if (isTooLong) records.push(brokenRecord(at.offset + from, at.offset + to, ++this.row, this.tooLong()));
+      else if (!isEmptyArray) records.push(jsonRecord(element, at.offset + from, ++this.row));
       if (isClosing) this.state = 'after';
       from = to + 1;
     }
     at.offset += this.state === 'after' ? bytes.length : from;
     return records;
+  }
+
+  private tooLong(): string {
+    return `the element is longer than ${this.maxRowBytes} bytes (--max-row-bytes), or a quote or bracket is never closed`;
   }
 
   /** Where the nesting is lost no later element can be trusted. */
@@ -76,8 +87,6 @@ class JsonArrayParser implements RecordParser {
     return brokenRecord(at.offset, at.offset, ++this.row, problem);
   }
 }
-
-const TOO_LONG = `the element is longer than ${MAX_RECORD_BYTES / 2 ** 20} MiB, or a quote or bracket is never closed`;
 
 /** Index of the comma or bracket that ends the element at `from`, or -1 when it is not in these bytes. */
 function elementEnd(bytes: Buffer, from: number): number {

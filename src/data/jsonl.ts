@@ -2,10 +2,13 @@
 
 import { isUtf8 } from 'node:buffer';
 import { messageOf } from '../errors.js';
-import { MAX_RECORD_BYTES, brokenRecord, byteOrderMark } from './records.js';
+import { jsonExcess } from '../json-limits.js';
+import { brokenRecord, byteOrderMark } from './records.js';
 import type { Position, RawRecord, RecordParser } from './records.js';
 
 const LINE_FEED = 0x0a;
+/** What a shorter row becomes in memory cannot do harm. */
+const SMALL_BYTES = 1 << 20;
 
 /** A row that was one JSON object. */
 class JsonRecord implements RawRecord {
@@ -31,12 +34,14 @@ class JsonRecord implements RawRecord {
 export function jsonRecord(json: Buffer, start: number, number: number): RawRecord {
   const end = start + json.length;
   if (!isUtf8(json)) return brokenRecord(start, end, number, 'not valid UTF-8');
+  const excess = json.length > SMALL_BYTES ? jsonExcess(json) : null;
+  if (excess !== null) return brokenRecord(start, end, number, `too much JSON: ${excess}`);
   try {
     const value: unknown = JSON.parse(json.toString('utf8'));
     if (isObject(value)) return new JsonRecord(start, end, number, value);
     return brokenRecord(start, end, number, 'expected a JSON object such as {"text": "...", "label": "..."}');
   } catch (error) {
-    return brokenRecord(start, end, number, `broken JSON: ${messageOf(error)}`);
+    return brokenRecord(start, end, number, `broken JSON: ${messageOf(error).replaceAll(/\s+/g, ' ')}`);
   }
 }
 
@@ -50,16 +55,18 @@ export class JsonLinesParser implements RecordParser {
   readonly header = null;
   private insideLongLine = false;
 
+  constructor(private readonly maxRowBytes: number) {}
+
   parse(bytes: Buffer, at: Position, isLast: boolean): RawRecord[] {
     const records: RawRecord[] = [];
     const base = at.offset;
     let from = byteOrderMark(bytes, at);
     while (from < bytes.length) {
       const feed = bytes.indexOf(LINE_FEED, from);
-      if (feed === -1 && !isLast && bytes.length - from <= MAX_RECORD_BYTES) break;
+      if (feed === -1 && !isLast && bytes.length - from <= this.maxRowBytes) break;
       const to = feed === -1 ? bytes.length : feed + 1;
-      if (this.insideLongLine || to - from > MAX_RECORD_BYTES) {
-        if (!this.insideLongLine) records.push(tooLong(base + from, base + to, at.line));
+      if (this.insideLongLine || to - from > this.maxRowBytes) {
+        if (!this.insideLongLine) records.push(this.tooLong(base + from, base + to, at.line));
         this.insideLongLine = feed === -1;
       } else {
         const line = bytes.subarray(from, to);
@@ -76,10 +83,15 @@ export class JsonLinesParser implements RecordParser {
     const feed = bytes.indexOf(LINE_FEED);
     return jsonRecord(feed === -1 ? bytes : bytes.subarray(0, feed), 0, 0);
   };
-}
 
-function tooLong(start: number, end: number, line: number): RawRecord {
-  return brokenRecord(start, end, line, `the line is longer than ${MAX_RECORD_BYTES / 2 ** 20} MiB`);
+  private tooLong(start: number, end: number, line: number): RawRecord {
+    return brokenRecord(
+      start,
+      end,
+      line,
+      `the line is longer than ${this.maxRowBytes} bytes (--max-row-bytes)`,
+    );
+  }
 }
 
 function isBlank(line: Buffer): boolean {

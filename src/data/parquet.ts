@@ -2,10 +2,11 @@
 
 import { isUtf8 } from 'node:buffer';
 import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects, parquetSchema } from 'hyparquet';
-import type { AsyncBuffer, FileMetaData } from 'hyparquet';
-import { compressors } from 'hyparquet-compressors';
+import type { AsyncBuffer, FileMetaData, SchemaTree } from 'hyparquet';
 import { z } from 'zod';
 import { messageOf } from '../errors.js';
+import type { DataLimits } from './limits.js';
+import { checkFooter, checkRowGroup, compressors } from './parquet-check.js';
 import { brokenRecord } from './records.js';
 import type { RawRecord } from './records.js';
 
@@ -31,23 +32,25 @@ export interface ParquetFile {
  *
  * @throws Error when the footer cannot be read, e.g. since the file is truncated
  */
-export async function openParquet(path: string): Promise<ParquetFile> {
+export async function openParquet(path: string, limits: DataLimits): Promise<ParquetFile> {
   const file = await asyncBufferFromFile(path);
+  await checkFooter(file);
   const metadata = await parquetMetadataAsync(file);
   return {
     columns: parquetSchema(metadata).children.map((child) => child.element.name),
     classNames: classNamesOf(metadata),
     rows: Number(metadata.num_rows),
-    batches: (columns, label) => readRowGroups(file, metadata, columns, label),
+    batches: (columns, label) =>
+      readRowGroups(file, metadata, { columns, label, limits, schema: parquetSchema(metadata) }),
   };
 }
 
 async function* readRowGroups(
   file: AsyncBuffer,
   metadata: FileMetaData,
-  columns: readonly string[],
-  label: string | null,
+  request: { columns: readonly string[]; label: string | null; limits: DataLimits; schema: SchemaTree },
 ): AsyncGenerator<RawRecord[]> {
+  const { columns, label } = request;
   const areDecimals = label !== null && isDecimal(metadata, label);
   const parsers = { stringFromBytes };
   let rowStart = 0;
@@ -55,6 +58,7 @@ async function* readRowGroups(
     const rowEnd = rowStart + Number(group.num_rows);
     const options = { file, metadata, columns: [...columns], rowStart, rowEnd, compressors, parsers };
     try {
+      await checkRowGroup(file, group, request);
       const rows: Record<string, unknown>[] = await parquetReadObjects(options);
       const first = rowStart + 1;
       yield rows.map((row, i) => parquetRecord(row, first + i, columns, areDecimals ? label : null));

@@ -2,9 +2,6 @@
 
 import { DamagedInput } from './bytes.js';
 
-/** No record of a text file may be longer; it bounds memory when a quote or a bracket is never closed. */
-export const MAX_RECORD_BYTES = 64 * 2 ** 20;
-
 /** One row as it stands in its file, before its columns are looked at. */
 export interface RawRecord {
   /** Byte offset of the row in its (decompressed) file; 0 where that means nothing. */
@@ -38,7 +35,7 @@ export interface RecordParser {
   readonly header: readonly string[] | null;
   /**
    * Parses whole records from the head of `bytes` and moves `at` past them. Bytes left over come again with more
-   * behind them, unless `isLast`. A record above MAX_RECORD_BYTES is the parser's to report and pass over.
+   * behind them, unless `isLast`. A record above the limit of a row is the parser's to report and pass over.
    */
   parse(bytes: Buffer, at: Position, isLast: boolean): RawRecord[];
   /** Reads the record at the head of `bytes` again, whatever follows it; null where rows cannot be read singly. */

@@ -6,6 +6,7 @@ import { CsvParser } from './csv.js';
 import type { DataFile } from './files.js';
 import { JsonFileParser } from './json-array.js';
 import { JsonLinesParser } from './jsonl.js';
+import type { DataLimits } from './limits.js';
 import { brokenRecord, cutRecords } from './records.js';
 import type { RawRecord, RecordParser, Unit } from './records.js';
 
@@ -26,16 +27,24 @@ export interface RecordSource {
 }
 
 /** Opens a file and reads as much of it as it takes to know its columns. */
-export async function openSource(file: DataFile, onRead: (bytes: number) => void): Promise<RecordSource> {
-  return file.format === 'parquet' ? parquetSource(file, onRead) : textSource(file, onRead);
+export async function openSource(
+  file: DataFile,
+  onRead: (bytes: number) => void,
+  limits: DataLimits,
+): Promise<RecordSource> {
+  return file.format === 'parquet' ? parquetSource(file, onRead, limits) : textSource(file, onRead, limits);
 }
 
-async function parquetSource(file: DataFile, onRead: (bytes: number) => void): Promise<RecordSource> {
+async function parquetSource(
+  file: DataFile,
+  onRead: (bytes: number) => void,
+  limits: DataLimits,
+): Promise<RecordSource> {
   const shared = { unit: 'row', reread: null } as const;
   try {
     // Loaded with the first Parquet file, so that start-up does without the decoders.
     const { openParquet } = await import('./parquet.js');
-    const parquet = await openParquet(file.path);
+    const parquet = await openParquet(file.path, limits);
     const read = async function* (
       columns: readonly string[],
       label: string | null,
@@ -52,14 +61,17 @@ async function parquetSource(file: DataFile, onRead: (bytes: number) => void): P
   }
 }
 
-async function textSource(file: DataFile, onRead: (bytes: number) => void): Promise<RecordSource> {
-  const parser = parserOf(file);
-  const rest = cutRecords(readBytes(file, onRead), parser);
+async function textSource(
+  file: DataFile,
+  onRead: (bytes: number) => void,
+  limits: DataLimits,
+): Promise<RecordSource> {
+  const parser = parserOf(file, limits);
+  const rest = cutRecords(readBytes(file, onRead, limits), parser);
   const head = await firstRows(rest);
-  const good = head.filter((record) => record.problem === null).slice(0, SAMPLE_ROWS);
-  const found = good.length === 0 ? null : [...new Set(good.flatMap((record) => record.columns()))];
+  const isDeclared = parser.header !== null && parser.header.length > 0;
   return {
-    columns: parser.header === null || parser.header.length === 0 ? found : parser.header,
+    columns: isDeclared ? parser.header : columnsOf(head),
     classNames: {},
     unit: parser.unit,
     reread: file.compression === 'none' ? parser.reread : null,
@@ -70,10 +82,16 @@ async function textSource(file: DataFile, onRead: (bytes: number) => void): Prom
   };
 }
 
-function parserOf({ format }: DataFile): RecordParser {
-  if (format === 'jsonl') return new JsonLinesParser();
-  if (format === 'json') return new JsonFileParser();
-  return new CsvParser(format === 'tsv' ? '\t' : ',');
+/** The columns of the first good rows; null where there is none. */
+function columnsOf(rows: readonly RawRecord[]): string[] | null {
+  const good = rows.filter((record) => record.problem === null).slice(0, SAMPLE_ROWS);
+  return good.length === 0 ? null : [...new Set(good.flatMap((record) => record.columns()))];
+}
+
+function parserOf({ format }: DataFile, { maxRowBytes }: DataLimits): RecordParser {
+  if (format === 'jsonl') return new JsonLinesParser(maxRowBytes);
+  if (format === 'json') return new JsonFileParser(maxRowBytes);
+  return new CsvParser(format === 'tsv' ? '\t' : ',', maxRowBytes);
 }
 
 /** The first batch with a good row, and all broken rows before it. */

@@ -4,13 +4,14 @@ import type { BadRowReport } from './bad-rows.js';
 import type { GroupColumn } from './groups.js';
 import type { KeptKind, KeptValue } from './kept.js';
 import type { LabelColumn, LabelKind } from './labels.js';
+import type { DataLimits } from './limits.js';
 import type { TextHashes } from './text-hash.js';
 
 /** HF's three kinds of sequence classification (`problem_type` in config.json). */
 export type ProblemType = 'single_label_classification' | 'multi_label_classification' | 'regression';
 
 /** What to open, and how strictly. */
-export interface SplitOptions {
+export interface SplitOptions extends Partial<DataLimits> {
   name: 'train' | 'validation' | 'test';
   /** Paths or globs (`*`, `?`, `**`) of .csv .tsv .jsonl .ndjson .json .parquet; text formats also with .gz or .zst. */
   files: readonly string[];

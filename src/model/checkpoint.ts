@@ -12,6 +12,7 @@ import { exists } from './exists.js';
 import { writeFileAtomic } from './files.js';
 import { readJson } from './json.js';
 import { parameterShapes } from './parameters.js';
+import { convertCommand } from './pickle.js';
 import { openSafetensors } from './safetensors-reader.js';
 import type { TensorSource } from './safetensors-reader.js';
 import { writeSafetensors } from './safetensors-writer.js';
@@ -22,12 +23,9 @@ const CONFIG = 'config.json';
 const WEIGHTS = 'model.safetensors';
 const INDEX = 'model.safetensors.index.json';
 
-/** Weights that other tools read and bertune does not: pickle can run code, the rest is out of use. */
+/** Weights that other tools read and bertune does not. */
 const OTHER_WEIGHTS = ['pytorch_model.bin.index.json', 'tf_model.h5', 'flax_model.msgpack'];
-const PICKLED_WEIGHTS = 'pytorch_model.bin';
-
-/** Converts tensor by tensor, so that every head survives; clone() parts the tied ones. */
-const CONVERT = `python -c "import torch, safetensors.torch as s; w = torch.load('${PICKLED_WEIGHTS}', weights_only=True); s.save_file({k: v.clone() for k, v in w.items()}, '${WEIGHTS}', {'format': 'pt'})"`;
+const PICKLED_WEIGHTS = ['pytorch_model.bin', 'pytorch_model.pt', 'model.pt', 'model.bin'];
 
 /** An open model folder. */
 export interface Checkpoint {
@@ -88,9 +86,10 @@ export async function saveCheckpoint(
 }
 
 async function noWeights(directory: string): Promise<UsageError> {
-  if (await exists(join(directory, PICKLED_WEIGHTS))) {
+  for (const name of PICKLED_WEIGHTS) {
+    if (!(await exists(join(directory, name)))) continue;
     return new UsageError(
-      `${directory} has its weights only as ${PICKLED_WEIGHTS}, which can run code when it is read; convert it once, in that folder: ${CONVERT}`,
+      `${directory} has its weights only as ${name}, which can run code when it is read; convert it once, in that folder: ${convertCommand(name, WEIGHTS)}`,
     );
   }
   for (const name of OTHER_WEIGHTS) {
@@ -103,5 +102,3 @@ async function noWeights(directory: string): Promise<UsageError> {
     `${directory} has no ${WEIGHTS} and no ${INDEX}; give a model folder that holds its weights`,
   );
 }
-
-/** Only a missing file counts as absent; one that cannot be looked at gets its error when it is opened. */

@@ -18,6 +18,8 @@ const SUPPORTED = 'BERT encoders (model_type "bert") with absolute positions';
 const MAX_INT32 = 2 ** 31 - 1;
 /** Far above any BERT; it keeps a broken file from making us list billions of tensors. */
 const MAX_LAYERS = 1000;
+/** Ten times what a data set may have; each class has a name in memory. */
+const MAX_LABELS = 100_000;
 
 const whole = (max: number) => {
   const error = `a whole number from 1 to ${max}`;
@@ -56,7 +58,7 @@ const used = {
   layer_norm_eps: fraction.default(1e-12),
   pad_token_id: tokenId.default(0),
   problem_type: z.enum(PROBLEM_TYPES, { error: `one of ${PROBLEM_TYPES.join(', ')}` }).nullish(),
-  num_labels: size.optional(),
+  num_labels: whole(MAX_LABELS).optional(),
   id2label: z
     .record(z.string(), z.union([z.string(), z.number().transform(String)], { error: 'a class name' }), {
       error: 'an object of class ids and names',

@@ -34,11 +34,14 @@ export interface BertConfig extends Labels {
   warnings: readonly string[];
 }
 
+/** Keys that name Python code for transformers to run, with trust_remote_code. They are not passed on. */
+const REMOTE_CODE = ['auto_map', 'custom_pipelines'];
+
 /** Keys that hold for the files they were read with and not for the ones we write. */
 const NOT_KEPT = new Set([
   '_commit_hash',
   '_name_or_path',
-  'auto_map',
+  ...REMOTE_CODE,
   'dtype',
   'is_encoder_decoder',
   'per_layer_config',
@@ -63,8 +66,9 @@ export function parseBertConfig(json: unknown, where: string): BertConfig {
       `problem_type in ${where} is single_label_classification with one label; use regression, or two labels`,
     );
   }
-  if (file['auto_map'] !== undefined) {
-    warnings.push(`auto_map in ${where} is ignored: bertune runs no code from a model folder`);
+  for (const key of REMOTE_CODE) {
+    if (file[key] === undefined) continue;
+    warnings.push(`${key} in ${where} is ignored: bertune runs no code from a model folder`);
   }
   const raw = Object.fromEntries(
     Object.entries(file).filter(([key]) => !isUsedKey(key) && !NOT_KEPT.has(key)),

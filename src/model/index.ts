@@ -14,7 +14,7 @@ export type { DType, TensorLayout } from './dtype.js';
 export { exists } from './exists.js';
 export { removeDirectoryAtomic, writeDirectoryAtomic, writeFileAtomic } from './files.js';
 export type { FileContent } from './files.js';
-export { readJson } from './json.js';
+export { parseJson, readJson, readSmallFile } from './json.js';
 export { areDefaultLabels, defaultLabels } from './labels.js';
 export {
   adapterShapes,

@@ -1,22 +1,62 @@
-// Reads JSON files.
+// Reads the JSON files of a model folder, which others wrote.
 
-import { readFile } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import { messageOf, UsageError } from '../errors.js';
 import { readError } from '../file-errors.js';
+import { jsonExcess } from '../json-limits.js';
 import { oneLine } from './text.js';
 
+/** The largest file that is read as a whole; tokenizer.json of the largest vocabularies has half of it. */
+const MAX_BYTES = 32 * 2 ** 20;
+
 /**
- * Reads and parses a JSON file.
+ * Reads a file that has to fit in memory: a regular one of at most 32 MiB.
+ *
+ * @throws UsageError naming the file when it cannot be read, is a folder, a pipe or a device, or is too large
+ */
+export async function readSmallFile(path: string): Promise<Buffer> {
+  try {
+    // Asked before opening: to open a pipe would wait for its writer.
+    const { size } = await regularFile(path);
+    const file = await open(path);
+    try {
+      // Not readFile, which goes on for as long as there is something.
+      const bytes = Buffer.alloc(size);
+      const { bytesRead } = await file.read(bytes, 0, size, 0);
+      return bytes.subarray(0, bytesRead);
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    throw readError(error, path);
+  }
+}
+
+/**
+ * Reads and parses a JSON file. Nesting deeper than 128 levels and more than a million values are refused.
  *
  * @throws UsageError naming the file when it cannot be read or is not JSON
  */
 export async function readJson(path: string): Promise<unknown> {
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw readError(error, path);
-  });
+  return parseJson(await readSmallFile(path), path);
+}
+
+/** @throws UsageError naming the file when the bytes are not JSON, or more of it than {@link readJson} allows */
+export function parseJson(bytes: Buffer, path: string): unknown {
+  const excess = jsonExcess(bytes);
+  if (excess !== null) throw new UsageError(`${path} is not usable: ${excess}`);
   try {
-    return JSON.parse(text);
+    return JSON.parse(bytes.toString('utf8'));
   } catch (error) {
     throw new UsageError(`${path} is not valid JSON: ${oneLine(messageOf(error))}`);
   }
+}
+
+async function regularFile(path: string): Promise<{ size: number }> {
+  const stats = await stat(path);
+  if (stats.isDirectory()) throw new UsageError(`${path} is a folder, not a file`);
+  if (!stats.isFile()) throw new UsageError(`${path} is not a regular file`);
+  if (stats.size > MAX_BYTES)
+    throw new UsageError(`${path} has ${stats.size} bytes; such a file has at most ${MAX_BYTES}`);
+  return stats;
 }

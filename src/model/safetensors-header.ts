@@ -3,12 +3,13 @@
 // (https://github.com/huggingface/safetensors#format).
 
 import { messageOf, UsageError } from '../errors.js';
+import { surveyJson } from '../json-limits.js';
 import { byteLength, dtypeRank, isDType } from './dtype.js';
 import type { TensorLayout } from './dtype.js';
 import { oneLine, quoted } from './text.js';
 
-/** The Rust reader's limit; it keeps a lying file from making us allocate its header. */
-export const MAX_HEADER_BYTES = 100_000_000;
+/** The Rust reader allows 100 MB, which may become gigabytes in memory; a BERT of 1000 layers needs 3 MB. */
+export const MAX_HEADER_BYTES = 32 * 2 ** 20;
 
 /** A tensor's layout and its place: byte offsets from the end of the header. */
 export interface TensorEntry extends TensorLayout {
@@ -83,6 +84,8 @@ function parseJson(bytes: Uint8Array, path: string): Record<string, unknown> {
   } catch {
     throw badFile(path, 'its header is not UTF-8');
   }
+  const { excess, members } = surveyJson(bytes);
+  if (excess !== null) throw badFile(path, `its header is too much: ${excess}`);
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -90,7 +93,16 @@ function parseJson(bytes: Uint8Array, path: string): Record<string, unknown> {
     throw badFile(path, `its header is not JSON (${oneLine(messageOf(error))})`);
   }
   if (!isRecord(json)) throw badFile(path, 'its header is not a JSON object');
+  // JSON.parse keeps the last of them; the format forbids it.
+  if (memberCount(json) !== members) throw badFile(path, 'its header has a key twice');
   return json;
+}
+
+/** The members of a value and of all that is in it. */
+function memberCount(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0;
+  const own = Array.isArray(value) ? 0 : Object.keys(value).length;
+  return Object.values(value).reduce<number>((sum, item) => sum + memberCount(item), own);
 }
 
 function parseEntry(name: string, value: unknown, path: string): TensorEntry {
@@ -112,7 +124,7 @@ function parseEntry(name: string, value: unknown, path: string): TensorEntry {
   return { name, dtype, shape, begin, end };
 }
 
-/** Every byte of the data belongs to exactly one tensor. This also shows most duplicate names, as holes. */
+/** Every byte of the data belongs to exactly one tensor. */
 function checkCoverage(entries: readonly TensorEntry[], dataBytes: number, path: string): void {
   let covered = 0;
   for (const { name, begin, end } of entries.toSorted((a, b) => a.begin - b.begin || a.end - b.end)) {

@@ -66,7 +66,7 @@ async function readHeader(
   const prefix = await readBytes(file, 0, 8, path);
   const length = new DataView(prefix.buffer).getBigUint64(0, true);
   if (length > MAX_HEADER_BYTES) {
-    throw badFile(path, `it claims a header of ${length} bytes, over the 100 MB limit`);
+    throw badFile(path, `it claims a header of ${length} bytes, over the limit of 32 MiB`);
   }
   const dataStart = 8 + Number(length);
   if (dataStart > size) {

@@ -5,7 +5,14 @@ import { keptText, probabilityColumns, type PredictedRow, type PredictionFormat 
 /** What the data layer, too, takes for the separator of several labels in one cell. */
 const LABEL_DELIMITER = '|';
 
-/** Columns: row, place where rows were left out, those carried over, label (several joined by |), score, and a probability for each label. */
+/** What a spreadsheet takes for the start of a formula, the full-width forms included. */
+const FORMULA = /^[=+\-@\t\r＝＋－＠]/u;
+
+/**
+ * Columns: row, place where rows were left out, those carried over, label (several joined by |), score, and a
+ * probability for each label. A text that a spreadsheet would compute (`=HYPERLINK(...)`) gets an apostrophe before it,
+ * unless it is a number.
+ */
 export const csv: PredictionFormat = async function* (batches, { task, hasPlaces, kept }) {
   const probabilities = probabilityColumns(task);
   const place = hasPlaces ? ['place'] : [];
@@ -15,11 +22,22 @@ export const csv: PredictionFormat = async function* (batches, { task, hasPlaces
   ]);
   const record = (row: PredictedRow): (string | number | undefined)[] => [
     row.row,
-    ...(hasPlaces ? [row.place] : []),
-    ...kept.map((_, i) => keptText(row.kept?.[i])),
-    Array.isArray(row.label) ? row.label.join(LABEL_DELIMITER) : row.label,
+    ...(hasPlaces ? [inert(row.place ?? '')] : []),
+    ...kept.map((_, i) => inert(keptText(row.kept?.[i]))),
+    labelCell(row.label),
     row.score,
     ...probabilities.map(({ label }) => row.probabilities[label]),
   ];
   for await (const rows of batches) yield stringify(rows.map(record));
 };
+
+function labelCell(label: PredictedRow['label']): string | number {
+  if (typeof label === 'number') return label;
+  if (typeof label === 'string') return inert(label);
+  const joined = label.join(LABEL_DELIMITER);
+  return typeof label[0] === 'number' ? joined : inert(joined);
+}
+
+function inert(text: string): string {
+  return FORMULA.test(text) && Number.isNaN(Number(text)) ? `'${text}` : text;
+}

@@ -40,6 +40,9 @@ export function createAddedTokenSplitter(
   };
 }
 
+/** Two UTF-16 units hold any character; the pattern would search all of a longer text. */
 function touchesWord(text: string, start: number, end: number): boolean {
-  return ENDS_WITH_WORD.test(text.slice(0, start)) || STARTS_WITH_WORD.test(text.slice(end));
+  return (
+    ENDS_WITH_WORD.test(text.slice(Math.max(0, start - 2), start)) || STARTS_WITH_WORD.test(text.slice(end))
+  );
 }

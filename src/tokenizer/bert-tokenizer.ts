@@ -3,7 +3,7 @@ import { modelDirectory, type HubOptions } from '../hub/index.js';
 import { expected } from '../errors.js';
 import { createLibraryTokenizer, type LibraryTokenizer } from './library.js';
 import { loadTokenizer } from './load.js';
-import { parseTokenizerConfig, parseTokenizerJson } from './parse.js';
+import { highestId, parseTokenizerConfig, parseTokenizerJson } from './parse.js';
 import { saveTokenizer } from './save.js';
 import { SequenceEncoder, type EncodeOptions, type Encoding } from './sequence-encoder.js';
 import type { TokenizerSpec } from './tokenizer-json.js';
@@ -23,7 +23,7 @@ export class BertTokenizer {
 
   private constructor(spec: TokenizerSpec) {
     this.spec = spec;
-    this.vocabSize = highestId(spec) + 1;
+    this.vocabSize = highestId(spec.tokenizerJson) + 1;
     this.modelMaxLength = spec.tokenizerConfig.model_max_length ?? NO_LIMIT;
     this.#encoder = new SequenceEncoder(spec);
   }
@@ -87,14 +87,4 @@ export class BertTokenizer {
     this.#library ??= createLibraryTokenizer(this.spec.tokenizerJson, this.spec.tokenizerConfig);
     return this.#library;
   }
-}
-
-function highestId({ tokenizerJson: json }: TokenizerSpec): number {
-  const { vocab } = json.model;
-  // Unigram lists its tokens in the order of their ids; the other models map tokens to ids.
-  const ids = Array.isArray(vocab) ? [vocab.length - 1] : Object.values(vocab ?? {});
-  return [...ids, ...json.added_tokens.map(({ id }) => id)].reduce(
-    (highest, id) => Math.max(highest, id),
-    -1,
-  );
 }

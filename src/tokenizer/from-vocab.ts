@@ -1,6 +1,10 @@
 // tokenizer.json from what older models carry instead: vocab.txt, the settings in tokenizer_config.json and the added
 // tokens, put together as transformers 5.18 does (models/bert/tokenization_bert.py).
+import { UsageError } from '../errors.js';
 import type { AddedToken, TemplatePiece, TokenizerConfig, TokenizerJson } from './tokenizer-json.js';
+
+/** Twice the largest vocabulary of a published BERT (LaBSE, 501,153 tokens). */
+const MAX_LINES = 1_000_000;
 
 /** The named special tokens and their defaults, in the order in which transformers adds the missing ones. */
 export const SPECIAL_TOKENS: ReadonlyMap<string, string> = new Map([
@@ -21,6 +25,8 @@ export function tokenizerJsonFromVocab(
   config: TokenizerConfig,
   addedTokens: Readonly<Record<string, unknown>> = {},
 ): TokenizerJson {
+  if (countLines(vocabText) > MAX_LINES)
+    throw new UsageError(`vocab.txt has more than ${MAX_LINES} lines, which no BERT has`);
   const lines = vocabText.split('\n');
   if (lines.at(-1) === '') lines.pop();
   // Object.fromEntries, since a token may be called __proto__; of equal lines the last counts, as in Rust.
@@ -68,6 +74,12 @@ export function tokenizerJsonFromVocab(
 /** The content of a named special token, which may be given as text or as an object with its content. */
 export function specialToken(config: TokenizerConfig, name: string): string {
   return contentOf(config[name]) ?? SPECIAL_TOKENS.get(name) ?? '';
+}
+
+function countLines(text: string): number {
+  let count = 0;
+  for (let at = text.indexOf('\n'); at !== -1; at = text.indexOf('\n', at + 1)) count++;
+  return count;
 }
 
 function special(token: string, typeId: number): TemplatePiece {

@@ -1,11 +1,13 @@
 // A folder with tokenizer files to the tokenizer's definition.
-import { readFile } from 'node:fs/promises';
+import { isUtf8 } from 'node:buffer';
 import { join } from 'node:path';
-import { UsageError, errorCode } from '../errors.js';
-import { readError } from '../file-errors.js';
+import { UsageError } from '../errors.js';
+import { exists, parseJson, readSmallFile } from '../model/index.js';
 import { tokenizerJsonFromVocab } from './from-vocab.js';
-import { parseJsonObject, parseTokenizerConfig, parseTokenizerJson } from './parse.js';
+import { parseObject, parseTokenizerConfig, parseTokenizerJson } from './parse.js';
 import type { TokenizerConfig, TokenizerJson, TokenizerSpec } from './tokenizer-json.js';
+
+const BYTE_ORDER_MARK = Buffer.of(0xef, 0xbb, 0xbf);
 
 /**
  * tokenizer.json where there is one, else vocab.txt; tokenizer_config.json, special_tokens_map.json and
@@ -17,10 +19,9 @@ export async function loadTokenizer(directory: string): Promise<TokenizerSpec> {
   const configFile = join(directory, 'tokenizer_config.json');
   const config = parseTokenizerConfig(await readJson(configFile), configFile);
   const jsonFile = join(directory, 'tokenizer.json');
-  const json = await readText(jsonFile);
-  if (json !== null) {
+  if (await exists(jsonFile)) {
     return {
-      tokenizerJson: withConfig(parseTokenizerJson(parseJsonObject(json, jsonFile), jsonFile), config),
+      tokenizerJson: withConfig(parseTokenizerJson(await readJson(jsonFile), jsonFile), config),
       tokenizerConfig: config,
     };
   }
@@ -57,18 +58,20 @@ function withConfig(json: TokenizerJson, config: TokenizerConfig): TokenizerJson
 
 /** {} when the file does not exist. */
 async function readJson(path: string): Promise<Record<string, unknown>> {
-  const text = await readText(path);
-  return text === null ? {} : parseJsonObject(text, path);
+  const bytes = await readBytes(path);
+  return bytes === null ? {} : parseObject(parseJson(bytes, path), path);
 }
 
 /** null when the file does not exist. */
 async function readText(path: string): Promise<string | null> {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(await readFile(path));
-  } catch (error) {
-    const code = errorCode(error);
-    if (code === 'ENOENT') return null;
-    if (code === 'ERR_ENCODING_INVALID_ENCODED_DATA') throw new UsageError(`${path} is not UTF-8`);
-    throw readError(error, path);
-  }
+  const bytes = await readBytes(path);
+  return bytes === null ? null : new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+}
+
+/** UTF-8, without its byte order mark; null when the file does not exist. */
+async function readBytes(path: string): Promise<Buffer | null> {
+  if (!(await exists(path))) return null;
+  const bytes = await readSmallFile(path);
+  if (!isUtf8(bytes)) throw new UsageError(`${path} is not UTF-8`);
+  return bytes.subarray(0, 3).equals(BYTE_ORDER_MARK) ? bytes.subarray(3) : bytes;
 }

@@ -1,13 +1,25 @@
 // The edge: tokenizer.json and tokenizer_config.json as they lie on disk, checked once.
 import { z } from 'zod';
-import { UsageError, messageOf } from '../errors.js';
+import { UsageError } from '../errors.js';
 import type { BertNormalizerConfig } from './bert-words.js';
-import type { TokenizerConfig, TokenizerJson, WordPieceModel } from './tokenizer-json.js';
+import { requireNoPatterns } from './patterns.js';
+import type { OtherComponent, TokenizerConfig, TokenizerJson, WordPieceModel } from './tokenizer-json.js';
 
-const id = z.int().nonnegative();
+/** Twice the largest vocabulary of a published BERT (LaBSE, 501,153 tokens). */
+const MAX_TOKENS = 1_000_000;
+/** More would be looked for in every text, one by one; published tokenizers have up to a few thousand. */
+const MAX_ADDED_TOKENS = 20_000;
+const MAX_ADDED_TOKEN_LENGTH = 1000;
+/** The search for the pieces of a word takes up to the third power of its length; published tokenizers have 100. */
+const MAX_WORD_LENGTH = 1000;
+
+const id = z
+  .int()
+  .min(0)
+  .max(MAX_TOKENS - 1);
 
 const addedTokenSettings = z.looseObject({
-  content: z.string(),
+  content: z.string().max(MAX_ADDED_TOKEN_LENGTH),
   single_word: z.boolean().default(false),
   lstrip: z.boolean().default(false),
   rstrip: z.boolean().default(false),
@@ -55,8 +67,8 @@ const vocabulary = z.custom<Record<string, number>>(
   (value) =>
     typeof value === 'object' &&
     value !== null &&
-    Object.values(value).every((at) => Number.isInteger(at) && at >= 0),
-  'expected an object of token ids',
+    Object.values(value).every((at) => Number.isInteger(at) && at >= 0 && at < MAX_TOKENS),
+  `expected an object of token ids from 0 to ${MAX_TOKENS - 1}`,
 );
 
 const wordPiece = z
@@ -64,16 +76,22 @@ const wordPiece = z
     type: z.literal('WordPiece').default('WordPiece'),
     unk_token: z.string(),
     continuing_subword_prefix: z.string(),
-    max_input_chars_per_word: z.int().positive().default(100),
+    max_input_chars_per_word: z.int().positive().max(MAX_WORD_LENGTH).default(100),
     vocab: vocabulary,
   })
   .refine((model) => Object.hasOwn(model.vocab, model.unk_token), 'the vocabulary lacks the unknown token');
+
+/** The vocabularies of the models that the library reads: BPE and WordLevel have ids, Unigram scores. */
+const otherModel = z.looseObject({
+  type: z.string().optional(),
+  vocab: z.union([z.array(z.tuple([z.string(), z.number()])).max(MAX_TOKENS), vocabulary]),
+});
 
 const tokenizerJsonSchema = z.looseObject({
   version: z.string().default('1.0'),
   truncation: z.unknown().default(null),
   padding: z.unknown().default(null),
-  added_tokens: z.array(addedToken).default([]),
+  added_tokens: z.array(addedToken).max(MAX_ADDED_TOKENS).default([]),
   normalizer: otherComponent.nullable().default(null),
   pre_tokenizer: otherComponent.nullable().default(null),
   post_processor: postProcessor.nullable().default(null),
@@ -95,15 +113,43 @@ const tokenizerConfigSchema = z.looseObject({
 /** @throws UsageError naming `where` and what is wrong */
 export function parseTokenizerJson(json: unknown, where: string): TokenizerJson {
   const parsed = check(tokenizerJsonSchema, json, where);
-  const { normalizer, model } = parsed;
-  return {
+  const { normalizer, pre_tokenizer: preTokenizer, decoder, model } = parsed;
+  requireNoPatterns({ normalizer, pre_tokenizer: preTokenizer, decoder }, where);
+  const tokenizer: TokenizerJson = {
     ...parsed,
     normalizer:
       normalizer?.type === 'BertNormalizer'
         ? check<BertNormalizerConfig>(bertNormalizer, normalizer, `${where}, normalizer`)
         : normalizer,
-    model: isWordPiece(model) ? check<WordPieceModel>(wordPiece, model, `${where}, model`) : model,
+    model: isWordPiece(model)
+      ? check<WordPieceModel>(wordPiece, model, `${where}, model`)
+      : check<OtherComponent>(otherModel, model, `${where}, model`),
   };
+  requireOwnIds(tokenizer, where);
+  return tokenizer;
+}
+
+/** Special tokens are put in by their ids alone. @throws UsageError for an id that no token has */
+function requireOwnIds(tokenizer: TokenizerJson, where: string): void {
+  const { post_processor: processor } = tokenizer;
+  if (processor === null) return;
+  const ids =
+    processor.type === 'TemplateProcessing'
+      ? Object.values(processor.special_tokens).flatMap((token) => token.ids)
+      : [processor.cls[1], processor.sep[1]];
+  const highest = highestId(tokenizer);
+  const foreign = ids.find((special) => special > highest);
+  if (foreign !== undefined)
+    throw new UsageError(
+      `${where} cannot be used: its post_processor has the token id ${foreign}, but ids end at ${highest}`,
+    );
+}
+
+/** The highest id of a token, -1 where there is none. */
+export function highestId({ model: { vocab }, added_tokens: added }: TokenizerJson): number {
+  // Unigram lists its tokens in the order of their ids; the other models map tokens to ids.
+  const ids = Array.isArray(vocab) ? [vocab.length - 1] : Object.values(vocab ?? {});
+  return [...ids, ...added.map((token) => token.id)].reduce((highest, one) => Math.max(highest, one), -1);
 }
 
 /** @throws UsageError naming `where` and what is wrong */
@@ -111,14 +157,8 @@ export function parseTokenizerConfig(json: unknown, where: string): TokenizerCon
   return check<TokenizerConfig>(tokenizerConfigSchema, json, where);
 }
 
-/** @throws UsageError naming the file when the text is not a JSON object */
-export function parseJsonObject(text: string, where: string): Record<string, unknown> {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    throw new UsageError(`${where} is not JSON: ${messageOf(error)}`);
-  }
+/** @throws UsageError naming the file when the value is not a JSON object */
+export function parseObject(json: unknown, where: string): Record<string, unknown> {
   return check(z.looseObject({}), json, where);
 }
 

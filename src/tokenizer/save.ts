@@ -9,6 +9,7 @@ import { isBertStyle } from './tokenizer-json.js';
 const NOT_SAVED = [
   'added_tokens_decoder',
   'additional_special_tokens',
+  'auto_map', // Python code to run
   'is_local',
   'local_files_only',
   'name_or_path',

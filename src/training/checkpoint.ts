@@ -1,10 +1,9 @@
 // checkpoint-N folders: a complete model for Hugging Face and all that a resumed run needs.
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 import { loadOptimizerState, tensorOf, type BertForSequenceClassification } from '../bert.js';
-import { messageOf, UsageError } from '../errors.js';
-import { readError } from '../file-errors.js';
+import { UsageError } from '../errors.js';
 import { isFolder } from '../make-folder.js';
 import {
   removeDirectoryAtomic,
@@ -18,6 +17,7 @@ import type { AdaptiveState } from './adaptive-schedules.js';
 import type { TrainerControl } from './callbacks.js';
 import { verifyChecksums, writeChecksums } from './checksums.js';
 import { requireSameRun, type RunIdentity } from './identity.js';
+import { readSavedState } from './saved-state.js';
 import type { TrainerState } from './state.js';
 
 const OPTIMIZER = 'optimizer.safetensors';
@@ -105,15 +105,18 @@ export async function resumeFrom(
   identity: RunIdentity,
   { goOnAt }: { goOnAt?: Pick<ResumePoint, 'step' | 'totalLoss'> } = {},
 ): Promise<{ state: TrainerState; resume: ResumePoint }> {
-  const resume = await readJsonFile<ResumePoint>(join(directory, RESUME_STATE));
-  const state = await readState(directory);
+  const { state, resume } = await readSavedState(savedIn(directory));
   requireSameRun(directory, resume.identity, identity);
   await model.loadWeights(directory);
   const { step, totalLoss } = goOnAt ?? resume;
   await model.session.setProgress(step, resume.updates, totalLoss);
   // Before the first update an optimizer has no state.
   if (resume.updates > 0) await loadOptimizerState(model.session, join(directory, OPTIMIZER));
-  return { state, resume };
+  return { state: withBestBeside(directory, state), resume };
+}
+
+function savedIn(directory: string): { resume: string; state: string } {
+  return { resume: join(directory, RESUME_STATE), state: join(directory, TRAINER_STATE) };
 }
 
 /** Where the best checkpoint is gone, a model keeps the weights of the last step, as in HF. */
@@ -129,29 +132,12 @@ export async function loadBestWeights(
 }
 
 /** The output folder may have been moved since: the best checkpoint lies beside the one that is resumed. */
-async function readState(directory: string): Promise<TrainerState> {
-  const state = await readJsonFile<TrainerState>(join(directory, TRAINER_STATE));
+function withBestBeside(directory: string, state: TrainerState): TrainerState {
   const best = state.best_model_checkpoint;
   return {
     ...state,
     best_model_checkpoint: best === null ? null : join(dirname(directory), basename(best)),
   };
-}
-
-async function readJsonFile<T>(path: string): Promise<T> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    throw readError(error, path);
-  }
-  try {
-    // Our own file, and what matters in it is compared with the run before use.
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
-    return JSON.parse(text) as T;
-  } catch (error) {
-    throw new UsageError(`${path} is damaged: ${messageOf(error)}. Resume from an earlier checkpoint.`);
-  }
 }
 
 /** The folders checkpoint-N of an output folder, oldest first. */
@@ -196,7 +182,8 @@ export async function intactCheckpoint(
 }
 
 async function verifyBest(folder: string): Promise<void> {
-  const { best_model_checkpoint: best } = await readState(folder);
+  const { state } = await readSavedState(savedIn(folder));
+  const { best_model_checkpoint: best } = withBestBeside(folder, state);
   if (best === null || basename(best) === basename(folder)) return;
   try {
     await verifyChecksums(best, 'load');

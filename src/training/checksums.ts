@@ -1,12 +1,12 @@
 // SHA256SUMS: what every file of a checkpoint holds, in the format of `sha256sum -c`.
 import { createHash } from 'node:crypto';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { errorCode, UsageError } from '../errors.js';
 import { hashFile } from '../file-digest.js';
 import { readError } from '../file-errors.js';
-import { writeFileAtomic } from '../model/index.js';
+import { exists, readSmallFile, writeFileAtomic } from '../model/index.js';
 
 const SUMS = 'SHA256SUMS';
 /** Without these there is nothing to load, or to resume; a list without them was cut off. */
@@ -53,11 +53,11 @@ async function fileDigest(path: string): Promise<string> {
 
 async function readSums(folder: string): Promise<[name: string, sum: string][]> {
   const path = join(folder, SUMS);
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    if (errorCode(error) === 'ENOENT') throw damaged(`${path} is missing`);
-    throw readError(error, path);
-  });
-  const lines = text.split('\n').filter((line) => line !== '');
+  if (!(await exists(path))) throw damaged(`${path} is missing`);
+  const lines = (await readSmallFile(path))
+    .toString()
+    .split('\n')
+    .filter((line) => line !== '');
   return lines.map((line) => {
     // No slashes: only files of this folder.
     const [, sum, name] = /^([0-9a-f]{64}) [ *]([^/]+)$/.exec(line) ?? [];

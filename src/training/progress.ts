@@ -1,4 +1,5 @@
 // What a person sees of a running training: one moving line on a terminal, plain lines elsewhere. On stderr only.
+import { printable } from '../printable.js';
 import { detailMetrics } from '../evaluation/metrics.js';
 import type { LogEntry, TrainerState } from './state.js';
 
@@ -26,7 +27,7 @@ export class Progress {
   /** Writes a line above the bar. */
   line(text: string): void {
     this.#clear();
-    this.#out.write(`${text}\n`);
+    this.#out.write(`${printable(text)}\n`);
   }
 
   /**

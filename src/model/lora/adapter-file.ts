@@ -8,6 +8,7 @@ import { removeCalibration } from '../calibration.js';
 import { exists } from '../exists.js';
 import { writeFileAtomic } from '../files.js';
 import { parameterShapes } from '../parameters.js';
+import { convertCommand } from '../pickle.js';
 import { openSafetensors, type TensorSource } from '../safetensors-reader.js';
 import { writeSafetensors, type TensorData } from '../safetensors-writer.js';
 import {
@@ -20,6 +21,8 @@ import { adapterShapes, loraShapes, type Lora } from './settings.js';
 import { encoderLinears } from './targets.js';
 
 const ADAPTER_WEIGHTS = 'adapter_model.safetensors';
+/** PEFT's older form. Pickle can run code: it is never opened. */
+const PICKLED = 'adapter_model.bin';
 /** PEFT names tensors by their place in its own wrapper. */
 const PREFIX = 'base_model.model.';
 const LORA_TENSOR = /^(.+)\.lora_[AB]\.weight$/;
@@ -46,6 +49,7 @@ export async function isAdapterFolder(directory: string): Promise<boolean> {
 export async function openAdapterFiles(directory: string): Promise<AdapterFiles> {
   const config = await readAdapterConfig(join(directory, ADAPTER_CONFIG));
   const path = join(directory, ADAPTER_WEIGHTS);
+  if (!(await exists(path))) throw await noWeights(directory);
   const file = await openSafetensors(path);
   const tensors = new Map(
     [...file.tensors].map(([name, tensor]) => [
@@ -54,6 +58,15 @@ export async function openAdapterFiles(directory: string): Promise<AdapterFiles>
     ]),
   );
   return { config, tensors, close: () => file.close() };
+}
+
+async function noWeights(directory: string): Promise<UsageError> {
+  if (await exists(join(directory, PICKLED)))
+    return new UsageError(
+      `${directory} has its adapter only as ${PICKLED}, which can run code when it is read; convert it once, in that folder: ` +
+        convertCommand(PICKLED, ADAPTER_WEIGHTS),
+    );
+  return new UsageError(`${directory} has no ${ADAPTER_WEIGHTS}; give a folder that holds the whole adapter`);
 }
 
 /**

@@ -1,0 +1,57 @@
+// adapter_config.json and adapter_model.safetensors on a good base.
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { BertForSequenceClassification } from '../../../dist/bert.js';
+import { defineFormat } from '../format.mjs';
+import { mutateJson } from '../mutate-json.mjs';
+import { mutateSafetensors, soundTensors } from '../safetensors-file.mjs';
+import { filesOf, loadedWeights, modelFiles, RUNTIME } from '../tiny-model.mjs';
+
+const WEIGHTS = 'adapter_model.safetensors';
+
+/** The base lies where the adapter says, which the input may change. */
+const base = mkdtempSync(join(tmpdir(), 'bertune-fuzz-base-'));
+
+export const adapter = defineFormat({
+  name: 'adapter',
+  async seeds() {
+    for (const [name, bytes] of Object.entries(await modelFiles())) writeFileSync(join(base, name), bytes);
+    const model = await BertForSequenceClassification.fromPretrained(base, {
+      lora: { rank: 2, baseName: base },
+    });
+    await model.open(RUNTIME);
+    const files = await filesOf((folder) => model.savePretrained(folder));
+    await model.close();
+    const { 'config.json': _, ...asPeft } = files;
+    return [files, asPeft];
+  },
+  mutate(files, dice) {
+    const name = dice.pick(Object.keys(files));
+    const bytes = files[name] ?? new Uint8Array();
+    return { ...files, [name]: name === WEIGHTS ? mutateSafetensors(bytes, dice) : mutateJson(bytes, dice) };
+  },
+  async read(folder) {
+    const model = await BertForSequenceClassification.fromPretrained(folder, { baseModel: base });
+    try {
+      return { weights: await loadedWeights(model), fresh: model.newlyInitialised };
+    } finally {
+      await model.close();
+    }
+  },
+  check({ weights, fresh }, files) {
+    const tensors = soundTensors(files[WEIGHTS] ?? new Uint8Array());
+    if (typeof tensors === 'string') return `loaded although ${tensors}`;
+    for (const [name, values] of weights) {
+      if (!name.includes('.lora_') || fresh.includes(name)) continue;
+      const tensor = tensors.get(`base_model.model.${name}`) ?? tensors.get(name);
+      if (tensor === undefined) return `claims to have loaded ${name}, which is not in the file`;
+      if (
+        tensor.dtype === 'F32' &&
+        !Buffer.from(tensor.bytes).equals(Buffer.from(values.buffer, values.byteOffset, values.byteLength))
+      )
+        return `${name} does not hold what the file says`;
+    }
+    return null;
+  },
+});

@@ -1,0 +1,55 @@
+// model.safetensors, alone or in shards behind an index, on the way into a session.
+import { BertForSequenceClassification } from '../../../dist/bert.js';
+import { defineFormat, utf8 } from '../format.mjs';
+import { mutateJson } from '../mutate-json.mjs';
+import { mutateSafetensors, soundTensors } from '../safetensors-file.mjs';
+import { loadedWeights, modelFiles } from '../tiny-model.mjs';
+
+const WEIGHTS = 'model.safetensors';
+const INDEX = 'model.safetensors.index.json';
+
+export const safetensors = defineFormat({
+  name: 'safetensors',
+  async seeds() {
+    const files = await modelFiles();
+    const { [WEIGHTS]: weights = new Uint8Array(), ...others } = files;
+    const names = Object.keys(JSON.parse(headerOf(weights))).filter((name) => name !== '__metadata__');
+    const map = Object.fromEntries(names.map((name) => [name, 'a.safetensors']));
+    const index = utf8(JSON.stringify({ metadata: { total_size: 1 }, weight_map: map }));
+    return [files, { ...others, [INDEX]: index, 'a.safetensors': weights }];
+  },
+  mutate(files, dice) {
+    const name = dice.pick(Object.keys(files).filter((file) => file !== 'config.json'));
+    const bytes = files[name] ?? new Uint8Array();
+    return { ...files, [name]: name === INDEX ? mutateJson(bytes, dice) : mutateSafetensors(bytes, dice) };
+  },
+  async read(folder) {
+    const model = await BertForSequenceClassification.fromPretrained(folder);
+    try {
+      return { weights: await loadedWeights(model), fresh: model.newlyInitialised };
+    } finally {
+      await model.close();
+    }
+  },
+  check({ weights, fresh }, files) {
+    const tensors = soundTensors(files[WEIGHTS] ?? files['a.safetensors'] ?? new Uint8Array());
+    if (typeof tensors === 'string') return `loaded although ${tensors}`;
+    for (const [name, values] of weights) {
+      const tensor = tensors.get(name);
+      if (fresh.includes(name)) continue;
+      if (tensor === undefined) return `claims to have loaded ${name}, which is not in the file`;
+      if (
+        tensor.dtype === 'F32' &&
+        !Buffer.from(tensor.bytes).equals(Buffer.from(values.buffer, values.byteOffset, values.byteLength))
+      )
+        return `${name} does not hold what the file says`;
+    }
+    return null;
+  },
+});
+
+/** @param {Uint8Array} bytes */
+function headerOf(bytes) {
+  const length = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
+  return Buffer.from(bytes.subarray(8, 8 + length)).toString();
+}

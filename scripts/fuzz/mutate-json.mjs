@@ -1,0 +1,106 @@
+// Spoils JSON by its structure: values, keys, nesting, keys given twice, and now and then the text itself.
+import { mutateBytes } from './mutate-bytes.mjs';
+import { KEYS, VALUES } from './nasty.mjs';
+import { utf8 } from './format.mjs';
+
+/** @typedef {import('./dice.mjs').Dice} Dice */
+
+/** @typedef {{ raw: string } | { items: Node[] } | { members: [key: string, value: Node][] }} Node a value of JSON; members may repeat */
+
+/** How deep the nesting that is tried goes; V8 itself reads any depth. */
+const DEPTHS = [5, 100, 129, 1000, 20_000];
+
+/**
+ * @param {Uint8Array} bytes
+ * @param {Dice} dice
+ * @returns {Uint8Array}
+ */
+export function mutateJson(bytes, dice) {
+  const tree = dice.chance(0.1) ? null : parsed(bytes);
+  if (tree === null) return mutateBytes(bytes, dice);
+  for (let left = 1 + dice.int(3); left > 0; left--) change(tree, dice);
+  const text = written(tree);
+  return utf8(dice.chance(0.02) ? `\uFEFF${text}` : text);
+}
+
+/** @param {Node} tree @param {Dice} dice */
+function change(tree, dice) {
+  const parents = parentsIn(tree);
+  if (parents.length === 0) return;
+  const parent = dice.pick(parents);
+  if ('members' in parent) changeMember(parent.members, parents, dice);
+  else if ('items' in parent) changeItem(parent.items, parents, dice);
+}
+
+/** @param {[string, Node][]} members @param {Node[]} parents @param {Dice} dice */
+function changeMember(members, parents, dice) {
+  const at = dice.int(members.length);
+  const [key, value] = members[at] ?? ['', { raw: 'null' }];
+  const kind = dice.int(7);
+  if (kind === 0) members.splice(at, 1);
+  else if (kind === 1)
+    members.splice(dice.int(members.length + 1), 0, [key, otherValue(value, parents, dice)]);
+  else if (kind === 2) members[at] = [dice.pick(KEYS), value];
+  else if (kind === 3) members.push([dice.pick(KEYS), otherValue(value, parents, dice)]);
+  else members[at] = [key, otherValue(value, parents, dice)];
+}
+
+/** @param {Node[]} items @param {Node[]} parents @param {Dice} dice */
+function changeItem(items, parents, dice) {
+  const at = dice.int(items.length);
+  const value = items[at] ?? { raw: 'null' };
+  const kind = dice.int(5);
+  if (kind === 0) items.splice(at, 1);
+  else if (kind === 1) items.splice(at, 0, value);
+  else items[at] = otherValue(value, parents, dice);
+}
+
+/** @param {Node} value @param {Node[]} parents @param {Dice} dice @returns {Node} */
+function otherValue(value, parents, dice) {
+  const kind = dice.int(20);
+  if (kind === 0) return { raw: nested(written(value), dice) };
+  if (kind === 1) return structuredClone(dice.pick(parents));
+  if (kind === 2 && 'raw' in value) return { raw: JSON.stringify(value.raw) };
+  if (kind <= 5 && 'raw' in value && Number.isFinite(Number(value.raw)))
+    return { raw: String(Number(value.raw) + dice.pick([-1, 1, 0.5, 1000])) };
+  return { raw: dice.pick(VALUES) };
+}
+
+/** @param {string} text @param {Dice} dice */
+function nested(text, dice) {
+  const depth = dice.pick(dice.chance(0.1) ? DEPTHS : DEPTHS.slice(0, 3));
+  return dice.chance(0.5)
+    ? `${'['.repeat(depth)}${text}${']'.repeat(depth)}`
+    : `${'{"a":'.repeat(depth)}${text}${'}'.repeat(depth)}`;
+}
+
+/** Every object and list in which there is something. @param {Node} node @returns {Node[]} */
+function parentsIn(node) {
+  if ('raw' in node) return [];
+  const below = 'items' in node ? node.items : node.members.map(([, value]) => value);
+  return below.length === 0 ? [] : [node, ...below.flatMap(parentsIn)];
+}
+
+/** @param {Uint8Array} bytes @returns {Node | null} */
+function parsed(bytes) {
+  try {
+    return nodeOf(JSON.parse(Buffer.from(bytes).toString()), 0);
+  } catch {
+    return null;
+  }
+}
+
+/** @param {unknown} value @param {number} depth @returns {Node} */
+function nodeOf(value, depth) {
+  if (typeof value !== 'object' || value === null || depth > 20)
+    return { raw: depth > 20 ? '0' : JSON.stringify(value) };
+  if (Array.isArray(value)) return { items: value.map((item) => nodeOf(item, depth + 1)) };
+  return { members: Object.entries(value).map(([key, item]) => [key, nodeOf(item, depth + 1)]) };
+}
+
+/** @param {Node} node @returns {string} */
+function written(node) {
+  if ('raw' in node) return node.raw;
+  if ('items' in node) return `[${node.items.map(written).join(',')}]`;
+  return `{${node.members.map(([key, value]) => `${JSON.stringify(key)}:${written(value)}`).join(',')}}`;
+}

@@ -1,0 +1,37 @@
+// A data file read as every command reads it: one pass over the rows, then some of them again by their numbers.
+import { join } from 'node:path';
+import { openSplit } from '../../dist/data/index.js';
+
+const READ_AGAIN = 40;
+
+/**
+ * @param {string} folder
+ * @param {string} name
+ */
+export async function readRows(folder, name) {
+  const file = join(folder, name);
+  const options = /** @type {const} */ ({ name: 'train', files: [file], badRows: 'skip' });
+  const split = await openSplit({ ...options, needsLabels: true });
+  try {
+    const rows = Array.from({ length: Math.min(split.size, READ_AGAIN) }, (_, row) => row);
+    const examples = await split.read(rows);
+    const last = await split.read([split.size - 1]);
+    return {
+      size: split.size,
+      examples: [...examples, ...last],
+      labels: rows.map((row) => split.labels?.at(row) ?? []),
+      bad: split.badRows.count,
+    };
+  } finally {
+    await split.close();
+  }
+}
+
+/** @param {Awaited<ReturnType<typeof readRows>>} result */
+export function checkRows({ examples, labels }) {
+  if (examples.some(({ text }) => text.trim() === '' || /\p{Surrogate}/u.test(text)))
+    return 'gives a text that is none';
+  if (labels.flat().some((label) => label === '' || /\p{Surrogate}/u.test(label)))
+    return 'gives a label that is none';
+  return null;
+}
