@@ -176,6 +176,8 @@ await tap.test('options that do not fit together', (t) => {
   );
   t.same(parsePredictOptions({ flags: { model: 'm', testFile: 'f', outputFile: 'o.jsonl' } }).options, {
     model: 'm',
+    maxRowBytes: 16 * 2 ** 20,
+    maxCompressionRatio: 100,
     testFile: ['f'],
     testSplit: 'test',
     outputFile: 'o.jsonl',

@@ -34,6 +34,8 @@ await tap.test('defaults are those of TrainingArguments', (t) => {
     reportTo: [],
     trainSplit: 'train',
     badRows: 'stop',
+    maxRowBytes: 16 * 2 ** 20,
+    maxCompressionRatio: 100,
     numTrainEpochs: 3,
     maxSteps: -1,
     perDeviceTrainBatchSize: 8,
