@@ -1,6 +1,7 @@
 #include "allocator.h"
 
 #include <c10/core/CPUAllocator.h>
+#include <c10/util/Exception.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -8,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <new>
 
 namespace bertune {
 namespace {
@@ -34,8 +36,8 @@ class CachingAllocator : public c10::Allocator {
     const c10::Device cpu(c10::kCPU);
     if (bytes == 0) return {nullptr, nullptr, giveBack, cpu};
     Header* block = bytes < kSmallest ? obtainSmall(bytes + sizeof(Header)) : take(bytes + sizeof(Header));
-    // The default allocator says in its own words that there is no memory.
-    if (block == nullptr) return c10::GetDefaultCPUAllocator()->allocate(bytes);
+    TORCH_CHECK_WITH(OutOfMemoryError, block != nullptr, "out of memory: no room for a tensor of ", bytes,
+                     " bytes");
     void* data = block + 1;
     return {data, data, giveBack, cpu};
   }
@@ -126,8 +128,13 @@ void CachingAllocator::giveBack(void* data) {
   if (block->size == 0) return std::free(block);
   CachingAllocator& owner = allocator();
   const std::lock_guard<std::mutex> lock(owner.mutex_);
-  owner.free_.emplace(block->size, block);
   owner.used_ -= block->size;
+  try {
+    owner.free_.emplace(block->size, block);
+  } catch (const std::bad_alloc&) {  // no memory to remember it by: it goes back
+    owner.held_ -= block->size;
+    std::free(block);
+  }
 }
 
 }  // namespace

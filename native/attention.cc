@@ -153,6 +153,7 @@ struct ForwardScratch {
 };
 
 constexpr int64_t kPanelValues = kTile * kTile;
+static_assert(kernels::kPanel == kTile);
 
 template <typename T>
 void forwardItem(const T* qkv, const Shape& shape, const Item& item, const Mask& mask,
@@ -220,7 +221,7 @@ struct BackwardScratch {
   const T* dScoreColumns() { return kPair<T> == 1 ? dScores.data() : dScorePairs.data(); }
 };
 
-// The queries of a tile, and rows of padding up to an even number and more.
+// The queries of a tile; behind them, rows of padding.
 template <typename T>
 void loadQueries(kernels::QueryBack (&queries)[kTile], const T* out, const T* dOut, const float* logSums,
                  const Shape& shape, const Item& item, int64_t first, int64_t rows, const Mask& mask) {
@@ -235,8 +236,8 @@ void loadQueries(kernels::QueryBack (&queries)[kTile], const T* out, const T* dO
 
 // From [headSize, kTile] to rows of dQkv, times `scale`.
 template <typename T>
-void storeTransposed(T* target, int64_t ld, float* transposed, const Shape& shape, int64_t rows, float scale,
-                     uint32_t* buffer) {
+void storeTransposed(T* target, int64_t ld, const float* transposed, const Shape& shape, int64_t rows,
+                     float scale, uint32_t* buffer) {
   kernels::transpose(buffer, shape.headSize, reinterpret_cast<const uint32_t*>(transposed), kTile,
                      shape.headSize, rows);
   for (int64_t i = 0; i < rows; ++i)
@@ -299,7 +300,7 @@ void backwardItem(const T* qkv, const T* out, const float* logSums, const T* dOu
   });
 }
 
-// body(item, scratch) for all items, on all threads, below autograd.
+// body(item, scratch) for all items, on all threads.
 template <typename ThreadScratch, typename Body>
 void forEachItem(const Items& items, const Shape& shape, const Body& body) {
   at::parallel_for(0, items.count(), 1, [&](int64_t begin, int64_t end) {

@@ -1,6 +1,7 @@
 #include "kernels.h"
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <utility>
 
@@ -77,7 +78,7 @@ void transpose(uint32_t* out, int64_t ldOut, const uint32_t* in, int64_t ldIn, i
       transposeBlock(out + j * ldOut + i, ldOut, in + i * ldIn + j, ldIn);
   for (int64_t i = 0; i < rows; ++i)
     for (int64_t j = i < wholeRows ? wholeColumns : 0; j < columns; ++j)
-      out[j * ldOut + i] = in[i * ldIn + j];
+      std::memcpy(out + j * ldOut + i, in + i * ldIn + j, sizeof *out);  // words of any type
 }
 
 namespace {
@@ -319,7 +320,9 @@ struct Backward {
 INLINE Backward backwardOf(const float* scores, const float* dProbabilities, float scale,
                            const QueryBack& query, uint32_t threshold, float maskScale, int64_t first,
                            int64_t lanes) {
-  Floats p = exp(load(scores) * scale - query.logSum);
+  // Above 0 by rounding only, which of scores beyond all reason would be far; NaN stays.
+  const Floats exponent = load(scores) * scale - query.logSum;
+  Floats p = exp(exponent > 0.0f ? Floats{} : exponent);
   if (lanes < kLanes) p = onlyFirst(p, lanes);
   Floats dP = load(dProbabilities);
   if (lanes < kLanes) dP = onlyFirst(dP, lanes);

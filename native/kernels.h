@@ -1,4 +1,4 @@
-// CPU row kernels: plain loops that the compiler vectorises, in one version for each instruction set.
+// CPU row kernels in the vectors of vectors.h, in one version for each instruction set.
 // The version is picked when the addon is loaded, so nothing assumes the machine that built it.
 #pragma once
 

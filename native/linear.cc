@@ -32,7 +32,7 @@ at::Tensor emptyIfWanted(const AutogradContext* context, const at::Tensor& x) {
 
 // An undefined tensor is no input that autograd takes.
 std::optional<at::Tensor> optional(const at::Tensor& tensor) {
-  return tensor.defined() ? std::optional(tensor) : std::nullopt;
+  return tensor.defined() ? std::optional(tensor.contiguous()) : std::nullopt;
 }
 
 // [ranges, columns] of zeros, one row a range, so that ranges can add up side by side and in a fixed order.

@@ -168,14 +168,21 @@ bool Model::isTrained(const Layer& layer) const {
 void Model::pack(bool isTraining) {
   if (!device_.is_cpu() || !hasTileProducts(compute_)) return;
   const at::NoGradGuard guard;
-  for (const Layer& layer : layers_)
+  // Below the lowest trained tensor there is no backward pass.
+  bool hasBackward = weight(wordEmbeddings_).requires_grad() || weight(positionEmbeddings_).requires_grad() ||
+                     weight(tokenTypeEmbeddings_).requires_grad() ||
+                     weight(embeddingNorm_.weight).requires_grad() ||
+                     weight(embeddingNorm_.bias).requires_grad();
+  for (const Layer& layer : layers_) {
+    hasBackward = hasBackward || isTrained(layer);
     for (const Linear* linear :
          {&layer.queryKeyValue, &layer.attentionOutput, &layer.intermediate, &layer.output}) {
       PackedWeight& packed = packed_[linear->weight];
       if (!packed.forward.defined()) packed.forward = packForward(weight(linear->weight), compute_);
-      if (isTraining && !packed.backward.defined())
+      if (isTraining && hasBackward && !packed.backward.defined())
         packed.backward = packBackward(weight(linear->weight), compute_);
     }
+  }
 }
 
 at::Tensor Model::logits(const Batch& batch, const TrainingPass* pass) {

@@ -161,6 +161,45 @@ void testLinears(at::ScalarType type, const Mask& mask) {
     }
 }
 
+// What bfloat16 meets in the model: x is the float32 stream of residuals, which the kernels round, and
+// adapters bring an addend.
+void testLinearsOfTheModel(at::ScalarType type, const Mask& mask) {
+  const int64_t in = 72, out = 136;
+  for (const int64_t rows : {1, 64, 301}) {
+    const std::string size =
+        std::to_string(rows) + " rows, " + std::to_string(in) + " to " + std::to_string(out);
+    Inputs inputs{random({rows, in}, type), random({out, in}, type) / 8, random({out}, type),
+                  random({rows, out}, type)};
+    std::vector<at::ScalarType> types{at::kFloat, at::kFloat, at::kFloat, type};
+    compare(
+        {describe("linear of float32, " + size, type, mask), inputs, types, type, {rows, out}},
+        [&](const Inputs& i) { return linear(i[0], weightsOf(i, 1, type), i[3]); },
+        [&](const Inputs& i) { return linearComposed(i[0], weightsOf(i, 1, at::kDouble), i[3]); });
+    compare(
+        {describe("gelu of float32 and an addend, " + size, type, mask), inputs, types, type, {rows, out}},
+        [&](const Inputs& i) {
+          return linearActivation(i[0], weightsOf(i, 1, type), Activation::Gelu, i[3]);
+        },
+        [&](const Inputs& i) {
+          return linearActivationComposed(i[0], weightsOf(i, 1, at::kDouble), Activation::Gelu, i[3]);
+        });
+    for (const at::Tensor& more :
+         {random({rows, out}, at::kFloat), random({out}, at::kFloat), random({out}, at::kFloat)}) {
+      inputs.push_back(more);
+      types.push_back(at::kFloat);
+    }
+    compare(
+        {describe("add and norm with an addend, " + size, type, mask), inputs, types, type, {rows, out}},
+        [&](const Inputs& i) {
+          return linearAddNorm(i[0], i[4], weightsOf(i, 1, type), {i[5], i[6], 1e-12}, mask, i[3]);
+        },
+        [&](const Inputs& i) {
+          return linearAddNormComposed(i[0], i[4], weightsOf(i, 1, at::kDouble), {i[5], i[6], 1e-12}, mask,
+                                       i[3]);
+        });
+  }
+}
+
 // The kernel for float32, ATen's operators for bfloat16; both against the mask itself in float64.
 void testDropout(at::ScalarType type, const Mask& mask) {
   compare(
@@ -212,6 +251,7 @@ int main() {
     for (const Mask& mask : {none, tenth}) {
       testAttention(type, mask);
       testLinears(type, mask);
+      testLinearsOfTheModel(type, mask);
       testDropout(type, mask);
     }
   testNeftuneNoise();

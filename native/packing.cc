@@ -15,7 +15,7 @@ namespace {
 uint32_t* words(void* values) { return static_cast<uint32_t*>(values); }
 const uint32_t* words(const void* values) { return static_cast<const uint32_t*>(values); }
 
-// Zeros behind what a row has, in values of one or two words.
+// Zeros behind what a row has, in words: a float or a pair of bfloat16.
 void zeroTail(uint32_t* row, int64_t filled, int64_t width) {
   std::memset(row + filled, 0, static_cast<size_t>(width - filled) * sizeof *row);
 }
@@ -37,13 +37,11 @@ void transposeWords(uint32_t* panel, const uint32_t* b, int64_t ldb, int64_t inn
   for (int64_t i = 0; i < innerPadded; ++i) zeroTail(panel + i * width, i < inner ? columns : 0, width);
 }
 
-constexpr int64_t kPanelsPerTask = 1;
-
 template <typename T>
 void fillForward(at::Tensor& packed, const float* weight, int64_t out, int64_t in) {
   const int64_t inPadded = packed.size(1) * kPair<T>;
   auto* panels = packed.mutable_data_ptr<T>();
-  at::parallel_for(0, packed.size(0), kPanelsPerTask, [&](int64_t begin, int64_t end) {
+  at::parallel_for(0, packed.size(0), 1, [&](int64_t begin, int64_t end) {
     Scratch<T> rows(kTile * inPadded);
     for (int64_t panel = begin; panel < end; ++panel) {
       const int64_t first = panel * kTile, columns = std::min(kTile, out - first);
@@ -66,7 +64,7 @@ template <typename T>
 void fillBackward(at::Tensor& packed, const float* weight, int64_t out, int64_t in) {
   const int64_t outPadded = packed.size(1) * kPair<T>;
   auto* panels = packed.mutable_data_ptr<T>();
-  at::parallel_for(0, packed.size(0), kPanelsPerTask, [&](int64_t begin, int64_t end) {
+  at::parallel_for(0, packed.size(0), 1, [&](int64_t begin, int64_t end) {
     for (int64_t panel = begin; panel < end; ++panel) {
       const int64_t first = panel * kTile, columns = std::min(kTile, in - first);
       packPanel(panels + panel * outPadded * kTile, weight + first, in, {out, columns, outPadded, kTile});

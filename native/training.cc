@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "allocator.h"
 #include "memory.h"
 #include "phases.h"
 
@@ -47,6 +48,7 @@ bool Training::tryOrSplit(const MicroBatch& batch) {
     } catch (const std::exception& error) {
       if (!isOutOfMemory(error) || micro.raw.cuSeqlens.size() <= 2) throw;
       maxTokens_ = micro.raw.cuSeqlens.back() / 2;
+      releaseCachedMemory();
       return false;
     }
   }
@@ -76,9 +78,10 @@ void Training::dropGradients() {
 
 void Training::update(const UpdateOptions& options) {
   const phases::Scope phase(phases::Phase::Optimizer);
-  optimizer_->update(options);
+  // First, since an update that fails half way has changed weights too.
   for (size_t i = 0; i < model_.parameters().size(); ++i)
     if (model_.parameters()[i].weight.requires_grad()) model_.weightChanged(i);
+  optimizer_->update(options);
   ++step_;
   tokensInStep_ = sequencesInStep_ = 0;
   batchesInStep_.clear();

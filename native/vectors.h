@@ -1,6 +1,6 @@
 // Vectors of 16 values in the compiler's own vector types: an instruction or two with AVX-512, two or four
-// with less, always the same results. All of it is inlined into kernels that exist once for each instruction
-// set.
+// with less. Between instruction sets results differ by the rounding of products that are added, where one
+// instruction does both. All of it is inlined into kernels that exist once for each instruction set.
 #pragma once
 
 #include <c10/util/BFloat16.h>

@@ -12,8 +12,8 @@
 namespace bertune {
 namespace {
 
-// The rows, which the products sum over, in chunks of one size: a product's size must not depend on the
-// batch.
+// The rows, which the products sum over, in chunks of at most this many, so that there are few sizes of
+// products.
 constexpr int64_t kChunk = 256;
 
 // Rows that are packed together: whole rows, since memory is read best from one end to the other.
