@@ -90,7 +90,6 @@ const ignoredSwitches: Record<string, string> = {
   averageTokensAcrossDevices: oneProcess,
   loggingNanInfFilter: 'a loss that is not finite is logged as it is',
   skipMemoryMetrics: 'memory is not logged',
-  tf32: 'use --dtype to choose the precision',
   bf16FullEval: 'evaluation computes in the same --dtype as training',
   torchCompile: 'the native steps need no compilation',
   dataloaderPinMemory: loader,
