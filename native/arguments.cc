@@ -192,6 +192,13 @@ RawBatch batch(const Napi::Value& value) {
   return raw;
 }
 
+std::optional<bool> optionalFlag(const Napi::Object& options, const char* name) {
+  const Napi::Value given = options.Get(name);
+  if (given.IsUndefined()) return std::nullopt;
+  if (!given.IsBoolean()) fail(given, "true or false", name);
+  return given.As<Napi::Boolean>().Value();
+}
+
 LossOptions lossOptions(const Napi::Object& options, int64_t numLabels) {
   const auto factor = [&](const char* name, double most) {
     const Napi::Value value = options.Get(name);
@@ -215,11 +222,7 @@ TrainingOptions trainingOptions(const Napi::Value& value) {
   TrainingOptions result;
   if (value.IsUndefined()) return result;
   const Napi::Object options = object(value, "options");
-  const auto flag = [&](const char* name) {
-    const Napi::Value given = options.Get(name);
-    if (!given.IsUndefined() && !given.IsBoolean()) fail(given, "true or false", name);
-    return given.IsBoolean() && given.As<Napi::Boolean>().Value();
-  };
+  const auto flag = [&](const char* name) { return optionalFlag(options, name).value_or(false); };
   const Napi::Value optimizer = options.Get("optimizer");
   if (!optimizer.IsUndefined()) result.optimizer.name = text(optimizer, "optimizer");
   const Napi::Value momentum = options.Get("momentum");

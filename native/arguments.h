@@ -3,6 +3,7 @@
 #pragma once
 
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,7 @@ Problem problem(const Napi::Object& config);
 c10::Device device(const Napi::Value& name);
 at::ScalarType computeType(const Napi::Value& dtype);
 RawBatch batch(const Napi::Value& value);
+std::optional<bool> optionalFlag(const Napi::Object& options, const char* name);
 LossOptions lossOptions(const Napi::Object& options, int64_t numLabels);
 TrainingOptions trainingOptions(const Napi::Value& value);
 UpdateOptions updateOptions(const Napi::Object& options);

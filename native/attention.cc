@@ -8,6 +8,7 @@
 #include <cmath>
 #include <limits>
 
+#include "attention_cuda.h"
 #include "dropout.h"
 #include "kernels.h"
 #include "packing.h"
@@ -378,8 +379,10 @@ struct Attention : torch::autograd::Function<Attention> {
 
 }  // namespace
 
-at::Tensor attention(const at::Tensor& qkv, const std::vector<int32_t>& cuSeqlens, const Mask& mask,
-                     Queries queries) {
+at::Tensor attention(const at::Tensor& qkv, const std::vector<int32_t>& cuSeqlens, const at::Tensor& offsets,
+                     const Mask& mask, Queries queries) {
+  if (qkv.is_cuda() && hasCudaAttention(qkv.scalar_type(), qkv.size(3)))
+    return attentionCuda(qkv, cuSeqlens, offsets, mask, queries);
   // Of bfloat16 the products take pairs.
   const bool hasPairs = qkv.scalar_type() == at::kFloat || qkv.size(3) % 2 == 0;
   return qkv.is_cpu() && hasPairs && hasTileProducts(qkv.scalar_type())

@@ -6,6 +6,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "transfer.h"
+
 namespace bertune {
 namespace {
 
@@ -57,9 +59,32 @@ void checkValueLabels(const RawBatch& raw, const BatchLimits& limits, size_t seq
     if (!std::isfinite(raw.valueLabels[i])) fail("labels[" + std::to_string(i) + "] is not a finite number");
 }
 
-at::Tensor indexTensor(const std::vector<int32_t>& values, at::Device device) {
-  return at::tensor(at::ArrayRef<int32_t>(values), at::kInt).to(device, at::kLong);
-}
+// Arrays of integers side by side, so that all of them are one copy to the device.
+class Packed {
+ public:
+  // Returns the array's number.
+  size_t add(const std::vector<int32_t>& values) {
+    values_.insert(values_.end(), values.begin(), values.end());
+    ends_.push_back(static_cast<int64_t>(values_.size()));
+    return ends_.size() - 1;
+  }
+  void copyTo(at::Device device) {
+    integers_ = toDevice(values_, device);
+    indices_ = integers_.to(at::kLong);
+  }
+  at::Tensor integers(size_t number) const { return part(integers_, number); }  // int32
+  at::Tensor indices(size_t number) const { return part(indices_, number); }    // int64
+
+ private:
+  at::Tensor part(const at::Tensor& all, size_t number) const {
+    const int64_t begin = number == 0 ? 0 : ends_[number - 1];
+    return all.narrow(0, begin, ends_[number] - begin);
+  }
+
+  std::vector<int32_t> values_;
+  std::vector<int64_t> ends_;
+  at::Tensor integers_, indices_;
+};
 
 std::vector<int32_t> positionsOf(const std::vector<int32_t>& offsets) {
   std::vector<int32_t> positions;
@@ -67,12 +92,6 @@ std::vector<int32_t> positionsOf(const std::vector<int32_t>& offsets) {
   for (size_t i = 1; i < offsets.size(); ++i)
     for (int32_t p = 0; p < offsets[i] - offsets[i - 1]; ++p) positions.push_back(p);
   return positions;
-}
-
-at::Tensor labelTensor(const RawBatch& raw, int64_t numLabels, at::Device device) {
-  if (!raw.classLabels.empty()) return indexTensor(raw.classLabels, device);
-  if (raw.valueLabels.empty()) return {};
-  return at::tensor(at::ArrayRef<float>(raw.valueLabels), at::kFloat).view({-1, numLabels}).to(device);
 }
 
 template <typename T>
@@ -111,14 +130,22 @@ void checkBatch(const RawBatch& raw, const BatchLimits& limits, bool needsLabels
 }
 
 Batch toTensors(const RawBatch& raw, int64_t numLabels, at::Device device) {
+  Packed packed;
+  const size_t inputIds = packed.add(raw.inputIds), positions = packed.add(positionsOf(raw.cuSeqlens)),
+               offsets = packed.add(raw.cuSeqlens),
+               tokenTypeIds = packed.add(raw.tokenTypeIds.value_or(std::vector<int32_t>())),
+               classLabels = packed.add(raw.classLabels);
+  packed.copyTo(device);
   Batch batch;
   batch.cuSeqlens = raw.cuSeqlens;
-  batch.inputIds = indexTensor(raw.inputIds, device);
-  batch.positions = indexTensor(positionsOf(raw.cuSeqlens), device);
+  batch.inputIds = packed.indices(inputIds);
+  batch.positions = packed.indices(positions);
   batch.tokenTypeIds =
-      raw.tokenTypeIds.has_value() ? indexTensor(*raw.tokenTypeIds, device) : at::zeros_like(batch.inputIds);
-  batch.firstTokens = indexTensor({raw.cuSeqlens.begin(), raw.cuSeqlens.end() - 1}, device);
-  batch.labels = labelTensor(raw, numLabels, device);
+      raw.tokenTypeIds.has_value() ? packed.indices(tokenTypeIds) : at::zeros_like(batch.inputIds);
+  batch.firstTokens = packed.indices(offsets).narrow(0, 0, batch.sequences());
+  batch.offsets = packed.integers(offsets);
+  if (!raw.classLabels.empty()) batch.labels = packed.indices(classLabels);
+  if (!raw.valueLabels.empty()) batch.labels = toDevice(raw.valueLabels, device).view({-1, numLabels});
   return batch;
 }
 

@@ -14,6 +14,7 @@ struct Batch {
   at::Tensor positions;     // int64 [tokens], each sequence counted from 0
   at::Tensor tokenTypeIds;  // int64 [tokens]
   at::Tensor firstTokens;   // int64 [sequences], the row of each [CLS]
+  at::Tensor offsets;       // cuSeqlens, int32 [sequences + 1]
   at::Tensor labels;        // int64 [sequences] or float [sequences, numLabels]; undefined for predict
   std::vector<int32_t> cuSeqlens;
 

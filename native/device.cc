@@ -6,6 +6,7 @@
 #include <c10/core/CachingDeviceAllocator.h>
 #include <dlfcn.h>
 
+#include <cstdlib>
 #include <mutex>
 #include <stdexcept>
 
@@ -27,6 +28,9 @@ std::string libraryFolder() {
 }
 
 void openCuda() {
+  // What cuBLAS needs to add up in the same order every time, in the size that LibTorch takes on new GPUs
+  // anyhow. LibTorch asks for it wherever its switch for determinism is on, see attention_cuda.cc.
+  setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
   if (dlopen("libcuda.so.1", RTLD_LAZY) == nullptr) {
     loadProblem = "no NVIDIA driver was found (libcuda.so.1 cannot be opened)";
   } else if (dlopen((libraryFolder() + "libtorch_cuda.so").c_str(), RTLD_NOW | RTLD_GLOBAL) == nullptr) {
@@ -53,6 +57,9 @@ Function fromDriver(const char* name) {
 void loadCuda() { std::call_once(loaded, openCuda); }
 
 int64_t cudaDevices() { return loadProblem.empty() ? at::detail::getCUDAHooks().deviceCount() : 0; }
+
+// LibTorch has two settings for this and refuses to go on where they differ; this function sets both.
+void allowTf32(bool allowed) { at::globalContext().setAllowTF32CuBLAS(allowed); }
 
 void setThreads(int threads) {
   // A thread's first question to LibTorch takes over the number of the whole process, so ours must come after

@@ -15,6 +15,8 @@ namespace bertune {
 void loadCuda();
 
 int64_t cudaDevices();
+// Whether float32 products on CUDA may round their inputs to TF32. LibTorch has one setting for the process.
+void allowTf32(bool allowed);
 // CPU threads for all that the calling thread computes from now on.
 void setThreads(int threads);
 

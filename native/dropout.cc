@@ -6,6 +6,7 @@
 
 #include <optional>
 
+#include "generators.h"
 #include "kernels.h"
 #include "phases.h"
 
@@ -44,6 +45,7 @@ at::Tensor onCpu(const at::Tensor& x, const at::Tensor& residual, const Mask& ma
 }
 
 at::Tensor compute(const at::Tensor& x, const at::Tensor& residual, const Mask& mask) {
+  if (!x.is_cpu()) return dropoutAddDrawn(x, residual, mask);
   if (x.is_cpu() && x.scalar_type() == at::kFloat)
     return onCpu(x.contiguous(), residual.defined() ? residual.contiguous() : residual, mask);
   // The factors are no numbers of bfloat16: the product is rounded, not they.
@@ -99,6 +101,13 @@ at::Tensor hashTensor(const Mask& mask, int64_t rows, int64_t columns, at::Devic
 at::Tensor maskTensor(const Mask& mask, int64_t rows, int64_t columns, at::Device device) {
   const at::Tensor bits = hashTensor(mask, rows, columns, device);
   return bits.ge(static_cast<int64_t>(mask.threshold)).to(at::kFloat) * static_cast<double>(mask.scale);
+}
+
+at::Tensor dropoutAddDrawn(const at::Tensor& x, const at::Tensor& residual, const Mask& mask) {
+  const at::Tensor kept = at::empty(x.sizes(), x.options().dtype(at::kBool))
+                              .bernoulli_(1.0 - mask.probability(), generatorFor(mask, x.device()));
+  if (!residual.defined()) return at::native_dropout_backward(x, kept, mask.scale);  // x * kept * scale
+  return at::addcmul(residual, x, kept, mask.scale);
 }
 
 at::Tensor dropoutAdd(const at::Tensor& x, const at::Tensor& residual, const Mask& mask) {

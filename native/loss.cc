@@ -5,6 +5,8 @@
 #include <limits>
 #include <optional>
 
+#include "transfer.h"
+
 namespace bertune {
 namespace {
 
@@ -12,7 +14,7 @@ constexpr int64_t kIgnoredLabel = -100;
 
 std::optional<at::Tensor> weightTensor(const std::vector<float>& weights, const at::Tensor& like) {
   if (weights.empty()) return std::nullopt;
-  return at::tensor(at::ArrayRef<float>(weights), at::kFloat).to(like.device());
+  return toDevice(weights, like.device());
 }
 
 // (1 - p)^gamma. Below 1 its derivative has no bound at 0, where the loss itself is 0: the clamp keeps

@@ -236,7 +236,7 @@ at::Tensor Model::encode(size_t index, const at::Tensor& x, const Batch& batch,
   const at::Tensor qkv =
       linear(x, weights(layer.queryKeyValue), addend(layer.queryKeyValue, x, earlierTokens(pass)));
   const at::Tensor context = attention(
-      qkv.view({batch.tokens(), 3, heads, config_.hiddenSize / heads}), batch.cuSeqlens,
+      qkv.view({batch.tokens(), 3, heads, config_.hiddenSize / heads}), batch.cuSeqlens, batch.offsets,
       maskAt(pass, Site::Attention, number, config_.attentionProbsDropoutProb, earlierTokens(pass) * heads),
       isLast ? Queries::First : Queries::All);
   const at::Tensor attended =

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "dropout.h"
+#include "transfer.h"
 
 namespace bertune {
 
@@ -18,7 +19,7 @@ at::Tensor neftuneNoise(const Batch& batch, int64_t columns, double alpha, const
     magnitudes.insert(magnitudes.end(), length, static_cast<float>(alpha / std::sqrt(elements)));
   }
   const at::Device device = batch.inputIds.device();
-  const at::Tensor magnitude = at::tensor(magnitudes).to(device).unsqueeze(1);
+  const at::Tensor magnitude = toDevice(magnitudes, device).unsqueeze(1);
   const at::Tensor bits = hashTensor(key, batch.tokens(), columns, device);
   return (bits.to(at::kFloat) * (2.0 / 4294967296.0) - 1.0) * magnitude;
 }

@@ -13,7 +13,10 @@
 #include <vector>
 
 #include "attention.h"
+#include "attention_cuda.h"
+#include "cuda_stand_in.h"
 #include "dropout.h"
+#include "generators.h"
 #include "linear.h"
 #include "neftune.h"
 
@@ -105,9 +108,131 @@ void testAttention(at::ScalarType type, const Mask& mask) {
              {type},
              type,
              {rows, heads * headSize}},
-            [&](const Inputs& in) { return attention(in[0], cuSeqlens, mask, queries); },
+            [&](const Inputs& in) { return attention(in[0], cuSeqlens, {}, mask, queries); },
             [&](const Inputs& in) { return attentionComposed(in[0], cuSeqlens, mask, queries); });
       }
+}
+
+// The first number that an operator draws from the default generator after it was seeded for `mask`.
+uint64_t stateAt(const Mask& mask) {
+  auto generator = at::detail::createCPUGenerator(generatorSeed(mask));
+  return at::check_generator<at::CPUGeneratorImpl>(generator)->random64();
+}
+
+// Attention with the masks that the stand-ins draw, from ATen operators and autograd. `oneByOne`: each
+// sequence is a call of its own.
+at::Tensor attentionDrawn(const at::Tensor& qkv, const std::vector<int32_t>& cuSeqlens, const Mask& mask,
+                          Queries queries, bool oneByOne) {
+  const int64_t heads = qkv.size(2), headSize = qkv.size(3);
+  std::vector<at::Tensor> outputs;
+  for (size_t i = 1; i < cuSeqlens.size(); ++i) {
+    const int64_t start = cuSeqlens[i - 1], length = cuSeqlens[i] - start;
+    const int64_t asked = queries == Queries::First ? 1 : length, number = oneByOne ? 0 : i - 1;
+    Mask call = mask;
+    if (oneByOne) call.firstRow += start * heads;
+    const at::Tensor sequence = qkv.narrow(0, start, length).permute({1, 2, 0, 3});
+    const at::Tensor scores = at::matmul(sequence[0].narrow(1, 0, asked), sequence[1].transpose(1, 2)) /
+                              std::sqrt(static_cast<double>(headSize));
+    at::Tensor probabilities = at::softmax(scores, -1);
+    std::vector<at::Tensor> kept;
+    for (int64_t head = 0; head < heads; ++head)
+      kept.push_back(standin::mask(stateAt(call), number * heads + head, asked, length, mask.probability()));
+    if (!mask.dropsNothing()) probabilities = probabilities * at::stack(kept);
+    outputs.push_back(
+        at::matmul(probabilities, sequence[2]).permute({1, 0, 2}).reshape({asked, heads * headSize}));
+  }
+  return at::cat(outputs);
+}
+
+// What surrounds LibTorch's kernels for CUDA, on stand-ins for them.
+void testAttentionCuda(at::ScalarType type, const Mask& mask) {
+  const std::vector<std::vector<int32_t>> batches{{0, 1}, {0, 1, 2, 3}, {0, 5, 6, 118, 155, 219}};
+  const std::vector<std::pair<int64_t, int64_t>> shapes{{1, 24}, {3, 20}, {2, 64}};  // heads, head size
+  for (const auto& cuSeqlens : batches)
+    for (const auto& [heads, headSize] : shapes)
+      for (const Queries queries : {Queries::All, Queries::First}) {
+        const int64_t tokens = cuSeqlens.back();
+        const int64_t rows = queries == Queries::All ? tokens : static_cast<int64_t>(cuSeqlens.size()) - 1;
+        const std::string name = "attention for CUDA of " + std::to_string(tokens) + " tokens, " +
+                                 std::to_string(heads) + " x " + std::to_string(headSize) +
+                                 (queries == Queries::All ? "" : ", first queries only");
+        const at::Tensor offsets = at::tensor(at::ArrayRef<int32_t>(cuSeqlens), at::kInt);
+        compare(
+            {describe(name, type, mask),
+             {random({tokens, 3, heads, headSize}, type)},
+             {type},
+             type,
+             {rows, heads * headSize}},
+            [&](const Inputs& in) { return attentionCuda(in[0], cuSeqlens, offsets, mask, queries); },
+            [&](const Inputs& in) {
+              return attentionDrawn(in[0], cuSeqlens, mask, queries, type == at::kFloat);
+            });
+      }
+  report("LibTorch's switches are as before", at::globalContext().deterministicAlgorithms() ? 1 : 0, 0);
+}
+
+// Which elements are dropped, as 1: x is 1, the residual 0.
+at::Tensor dropped(const Mask& mask, int64_t rows) {
+  const at::Tensor x = at::ones({rows, 128});
+  return dropoutAddDrawn(x, at::zeros_like(x), mask).eq(0).to(at::kDouble);
+}
+
+// Kept elements are scaled and the residual is added, with a pure function of the mask's numbers as mask.
+void testDropoutDrawn() {
+  constexpr double p = 0.1;
+  const auto maskOf = [&](uint64_t seed, int64_t step, int64_t layer, Site site, int64_t firstRow) {
+    return makeMask(seed, step, layer, site, p, firstRow);
+  };
+  const Mask mask = maskOf(42, 3, 1, Site::AttentionOutput, 17);
+  const at::Tensor drops = dropped(mask, 64), kept = 1 - drops;
+  // Four standard deviations of a mean of 64 * 128 elements.
+  report("drawn dropout: rate", std::abs(drops.mean().item<double>() - p), 4 * std::sqrt(p * (1 - p) / 8192));
+  report("drawn dropout: drawn again", distance(dropped(mask, 64), drops), 0);
+  const at::Tensor x = random({64, 128}, at::kFloat), residual = random({64, 128}, at::kFloat);
+  const at::Tensor scaled = x * kept / (1 - p);
+  report("drawn dropout: with a residual",
+         distance(dropoutAddDrawn(x.to(at::kFloat), residual.to(at::kFloat), mask), scaled + residual), 3e-7);
+  const at::Tensor alone = dropoutAddDrawn(x.to(at::kBFloat16), {}, mask);
+  report("drawn dropout: alone", distance(alone, scaled), 2e-2);
+  report("drawn dropout: keeps the type", alone.scalar_type() == at::kBFloat16 ? 0 : 1, 0);
+  // Of two independent masks p^2 + (1 - p)^2 of the elements agree.
+  const double agree = p * p + (1 - p) * (1 - p), tolerance = 4 * std::sqrt(agree * (1 - agree) / 8192);
+  for (const auto& [name, other] :
+       std::vector<std::pair<std::string, Mask>>{{"seed", maskOf(43, 3, 1, Site::AttentionOutput, 17)},
+                                                 {"step", maskOf(42, 4, 1, Site::AttentionOutput, 17)},
+                                                 {"layer", maskOf(42, 3, 2, Site::AttentionOutput, 17)},
+                                                 {"site", maskOf(42, 3, 1, Site::FeedForwardOutput, 17)},
+                                                 {"first row", maskOf(42, 3, 1, Site::AttentionOutput, 18)}})
+    report("drawn dropout: another " + name,
+           std::abs(dropped(other, 64).eq(drops).to(at::kDouble).mean().item<double>() - agree), tolerance);
+}
+
+// All arrays of a batch come out of their one copy.
+void testBatch() {
+  RawBatch raw;
+  raw.inputIds = {11, 12, 13, 14, 15, 16};
+  raw.cuSeqlens = {0, 2, 6};
+  raw.tokenTypeIds = {{0, 1, 0, 0, 1, 1}};
+  raw.classLabels = {3, -100};
+  const auto check = [](const std::string& name, const at::Tensor& found, at::ScalarType type,
+                        const std::vector<int64_t>& expected) {
+    const bool same = found.scalar_type() == type && found.to(at::kLong).equal(at::tensor(expected));
+    report("batch: " + name, same ? 0 : 1, 0);
+  };
+  const Batch batch = toTensors(raw, 4, at::kCPU);
+  check("ids", batch.inputIds, at::kLong, {11, 12, 13, 14, 15, 16});
+  check("positions", batch.positions, at::kLong, {0, 1, 0, 1, 2, 3});
+  check("token types", batch.tokenTypeIds, at::kLong, {0, 1, 0, 0, 1, 1});
+  check("first tokens", batch.firstTokens, at::kLong, {0, 2});
+  check("offsets", batch.offsets, at::kInt, {0, 2, 6});
+  check("labels", batch.labels, at::kLong, {3, -100});
+  raw.tokenTypeIds.reset();
+  raw.classLabels.clear();
+  raw.valueLabels = {1, 2, 3, 4};
+  const Batch values = toTensors(raw, 2, at::kCPU);
+  check("no token types", values.tokenTypeIds, at::kLong, {0, 0, 0, 0, 0, 0});
+  check("values as labels", values.labels.view({-1}), at::kFloat, {1, 2, 3, 4});
+  report("batch: shape of values", values.labels.sizes() == at::IntArrayRef({2, 2}) ? 0 : 1, 0);
 }
 
 LinearWeights weightsOf(const Inputs& in, size_t first, at::ScalarType type) {
@@ -253,7 +378,10 @@ int main() {
       testLinears(type, mask);
       testLinearsOfTheModel(type, mask);
       testDropout(type, mask);
+      testAttentionCuda(type, mask);
     }
+  testDropoutDrawn();
+  testBatch();
   testNeftuneNoise();
   std::printf("1..%d\n", tests);
   return failures == 0 ? 0 : 1;

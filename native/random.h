@@ -51,6 +51,7 @@ struct Mask {
   int64_t firstRow = 0;
 
   bool dropsNothing() const { return threshold == 0; }
+  double probability() const { return threshold / 4294967296.0; }
 
   RowKey row(int64_t index) const {
     const auto counter = static_cast<uint32_t>(firstRow + index);
@@ -79,6 +80,12 @@ inline Mask makeMask(uint64_t seed, int64_t step, int64_t layer, Site site, doub
   mask.scale = static_cast<float>(1.0 / (1.0 - probability));
   mask.firstRow = firstRow;
   return mask;
+}
+
+// Of a generator that is not ours, for the rows from firstRow on.
+inline uint64_t generatorSeed(const Mask& mask) {
+  const uint64_t key = static_cast<uint64_t>(mask.second) << 32 | mask.first;
+  return mix64(key ^ (static_cast<uint64_t>(mask.firstRow) + 0x9e3779b97f4a7c15u));
 }
 
 }  // namespace bertune

@@ -64,6 +64,7 @@ Session::Session(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Session>(inf
   threads_ = static_cast<int>(arguments::integer(options.Get("threads"), "threads", 1, 1024));
   seed_ = static_cast<uint64_t>(arguments::integer(options.Get("seed"), "seed", 0, kMaxSafeInteger));
   device_ = arguments::device(options.Get("device"));
+  tf32_ = arguments::optionalFlag(options, "tf32");
   worker_ = std::make_unique<Worker>(info.Env());
 }
 
@@ -74,6 +75,7 @@ Napi::Value Session::open(Args info) {
       [this, tensors] {
         if (training_ != nullptr) throw std::logic_error("the session is open already");
         setThreads(threads_);
+        if (tf32_.has_value() && device_.is_cuda()) allowTf32(*tf32_);
         training_ = std::make_unique<Training>(config_, problem_, device_, compute_, seed_);
         *tensors = training_->tensors();
       },

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "js.h"
 #include "training.h"
@@ -39,6 +40,7 @@ class Session : public Napi::ObjectWrap<Session> {
   Problem problem_ = Problem::SingleLabel;
   c10::Device device_{c10::kCPU};
   at::ScalarType compute_ = at::kFloat;
+  std::optional<bool> tf32_;
   int threads_ = 1;
   uint64_t seed_ = 0;
   bool closed_ = false;

@@ -67,7 +67,8 @@ void Training::backward(const MicroBatch& micro) {
       lossSum(problem_, model_.logits(batch, &pass), batch.labels, micro.options) / micro.divisor;
   loss.backward();
   // A loss that is not finite spoils its step only (which update leaves out), not the sum.
-  loss_ += at::where(at::isfinite(loss), loss.detach(), 0.0);
+  // at::where would copy its 0 to the device and wait for it.
+  loss_ += at::nan_to_num(loss.detach(), 0.0, 0.0, 0.0);
   tokensInStep_ += batch.tokens();
   sequencesInStep_ += batch.sequences();
 }
@@ -119,8 +120,12 @@ double Training::matmulRate(int64_t rows, int64_t inner, int64_t columns) const 
 }
 
 TrainingStats Training::stats() {
-  return {loss_.item<double>(), optimizer_->gradNorm().item<double>(), optimizer_->updates().item<double>(),
-          optimizer_->skipped().item<double>(), static_cast<double>(maxTokens_)};
+  const at::Tensor all =
+      at::stack({loss_, optimizer_->gradNorm().to(at::kDouble), optimizer_->updates().to(at::kDouble),
+                 optimizer_->skipped().to(at::kDouble)})
+          .to(at::kCPU);  // waits once
+  const auto* numbers = all.const_data_ptr<double>();
+  return {numbers[0], numbers[1], numbers[2], numbers[3], static_cast<double>(maxTokens_)};
 }
 
 void Training::setProgress(int64_t step, int64_t updates, double loss) {

@@ -44,6 +44,8 @@ import {
 export interface Runtime {
   device?: 'auto' | 'cpu' | 'cuda';
   dtype?: 'auto' | 'float32' | 'bfloat16';
+  /** On a CUDA device, whether float32 products may round their inputs to TF32; see {@link SessionOptions.tf32}. */
+  tf32?: boolean;
   /** CPU threads; default: all cores. */
   threads?: number;
   /** Seeds newly initialised weights and dropout; default 42, as HF. */
@@ -175,14 +177,16 @@ export class BertForSequenceClassification {
   }
 
   async #openOnce(runtime: Runtime): Promise<Session> {
+    const { device: wished = 'auto', dtype: precision = 'auto', tf32 } = runtime;
     const { device, dtype, reason } = chooseDevice(
-      { device: runtime.device ?? 'auto', dtype: runtime.dtype ?? 'auto' },
+      { device: wished, dtype: precision, ...(tf32 === undefined ? {} : { tf32 }) },
       deviceInfo(),
     );
     const threads = runtime.threads ?? availableParallelism();
     const session = await Session.create(sessionConfig(this.config, this.lora), {
       device,
       dtype,
+      ...(tf32 === undefined ? {} : { tf32 }),
       threads,
       seed: runtime.seed ?? 42,
     });

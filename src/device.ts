@@ -17,12 +17,12 @@ export interface DeviceInfo {
   libtorch: string;
 }
 
-/** The first CUDA compute capability with bfloat16 arithmetic: Ampere. Older GPUs emulate it. */
-const BFLOAT16_CAPABILITY = 8;
+/** The first CUDA compute capability with bfloat16 and TF32 arithmetic: Ampere. Older GPUs emulate the former. */
+const AMPERE = 8;
 
 /** Chooses the device and dtype for `auto`, and says in one line what was chosen and why. */
 export function chooseDevice(
-  request: { device: 'auto' | 'cpu' | 'cuda'; dtype: 'auto' | 'float32' | 'bfloat16' },
+  request: { device: 'auto' | 'cpu' | 'cuda'; dtype: 'auto' | 'float32' | 'bfloat16'; tf32?: boolean },
   info: DeviceInfo,
 ): { device: 'cpu' | 'cuda'; dtype: 'float32' | 'bfloat16'; reason: string } {
   if (request.device === 'cuda' && !info.cuda)
@@ -37,6 +37,7 @@ export function chooseDevice(
     request.device === 'auto' && device === 'cpu' ? `no CUDA device: ${info.cudaProblem}` : '',
     request.dtype === 'auto' ? slow : '',
     request.dtype === 'bfloat16' && !fast ? `bfloat16 may be slow: ${slow}` : '',
+    request.tf32 === undefined ? '' : whyNoTf32(device, info),
   ].filter((part) => part !== '');
   return { device, dtype, reason: why.join('; ') };
 }
@@ -46,6 +47,13 @@ function whySlowBFloat16(device: 'cpu' | 'cuda', { bfloat16, cudaCapability }: D
   if (device === 'cpu') return bfloat16 ? '' : 'this CPU has no bfloat16 arithmetic';
   if (cudaCapability === undefined) return 'the compute capability of this GPU is not known';
   const [major, minor] = cudaCapability;
-  if (major >= BFLOAT16_CAPABILITY) return '';
+  if (major >= AMPERE) return '';
   return `this GPU, of compute capability ${major}.${minor}, has no bfloat16 arithmetic`;
+}
+
+/** Why --tf32 changes nothing on the device; empty when it does. */
+function whyNoTf32(device: 'cpu' | 'cuda', { cudaCapability: capability }: DeviceInfo): string {
+  if (device === 'cpu') return '--tf32 has no effect on a CPU';
+  if (capability === undefined || capability[0] >= AMPERE) return '';
+  return `--tf32 has no effect: this GPU, of compute capability ${capability.join('.')}, has no TF32 arithmetic`;
 }

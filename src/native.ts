@@ -72,6 +72,11 @@ export interface SessionOptions {
   device: 'cpu' | 'cuda';
   /** The dtype of the encoder's products; weights, gradients and the head stay float32. */
   dtype: 'float32' | 'bfloat16';
+  /**
+   * On a CUDA device, whether float32 products may round their inputs to TF32; default: as LibTorch has it, which is
+   * no. One setting for the process, as in LibTorch: it is that of the session that was opened last with one.
+   */
+  tf32?: boolean;
   /** CPU threads of this session. Results are bit-identical for the same number of threads. */
   threads: number;
   /** Seeds initial weights and dropout. */

@@ -124,8 +124,14 @@ await tap.test('names of transformers 4, run_classification.py and run_glue.py',
     );
   // A dump of TrainingArguments with its defaults asks for nothing, and so passes.
   const dump =
-    '{"model": "m", "train_file": "a", "output_dir": "o", "fp16": false, "fsdp": [], "fsdp_config": {}, "report_to": [], "lr_scheduler_kwargs": {}, "neftune_noise_alpha": null, "push_to_hub": false, "use_cpu": false}';
+    '{"model": "m", "train_file": "a", "output_dir": "o", "fp16": false, "fsdp": [], "fsdp_config": {}, "report_to": [], "lr_scheduler_kwargs": {}, "neftune_noise_alpha": null, "push_to_hub": false, "use_cpu": false, "tf32": null}';
   t.same(fromFile('dump.json', dump).notes, []);
+  t.equal(fromFile('dump.json', dump).options.tf32, undefined, 'as LibTorch has it');
+  for (const tf32 of [true, false]) {
+    const file = JSON.stringify({ model: 'm', trainFile: 'a', outputDir: 'o', tf32 });
+    t.equal(fromFile('tf32.json', file).options.tf32, tf32);
+    t.equal(parseTrainOptions({ flags: { ...job, tf32: String(tf32) } }).options.tf32, tf32);
+  }
   t.equal(
     fromFile('b.json', '{"model": "m", "train_file": "a", "output_dir": "o", "bf16": false}').options.dtype,
     'float32',

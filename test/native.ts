@@ -281,6 +281,7 @@ await tap.test('a wrong config', async (t) => {
   await opening({ device: 'tpu' }, /device.*tpu|tpu.*device/);
   await opening({ device: 'cpu\n' }, /device/);
   await opening({ dtype: 'float16' }, /dtype.*float16/);
+  for (const tf32 of ['true', 1, null]) await opening({ tf32 }, /true or false for tf32/);
   if (!deviceInfo().cuda) await opening({ device: 'cuda' }, /CUDA|cuda/);
   await refuses(t, 'no config', /config/, () => Session.create(wrong(undefined), OPTIONS));
   await refuses(t, 'no options', /options/, () => Session.create(TINY, wrong(undefined)));

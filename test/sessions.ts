@@ -238,6 +238,15 @@ await tap.test('where auto computes, and in what', (t) => {
   const slow = `cuda, bfloat16, bfloat16 may be slow: ${noBFloat16}`;
   t.equal(chosen({ ...gpu, cudaCapability: [7, 5] }, forced), slow);
   t.equal(chosen({ ...gpu, cudaCapability: [9, 0] }, { ...forced, dtype: 'float32' }), 'cuda, float32, ');
+  // TF32 came with compute capability 8.0 as well; nobody hears of it who did not ask for it.
+  const precise = { ...forced, dtype: 'float32' } as const;
+  for (const tf32 of [true, false]) {
+    t.equal(chosen({ ...gpu, cudaCapability: [8, 6] }, { ...precise, tf32 }), 'cuda, float32, ');
+    const old = '--tf32 has no effect: this GPU, of compute capability 7.5, has no TF32 arithmetic';
+    t.equal(chosen({ ...gpu, cudaCapability: [7, 5] }, { ...precise, tf32 }), `cuda, float32, ${old}`);
+    const none = 'cpu, float32, --tf32 has no effect on a CPU';
+    t.equal(chosen(cpu, { device: 'cpu', dtype: 'float32', tf32 }), none);
+  }
   const message = '--device cuda cannot be used: none. Use --device cpu, or auto.';
   t.throws(() => chooseDevice(forced, cpu), { name: 'UsageError', message });
   t.end();

@@ -28,6 +28,7 @@ const input = {
   verbose: o.verbose,
   device: o.device,
   dtype: o.dtype,
+  tf32: o.tf32,
   threads: o.threads,
   dataloaderNumWorkers: o.dataloaderNumWorkers,
 };
@@ -143,6 +144,7 @@ export const trainerCommand = command('trainer', 'Options of a Trainer.', {
   reportTo: o.reportTo,
   device: o.device,
   dtype: o.dtype,
+  tf32: o.tf32,
   threads: o.threads,
   dataloaderNumWorkers: o.dataloaderNumWorkers,
 });

@@ -91,7 +91,6 @@ const ignoredSwitches: Record<string, string> = {
   loggingNanInfFilter:
     'a loss that is not finite does not count in the logs; --nonfinite-gradient says what becomes of its step',
   skipMemoryMetrics: 'memory is not logged',
-  tf32: 'use --dtype to choose the precision',
   bf16FullEval: 'evaluation computes in the same --dtype as training',
   torchCompile: 'the native steps need no compilation',
   dataloaderPinMemory: loader,

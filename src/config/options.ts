@@ -449,6 +449,11 @@ export const options = {
     group: 'Device',
     help: 'precision of the computation, over float32 weights; auto takes bfloat16 where the device is good at it',
   }),
+  tf32: optional(toggle(), {
+    group: 'Device',
+    help: 'on a CUDA device, whether float32 products may round their inputs to TF32: 10 bits of mantissa, several times faster',
+    otherwise: "LibTorch's default, which is no",
+  }),
   threads: optional(integer(1), {
     group: 'Device',
     help: 'CPU threads of the computation',
