@@ -188,12 +188,22 @@ Napi::Value Session::optimizerState(Args info) {
 }
 
 Napi::Value Session::close(Args info) {
-  const Napi::Value done = post(info, [this] {
-    training_.reset();
-    releaseCachedMemory();
-  });
+  requireOpen(info);
   closed_ = true;
-  return done;
+  return worker_->postLast(
+      info.This().As<Napi::Object>(),
+      [this] {
+        training_.reset();
+        releaseCachedMemory();
+      },
+      [](Napi::Env env) { return env.Undefined(); });
+}
+
+Session::~Session() {
+  worker_.reset();
+  if (training_ == nullptr) return;
+  training_.reset();  // nobody closed it
+  releaseCachedMemory();
 }
 
 Training& Session::training() const {
@@ -210,8 +220,12 @@ RawBatch Session::checkedBatch(Args info, bool needsLabels) const {
   return raw;
 }
 
-Napi::Value Session::post(Args info, std::function<void()> run, Worker::Resolve resolve) {
+void Session::requireOpen(Args info) const {
   if (closed_) throw Napi::Error::New(info.Env(), "the session is closed");
+}
+
+Napi::Value Session::post(Args info, std::function<void()> run, Worker::Resolve resolve) {
+  requireOpen(info);
   if (!resolve) resolve = [](Napi::Env env) { return env.Undefined(); };
   return worker_->post(info.This().As<Napi::Object>(), std::move(run), std::move(resolve));
 }
