@@ -34,8 +34,12 @@ class CachingAllocator : public c10::Allocator {
     const c10::Device cpu(c10::kCPU);
     if (bytes == 0) return {nullptr, nullptr, giveBack, cpu};
     Header* block = bytes < kSmallest ? obtainSmall(bytes + sizeof(Header)) : take(bytes + sizeof(Header));
-    // The default allocator says in its own words that there is no memory.
-    if (block == nullptr) return c10::GetDefaultCPUAllocator()->allocate(bytes);
+    if (block == nullptr) {
+      // The default allocator says in its own words that there is no memory. If there is by now, it must be
+      // ours: giveBack expects a header.
+      static_cast<void>(c10::GetDefaultCPUAllocator()->allocate(bytes));
+      return allocate(bytes);
+    }
     void* data = block + 1;
     return {data, data, giveBack, cpu};
   }
@@ -134,7 +138,8 @@ void CachingAllocator::giveBack(void* data) {
 
 void installAllocator() {
   constexpr uint8_t kAboveDefault = 1;
-  c10::SetCPUAllocator(&allocator(), kAboveDefault);
+  static std::once_flag installed;  // each JavaScript thread that loads the addon comes here
+  std::call_once(installed, [] { c10::SetCPUAllocator(&allocator(), kAboveDefault); });
 }
 
 void releaseCachedMemory() { allocator().releaseAll(); }

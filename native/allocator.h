@@ -5,7 +5,7 @@
 
 namespace bertune {
 
-// From now on LibTorch allocates in this way. To be called once, before any tensor is made.
+// From now on LibTorch allocates in this way. To be called before any tensor is made.
 void installAllocator();
 
 // Gives the blocks that serve no tensor back to the operating system.

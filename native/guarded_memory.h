@@ -1,6 +1,6 @@
-// LibTorch's allocator for a test: each tensor ends where a page begins that nobody may touch, so that a product
-// which reads or writes behind it ends the process. Code that is compiled at run time (oneDNN's) can be watched in no
-// other way: sanitizers see only what was compiled with them.
+// LibTorch's allocator for a test: each tensor ends where a page begins that nobody may touch, so that a
+// product which reads or writes behind it ends the process. Code that is compiled at run time (oneDNN's) can
+// be watched in no other way: sanitizers see only what was compiled with them.
 #pragma once
 
 #include <c10/core/CPUAllocator.h>

@@ -94,7 +94,8 @@ std::string describe(const std::string& name, at::ScalarType type, const Mask& m
 }
 
 void testAttention(at::ScalarType type, const Mask& mask) {
-  const std::vector<std::vector<int32_t>> batches{{0, 1}, {0, 1, 2, 3}, {0, 64, 129}, {0, 5, 6, 518, 555, 619}};
+  const std::vector<std::vector<int32_t>> batches{
+      {0, 1}, {0, 1, 2, 3}, {0, 64, 129}, {0, 5, 6, 518, 555, 619}};
   // Heads, head size.
   const std::vector<std::pair<int64_t, int64_t>> shapes{{1, 24}, {3, 40}, {2, 80}, {3, 5}, {1, 130}};
   for (const auto& cuSeqlens : batches)
@@ -123,7 +124,8 @@ LinearWeights weightsOf(const Inputs& in, size_t first, at::ScalarType type) {
 }
 
 void testLinears(at::ScalarType type, const Mask& mask) {
-  const std::vector<std::pair<int64_t, int64_t>> shapes{{24, 40}, {80, 24}, {129, 387}, {1, 3}, {64, 64}};  // in, out
+  const std::vector<std::pair<int64_t, int64_t>> shapes{
+      {24, 40}, {80, 24}, {129, 387}, {1, 3}, {64, 64}};  // in, out
   for (const int64_t rows : {1, 3, 33, 64, 1201})
     for (const auto& [in, out] : shapes) {
       const std::string size =

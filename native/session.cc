@@ -18,7 +18,13 @@ constexpr int64_t kMaxSafeInteger = 9007199254740991;
 
 Napi::Value toFloat32Array(Napi::Env env, const at::Tensor& tensor) {
   const auto count = static_cast<size_t>(tensor.numel());
-  auto array = Napi::Float32Array::New(env, count);
+  // By JavaScript's constructor, which throws where there is no memory; Node-API's function ends the process.
+  const auto constructor = env.Global().Get("Float32Array").As<Napi::Function>();
+  const Napi::Value made = constructor.New({Napi::Number::New(env, static_cast<double>(count))});
+  if (!made.IsTypedArray()) throw Napi::Error::New(env, "Float32Array was replaced by something else");
+  auto array = made.As<Napi::Float32Array>();
+  if (array.TypedArrayType() != napi_float32_array || array.ElementLength() != count)
+    throw Napi::Error::New(env, "Float32Array was replaced by something else");
   if (count > 0) std::memcpy(array.Data(), tensor.const_data_ptr<float>(), count * sizeof(float));
   return array;
 }

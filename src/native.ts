@@ -447,7 +447,7 @@ function oneLineOf(error: unknown): string {
 }
 
 function explained(message: string): string {
-  if (!/DefaultCPUAllocator|out of memory/.test(message)) return message;
+  if (!/DefaultCPUAllocator|out of memory|bad_alloc|allocation failed/.test(message)) return message;
   const remedies = 'smaller batches, shorter texts, gradientCheckpointing or autoFindBatchSize';
   return `Memory ran out; use ${remedies} (${message})`;
 }

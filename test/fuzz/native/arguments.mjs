@@ -18,7 +18,12 @@ const SHAPES = /** @type {const} */ ([
 export function configOf(random) {
   const [heads, hidden] = random.pick(SHAPES);
   const modules = ['query', 'key', 'value'].map((name) => `bert.encoder.layer.0.attention.self.${name}`);
-  const lora = { modules: modules.slice(random.below(3)), rank: 2, scaling: 2, dropout: random.pick([0, 0.1]) };
+  const lora = {
+    modules: modules.slice(random.below(3)),
+    rank: 2,
+    scaling: 2,
+    dropout: random.pick([0, 0.1]),
+  };
   const dropout = random.pick([0, 0.1]);
   return {
     vocabSize: 40,
@@ -104,11 +109,22 @@ export const arguments_ = {
     {
       divisor: 3,
       ...random.pick([{}, { labelSmoothing: 0.1 }, { focalGamma: 2 }]),
-      ...random.pick([{}, { classWeights: Float32Array.of(1, 2, 3) }, { posWeight: Float32Array.of(1, 2, 3) }]),
+      ...random.pick([
+        {},
+        { classWeights: Float32Array.of(1, 2, 3) },
+        { posWeight: Float32Array.of(1, 2, 3) },
+      ]),
     },
   ],
   update: (random) => [
-    { learningRate: 1e-3, beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0, maxGradNorm: random.below(2) },
+    {
+      learningRate: 1e-3,
+      beta1: 0.9,
+      beta2: 0.99,
+      epsilon: 1e-8,
+      weightDecay: 0,
+      maxGradNorm: random.below(2),
+    },
   ],
   predict: (random, config) => [batchOf(random, config)],
   matmulRate: (random) => [1 + random.below(50), 1 + random.below(50), 1 + random.below(50)],
@@ -125,7 +141,14 @@ export const arguments_ = {
   ],
   mergeAdapters: () => [],
   configure: (random, config) => [
-    [{ name: tensorOf(random, config).name, trainable: random.chance(0.5), learningRateFactor: 2, weightDecayFactor: 0 }],
+    [
+      {
+        name: tensorOf(random, config).name,
+        trainable: random.chance(0.5),
+        learningRateFactor: 2,
+        weightDecayFactor: 0,
+      },
+    ],
   ],
   optimizerState: () => [],
   close: () => [],

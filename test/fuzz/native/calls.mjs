@@ -23,7 +23,14 @@ const MOST_BYTES = 4 * 2 ** 30;
 const UNREADABLE = /[\n\r\0\u2028\u2029]|\.cc\b|\.cpp\b|c10::|at::|frame #|0x[0-9a-f]{6}|std::/;
 const LONGEST_MESSAGE = 400;
 
-const counts = { calls: 0, fulfilled: 0, refused: 0, passedOn: 0, collections: 0, /** @type {string[]} */ wrong: [] };
+const counts = {
+  calls: 0,
+  fulfilled: 0,
+  refused: 0,
+  passedOn: 0,
+  collections: 0,
+  /** @type {string[]} */ wrong: [],
+};
 
 /**
  * @typedef {object} Subject a session, whether of the addon or of its wrapper
@@ -54,7 +61,13 @@ function log(line) {
 /** @param {unknown} value */
 function shown(value) {
   try {
-    return inspect(value, { depth: 2, maxArrayLength: 4, maxStringLength: 40, breakLength: Infinity, getters: false });
+    return inspect(value, {
+      depth: 2,
+      maxArrayLength: 4,
+      maxStringLength: 40,
+      breakLength: Infinity,
+      getters: false,
+    });
   } catch {
     return 'what cannot be shown';
   }
@@ -105,10 +118,7 @@ function make(name, isTyped, call, mustSucceed = false) {
       counts.fulfilled++;
       return;
     }
-    const settled = answer.then(
-      () => void counts.fulfilled++,
-      refuse,
-    );
+    const settled = answer.then(() => void counts.fulfilled++, refuse);
     pending.add(settled);
     void settled.finally(() => pending.delete(settled));
   } catch (error) {
@@ -146,14 +156,17 @@ function closeOne() {
 
 function callSomeMethod() {
   const subject = random.pick(subjects);
-  const names = Object.keys(arguments_).filter((name) => typeof Reflect.get(subject.session, name) === 'function');
+  const names = Object.keys(arguments_).filter(
+    (name) => typeof Reflect.get(subject.session, name) === 'function',
+  );
   // Closing is seldom, so that sessions live for some calls.
   const name = random.chance(0.03) ? 'close' : random.pick(names.filter((other) => other !== 'close'));
   const right = arguments_[name]?.(random, subject.config, subject.isTyped) ?? [];
   const isRight = random.chance(0.4);
   const parameters = isRight ? right : spoiled(right);
   // Of some calls it depends on what was called before whether they are right.
-  const mustSucceed = isRight && subject.isOpen && ['predict', 'stats', 'optimizerState', 'matmulRate'].includes(name);
+  const mustSucceed =
+    isRight && subject.isOpen && ['predict', 'stats', 'optimizerState', 'matmulRate'].includes(name);
   callMethod(subject, name, parameters, mustSucceed);
 }
 
@@ -161,17 +174,19 @@ function callSomeMethod() {
 function spoiled(right) {
   const place = random.below(right.length);
   const value = right[place];
-  return random.pick([
-    () => right.with(place, oddValue(random)),
-    () => right.map(() => oddValue(random)),
-    () => right.slice(0, place),
-    () => [...right, oddValue(random)],
-    ...Array.from({ length: 6 }, () => () => [
-      ...right.slice(0, place),
-      typeof value === 'object' && value !== null ? altered(random, value, mischief()) : oddValue(random),
-      ...right.slice(place + 1),
-    ]),
-  ].filter((_, i) => right.length > 0 || i === 3))();
+  return random.pick(
+    [
+      () => right.with(place, oddValue(random)),
+      () => right.map(() => oddValue(random)),
+      () => right.slice(0, place),
+      () => [...right, oddValue(random)],
+      ...Array.from({ length: 6 }, () => () => [
+        ...right.slice(0, place),
+        typeof value === 'object' && value !== null ? altered(random, value, mischief()) : oddValue(random),
+        ...right.slice(place + 1),
+      ]),
+    ].filter((_, i) => right.length > 0 || i === 3),
+  )();
 }
 
 /** @param {boolean} isTyped @param {boolean} isRight */
@@ -190,11 +205,16 @@ async function create(isTyped, isRight = random.chance(0.5)) {
     if (isRight) await Promise.all(pending);
     return;
   }
-  make('create', false, () => {
-    const session = Reflect.construct(exported('Session'), parameters);
-    keep(session);
-    return isRight || random.chance(0.5) ? session.open() : undefined;
-  }, isRight);
+  make(
+    'create',
+    false,
+    () => {
+      const session = Reflect.construct(exported('Session'), parameters);
+      keep(session);
+      return isRight || random.chance(0.5) ? session.open() : undefined;
+    },
+    isRight,
+  );
 }
 
 const TINY = configOf(new Random(1));
@@ -223,7 +243,12 @@ function callFunction() {
   const parameters = [oddValue(random), oddValue(random)].slice(random.below(3));
   log(`${isTyped ? 'typed' : 'raw'} ${name}(${parameters.map(shown).join(', ')})`);
   const home = isTyped ? typedAddon : addon;
-  make(name, isTyped, () => Reflect.apply(Reflect.get(home, name), random.pick([home, undefined, null, 3]), parameters), true);
+  make(
+    name,
+    isTyped,
+    () => Reflect.apply(Reflect.get(home, name), random.pick([home, undefined, null, 3]), parameters),
+    true,
+  );
 }
 
 async function step() {
@@ -231,7 +256,7 @@ async function step() {
   if (subjects.length === 0 || sort < 6) await create(random.chance(0.5));
   else if (sort < 9) misuse();
   else if (sort < 13) callFunction();
-  else if (sort < 15) counts.collections++, globalThis.gc?.();
+  else if (sort < 15) (counts.collections++, globalThis.gc?.());
   else if (sort < 16) subjects.splice(random.below(subjects.length), 1);
   else callSomeMethod();
   if (random.chance(0.15)) await Promise.all(pending);
@@ -241,12 +266,16 @@ async function step() {
 /** A session that nobody else calls: its answers may not change. */
 async function canary() {
   const session = await Session.create(TINY, { device: 'cpu', dtype: 'float32', threads: 2, seed: 7 });
-  const batch = { inputIds: Int32Array.from({ length: 70 }, (_, i) => i % 19), cuSeqlens: Int32Array.of(0, 3, 20) };
+  const batch = {
+    inputIds: Int32Array.from({ length: 70 }, (_, i) => i % 19),
+    cuSeqlens: Int32Array.of(0, 3, 20),
+  };
   batch.inputIds = batch.inputIds.slice(0, 20);
   const before = String(await session.predict(batch));
   return async () => {
     log('canary');
-    if (String(await session.predict(batch)) !== before) counts.wrong.push('the logits of another session changed');
+    if (String(await session.predict(batch)) !== before)
+      counts.wrong.push('the logits of another session changed');
     await session.close();
   };
 }
@@ -270,10 +299,18 @@ async function predictFromShared(ids) {
   log('predict and accumulate from memory that another thread writes');
   for (let i = 0; i < 20; i++) {
     const part = ids.subarray(0, 1 + random.below(8));
-    const batch = { inputIds: part, cuSeqlens: Int32Array.of(0, part.length), labels: ids.subarray(8, 9), tokenTypeIds: part };
-    make('predict', subject.isTyped, () => Reflect.apply(Reflect.get(subject.session, 'predict'), subject.session, [batch]));
+    const batch = {
+      inputIds: part,
+      cuSeqlens: Int32Array.of(0, part.length),
+      labels: ids.subarray(8, 9),
+      tokenTypeIds: part,
+    };
+    make('predict', subject.isTyped, () =>
+      Reflect.apply(Reflect.get(subject.session, 'predict'), subject.session, [batch]),
+    );
     make('accumulate', subject.isTyped, () =>
-      Reflect.apply(Reflect.get(subject.session, 'accumulate'), subject.session, [batch, { divisor: 1 }]));
+      Reflect.apply(Reflect.get(subject.session, 'accumulate'), subject.session, [batch, { divisor: 1 }]),
+    );
   }
   await Promise.all(pending);
 }

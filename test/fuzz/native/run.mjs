@@ -42,7 +42,10 @@ function ended(name, parameters, log = 'ignore') {
     child.stdout?.setEncoding('utf8').on('data', (part) => (text.out += part));
     child.stderr?.setEncoding('utf8').on('data', (part) => (text.err += part));
     child.on('close', (code, signal) => {
-      const how = signal === 'SIGKILL' ? `killed, after ${TIMEOUT / 1000} s or for memory` : (signal ?? `exit code ${code}`);
+      const how =
+        signal === 'SIGKILL'
+          ? `killed, after ${TIMEOUT / 1000} s or for memory`
+          : (signal ?? `exit code ${code}`);
       resolve({ end: code === 0 ? '' : how, ...text });
     });
   });
@@ -63,7 +66,11 @@ export async function fuzzCalls({ seed, calls, onProcess }) {
     for (let each = seed; all.calls < calls && all.crashes.length < 10; each++) {
       const path = join(folder, 'calls.log');
       const log = await open(path, 'w');
-      const { end, out, err } = await ended('calls.mjs', [each, Math.min(CALLS_PER_PROCESS, calls - all.calls)], log.fd);
+      const { end, out, err } = await ended(
+        'calls.mjs',
+        [each, Math.min(CALLS_PER_PROCESS, calls - all.calls)],
+        log.fd,
+      );
       await log.close();
       const lines = (await readFile(path, 'utf8')).trim().split('\n');
       all.processes++;
@@ -122,7 +129,10 @@ async function main() {
   );
   const sessions = Number(values.sessions);
   if (sessions === 0) return wrong.length + crashes.length;
-  const { before, after, growth, threads } = await openAndClose({ sessions, warmUp: Math.ceil(sessions / 5) });
+  const { before, after, growth, threads } = await openAndClose({
+    sessions,
+    warmUp: Math.ceil(sessions / 5),
+  });
   say(
     `${sessions} sessions: ${before} MB after a fifth of them, ${after} MB at the end (${(growth * 100).toFixed(2)} %), ` +
       `${threads} threads more`,

@@ -31,13 +31,20 @@ const CONFIG = {
   numLabels: 3,
   problemType: /** @type {const} */ ('single_label_classification'),
 };
-const UPDATE = { learningRate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1 };
+const UPDATE = {
+  learningRate: 1e-3,
+  beta1: 0.9,
+  beta2: 0.999,
+  epsilon: 1e-8,
+  weightDecay: 0,
+  maxGradNorm: 1,
+};
 
 /** @param {Random} random */
 function batchOf(random) {
   const lengths = Array.from({ length: 4 }, () => 1 + random.below(128));
   const cuSeqlens = Int32Array.from([0, ...lengths]);
-  for (let i = 1; i < cuSeqlens.length; i++) cuSeqlens[i] += cuSeqlens[i - 1] ?? 0;
+  for (let i = 1; i < cuSeqlens.length; i++) cuSeqlens[i] = (cuSeqlens[i] ?? 0) + (cuSeqlens[i - 1] ?? 0);
   const inputIds = Int32Array.from({ length: cuSeqlens.at(-1) ?? 0 }, () => random.below(2000));
   return { inputIds, cuSeqlens, labels: Int32Array.of(0, 1, 2, -100) };
 }

@@ -5,7 +5,13 @@ import { arguments_, configOf } from './arguments.mjs';
 import { Random } from './random.mjs';
 
 const random = new Random(1);
-const config = { ...configOf(random), hiddenSize: 48, numAttentionHeads: 2, numHiddenLayers: 2, intermediateSize: 80 };
+const config = {
+  ...configOf(random),
+  hiddenSize: 48,
+  numAttentionHeads: 2,
+  numHiddenLayers: 2,
+  intermediateSize: 80,
+};
 const session = await Session.create(config, { device: 'cpu', dtype: 'float32', threads: 2, seed: 1 });
 const call = (/** @type {'accumulate' | 'update' | 'predict'} */ name) =>
   Reflect.apply(session[name], session, arguments_[name]?.(random, config, true) ?? []);

@@ -298,7 +298,8 @@ export function altered(random, object, mischief) {
  * @param {ArrayBufferView} view
  */
 function changed(random, view) {
-  if (!(view instanceof Int32Array || view instanceof Float32Array || view instanceof Uint8Array)) return view;
+  if (!(view instanceof Int32Array || view instanceof Float32Array || view instanceof Uint8Array))
+    return view;
   const place = random.below(view.length);
   return random.pick([
     () => housed(random, view),
