@@ -109,7 +109,12 @@ async function build(name, flags) {
   const folder = join(buildDir, 'sanitizers', name);
   const { libtorch } = JSON.parse(await readFile(join(buildDir, 'addon.stamp.json'), 'utf8'));
   await step('cmake', [
-    ...['-S', projectRoot, '-B', folder, '-DCMAKE_BUILD_TYPE=None', `-DLIBTORCH=${libtorch}`],
+    '-S',
+    projectRoot,
+    '-B',
+    folder,
+    '-DCMAKE_BUILD_TYPE=None',
+    `-DLIBTORCH=${libtorch}`,
     `-DCMAKE_CXX_FLAGS=-O1 -g1 -DNDEBUG ${flags}`,
   ]);
   await step('cmake', ['--build', folder, '--target', 'operators_test', '--parallel', '2']);

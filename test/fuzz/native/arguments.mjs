@@ -97,7 +97,7 @@ function kindOf(random) {
 }
 
 /** @type {Record<string, (random: Random, config: SessionConfig, isTyped: boolean) => unknown[]>} */
-export const arguments_ = {
+export const rightArguments = {
   open: () => [],
   read: (random, config) => [tensorOf(random, config).name, kindOf(random)],
   write(random, config, isTyped) {

@@ -9,7 +9,7 @@ import { Worker } from 'node:worker_threads';
 
 import { Session } from '../../../dist/native.js';
 import * as typedAddon from '../../../dist/native.js';
-import { arguments_, configOf, optionsOf } from './arguments.mjs';
+import { rightArguments, configOf, optionsOf } from './arguments.mjs';
 import { Random } from './random.mjs';
 import { altered, isOurs, oddValue } from './values.mjs';
 
@@ -90,7 +90,7 @@ function judge(name, error, isTyped) {
     counts.passedOn++;
     return;
   }
-  const message = String(error.message);
+  const { message } = error;
   if (UNREADABLE.test(message) || message.length > LONGEST_MESSAGE || message === '')
     counts.wrong.push(`${name}: an unreadable message: ${JSON.stringify(message.slice(0, 500))}`);
   if (isTyped && !['UsageError', 'RunError'].includes(error.name))
@@ -156,12 +156,12 @@ function closeOne() {
 
 function callSomeMethod() {
   const subject = random.pick(subjects);
-  const names = Object.keys(arguments_).filter(
+  const names = Object.keys(rightArguments).filter(
     (name) => typeof Reflect.get(subject.session, name) === 'function',
   );
   // Closing is seldom, so that sessions live for some calls.
   const name = random.chance(0.03) ? 'close' : random.pick(names.filter((other) => other !== 'close'));
-  const right = arguments_[name]?.(random, subject.config, subject.isTyped) ?? [];
+  const right = rightArguments[name]?.(random, subject.config, subject.isTyped) ?? [];
   const isRight = random.chance(0.4);
   const parameters = isRight ? right : spoiled(right);
   // Of some calls it depends on what was called before whether they are right.
@@ -201,7 +201,12 @@ async function create(isTyped, isRight = random.chance(0.5)) {
     if (subjects.length > MOST_SESSIONS) subjects.splice(random.below(subjects.length), 1);
   };
   if (isTyped) {
-    make('create', true, async () => keep(await Reflect.apply(Session.create, Session, parameters)), isRight);
+    make(
+      'create',
+      true,
+      async () => keep(await Reflect.apply(Reflect.get(Session, 'create'), Session, parameters)),
+      isRight,
+    );
     if (isRight) await Promise.all(pending);
     return;
   }
@@ -231,7 +236,7 @@ function misuse() {
   const attempts = [
     () => typeof method === 'function' && Reflect.apply(method, receiver, [oddValue(random)]),
     () => Reflect.apply(NativeSession, receiver, parts),
-    () => Reflect.construct(NativeSession, parts, random.pick([class {}, Map, Object, NativeSession])),
+    () => Reflect.construct(NativeSession, parts, random.pick([Map, Object, Date, NativeSession])),
     () => typeof method === 'function' && Reflect.construct(method, parts),
   ];
   make('misuse', false, attempts[place] ?? (() => undefined));
@@ -251,12 +256,17 @@ function callFunction() {
   );
 }
 
+function collect() {
+  counts.collections++;
+  globalThis.gc?.();
+}
+
 async function step() {
   const sort = random.below(100);
   if (subjects.length === 0 || sort < 6) await create(random.chance(0.5));
   else if (sort < 9) misuse();
   else if (sort < 13) callFunction();
-  else if (sort < 15) (counts.collections++, globalThis.gc?.());
+  else if (sort < 15) collect();
   else if (sort < 16) subjects.splice(random.below(subjects.length), 1);
   else callSomeMethod();
   if (random.chance(0.15)) await Promise.all(pending);

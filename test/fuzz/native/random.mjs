@@ -38,8 +38,7 @@ export class Random {
    * @returns {T}
    */
   pick(values) {
-    const value = values[this.below(values.length)];
-    if (value === undefined && values.length === 0) throw new RangeError('there is nothing to pick from');
-    return /** @type {T} */ (value);
+    if (values.length === 0) throw new RangeError('there is nothing to pick from');
+    return Reflect.get(values, this.below(values.length));
   }
 }

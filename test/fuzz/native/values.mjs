@@ -126,7 +126,7 @@ export function oddValue(random, depth = 2) {
     () => random.pick(NUMBERS),
     () => random.pick(TEXTS),
     () => random.pick([undefined, null, true, false, 1n, -(2n ** 64n), Symbol('odd'), Symbol.iterator]),
-    () => random.pick([() => 1, class {}, Map, Math, JSON, globalThis]),
+    () => random.pick([() => 1, Promise, Map, Math, JSON, globalThis]),
     () => random.pick([new Date(NaN), /x/, new Map(), new Set([1]), Promise.resolve(1), new Error('x')]),
     () => Array.from({ length: random.below(5) }, inner),
     () => Object.assign([], { length: random.pick([1, 2 ** 16, 2 ** 32 - 1]) }),
