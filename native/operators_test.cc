@@ -124,8 +124,7 @@ LinearWeights weightsOf(const Inputs& in, size_t first, at::ScalarType type) {
 }
 
 void testLinears(at::ScalarType type, const Mask& mask) {
-  const std::vector<std::pair<int64_t, int64_t>> shapes{
-      {24, 40}, {80, 24}, {129, 387}, {1, 3}, {64, 64}};  // in, out
+  const std::vector<std::pair<int64_t, int64_t>> shapes{{24, 40}, {80, 24}, {129, 387}, {64, 64}};  // in, out
   for (const int64_t rows : {1, 3, 33, 64, 1201})
     for (const auto& [in, out] : shapes) {
       const std::string size =
