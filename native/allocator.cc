@@ -141,7 +141,8 @@ void CachingAllocator::giveBack(void* data) {
 
 void installAllocator() {
   constexpr uint8_t kAboveDefault = 1;
-  c10::SetCPUAllocator(&allocator(), kAboveDefault);
+  static std::once_flag installed;  // each JavaScript thread that loads the addon comes here
+  std::call_once(installed, [] { c10::SetCPUAllocator(&allocator(), kAboveDefault); });
 }
 
 void releaseCachedMemory() { allocator().releaseAll(); }

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "device.h"
+#include "one_line.h"
 
 namespace bertune::arguments {
 namespace {
@@ -18,13 +19,9 @@ std::string shown(double value) {
   return digits.str();
 }
 
-// On one line and of a bearable length, whatever it holds.
-std::string quoted(std::string text) {
-  text = text.substr(0, 80);
-  for (char& character : text)
-    if (static_cast<unsigned char>(character) < ' ') character = ' ';
-  return '"' + text + '"';
-}
+constexpr size_t kQuoted = 80;
+
+std::string quoted(const std::string& text) { return '"' + onOneLine(text, kQuoted) + '"'; }
 
 std::string describe(const Napi::Value& value) {
   if (value.IsNumber()) return shown(value.As<Napi::Number>().DoubleValue());
@@ -76,7 +73,9 @@ at::ScalarType storageType(const Napi::Value& value) {
 
 std::vector<int64_t> shapeOf(const Napi::Value& value) {
   if (!value.IsArray()) fail(value, "an array of sizes", "shape");
+  constexpr uint32_t mostSizes = 8;  // of the model's tensors none has more than two
   const auto array = value.As<Napi::Array>();
+  if (array.Length() > mostSizes) fail(value, "at most 8 sizes", "shape");
   std::vector<int64_t> shape;
   for (uint32_t i = 0; i < array.Length(); ++i) shape.push_back(integer(array.Get(i), "shape", 0));
   return shape;
@@ -133,7 +132,9 @@ ModelConfig modelConfig(const Napi::Object& config) {
   ModelConfig result{};
   result.vocabSize = size("vocabSize");
   result.hiddenSize = size("hiddenSize");
-  result.numHiddenLayers = size("numHiddenLayers");
+  // More than any encoder has: a number that is out of place would fill the memory with empty layers.
+  constexpr int64_t mostLayers = 1024;
+  result.numHiddenLayers = integer(config.Get("numHiddenLayers"), "numHiddenLayers", 1, mostLayers);
   result.numAttentionHeads = size("numAttentionHeads");
   result.intermediateSize = size("intermediateSize");
   result.maxPositionEmbeddings = size("maxPositionEmbeddings");

@@ -1,5 +1,8 @@
 // Every operator with a CPU kernel against its composition from ATen operators in float64, forward and
 // backward, on sizes that fit no vector and no block. Prints TAP; test/operators.ts runs it.
+//   operators_test            with LibTorch's allocator
+//   operators_test guarded    with memory that ends the process when something goes beyond a tensor
+//   operators_test caching    with the addon's allocator
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
@@ -9,14 +12,17 @@
 #include <cstdio>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "allocator.h"
 #include "attention.h"
 #include "attention_cuda.h"
 #include "cuda_stand_in.h"
 #include "dropout.h"
 #include "generators.h"
+#include "guarded_memory.h"
 #include "linear.h"
 #include "neftune.h"
 
@@ -92,8 +98,10 @@ std::string describe(const std::string& name, at::ScalarType type, const Mask& m
 }
 
 void testAttention(at::ScalarType type, const Mask& mask) {
-  const std::vector<std::vector<int32_t>> batches{{0, 1}, {0, 1, 2, 3}, {0, 5, 6, 518, 555, 619}};
-  const std::vector<std::pair<int64_t, int64_t>> shapes{{1, 24}, {3, 40}, {2, 80}};  // heads, head size
+  const std::vector<std::vector<int32_t>> batches{
+      {0, 1}, {0, 1, 2, 3}, {0, 64, 129}, {0, 5, 6, 518, 555, 619}};
+  // Heads, head size.
+  const std::vector<std::pair<int64_t, int64_t>> shapes{{1, 24}, {3, 40}, {2, 80}, {3, 5}, {1, 130}};
   for (const auto& cuSeqlens : batches)
     for (const auto& [heads, headSize] : shapes)
       for (const Queries queries : {Queries::All, Queries::First}) {
@@ -243,8 +251,8 @@ LinearWeights weightsOf(const Inputs& in, size_t first, at::ScalarType type) {
 }
 
 void testLinears(at::ScalarType type, const Mask& mask) {
-  const std::vector<std::pair<int64_t, int64_t>> shapes{{24, 40}, {80, 24}, {129, 387}};  // in, out
-  for (const int64_t rows : {1, 3, 33, 1201})
+  const std::vector<std::pair<int64_t, int64_t>> shapes{{24, 40}, {80, 24}, {129, 387}, {64, 64}};  // in, out
+  for (const int64_t rows : {1, 3, 33, 64, 1201})
     for (const auto& [in, out] : shapes) {
       const std::string size =
           std::to_string(rows) + " rows, " + std::to_string(in) + " to " + std::to_string(out);
@@ -368,7 +376,11 @@ void testNeftuneNoise() {
 
 }  // namespace
 
-int main() {
+int main(int count, char** arguments) {
+  const std::string_view memory = count > 1 ? arguments[1] : "";
+  static GuardedMemory guarded;
+  if (memory == "guarded") c10::SetCPUAllocator(&guarded, /*priority=*/1);
+  if (memory == "caching") installAllocator();
   at::set_num_threads(2);
   const Mask none;
   const Mask tenth = makeMask(42, 3, 1, Site::Attention, 0.1, 17);

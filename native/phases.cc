@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstring>
 #include <memory>
+#include <mutex>
 
 namespace bertune::phases {
 namespace {
@@ -20,11 +21,17 @@ constexpr size_t kPhases = 4;
 std::atomic<bool> isOn{false};
 std::array<std::atomic<int64_t>, kPhases> counted{};  // thread-nanoseconds
 std::atomic<int64_t> busy{0};
+std::mutex switching;  // of `operators`: any JavaScript thread may start and stop
 at::CallbackHandle operators = at::INVALID_CALLBACK_HANDLE;
 thread_local Scope* innermost = nullptr;
 
 int64_t nanosecondsSince(steady_clock::time_point since) {
   return duration_cast<nanoseconds>(steady_clock::now() - since).count();
+}
+
+void removeCallback() {
+  if (operators != at::INVALID_CALLBACK_HANDLE) at::removeCallback(operators);
+  operators = at::INVALID_CALLBACK_HANDLE;
 }
 
 double seconds(std::atomic<int64_t>& count) { return static_cast<double>(count.exchange(0)) * 1e-9; }
@@ -59,15 +66,17 @@ void endOperator(const at::RecordFunction&, at::ObserverContext* context) {
 
 void start() {
   stop();
+  const std::lock_guard lock(switching);
+  removeCallback();
   operators = at::addGlobalCallback(
       at::RecordFunctionCallback(beginOperator, endOperator).scopes({at::RecordScope::FUNCTION}));
   isOn = true;
 }
 
 Times stop() {
+  const std::lock_guard lock(switching);
   isOn = false;
-  if (operators != at::INVALID_CALLBACK_HANDLE) at::removeCallback(operators);
-  operators = at::INVALID_CALLBACK_HANDLE;
+  removeCallback();
   const auto of = [](Phase phase) { return seconds(counted[static_cast<size_t>(phase)]); };
   return {of(Phase::Gemm), of(Phase::Attention), of(Phase::ElementWise), of(Phase::Optimizer)};
 }

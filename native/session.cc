@@ -18,7 +18,13 @@ constexpr int64_t kMaxSafeInteger = 9007199254740991;
 
 Napi::Value toFloat32Array(Napi::Env env, const at::Tensor& tensor) {
   const auto count = static_cast<size_t>(tensor.numel());
-  auto array = Napi::Float32Array::New(env, count);
+  // By JavaScript's constructor, which throws where there is no memory; Node-API's function ends the process.
+  const auto constructor = env.Global().Get("Float32Array").As<Napi::Function>();
+  const Napi::Value made = constructor.New({Napi::Number::New(env, static_cast<double>(count))});
+  if (!made.IsTypedArray()) throw Napi::Error::New(env, "Float32Array was replaced by something else");
+  auto array = made.As<Napi::Float32Array>();
+  if (array.TypedArrayType() != napi_float32_array || array.ElementLength() != count)
+    throw Napi::Error::New(env, "Float32Array was replaced by something else");
   if (count > 0) std::memcpy(array.Data(), tensor.const_data_ptr<float>(), count * sizeof(float));
   return array;
 }
@@ -190,12 +196,22 @@ Napi::Value Session::optimizerState(Args info) {
 }
 
 Napi::Value Session::close(Args info) {
-  const Napi::Value done = post(info, [this] {
-    training_.reset();
-    releaseCachedMemory();
-  });
+  requireOpen(info);
   closed_ = true;
-  return done;
+  return worker_->postLast(
+      info.This().As<Napi::Object>(),
+      [this] {
+        training_.reset();
+        releaseCachedMemory();
+      },
+      [](Napi::Env env) { return env.Undefined(); });
+}
+
+Session::~Session() {
+  worker_.reset();
+  if (training_ == nullptr) return;
+  training_.reset();  // nobody closed it
+  releaseCachedMemory();
 }
 
 Training& Session::training() const {
@@ -212,8 +228,12 @@ RawBatch Session::checkedBatch(Args info, bool needsLabels) const {
   return raw;
 }
 
-Napi::Value Session::post(Args info, std::function<void()> run, Worker::Resolve resolve) {
+void Session::requireOpen(Args info) const {
   if (closed_) throw Napi::Error::New(info.Env(), "the session is closed");
+}
+
+Napi::Value Session::post(Args info, std::function<void()> run, Worker::Resolve resolve) {
+  requireOpen(info);
   if (!resolve) resolve = [](Napi::Env env) { return env.Undefined(); };
   return worker_->post(info.This().As<Napi::Object>(), std::move(run), std::move(resolve));
 }

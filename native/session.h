@@ -14,6 +14,7 @@ class Session : public Napi::ObjectWrap<Session> {
  public:
   static Napi::Function define(Napi::Env env);
   explicit Session(const Napi::CallbackInfo& info);  // (config, options)
+  ~Session() override;
 
  private:
   using Args = const Napi::CallbackInfo&;
@@ -34,6 +35,7 @@ class Session : public Napi::ObjectWrap<Session> {
 
   Training& training() const;  // on the worker thread
   RawBatch checkedBatch(Args info, bool needsLabels) const;
+  void requireOpen(Args info) const;
   Napi::Value post(Args info, std::function<void()> run, Worker::Resolve resolve = {});
 
   ModelConfig config_;
@@ -45,7 +47,7 @@ class Session : public Napi::ObjectWrap<Session> {
   uint64_t seed_ = 0;
   bool closed_ = false;
   std::unique_ptr<Training> training_;  // made, used and freed on the worker thread
-  std::unique_ptr<Worker> worker_;      // last member: stopped before anything that it uses goes
+  std::unique_ptr<Worker> worker_;      // stopped before anything that it uses goes
 };
 
 }  // namespace bertune

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "one_line.h"
 #include "phases.h"
 
 namespace bertune {
@@ -17,12 +18,14 @@ struct Worker::Job {
   Napi::Promise::Deferred deferred;
   Napi::ObjectReference owner;  // keeps the session alive until its promise is settled
   std::string error;
+  bool isLast;
 };
 
 std::string oneLine(const std::exception& error) {
   const auto* torchError = dynamic_cast<const c10::Error*>(&error);
-  const std::string text = torchError == nullptr ? error.what() : torchError->what_without_backtrace();
-  return text.substr(0, text.find('\n'));
+  if (torchError == nullptr) return onOneLine(error.what());
+  const std::string text = torchError->what_without_backtrace();
+  return onOneLine(text.substr(0, text.find('\n')));
 }
 
 namespace {
@@ -68,9 +71,25 @@ Worker::~Worker() {
 }
 
 Napi::Promise Worker::post(Napi::Object owner, Run run, Resolve resolve) {
+  return push(owner, std::move(run), std::move(resolve), false);
+}
+
+Napi::Promise Worker::postLast(Napi::Object owner, Run run, Resolve resolve) {
+  const Napi::Promise promise = push(owner, std::move(run), std::move(resolve), true);
+  ended_ = true;
+  return promise;
+}
+
+Napi::Promise Worker::push(Napi::Object owner, Run run, Resolve resolve, bool isLast) {
   const Napi::Env env = owner.Env();
-  auto job = std::make_unique<Job>(Job{
-      std::move(run), std::move(resolve), Napi::Promise::Deferred::New(env), Napi::Persistent(owner), {}});
+  // Without its thread there is no channel either.
+  if (ended_) throw Napi::Error::New(env, "the session has ended, or the process is exiting");
+  auto job = std::make_unique<Job>(Job{std::move(run),
+                                       std::move(resolve),
+                                       Napi::Promise::Deferred::New(env),
+                                       Napi::Persistent(owner),
+                                       {},
+                                       isLast});
   const Napi::Promise promise = job->deferred.Promise();
   if (pending_++ == 0) channel_.Ref(env);
   {
@@ -102,12 +121,15 @@ void Worker::loop() {
       job->error = "unknown native error";
     }
     job->run = nullptr;  // frees what the job held on the thread that used it
+    const bool isLast = job->isLast;
     deliver(std::move(job));
+    if (isLast) break;
   }
   channel_.Release();  // this thread is the channel's one user; nobody touches it afterwards
 }
 
 void Worker::stop() {
+  ended_ = true;
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;

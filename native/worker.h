@@ -29,11 +29,16 @@ class Worker {
   // Stops the workers of an environment whose process is about to exit.
   static void stopAll(napi_env env);
 
+  // Rejects nothing: throws a Napi::Error where the thread has ended.
   Napi::Promise post(Napi::Object owner, Run run, Resolve resolve);
+
+  // The same for the last job of all. The thread ends with it, and takes its OpenMP threads along.
+  Napi::Promise postLast(Napi::Object owner, Run run, Resolve resolve);
 
  private:
   struct Job;
 
+  Napi::Promise push(Napi::Object owner, Run run, Resolve resolve, bool isLast);
   void loop();
   void stop();  // waits for the job that runs, drops those that wait
   void deliver(std::unique_ptr<Job> job);
@@ -49,10 +54,11 @@ class Worker {
   std::condition_variable wake_;
   std::deque<std::unique_ptr<Job>> queue_;
   bool stopping_ = false;
+  bool ended_ = false;  // no job may follow; JavaScript thread only
   std::thread thread_;
 };
 
-// The one useful line of an exception, without LibTorch's C++ stack.
+// The one useful line of an exception, without LibTorch's C++ stack, whatever names from outside it quotes.
 std::string oneLine(const std::exception& error);
 
 }  // namespace bertune

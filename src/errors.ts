@@ -43,9 +43,13 @@ export function expected(what: string, name: string, received: unknown): UsageEr
   return new UsageError(`Expected ${what} for ${name} but received ${describe(received)}`);
 }
 
-/** The message of anything thrown, since JavaScript lets any value be thrown. */
+/** The message of anything thrown, since JavaScript lets any value be thrown, even one that has no text. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  try {
+    return String(error instanceof Error ? error.message : error);
+  } catch {
+    return 'an error without a message';
+  }
 }
 
 /** The code of a system, zlib or Node error, e.g. `ENOENT` or `Z_BUF_ERROR`; empty when there is none. */

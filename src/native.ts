@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
 import type { DeviceInfo } from './device.js';
-import { messageOf, RunError, UsageError } from './errors.js';
+import { expected, messageOf, RunError, UsageError } from './errors.js';
 
 export { chooseDevice, type DeviceInfo } from './device.js';
 
@@ -219,6 +219,8 @@ interface Addon {
   };
 }
 
+const LONGEST_MESSAGE = 300;
+
 let addon: Addon | undefined; // a process loads a shared library once
 
 function load(): Addon {
@@ -306,8 +308,10 @@ export class Session {
    * @throws UsageError for a config, device or dtype that cannot be had
    */
   static async create(config: SessionConfig, options: SessionOptions): Promise<Session> {
-    const native = await withStack(() => Promise.resolve(new (load().Session)(config, options)));
-    return new Session(native, await withStack(() => native.open()), config.problemType);
+    return withStack(async () => {
+      const native = new (load().Session)(config, options);
+      return new Session(native, await native.open(), config.problemType);
+    });
   }
 
   /** All tensors of the model in Hugging Face's order. */
@@ -371,8 +375,10 @@ export class Session {
    * which `updates` were applied (decides AdamW's bias correction), with `totalLoss` so far.
    */
   setProgress(step: number, updates: number, totalLoss: number): Promise<void> {
-    this.#lossSeen = totalLoss;
-    return withStack(() => this.#native.setProgress(step, updates, totalLoss));
+    return withStack(async () => {
+      await this.#native.setProgress(step, updates, totalLoss);
+      this.#lossSeen = totalLoss;
+    });
   }
 
   /**
@@ -397,8 +403,8 @@ export class Session {
 
   /** Begins a new training of the same weights: gradients, moments, settings, counters and loss are forgotten. */
   restart(options: TrainingOptions = {}): Promise<void> {
-    const { optimizer = 'adamw', momentum = 0 } = options;
     return withStack(async () => {
+      const { optimizer = 'adamw', momentum = 0 } = options;
       await this.#native.restart(options);
       this.#lossSeen = 0;
       this.#stateKinds = optimizer === 'sgd' && momentum === 0 ? [] : OPTIMIZER_STATE[optimizer];
@@ -421,7 +427,7 @@ export class Session {
 function knownKind(kind: TensorKind): TensorKind {
   const kinds: readonly TensorKind[] = ['weight', 'gradient', ...stateKinds];
   if (kinds.includes(kind)) return kind;
-  throw new TypeError(`Expected one of ${kinds.join(', ')} for kind but received ${JSON.stringify(kind)}`);
+  throw expected(`one of ${kinds.join(', ')}`, 'kind', kind);
 }
 
 // A loss that does not know an option would leave it out without a word.
@@ -440,9 +446,20 @@ function requireMeaning(options: LossOptions | undefined, problem: SessionConfig
     );
 }
 
+// What a caller's getter throws may have any length and any number of lines.
+function oneLineOf(error: unknown): string {
+  const line = messageOf(error).replaceAll(/[\p{Cc}\u2028\u2029]+\s*/gu, ' ');
+  return line.length > LONGEST_MESSAGE ? `${line.slice(0, LONGEST_MESSAGE)}...` : line;
+}
+
 function explained(message: string): string {
   // oneDNN, which computes bfloat16 on CPUs, has no other words for it.
-  if (!/DefaultCPUAllocator|out of memory|could not create a primitive/.test(message)) return message;
+  if (
+    !/DefaultCPUAllocator|out of memory|could not create a primitive|bad_alloc|allocation failed/.test(
+      message,
+    )
+  )
+    return message;
   const remedies = 'smaller batches, shorter texts, gradientCheckpointing or autoFindBatchSize';
   return `Memory ran out; use ${remedies} (${message})`;
 }
@@ -455,9 +472,9 @@ async function withStack<T>(call: () => Promise<T>): Promise<T> {
     return await call();
   } catch (error) {
     if (error instanceof RunError) throw error;
-    const message = explained(messageOf(error));
+    const message = explained(oneLineOf(error));
     const wrapped =
-      error instanceof TypeError || error instanceof RangeError
+      error instanceof TypeError || error instanceof RangeError || error instanceof UsageError
         ? new UsageError(message)
         : new RunError(message);
     wrapped.stack = `${wrapped.name}: ${message}\n${(site.stack ?? '').split('\n').slice(1).join('\n')}`;
