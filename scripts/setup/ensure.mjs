@@ -3,14 +3,15 @@ import { join } from 'node:path';
 import { ensureAddon } from './addon.mjs';
 import { ensureDist } from './dist.mjs';
 import { withLock } from './lock.mjs';
-import { buildDir } from './paths.mjs';
+import { projectRoot } from './paths.mjs';
 
 /**
  * @param {import('./addon.mjs').AddonOptions & { nativeOnly?: boolean }} [options] nativeOnly: leave dist/ alone
  * @throws {import('./errors.mjs').SetupError}
  */
 export function ensureReady({ nativeOnly = false, ...options } = {}) {
-  return withLock(join(buildDir, '.lock'), async () => {
+  // Not in build/, which a rebuild empties.
+  return withLock(join(projectRoot, '.setup.lock'), async () => {
     await ensureAddon(options);
     if (!nativeOnly) await ensureDist();
   });
