@@ -559,7 +559,7 @@ await t.test('bad models', async (t) => {
     broken(
       'huge-header',
       withHeader(header, data, 1e10),
-      'it claims a header of 10000000000 bytes, over the 100 MB limit',
+      'it claims a header of 10000000000 bytes, over the limit of 32 MiB',
     ),
     broken('latin', withHeader(Buffer.from('{"\xff\xfe":1}', 'latin1'), data), 'its header is not UTF-8'),
     broken(
