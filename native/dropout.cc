@@ -46,7 +46,7 @@ at::Tensor onCpu(const at::Tensor& x, const at::Tensor& residual, const Mask& ma
 
 at::Tensor compute(const at::Tensor& x, const at::Tensor& residual, const Mask& mask) {
   if (!x.is_cpu()) return dropoutAddDrawn(x, residual, mask);
-  if (x.is_cpu() && x.scalar_type() == at::kFloat)
+  if (x.scalar_type() == at::kFloat)
     return onCpu(x.contiguous(), residual.defined() ? residual.contiguous() : residual, mask);
   // The factors are no numbers of bfloat16: the product is rounded, not they.
   const at::Tensor kept = (x * maskTensor(mask, x.size(0), x.size(1), x.device())).to(x.scalar_type());

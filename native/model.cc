@@ -260,8 +260,7 @@ at::Tensor Model::adapt(const Linear& linear, const at::Tensor& x, size_t index,
   for (const Adapter& adapter : linear.adapters) {
     if (adapter.firstRow > row) parts.push_back(zeros(adapter.firstRow - row));
     const Mask mask = maskAt(pass, adapter.site, number, config_.lora.dropout, earlierRows);
-    const at::Tensor dropped = dropoutAdd(input, {}, mask).to(compute_);  // a mask is float32
-    const at::Tensor low = at::linear(dropped, weight(adapter.a).to(compute_));
+    const at::Tensor low = at::linear(dropoutAdd(input, {}, mask), weight(adapter.a).to(compute_));
     parts.push_back(at::linear(low, (weight(adapter.b) * config_.lora.scaling).to(compute_)));
     row = adapter.firstRow + weight(adapter.b).size(0);
   }
