@@ -1,6 +1,6 @@
 // Right arguments of every call of a session: what the fuzz then makes wrong.
 
-/** @typedef {import('./random.mjs').Random} Random */
+/** @typedef {import('../random.mjs').Random} Random */
 /** @typedef {import('../../../dist/native.js').SessionConfig} SessionConfig */
 
 /** Heads and hidden sizes: odd ones, such that fit no vector, and such that are wider than a tile of a product. */

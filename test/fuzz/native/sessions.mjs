@@ -3,7 +3,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
 import { Session } from '../../../dist/native.js';
-import { Random } from './random.mjs';
+import { randomFrom } from '../random.mjs';
+
+/** @typedef {import('../random.mjs').Random} Random */
 
 /** @typedef {{ before: number, after: number, growth: number, threads: number, files: number }} Growth
  *   `before` and `after` in MB of resident memory, `growth` as a share of `before`; threads and open files more at the end */
@@ -51,7 +53,7 @@ function batchOf(random) {
 
 /** @param {number} number */
 async function liveOf(number) {
-  const random = new Random(number % 10);
+  const random = randomFrom(number % 10);
   const dtype = number % 2 === 0 ? 'float32' : 'bfloat16';
   const session = await Session.create(CONFIG, { device: 'cpu', dtype, threads: 2, seed: number });
   for (let step = 0; step < 2; step++) {

@@ -2,9 +2,9 @@
 // last line that it came to its end.
 import { Session } from '../../../dist/native.js';
 import { rightArguments, configOf } from './arguments.mjs';
-import { Random } from './random.mjs';
+import { randomFrom } from '../random.mjs';
 
-const random = new Random(1);
+const random = randomFrom(1);
 const config = {
   ...configOf(random),
   hiddenSize: 48,

@@ -1,7 +1,7 @@
 // What a caller could hand over in place of what is wanted: values of all types, typed arrays in memory of all kinds,
 // and objects whose getters throw or do mischief.
 
-/** @typedef {import('./random.mjs').Random} Random */
+/** @typedef {import('../random.mjs').Random} Random */
 /** @typedef {Int32Array | Float32Array | Uint8Array} Numbers */
 
 const KINDS = [
@@ -307,7 +307,7 @@ function changed(random, view) {
     () => view.slice(random.below(3)),
     () => view.slice(0, place),
     () => view.with(place, random.pick(NUMBERS)),
-    () => view.with(place, random.word() | 0),
+    () => view.with(place, random.below(2 ** 32) | 0),
   ])();
 }
 
