@@ -70,9 +70,10 @@ async function resultsIn(file) {
  * @returns {Promise<Record<string, number>>} the metrics by name, without `eval_`
  * @throws {SetupError} with the end of what the run wrote to stderr
  */
-async function train({ task, side, seed, dtype }, { python, model, data }) {
+async function train({ task, side, seed, dtype }, { python, model, data, threads }) {
   const config = join(projectRoot, 'configs', `${task}.json`);
-  const args = [config, '--model', model, '--seed', String(seed), '--dtype', dtype];
+  const same = { model, seed, dtype, threads };
+  const args = [config, ...Object.entries(same).flatMap(([name, value]) => [`--${name}`, String(value)])];
   const folder = await mkdtemp(join(tmpdir(), 'bertune-accuracy-'));
   try {
     const [command, script, output] =

@@ -1,5 +1,6 @@
 // The options of scripts/accuracy.mjs.
 import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { messageOf, SetupError } from '../setup/errors.mjs';
@@ -17,6 +18,7 @@ Trains configs/TASK.json with every seed, by bertune and by HF Trainer in turns,
   --tasks A,B       default ${TASKS}
   --seeds A,B       default 1,2,3
   --dtype TYPE      float32 or bfloat16, on both sides (default float32)
+  --threads N       CPU threads on both sides (default all cores)
 
 The Python needs the packages of scripts/reference/requirements.txt.
 `;
@@ -47,6 +49,7 @@ export function accuracyOptions(args) {
     tasks: (given.tasks ?? TASKS).split(',').map((task) => taskOf(task, data)),
     seeds: (given.seeds ?? '1,2,3').split(',').map(seedOf),
     dtype: dtypeOf(given.dtype ?? 'float32'),
+    threads: given.threads === undefined ? availableParallelism() : threadsOf(given.threads),
   };
 }
 
@@ -63,6 +66,7 @@ function parse(args) {
         tasks: text,
         seeds: text,
         dtype: text,
+        threads: text,
         help: { type: 'boolean', short: 'h' },
       },
     }).values;
@@ -121,4 +125,11 @@ function dtypeOf(dtype) {
   if (dtype !== 'float32' && dtype !== 'bfloat16')
     throw new SetupError(`Expected float32 or bfloat16 for --dtype but received "${dtype}"`, 2);
   return dtype;
+}
+
+/** @param {string} threads */
+function threadsOf(threads) {
+  if (!/^[1-9]\d{0,3}$/.test(threads))
+    throw new SetupError(`Expected an integer of at least 1 for --threads but received "${threads}"`, 2);
+  return Number(threads);
 }
