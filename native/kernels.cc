@@ -8,7 +8,11 @@
 #include "vectors.h"
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__linux__)
+#ifdef __SANITIZE_THREAD__  // what chooses among clones runs before ThreadSanitizer does, and would call it
+#define FOR_EACH_CPU
+#else
 #define FOR_EACH_CPU __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#endif
 #else
 #define FOR_EACH_CPU
 #endif
