@@ -96,6 +96,17 @@ function kindOf(random) {
   return random.pick(['weight', 'gradient', 'step', 'exp_avg', 'exp_avg_sq', 'momentum_buffer', 'sum']);
 }
 
+/**
+ * @param {Random} random
+ * @param {SessionConfig} config
+ */
+function lossOf(random, { problemType }) {
+  if (problemType === 'regression') return {};
+  const name = problemType === 'single_label_classification' ? 'classWeights' : 'posWeight';
+  const shape = random.pick([{}, { labelSmoothing: 0.1 }, { focalGamma: 2 }]);
+  return { ...shape, ...random.pick([{}, { [name]: Float32Array.of(1, 2, 3) }]) };
+}
+
 /** @type {Record<string, (random: Random, config: SessionConfig, isTyped: boolean) => unknown[]>} */
 export const rightArguments = {
   open: () => [],
@@ -104,18 +115,7 @@ export const rightArguments = {
     const { name, tensor } = tensorOf(random, config);
     return isTyped ? [name, tensor, kindOf(random)] : [name, kindOf(random), tensor];
   },
-  accumulate: (random, config) => [
-    batchOf(random, config),
-    {
-      divisor: 3,
-      ...random.pick([{}, { labelSmoothing: 0.1 }, { focalGamma: 2 }]),
-      ...random.pick([
-        {},
-        { classWeights: Float32Array.of(1, 2, 3) },
-        { posWeight: Float32Array.of(1, 2, 3) },
-      ]),
-    },
-  ],
+  accumulate: (random, config) => [batchOf(random, config), { divisor: 3, ...lossOf(random, config) }],
   update: (random) => [
     {
       learningRate: 1e-3,
