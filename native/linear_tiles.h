@@ -6,11 +6,13 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <type_traits>
 
 #include "kernels.h"
 #include "packing.h"
 #include "phases.h"
+#include "row_ranges.h"
 #include "scratch.h"
 
 namespace bertune {
@@ -88,7 +90,7 @@ class Panels {
   void forEach(const T* left, int64_t ld, int64_t rows, float* products, const Body& body) const {
     for (int64_t first = 0; first < columns_; first += kTile) {
       multiplyPanel(left, ld, rows, first, products, kTile);
-      body(first, std::min(kTile, columns_ - first), static_cast<const float*>(products));
+      body(first, std::min(kTile, columns_ - first), products);
     }
   }
 
@@ -116,6 +118,46 @@ class Panels {
 template <typename Body>
 void forEachBlock(int64_t first, int64_t rows, int64_t size, const Body& body) {
   for (int64_t row = first; row < first + rows; row += size) body(row, std::min(size, first + rows - row));
+}
+
+// An undefined tensor is no input that autograd takes.
+inline std::optional<at::Tensor> optionalRows(const at::Tensor& tensor) {
+  return tensor.defined() ? std::optional(tensor.contiguous()) : std::nullopt;
+}
+
+// Adds the rows of an addend to products, where there is one.
+template <typename T>
+void addRows(float* products, int64_t ld, const std::optional<at::Tensor>& addend, int64_t firstRow,
+             int64_t rows, int64_t first, int64_t columns) {
+  if (!addend.has_value()) return;
+  const Rows<const T> added(*addend);
+  for (int64_t i = 0; i < rows; ++i) kernels::add(products + i * ld, added[firstRow + i] + first, columns);
+}
+
+// body(zero of the type): calls the version of the products' type.
+template <typename Body>
+void withType(at::ScalarType type, const Body& body) {
+  if (type == at::kBFloat16)
+    body(at::BFloat16());
+  else
+    body(float());
+}
+
+// body(first row, rows, first column, columns, products): the products of the rows of x with a packed weight
+// of `columns` columns, tile by tile on all threads, in rows kTile apart.
+template <typename T, typename Body>
+void forEachProduct(const at::Tensor& x, const at::Tensor& packed, int64_t columns, const Body& body) {
+  const Panels<T> weight(packed, columns);
+  RowRanges(x.size(0)).forEach([&](int64_t, int64_t begin, int64_t count) {
+    RowBlocks<T> blocks(x, weight.rowsOfBlock());
+    Scratch<float> block(weight.rowsOfBlock() * kTile);
+    forEachBlock(begin, count, weight.rowsOfBlock(), [&](int64_t first, int64_t rows) {
+      weight.forEach(blocks.load(first, rows), blocks.ld(), rows, block.data(),
+                     [&](int64_t column, int64_t width, float* products) {
+                       body(first, rows, column, width, products);
+                     });
+    });
+  });
 }
 
 }  // namespace bertune
