@@ -15,6 +15,7 @@ import {
 import type { BertTokenizer } from '../tokenizer/index.js';
 import type { AdaptiveState } from './adaptive-schedules.js';
 import type { TrainerControl } from './callbacks.js';
+import type { ChangeableSettings } from './changes.js';
 import { verifyChecksums, writeChecksums } from './checksums.js';
 import { requireSameRun, type RunIdentity } from './identity.js';
 import { readSavedState } from './saved-state.js';
@@ -45,6 +46,7 @@ export interface ResumePoint {
   gradNorm?: number;
   lastRate?: number;
   identity: RunIdentity;
+  settings?: ChangeableSettings;
 }
 
 /**

@@ -1,4 +1,5 @@
 // Where a run begins: at the first step, or at a checkpoint of a run that was the same.
+import { changesOf } from './changes.js';
 import { intactCheckpoint, resumeFrom } from './checkpoint.js';
 import { runIdentity } from './identity.js';
 import { removeLeftovers } from './leftovers.js';
@@ -24,4 +25,10 @@ export async function openRun(run: Run, native: NativeSteps, maxLength: number):
   native.goOnFrom(saved.resume);
   run.goOnFrom(folder, saved);
   say(`Resuming from ${folder} at step ${saved.resume.step} of ${plan.totalSteps}`);
+  const { settings } = saved.resume;
+  const changes = settings === undefined ? [] : changesOf(settings, run.settings); // none known of an earlier version's
+  if (changes.length > 0)
+    say(
+      `note: the settings are not those of the checkpoint, and so the result will differ: ${changes.join('; ')}`,
+    );
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 
 import type { TrainingStats } from '../native.js';
 import { CallbackList, type TrainerControl } from './callbacks.js';
+import { changeableSettings, type ChangeableSettings } from './changes.js';
 import type { ResumePoint } from './checkpoint.js';
 import type { Due } from './flow.js';
 import type { FolderLock } from './folder-lock.js';
@@ -103,6 +104,11 @@ export class Run {
     return loss;
   }
 
+  /** What a resumed run may change. */
+  get settings(): ChangeableSettings {
+    return changeableSettings(this.parts.args, this.plan, this.parts.model);
+  }
+
   /** What a run needs to go on after this step. */
   resumePoint(stats: TrainingStats, idleSeconds: number): ResumePoint {
     const { totalLoss, updates, gradNorm } = stats;
@@ -126,6 +132,7 @@ export class Run {
       gradNorm,
       lastRate: this.lastRate,
       identity: this.identity,
+      settings: this.settings,
     };
   }
 
