@@ -134,6 +134,7 @@ export class BetweenSteps {
       await removeOldCheckpoints(args.outputDir, args.saveTotalLimit, {
         newest: folder,
         best: state.best_model_checkpoint,
+        resumable: this.#run.lastCheckpoint,
       });
     return isResumable;
   }
