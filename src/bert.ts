@@ -19,7 +19,6 @@ import {
   parameterShapes,
   readBertConfig,
   readCalibration,
-  removeAdapter,
   saveAdapter,
   saveCheckpoint,
   scalingOf,
@@ -257,7 +256,6 @@ export class BertForSequenceClassification {
       tensorOf(session, { name, shape }, 'weight');
     if (this.lora !== undefined) return saveAdapter(directory, this.config, this.lora, read);
     await saveCheckpoint(directory, this.config, weightsOf(session, this.config));
-    await removeAdapter(directory);
   }
 
   /**
@@ -271,7 +269,6 @@ export class BertForSequenceClassification {
     try {
       await session.mergeAdapters();
       await saveCheckpoint(directory, this.config, weightsOf(session, this.config));
-      await removeAdapter(directory);
     } finally {
       await this.close();
     }

@@ -13,9 +13,9 @@ import {
 import { dirname, join } from 'node:path';
 import t from 'tap';
 
-import { BertForSequenceClassification, parseBertConfig } from '../dist/index.js';
+import { BertForSequenceClassification, parseBertConfig, type TrainerCallback } from '../dist/index.js';
 import { openSafetensors } from '../dist/model/index.js';
-import { writeChecksums } from '../dist/training/checksums.js';
+import { verifyChecksums, writeChecksums } from '../dist/training/checksums.js';
 import { removeLeftovers } from '../dist/training/leftovers.js';
 import { isBetter } from '../dist/training/state.js';
 import { largestDifference, timelessLog, toyRun, weightsOf } from './fixtures/run.js';
@@ -204,6 +204,32 @@ await t.test("another run's later checkpoints in the output folder are left alon
   await close();
 });
 
+await t.test(
+  'where only models are saved, what an interruption left to go on from is not removed',
+  async (t) => {
+    const settings = {
+      maxSteps: 8,
+      saveStrategy: 'steps',
+      saveSteps: 2,
+      saveOnlyModel: true,
+      saveTotalLimit: 1,
+    } as const;
+    const stop: TrainerCallback = {
+      onStepEnd: ({ state }) => void (state.global_step === 3 && first.trainer.interrupt()),
+    };
+    const first = await toyRun(t.testdir(), settings, { callbacks: [stop] });
+    await t.rejects(first.trainer.train(), { name: 'InterruptedError' });
+    await first.close();
+    const again = await toyRun(t.testdirName, { ...settings, resumeFromCheckpoint: 'auto' });
+    await again.trainer.train();
+    await again.close();
+    const out = join(t.testdirName, 'out');
+    t.same(readdirSync(out).toSorted(), ['checkpoint-3', 'checkpoint-8']);
+    t.equal(again.trainer.lastCheckpoint, join(out, 'checkpoint-3'));
+    await verifyChecksums(join(out, 'checkpoint-3'), 'resume');
+  },
+);
+
 await t.test('the share of waiting covers the whole run, not what came after the checkpoint', async (t) => {
   const settings = { maxSteps: 4, saveStrategy: 'steps', saveSteps: 2 } as const;
   const first = await toyRun(t.testdir(), settings);
@@ -245,7 +271,7 @@ await t.test('a process that is killed while it removes a checkpoint leaves no h
     const { readdirSync } = await import('node:fs');
     const left = () => readdirSync('out', { recursive: true }).filter((name) => name.includes('part-')).length;
     setInterval(() => { if (left() < 3000) process.kill(process.pid, 'SIGKILL'); }, 0);
-    await removeOldCheckpoints('out', 2, { newest: 'out/checkpoint-6', best: null });`;
+    await removeOldCheckpoints('out', 2, { newest: 'out/checkpoint-6', best: null, resumable: null });`;
   const { signal } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { cwd: folder });
   t.equal(signal, 'SIGKILL', 'in the middle');
   const names = readdirSync(out).toSorted();

@@ -4,7 +4,13 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 
-import { BertForSequenceClassification, parseBertConfig } from '../dist/index.js';
+import {
+  BertForSequenceClassification,
+  parseBertConfig,
+  Progress,
+  type TrainingArguments,
+} from '../dist/index.js';
+import { writeChecksums } from '../dist/training/checksums.js';
 import { flags, startBertune } from './fixtures/cli.js';
 import { largestDifference, toyRun, weightsOf } from './fixtures/run.js';
 import { outcomeOf, statefulTraining } from './fixtures/stateful-training.js';
@@ -109,7 +115,6 @@ await t.test('a damaged checkpoint is refused by name, and auto takes the one be
 
   const attempt = async (resumeFromCheckpoint: true | string): Promise<string[]> => {
     const lines: string[] = [];
-    const { Progress } = await import('../dist/index.js');
     const progress = new Progress({ write: (text) => lines.push(text) });
     const run = await toyRun(
       t.testdirName,
@@ -151,6 +156,72 @@ await t.test('a damaged checkpoint is refused by name, and auto takes the one be
   const none = await attempt('auto');
   t.equal(none.filter((line) => line.startsWith('Passing over')).length, 3);
   t.ok(none.some((line) => /no checkpoint to resume from: starting at the beginning/.test(line)));
+});
+
+/** What a run says when it goes on from the newest checkpoint with these options. */
+async function linesOfResume(folder: string, options: Partial<TrainingArguments>): Promise<string[]> {
+  const lines: string[] = [];
+  const progress = new Progress({ write: (text) => lines.push(text.trimEnd()) });
+  const run = await toyRun(folder, { ...options, resumeFromCheckpoint: true }, { progress });
+  try {
+    await run.trainer.train();
+  } finally {
+    await run.close();
+  }
+  return lines;
+}
+
+await t.test('settings that may be changed on purpose are changed with a note that names each', async (t) => {
+  const settings: Partial<TrainingArguments> = {
+    maxSteps: 4,
+    saveStrategy: 'steps',
+    saveSteps: 3,
+    freeze: ['bert.embeddings'],
+  };
+  const first = await toyRun(t.testdir(), settings);
+  await first.trainer.train();
+  await first.close();
+  rmSync(join(t.testdirName, 'out/checkpoint-4'), { recursive: true });
+  const notes = async (changes: Partial<TrainingArguments>): Promise<string[]> => {
+    const lines = await linesOfResume(t.testdirName, { ...settings, saveStrategy: 'no', ...changes });
+    return lines.filter((line) => line.startsWith('note: '));
+  };
+  t.same(await notes({}), [], 'nothing is said where nothing differs');
+  t.same(
+    await notes({ loggingSteps: 1, gradientCheckpointing: true, perDeviceEvalBatchSize: 2 }),
+    [],
+    'nor where it decides no bit',
+  );
+  const cases: [changes: Partial<TrainingArguments>, told: string][] = [
+    [{ learningRate: 1e-3 }, 'learningRate was 0.002 and is now 0.001'],
+    [{ lrSchedulerType: 'cosine' }, 'lrSchedulerType was "linear" and is now "cosine"'],
+    [{ warmupSteps: 2 }, 'warmupSteps was 0 and is now 2'],
+    [{ weightDecay: 0.1 }, 'weightDecay was 0 and is now 0.1'],
+    [{ adamBeta2: 0.99 }, 'adamBeta2 was 0.999 and is now 0.99'],
+    [{ maxGradNorm: 0 }, 'maxGradNorm was 1 and is now 0'],
+    [{ labelSmoothingFactor: 0.1 }, 'labelSmoothingFactor was 0 and is now 0.1'],
+    [{ classWeights: 'balanced' }, 'classWeights was not given and is now "balanced"'],
+    [{ focalGamma: 2 }, 'focalGamma was not given and is now 2'],
+    [{ freeze: ['bert'] }, 'freeze was ["bert.embeddings"] and is now ["bert"]'],
+    [{ freeze: ['bert.pooler'] }, 'freeze was ["bert.embeddings"] and is now ["bert.pooler"]'],
+    [{ layerLrDecay: 2.6 }, 'layerLrDecay was not given and is now 2.6'],
+    [{ lrFactors: { classifier: 10 } }, 'lrFactors was not given and is now {"classifier":10}'],
+    [{ threads: 1 }, 'placement was "cpu, float32, 2 threads" and is now "cpu, float32, 1 thread"'],
+  ];
+  for (const [changes, told] of cases)
+    t.same(
+      await notes(changes),
+      [`note: the settings are not those of the checkpoint, and so the result will differ: ${told}`],
+      told,
+    );
+  await t.rejects(notes({ optim: 'sgd' }), { message: /settings: optim was "adamw" and is now "sgd"/ });
+
+  // As an earlier version wrote it, which did not keep these settings.
+  const path = join(t.testdirName, 'out/checkpoint-3/bertune_state.json');
+  const { settings: _, ...state } = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
+  writeFileSync(path, JSON.stringify(state));
+  await writeChecksums(join(t.testdirName, 'out/checkpoint-3'));
+  t.same(await notes({ learningRate: 1e-3 }), []);
 });
 
 await t.test(

@@ -5,7 +5,14 @@ import type { MergeOptions } from '../config/index.js';
 import { withoutUndefined } from '../dataset.js';
 import { UsageError } from '../errors.js';
 import { modelDirectory } from '../hub/index.js';
-import { byteLength, isAdapterFolder, parameterShapes, writeCalibration } from '../model/index.js';
+import {
+  byteLength,
+  isAdapterFolder,
+  OF_TRAINING,
+  parameterShapes,
+  replaceFiles,
+  writeCalibration,
+} from '../model/index.js';
 import { Progress } from '../training/progress.js';
 import { checkOutputFolder } from './output.js';
 import { loadTrained } from './trained.js';
@@ -28,10 +35,12 @@ export async function merge(options: MergeOptions): Promise<void> {
     if (resolve(outputDir) === model.lora?.base)
       throw new UsageError(`--output-dir is the folder of the base; name another for the merged model`);
     await model.open({ device: 'cpu', dtype: 'float32' });
-    await model.saveMerged(outputDir);
-    await tokenizer.savePretrained(outputDir);
-    if (Object.keys(model.calibration).length > 0)
-      await writeCalibration(outputDir, model.calibration, model.task);
+    await replaceFiles(outputDir, OF_TRAINING, async (folder) => {
+      await model.saveMerged(folder);
+      await tokenizer.savePretrained(folder);
+      if (Object.keys(model.calibration).length > 0)
+        await writeCalibration(folder, model.calibration, model.task);
+    });
     new Progress().line(`The merged model is in ${outputDir}`);
   } finally {
     await model.close();

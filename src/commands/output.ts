@@ -85,10 +85,10 @@ export async function printResult(content: string | Uint8Array): Promise<void> {
   if (error instanceof Error && systemCode(error) !== 'EPIPE') throw writeError(error, 'standard output');
 }
 
-/** Writes the rows of a split that were skipped, if there were any, to `bad_rows_<split>.jsonl`. */
+/** Writes the rows of a split that were skipped, if there were any, to `bad_rows_<split>.jsonl`; an older file goes. */
 export async function writeBadRows(directory: string, split: Split, progress: Progress): Promise<void> {
-  if (split.badRows.count === 0) return;
   const path = join(directory, `bad_rows_${split.name}.jsonl`);
+  if (split.badRows.count === 0) return rm(path, { force: true });
   await makeFolder(directory);
   await split.badRows.writeTo(path);
   progress.line(`The bad rows of the ${split.name} data are in ${path}`);

@@ -8,6 +8,7 @@ import type { DatasetDict } from '../dataset.js';
 import { UsageError } from '../errors.js';
 import { classify } from '../evaluation/classify.js';
 import type { Metrics } from '../evaluation/evaluate.js';
+import { OF_TRAINING, replaceFiles } from '../model/index.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import { AUTO, findCheckpoint, writeJson } from '../training/checkpoint.js';
 import { whileLocked } from '../training/folder-lock.js';
@@ -126,7 +127,7 @@ async function trainAndEvaluate(trainer: Trainer, evaluates: boolean, progress: 
   };
 }
 
-/** The files that run_classification.py leaves behind. */
+/** The files that run_classification.py leaves behind, in place of those of an earlier training. */
 async function save(
   options: TrainOptions,
   parts: {
@@ -138,14 +139,16 @@ async function save(
 ): Promise<void> {
   const { outputDir } = options;
   const { model, tokenizer, trainer, results } = parts;
-  await model.savePretrained(outputDir);
-  await tokenizer.savePretrained(outputDir);
-  await writeJson(join(outputDir, 'trainer_state.json'), trainer.state);
-  await writeJson(join(outputDir, 'train_results.json'), results.train);
-  if (Object.keys(results.evaluation).length > 0)
-    await writeJson(join(outputDir, 'eval_results.json'), results.evaluation);
-  await writeJson(join(outputDir, 'all_results.json'), { ...results.train, ...results.evaluation });
-  await writeJson(join(outputDir, 'training_options.json'), options);
+  await replaceFiles(outputDir, OF_TRAINING, async (folder) => {
+    await model.savePretrained(folder);
+    await tokenizer.savePretrained(folder);
+    await writeJson(join(folder, 'trainer_state.json'), trainer.state);
+    await writeJson(join(folder, 'train_results.json'), results.train);
+    if (Object.keys(results.evaluation).length > 0)
+      await writeJson(join(folder, 'eval_results.json'), results.evaluation);
+    await writeJson(join(folder, 'all_results.json'), { ...results.train, ...results.evaluation });
+    await writeJson(join(folder, 'training_options.json'), options);
+  });
 }
 
 /** Before the training, so that the rows can be looked at while it runs. */

@@ -1,6 +1,5 @@
 // What was tuned on validation rows after training, in a file of our own beside config.json: the temperature of the
 // probabilities, and the thresholds above which a multi-label model gives a label.
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { UsageError } from '../errors.js';
@@ -58,11 +57,6 @@ export async function writeCalibration(
   const byLabel = thresholds && Object.fromEntries(labels.map((label, id) => [label, thresholds[id]]));
   await writeFileAtomic(path, `${JSON.stringify({ temperature, thresholds: byLabel }, null, 2)}\n`);
   return path;
-}
-
-/** Removes what was tuned for weights that are about to be replaced. */
-export async function removeCalibration(directory: string): Promise<void> {
-  await rm(join(directory, FILE), { force: true });
 }
 
 type CalibrationJson = z.output<typeof CALIBRATION>;

@@ -7,12 +7,12 @@ import { bertConfigJson } from './config-json.js';
 import { parseBertConfig } from './config.js';
 import type { BertConfig } from './config.js';
 import { readError } from '../file-errors.js';
-import { removeCalibration } from './calibration.js';
 import { exists } from './exists.js';
 import { writeFileAtomic } from './files.js';
 import { readJson } from './json.js';
 import { parameterShapes } from './parameters.js';
 import { convertCommand } from './pickle.js';
+import { isBeingReplaced, OF_WEIGHTS, replaceFiles } from './replace-files.js';
 import { openSafetensors } from './safetensors-reader.js';
 import type { TensorSource } from './safetensors-reader.js';
 import { writeSafetensors } from './safetensors-writer.js';
@@ -60,12 +60,18 @@ export async function readBertConfig(directory: string): Promise<BertConfig> {
   );
   if (!isFolder) throw new UsageError(`${directory} is a file; give the model folder that holds ${CONFIG}`);
   const path = join(directory, CONFIG);
+  if (!(await exists(path)) && (await isBeingReplaced(directory)))
+    throw new UsageError(
+      `${directory} was to get a new model when its training was ended, and holds parts of both: any training with that ` +
+        'output folder finishes it before it begins',
+    );
   return parseBertConfig(await readJson(path), path);
 }
 
 /**
  * Saves a classifier so that `BertForSequenceClassification.from_pretrained` loads it: config.json and
- * model.safetensors (float32). Each file is replaced as a whole; other files in the folder are left alone.
+ * model.safetensors (float32). An older model there goes, with its adapter and calibration, once the new one is on disk;
+ * other files in the folder are left alone.
  *
  * @param tensors every parameter of the model, in any order, as F32
  * @throws RunError when the folder cannot be written
@@ -80,9 +86,10 @@ export async function saveCheckpoint(
     dtype: 'F32' as const,
     shape,
   }));
-  await removeCalibration(directory);
-  await writeSafetensors(join(directory, WEIGHTS), tensors, layout, { format: 'pt' });
-  await writeFileAtomic(join(directory, CONFIG), `${JSON.stringify(bertConfigJson(config), null, 2)}\n`);
+  await replaceFiles(directory, OF_WEIGHTS, async (folder) => {
+    await writeSafetensors(join(folder, WEIGHTS), tensors, layout, { format: 'pt' });
+    await writeFileAtomic(join(folder, CONFIG), `${JSON.stringify(bertConfigJson(config), null, 2)}\n`);
+  });
 }
 
 async function noWeights(directory: string): Promise<UsageError> {

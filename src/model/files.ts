@@ -94,7 +94,7 @@ export async function writeAt(file: FileHandle, data: Uint8Array, position: numb
 }
 
 /** Makes the first of `<target>.tmp-<process id>-<0, 1, ...>` that does not exist yet. */
-async function claim<T>(
+export async function claim<T>(
   target: string,
   make: (name: string) => Promise<T>,
 ): Promise<[name: string, made: T]> {
@@ -143,7 +143,7 @@ async function syncTree(directory: string): Promise<void> {
 }
 
 /** Makes a rename last. Some network file systems refuse to sync a folder; the rename is no less done there. */
-async function syncFolder(directory: string): Promise<void> {
+export async function syncFolder(directory: string): Promise<void> {
   await sync(directory).catch(() => undefined);
 }
 

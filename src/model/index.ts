@@ -23,7 +23,6 @@ export {
   isAdapterFolder,
   loraShapes,
   openAdapterFiles,
-  removeAdapter,
   saveAdapter,
   scalingOf,
   targetedModules,
@@ -32,6 +31,7 @@ export type { Lora } from './lora/index.js';
 export { matchTensors } from './match.js';
 export type { TensorMatch } from './match.js';
 export { parameterShapes } from './parameters.js';
+export { finishReplacing, OF_TRAINING, replaceFiles } from './replace-files.js';
 export { openSafetensors } from './safetensors-reader.js';
 export type { SafetensorsFile, TensorSource } from './safetensors-reader.js';
 export { writeSafetensors } from './safetensors-writer.js';

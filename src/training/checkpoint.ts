@@ -1,6 +1,6 @@
 // checkpoint-N folders: a complete model for Hugging Face and all that a resumed run needs.
 import { readdir, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 
 import { loadOptimizerState, tensorOf, type BertForSequenceClassification } from '../bert.js';
 import { UsageError } from '../errors.js';
@@ -15,6 +15,7 @@ import {
 import type { BertTokenizer } from '../tokenizer/index.js';
 import type { AdaptiveState } from './adaptive-schedules.js';
 import type { TrainerControl } from './callbacks.js';
+import type { ChangeableSettings } from './changes.js';
 import { verifyChecksums, writeChecksums } from './checksums.js';
 import { requireSameRun, type RunIdentity } from './identity.js';
 import { readSavedState } from './saved-state.js';
@@ -45,6 +46,7 @@ export interface ResumePoint {
   gradNorm?: number;
   lastRate?: number;
   identity: RunIdentity;
+  settings?: ChangeableSettings;
 }
 
 /**
@@ -222,21 +224,28 @@ export async function findCheckpoint(outputDir: string, request: string | true):
 }
 
 /**
- * Removes the oldest checkpoints beyond the limit, but never the best one nor the one just written (HF:
- * save_total_limit). Checkpoints of a later step are another run's: they stay and do not count.
+ * Removes the oldest checkpoints beyond the limit, but never the best one, nor the one just written, nor the last from
+ * which the run can go on where only the model is saved (HF: save_total_limit). Checkpoints of a later step are another
+ * run's: they stay and do not count.
  */
 export async function removeOldCheckpoints(
   outputDir: string,
   limit: number,
-  keep: { newest: string; best: string | null },
+  keep: { newest: string; best: string | null; resumable: string | null },
 ): Promise<void> {
-  const kept = new Set([basename(keep.newest), ...(keep.best === null ? [] : [basename(keep.best)])]);
+  const own = [keep.newest, keep.best, keep.resumable].filter((folder) => folder !== null);
+  const kept = new Set(own.filter((folder) => isIn(outputDir, folder)).map((folder) => basename(folder)));
   const step = stepOf(keep.newest);
   const removable = (await listCheckpoints(outputDir)).filter(
     (folder) => stepOf(folder) < step && !kept.has(basename(folder)),
   );
   const surplus = Math.max(removable.length + kept.size - limit, 0);
   for (const folder of removable.slice(0, surplus)) await removeDirectoryAtomic(folder);
+}
+
+/** A run may have been resumed from a checkpoint that lies elsewhere. */
+function isIn(outputDir: string, folder: string): boolean {
+  return resolve(dirname(folder)) === resolve(outputDir);
 }
 
 function stepOf(folder: string): number {

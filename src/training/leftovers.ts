@@ -1,12 +1,13 @@
-// What a killed process leaves in an output folder: files and checkpoints under the temporary names of model/files.ts.
+// What a killed process leaves in an output folder: files, checkpoints and models under the temporary names of model/.
 import { lstat, readdir, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 
 import { errorCode } from '../errors.js';
+import { finishReplacing } from '../model/index.js';
 
 const FILE = /^(?<target>.+)\.tmp-(?<pid>\d+)-\d+$/s;
-/** A checkpoint in the making, or (`.old`) one that stepped aside for it. */
-const FOLDER = /^(?<target>checkpoint-\d+)\.tmp-(?<pid>\d+)-\d+(?<aside>\.old)?$/;
+/** A checkpoint or model in the making, or (`.old`) a checkpoint that stepped aside for it. */
+const FOLDER = /^(?<target>checkpoint-\d+|model)\.tmp-(?<pid>\d+)-\d+(?<aside>\.old)?$/;
 
 /**
  * Removes what killed runs left unfinished in an output folder. Only their temporary names are touched, and only where
@@ -27,6 +28,7 @@ export async function removeLeftovers(outputDir: string): Promise<void> {
 
 /** Killed between the two renames that replace a checkpoint: the new one was complete, so the second is made up for. */
 async function settle(path: string, target: string): Promise<void> {
+  if (basename(target) === 'model') return finishReplacing(dirname(target), path);
   const wasReplacing = (await exists(`${path}.old`)) && !(await exists(target));
   if (wasReplacing) await rename(path, target);
   else await rm(path, { recursive: true, force: true });

@@ -41,6 +41,7 @@ const RESUME_POINT = z.object({
   gradNorm: orNull.optional(),
   lastRate: z.number().nonnegative().optional(),
   identity: z.record(z.string(), z.unknown()),
+  settings: z.record(z.string(), z.unknown()).optional(),
 });
 
 const TRAINER_STATE = z.object({

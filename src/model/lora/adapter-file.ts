@@ -1,14 +1,13 @@
 // An adapter folder as PEFT lays it out: adapter_config.json beside adapter_model.safetensors.
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UsageError } from '../../errors.js';
 import { bertConfigJson } from '../config-json.js';
 import type { BertConfig } from '../config.js';
-import { removeCalibration } from '../calibration.js';
 import { exists } from '../exists.js';
 import { writeFileAtomic } from '../files.js';
 import { parameterShapes } from '../parameters.js';
 import { convertCommand } from '../pickle.js';
+import { OF_WEIGHTS, replaceFiles } from '../replace-files.js';
 import { openSafetensors, type TensorSource } from '../safetensors-reader.js';
 import { writeSafetensors, type TensorData } from '../safetensors-writer.js';
 import {
@@ -124,17 +123,11 @@ export async function saveAdapter(
   async function* tensors(): AsyncGenerator<TensorData> {
     for (const [name, shape] of shapes) yield { ...(await read(name, shape)), name: PREFIX + name };
   }
-  await removeCalibration(directory);
-  await writeSafetensors(join(directory, ADAPTER_WEIGHTS), tensors(), layout, { format: 'pt' });
-  await writeJsonFile(join(directory, 'config.json'), bertConfigJson(config));
-  await writeJsonFile(join(directory, ADAPTER_CONFIG), adapterConfigJson(config, lora));
-  // The weights of an earlier training there would win over the adapter.
-  await rm(join(directory, 'model.safetensors'), { force: true });
-}
-
-/** Of an earlier training in the folder: Python would lay it on the model that is saved there now. */
-export async function removeAdapter(directory: string): Promise<void> {
-  for (const name of [ADAPTER_CONFIG, ADAPTER_WEIGHTS]) await rm(join(directory, name), { force: true });
+  await replaceFiles(directory, OF_WEIGHTS, async (folder) => {
+    await writeSafetensors(join(folder, ADAPTER_WEIGHTS), tensors(), layout, { format: 'pt' });
+    await writeJsonFile(join(folder, 'config.json'), bertConfigJson(config));
+    await writeJsonFile(join(folder, ADAPTER_CONFIG), adapterConfigJson(config, lora));
+  });
 }
 
 function writeJsonFile(path: string, value: unknown): Promise<void> {

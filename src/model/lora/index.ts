@@ -4,7 +4,6 @@ export {
   fitAdapter,
   isAdapterFolder,
   openAdapterFiles,
-  removeAdapter,
   saveAdapter,
   type AdapterFiles,
 } from './adapter-file.js';

@@ -1,0 +1,124 @@
+// A model's files take the place of an older model's together: a process that ends on the way leaves the old model, the
+// new one, or a folder that nobody loads until a run finishes it, never a mixture.
+import { mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+
+import { RunError } from '../errors.js';
+import { writeError } from '../file-errors.js';
+import { makeFolder } from '../make-folder.js';
+import { exists } from './exists.js';
+import { claim, syncFolder, writeFileAtomic } from './files.js';
+import { readJson } from './json.js';
+
+/** Without these neither transformers nor PEFT nor bertune take a folder for a model: they go first and come last. */
+const KEYS = ['config.json', 'adapter_config.json'];
+
+/** What belongs to the weights of a model folder, and is wrong beside others. */
+export const OF_WEIGHTS = [
+  'config.json',
+  'adapter_config.json',
+  'model.safetensors',
+  'adapter_model.safetensors',
+  'bertune_calibration.json',
+] as const;
+
+/** What a training leaves in its folder, and is wrong beside the model of another. */
+export const OF_TRAINING = [
+  ...OF_WEIGHTS,
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'vocab.txt',
+  'trainer_state.json',
+  'train_results.json',
+  'eval_results.json',
+  'all_results.json',
+  'training_options.json',
+] as const;
+
+type Replaced = (typeof OF_TRAINING)[number];
+
+/** The new files wait in a folder whose temporary name begins so. */
+const WAITING = 'model';
+/** Written into it last: all new files are there, and these old ones go. */
+const READY = 'bertune_replacing.json';
+const readyFile = z.strictObject({ removed: z.array(z.enum(OF_TRAINING)) });
+
+/**
+ * Writes files into a folder in place of those that are there. The old ones stay as they are until all new ones are on
+ * disk; the rest is renaming, which {@link finishReplacing} makes up for where the process was killed in it.
+ *
+ * @param replaced the files that go, also where there is no new one of that name; all others are left alone
+ * @param fill writes the new files into the folder that it is given
+ * @throws RunError when the folder cannot be written, and whatever `fill` throws
+ */
+export async function replaceFiles(
+  directory: string,
+  replaced: readonly Replaced[],
+  fill: (temporary: string) => Promise<void>,
+): Promise<void> {
+  try {
+    await makeFolder(directory);
+    const [temporary] = await claim(join(directory, WAITING), (name) => mkdir(name));
+    let removed: readonly string[];
+    try {
+      await fill(temporary);
+      const names = new Set(await readdir(temporary));
+      removed = replaced.filter((name) => !names.has(name));
+      await writeFileAtomic(join(temporary, READY), JSON.stringify({ removed }));
+    } catch (error) {
+      await rm(temporary, { recursive: true, force: true });
+      throw withLastingName(error, temporary, directory);
+    }
+    await moveInto(directory, temporary, removed);
+  } catch (error) {
+    throw writeError(error, directory);
+  }
+}
+
+/**
+ * Goes on where a process was ended while it replaced a model: moves the files if all of them were there, and otherwise
+ * removes them.
+ *
+ * @param temporary the folder in which they wait
+ */
+export async function finishReplacing(directory: string, temporary: string): Promise<void> {
+  const ready = join(temporary, READY);
+  if (await exists(ready))
+    await moveInto(directory, temporary, readyFile.parse(await readJson(ready)).removed);
+  else await rm(temporary, { recursive: true, force: true });
+}
+
+/** Whether the files of a new model wait to be moved into a folder. */
+export async function isBeingReplaced(directory: string): Promise<boolean> {
+  for (const name of await readdir(directory).catch(() => []))
+    if (name.startsWith(`${WAITING}.tmp-`) && (await exists(join(directory, name, READY)))) return true;
+  return false;
+}
+
+/** Names the file that could not be written as it would have been called. */
+function withLastingName(error: unknown, temporary: string, directory: string): unknown {
+  if (!(error instanceof RunError)) return error;
+  return new RunError(error.message.replaceAll(temporary, directory), { cause: error });
+}
+
+/** May be done again from the start, wherever it was ended. */
+async function moveInto(directory: string, temporary: string, removed: readonly string[]): Promise<void> {
+  const names = (await readdir(temporary)).filter((name) => name !== READY);
+  const [keys, others] = [KEYS.filter((key) => names.includes(key)), names.filter((name) => !isKey(name))];
+  const removedKeys = KEYS.filter((key) => keys.includes(key) || removed.includes(key));
+  // An adapter loads without config.json, though without its labels: so it loses that last and gets it first.
+  for (const name of [...removedKeys.toReversed(), ...removed])
+    await rm(join(directory, name), { force: true });
+  await syncFolder(directory);
+  for (const name of others) await rename(join(temporary, name), join(directory, name));
+  await syncFolder(directory);
+  for (const name of keys) await rename(join(temporary, name), join(directory, name));
+  await rm(join(temporary, READY));
+  await rmdir(temporary);
+  await syncFolder(directory);
+}
+
+function isKey(name: string): boolean {
+  return KEYS.includes(name);
+}

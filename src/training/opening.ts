@@ -1,0 +1,34 @@
+// Where a run begins: at the first step, or at a checkpoint of a run that was the same.
+import { changesOf } from './changes.js';
+import { intactCheckpoint, resumeFrom } from './checkpoint.js';
+import { runIdentity } from './identity.js';
+import { removeLeftovers } from './leftovers.js';
+import type { NativeSteps } from './native-steps.js';
+import type { Run } from './run.js';
+
+/**
+ * Makes an open model ready for the first step that is to be done.
+ *
+ * @throws UsageError for a checkpoint that cannot be resumed
+ */
+export async function openRun(run: Run, native: NativeSteps, maxLength: number): Promise<void> {
+  const { parts, plan, say } = run;
+  const { args, model } = parts;
+  await removeLeftovers(args.outputDir);
+  run.identity = await runIdentity(args, plan, { ...parts, maxLength });
+  await native.begin();
+  const request = args.resumeFromCheckpoint;
+  if (request === undefined || request === false) return;
+  const folder = await intactCheckpoint(args.outputDir, request, { needsBest: args.loadBestModelAtEnd, say });
+  if (folder === null) return;
+  const saved = await resumeFrom(folder, model, run.identity);
+  native.goOnFrom(saved.resume);
+  run.goOnFrom(folder, saved);
+  say(`Resuming from ${folder} at step ${saved.resume.step} of ${plan.totalSteps}`);
+  const { settings } = saved.resume;
+  const changes = settings === undefined ? [] : changesOf(settings, run.settings); // none known of an earlier version's
+  if (changes.length > 0)
+    say(
+      `note: the settings are not those of the checkpoint, and so the result will differ: ${changes.join('; ')}`,
+    );
+}

@@ -1,0 +1,200 @@
+// A new model takes the place of an older one as a whole: whenever the process ends and wherever the disk is full,
+// the folder holds one of the two, or is refused until a training finishes it.
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+
+import { BertForSequenceClassification, parseBertConfig } from '../dist/index.js';
+import { removeLeftovers } from '../dist/training/leftovers.js';
+import { bertune, flags, tree } from './fixtures/cli.js';
+import { mountTmpfs, noTmpfs } from './fixtures/tmpfs.js';
+import { makeToy, TOY_CONFIG } from './fixtures/toy.js';
+
+const MODEL = new URL('../dist/model/index.js', import.meta.url).href;
+
+/** What a folder holds by file, without what lies in folders. */
+function contentOf(folder: string): Record<string, string> {
+  const files = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isFile());
+  const names = files.map(({ name }) => name).toSorted();
+  return Object.fromEntries(names.map((name) => [name, readFileSync(join(folder, name), 'latin1')]));
+}
+
+/** A model with its training's results. */
+const before = {
+  'bertune_calibration.json': '{}',
+  'config.json': 'old',
+  'eval_results.json': 'old',
+  'mine.txt': 'mine',
+  'model.safetensors': 'old',
+  'tokenizer.json': 'old',
+};
+/** A model in its place; an adapter, since it has two files without which nothing loads. */
+const after = {
+  'adapter_config.json': 'new',
+  'adapter_model.safetensors': 'new',
+  'config.json': 'new',
+  'mine.txt': 'mine',
+  'tokenizer.json': 'new',
+};
+
+/**
+ * Puts the new model in place of old ones in `out-1`, `out-2` ..., in a process that comes no further in each than to its
+ * n-th call of the file system, and ends.
+ *
+ * @returns the number of folders
+ */
+function replaceUntilEachCall(folder: string): number {
+  const { 'mine.txt': _, ...files } = after;
+  const script = `
+    import fs, { cp } from 'node:fs/promises';
+    import { syncBuiltinESMExports } from 'node:module';
+    let calls, stop, last = 0;
+    for (const name of ['rename', 'rm', 'rmdir', 'mkdir', 'open']) {
+      const call = fs[name];
+      fs[name] = (...args) => (++calls < last ? call(...args) : new Promise(stop));
+    }
+    syncBuiltinESMExports();
+    const { replaceFiles, OF_TRAINING, writeFileAtomic } = await import(${JSON.stringify(MODEL)});
+    const fill = async (folder) => {
+      for (const [name, text] of Object.entries(${JSON.stringify(files)})) await writeFileAtomic(folder + '/' + name, text);
+    };
+    for (let n = 1, isDone = false; !isDone; n++) {
+      calls = -Infinity;
+      await cp('before', 'out-' + n, { recursive: true });
+      [calls, last] = [0, n];
+      const stopped = new Promise((resolve) => (stop = () => resolve(false)));
+      isDone = await Promise.race([stopped, replaceFiles('out-' + n, OF_TRAINING, fill).then(() => true)]);
+      if (isDone) process.stdout.write(String(n));
+    }
+    process.exit();`;
+  const { stdout, stderr, status } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+    cwd: folder,
+    env: { ...process.env, NODE_OPTIONS: '' },
+    encoding: 'utf8',
+  });
+  if (status !== 0) throw new Error(stderr);
+  return Number(stdout);
+}
+
+await t.test('ended at any call of the file system, no mixture of two models is left', async (t) => {
+  const folder = t.testdir({ before });
+  const found = { old: 0, new: 0, refused: 0 };
+  const times = replaceUntilEachCall(folder);
+  for (let n = 1; n <= times; n++) {
+    const out = join(folder, `out-${n}`);
+    const left = contentOf(out);
+    const isOld = left['config.json'] === 'old';
+    const isReady = tree(out).some((name) => name.endsWith('bertune_replacing.json'));
+    if (isOld) {
+      t.same(left, before, `the old one at call ${n}`);
+      found.old += 1;
+    } else if ('config.json' in left && 'adapter_config.json' in left) {
+      t.same(left, after, `the new one at call ${n}`);
+      found.new += 1;
+    } else {
+      if ('config.json' in left) t.notOk('model.safetensors' in left, `nothing to load at call ${n}`);
+      else
+        await t.rejects(BertForSequenceClassification.fromPretrained(out), {
+          name: 'UsageError',
+          message:
+            /was to get a new model when its training was ended, and holds parts of both: any training/,
+        });
+      found.refused += 1;
+    }
+    await removeLeftovers(out);
+    t.same(contentOf(out), isOld && !isReady ? before : after, 'one of them, whole');
+    t.notOk(
+      readdirSync(out).some((name) => name.includes('.tmp-')),
+      'nothing is left behind',
+    );
+  }
+  t.ok(found.old > 10 && found.refused > 5 && found.new > 1, JSON.stringify(found));
+});
+
+await t.test('what waits is moved only by its own names', async (t) => {
+  const folder = t.testdir({
+    'mine.txt': 'mine',
+    out: {
+      'model.tmp-99999999-0': { 'bertune_replacing.json': '{"removed":["../mine.txt"]}', 'config.json': '' },
+    },
+  });
+  await removeLeftovers(join(folder, 'out'));
+  t.same(contentOf(folder), { 'mine.txt': 'mine' });
+  t.same(contentOf(join(folder, 'out')), {});
+});
+
+await t.test('a disk that is full leaves the older model whole', { skip: noTmpfs() }, async (t) => {
+  const disk = mountTmpfs(join(t.testdir(), 'disk'));
+  const out = join(disk.folder, 'out');
+  const task = { labels: ['neg', 'pos'], problemType: 'single_label_classification' } as const;
+  const older = BertForSequenceClassification.fromConfig(parseBertConfig(TOY_CONFIG, 'toy'), task);
+  const config = parseBertConfig({ ...TOY_CONFIG, intermediate_size: 96 }, 'toy');
+  const newer = BertForSequenceClassification.fromConfig(config, task);
+  try {
+    for (const model of [older, newer]) await model.open({ threads: 1 });
+    await older.savePretrained(out);
+    const whole = contentOf(out);
+    let times = 0;
+    for (let pages = 0; ; pages += 4) {
+      disk.leave({ pages });
+      const error = await newer.savePretrained(out).then(
+        () => null,
+        (reason: unknown) => reason as Error,
+      );
+      disk.restore();
+      if (error === null) break;
+      times += 1;
+      t.match(error.message, /^Could not write \S*out(\/[a-z._]+)?: the disk is full; free some space/);
+      t.same(contentOf(out), whole, `with room for ${pages} pages`);
+      t.same(readdirSync(out).toSorted(), ['config.json', 'model.safetensors'], 'nothing is left behind');
+    }
+    t.ok(times > 5, `${times} times`);
+    t.not(contentOf(out)['config.json'], whole['config.json']);
+  } finally {
+    await older.close();
+    await newer.close();
+    disk.unmount();
+  }
+});
+
+await t.test('a training takes away what was true of the older model only', async (t) => {
+  const folder = t.testdir();
+  makeToy(folder, { train: 12, test: 6 });
+  const train = (options: Record<string, string | undefined>): ReturnType<typeof bertune> =>
+    bertune(
+      [
+        'train',
+        ...flags({
+          config: 'model/config.json',
+          tokenizer: 'model',
+          'train-file': 'train.csv',
+          'max-steps': '1',
+          'output-dir': 'out',
+          threads: '1',
+          ...options,
+        }),
+      ],
+      { cwd: folder },
+    );
+  const first = await train({ 'validation-file': 'test.csv' });
+  t.equal(first.code, 0, first.stderr);
+  const out = join(folder, 'out');
+  t.ok('eval_results.json' in contentOf(out));
+  for (const name of ['bertune_calibration.json', 'bad_rows_train.jsonl', 'mine.txt'])
+    writeFileSync(join(out, name), '{}');
+  const second = await train({ seed: '7' });
+  t.equal(second.code, 0, second.stderr);
+  t.same(Object.keys(contentOf(out)), [
+    'all_results.json',
+    'config.json',
+    'mine.txt',
+    'model.safetensors',
+    'tokenizer.json',
+    'tokenizer_config.json',
+    'train_results.json',
+    'trainer_state.json',
+    'training_options.json',
+    'vocab.txt',
+  ]);
+});
