@@ -446,9 +446,13 @@ function requireMeaning(options: LossOptions | undefined, problem: SessionConfig
     );
 }
 
+// A place in LibTorch's sources and the condition that did not hold there say nothing to a person.
+const LIBTORCH_PLACE = /^\[enforce fail at [^\]]*\] (?:[^.\n]*\. )?/;
+
 // What a caller's getter throws may have any length and any number of lines.
 function oneLineOf(error: unknown): string {
-  const line = messageOf(error).replaceAll(/[\p{Cc}\u2028\u2029]+\s*/gu, ' ');
+  const text = messageOf(error).replace(LIBTORCH_PLACE, '');
+  const line = text.replaceAll(/[\p{Cc}\u2028\u2029]+\s*/gu, ' ');
   return line.length > LONGEST_MESSAGE ? `${line.slice(0, LONGEST_MESSAGE)}...` : line;
 }
 

@@ -7,9 +7,12 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  renameSync,
   rmdirSync,
   rmSync,
+  statSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -19,7 +22,7 @@ import t, { type Test } from 'tap';
 
 import { bertune, flags, startBertune } from './fixtures/cli.js';
 import { fillDisk, requireFault, requireGoesOn, trainWith } from './fixtures/faulty-run.js';
-import { largestDifference } from './fixtures/run.js';
+import { largestDifference, toyRun } from './fixtures/run.js';
 import { mountTmpfs, noTmpfs, type Tmpfs } from './fixtures/tmpfs.js';
 import { makeToy, TOY_CONFIG } from './fixtures/toy.js';
 
@@ -217,6 +220,39 @@ await t.test('data that change during the run stop it before a checkpoint is mad
   t.equal(replaced.error, null);
   t.equal(largestDifference(reference.weights, replaced.weights), 0);
 });
+
+await t.test(
+  'data that change between their reading and the first step are not taken for what was read',
+  async (t) => {
+    const path = join(t.testdir(), 'train.csv');
+    const other = (): string => readFileSync(path, 'utf8').replaceAll('film', 'plot');
+    const faults: [what: string, happens: () => void][] = [
+      ['written to', () => writeFileSync(path, other())],
+      [
+        'replaced by a file of the same size and time',
+        () => {
+          const { atime, mtime } = statSync(path);
+          writeFileSync(`${path}.new`, other());
+          utimesSync(`${path}.new`, atime, mtime);
+          renameSync(`${path}.new`, path);
+        },
+      ],
+    ];
+    for (const [what, happens] of faults) {
+      const run = await toyRun(t.testdirName, { maxSteps: 1 });
+      happens();
+      await t.rejects(
+        run.trainer.train(),
+        {
+          name: 'RunError',
+          message: /train\.csv cannot be read again: the file changed while it was in use; .* or begin anew$/,
+        },
+        what,
+      );
+      await run.close();
+    }
+  },
+);
 
 await t.test('a tokenizer thread that ends', async (t) => {
   const folder = t.testdir();

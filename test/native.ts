@@ -130,6 +130,20 @@ await tap.test('a wrong batch', async (t) => {
     accumulating('labels as an array', /labels/, { labels: [0, 1, 2] }),
     accumulating('labels in detached memory', /labels/, { labels: detached(Int32Array.of(0, 1, 2)) }),
   ]);
+  // The text of LibTorch's c10/core/impl/alloc_cpu.cpp, thrown in place of it: our allocator has words of its own.
+  const noMemory =
+    /^Memory ran out; use [^()]* \(DefaultCPUAllocator: can't allocate memory: you tried to allocate 4096 bytes\. Error code 12 \(Cannot allocate memory\) C\+\+ trace\)$/;
+  await refuses(t, 'memory that ran out in LibTorch', noMemory, () => {
+    const batch = Object.defineProperty({ ...goodBatch() }, 'cuSeqlens', {
+      get: () => {
+        throw new Error(
+          "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to " +
+            'allocate 4096 bytes. Error code 12 (Cannot allocate memory)\n\nC++ trace',
+        );
+      },
+    });
+    return session.predict(batch);
+  });
   await refuses(t, 'a getter that throws', /no such luck/, () => {
     const batch = Object.defineProperty({ ...goodBatch() }, 'cuSeqlens', {
       get: () => {

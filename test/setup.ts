@@ -158,6 +158,14 @@ t.test('download', async (t) => {
     const { outcomes } = await attempt(t, { stall: true });
     t.match(outcomes[0], /no data for 0\.3 s/);
   });
+  t.test('a host that sends a byte now and then', async (t) => {
+    const { outcomes, ranges } = await attempt(t, { trickleMs: 20 });
+    t.match(
+      outcomes[0],
+      /^http\S+: (only \d+ bytes in|no data for) 0\.3 s after 0\.0 MB of 0\.1 MB; the next try goes on from there$/,
+    );
+    t.equal(ranges.length, 5, 'what trickles in is no progress');
+  });
   t.test('a host that cannot be reached is reported at once', async (t) => {
     const server = await serveFile(body);
     await server.close();

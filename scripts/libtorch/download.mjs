@@ -9,12 +9,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { megabytes, progressLine } from '../setup/terminal.mjs';
 import { Unavailable } from './inspect.mjs';
 
+/** Without progress, see SLOWEST. */
 const ATTEMPTS = 5;
+/** Bytes a second, over the time of a stall, below which a connection counts as dead; as for the hub. */
+const SLOWEST = 1024;
 
 /**
  * @typedef {{ url: string, file: string, size: number, sha256: string }} Wanted size in bytes, sha256 in hex
  * @typedef {{ waitMs?: number, stallMs?: number }} Patience
- *   waitMs: the first pause after a break, doubled with every further one; stallMs: how long no byte may come
+ *   waitMs: the first pause after a break, doubled with every further one; stallMs: how long next to nothing may come
  */
 
 /**
@@ -39,7 +42,7 @@ export async function download(wanted, { waitMs = 1000, stallMs = 60_000 } = {})
     const now = await sizeOf(part);
     if (now < wanted.size) {
       problem ??= 'the connection was closed early';
-      failures = now > have ? 1 : failures + 1;
+      failures = now - have >= leastBytes(stallMs) ? 1 : failures + 1;
       if (failures === ATTEMPTS) throw broken(problem, now, wanted);
       await sleep(waitMs * 2 ** (failures - 1));
     }
@@ -65,8 +68,13 @@ async function fetchRest(wanted, part, have, bar, stallMs) {
   // A host that gives nothing at all is reported at once; a download under way is worth waiting for.
   const failure = (/** @type {string} */ problem) =>
     done > 0 ? new Error(problem) : broken(problem, 0, wanted);
-  const stalled = () => abort.abort(failure(`no data for ${stallMs / 1000} s`));
-  let timer = setTimeout(stalled, stallMs);
+  let came = 0;
+  const timer = setInterval(() => {
+    const seconds = `${stallMs / 1000} s`;
+    if (came === 0) abort.abort(failure(`no data for ${seconds}`));
+    else if (came < leastBytes(stallMs)) abort.abort(failure(`only ${came} bytes in ${seconds}`));
+    came = 0;
+  }, stallMs);
   try {
     const headers = { 'accept-encoding': 'identity', ...(have > 0 && { range: `bytes=${have}-` }) };
     const response = await fetch(wanted.url, { headers, signal: abort.signal }).catch((error) => {
@@ -83,8 +91,7 @@ async function fetchRest(wanted, part, have, bar, stallMs) {
       response.body,
       async function* count(source) {
         for await (const chunk of source) {
-          clearTimeout(timer);
-          timer = setTimeout(stalled, stallMs);
+          came += chunk.length;
           done += chunk.length;
           if (done > wanted.size) throw await overlong(wanted, part);
           bar.update(done, wanted.size, `${megabytes(done)} of ${megabytes(wanted.size)}`);
@@ -94,8 +101,13 @@ async function fetchRest(wanted, part, have, bar, stallMs) {
       createWriteStream(part, { flags: start > 0 ? 'a' : 'w' }),
     );
   } finally {
-    clearTimeout(timer);
+    clearInterval(timer);
   }
+}
+
+/** @param {number} stallMs the time of a stall */
+function leastBytes(stallMs) {
+  return (SLOWEST * stallMs) / 1000;
 }
 
 /**

@@ -1,6 +1,6 @@
 // Which files a split is made of: paths and globs to existing, readable files of a known format.
 
-import { constants } from 'node:fs';
+import { constants, type BigIntStats } from 'node:fs';
 import { access, readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { UsageError, errorCode } from '../errors.js';
@@ -16,6 +16,8 @@ export interface DataFile {
   format: Format;
   compression: Compression;
   bytes: number;
+  /** Tells whether it was replaced or written to since it was found. */
+  version: string;
 }
 
 const FORMATS: Readonly<Record<string, Format>> = {
@@ -82,16 +84,25 @@ function segmentPattern(segment: string, index: number, segments: readonly strin
 
 async function inspect(file: string): Promise<DataFile> {
   try {
-    const found = await stat(file);
+    const found = await stat(file, { bigint: true });
     if (found.isDirectory())
       throw new UsageError(`${file} is a folder; name the files in it, e.g. ${path.join(file, '*.csv')}`);
     const kind = formatOf(file);
     await access(file, constants.R_OK);
-    if (found.size === 0) throw new UsageError(`${file} is empty; give a file that holds rows`);
-    return { path: file, ...kind, bytes: found.size };
+    if (found.size === 0n) throw new UsageError(`${file} is empty; give a file that holds rows`);
+    return { path: file, ...kind, bytes: Number(found.size), version: versionIn(found) };
   } catch (error) {
     throw error instanceof UsageError ? error : await cannotOpen(file, error);
   }
+}
+
+/** What changes when a file is written to, or another takes its name. Throws what the file system throws. */
+export async function versionOf(file: string): Promise<string> {
+  return versionIn(await stat(file, { bigint: true }));
+}
+
+function versionIn({ dev, ino, size, mtimeNs }: BigIntStats): string {
+  return [dev, ino, size, mtimeNs].join(' ');
 }
 
 function formatOf(file: string): { format: Format; compression: Compression } {

@@ -11,11 +11,12 @@ import { filesOf, loadedWeights, modelFiles, RUNTIME } from '../tiny-model.mjs';
 const WEIGHTS = 'adapter_model.safetensors';
 
 /** The base lies where the adapter says, which the input may change. */
-const base = mkdtempSync(join(tmpdir(), 'bertune-fuzz-base-'));
+let base = '';
 
 export const adapter = defineFormat({
   name: 'adapter',
   async seeds() {
+    base = mkdtempSync(join(tmpdir(), 'bertune-fuzz-base-'));
     for (const [name, bytes] of Object.entries(await modelFiles())) writeFileSync(join(base, name), bytes);
     const model = await BertForSequenceClassification.fromPretrained(base, {
       lora: { rank: 2, baseName: base },
