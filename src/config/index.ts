@@ -9,6 +9,7 @@ export type {
   TrainOptions,
 } from './commands.js';
 export {
+  commands,
   evaluateCommand,
   inspectCommand,
   mergeCommand,
@@ -18,6 +19,7 @@ export {
   type Command,
 } from './commands.js';
 export { fileEntries, type ConfigFile } from './file.js';
+export { foreignNames } from './foreign.js';
 export { optionsMarkdown } from './help.js';
 export { lossProblems } from './loss-rules.js';
 export type { OptionSources } from './merge.js';
