@@ -4,6 +4,7 @@
 import { isUtf8 } from 'node:buffer';
 import { CsvError, parse } from 'csv-parse/sync';
 import type { Options } from 'csv-parse/sync';
+import { counted } from '../counted.js';
 import { delimiterOf, type Delimiter } from './delimiter.js';
 import { brokenRecord, byteOrderMark, countLines } from './records.js';
 import type { Position, RawRecord, RecordParser } from './records.js';
@@ -183,8 +184,14 @@ export class CsvParser implements RecordParser {
       return [];
     }
     if (cells.length === this.header.length) return [new CsvRecord(start, end, line, this.header, cells)];
-    const fields = cells.length === 1 ? '1 field' : `${cells.length} fields`;
-    return [brokenRecord(start, end, line, `${fields} where the header has ${this.header.length}`)];
+    return [
+      brokenRecord(
+        start,
+        end,
+        line,
+        `${counted(cells.length, 'field')} where the header has ${this.header.length}`,
+      ),
+    ];
   }
 }
 
