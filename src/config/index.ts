@@ -20,7 +20,7 @@ export {
 } from './commands.js';
 export { fileEntries, type ConfigFile } from './file.js';
 export { foreignNames } from './foreign.js';
-export { optionsMarkdown } from './help.js';
+export { optionsMarkdown, optionsTable } from './help.js';
 export { lossProblems } from './loss-rules.js';
 export type { OptionSources } from './merge.js';
 export {
