@@ -1,5 +1,5 @@
 // Callbacks: the logs go to a tracking service, and the training ends when the loss is low enough.
-//   npm run build && npx tsx examples/callbacks.ts      (Node 22 and later run it as it is)
+//   npm run build && node examples/callbacks.ts      (Node from 22.18 on; the README says what Node 20 needs)
 import {
   BertForSequenceClassification,
   BertTokenizer,

@@ -1,4 +1,4 @@
-// How good trained models are beside HF Trainer's: the table of the README. Both sides take turns, each run is a process of
+// How good trained models are beside HF Trainer's: the table of docs/measurements.md. Both sides take turns, each run is a process of
 // its own in the folder of its data, and what is done stays done: the same command goes on where it was stopped.
 import { existsSync } from 'node:fs';
 import { appendFile, mkdtemp, readFile, rm } from 'node:fs/promises';

@@ -1,19 +1,35 @@
-// npm run train | evaluate | predict | bench: the set-up that is still missing, then the command with its arguments.
+// npm run train | evaluate | predict | bench ...: the set-up that is still missing, then the command with its arguments.
 import { join } from 'node:path';
+import { OPTION_NAMES } from './bench/options.mjs';
 import { prepareQuickstartData } from './quickstart/data.mjs';
 import { ensureReady } from './setup/ensure.mjs';
+import { refuseKeptByNpm } from './setup/npm.mjs';
 import { distDir, projectRoot } from './setup/paths.mjs';
 import { hand } from './setup/process.mjs';
 import { runMain } from './setup/terminal.mjs';
 
 await runMain(async () => {
   const [command = 'train', ...args] = process.argv.slice(2);
-  await ensureReady();
-  if (command === 'train' && isQuickstart(args)) await prepareQuickstartData();
+  const wantsHelp = args.some((arg) => arg === '--help' || arg === '-h');
+  // The options are in the compiled TypeScript: seconds, where the addon takes minutes.
+  await ensureReady({ only: 'dist' });
+  refuseKeptByNpm(command, args, await optionNames(command));
+  if (!wantsHelp) {
+    await ensureReady();
+    if (command === 'train' && isQuickstart(args)) await prepareQuickstartData();
+  }
   const script =
     command === 'bench' ? [join(projectRoot, 'scripts', 'bench.mjs')] : [join(distDir, 'cli.js'), command];
   return hand(process.execPath, [...script, ...args]);
 });
+
+/** @param {string} command */
+async function optionNames(command) {
+  if (command === 'bench') return OPTION_NAMES;
+  const { commands, foreignNames } = await import('../dist/config/index.js');
+  const table = commands.find(({ name }) => name === command);
+  return [...Object.keys(table?.options ?? {}), ...foreignNames()];
+}
 
 /**
  * The quickstart is what `bertune train` does when no job is named; its mails are made where they are missing.

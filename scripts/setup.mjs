@@ -4,6 +4,7 @@ import { SetupError, messageOf } from './setup/errors.mjs';
 import { parseArgs } from 'node:util';
 import { parseVariant } from './libtorch/variant.mjs';
 import { ensureReady } from './setup/ensure.mjs';
+import { refuseKeptByNpm } from './setup/npm.mjs';
 import { runMain, say } from './setup/terminal.mjs';
 
 const USAGE = `npm run setup [-- options]
@@ -17,6 +18,7 @@ LibTorch comes from the first of: the folder in LIBTORCH; an earlier install und
 can import; the PyTorch project's archive (BERTUNE_LIBTORCH_URL names a mirror); pip.`;
 
 await runMain(async () => {
+  refuseKeptByNpm('setup', process.argv.slice(2), ['variant', 'native-only']);
   const { variant, help, ...flags } = parseOptions();
   if (help) {
     process.stdout.write(`${USAGE}\n`);
@@ -24,7 +26,7 @@ await runMain(async () => {
   }
   await ensureReady({
     variant: variant === undefined ? undefined : parseVariant(variant),
-    nativeOnly: flags['native-only'] ?? false,
+    ...(flags['native-only'] && { only: 'addon' }),
     verbose: flags.verbose ?? false,
   });
   say('Set-up is complete.');

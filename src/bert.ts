@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os';
 
 import { freshLora, openAdapter, type LoraOptions } from './adapter.js';
+import { counted } from './counted.js';
 import type { ProblemType, Task } from './data/index.js';
 import { RunError, UsageError } from './errors.js';
 import { modelDirectory, type HubOptions } from './hub/index.js';
@@ -157,7 +158,7 @@ export class BertForSequenceClassification {
     return this.#session;
   }
 
-  /** Device and dtype in use, with the reason, e.g. `cpu, float32, 2 threads (no CUDA device: ...)`. */
+  /** Device and dtype in use, with the reason, e.g. `cpu, float32, 2 threads (no GPU: ...)`. */
   get placement(): string {
     return this.#chosen;
   }
@@ -195,7 +196,7 @@ export class BertForSequenceClassification {
       await session.close();
       throw error;
     }
-    this.#chosen = `${device}, ${dtype}, ${threads} ${threads === 1 ? 'thread' : 'threads'}${reason === '' ? '' : ` (${reason})`}`;
+    this.#chosen = `${device}, ${dtype}, ${counted(threads, 'thread')}${reason === '' ? '' : ` (${reason})`}`;
     this.#session = session;
     return session;
   }

@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { normalizeArgs } from './config/argv.js';
 import { commandFlags, shownTerm } from './config/help.js';
 import {
+  commands,
   evaluateCommand,
   inspectCommand,
   mergeCommand,
@@ -37,15 +38,7 @@ async function main(argv: readonly string[]): Promise<void> {
   // A reader that goes away (`| head`) ends the output, not the run.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', ignoreClosedPipe);
   const [name, ...args] = argv;
-  const tables: CommandTable[] = [
-    trainCommand,
-    evaluateCommand,
-    predictCommand,
-    searchCommand,
-    inspectCommand,
-    mergeCommand,
-  ];
-  const table = tables.find((command) => command.name === name);
+  const table = commands.find((command) => command.name === name);
   try {
     const normal = table ? [table.name, ...normalizeArgs(args, table)] : argv;
     await program().parseAsync(normal, { from: 'user' });

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 
+import { counted } from './counted.js';
 import {
   groupFolds,
   holdOut,
@@ -90,6 +91,11 @@ export class Dataset implements LabelledRows {
     );
   }
 
+  /** The labels of a row as they are written in its file. */
+  names(row: number): readonly string[] {
+    return this.split.labels?.at(this.#inSplit([row])[0] ?? row) ?? [];
+  }
+
   /** Where a row stands, e.g. `train.csv line 7`. */
   place(row: number): string {
     return this.split.place(this.#inSplit([row])[0] ?? row);
@@ -137,7 +143,7 @@ function heldOut(split: Split, task: Task, { share, seed }: HoldOut): HeldOut {
     groups === null ? holdOut(strata, share, random) : holdOutGroups(strata, groups, share, random);
   if (found.train.length > 0 && found.validation.length > 0) return found;
   throw new UsageError(
-    `A validation split of ${share} of ${split.size} training rows leaves ${found.train.length} to train on and ` +
+    `A validation split of ${share} of ${counted(split.size, 'training row')} leaves ${found.train.length} to train on and ` +
       `${found.validation.length} to validate with; use another share, or --validation-file`,
   );
 }

@@ -34,7 +34,10 @@ export function chooseDevice(
   const fast = slow === '';
   const dtype = request.dtype === 'auto' ? (fast ? 'bfloat16' : 'float32') : request.dtype;
   const why = [
-    request.device === 'auto' && device === 'cpu' ? `no CUDA device: ${info.cudaProblem}` : '',
+    // What is behind it is for those who asked for CUDA; here nothing went wrong.
+    request.device === 'auto' && device === 'cpu'
+      ? `no GPU: ${info.cudaProblem.replace(/ \(.*\)$/, '')}`
+      : '',
     request.dtype === 'auto' ? slow : '',
     request.dtype === 'bfloat16' && !fast ? `bfloat16 may be slow: ${slow}` : '',
     request.tf32 === undefined ? '' : whyNoTf32(device, info),

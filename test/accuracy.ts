@@ -1,4 +1,4 @@
-// The configurations of the tasks that the README has figures for, and scripts/accuracy.mjs, which makes that table.
+// The configurations of the tasks of docs/measurements.md, and scripts/accuracy.mjs, which makes that table.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -154,7 +154,10 @@ await tap.test('options that do not fit together', (t) => {
       { ...rows, loadBestModelAtEnd: true, evalStrategy: 'steps', evalSteps: 0.1 },
       'loadBestModelAtEnd needs an evaluation at each checkpoint, but saveSteps 500 is not a multiple of evalSteps 0.1',
     ],
-    [{ ...job, testFile: 'c.csv' }, 'testFile has no meaning for `bertune train`'],
+    [
+      { ...job, testFile: 'c.csv' },
+      'testFile has no meaning for `bertune train`; did you mean validationFile?',
+    ],
   ];
   for (const [values, wanted] of table)
     t.equal(
@@ -172,7 +175,7 @@ await tap.test('options that do not fit together', (t) => {
   );
   t.equal(
     fault(() => parsePredictOptions({ flags: { model: 'm', testFile: 'f', validationFile: 'g' } })),
-    '--validation-file has no meaning for `bertune predict`',
+    '--validation-file has no meaning for `bertune predict`; did you mean --test-file?',
   );
   t.same(parsePredictOptions({ flags: { model: 'm', testFile: 'f', outputFile: 'o.jsonl' } }).options, {
     model: 'm',

@@ -594,6 +594,64 @@ void t.test('skipped rows do not get into the row before them', async (test) => 
   }
 });
 
+void t.test('fields that are not separated as the ending says', async (test) => {
+  const table = (delimiter: string): string =>
+    [
+      ['text', 'label', 'id'],
+      ['a, b', 'x', '1'],
+      [`"c${delimiter} d"`, 'y', '2'],
+      ['e', 'x', '3'],
+    ]
+      .map((row) => row.join(delimiter))
+      .join('\n');
+  const cases: [name: string, delimiter: string, called: string][] = [
+    ['a.csv', ';', 'semicolons between its fields, not commas'],
+    ['a.csv', '\t', 'tabs between its fields, not commas'],
+    ['a.csv', '|', 'vertical bars between its fields, not commas'],
+    ['a.csv.gz', ';', 'semicolons between its fields, not commas'],
+    ['a.tsv', ';', 'semicolons between its fields, not tabs'],
+  ];
+  for (const [name, delimiter, called] of cases) {
+    const text = Buffer.from(`\ufeff${table(delimiter)}\r\n`);
+    const split = await openContent(test, name, name.endsWith('.gz') ? gzipSync(text) : text);
+    test.match(split.notes, [new RegExp(`^\\S+${name} is read with ${called}`)]);
+    test.strictSame(
+      (await split.read([2, 1, 0])).map((example) => example.text),
+      ['e', `c${delimiter} d`, 'a, b'],
+      `${name} with ${JSON.stringify(delimiter)}`,
+    );
+    test.match(split.place(2), /line 4$/);
+    test.strictSame(split.labelValues, ['x', 'y']);
+  }
+
+  // What may be meant as it stands is read as it stands.
+  const plain: [content: string, texts: string[]][] = [
+    ['text\na;b\nc;d\n', ['a;b', 'c;d']],
+    ['text;one\na;b\nc\n', ['a;b', 'c']],
+    ['text;one|two\na;b|c\n', ['a;b|c']],
+    ['text;one\n"a;b\n', []],
+  ];
+  for (const [content, texts] of plain) {
+    const open = openContent(test, 'a.csv', content, { needsLabels: false });
+    if (texts.length === 0) await test.rejects(open, /never closed/);
+    else {
+      const split = await open;
+      test.strictSame(split.notes, []);
+      test.strictSame(
+        (await split.read(texts.map((_, row) => row))).map((example) => example.text),
+        texts,
+      );
+    }
+  }
+
+  const long = `text;label\n${'x'.repeat(70_000)};a\ny;b\n`;
+  test.match(await refusal(test, 'a.csv', long), /no column with a usual name for the label/);
+  const many = `text;label\n${Array.from({ length: 50_000 }, (_, i) => `text ${i};${i % 2}\n`).join('')}`;
+  const split = await openContent(test, 'a.csv', many);
+  test.equal(split.size, 50_000);
+  test.match(await split.read([49_999]), [{ text: 'text 49999' }]);
+});
+
 void t.test('files and columns that cannot be used', async (test) => {
   const good = 'text,label\na,x\nb,y\n';
   const cases: [name: string, content: Content, message: RegExp, overrides?: Overrides][] = [
@@ -614,8 +672,8 @@ void t.test('files and columns that cannot be used', async (test) => {
     ],
     [
       'a.csv',
-      'text;label\na;x\n',
-      /fields are separated by a comma in \.csv and a tab in \.tsv, here it seems to be ";"/,
+      'text;label\na;x\nb;y;z\n',
+      /separated by a comma in \.csv and a tab in \.tsv, here it seems to be ";", but not in every row alike: write/,
     ],
     ['a.csv', 'text,text,label\na,b,x\n', /has 2 columns called "text"/],
     [

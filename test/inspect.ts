@@ -88,7 +88,7 @@ await t.test('what is in a file of classes', async (t) => {
       '  pos: 5 (83.3 %)',
       '  neg: 1 (16.7 %)',
       '3 rows repeat an earlier text',
-      '1 texts have different labels in 2 rows, e.g. a.csv line 3 and a.csv line 6',
+      '1 text has different labels in 2 rows, e.g. a.csv line 3 and a.csv line 6',
       'Lengths in tokens: give --model or --tokenizer',
       'Steps and time: give --model',
       '',

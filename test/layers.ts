@@ -7,7 +7,7 @@ const SOURCE = join(import.meta.dirname, '../src');
 
 /** From the bottom to the top. */
 const LAYERS = [
-  ['printable'],
+  ['printable', 'counted'],
   ['errors'],
   ['file-digest', 'file-errors', 'json-limits', 'nearest', 'random', 'make-folder', 'device'],
   ['native', 'model', 'data', 'hub'],
@@ -53,5 +53,34 @@ t.test('what is above is not imported from below', (t) => {
       .map((other) => `${path} -> ${other}`),
   );
   t.same(upward, []);
+  t.end();
+});
+
+t.test('docs/architecture.md names what is there', (t) => {
+  const root = join(import.meta.dirname, '..');
+  const page = readFileSync(join(root, 'docs/architecture.md'), 'utf8');
+  const [, tree = ''] = page.split('```');
+  const names = tree.match(/[\w-]+(?:\/|\.\{h,cc\}|\.[a-z]+)/g) ?? [];
+  const ends = (name: string): string[] => ['h', 'cc'].map((end) => name.replace('{h,cc}', end));
+  const named = new Set(names.flatMap(ends));
+  const entries = ['native', 'src', 'scripts'].flatMap((folder) =>
+    readdirSync(join(root, folder), { withFileTypes: true })
+      // Each script at the top says in its first lines what it is for.
+      .filter((entry) => folder !== 'scripts' || entry.isDirectory())
+      .map((entry) => ({ folder, name: entry.isDirectory() ? `${entry.name}/` : entry.name })),
+  );
+  t.same(
+    entries.filter(({ name }) => !named.has(name)),
+    [],
+    'everything has a place',
+  );
+  const there = new Set(entries.map(({ name }) => name));
+  const files = [...named].filter((name) => /^[\w-]+\.(?:h|cc|ts)$/.test(name));
+  const inside = new Set(['trainer.ts', 'operators.ts']);
+  t.same(
+    files.filter((name) => !there.has(name) && !inside.has(name)),
+    [],
+    'and nothing else has',
+  );
   t.end();
 });

@@ -63,7 +63,7 @@ await t.test('stop: the default', async (t) => {
   t.match(error, {
     name: 'RunError',
     message:
-      /^The gradient was not finite in 1 step\(s\) up to step 3; those steps changed no weight\. Use a lower --learning-rate, .* --nonfinite-gradient skip\.$/,
+      /^The gradient was not finite in 1 step up to step 3; it changed no weight\. Use a lower --learning-rate, .* --nonfinite-gradient skip\.$/,
   });
 });
 
@@ -72,8 +72,8 @@ await t.test('skip: as if the step had not been, and its count', async (t) => {
   const skipping = await train(folder, [3, 5], { nonfiniteGradient: 'skip', loggingSteps: 2 });
   t.equal(skipping.error, null);
   t.same(said(skipping), [
-    'The gradient was not finite in 1 step(s) up to step 4; those steps changed no weight',
-    'The gradient was not finite in 1 step(s) up to step 6; those steps changed no weight',
+    'The gradient was not finite in 1 step up to step 4; it changed no weight',
+    'The gradient was not finite in 1 step up to step 6; it changed no weight',
   ]);
   t.same(logged(skipping, 'train_skipped_steps'), [2]);
   t.ok(logged(skipping, 'loss').every(Number.isFinite), 'the loss of the others is logged');
@@ -114,7 +114,7 @@ await t.test('rollback: weights and moments of the last checkpoint, and the next
   t.same(
     said(rolled).map((line) => line.replace(/\S*\/out/, 'out')),
     [
-      'The gradient was not finite in 1 step(s) up to step 6; those steps changed no weight',
+      'The gradient was not finite in 1 step up to step 6; it changed no weight',
       'Falling back to out/checkpoint-4; the training goes on with the rows after step 6',
     ],
   );

@@ -218,8 +218,12 @@ await tap.test('where auto computes, and in what', (t) => {
     Object.values(chooseDevice(request, info)).join(', ');
   const noBFloat16 = 'this GPU, of compute capability 7.5, has no bfloat16 arithmetic';
   const unknown = 'the compute capability of this GPU is not known';
-  t.equal(chosen(cpu), 'cpu, float32, no CUDA device: none; this CPU has no bfloat16 arithmetic');
-  t.equal(chosen({ ...cpu, bfloat16: true }), 'cpu, bfloat16, no CUDA device: none');
+  t.equal(chosen(cpu), 'cpu, float32, no GPU: none; this CPU has no bfloat16 arithmetic');
+  t.equal(
+    chosen({ ...cpu, cudaProblem: 'no driver was found (libcuda.so.1 cannot be opened)', bfloat16: true }),
+    'cpu, bfloat16, no GPU: no driver was found',
+  );
+  t.equal(chosen({ ...cpu, bfloat16: true }), 'cpu, bfloat16, no GPU: none');
   // CUDA C Programming Guide, "Arithmetic Instructions": bfloat16 arithmetic from compute capability 8.0 on
   for (const [major, minor] of [
     [8, 0],

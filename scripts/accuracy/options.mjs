@@ -10,7 +10,7 @@ const TASKS = 'sms-spam,stsb,trec,sst2,goemotions,imdb-small';
 
 export const HELP = `Usage: BERTUNE_PYTHON=python node scripts/accuracy.mjs --model DIR --data DIR --results FILE [options]
 
-Trains configs/TASK.json with every seed, by bertune and by HF Trainer in turns, and prints the table of the README.
+Trains configs/TASK.json with every seed, by bertune and by HF Trainer in turns, and prints the table of docs/measurements.md.
 
   --model DIR       the model that both sides start from
   --data DIR        has for each task a folder TASK with the files that configs/TASK.json names

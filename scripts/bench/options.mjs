@@ -47,6 +47,35 @@ names, else .venv/bin/python, which is made where it is missing. On a GPU its to
 needs peft there.
 `;
 
+const aText = /** @type {const} */ ({ type: 'string' });
+const aFlag = /** @type {const} */ ({ type: 'boolean' });
+const OPTIONS = /** @type {const} */ ({
+  steps: aFlag,
+  evaluate: aFlag,
+  targets: aFlag,
+  data: aText,
+  rows: aText,
+  tokenizer: aText,
+  'model-shape': aText,
+  'batch-size': aText,
+  batches: aText,
+  'gradient-checkpointing': aFlag,
+  'lora-rank': aText,
+  freeze: { ...aText, multiple: true },
+  device: aText,
+  dtype: aText,
+  threads: aText,
+  repeat: aText,
+  json: aText,
+  compare: aFlag,
+  compile: aFlag,
+  'compare-tutorial': aFlag,
+  help: { ...aFlag, short: 'h' },
+});
+
+/** Without their dashes. */
+export const OPTION_NAMES = Object.keys(OPTIONS);
+
 /** @typedef {'steps' | 'endToEnd' | 'evaluate' | 'targets'} Mode */
 /** @typedef {ReturnType<typeof benchOptions>} BenchOptions */
 
@@ -112,36 +141,8 @@ export function benchOptions(args) {
 
 /** @param {readonly string[]} args */
 function parse(args) {
-  const text = /** @type {const} */ ({ type: 'string' });
-  const flag = /** @type {const} */ ({ type: 'boolean' });
   try {
-    const { values, positionals } = parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        steps: flag,
-        evaluate: flag,
-        targets: flag,
-        data: text,
-        rows: text,
-        tokenizer: text,
-        'model-shape': text,
-        'batch-size': text,
-        batches: text,
-        'gradient-checkpointing': flag,
-        'lora-rank': text,
-        freeze: { ...text, multiple: true },
-        device: text,
-        dtype: text,
-        threads: text,
-        repeat: text,
-        json: text,
-        compare: flag,
-        compile: flag,
-        'compare-tutorial': flag,
-        help: { ...flag, short: 'h' },
-      },
-    });
+    const { values, positionals } = parseArgs({ args: [...args], allowPositionals: true, options: OPTIONS });
     // As for `bertune train`, several patterns may follow one --freeze.
     if (positionals.length > 0 && values.freeze === undefined)
       throw new TypeError(`Unexpected argument '${positionals[0]}'`);

@@ -6,10 +6,11 @@ import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from '../libtorch/inspect.mjs';
 import { resolveLibTorch } from '../libtorch/resolve.mjs';
+import { buildProgress } from './build-progress.mjs';
 import { buildDir, libtorchDir, projectRoot } from './paths.mjs';
-import { capture, hand } from './process.mjs';
+import { capture } from './process.mjs';
 import { fingerprint, readStamp, writeStamp } from './stamp.mjs';
-import { progressLine, say } from './terminal.mjs';
+import { say } from './terminal.mjs';
 
 const SOURCES = ['native', 'CMakeLists.txt', 'node_modules/node-addon-api/package.json'];
 // A file that includes LibTorch's headers takes the compiler this much memory.
@@ -103,28 +104,14 @@ async function compile(command, libtorch, out, verbose, env) {
   const jobs = Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / BYTES_PER_JOB)));
   const cmakeJs = join(projectRoot, 'node_modules', 'cmake-js', 'bin', 'cmake-js');
   const args = [cmakeJs, command, '--out', out, '--parallel', String(jobs), `--CDLIBTORCH=${libtorch}`];
-  const options = { cwd: projectRoot, env };
-  if (verbose) {
-    if ((await hand(process.execPath, args, options)) !== 0)
-      throw new SetupError('The native addon did not build.');
-    return;
-  }
   say('Building the native addon (some minutes the first time) ...');
-  const bar = progressLine('Compiling');
+  const progress = verbose ? null : buildProgress();
   const { code, stdout, stderr } = await capture(process.execPath, args, {
-    ...options,
-    onLine(line) {
-      // Ninja counts files, Make gives per cent.
-      const [, done, total] = /^\[(\d+)\/(\d+)\]/.exec(line) ?? /^\[ *(\d+)(%)\]/.exec(line) ?? [];
-      if (done)
-        bar.update(
-          Number(done),
-          total === '%' ? 100 : Number(total),
-          total === '%' ? `${done} %` : `${done} of ${total}`,
-        );
-    },
+    cwd: projectRoot,
+    env,
+    onLine: (line) => (progress ? progress.read(line) : say(line)),
   });
-  bar.end();
+  progress?.end();
   const log = join(out, 'build.log');
   await mkdir(out, { recursive: true });
   await rm(log, { force: true });

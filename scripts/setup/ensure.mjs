@@ -6,13 +6,11 @@ import { withLock } from './lock.mjs';
 import { projectRoot } from './paths.mjs';
 
 /**
- * @param {import('./addon.mjs').AddonOptions & { nativeOnly?: boolean }} [options] nativeOnly: leave dist/ alone
+ * @param {import('./addon.mjs').AddonOptions & { only?: 'addon' | 'dist' }} [options] `only`: leave the rest alone
  * @throws {import('./errors.mjs').SetupError}
  */
-export function ensureReady({ nativeOnly = false, ...options } = {}) {
-  // Not in build/, which a rebuild empties.
-  return withLock(join(projectRoot, '.setup.lock'), async () => {
-    await ensureAddon(options);
-    if (!nativeOnly) await ensureDist();
-  });
+export async function ensureReady({ only, ...options } = {}) {
+  // Not in build/, which a rebuild empties. Two locks: who asks for --help does not wait for a compiler.
+  if (only !== 'dist') await withLock(join(projectRoot, '.setup.lock'), () => ensureAddon(options));
+  if (only !== 'addon') await withLock(join(projectRoot, '.dist.lock'), ensureDist);
 }

@@ -1,7 +1,8 @@
-// Running other programs: captured, or with their output passed on line by line.
+// Running other programs: captured, or in this terminal.
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { createInterface } from 'node:readline';
+import { endWithUs } from './ending.mjs';
 
 /**
  * @typedef {{ code: number | null, stdout: string, stderr: string, missing: boolean }} Outcome
@@ -10,6 +11,7 @@ import { createInterface } from 'node:readline';
 
 /**
  * Runs a program to its end and keeps what it prints. Never rejects: a program that is not there has `missing` set.
+ * A signal that ends this process ends the program first, with all that it has started.
  *
  * @param {string} command
  * @param {readonly string[]} args
@@ -23,7 +25,10 @@ export function capture(command, args, { cwd, env = process.env, stdout = 'pipe'
       cwd,
       env,
       stdio: ['ignore', stdout === 'pipe' ? 'pipe' : 2, 'pipe'],
+      // A process group of its own: what it starts, such as compilers, can be ended with it.
+      detached: true,
     });
+    endWithUs(child);
     const out = { stdout: '', stderr: '' };
     child.stdout?.setEncoding('utf8').on('data', (text) => (out.stdout += text));
     child.stderr?.setEncoding('utf8').on('data', (text) => (out.stderr += text));

@@ -24,32 +24,42 @@ export async function runMain(main) {
   }
 }
 
+// Without a terminal: a line for every quarter done, and one after this long, since silence looks like a hang.
+const SILENCE_MS = 15_000;
+
 /**
- * A progress line: redrawn in place on a terminal, else, after two seconds, one line for every quarter done.
+ * A progress line: redrawn in place on a terminal; else, after two seconds, a line now and then.
  *
  * @param {string} label
- * @param {{ stream?: NodeJS.WriteStream, now?: () => number }} [options]
+ * @param {{ stream?: Pick<NodeJS.WriteStream, 'isTTY' | 'write'>, now?: () => number }} [options]
  * @returns {{ update(done: number, total: number, text: string): void, end(): void }}
  */
 export function progressLine(label, { stream = process.stderr, now = Date.now } = {}) {
   const started = now();
-  let drawn = 0;
+  let drawn = started;
+  let isDrawn = false;
   let quarter = 0;
   return {
     update(done, total, text) {
       const share = total > 0 ? Math.min(done / total, 1) : 0;
+      const percent = `${Math.floor(share * 100)} %`;
       if (stream.isTTY) {
-        if (share < 1 && now() - drawn < 100) return;
-        drawn = now();
+        if (isDrawn && share < 1 && now() - drawn < 100) return;
         const filled = Math.round(share * 24);
-        stream.write(`\r\x1b[2K${label} [${'#'.repeat(filled)}${'.'.repeat(24 - filled)}] ${text}`);
-      } else if (Math.floor(share * 4) > quarter && now() - started > 2000) {
+        stream.write(
+          `\r\x1b[2K${label} [${'#'.repeat(filled)}${'.'.repeat(24 - filled)}] ${percent} ${text}`,
+        );
+        isDrawn = true;
+      } else {
+        const isNew = Math.floor(share * 4) > quarter && now() - started > 2000;
+        if (!isNew && now() - drawn < SILENCE_MS) return;
         quarter = Math.floor(share * 4);
-        stream.write(`${label} ${quarter * 25} % ${text}\n`);
+        stream.write(`${label} ${percent} ${text}\n`);
       }
+      drawn = now();
     },
     end() {
-      if (stream.isTTY && drawn > 0) stream.write('\n');
+      if (isDrawn) stream.write('\n');
     },
   };
 }

@@ -1,4 +1,5 @@
 // Whether labels are such as a model's head can be compared with, seen before the first batch.
+import { counted } from '../counted.js';
 import type { Task } from '../data/index.js';
 import { UsageError } from '../errors.js';
 import type { LabelledRows } from './batch.js';
@@ -29,7 +30,7 @@ function unlike(model: Task, { size, labels, task }: LabelledRows): string | nul
   const areIds = first instanceof Int32Array;
   const isSingle = model.problemType === 'single_label_classification';
   if (areIds === isSingle && first.length === (isSingle ? 1 : model.numLabels)) return null;
-  return `${first.length} ${areIds ? 'class id' : 'value'}${first.length === 1 ? '' : 's'} a row`;
+  return `${counted(first.length, areIds ? 'class id' : 'value')} a row`;
 }
 
 /** Names need not agree, since some say nothing (LABEL_0), but no name may stand for another class. */
@@ -42,8 +43,7 @@ function fits(model: Task, data: Task): boolean {
 }
 
 function describeTask({ problemType, numLabels, labels }: Task): string {
-  if (problemType === 'regression')
-    return `regression with ${numLabels} ${numLabels === 1 ? 'value' : 'values'} a row`;
+  if (problemType === 'regression') return `regression with ${counted(numLabels, 'value')} a row`;
   const shown = labels.slice(0, LABELS_SHOWN).join(', ');
   return `${problemType} with the labels ${shown}${labels.length > LABELS_SHOWN ? ` ... (${labels.length})` : ''}`;
 }

@@ -9,7 +9,7 @@ import { writeJson } from '../training/checkpoint.js';
 import { BarOnly, formatNumber, type Progress } from '../training/progress.js';
 import { Trainer } from '../training/trainer.js';
 import type { ModelSource } from './model-source.js';
-import { printResult } from './output.js';
+import { printMetrics } from './output.js';
 
 /** Times differ from fold to fold for reasons that say nothing about the model. */
 const TIMES = /_(runtime|samples|per_second)$/;
@@ -32,7 +32,7 @@ export async function crossValidate(k: number, options: TrainOptions, parts: Par
   const result = { folds, ...meanAndDeviation(folds) };
   progress.line(`mean of ${k} folds  ${shown(result.mean)}`);
   await writeJson(join(options.outputDir, 'cross_validation.json'), result);
-  await printResult(`${JSON.stringify(result, null, 2)}\n`);
+  await printMetrics(result);
 }
 
 async function runFold(

@@ -1,4 +1,5 @@
 // Opens the data that a command was asked for and shows the person what was found in them.
+import { counted } from '../counted.js';
 import { describeBadRow, type Split } from '../data/index.js';
 import {
   openSplits,
@@ -11,6 +12,7 @@ import { UsageError } from '../errors.js';
 import { datasetFiles } from '../hub/index.js';
 import type { Progress } from '../training/progress.js';
 import { reportOverlap } from './overlap.js';
+import { reportUnseenLabels } from './unseen-labels.js';
 
 /** What the commands' options say about data. */
 export interface DataOptions extends Omit<ReadOptions, 'validationSplit'> {
@@ -47,6 +49,7 @@ export async function openData(
         `Set aside for validation: ${data.validation.size} of these rows; ${data.train.size} to train on`,
       );
     reportOverlap(data, progress);
+    reportUnseenLabels(data, progress);
     progress.line(`Task: ${data.task.problemType}, labels ${listed(data.task.labels)}`);
     return data;
   } catch (error) {
@@ -92,7 +95,9 @@ export async function describeSplit(split: Split, progress: Progress): Promise<v
     label === null ? '' : `label from "${label}"`,
     kept.length === 0 ? '' : `carried over ${kept.map((name) => `"${name}"`).join(', ')}`,
   ];
-  progress.line(`${split.name}: ${split.size} rows, ${columns.filter((part) => part !== '').join(', ')}`);
+  progress.line(
+    `${split.name}: ${counted(split.size, 'row')}, ${columns.filter((part) => part !== '').join(', ')}`,
+  );
   for (const row of await split.preview(3)) {
     const texts =
       row.textPair === undefined ? shorten(row.text) : `${shorten(row.text)} | ${shorten(row.textPair)}`;
@@ -105,7 +110,7 @@ export async function describeSplit(split: Split, progress: Progress): Promise<v
 function showBadRows({ name, badRows: { count, first } }: Split, progress: Progress): void {
   if (count === 0) return;
   const which = count > first.length ? `, the first ${first.length}` : '';
-  progress.line(`${name}: skipped ${count} bad ${count === 1 ? 'row' : 'rows'}${which}:`);
+  progress.line(`${name}: skipped ${counted(count, 'bad row')}${which}:`);
   for (const row of first) progress.line(`  ${describeBadRow(row)}`);
 }
 

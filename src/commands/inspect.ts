@@ -2,6 +2,7 @@
 import { requireDevice } from '../bert.js';
 import { maxLengthOf, measureLengths } from '../batching/lengths.js';
 import type { InspectOptions } from '../config/index.js';
+import { counted } from '../counted.js';
 import { readAllColumns } from '../data/index.js';
 import type { Dataset } from '../dataset.js';
 import { describeColumns, type ColumnReport } from '../inspection/columns.js';
@@ -127,7 +128,7 @@ async function estimate(
 function report(found: Inspection, options: InspectOptions): string {
   const { rows, badRows, columns, labels, duplicates, lengths, training } = found;
   return [
-    `${rows} rows, ${badRows} that cannot be used`,
+    `${counted(rows, 'row')}, ${badRows} that cannot be used`,
     ...columnLines(columns),
     ...labelLines(labels, rows),
     ...duplicateLines(duplicates),
@@ -135,7 +136,7 @@ function report(found: Inspection, options: InspectOptions): string {
     ...(training === undefined
       ? ['Steps and time: give --model']
       : [
-          `Training ${options.numTrainEpochs} epochs: ${training.steps} steps, about ${formatSeconds(training.seconds)} ` +
+          `Training ${counted(options.numTrainEpochs, 'epoch')}: ${counted(training.steps, 'step')}, about ${formatSeconds(training.seconds)} ` +
             `(${Math.round(training.tokensPerSecond)} tokens a second, measured)`,
         ]),
     '',
@@ -182,12 +183,12 @@ function labelLines(labels: LabelReport, rows: number): string[] {
 
 function duplicateLines({ duplicates, contradictions, example }: DuplicateReport): string[] {
   if (example === undefined) return ['No text occurs twice'];
+  const repeat = counted(duplicates, 'row repeats', 'rows repeat');
   const where = `e.g. ${example.first} and ${example.second}`;
-  if (contradictions.texts === 0)
-    return [`${duplicates} rows repeat an earlier text with the same label, ${where}`];
+  if (contradictions.texts === 0) return [`${repeat} an earlier text with the same label, ${where}`];
   return [
-    `${duplicates} rows repeat an earlier text`,
-    `${contradictions.texts} texts have different labels in ${contradictions.rows} rows, ${where}`,
+    `${repeat} an earlier text`,
+    `${counted(contradictions.texts, 'text has', 'texts have')} different labels in ${contradictions.rows} rows, ${where}`,
   ];
 }
 

@@ -85,6 +85,15 @@ export async function printResult(content: string | Uint8Array): Promise<void> {
   if (error instanceof Error && systemCode(error) !== 'EPIPE') throw writeError(error, 'standard output');
 }
 
+/**
+ * Prints metrics that a file has as well: for programs that read standard output. On a terminal they would push away what
+ * was said for people.
+ */
+export async function printMetrics(metrics: object): Promise<void> {
+  if (process.stdout.isTTY && process.stderr.isTTY) return;
+  await printResult(`${JSON.stringify(metrics, null, 2)}\n`);
+}
+
 /** Writes the rows of a split that were skipped, if there were any, to `bad_rows_<split>.jsonl`; an older file goes. */
 export async function writeBadRows(directory: string, split: Split, progress: Progress): Promise<void> {
   const path = join(directory, `bad_rows_${split.name}.jsonl`);

@@ -1,4 +1,5 @@
 // Rows that are both trained on and evaluated on: the figures of such an evaluation are too good.
+import { counted } from '../counted.js';
 import type { Dataset, DatasetDict } from '../dataset.js';
 import type { Progress } from '../training/progress.js';
 
@@ -12,7 +13,8 @@ export function reportOverlap({ splits }: DatasetDict, progress: Progress): void
   const share = ((100 * shared.length) / validation.size).toFixed(1);
   const trained = firstEqual(train, validation, first);
   progress.line(
-    `note: ${shared.length} of ${validation.size} validation rows (${share} %) are also training rows, e.g. ` +
+    `note: ${shared.length} of ${counted(validation.size, 'validation row')} (${share} %) ` +
+      `${shared.length === 1 ? 'is also a training row' : 'are also training rows'}, e.g. ` +
       `${validation.place(first)}${trained === null ? '' : ` and ${train.place(trained)}`}; the metrics will be too good`,
   );
 }

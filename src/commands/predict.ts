@@ -2,6 +2,7 @@
 import { maxLengthOf } from '../batching/lengths.js';
 import { requireDevice, type BertForSequenceClassification } from '../bert.js';
 import type { PredictOptions } from '../config/index.js';
+import { counted } from '../counted.js';
 import { openSplit, type Example, type Split } from '../data/index.js';
 import { withoutUndefined } from '../dataset.js';
 import { longTextsOf, requireSingle, textReading } from '../evaluation/long-texts.js';
@@ -55,7 +56,7 @@ export async function predict(options: PredictOptions): Promise<void> {
       });
       if (outputFile === undefined) for await (const piece of pieces) await printResult(piece);
       else await writePieces(outputFile, pieces);
-      progress.line(`${split.size} predictions written to ${outputFile ?? 'standard output'}`);
+      progress.line(`${counted(split.size, 'prediction')} written to ${outputFile ?? 'standard output'}`);
       if (folder !== undefined) await writeBadRows(folder, split, progress);
     } finally {
       progress.end();

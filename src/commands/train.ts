@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import { maxLengthOf } from '../batching/lengths.js';
 import { requireDevice, type BertForSequenceClassification } from '../bert.js';
 import type { TrainOptions } from '../config/index.js';
+import { counted } from '../counted.js';
 import type { DatasetDict } from '../dataset.js';
 import { UsageError } from '../errors.js';
 import { classify } from '../evaluation/classify.js';
 import type { Metrics } from '../evaluation/evaluate.js';
-import { OF_TRAINING, replaceFiles } from '../model/index.js';
+import { exists, OF_TRAINING, replaceFiles } from '../model/index.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import { AUTO, findCheckpoint, writeJson } from '../training/checkpoint.js';
 import { whileLocked } from '../training/folder-lock.js';
@@ -18,7 +19,7 @@ import { Trainer } from '../training/trainer.js';
 import { crossValidate } from './cross-validation.js';
 import { listed, openData, shorten } from './data.js';
 import { modelAndTokenizer, readOptions, type ModelSource } from './model-source.js';
-import { checkOutputFolder, printResult, writeBadRows } from './output.js';
+import { checkOutputFolder, printMetrics, writeBadRows } from './output.js';
 import { stoppable } from './stop.js';
 import { withWayOn } from './way-on.js';
 import { writtenBytes } from './written-bytes.js';
@@ -26,7 +27,8 @@ import { writtenBytes } from './written-bytes.js';
 const EXAMPLES_SHOWN = 3;
 
 /**
- * Trains, evaluates and saves. Progress goes to stderr; the metrics go to stdout as one JSON object.
+ * Trains, evaluates and saves. Progress goes to stderr; the metrics go to stdout as one JSON object, unless both are a
+ * terminal.
  *
  * @throws UsageError for options, data or a model that cannot be used; RunError when the run fails
  */
@@ -59,6 +61,7 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
       await crossValidate(options.crossValidation, options, { source, tokenizer, data, progress });
       return;
     }
+    await announceReplacement(options, progress);
     model = await source.load(data, options);
     const evalDataset = data.splits.validation;
     trainer = new Trainer({
@@ -80,7 +83,7 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
     });
     await showExamples({ model, tokenizer, data, maxLength }, progress);
     showNextSteps(options, progress);
-    await printResult(`${JSON.stringify({ ...results.train, ...results.evaluation }, null, 2)}\n`);
+    await printMetrics({ ...results.train, ...results.evaluation });
   } finally {
     await trainer?.close();
     await model?.close();
@@ -101,8 +104,18 @@ async function checkOutput(options: TrainOptions, { config, lora }: ModelSource)
 function checkTask({ numLabels }: TrainOptions, { task }: DatasetDict): void {
   if (numLabels !== undefined && numLabels !== task.numLabels)
     throw new UsageError(
-      `--num-labels is ${numLabels} but the data have ${task.numLabels} labels (${task.labels.slice(0, 8).join(', ')}); leave --num-labels out, or name all labels with --label-list`,
+      `--num-labels is ${numLabels} but the data have ${counted(task.numLabels, 'label')} (${task.labels.slice(0, 8).join(', ')}); leave --num-labels out, or name all labels with --label-list`,
     );
+}
+
+/** A folder is chosen again by mistake, and hours of an earlier training are gone. */
+async function announceReplacement(options: TrainOptions, progress: Progress): Promise<void> {
+  const { outputDir, resumeFromCheckpoint: resume } = options;
+  if (resume !== undefined && resume !== false) return;
+  const files = ['model.safetensors', 'adapter_model.safetensors'];
+  const found = await Promise.all(files.map((name) => exists(join(outputDir, name))));
+  if (found.includes(true))
+    progress.line(`note: ${outputDir} holds a model already; that of this training will replace it`);
 }
 
 function announce(model: BertForSequenceClassification, progress: Progress): void {
@@ -187,6 +200,7 @@ function showNextSteps({ outputDir }: TrainOptions, progress: Progress): void {
     [
       '',
       `The model is in ${outputDir}; BertForSequenceClassification.from_pretrained loads it too.`,
+      `All metrics are in ${join(outputDir, 'all_results.json')}.`,
       `  classify a file   npm run predict -- --model ${outputDir} --test-file FILE.csv --output-file predictions.jsonl`,
       '  your own CSV      npm run train -- --model bert-base-uncased --train-file a.csv --validation-file b.csv --output-dir out',
       '  IMDB reviews      npm run train -- configs/imdb.json',

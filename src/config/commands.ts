@@ -193,6 +193,16 @@ export const mergeCommand = command(
   },
 );
 
+/** The commands of the command line. */
+export const commands: readonly Command[] = [
+  trainCommand,
+  evaluateCommand,
+  predictCommand,
+  searchCommand,
+  inspectCommand,
+  mergeCommand,
+];
+
 /** Options of a Trainer, by HF's names: `bertune train` without model and data. */
 export type TrainingArguments = z.output<typeof trainerCommand.schema>;
 export type TrainOptions = z.output<typeof trainCommand.schema>;

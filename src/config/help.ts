@@ -1,4 +1,4 @@
-// The option table as commander options for `--help`, and as a Markdown table for the README.
+// The option table as commander options for `--help`, and as Markdown tables for README.md and docs/options.md.
 import { Option as Flag } from 'commander';
 import type { Command } from './commands.js';
 import { foreignNames } from './foreign.js';
@@ -19,16 +19,25 @@ export function commandFlags(command: Command): Flag[] {
 
 /** The options of a command as Markdown, one table a group. */
 export function optionsMarkdown(command: Command): string {
-  const sections = groups.map((group) => {
-    const rows = optionsOf(command, group).map(([name, option]) => {
-      const cells = [code(flagTerm(name, option, false)), defaultOf(option), meaning(option)];
-      return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
-    });
-    return rows.length === 0
-      ? ''
-      : `### ${group}\n\n| Option | Default | Meaning |\n| --- | --- | --- |\n${rows.join('\n')}\n`;
+  return groups
+    .map((group) => ({ group, rows: optionsOf(command, group) }))
+    .filter(({ rows }) => rows.length > 0)
+    .map(({ group, rows }) => `### ${group}\n\n${markdownTable(rows)}`)
+    .join('\n');
+}
+
+/** A few of them as one Markdown table, in the order of their names in the list. */
+export function optionsTable(command: Command, names: readonly string[]): string {
+  const all = groups.flatMap((group) => optionsOf(command, group));
+  return markdownTable(names.flatMap((name) => all.filter(([own]) => own === name)));
+}
+
+function markdownTable(options: readonly [string, Facts][]): string {
+  const rows = options.map(([name, option]) => {
+    const cells = [code(flagTerm(name, option, false)), defaultOf(option), meaning(option)];
+    return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
   });
-  return sections.filter((section) => section !== '').join('\n');
+  return `| Option | Default | Meaning |\n| --- | --- | --- |\n${rows.join('\n')}\n`;
 }
 
 function optionsOf(command: Command, group: Group): [string, Facts][] {

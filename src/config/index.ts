@@ -9,6 +9,7 @@ export type {
   TrainOptions,
 } from './commands.js';
 export {
+  commands,
   evaluateCommand,
   inspectCommand,
   mergeCommand,
@@ -18,7 +19,8 @@ export {
   type Command,
 } from './commands.js';
 export { fileEntries, type ConfigFile } from './file.js';
-export { optionsMarkdown } from './help.js';
+export { foreignNames } from './foreign.js';
+export { optionsMarkdown, optionsTable } from './help.js';
 export { lossProblems } from './loss-rules.js';
 export type { OptionSources } from './merge.js';
 export {

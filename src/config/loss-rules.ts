@@ -1,4 +1,5 @@
 // Whether the options of the loss fit each other, the problem and the labels.
+import { counted } from '../counted.js';
 import type { ProblemType } from '../data/index.js';
 import type { TrainingArguments } from './commands.js';
 import type { NameOf, Problem } from './rules.js';
@@ -70,7 +71,7 @@ function wrongCounts({ labelList, ...o }: LossArguments, name: NameOf): Problem[
     const given = o[about];
     if (!Array.isArray(given) || given.length === labelList.length) return [];
     const labels = labelList.slice(0, 20).join(', ') + (labelList.length > 20 ? ' ...' : '');
-    const message = `${name(about)} has ${given.length} values but there are ${labelList.length} labels: ${labels}`;
+    const message = `${name(about)} has ${counted(given.length, 'value')} but there are ${labelList.length} labels: ${labels}`;
     return [{ about, message }];
   });
 }

@@ -1,5 +1,5 @@
-// THE option table: every option once, with its type, default, check and help. Flags, config files, `--help`, the
-// README's table and the TypeScript types all come from here. Names and defaults are those of Hugging Face's
+// THE option table: every option once, with its type, default, check and help. Flags, config files, `--help`,
+// docs/options.md and the TypeScript types all come from here. Names and defaults are those of Hugging Face's
 // TrainingArguments and run_classification.py (transformers 5.18) wherever those have one.
 import {
   choice,

@@ -83,9 +83,40 @@ export function isOptionName(name: string): name is OptionName {
   return Object.hasOwn(options, name);
 }
 
-function checkTaken(own: OptionName, entry: Pick<Entry, 'name' | 'at'>, command: Command): OptionName {
+/** Each command has one name for the rows that it reads; people try those of the others. */
+const takenInstead: Partial<Record<Command['name'], Partial<Record<OptionName, OptionName>>>> = {
+  train: { testFile: 'validationFile', testSplit: 'validationSplit' },
+  search: { testFile: 'validationFile', testSplit: 'validationSplit' },
+  evaluate: {
+    testFile: 'validationFile',
+    trainFile: 'validationFile',
+    testSplit: 'validationSplit',
+    trainSplit: 'validationSplit',
+  },
+  predict: {
+    validationFile: 'testFile',
+    trainFile: 'testFile',
+    validationSplit: 'testSplit',
+    trainSplit: 'testSplit',
+    outputDir: 'outputFile',
+  },
+  inspect: {
+    testFile: 'trainFile',
+    validationFile: 'trainFile',
+    testSplit: 'trainSplit',
+    validationSplit: 'trainSplit',
+  },
+};
+
+function checkTaken(
+  own: OptionName,
+  entry: Pick<Entry, 'name' | 'at' | 'written' | 'isText'>,
+  command: Command,
+): OptionName {
   if (Object.hasOwn(command.options, own)) return own;
-  throw new UsageError(`${entry.at}${entry.name} has no meaning for ${title(command)}`);
+  const meant = takenInstead[command.name]?.[own];
+  const hint = meant === undefined ? '' : `; did you mean ${spelledLike(entry, meant)}?`;
+  throw new UsageError(`${entry.at}${entry.name} has no meaning for ${title(command)}${hint}`);
 }
 
 function title({ name }: Command): string {

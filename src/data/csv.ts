@@ -4,6 +4,8 @@
 import { isUtf8 } from 'node:buffer';
 import { CsvError, parse } from 'csv-parse/sync';
 import type { Options } from 'csv-parse/sync';
+import { counted } from '../counted.js';
+import { delimiterOf, type Delimiter } from './delimiter.js';
 import { brokenRecord, byteOrderMark, countLines } from './records.js';
 import type { Position, RawRecord, RecordParser } from './records.js';
 
@@ -41,22 +43,24 @@ class CsvRecord implements RawRecord {
 export class CsvParser implements RecordParser {
   readonly unit = 'line';
   header: readonly string[] | null = null;
-  private readonly options: Options;
-  private readonly delimiter: number;
+  /** Null until the head of the file has been seen. */
+  delimiter: Delimiter | null = null;
+  private options: Options = {};
 
-  /** @param maxRowBytes bounds memory when a quote is never closed */
+  /**
+   * @param usual the delimiter that the file's ending promises
+   * @param maxRowBytes bounds memory when a quote is never closed
+   */
   constructor(
-    delimiter: ',' | '\t',
+    private readonly usual: Delimiter,
     private readonly maxRowBytes: number,
-  ) {
-    this.delimiter = delimiter.charCodeAt(0);
-    this.options = { delimiter, record_delimiter: ['\r\n', '\n', '\r'], relax_column_count: true };
-  }
+  ) {}
 
   parse(bytes: Buffer, at: Position, isLast: boolean): RawRecord[] {
     const records: RawRecord[] = [];
     const end = isLast ? bytes.length : bytes.lastIndexOf(LINE_FEED) + 1;
     let from = byteOrderMark(bytes, at);
+    if (!this.hasDelimiter(bytes.subarray(from, end), isLast)) return records;
     // Asked once: after each of many faults it would be asked of all that follows.
     const isAllUtf8 = isUtf8(bytes);
     while (from < end) {
@@ -90,6 +94,19 @@ export class CsvParser implements RecordParser {
     return records;
   }
 
+  /** Finds the delimiter in the head of the file; false where that takes more of it. */
+  private hasDelimiter(head: Buffer, isLast: boolean): boolean {
+    if (this.delimiter !== null) return true;
+    this.delimiter = delimiterOf(head, this.usual, isLast);
+    if (this.delimiter === null) return false;
+    this.options = {
+      delimiter: this.delimiter,
+      record_delimiter: ['\r\n', '\n', '\r'],
+      relax_column_count: true,
+    };
+    return true;
+  }
+
   readonly reread = (bytes: Buffer): RawRecord => {
     const [cells] = parse(bytes, { ...this.options, to: 1 });
     return new CsvRecord(0, 0, 0, this.header ?? [], cells ?? []);
@@ -110,8 +127,9 @@ export class CsvParser implements RecordParser {
   }
 
   private fieldsOf(line: Buffer): number {
+    const delimiter = this.delimiter?.charCodeAt(0);
     let count = 1;
-    for (const byte of line) if (byte === this.delimiter) count++;
+    for (const byte of line) if (byte === delimiter) count++;
     return count;
   }
 
@@ -166,8 +184,14 @@ export class CsvParser implements RecordParser {
       return [];
     }
     if (cells.length === this.header.length) return [new CsvRecord(start, end, line, this.header, cells)];
-    const fields = cells.length === 1 ? '1 field' : `${cells.length} fields`;
-    return [brokenRecord(start, end, line, `${fields} where the header has ${this.header.length}`)];
+    return [
+      brokenRecord(
+        start,
+        end,
+        line,
+        `${counted(cells.length, 'field')} where the header has ${this.header.length}`,
+      ),
+    ];
   }
 }
 

@@ -26,6 +26,8 @@ export interface IndexedRows {
   hashes: TextHashes | null;
   groups: GroupColumn | null;
   kept: KeptKinds;
+  /** Remarks on how the files were read, one line each. */
+  notes: readonly string[];
 }
 
 /** Reads all files once; on an error nothing stays open. */
@@ -46,6 +48,7 @@ class Indexer {
   private readonly hashes: TextHashes | null;
   private readonly groups: GroupColumn | null;
   private readonly kept: KeptKinds;
+  private readonly notes: string[] = [];
 
   constructor(
     private readonly options: SplitOptions,
@@ -68,8 +71,9 @@ class Indexer {
     for (const file of files) await this.addFile(file, await openSource(file, onRead, limits));
     this.rows.finish();
     this.badRows.finish();
-    const { rows, columns, labels, badRows, hashes, groups, kept } = this;
-    if (columns !== null && rows.size > 0) return { rows, columns, labels, badRows, hashes, groups, kept };
+    const { rows, columns, labels, badRows, hashes, groups, kept, notes } = this;
+    if (columns !== null && rows.size > 0)
+      return { rows, columns, labels, badRows, hashes, groups, kept, notes };
     if (badRows.count > 0) throw badRows.error('only ');
     throw new UsageError(
       `${files.map((file) => file.path).join(', ')}: no rows, only a header or an empty list; give a file that holds rows`,
@@ -81,6 +85,8 @@ class Indexer {
   }
 
   private async addFile(file: DataFile, source: RecordSource): Promise<void> {
+    // Of many such files the first is enough to say.
+    if (this.notes.length === 0) this.notes.push(...source.notes);
     const columns = this.columnsOf(file, source);
     if (columns === null) {
       for await (const batch of source.batches([], null)) {

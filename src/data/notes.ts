@@ -33,7 +33,7 @@ function lookAlikes(values: readonly string[]): string[] {
 
 /** A file sorted by label and cut to its first rows. */
 function oneClass(labels: LabelColumn, size: number): string[] {
-  if (labels.kind === 'list' || labels.values.length < 2) return [];
+  if (labels.kind === 'list' || labels.values.length < 2 || size < 2) return [];
   const [only] = labels.at(0);
   for (let row = 1; row < size; row++) {
     if (labels.at(row)[0] !== only) return [];

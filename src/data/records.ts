@@ -1,6 +1,7 @@
 // Cuts a byte stream into records: the loop shared by CSV, JSON Lines and JSON arrays.
 
 import { DamagedInput } from './bytes.js';
+import type { Delimiter } from './delimiter.js';
 
 /** One row as it stands in its file, before its columns are looked at. */
 export interface RawRecord {
@@ -33,6 +34,8 @@ export interface RecordParser {
   readonly unit: Unit;
   /** The columns where the file declares them (a CSV header); null where only the rows tell. */
   readonly header: readonly string[] | null;
+  /** What separates the fields of a row, once it is known; only in CSV and TSV. */
+  readonly delimiter?: Delimiter | null;
   /**
    * Parses whole records from the head of `bytes` and moves `at` past them. Bytes left over come again with more
    * behind them, unless `isLast`. A record above the limit of a row is the parser's to report and pass over.

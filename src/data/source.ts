@@ -3,6 +3,7 @@
 import { messageOf } from '../errors.js';
 import { readBytes } from './bytes.js';
 import { CsvParser } from './csv.js';
+import { delimiterName, type Delimiter } from './delimiter.js';
 import type { DataFile } from './files.js';
 import { JsonFileParser } from './json-array.js';
 import { JsonLinesParser } from './jsonl.js';
@@ -18,6 +19,8 @@ export interface RecordSource {
   /** Names of the columns; null when the file has not one good row to tell them. */
   readonly columns: readonly string[] | null;
   readonly classNames: Readonly<Record<string, readonly string[]>>;
+  /** Remarks on how the file was read, one line each. */
+  readonly notes: readonly string[];
   /** What `RawRecord.number` counts. */
   readonly unit: Unit;
   /** Decodes one row from its bytes in the file; null when rows must be copied elsewhere to be read singly. */
@@ -40,7 +43,7 @@ async function parquetSource(
   onRead: (bytes: number) => void,
   limits: DataLimits,
 ): Promise<RecordSource> {
-  const shared = { unit: 'row', reread: null } as const;
+  const shared = { notes: [], unit: 'row', reread: null } as const;
   try {
     // Loaded with the first Parquet file, so that start-up does without the decoders.
     const { openParquet } = await import('./parquet.js');
@@ -73,6 +76,7 @@ async function textSource(
   return {
     columns: isDeclared ? parser.header : columnsOf(head),
     classNames: {},
+    notes: delimiterNotes(file, parser),
     unit: parser.unit,
     reread: file.compression === 'none' ? parser.reread : null,
     async *batches() {
@@ -91,7 +95,19 @@ function columnsOf(rows: readonly RawRecord[]): string[] | null {
 function parserOf({ format }: DataFile, { maxRowBytes }: DataLimits): RecordParser {
   if (format === 'jsonl') return new JsonLinesParser(maxRowBytes);
   if (format === 'json') return new JsonFileParser(maxRowBytes);
-  return new CsvParser(format === 'tsv' ? '\t' : ',', maxRowBytes);
+  return new CsvParser(usualDelimiter(format), maxRowBytes);
+}
+
+function usualDelimiter(format: DataFile['format']): Delimiter {
+  return format === 'tsv' ? '\t' : ',';
+}
+
+function delimiterNotes({ path, format }: DataFile, { delimiter }: RecordParser): string[] {
+  const usual = usualDelimiter(format);
+  if (delimiter === undefined || delimiter === null || delimiter === usual) return [];
+  return [
+    `${path} is read with ${delimiterName(delimiter)} between its fields, not ${delimiterName(usual)}: its header and first rows have them`,
+  ];
 }
 
 /** The first batch with a good row, and all broken rows before it. */

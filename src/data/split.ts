@@ -45,7 +45,7 @@ class IndexedSplit implements Split {
   constructor(
     options: SplitOptions,
     private readonly files: readonly DataFile[],
-    { rows, columns, labels, badRows, hashes, groups, kept }: IndexedRows,
+    { rows, columns, labels, badRows, hashes, groups, kept, notes }: IndexedRows,
   ) {
     this.name = options.name;
     this.size = Math.min(rows.size, options.maxSamples ?? Infinity);
@@ -55,7 +55,7 @@ class IndexedSplit implements Split {
     this.labelKind = labels?.kind ?? ('none' as const);
     this.labelValues = labels?.values ?? [];
     this.badRows = badRows;
-    this.notes = labels === null ? [] : labelNotes(labels, this.size);
+    this.notes = [...notes, ...(labels === null ? [] : labelNotes(labels, this.size))];
     this.rows = rows;
     this.hashes = hashes;
     this.groups = groups;

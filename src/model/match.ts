@@ -1,5 +1,6 @@
 // Finds the tensors of a BERT classifier among those of a checkpoint, whatever BERT model it was saved from.
 
+import { counted } from '../counted.js';
 import { UsageError } from '../errors.js';
 import type { BertConfig } from './config.js';
 import { parameterShapes } from './parameters.js';
@@ -90,7 +91,7 @@ function whyUnfit(
   const labels = weight.shape[0];
   const isHead = part === 'classifier' && weight.shape[1] === config.hiddenSize && bias.shape[0] === labels;
   if (!isHead || labels === config.numLabels) return undefined;
-  return `${intro} the checkpoint's is for ${labels} labels, not ${config.numLabels}`;
+  return `${intro} the checkpoint's is for ${counted(labels ?? 0, 'label')}, not ${config.numLabels}`;
 }
 
 function checkTensor(
@@ -103,7 +104,7 @@ function checkTensor(
   if (!source) {
     const [example] = found.keys();
     throw new UsageError(
-      `${where} lacks the tensor ${name} of shape [${shape.join(', ')}] (it has ${found.size} tensors, the first is ` +
+      `${where} lacks the tensor ${name} of shape [${shape.join(', ')}] (it has ${counted(found.size, 'tensor')}, the first is ` +
         `${quoted(example)}); check that it is a BERT and that its config.json belongs to it`,
     );
   }

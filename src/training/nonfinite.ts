@@ -1,4 +1,5 @@
 // What becomes of steps whose gradient is not finite: the session has left their updates out, the option says what next.
+import { counted } from '../counted.js';
 import type { TrainingArguments } from '../config/index.js';
 import { RunError } from '../errors.js';
 import type { TrainingStats } from '../native.js';
@@ -55,7 +56,7 @@ export class NonfiniteSteps {
     this.#skipped = skipped;
     this.#last = { step, updates };
     if (found === 0) return false;
-    const what = `The gradient was not finite in ${found} step(s) up to step ${step}; those steps changed no weight`;
+    const what = `The gradient was not finite in ${counted(found, 'step')} up to step ${step}; ${found === 1 ? 'it' : 'they'} changed no weight`;
     if (this.#policy === 'stop')
       throw new RunError(`${what}. ${REMEDY} To go on without such steps: --nonfinite-gradient skip.`);
     if (this.#fruitless >= MOST_IN_A_ROW)

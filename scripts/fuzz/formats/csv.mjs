@@ -10,6 +10,7 @@ export const csv = defineFormat({
   seeds: async () => [
     { 'rows.csv': utf8(ROWS) },
     { 'rows.csv': utf8(`\uFEFF${ROWS}`) },
+    { 'rows.csv': utf8(ROWS.replaceAll(',', ';')) },
     { 'rows.csv': utf8('sentence1,sentence2,label\na,b,0\nc,d,1\ne,"f",0\n') },
     { 'rows.csv': utf8('text,label\rfirst film,1.5\rsecond film,2.5\r') },
   ],

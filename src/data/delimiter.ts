@@ -1,0 +1,57 @@
+// What separates the fields of a CSV file. Spreadsheets in much of Europe write semicolons, and exports called .csv hold
+// tabs; where the file leaves no doubt it is read so, else as its ending says.
+import { CsvError, parse } from 'csv-parse/sync';
+
+export type Delimiter = ',' | '\t' | ';' | '|';
+
+const DELIMITERS: readonly Delimiter[] = [',', '\t', ';', '|'];
+
+/** Rows behind the header that have to agree. */
+const ROWS = 20;
+
+/** The header and a few rows; what is longer is read as its ending says. */
+const HEAD_BYTES = 65_536;
+
+/**
+ * The delimiter of a file. It is another than the usual one only where that makes one column of the header, exactly one
+ * other makes several, and then each of the first rows has as many fields.
+ *
+ * @param bytes the head of the file: whole lines, without a byte order mark
+ * @param isAll whether nothing follows them
+ * @returns null where more bytes are needed to tell
+ */
+export function delimiterOf(bytes: Buffer, usual: Delimiter, isAll: boolean): Delimiter | null {
+  const head = bytes.subarray(0, HEAD_BYTES);
+  const mayGrow = !isAll && bytes.length < HEAD_BYTES;
+  const columns = (delimiter: Delimiter): number => firstWidths(head, delimiter, 1)[0] ?? 0;
+  const usually = columns(usual);
+  if (usually !== 1) return usually === 0 && mayGrow ? null : usual;
+  const [found, ...others] = DELIMITERS.filter((delimiter) => columns(delimiter) > 1);
+  if (found === undefined || others.length > 0) return usual;
+  const [width, ...rows] = firstWidths(head, found, ROWS + 1);
+  if (rows.length < ROWS && mayGrow) return null;
+  return rows.length > 0 && rows.every((fields) => fields === width) ? found : usual;
+}
+
+/** The numbers of fields of the first records, up to one whose quotes do not fit. */
+function firstWidths(head: Buffer, delimiter: Delimiter, records: number): number[] {
+  const widths: number[] = [];
+  try {
+    parse(head, {
+      delimiter,
+      record_delimiter: ['\r\n', '\n', '\r'],
+      relax_column_count: true,
+      skip_empty_lines: true,
+      to: records,
+      on_record: (fields: string[]) => void widths.push(fields.length),
+    });
+  } catch (error) {
+    if (!(error instanceof CsvError)) throw error;
+  }
+  return widths;
+}
+
+/** As a person calls it. */
+export function delimiterName(delimiter: Delimiter): string {
+  return { ',': 'commas', '\t': 'tabs', ';': 'semicolons', '|': 'vertical bars' }[delimiter];
+}

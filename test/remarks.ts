@@ -1,0 +1,125 @@
+// What a command says by the way: a model that is about to be replaced, labels that nothing teaches, one row and two rows,
+// the option that was meant, and where the metrics are for people and for programs.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+
+import { bertune, flags, type Options, type Outcome } from './fixtures/cli.js';
+import { makeToy } from './fixtures/toy.js';
+
+const folder = t.testdir();
+makeToy(folder, { train: 24, test: 8 });
+
+const training: Options = {
+  threads: '1',
+  'dataloader-num-workers': '0',
+  config: 'model/config.json',
+  tokenizer: 'model',
+  'train-file': 'train.csv',
+  'validation-file': 'test.csv',
+  'max-steps': '1',
+  'save-strategy': 'no',
+  'output-dir': 'out',
+};
+
+/** For Node to believe that it writes to a terminal. */
+const terminal = [
+  'env',
+  'NODE_OPTIONS=--import=data:text/javascript,process.stdout.isTTY=process.stderr.isTTY=true',
+];
+
+function train(options: Options = {}, wrapper: readonly string[] = []): Promise<Outcome> {
+  return bertune(['train', ...flags({ ...training, ...options })], { cwd: folder, wrapper });
+}
+
+function write(name: string, lines: readonly string[]): string {
+  writeFileSync(join(folder, name), `${['text,label', ...lines].join('\n')}\n`);
+  return name;
+}
+
+t.test('metrics: JSON for programs, a summary last for people', async (t) => {
+  const piped = await train();
+  const file = readFileSync(join(folder, 'out/all_results.json'), 'utf8');
+  t.strictSame(JSON.parse(piped.stdout), JSON.parse(file));
+  const shown = await train({}, terminal);
+  t.match(shown, { code: 0, stdout: '' });
+  for (const { stderr } of [piped, shown]) t.match(stderr, /^All metrics are in out\/all_results\.json\.$/m);
+  const folds: Options = { 'cross-validation': '2', 'validation-file': undefined };
+  t.match(await train(folds, terminal), { code: 0, stdout: '', stderr: /mean of 2 folds {2}eval_loss/ });
+});
+
+t.test('a model that is there already', async (t) => {
+  const note = /^note: out holds a model already; that of this training will replace it$/m;
+  t.match((await train()).stderr, note);
+  const silent: Options[] = [
+    { 'output-dir': 'other' },
+    { 'resume-from-checkpoint': 'auto' },
+    { 'cross-validation': '2', 'validation-file': undefined },
+  ];
+  for (const options of silent) {
+    const { code, stderr } = await train(options);
+    t.equal(code, 0, stderr);
+    t.notMatch(stderr, /holds a model/);
+  }
+});
+
+t.test('labels that only validation rows have', async (t) => {
+  const rows = write('new.csv', ['good,pos', 'fine,mixed', 'bad,neg', 'so so,mixed', 'hm,odd']);
+  t.match(
+    (await train({ 'validation-file': rows })).stderr,
+    'note: 2 labels have no training row: "mixed" in 2 of 5 validation rows, "odd" in 1 of 5 validation rows, ' +
+      'e.g. new.csv line 3; the model cannot learn them\n',
+  );
+  const lists = join(folder, 'lists.jsonl');
+  writeFileSync(lists, '{"text":"a","labels":["x"]}\n{"text":"b","labels":["y"]}\n');
+  writeFileSync(join(folder, 'more.jsonl'), '{"text":"c","labels":["x","z"]}\n');
+  t.match(
+    (await train({ 'train-file': 'lists.jsonl', 'validation-file': 'more.jsonl' })).stderr,
+    'note: 1 label has no training row: "z" in 1 of 1 validation row, e.g. more.jsonl line 1; the model cannot learn it\n',
+  );
+  // Of a share of the training rows each side is counted by itself; none of the toy's two labels is so rare.
+  const share = await train({ 'validation-file': undefined, 'validation-split': '0.25' });
+  t.match(share.stderr, /Set aside for validation: \d/);
+  for (const { stderr } of [share, await train()]) t.notMatch(stderr, /no training row/);
+});
+
+t.test('one row', async (t) => {
+  const inspect = (...lines: string[]): Promise<Outcome> =>
+    bertune(['inspect', write('rows.csv', lines)], { cwd: folder });
+  const once = (await inspect('a,x', 'b,y', 'a,x')).stdout;
+  t.match(once, /^1 row repeats an earlier text with the same label, e\.g\. rows\.csv line 2 and rows/m);
+  t.match((await inspect('a,x', 'b,y', 'a,x', 'b,y')).stdout, /^2 rows repeat an earlier text with/m);
+  t.match((await inspect('a,x', 'b,y', 'a,y')).stdout, /^1 text has different labels in 2 rows/m);
+
+  const [row = ''] = readFileSync(join(folder, 'train.csv'), 'utf8').split('\n').slice(1);
+  const { stderr } = await train({ 'validation-file': write('one.csv', [row]) });
+  t.match(stderr, /^validation: 1 row, text from/m);
+  t.match(
+    stderr,
+    /^note: 1 of 1 validation row \(100\.0 %\) is also a training row, e\.g\. one\.csv line 2/m,
+  );
+  const predicted = await bertune(['predict', '--model', 'out', '--test-file', 'one.csv'], { cwd: folder });
+  t.match(predicted.stderr, /^1 prediction written to standard output$/m);
+});
+
+t.test('options of another command', async (t) => {
+  const cases: [command: string, option: string, meant: string][] = [
+    ['predict', '--validation-file', '--test-file'],
+    ['predict', '--train-file', '--test-file'],
+    ['predict', '--output-dir', '--output-file'],
+    ['evaluate', '--test-file', '--validation-file'],
+    ['evaluate', '--train_file', '--validation-file'],
+    ['train', '--test-file', '--validation-file'],
+    ['inspect', '--validation-file', '--train-file'],
+  ];
+  for (const [command, option, meant] of cases) {
+    t.match(await bertune([command, option, 'a.csv'], { cwd: folder }), {
+      code: 2,
+      stderr: `bertune: ${option} has no meaning for \`bertune ${command}\`; did you mean ${meant}?\n`,
+    });
+  }
+  t.match(await bertune(['merge', '--test-file', 'a.csv'], { cwd: folder }), {
+    code: 2,
+    stderr: 'bertune: --test-file has no meaning for `bertune merge`\n',
+  });
+});
