@@ -14,6 +14,7 @@ import {
   removeOldCheckpoints,
   resumeFrom,
   saveTrainingCheckpoint,
+  TRAINER_STATE,
   type ResumePoint,
 } from './checkpoint.js';
 import { dueAfterEpoch, dueAfterStep, type Due } from './flow.js';
@@ -381,7 +382,7 @@ export class Trainer {
     this.#secondsBefore = resume.trainSeconds;
     this.#queue.idleSeconds = resume.idleSeconds;
     if (resume.lrSchedulerType === args.lrSchedulerType) this.#learningRate.restore(resume.learningRate);
-    this.#callbacks.restore(state.stateful_callbacks);
+    this.#callbacks.restore(state.stateful_callbacks, join(folder, TRAINER_STATE));
     Object.assign(this.#control, resume.pending);
     this.#hasEpochEnded = resume.hasEpochEnded ?? true; // as every checkpoint of an earlier version
     this.#progress.line(`Resuming from ${folder} at step ${resume.step} of ${this.#plan.totalSteps}`);
