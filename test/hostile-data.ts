@@ -90,6 +90,14 @@ t.test('zstd: windows', (t) => {
   t.end();
 });
 
+t.test('a small file of nothing but line ends is done with at once', async (t) => {
+  const path = written('blank.csv.gz', gzipSync(Buffer.alloc(16 * MIB, '\n')));
+  const started = cpuMs();
+  await refuses(t, 'blank lines', /no rows/, () => textsOf(path));
+  // Asked of csv-parse one by one, they took more than ten seconds.
+  t.ok(cpuMs() - started < 5000, `${Math.round(cpuMs() - started)} ms`);
+});
+
 t.test('rows: their size is limited, and the limit can be raised', async (t) => {
   const text = 'é'.repeat(9 * MIB); // 18 MiB of UTF-8
   const forms: [name: string, content: string][] = [
@@ -222,6 +230,16 @@ t.test('Parquet: numbers that lie', async (t) => {
   );
   await refuses(t, 'magic', /does not end with PAR1/, () =>
     textsOf(parquet((bytes) => bytes.writeUInt32LE(0, bytes.length - 4))),
+  );
+  // Field 4 of an element of the schema is its name; as field 5 it is none.
+  await refuses(t, 'no name', /a column in its metadata has no name/, () =>
+    textsOf(
+      parquet((bytes) => {
+        const name = bytes.indexOf(Buffer.of(0x18, 4, 0x74, 0x65, 0x78, 0x74)); // "text"
+        t.ok(name > 0, 'the name is where it is looked for');
+        bytes[name] = 0x28;
+      }),
+    ),
   );
   // Six bytes that stand for two billion values: hyparquet writes them all.
   t.throws(

@@ -13,6 +13,7 @@ import {
   type TrainerState,
   type TrainingArguments,
 } from '../dist/index.js';
+import { CallbackList } from '../dist/training/callbacks.js';
 import { largestDifference, scripted, timelessLog, toyRun, watched, weightsOf } from './fixtures/run.js';
 
 await t.test('early stopping counts as HF does', async (t) => {
@@ -213,6 +214,32 @@ await t.test('options that need evaluations are refused without them', (t) => {
       message: /needs evaluations to compare; set evalStrategy to epoch or steps$/,
     });
   t.equal(new EarlyStoppingCallback().saveState().args !== undefined, true);
+  t.end();
+});
+
+await t.test('a saved state that is none is refused in one line that names the file', (t) => {
+  const callback = new EarlyStoppingCallback({ patience: 2 });
+  const list = new CallbackList([callback], () => {
+    throw new Error('no event is looked at');
+  });
+  const states: [state: unknown, fault: RegExp][] = [
+    [null, /its content: /],
+    [{ attributes: { best_metric: 1 } }, /attributes.early_stopping_patience_counter: /],
+    [
+      { attributes: { early_stopping_patience_counter: -1, best_metric: null } },
+      /attributes.early_stopping_patience_counter: /,
+    ],
+  ];
+  for (const [state, fault] of states) {
+    const restore = (): void => list.restore({ EarlyStoppingCallback: state }, 'trainer_state.json');
+    t.throws(restore, { name: 'UsageError', message: fault });
+    t.throws(restore, {
+      message:
+        /^trainer_state.json is damaged: the state of EarlyStoppingCallback: .* Resume from an earlier/,
+    });
+  }
+  t.doesNotThrow(() => list.restore({ EarlyStoppingCallback: callback.saveState() }, 'trainer_state.json'));
+  t.doesNotThrow(() => list.restore({}, 'trainer_state.json'));
   t.end();
 });
 

@@ -23,6 +23,8 @@ import { MOST_MEMORY, MOST_MS } from './limits.mjs';
 /** Inputs between two looks at the coverage, which takes milliseconds. */
 const BATCH = 64;
 const MOST_KEPT = 2000;
+/** Milliseconds above which an input is not changed again: what came of one bomb would take most of the time. */
+const QUICK_MS = 50;
 const NEWEST = 50;
 const PROTOTYPE = prototypeNames();
 
@@ -65,10 +67,10 @@ async function run() {
     const dice = new Dice(job.seed * 1_000_003 + job.first + done);
     // Half of them from what reached something new not long ago.
     const files = format.mutate(dice.pick(dice.chance(0.5) ? corpus : corpus.slice(-NEWEST)), dice);
-    const { fault, refusal } = await tried(files);
+    const { fault, refusal, ms } = await tried(files);
     accepted += Number(refusal === null);
     if (fault !== null) report({ fault, folder: kept(files, job.first + done) });
-    batch.push(files);
+    if (ms < QUICK_MS) batch.push(files);
     if (batch.length === BATCH) {
       const found = await coverage.newAmong(batch, tried);
       if (corpus.length < MOST_KEPT) corpus.push(...found);
@@ -85,7 +87,7 @@ async function run() {
  * Lets the product read one input.
  *
  * @param {Files} files
- * @returns {Promise<{ fault: string | null, refusal: string | null }>}
+ * @returns {Promise<{ fault: string | null, refusal: string | null, ms: number }>}
  */
 async function tried(files) {
   place(files);
@@ -108,7 +110,7 @@ async function tried(files) {
     fault = `took ${Math.round((memory - memoryLimit + MOST_MEMORY) / 2 ** 20)} MiB`;
     memoryLimit = memory; // said once
   }
-  return { fault, refusal };
+  return { fault, refusal, ms };
 }
 
 /** What is wrong with a refusal: an error that is a bug, or a message that is no message. @param {unknown} error */
@@ -116,6 +118,8 @@ function faultOf(error) {
   if (!(error instanceof Error)) return `threw ${typeof error}`;
   if (error.name !== 'UsageError' && error.name !== 'RunError')
     return `threw ${error.stack ?? error.message}`;
+  // No file changes here while it is read.
+  if (error.message.includes('cannot be read again')) return error.message;
   if (error.message.length > 20_000) return `a message of ${error.message.length} characters`;
   if (/[\p{Cc}\u202a-\u202e\u2066-\u2069]/u.test(error.message.replaceAll('\n', '')))
     return `a message with control characters: ${JSON.stringify(error.message.slice(0, 500))}`;

@@ -24,6 +24,6 @@ export function mutateCompressed(bytes, dice, compress) {
 /** A few megabytes of one character: a row, many rows, or none. @param {Dice} dice */
 function bomb(dice) {
   return new Uint8Array(
-    Buffer.alloc((1 + dice.int(8)) * 2 ** 20, dice.pick(['a', 'a,b\n', '"', '\0', '\n', ','])),
+    Buffer.alloc((1 + dice.below(8)) * 2 ** 20, dice.pick(['a', 'a,b\n', '"', '\0', '\n', ','])),
   );
 }

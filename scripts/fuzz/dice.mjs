@@ -14,9 +14,9 @@ export class Dice {
     return this.#next() < share;
   }
 
-  /** @param {number} below a whole number from 0 to before this */
-  int(below) {
-    return Math.floor(this.#next() * below);
+  /** @param {number} limit a whole number from 0 to before this */
+  below(limit) {
+    return Math.floor(this.#next() * limit);
   }
 
   /**
@@ -25,8 +25,12 @@ export class Dice {
    * @returns {T}
    */
   pick(items) {
-    const item = items[this.int(items.length)];
-    if (item === undefined) throw new RangeError('nothing to pick from');
-    return item;
+    if (items.length === 0) throw new RangeError('there is nothing to pick from');
+    return Reflect.get(items, this.below(items.length)); // which may be undefined
+  }
+
+  /** @param {number} length */
+  bytes(length) {
+    return Buffer.from(Array.from({ length }, () => this.below(256)));
   }
 }

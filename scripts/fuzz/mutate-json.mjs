@@ -18,7 +18,7 @@ const DEPTHS = [5, 100, 129, 1000, 20_000];
 export function mutateJson(bytes, dice) {
   const tree = dice.chance(0.1) ? null : parsed(bytes);
   if (tree === null) return mutateBytes(bytes, dice);
-  for (let left = 1 + dice.int(3); left > 0; left--) change(tree, dice);
+  for (let left = 1 + dice.below(3); left > 0; left--) change(tree, dice);
   const text = written(tree);
   return utf8(dice.chance(0.02) ? `\uFEFF${text}` : text);
 }
@@ -34,12 +34,12 @@ function change(tree, dice) {
 
 /** @param {[string, Node][]} members @param {Node[]} parents @param {Dice} dice */
 function changeMember(members, parents, dice) {
-  const at = dice.int(members.length);
+  const at = dice.below(members.length);
   const [key, value] = members[at] ?? ['', { raw: 'null' }];
-  const kind = dice.int(7);
+  const kind = dice.below(7);
   if (kind === 0) members.splice(at, 1);
   else if (kind === 1)
-    members.splice(dice.int(members.length + 1), 0, [key, otherValue(value, parents, dice)]);
+    members.splice(dice.below(members.length + 1), 0, [key, otherValue(value, parents, dice)]);
   else if (kind === 2) members[at] = [dice.pick(KEYS), value];
   else if (kind === 3) members.push([dice.pick(KEYS), otherValue(value, parents, dice)]);
   else members[at] = [key, otherValue(value, parents, dice)];
@@ -47,9 +47,9 @@ function changeMember(members, parents, dice) {
 
 /** @param {Node[]} items @param {Node[]} parents @param {Dice} dice */
 function changeItem(items, parents, dice) {
-  const at = dice.int(items.length);
+  const at = dice.below(items.length);
   const value = items[at] ?? { raw: 'null' };
-  const kind = dice.int(5);
+  const kind = dice.below(5);
   if (kind === 0) items.splice(at, 1);
   else if (kind === 1) items.splice(at, 0, value);
   else items[at] = otherValue(value, parents, dice);
@@ -57,7 +57,7 @@ function changeItem(items, parents, dice) {
 
 /** @param {Node} value @param {Node[]} parents @param {Dice} dice @returns {Node} */
 function otherValue(value, parents, dice) {
-  const kind = dice.int(20);
+  const kind = dice.below(20);
   if (kind === 0) return { raw: nested(written(value), dice) };
   if (kind === 1) return structuredClone(dice.pick(parents));
   if (kind === 2 && 'raw' in value) return { raw: JSON.stringify(value.raw) };

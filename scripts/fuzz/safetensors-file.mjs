@@ -39,15 +39,15 @@ export function mutateSafetensors(bytes, dice) {
   const length = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
   const header = bytes.subarray(8, 8 + length);
   const data = bytes.subarray(8 + length);
-  const kind = dice.int(8);
+  const kind = dice.below(8);
   if (kind === 0) return withLength(bytes, dice.pick(NUMBERS));
-  if (kind === 1) return withLength(bytes, BigInt(length + dice.int(65) - 32));
+  if (kind === 1) return withLength(bytes, BigInt(length + dice.below(65) - 32));
   if (kind === 2)
     return joined(
       header,
       dice.chance(0.5)
-        ? data.subarray(0, dice.int(data.length + 1))
-        : replaced(data, 0, 0, new Uint8Array(dice.int(64))),
+        ? data.subarray(0, dice.below(data.length + 1))
+        : replaced(data, 0, 0, new Uint8Array(dice.below(64))),
     );
   if (kind === 3) return joined(mutateBytes(header.length > 0 ? header : Uint8Array.of(0), dice), data);
   return joined(mutateJson(header, dice), data);

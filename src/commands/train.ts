@@ -73,7 +73,7 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
       progress,
     });
     await model.open(options);
-    announce(model, progress);
+    announce(model, tokenizer, progress);
     await saveBadRows(options, data, progress);
     const parts = { model, tokenizer, trainer };
     const results = await withWayOn(trainer, async () => {
@@ -118,8 +118,8 @@ async function announceReplacement(options: TrainOptions, progress: Progress): P
     progress.line(`note: ${outputDir} holds a model already; that of this training will replace it`);
 }
 
-function announce(model: BertForSequenceClassification, progress: Progress): void {
-  for (const note of model.notes) progress.line(`note: ${note}`);
+function announce(model: BertForSequenceClassification, tokenizer: BertTokenizer, progress: Progress): void {
+  for (const note of [...model.notes, ...tokenizer.notes]) progress.line(`note: ${note}`);
   const { newlyInitialised, session } = model;
   if (newlyInitialised.length > 0 && newlyInitialised.length < session.tensors().length)
     progress.line(`Newly initialised, to be trained: ${newlyInitialised.join(', ')}`);

@@ -10,6 +10,8 @@ import { mostDecompressed, type DataLimits } from './limits.js';
 import { ZstdFrames } from './zstd.js';
 
 const CHUNK_BYTES = 1 << 20;
+/** Of what is decompressed, for the smallest file. */
+const LEAST_CHUNK_BYTES = 1 << 13;
 const PIECE_BYTES = 1 << 12;
 
 /** The compressed data cannot be decoded to the end: cut off or damaged. What came before it is good. */
@@ -28,7 +30,7 @@ export async function* readBytes(
   limits: DataLimits,
 ): AsyncGenerator<Buffer> {
   let compressed = 0;
-  const raw = diskBytes(file.path, (bytes) => {
+  const raw = diskBytes(file, (bytes) => {
     compressed += bytes;
     onRead(bytes);
   });
@@ -38,7 +40,7 @@ export async function* readBytes(
     if (decompressed > mostDecompressed(compressed, limits)) throw tooDense(file.path, limits);
   };
   try {
-    if (file.compression === 'gzip') yield* gunzip(raw, spend);
+    if (file.compression === 'gzip') yield* gunzip(raw, file.bytes, spend);
     else if (file.compression === 'zstd') yield* unzstd(raw, spend);
     else yield* raw;
   } catch (error) {
@@ -47,8 +49,10 @@ export async function* readBytes(
   }
 }
 
-async function* diskBytes(path: string, onRead: (bytes: number) => void): AsyncGenerator<Buffer> {
-  for await (const chunk of createReadStream(path, { highWaterMark: CHUNK_BYTES }) as AsyncIterable<Buffer>) {
+async function* diskBytes(file: DataFile, onRead: (bytes: number) => void): AsyncGenerator<Buffer> {
+  // A stream takes so much memory at once, however little there is to read.
+  const highWaterMark = Math.min(CHUNK_BYTES, file.bytes);
+  for await (const chunk of createReadStream(file.path, { highWaterMark }) as AsyncIterable<Buffer>) {
     onRead(chunk.length);
     yield chunk;
   }
@@ -63,8 +67,8 @@ function tooDense(path: string, { maxCompressionRatio }: DataLimits): UsageError
 
 type Spend = (bytes: number) => void;
 
-async function* gunzip(raw: AsyncIterable<Buffer>, spend: Spend): AsyncGenerator<Buffer> {
-  const unzip = createGunzip({ chunkSize: CHUNK_BYTES });
+async function* gunzip(raw: AsyncIterable<Buffer>, fileBytes: number, spend: Spend): AsyncGenerator<Buffer> {
+  const unzip = createGunzip({ chunkSize: Math.min(CHUNK_BYTES, LEAST_CHUNK_BYTES + 8 * fileBytes) });
   // Its errors arrive at the loop over `unzip` as well; the callback only keeps them from being unhandled.
   pipeline(raw, unzip, () => {});
   try {

@@ -1,6 +1,8 @@
 // A typed array that grows by chunks: no copying, and no memory for values that are not there.
 
 const CHUNK = 1 << 16;
+/** Of the first chunk, until it is full: most files that are opened are small. */
+const FIRST = 1 << 10;
 
 type NumberArray = Uint8Array | Uint16Array | Uint32Array | Float32Array;
 
@@ -17,10 +19,16 @@ export class GrowingArray {
 
   push(value: number): void {
     const at = this.count % CHUNK;
-    if (at === 0) this.chunks.push(new this.chunkType(CHUNK));
+    if (at === 0 || this.count === FIRST) this.grow();
     const chunk = this.chunks.at(-1);
     if (chunk !== undefined) chunk[at] = value;
     this.count++;
+  }
+
+  private grow(): void {
+    const grown = new this.chunkType(this.count === 0 ? FIRST : CHUNK);
+    if (this.count === FIRST) grown.set(this.chunks.pop() ?? []);
+    this.chunks.push(grown);
   }
 
   /** @throws RangeError when there is no such value */

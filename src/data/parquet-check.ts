@@ -17,6 +17,8 @@ const MAX_FOOTER_BYTES = 32 * 2 ** 20;
 /** Fields of the footer. */
 const SCHEMA = 2;
 const ROW_GROUPS = 4;
+/** Field of an element of the schema. */
+const NAME = 4;
 /** Encodings. */
 const PLAIN_DICTIONARY = 2;
 const RLE = 3;
@@ -37,8 +39,11 @@ export async function checkFooter(file: AsyncBuffer): Promise<void> {
   const start = file.byteLength - 8 - length;
   const reader = new ThriftReader(new Uint8Array(await file.slice(start, start + length)), 0);
   const fields = reader.struct();
-  if (![SCHEMA, ROW_GROUPS].every((field) => Array.isArray(fields.get(field))))
+  const [schema, groups] = [fields.get(SCHEMA), fields.get(ROW_GROUPS)];
+  if (!Array.isArray(schema) || !Array.isArray(groups))
     throw new Error('its metadata have no schema or no row groups');
+  if (!schema.every((element) => element instanceof Map && element.get(NAME) instanceof Uint8Array))
+    throw new Error('a column in its metadata has no name');
 }
 
 /**

@@ -33,9 +33,7 @@ export interface ParquetFile {
  * @throws Error when the footer cannot be read, e.g. since the file is truncated
  */
 export async function openParquet(path: string, limits: DataLimits): Promise<ParquetFile> {
-  const file = await asyncBufferFromFile(path);
-  await checkFooter(file);
-  const metadata = await parquetMetadataAsync(file);
+  const { file, metadata } = await parquetFooter(path);
   return {
     columns: parquetSchema(metadata).children.map((child) => child.element.name),
     classNames: classNamesOf(metadata),
@@ -43,6 +41,13 @@ export async function openParquet(path: string, limits: DataLimits): Promise<Par
     batches: (columns, label) =>
       readRowGroups(file, metadata, { columns, label, limits, schema: parquetSchema(metadata) }),
   };
+}
+
+/** What a file says about itself. @throws Error when it cannot be read, or would take more than it may */
+export async function parquetFooter(path: string): Promise<{ file: AsyncBuffer; metadata: FileMetaData }> {
+  const file = await asyncBufferFromFile(path);
+  await checkFooter(file);
+  return { file, metadata: await parquetMetadataAsync(file) };
 }
 
 async function* readRowGroups(

@@ -160,9 +160,9 @@ const jsonInfo = z.object({ info: z.object({ features: z.record(z.string(), z.un
 export async function classNamesInParquet(path: string): Promise<ClassNames> {
   try {
     // Loaded here, as is the whole of Parquet, so that start-up does without it.
-    const { asyncBufferFromFile, parquetMetadataAsync } = await import('hyparquet');
-    const { key_value_metadata: metadata } = await parquetMetadataAsync(await asyncBufferFromFile(path));
-    const text = metadata?.find(({ key }) => key === 'huggingface')?.value ?? '{}';
+    const { parquetFooter } = await import('../data/parquet.js');
+    const { key_value_metadata: pairs } = (await parquetFooter(path)).metadata;
+    const text = pairs?.find(({ key }) => key === 'huggingface')?.value ?? '{}';
     const { features } = jsonInfo.parse(JSON.parse(text)).info;
     const found = Object.entries(features).map(
       ([column, type]) => [column, jsonType.safeParse(type).data] as const,

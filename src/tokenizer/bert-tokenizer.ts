@@ -10,6 +10,7 @@ import type { TokenizerSpec } from './tokenizer-json.js';
 
 /** transformers' stand-in for "no limit" where tokenizer_config.json names none. */
 const NO_LIMIT = 1e30;
+const REMOTE_CODE = 'auto_map in tokenizer_config.json is ignored: bertune runs no code from a model folder';
 
 export class BertTokenizer {
   /** The whole definition; plain data that a worker thread can be given. */
@@ -18,6 +19,8 @@ export class BertTokenizer {
   readonly vocabSize: number;
   /** Tokens that the model was made for, special tokens included; 1e30 where the files name no limit. */
   readonly modelMaxLength: number;
+  /** What a person should know about how the files were read. */
+  readonly notes: readonly string[];
   readonly #encoder: SequenceEncoder;
   #library: LibraryTokenizer | undefined;
 
@@ -25,6 +28,7 @@ export class BertTokenizer {
     this.spec = spec;
     this.vocabSize = highestId(spec.tokenizerJson) + 1;
     this.modelMaxLength = spec.tokenizerConfig.model_max_length ?? NO_LIMIT;
+    this.notes = spec.tokenizerConfig['auto_map'] === undefined ? [] : [REMOTE_CODE];
     this.#encoder = new SequenceEncoder(spec);
   }
 

@@ -1,76 +1,63 @@
 // The ids of short pieces of text seen before: a hash table in flat arrays. A Map would need a new string for every
-// look-up, and took twice the time. When it is full it starts afresh.
+// look-up, and took twice the time. When it is full it starts afresh, with more room as long as there is more to have.
 import type { IdBuffer } from './id-buffer.js';
 
 /** Longer pieces (links, encoded data) seldom come twice; and the ids of these, at most 3 a character, fit a byte count. */
 const MAX_LENGTH = 64;
 const CHARACTERS_PER_ENTRY = 12;
 const IDS_PER_ENTRY = 4;
+/** Of a new table, 64 kB: most tokenizers that are loaded see few texts. */
+const FIRST_BITS = 10;
+/** By how much it grows. */
+const MORE_BITS = 3;
 /** Start and step of the FNV-1a hash, over UTF-16 units. */
 const HASH_START = 0x811c9dc5 | 0;
 const HASH_STEP = 0x01000193;
 
-export class ChunkCache {
-  readonly #encode: (chunk: string) => readonly number[];
-  readonly #mask: number;
+/** The arrays of one size. */
+class Table {
+  readonly mask: number;
   // By slot; a length of 0 marks an empty one.
-  readonly #hashes: Int32Array;
-  readonly #lengths: Uint8Array;
-  readonly #characterStarts: Int32Array;
-  readonly #idStarts: Int32Array;
-  readonly #idCounts: Uint8Array;
+  readonly hashes: Int32Array;
+  readonly lengths: Uint8Array;
+  readonly characterStarts: Int32Array;
+  readonly idStarts: Int32Array;
+  readonly idCounts: Uint8Array;
   // The entries' contents, end to end.
-  readonly #characters: Uint16Array;
-  readonly #ids: Int32Array;
-  #characterEnd = 0;
-  #idEnd = 0;
-  #entries = 0;
+  readonly characters: Uint16Array;
+  readonly ids: Int32Array;
+  characterEnd = 0;
+  idEnd = 0;
+  entries = 0;
 
-  /**
-   * @param entryBits the table takes 2 ** entryBits entries, at 60 bytes each
-   * @param encode the ids of a chunk that is not in the table
-   */
-  constructor(entryBits: number, encode: (chunk: string) => readonly number[]) {
-    const entries = 2 ** entryBits;
+  constructor(readonly bits: number) {
+    const entries = 2 ** bits;
     const slots = entries * 2;
-    this.#encode = encode;
-    this.#mask = slots - 1;
-    this.#hashes = new Int32Array(slots);
-    this.#lengths = new Uint8Array(slots);
-    this.#characterStarts = new Int32Array(slots);
-    this.#idStarts = new Int32Array(slots);
-    this.#idCounts = new Uint8Array(slots);
-    this.#characters = new Uint16Array(entries * CHARACTERS_PER_ENTRY);
-    this.#ids = new Int32Array(entries * IDS_PER_ENTRY);
+    this.mask = slots - 1;
+    this.hashes = new Int32Array(slots);
+    this.lengths = new Uint8Array(slots);
+    this.characterStarts = new Int32Array(slots);
+    this.idStarts = new Int32Array(slots);
+    this.idCounts = new Uint8Array(slots);
+    this.characters = new Uint16Array(entries * CHARACTERS_PER_ENTRY);
+    this.ids = new Int32Array(entries * IDS_PER_ENTRY);
   }
 
-  /** Appends the ids of the chunk from `start` to before `end`, which must not be empty. */
-  append(text: string, start: number, end: number, ids: IdBuffer): void {
-    const length = end - start;
-    if (length > MAX_LENGTH) {
-      ids.append(this.#encode(text.slice(start, end)));
-      return;
-    }
-    const hash = hashOf(text, start, end);
-    const slot = this.#slotOf(text, start, length, hash);
-    if (this.#lengths[slot] === 0) {
-      const found = this.#encode(text.slice(start, end));
-      ids.append(found);
-      this.#remember(text, start, length, hash, found);
-      return;
-    }
-    const idStart = this.#idStarts[slot] ?? 0;
-    ids.appendRange(this.#ids, idStart, idStart + (this.#idCounts[slot] ?? 0));
+  hasRoomFor(length: number, ids: number): boolean {
+    return (
+      this.entries * 2 <= this.mask &&
+      this.characterEnd + length <= this.characters.length &&
+      this.idEnd + ids <= this.ids.length
+    );
   }
 
   /** The chunk's slot, or the empty one that it would take. */
-  #slotOf(text: string, start: number, length: number, hash: number): number {
-    const mask = this.#mask;
+  slotOf(text: string, start: number, length: number, hash: number): number {
+    const { mask, characters } = this;
     let slot = (hash ^ (hash >>> 15)) & mask;
-    while (this.#lengths[slot] !== 0) {
-      if (this.#hashes[slot] === hash && this.#lengths[slot] === length) {
-        const characters = this.#characters;
-        const at = this.#characterStarts[slot] ?? 0;
+    while (this.lengths[slot] !== 0) {
+      if (this.hashes[slot] === hash && this.lengths[slot] === length) {
+        const at = this.characterStarts[slot] ?? 0;
         let same = 0;
         while (same < length && characters[at + same] === text.charCodeAt(start + same)) same++;
         if (same === length) return slot;
@@ -80,31 +67,69 @@ export class ChunkCache {
     return slot;
   }
 
-  #remember(text: string, start: number, length: number, hash: number, ids: readonly number[]): void {
-    const full =
-      this.#entries * 2 > this.#mask ||
-      this.#characterEnd + length > this.#characters.length ||
-      this.#idEnd + ids.length > this.#ids.length;
-    if (full) this.#clear();
-    const slot = this.#slotOf(text, start, length, hash);
-    this.#entries++;
-    this.#hashes[slot] = hash;
-    this.#lengths[slot] = length;
-    this.#characterStarts[slot] = this.#characterEnd;
-    this.#idStarts[slot] = this.#idEnd;
-    this.#idCounts[slot] = ids.length;
+  add(text: string, start: number, length: number, hash: number, ids: readonly number[]): void {
+    const slot = this.slotOf(text, start, length, hash);
+    this.entries++;
+    this.hashes[slot] = hash;
+    this.lengths[slot] = length;
+    this.characterStarts[slot] = this.characterEnd;
+    this.idStarts[slot] = this.idEnd;
+    this.idCounts[slot] = ids.length;
     for (let index = 0; index < length; index++) {
-      this.#characters[this.#characterEnd++] = text.charCodeAt(start + index);
+      this.characters[this.characterEnd++] = text.charCodeAt(start + index);
     }
-    this.#ids.set(ids, this.#idEnd);
-    this.#idEnd += ids.length;
+    this.ids.set(ids, this.idEnd);
+    this.idEnd += ids.length;
   }
 
-  #clear(): void {
-    this.#lengths.fill(0);
-    this.#entries = 0;
-    this.#characterEnd = 0;
-    this.#idEnd = 0;
+  clear(): void {
+    this.lengths.fill(0);
+    this.entries = 0;
+    this.characterEnd = 0;
+    this.idEnd = 0;
+  }
+}
+
+export class ChunkCache {
+  readonly #encode: (chunk: string) => readonly number[];
+  readonly #mostBits: number;
+  #table: Table;
+
+  /**
+   * @param mostBits the table comes to take 2 ** mostBits entries, at 60 bytes each
+   * @param encode the ids of a chunk that is not in the table
+   */
+  constructor(mostBits: number, encode: (chunk: string) => readonly number[]) {
+    this.#encode = encode;
+    this.#mostBits = mostBits;
+    this.#table = new Table(Math.min(FIRST_BITS, mostBits));
+  }
+
+  /** Appends the ids of the chunk from `start` to before `end`, which must not be empty. */
+  append(text: string, start: number, end: number, ids: IdBuffer): void {
+    const length = end - start;
+    if (length > MAX_LENGTH) {
+      ids.append(this.#encode(text.slice(start, end)));
+      return;
+    }
+    const table = this.#table;
+    const hash = hashOf(text, start, end);
+    const slot = table.slotOf(text, start, length, hash);
+    if (table.lengths[slot] === 0) {
+      const found = this.#encode(text.slice(start, end));
+      ids.append(found);
+      if (!table.hasRoomFor(length, found.length)) this.#startAfresh();
+      this.#table.add(text, start, length, hash, found);
+      return;
+    }
+    const idStart = table.idStarts[slot] ?? 0;
+    ids.appendRange(table.ids, idStart, idStart + (table.idCounts[slot] ?? 0));
+  }
+
+  #startAfresh(): void {
+    const { bits } = this.#table;
+    if (bits < this.#mostBits) this.#table = new Table(Math.min(bits + MORE_BITS, this.#mostBits));
+    else this.#table.clear();
   }
 }
 

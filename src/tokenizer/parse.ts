@@ -82,10 +82,16 @@ const wordPiece = z
   .refine((model) => Object.hasOwn(model.vocab, model.unk_token), 'the vocabulary lacks the unknown token');
 
 /** The vocabularies of the models that the library reads: BPE and WordLevel have ids, Unigram scores. */
-const otherModel = z.looseObject({
-  type: z.string().optional(),
-  vocab: z.union([z.array(z.tuple([z.string(), z.number()])).max(MAX_TOKENS), vocabulary]),
-});
+const otherModel = z
+  .looseObject({
+    type: z.string().optional(),
+    vocab: z.union([z.array(z.tuple([z.string(), z.number()])).max(MAX_TOKENS), vocabulary]),
+    unk_id: id.nullish(),
+  })
+  .refine(
+    ({ vocab, unk_id: unknown }) => !Array.isArray(vocab) || (unknown ?? 0) < vocab.length,
+    'the vocabulary lacks the unknown token',
+  );
 
 const tokenizerJsonSchema = z.looseObject({
   version: z.string().default('1.0'),

@@ -1,11 +1,13 @@
 // Text to token ids, without special tokens: BERT's own text handling in front of the library's WordPiece, with a
 // cache per white-space separated chunk; any other kind of tokenizer.json goes to the library as a whole.
+import { UsageError } from '../errors.js';
 import { createAddedTokenSplitter } from './added-tokens.js';
 import { createNormalizer, splitWords } from './bert-words.js';
 import { ChunkCache } from './chunk-cache.js';
 import type { IdBuffer } from './id-buffer.js';
 import { createLibraryTokenizer } from './library.js';
-import type { BertStyleJson, TokenizerConfig, TokenizerSpec } from './tokenizer-json.js';
+import { highestId } from './parse.js';
+import type { BertStyleJson, TokenizerConfig, TokenizerJson, TokenizerSpec } from './tokenizer-json.js';
 import { isBertStyle } from './tokenizer-json.js';
 
 /** Appends the ids of `text` to `ids`; may stop once `limit` ids were added, but may also add more. */
@@ -18,8 +20,7 @@ const LONE_SURROGATE = /\p{Surrogate}/u;
 export function createTextToIds(spec: TokenizerSpec): TextToIds {
   const { tokenizerJson: json, tokenizerConfig: config } = spec;
   if (!isBertStyle(json)) {
-    const library = createLibraryTokenizer({ ...json, post_processor: null }, config);
-    return (text, ids) => ids.append(library.encode(wellFormed(text), { add_special_tokens: false }).ids);
+    return createOtherEncode(json, config);
   }
   const encode = createBertEncode(json, config);
   // A chunk's ids do not depend on its neighbours, unless an added token spans them.
@@ -28,6 +29,23 @@ export function createTextToIds(spec: TokenizerSpec): TextToIds {
   }
   const cache = new ChunkCache(CACHED_CHUNKS_BITS, encode);
   return (text, ids, limit) => appendChunks(text, ids, limit, cache);
+}
+
+function createOtherEncode(json: TokenizerJson, config: TokenizerConfig): TextToIds {
+  const library = createLibraryTokenizer({ ...json, post_processor: null }, config);
+  const highest = highestId(json);
+  return (text, ids) => {
+    const found: readonly unknown[] = library.encode(wellFormed(text), { add_special_tokens: false }).ids;
+    ids.append(found.map((id) => ownId(id, highest)));
+  };
+}
+
+/** The library gives undefined for a piece without an id where no token stands for what is unknown. */
+function ownId(id: unknown, highest: number): number {
+  if (typeof id === 'number' && id >= 0 && id <= highest) return id;
+  throw new UsageError(
+    'This tokenizer.json cannot be used: a text has a piece that is not in the vocabulary, which lacks an unknown token',
+  );
 }
 
 function createBertEncode(json: BertStyleJson, config: TokenizerConfig): (text: string) => number[] {

@@ -52,7 +52,7 @@ export interface TrainerCallback {
   readonly name?: string;
   /** What a resumed run needs to go on as if it had not stopped; anything that JSON can hold. */
   saveState?(): unknown;
-  /** Takes back what `saveState` gave. Called before `onTrainBegin`. */
+  /** Takes back what `saveState` gave. Called before `onTrainBegin`; a UsageError tells what is wrong with a state. */
   restoreState?(state: unknown): void;
 }
 
@@ -91,10 +91,21 @@ export class CallbackList {
     return states;
   }
 
-  restore(states: Readonly<Record<string, unknown>>): void {
+  /**
+   * @param file where the states come from, for messages
+   * @throws UsageError naming the file and the callback that cannot go on from it
+   */
+  restore(states: Readonly<Record<string, unknown>>, file: string): void {
     for (const callback of this.#callbacks) {
-      const state = callback.name === undefined ? undefined : states[callback.name];
-      if (state !== undefined) callback.restoreState?.(state);
+      const { name } = callback;
+      if (name === undefined || !Object.hasOwn(states, name)) continue;
+      try {
+        callback.restoreState?.(states[name]);
+      } catch (error) {
+        if (!(error instanceof UsageError)) throw error;
+        const fault = `${file} is damaged: the state of ${name}: ${error.message}`;
+        throw new UsageError(`${fault}. Resume from an earlier checkpoint.`, { cause: error });
+      }
     }
   }
 }

@@ -22,7 +22,7 @@ import { readSavedState } from './saved-state.js';
 import type { TrainerState } from './state.js';
 
 const OPTIMIZER = 'optimizer.safetensors';
-const TRAINER_STATE = 'trainer_state.json';
+export const TRAINER_STATE = 'trainer_state.json';
 const RESUME_STATE = 'bertune_state.json';
 
 /** The numbers that a run goes on from; everything else follows from the step. */

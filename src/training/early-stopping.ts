@@ -1,12 +1,13 @@
 // Ends a training whose metric no longer improves: HF's EarlyStoppingCallback.
 import { z } from 'zod';
+import { UsageError } from '../errors.js';
 import type { TrainerCallback, TrainerEvent } from './callbacks.js';
 import { bestMetric, isBetter } from './state.js';
 import type { Metrics } from '../evaluation/evaluate.js';
 
 const savedState = z.object({
   attributes: z.object({
-    early_stopping_patience_counter: z.number(),
+    early_stopping_patience_counter: z.int().nonnegative(),
     best_metric: z.number().nullable(),
   }),
 });
@@ -54,9 +55,14 @@ export class EarlyStoppingCallback implements TrainerCallback {
     };
   }
 
+  /** @throws UsageError naming what is wrong with the state */
   restoreState(state: unknown): void {
-    const { attributes } = savedState.parse(state);
-    this.#count = attributes.early_stopping_patience_counter;
-    this.#best = attributes.best_metric;
+    const { data, error } = savedState.safeParse(state);
+    if (data === undefined) {
+      const [issue] = error.issues;
+      throw new UsageError(`${issue?.path.join('.') || 'its content'}: ${issue?.message}`);
+    }
+    this.#count = data.attributes.early_stopping_patience_counter;
+    this.#best = data.attributes.best_metric;
   }
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { TrainingStats } from '../native.js';
 import { CallbackList, type TrainerControl } from './callbacks.js';
 import { changeableSettings, type ChangeableSettings } from './changes.js';
-import type { ResumePoint } from './checkpoint.js';
+import { TRAINER_STATE, type ResumePoint } from './checkpoint.js';
 import type { Due } from './flow.js';
 import type { FolderLock } from './folder-lock.js';
 import type { RunIdentity } from './identity.js';
@@ -146,7 +146,7 @@ export class Run {
     this.#secondsBefore = resume.trainSeconds;
     if (resume.lrSchedulerType === this.parts.args.lrSchedulerType)
       this.learningRate.restore(resume.learningRate);
-    this.callbacks.restore(state.stateful_callbacks);
+    this.callbacks.restore(state.stateful_callbacks, join(folder, TRAINER_STATE));
     Object.assign(this.control, resume.pending);
     this.hasEpochEnded = resume.hasEpochEnded ?? true; // as every checkpoint of an earlier version
   }

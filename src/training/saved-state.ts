@@ -4,11 +4,21 @@ import { z } from 'zod';
 import { UsageError } from '../errors.js';
 import { readJson } from '../model/index.js';
 import type { ResumePoint } from './checkpoint.js';
-import type { TrainerState } from './state.js';
+import type { LogEntry, TrainerState } from './state.js';
 
 const count = z.int().nonnegative();
 /** JSON has no NaN: a metric that was not defined comes back as null. */
 const orNull = z.number().nullable();
+
+// Not z.record, which would pass over an entry named __proto__.
+const logEntry = z.custom<LogEntry>(
+  (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    !Array.isArray(value) &&
+    Object.values(value).every((one) => orNull.safeParse(one).success),
+  'expected an object of numbers',
+);
 
 const RESUME_POINT = z.object({
   step: count,
@@ -54,7 +64,7 @@ const TRAINER_STATE = z.object({
   is_hyper_param_search: z.literal(false),
   is_local_process_zero: z.literal(true),
   is_world_process_zero: z.literal(true),
-  log_history: z.array(z.record(z.string(), orNull)),
+  log_history: z.array(logEntry),
   logging_steps: z.number(),
   max_steps: z.int(),
   num_input_tokens_seen: z.number().nonnegative(),

@@ -22,7 +22,7 @@ export const jsonl = defineFormat({
     if (bytes.length === 0 || dice.chance(0.4))
       return { 'rows.jsonl': mutateBytes(bytes.length > 0 ? bytes : utf8('{}'), dice) };
     const lines = Buffer.from(bytes).toString().split('\n');
-    const at = dice.int(lines.length);
+    const at = dice.below(lines.length);
     lines[at] = Buffer.from(mutateJson(utf8(lines[at] === '' ? '{}' : (lines[at] ?? '{}')), dice)).toString();
     return { 'rows.jsonl': utf8(lines.join('\n')) };
   },

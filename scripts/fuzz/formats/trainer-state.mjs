@@ -25,7 +25,9 @@ export const trainerState = defineFormat({
     if (
       !state.log_history.every(
         (entry) =>
-          typeof entry === 'object' && Object.values(entry).every((value) => typeof value === 'number'),
+          // As JSON writes it, a metric that was not defined is null.
+          typeof entry === 'object' &&
+          Object.values(entry).every((value) => value === null || typeof value === 'number'),
       )
     )
       return 'resumes with logs that are no numbers';

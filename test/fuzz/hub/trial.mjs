@@ -4,7 +4,7 @@ import * as fs from 'node:fs';
 import { join, relative, resolve, sep } from 'node:path';
 import { RunError, UsageError } from '../../../dist/errors.js';
 import { datasetFiles, modelDirectory } from '../../../dist/hub/index.js';
-import { randomFrom } from '../random.mjs';
+import { Dice } from '../../../scripts/fuzz/dice.mjs';
 import { LIES } from './lies.mjs';
 import { PLANTS } from './plants.mjs';
 import { DATA, MODEL } from './repositories.mjs';
@@ -27,7 +27,7 @@ const HANGS = 240;
  * @returns {Promise<Result>}
  */
 export async function runTrial(server, seed, root) {
-  const random = randomFrom(seed);
+  const random = new Dice(seed);
   const repository = random.chance(0.6) ? MODEL : DATA;
   const lies = Array.from({ length: 1 + random.below(3) }, () => random.pick(Object.keys(LIES)));
   const plant = random.chance(0.3) ? random.pick(Object.keys(PLANTS)) : null;

@@ -1,6 +1,6 @@
 // Right arguments of every call of a session: what the fuzz then makes wrong.
 
-/** @typedef {import('../random.mjs').Random} Random */
+/** @typedef {import('../../../scripts/fuzz/dice.mjs').Dice} Dice */
 /** @typedef {import('../../../dist/native.js').SessionConfig} SessionConfig */
 
 /** Heads and hidden sizes: odd ones, such that fit no vector, and such that are wider than a tile of a product. */
@@ -12,7 +12,7 @@ const SHAPES = /** @type {const} */ ([
 ]);
 
 /**
- * @param {Random} random
+ * @param {Dice} random
  * @returns {SessionConfig}
  */
 export function configOf(random) {
@@ -47,7 +47,7 @@ export function configOf(random) {
 }
 
 /**
- * @param {Random} random
+ * @param {Dice} random
  * @returns {import('../../../dist/native.js').SessionOptions}
  */
 export function optionsOf(random) {
@@ -56,7 +56,7 @@ export function optionsOf(random) {
 }
 
 /**
- * @param {Random} random
+ * @param {Dice} random
  * @param {SessionConfig} config
  * @returns {import('../../../dist/native.js').PackedBatch}
  */
@@ -75,7 +75,7 @@ function batchOf(random, { vocabSize, maxPositionEmbeddings, numLabels, problemT
 }
 
 /**
- * @param {Random} random
+ * @param {Dice} random
  * @param {SessionConfig} config
  */
 function tensorOf(random, { hiddenSize }) {
@@ -91,13 +91,13 @@ function tensorOf(random, { hiddenSize }) {
   return { name, tensor: { dtype, shape, data: new Uint8Array(size).fill(random.below(50)) } };
 }
 
-/** @param {Random} random */
+/** @param {Dice} random */
 function kindOf(random) {
   return random.pick(['weight', 'gradient', 'step', 'exp_avg', 'exp_avg_sq', 'momentum_buffer', 'sum']);
 }
 
 /**
- * @param {Random} random
+ * @param {Dice} random
  * @param {SessionConfig} config
  */
 function lossOf(random, { problemType }) {
@@ -107,7 +107,7 @@ function lossOf(random, { problemType }) {
   return { ...shape, ...random.pick([{}, { [name]: Float32Array.of(1, 2, 3) }]) };
 }
 
-/** @type {Record<string, (random: Random, config: SessionConfig, isTyped: boolean) => unknown[]>} */
+/** @type {Record<string, (random: Dice, config: SessionConfig, isTyped: boolean) => unknown[]>} */
 export const rightArguments = {
   open: () => [],
   read: (random, config) => [tensorOf(random, config).name, kindOf(random)],

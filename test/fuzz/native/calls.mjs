@@ -10,11 +10,11 @@ import { Worker } from 'node:worker_threads';
 import { Session } from '../../../dist/native.js';
 import * as typedAddon from '../../../dist/native.js';
 import { rightArguments, configOf, optionsOf } from './arguments.mjs';
-import { randomFrom } from '../random.mjs';
+import { Dice } from '../../../scripts/fuzz/dice.mjs';
 import { altered, isOurs, oddValue } from './values.mjs';
 
 const [seed = 0, calls = 0] = process.argv.slice(2).map(Number);
-const random = randomFrom(seed);
+const random = new Dice(seed);
 const FUNCTIONS = ['deviceInfo', 'cudaPeakBytes', 'busySeconds', 'startPhases', 'stopPhases'];
 const MOST_SESSIONS = 4;
 /** Of address space, for all that the calls ask for. */
@@ -222,7 +222,7 @@ async function create(isTyped, isRight = random.chance(0.5)) {
   );
 }
 
-const TINY = configOf(randomFrom(1));
+const TINY = configOf(new Dice(1));
 
 /** The class and its methods where they do not belong. */
 function misuse() {

@@ -3,9 +3,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
 import { Session } from '../../../dist/native.js';
-import { randomFrom } from '../random.mjs';
-
-/** @typedef {import('../random.mjs').Random} Random */
+import { Dice } from '../../../scripts/fuzz/dice.mjs';
 
 /** @typedef {{ before: number, after: number, growth: number, threads: number, files: number }} Growth
  *   `before` and `after` in MB of resident memory, `growth` as a share of `before`; threads and open files more at the end */
@@ -42,7 +40,7 @@ const UPDATE = {
   maxGradNorm: 1,
 };
 
-/** @param {Random} random */
+/** @param {Dice} random */
 function batchOf(random) {
   const lengths = Array.from({ length: 4 }, () => 1 + random.below(128));
   const cuSeqlens = Int32Array.from([0, ...lengths]);
@@ -53,7 +51,7 @@ function batchOf(random) {
 
 /** @param {number} number */
 async function liveOf(number) {
-  const random = randomFrom(number % 10);
+  const random = new Dice(number % 10);
   const dtype = number % 2 === 0 ? 'float32' : 'bfloat16';
   const session = await Session.create(CONFIG, { device: 'cpu', dtype, threads: 2, seed: number });
   for (let step = 0; step < 2; step++) {

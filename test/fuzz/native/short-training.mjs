@@ -2,9 +2,9 @@
 // last line that it came to its end.
 import { Session } from '../../../dist/native.js';
 import { rightArguments, configOf } from './arguments.mjs';
-import { randomFrom } from '../random.mjs';
+import { Dice } from '../../../scripts/fuzz/dice.mjs';
 
-const random = randomFrom(1);
+const random = new Dice(1);
 const config = {
   ...configOf(random),
   hiddenSize: 48,
