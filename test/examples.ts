@@ -17,7 +17,9 @@ t.test('callbacks.ts', async (t) => {
   const folder = t.testdir();
   makeToy(folder, { train: 40, test: 8 });
   copyFileSync(join(folder, 'test.csv'), join(folder, 'dev.csv'));
-  const model = BertForSequenceClassification.fromConfig(parseBertConfig(TOY_CONFIG, 'toy'), { numLabels: 2 });
+  const model = BertForSequenceClassification.fromConfig(parseBertConfig(TOY_CONFIG, 'toy'), {
+    numLabels: 2,
+  });
   await model.open({ device: 'cpu' });
   await model.savePretrained(join(folder, 'model'));
   await model.close();
