@@ -4,6 +4,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 
+import { normalizeArgs } from '../dist/config/argv.js';
+import { commands } from '../dist/config/index.js';
 import { bertune, flags, type Options, type Outcome } from './fixtures/cli.js';
 import { makeToy } from './fixtures/toy.js';
 
@@ -39,28 +41,24 @@ function write(name: string, lines: readonly string[]): string {
 
 t.test('metrics: JSON for programs, a summary last for people', async (t) => {
   const piped = await train();
+  t.notMatch(piped.stderr, /holds a model|no training row/);
   const file = readFileSync(join(folder, 'out/all_results.json'), 'utf8');
   t.strictSame(JSON.parse(piped.stdout), JSON.parse(file));
   const shown = await train({}, terminal);
   t.match(shown, { code: 0, stdout: '' });
   for (const { stderr } of [piped, shown]) t.match(stderr, /^All metrics are in out\/all_results\.json\.$/m);
   const folds: Options = { 'cross-validation': '2', 'validation-file': undefined };
-  t.match(await train(folds, terminal), { code: 0, stdout: '', stderr: /mean of 2 folds {2}eval_loss/ });
+  const crossed = await train(folds, terminal);
+  t.match(crossed, { code: 0, stdout: '', stderr: /mean of 2 folds {2}eval_loss/ });
+  t.notMatch(crossed.stderr, /holds a model/, 'no model is saved');
 });
 
 t.test('a model that is there already', async (t) => {
   const note = /^note: out holds a model already; that of this training will replace it$/m;
   t.match((await train()).stderr, note);
-  const silent: Options[] = [
-    { 'output-dir': 'other' },
-    { 'resume-from-checkpoint': 'auto' },
-    { 'cross-validation': '2', 'validation-file': undefined },
-  ];
-  for (const options of silent) {
-    const { code, stderr } = await train(options);
-    t.equal(code, 0, stderr);
-    t.notMatch(stderr, /holds a model/);
-  }
+  const { code, stderr } = await train({ 'resume-from-checkpoint': 'auto' });
+  t.equal(code, 0, stderr);
+  t.notMatch(stderr, /holds a model/, 'the same run goes on');
 });
 
 t.test('labels that only validation rows have', async (t) => {
@@ -80,7 +78,7 @@ t.test('labels that only validation rows have', async (t) => {
   // Of a share of the training rows each side is counted by itself; none of the toy's two labels is so rare.
   const share = await train({ 'validation-file': undefined, 'validation-split': '0.25' });
   t.match(share.stderr, /Set aside for validation: \d/);
-  for (const { stderr } of [share, await train()]) t.notMatch(stderr, /no training row/);
+  t.notMatch(share.stderr, /no training row/);
 });
 
 t.test('one row', async (t) => {
@@ -102,7 +100,7 @@ t.test('one row', async (t) => {
   t.match(predicted.stderr, /^1 prediction written to standard output$/m);
 });
 
-t.test('options of another command', async (t) => {
+t.test('options of another command', (t) => {
   const cases: [command: string, option: string, meant: string][] = [
     ['predict', '--validation-file', '--test-file'],
     ['predict', '--train-file', '--test-file'],
@@ -112,14 +110,24 @@ t.test('options of another command', async (t) => {
     ['train', '--test-file', '--validation-file'],
     ['inspect', '--validation-file', '--train-file'],
   ];
-  for (const [command, option, meant] of cases) {
-    t.match(await bertune([command, option, 'a.csv'], { cwd: folder }), {
-      code: 2,
-      stderr: `bertune: ${option} has no meaning for \`bertune ${command}\`; did you mean ${meant}?\n`,
-    });
-  }
-  t.match(await bertune(['merge', '--test-file', 'a.csv'], { cwd: folder }), {
-    code: 2,
-    stderr: 'bertune: --test-file has no meaning for `bertune merge`\n',
-  });
+  const refusal = (command: string, option: string): string => {
+    const table = commands.find(({ name }) => name === command);
+    if (table === undefined) throw new Error(`no command ${command}`);
+    return thrownBy(() => normalizeArgs([option, 'a.csv'], table));
+  };
+  for (const [command, option, meant] of cases)
+    t.equal(
+      refusal(command, option),
+      `${option} has no meaning for \`bertune ${command}\`; did you mean ${meant}?`,
+    );
+  t.equal(refusal('merge', '--test-file'), '--test-file has no meaning for `bertune merge`');
+  t.end();
 });
+
+function thrownBy(work: () => unknown): string {
+  try {
+    return String(work());
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}

@@ -36,10 +36,14 @@ export function refuseKeptByNpm(script, args, names, env = process.env) {
  * @param {readonly string[]} args
  */
 function retyped(kept, args) {
-  if (args.length > 0 && kept.length > 1 && kept.some(isBare))
-    return `(then the same as before: ${kept.map(({ flag }) => flag).join(', ')} and ${args.map(quoted).join(' ')})`;
   const flags = kept.map((one) => (isBare(one) ? one.flag : `${one.flag}=${quoted(one.value)}`));
-  return [...flags, ...args.map(quoted)].join(' ');
+  if (args.length === 0) return flags.join(' ');
+  const [only = ''] = args;
+  // A configuration file may be the option's value or may stand for itself.
+  const belongs =
+    args.length === 1 && kept.length === 1 && kept.every(isBare) && !/\.(json|ya?ml)$/.test(only);
+  if (belongs) return `${flags.join(' ')} ${quoted(only)}`;
+  return '...\nwith all that stood behind the name of the script in place of the dots.';
 }
 
 /** @param {{ value: string }} kept */
