@@ -28,6 +28,10 @@ const QUICK_MS = 50;
 const NEWEST = 50;
 const PROTOTYPE = prototypeNames();
 
+// What belongs to nobody must not go on.
+const orphaned = () => process.exit(1);
+process.once('disconnect', orphaned);
+
 /** @type {Job} */
 const job = JSON.parse(process.argv[2] ?? '');
 const format = formatNamed(job.name);
@@ -51,6 +55,7 @@ else {
   const { fault } = await tried(filesOf(job.repeat));
   report({ fault: fault ?? '', folder: job.repeat });
 }
+process.off('disconnect', orphaned);
 process.disconnect?.();
 process.exitCode = 0;
 
