@@ -4,6 +4,7 @@ import { mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync, 
 import { join } from 'node:path';
 import { Coverage } from './coverage.mjs';
 import { Dice } from './dice.mjs';
+import { readFilesAtOnce } from './files-at-once.mjs';
 import { formatNamed } from './formats/index.mjs';
 import { MOST_MEMORY, MOST_MS } from './limits.mjs';
 
@@ -41,6 +42,7 @@ mkdirSync(current, { recursive: true });
 let present = {};
 let memoryLimit = Infinity;
 
+readFilesAtOnce();
 const seeds = await format.seeds();
 for (const seed of seeds) {
   const { fault, refusal } = await tried(seed);

@@ -89,7 +89,7 @@ function child(job, onFault) {
   const process = fork(CHILD, [JSON.stringify(job)], {
     execArgv: [`--max-old-space-size=${HEAP_MIB}`],
     stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
-    env: { ...globalThis.process.env, NODE_OPTIONS: '' },
+    env: { ...globalThis.process.env, NODE_OPTIONS: '', TMPDIR: job.work },
   });
   let errors = '';
   process.stderr?.on('data', (text) => (errors = `${errors}${text}`.slice(-2000)));
