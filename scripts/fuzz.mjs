@@ -1,20 +1,24 @@
-// npm run test:fuzz: hostile files by the hundred thousand for every reader of files that others made. The last line on
-// stdout is `N passed, N failed`, by input.
+// npm run test:fuzz: hostile files by the hundred thousand for every reader of files that others made, a hub that lies, and
+// random calls of the addon. The last line on stdout is `N passed, N failed`, by input.
 //
-//   npm run test:fuzz                                    200,000 inputs for each format
-//   npm run test:fuzz -- csv parquet --inputs 5000       some formats, fewer inputs
+//   npm run test:fuzz                                    200,000 inputs for each format, 20,000 downloads, 100,000 calls
+//   npm run test:fuzz -- csv parquet --inputs 5000       some of it, and fewer inputs
 //   npm run test:fuzz -- csv --repeat FOLDER             one input that was kept, again
 //   --seed N (default 1): other inputs
 import { parseArgs } from 'node:util';
-import { formatNamed, formats } from './fuzz/formats/index.mjs';
+import { formats } from './fuzz/formats/index.mjs';
+import { programs, runProgram } from './fuzz/programs.mjs';
 import { fuzzFormat, repeat } from './fuzz/runner.mjs';
 import { ensureReady } from './setup/ensure.mjs';
 import { runMain } from './setup/terminal.mjs';
 
+/** Of a format. */
+const INPUTS = 200_000;
+
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    inputs: { type: 'string', default: '200000' },
+    inputs: { type: 'string' },
     seed: { type: 'string', default: '1' },
     keep: { type: 'string', default: 'fuzz-findings' },
     jobs: { type: 'string', default: '2' },
@@ -22,36 +26,51 @@ const { values: options, positionals } = parseArgs({
   },
 });
 
+// So that what is cut off, as by `head`, ends at once and leaves no folders in memory.
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
+process.stdout.on('error', () => process.exit(1));
+
 await runMain(async () => {
   await ensureReady();
-  const names =
-    positionals.length > 0
-      ? positionals.map((name) => formatNamed(name).name)
-      : formats.map(({ name }) => name);
+  const all = [...formats, ...programs].map(({ name }) => name);
+  const unknown = positionals.find((name) => !all.includes(name));
+  if (unknown !== undefined) throw new Error(`there is no ${unknown}; there are ${all.join(', ')}`);
+  const names = positionals.length > 0 ? positionals : all;
   if (options.repeat !== undefined) {
     const fault = await repeat(names[0] ?? '', options.repeat);
     print(fault ?? 'no fault');
     return fault === null ? 0 : 1;
   }
   const total = { inputs: 0, failed: 0 };
+  let isWhole = true;
   const waiting = [...names];
   const worker = async () => {
     for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
-      const outcome = await fuzzFormat({
-        name,
-        inputs: Number(options.inputs),
-        seed: Number(options.seed),
-        keep: options.keep,
-      });
-      show(outcome);
-      total.inputs += outcome.inputs;
-      total.failed += outcome.findings.length;
+      const { wanted, inputs, failed } = await fuzzed(name);
+      total.inputs += inputs;
+      total.failed += failed;
+      isWhole &&= inputs >= wanted;
     }
   };
   await Promise.all(Array.from({ length: Number(options.jobs) }, worker));
   print(`\n${total.inputs - total.failed} passed, ${total.failed} failed`);
-  return total.failed > 0 || total.inputs < names.length * Number(options.inputs) ? 1 : 0;
+  return total.failed > 0 || !isWhole ? 1 : 0;
 });
+
+/** @param {string} name @returns {Promise<{ wanted: number, inputs: number, failed: number }>} */
+async function fuzzed(name) {
+  const seed = Number(options.seed);
+  const program = programs.find((candidate) => candidate.name === name);
+  const wanted = Number(options.inputs ?? program?.inputs ?? INPUTS);
+  if (program === undefined) {
+    const outcome = await fuzzFormat({ name, inputs: wanted, seed, keep: options.keep });
+    show(outcome);
+    return { wanted, inputs: outcome.inputs, failed: outcome.findings.length };
+  }
+  const { inputs, failed } = await runProgram(program, wanted, seed);
+  print(`${failed > 0 ? 'FAIL' : 'ok  '} ${name}: ${inputs} ${program.what}, ${failed} with a fault`);
+  return { wanted, inputs, failed };
+}
 
 /** @param {import('./fuzz/runner.mjs').Outcome} outcome */
 function show({ name, inputs, accepted, corpus, parts, seconds, findings }) {

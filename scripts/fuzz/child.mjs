@@ -4,6 +4,7 @@ import { mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync, 
 import { join } from 'node:path';
 import { Coverage } from './coverage.mjs';
 import { Dice } from './dice.mjs';
+import { readFilesAtOnce } from './files-at-once.mjs';
 import { formatNamed } from './formats/index.mjs';
 import { MOST_MEMORY, MOST_MS } from './limits.mjs';
 
@@ -28,6 +29,10 @@ const QUICK_MS = 50;
 const NEWEST = 50;
 const PROTOTYPE = prototypeNames();
 
+// What belongs to nobody must not go on.
+const orphaned = () => process.exit(1);
+process.once('disconnect', orphaned);
+
 /** @type {Job} */
 const job = JSON.parse(process.argv[2] ?? '');
 const format = formatNamed(job.name);
@@ -37,6 +42,7 @@ mkdirSync(current, { recursive: true });
 let present = {};
 let memoryLimit = Infinity;
 
+readFilesAtOnce();
 const seeds = await format.seeds();
 for (const seed of seeds) {
   const { fault, refusal } = await tried(seed);
@@ -51,6 +57,7 @@ else {
   const { fault } = await tried(filesOf(job.repeat));
   report({ fault: fault ?? '', folder: job.repeat });
 }
+process.off('disconnect', orphaned);
 process.disconnect?.();
 process.exitCode = 0;
 

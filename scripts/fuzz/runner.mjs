@@ -13,6 +13,9 @@ import { HEAP_MIB, MOST_MS } from './limits.mjs';
 
 /** A format that finds this much has a defect that the others wait behind. */
 const MOST_FINDINGS = 20;
+/** Of children that run. @type {Set<string>} */
+const workFolders = new Set();
+process.on('exit', () => workFolders.forEach(removeWorkFolder));
 const CHILD = new URL('child.mjs', import.meta.url);
 
 /**
@@ -44,7 +47,7 @@ export async function fuzzFormat({ name, inputs, seed, keep }) {
       else rmSync(folder, { recursive: true });
     }
   } finally {
-    rmSync(work, { recursive: true, force: true });
+    removeWorkFolder(work);
   }
   outcome.findings = await confirmed(name, outcome.findings);
   outcome.seconds = (Date.now() - started) / 1000;
@@ -69,7 +72,7 @@ export async function repeat(name, folder) {
     });
     return fault ?? (found === '' ? null : found);
   } finally {
-    rmSync(work, { recursive: true, force: true });
+    removeWorkFolder(work);
   }
 }
 
@@ -133,7 +136,15 @@ async function confirmed(/** @type {string} */ name, /** @type {Finding[]} */ fi
 
 /** In memory where there is a file system there: every input is a file. */
 function workFolder() {
-  return mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'bertune-fuzz-'));
+  const folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'bertune-fuzz-'));
+  workFolders.add(folder);
+  return folder;
+}
+
+/** @param {string} folder */
+function removeWorkFolder(folder) {
+  rmSync(folder, { recursive: true, force: true });
+  workFolders.delete(folder);
 }
 
 /** How many inputs a child had done when it ended. @param {string} work */

@@ -59,5 +59,6 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     `hub: ${count} downloads from seed ${seed} in ${seconds} s: ${finished} finished, ${refused} refused in one line, ` +
       `${faults.length} faults; the process grew by ${megabytes} MB at most\n`,
   );
+  process.send?.({ inputs: count, failed: Math.min(faults.length, count) });
   process.exitCode = faults.length > 0 ? 1 : 0;
 }
