@@ -241,6 +241,17 @@ t.test('Parquet: numbers that lie', async (t) => {
       }),
     ),
   );
+  // Field 6 behind the name is the type of a text; as field 5 it is how many columns are below, -1, which keeps hyparquet
+  // at the same column for ever.
+  await refuses(t, 'fewer than no columns', /the number of parts of a column is -1, out of bounds/, () =>
+    textsOf(
+      parquet((bytes) => {
+        const name = bytes.indexOf('text\x25\0', 0, 'latin1');
+        t.ok(name > 0, 'the type is where it is looked for');
+        bytes.set([0x15, 1], name + 4);
+      }),
+    ),
+  );
   // Six bytes that stand for two billion values: hyparquet writes them all.
   t.throws(
     () => checkRuns(new PageReader(Uint8Array.of(0xfe, 0xff, 0xff, 0xff, 0x0f, 1)), 1, 4),

@@ -71,6 +71,20 @@ t.test('tokenizer.json: ids out of range, words without end, patterns that explo
     writeFileSync(join(directory, 'tokenizer.json'), JSON.stringify({ ...TOKENIZER, ...parts }));
     await refuses(t, label, pattern, () => BertTokenizer.fromPretrained(directory));
   }
+  const infinite = join(folder, 'infinite');
+  mkdirSync(infinite);
+  const text = JSON.stringify({ ...TOKENIZER, decoder: { type: 'Metaspace', replacement: 0 } });
+  writeFileSync(join(infinite, 'tokenizer.json'), text.replace('"replacement":0', '"replacement":1e999'));
+  await refuses(t, 'infinity, which is saved as null', /a number that is out of range/, () =>
+    BertTokenizer.fromPretrained(infinite),
+  );
+  const added = join(folder, 'added');
+  mkdirSync(added);
+  writeFileSync(join(added, 'vocab.txt'), '[UNK]\n[CLS]\n[SEP]\n');
+  writeFileSync(join(added, 'added_tokens.json'), '{"x":3,"y":{"toString":1,"valueOf":1}}');
+  await refuses(t, 'ids that are none', /added_tokens.json cannot be used/, () =>
+    BertTokenizer.fromPretrained(added),
+  );
   const known = {
     pre_tokenizer: { type: 'Split', pattern: { Regex: '\\s+' }, behavior: 'Removed', invert: false },
   };

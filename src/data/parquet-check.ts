@@ -8,7 +8,7 @@ import { mostDecompressed } from './limits.js';
 import type { DataLimits } from './limits.js';
 import { checkRuns, PageReader, unpackDeltas } from './runs.js';
 import { numberOf, structOf, ThriftReader } from './thrift.js';
-import type { ThriftStruct } from './thrift.js';
+import type { ThriftStruct, ThriftValue } from './thrift.js';
 import { ZstdFrames } from './zstd.js';
 
 /** Values of one row group that a column may have whatever its size: a run takes no room. */
@@ -17,8 +17,11 @@ const MAX_FOOTER_BYTES = 32 * 2 ** 20;
 /** Fields of the footer. */
 const SCHEMA = 2;
 const ROW_GROUPS = 4;
-/** Field of an element of the schema. */
+/** Fields of an element of the schema. */
 const NAME = 4;
+const CHILDREN = 5;
+/** Lists in lists need two levels each. */
+const MAX_LEVELS = 100;
 /** Encodings. */
 const PLAIN_DICTIONARY = 2;
 const RLE = 3;
@@ -42,8 +45,23 @@ export async function checkFooter(file: AsyncBuffer): Promise<void> {
   const [schema, groups] = [fields.get(SCHEMA), fields.get(ROW_GROUPS)];
   if (!Array.isArray(schema) || !Array.isArray(groups))
     throw new Error('its metadata have no schema or no row groups');
-  if (!schema.every((element) => element instanceof Map && element.get(NAME) instanceof Uint8Array))
-    throw new Error('a column in its metadata has no name');
+  checkSchema(schema);
+}
+
+/** The elements of a tree, each before those below it. */
+function checkSchema(elements: readonly ThriftValue[]): void {
+  /** How many are still to come, level by level. */
+  const open: number[] = [];
+  for (const element of elements) {
+    if (!(element instanceof Map && element.get(NAME) instanceof Uint8Array))
+      throw new Error('a column in its metadata has no name');
+    const children = element.has(CHILDREN) ? numberOf(element, CHILDREN) : 0;
+    within(children, elements.length, 'the number of parts of a column');
+    if (open.length > 0) open.push((open.pop() ?? 0) - 1);
+    open.push(children);
+    if (open.length > MAX_LEVELS) throw new Error(`its columns have more than ${MAX_LEVELS} levels`);
+    while (open.at(-1) === 0) open.pop();
+  }
 }
 
 /**

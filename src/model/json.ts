@@ -8,6 +8,8 @@ import { oneLine } from './text.js';
 
 /** The largest file that is read as a whole; tokenizer.json of the largest vocabularies has half of it. */
 const MAX_BYTES = 32 * 2 ** 20;
+/** What is out of a double's range, among others. */
+const PERHAPS_HUGE = /\d[eE]\+?\d{3}|\d{309}/;
 
 /**
  * Reads a file that has to fit in memory: a regular one of at most 32 MiB.
@@ -33,7 +35,8 @@ export async function readSmallFile(path: string): Promise<Buffer> {
 }
 
 /**
- * Reads and parses a JSON file. Nesting deeper than 128 levels and more than a million values are refused.
+ * Reads and parses a JSON file. Nesting deeper than 128 levels, more than a million values and numbers that no double
+ * holds are refused.
  *
  * @throws UsageError naming the file when it cannot be read or is not JSON
  */
@@ -45,11 +48,25 @@ export async function readJson(path: string): Promise<unknown> {
 export function parseJson(bytes: Buffer, path: string): unknown {
   const excess = jsonExcess(bytes);
   if (excess !== null) throw new UsageError(`${path} is not usable: ${excess}`);
+  const text = bytes.toString('utf8');
+  const value = parsed(text, path);
+  if (PERHAPS_HUGE.test(text) && holdsInfinity(value))
+    throw new UsageError(`${path} is not usable: it has a number that is out of range`);
+  return value;
+}
+
+function parsed(text: string, path: string): unknown {
   try {
-    return JSON.parse(bytes.toString('utf8'));
+    return JSON.parse(text);
   } catch (error) {
     throw new UsageError(`${path} is not valid JSON: ${oneLine(messageOf(error))}`);
   }
+}
+
+/** JSON.parse makes Infinity of what no double holds, and it would be saved as null; serde_json refuses it, too. */
+function holdsInfinity(value: unknown): boolean {
+  if (typeof value === 'object' && value !== null) return Object.values(value).some(holdsInfinity);
+  return value === Infinity || value === -Infinity;
 }
 
 async function regularFile(path: string): Promise<{ size: number }> {

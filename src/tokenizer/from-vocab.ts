@@ -23,7 +23,7 @@ export const SPECIAL_TOKENS: ReadonlyMap<string, string> = new Map([
 export function tokenizerJsonFromVocab(
   vocabText: string,
   config: TokenizerConfig,
-  addedTokens: Readonly<Record<string, unknown>> = {},
+  addedTokens: Readonly<Record<string, number>> = {},
 ): TokenizerJson {
   if (countLines(vocabText) > MAX_LINES)
     throw new UsageError(`vocab.txt has more than ${MAX_LINES} lines, which no BERT has`);
@@ -95,7 +95,7 @@ function collectAddedTokens(
   vocab: Readonly<Record<string, number>>,
   vocabSize: number,
   config: TokenizerConfig,
-  addedTokens: Readonly<Record<string, unknown>>,
+  addedTokens: Readonly<Record<string, number>>,
 ): AddedToken[] {
   const named = [...SPECIAL_TOKENS.keys()].map((name) => specialToken(config, name));
   const extra = config['extra_special_tokens'] ?? config['additional_special_tokens'];
@@ -104,7 +104,7 @@ function collectAddedTokens(
     ...(Array.isArray(extra) ? extra : []).flatMap((token) => contentOf(token) ?? []),
   ];
   const decoder = Object.values(config.added_tokens_decoder ?? {});
-  const plain = Object.entries(addedTokens).toSorted(([, left], [, right]) => Number(left) - Number(right));
+  const plain = Object.entries(addedTokens).toSorted(([, left], [, right]) => left - right);
 
   const tokens = new Map<string, AddedToken>();
   let nextId = vocabSize;

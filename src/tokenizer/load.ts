@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { UsageError } from '../errors.js';
 import { exists, parseJson, readSmallFile } from '../model/index.js';
 import { tokenizerJsonFromVocab } from './from-vocab.js';
-import { parseObject, parseTokenizerConfig, parseTokenizerJson } from './parse.js';
+import { parseAddedTokens, parseObject, parseTokenizerConfig, parseTokenizerJson } from './parse.js';
 import type { TokenizerConfig, TokenizerJson, TokenizerSpec } from './tokenizer-json.js';
 
 const BYTE_ORDER_MARK = Buffer.of(0xef, 0xbb, 0xbf);
@@ -36,7 +36,9 @@ export async function loadTokenizer(directory: string): Promise<TokenizerSpec> {
   const specials =
     'added_tokens_decoder' in config ? {} : await readJson(join(directory, 'special_tokens_map.json'));
   const settings = { ...config, ...specials };
-  const built = tokenizerJsonFromVocab(vocab, settings, await readJson(join(directory, 'added_tokens.json')));
+  const addedFile = join(directory, 'added_tokens.json');
+  const added = parseAddedTokens(await readJson(addedFile), addedFile);
+  const built = tokenizerJsonFromVocab(vocab, settings, added);
   return { tokenizerJson: parseTokenizerJson(built, vocabFile), tokenizerConfig: settings };
 }
 

@@ -163,6 +163,11 @@ export function parseTokenizerConfig(json: unknown, where: string): TokenizerCon
   return check<TokenizerConfig>(tokenizerConfigSchema, json, where);
 }
 
+/** added_tokens.json: tokens and their ids. @throws UsageError naming the file and what is wrong */
+export function parseAddedTokens(json: unknown, where: string): Record<string, number> {
+  return check(vocabulary, json, where);
+}
+
 /** @throws UsageError naming the file when the value is not a JSON object */
 export function parseObject(json: unknown, where: string): Record<string, unknown> {
   return check(z.looseObject({}), json, where);
