@@ -204,18 +204,6 @@ function run(args: readonly string[], input = ''): string {
   return execFileSync(process.execPath, args, options);
 }
 
-t.test('bad rows by the million are not kept until a good one comes', (t) => {
-  const path = written('bad.jsonl', Buffer.alloc(4 * MIB, '1\n'));
-  const program = `
-    import { openSplit } from ${JSON.stringify(new URL('../dist/data/index.js', import.meta.url).href)};
-    const options = { name: 'train', files: [process.argv[1]], needsLabels: true, badRows: 'skip' };
-    await openSplit(options).catch((error) => process.stdout.write(error.message));
-  `;
-  const args = ['--max-old-space-size=150', '--input-type=module', '-e', program, path];
-  t.match(run(args), /only 2097152 bad rows/);
-  t.end();
-});
-
 const PARQUET = `
   import { parquetWriteBuffer } from 'hyparquet-writer';
   const columnData = [
