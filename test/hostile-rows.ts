@@ -13,7 +13,7 @@ const PROGRAM = `
 t.test('bad rows are not kept until a good one comes', (t) => {
   const path = join(t.testdir(), 'bad.jsonl');
   writeFileSync(path, Buffer.alloc(2 ** 22, '1\n'));
-  const args = ['--max-old-space-size=150', '--input-type=module', '-e', PROGRAM, path];
+  const args = ['--max-old-space-size=250', '--input-type=module', '-e', PROGRAM, path];
   const env = { ...process.env, NODE_OPTIONS: '' };
   t.match(execFileSync(process.execPath, args, { env, encoding: 'utf8' }), /only 2097152 bad rows/);
   t.end();
