@@ -61,6 +61,8 @@ t.test('what is no file is not waited for', async (t) => {
   const names = ['weights', 'model.safetensors', 'trainer_state.json'];
   writeFileSync(join(checkpoint, 'SHA256SUMS'), names.map((name) => `${'0'.repeat(64)}  ${name}\n`).join(''));
   await refuses(t, 'a checkpoint', /not a regular file/, () => verifyChecksums(checkpoint, 'load'));
+  writeFileSync(join(checkpoint, 'SHA256SUMS'), `${'0'.repeat(64)}  model\0.safetensors\n`);
+  await refuses(t, 'a name with NUL', /SHA256SUMS is damaged/, () => verifyChecksums(checkpoint, 'load'));
   await refuses(t, 'a tokenizer', /not a regular file/, () => BertTokenizer.fromPretrained(model));
 });
 

@@ -94,16 +94,20 @@ function child(job, onFault) {
   });
   let errors = '';
   process.stderr?.on('data', (text) => (errors = `${errors}${text}`.slice(-2000)));
-  let heard = Date.now();
+  let heard = { at: Date.now(), computed: 0 };
   let hung = false;
   let stopped = false;
   const watchdog = setInterval(() => {
-    // Twice the limit: the child itself tells of inputs that took too long but came back.
-    hung ||= Date.now() - heard > 2 * MOST_MS + START_MS * Number(last.done === 0);
+    const allowed = 2 * MOST_MS + START_MS * Number(last.done === 0);
+    const waited = Date.now() - heard.at;
+    // Twice the limit: the child itself tells of inputs that took too long but came back. On a busy machine it may get a
+    // twentieth of a core.
+    const computed = computedMs(process.pid) - heard.computed;
+    hung ||= waited > 20 * allowed || (waited > allowed && computed > allowed);
     if (hung) process.kill('SIGKILL');
   }, 500);
   process.on('message', (/** @type {Report} */ report) => {
-    heard = Date.now();
+    heard = { at: Date.now(), computed: computedMs(process.pid) };
     if ('done' in report) Object.assign(last, report);
     else if (!onFault(report) && !stopped) {
       stopped = true;
@@ -117,6 +121,17 @@ function child(job, onFault) {
       resolve({ ...last, fault: hung ? HUNG : crash });
     });
   });
+}
+
+/** Milliseconds for which a process has computed, to a hundredth of a second; Infinity where the system does not tell. @param {number | undefined} pid */
+function computedMs(pid) {
+  try {
+    // https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html: utime and stime, behind the name in brackets.
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+    return (Number(fields[11]) + Number(fields[12])) * 10;
+  } catch {
+    return Infinity;
+  }
 }
 
 /** To load LibTorch and run the valid files. */

@@ -13,6 +13,8 @@ import type { RawRecord, RecordParser, Unit } from './records.js';
 
 /** How many rows are looked at to find the columns of a file that does not declare them. */
 const SAMPLE_ROWS = 100;
+/** Bad rows before the first good one that are kept until it is found; behind more of them none is looked for. */
+const MOST_BAD_ROWS = 10_000;
 
 /** A file that is about to be read once from start to end. */
 export interface RecordSource {
@@ -110,12 +112,12 @@ function delimiterNotes({ path, format }: DataFile, { delimiter }: RecordParser)
   ];
 }
 
-/** The first batch with a good row, and all broken rows before it. */
+/** The first batch with a good row, and the broken rows before it. */
 async function firstRows(batches: AsyncGenerator<RawRecord[]>): Promise<RawRecord[]> {
   const rows: RawRecord[] = [];
   for (let next = await batches.next(); next.done !== true; next = await batches.next()) {
     for (const record of next.value) rows.push(record);
-    if (next.value.some((record) => record.problem === null)) break;
+    if (rows.length > MOST_BAD_ROWS || next.value.some((record) => record.problem === null)) break;
   }
   return rows;
 }

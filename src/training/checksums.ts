@@ -59,8 +59,8 @@ async function readSums(folder: string): Promise<[name: string, sum: string][]> 
     .split('\n')
     .filter((line) => line !== '');
   return lines.map((line) => {
-    // No slashes: only files of this folder.
-    const [, sum, name] = /^([0-9a-f]{64}) [ *]([^/]+)$/.exec(line) ?? [];
+    // No slashes: only files of this folder. And no file that is written there has a control character in its name.
+    const [, sum, name] = /^([0-9a-f]{64}) [ *]([^/\p{Cc}]+)$/u.exec(line) ?? [];
     if (sum === undefined || name === undefined) throw damaged(`${path} is damaged`);
     return [name, sum];
   });
