@@ -644,6 +644,23 @@ void t.test('fields that are not separated as the ending says', async (test) => 
     }
   }
 
+  // As R's write.csv2 and pandas' QUOTE_ALL write it.
+  for (const delimiter of [';', '\t', '|']) {
+    const quoted = ['"id","text","label"', '"1","a, b","x"', '2,"c ""d""\nand e","y"', '']
+      .join('\r\n')
+      .replaceAll('","', `"${delimiter}"`)
+      .replace('2,', `2${delimiter}`);
+    const split = await openContent(test, 'a.csv', quoted);
+    test.strictSame(await textsOf(split), ['a, b', 'c "d"\nand e'], JSON.stringify(delimiter));
+    test.strictSame(split.labelValues, ['x', 'y']);
+  }
+
+  // The first 64 KiB end within a record: in front of its delimiter, and within quotes.
+  for (const text of ['word '.repeat(1500), `"${'word;\n'.repeat(1200)}"`]) {
+    const split = await openContent(test, 'a.csv', `text;label\n${`${text};x\n`.repeat(40)}`);
+    test.strictSame([split.size, split.labelValues], [40, ['x']]);
+  }
+
   const long = `text;label\n${'x'.repeat(70_000)};a\ny;b\n`;
   test.match(await refusal(test, 'a.csv', long), /no column with a usual name for the label/);
   const many = `text;label\n${Array.from({ length: 50_000 }, (_, i) => `text ${i};${i % 2}\n`).join('')}`;
