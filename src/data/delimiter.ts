@@ -62,6 +62,18 @@ function firstWidths(head: Buffer, delimiter: Delimiter, records: number): numbe
   return widths;
 }
 
+/**
+ * What a first line such as `sep=;` says of the delimiter, as Excel is told by other programs. It is no header.
+ *
+ * @param bytes the head of the file: whole lines, without a byte order mark
+ * @returns also the length of the line with its end, in bytes; null where there is none
+ */
+export function separatorLine(bytes: Buffer): { delimiter: Delimiter; length: number } | null {
+  const match = /^("?)sep=(.)\1(?:\r\n|\n|\r|$)/i.exec(bytes.toString('latin1', 0, '"sep=;"\r\n'.length));
+  const delimiter = DELIMITERS.find((known) => known === match?.[2]);
+  return match === null || delimiter === undefined ? null : { delimiter, length: match[0].length };
+}
+
 /** As a person calls it. */
 export function delimiterName(delimiter: Delimiter): string {
   return { ',': 'commas', '\t': 'tabs', ';': 'semicolons', '|': 'vertical bars' }[delimiter];
