@@ -624,6 +624,21 @@ void t.test('fields that are not separated as the ending says', async (test) => 
     test.strictSame(split.labelValues, ['x', 'y']);
   }
 
+  // The line by which other programs tell Excel; it is no row, whatever the header looks like.
+  const declared: [line: string, content: string, text: string][] = [
+    ['sep=;\r\n', 'text;label\r\na;x\r\n\r\nb, c;y\r\nd;e;x', 'b, c'],
+    ['\ufeff"SEP=\t"\n', 'text\tlabel\na\tx\n\nb;c|d\ty\nd\te\tx', 'b;c|d'],
+    ['sep=,\n', 'text,label\na,x\n\nb;c,y\nd,e,x', 'b;c'],
+  ];
+  for (const [line, content, text] of declared) {
+    const split = await openContent(test, 'a.csv', `${line}${content}`, { badRows: 'skip' });
+    test.strictSame(await textsOf(split), ['a', text], JSON.stringify(line));
+    test.match(split.place(1), /line 5$/);
+    test.match(split.badRows.first, [{ line: 6, reason: '3 fields where the header has 2' }]);
+  }
+  const colons = await openContent(test, 'a.csv', 'sep=:\na\n', { needsLabels: false });
+  test.strictSame(await textsOf(colons), ['a'], 'no known delimiter: a header as any other');
+
   // What may be meant as it stands is read as it stands.
   const plain: [content: string, texts: string[]][] = [
     ['text\na;b\nc;d\n', ['a;b', 'c;d']],
@@ -642,6 +657,23 @@ void t.test('fields that are not separated as the ending says', async (test) => 
         texts,
       );
     }
+  }
+
+  // As R's write.csv2 and pandas' QUOTE_ALL write it.
+  for (const delimiter of [';', '\t', '|']) {
+    const quoted = ['"id","text","label"', '"1","a, b","x"', '2,"c ""d""\nand e","y"', '']
+      .join('\r\n')
+      .replaceAll('","', `"${delimiter}"`)
+      .replace('2,', `2${delimiter}`);
+    const split = await openContent(test, 'a.csv', quoted);
+    test.strictSame(await textsOf(split), ['a, b', 'c "d"\nand e'], JSON.stringify(delimiter));
+    test.strictSame(split.labelValues, ['x', 'y']);
+  }
+
+  // The first 64 KiB end within a record: in front of its delimiter, and within quotes.
+  for (const text of ['word '.repeat(1500), `"${'word;\n'.repeat(1200)}"`]) {
+    const split = await openContent(test, 'a.csv', `text;label\n${`${text};x\n`.repeat(40)}`);
+    test.strictSame([split.size, split.labelValues], [40, ['x']]);
   }
 
   const long = `text;label\n${'x'.repeat(70_000)};a\ny;b\n`;
@@ -673,7 +705,12 @@ void t.test('files and columns that cannot be used', async (test) => {
     [
       'a.csv',
       'text;label\na;x\nb;y;z\n',
-      /separated by a comma in \.csv and a tab in \.tsv, here it seems to be ";", but not in every row alike: write/,
+      /separated by a comma in \.csv and a tab in \.tsv, here it seems to be ";", but not in every row alike: write the file with commas/,
+    ],
+    [
+      'a.tsv',
+      'text;label\na;x\nb;y;z\n',
+      /seems to be ";", .*: write the file with tabs, and texts in quotes/,
     ],
     ['a.csv', 'text,text,label\na,b,x\n', /has 2 columns called "text"/],
     [

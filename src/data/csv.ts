@@ -6,7 +6,7 @@ import { isUtf8 } from 'node:buffer';
 import { CsvError, parse } from 'csv-parse/sync';
 import type { Options } from 'csv-parse/sync';
 import { counted } from '../counted.js';
-import { delimiterOf, type Delimiter } from './delimiter.js';
+import { delimiterOf, separatorLine, type Delimiter } from './delimiter.js';
 import { brokenRecord, byteOrderMark, countLines } from './records.js';
 import type { Position, RawRecord, RecordParser } from './records.js';
 
@@ -61,7 +61,12 @@ export class CsvParser implements RecordParser {
     const records: RawRecord[] = [];
     const end = isLast ? bytes.length : bytes.lastIndexOf(LINE_FEED) + 1;
     let from = byteOrderMark(bytes, at);
-    if (!this.hasDelimiter(bytes.subarray(from, end), isLast)) return records;
+    if (this.delimiter === null) {
+      const headerAt = this.findDelimiter(bytes.subarray(from, end), isLast);
+      if (headerAt === null) return records;
+      at.line += countLines(bytes, from, from + headerAt);
+      from += headerAt;
+    }
     // Asked once: after each of many faults it would be asked of all that follows.
     const isAllUtf8 = isUtf8(bytes);
     while (from < end) {
@@ -95,18 +100,18 @@ export class CsvParser implements RecordParser {
     return records;
   }
 
-  /** Finds the delimiter in the head of the file; false where that takes more of it. */
-  private hasDelimiter(head: Buffer, isLast: boolean): boolean {
-    if (this.delimiter !== null) return true;
-    this.delimiter = delimiterOf(head, this.usual, isLast);
-    if (this.delimiter === null) return false;
+  /** Finds the delimiter in the head of the file, and where the header begins; null where that takes more of it. */
+  private findDelimiter(head: Buffer, isLast: boolean): number | null {
+    const declared = separatorLine(head);
+    this.delimiter = declared?.delimiter ?? delimiterOf(head, this.usual, isLast);
+    if (this.delimiter === null) return null;
     this.options = {
       delimiter: this.delimiter,
       record_delimiter: ['\r\n', '\n', '\r'],
       relax_column_count: true,
       skip_empty_lines: true,
     };
-    return true;
+    return declared?.length ?? 0;
   }
 
   readonly reread = (bytes: Buffer): RawRecord => {

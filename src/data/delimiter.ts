@@ -21,7 +21,7 @@ const HEAD_BYTES = 65_536;
  * @returns null where more bytes are needed to tell
  */
 export function delimiterOf(bytes: Buffer, usual: Delimiter, isAll: boolean): Delimiter | null {
-  const head = bytes.subarray(0, HEAD_BYTES);
+  const head = headOf(bytes);
   const mayGrow = !isAll && bytes.length < HEAD_BYTES;
   const columns = (delimiter: Delimiter): number => firstWidths(head, delimiter, 1)[0] ?? 0;
   const usually = columns(usual);
@@ -33,7 +33,17 @@ export function delimiterOf(bytes: Buffer, usual: Delimiter, isAll: boolean): De
   return rows.length > 0 && rows.every((fields) => fields === width) ? found : usual;
 }
 
-/** The numbers of fields of the first records, up to one whose quotes do not fit. */
+/** Whole lines: a record that is cut has fewer fields. Cut at a line end within quotes, it has none. */
+function headOf(bytes: Buffer): Buffer {
+  const head = bytes.subarray(0, HEAD_BYTES);
+  if (head.length === bytes.length) return head;
+  return head.subarray(0, Math.max(head.lastIndexOf('\n'), head.lastIndexOf('\r')) + 1);
+}
+
+/**
+ * The numbers of fields of the first records, up to one whose quotes do not fit. A header in which something else follows
+ * a closing quote, or stands before an opening one, is a single field: `"text";"label"` has no commas.
+ */
 function firstWidths(head: Buffer, delimiter: Delimiter, records: number): number[] {
   const widths: number[] = [];
   try {
@@ -47,8 +57,21 @@ function firstWidths(head: Buffer, delimiter: Delimiter, records: number): numbe
     });
   } catch (error) {
     if (!(error instanceof CsvError)) throw error;
+    if (widths.length === 0 && error.code !== 'CSV_QUOTE_NOT_CLOSED') widths.push(1);
   }
   return widths;
+}
+
+/**
+ * What a first line such as `sep=;` says of the delimiter, as Excel is told by other programs. It is no header.
+ *
+ * @param bytes the head of the file: whole lines, without a byte order mark
+ * @returns also the length of the line with its end, in bytes; null where there is none
+ */
+export function separatorLine(bytes: Buffer): { delimiter: Delimiter; length: number } | null {
+  const match = /^("?)sep=(.)\1(?:\r\n|\n|\r|$)/i.exec(bytes.toString('latin1', 0, '"sep=;"\r\n'.length));
+  const delimiter = DELIMITERS.find((known) => known === match?.[2]);
+  return match === null || delimiter === undefined ? null : { delimiter, length: match[0].length };
 }
 
 /** As a person calls it. */

@@ -108,7 +108,7 @@ function delimiterNotes({ path, format }: DataFile, { delimiter }: RecordParser)
   const usual = usualDelimiter(format);
   if (delimiter === undefined || delimiter === null || delimiter === usual) return [];
   return [
-    `${path} is read with ${delimiterName(delimiter)} between its fields, not ${delimiterName(usual)}: its header and first rows have them`,
+    `${path} is read with ${delimiterName(delimiter)} between its fields, not ${delimiterName(usual)}: its first lines have them`,
   ];
 }
 
