@@ -1,11 +1,12 @@
 // A new model takes the place of an older one as a whole: whenever the process ends and wherever the disk is full,
 // the folder holds one of the two, or is refused until a training finishes it.
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 
 import { BertForSequenceClassification, parseBertConfig } from '../dist/index.js';
+import { OF_TRAINING, replaceFiles, writeFileAtomic } from '../dist/model/index.js';
 import { removeLeftovers } from '../dist/training/leftovers.js';
 import { bertune, flags, tree } from './fixtures/cli.js';
 import { mountTmpfs, noTmpfs } from './fixtures/tmpfs.js';
@@ -122,6 +123,57 @@ await t.test('what waits is moved only by its own names', async (t) => {
   await removeLeftovers(join(folder, 'out'));
   t.same(contentOf(folder), { 'mine.txt': 'mine' });
   t.same(contentOf(join(folder, 'out')), {});
+});
+
+/** Writes files of this content. */
+function filling(names: readonly string[], content: string): (folder: string) => Promise<void> {
+  return async (folder) => {
+    for (const name of names) await writeFileAtomic(join(folder, name), content);
+  };
+}
+
+await t.test('a model that a killed process left waiting never takes the place of a newer one', async (t) => {
+  // In a container every run has the same number: that it runs says nothing.
+  for (const pid of [1, process.pid]) {
+    const waiting = {
+      'bertune_replacing.json': '{"removed":["config.json"]}',
+      'model.safetensors': 'older',
+      'vocab.txt': 'older',
+    };
+    const out = t.testdir({ 'tokenizer.json': 'older', [`model.tmp-${pid}-0`]: waiting });
+    await replaceFiles(
+      out,
+      ['config.json', 'model.safetensors'],
+      filling(['config.json', 'model.safetensors'], 'new'),
+    );
+    await removeLeftovers(out);
+    const newer = { 'config.json': 'new', 'model.safetensors': 'new' };
+    t.same(contentOf(out), { ...newer, 'tokenizer.json': 'older', 'vocab.txt': 'older' });
+    t.same(readdirSync(out).length, 4);
+
+    const left = t.testdir({ [`model.tmp-${pid}-0`]: waiting });
+    await removeLeftovers(left);
+    t.same(contentOf(left), { 'model.safetensors': 'older', 'vocab.txt': 'older' }, 'it is finished');
+  }
+});
+
+await t.test('a folder of the name of a file', async (t) => {
+  const old = { 'config.json': 'old', 'model.safetensors': 'old' };
+  const out = t.testdir({ ...old, 'vocab.txt': {} });
+  await t.rejects(replaceFiles(out, OF_TRAINING, filling(Object.keys(old), 'new')), {
+    name: 'RunError',
+    message: `${join(out, 'vocab.txt')} is a folder, but a model has a file of that name; move it away`,
+  });
+  t.same(contentOf(out), old, 'the older model is whole');
+  t.same(readdirSync(out).length, 3, 'nothing is left behind');
+
+  const waiting = { 'bertune_replacing.json': '{"removed":["vocab.txt"]}', 'config.json': 'new' };
+  const half = t.testdir({ 'vocab.txt': {}, 'model.tmp-99999999-0': waiting });
+  const message = `whole in ${join(half, 'model.tmp-99999999-0')}: any bertune command with --model ${half} moves them`;
+  await t.rejects(removeLeftovers(half), { name: 'RunError', message: new RegExp(message) });
+  rmSync(join(half, 'vocab.txt'), { recursive: true });
+  await removeLeftovers(half);
+  t.same(contentOf(half), { 'config.json': 'new' });
 });
 
 await t.test('a disk that is full leaves the older model whole', { skip: noTmpfs() }, async (t) => {

@@ -31,7 +31,13 @@ export type { Lora } from './lora/index.js';
 export { matchTensors } from './match.js';
 export type { TensorMatch } from './match.js';
 export { parameterShapes } from './parameters.js';
-export { finishReplacing, OF_TRAINING, replaceFiles } from './replace-files.js';
+export {
+  finishReplacing,
+  isBeingReplaced,
+  OF_TRAINING,
+  replaceFiles,
+  requireNoFolders,
+} from './replace-files.js';
 export { openSafetensors } from './safetensors-reader.js';
 export type { SafetensorsFile, TensorSource } from './safetensors-reader.js';
 export { writeSafetensors } from './safetensors-writer.js';
