@@ -1,17 +1,20 @@
 // A new model takes the place of an older one as a whole: whenever the process ends and wherever the disk is full,
 // the folder holds one of the two, or is refused until a training finishes it.
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 
 import { BertForSequenceClassification, parseBertConfig } from '../dist/index.js';
-import { OF_TRAINING, replaceFiles, writeFileAtomic } from '../dist/model/index.js';
+import { INDEX, OF_TRAINING, replaceFiles, writeFileAtomic } from '../dist/model/index.js';
+import { OF_WEIGHTS } from '../dist/model/replace-files.js';
 import { removeLeftovers } from '../dist/training/leftovers.js';
 import { bertune, flags, tree } from './fixtures/cli.js';
 import { mountTmpfs, noTmpfs } from './fixtures/tmpfs.js';
 import { makeToy, TOY_CONFIG } from './fixtures/toy.js';
 
+const SHARDED = fileURLToPath(new URL('fixtures/model/sharded', import.meta.url));
 const MODEL = new URL('../dist/model/index.js', import.meta.url).href;
 
 /** What a folder holds by file, without what lies in folders. */
@@ -174,6 +177,31 @@ await t.test('a folder of the name of a file', async (t) => {
   rmSync(join(half, 'vocab.txt'), { recursive: true });
   await removeLeftovers(half);
   t.same(contentOf(half), { 'config.json': 'new' });
+});
+
+await t.test('weights in shards go with their index, wherever the process is killed', async (t) => {
+  const out = t.testdir();
+  cpSync(SHARDED, out, { recursive: true });
+  const weightMap = { a: 'more.safetensors', b: 'more.safetensors' };
+  const index = JSON.parse(readFileSync(join(out, INDEX), 'utf8')) as { weight_map: object };
+  const changed = { ...index, weight_map: { ...index.weight_map, ...weightMap } };
+  writeFileSync(join(out, INDEX), JSON.stringify(changed));
+  for (const name of ['more.safetensors', 'mine.safetensors']) writeFileSync(join(out, name), 'x');
+  const adapter = ['adapter_config.json', 'adapter_model.safetensors', 'config.json'];
+  await replaceFiles(out, OF_WEIGHTS, filling(adapter, 'new'));
+  t.same(Object.keys(contentOf(out)), [...adapter, 'mine.safetensors'], 'what no index names stays');
+
+  const removed = [INDEX, 'model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors'];
+  const half = t.testdir({
+    ...Object.fromEntries(removed.map((name) => [name, 'old'])),
+    'model.tmp-1-0': { 'bertune_replacing.json': JSON.stringify({ removed }), 'config.json': 'new' },
+  });
+  await removeLeftovers(half);
+  t.same(contentOf(half), { 'config.json': 'new' });
+
+  const broken = t.testdir({ [INDEX]: '{"weight_map":{"a":"../mine.safetensors"}}' });
+  await replaceFiles(broken, OF_WEIGHTS, filling(['config.json'], 'new'));
+  t.same(contentOf(broken), { 'config.json': 'new' });
 });
 
 await t.test('a disk that is full leaves the older model whole', { skip: noTmpfs() }, async (t) => {

@@ -9,7 +9,7 @@ import type { DatasetDict } from '../dataset.js';
 import { UsageError } from '../errors.js';
 import { classify } from '../evaluation/classify.js';
 import type { Metrics } from '../evaluation/evaluate.js';
-import { exists, OF_TRAINING, replaceFiles } from '../model/index.js';
+import { exists, INDEX, OF_TRAINING, replaceFiles } from '../model/index.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import { AUTO, findCheckpoint, writeJson } from '../training/checkpoint.js';
 import { whileLocked } from '../training/folder-lock.js';
@@ -112,7 +112,7 @@ function checkTask({ numLabels }: TrainOptions, { task }: DatasetDict): void {
 async function announceReplacement(options: TrainOptions, progress: Progress): Promise<void> {
   const { outputDir, resumeFromCheckpoint: resume } = options;
   if (resume !== undefined && resume !== false) return;
-  const files = ['model.safetensors', 'adapter_model.safetensors'];
+  const files = ['model.safetensors', INDEX, 'adapter_model.safetensors'];
   const found = await Promise.all(files.map((name) => exists(join(outputDir, name))));
   if (found.includes(true))
     progress.line(`note: ${outputDir} holds a model already; that of this training will replace it`);

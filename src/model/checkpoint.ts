@@ -12,7 +12,7 @@ import { writeFileAtomic } from './files.js';
 import { readJson } from './json.js';
 import { parameterShapes } from './parameters.js';
 import { convertCommand } from './pickle.js';
-import { isBeingReplaced, OF_WEIGHTS, replaceFiles } from './replace-files.js';
+import { INDEX, isBeingReplaced, OF_WEIGHTS, replaceFiles } from './replace-files.js';
 import { openSafetensors } from './safetensors-reader.js';
 import type { TensorSource } from './safetensors-reader.js';
 import { writeSafetensors } from './safetensors-writer.js';
@@ -21,7 +21,6 @@ import { openShards } from './shards.js';
 
 const CONFIG = 'config.json';
 const WEIGHTS = 'model.safetensors';
-const INDEX = 'model.safetensors.index.json';
 
 /** Weights that other tools read and bertune does not. */
 const OTHER_WEIGHTS = ['pytorch_model.bin.index.json', 'tf_model.h5', 'flax_model.msgpack'];

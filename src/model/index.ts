@@ -33,6 +33,7 @@ export type { TensorMatch } from './match.js';
 export { parameterShapes } from './parameters.js';
 export {
   finishReplacing,
+  INDEX,
   isBeingReplaced,
   OF_TRAINING,
   replaceFiles,

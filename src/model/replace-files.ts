@@ -9,15 +9,19 @@ import { writeError } from '../file-errors.js';
 import { makeFolder } from '../make-folder.js';
 import { claim, syncFolder, writeFileAtomic } from './files.js';
 import { readJson } from './json.js';
+import { isShardName, shardsOf } from './shards.js';
 
 /** Without these neither transformers nor PEFT nor bertune take a folder for a model: they go first and come last. */
 const KEYS = ['config.json', 'adapter_config.json'];
+
+export const INDEX = 'model.safetensors.index.json';
 
 /** What belongs to the weights of a model folder, and is wrong beside others. */
 export const OF_WEIGHTS = [
   'config.json',
   'adapter_config.json',
   'model.safetensors',
+  INDEX,
   'adapter_model.safetensors',
   'bertune_calibration.json',
 ] as const;
@@ -41,7 +45,9 @@ type Replaced = (typeof OF_TRAINING)[number];
 const WAITING = 'model';
 /** Written into it last: all new files are there, and these old ones go. */
 const READY = 'bertune_replacing.json';
-const readyFile = z.strictObject({ removed: z.array(z.enum(OF_TRAINING)) });
+const readyFile = z.strictObject({
+  removed: z.array(z.union([z.enum(OF_TRAINING), z.string().refine(isShardName)])),
+});
 
 interface Waiting {
   temporary: string;
@@ -53,7 +59,8 @@ interface Waiting {
  * disk; the rest is renaming, which {@link finishReplacing} makes up for where the process was killed in it. What an
  * earlier process left to be finished comes first: the last one called has the last word.
  *
- * @param replaced the files that go, also where there is no new one of that name; all others are left alone
+ * @param replaced the files that go, also where there is no new one of that name; all others are left alone. With an
+ *   index go the shards that it names.
  * @param fill writes the new files into the folder that it is given
  * @throws RunError when the folder cannot be written, and whatever `fill` throws
  */
@@ -70,7 +77,8 @@ export async function replaceFiles(
       await fill(temporary);
       await finishReplacing(directory);
       const names = await readdir(temporary);
-      removed = replaced.filter((name) => !names.includes(name));
+      const shards = replaced.includes(INDEX) ? await shardsOf(join(directory, INDEX)) : [];
+      removed = [...replaced, ...shards].filter((name) => !names.includes(name));
       await requireNoFolders(directory, [...names, ...removed]);
       await writeFileAtomic(join(temporary, READY), JSON.stringify({ removed }));
     } catch (error) {
