@@ -8,7 +8,7 @@ import { parseBertConfig } from './config.js';
 import type { BertConfig } from './config.js';
 import { readError } from '../file-errors.js';
 import { exists } from './exists.js';
-import { writeFileAtomic } from './files.js';
+import { writeJson } from './files.js';
 import { readJson } from './json.js';
 import { parameterShapes } from './parameters.js';
 import { convertCommand } from './pickle.js';
@@ -87,7 +87,7 @@ export async function saveCheckpoint(
   }));
   await replaceFiles(directory, OF_WEIGHTS, async (folder) => {
     await writeSafetensors(join(folder, WEIGHTS), tensors, layout, { format: 'pt' });
-    await writeFileAtomic(join(folder, CONFIG), `${JSON.stringify(bertConfigJson(config), null, 2)}\n`);
+    await writeJson(join(folder, CONFIG), bertConfigJson(config));
   });
 }
 

@@ -12,7 +12,7 @@ export type { BertConfig } from './config.js';
 export { byteLength } from './dtype.js';
 export type { DType, TensorLayout } from './dtype.js';
 export { exists } from './exists.js';
-export { removeDirectoryAtomic, writeDirectoryAtomic, writeFileAtomic } from './files.js';
+export { removeDirectoryAtomic, writeDirectoryAtomic, writeFileAtomic, writeJson } from './files.js';
 export type { FileContent } from './files.js';
 export { parseJson, readJson, readSmallFile } from './json.js';
 export { areDefaultLabels, defaultLabels } from './labels.js';

@@ -4,7 +4,7 @@ import { UsageError } from '../../errors.js';
 import { bertConfigJson } from '../config-json.js';
 import type { BertConfig } from '../config.js';
 import { exists } from '../exists.js';
-import { writeFileAtomic } from '../files.js';
+import { writeJson } from '../files.js';
 import { parameterShapes } from '../parameters.js';
 import { convertCommand } from '../pickle.js';
 import { INDEX, OF_WEIGHTS, replaceFiles } from '../replace-files.js';
@@ -125,11 +125,7 @@ export async function saveAdapter(
   }
   await replaceFiles(directory, OF_WEIGHTS, async (folder) => {
     await writeSafetensors(join(folder, ADAPTER_WEIGHTS), tensors(), layout, { format: 'pt' });
-    await writeJsonFile(join(folder, 'config.json'), bertConfigJson(config));
-    await writeJsonFile(join(folder, ADAPTER_CONFIG), adapterConfigJson(config, lora));
+    await writeJson(join(folder, 'config.json'), bertConfigJson(config));
+    await writeJson(join(folder, ADAPTER_CONFIG), adapterConfigJson(config, lora));
   });
-}
-
-function writeJsonFile(path: string, value: unknown): Promise<void> {
-  return writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
 }
