@@ -1,7 +1,7 @@
 // A new model takes the place of an older one as a whole: whenever the process ends and wherever the disk is full,
 // the folder holds one of the two, or is refused until a training finishes it.
 import { spawnSync } from 'node:child_process';
-import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
@@ -16,6 +16,16 @@ import { makeToy, TOY_CONFIG } from './fixtures/toy.js';
 
 const SHARDED = fileURLToPath(new URL('fixtures/model/sharded', import.meta.url));
 const MODEL = new URL('../dist/model/index.js', import.meta.url).href;
+
+const training = {
+  config: 'model/config.json',
+  tokenizer: 'model',
+  'train-file': 'train.csv',
+  'max-steps': '1',
+  'save-strategy': 'no',
+  threads: '1',
+  'dataloader-num-workers': '0',
+};
 
 /** What a folder holds by file, without what lies in folders. */
 function contentOf(folder: string): Record<string, string> {
@@ -101,8 +111,7 @@ await t.test('ended at any call of the file system, no mixture of two models is 
       else
         await t.rejects(BertForSequenceClassification.fromPretrained(out), {
           name: 'UsageError',
-          message:
-            /was to get a new model when its training was ended, and holds parts of both: any training/,
+          message: /was to get a new model when .* was ended, and holds parts of both: any bertune command/,
         });
       found.refused += 1;
     }
@@ -236,6 +245,33 @@ await t.test('a disk that is full leaves the older model whole', { skip: noTmpfs
     await newer.close();
     disk.unmount();
   }
+});
+
+await t.test('a command finishes the model that it is given before it reads it', async (t) => {
+  const folder = t.testdir();
+  makeToy(folder, { train: 12, test: 6 });
+  const trained = ['train', ...flags({ ...training, 'output-dir': 'model' })];
+  const first = await bertune(trained, { cwd: folder });
+  t.equal(first.code, 0, first.stderr);
+  const halfMove = (): void => {
+    const waiting = join(folder, 'model/model.tmp-1-0');
+    mkdirSync(waiting);
+    for (const name of ['config.json', 'model.safetensors', 'tokenizer.json'])
+      renameSync(join(folder, 'model', name), join(waiting, name));
+    writeFileSync(join(waiting, 'bertune_replacing.json'), '{"removed":[]}');
+  };
+  halfMove();
+  const read = await bertune(
+    ['predict', ...flags({ model: 'model', 'test-file': 'test.csv', threads: '1' })],
+    { cwd: folder },
+  );
+  t.equal(read.code, 0, read.stderr);
+  t.match(read.stderr, /^model was to get a new model when a run was ended: it has it now$/m);
+  halfMove();
+  const goOn = { ...training, config: undefined, tokenizer: undefined, model: 'model', 'output-dir': 'model' };
+  const again = await bertune(['train', ...flags(goOn)], { cwd: folder });
+  t.equal(again.code, 0, again.stderr);
+  t.notOk(readdirSync(join(folder, 'model')).some((name) => /tmp|lock/.test(name)));
 });
 
 await t.test('a training takes away what was true of the older model only', async (t) => {

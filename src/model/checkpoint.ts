@@ -59,11 +59,7 @@ export async function readBertConfig(directory: string): Promise<BertConfig> {
   );
   if (!isFolder) throw new UsageError(`${directory} is a file; give the model folder that holds ${CONFIG}`);
   const path = join(directory, CONFIG);
-  if (!(await exists(path)) && (await isBeingReplaced(directory)))
-    throw new UsageError(
-      `${directory} was to get a new model when its training was ended, and holds parts of both: any training with that ` +
-        'output folder finishes it before it begins',
-    );
+  if (!(await exists(path)) && (await isBeingReplaced(directory))) throw halfReplaced(directory);
   return parseBertConfig(await readJson(path), path);
 }
 
@@ -91,7 +87,15 @@ export async function saveCheckpoint(
   });
 }
 
+function halfReplaced(directory: string): UsageError {
+  return new UsageError(
+    `${directory} was to get a new model when the process that wrote it was ended, and holds parts of both: ` +
+      `any bertune command with --model ${directory} finishes it first`,
+  );
+}
+
 async function noWeights(directory: string): Promise<UsageError> {
+  if (await isBeingReplaced(directory)) return halfReplaced(directory);
   for (const name of PICKLED_WEIGHTS) {
     if (!(await exists(join(directory, name)))) continue;
     return new UsageError(
