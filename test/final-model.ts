@@ -1,17 +1,31 @@
 // A new model takes the place of an older one as a whole: whenever the process ends and wherever the disk is full,
 // the folder holds one of the two, or is refused until a training finishes it.
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 
 import { BertForSequenceClassification, parseBertConfig } from '../dist/index.js';
+import { INDEX, OF_TRAINING, replaceFiles, writeFileAtomic } from '../dist/model/index.js';
+import { OF_WEIGHTS } from '../dist/model/replace-files.js';
 import { removeLeftovers } from '../dist/training/leftovers.js';
 import { bertune, flags, tree } from './fixtures/cli.js';
 import { mountTmpfs, noTmpfs } from './fixtures/tmpfs.js';
 import { makeToy, TOY_CONFIG } from './fixtures/toy.js';
 
+const SHARDED = fileURLToPath(new URL('fixtures/model/sharded', import.meta.url));
 const MODEL = new URL('../dist/model/index.js', import.meta.url).href;
+
+const training = {
+  config: 'model/config.json',
+  tokenizer: 'model',
+  'train-file': 'train.csv',
+  'max-steps': '1',
+  'save-strategy': 'no',
+  threads: '1',
+  'dataloader-num-workers': '0',
+};
 
 /** What a folder holds by file, without what lies in folders. */
 function contentOf(folder: string): Record<string, string> {
@@ -97,8 +111,7 @@ await t.test('ended at any call of the file system, no mixture of two models is 
       else
         await t.rejects(BertForSequenceClassification.fromPretrained(out), {
           name: 'UsageError',
-          message:
-            /was to get a new model when its training was ended, and holds parts of both: any training/,
+          message: /was to get a new model when .* was ended, and holds parts of both: any bertune command/,
         });
       found.refused += 1;
     }
@@ -122,6 +135,82 @@ await t.test('what waits is moved only by its own names', async (t) => {
   await removeLeftovers(join(folder, 'out'));
   t.same(contentOf(folder), { 'mine.txt': 'mine' });
   t.same(contentOf(join(folder, 'out')), {});
+});
+
+/** Writes files of this content. */
+function filling(names: readonly string[], content: string): (folder: string) => Promise<void> {
+  return async (folder) => {
+    for (const name of names) await writeFileAtomic(join(folder, name), content);
+  };
+}
+
+await t.test('a model that a killed process left waiting never takes the place of a newer one', async (t) => {
+  // In a container every run has the same number: that it runs says nothing.
+  for (const pid of [1, process.pid]) {
+    const waiting = {
+      'bertune_replacing.json': '{"removed":["config.json"]}',
+      'model.safetensors': 'older',
+      'vocab.txt': 'older',
+    };
+    const out = t.testdir({ 'tokenizer.json': 'older', [`model.tmp-${pid}-0`]: waiting });
+    await replaceFiles(
+      out,
+      ['config.json', 'model.safetensors'],
+      filling(['config.json', 'model.safetensors'], 'new'),
+    );
+    await removeLeftovers(out);
+    const newer = { 'config.json': 'new', 'model.safetensors': 'new' };
+    t.same(contentOf(out), { ...newer, 'tokenizer.json': 'older', 'vocab.txt': 'older' });
+    t.same(readdirSync(out).length, 4);
+
+    const left = t.testdir({ [`model.tmp-${pid}-0`]: waiting });
+    await removeLeftovers(left);
+    t.same(contentOf(left), { 'model.safetensors': 'older', 'vocab.txt': 'older' }, 'it is finished');
+  }
+});
+
+await t.test('a folder of the name of a file', async (t) => {
+  const old = { 'config.json': 'old', 'model.safetensors': 'old' };
+  const out = t.testdir({ ...old, 'vocab.txt': {} });
+  await t.rejects(replaceFiles(out, OF_TRAINING, filling(Object.keys(old), 'new')), {
+    name: 'RunError',
+    message: `${join(out, 'vocab.txt')} is a folder, but a model has a file of that name; move it away`,
+  });
+  t.same(contentOf(out), old, 'the older model is whole');
+  t.same(readdirSync(out).length, 3, 'nothing is left behind');
+
+  const waiting = { 'bertune_replacing.json': '{"removed":["vocab.txt"]}', 'config.json': 'new' };
+  const half = t.testdir({ 'vocab.txt': {}, 'model.tmp-99999999-0': waiting });
+  const message = `whole in ${join(half, 'model.tmp-99999999-0')}: any bertune command with --model ${half} moves them`;
+  await t.rejects(removeLeftovers(half), { name: 'RunError', message: new RegExp(message) });
+  rmSync(join(half, 'vocab.txt'), { recursive: true });
+  await removeLeftovers(half);
+  t.same(contentOf(half), { 'config.json': 'new' });
+});
+
+await t.test('weights in shards go with their index, wherever the process is killed', async (t) => {
+  const out = t.testdir();
+  cpSync(SHARDED, out, { recursive: true });
+  const weightMap = { a: 'more.safetensors', b: 'more.safetensors' };
+  const index = JSON.parse(readFileSync(join(out, INDEX), 'utf8')) as { weight_map: object };
+  const changed = { ...index, weight_map: { ...index.weight_map, ...weightMap } };
+  writeFileSync(join(out, INDEX), JSON.stringify(changed));
+  for (const name of ['more.safetensors', 'mine.safetensors']) writeFileSync(join(out, name), 'x');
+  const adapter = ['adapter_config.json', 'adapter_model.safetensors', 'config.json'];
+  await replaceFiles(out, OF_WEIGHTS, filling(adapter, 'new'));
+  t.same(Object.keys(contentOf(out)), [...adapter, 'mine.safetensors'], 'what no index names stays');
+
+  const removed = [INDEX, 'model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors'];
+  const half = t.testdir({
+    ...Object.fromEntries(removed.map((name) => [name, 'old'])),
+    'model.tmp-1-0': { 'bertune_replacing.json': JSON.stringify({ removed }), 'config.json': 'new' },
+  });
+  await removeLeftovers(half);
+  t.same(contentOf(half), { 'config.json': 'new' });
+
+  const broken = t.testdir({ [INDEX]: '{"weight_map":{"a":"../mine.safetensors"}}' });
+  await replaceFiles(broken, OF_WEIGHTS, filling(['config.json'], 'new'));
+  t.same(contentOf(broken), { 'config.json': 'new' });
 });
 
 await t.test('a disk that is full leaves the older model whole', { skip: noTmpfs() }, async (t) => {
@@ -156,6 +245,33 @@ await t.test('a disk that is full leaves the older model whole', { skip: noTmpfs
     await newer.close();
     disk.unmount();
   }
+});
+
+await t.test('a command finishes the model that it is given before it reads it', async (t) => {
+  const folder = t.testdir();
+  makeToy(folder, { train: 12, test: 6 });
+  const trained = ['train', ...flags({ ...training, 'output-dir': 'model' })];
+  const first = await bertune(trained, { cwd: folder });
+  t.equal(first.code, 0, first.stderr);
+  const halfMove = (): void => {
+    const waiting = join(folder, 'model/model.tmp-1-0');
+    mkdirSync(waiting);
+    for (const name of ['config.json', 'model.safetensors', 'tokenizer.json'])
+      renameSync(join(folder, 'model', name), join(waiting, name));
+    writeFileSync(join(waiting, 'bertune_replacing.json'), '{"removed":[]}');
+  };
+  halfMove();
+  const read = await bertune(
+    ['predict', ...flags({ model: 'model', 'test-file': 'test.csv', threads: '1' })],
+    { cwd: folder },
+  );
+  t.equal(read.code, 0, read.stderr);
+  t.match(read.stderr, /^model was to get a new model when a run was ended: it has it now$/m);
+  halfMove();
+  const goOn = { ...training, config: undefined, tokenizer: undefined, model: 'model', 'output-dir': 'model' };
+  const again = await bertune(['train', ...flags(goOn)], { cwd: folder });
+  t.equal(again.code, 0, again.stderr);
+  t.notOk(readdirSync(join(folder, 'model')).some((name) => /tmp|lock/.test(name)));
 });
 
 await t.test('a training takes away what was true of the older model only', async (t) => {

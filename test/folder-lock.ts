@@ -64,6 +64,34 @@ await t.test('a second run is told who has the folder; a killed one is no obstac
   t.notMatch(third.stderr, 'watching');
 });
 
+await t.test('a run that is refused touches nothing of the one that has the folder', async (t) => {
+  const folder = t.testdir();
+  makeToy(folder, { train: 8, test: 4 });
+  const out = join(folder, 'out');
+  // Of a process of another container, whose number says nothing here.
+  for (const name of ['checkpoint-2.tmp-99999999-0', 'model.tmp-99999999-0', 'checkpoint-1'])
+    mkdirSync(join(out, name), { recursive: true });
+  writeFileSync(join(out, 'checkpoint-1/bertune_state.json'), '{}');
+  const options = {
+    config: 'model/config.json',
+    tokenizer: 'model',
+    'train-file': 'train.csv',
+    'output-dir': 'out',
+    threads: '1',
+    'resume-from-checkpoint': true,
+  } as const;
+  await whileLocked(
+    out,
+    () => undefined,
+    async () => {
+      const before = readdirSync(out);
+      const refused = await bertune(['train', ...flags(options)], { cwd: folder });
+      t.match(refused.stderr, /out is in use by another run/);
+      t.same(readdirSync(out), before);
+    },
+  );
+});
+
 await t.test('what a lock says of its process', async (t) => {
   const folder = join(t.testdir(), 'out');
   const { pid } = spawnSync(process.execPath, ['-e', '']);

@@ -5,7 +5,7 @@ import type { TrainOptions } from '../config/index.js';
 import type { Dataset, DatasetDict } from '../dataset.js';
 import type { Metrics } from '../evaluation/evaluate.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
-import { writeJson } from '../training/checkpoint.js';
+import { writeJson } from '../model/index.js';
 import { BarOnly, formatNumber, type Progress } from '../training/progress.js';
 import { Trainer } from '../training/trainer.js';
 import type { ModelSource } from './model-source.js';

@@ -2,9 +2,7 @@
 import { resolve } from 'node:path';
 
 import type { MergeOptions } from '../config/index.js';
-import { withoutUndefined } from '../dataset.js';
 import { UsageError } from '../errors.js';
-import { modelDirectory } from '../hub/index.js';
 import {
   byteLength,
   isAdapterFolder,
@@ -15,12 +13,12 @@ import {
 } from '../model/index.js';
 import { Progress } from '../training/progress.js';
 import { checkOutputFolder } from './output.js';
-import { loadTrained } from './trained.js';
+import { loadTrained, modelFolder } from './trained.js';
 
 /** @throws UsageError for a folder without an adapter, or without its base; RunError when the disk is too full */
 export async function merge(options: MergeOptions): Promise<void> {
-  const { model: name, modelRevision: revision, outputDir } = options;
-  const directory = await modelDirectory(name, withoutUndefined({ revision }));
+  const { model: name, outputDir } = options;
+  const directory = await modelFolder(options);
   if (!(await isAdapterFolder(directory)))
     throw new UsageError(
       `${name} is no adapter to merge: it has no adapter_config.json, or has the weights of a whole model`,

@@ -6,13 +6,12 @@ import { BertForSequenceClassification } from '../bert.js';
 import type { TrainOptions } from '../config/index.js';
 import { withoutUndefined, type DatasetDict } from '../dataset.js';
 import { UsageError } from '../errors.js';
-import { modelDirectory } from '../hub/index.js';
 import { isFolder } from '../make-folder.js';
 import { areDefaultLabels, parseBertConfig, readJson, type BertConfig, type Lora } from '../model/index.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import type { Progress } from '../training/progress.js';
 import type { openData } from './data.js';
-import { checkVocabulary, openTokenizer, tokenizerSource, type TokenizerSource } from './trained.js';
+import { checkVocabulary, modelFolder, openTokenizer, tokenizerSource, type TokenizerSource } from './trained.js';
 
 type LoraFlags = Partial<Pick<TrainOptions, 'loraRank' | 'loraAlpha' | 'loraDropout' | 'loraTargetModules'>>;
 type ModelOptions = Pick<TrainOptions, 'model' | 'modelRevision' | 'config' | 'tokenizer'> &
@@ -33,10 +32,8 @@ export interface ModelSource {
 /** @throws UsageError for a model that cannot be used, before any data are read */
 async function modelSource(options: ModelOptions & LoraFlags, progress: Progress): Promise<ModelSource> {
   if (options.model === undefined) return randomModel(options, progress);
-  const directory = await modelDirectory(
-    options.model,
-    withoutUndefined({ revision: options.modelRevision }),
-  );
+  const { model, modelRevision } = options;
+  const directory = await modelFolder({ model, ...withoutUndefined({ modelRevision }) });
   // Opened once without the labels, so that a broken model shows before the data are read.
   const named = withoutUndefined({ baseName: options.model, baseRevision: options.modelRevision });
   const base = withoutUndefined({ baseModel: options.baseModel });

@@ -18,7 +18,7 @@ import { Study, type StudyHeader } from '../search/study.js';
 import type { Report, Trial } from '../search/trial.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import type { TrainerCallback } from '../training/callbacks.js';
-import { writeJson } from '../training/checkpoint.js';
+import { writeJson } from '../model/index.js';
 import { whileLocked } from '../training/folder-lock.js';
 import { BarOnly, formatNumber, Progress } from '../training/progress.js';
 import { bestMetric } from '../training/state.js';

@@ -9,9 +9,9 @@ import type { DatasetDict } from '../dataset.js';
 import { UsageError } from '../errors.js';
 import { classify } from '../evaluation/classify.js';
 import type { Metrics } from '../evaluation/evaluate.js';
-import { exists, OF_TRAINING, replaceFiles } from '../model/index.js';
+import { exists, INDEX, OF_TRAINING, replaceFiles, requireNoFolders, writeJson } from '../model/index.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
-import { AUTO, findCheckpoint, writeJson } from '../training/checkpoint.js';
+import { AUTO, findCheckpoint } from '../training/checkpoint.js';
 import { whileLocked } from '../training/folder-lock.js';
 import { removeLeftovers } from '../training/leftovers.js';
 import { formatNumber, Progress } from '../training/progress.js';
@@ -35,10 +35,16 @@ const EXAMPLES_SHOWN = 3;
 export async function train(options: TrainOptions): Promise<void> {
   const progress = new Progress();
   requireDevice(options);
-  const { source, tokenizer } = await modelAndTokenizer(options, progress);
-  await checkOutput(options, source);
+  const { outputDir } = options;
+  await checkOutputFolder(outputDir);
   const say = (line: string): void => progress.line(line);
-  await whileLocked(options.outputDir, say, () => trainFrom(options, { source, tokenizer, progress }));
+  await whileLocked(outputDir, say, async () => {
+    // First, since the model to start from, or the checkpoint, may be what a killed run left half moved there.
+    await removeLeftovers(outputDir);
+    const { source, tokenizer } = await modelAndTokenizer(options, progress);
+    await checkOutput(options, source);
+    await trainFrom(options, { source, tokenizer, progress });
+  });
 }
 
 interface Start {
@@ -91,13 +97,11 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
   }
 }
 
-/** @throws UsageError for a folder that cannot be written or resumed from; RunError when its disk is too full */
+/** @throws UsageError for a folder that cannot be resumed from; RunError when its disk is too full */
 async function checkOutput(options: TrainOptions, { config, lora }: ModelSource): Promise<void> {
   const { outputDir, resumeFromCheckpoint: resume } = options;
-  if (resume !== undefined && resume !== false && resume !== AUTO) {
-    await removeLeftovers(outputDir);
-    await findCheckpoint(outputDir, resume);
-  }
+  if (resume !== undefined && resume !== false && resume !== AUTO) await findCheckpoint(outputDir, resume);
+  await requireNoFolders(outputDir, OF_TRAINING);
   await checkOutputFolder(outputDir, writtenBytes(options, config, lora));
 }
 
@@ -112,7 +116,7 @@ function checkTask({ numLabels }: TrainOptions, { task }: DatasetDict): void {
 async function announceReplacement(options: TrainOptions, progress: Progress): Promise<void> {
   const { outputDir, resumeFromCheckpoint: resume } = options;
   if (resume !== undefined && resume !== false) return;
-  const files = ['model.safetensors', 'adapter_model.safetensors'];
+  const files = ['model.safetensors', INDEX, 'adapter_model.safetensors'];
   const found = await Promise.all(files.map((name) => exists(join(outputDir, name))));
   if (found.includes(true))
     progress.line(`note: ${outputDir} holds a model already; that of this training will replace it`);

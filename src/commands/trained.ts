@@ -5,8 +5,26 @@ import { BertForSequenceClassification } from '../bert.js';
 import { withoutUndefined } from '../dataset.js';
 import { UsageError } from '../errors.js';
 import { modelDirectory } from '../hub/index.js';
-import { exists, type BertConfig, type Lora } from '../model/index.js';
+import { exists, finishReplacing, isBeingReplaced, type BertConfig, type Lora } from '../model/index.js';
 import { BertTokenizer } from '../tokenizer/index.js';
+import { whileLocked } from '../training/folder-lock.js';
+import { Progress } from '../training/progress.js';
+
+/**
+ * The folder of a model. A new model that a killed run left half moved there is moved first.
+ *
+ * @throws UsageError when there is none, or a living run is moving its model there; RunError when it cannot be moved
+ */
+export async function modelFolder(options: { model: string; modelRevision?: string }): Promise<string> {
+  const hub = withoutUndefined({ revision: options.modelRevision });
+  const directory = await modelDirectory(options.model, hub);
+  if (!(await isBeingReplaced(directory))) return directory;
+  const progress = new Progress();
+  const say = (line: string): void => progress.line(line);
+  await whileLocked(directory, say, () => finishReplacing(directory));
+  say(`${directory} was to get a new model when a run was ended: it has it now`);
+  return directory;
+}
 
 /** @throws UsageError for a model without a trained head, whose answers would be random */
 export async function loadTrained(options: {
@@ -15,8 +33,7 @@ export async function loadTrained(options: {
   baseModel?: string;
   tokenizer?: string;
 }): Promise<{ model: BertForSequenceClassification; tokenizer: BertTokenizer }> {
-  const hub = withoutUndefined({ revision: options.modelRevision });
-  const directory = await modelDirectory(options.model, hub);
+  const directory = await modelFolder(options);
   const model = await BertForSequenceClassification.fromPretrained(
     directory,
     withoutUndefined({ baseModel: options.baseModel }),

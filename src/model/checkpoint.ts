@@ -8,11 +8,11 @@ import { parseBertConfig } from './config.js';
 import type { BertConfig } from './config.js';
 import { readError } from '../file-errors.js';
 import { exists } from './exists.js';
-import { writeFileAtomic } from './files.js';
+import { writeJson } from './files.js';
 import { readJson } from './json.js';
 import { parameterShapes } from './parameters.js';
 import { convertCommand } from './pickle.js';
-import { isBeingReplaced, OF_WEIGHTS, replaceFiles } from './replace-files.js';
+import { INDEX, isBeingReplaced, OF_WEIGHTS, replaceFiles } from './replace-files.js';
 import { openSafetensors } from './safetensors-reader.js';
 import type { TensorSource } from './safetensors-reader.js';
 import { writeSafetensors } from './safetensors-writer.js';
@@ -21,7 +21,6 @@ import { openShards } from './shards.js';
 
 const CONFIG = 'config.json';
 const WEIGHTS = 'model.safetensors';
-const INDEX = 'model.safetensors.index.json';
 
 /** Weights that other tools read and bertune does not. */
 const OTHER_WEIGHTS = ['pytorch_model.bin.index.json', 'tf_model.h5', 'flax_model.msgpack'];
@@ -60,11 +59,7 @@ export async function readBertConfig(directory: string): Promise<BertConfig> {
   );
   if (!isFolder) throw new UsageError(`${directory} is a file; give the model folder that holds ${CONFIG}`);
   const path = join(directory, CONFIG);
-  if (!(await exists(path)) && (await isBeingReplaced(directory)))
-    throw new UsageError(
-      `${directory} was to get a new model when its training was ended, and holds parts of both: any training with that ` +
-        'output folder finishes it before it begins',
-    );
+  if (!(await exists(path)) && (await isBeingReplaced(directory))) throw halfReplaced(directory);
   return parseBertConfig(await readJson(path), path);
 }
 
@@ -88,11 +83,19 @@ export async function saveCheckpoint(
   }));
   await replaceFiles(directory, OF_WEIGHTS, async (folder) => {
     await writeSafetensors(join(folder, WEIGHTS), tensors, layout, { format: 'pt' });
-    await writeFileAtomic(join(folder, CONFIG), `${JSON.stringify(bertConfigJson(config), null, 2)}\n`);
+    await writeJson(join(folder, CONFIG), bertConfigJson(config));
   });
 }
 
+function halfReplaced(directory: string): UsageError {
+  return new UsageError(
+    `${directory} was to get a new model when the process that wrote it was ended, and holds parts of both: ` +
+      `any bertune command with --model ${directory} finishes it first`,
+  );
+}
+
 async function noWeights(directory: string): Promise<UsageError> {
+  if (await isBeingReplaced(directory)) return halfReplaced(directory);
   for (const name of PICKLED_WEIGHTS) {
     if (!(await exists(join(directory, name)))) continue;
     return new UsageError(

@@ -39,6 +39,11 @@ export async function writeFileAtomic(path: string, content: FileContent): Promi
   }
 }
 
+/** Writes a value as indented JSON. Errors as {@link writeFileAtomic}. */
+export async function writeJson(path: string, value: unknown): Promise<void> {
+  await writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
+}
+
 /**
  * Fills a new folder under a temporary name beside `directory`, syncs its files to disk and renames it into
  * place. **An older folder of that name is removed with all it holds**, after the new one is complete. On

@@ -12,7 +12,7 @@ export type { BertConfig } from './config.js';
 export { byteLength } from './dtype.js';
 export type { DType, TensorLayout } from './dtype.js';
 export { exists } from './exists.js';
-export { removeDirectoryAtomic, writeDirectoryAtomic, writeFileAtomic } from './files.js';
+export { removeDirectoryAtomic, writeDirectoryAtomic, writeFileAtomic, writeJson } from './files.js';
 export type { FileContent } from './files.js';
 export { parseJson, readJson, readSmallFile } from './json.js';
 export { areDefaultLabels, defaultLabels } from './labels.js';
@@ -31,7 +31,14 @@ export type { Lora } from './lora/index.js';
 export { matchTensors } from './match.js';
 export type { TensorMatch } from './match.js';
 export { parameterShapes } from './parameters.js';
-export { finishReplacing, OF_TRAINING, replaceFiles } from './replace-files.js';
+export {
+  finishReplacing,
+  INDEX,
+  isBeingReplaced,
+  OF_TRAINING,
+  replaceFiles,
+  requireNoFolders,
+} from './replace-files.js';
 export { openSafetensors } from './safetensors-reader.js';
 export type { SafetensorsFile, TensorSource } from './safetensors-reader.js';
 export { writeSafetensors } from './safetensors-writer.js';

@@ -1,24 +1,27 @@
 // A model's files take the place of an older model's together: a process that ends on the way leaves the old model, the
 // new one, or a folder that nobody loads until a run finishes it, never a mixture.
-import { mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
+import { lstat, mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 
-import { RunError } from '../errors.js';
+import { messageOf, RunError, UsageError } from '../errors.js';
 import { writeError } from '../file-errors.js';
 import { makeFolder } from '../make-folder.js';
-import { exists } from './exists.js';
 import { claim, syncFolder, writeFileAtomic } from './files.js';
 import { readJson } from './json.js';
+import { isShardName, shardsOf } from './shards.js';
 
 /** Without these neither transformers nor PEFT nor bertune take a folder for a model: they go first and come last. */
 const KEYS = ['config.json', 'adapter_config.json'];
+
+export const INDEX = 'model.safetensors.index.json';
 
 /** What belongs to the weights of a model folder, and is wrong beside others. */
 export const OF_WEIGHTS = [
   'config.json',
   'adapter_config.json',
   'model.safetensors',
+  INDEX,
   'adapter_model.safetensors',
   'bertune_calibration.json',
 ] as const;
@@ -42,13 +45,22 @@ type Replaced = (typeof OF_TRAINING)[number];
 const WAITING = 'model';
 /** Written into it last: all new files are there, and these old ones go. */
 const READY = 'bertune_replacing.json';
-const readyFile = z.strictObject({ removed: z.array(z.enum(OF_TRAINING)) });
+const readyFile = z.strictObject({
+  removed: z.array(z.union([z.enum(OF_TRAINING), z.string().refine(isShardName)])),
+});
+
+interface Waiting {
+  temporary: string;
+  removed: readonly string[];
+}
 
 /**
  * Writes files into a folder in place of those that are there. The old ones stay as they are until all new ones are on
- * disk; the rest is renaming, which {@link finishReplacing} makes up for where the process was killed in it.
+ * disk; the rest is renaming, which {@link finishReplacing} makes up for where the process was killed in it. What an
+ * earlier process left to be finished comes first: the last one called has the last word.
  *
- * @param replaced the files that go, also where there is no new one of that name; all others are left alone
+ * @param replaced the files that go, also where there is no new one of that name; all others are left alone. With an
+ *   index go the shards that it names.
  * @param fill writes the new files into the folder that it is given
  * @throws RunError when the folder cannot be written, and whatever `fill` throws
  */
@@ -63,37 +75,77 @@ export async function replaceFiles(
     let removed: readonly string[];
     try {
       await fill(temporary);
-      const names = new Set(await readdir(temporary));
-      removed = replaced.filter((name) => !names.has(name));
+      await finishReplacing(directory);
+      const names = await readdir(temporary);
+      const shards = replaced.includes(INDEX) ? await shardsOf(join(directory, INDEX)) : [];
+      removed = [...replaced, ...shards].filter((name) => !names.includes(name));
+      await requireNoFolders(directory, [...names, ...removed]);
       await writeFileAtomic(join(temporary, READY), JSON.stringify({ removed }));
     } catch (error) {
       await rm(temporary, { recursive: true, force: true });
       throw withLastingName(error, temporary, directory);
     }
-    await moveInto(directory, temporary, removed);
+    await finish(directory, { temporary, removed });
   } catch (error) {
     throw writeError(error, directory);
   }
 }
 
 /**
- * Goes on where a process was ended while it replaced a model: moves the files if all of them were there, and otherwise
- * removes them.
+ * Goes on where a process was ended while it moved a model into a folder. Without that there is nothing to do.
  *
- * @param temporary the folder in which they wait
+ * @throws RunError naming the folder in which the files wait when they cannot be moved
  */
-export async function finishReplacing(directory: string, temporary: string): Promise<void> {
-  const ready = join(temporary, READY);
-  if (await exists(ready))
-    await moveInto(directory, temporary, readyFile.parse(await readJson(ready)).removed);
-  else await rm(temporary, { recursive: true, force: true });
+export async function finishReplacing(directory: string): Promise<void> {
+  for (const waiting of await waitingIn(directory)) await finish(directory, waiting);
 }
 
 /** Whether the files of a new model wait to be moved into a folder. */
 export async function isBeingReplaced(directory: string): Promise<boolean> {
-  for (const name of await readdir(directory).catch(() => []))
-    if (name.startsWith(`${WAITING}.tmp-`) && (await exists(join(directory, name, READY)))) return true;
-  return false;
+  return (await waitingIn(directory)).length > 0;
+}
+
+/**
+ * Makes sure that no folder has the name of a file that is to be replaced.
+ *
+ * @throws RunError naming the folder
+ */
+export async function requireNoFolders(directory: string, names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    const path = join(directory, name);
+    const entry = await lstat(path).catch(() => null); // what is amiss shows when it is written
+    if (entry?.isDirectory() === true)
+      throw new RunError(`${path} is a folder, but a model has a file of that name; move it away`);
+  }
+}
+
+async function waitingIn(directory: string): Promise<Waiting[]> {
+  const found: Waiting[] = [];
+  for (const name of await readdir(directory).catch(() => [])) {
+    if (!name.startsWith(`${WAITING}.tmp-`)) continue;
+    const temporary = join(directory, name);
+    const ready = readyFile.safeParse(await readJson(join(temporary, READY)).catch(nullIfUnusable));
+    if (ready.success) found.push({ temporary, removed: ready.data.removed });
+  }
+  return found;
+}
+
+/** Not there, or not what bertune writes: nothing to finish. A disk that fails is another matter. */
+function nullIfUnusable(error: unknown): null {
+  if (error instanceof UsageError) return null;
+  throw error;
+}
+
+async function finish(directory: string, { temporary, removed }: Waiting): Promise<void> {
+  try {
+    await moveInto(directory, temporary, removed);
+  } catch (error) {
+    throw new RunError(
+      `${messageOf(writeError(error, directory))}. The files of the new model are whole in ${temporary}: ` +
+        `any bertune command with --model ${directory} moves them first`,
+      { cause: error },
+    );
+  }
 }
 
 /** Names the file that could not be written as it would have been called. */

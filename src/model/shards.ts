@@ -38,6 +38,21 @@ export async function openShards(indexPath: string): Promise<Omit<SafetensorsFil
   }
 }
 
+/** The shards that an index names; none where it is not there or is broken. */
+export async function shardsOf(indexPath: string): Promise<string[]> {
+  try {
+    return [...new Set(parseIndex(await readJson(indexPath), indexPath).values())];
+  } catch (error) {
+    if (error instanceof UsageError) return [];
+    throw error;
+  }
+}
+
+/** Whether a name is one that a shard can have: without a path. */
+export function isShardName(name: unknown): name is string {
+  return typeof name === 'string' && /^[\w.-]+\.safetensors$/.test(name);
+}
+
 /** Tensor name -> shard file. A shard lies beside its index; a name that leads elsewhere is an attack. */
 function parseIndex(json: unknown, path: string): Map<string, string> {
   const map: unknown =
@@ -48,7 +63,7 @@ function parseIndex(json: unknown, path: string): Map<string, string> {
     );
   }
   const entries = Object.entries(map).map(([name, shard]: [string, unknown]): [string, string] => {
-    if (typeof shard === 'string' && /^[\w.-]+\.safetensors$/.test(shard)) return [name, shard];
+    if (isShardName(shard)) return [name, shard];
     throw new UsageError(
       `${path} names ${quoted(shard)} as a shard; expected a plain name that ends in .safetensors`,
     );

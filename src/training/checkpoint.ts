@@ -8,7 +8,7 @@ import { isFolder } from '../make-folder.js';
 import {
   removeDirectoryAtomic,
   writeDirectoryAtomic,
-  writeFileAtomic,
+  writeJson,
   writeSafetensors,
   type TensorData,
 } from '../model/index.js';
@@ -74,11 +74,6 @@ export async function saveTrainingCheckpoint(
     }
     await writeChecksums(folder);
   });
-}
-
-/** Writes a value as indented JSON, whole or not at all. */
-export async function writeJson(path: string, value: unknown): Promise<void> {
-  await writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
 }
 
 async function saveMoments(model: BertForSequenceClassification, path: string): Promise<void> {

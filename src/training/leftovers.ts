@@ -1,19 +1,24 @@
 // What a killed process leaves in an output folder: files, checkpoints and models under the temporary names of model/.
 import { lstat, readdir, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { join } from 'node:path';
 
 import { errorCode } from '../errors.js';
-import { finishReplacing } from '../model/index.js';
+import { exists, finishReplacing } from '../model/index.js';
 
 const FILE = /^(?<target>.+)\.tmp-(?<pid>\d+)-\d+$/s;
 /** A checkpoint or model in the making, or (`.old`) a checkpoint that stepped aside for it. */
 const FOLDER = /^(?<target>checkpoint-\d+|model)\.tmp-(?<pid>\d+)-\d+(?<aside>\.old)?$/;
 
 /**
- * Removes what killed runs left unfinished in an output folder. Only their temporary names are touched, and only where
- * no process of that number runs. What cannot be removed stays: it is in nobody's way.
+ * Finishes the model that a killed run was moving into an output folder, and removes what killed runs left unfinished
+ * there. Only their temporary names are touched, and what is removed only where no process of that number runs. What
+ * cannot be removed stays: it is in nobody's way. Only for a folder that is locked: another machine's processes do not
+ * show.
+ *
+ * @throws RunError when a model that waits cannot be moved
  */
 export async function removeLeftovers(outputDir: string): Promise<void> {
+  await finishReplacing(outputDir);
   const entries = await readdir(outputDir, { withFileTypes: true }).catch(() => []);
   // Sorted, so that a checkpoint in the making is looked at before the one that stepped aside for it.
   const names = entries.filter((entry) => entry.isFile() || entry.isDirectory()).toSorted(byName);
@@ -28,7 +33,6 @@ export async function removeLeftovers(outputDir: string): Promise<void> {
 
 /** Killed between the two renames that replace a checkpoint: the new one was complete, so the second is made up for. */
 async function settle(path: string, target: string): Promise<void> {
-  if (basename(target) === 'model') return finishReplacing(dirname(target), path);
   const wasReplacing = (await exists(`${path}.old`)) && !(await exists(target));
   if (wasReplacing) await rename(path, target);
   else await rm(path, { recursive: true, force: true });
@@ -47,13 +51,6 @@ function isRunning(pid: number): boolean {
   } catch (error) {
     return errorCode(error) !== 'ESRCH';
   }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return lstat(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 function byName(a: { name: string }, b: { name: string }): number {

@@ -4,10 +4,10 @@ import { UsageError } from '../../errors.js';
 import { bertConfigJson } from '../config-json.js';
 import type { BertConfig } from '../config.js';
 import { exists } from '../exists.js';
-import { writeFileAtomic } from '../files.js';
+import { writeJson } from '../files.js';
 import { parameterShapes } from '../parameters.js';
 import { convertCommand } from '../pickle.js';
-import { OF_WEIGHTS, replaceFiles } from '../replace-files.js';
+import { INDEX, OF_WEIGHTS, replaceFiles } from '../replace-files.js';
 import { openSafetensors, type TensorSource } from '../safetensors-reader.js';
 import { writeSafetensors, type TensorData } from '../safetensors-writer.js';
 import {
@@ -39,7 +39,7 @@ export interface AdapterFiles {
 /** Whether a folder holds an adapter rather than a model of its own. */
 export async function isAdapterFolder(directory: string): Promise<boolean> {
   if (!(await exists(join(directory, ADAPTER_CONFIG)))) return false;
-  const weights = ['model.safetensors', 'model.safetensors.index.json'];
+  const weights = ['model.safetensors', INDEX];
   const found = await Promise.all(weights.map((name) => exists(join(directory, name))));
   return !found.includes(true);
 }
@@ -125,11 +125,7 @@ export async function saveAdapter(
   }
   await replaceFiles(directory, OF_WEIGHTS, async (folder) => {
     await writeSafetensors(join(folder, ADAPTER_WEIGHTS), tensors(), layout, { format: 'pt' });
-    await writeJsonFile(join(folder, 'config.json'), bertConfigJson(config));
-    await writeJsonFile(join(folder, ADAPTER_CONFIG), adapterConfigJson(config, lora));
+    await writeJson(join(folder, 'config.json'), bertConfigJson(config));
+    await writeJson(join(folder, ADAPTER_CONFIG), adapterConfigJson(config, lora));
   });
-}
-
-function writeJsonFile(path: string, value: unknown): Promise<void> {
-  return writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
 }
