@@ -162,7 +162,7 @@ await t.test('a damaged checkpoint is refused by name, and auto takes the one be
 async function linesOfResume(folder: string, options: Partial<TrainingArguments>): Promise<string[]> {
   const lines: string[] = [];
   const progress = new Progress({ write: (text) => lines.push(text.trimEnd()) });
-  const run = await toyRun(folder, { ...options, resumeFromCheckpoint: true }, { progress });
+  const run = await toyRun(folder, { resumeFromCheckpoint: true, ...options }, { progress });
   try {
     await run.trainer.train();
   } finally {
@@ -190,7 +190,7 @@ await t.test('settings that may be changed on purpose are changed with a note th
   t.same(
     await notes({ loggingSteps: 1, gradientCheckpointing: true, perDeviceEvalBatchSize: 2 }),
     [],
-    'nor where it decides no bit',
+    'nor where it decides no bit: nothing is evaluated before the end',
   );
   const cases: [changes: Partial<TrainingArguments>, told: string][] = [
     [{ learningRate: 1e-3 }, 'learningRate was 0.002 and is now 0.001'],
@@ -222,6 +222,29 @@ await t.test('settings that may be changed on purpose are changed with a note th
   writeFileSync(path, JSON.stringify(state));
   await writeChecksums(join(t.testdirName, 'out/checkpoint-3'));
   t.same(await notes({ learningRate: 1e-3 }), []);
+});
+
+await t.test('what decides the best model is told where there are evaluations', async (t) => {
+  const best = { metricForBestModel: 'loss', greaterIsBetter: false } as const; // as loadBestModelAtEnd has it
+  const settings = { ...saving, ...best, maxSteps: 4, evalStrategy: 'steps', evalSteps: 2 } as const;
+  const first = await toyRun(t.testdir(), settings);
+  await first.trainer.train();
+  await first.close();
+  const resumeFromCheckpoint = join(t.testdirName, 'out/checkpoint-2');
+  const notes = async (changes: Partial<TrainingArguments>): Promise<string[]> => {
+    const lines = await linesOfResume(t.testdirName, { ...settings, resumeFromCheckpoint, ...changes });
+    return lines
+      .filter((line) => line.startsWith('note: '))
+      .map((line) => line.split(': ').slice(2).join(': '));
+  };
+  t.same(await notes({}), []);
+  t.same(await notes({ perDeviceEvalBatchSize: 2 }), ['perDeviceEvalBatchSize was 8 and is now 2']);
+  t.same(await notes({ loadBestModelAtEnd: true }), ['loadBestModelAtEnd was false and is now true']);
+  t.same(await notes({ saveStrategy: 'best' }), ['saveStrategy was "steps" and is now "best"']);
+  t.same(await notes({ saveSteps: 1 }), ['saveSteps was 2 and is now 1']);
+  t.match(await notes({ evalStrategy: 'no', saveSteps: 4 }), [
+    /^evalStrategy was "steps" [^;]*; evalSteps [^;]*$/,
+  ]);
 });
 
 await t.test(

@@ -2,10 +2,11 @@
 // No LibTorch is needed: archives, wheels, Pythons and pips are made up here.
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { execFile } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
 import t from 'tap';
 import type { Test } from 'tap';
 import { fromArchive } from '../scripts/libtorch/archive.mjs';
@@ -620,4 +621,22 @@ t.test('package.json keeps npm away from bindings.gyp', async (t) => {
   const manifest = JSON.parse(await readFile(join(projectRoot, 'package.json'), 'utf8'));
   t.equal(manifest.gypfile, false);
   t.equal(manifest.scripts.install, undefined);
+});
+
+t.test('TypeScript compiles under the loaders of a test runner too, which reach each process', async (t) => {
+  const folder = t.testdir({
+    'tsconfig.json': JSON.stringify({
+      compilerOptions: { rootDir: 'src', outDir: 'dist', module: 'nodenext', types: [] },
+      include: ['src'],
+    }),
+    'package.json': '{"type":"module"}',
+    src: { 'cli.ts': 'export const one: number = 1;\n' },
+    node_modules: t.fixture('symlink', join(projectRoot, 'node_modules')),
+  });
+  await cp(join(projectRoot, 'scripts/setup'), join(folder, 'scripts/setup'), { recursive: true });
+  const { ensureDist }: typeof import('../scripts/setup/dist.mjs') = await import(
+    pathToFileURL(join(folder, 'scripts/setup/dist.mjs')).href
+  );
+  await ensureDist();
+  t.match(await readFile(join(folder, 'dist/cli.js'), 'utf8'), 'export const one = 1;');
 });

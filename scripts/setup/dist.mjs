@@ -7,6 +7,8 @@ import { capture } from './process.mjs';
 import { fingerprint, readStamp, writeStamp } from './stamp.mjs';
 import { say } from './terminal.mjs';
 
+/** Not its link in .bin, which has no ending: under the loader that test runners put into NODE_OPTIONS it does not start. */
+const TSC = join(projectRoot, 'node_modules', '@typescript', 'native', 'lib', 'tsc.js');
 const stampFile = join(buildDir, 'dist.stamp.json');
 
 /** Brings dist/ up to date. @throws {SetupError} with the compiler's messages */
@@ -19,11 +21,9 @@ export async function ensureDist() {
   if (existsSync(join(distDir, 'cli.js')) && (await readStamp(stampFile))?.sources === sources) return;
 
   say('Compiling TypeScript ...');
-  const { code, stdout, stderr, missing } = await capture(
-    process.execPath,
-    [join(projectRoot, 'node_modules', '.bin', 'tsc'), '-p', 'tsconfig.json'],
-    { cwd: projectRoot },
-  );
+  const { code, stdout, stderr, missing } = await capture(process.execPath, [TSC, '-p', 'tsconfig.json'], {
+    cwd: projectRoot,
+  });
   if (code !== 0) {
     const hint = missing ? ' (is npm ci done?)' : '';
     throw new SetupError(`TypeScript did not compile${hint}:\n${stdout}${stderr}`);

@@ -35,22 +35,45 @@ const NAMES = [
   'earlyStoppingThreshold',
 ] as const satisfies readonly (keyof TrainingArguments)[];
 
+/**
+ * What decides the best model as well, where there are evaluations during the training: the size of a batch changes the
+ * last digits of a metric, and a state that is not saved cannot be loaded at the end.
+ */
+const OF_EVALUATIONS = ['perDeviceEvalBatchSize', 'loadBestModelAtEnd', 'saveStrategy', 'saveSteps'] as const;
+
 /** The settings of a run whose model is open. */
 export function changeableSettings(
   args: TrainingArguments,
-  { evalSteps }: RunPlan,
+  { evalSteps, saveSteps }: RunPlan,
   { placement }: BertForSequenceClassification,
 ): ChangeableSettings {
   return {
     ...Object.fromEntries(NAMES.map((name) => [name, args[name]])),
     ...(args.evalStrategy === 'steps' && { evalSteps }),
+    ...(args.evalStrategy !== 'no' && ofEvaluations(args, saveSteps)),
     placement: placement.replace(/ \(.*/s, ''), // without the reason for it
+  };
+}
+
+function ofEvaluations(
+  { perDeviceEvalBatchSize, loadBestModelAtEnd, saveStrategy }: TrainingArguments,
+  saveSteps: number,
+): Partial<Record<(typeof OF_EVALUATIONS)[number], unknown>> {
+  return {
+    perDeviceEvalBatchSize,
+    loadBestModelAtEnd,
+    saveStrategy,
+    ...(saveStrategy === 'steps' && { saveSteps }),
   };
 }
 
 /** Each setting that differs, e.g. `learningRate was 0.002 and is now 0.001`. */
 export function changesOf(before: ChangeableSettings, now: ChangeableSettings): string[] {
+  // Those of evaluations always have a value: without one there were no evaluations, or an earlier version did not keep it.
+  const isKnown = (name: string): boolean =>
+    !OF_EVALUATIONS.some((other) => other === name) || (name in before && name in now);
   return [...new Set([...Object.keys(before), ...Object.keys(now)])]
+    .filter(isKnown)
     .filter((name) => JSON.stringify(before[name]) !== JSON.stringify(now[name]))
     .map((name) => `${name} was ${shown(before[name])} and is now ${shown(now[name])}`);
 }
