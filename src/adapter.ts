@@ -13,6 +13,7 @@ import {
   openCheckpoint,
   readBertConfig,
   exists,
+  openUnchanged,
   targetedModules,
   withLabels,
   type BertConfig,
@@ -37,6 +38,8 @@ export interface LoraOptions {
   baseRevision?: string;
 }
 
+type BaseOptions = Omit<HubOptions, 'revision'> & { baseModel?: string };
+
 export interface AdapterCheckpoint extends Checkpoint {
   lora: Lora;
   /** The adapter's own tensors, by their names in the session. */
@@ -52,10 +55,11 @@ const POOLER = ['bert.pooler.dense.weight', 'bert.pooler.dense.bias'];
  * @param options.baseModel in place of the base that the adapter names
  * @throws UsageError for a base that is missing or that the adapter does not fit
  */
-export async function openAdapter(
-  directory: string,
-  options: Omit<HubOptions, 'revision'> & { baseModel?: string } = {},
-): Promise<AdapterCheckpoint> {
+export function openAdapter(directory: string, options: BaseOptions = {}): Promise<AdapterCheckpoint> {
+  return openUnchanged(join(directory, 'adapter_config.json'), () => openOnce(directory, options));
+}
+
+async function openOnce(directory: string, options: BaseOptions): Promise<AdapterCheckpoint> {
   const files = await openAdapterFiles(directory);
   let base: Checkpoint | undefined;
   try {

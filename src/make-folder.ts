@@ -30,6 +30,14 @@ export async function removeEmptyFolders(folder: string, first: string): Promise
   if (removed && folder !== first) await removeEmptyFolders(dirname(folder), first);
 }
 
+/** Whether two paths lead to one folder, by whatever links. */
+export async function isSameFolder(a: string, b: string): Promise<boolean> {
+  const [one, other] = await Promise.all(
+    [a, b].map((path) => stat(path, { bigint: true }).catch(() => null)),
+  );
+  return one?.ino !== undefined && one.ino === other?.ino && one.dev === other.dev;
+}
+
 /** Whether there is a folder of this name. */
 export async function isFolder(path: string): Promise<boolean> {
   return stat(path).then(

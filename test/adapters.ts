@@ -8,6 +8,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -203,6 +204,35 @@ await tap.test('what PEFT wrote', { skip }, async (t) => {
   const merged = await bertune(['merge', 'peft', '--output-dir', 'peft-merged'], here);
   t.equal(merged.code, 0, merged.stderr);
   t.ok(far(theirs, await logitsOf('peft-merged')) < 1e-5, 'merged, with the tokenizer of the base');
+});
+
+await tap.test('the folder of the base is no place for what needs it', async (t) => {
+  symlinkSync('base', join(folder, 'link'));
+  symlinkSync('adapter', join(folder, 'own'));
+  const before = readFileSync(join(folder, 'base/model.safetensors'));
+  for (const [outcome, message] of [
+    [await run('train', { ...adapted, 'output-dir': 'link' }), /--output-dir is the folder of the base/],
+    [
+      await bertune(['merge', 'adapter', '--output-dir', 'link'], here),
+      /--output-dir is the folder of the base/,
+    ],
+    [
+      await bertune(['merge', 'adapter', '--output-dir', 'own'], here),
+      /--output-dir is the adapter's own folder/,
+    ],
+  ] as const) {
+    t.equal(outcome.code, 2, outcome.stderr);
+    t.match(outcome.stderr, message);
+  }
+  const base = join(folder, 'base');
+  const model = await BertForSequenceClassification.fromPretrained(base, { lora: { rank: 2 } });
+  await model.open({ threads: 1, device: 'cpu' });
+  await t.rejects(model.savePretrained(join(folder, 'link')), {
+    name: 'UsageError',
+    message: /folder of the base/,
+  });
+  await model.close();
+  t.ok(readFileSync(join(base, 'model.safetensors')).equals(before), 'it is untouched');
 });
 
 await tap.test('adapters that cannot be used', async (t) => {

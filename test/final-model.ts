@@ -2,18 +2,28 @@
 // the folder holds one of the two, or is refused until a training finishes it.
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import fs from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 
 import { BertForSequenceClassification, parseBertConfig } from '../dist/index.js';
-import { INDEX, OF_TRAINING, replaceFiles, writeFileAtomic } from '../dist/model/index.js';
+import {
+  INDEX,
+  OF_TRAINING,
+  openCheckpoint,
+  replaceFiles,
+  writeFileAtomic,
+  writeJson,
+} from '../dist/model/index.js';
 import { OF_WEIGHTS } from '../dist/model/replace-files.js';
 import { removeLeftovers } from '../dist/training/leftovers.js';
 import { bertune, flags, tree } from './fixtures/cli.js';
 import { mountTmpfs, noTmpfs } from './fixtures/tmpfs.js';
 import { makeToy, TOY_CONFIG } from './fixtures/toy.js';
 
+const PLAIN = fileURLToPath(new URL('fixtures/model/float32', import.meta.url));
 const SHARDED = fileURLToPath(new URL('fixtures/model/sharded', import.meta.url));
 const MODEL = new URL('../dist/model/index.js', import.meta.url).href;
 
@@ -314,3 +324,51 @@ await t.test('a training takes away what was true of the older model only', asyn
     'vocab.txt',
   ]);
 });
+
+  // No other command knows whose they are.
+  const lists = ['bad_rows_test.jsonl', 'bad_rows_train.jsonl', 'bad_rows_validation.jsonl'];
+  for (const name of lists) writeFileSync(join(out, name), '{}');
+  for (const [command, options] of [
+    ['predict', { 'test-file': 'test.csv', 'output-file': 'out/predictions.jsonl' }],
+    ['evaluate', { 'validation-file': 'test.csv', 'output-dir': 'out' }],
+  ] as const) {
+    const { code, stderr } = await bertune([command, ...flags({ model: 'out', threads: '1', ...options })], {
+      cwd: folder,
+    });
+    t.equal(code, 0, stderr);
+  }
+  t.same(
+    readdirSync(out).filter((name) => name.startsWith('bad_rows')),
+    lists,
+  );
+});
+
+await t.test('a reader never joins the config of one model and the weights of another', async (t) => {
+  const out = t.testdir();
+  cpSync(PLAIN, out, { recursive: true });
+  const config = JSON.parse(readFileSync(join(out, 'config.json'), 'utf8')) as object;
+  const replace = (): Promise<void> =>
+    replaceFiles(out, OF_WEIGHTS, async (folder) => {
+      cpSync(join(PLAIN, 'model.safetensors'), join(folder, 'model.safetensors'));
+      await writeJson(join(folder, 'config.json'), { ...config, id2label: { 0: 'new', 1: 'newer' } });
+    });
+  const { open } = fs;
+  let times = 1;
+  fs.open = async (path, ...rest) => {
+    if (path === join(out, 'model.safetensors') && times-- > 0) await replace();
+    return open(path, ...rest);
+  };
+  syncBuiltinESMExports();
+  t.teardown(() => {
+    fs.open = open;
+    syncBuiltinESMExports();
+  });
+  const opened = await openCheckpoint(out);
+  await opened.close();
+  t.same(opened.config.id2label, ['new', 'newer']);
+  t.equal(times, -1, 'opened twice');
+  times = Infinity;
+  await t.rejects(openCheckpoint(out), {
+    name: 'UsageError',
+    message: /config\.json was replaced each time/,
+  });

@@ -1,8 +1,7 @@
 // `bertune merge`: an adapter and its base become one plain model folder.
-import { resolve } from 'node:path';
-
 import type { MergeOptions } from '../config/index.js';
 import { UsageError } from '../errors.js';
+import { isSameFolder } from '../make-folder.js';
 import {
   byteLength,
   isAdapterFolder,
@@ -23,14 +22,14 @@ export async function merge(options: MergeOptions): Promise<void> {
     throw new UsageError(
       `${name} is no adapter to merge: it has no adapter_config.json, or has the weights of a whole model`,
     );
-  if (resolve(outputDir) === resolve(directory))
+  if (await isSameFolder(outputDir, directory))
     throw new UsageError(`--output-dir is the adapter's own folder; name another for the merged model`);
   const { model, tokenizer } = await loadTrained(options);
   try {
     let bytes = 0;
     for (const shape of parameterShapes(model.config).values()) bytes += byteLength({ dtype: 'F32', shape });
     await checkOutputFolder(outputDir, bytes);
-    if (resolve(outputDir) === model.lora?.base)
+    if (model.lora !== undefined && (await isSameFolder(outputDir, model.lora.base)))
       throw new UsageError(`--output-dir is the folder of the base; name another for the merged model`);
     await model.open({ device: 'cpu', dtype: 'float32' });
     await replaceFiles(outputDir, OF_TRAINING, async (folder) => {

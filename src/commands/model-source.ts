@@ -11,7 +11,13 @@ import { areDefaultLabels, parseBertConfig, readJson, type BertConfig, type Lora
 import type { BertTokenizer } from '../tokenizer/index.js';
 import type { Progress } from '../training/progress.js';
 import type { openData } from './data.js';
-import { checkVocabulary, modelFolder, openTokenizer, tokenizerSource, type TokenizerSource } from './trained.js';
+import {
+  checkVocabulary,
+  modelFolder,
+  openTokenizer,
+  tokenizerSource,
+  type TokenizerSource,
+} from './trained.js';
 
 type LoraFlags = Partial<Pick<TrainOptions, 'loraRank' | 'loraAlpha' | 'loraDropout' | 'loraTargetModules'>>;
 type ModelOptions = Pick<TrainOptions, 'model' | 'modelRevision' | 'config' | 'tokenizer'> &

@@ -10,6 +10,7 @@ import { UsageError } from '../errors.js';
 import { classify } from '../evaluation/classify.js';
 import type { Metrics } from '../evaluation/evaluate.js';
 import { exists, INDEX, OF_TRAINING, replaceFiles, requireNoFolders, writeJson } from '../model/index.js';
+import { isSameFolder } from '../make-folder.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import { AUTO, findCheckpoint } from '../training/checkpoint.js';
 import { whileLocked } from '../training/folder-lock.js';
@@ -103,6 +104,10 @@ async function checkOutput(options: TrainOptions, { config, lora }: ModelSource)
   if (resume !== undefined && resume !== false && resume !== AUTO) await findCheckpoint(outputDir, resume);
   await requireNoFolders(outputDir, OF_TRAINING);
   await checkOutputFolder(outputDir, writtenBytes(options, config, lora));
+  if (lora !== undefined && (await isSameFolder(outputDir, lora.base)))
+    throw new UsageError(
+      `--output-dir is the folder of the base, ${lora.base}, which the adapter needs; name another for the adapter`,
+    );
 }
 
 function checkTask({ numLabels }: TrainOptions, { task }: DatasetDict): void {

@@ -10,6 +10,7 @@ import { readError } from '../file-errors.js';
 import { exists } from './exists.js';
 import { writeJson } from './files.js';
 import { readJson } from './json.js';
+import { openUnchanged } from './open-unchanged.js';
 import { parameterShapes } from './parameters.js';
 import { convertCommand } from './pickle.js';
 import { INDEX, isBeingReplaced, OF_WEIGHTS, replaceFiles } from './replace-files.js';
@@ -39,7 +40,11 @@ export interface Checkpoint {
  *
  * @throws UsageError naming the file and its fault when the folder is not a usable BERT checkpoint
  */
-export async function openCheckpoint(directory: string): Promise<Checkpoint> {
+export function openCheckpoint(directory: string): Promise<Checkpoint> {
+  return openUnchanged(join(directory, CONFIG), () => openOnce(directory));
+}
+
+async function openOnce(directory: string): Promise<Checkpoint> {
   const config = await readBertConfig(directory);
   if (await exists(join(directory, WEIGHTS))) {
     const file = await openSafetensors(join(directory, WEIGHTS));

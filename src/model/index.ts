@@ -30,6 +30,7 @@ export {
 export type { Lora } from './lora/index.js';
 export { matchTensors } from './match.js';
 export type { TensorMatch } from './match.js';
+export { openUnchanged } from './open-unchanged.js';
 export { parameterShapes } from './parameters.js';
 export {
   finishReplacing,

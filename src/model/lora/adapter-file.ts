@@ -1,6 +1,7 @@
 // An adapter folder as PEFT lays it out: adapter_config.json beside adapter_model.safetensors.
 import { join } from 'node:path';
 import { UsageError } from '../../errors.js';
+import { isSameFolder } from '../../make-folder.js';
 import { bertConfigJson } from '../config-json.js';
 import type { BertConfig } from '../config.js';
 import { exists } from '../exists.js';
@@ -107,13 +108,21 @@ export function fitAdapter(
   return lora;
 }
 
-/** Writes the adapter, and config.json for the labels, which PEFT leaves alone. */
+/**
+ * Writes the adapter, and config.json for the labels, which PEFT leaves alone.
+ *
+ * @throws UsageError for the folder of the adapter's base, which would be replaced; RunError when it cannot be written
+ */
 export async function saveAdapter(
   directory: string,
   config: BertConfig,
   lora: Lora,
   read: (name: string, shape: number[]) => Promise<TensorData>,
 ): Promise<void> {
+  if (await isSameFolder(directory, lora.base))
+    throw new UsageError(
+      `${directory} is the folder of the base, which the adapter needs; save the adapter in another`,
+    );
   const shapes = adapterShapes(config, lora);
   const layout = Array.from(shapes, ([name, shape]) => ({
     name: PREFIX + name,
