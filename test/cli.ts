@@ -370,7 +370,7 @@ Correct it, or leave it out with --bad-rows skip`;
     ),
     trainFile(
       'data/unlabelled.csv',
-      `data/unlabelled.csv ${usual} label; it has the columns "text", "when"; name it with --label-column`,
+      `data/unlabelled.csv ${usual} label; it has the columns "text", "when"; name it with --label-column, or, if that is a row already, write a line of names above it`,
     ),
     trainFile(
       'data/one-class.csv',
@@ -389,7 +389,7 @@ Correct it, or leave it out with --bad-rows skip`;
     ],
     [
       predict({ 'test-file': 'data/untitled.csv' }),
-      `data/untitled.csv ${usual} text; it has the columns "caption", "wording"; name it with --text-column`,
+      `data/untitled.csv ${usual} text; it has the columns "caption", "wording"; name it with --text-column, or, if that is a row already, write a line of names above it`,
     ],
   ]);
 });

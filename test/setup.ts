@@ -623,6 +623,15 @@ t.test('package.json keeps npm away from bindings.gyp', async (t) => {
   t.equal(manifest.scripts.install, undefined);
 });
 
+t.test('without npm ci the message says so', async (t) => {
+  const folder = t.testdir({ 'tsconfig.json': '{}', 'package.json': '{"type":"module"}', src: {} });
+  await cp(join(projectRoot, 'scripts/setup'), join(folder, 'scripts/setup'), { recursive: true });
+  const { ensureDist }: typeof import('../scripts/setup/dist.mjs') = await import(
+    pathToFileURL(join(folder, 'scripts/setup/dist.mjs')).href
+  );
+  await t.rejects(ensureDist(), { message: /run npm ci first$/ });
+});
+
 t.test('TypeScript compiles under the loaders of a test runner too, which reach each process', async (t) => {
   const folder = t.testdir({
     'tsconfig.json': JSON.stringify({

@@ -20,13 +20,11 @@ export async function ensureDist() {
   ]);
   if (existsSync(join(distDir, 'cli.js')) && (await readStamp(stampFile))?.sources === sources) return;
 
+  if (!existsSync(TSC)) throw new SetupError('The packages that bertune needs are not there: run npm ci first');
   say('Compiling TypeScript ...');
-  const { code, stdout, stderr, missing } = await capture(process.execPath, [TSC, '-p', 'tsconfig.json'], {
+  const { code, stdout, stderr } = await capture(process.execPath, [TSC, '-p', 'tsconfig.json'], {
     cwd: projectRoot,
   });
-  if (code !== 0) {
-    const hint = missing ? ' (is npm ci done?)' : '';
-    throw new SetupError(`TypeScript did not compile${hint}:\n${stdout}${stderr}`);
-  }
+  if (code !== 0) throw new SetupError(`TypeScript did not compile:\n${stdout}${stderr}`);
   await writeStamp(stampFile, { sources });
 }
