@@ -51,6 +51,7 @@ for (const seed of seeds) {
     throw new Error(`a valid ${job.name} was refused: ${fault ?? refusal}`);
 }
 memoryLimit = process.resourceUsage().maxRSS * 1024 + MOST_MEMORY;
+report({ done: 0, accepted: 0, corpus: 0, parts: 0 }); // from now on every input has its time
 
 if (job.repeat === undefined) await run();
 else {

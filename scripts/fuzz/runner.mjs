@@ -95,10 +95,11 @@ function child(job, onFault) {
   let errors = '';
   process.stderr?.on('data', (text) => (errors = `${errors}${text}`.slice(-2000)));
   let heard = { at: Date.now(), computed: 0 };
+  let hasBegun = false;
   let hung = false;
   let stopped = false;
   const watchdog = setInterval(() => {
-    const allowed = 2 * MOST_MS + START_MS * Number(last.done === 0);
+    const allowed = 2 * MOST_MS + START_MS * Number(!hasBegun);
     const waited = Date.now() - heard.at;
     // Twice the limit: the child itself tells of inputs that took too long but came back. On a busy machine it may get a
     // twentieth of a core.
@@ -108,6 +109,7 @@ function child(job, onFault) {
   }, 500);
   process.on('message', (/** @type {Report} */ report) => {
     heard = { at: Date.now(), computed: computedMs(process.pid) };
+    hasBegun = true;
     if ('done' in report) Object.assign(last, report);
     else if (!onFault(report) && !stopped) {
       stopped = true;
