@@ -13,6 +13,7 @@ import { exists, INDEX, OF_TRAINING, replaceFiles, requireNoFolders, writeJson }
 import { isSameFolder } from '../make-folder.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import { AUTO, findCheckpoint } from '../training/checkpoint.js';
+import type { TrainerCallback } from '../training/callbacks.js';
 import { whileLocked } from '../training/folder-lock.js';
 import { removeLeftovers } from '../training/leftovers.js';
 import { formatNumber, Progress } from '../training/progress.js';
@@ -68,7 +69,6 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
       await crossValidate(options.crossValidation, options, { source, tokenizer, data, progress });
       return;
     }
-    await announceReplacement(options, progress);
     model = await source.load(data, options);
     const evalDataset = data.splits.validation;
     trainer = new Trainer({
@@ -79,6 +79,7 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
       evalDataset,
       progress,
     });
+      callbacks: [announcingReplacement(options.outputDir, progress)],
     await model.open(options);
     announce(model, tokenizer, progress);
     await saveBadRows(options, data, progress);
@@ -118,13 +119,17 @@ function checkTask({ numLabels }: TrainOptions, { task }: DatasetDict): void {
 }
 
 /** A folder is chosen again by mistake, and hours of an earlier training are gone. */
-async function announceReplacement(options: TrainOptions, progress: Progress): Promise<void> {
-  const { outputDir, resumeFromCheckpoint: resume } = options;
-  if (resume !== undefined && resume !== false) return;
-  const files = ['model.safetensors', INDEX, 'adapter_model.safetensors'];
-  const found = await Promise.all(files.map((name) => exists(join(outputDir, name))));
-  if (found.includes(true))
-    progress.line(`note: ${outputDir} holds a model already; that of this training will replace it`);
+function announcingReplacement(outputDir: string, progress: Progress): TrainerCallback {
+  return {
+    // Not before: only then is it known whether there was a checkpoint to go on from.
+    async onTrainBegin({ state }) {
+      if (state.global_step > 0) return;
+      const files = ['model.safetensors', INDEX, 'adapter_model.safetensors'];
+      const found = await Promise.all(files.map((name) => exists(join(outputDir, name))));
+      if (found.includes(true))
+        progress.line(`note: ${outputDir} holds a model already; that of this training will replace it`);
+    },
+  };
 }
 
 function announce(model: BertForSequenceClassification, tokenizer: BertTokenizer, progress: Progress): void {
