@@ -5,15 +5,16 @@ import { maxLengthOf } from '../batching/lengths.js';
 import { requireDevice, type BertForSequenceClassification } from '../bert.js';
 import type { TrainOptions } from '../config/index.js';
 import { counted } from '../counted.js';
+import type { Split } from '../data/index.js';
 import type { DatasetDict } from '../dataset.js';
 import { UsageError } from '../errors.js';
 import { classify } from '../evaluation/classify.js';
 import type { Metrics } from '../evaluation/evaluate.js';
-import { exists, INDEX, OF_TRAINING, replaceFiles, requireNoFolders, writeJson } from '../model/index.js';
 import { isSameFolder } from '../make-folder.js';
+import { exists, INDEX, OF_TRAINING, replaceFiles, requireNoFolders, writeJson } from '../model/index.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
-import { AUTO, findCheckpoint } from '../training/checkpoint.js';
 import type { TrainerCallback } from '../training/callbacks.js';
+import { AUTO, findCheckpoint } from '../training/checkpoint.js';
 import { whileLocked } from '../training/folder-lock.js';
 import { removeLeftovers } from '../training/leftovers.js';
 import { formatNumber, Progress } from '../training/progress.js';
@@ -78,15 +79,15 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
       trainDataset: data.train,
       evalDataset,
       progress,
-    });
       callbacks: [announcingReplacement(options.outputDir, progress)],
+    });
     await model.open(options);
     announce(model, tokenizer, progress);
     await saveBadRows(options, data, progress);
     const parts = { model, tokenizer, trainer };
     const results = await withWayOn(trainer, async () => {
       const metrics = await trainAndEvaluate(parts.trainer, evalDataset !== undefined, progress);
-      await save(options, { ...parts, results: metrics });
+      await save(options, { ...parts, data, results: metrics });
       return metrics;
     });
     await showExamples({ model, tokenizer, data, maxLength }, progress);
@@ -103,12 +104,12 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
 async function checkOutput(options: TrainOptions, { config, lora }: ModelSource): Promise<void> {
   const { outputDir, resumeFromCheckpoint: resume } = options;
   if (resume !== undefined && resume !== false && resume !== AUTO) await findCheckpoint(outputDir, resume);
-  await requireNoFolders(outputDir, OF_TRAINING);
-  await checkOutputFolder(outputDir, writtenBytes(options, config, lora));
   if (lora !== undefined && (await isSameFolder(outputDir, lora.base)))
     throw new UsageError(
       `--output-dir is the folder of the base, ${lora.base}, which the adapter needs; name another for the adapter`,
     );
+  await requireNoFolders(outputDir, OF_TRAINING);
+  await checkOutputFolder(outputDir, writtenBytes(options, config, lora));
 }
 
 function checkTask({ numLabels }: TrainOptions, { task }: DatasetDict): void {
@@ -161,11 +162,12 @@ async function save(
     model: BertForSequenceClassification;
     tokenizer: BertTokenizer;
     trainer: Trainer;
+    data: DatasetDict;
     results: Results;
   },
 ): Promise<void> {
   const { outputDir } = options;
-  const { model, tokenizer, trainer, results } = parts;
+  const { model, tokenizer, trainer, data, results } = parts;
   await replaceFiles(outputDir, OF_TRAINING, async (folder) => {
     await model.savePretrained(folder);
     await tokenizer.savePretrained(folder);
@@ -175,17 +177,22 @@ async function save(
       await writeJson(join(folder, 'eval_results.json'), results.evaluation);
     await writeJson(join(folder, 'all_results.json'), { ...results.train, ...results.evaluation });
     await writeJson(join(folder, 'training_options.json'), options);
+    for (const split of splitsOf(data)) await writeBadRows(folder, split);
   });
 }
 
 /** Before the training, so that the rows can be looked at while it runs. */
 async function saveBadRows(
   { outputDir }: TrainOptions,
-  { splits }: DatasetDict,
+  data: DatasetDict,
   progress: Progress,
 ): Promise<void> {
-  for (const split of new Set(Object.values(splits).map((dataset) => dataset.split)))
-    await writeBadRows(outputDir, split, progress);
+  for (const split of splitsOf(data)) await writeBadRows(outputDir, split, progress);
+}
+
+/** Each once, where training and validation rows are shares of one. */
+function splitsOf({ splits }: DatasetDict): Set<Split> {
+  return new Set(Object.values(splits).map((dataset) => dataset.split));
 }
 
 async function showExamples(
