@@ -278,7 +278,13 @@ await t.test('a command finishes the model that it is given before it reads it',
   t.equal(read.code, 0, read.stderr);
   t.match(read.stderr, /^model was to get a new model when a run was ended: it has it now$/m);
   halfMove();
-  const goOn = { ...training, config: undefined, tokenizer: undefined, model: 'model', 'output-dir': 'model' };
+  const goOn = {
+    ...training,
+    config: undefined,
+    tokenizer: undefined,
+    model: 'model',
+    'output-dir': 'model',
+  };
   const again = await bertune(['train', ...flags(goOn)], { cwd: folder });
   t.equal(again.code, 0, again.stderr);
   t.notOk(readdirSync(join(folder, 'model')).some((name) => /tmp|lock/.test(name)));
@@ -323,7 +329,6 @@ await t.test('a training takes away what was true of the older model only', asyn
     'training_options.json',
     'vocab.txt',
   ]);
-});
 
   // No other command knows whose they are.
   const lists = ['bad_rows_test.jsonl', 'bad_rows_train.jsonl', 'bad_rows_validation.jsonl'];
@@ -372,3 +377,4 @@ await t.test('a reader never joins the config of one model and the weights of an
     name: 'UsageError',
     message: /config\.json was replaced each time/,
   });
+});

@@ -58,7 +58,10 @@ t.test('a model that is there already', async (t) => {
   t.match((await train()).stderr, note);
   const { code, stderr } = await train({ 'resume-from-checkpoint': 'auto' });
   t.equal(code, 0, stderr);
-  t.notMatch(stderr, /holds a model/, 'the same run goes on');
+  t.match(stderr, note, 'there was no checkpoint to go on from');
+  const checkpoints = { 'save-strategy': 'steps', 'save-steps': '1', 'resume-from-checkpoint': 'auto' };
+  t.match((await train(checkpoints)).stderr, note);
+  t.notMatch((await train(checkpoints)).stderr, /holds a model/, 'the same run goes on');
 });
 
 t.test('labels that only validation rows have', async (t) => {

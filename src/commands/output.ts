@@ -94,13 +94,13 @@ export async function printMetrics(metrics: object): Promise<void> {
   await printResult(`${JSON.stringify(metrics, null, 2)}\n`);
 }
 
-/** Writes the rows of a split that were skipped, if there were any, to `bad_rows_<split>.jsonl`; an older file goes. */
-export async function writeBadRows(directory: string, split: Split, progress: Progress): Promise<void> {
+/** Writes the rows of a split that were skipped, if there were any, to `bad_rows_<split>.jsonl`, and says so. */
+export async function writeBadRows(directory: string, split: Split, progress?: Progress): Promise<void> {
+  if (split.badRows.count === 0) return;
   const path = join(directory, `bad_rows_${split.name}.jsonl`);
-  if (split.badRows.count === 0) return rm(path, { force: true });
   await makeFolder(directory);
   await split.badRows.writeTo(path);
-  progress.line(`The bad rows of the ${split.name} data are in ${path}`);
+  progress?.line(`The bad rows of the ${split.name} data are in ${path}`);
 }
 
 /** What is there, or what would be made there. */

@@ -5,13 +5,15 @@ import { maxLengthOf } from '../batching/lengths.js';
 import { requireDevice, type BertForSequenceClassification } from '../bert.js';
 import type { TrainOptions } from '../config/index.js';
 import { counted } from '../counted.js';
+import type { Split } from '../data/index.js';
 import type { DatasetDict } from '../dataset.js';
 import { UsageError } from '../errors.js';
 import { classify } from '../evaluation/classify.js';
 import type { Metrics } from '../evaluation/evaluate.js';
-import { exists, INDEX, OF_TRAINING, replaceFiles, requireNoFolders, writeJson } from '../model/index.js';
 import { isSameFolder } from '../make-folder.js';
+import { exists, INDEX, OF_TRAINING, replaceFiles, requireNoFolders, writeJson } from '../model/index.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
+import type { TrainerCallback } from '../training/callbacks.js';
 import { AUTO, findCheckpoint } from '../training/checkpoint.js';
 import { whileLocked } from '../training/folder-lock.js';
 import { removeLeftovers } from '../training/leftovers.js';
@@ -68,7 +70,6 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
       await crossValidate(options.crossValidation, options, { source, tokenizer, data, progress });
       return;
     }
-    await announceReplacement(options, progress);
     model = await source.load(data, options);
     const evalDataset = data.splits.validation;
     trainer = new Trainer({
@@ -78,6 +79,7 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
       trainDataset: data.train,
       evalDataset,
       progress,
+      callbacks: [announcingReplacement(options.outputDir, progress)],
     });
     await model.open(options);
     announce(model, tokenizer, progress);
@@ -85,7 +87,7 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
     const parts = { model, tokenizer, trainer };
     const results = await withWayOn(trainer, async () => {
       const metrics = await trainAndEvaluate(parts.trainer, evalDataset !== undefined, progress);
-      await save(options, { ...parts, results: metrics });
+      await save(options, { ...parts, data, results: metrics });
       return metrics;
     });
     await showExamples({ model, tokenizer, data, maxLength }, progress);
@@ -102,12 +104,12 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
 async function checkOutput(options: TrainOptions, { config, lora }: ModelSource): Promise<void> {
   const { outputDir, resumeFromCheckpoint: resume } = options;
   if (resume !== undefined && resume !== false && resume !== AUTO) await findCheckpoint(outputDir, resume);
-  await requireNoFolders(outputDir, OF_TRAINING);
-  await checkOutputFolder(outputDir, writtenBytes(options, config, lora));
   if (lora !== undefined && (await isSameFolder(outputDir, lora.base)))
     throw new UsageError(
       `--output-dir is the folder of the base, ${lora.base}, which the adapter needs; name another for the adapter`,
     );
+  await requireNoFolders(outputDir, OF_TRAINING);
+  await checkOutputFolder(outputDir, writtenBytes(options, config, lora));
 }
 
 function checkTask({ numLabels }: TrainOptions, { task }: DatasetDict): void {
@@ -118,13 +120,17 @@ function checkTask({ numLabels }: TrainOptions, { task }: DatasetDict): void {
 }
 
 /** A folder is chosen again by mistake, and hours of an earlier training are gone. */
-async function announceReplacement(options: TrainOptions, progress: Progress): Promise<void> {
-  const { outputDir, resumeFromCheckpoint: resume } = options;
-  if (resume !== undefined && resume !== false) return;
-  const files = ['model.safetensors', INDEX, 'adapter_model.safetensors'];
-  const found = await Promise.all(files.map((name) => exists(join(outputDir, name))));
-  if (found.includes(true))
-    progress.line(`note: ${outputDir} holds a model already; that of this training will replace it`);
+function announcingReplacement(outputDir: string, progress: Progress): TrainerCallback {
+  return {
+    // Not before: only then is it known whether there was a checkpoint to go on from.
+    async onTrainBegin({ state }) {
+      if (state.global_step > 0) return;
+      const files = ['model.safetensors', INDEX, 'adapter_model.safetensors'];
+      const found = await Promise.all(files.map((name) => exists(join(outputDir, name))));
+      if (found.includes(true))
+        progress.line(`note: ${outputDir} holds a model already; that of this training will replace it`);
+    },
+  };
 }
 
 function announce(model: BertForSequenceClassification, tokenizer: BertTokenizer, progress: Progress): void {
@@ -156,11 +162,12 @@ async function save(
     model: BertForSequenceClassification;
     tokenizer: BertTokenizer;
     trainer: Trainer;
+    data: DatasetDict;
     results: Results;
   },
 ): Promise<void> {
   const { outputDir } = options;
-  const { model, tokenizer, trainer, results } = parts;
+  const { model, tokenizer, trainer, data, results } = parts;
   await replaceFiles(outputDir, OF_TRAINING, async (folder) => {
     await model.savePretrained(folder);
     await tokenizer.savePretrained(folder);
@@ -170,17 +177,22 @@ async function save(
       await writeJson(join(folder, 'eval_results.json'), results.evaluation);
     await writeJson(join(folder, 'all_results.json'), { ...results.train, ...results.evaluation });
     await writeJson(join(folder, 'training_options.json'), options);
+    for (const split of splitsOf(data)) await writeBadRows(folder, split);
   });
 }
 
 /** Before the training, so that the rows can be looked at while it runs. */
 async function saveBadRows(
   { outputDir }: TrainOptions,
-  { splits }: DatasetDict,
+  data: DatasetDict,
   progress: Progress,
 ): Promise<void> {
-  for (const split of new Set(Object.values(splits).map((dataset) => dataset.split)))
-    await writeBadRows(outputDir, split, progress);
+  for (const split of splitsOf(data)) await writeBadRows(outputDir, split, progress);
+}
+
+/** Each once, where training and validation rows are shares of one. */
+function splitsOf({ splits }: DatasetDict): Set<Split> {
+  return new Set(Object.values(splits).map((dataset) => dataset.split));
 }
 
 async function showExamples(
