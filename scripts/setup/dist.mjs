@@ -20,7 +20,8 @@ export async function ensureDist() {
   ]);
   if (existsSync(join(distDir, 'cli.js')) && (await readStamp(stampFile))?.sources === sources) return;
 
-  if (!existsSync(TSC)) throw new SetupError('The packages that bertune needs are not there: run npm ci first');
+  if (!existsSync(TSC))
+    throw new SetupError('The packages that bertune needs are not there: run npm ci first');
   say('Compiling TypeScript ...');
   const { code, stdout, stderr } = await capture(process.execPath, [TSC, '-p', 'tsconfig.json'], {
     cwd: projectRoot,
