@@ -27,6 +27,11 @@ const TOKENIZER: Parts = {
 
 t.test('tokenizer.json: ids out of range, words without end, patterns that explode', async (t) => {
   const cases: [label: string, parts: Parts, pattern: RegExp][] = [
+    [
+      'a type with line ends and an escape sequence in its name',
+      { pre_tokenizer: { type: 'By\te\n\u001b[2J' } },
+      /Unknown PreTokenizer type: By e \\u001b\[2J$/,
+    ],
     ['an id past 32 bits', { added_tokens: [{ id: 2 ** 32 + 3, content: 'x' }] }, /id/],
     [
       'a special token that is none',
