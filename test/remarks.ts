@@ -64,6 +64,20 @@ t.test('a model that is there already', async (t) => {
   t.notMatch((await train(checkpoints)).stderr, /holds a model/, 'the same run goes on');
 });
 
+t.test('checkpoints of an earlier training, and a training that is at its end', async (t) => {
+  const own = { 'output-dir': 'earlier', 'save-strategy': 'epoch' };
+  t.notMatch((await train(own)).stderr, 'earlier training');
+  const note =
+    /note: earlier holds checkpoints of an earlier training, the last at checkpoint-1; --resume-from-checkpoint takes that one/;
+  t.match((await train({ ...own, 'max-steps': '2', 'save-strategy': 'no' })).stderr, note);
+  const resumed = await train({ ...own, 'resume-from-checkpoint': 'auto', 'learning-rate': '1e-3' });
+  t.match(resumed, {
+    code: 0,
+    stderr: /step 1 of 1\nnote: that training is at its end; no step is left to do\n/,
+  });
+  t.notMatch(resumed.stderr, /earlier training|will differ/);
+});
+
 t.test('labels that only validation rows have', async (t) => {
   const rows = write('new.csv', ['good,pos', 'fine,mixed', 'bad,neg', 'so so,mixed', 'hm,odd']);
   t.match(

@@ -114,6 +114,11 @@ await t.test('classify', async (t) => {
   t.notSame(whole, cut);
   const [a = 0, b = 0] = logits ?? [];
   t.ok(Math.abs((whole?.probabilities['pos'] ?? 0) - 1 / (1 + Math.exp(a - b))) < 1e-6);
+  // @ts-expect-error -- as in a script of JavaScript
+  await t.rejects(classify(model, tokenizer, 'a'), {
+    name: 'UsageError',
+    message: 'Expected an array of texts for texts but received "a"',
+  });
   await t.rejects(classify(model, tokenizer, [{ text: 'a', textPair: 'b' }], { stride: 5 }), {
     name: 'UsageError',
     message: 'A stride goes with single texts, not with pairs; leave the stride out',

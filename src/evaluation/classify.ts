@@ -1,5 +1,6 @@
 // Texts in, labels out: the call for scripts and services.
 import type { BertForSequenceClassification } from '../bert.js';
+import { expected } from '../errors.js';
 import type { BertTokenizer, TextExample } from '../tokenizer/index.js';
 import { longTextsOf, textReading, type Pooling } from './long-texts.js';
 import { predictRows } from './predict.js';
@@ -21,6 +22,7 @@ export async function classify(
   texts: readonly (string | TextExample)[],
   options: { batchSize?: number; maxLength?: number; stride?: number; pooling?: Pooling } = {},
 ): Promise<Prediction[]> {
+  if (!Array.isArray(texts)) throw expected('an array of texts', 'texts', texts);
   await model.open();
   const maxLength =
     options.maxLength ?? Math.min(model.config.maxPositionEmbeddings, tokenizer.modelMaxLength);

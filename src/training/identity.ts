@@ -74,13 +74,15 @@ export function requireSameRun(directory: string, before: RunIdentity, now: RunI
   if (differences.length === 0) return;
   throw new UsageError(
     `${directory} cannot be resumed with these settings: ${differences.join('; ')}. ` +
-      'Use those of the first run, or start anew from its model with --model.',
+      'Use those of the first run, or leave out --resume-from-checkpoint to train anew.',
   );
 }
 
 function difference(key: string, before: unknown, now: unknown): string {
   if (typeof now === 'string' && DIGEST.test(now)) return `${key} changed`;
-  return `${key} was ${JSON.stringify(before)} and is now ${JSON.stringify(now)}`;
+  const name =
+    key === 'totalSteps' ? 'the number of steps (of epochs, rows and batches, or --max-steps)' : key;
+  return `${name} was ${JSON.stringify(before)} and is now ${JSON.stringify(now)}`;
 }
 
 async function weightsDigest({ session }: BertForSequenceClassification): Promise<string> {

@@ -1,6 +1,8 @@
 // Where a run begins: at the first step, or at a checkpoint of a run that was the same.
+import { basename } from 'node:path';
+
 import { changesOf } from './changes.js';
-import { intactCheckpoint, resumeFrom } from './checkpoint.js';
+import { intactCheckpoint, listCheckpoints, resumeFrom } from './checkpoint.js';
 import { runIdentity } from './identity.js';
 import { removeLeftovers } from './leftovers.js';
 import type { NativeSteps } from './native-steps.js';
@@ -18,17 +20,30 @@ export async function openRun(run: Run, native: NativeSteps, maxLength: number):
   run.identity = await runIdentity(args, plan, { ...parts, maxLength });
   await native.begin();
   const request = args.resumeFromCheckpoint;
-  if (request === undefined || request === false) return;
+  if (request === undefined || request === false) return tellOfOlderCheckpoints(run);
   const folder = await intactCheckpoint(args.outputDir, request, { needsBest: args.loadBestModelAtEnd, say });
   if (folder === null) return;
   const saved = await resumeFrom(folder, model, run.identity);
   native.goOnFrom(saved.resume);
   run.goOnFrom(folder, saved);
   say(`Resuming from ${folder} at step ${saved.resume.step} of ${plan.totalSteps}`);
+  if (saved.resume.step >= plan.totalSteps)
+    return say('note: that training is at its end; no step is left to do');
   const { settings } = saved.resume;
   const changes = settings === undefined ? [] : changesOf(settings, run.settings); // none known of an earlier version's
   if (changes.length > 0)
     say(
       `note: the settings are not those of the checkpoint, and so the result will differ: ${changes.join('; ')}`,
     );
+}
+
+/** As in HF the highest step is the newest: a run that is stopped early would not be the one that goes on. */
+async function tellOfOlderCheckpoints({ parts, say }: Run): Promise<void> {
+  const { outputDir } = parts.args;
+  const last = (await listCheckpoints(outputDir)).at(-1);
+  if (last === undefined) return;
+  say(
+    `note: ${outputDir} holds checkpoints of an earlier training, the last at ${basename(last)}; ` +
+      '--resume-from-checkpoint takes that one unless it is given a folder. Remove them, or choose another output folder.',
+  );
 }
