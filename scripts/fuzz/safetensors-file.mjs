@@ -107,6 +107,19 @@ export function soundTensors(bytes) {
   return end === BigInt(data.length) ? tensors : 'data that belong to no tensor';
 }
 
+/**
+ * What is wrong with a tensor that a model claims to have loaded.
+ *
+ * @param {string} name
+ * @param {Float32Array} values what the model holds
+ * @param {Tensor | undefined} tensor what the file has
+ */
+export function faultOfLoaded(name, values, tensor) {
+  if (tensor === undefined) return `claims to have loaded ${name}, which is not in the file`;
+  const isHeld = Buffer.from(values.buffer, values.byteOffset, values.byteLength).equals(tensor.bytes);
+  return tensor.dtype === 'F32' && !isHeld ? `${name} does not hold what the file says` : null;
+}
+
 /** @param {string} text valid JSON */
 function hasKeyTwice(text) {
   /** @type {Set<string>[]} */

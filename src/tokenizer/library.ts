@@ -2,7 +2,6 @@
 // extensions, so under `nodenext` every type of it would silently be `any`.
 import { Tokenizer } from '@huggingface/tokenizers';
 import { UsageError, messageOf } from '../errors.js';
-import { printable } from '../printable.js';
 import type { TokenizerConfig, TokenizerJson } from './tokenizer-json.js';
 
 /** The library's whole tokenizer. Synchronous; knows neither truncation nor offsets. */
@@ -30,8 +29,7 @@ export function createLibraryTokenizer(json: TokenizerJson, config: TokenizerCon
   try {
     return new LibraryTokenizerClass(json, config);
   } catch (error) {
-    // It quotes the file.
-    const message = printable(messageOf(error).replaceAll(/\s+/g, ' '));
+    const message = messageOf(error).replaceAll(/\s+/g, ' '); // it quotes the file
     throw new UsageError(`This tokenizer.json cannot be used: ${message}`);
   }
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { BertForSequenceClassification } from '../../../dist/bert.js';
 import { defineFormat } from '../format.mjs';
 import { mutateJson } from '../mutate-json.mjs';
-import { mutateSafetensors, soundTensors } from '../safetensors-file.mjs';
+import { faultOfLoaded, mutateSafetensors, soundTensors } from '../safetensors-file.mjs';
 import { filesOf, loadedWeights, modelFiles, RUNTIME } from '../tiny-model.mjs';
 
 const WEIGHTS = 'adapter_model.safetensors';
@@ -46,12 +46,8 @@ export const adapter = defineFormat({
     for (const [name, values] of weights) {
       if (!name.includes('.lora_') || fresh.includes(name)) continue;
       const tensor = tensors.get(`base_model.model.${name}`) ?? tensors.get(name);
-      if (tensor === undefined) return `claims to have loaded ${name}, which is not in the file`;
-      if (
-        tensor.dtype === 'F32' &&
-        !Buffer.from(tensor.bytes).equals(Buffer.from(values.buffer, values.byteOffset, values.byteLength))
-      )
-        return `${name} does not hold what the file says`;
+      const fault = faultOfLoaded(name, values, tensor);
+      if (fault !== null) return fault;
     }
     return null;
   },
