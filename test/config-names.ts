@@ -167,11 +167,15 @@ await tap.test('spellings of the command line', (t) => {
   t.same(normal('--help', '-h'), ['--help', '-h']);
   t.equal(
     fault(() => normal('--model', '--train-file', 'a')),
-    '--model needs a value',
+    '--model needs a value: a text',
   );
   t.equal(
     fault(() => normal('--max-steps')),
-    '--max-steps needs a value',
+    '--max-steps needs a value: a whole number of at least 1, or -1',
+  );
+  t.equal(
+    fault(() => normal('--eval-strategy')),
+    '--eval-strategy needs a value: one of no, steps, epoch',
   );
   t.equal(
     fault(() => normal('--no-model')),

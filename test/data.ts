@@ -402,6 +402,11 @@ void t.test('notes on labels that are probably not meant', async (test) => {
   const alike = await labelled(test, ['Spam', 'spam ', 'ham']);
   test.same(alike.notes, ['The labels "Spam" and "spam " differ only in case or spaces']);
   test.same((await labelled(test, ['a', 'b'])).notes, []);
+  const own = Array.from({ length: 10 }, (_, i) => `sentence ${i}`);
+  const note = 'Each of the 10 rows has a label of its own; is this the column of the labels?';
+  test.same((await labelled(test, own)).notes, [note]);
+  test.same((await labelled(test, [...own, 'sentence 1'])).notes, []);
+  test.same((await labelled(test, own.slice(1))).notes, [], 'as few rows as a first try has');
 });
 
 const csv = (rows: string): string => `text,label\ngood,x\n${rows}`;

@@ -98,6 +98,18 @@ t.test('labels that only validation rows have', async (t) => {
   t.notMatch(share.stderr, /no training row/);
 });
 
+t.test('examples show what the model was given and what it gave', async (t) => {
+  const rows = Array.from({ length: 4 }, (_, i) => `good film,bad plot,${i}.5`);
+  writeFileSync(join(folder, 'pairs.csv'), `${['text,pair,label', ...rows].join('\n')}\n`);
+  const own = { 'train-file': 'pairs.csv', 'validation-file': 'pairs.csv', 'text-pair-column': 'pair' };
+  const { stderr } = await train({ ...own, 'problem-type': 'regression' });
+  t.match(stderr, /^Task: regression$/m);
+  t.match(stderr, /^ {2}-?[\d.e-]+, labelled 0\.5: good film \| bad plot$/m);
+  const named = await train();
+  t.match(named.stderr, /^Task: single_label_classification, labels \S+, \S+$/m);
+  t.match(named.stderr, /^ {2}\w+ \(0\.\d+\), labelled \w+: /m);
+});
+
 t.test('one row', async (t) => {
   const inspect = (...lines: string[]): Promise<Outcome> =>
     bertune(['inspect', write('rows.csv', lines)], { cwd: folder });

@@ -1,6 +1,6 @@
 // Opens the data that a command was asked for and shows the person what was found in them.
 import { counted } from '../counted.js';
-import { describeBadRow, type Split } from '../data/index.js';
+import { describeBadRow, type Example, type Split, type Task } from '../data/index.js';
 import {
   openSplits,
   withoutUndefined,
@@ -50,7 +50,7 @@ export async function openData(
       );
     reportOverlap(data, progress);
     reportUnseenLabels(data, progress);
-    progress.line(`Task: ${data.task.problemType}, labels ${listed(data.task.labels)}`);
+    progress.line(`Task: ${describeTask(data.task)}`);
     return data;
   } catch (error) {
     await data.close();
@@ -99,9 +99,7 @@ export async function describeSplit(split: Split, progress: Progress): Promise<v
     `${split.name}: ${counted(split.size, 'row')}, ${columns.filter((part) => part !== '').join(', ')}`,
   );
   for (const row of await split.preview(3)) {
-    const texts =
-      row.textPair === undefined ? shorten(row.text) : `${shorten(row.text)} | ${shorten(row.textPair)}`;
-    progress.line(`  ${row.label === null ? '' : `${row.label}: `}${texts}`);
+    progress.line(`  ${row.label === null ? '' : `${row.label}: `}${textsOf(row)}`);
   }
   for (const note of split.notes) progress.line(`note: ${note}`);
   showBadRows(split, progress);
@@ -114,8 +112,20 @@ function showBadRows({ name, badRows: { count, first } }: Split, progress: Progr
   for (const row of first) progress.line(`  ${describeBadRow(row)}`);
 }
 
+/** A name for a single number would be one that nobody gave. */
+function describeTask({ problemType, labels }: Task): string {
+  return problemType === 'regression' && labels.length === 1
+    ? problemType
+    : `${problemType}, labels ${listed(labels)}`;
+}
+
+/** The text of a row, or both texts of a pair, on one line. */
+export function textsOf({ text, textPair }: Example): string {
+  return textPair === undefined ? shorten(text) : `${shorten(text)} | ${shorten(textPair)}`;
+}
+
 /** A text on one line, cut to what a person can take in. */
-export function shorten(text: string): string {
+function shorten(text: string): string {
   const line = text
     .slice(0, 4 * SHOWN_CHARACTERS)
     .replaceAll(/\s+/g, ' ')

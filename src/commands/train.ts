@@ -10,6 +10,7 @@ import type { DatasetDict } from '../dataset.js';
 import { UsageError } from '../errors.js';
 import { classify } from '../evaluation/classify.js';
 import type { Metrics } from '../evaluation/evaluate.js';
+import type { Prediction } from '../evaluation/probabilities.js';
 import { isSameFolder } from '../make-folder.js';
 import { exists, INDEX, OF_TRAINING, replaceFiles, requireNoFolders, writeJson } from '../model/index.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
@@ -20,7 +21,7 @@ import { removeLeftovers } from '../training/leftovers.js';
 import { formatNumber, Progress } from '../training/progress.js';
 import { Trainer } from '../training/trainer.js';
 import { crossValidate } from './cross-validation.js';
-import { listed, openData, shorten } from './data.js';
+import { listed, openData, textsOf } from './data.js';
 import { modelAndTokenizer, readOptions, type ModelSource } from './model-source.js';
 import { checkOutputFolder, printMetrics, writeBadRows } from './output.js';
 import { stoppable } from './stop.js';
@@ -210,10 +211,15 @@ async function showExamples(
   const predictions = await classify(model, tokenizer, rows, { maxLength });
   progress.line('Example predictions:');
   rows.forEach((row, i) => {
-    const { label, score } = predictions[i] ?? { label: '', score: 0 };
-    const shown = typeof label === 'number' ? formatNumber(label) : [label].flat().join(', ');
-    progress.line(`  ${shown} (${formatNumber(score)}), labelled ${row.label}: ${shorten(row.text)}`);
+    const { label = '', score = 0 } = predictions[i] ?? {};
+    // What a regression gives is its score too.
+    const shown = typeof label === 'number' ? formatNumber(label) : withScore(label, score);
+    progress.line(`  ${shown}, labelled ${row.label}: ${textsOf(row)}`);
   });
+}
+
+function withScore(label: Prediction['label'], score: number): string {
+  return `${[label].flat().join(', ')} (${formatNumber(score)})`;
 }
 
 function showNextSteps({ outputDir }: TrainOptions, progress: Progress): void {
@@ -222,9 +228,8 @@ function showNextSteps({ outputDir }: TrainOptions, progress: Progress): void {
       '',
       `The model is in ${outputDir}; BertForSequenceClassification.from_pretrained loads it too.`,
       `All metrics are in ${join(outputDir, 'all_results.json')}.`,
-      `  classify a file   npm run predict -- --model ${outputDir} --test-file FILE.csv --output-file predictions.jsonl`,
-      '  your own CSV      npm run train -- --model bert-base-uncased --train-file a.csv --validation-file b.csv --output-dir out',
-      '  IMDB reviews      npm run train -- configs/imdb.json',
+      'Classify a file with it:',
+      `  npm run predict -- --model ${outputDir} --test-file FILE.csv --output-file predictions.jsonl`,
     ].join('\n'),
   );
 }

@@ -12,6 +12,8 @@ interface Flag {
   readonly name: string;
   readonly arity: 'one' | 'switch' | 'many' | 'optional';
   readonly contrary: boolean;
+  /** After "needs a value": which one. */
+  readonly what: string;
 }
 
 /**
@@ -38,7 +40,7 @@ export function normalizeArgs(args: readonly string[], command: Command): string
       continue;
     }
     const isBare = value === undefined && (next === undefined || /^--[A-Za-z]/.test(next));
-    if (isBare && flag.arity !== 'optional') throw new UsageError(`--${written} needs a value`);
+    if (isBare && flag.arity !== 'optional') throw new UsageError(`--${written} needs a value${flag.what}`);
     result.push(value === undefined ? `--${flag.name}` : `--${flag.name}=${value}`);
   }
   return result;
@@ -46,16 +48,18 @@ export function normalizeArgs(args: readonly string[], command: Command): string
 
 function findFlag(written: string, command: Command): Flag {
   // Commander itself would read --no-cuda as the contrary of an option --cuda.
-  if (camelCase(written) === 'noCuda') return { name: 'use-cpu', arity: 'switch', contrary: false };
+  if (camelCase(written) === 'noCuda') return { name: 'use-cpu', arity: 'switch', contrary: false, what: '' };
   const [, positive] = /^no(?:[-_]|(?=[A-Z]))(.+)$/.exec(written) ?? [];
   const turned = positive === undefined ? undefined : switchOf(positive, command);
-  if (turned !== undefined) return { name: turned, arity: 'switch', contrary: true };
+  if (turned !== undefined) return { name: turned, arity: 'switch', contrary: true, what: '' };
 
   const { own, foreign } = understand({ written, name: `--${written}`, at: '', isText: true }, command);
   if (own !== undefined) {
-    return { name: kebabCase(own), arity: factsOf(options[own]).kind.arity, contrary: false };
+    const { arity, what } = factsOf(options[own]).kind;
+    return { name: kebabCase(own), arity, contrary: false, what: `: ${what}` };
   }
-  return { name: kebabCase(camelCase(written)), arity: foreign.isSwitch ? 'switch' : 'one', contrary: false };
+  const arity = foreign.isSwitch ? 'switch' : 'one';
+  return { name: kebabCase(camelCase(written)), arity, contrary: false, what: '' };
 }
 
 /** The name of the command's own switch that is written so, if there is one. */

@@ -5,7 +5,12 @@ import type { LabelColumn } from './labels.js';
 /** One line for each remark; `size` is the number of rows in use. */
 export function labelNotes(labels: LabelColumn, size: number): string[] {
   if (labels.kind === 'float') return [];
-  return [...joinedNames(labels), ...lookAlikes(labels.values), ...oneClass(labels, size)];
+  return [
+    ...joinedNames(labels),
+    ...lookAlikes(labels.values),
+    ...oneClass(labels, size),
+    ...oneRowEach(labels, size),
+  ];
 }
 
 function joinedNames(labels: LabelColumn): string[] {
@@ -41,4 +46,13 @@ function oneClass(labels: LabelColumn, size: number): string[] {
   return [
     `The first ${size} rows all have the label ${JSON.stringify(only)}; the file seems to be sorted by label`,
   ];
+}
+
+/** A column of texts or numbers, taken for labels: no class has a second row to learn from. */
+function oneRowEach(labels: LabelColumn, size: number): string[] {
+  const fewRows = 10;
+  if (labels.kind === 'list' || size < fewRows || labels.values.length < size) return [];
+  const used = new Set(Array.from({ length: size }, (_, row) => labels.at(row)[0]));
+  if (used.size < size) return [];
+  return [`Each of the ${size} rows has a label of its own; is this the column of the labels?`];
 }
