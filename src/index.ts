@@ -1,13 +1,13 @@
 // The public API.
-export type { LoraOptions } from './adapter.js';
 export {
   BertForSequenceClassification,
   type AdapterOptions,
   type HeadOptions,
+  type LoraOptions,
   type Runtime,
-} from './bert.js';
+} from './bert/index.js';
 export type { Example, LabelReader, ProblemType, Task } from './data/index.js';
-export { Dataset, DatasetDict, loadDataset, type ReadOptions, type SplitFiles } from './dataset.js';
+export { Dataset, DatasetDict, loadDataset, type ReadOptions, type SplitFiles } from './dataset/index.js';
 export { RunError, UsageError } from './errors.js';
 export { classify } from './evaluation/classify.js';
 export type { ComputeMetrics, EvalPrediction } from './evaluation/custom-metrics.js';
@@ -32,7 +32,7 @@ export {
   type TensorKind,
   type TrainingStats,
   type UpdateOptions,
-} from './native.js';
+} from './native/index.js';
 export { BertTokenizer, createTokenizerPool, type Encoding, type TokenizerPool } from './tokenizer/index.js';
 export { pack, type LabelledRows, type TextRows } from './batching/batch.js';
 export type { TrainerCallback, TrainerControl, TrainerEvent } from './training/callbacks.js';

@@ -17,7 +17,7 @@ import tap from 'tap';
 
 import { writtenBytes } from '../dist/commands/written-bytes.js';
 import { BertForSequenceClassification, readBertConfig } from '../dist/index.js';
-import type { PackedBatch } from '../dist/native.js';
+import type { PackedBatch } from '../dist/native/index.js';
 import { bertune, flags, startBertune, type Options } from './fixtures/cli.js';
 import { makeToy } from './fixtures/toy.js';
 

@@ -10,7 +10,7 @@ import { benchOptions } from '../scripts/bench/options.mjs';
 import { shapeOf, trainingFlops } from '../scripts/bench/shape.mjs';
 import { resultOf, targetLines } from '../scripts/bench/targets.mjs';
 import { SetupError } from '../scripts/setup/errors.mjs';
-import { startPhases, stopPhases } from '../dist/native.js';
+import { startPhases, stopPhases } from '../dist/native/index.js';
 import { makeToy, TOY_CONFIG } from './fixtures/toy.js';
 
 const LAYERS = 2;

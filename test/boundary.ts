@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import tap from 'tap';
 
-import { Session } from '../dist/native.js';
+import { Session } from '../dist/native/index.js';
 import { fuzzCalls, openAndClose } from './fuzz/native/run.mjs';
 import { OPTIONS, seededSession, TINY } from './fixtures/session.js';
 

@@ -3,7 +3,7 @@
 // sequence, attention is the identity and a dropped unit shows as an exact zero in the gradient of a bias.
 import tap from 'tap';
 
-import { Session, type PackedBatch, type SessionConfig } from '../dist/native.js';
+import { Session, type PackedBatch, type SessionConfig } from '../dist/native/index.js';
 import { seededBatch, seededWeight } from './fixtures/seeded.js';
 import {
   ADAMW,

@@ -9,10 +9,10 @@ const SOURCE = join(import.meta.dirname, '../src');
 const LAYERS = [
   ['printable', 'counted'],
   ['errors'],
-  ['file-digest', 'file-errors', 'json-limits', 'nearest', 'random', 'make-folder', 'device'],
+  ['file-digest', 'file-errors', 'json-limits', 'nearest', 'random', 'make-folder', 'without-undefined'],
   ['native', 'model', 'data'],
   ['hub'],
-  ['tokenizer', 'adapter'],
+  ['tokenizer'],
   ['batching', 'bert'],
   ['dataset', 'evaluation'],
   ['predictions'],
@@ -54,6 +54,16 @@ t.test('what is above is not imported from below', (t) => {
       .map((other) => `${path} -> ${other}`),
   );
   t.same(upward, []);
+  t.end();
+});
+
+t.test('one file sees the addon, one folder makes sessions', (t) => {
+  const holding = (text: string): string[] =>
+    readdirSync(SOURCE, { recursive: true, encoding: 'utf8' }).filter(
+      (path) => path.endsWith('.ts') && readFileSync(join(SOURCE, path), 'utf8').includes(text),
+    );
+  t.same(holding('bertune.node'), ['native/addon.ts']);
+  t.same(holding('Session.create('), ['bert/bert-for-sequence-classification.ts']);
   t.end();
 });
 

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import tap from 'tap';
 
-import type { Session, SessionConfig } from '../dist/native.js';
+import type { Session, SessionConfig } from '../dist/native/index.js';
 import { divisorOf, pack, worst, type Batch } from './fixtures/parity.js';
 import { maxRelative, readAll, seededSession, TINY } from './fixtures/session.js';
 
@@ -102,7 +102,7 @@ await tap.test('a new adapter changes nothing; its dropout is a function of the 
   const query = 'bert.encoder.layer.1.attention.self.query';
   const lora = { modules: [query], rank: 3, scaling: 2, dropout: 0.5 };
   const batch = { name: 'fresh', lengths: [5, 9], pairs: false, labels: [2, 0] };
-  const { Session } = await import('../dist/native.js');
+  const { Session } = await import('../dist/native/index.js');
   const options = { device: 'cpu', dtype: 'float32', threads: 2, seed: 1 } as const;
   const [plain, fresh] = [
     await Session.create(TINY, options),
@@ -139,7 +139,7 @@ await tap.test('a new adapter changes nothing; its dropout is a function of the 
 });
 
 await tap.test('adapters that cannot be', async (t) => {
-  const { Session } = await import('../dist/native.js');
+  const { Session } = await import('../dist/native/index.js');
   const options = { device: 'cpu', dtype: 'float32', threads: 1, seed: 1 } as const;
   const lora = { modules: ['bert.encoder.layer.0.output.dense'], rank: 2, scaling: 1, dropout: 0 };
   const wrong: [Partial<NonNullable<SessionConfig['lora']>>, RegExp][] = [

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import tap from 'tap';
 
 import { trainingArguments, UsageError } from '../dist/index.js';
-import { Session, type LossOptions, type PackedBatch, type SessionConfig } from '../dist/native.js';
+import { Session, type LossOptions, type PackedBatch, type SessionConfig } from '../dist/native/index.js';
 import { lossDivisor, lossOptions } from '../dist/training/loss-options.js';
 import { toyRun } from './fixtures/run.js';
 import { seededBatch } from './fixtures/seeded.js';

@@ -2,7 +2,7 @@
 // stack, and the session works on.
 import tap, { type Test } from 'tap';
 
-import { Session, deviceInfo, type PackedBatch } from '../dist/native.js';
+import { Session, deviceInfo, type PackedBatch } from '../dist/native/index.js';
 import { seededBatch } from './fixtures/seeded.js';
 import { ADAMW, OPTIONS, TINY, seededSession } from './fixtures/session.js';
 

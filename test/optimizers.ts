@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import tap from 'tap';
 
 import { openSafetensors } from '../dist/model/index.js';
-import type { OptimizerName, Session, SessionConfig, StateKind } from '../dist/native.js';
+import type { OptimizerName, Session, SessionConfig, StateKind } from '../dist/native/index.js';
 import { divisorOf, pack, worst, type Batch } from './fixtures/parity.js';
 import { largestDifference, timelessLog, toyRun, weightsOf } from './fixtures/run.js';
 import { readAll, seededSession, TINY, weightBits } from './fixtures/session.js';

@@ -6,7 +6,7 @@ import tap from 'tap';
 
 import { trainingArguments } from '../dist/index.js';
 import { openSafetensors, parameterShapes, parseBertConfig } from '../dist/model/index.js';
-import type { SessionConfig, TensorSettings } from '../dist/native.js';
+import type { SessionConfig, TensorSettings } from '../dist/native/index.js';
 import { parameterGroups } from '../dist/training/parameter-groups.js';
 import { matchingNames } from '../dist/model/tensor-patterns.js';
 import { divisorOf, pack, worst, type Batch } from './fixtures/parity.js';

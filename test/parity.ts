@@ -7,7 +7,7 @@
 // implies agreement with float32 transformers within it.
 import tap from 'tap';
 
-import type { Session, SessionConfig } from '../dist/native.js';
+import type { Session, SessionConfig } from '../dist/native/index.js';
 import { divisorOf, fixture, pack, worst, type Batch, type Curve } from './fixtures/parity.js';
 import { seededBatch, seededWeight } from './fixtures/seeded.js';
 import * as support from './fixtures/session.js';

@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process';
 
 import tap, { type Test } from 'tap';
 
-import { chooseDevice, Session, type DeviceInfo, type PackedBatch } from '../dist/native.js';
+import { chooseDevice, Session, type DeviceInfo, type PackedBatch } from '../dist/native/index.js';
 import { seededBatch } from './fixtures/seeded.js';
 import { ADAMW, OPTIONS, TINY, float32, readAll, seededSession, weightBits } from './fixtures/session.js';
 
@@ -303,7 +303,7 @@ await tap.test('a long queue', async (t) => {
 
 // Scripts of a process of its own: a session with a queue of short steps, so that an end falls anywhere in a step.
 const PREAMBLE = `
-  const { Session } = await import(${JSON.stringify(new URL('../dist/native.js', import.meta.url).href)});
+  const { Session } = await import(${JSON.stringify(new URL('../dist/native/index.js', import.meta.url).href)});
   const options = ${JSON.stringify({ ...OPTIONS, threads: 1 })};
   const create = () => Session.create(${JSON.stringify({ ...DROPPING, hiddenSize: 64 })}, options);
   const session = await create();

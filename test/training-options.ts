@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import tap from 'tap';
 
-import type { TrainingOptions } from '../dist/native.js';
+import type { TrainingOptions } from '../dist/native/index.js';
 import { largestDifference, timelessLog, toyRun, weightsOf } from './fixtures/run.js';
 import { divisorOf, pack } from './fixtures/parity.js';
 import { ADAMW, maxRelative, readAll, seededSession, TINY, weightBits } from './fixtures/session.js';

@@ -2,7 +2,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { BertForSequenceClassification } from '../../dist/bert.js';
+import { BertForSequenceClassification } from '../../dist/bert/index.js';
 import { parseBertConfig } from '../../dist/model/index.js';
 
 /** @typedef {import('./format.mjs').Files} Files */
@@ -17,7 +17,7 @@ const CONFIG = {
   max_position_embeddings: 8,
 };
 
-/** @type {import('../../dist/bert.js').Runtime} */
+/** @type {import('../../dist/bert/index.js').Runtime} */
 export const RUNTIME = { device: 'cpu', dtype: 'float32', threads: 1 };
 
 /** A model with random weights. */

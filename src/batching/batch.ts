@@ -1,6 +1,6 @@
 // From token ids to the packed arrays that the native session takes.
 import type { Example, LabelReader, Task } from '../data/index.js';
-import type { PackedBatch } from '../native.js';
+import type { PackedBatch } from '../native/index.js';
 import type { Encoding, TokenizerPool } from '../tokenizer/index.js';
 
 /** Texts that can be read by row number. */

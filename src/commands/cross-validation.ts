@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 
 import type { TrainOptions } from '../config/index.js';
-import type { Dataset, DatasetDict } from '../dataset.js';
+import type { Dataset, DatasetDict } from '../dataset/index.js';
 import type { Metrics } from '../evaluation/evaluate.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import { writeJson } from '../model/index.js';

@@ -1,13 +1,8 @@
 // Opens the data that a command was asked for and shows the person what was found in them.
 import { counted } from '../counted.js';
 import { describeBadRow, type Example, type Split, type Task } from '../data/index.js';
-import {
-  openSplits,
-  withoutUndefined,
-  type DatasetDict,
-  type ReadOptions,
-  type SplitFiles,
-} from '../dataset.js';
+import { openSplits, type DatasetDict, type ReadOptions, type SplitFiles } from '../dataset/index.js';
+import { withoutUndefined } from '../without-undefined.js';
 import { UsageError } from '../errors.js';
 import { datasetFiles } from '../hub/index.js';
 import type { Progress } from '../training/progress.js';

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 
 import { maxLengthOf } from '../batching/lengths.js';
-import { requireDevice } from '../bert.js';
+import { requireDevice } from '../bert/index.js';
 import type { EvaluateOptions } from '../config/index.js';
 import type { ComputeMetrics, EvalPrediction } from '../evaluation/custom-metrics.js';
 import { evaluateRows, type Metrics } from '../evaluation/evaluate.js';

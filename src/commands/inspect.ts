@@ -1,10 +1,10 @@
 // `bertune inspect FILE`: what is in training data, before a training.
-import { requireDevice } from '../bert.js';
+import { requireDevice } from '../bert/index.js';
 import { maxLengthOf, measureLengths } from '../batching/lengths.js';
 import type { InspectOptions } from '../config/index.js';
 import { counted } from '../counted.js';
 import { readAllColumns } from '../data/index.js';
-import type { Dataset } from '../dataset.js';
+import type { Dataset } from '../dataset/index.js';
 import { describeColumns, type ColumnReport } from '../inspection/columns.js';
 import { findDuplicates, type DuplicateReport } from '../inspection/duplicates.js';
 import { describeLabels, type LabelReport } from '../inspection/labels.js';

@@ -1,10 +1,10 @@
 // The model that a training starts from: a folder or hub id, or random weights of a config's shape.
 import { join } from 'node:path';
 
-import type { LoraOptions } from '../adapter.js';
-import { BertForSequenceClassification } from '../bert.js';
+import { BertForSequenceClassification, type LoraOptions } from '../bert/index.js';
 import type { TrainOptions } from '../config/index.js';
-import { withoutUndefined, type DatasetDict } from '../dataset.js';
+import { type DatasetDict } from '../dataset/index.js';
+import { withoutUndefined } from '../without-undefined.js';
 import { UsageError } from '../errors.js';
 import { isFolder } from '../make-folder.js';
 import { areDefaultLabels, parseBertConfig, readJson, type BertConfig, type Lora } from '../model/index.js';

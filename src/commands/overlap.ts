@@ -1,6 +1,6 @@
 // Rows that are both trained on and evaluated on: the figures of such an evaluation are too good.
 import { counted } from '../counted.js';
-import type { Dataset, DatasetDict } from '../dataset.js';
+import type { Dataset, DatasetDict } from '../dataset/index.js';
 import type { Progress } from '../training/progress.js';
 
 /** Says how many validation rows are among the training rows, with one of them. */

@@ -1,10 +1,10 @@
 // `bertune predict`: label, score and probabilities of every row, in the order of the rows.
 import { maxLengthOf } from '../batching/lengths.js';
-import { requireDevice, type BertForSequenceClassification } from '../bert.js';
+import { requireDevice, type BertForSequenceClassification } from '../bert/index.js';
 import type { PredictOptions } from '../config/index.js';
 import { counted } from '../counted.js';
 import { openSplit, type Example, type Split } from '../data/index.js';
-import { withoutUndefined } from '../dataset.js';
+import { withoutUndefined } from '../without-undefined.js';
 import { longTextsOf, requireSingle, textReading } from '../evaluation/long-texts.js';
 import { predictRows } from '../evaluation/predict.js';
 import { predictionOf } from '../evaluation/probabilities.js';

@@ -1,7 +1,7 @@
 // `bertune search`: many trainings, each with values of its own for some options, towards the best metric.
 import { join } from 'node:path';
 
-import { requireDevice } from '../bert.js';
+import { requireDevice } from '../bert/index.js';
 import {
   fileEntries,
   parseSearchOptions,
@@ -9,7 +9,7 @@ import {
   type OptionSources,
   type SearchOptions,
 } from '../config/index.js';
-import type { DatasetDict } from '../dataset.js';
+import type { DatasetDict } from '../dataset/index.js';
 import { messageOf, RunError, UsageError } from '../errors.js';
 import { isHopeless } from '../search/pruner.js';
 import { nextParams } from '../search/sampler.js';

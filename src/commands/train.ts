@@ -2,11 +2,11 @@
 import { join } from 'node:path';
 
 import { maxLengthOf } from '../batching/lengths.js';
-import { requireDevice, type BertForSequenceClassification } from '../bert.js';
+import { requireDevice, type BertForSequenceClassification } from '../bert/index.js';
 import type { TrainOptions } from '../config/index.js';
 import { counted } from '../counted.js';
 import type { Split } from '../data/index.js';
-import type { DatasetDict } from '../dataset.js';
+import type { DatasetDict } from '../dataset/index.js';
 import { UsageError } from '../errors.js';
 import { classify } from '../evaluation/classify.js';
 import type { Metrics } from '../evaluation/evaluate.js';

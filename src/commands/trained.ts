@@ -1,8 +1,8 @@
 // Loads a model that has been trained, with its tokenizer, for evaluation and prediction.
 import { join } from 'node:path';
 
-import { BertForSequenceClassification } from '../bert.js';
-import { withoutUndefined } from '../dataset.js';
+import { BertForSequenceClassification } from '../bert/index.js';
+import { withoutUndefined } from '../without-undefined.js';
 import { UsageError } from '../errors.js';
 import { modelDirectory } from '../hub/index.js';
 import { exists, finishReplacing, isBeingReplaced, type BertConfig, type Lora } from '../model/index.js';

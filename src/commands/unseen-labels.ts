@@ -1,6 +1,6 @@
 // Labels that are evaluated but never trained on: figures that no training can make good.
 import { counted } from '../counted.js';
-import type { Dataset, DatasetDict } from '../dataset.js';
+import type { Dataset, DatasetDict } from '../dataset/index.js';
 import type { Progress } from '../training/progress.js';
 
 const SHOWN = 5;

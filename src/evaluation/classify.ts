@@ -1,5 +1,5 @@
 // Texts in, labels out: the call for scripts and services.
-import type { BertForSequenceClassification } from '../bert.js';
+import type { BertForSequenceClassification } from '../bert/index.js';
 import { expected } from '../errors.js';
 import type { BertTokenizer, TextExample } from '../tokenizer/index.js';
 import { longTextsOf, textReading, type Pooling } from './long-texts.js';

@@ -1,5 +1,5 @@
 // One pass over labelled rows, turned into HF's `eval_*` metrics as it goes.
-import type { BertForSequenceClassification } from '../bert.js';
+import type { BertForSequenceClassification } from '../bert/index.js';
 import type { LabelledRows } from '../batching/batch.js';
 import { requireTaskFits } from '../batching/task-fit.js';
 import { CustomMetrics, type ComputeMetrics } from './custom-metrics.js';

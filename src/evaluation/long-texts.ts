@@ -1,7 +1,7 @@
 // Texts longer than the model takes: logits of their windows, pooled to the logits of the text.
 import { pack } from '../batching/batch.js';
 import { UsageError } from '../errors.js';
-import type { Session } from '../native.js';
+import type { Session } from '../native/index.js';
 import {
   createTokenizerPool,
   createWindows,

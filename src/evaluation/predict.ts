@@ -1,5 +1,5 @@
 // Logits for any number of texts, batch by batch, in the order of the rows.
-import type { BertForSequenceClassification } from '../bert.js';
+import type { BertForSequenceClassification } from '../bert/index.js';
 import { labelsOf, pack, type LabelledRows, type TextRows } from '../batching/batch.js';
 import { prefetch } from '../batching/prefetch.js';
 import type { Example } from '../data/index.js';

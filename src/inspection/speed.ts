@@ -1,7 +1,7 @@
 // How fast this machine trains on these rows: a few real steps.
 import { loadBatch } from '../batching/batch.js';
-import type { BertForSequenceClassification } from '../bert.js';
-import type { Dataset } from '../dataset.js';
+import type { BertForSequenceClassification } from '../bert/index.js';
+import type { Dataset } from '../dataset/index.js';
 import { randomNumbers } from '../random.js';
 import type { TokenizerPool } from '../tokenizer/index.js';
 

@@ -1,5 +1,5 @@
 // The moments of a training at which other code may look on or step in: HF's TrainerCallback.
-import type { BertForSequenceClassification } from '../bert.js';
+import type { BertForSequenceClassification } from '../bert/index.js';
 import type { TrainingArguments } from '../config/index.js';
 import { UsageError } from '../errors.js';
 import type { Metrics } from '../evaluation/evaluate.js';

@@ -1,5 +1,5 @@
 // Settings that a resumed run may change on purpose. They decide its bits all the same, so that a change is told.
-import type { BertForSequenceClassification } from '../bert.js';
+import type { BertForSequenceClassification } from '../bert/index.js';
 import type { TrainingArguments } from '../config/index.js';
 import type { RunPlan } from './settings.js';
 

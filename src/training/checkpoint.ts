@@ -2,7 +2,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 
-import { loadOptimizerState, tensorOf, type BertForSequenceClassification } from '../bert.js';
+import { loadOptimizerState, tensorOf, type BertForSequenceClassification } from '../bert/index.js';
 import { UsageError } from '../errors.js';
 import { isFolder } from '../make-folder.js';
 import {

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 
 import type { LabelledRows } from '../batching/batch.js';
-import { sessionConfig, type BertForSequenceClassification } from '../bert.js';
+import { sessionConfig, type BertForSequenceClassification } from '../bert/index.js';
 import type { TrainingArguments } from '../config/index.js';
 import { UsageError } from '../errors.js';
 import type { BertTokenizer } from '../tokenizer/index.js';

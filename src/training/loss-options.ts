@@ -4,7 +4,7 @@ import { countLabels } from '../batching/label-counts.js';
 import type { TrainingArguments } from '../config/index.js';
 import type { Task } from '../data/index.js';
 import { UsageError } from '../errors.js';
-import type { LossOptions, PackedBatch } from '../native.js';
+import type { LossOptions, PackedBatch } from '../native/index.js';
 
 /** The options of the loss with all weights as numbers. @throws UsageError when balanced weights cannot be had */
 export function lossOptions(args: TrainingArguments, task: Task, rows: LabelledRows): LossOptions {

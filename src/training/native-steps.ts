@@ -1,5 +1,5 @@
 // The steps of a run in its native session: handed over, waited for, and taken back where they went wrong.
-import type { TrainingStats } from '../native.js';
+import type { TrainingStats } from '../native/index.js';
 import { resumeFrom, type ResumePoint } from './checkpoint.js';
 import { NonfiniteSteps } from './nonfinite.js';
 import { OptimizerSteps } from './optimizer-step.js';

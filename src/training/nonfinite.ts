@@ -2,7 +2,7 @@
 import { counted } from '../counted.js';
 import type { TrainingArguments } from '../config/index.js';
 import { RunError } from '../errors.js';
-import type { TrainingStats } from '../native.js';
+import type { TrainingStats } from '../native/index.js';
 
 /** Steps in a row without an update, or returns to the same checkpoint, after which a run is beyond hope. */
 const MOST_IN_A_ROW = 10;

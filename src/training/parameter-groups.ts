@@ -3,7 +3,7 @@
 import type { TrainingArguments } from '../config/index.js';
 import { UsageError } from '../errors.js';
 import type { Lora } from '../model/index.js';
-import type { TensorSettings } from '../native.js';
+import type { TensorSettings } from '../native/index.js';
 import { matchingNames } from '../model/tensor-patterns.js';
 
 type GroupArguments = Pick<TrainingArguments, 'freeze' | 'layerLrDecay' | 'lrFactors' | 'gradualUnfreezing'>;

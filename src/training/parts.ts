@@ -1,7 +1,7 @@
 // What a Trainer is made of, and that it fits together.
 import { requireTaskFits } from '../batching/task-fit.js';
 import type { LabelledRows } from '../batching/batch.js';
-import type { BertForSequenceClassification } from '../bert.js';
+import type { BertForSequenceClassification } from '../bert/index.js';
 import { expected, UsageError } from '../errors.js';
 import { lossProblems, type TrainingArguments } from '../config/index.js';
 import type { BertTokenizer } from '../tokenizer/index.js';

@@ -1,5 +1,5 @@
 // The figures of a finished training, by HF's names.
-import type { BertForSequenceClassification } from '../bert.js';
+import type { BertForSequenceClassification } from '../bert/index.js';
 import type { Metrics } from '../evaluation/evaluate.js';
 import type { TrainerState } from './state.js';
 

@@ -1,7 +1,7 @@
 // A training as it stands: what the loop and all that happens between its steps read and write.
 import { join } from 'node:path';
 
-import type { TrainingStats } from '../native.js';
+import type { TrainingStats } from '../native/index.js';
 import { CallbackList, type TrainerControl } from './callbacks.js';
 import { changeableSettings, type ChangeableSettings } from './changes.js';
 import { TRAINER_STATE, type ResumePoint } from './checkpoint.js';

@@ -1,6 +1,6 @@
 // The batches of one optimizer step, tokenized and packed.
 import { loadBatch, type LabelledRows } from '../batching/batch.js';
-import type { PackedBatch } from '../native.js';
+import type { PackedBatch } from '../native/index.js';
 import type { TokenizerPool } from '../tokenizer/index.js';
 
 /** Ready for the native session. */

@@ -1,7 +1,7 @@
 // How a job is measured.
 import { deviceInfo } from '../../../dist/index.js';
-import { chooseDevice } from '../../../dist/device.js';
-import { busySeconds, cudaPeakBytes, startPhases, stopPhases } from '../../../dist/native.js';
+import { chooseDevice } from '../../../dist/native/device.js';
+import { busySeconds, cudaPeakBytes, startPhases, stopPhases } from '../../../dist/native/index.js';
 
 /**
  * Shares of a step's thread-seconds.

@@ -1,6 +1,5 @@
 // Steps alone: forward, backward and update on sequences of one length.
-import { freshLora } from '../../../dist/adapter.js';
-import { sessionConfig } from '../../../dist/bert.js';
+import { freshLora, sessionConfig } from '../../../dist/bert/index.js';
 import {
   BertForSequenceClassification,
   parseBertConfig,

@@ -1,7 +1,7 @@
 // Right arguments of every call of a session: what the fuzz then makes wrong.
 
 /** @typedef {import('../../../scripts/fuzz/dice.mjs').Dice} Dice */
-/** @typedef {import('../../../dist/native.js').SessionConfig} SessionConfig */
+/** @typedef {import('../../../dist/native/index.js').SessionConfig} SessionConfig */
 
 /** Heads and hidden sizes: odd ones, such that fit no vector, and such that are wider than a tile of a product. */
 const SHAPES = /** @type {const} */ ([
@@ -48,7 +48,7 @@ export function configOf(random) {
 
 /**
  * @param {Dice} random
- * @returns {import('../../../dist/native.js').SessionOptions}
+ * @returns {import('../../../dist/native/index.js').SessionOptions}
  */
 export function optionsOf(random) {
   const dtype = random.pick(/** @type {const} */ (['float32', 'bfloat16']));
@@ -58,7 +58,7 @@ export function optionsOf(random) {
 /**
  * @param {Dice} random
  * @param {SessionConfig} config
- * @returns {import('../../../dist/native.js').PackedBatch}
+ * @returns {import('../../../dist/native/index.js').PackedBatch}
  */
 function batchOf(random, { vocabSize, maxPositionEmbeddings, numLabels, problemType }) {
   const cuSeqlens = [0];

@@ -7,8 +7,8 @@ import { createRequire } from 'node:module';
 import { inspect } from 'node:util';
 import { Worker } from 'node:worker_threads';
 
-import { Session } from '../../../dist/native.js';
-import * as typedAddon from '../../../dist/native.js';
+import { Session } from '../../../dist/native/index.js';
+import * as typedAddon from '../../../dist/native/index.js';
 import { rightArguments, configOf, optionsOf } from './arguments.mjs';
 import { Dice } from '../../../scripts/fuzz/dice.mjs';
 import { altered, isOurs, oddValue } from './values.mjs';
@@ -36,7 +36,7 @@ const counts = {
  * @typedef {object} Subject a session, whether of the addon or of its wrapper
  * @property {object} session
  * @property {boolean} isTyped
- * @property {import('../../../dist/native.js').SessionConfig} config
+ * @property {import('../../../dist/native/index.js').SessionConfig} config
  * @property {boolean} isOpen
  */
 

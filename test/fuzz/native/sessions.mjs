@@ -2,7 +2,7 @@
 // memory, threads and files grew from the end of the warm-up on, as one line of JSON.
 import { readdirSync, readFileSync } from 'node:fs';
 
-import { Session } from '../../../dist/native.js';
+import { Session } from '../../../dist/native/index.js';
 import { Dice } from '../../../scripts/fuzz/dice.mjs';
 
 /** @typedef {{ before: number, after: number, growth: number, threads: number, files: number }} Growth

@@ -1,6 +1,6 @@
 // Three steps of a tiny model with everything that a training does at the native boundary, for valgrind. Says on the
 // last line that it came to its end.
-import { Session } from '../../../dist/native.js';
+import { Session } from '../../../dist/native/index.js';
 import { rightArguments, configOf } from './arguments.mjs';
 import { Dice } from '../../../scripts/fuzz/dice.mjs';
 

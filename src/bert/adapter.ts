@@ -2,9 +2,9 @@
 // its own, and the adapter's.
 import { isAbsolute, join, resolve } from 'node:path';
 
-import { UsageError } from './errors.js';
-import { modelDirectory, type HubOptions } from './hub/index.js';
-import { isFolder } from './make-folder.js';
+import { UsageError } from '../errors.js';
+import { modelDirectory, type HubOptions } from '../hub/index.js';
+import { isFolder } from '../make-folder.js';
 import {
   defaultLabels,
   DEFAULT_TARGETS,
@@ -20,7 +20,7 @@ import {
   type Checkpoint,
   type Lora,
   type TensorSource,
-} from './model/index.js';
+} from '../model/index.js';
 
 /** A new adapter, by PEFT's names and with its defaults. */
 export interface LoraOptions {

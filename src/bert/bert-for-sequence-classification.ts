@@ -1,64 +1,37 @@
 // BertForSequenceClassification: a config and its weights, on disk until a native session is opened for them.
 import { availableParallelism } from 'node:os';
 
-import { freshLora, openAdapter, type LoraOptions } from './adapter.js';
-import { counted } from './counted.js';
-import type { ProblemType, Task } from './data/index.js';
-import { RunError, UsageError } from './errors.js';
-import { modelDirectory, type HubOptions } from './hub/index.js';
+import { counted } from '../counted.js';
+import type { Task } from '../data/index.js';
+import { RunError, UsageError } from '../errors.js';
+import { modelDirectory, type HubOptions } from '../hub/index.js';
 import {
   adapterShapes,
-  defaultLabels,
   fitAdapter,
-  HIDDEN_ACTIVATIONS,
   isAdapterFolder,
   loraShapes,
   matchTensors,
   openAdapterFiles,
   openCheckpoint,
-  openSafetensors,
   parameterShapes,
   readBertConfig,
   readCalibration,
   saveAdapter,
   saveCheckpoint,
   scalingOf,
-  withLabels,
   type BertConfig,
   type Calibration,
   type Lora,
   type TensorData,
   type TensorMatch,
   type TensorSource,
-} from './model/index.js';
-import {
-  chooseDevice,
-  deviceInfo,
-  Session,
-  type SessionConfig,
-  type StateKind,
-  type TensorInfo,
-} from './native.js';
-
-/** Where and how the model is computed. */
-export interface Runtime {
-  device?: 'auto' | 'cpu' | 'cuda';
-  dtype?: 'auto' | 'float32' | 'bfloat16';
-  /** On a CUDA device, whether float32 products may round their inputs to TF32; see {@link SessionOptions.tf32}. */
-  tf32?: boolean;
-  /** CPU threads; default: all cores. */
-  threads?: number;
-  /** Seeds newly initialised weights and dropout; default 42, as HF. */
-  seed?: number;
-}
-
-/** The classes the model is to tell apart; what is left out comes from its config.json. */
-export interface HeadOptions {
-  numLabels?: number;
-  /** Names of the classes in the order of their ids; wins over numLabels. */
-  labels?: readonly string[];
-  problemType?: ProblemType;
-}
+} from '../model/index.js';
+import { chooseDevice, deviceInfo, Session } from '../native/index.js';
+import { freshLora, openAdapter, type LoraOptions } from './adapter.js';
+import { problemTypeOf, withHead, type HeadOptions } from './head.js';
+import type { Runtime } from './runtime.js';
+import { sessionConfig } from './session-config.js';
+import { ofAnotherModel, requireSameShapes, tensorOf, weightsOf, writeTensor } from './session-tensors.js';
 
 /** Adapters: a new one, or where the base of the folder's is. */
 export interface AdapterOptions {
@@ -289,55 +262,6 @@ export class BertForSequenceClassification {
   }
 }
 
-/** Makes sure of a device that was asked for by name, before time is spent on data. @throws UsageError */
-export function requireDevice({ device, dtype }: Runtime): void {
-  // The others can always be had, and asking the addon takes the time to load LibTorch.
-  if (device === 'cuda') chooseDevice({ device, dtype: dtype ?? 'auto' }, deviceInfo());
-}
-
-/** The model's weights in a session as little-endian F32 tensors, one at a time. */
-async function* weightsOf(session: Session, config: BertConfig): AsyncGenerator<TensorData> {
-  for (const [name, shape] of parameterShapes(config)) yield tensorOf(session, { name, shape }, 'weight');
-}
-
-/** A tensor of a session as it stands in a file; the name of optimizer state begins with its kind. */
-export async function tensorOf(
-  session: Session,
-  { name, shape }: TensorInfo,
-  kind: 'weight' | StateKind,
-): Promise<TensorData> {
-  const values = await session.read(name, kind);
-  const data = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-  return { name: kind === 'weight' ? name : `${kind}.${name}`, dtype: 'F32', shape, data };
-}
-
-/**
- * Writes the optimizer state in a safetensors file into the session. Tensors that were frozen have none.
- *
- * @throws UsageError for the file of another model or optimizer, or one that is damaged
- */
-export async function loadOptimizerState(session: Session, path: string): Promise<void> {
-  const file = await openSafetensors(path);
-  try {
-    const { stateKinds } = session;
-    const infos = session.tensors();
-    const trained = infos.filter(({ name }) =>
-      stateKinds.some((kind) => file.tensors.has(`${kind}.${name}`)),
-    );
-    for (const { name, shape } of trained.length > 0 ? trained : infos.slice(0, 1)) {
-      for (const kind of stateKinds) {
-        const tensor = file.tensors.get(`${kind}.${name}`);
-        const expected = kind === 'step' ? [] : shape;
-        if (tensor?.shape.join() !== expected.join())
-          throw ofAnotherModel(path, `it has no tensor ${kind}.${name} of [${expected.join(', ')}]`);
-        await writeTensor(session, name, tensor, kind);
-      }
-    }
-  } finally {
-    await file.close();
-  }
-}
-
 function requireOneAdapter(directory: string, isAdapter: boolean, { lora, baseModel }: AdapterOptions): void {
   if (isAdapter && lora !== undefined)
     throw new UsageError(
@@ -345,65 +269,4 @@ function requireOneAdapter(directory: string, isAdapter: boolean, { lora, baseMo
     );
   if (!isAdapter && baseModel !== undefined)
     throw new UsageError(`${directory} is no adapter and has no base; leave the base (--base-model) out`);
-}
-
-function ofAnotherModel(path: string, difference: string): UsageError {
-  return new UsageError(
-    `${path} does not belong to the model in training: ${difference}. Use a checkpoint of this run.`,
-  );
-}
-
-function requireSameShapes(
-  directory: string,
-  found: ReadonlyMap<string, readonly number[]>,
-  own: ReadonlyMap<string, readonly number[]>,
-): void {
-  const shapeOf = (shapes: typeof own, name: string): string => shapes.get(name)?.join(', ') ?? '';
-  for (const name of new Set([...own.keys(), ...found.keys()])) {
-    const [theirs, ours] = [shapeOf(found, name), shapeOf(own, name)];
-    if (theirs !== ours) throw ofAnotherModel(directory, `its ${name} is [${theirs}], not [${ours}]`);
-  }
-}
-
-async function writeTensor(
-  session: Session,
-  name: string,
-  tensor: TensorSource,
-  kind: 'weight' | StateKind,
-): Promise<void> {
-  const { dtype, shape } = tensor;
-  if (dtype !== 'F32' && dtype !== 'F16' && dtype !== 'BF16')
-    throw new RunError(`${tensor.name} has dtype ${dtype}; expected F32, F16 or BF16`);
-  await session.write(name, { dtype, shape, data: await tensor.read() }, kind);
-}
-
-function withHead(config: BertConfig, head: HeadOptions): BertConfig {
-  const { numLabels, labels, problemType } = head;
-  if (labels === undefined && numLabels === undefined && problemType === undefined) return config;
-  const kept = numLabels === undefined || numLabels === config.numLabels ? config.id2label : undefined;
-  const names = labels ?? kept ?? defaultLabels(numLabels ?? 0);
-  const { problemType: configured } = config;
-  const type = problemType ?? problemTypeOf({ problemType: configured, numLabels: names.length });
-  return withLabels(config, names, type);
-}
-
-/** What a config without a problem type means: HF's rule. */
-function problemTypeOf(config: Pick<BertConfig, 'problemType' | 'numLabels'>): ProblemType {
-  return config.problemType ?? (config.numLabels === 1 ? 'regression' : 'single_label_classification');
-}
-
-/** The numbers of a config that the native session is made of. */
-export function sessionConfig(config: BertConfig, lora?: Lora): SessionConfig {
-  return {
-    ...config,
-    ...(lora !== undefined && { lora: sessionLora(lora) }),
-    hiddenAct: HIDDEN_ACTIVATIONS[config.hiddenAct],
-    classifierDropout: config.classifierDropout ?? config.hiddenDropoutProb,
-    padTokenId: config.padTokenId ?? -1,
-    problemType: problemTypeOf(config),
-  };
-}
-
-function sessionLora(lora: Lora): NonNullable<SessionConfig['lora']> {
-  return { modules: [...lora.modules], rank: lora.rank, scaling: scalingOf(lora), dropout: lora.dropout };
 }

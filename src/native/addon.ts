@@ -1,0 +1,114 @@
+// The only file that sees the addon: loads it, types it, and asks it about the machine and the process.
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+
+import type { DeviceInfo } from './device.js';
+import { messageOf, RunError } from '../errors.js';
+import type {
+  AccumulateOptions,
+  PackedBatch,
+  PhaseTimes,
+  SessionConfig,
+  SessionOptions,
+  StateInfo,
+  TensorData,
+  TensorInfo,
+  TensorKind,
+  TensorSettings,
+  TrainingOptions,
+  TrainingStats,
+  UpdateOptions,
+} from './types.js';
+
+/** A session as the addon has it. Its failures have no JavaScript frames: see failures.ts. */
+export interface NativeSession {
+  open(): Promise<TensorInfo[]>;
+  read(name: string, kind: TensorKind): Promise<Float32Array>;
+  write(name: string, kind: TensorKind, tensor: TensorData): Promise<void>;
+  accumulate(batch: PackedBatch, options: AccumulateOptions): Promise<void>;
+  update(options: UpdateOptions): Promise<void>;
+  predict(batch: PackedBatch): Promise<Float32Array>;
+  matmulRate(rows: number, inner: number, columns: number): Promise<number>;
+  stats(): Promise<Omit<TrainingStats, 'totalLoss'>>;
+  setProgress(step: number, updates: number, loss: number): Promise<void>;
+  restart(options: TrainingOptions): Promise<void>;
+  mergeAdapters(): Promise<void>;
+  configure(settings: readonly TensorSettings[]): Promise<void>;
+  optimizerState(): Promise<StateInfo[]>;
+  close(): Promise<void>;
+}
+
+interface Addon {
+  cudaPeakBytes(): number;
+  busySeconds(): number;
+  startPhases(): void;
+  stopPhases(): PhaseTimes;
+  Session: new (config: SessionConfig, options: SessionOptions) => NativeSession;
+  deviceInfo(): {
+    cudaDevices: number;
+    cudaProblem: string;
+    cudaCapability?: [major: number, minor: number];
+    cudaName: string;
+    cpuHasBFloat16: boolean;
+    libtorch: string;
+  };
+}
+
+let addon: Addon | undefined; // a process loads a shared library once
+
+/** The addon. @throws RunError when it was not built, or not for this machine */
+export function loadAddon(): Addon {
+  if (addon !== undefined) return addon;
+  const path = fileURLToPath(new URL('../../build/Release/bertune.node', import.meta.url));
+  // OpenMP reads this once, when LibTorch is loaded. Its threads would otherwise spin at every barrier, which takes
+  // the cores from the tokenizer threads and, where another program wants a core too, makes steps many times slower.
+  // Some microseconds of it are worth more than they cost: with none, steps of small models took half as long again.
+  process.env['OMP_WAIT_POLICY'] ??= 'PASSIVE';
+  process.env['GOMP_SPINCOUNT'] ??= '2000';
+  try {
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- built from native/ of this very version
+    addon = createRequire(import.meta.url)(path) as Addon;
+  } catch (error) {
+    const [reason = ''] = messageOf(error).split('\n');
+    throw new RunError(
+      `The native addon could not be loaded (${reason}). Run \`npm run setup\` in the folder of bertune: ` +
+        'it finds or fetches LibTorch and builds the addon for this machine.',
+    );
+  }
+  return addon;
+}
+
+/** Asks the addon what the machine offers. */
+export function deviceInfo(): DeviceInfo {
+  const info = loadAddon().deviceInfo();
+  return {
+    cuda: info.cudaDevices > 0,
+    cudaProblem: info.cudaProblem,
+    ...(info.cudaCapability === undefined ? {} : { cudaCapability: info.cudaCapability }),
+    ...(info.cudaName === '' ? {} : { cudaName: info.cudaName }),
+    bfloat16: info.cpuHasBFloat16,
+    cores: availableParallelism(),
+    libtorch: info.libtorch,
+  };
+}
+
+/** Most memory that LibTorch has held on the CUDA device, in bytes; 0 without one. */
+export function cudaPeakBytes(): number {
+  return loadAddon().cudaPeakBytes();
+}
+
+/** Seconds in which the threads of sessions have had calls to work on, since the process began. */
+export function busySeconds(): number {
+  return loadAddon().busySeconds();
+}
+
+/** Begins to count where native time goes, for the bench. Until then and after stopPhases it costs nothing. */
+export function startPhases(): void {
+  loadAddon().startPhases();
+}
+
+/** Ends the count and gives it. */
+export function stopPhases(): PhaseTimes {
+  return loadAddon().stopPhases();
+}

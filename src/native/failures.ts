@@ -1,0 +1,44 @@
+// What fails in the addon, as errors of ours: one line, with the stack of the caller.
+import { messageOf, RunError, UsageError } from '../errors.js';
+
+const LONGEST_MESSAGE = 300;
+
+// A place in LibTorch's sources and the condition that did not hold there say nothing to a person.
+const LIBTORCH_PLACE = /^\[enforce fail at [^\]]*\] (?:[^.\n]*\. )?/;
+
+// What a caller's getter throws may have any length and any number of lines.
+function oneLineOf(error: unknown): string {
+  const text = messageOf(error).replace(LIBTORCH_PLACE, '');
+  const line = text.replaceAll(/[\p{Cc}\u2028\u2029]+\s*/gu, ' ');
+  return line.length > LONGEST_MESSAGE ? `${line.slice(0, LONGEST_MESSAGE)}...` : line;
+}
+
+function explained(message: string): string {
+  // oneDNN, which computes bfloat16 on CPUs, has no other words for it.
+  if (
+    !/DefaultCPUAllocator|out of memory|could not create a primitive|bad_alloc|allocation failed/.test(
+      message,
+    )
+  )
+    return message;
+  const remedies = 'smaller batches, shorter texts, gradientCheckpointing or autoFindBatchSize';
+  return `Memory ran out; use ${remedies} (${message})`;
+}
+
+/** Makes a call of the addon. A native failure has no JavaScript frames of its own, so the error is made here, at the caller. */
+export async function withStack<T>(call: () => Promise<T>): Promise<T> {
+  const site: { stack?: string } = {};
+  Error.captureStackTrace(site, withStack);
+  try {
+    return await call();
+  } catch (error) {
+    if (error instanceof RunError) throw error;
+    const message = explained(oneLineOf(error));
+    const wrapped =
+      error instanceof TypeError || error instanceof RangeError || error instanceof UsageError
+        ? new UsageError(message)
+        : new RunError(message);
+    wrapped.stack = `${wrapped.name}: ${message}\n${(site.stack ?? '').split('\n').slice(1).join('\n')}`;
+    throw wrapped;
+  }
+}

@@ -1,0 +1,188 @@
+// The typed session: one model in training, as scripts and the trainer see it.
+import { expected } from '../errors.js';
+import { loadAddon, type NativeSession } from './addon.js';
+import { withStack } from './failures.js';
+import { OPTIMIZER_STATE, stateKinds, type StateKind } from './optimizer-state.js';
+import type {
+  AccumulateOptions,
+  LossOptions,
+  PackedBatch,
+  SessionConfig,
+  SessionOptions,
+  StateInfo,
+  TensorData,
+  TensorInfo,
+  TensorKind,
+  TensorSettings,
+  TrainingOptions,
+  TrainingStats,
+  UpdateOptions,
+} from './types.js';
+
+/**
+ * A model in training, its optimizer and its random state, on one device and one native thread.
+ *
+ * Calls return at once and run in the order they were made. A call with a wrong argument rejects without
+ * touching the session; a failed native step rejects with one line and the caller's stack.
+ */
+export class Session {
+  readonly #native: NativeSession;
+  readonly #tensors: readonly TensorInfo[];
+  readonly #problemType: SessionConfig['problemType'];
+  #closed = false;
+  #lossSeen = 0;
+  #stateKinds: readonly StateKind[] = OPTIMIZER_STATE.adamw;
+
+  private constructor(
+    native: NativeSession,
+    tensors: readonly TensorInfo[],
+    problemType: SessionConfig['problemType'],
+  ) {
+    this.#native = native;
+    this.#tensors = tensors;
+    this.#problemType = problemType;
+  }
+
+  /**
+   * Makes a model with HF's random initial weights (normal(0, initializerRange), zero biases).
+   *
+   * @throws UsageError for a config, device or dtype that cannot be had
+   */
+  static async create(config: SessionConfig, options: SessionOptions): Promise<Session> {
+    return withStack(async () => {
+      const native = new (loadAddon().Session)(config, options);
+      return new Session(native, await native.open(), config.problemType);
+    });
+  }
+
+  /** All tensors of the model in Hugging Face's order. */
+  tensors(): readonly TensorInfo[] {
+    return this.#tensors;
+  }
+
+  /** Copies a tensor as float32, in row-major order. Gradients exist between accumulate and update. */
+  read(name: string, kind: TensorKind = 'weight'): Promise<Float32Array> {
+    return withStack(async () => this.#native.read(name, knownKind(kind)));
+  }
+
+  /** Overwrites a tensor; the shape must be the tensor's own. */
+  write(name: string, tensor: TensorData, kind: Exclude<TensorKind, 'gradient'> = 'weight'): Promise<void> {
+    return withStack(async () => this.#native.write(name, knownKind(kind), tensor));
+  }
+
+  /**
+   * Runs forward and backward with dropout and adds the gradients of (sum of losses) / divisor.
+   *
+   * @throws UsageError for an option that the loss of this problem does not know
+   */
+  accumulate(batch: PackedBatch, options: AccumulateOptions): Promise<void> {
+    return withStack(async () => {
+      requireMeaning(options, this.#problemType);
+      await this.#native.accumulate(batch, options);
+    });
+  }
+
+  /**
+   * Clips the gradients, applies the optimizer (torch.optim, fused) and forgets the gradients. With a norm that
+   * is not finite nothing is applied, and stats().skipped grows.
+   */
+  update(options: UpdateOptions): Promise<void> {
+    return withStack(() => this.#native.update(options));
+  }
+
+  /** Logits without dropout, [sequences * numLabels]. */
+  predict(batch: PackedBatch): Promise<Float32Array> {
+    return withStack(() => this.#native.predict(batch));
+  }
+
+  /**
+   * FLOP/s of a matrix product [rows, inner] x [columns, inner]^T with this session's device, dtype and threads: the
+   * yardstick of the bench.
+   */
+  matmulRate(rows: number, inner: number, columns: number): Promise<number> {
+    return withStack(() => this.#native.matmulRate(rows, inner, columns));
+  }
+
+  /** Reads the running loss and counters. Waits for the device: call it to log. */
+  async stats(): Promise<TrainingStats> {
+    const { loss: totalLoss, ...rest } = await withStack(() => this.#native.stats());
+    const loss = totalLoss - this.#lossSeen;
+    this.#lossSeen = totalLoss;
+    return { ...rest, loss, totalLoss };
+  }
+
+  /**
+   * Continues the counters of an earlier run: `step` optimizer steps were begun (decides the dropout masks), of
+   * which `updates` were applied (decides AdamW's bias correction), with `totalLoss` so far.
+   */
+  setProgress(step: number, updates: number, totalLoss: number): Promise<void> {
+    return withStack(async () => {
+      await this.#native.setProgress(step, updates, totalLoss);
+      this.#lossSeen = totalLoss;
+    });
+  }
+
+  /**
+   * Says how tensors are trained from the next step on; all that are not named are trained as usual. A frozen tensor
+   * gets no gradient and no moments, and below the lowest trainable one there is no backward pass.
+   *
+   * @throws when nothing is left to train, or between accumulate and update
+   */
+  configure(settings: readonly TensorSettings[]): Promise<void> {
+    return withStack(() => this.#native.configure(settings));
+  }
+
+  /** What the optimizer keeps of each tensor that it updates. */
+  get stateKinds(): readonly StateKind[] {
+    return [...this.#stateKinds, 'step'];
+  }
+
+  /** The state that the optimizer has by now: that of the tensors it has updated. */
+  optimizerState(): Promise<StateInfo[]> {
+    return withStack(() => this.#native.optimizerState());
+  }
+
+  /** Begins a new training of the same weights: gradients, moments, settings, counters and loss are forgotten. */
+  restart(options: TrainingOptions = {}): Promise<void> {
+    return withStack(async () => {
+      const { optimizer = 'adamw', momentum = 0 } = options;
+      await this.#native.restart(options);
+      this.#lossSeen = 0;
+      this.#stateKinds = optimizer === 'sgd' && momentum === 0 ? [] : OPTIMIZER_STATE[optimizer];
+    });
+  }
+
+  /** Adds scaling * B A of each LoRA adapter to the weight that it adapts, and sets B to zero. */
+  mergeAdapters(): Promise<void> {
+    return withStack(() => this.#native.mergeAdapters());
+  }
+
+  /** Frees the model after the calls made before; later calls reject. Closing twice does nothing. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await withStack(() => this.#native.close());
+  }
+}
+
+function knownKind(kind: TensorKind): TensorKind {
+  const kinds: readonly TensorKind[] = ['weight', 'gradient', ...stateKinds];
+  if (kinds.includes(kind)) return kind;
+  throw expected(`one of ${kinds.join(', ')}`, 'kind', kind);
+}
+
+// A loss that does not know an option would leave it out without a word.
+function requireMeaning(options: LossOptions | undefined, problem: SessionConfig['problemType']): void {
+  const { labelSmoothing = 0, focalGamma = 0, classWeights, posWeight } = options ?? {};
+  const refuse = (option: string, remedy: string): never => {
+    throw new RangeError(`${option} does not go with ${problem}; leave it out${remedy}`);
+  };
+  if (problem === 'regression' && labelSmoothing !== 0) refuse('labelSmoothing', ', or give 0');
+  if (problem === 'regression' && focalGamma !== 0) refuse('focalGamma', ', or give 0');
+  if (problem !== 'single_label_classification' && classWeights !== undefined) refuse('classWeights', '');
+  if (problem !== 'multi_label_classification' && posWeight !== undefined) refuse('posWeight', '');
+  if (labelSmoothing !== 0 && focalGamma !== 0)
+    throw new RangeError(
+      'labelSmoothing and focalGamma exclude each other; leave one of them out, or give 0',
+    );
+}
