@@ -21,7 +21,7 @@ export {
 export { fileEntries, type ConfigFile } from './file.js';
 export { foreignNames } from './foreign.js';
 export { optionsMarkdown, optionsTable } from './help.js';
-export { lossProblems } from './loss-rules.js';
+export { lossProblems } from './rules/index.js';
 export type { OptionSources } from './merge.js';
 export {
   parseEvaluateOptions,

@@ -30,7 +30,7 @@ import {
   trainProblems,
   type NameOf,
   type Problem,
-} from './rules.js';
+} from './rules/index.js';
 import { settleTrainOptions, withoutEffect } from './settle.js';
 
 /** Options that passed every check, and remarks on how they were understood, one line each. */

@@ -3,7 +3,7 @@ import { isGreaterBetter } from '../evaluation/metrics.js';
 import type { TrainingArguments } from './commands.js';
 import { factsOf } from './option.js';
 import { options as table } from './options.js';
-import type { NameOf } from './rules.js';
+import type { NameOf } from './rules/index.js';
 import { adaptiveTypes, isAdaptive, kwargSpelledLike } from './schedulers.js';
 
 /**

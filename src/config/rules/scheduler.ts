@@ -1,12 +1,15 @@
 // Whether the arguments of a learning-rate schedule fit the schedule, each other and the learning rate.
-import type { TrainingArguments } from './commands.js';
-import type { NameOf, Problem } from './rules.js';
-import { defaultLrEnd, greedyMinLr, kwargSpelledLike, kwargsOf, type SchedulerType } from './schedulers.js';
-
-type Rule = (options: TrainingArguments, name: NameOf) => Problem | undefined;
+import type { TrainingArguments } from '../commands.js';
+import type { NameOf, Problem, Rule } from './rule.js';
+import { defaultLrEnd, greedyMinLr, kwargSpelledLike, kwargsOf, type SchedulerType } from '../schedulers.js';
 
 /** The rules of `lrSchedulerKwargs`, in the order in which their answers help. */
-export const schedulerRules: readonly Rule[] = [ownKwargs, decaySteps, oneMinimum, belowLearningRate];
+export const schedulerRules: readonly Rule<TrainingArguments>[] = [
+  ownKwargs,
+  decaySteps,
+  oneMinimum,
+  belowLearningRate,
+];
 
 function ownKwargs(o: TrainingArguments, name: NameOf): Problem | undefined {
   const own: readonly string[] = kwargsOf[o.lrSchedulerType];

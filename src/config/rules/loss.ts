@@ -1,8 +1,8 @@
 // Whether the options of the loss fit each other, the problem and the labels.
-import { counted } from '../counted.js';
-import type { ProblemType } from '../data/index.js';
-import type { TrainingArguments } from './commands.js';
-import type { NameOf, Problem } from './rules.js';
+import { counted } from '../../counted.js';
+import type { ProblemType } from '../../data/index.js';
+import type { TrainingArguments } from '../commands.js';
+import type { NameOf, Problem } from './rule.js';
 
 type LossArguments = Pick<
   TrainingArguments,
