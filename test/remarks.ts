@@ -4,8 +4,11 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 
+import { chanceNote } from '../dist/commands/chance.js';
 import { normalizeArgs } from '../dist/config/argv.js';
 import { commands } from '../dist/config/index.js';
+import type { ProblemType } from '../dist/data/index.js';
+import { createMetrics } from '../dist/evaluation/metrics.js';
 import { bertune, flags, type Options, type Outcome } from './fixtures/cli.js';
 import { makeToy } from './fixtures/toy.js';
 
@@ -105,9 +108,42 @@ t.test('examples show what the model was given and what it gave', async (t) => {
   const { stderr } = await train({ ...own, 'problem-type': 'regression' });
   t.match(stderr, /^Task: regression$/m);
   t.match(stderr, /^ {2}-?[\d.e-]+, labelled 0\.5: good film \| bad plot$/m);
+  // The texts are all the same, and so is what is predicted for them.
+  t.match(stderr, /^note: the model does not tell the validation rows apart: .*R2 at most 0/m);
+  const args = ['evaluate', '--model', 'out', '--validation-file', 'pairs.csv', '--text-pair-column', 'pair'];
+  t.match((await bertune(args, { cwd: folder })).stderr, /^note: .*R2 at most 0/m);
   const named = await train();
   t.match(named.stderr, /^Task: single_label_classification, labels \S+, \S+$/m);
   t.match(named.stderr, /^ {2}\w+ \(0\.\d+\), labelled \w+: /m);
+});
+
+t.test('a model that is no better than chance', (t) => {
+  const labels = ['a', 'b'];
+  const note = (problemType: ProblemType, logits: number[], values: number[]): string => {
+    const isSingle = problemType === 'single_label_classification';
+    const names = problemType === 'regression' ? ['value'] : labels;
+    const metrics = createMetrics({ problemType, labels: names });
+    const rows = logits.length / names.length;
+    metrics.add(
+      Float32Array.from(logits),
+      isSingle ? Int32Array.from(values) : Float32Array.from(values),
+      rows,
+    );
+    const named = Object.entries(metrics.result()).map(([name, value]) => [`eval_${name}`, value] as const);
+    return chanceNote(problemType, Object.fromEntries(named)).join();
+  };
+  const single = 'single_label_classification';
+  t.match(note(single, [1, 0, 1, 0, 1, 0], [0, 1, 0]), /no better than chance/, 'one label for all');
+  t.match(note(single, [0, 1, 1, 0], [0, 1]), /no better than chance/, 'all of them wrong');
+  t.equal(note(single, [1, 0, 0, 1, 1, 0], [0, 1, 1]), '');
+  t.equal(note(single, [1, 0, 1, 0, 0, 1], [0, 0, 0]), '', 'rows of one label, most of them right');
+  const multi = 'multi_label_classification';
+  t.match(note(multi, [-1, -1, -1, -1], [1, 0, 0, 1]), /gives no label that is right/);
+  t.equal(note(multi, [-1, -1, 1, -1], [1, 0, 1, 0]), '');
+  t.equal(note(multi, [-1, -1], [0, 0]), '', 'there was none to give');
+  t.match(note('regression', [2, 2, 2], [1, 2, 3]), /R2 at most 0/, 'the mean');
+  t.equal(note('regression', [1.5, 2, 2.5], [1, 2, 3]), '');
+  t.end();
 });
 
 t.test('one row', async (t) => {

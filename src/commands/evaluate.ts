@@ -10,6 +10,7 @@ import { createMetrics, type MetricDetails } from '../evaluation/metrics.js';
 import { writeJson, type Calibration } from '../model/index.js';
 import { longTextsOf, requireSingle, textReading } from '../evaluation/long-texts.js';
 import { Progress } from '../training/progress.js';
+import { chanceNote } from './chance.js';
 import { classReport } from './class-report.js';
 import { openData } from './data.js';
 import { checkOutputFolder, printResult, writeBadRows } from './output.js';
@@ -74,6 +75,7 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
         ...classReport(details, labels),
         ...tunedReport(calibration, details, labels),
         ...undefinedNote(metrics),
+        ...chanceNote(problemType, metrics),
       ];
       for (const line of lines) progress.line(line);
       const results = { ...metrics, ...prefixed(details) };

@@ -20,6 +20,7 @@ import { whileLocked } from '../training/folder-lock.js';
 import { removeLeftovers } from '../training/leftovers.js';
 import { formatNumber, Progress } from '../training/progress.js';
 import { Trainer } from '../training/trainer.js';
+import { chanceNote } from './chance.js';
 import { crossValidate } from './cross-validation.js';
 import { listed, openData, textsOf } from './data.js';
 import { modelAndTokenizer, readOptions, type ModelSource } from './model-source.js';
@@ -91,6 +92,7 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
       await save(options, { ...parts, data, results: metrics });
       return metrics;
     });
+    for (const note of chanceNote(model.task.problemType, results.evaluation)) progress.line(note);
     await showExamples({ model, tokenizer, data, maxLength }, progress);
     showNextSteps(options, progress);
     await printMetrics({ ...results.train, ...results.evaluation });
