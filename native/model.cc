@@ -116,8 +116,8 @@ Model::Layer Model::addLayer(const std::string& prefix) {
 
 void Model::addAdapters() {
   std::set<std::string> missing(config_.lora.modules.begin(), config_.lora.modules.end());
-  const auto adaptRows = [&](Layer& layer, Linear& linear, const std::string& module, int64_t firstRow,
-                             int64_t rows, Site site) {
+  const auto adaptRows = [&](std::vector<size_t>& owners, Linear& linear, const std::string& module,
+                             int64_t firstRow, int64_t rows, Site site) {
     if (missing.erase(module) == 0) return;
     const int64_t in = weight(linear.weight).size(1);
     const double bound = 1 / std::sqrt(static_cast<double>(in));
@@ -126,7 +126,7 @@ void Model::addAdapters() {
                           add(at::zeros({rows, config_.lora.rank})), firstRow, site};
     name(module + ".lora_A.weight", adapter.a);
     name(module + ".lora_B.weight", adapter.b);
-    layer.parameters.insert(layer.parameters.end(), {adapter.a, adapter.b});
+    owners.insert(owners.end(), {adapter.a, adapter.b});
     linear.adapters.push_back(adapter);
   };
   const int64_t hidden = config_.hiddenSize;
@@ -134,30 +134,37 @@ void Model::addAdapters() {
     Layer& layer = layers_[i];
     const std::string prefix = "bert.encoder.layer." + std::to_string(i) + ".",
                       self = prefix + "attention.self.";
-    adaptRows(layer, layer.queryKeyValue, self + "query", 0, hidden, Site::LoraQuery);
-    adaptRows(layer, layer.queryKeyValue, self + "key", hidden, hidden, Site::LoraKey);
-    adaptRows(layer, layer.queryKeyValue, self + "value", 2 * hidden, hidden, Site::LoraValue);
-    adaptRows(layer, layer.attentionOutput, prefix + "attention.output.dense", 0, hidden,
+    std::vector<size_t>& owners = layer.parameters;
+    adaptRows(owners, layer.queryKeyValue, self + "query", 0, hidden, Site::LoraQuery);
+    adaptRows(owners, layer.queryKeyValue, self + "key", hidden, hidden, Site::LoraKey);
+    adaptRows(owners, layer.queryKeyValue, self + "value", 2 * hidden, hidden, Site::LoraValue);
+    adaptRows(owners, layer.attentionOutput, prefix + "attention.output.dense", 0, hidden,
               Site::LoraAttentionOutput);
-    adaptRows(layer, layer.intermediate, prefix + "intermediate.dense", 0, config_.intermediateSize,
+    adaptRows(owners, layer.intermediate, prefix + "intermediate.dense", 0, config_.intermediateSize,
               Site::LoraIntermediate);
-    adaptRows(layer, layer.output, prefix + "output.dense", 0, hidden, Site::LoraOutput);
+    adaptRows(owners, layer.output, prefix + "output.dense", 0, hidden, Site::LoraOutput);
   }
+  std::vector<size_t> ofPooler;  // above all layers: nobody asks what it trains
+  adaptRows(ofPooler, pooler_, "bert.pooler.dense", 0, hidden, Site::LoraPooler);
   if (!missing.empty())
-    throw std::invalid_argument("the encoder has no linear layer named '" + *missing.begin() + "'");
+    throw std::invalid_argument("there is no linear layer to adapt named '" + *missing.begin() + "'");
 }
 
 void Model::mergeAdapters() {
   const at::NoGradGuard guard;
+  const auto merge = [this](const Linear& linear) {
+    for (const Adapter& adapter : linear.adapters) {
+      const at::Tensor &a = weight(adapter.a), &b = weight(adapter.b);
+      weight(linear.weight).narrow(0, adapter.firstRow, b.size(0)).addmm_(b, a, 1, config_.lora.scaling);
+      b.zero_();
+      weightChanged(linear.weight);
+    }
+  };
   for (const Layer& layer : layers_)
     for (const Linear* linear :
          {&layer.queryKeyValue, &layer.attentionOutput, &layer.intermediate, &layer.output})
-      for (const Adapter& adapter : linear->adapters) {
-        const at::Tensor &a = weight(adapter.a), &b = weight(adapter.b);
-        weight(linear->weight).narrow(0, adapter.firstRow, b.size(0)).addmm_(b, a, 1, config_.lora.scaling);
-        b.zero_();
-        weightChanged(linear->weight);
-      }
+      merge(*linear);
+  merge(pooler_);
 }
 
 bool Model::isTrained(const Layer& layer) const {
@@ -197,7 +204,7 @@ at::Tensor Model::logits(const Batch& batch, const TrainingPass* pass) {
     };
     x = recomputes ? checkpoint(layer, x) : layer(x);
   }
-  const at::Tensor pooled = at::tanh(head(pooler_, x));
+  const at::Tensor pooled = pool(x, pass);
   const Mask mask =
       maskAt(pass, Site::Classifier, kNoLayer, config_.classifierDropout, earlierSequences(pass));
   return head(classifier_, dropoutAdd(pooled, {}, mask));
@@ -231,7 +238,7 @@ at::Tensor Model::encode(size_t index, const at::Tensor& x, const Batch& batch,
     return maskAt(pass, site, number, config_.hiddenDropoutProb, earlierRows);
   };
   const auto addend = [&](const Linear& linear, const at::Tensor& input, int64_t earlier) {
-    return adapt(linear, input, index, pass, earlier);
+    return adapt(linear, input, number, pass, earlier, compute_);
   };
   const at::Tensor qkv =
       linear(x, weights(layer.queryKeyValue), addend(layer.queryKeyValue, x, earlierTokens(pass)));
@@ -249,23 +256,28 @@ at::Tensor Model::encode(size_t index, const at::Tensor& x, const Batch& batch,
                        hiddenMask(Site::FeedForwardOutput), addend(layer.output, expanded, earlierRows));
 }
 
-at::Tensor Model::adapt(const Linear& linear, const at::Tensor& x, size_t index, const TrainingPass* pass,
-                        int64_t earlierRows) const {
+at::Tensor Model::adapt(const Linear& linear, const at::Tensor& x, int64_t layer, const TrainingPass* pass,
+                        int64_t earlierRows, at::ScalarType type) const {
   if (linear.adapters.empty()) return {};
-  const auto number = static_cast<int64_t>(index);
-  const at::Tensor input = x.to(compute_);
+  const at::Tensor input = x.to(type);
   const auto zeros = [&](int64_t columns) { return at::zeros({x.size(0), columns}, input.options()); };
   std::vector<at::Tensor> parts;
   int64_t row = 0;
   for (const Adapter& adapter : linear.adapters) {
     if (adapter.firstRow > row) parts.push_back(zeros(adapter.firstRow - row));
-    const Mask mask = maskAt(pass, adapter.site, number, config_.lora.dropout, earlierRows);
-    const at::Tensor low = at::linear(dropoutAdd(input, {}, mask), weight(adapter.a).to(compute_));
-    parts.push_back(at::linear(low, (weight(adapter.b) * config_.lora.scaling).to(compute_)));
+    const Mask mask = maskAt(pass, adapter.site, layer, config_.lora.dropout, earlierRows);
+    const at::Tensor low = at::linear(dropoutAdd(input, {}, mask), weight(adapter.a).to(type));
+    parts.push_back(at::linear(low, (weight(adapter.b) * config_.lora.scaling).to(type)));
     row = adapter.firstRow + weight(adapter.b).size(0);
   }
   if (row < weight(linear.weight).size(0)) parts.push_back(zeros(weight(linear.weight).size(0) - row));
   return parts.size() == 1 ? parts[0] : at::cat(parts, 1);
+}
+
+at::Tensor Model::pool(const at::Tensor& x, const TrainingPass* pass) const {
+  const at::Tensor y = head(pooler_, x);
+  const at::Tensor update = adapt(pooler_, x, kNoLayer, pass, earlierSequences(pass), at::kFloat);
+  return at::tanh(update.defined() ? y + update : y);
 }
 
 // Pooler and classifier are small: always float32.

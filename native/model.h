@@ -17,7 +17,7 @@ namespace bertune {
 
 // Low-rank adapters (LoRA, Hu et al. 2021): a linear layer y = W x + b becomes W x + b + scaling * B A x.
 struct LoraConfig {
-  std::vector<std::string> modules;  // full names of the encoder's linear layers that get one
+  std::vector<std::string> modules;  // full names of the linear layers, of encoder and pooler, that get one
   int64_t rank;
   double scaling;
   double dropout;  // of the adapters' input
@@ -118,9 +118,11 @@ class Model {
   // sequence.
   at::Tensor encode(size_t index, const at::Tensor& x, const Batch& batch, const TrainingPass* pass) const;
   bool isTrained(const Layer& layer) const;
-  // scaling * B A dropout(x) of all adapters side by side, [rows, out]; undefined where there are none.
-  at::Tensor adapt(const Linear& linear, const at::Tensor& x, size_t index, const TrainingPass* pass,
-                   int64_t earlierRows) const;
+  // scaling * B A dropout(x) of all adapters side by side, [rows, out] of `type`; undefined where there are
+  // none.
+  at::Tensor adapt(const Linear& linear, const at::Tensor& x, int64_t layer, const TrainingPass* pass,
+                   int64_t earlierRows, at::ScalarType type) const;
+  at::Tensor pool(const at::Tensor& x, const TrainingPass* pass) const;
   at::Tensor head(const Linear& linear, const at::Tensor& x) const;
   LinearWeights weights(const Linear& linear) const;
   NormWeights weights(const Norm& norm) const;

@@ -20,7 +20,8 @@ enum class Site : uint64_t {
   LoraAttentionOutput,
   LoraIntermediate,
   LoraOutput,
-  Neftune
+  Neftune,
+  LoraPooler
 };
 
 // The finalizer of SplitMix64 (Steele, Lea, Flood 2014).

@@ -159,8 +159,9 @@ Napi::Value Session::setProgress(Args info) {
   constexpr double most = std::numeric_limits<double>::max();
   return post(info, [this, step = arguments::integer(info[0], "step", 0),
                      updates = arguments::integer(info[1], "updates", 0),
-                     loss = arguments::number(info[2], "loss", -most, most)] {
-    training().setProgress(step, updates, loss);
+                     loss = arguments::number(info[2], "loss", -most, most),
+                     maxTokens = arguments::integer(info[3], "maxTokens", 0)] {
+    training().setProgress(step, updates, loss, maxTokens);
   });
 }
 

@@ -26,7 +26,7 @@ class Session : public Napi::ObjectWrap<Session> {
   Napi::Value predict(Args info);         // (batch) -> Float32Array
   Napi::Value matmulRate(Args info);      // (rows, inner, columns) -> FLOP/s
   Napi::Value stats(Args info);           // () -> {loss, gradNorm, updates, skipped}
-  Napi::Value setProgress(Args info);     // (step, updates, loss)
+  Napi::Value setProgress(Args info);     // (step, updates, loss, maxTokens)
   Napi::Value restart(Args info);         // (options): a new optimizer for the same weights
   Napi::Value mergeAdapters(Args info);   // (): adds adapters to the weights
   Napi::Value configure(Args info);       // ([{name, trainable, learningRateFactor, weightDecayFactor}])

@@ -128,8 +128,9 @@ TrainingStats Training::stats() {
   return {numbers[0], numbers[1], numbers[2], numbers[3], static_cast<double>(maxTokens_)};
 }
 
-void Training::setProgress(int64_t step, int64_t updates, double loss) {
+void Training::setProgress(int64_t step, int64_t updates, double loss, int64_t maxTokens) {
   step_ = step;
+  maxTokens_ = maxTokens;
   optimizer_->setUpdates(updates);
   loss_.fill_(loss);
 }

@@ -52,7 +52,7 @@ class Training {
   // For a resumed run: `step` counts the optimizer steps begun and decides the dropout masks, `updates` those
   // that were applied and decides AdamW's bias correction (they differ by the skipped ones), and `loss` is
   // the sum of losses that stats() goes on from.
-  void setProgress(int64_t step, int64_t updates, double loss);
+  void setProgress(int64_t step, int64_t updates, double loss, int64_t maxTokens);
 
   // Forgets gradients, optimizer state, settings, counters and loss; the weights stay.
   void restart(const TrainingOptions& options);

@@ -67,11 +67,17 @@ const far = (a: readonly number[], b: readonly number[]): number =>
   a.length === b.length ? Math.max(...a.map((value, i) => Math.abs(value - (b[i] ?? NaN)))) : NaN;
 
 /** The logits that PEFT gives; null where no Python that has it is given. */
-function peft(action: 'make' | 'load', base: string, directory: string): number[] | null {
+function peft(
+  action: 'make' | 'load',
+  base: string,
+  directory: string,
+  targets?: string | string[],
+): number[] | null {
   const python = process.env['BERTUNE_PYTHON'];
   if (python === undefined) return null;
   const script = fileURLToPath(new URL('../scripts/reference/peft_adapter.py', import.meta.url));
   const args = [script, action, join(folder, base), join(folder, directory), '--ids', JSON.stringify(IDS)];
+  if (targets !== undefined) args.push('--targets', JSON.stringify(targets));
   const output = execFileSync(python, args, { stdio: ['ignore', 'pipe', 'ignore'] });
   return (JSON.parse(String(output)) as number[][]).flat();
 }
@@ -198,6 +204,12 @@ await tap.test('the disk space that is asked for is what is written', async (t) 
 const skip = process.env['BERTUNE_PYTHON'] === undefined && 'BERTUNE_PYTHON is not set';
 
 await tap.test('what PEFT wrote', { skip }, async (t) => {
+  // Both take in the pooler.
+  for (const [directory, targets] of [
+    ['peft-all', 'all-linear'],
+    ['peft-dense', ['dense']],
+  ] as const)
+    t.ok(far(peft('make', 'base', directory, targets) ?? [], await logitsOf(directory)) < 1e-5, directory);
   const theirs = peft('make', 'base', 'peft') ?? [];
   const ours = await logitsOf('peft');
   t.ok(far(theirs, ours) < 1e-5, `the logits are PEFT's (${far(theirs, ours)})`);

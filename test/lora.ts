@@ -38,10 +38,9 @@ function modulesOf({ config, targets }: Pick<Case, 'config' | 'targets'>): strin
     'output.dense',
   ];
   const layers = Array.from({ length: config.numHiddenLayers }, (_, i) => `bert.encoder.layer.${i}`);
-  return layers.flatMap((layer) =>
-    parts
-      .map((part) => `${layer}.${part}`)
-      .filter((name) => targets.some((target) => name.endsWith(`.${target}`))),
+  const linears = layers.flatMap((layer) => parts.map((part) => `${layer}.${part}`));
+  return [...linears, 'bert.pooler.dense'].filter((name) =>
+    targets.some((target) => name.endsWith(`.${target}`)),
   );
 }
 
@@ -143,7 +142,7 @@ await tap.test('adapters that cannot be', async (t) => {
   const options = { device: 'cpu', dtype: 'float32', threads: 1, seed: 1 } as const;
   const lora = { modules: ['bert.encoder.layer.0.output.dense'], rank: 2, scaling: 1, dropout: 0 };
   const wrong: [Partial<NonNullable<SessionConfig['lora']>>, RegExp][] = [
-    [{ modules: ['bert.pooler.dense'] }, /no linear layer named 'bert.pooler.dense'/],
+    [{ modules: ['classifier'] }, /no linear layer to adapt named 'classifier'/],
     [{ rank: 0 }, /rank/],
     [{ rank: 1.5 }, /rank/],
     [{ scaling: NaN }, /scaling/],

@@ -89,7 +89,12 @@ def main():
     torch.set_num_threads(2)
     attention = ["query", "value"]
     every = ["query", "key", "value", "attention.output.dense", "intermediate.dense", "output.dense"]
-    fixture = {"cases": [case_of("query and value", attention, 2, 3), case_of("all linear layers", every, 4, 8)]}
+    cases = [
+        case_of("query and value", attention, 2, 3),
+        case_of("all linear layers", every, 4, 8),
+        case_of("queries and all that ends in dense, the pooler too", ["query", "dense"], 3, 6),
+    ]
+    fixture = {"cases": cases}
     FIXTURE.write_text(json.dumps(plain(fixture), separators=(",", ":")) + "\n")
 
 

@@ -20,11 +20,12 @@ def main():
     parser.add_argument("base")
     parser.add_argument("directory")
     parser.add_argument("--ids", type=json.loads, required=True)
+    parser.add_argument("--targets", type=json.loads, default=["key", "intermediate.dense"])
     arguments = parser.parse_args()
     base = BertForSequenceClassification.from_pretrained(arguments.base)
     if arguments.action == "make":
         torch.manual_seed(1)
-        lora = LoraConfig(task_type="SEQ_CLS", r=3, lora_alpha=5, target_modules=["key", "intermediate.dense"])
+        lora = LoraConfig(task_type="SEQ_CLS", r=3, lora_alpha=5, target_modules=arguments.targets)
         model = get_peft_model(base, lora)
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:

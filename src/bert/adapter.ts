@@ -11,6 +11,7 @@ import {
   fitAdapter,
   openAdapterFiles,
   openCheckpoint,
+  POOLER,
   readBertConfig,
   exists,
   openUnchanged,
@@ -47,7 +48,7 @@ export interface AdapterCheckpoint extends Checkpoint {
 }
 
 const HEAD = ['classifier.weight', 'classifier.bias'];
-const POOLER = ['bert.pooler.dense.weight', 'bert.pooler.dense.bias'];
+const POOLER_TENSORS = [`${POOLER}.weight`, `${POOLER}.bias`];
 
 /**
  * Lays the adapter of a folder on its base.
@@ -122,14 +123,20 @@ export async function freshLora(
   if (!(dropout >= 0 && dropout < 1))
     throw new UsageError(`LoRA's dropout is ${dropout}; give a number from 0 to below 1`);
   if (targetModules.length === 0) throw new UsageError('LoRA needs a target, such as query');
-  const hasPooler = !POOLER.some((name) => untrained.includes(name));
+  const hasPooler = !POOLER_TENSORS.some((name) => untrained.includes(name));
+  // A pooler that the base lacks is trained as a whole: there is nothing to adapt.
+  const modules = targetedModules(config, targetModules).filter((name) => hasPooler || name !== POOLER);
+  if (modules.length === 0)
+    throw new UsageError(
+      'The base has no pooler, so that a new one is trained as a whole; give LoRA a target in the encoder, such as query',
+    );
   return {
     rank,
     alpha,
     dropout,
     isRankStabilised: false,
-    modules: targetedModules(config, targetModules),
-    saved: hasPooler ? HEAD : [...POOLER, ...HEAD],
+    modules,
+    saved: hasPooler ? HEAD : [...POOLER_TENSORS, ...HEAD],
     modulesToSave: hasPooler ? ['classifier', 'score'] : ['classifier', 'score', 'pooler'],
     base: (await isFolder(baseName)) ? resolve(baseName) : baseName,
     revision: baseRevision ?? null,

@@ -316,7 +316,7 @@ export const options = {
   }),
   loraTargetModules: optional(list('NAME', 'a name or pattern of linear layers, or several'), {
     group: 'Training',
-    help: 'linear layers of the encoder that get updates: query, key, value, attention.output.dense, intermediate.dense, output.dense, a pattern, or all-linear',
+    help: 'linear layers that get updates: query, key, value, attention.output.dense, intermediate.dense, output.dense, pooler.dense, a pattern, or all-linear',
     otherwise: "query value, PEFT's",
     hf: 'target_modules',
   }),

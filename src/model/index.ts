@@ -23,6 +23,7 @@ export {
   isAdapterFolder,
   loraShapes,
   openAdapterFiles,
+  POOLER,
   saveAdapter,
   scalingOf,
   targetedModules,

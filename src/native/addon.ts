@@ -31,7 +31,7 @@ export interface NativeSession {
   predict(batch: PackedBatch): Promise<Float32Array>;
   matmulRate(rows: number, inner: number, columns: number): Promise<number>;
   stats(): Promise<Omit<TrainingStats, 'totalLoss'>>;
-  setProgress(step: number, updates: number, loss: number): Promise<void>;
+  setProgress(step: number, updates: number, loss: number, maxTokens: number): Promise<void>;
   restart(options: TrainingOptions): Promise<void>;
   mergeAdapters(): Promise<void>;
   configure(settings: readonly TensorSettings[]): Promise<void>;

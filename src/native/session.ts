@@ -113,11 +113,12 @@ export class Session {
 
   /**
    * Continues the counters of an earlier run: `step` optimizer steps were begun (decides the dropout masks), of
-   * which `updates` were applied (decides AdamW's bias correction), with `totalLoss` so far.
+   * which `updates` were applied (decides AdamW's bias correction), with `totalLoss` so far. `maxTokens` of stats()
+   * cuts micro-batches as the earlier run did after memory ran out (autoFindBatchSize); 0 for not at all.
    */
-  setProgress(step: number, updates: number, totalLoss: number): Promise<void> {
+  setProgress(step: number, updates: number, totalLoss: number, maxTokens = 0): Promise<void> {
     return withStack(async () => {
-      await this.#native.setProgress(step, updates, totalLoss);
+      await this.#native.setProgress(step, updates, totalLoss, maxTokens);
       this.#lossSeen = totalLoss;
     });
   }

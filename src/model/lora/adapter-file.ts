@@ -18,7 +18,7 @@ import {
   type AdapterConfig,
 } from './adapter-config.js';
 import { adapterShapes, loraShapes, type Lora } from './settings.js';
-import { encoderLinears } from './targets.js';
+import { adaptableLinears } from './targets.js';
 
 const ADAPTER_WEIGHTS = 'adapter_model.safetensors';
 /** PEFT's older form. Pickle can run code: it is never opened. */
@@ -82,7 +82,7 @@ export function fitAdapter(
 ): Lora {
   const path = join(directory, ADAPTER_WEIGHTS);
   const adapted = new Set([...tensors.keys()].map((name) => LORA_TENSOR.exec(name)?.[1] ?? ''));
-  const modules = encoderLinears(config).filter((name) => adapted.has(name));
+  const modules = adaptableLinears(config).filter((name) => adapted.has(name));
   const plain = [...parameterShapes(config).keys()].filter((name) => tensors.has(name));
   const lora: Lora = { ...settings, base, modules, saved: [...new Set([...plain, ...HEAD])] };
   if (modules.length === 0)

@@ -8,4 +8,4 @@ export {
   type AdapterFiles,
 } from './adapter-file.js';
 export { adapterShapes, loraShapes, scalingOf, type Lora } from './settings.js';
-export { DEFAULT_TARGETS, targetedModules } from './targets.js';
+export { DEFAULT_TARGETS, POOLER, targetedModules } from './targets.js';

@@ -8,13 +8,23 @@ import { parameterShapes } from '../parameters.js';
 /** PEFT's for BERT. */
 export const DEFAULT_TARGETS = ['query', 'value'];
 
-/** The linear layers of an encoder layer. */
-const PARTS = ['query', 'key', 'value', 'attention.output.dense', 'intermediate.dense', 'output.dense'];
+export const POOLER = 'bert.pooler.dense';
 
-/** All layers that can have an adapter, in the model's order. */
-export function encoderLinears(config: BertConfig): string[] {
+/** The linear layers of an encoder layer, and the pooler's. */
+const PARTS = [
+  'query',
+  'key',
+  'value',
+  'attention.output.dense',
+  'intermediate.dense',
+  'output.dense',
+  'pooler.dense',
+];
+
+/** All layers that can have an adapter, in the model's order: PEFT's `all-linear`. */
+export function adaptableLinears(config: BertConfig): string[] {
   return [...parameterShapes(config)]
-    .filter(([name, shape]) => name.startsWith('bert.encoder.') && shape.length === 2)
+    .filter(([name, shape]) => /^bert\.(encoder|pooler)\./.test(name) && shape.length === 2)
     .map(([name]) => name.replace(/\.weight$/, ''));
 }
 
@@ -25,7 +35,7 @@ export function encoderLinears(config: BertConfig): string[] {
  * @throws UsageError for a target that matches nothing, naming what is near
  */
 export function targetedModules(config: BertConfig, targets: readonly string[]): string[] {
-  const all = encoderLinears(config);
+  const all = adaptableLinears(config);
   const found = new Set(targets.flatMap((target) => matching(target, all)));
   return all.filter((name) => found.has(name));
 }
@@ -38,7 +48,7 @@ function matching(target: string, all: readonly string[]): readonly string[] {
   const nearest = nearestName(target, PARTS);
   const hint = nearest === undefined ? '' : ` (did you mean ${nearest}?)`;
   throw new UsageError(
-    `The LoRA target ${JSON.stringify(target)} matches no linear layer of the encoder${hint}; there are ` +
+    `The LoRA target ${JSON.stringify(target)} matches no linear layer of encoder or pooler${hint}; there are ` +
       `${PARTS.join(', ')}, and all-linear for all of them`,
   );
 }
@@ -46,7 +56,7 @@ function matching(target: string, all: readonly string[]): readonly string[] {
 /** PEFT's target_modules that mean exactly these layers: ends of names where they do, else the full names. */
 export function targetModulesOf(config: BertConfig, modules: readonly string[]): string[] {
   const parts = PARTS.filter((part) => modules.some((name) => isEndOf(name, part)));
-  const meant = encoderLinears(config).filter((name) => parts.some((part) => isEndOf(name, part)));
+  const meant = adaptableLinears(config).filter((name) => parts.some((part) => isEndOf(name, part)));
   return meant.length === modules.length ? parts : [...modules];
 }
 

@@ -129,7 +129,7 @@ export const rightArguments = {
   predict: (random, config) => [batchOf(random, config)],
   matmulRate: (random) => [1 + random.below(50), 1 + random.below(50), 1 + random.below(50)],
   stats: () => [],
-  setProgress: (random) => [random.below(5), random.below(5), 0.5],
+  setProgress: (random) => [random.below(5), random.below(5), 0.5, random.below(50)],
   restart: (random) => [
     {
       optimizer: random.pick(['adamw', 'adam', 'sgd', 'adagrad']),
