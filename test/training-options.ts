@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import tap from 'tap';
 
 import type { TrainingOptions } from '../dist/native/index.js';
+import type { TrainerCallback } from '../dist/index.js';
 import { largestDifference, timelessLog, toyRun, weightsOf } from './fixtures/run.js';
 import { divisorOf, pack } from './fixtures/parity.js';
 import { ADAMW, maxRelative, readAll, seededSession, TINY, weightBits } from './fixtures/session.js';
@@ -124,6 +125,28 @@ await tap.test('options of a Trainer', async (t) => {
   await t.rejects(changed.trainer.train(), { message: /neftuneNoiseAlpha/ });
   await changed.close();
   await reference.close();
+});
+
+await tap.test('what was learned when memory ran out is resumed', async (t) => {
+  const settings = { autoFindBatchSize: true, saveStrategy: 'steps', saveSteps: 2 } as const;
+  const limit = 9; // as if a step had not fitted; a batch of the toy has some 50 tokens
+  const callbacks: TrainerCallback[] = [
+    { onTrainBegin: ({ model }) => model.session.setProgress(0, 0, 0, limit) },
+  ];
+  const reference = await toyRun(t.testdir(), settings, { callbacks });
+  await reference.trainer.train();
+  const weights = await weightsOf(reference.model);
+  const whole = await toyRun(t.testdirName, { saveStrategy: 'no' });
+  await whole.trainer.train();
+  t.not(largestDifference(await weightsOf(whole.model), weights), 0, 'how batches are cut shows in the bits');
+  const resumed = await toyRun(t.testdirName, {
+    ...settings,
+    resumeFromCheckpoint: `${t.testdirName}/out/checkpoint-2`,
+  });
+  await resumed.trainer.train();
+  t.equal(largestDifference(await weightsOf(resumed.model), weights), 0, 'the same bits');
+  t.equal((await resumed.model.session.stats()).maxTokens, limit);
+  await Promise.all([reference.close(), whole.close(), resumed.close()]);
 });
 
 await tap.test('options that cannot be', async (t) => {

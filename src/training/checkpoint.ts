@@ -42,6 +42,8 @@ export interface ResumePoint {
   pending: Pick<TrainerControl, 'shouldEvaluate' | 'shouldSave' | 'shouldTrainingStop'>;
   /** Whether `onEpochEnd` has been called for this step, or is called for a later one. */
   hasEpochEnded?: boolean;
+  /** Most tokens of a micro-batch since memory ran out: how batches are cut decides how sums are rounded. */
+  maxTokens?: number;
   /** Of this step, for a log that is still to be written. */
   gradNorm?: number;
   lastRate?: number;
@@ -106,7 +108,7 @@ export async function resumeFrom(
   requireSameRun(directory, resume.identity, identity);
   await model.loadWeights(directory);
   const { step, totalLoss } = goOnAt ?? resume;
-  await model.session.setProgress(step, resume.updates, totalLoss);
+  await model.session.setProgress(step, resume.updates, totalLoss, resume.maxTokens);
   // Before the first update an optimizer has no state.
   if (resume.updates > 0) await loadOptimizerState(model.session, join(directory, OPTIMIZER));
   return { state: withBestBeside(directory, state), resume };

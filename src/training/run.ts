@@ -111,7 +111,7 @@ export class Run {
 
   /** What a run needs to go on after this step. */
   resumePoint(stats: TrainingStats, idleSeconds: number): ResumePoint {
-    const { totalLoss, updates, gradNorm } = stats;
+    const { totalLoss, updates, gradNorm, maxTokens } = stats;
     const { shouldEvaluate, shouldSave, shouldTrainingStop } = this.control;
     return {
       step: this.state.global_step,
@@ -129,6 +129,7 @@ export class Run {
         shouldTrainingStop: this.isInterrupted && shouldTrainingStop,
       },
       hasEpochEnded: this.hasEpochEnded,
+      maxTokens,
       gradNorm,
       lastRate: this.lastRate,
       identity: this.identity,

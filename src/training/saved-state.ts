@@ -48,6 +48,7 @@ const RESUME_POINT = z.object({
     shouldTrainingStop: z.boolean().optional(),
   }),
   hasEpochEnded: z.boolean().optional(),
+  maxTokens: count.optional(),
   gradNorm: orNull.optional(),
   lastRate: z.number().nonnegative().optional(),
   identity: z.record(z.string(), z.unknown()),
