@@ -71,7 +71,7 @@ function peft(
   action: 'make' | 'load',
   base: string,
   directory: string,
-  targets?: string | string[],
+  targets?: string | readonly string[],
 ): number[] | null {
   const python = process.env['BERTUNE_PYTHON'];
   if (python === undefined) return null;

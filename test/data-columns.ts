@@ -28,6 +28,11 @@ void t.test('columns are found by their usual names', async (test) => {
     const split = await openContent(test, 'columns.csv', `${header}\n${row}\n`, overrides);
     test.same(split.columns, { text, textPair, label }, header);
   }
+  for (const option of ['textColumn', 'textPairColumn'])
+    test.match(
+      await refusal(test, 'same.csv', 'text,label\na,x\n', { [option]: 'label', labelColumn: 'label' }),
+      /^--text-(pair-)?column and the column of the labels are both label; name another with --label-column$/,
+    );
 });
 
 void t.test('pairs keep their order and scores their values', async (test) => {

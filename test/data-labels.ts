@@ -113,12 +113,35 @@ void t.test('maxSamples cuts rows, not the check and not the label map', async (
   test.match(await refusal(test, 'cut.csv', `${content}d,\n`, { maxSamples: 2 }), /cut\.csv line 5/);
 });
 
+void t.test('labels of another model than the one to train', async (test) => {
+  const content = 'text,label\na,ham\nb,spam\n';
+  const known = { knownLabels: ['yes', 'no'] };
+  test.match(
+    await refusal(test, 'other.csv', content, known),
+    /for other labels than its own, name all of them with --label-list$/,
+  );
+  const some = await refusal(test, 'some.csv', `${content},yes\n`, known);
+  test.notMatch(some, /--label-list/, 'a bad row of another kind');
+  test.notMatch(await refusal(test, 'eval.csv', content, { ...known, name: 'validation' }), /--label-list/);
+});
+
 void t.test('notes on labels that are probably not meant', async (test) => {
   const joined = await labelled(test, ['b|a', 'c']);
   test.match(joined.notes.join(), /"b\|a" is taken as one name; --problem-type multi_label_classification/);
   const alike = await labelled(test, ['Spam', 'spam ', 'ham']);
   test.same(alike.notes, ['The labels "Spam" and "spam " differ only in case or spaces']);
   test.same((await labelled(test, ['a', 'b'])).notes, []);
+  const lists = await openContent(test, 'lists.csv', 'text,label\na,"[0, 1]"\nb,[1]\n');
+  test.match(lists.notes.join(), /"\[0, 1\]" is taken as one name; for several labels a row write a\|b/);
+  const words = await labelled(test, ['pos', 'NaN', 'None', 'none']);
+  test.match(words.notes.join(), /^"NaN" and "None" are labels here; rows whose label is missing must be/);
+  test.same((await labelled(test, ['none', 'some'])).notes, []);
+  const decimals = 'text,label\na,1.0\nb,0.0\n';
+  const scores = await openContent(test, 'scores.csv', decimals);
+  test.match(scores.notes.join(), /whole numbers written as decimals, such as 1\.0, and taken as scores/);
+  const asked = await openContent(test, 'asked.csv', decimals, { problemType: 'regression' });
+  test.same(asked.notes, []);
+  test.same((await openContent(test, 'half.csv', `${decimals}c,0.5\n`)).notes, []);
   const own = Array.from({ length: 10 }, (_, i) => `sentence ${i}`);
   const note = 'Each of the 10 rows has a label of its own; is this the column of the labels?';
   test.same((await labelled(test, own)).notes, [note]);

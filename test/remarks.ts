@@ -1,6 +1,6 @@
 // What a command says by the way: a model that is about to be replaced, labels that nothing teaches, one row and two rows,
 // the option that was meant, and where the metrics are for people and for programs.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 
@@ -144,6 +144,30 @@ t.test('a model that is no better than chance', (t) => {
   t.match(note('regression', [2, 2, 2], [1, 2, 3]), /R2 at most 0/, 'the mean');
   t.equal(note('regression', [1.5, 2, 2.5], [1, 2, 3]), '');
   t.end();
+});
+
+t.test('a text as header, the length of the training, and a training that was ended', async (t) => {
+  writeFileSync(join(folder, 'headless.csv'), 'the film was good\nthe plot was bad\n');
+  const predict = (model: string): Promise<Outcome> =>
+    bertune(['predict', '--model', model, '--test-file', 'headless.csv'], { cwd: folder });
+  const own = { 'output-dir': 'short', 'max-seq-length': '4', 'num-train-epochs': '1' };
+  const trained = await train({ ...own, 'max-steps': undefined, 'save-strategy': 'epoch' });
+  const { stderr } = await predict('short');
+  t.match(stderr, /^note: "the film was good" is taken as the header; if it is a text, write a first line/m);
+  t.match(stderr, /^Texts are cut at 4 tokens as in the training; --max-seq-length gives another length$/m);
+  const evaluate = (...more: string[]): Promise<Outcome> =>
+    bertune(['evaluate', '--model', 'short', '--validation-file', 'test.csv', ...more], { cwd: folder });
+  const lossOf = ({ stdout }: Outcome): unknown =>
+    (JSON.parse(stdout) as Record<string, unknown>)['eval_loss'];
+  t.equal(lossOf(await evaluate()), lossOf(trained), 'the figures of the training');
+  const longer = await evaluate('--max-seq-length', '16');
+  t.not(lossOf(longer), lossOf(trained));
+  t.notMatch(longer.stderr, /as in the training/);
+  for (const name of ['config.json', 'model.safetensors']) rmSync(join(folder, 'short', name));
+  t.match(await predict('short'), {
+    code: 2,
+    stderr: /short has no config\.json, only checkpoints .* give one of them, such as short\/checkpoint-3$/m,
+  });
 });
 
 t.test('one row', async (t) => {

@@ -245,6 +245,8 @@ await t.test('evaluate tunes, predict and classify use it', async (t) => {
       found.every((value, i) => isClose(value, thresholds[i] ?? 9, 1e-5)),
       `${mode}: ${found.join()}`,
     );
+    const { stderr } = await run('predict', { model: 'multi', 'test-file': 'multi.jsonl' });
+    t.match(stderr, /^Labels are given by the thresholds that bertune evaluate tuned$/m);
     const after = await predictionsOf('multi');
     const wanted = plain.map(({ probabilities }) =>
       multiTask.labels.filter((label) => (probabilities[label] ?? 0) > (saved.thresholds?.[label] ?? 9)),

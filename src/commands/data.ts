@@ -96,8 +96,16 @@ export async function describeSplit(split: Split, progress: Progress): Promise<v
   for (const row of await split.preview(3)) {
     progress.line(`  ${row.label === null ? '' : `${row.label}: `}${textsOf(row)}`);
   }
-  for (const note of split.notes) progress.line(`note: ${note}`);
+  for (const note of [...split.notes, ...headerNote(text)]) progress.line(`note: ${note}`);
   showBadRows(split, progress);
+}
+
+/** A file without a header loses its first row to it. */
+function headerNote(textColumn: string): string[] {
+  if (textColumn.trim().split(/\s+/).length < 3) return [];
+  return [
+    `"${textColumn}" is taken as the header; if it is a text, write a first line with the names of the columns, such as text`,
+  ];
 }
 
 function showBadRows({ name, badRows: { count, first } }: Split, progress: Progress): void {

@@ -1,7 +1,6 @@
 // `bertune evaluate`: the metrics of a saved model on labelled rows.
 import { join } from 'node:path';
 
-import { maxLengthOf } from '../batching/lengths.js';
 import { requireDevice } from '../bert/index.js';
 import type { EvaluateOptions } from '../config/index.js';
 import type { ComputeMetrics, EvalPrediction } from '../evaluation/custom-metrics.js';
@@ -14,7 +13,7 @@ import { chanceNote } from './chance.js';
 import { classReport } from './class-report.js';
 import { openData } from './data.js';
 import { checkOutputFolder, printResult, writeBadRows } from './output.js';
-import { loadTrained } from './trained.js';
+import { loadTrained, trainedMaxLength } from './trained.js';
 import { requireTunable, tune } from './tune.js';
 
 /**
@@ -29,9 +28,10 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
   requireDevice(options);
   const { outputDir, maxSeqLength } = options;
   if (outputDir !== undefined) await checkOutputFolder(outputDir);
-  const { model, tokenizer } = await loadTrained(options);
+  const trained = await loadTrained(options);
+  const { model, tokenizer } = trained;
   try {
-    const maxLength = maxLengthOf(model, tokenizer, maxSeqLength);
+    const maxLength = trainedMaxLength(trained, maxSeqLength, progress);
     const longTexts = longTextsOf(tokenizer, { ...options, maxLength });
     const { task } = model;
     const { problemType, labels } = task;

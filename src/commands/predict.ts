@@ -1,5 +1,4 @@
 // `bertune predict`: label, score and probabilities of every row, in the order of the rows.
-import { maxLengthOf } from '../batching/lengths.js';
 import { requireDevice, type BertForSequenceClassification } from '../bert/index.js';
 import type { PredictOptions } from '../config/index.js';
 import { counted } from '../counted.js';
@@ -19,7 +18,7 @@ import {
 import { Progress } from '../training/progress.js';
 import { describeSplit, splitOf } from './data.js';
 import { checkOutputFile, printResult, writeBadRows, writePieces } from './output.js';
-import { loadTrained } from './trained.js';
+import { loadTrained, trainedMaxLength } from './trained.js';
 
 /**
  * Writes the predictions to `outputFile`, whole or not at all, or to stdout.
@@ -31,9 +30,10 @@ export async function predict(options: PredictOptions): Promise<void> {
   requireDevice(options);
   const { outputFile, maxSeqLength } = options;
   const folder = outputFile === undefined ? undefined : await checkOutputFile(outputFile);
-  const { model, tokenizer } = await loadTrained(options);
+  const trained = await loadTrained(options);
+  const { model, tokenizer } = trained;
   try {
-    const maxLength = maxLengthOf(model, tokenizer, maxSeqLength);
+    const maxLength = trainedMaxLength(trained, maxSeqLength, progress);
     const longTexts = longTextsOf(tokenizer, { ...options, maxLength });
     const split = await openRows(options);
     const workers = options.dataloaderNumWorkers;
@@ -43,6 +43,8 @@ export async function predict(options: PredictOptions): Promise<void> {
       if (longTexts !== undefined) requireSingle(split.columns.textPair !== null);
       await model.open(options);
       progress.line(`Predicting on ${model.placement}`);
+      if (model.calibration.thresholds !== undefined)
+        progress.line('Labels are given by the thresholds that bertune evaluate tuned');
       const batches = predictedRows(
         model,
         split,

@@ -1,11 +1,21 @@
 // Loads a model that has been trained, with its tokenizer, for evaluation and prediction.
 import { join } from 'node:path';
 
+import { z } from 'zod';
+
+import { maxLengthOf } from '../batching/lengths.js';
 import { BertForSequenceClassification } from '../bert/index.js';
 import { withoutUndefined } from '../without-undefined.js';
 import { UsageError } from '../errors.js';
 import { modelDirectory } from '../hub/index.js';
-import { exists, finishReplacing, isBeingReplaced, type BertConfig, type Lora } from '../model/index.js';
+import {
+  exists,
+  finishReplacing,
+  isBeingReplaced,
+  readJson,
+  type BertConfig,
+  type Lora,
+} from '../model/index.js';
 import { BertTokenizer } from '../tokenizer/index.js';
 import { whileLocked } from '../training/folder-lock.js';
 import { Progress } from '../training/progress.js';
@@ -32,7 +42,12 @@ export async function loadTrained(options: {
   modelRevision?: string;
   baseModel?: string;
   tokenizer?: string;
-}): Promise<{ model: BertForSequenceClassification; tokenizer: BertTokenizer }> {
+}): Promise<{
+  model: BertForSequenceClassification;
+  tokenizer: BertTokenizer;
+  /** The `--max-seq-length` that it was trained with; undefined where none was given, or it is not known. */
+  trainedLength: number | undefined;
+}> {
   const directory = await modelFolder(options);
   const model = await BertForSequenceClassification.fromPretrained(
     directory,
@@ -45,11 +60,36 @@ export async function loadTrained(options: {
       );
     const tokenizer = await openTokenizer(options, await tokenizerSource(directory, model.lora));
     checkVocabulary(tokenizer, model.config);
-    return { model, tokenizer };
+    return { model, tokenizer, trainedLength: await trainedLength(directory, model.config) };
   } catch (error) {
     await model.close();
     throw error;
   }
+}
+
+/** What `bertune train` left beside its model. What others put there is not worth an error. */
+async function trainedLength(directory: string, config: BertConfig): Promise<number | undefined> {
+  const path = join(directory, 'training_options.json');
+  if (!(await exists(path))) return undefined;
+  const schema = z.object({ maxSeqLength: z.int().min(1).max(config.maxPositionEmbeddings) });
+  return schema.safeParse(await readJson(path)).data?.maxSeqLength;
+}
+
+/**
+ * The tokens that a text may have: what is asked for, or as in the training.
+ *
+ * @throws UsageError when more is asked for than the model has positions
+ */
+export function trainedMaxLength(
+  { model, tokenizer, trainedLength: trained }: Awaited<ReturnType<typeof loadTrained>>,
+  asked: number | undefined,
+  progress: Progress,
+): number {
+  if (asked === undefined && trained !== undefined)
+    progress.line(
+      `Texts are cut at ${trained} tokens as in the training; --max-seq-length gives another length`,
+    );
+  return maxLengthOf(model, tokenizer, asked ?? trained);
 }
 
 /** Where a tokenizer is, and for a hub id at which revision. */

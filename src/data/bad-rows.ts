@@ -1,6 +1,7 @@
 // Rows that cannot be used: collected for the message when the run stops, or written to a file when they are skipped.
 
 import { UsageError } from '../errors.js';
+import { isUnknownLabel } from './label-values.js';
 import { TempFile } from './temp-file.js';
 
 /** One bad row: `line` in text files, `row` where lines mean nothing; both from 1. `column` is null for the whole row. */
@@ -55,9 +56,13 @@ export class BadRowLog implements BadRowReport {
   error(atLeast: '' | 'at least ' | 'only '): UsageError {
     const [rows, them] = this.count === 1 ? ['row', 'it'] : ['rows', 'them'];
     const remedy = this.file === null ? `\nCorrect ${them}, or leave ${them} out with --bad-rows skip` : '';
+    const others = this.splitName === 'train' && this.first.every(({ reason }) => isUnknownLabel(reason));
+    const newHead = others
+      ? '\nTo train the model for other labels than its own, name all of them with --label-list'
+      : '';
     const list = this.first.map((row) => `\n  ${describeBadRow(row)}`).join('');
     return new UsageError(
-      `The ${this.splitName} data have ${atLeast}${this.count} bad ${rows}:${list}${remedy}`,
+      `The ${this.splitName} data have ${atLeast}${this.count} bad ${rows}:${list}${remedy}${newHead}`,
     );
   }
 

@@ -77,6 +77,14 @@ export function chooseColumns(
   options: ColumnOptions,
 ): ColumnChoice {
   const label = options.needsLabels ? chooseLabel(file, columns, options.labelColumn) : null;
+  for (const [option, column] of [
+    ['--text-column', options.textColumn],
+    ['--text-pair-column', options.textPairColumn],
+  ])
+    if (label !== null && column === label)
+      throw new UsageError(
+        `${option} and the column of the labels are both ${label}; name another with --label-column`,
+      );
   const left = columns.filter((column) => column !== label);
   const { text, textPair } = chooseTexts(file, columns, left, options);
   return { text, textPair, label };

@@ -86,3 +86,19 @@ export function labelIds(names: readonly string[]): (label: string) => number | 
     return Number(label) < names.length ? Number(label) : undefined;
   };
 }
+
+const UNKNOWN = 'is unknown; expected';
+
+/** The reason of a label that is not in the list, with the list where it is short. */
+export function unknownLabel(label: string, known: readonly string[]): string {
+  const shown =
+    known.length > 10
+      ? `one of ${known.length} labels`
+      : known.map((name) => JSON.stringify(name)).join(', ');
+  return `the label ${JSON.stringify(label)} ${UNKNOWN} ${shown}`;
+}
+
+/** Whether a row was bad for the reason that `unknownLabel` gives. */
+export function isUnknownLabel(reason: string): boolean {
+  return reason.includes(UNKNOWN);
+}

@@ -10,6 +10,7 @@ import {
   labelMembers,
   labelText,
   sortLabels,
+  unknownLabel,
 } from './label-values.js';
 import type { ProblemType } from './types.js';
 
@@ -51,6 +52,11 @@ export class LabelColumn {
     const idOf = options.knownLabels === undefined ? null : labelIds(options.knownLabels);
     this.isKnown = idOf === null ? null : (label) => idOf(label) !== undefined;
     this.currentKind = initialKind(options, sample);
+  }
+
+  /** Whether a person said how the labels are to be read. */
+  get isKindGiven(): boolean {
+    return this.options.problemType !== undefined;
   }
 
   get kind(): LabelKind {
@@ -148,15 +154,6 @@ export class LabelColumn {
 
 const NO_LABEL =
   'the label -1 means "no label" in Hugging Face data sets (if it is a class here, give all classes with --label-list)';
-
-/** The reason of a label that is not in the list, with the list where it is short. */
-export function unknownLabel(label: string, known: readonly string[]): string {
-  const shown =
-    known.length > 10
-      ? `one of ${known.length} labels`
-      : known.map((name) => JSON.stringify(name)).join(', ');
-  return `the label ${JSON.stringify(label)} is unknown; expected ${shown}`;
-}
 
 function initialKind({ problemType, classNames }: LabelOptions, sample: readonly unknown[]): LabelKind {
   if (problemType === 'multi_label_classification') return 'list';

@@ -4,9 +4,11 @@ import type { LabelColumn } from './labels.js';
 
 /** One line for each remark; `size` is the number of rows in use. */
 export function labelNotes(labels: LabelColumn, size: number): string[] {
-  if (labels.kind === 'float') return [];
+  if (labels.kind === 'float') return wholeScores(labels, size);
   return [
     ...joinedNames(labels),
+    ...listsAsText(labels),
+    ...wordsForNothing(labels.values),
     ...lookAlikes(labels.values),
     ...oneClass(labels, size),
     ...oneRowEach(labels, size),
@@ -56,3 +58,41 @@ function oneRowEach(labels: LabelColumn, size: number): string[] {
   if (used.size < size) return [];
   return [`Each of the ${size} rows has a label of its own; is this the column of the labels?`];
 }
+
+/** A list that was written to CSV: pandas writes it as Python does. */
+function listsAsText({ kind, values }: LabelColumn): string[] {
+  const list = kind === 'list' ? undefined : values.find((label) => /^\[.*\]$/s.test(label));
+  if (list === undefined) return [];
+  return [
+    `The label ${JSON.stringify(list)} is taken as one name; for several labels a row write a|b and give ` +
+      '--problem-type multi_label_classification, or write lists as JSON Lines or Parquet',
+  ];
+}
+
+/** What pandas and Python write for a value that is missing. Nothing else: "none" is a class of many data sets. */
+function wordsForNothing(values: readonly string[]): string[] {
+  const found = values.filter((label) => /^(?:NaN|nan|NA|N\/A|<NA>|None|null|NULL)$/.test(label));
+  if (found.length === 0) return [];
+  const named = found.map((label) => JSON.stringify(label)).join(' and ');
+  return [
+    `${named} ${found.length === 1 ? 'is a label' : 'are labels'} here; rows whose label is missing must be left out, or have nothing there`,
+  ];
+}
+
+/** Classes whose numbers became decimals, as pandas makes them where one is missing. */
+function wholeScores(labels: LabelColumn, size: number): string[] {
+  if (labels.isKindGiven || size < 2) return [];
+  const found = new Set<number>();
+  for (let row = 0; row < size; row++) {
+    const value = labels.numberAt(row);
+    if (!Number.isInteger(value) || found.size > MOST_LIKELY_CLASSES) return [];
+    found.add(value);
+  }
+  return [
+    `The labels are whole numbers written as decimals, such as ${[...found][0]}.0, and taken as scores to predict; ` +
+      '--problem-type single_label_classification takes them as classes',
+  ];
+}
+
+/** Scores of so few different whole numbers are rare. */
+const MOST_LIKELY_CLASSES = 20;

@@ -3,7 +3,7 @@
 import { UsageError } from '../errors.js';
 import { labelIds, sortLabels } from './label-values.js';
 import type { LabelColumn } from './labels.js';
-import { unknownLabel } from './labels.js';
+import { unknownLabel } from './label-values.js';
 import type { ProblemType, Split } from './types.js';
 
 /** What the model's head learns. `labels[i]` is the name of output i; regression has the one output LABEL_0. */

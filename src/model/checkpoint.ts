@@ -1,6 +1,6 @@
 // A model folder as Hugging Face lays it out: config.json beside one or several safetensors files.
 
-import { stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UsageError } from '../errors.js';
 import { bertConfigJson } from './config-json.js';
@@ -64,7 +64,7 @@ export async function readBertConfig(directory: string): Promise<BertConfig> {
   );
   if (!isFolder) throw new UsageError(`${directory} is a file; give the model folder that holds ${CONFIG}`);
   const path = join(directory, CONFIG);
-  if (!(await exists(path)) && (await isBeingReplaced(directory))) throw halfReplaced(directory);
+  if (!(await exists(path))) await requireNothingBetter(directory);
   return parseBertConfig(await readJson(path), path);
 }
 
@@ -90,6 +90,17 @@ export async function saveCheckpoint(
     await writeSafetensors(join(folder, WEIGHTS), tensors, layout, { format: 'pt' });
     await writeJson(join(folder, CONFIG), bertConfigJson(config));
   });
+}
+
+/** @throws UsageError that says where the model is, for a folder that a run was ended in */
+async function requireNothingBetter(directory: string): Promise<void> {
+  if (await isBeingReplaced(directory)) throw halfReplaced(directory);
+  const steps = (await readdir(directory)).flatMap((name) => /^checkpoint-(\d+)$/.exec(name)?.[1] ?? []);
+  if (steps.length === 0) return;
+  const newest = join(directory, `checkpoint-${Math.max(...steps.map(Number))}`);
+  throw new UsageError(
+    `${directory} has no ${CONFIG}, only checkpoints of a training that has not come to its end; give one of them, such as ${newest}`,
+  );
 }
 
 function halfReplaced(directory: string): UsageError {
