@@ -15,7 +15,10 @@ import {
 const tokenizer = await BertTokenizer.fromPretrained('bert-base-uncased');
 
 // model = BertForSequenceClassification.from_pretrained("bert-base-uncased", num_labels=2)
-const model = await BertForSequenceClassification.fromPretrained('bert-base-uncased', { numLabels: 2 });
+// With names for its labels, so that predictions say pos and not LABEL_1; numLabels: 2 would do too.
+const model = await BertForSequenceClassification.fromPretrained('bert-base-uncased', {
+  labels: ['neg', 'pos'],
+});
 
 // dataset = load_dataset("imdb")
 const dataset = await loadDataset('imdb');

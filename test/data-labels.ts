@@ -136,6 +136,10 @@ void t.test('notes on labels that are probably not meant', async (test) => {
   const words = await labelled(test, ['pos', 'NaN', 'None', 'none']);
   test.match(words.notes.join(), /^"NaN" and "None" are labels here; rows whose label is missing must be/);
   test.same((await labelled(test, ['none', 'some'])).notes, []);
+  const multi = { problemType: 'multi_label_classification' } as const;
+  const none = await openContent(test, 'none.csv', 'text,label\na,x|y\nb,\n', multi);
+  test.same([none.labels?.at(0), none.labels?.at(1)], [['x', 'y'], []], 'the empty list, as CSV writes it');
+  test.same(none.notes, ['1 row has no label: an example of none of them']);
   const decimals = 'text,label\na,1.0\nb,0.0\n';
   const scores = await openContent(test, 'scores.csv', decimals);
   test.match(scores.notes.join(), /whole numbers written as decimals, such as 1\.0, and taken as scores/);

@@ -34,8 +34,12 @@ export function labelText(value: unknown): Reading<string> {
   };
 }
 
-/** The members of a list of labels; a list may be empty, but may not name a label twice. */
+/**
+ * The members of a list of labels; a list may be empty, but may not name a label twice. CSV writes the empty list as
+ * nothing.
+ */
 export function labelMembers(value: unknown, delimiter: string): Reading<string[]> {
+  if (value === '') return { value: [] };
   const parts = Array.isArray(value) ? (value as unknown[]) : splitLabels(value, delimiter);
   if (parts === null) {
     return { problem: `the label looks like a list written as text; write a${delimiter}b` };

@@ -1,5 +1,6 @@
 // Remarks on labels that are legal but probably not meant.
 
+import { counted } from '../counted.js';
 import type { LabelColumn } from './labels.js';
 
 /** One line for each remark; `size` is the number of rows in use. */
@@ -12,6 +13,7 @@ export function labelNotes(labels: LabelColumn, size: number): string[] {
     ...lookAlikes(labels.values),
     ...oneClass(labels, size),
     ...oneRowEach(labels, size),
+    ...rowsOfNothing(labels, size),
   ];
 }
 
@@ -96,3 +98,11 @@ function wholeScores(labels: LabelColumn, size: number): string[] {
 
 /** Scores of so few different whole numbers are rare. */
 const MOST_LIKELY_CLASSES = 20;
+
+/** A row of none of the labels, or one that nobody has labelled yet: the file cannot say which. */
+function rowsOfNothing(labels: LabelColumn, size: number): string[] {
+  if (labels.kind !== 'list') return [];
+  let rows = 0;
+  for (let row = 0; row < size; row++) if (labels.at(row).length === 0) rows++;
+  return rows === 0 ? [] : [`${counted(rows, 'row has', 'rows have')} no label: an example of none of them`];
+}
