@@ -245,6 +245,20 @@ await tap.test('a search from the command line, ended and gone on with', async (
     t.equal(code, 2, stderr);
     t.match(stderr, message);
   }
+  for (const [file, what] of [
+    ['train.csv', 'training'],
+    ['test.csv', 'validation'],
+  ] as const) {
+    const text = readFileSync(join(folder, file), 'utf8');
+    writeFileSync(join(folder, file), text.replace('film', 'plot'));
+    const { code, stderr } = await search({}, '--n-trials', '5');
+    t.equal(code, 2, stderr);
+    t.match(
+      stderr,
+      new RegExp(`search\\.jsonl is of another search: the ${what} data changed\\. Use another`),
+    );
+    writeFileSync(join(folder, file), text);
+  }
 });
 
 await tap.test('a trial that breaks off is failed, and a hopeless one is given up', async (t) => {
