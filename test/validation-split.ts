@@ -328,6 +328,17 @@ await t.test('cross-validation from the command line', async (t) => {
       { cross_validation: 3, resume_from_checkpoint: true },
       /cross_validation and resume_from_checkpoint exclude/,
     ],
+    [
+      {
+        cross_validation: 3,
+        load_best_model_at_end: true,
+        eval_strategy: 'steps',
+        eval_steps: 1,
+        save_strategy: 'steps',
+        save_steps: 1,
+      },
+      /cross_validation and load_best_model_at_end exclude each other: folds save nothing/,
+    ],
   ] as const) {
     const refused = await train(options);
     t.equal(refused.code, 2, refused.stderr);
