@@ -238,6 +238,11 @@ await tap.test('a search from the command line, ended and gone on with', async (
       [],
       /search\.json has nothing to search; put a range/,
     ],
+    [
+      { cross_validation: 3 },
+      [],
+      /cross_validation has no meaning for `bertune search`; did you mean validation_split\?/,
+    ],
     [{}, ['--sampler', 'grid'], /Expected one of tpe, random for --sampler but received "grid"/],
   ];
   for (const [changes, args, message] of refused) {
