@@ -88,8 +88,11 @@ function requireSameSearch(path: string, before: StudyHeader, now: StudyHeader):
 
 function difference(key: string, before: unknown, now: unknown): string {
   if (typeof now === 'string' && DIGEST.test(now)) return `${key} changed`;
-  const shown = (value: unknown): string => JSON.stringify(value) ?? 'not given';
   return `${key} was ${shown(before)} and is now ${shown(now)}`;
+}
+
+function shown(value: unknown): string {
+  return JSON.stringify(value) ?? 'not given';
 }
 
 function parseLine<T>(line: string, place: string, schema: z.ZodType<T>): T {
