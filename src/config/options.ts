@@ -256,7 +256,7 @@ export const options = {
   }),
   labelSmoothingFactor: withDefault(fraction, 0, {
     group: 'Training',
-    help: 'label smoothing, for classes',
+    help: 'label smoothing, for classes; evaluation stays unsmoothed, unlike HF',
   }),
   classWeights: optional(labelWeights(), {
     group: 'Training',
