@@ -159,6 +159,12 @@ await t.test('lengths and the estimate', async (t) => {
     quantiles: { min: 3, median: 7, p90: 11, p95: 12, p99: 12, max: 12 },
     cutAt: { 64: 0, 128: 0, 256: 0, 512: 0 },
   });
+  const cut = await inspect(file, '--tokenizer', 'model', '--max-seq-length', '10');
+  t.match(
+    cut.stdout,
+    'Cut by --max-seq-length: 20.0 % at 10, 0.0 % at 64, 0.0 % at 128',
+    'the one given too',
+  );
   const { training } = await found(file, '--config', 'model/config.json', '--tokenizer', 'model');
   t.equal(training, undefined, 'an estimate needs --model');
 

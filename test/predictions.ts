@@ -120,6 +120,21 @@ for (const [name, { task, labelOf }] of Object.entries({ single, several, value,
   });
 }
 
+await t.test('labels that are signs alone are no formulas', (t) => {
+  const labels = ['+', '-', '--', '+1', '=', '+a', '-a|+'];
+  const task: Task = { problemType: 'single_label_classification', labels, numLabels: labels.length };
+  const rows = rowsOf({ task, labelOf: (row) => labels[row] ?? '' }, labels.length);
+  const written: { label: string }[] = parse(contentOf('csv', rows, task).bytes, { columns: true });
+  t.same(
+    written.map(({ label }) => label),
+    ['+', '-', '--', '+1', '=', "'+a", "'-a|+"],
+  );
+  const signs: Task = { problemType: 'multi_label_classification', labels: ['+', '-'], numLabels: 2 };
+  const both = rowsOf({ task: signs, labelOf: () => ['+', '-'] }, 1);
+  t.match(parse(contentOf('csv', both, signs).bytes, { columns: true }), [{ label: '+|-' }]);
+  t.end();
+});
+
 /** pyarrow is the reader that most files of this format meet. */
 function checkWithPyarrow(test: Test, name: string, bytes: Uint8Array, rows: readonly PredictedRow[]): void {
   const python = process.env['BERTUNE_PYTHON'];

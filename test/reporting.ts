@@ -127,9 +127,10 @@ await t.test('reportTo', (t) => {
   t.same(of(['none']), []);
   t.same(of('csv'), ['csv']);
   t.same(of(['csv', 'jsonl', 'csv']), ['csv', 'jsonl']);
-  t.throws(() => of('wandb'), {
-    message: 'Expected none, or some of tensorboard, jsonl, csv for reportTo but received "wandb"',
-  });
-  t.throws(() => of(['csv', 'all']), { message: /^Expected none, or some of/ });
+  const message = (word: string): string =>
+    `Expected none, or some of tensorboard, jsonl, csv for reportTo but received "${word}"; a callback sends logs elsewhere, see examples/callbacks.ts`;
+  t.throws(() => of('wandb'), { message: message('wandb') });
+  t.throws(() => of(['csv', 'all']), { message: message('all') });
+  t.throws(() => of(['csv', 'none']), { message: /^Expected none, or some of .* but received an array/ });
   t.end();
 });

@@ -1,6 +1,6 @@
 // Hyper-parameter search: densities, splits and pruning against Optuna (scripts/reference/search.py), what the samplers
 // do, and whole searches from the command line.
-import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import tap from 'tap';
 
@@ -238,6 +238,11 @@ await tap.test('a search from the command line, ended and gone on with', async (
       [],
       /search\.json has nothing to search; put a range/,
     ],
+    [
+      { cross_validation: 3 },
+      [],
+      /cross_validation has no meaning for `bertune search`; did you mean validation_split\?/,
+    ],
     [{}, ['--sampler', 'grid'], /Expected one of tpe, random for --sampler but received "grid"/],
   ];
   for (const [changes, args, message] of refused) {
@@ -245,9 +250,23 @@ await tap.test('a search from the command line, ended and gone on with', async (
     t.equal(code, 2, stderr);
     t.match(stderr, message);
   }
+  for (const [file, what] of [
+    ['train.csv', 'training'],
+    ['test.csv', 'validation'],
+  ] as const) {
+    const text = readFileSync(join(folder, file), 'utf8');
+    writeFileSync(join(folder, file), text.replace('film', 'plot'));
+    const { code, stderr } = await search({}, '--n-trials', '5');
+    t.equal(code, 2, stderr);
+    t.match(
+      stderr,
+      new RegExp(`search\\.jsonl is of another search: the ${what} data changed\\. Use another`),
+    );
+    writeFileSync(join(folder, file), text);
+  }
 });
 
-await tap.test('a trial that breaks off is failed, and a hopeless one is given up', async (t) => {
+await tap.test('a trial that breaks off is failed', async (t) => {
   const folder = t.testdir();
   makeToy(folder, { train: 40, test: 20 });
   const rates = [1e-3, 1e30];
@@ -268,4 +287,48 @@ await tap.test('a trial that breaks off is failed, and a hopeless one is given u
       if (state === 'failed') t.match(error, /not finite/);
     } else t.not(state, 'failed');
   t.equal(trials.length, 12);
+});
+
+await tap.test('a hopeless trial is given up at its first evaluation', async (t) => {
+  const folder = t.testdir();
+  makeToy(folder, { train: 16, test: 8 });
+  const path = join(folder, 'search.json');
+  const written = { ...config, num_train_epochs: 2, perDeviceTrainBatchSize: 8 };
+  const searched = async (count: number, output_dir: string, pruner: string): Promise<string[]> => {
+    writeFileSync(path, JSON.stringify({ ...written, output_dir, pruner }));
+    const { code, stderr } = await bertune(['search', 'search.json', '--n-trials', `${count}`], {
+      cwd: folder,
+    });
+    t.equal(code, 0, stderr);
+    return readFileSync(join(folder, output_dir, 'search.jsonl'), 'utf8')
+      .trimEnd()
+      .split('\n');
+  };
+  const [header = '', first = ''] = await searched(1, 'found', 'median');
+  const { params, state, reports } = JSON.parse(first) as Trial;
+  t.same([state, reports.map(({ step }) => step)], ['complete', [2, 4]], 'too early to give up');
+  // As many others as it takes, of a loss that no trial of this data reaches.
+  const others = [1, 2, 3, 4].map((number) =>
+    JSON.stringify({
+      number,
+      params,
+      state: 'complete',
+      value: 1e-9,
+      reports: [2, 4].map((step) => ({ step, value: 1e-9 })),
+    }),
+  );
+  for (const pruner of ['median', 'none']) {
+    mkdirSync(join(folder, pruner));
+    const same = header.replace('"pruner":"median"', `"pruner":"${pruner}"`);
+    writeFileSync(join(folder, pruner, 'search.jsonl'), `${[same, first, ...others].join('\n')}\n`);
+  }
+  const pruned = JSON.parse((await searched(6, 'median', 'median')).at(-1) ?? '') as Trial;
+  t.same([pruned.number, pruned.state], [5, 'pruned']);
+  t.same(
+    pruned.reports.map(({ step }) => step),
+    [2],
+    'its second epoch is saved',
+  );
+  const kept = JSON.parse((await searched(6, 'none', 'none')).at(-1) ?? '') as Trial;
+  t.same([kept.number, kept.state, kept.reports.length], [5, 'complete', 2]);
 });

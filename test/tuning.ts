@@ -294,6 +294,23 @@ await t.test('evaluate tunes, predict and classify use it', async (t) => {
   t.notSame(results['eval_tuned_per_class'], results['eval_per_class']);
 });
 
+await t.test('thresholds are saved also where there is no best temperature', async (t) => {
+  await saveModel('even', multiTask);
+  // The same text with and without its only label: what is predicted for it says nothing.
+  const lines = [['neg'], ['pos', 'film']].map((label) => `${JSON.stringify({ text: 'film', label })}\n`);
+  writeFileSync(join(folder, 'constant.jsonl'), lines.join(''));
+  const both = { 'tune-thresholds': 'global', 'tune-temperature': true } as const;
+  const { code, stderr } = await run('evaluate', {
+    model: 'even',
+    'validation-file': 'constant.jsonl',
+    ...both,
+  });
+  t.equal(code, 2, stderr);
+  t.match(stderr, /Thresholds \(global\).*\nSaved for predict.*\n.*There is no best temperature: /);
+  const saved = readFileSync(join(folder, 'even/bertune_calibration.json'), 'utf8');
+  t.same(Object.keys(JSON.parse(saved) as object), ['thresholds']);
+});
+
 await t.test('not for other weights or another head', async (t) => {
   const other = { labels: ['a', 'b', 'c'], problemType: 'multi_label_classification' as const };
   const model = await BertForSequenceClassification.fromPretrained(join(folder, 'multi'), other);

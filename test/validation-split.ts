@@ -146,10 +146,18 @@ await t.test('loadDataset sets rows aside', async (t) => {
     'texts keep their labels',
   );
   t.match(data.validation.place(0), /train\.csv line \d+$/);
-  const [first] = await data.validation.preview(1);
-  t.equal(first?.text, (await texts(data.validation))[0]?.[0]);
+  const [shown] = await data.validation.preview(1);
+  t.equal(shown?.text, (await texts(data.validation))[0]?.[0]);
   await t.rejects(data.validation.read([15]), { message: 'Expected a row from 0 to 14 but received 15' });
-  await Promise.all([data.close(), whole.close()]);
+  const first = await loadDataset({ train }, { validationSplit: 0.25, maxSamples: { validation: 4 } });
+  t.same([first.train.size, first.validation.size], [45, 4], 'as run_classification.py: the first of them');
+  t.same(await texts(first.validation), (await texts(data.validation)).slice(0, 4));
+  for (const [fold, { validation }] of first.folds(3).entries()) {
+    const all = data.folds(3)[fold]?.validation;
+    t.same([all?.size, validation.size], [20, 4]);
+    t.same(await texts(validation), all && (await texts(all)).slice(0, 4), 'of a fold too');
+  }
+  await Promise.all([data.close(), whole.close(), first.close()]);
   for (const share of [0, 1, -0.1, Number.NaN])
     await t.rejects(loadDataset({ train }, { validationSplit: share }), {
       message: `Expected a number above 0 and below 1 for validationSplit but received ${share}`,
@@ -202,6 +210,12 @@ await t.test('from the command line', async (t) => {
   t.equal(shared.code, 0, shared.stderr);
   t.match(shared.stderr, 'Set aside for validation: 12 of these rows; 48 to train on');
   t.equal((JSON.parse(shared.stdout) as { eval_samples: number }).eval_samples, 12);
+  const few = await train({ validation_split: 0.2, max_eval_samples: 5, max_steps: 1 });
+  t.match(
+    few.stderr,
+    'Set aside for validation: 12 of these rows, the first 5 to evaluate on; 48 to train on',
+  );
+  t.equal((JSON.parse(few.stdout) as { eval_samples: number }).eval_samples, 5);
   const byGroup = await train({
     train_file: 'grouped.csv',
     validation_split: 0.25,
@@ -313,6 +327,17 @@ await t.test('cross-validation from the command line', async (t) => {
     [
       { cross_validation: 3, resume_from_checkpoint: true },
       /cross_validation and resume_from_checkpoint exclude/,
+    ],
+    [
+      {
+        cross_validation: 3,
+        load_best_model_at_end: true,
+        eval_strategy: 'steps',
+        eval_steps: 1,
+        save_strategy: 'steps',
+        save_steps: 1,
+      },
+      /cross_validation and load_best_model_at_end exclude each other: folds save nothing/,
     ],
   ] as const) {
     const refused = await train(options);

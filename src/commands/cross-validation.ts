@@ -44,7 +44,7 @@ async function runFold(
   const model = await source.load(data, options);
   const trainer = new Trainer({
     model,
-    args: { ...options, saveStrategy: 'no', loadBestModelAtEnd: false, reportTo: [] },
+    args: { ...options, saveStrategy: 'no', reportTo: [] },
     tokenizer,
     trainDataset: train,
     evalDataset: validation,

@@ -39,10 +39,7 @@ export async function openData(
   try {
     for (const split of new Set(Object.values(data.splits).map((dataset) => dataset.split)))
       await describeSplit(split, progress);
-    if (share !== undefined)
-      progress.line(
-        `Set aside for validation: ${data.validation.size} of these rows; ${data.train.size} to train on`,
-      );
+    if (share !== undefined) progress.line(describeShare(data));
     reportOverlap(data, progress);
     reportUnseenLabels(data, progress);
     progress.line(`Task: ${describeTask(data.task)}`);
@@ -113,6 +110,12 @@ function showBadRows({ name, badRows: { count, first } }: Split, progress: Progr
   const which = count > first.length ? `, the first ${first.length}` : '';
   progress.line(`${name}: skipped ${counted(count, 'bad row')}${which}:`);
   for (const row of first) progress.line(`  ${describeBadRow(row)}`);
+}
+
+function describeShare({ train, validation }: DatasetDict): string {
+  const aside = train.split.size - train.size;
+  const first = validation.size < aside ? `, the first ${validation.size} to evaluate on` : '';
+  return `Set aside for validation: ${aside} of these rows${first}; ${train.size} to train on`;
 }
 
 /** A name for a single number would be one that nobody gave. */

@@ -65,7 +65,7 @@ export async function inspect(options: InspectOptions): Promise<void> {
       }),
       labels: describeLabels(train),
       duplicates: findDuplicates(train),
-      ...(lengths === null ? {} : { lengths: describeLengths(lengths) }),
+      ...(lengths === null ? {} : { lengths: describeLengths(lengths, options.maxSeqLength) }),
       ...(lengths === null || start === null
         ? {}
         : { training: await estimate(options, { ...start, data, lengths }) }),

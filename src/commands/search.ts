@@ -81,12 +81,13 @@ async function runTrials(
   options: SearchOptions,
   progress: Progress,
 ): Promise<void> {
-  const study = await Study.open(join(options.outputDir, 'search.jsonl'), headerOf(space, options));
   const { source, tokenizer } = await modelAndTokenizer(options, progress);
   const data = await openData(readOptions(options, source), 'train', progress);
   try {
     if (data.splits.validation === undefined)
       throw new UsageError('A search needs validation rows: --validation-file');
+    const header = { ...headerOf(space, options), ...(await digestsOf(data)) };
+    const study = await Study.open(join(options.outputDir, 'search.jsonl'), header);
     const { greaterIsBetter } = bestMetric(options);
     const { sampler, seed } = options;
     for (let number = study.trials.length; number < options.nTrials; number++) {
@@ -196,7 +197,13 @@ function startingPoint(space: Space): Params {
   return Object.fromEntries(Object.entries(space).map(([name, dimension]) => [name, extremes(dimension)[0]]));
 }
 
-/** Everything that decides a trial but its values; the number of trials may grow. */
+/** By the names under which a difference is told; metrics of other rows cannot be compared. */
+async function digestsOf({ train, validation }: DatasetDict): Promise<StudyHeader> {
+  const [ofTrain, ofValidation] = await Promise.all([train.identity(), validation.identity()]);
+  return { 'the training data': ofTrain.files, 'the validation data': ofValidation.files };
+}
+
+/** Everything that decides a trial but its values and rows; the number of trials may grow. */
 function headerOf(space: Space, options: SearchOptions): StudyHeader {
   const { nTrials: _, outputDir: _o, verbose: _v, ...same } = options;
   const fixed = Object.entries(same).filter(

@@ -37,7 +37,7 @@ export async function requireTunable(options: TuneOptions, { problemType }: Task
 /**
  * Tunes what is asked for and saves it in the model's folder; what is not asked for stays as it was.
  *
- * @throws UsageError when these rows have no best temperature
+ * @throws UsageError when these rows have no best temperature, after what else could be tuned was saved
  */
 export async function tune(
   { model, tuneThresholds: mode, tuneTemperature }: TuneOptions,
@@ -48,13 +48,8 @@ export async function tune(
   const { logits, labels, numLabels: width } = evaluated;
   const data = { logits, labels, width };
   let tuned = calibration;
-  if (tuneTemperature) {
-    const temperature = bestTemperature(data);
-    if (temperature === undefined)
-      throw new UsageError(
-        'There is no best temperature: either all of these rows are predicted right, or the predictions have nothing ' +
-          'to do with their labels. Use more rows, such as the model was not trained on.',
-      );
+  const temperature = tuneTemperature ? bestTemperature(data) : undefined;
+  if (temperature !== undefined) {
     tuned = { ...tuned, temperature };
     const [before, after] = [meanLoss(data, 1), meanLoss(data, temperature)];
     progress.line(
@@ -66,5 +61,11 @@ export async function tune(
     tuned = { ...tuned, thresholds };
     progress.line(`Thresholds (${mode}): micro F1 goes from ${before.toFixed(4)} to ${after.toFixed(4)}`);
   }
-  progress.line(`Saved for predict and classify: ${await writeCalibration(model, tuned, task)}`);
+  if (tuned !== calibration)
+    progress.line(`Saved for predict and classify: ${await writeCalibration(model, tuned, task)}`);
+  if (tuneTemperature && temperature === undefined)
+    throw new UsageError(
+      'There is no best temperature: either all of these rows are predicted right, or the predictions have nothing ' +
+        'to do with their labels. Use more rows, such as the model was not trained on.',
+    );
 }

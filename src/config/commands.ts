@@ -54,6 +54,8 @@ const {
 } = o;
 
 const training = { ...trainable, outputDir: mandatory(o.outputDir) };
+// Each trial is measured by the same validation rows.
+const { crossValidation: _folds, ...searchable } = training;
 
 /** `bertune train`: everything but the options of prediction. */
 export const trainCommand = command(
@@ -66,7 +68,7 @@ export const trainCommand = command(
 export const searchCommand = command(
   'search',
   'Try values of options for the best metric, and write the best as a configuration file.',
-  { ...training, nTrials, sampler, pruner },
+  { ...searchable, nTrials, sampler, pruner },
 );
 
 /** `bertune inspect` */

@@ -69,6 +69,9 @@ const renamed: Record<string, OptionName> = {
 const padding = 'nothing is ever padded, batches are packed';
 const oneProcess = 'bertune runs in one process on one device';
 const logs = 'the log is written to trainer_state.json in the output folder';
+const streams = 'evaluation streams, and the metrics keep a few bytes a row';
+const notPushed = 'nothing is pushed; upload the output folder with `hf upload`';
+const kernels = 'the native steps have kernels of their own, whose results it would not change';
 const loader = 'the next batches are always prepared ahead in worker threads';
 
 /** Switches without effect, whichever way they stand. */
@@ -88,6 +91,15 @@ const ignoredSwitches: Record<string, string> = {
   saveOnEachNode: oneProcess,
   ddpFindUnusedParameters: oneProcess,
   averageTokensAcrossDevices: oneProcess,
+  ddpBroadcastBuffers: oneProcess,
+  ddpStaticGraph: oneProcess,
+  evalUseGatherObject: oneProcess,
+  useLigerKernel: kernels,
+  useCache: 'an encoder has no cache of keys and values',
+  enableJitCheckpoint: 'SIGTERM always saves a checkpoint',
+  restoreCallbackStatesFromCheckpoint: 'a resumed run always restores the states of its callbacks',
+  hubPrivateRepo: notPushed,
+  hubAlwaysPush: notPushed,
   loggingNanInfFilter:
     'a loss that is not finite does not count in the logs; --nonfinite-gradient says what becomes of its step',
   skipMemoryMetrics: 'memory is not logged',
@@ -95,9 +107,10 @@ const ignoredSwitches: Record<string, string> = {
   torchCompile: 'the native steps need no compilation',
   dataloaderPinMemory: loader,
   dataloaderPersistentWorkers: loader,
-  predictionLossOnly: 'evaluation streams, and the metrics keep a few bytes a row',
-  batchEvalMetrics: 'evaluation streams, and the metrics keep a few bytes a row',
-  evalDoConcatBatches: 'evaluation streams, and the metrics keep a few bytes a row',
+  dataloaderInOrder: 'batches always come in their order',
+  predictionLossOnly: streams,
+  batchEvalMetrics: streams,
+  evalDoConcatBatches: streams,
 };
 
 /** Options with a value, without effect. */
@@ -107,13 +120,21 @@ const ignoredValues: Record<string, string> = {
   loggingDir: logs,
   runName: logs,
   project: logs,
+  trackioSpaceId: logs,
+  trackioBucketId: logs,
+  trackioStaticSpaceId: logs,
   logLevel: 'use --verbose to see more',
   logLevelReplica: oneProcess,
   localRank: oneProcess,
   ddpBackend: oneProcess,
   ddpTimeout: oneProcess,
+  ddpBucketCapMb: oneProcess,
   acceleratorConfig: oneProcess,
   cacheDir: 'downloads go to the folder that HF_HOME or HF_HUB_CACHE names',
+  hubModelId: notPushed,
+  hubStrategy: notPushed,
+  hubRevision: notPushed,
+  hubToken: 'set HF_TOKEN to read private repositories',
   token: 'set HF_TOKEN to read private repositories',
   useAuthToken: 'set HF_TOKEN to read private repositories',
   metricName: 'every metric of the problem type is always computed',
@@ -121,7 +142,13 @@ const ignoredValues: Record<string, string> = {
   lengthColumnName: 'lengths come from tokenization',
   shuffleSeed: 'use --data-seed',
   dataloaderPrefetchFactor: loader,
-  evalAccumulationSteps: 'evaluation streams, and the metrics keep a few bytes a row',
+  dataloaderMultiprocessingContext: loader,
+  evalAccumulationSteps: streams,
+  includeNumInputTokensSeen: 'num_input_tokens_seen in trainer_state.json always counts them',
+  gradientCheckpointingKwargs: 'there is one way to compute layers again',
+  ligerKernelConfig: kernels,
+  torchEmptyCacheSteps:
+    'a step uses the memory of the one before; where it runs out, see --auto-find-batch-size',
   torchCompileBackend: 'the native steps need no compilation',
   torchCompileMode: 'the native steps need no compilation',
 };
@@ -140,7 +167,13 @@ const refusedValues: Record<string, string> = {
   deepspeed: oneProcess,
   fsdp: oneProcess,
   fsdpConfig: oneProcess,
-  optimArgs: 'AdamW takes --adam-beta1, --adam-beta2, --adam-epsilon and --weight-decay',
+  parallelismConfig: oneProcess,
+  optimArgs:
+    'sgd takes --momentum, AdamW and Adam take --adam-beta1, --adam-beta2 and --adam-epsilon, and all take --weight-decay',
+  optimTargetModules: 'no optimizer projects gradients; --freeze and --lora-rank train less with less memory',
+  includeForMetrics: 'computeMetrics is given logits and labels',
+  debug:
+    'a loss or gradient that is not finite is always found; --nonfinite-gradient says what becomes of its step',
   removeSplits: 'name the split to use with --train-split and --validation-split',
   taskName: 'use --dataset nyu-mll/glue --dataset-config <task> instead',
 };

@@ -1,6 +1,8 @@
 // The kinds of value an option can have. Each knows its check, how to say it in words, and how a flag's text is read.
 import { z } from 'zod';
 
+import { expected } from '../errors.js';
+
 /** One kind of value: what is right, in zod for the check and in words for the message and the help. */
 export interface Kind<T> {
   readonly schema: z.ZodType<T>;
@@ -89,17 +91,30 @@ export function choice<const T extends readonly [string, ...string[]]>(words: T)
   };
 }
 
-/** Several of a few words, or none of them, which is written `none` or an empty list. */
-export function choices<const T extends readonly [string, ...string[]]>(words: T): Kind<T[number][]> {
+/**
+ * Several of a few words, or none of them, which is written `none` or an empty list.
+ *
+ * @param instead what to do for another word
+ */
+export function choices<const T extends readonly [string, ...string[]]>(
+  words: T,
+  instead: string,
+): Kind<T[number][]> {
+  const what = `none, or some of ${words.join(', ')}`;
   const none = z.union([z.literal('none'), z.tuple([z.literal('none')])]).transform(() => []);
   const one = z.enum(words).transform((word) => [word]);
   return {
     schema: z.union([none, one, z.array(z.enum(words)).transform((items) => [...new Set(items)])]),
-    what: `none, or some of ${words.join(', ')}`,
+    what,
     arity: 'many',
     placeholder: 'WORD...',
     words: ['none', ...words],
     fromText: (written) => written,
+    faults: (value, name) =>
+      [value]
+        .flat()
+        .filter((item) => item !== 'none' && !words.some((word) => word === item))
+        .map((item) => `${expected(what, name, item).message}; ${instead}`),
   };
 }
 

@@ -256,7 +256,7 @@ export const options = {
   }),
   labelSmoothingFactor: withDefault(fraction, 0, {
     group: 'Training',
-    help: 'label smoothing, for classes',
+    help: 'label smoothing, for classes; evaluation stays unsmoothed, unlike HF',
   }),
   classWeights: optional(labelWeights(), {
     group: 'Training',
@@ -428,10 +428,14 @@ export const options = {
     group: 'Saving and logging',
     help: 'log the first step as well',
   }),
-  reportTo: withDefault(choices(['tensorboard', 'jsonl', 'csv']), [], {
-    group: 'Saving and logging',
-    help: 'also write the logs as they come, to files in the output folder',
-  }),
+  reportTo: withDefault(
+    choices(['tensorboard', 'jsonl', 'csv'], 'a callback sends logs elsewhere, see examples/callbacks.ts'),
+    [],
+    {
+      group: 'Saving and logging',
+      help: 'also write the logs as they come, to files in the output folder',
+    },
+  ),
   json: withDefault(toggle(), false, {
     group: 'Saving and logging',
     help: 'print what was found as one JSON object',

@@ -86,7 +86,11 @@ export function isOptionName(name: string): name is OptionName {
 /** Each command has one name for the rows that it reads; people try those of the others. */
 const takenInstead: Partial<Record<Command['name'], Partial<Record<OptionName, OptionName>>>> = {
   train: { testFile: 'validationFile', testSplit: 'validationSplit' },
-  search: { testFile: 'validationFile', testSplit: 'validationSplit' },
+  search: {
+    testFile: 'validationFile',
+    testSplit: 'validationSplit',
+    crossValidation: 'validationSplit',
+  },
   evaluate: {
     testFile: 'validationFile',
     trainFile: 'validationFile',

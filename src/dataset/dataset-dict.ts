@@ -11,11 +11,20 @@ export class DatasetDict {
   readonly splits: Readonly<Partial<Record<SplitName, Dataset>>>;
 
   readonly #opened: readonly Split[];
+  readonly #maxValidation: number | undefined;
 
-  /** @param aside the share of the training rows that becomes the validation split */
-  constructor(splits: readonly Split[], task: Task, aside?: HoldOut) {
+  /**
+   * @param options.aside the share of the training rows that becomes the validation split
+   * @param options.maxValidation of rows that are set aside, for a share or a fold, only the first so many are validated with
+   */
+  constructor(
+    splits: readonly Split[],
+    task: Task,
+    { aside, maxValidation }: { aside?: HoldOut | undefined; maxValidation?: number | undefined } = {},
+  ) {
     this.task = task;
     this.#opened = splits;
+    this.#maxValidation = maxValidation;
     const whole = Object.fromEntries(splits.map((split) => [split.name, new Dataset(split, task)]));
     const train = splits.find(({ name }) => name === 'train');
     if (aside === undefined || train === undefined) {
@@ -26,7 +35,7 @@ export class DatasetDict {
     this.splits = {
       ...whole,
       train: new Dataset(train, task, rows.train),
-      validation: new Dataset(train, task, rows.validation),
+      validation: this.#validating(train, rows.validation),
     };
   }
 
@@ -54,13 +63,18 @@ export class DatasetDict {
       throw expected(`a whole number of folds from 2 to ${split.size}, the rows`, 'folds', k);
     return foldsOf(split, this.task, k, seed).map(({ train, validation }) => ({
       train: new Dataset(split, this.task, train),
-      validation: new Dataset(split, this.task, validation),
+      validation: this.#validating(split, validation),
     }));
   }
 
   /** Closes the files of all splits. */
   async close(): Promise<void> {
     await Promise.all(this.#opened.map((split) => split.close()));
+  }
+
+  /** Of rows in the order of their file, as run_classification.py takes the first of its validation split. */
+  #validating(split: Split, rows: Uint32Array): Dataset {
+    return new Dataset(split, this.task, rows.subarray(0, this.#maxValidation));
   }
 
   #split(name: SplitName): Dataset {

@@ -37,7 +37,10 @@ export async function openSplits(
       opened.push(await openSplit(splitOptions(name, patterns, options)));
     }
     if (opened.length === 0) throw new UsageError('There are no data: give a hub data set or files');
-    return new DatasetDict(opened, inferTask(opened, taskOptions(options)), holdOutOf(options));
+    return new DatasetDict(opened, inferTask(opened, taskOptions(options)), {
+      aside: holdOutOf(options),
+      maxValidation: options.maxSamples?.validation,
+    });
   } catch (error) {
     await Promise.all(opened.map((split) => split.close()));
     throw error;

@@ -27,6 +27,7 @@ export interface ReadOptions {
   labelList?: readonly string[] | undefined;
   /** The label map of a trained model. */
   modelLabels?: readonly string[] | undefined;
+  /** Of each split only the first so many rows; of rows set aside as well, after they were set aside. */
   maxSamples?: Partial<Record<SplitName, number | undefined>> | undefined;
 }
 

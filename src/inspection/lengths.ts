@@ -13,17 +13,21 @@ export interface LengthReport {
   cutAt: Record<string, number>;
 }
 
-/** @param lengths tokens of each row, special tokens included */
-export function describeLengths(lengths: Uint16Array): LengthReport {
+/**
+ * @param lengths tokens of each row, special tokens included
+ * @param limit another limit, that was asked for
+ */
+export function describeLengths(lengths: Uint16Array, limit?: number): LengthReport {
   const sorted = lengths.toSorted();
   const at = (share: number): number => sorted[Math.max(Math.ceil(share * sorted.length) - 1, 0)] ?? 0;
   const total = sorted.reduce((sum, length) => sum + length, 0);
-  const longer = (limit: number): number => sorted.length - countUpTo(sorted, limit);
+  const limits = [...LIMITS, ...(limit === undefined ? [] : [limit])].toSorted((a, b) => a - b);
+  const longer = (most: number): number => sorted.length - countUpTo(sorted, most);
   return {
     total,
     mean: total / sorted.length,
     quantiles: { min: at(0), median: at(0.5), p90: at(0.9), p95: at(0.95), p99: at(0.99), max: at(1) },
-    cutAt: Object.fromEntries(LIMITS.map((limit) => [limit, longer(limit) / sorted.length])),
+    cutAt: Object.fromEntries(limits.map((most) => [most, longer(most) / sorted.length])),
   };
 }
 

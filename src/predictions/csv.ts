@@ -8,6 +8,9 @@ const LABEL_DELIMITER = '|';
 /** What a spreadsheet takes for the start of a formula, the full-width forms included. */
 const FORMULA = /^[=+\-@\t\r＝＋－＠]/u;
 
+/** Labels such as `+` and `-`: nothing that could be computed, and they must be read back as they are. */
+const SIGNS_ALONE = /^[=+\-@|＝＋－＠]+$/u;
+
 /**
  * Columns: row, place where rows were left out, those carried over, label (several joined by |), score, and a
  * probability for each label. A text that a spreadsheet would compute (`=HYPERLINK(...)`) gets an apostrophe before it,
@@ -39,5 +42,5 @@ function labelCell(label: PredictedRow['label']): string | number {
 }
 
 function inert(text: string): string {
-  return FORMULA.test(text) && Number.isNaN(Number(text)) ? `'${text}` : text;
+  return FORMULA.test(text) && !SIGNS_ALONE.test(text) && Number.isNaN(Number(text)) ? `'${text}` : text;
 }

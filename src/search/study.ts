@@ -10,6 +10,9 @@ import type { Trial } from './trial.js';
 /** What must be the same for a search to go on; values are compared as JSON. */
 export type StudyHeader = Readonly<Record<string, unknown>>;
 
+/** Says nothing to a person. */
+const DIGEST = /^sha256:/;
+
 const report = z.object({
   step: z.number(),
   value: z
@@ -78,10 +81,18 @@ function requireSameSearch(path: string, before: StudyHeader, now: StudyHeader):
   const keys = [...new Set([...Object.keys(before), ...Object.keys(now)])];
   const differing = keys.find((key) => JSON.stringify(before[key]) !== JSON.stringify(now[key]));
   if (differing === undefined) return;
-  const shown = (header: StudyHeader): string => JSON.stringify(header[differing]) ?? 'not given';
   throw new UsageError(
-    `${path} is of another search: ${differing} was ${shown(before)} and is now ${shown(now)}. Use another --output-dir.`,
+    `${path} is of another search: ${difference(differing, before[differing], now[differing])}. Use another --output-dir.`,
   );
+}
+
+function difference(key: string, before: unknown, now: unknown): string {
+  if (typeof now === 'string' && DIGEST.test(now)) return `${key} changed`;
+  return `${key} was ${shown(before)} and is now ${shown(now)}`;
+}
+
+function shown(value: unknown): string {
+  return JSON.stringify(value) ?? 'not given';
 }
 
 function parseLine<T>(line: string, place: string, schema: z.ZodType<T>): T {

@@ -37,8 +37,12 @@ export function foldsBringRows(o: TrainOptions, name: NameOf): Problem | undefin
     const value = o[option];
     return Array.isArray(value) ? value.length > 0 : value !== undefined && value !== false;
   });
-  if (other === undefined) return undefined;
-  const message = `${name('crossValidation')} and ${name(other)} exclude each other: every row is trained on and evaluated on in turn`;
+  const [rival, why] =
+    other === undefined && o.loadBestModelAtEnd
+      ? (['loadBestModelAtEnd', 'folds save nothing, so that there is no best checkpoint to load'] as const)
+      : ([other, 'every row is trained on and evaluated on in turn'] as const);
+  if (rival === undefined) return undefined;
+  const message = `${name('crossValidation')} and ${name(rival)} exclude each other: ${why}`;
   return { about: 'crossValidation', message };
 }
 
