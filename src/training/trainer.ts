@@ -103,15 +103,22 @@ export class Trainer {
     return metrics;
   }
 
-  /** Evaluates on `evalDataset` and adds the metrics to the log history. */
-  async evaluate(): Promise<Metrics> {
+  /**
+   * Evaluates on `evalDataset` and adds the metrics to the log history.
+   *
+   * @param options.signal breaks the evaluation off: it rejects with the signal's reason, and adds nothing. Default:
+   *   `interrupt()` while `train()` runs
+   */
+  async evaluate({
+    signal = this.#run.interruption.signal,
+  }: { signal?: AbortSignal } = {}): Promise<Metrics> {
     const { model, args, evalDataset, computeMetrics } = this.#parts;
     if (evalDataset === undefined) throw new UsageError('evaluate() needs an evalDataset');
     await model.open(args);
     const metrics = await evaluateRows(model, evalDataset, {
       pool: this.#pool,
       batchSize: args.perDeviceEvalBatchSize,
-      signal: this.#run.interruption.signal,
+      signal,
       ...(computeMetrics === undefined ? {} : { computeMetrics }),
       onBatch: (rows) => this.#run.progress.bar('evaluating', rows, evalDataset.size, ''),
     });
