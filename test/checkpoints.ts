@@ -99,15 +99,20 @@ await t.test(
 );
 
 await t.test('checkpoints: best and newest stay, and the best is loaded at the end', async (t) => {
-  const { trainer, model, close } = await toyRun(t.testdir(), {
-    numTrainEpochs: 4,
-    evalStrategy: 'epoch',
-    saveStrategy: 'epoch',
-    saveTotalLimit: 2,
-    loadBestModelAtEnd: true,
-    metricForBestModel: 'loss',
-    learningRate: 5e-2, // so high that the last epoch is not the best
-  });
+  let atEnd = new Float32Array();
+  const { trainer, model, close } = await toyRun(
+    t.testdir(),
+    {
+      numTrainEpochs: 4,
+      evalStrategy: 'epoch',
+      saveStrategy: 'epoch',
+      saveTotalLimit: 2,
+      loadBestModelAtEnd: true,
+      metricForBestModel: 'loss',
+      learningRate: 5e-2, // so high that the last epoch is not the best
+    },
+    { callbacks: [{ onTrainEnd: async () => void (atEnd = await model.session.read('classifier.weight')) }] },
+  );
   await trainer.train();
   const { best_model_checkpoint: best, best_metric: metric, log_history: history } = trainer.state;
   const losses = history.flatMap((entry) => entry['eval_loss'] ?? []);
@@ -124,6 +129,7 @@ await t.test('checkpoints: best and newest stay, and the best is loaded at the e
     Buffer.from(bytes ?? []),
     'the weights in memory are those of the best checkpoint',
   );
+  t.same(atEnd, loaded, 'and were when callbacks were told of the end, as in HF');
   await saved.close();
   await close();
 });

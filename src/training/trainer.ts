@@ -97,9 +97,9 @@ export class Trainer {
     }
     const metrics = await this.#results();
     await this.#run.record(metrics);
-    await this.#run.callbacks.call('onTrainEnd', {});
     const { best_model_checkpoint: best } = this.state;
     if (args.loadBestModelAtEnd && best !== null) await loadBestWeights(model, best, this.#run.say);
+    await this.#run.callbacks.call('onTrainEnd', {});
     return metrics;
   }
 
