@@ -99,7 +99,7 @@ await t.test(
 );
 
 await t.test('checkpoints: best and newest stay, and the best is loaded at the end', async (t) => {
-  let atEnd = new Float32Array();
+  let atEnd: Float32Array | undefined;
   const { trainer, model, close } = await toyRun(
     t.testdir(),
     {
