@@ -9,6 +9,7 @@ import { loadBestWeights } from './checkpoint.js';
 import { whileLocked } from './folder-lock.js';
 import { NativeSteps } from './native-steps.js';
 import { openRun } from './opening.js';
+import { epochAfter } from './order.js';
 import { requirePartsFit, type TrainerParts } from './parts.js';
 import { progressDetail } from './progress.js';
 import { encoderWeights, trainMetrics } from './results.js';
@@ -142,14 +143,14 @@ export class Trainer {
   }
 
   async #trainStep(step: PreparedStep): Promise<void> {
-    const { state, plan, callbacks, learningRate } = this.#run;
+    const { state, plan, callbacks, learningRate, parts } = this.#run;
     const at = { step: state.global_step, learningRate: learningRate.at(state.global_step) };
     this.#run.lastRate = at.learningRate;
     if (at.step % plan.stepsPerEpoch === 0) await callbacks.call('onEpochBegin', {});
     await callbacks.call('onStepBegin', {});
     await this.#native.push(step, at);
     state.global_step += 1;
-    state.epoch = state.global_step / plan.stepsPerEpoch;
+    state.epoch = epochAfter(state.global_step, plan, parts.args.gradientAccumulationSteps);
     state.num_input_tokens_seen += step.tokens;
     this.#showProgress();
   }
@@ -172,7 +173,6 @@ export class Trainer {
       totalLoss,
       seconds: this.#run.seconds,
       idleSeconds: this.#native.idleSeconds,
-      stepsPerEpoch: this.#run.plan.stepsPerEpoch,
       rows: trainDataset.size,
       ...(args.nonfiniteGradient === 'stop' ? {} : { updates }),
     });
