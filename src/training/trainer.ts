@@ -88,6 +88,7 @@ export class Trainer {
     const { model, args } = this.#parts;
     await model.open(args);
     await openRun(this.#run, this.#native, this.#maxLength);
+    model.dropCalibration();
     this.#run.startClock();
     await this.#run.callbacks.call('onTrainBegin', {});
     await this.#between.begin();
