@@ -26,8 +26,9 @@ export class StoppedError extends Error {
   /** As a shell gives it: 130 for SIGINT, 143 for SIGTERM. */
   readonly exitCode: number;
 
-  constructor(signal: NodeJS.Signals, checkpoint: string) {
-    super(`stopped by ${signal}; go on with --resume-from-checkpoint ${checkpoint}`);
+  /** @param rest what the person should know: how to go on, or where the model is */
+  constructor(signal: NodeJS.Signals, rest: string) {
+    super(`stopped by ${signal}; ${rest}`);
     this.exitCode = 128 + constants.signals[signal];
   }
 }

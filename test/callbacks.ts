@@ -103,6 +103,21 @@ await t.test('callbacks are called in HF’s order', async (t) => {
   ]);
 });
 
+// transformers 5.18 Trainer._run_epoch: epoch + (step + 1) / steps_in_epoch, where both count batches.
+await t.test('the epoch counts batches, of which the last step may have fewer', async (t) => {
+  const { trainer, close } = await toyRun(
+    t.testdir(),
+    { numTrainEpochs: 2, perDeviceTrainBatchSize: 4, gradientAccumulationSteps: 2, loggingSteps: 1 },
+    { sizes: { train: 20, test: 20 } },
+  );
+  await trainer.train();
+  await close();
+  t.same(
+    trainer.state.log_history.map(({ epoch }) => epoch),
+    [0.4, 0.8, 1, 1.4, 1.8, 2, 2],
+  );
+});
+
 await t.test('a callback asks for a log, an evaluation, a checkpoint and the end', async (t) => {
   const callback: TrainerCallback = {
     onStepEnd({ state, control }) {

@@ -1,11 +1,14 @@
 // Going on after the worst: processes killed at any moment, signals, damaged checkpoints, and runs that are not the same.
-import { appendFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 
 import {
   BertForSequenceClassification,
+  BertTokenizer,
+  InterruptedError,
+  loadDataset,
   parseBertConfig,
   Progress,
   type TrainingArguments,
@@ -319,7 +322,43 @@ await t.test(
       { ...evaluating, resumeFromCheckpoint: true },
       { sizes: { train: 40, test: 19 } },
     );
-    await t.rejects(fewer.trainer.train(), { message: /settings: the evaluation data changed\. Use/ });
+    await t.rejects(fewer.trainer.train(), {
+      message: /settings: the evaluation data changed; evalRows was 20 and is now 19\. Use/,
+    });
     await fewer.close();
+  },
+);
+
+await t.test(
+  'other rows of the same evaluation files, and texts cut at their other end, are refused',
+  async (t) => {
+    const settings = { ...saving, evalStrategy: 'steps', evalSteps: 2, evalOnStart: true } as const;
+    const first = await toyRun(t.testdir(), settings, {
+      callbacks: [{ onEvaluate: () => first.trainer.interrupt() }], // checkpoint-0 will do
+    });
+    await t.rejects(first.trainer.train(), InterruptedError);
+    await first.close();
+    const refusal = async (parts: Parameters<typeof toyRun>[2]): Promise<unknown> => {
+      const run = await toyRun(t.testdirName, { ...settings, resumeFromCheckpoint: true }, parts);
+      const error = await run.trainer.train().catch((reason: unknown) => reason);
+      await run.close();
+      return error;
+    };
+    const test = join(t.testdirName, 'same.csv'); // the toy's own is written anew for each run
+    copyFileSync(join(t.testdirName, 'test.csv'), test);
+    const fewer = await loadDataset({ test }, { maxSamples: { test: 10 } });
+    t.match(await refusal({ evalDataset: fewer.test }), {
+      message: /settings: evalRows was 20 and is now 10\. Use/,
+    });
+    await fewer.close();
+
+    const { tokenizerJson, tokenizerConfig } = first.tokenizer.spec;
+    const left = BertTokenizer.fromSpec({
+      tokenizerJson,
+      tokenizerConfig: { ...tokenizerConfig, truncation_side: 'left' },
+    });
+    t.match(await refusal({ tokenizer: left }), {
+      message: /settings: truncationSide was "right" and is now "left"\. Use/,
+    });
   },
 );

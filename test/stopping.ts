@@ -176,17 +176,18 @@ await t.test('interrupted before the first step, a run begins again from checkpo
   const log = timelessLog(whole.trainer.state);
   await whole.close();
 
-  const folder = `${t.testdirName}/cut`;
-  const cut = await toyRun(folder, settings, {
-    callbacks: [{ onTrainBegin: () => cut.trainer.interrupt() }],
-  });
-  await t.rejects(cut.trainer.train(), { name: 'InterruptedError', message: /checkpoint-0/ });
-  await cut.close();
-  const again = await toyRun(folder, { ...settings, resumeFromCheckpoint: true });
-  await again.trainer.train();
-  t.equal(largestDifference(weights, await weightsOf(again.model)), 0);
-  t.same(timelessLog(again.trainer.state), log);
-  await again.close();
+  // Before the evaluation, and when it is done.
+  for (const event of ['onTrainBegin', 'onEvaluate'] as const) {
+    const folder = `${t.testdirName}/cut/${event}`;
+    const cut = await toyRun(folder, settings, { callbacks: [{ [event]: () => cut.trainer.interrupt() }] });
+    await t.rejects(cut.trainer.train(), { name: 'InterruptedError', message: /checkpoint-0/ });
+    await cut.close();
+    const again = await toyRun(folder, { ...settings, resumeFromCheckpoint: true });
+    await again.trainer.train();
+    t.equal(largestDifference(weights, await weightsOf(again.model)), 0);
+    t.same(timelessLog(again.trainer.state), log, event);
+    await again.close();
+  }
 });
 
 await t.test('an evaluation is broken off between two batches', async (t) => {

@@ -190,10 +190,10 @@ await t.test('length and order of a run', (t) => {
   const length = (size: number, batchSize: number, accumulation: number, epochs: number, maxSteps = -1) =>
     trainingLength({ size, batchSize, accumulation, epochs, maxSteps });
   // transformers 5.18 Trainer.set_initial_training_values: ceil(epochs * max(ceil(ceil(N / bs) / ga), 1))
-  t.same(length(41, 4, 3, 3), { stepsPerEpoch: 4, totalSteps: 12 });
-  t.same(length(40, 8, 1, 0.5), { stepsPerEpoch: 5, totalSteps: 3 });
-  t.same(length(3, 8, 4, 2), { stepsPerEpoch: 1, totalSteps: 2 });
-  t.same(length(40, 8, 1, 3, 7), { stepsPerEpoch: 5, totalSteps: 7 });
+  t.same(length(41, 4, 3, 3), { batchesPerEpoch: 11, stepsPerEpoch: 4, totalSteps: 12 });
+  t.same(length(40, 8, 1, 0.5), { batchesPerEpoch: 5, stepsPerEpoch: 5, totalSteps: 3 });
+  t.same(length(3, 8, 4, 2), { batchesPerEpoch: 1, stepsPerEpoch: 1, totalSteps: 2 });
+  t.same(length(40, 8, 1, 3, 7), { batchesPerEpoch: 5, stepsPerEpoch: 5, totalSteps: 7 });
 
   const sorted = (rows: Uint32Array) => Array.from(rows).toSorted((a, b) => a - b);
   const all = Array.from({ length: 1000 }, (_, i) => i);

@@ -9,12 +9,17 @@ import {
   BertTokenizer,
   classify,
   createMetrics,
+  loadDataset,
   parseBertConfig,
   predictionOf,
+  Progress,
+  Trainer,
+  trainingArguments,
   type Prediction,
   type Task,
 } from '../dist/index.js';
 import { bestTemperature, meanLoss, tuneThresholds } from '../dist/evaluation/tuning/index.js';
+import { writeCalibration } from '../dist/model/index.js';
 import { bertune, flags, type Options, type Outcome } from './fixtures/cli.js';
 import { makeToy, TOY_CONFIG, toyRow } from './fixtures/toy.js';
 
@@ -320,6 +325,50 @@ await t.test('not for other weights or another head', async (t) => {
   await saveModel('multi', multiTask);
   t.notOk(existsSync(CALIBRATION), 'new weights in the same folder');
   writeFileSync(CALIBRATION, saved);
+});
+
+await t.test('not when the model is trained further, nor with the weights of another', async (t) => {
+  const where = join(folder, 'tuned');
+  const { problemType, labels } = multiTask;
+  await saveModel('tuned', multiTask);
+  const tuned = { temperature: 2, thresholds: [0.2, 0.9, 0.5] };
+  await writeCalibration(where, tuned, multiTask);
+  const open = () => BertForSequenceClassification.fromPretrained(where, { problemType, labels });
+
+  const other = await open();
+  t.same(other.calibration, tuned, 'its own labels, given by name');
+  await other.open({ threads: 1 });
+  await other.loadWeights(where);
+  t.same(other.calibration, {}, 'other weights');
+  await other.close();
+
+  writeFileSync(
+    join(folder, 'further.jsonl'),
+    rows.map(({ text }, row) => `${JSON.stringify({ text, label: given[row] })}\n`).join(''),
+  );
+  const data = await loadDataset(
+    { train: join(folder, 'further.jsonl') },
+    { modelLabels: labels, problemType },
+  );
+  const model = await open();
+  const trainer = new Trainer({
+    model,
+    args: trainingArguments({
+      outputDir: join(folder, 'further'),
+      maxSteps: 1,
+      saveStrategy: 'no',
+      threads: 1,
+    }),
+    tokenizer: await BertTokenizer.fromPretrained(where),
+    trainDataset: data.train,
+    progress: new Progress({ write: () => true }),
+  });
+  t.same(model.calibration, tuned);
+  await trainer.train();
+  t.same(model.calibration, {}, 'trained further');
+  await trainer.close();
+  await model.close();
+  await data.close();
 });
 
 await t.test('what cannot be', async (t) => {

@@ -28,7 +28,7 @@ import {
 } from '../model/index.js';
 import { chooseDevice, deviceInfo, Session } from '../native/index.js';
 import { freshLora, openAdapter, type LoraOptions } from './adapter.js';
-import { problemTypeOf, withHead, type HeadOptions } from './head.js';
+import { isSameHead, problemTypeOf, withHead, type HeadOptions } from './head.js';
 import type { Runtime } from './runtime.js';
 import { sessionConfig } from './session-config.js';
 import { ofAnotherModel, requireSameShapes, tensorOf, weightsOf, writeTensor } from './session-tensors.js';
@@ -58,9 +58,8 @@ export class BertForSequenceClassification {
   readonly newlyInitialised: readonly string[];
   /** What a person should know about how the model was loaded. */
   readonly notes: readonly string[];
-  /** What `bertune evaluate` tuned for the weights of the folder; empty where nothing was, or for another head. */
-  readonly calibration: Calibration;
   readonly #source: Source | null;
+  #calibration: Calibration;
   #session: Session | undefined;
   #opening: Promise<Session> | undefined;
   #chosen = '';
@@ -68,7 +67,7 @@ export class BertForSequenceClassification {
   private constructor(config: BertConfig, source: Source | null, calibration: Calibration = {}) {
     this.config = config;
     this.lora = source?.lora;
-    this.calibration = calibration;
+    this.#calibration = calibration;
     this.#source = source;
     this.newlyInitialised = source?.match.newlyInitialised ?? [...parameterShapes(config).keys()];
     this.notes = [...config.warnings, ...(source?.match.notes ?? [])];
@@ -91,8 +90,8 @@ export class BertForSequenceClassification {
     try {
       const config = withHead(checkpoint.config, options);
       const match = matchTensors(config, checkpoint.tensors, directory);
-      const isOwnHead = config === checkpoint.config;
       const task = { problemType: problemTypeOf(config), labels: config.id2label };
+      const isOwnHead = isSameHead(config, checkpoint.config);
       const calibration = isOwnHead ? await readCalibration(directory, task) : {};
       const source: Source = { match, close: () => checkpoint.close() };
       if (checkpoint.adapter !== undefined) source.adapter = checkpoint.adapter;
@@ -123,6 +122,19 @@ export class BertForSequenceClassification {
   get task(): Task {
     const { id2label: labels, numLabels } = this.config;
     return { problemType: problemTypeOf(this.config), labels, numLabels };
+  }
+
+  /**
+   * What `bertune evaluate` tuned for the weights of the folder; empty where nothing was, for another head, and for other
+   * weights.
+   */
+  get calibration(): Calibration {
+    return this.#calibration;
+  }
+
+  /** To be called when the weights change: what was tuned was true of the former ones only. A Trainer does. */
+  dropCalibration(): void {
+    this.#calibration = {};
   }
 
   /** The open session. @throws RunError before `open` */
@@ -189,6 +201,7 @@ export class BertForSequenceClassification {
    * @throws UsageError for the folder of another model, or one that is damaged
    */
   async loadWeights(directory: string): Promise<void> {
+    this.dropCalibration();
     if (this.lora !== undefined) return this.#loadAdapter(directory, this.lora);
     const checkpoint = await openCheckpoint(directory);
     try {

@@ -21,6 +21,16 @@ export function withHead(config: BertConfig, head: HeadOptions): BertConfig {
   return withLabels(config, names, type);
 }
 
+/** Whether two configs tell the same classes apart in the same way. */
+export function isSameHead(a: BertConfig, b: BertConfig): boolean {
+  const [labels, others] = [a.id2label, b.id2label];
+  return (
+    problemTypeOf(a) === problemTypeOf(b) &&
+    labels.length === others.length &&
+    labels.every((label, id) => label === others[id])
+  );
+}
+
 /** What a config without a problem type means: HF's rule. */
 export function problemTypeOf(config: Pick<BertConfig, 'problemType' | 'numLabels'>): ProblemType {
   return config.problemType ?? (config.numLabels === 1 ? 'regression' : 'single_label_classification');

@@ -25,7 +25,7 @@ import { crossValidate } from './cross-validation.js';
 import { listed, openData, textsOf } from './data.js';
 import { modelAndTokenizer, readOptions, type ModelSource } from './model-source.js';
 import { checkOutputFolder, printMetrics, writeBadRows } from './output.js';
-import { stoppable } from './stop.js';
+import { StopSignals } from './stop.js';
 import { withWayOn } from './way-on.js';
 import { writtenBytes } from './written-bytes.js';
 
@@ -86,12 +86,7 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
     await model.open(options);
     announce(model, tokenizer, progress);
     await saveBadRows(options, data, progress);
-    const parts = { model, tokenizer, trainer };
-    const results = await withWayOn(trainer, async () => {
-      const metrics = await trainAndEvaluate(parts.trainer, evalDataset !== undefined, progress);
-      await save(options, { ...parts, data, results: metrics });
-      return metrics;
-    });
+    const results = await trainAndSave(options, { model, tokenizer, trainer, data, progress });
     for (const note of chanceNote(model.task.problemType, results.evaluation)) progress.line(note);
     await showExamples({ model, tokenizer, data, maxLength }, progress);
     showNextSteps(options, progress);
@@ -149,13 +144,32 @@ interface Results {
   evaluation: Metrics;
 }
 
-async function trainAndEvaluate(trainer: Trainer, evaluates: boolean, progress: Progress): Promise<Results> {
-  const metrics = await stoppable(trainer, progress);
-  const { epoch } = trainer.state;
-  return {
-    train: { ...metrics, epoch },
-    evaluation: evaluates ? { ...(await trainer.evaluate()), epoch } : {},
-  };
+/** @throws StoppedError after a signal; after the last step the model is saved all the same */
+async function trainAndSave(
+  options: TrainOptions,
+  parts: Omit<Parameters<typeof save>[1], 'results'> & { progress: Progress },
+): Promise<Results> {
+  const { trainer, data, progress } = parts;
+  const signals = new StopSignals(trainer, progress);
+  try {
+    return await withWayOn(trainer, async () => {
+      const metrics = await signals.train();
+      const evaluation = data.splits.validation === undefined ? {} : await signals.evaluate();
+      const { epoch } = trainer.state;
+      const isEvaluated = Object.keys(evaluation).length > 0;
+      const results = {
+        train: { ...metrics, epoch },
+        evaluation: isEvaluated ? { ...evaluation, epoch } : {},
+      };
+      await save(options, { ...parts, results });
+      signals.requireNone(
+        `all steps were done, and the model is in ${options.outputDir}${isEvaluated ? '' : ', not evaluated'}`,
+      );
+      return results;
+    });
+  } finally {
+    signals.release();
+  }
 }
 
 /** The files that run_classification.py leaves behind, in place of those of an earlier training. */

@@ -23,8 +23,15 @@ export class BetweenSteps {
   /** Does what is to be done before the first step, or what an interrupted run had still to do for its last one. */
   async begin(): Promise<void> {
     const { control, state, parts } = this.#run;
-    if (parts.args.evalOnStart && state.global_step === 0) await this.#evaluateUnlessInterrupted();
+    if (parts.args.evalOnStart && state.global_step === 0 && !this.#wasEvaluated())
+      await this.#evaluateUnlessInterrupted();
     if (control.shouldEvaluate || control.shouldSave || this.#run.isInterrupted) await this.#finish();
+  }
+
+  /** Whether the run that this one goes on from was interrupted after an evaluation, and not in it. */
+  #wasEvaluated(): boolean {
+    const { lastCheckpoint, state } = this.#run;
+    return lastCheckpoint !== null && state.log_history.some((entry) => 'eval_runtime' in entry);
   }
 
   /** To be called when a step has been handed over. @throws InterruptedError after `interrupt()` */

@@ -46,6 +46,7 @@ export interface TrainerCallback {
   onSave?: Handler<{ readonly folder: string }>;
   /** `logs` is the entry just added to the log history. */
   onLog?: Handler<{ readonly logs: LogEntry }>;
+  /** The model is the one that the training leaves: with `loadBestModelAtEnd` the best. */
   onTrainEnd?: Handler;
 
   /** Names the callback's state in a checkpoint; needed with `saveState`. */

@@ -15,8 +15,8 @@ export type RunIdentity = Readonly<Record<string, unknown>>;
 /** Digests stand for what is too large to be shown. */
 const DIGEST = /^sha256:/;
 
-/** May come to a run that had none. */
-const EVALUATED = 'the evaluation data';
+/** Rows to evaluate on may come to a run that had none, and earlier versions did not keep all of it. */
+const MAY_BE_UNKNOWN = new Set(['the evaluation data', 'evalRows', 'truncationSide']);
 
 /**
  * Everything that decides the steps of a run but the learning rate and its like, which may be changed on purpose. To be
@@ -37,15 +37,17 @@ export async function runIdentity(
   const { numLabels: _, ...shape } = sessionConfig(model.config, model.lora);
   const data = await trainDataset.identity?.();
   // Evaluations decide what is the best, when to stop, and with some schedules the learning rate.
-  const evaluated = args.evalStrategy === 'no' ? undefined : await evalDataset?.identity?.();
+  const evaluated = args.evalStrategy === 'no' ? undefined : evalDataset;
   return {
     'the training data': data?.files,
     'the columns': data?.columns,
-    [EVALUATED]: evaluated?.files,
+    'the evaluation data': (await evaluated?.identity?.())?.files,
+    evalRows: evaluated?.size, // the files are the same with another --max-eval-samples
     trainRows: trainDataset.size,
     labels: model.task.labels,
     ...shape,
     'the tokenizer': digest([JSON.stringify(tokenizer.spec.tokenizerJson)]),
+    truncationSide: tokenizer.spec.tokenizerConfig.truncation_side ?? 'right',
     maxSeqLength: parts.maxLength,
     seed: args.seed,
     dataSeed: args.dataSeed ?? args.seed,
@@ -69,7 +71,7 @@ export function requireSameRun(directory: string, before: RunIdentity, now: RunI
   const own: RunIdentity = JSON.parse(JSON.stringify(now));
   const differences = Object.keys(own)
     .filter((key) => JSON.stringify(before[key]) !== JSON.stringify(own[key]))
-    .filter((key) => key !== EVALUATED || before[key] !== undefined)
+    .filter((key) => before[key] !== undefined || !MAY_BE_UNKNOWN.has(key))
     .map((key) => difference(key, before[key], own[key]));
   if (differences.length === 0) return;
   throw new UsageError(

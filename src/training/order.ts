@@ -54,6 +54,7 @@ function groupByLength(rows: Uint32Array, lengths: ArrayLike<number>, batchSize:
 
 /** How long a training is, in optimizer steps, counted as HF Trainer counts. */
 export interface TrainingLength {
+  batchesPerEpoch: number;
   stepsPerEpoch: number;
   totalSteps: number;
 }
@@ -66,10 +67,20 @@ export function trainingLength(options: {
   epochs: number;
   maxSteps: number;
 }): TrainingLength {
-  const batches = Math.ceil(options.size / options.batchSize);
-  const stepsPerEpoch = Math.max(Math.ceil(batches / options.accumulation), 1);
+  const batchesPerEpoch = Math.ceil(options.size / options.batchSize);
+  const stepsPerEpoch = Math.max(Math.ceil(batchesPerEpoch / options.accumulation), 1);
   const totalSteps = options.maxSteps > 0 ? options.maxSteps : Math.ceil(options.epochs * stepsPerEpoch);
-  return { stepsPerEpoch, totalSteps };
+  return { batchesPerEpoch, stepsPerEpoch, totalSteps };
+}
+
+/** How many epochs are done after some optimizer steps. As in HF batches count, and the last step may have fewer. */
+export function epochAfter(
+  steps: number,
+  { batchesPerEpoch, stepsPerEpoch }: TrainingLength,
+  accumulation: number,
+): number {
+  const whole = Math.floor(steps / stepsPerEpoch);
+  return whole + ((steps % stepsPerEpoch) * accumulation) / batchesPerEpoch;
 }
 
 /** Cuts the micro-batches of one optimizer step of the epoch (0-based) out of its order. */

@@ -8,7 +8,6 @@ export interface TrainingRecord {
   totalLoss: number;
   seconds: number;
   idleSeconds: number;
-  stepsPerEpoch: number;
   rows: number;
   /** Steps that changed a weight, where a run goes on without those that did not. */
   updates?: number;
@@ -19,13 +18,13 @@ export interface TrainingRecord {
  * step was there to run.
  */
 export function trainMetrics(state: TrainerState, record: TrainingRecord): Metrics {
-  const { global_step: step, num_input_tokens_seen: tokens } = state;
-  const { totalLoss, seconds, idleSeconds, stepsPerEpoch, rows, updates } = record;
+  const { global_step: step, epoch, num_input_tokens_seen: tokens } = state;
+  const { totalLoss, seconds, idleSeconds, rows, updates } = record;
   return {
     train_loss: totalLoss / Math.max(step, 1),
     train_runtime: seconds,
     train_samples: rows,
-    train_samples_per_second: ((step / stepsPerEpoch) * rows) / seconds,
+    train_samples_per_second: (epoch * rows) / seconds,
     train_steps_per_second: step / seconds,
     train_tokens_per_second: tokens / seconds,
     train_data_wait: idleSeconds / seconds,

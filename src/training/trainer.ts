@@ -9,6 +9,7 @@ import { loadBestWeights } from './checkpoint.js';
 import { whileLocked } from './folder-lock.js';
 import { NativeSteps } from './native-steps.js';
 import { openRun } from './opening.js';
+import { epochAfter } from './order.js';
 import { requirePartsFit, type TrainerParts } from './parts.js';
 import { progressDetail } from './progress.js';
 import { encoderWeights, trainMetrics } from './results.js';
@@ -87,6 +88,7 @@ export class Trainer {
     const { model, args } = this.#parts;
     await model.open(args);
     await openRun(this.#run, this.#native, this.#maxLength);
+    model.dropCalibration();
     this.#run.startClock();
     await this.#run.callbacks.call('onTrainBegin', {});
     await this.#between.begin();
@@ -97,21 +99,28 @@ export class Trainer {
     }
     const metrics = await this.#results();
     await this.#run.record(metrics);
-    await this.#run.callbacks.call('onTrainEnd', {});
     const { best_model_checkpoint: best } = this.state;
     if (args.loadBestModelAtEnd && best !== null) await loadBestWeights(model, best, this.#run.say);
+    await this.#run.callbacks.call('onTrainEnd', {});
     return metrics;
   }
 
-  /** Evaluates on `evalDataset` and adds the metrics to the log history. */
-  async evaluate(): Promise<Metrics> {
+  /**
+   * Evaluates on `evalDataset` and adds the metrics to the log history.
+   *
+   * @param options.signal breaks the evaluation off: it rejects with the signal's reason, and adds nothing. Default:
+   *   `interrupt()` while `train()` runs
+   */
+  async evaluate({
+    signal = this.#run.interruption.signal,
+  }: { signal?: AbortSignal } = {}): Promise<Metrics> {
     const { model, args, evalDataset, computeMetrics } = this.#parts;
     if (evalDataset === undefined) throw new UsageError('evaluate() needs an evalDataset');
     await model.open(args);
     const metrics = await evaluateRows(model, evalDataset, {
       pool: this.#pool,
       batchSize: args.perDeviceEvalBatchSize,
-      signal: this.#run.interruption.signal,
+      signal,
       ...(computeMetrics === undefined ? {} : { computeMetrics }),
       onBatch: (rows) => this.#run.progress.bar('evaluating', rows, evalDataset.size, ''),
     });
@@ -135,14 +144,14 @@ export class Trainer {
   }
 
   async #trainStep(step: PreparedStep): Promise<void> {
-    const { state, plan, callbacks, learningRate } = this.#run;
+    const { state, plan, callbacks, learningRate, parts } = this.#run;
     const at = { step: state.global_step, learningRate: learningRate.at(state.global_step) };
     this.#run.lastRate = at.learningRate;
     if (at.step % plan.stepsPerEpoch === 0) await callbacks.call('onEpochBegin', {});
     await callbacks.call('onStepBegin', {});
     await this.#native.push(step, at);
     state.global_step += 1;
-    state.epoch = state.global_step / plan.stepsPerEpoch;
+    state.epoch = epochAfter(state.global_step, plan, parts.args.gradientAccumulationSteps);
     state.num_input_tokens_seen += step.tokens;
     this.#showProgress();
   }
@@ -165,7 +174,6 @@ export class Trainer {
       totalLoss,
       seconds: this.#run.seconds,
       idleSeconds: this.#native.idleSeconds,
-      stepsPerEpoch: this.#run.plan.stepsPerEpoch,
       rows: trainDataset.size,
       ...(args.nonfiniteGradient === 'stop' ? {} : { updates }),
     });
