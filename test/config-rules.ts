@@ -135,6 +135,10 @@ await tap.test('options that do not fit together', (t) => {
       `Expected one of ${[...new Set(Object.values(metricNames).flat())].join(', ')} for metricForBestModel but received "acuracy" (did you mean accuracy?)`,
     ],
     [
+      { ...rows, metricForBestModel: 'eval_f1', problemType: 'multi_label_classification' },
+      `Expected one of ${metricNames.multi_label_classification.join(', ')} for metricForBestModel but received "eval_f1" (did you mean f1_macro, f1_micro, f1_weighted?)`,
+    ],
+    [
       { ...rows, metricForBestModel: 'accuracy', problemType: 'regression' },
       'Expected one of loss, mse, rmse, mae, r2, pearson, spearman for metricForBestModel but received "accuracy"',
     ],

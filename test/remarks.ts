@@ -170,6 +170,17 @@ t.test('a text as header, the length of the training, and a training that was en
   });
 });
 
+t.test('a training that stops before its last step says so', async (t) => {
+  const watched = { 'eval-strategy': 'steps', 'eval-steps': '1', 'max-steps': '6' };
+  const hopeless = { 'early-stopping-patience': '1', 'early-stopping-threshold': '9' };
+  const { stderr } = await train({ ...watched, ...hopeless });
+  t.match(
+    stderr,
+    /^Stopped at step 2 of 6: loss had got no better for as long as --early-stopping-patience 1 /m,
+  );
+  t.notMatch((await train()).stderr, /^Stopped/m);
+});
+
 t.test('one row', async (t) => {
   const inspect = (...lines: string[]): Promise<Outcome> =>
     bertune(['inspect', write('rows.csv', lines)], { cwd: folder });

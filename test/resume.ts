@@ -307,7 +307,7 @@ await t.test(
 
     t.match(
       await refusal({ sizes: { train: 41, test: 20 } }),
-      /settings: the training data changed; trainRows was 40 and is now 41/,
+      /settings: the training data changed; the number of training rows was 40 and is now 41/,
     );
 
     const evaluating = { ...saving, evalStrategy: 'steps', evalSteps: 2 } as const;
@@ -323,7 +323,7 @@ await t.test(
       { sizes: { train: 40, test: 19 } },
     );
     await t.rejects(fewer.trainer.train(), {
-      message: /settings: the evaluation data changed; evalRows was 20 and is now 19\. Use/,
+      message: /settings: the evaluation data changed; the number of rows to evaluate on was 20 and is now 19\. Use/,
     });
     await fewer.close();
   },
@@ -348,7 +348,7 @@ await t.test(
     copyFileSync(join(t.testdirName, 'test.csv'), test);
     const fewer = await loadDataset({ test }, { maxSamples: { test: 10 } });
     t.match(await refusal({ evalDataset: fewer.test }), {
-      message: /settings: evalRows was 20 and is now 10\. Use/,
+      message: /settings: the number of rows to evaluate on was 20 and is now 10\. Use/,
     });
     await fewer.close();
 

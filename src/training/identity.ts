@@ -76,15 +76,24 @@ export function requireSameRun(directory: string, before: RunIdentity, now: RunI
   if (differences.length === 0) return;
   throw new UsageError(
     `${directory} cannot be resumed with these settings: ${differences.join('; ')}. ` +
-      'Use those of the first run, or leave out --resume-from-checkpoint to train anew.',
+      'Use those of the first run, or leave out --resume-from-checkpoint to train anew, or to train its weights further ' +
+      `with --model ${directory}.`,
   );
 }
 
+/** The names of options, where what they decide has another here. */
+const SHOWN_AS: Readonly<Record<string, string>> = {
+  totalSteps: 'the number of steps (of epochs, rows and batches, or --max-steps)',
+  batchSize: 'perDeviceTrainBatchSize',
+  accumulation: 'gradientAccumulationSteps',
+  samplingStrategy: 'trainSamplingStrategy',
+  trainRows: 'the number of training rows',
+  evalRows: 'the number of rows to evaluate on',
+};
+
 function difference(key: string, before: unknown, now: unknown): string {
   if (typeof now === 'string' && DIGEST.test(now)) return `${key} changed`;
-  const name =
-    key === 'totalSteps' ? 'the number of steps (of epochs, rows and batches, or --max-steps)' : key;
-  return `${name} was ${JSON.stringify(before)} and is now ${JSON.stringify(now)}`;
+  return `${SHOWN_AS[key] ?? key} was ${JSON.stringify(before)} and is now ${JSON.stringify(now)}`;
 }
 
 async function weightsDigest({ session }: BertForSequenceClassification): Promise<string> {

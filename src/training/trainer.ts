@@ -97,6 +97,7 @@ export class Trainer {
       await this.#trainStep(step);
       await this.#between.after();
     }
+    this.#tellOfEarlyEnd();
     const metrics = await this.#results();
     await this.#run.record(metrics);
     const { best_model_checkpoint: best } = this.state;
@@ -158,6 +159,17 @@ export class Trainer {
 
   readonly #prepare = (rows: Uint32Array[]): Promise<PreparedStep> =>
     prepareStep(this.#parts.trainDataset, rows, this.#pool);
+
+  #tellOfEarlyEnd(): void {
+    const { state, plan, say, parts } = this.#run;
+    if (state.global_step >= plan.totalSteps) return;
+    const { earlyStoppingPatience: patience, metricForBestModel: metric } = parts.args;
+    const why =
+      patience === undefined
+        ? 'a callback asked for it'
+        : `${metric ?? 'loss'} had got no better for as long as --early-stopping-patience ${patience} allows, or a callback asked for it`;
+    say(`Stopped at step ${state.global_step} of ${plan.totalSteps}: ${why}`);
+  }
 
   #rowsToDo(): Promise<Iterable<Uint32Array[]>> {
     const { progress, plan } = this.#run;

@@ -14,7 +14,10 @@ export function knownMetric(
   const problems = problemType === undefined ? Object.values(metricNames) : [metricNames[problemType]];
   const known: readonly string[] = [...new Set(problems.flat())];
   if (metric === undefined || known.includes(metric.replace(/^eval_/, ''))) return undefined;
-  const nearest = nearestName(metric.replace(/^eval_/, ''), known);
+  const bare = metric.replace(/^eval_/, '');
+  // HF's tutorials call theirs f1, which of several averages it is only their code says.
+  const averages = known.filter((own) => own.startsWith(`${bare}_`)).join(', ');
+  const nearest = averages === '' ? nearestName(bare, known) : averages;
   const hint = nearest === undefined ? '' : ` (did you mean ${nearest}?)`;
   return {
     about: 'metricForBestModel',
