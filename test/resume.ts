@@ -323,7 +323,8 @@ await t.test(
       { sizes: { train: 40, test: 19 } },
     );
     await t.rejects(fewer.trainer.train(), {
-      message: /settings: the evaluation data changed; the number of rows to evaluate on was 20 and is now 19\. Use/,
+      message:
+        /settings: the evaluation data changed; the number of rows to evaluate on was 20 and is now 19\. Use/,
     });
     await fewer.close();
   },
