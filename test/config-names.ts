@@ -139,8 +139,9 @@ await tap.test('names of transformers 4, run_classification.py and run_glue.py',
   t.end();
 });
 
-// What `TrainingArguments(output_dir="o").to_dict()` of transformers 5.18 holds, but for `do_train`, which is false there.
+// What `TrainingArguments(output_dir="o").to_dict()` of transformers 5.18 holds.
 const HF_DEFAULTS = {
+  do_train: false,
   per_device_train_batch_size: 8,
   num_train_epochs: 3.0,
   max_steps: -1,

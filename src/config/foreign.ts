@@ -190,7 +190,16 @@ const special: Record<string, Foreign> = {
       return { option: 'dtype', value: truth(value, name) ? 'bfloat16' : 'float32' };
     },
   },
-  doTrain: insist(true, '`bertune train` trains; `bertune evaluate` evaluates without training'),
+  doTrain: {
+    isSwitch: true,
+    read: (value, name) => {
+      if (truth(value, name)) return {};
+      const trains = '`bertune train` trains; `bertune evaluate` evaluates without training';
+      // HF's default, which stands in every file that TrainingArguments wrote; on the command line somebody means it.
+      if (name.startsWith('--')) throw new UsageError(`${name}: ${trains}`);
+      return { note: `has no effect: ${trains}` };
+    },
+  },
   doEval: {
     isSwitch: true,
     read: () => ({ note: 'has no effect: validation rows are evaluated whenever they are given' }),
