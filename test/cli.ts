@@ -381,7 +381,10 @@ Correct it, or leave it out with --bad-rows skip`;
       'data/numbers.csv',
       'The column "text" of data/numbers.csv holds only numbers; is it the text? --text-column names another',
     ),
-    [train({ ...trained, 'train-file': 'data/neutral.csv' }), `The train ${neutral}`],
+    [
+      train({ ...trained, 'train-file': 'data/neutral.csv' }),
+      `The train ${neutral}\nIf these are labels too, name all labels with --label-list`,
+    ],
     [evaluate({ 'validation-file': 'data/neutral.csv' }), `The validation ${neutral}`],
     [
       predict({ 'text-column': 'review' }),

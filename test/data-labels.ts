@@ -118,7 +118,7 @@ void t.test('labels of another model than the one to train', async (test) => {
   const known = { knownLabels: ['yes', 'no'] };
   test.match(
     await refusal(test, 'other.csv', content, known),
-    /for other labels than its own, name all of them with --label-list$/,
+    /\nIf these are labels too, name all labels with --label-list$/,
   );
   const some = await refusal(test, 'some.csv', `${content},yes\n`, known);
   test.notMatch(some, /--label-list/, 'a bad row of another kind');

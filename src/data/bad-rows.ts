@@ -57,9 +57,7 @@ export class BadRowLog implements BadRowReport {
     const [rows, them] = this.count === 1 ? ['row', 'it'] : ['rows', 'them'];
     const remedy = this.file === null ? `\nCorrect ${them}, or leave ${them} out with --bad-rows skip` : '';
     const others = this.splitName === 'train' && this.first.every(({ reason }) => isUnknownLabel(reason));
-    const newHead = others
-      ? '\nTo train the model for other labels than its own, name all of them with --label-list'
-      : '';
+    const newHead = others ? '\nIf these are labels too, name all labels with --label-list' : '';
     const list = this.first.map((row) => `\n  ${describeBadRow(row)}`).join('');
     return new UsageError(
       `The ${this.splitName} data have ${atLeast}${this.count} bad ${rows}:${list}${remedy}${newHead}`,
