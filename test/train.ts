@@ -7,6 +7,7 @@ import {
   createTokenizerPool,
   evaluateRows,
   parseBertConfig,
+  Progress,
   Trainer,
   trainingArguments,
   UsageError,
@@ -167,6 +168,23 @@ function fitting({ task: { problemType, numLabels } }: BertForSequenceClassifica
   const isSingle = problemType === 'single_label_classification';
   return rowsWith(isSingle ? Int32Array.of(0) : new Float32Array(numLabels));
 }
+
+await t.test('labels without names are told of, where the data have names', async (t) => {
+  const said = async (head: { numLabels: number } | { labels: string[] }): Promise<string> => {
+    let text = '';
+    const progress = new Progress({ write: (line: string) => ((text += line), true) });
+    const model = BertForSequenceClassification.fromConfig(parseBertConfig(TOY_CONFIG, 'toy'), head);
+    const { trainer, close } = await toyRun(t.testdir(), { maxSteps: 1 }, { model, progress });
+    await trainer.train();
+    await close();
+    return text;
+  };
+  t.match(
+    await said({ numLabels: 2 }),
+    /note: the model calls its labels LABEL_0, LABEL_1, and so will its predictions; give it those of the data \(neg, pos\)/,
+  );
+  t.notMatch(await said({ labels: ['neg', 'pos'] }), 'calls its labels');
+});
 
 await t.test('a loss that is not finite stops the run and names the remedy', async (t) => {
   const { trainer, model, close } = await toyRun(t.testdir(), { maxSteps: 5, loggingSteps: 1 });

@@ -1,6 +1,7 @@
 // Where a run begins: at the first step, or at a checkpoint of a run that was the same.
 import { basename } from 'node:path';
 
+import { areDefaultLabels } from '../model/index.js';
 import { changesOf } from './changes.js';
 import { intactCheckpoint, listCheckpoints, resumeFrom } from './checkpoint.js';
 import { runIdentity } from './identity.js';
@@ -19,6 +20,7 @@ export async function openRun(run: Run, native: NativeSteps, maxLength: number):
   await removeLeftovers(args.outputDir);
   run.identity = await runIdentity(args, plan, { ...parts, maxLength });
   await native.begin();
+  tellOfUnnamedLabels(run);
   const request = args.resumeFromCheckpoint;
   if (request === undefined || request === false) return tellOfOlderCheckpoints(run);
   const folder = await intactCheckpoint(args.outputDir, request, { needsBest: args.loadBestModelAtEnd, say });
@@ -35,6 +37,22 @@ export async function openRun(run: Run, native: NativeSteps, maxLength: number):
     say(
       `note: the settings are not those of the checkpoint, and so the result will differ: ${changes.join('; ')}`,
     );
+}
+
+/** A script that gives the number of labels alone gets predictions that call them LABEL_1. */
+function tellOfUnnamedLabels({ parts, say }: Run): void {
+  const { labels } = parts.model.task;
+  const { task } = parts.trainDataset;
+  if (task === undefined || task.problemType === 'regression') return;
+  if (areDefaultLabels(labels) && !areDefaultLabels(task.labels))
+    say(
+      `note: the model calls its labels ${shown(labels)}, and so will its predictions; give it those of the data ` +
+        `(${shown(task.labels)}): fromPretrained(..., data.task)`,
+    );
+}
+
+function shown(labels: readonly string[]): string {
+  return labels.length > 3 ? `${labels.slice(0, 3).join(', ')} ...` : labels.join(', ');
 }
 
 /** As in HF the highest step is the newest: a run that is stopped early would not be the one that goes on. */
