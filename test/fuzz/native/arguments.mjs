@@ -17,9 +17,10 @@ const SHAPES = /** @type {const} */ ([
  */
 export function configOf(random) {
   const [heads, hidden] = random.pick(SHAPES);
-  const modules = ['query', 'key', 'value'].map((name) => `bert.encoder.layer.0.attention.self.${name}`);
+  const attention = ['query', 'key', 'value'].map((name) => `bert.encoder.layer.0.attention.self.${name}`);
+  const modules = [...attention, 'bert.pooler.dense'];
   const lora = {
-    modules: modules.slice(random.below(3)),
+    modules: modules.slice(random.below(4)),
     rank: 2,
     scaling: 2,
     dropout: random.pick([0, 0.1]),
