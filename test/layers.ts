@@ -9,7 +9,16 @@ const SOURCE = join(import.meta.dirname, '../src');
 const LAYERS = [
   ['printable', 'counted'],
   ['errors'],
-  ['file-digest', 'file-errors', 'json-limits', 'nearest', 'random', 'make-folder', 'without-undefined'],
+  [
+    'file-digest',
+    'file-errors',
+    'json-limits',
+    'nearest',
+    'random',
+    'make-folder',
+    'without-undefined',
+    'difference',
+  ],
   ['native', 'model', 'data'],
   ['hub'],
   ['tokenizer'],

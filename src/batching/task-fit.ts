@@ -1,5 +1,5 @@
 // Whether labels are such as a model's head can be compared with, seen before the first batch.
-import { counted } from '../counted.js';
+import { counted, listed } from '../counted.js';
 import type { Task } from '../data/index.js';
 import { UsageError } from '../errors.js';
 import type { LabelledRows } from './batch.js';
@@ -44,6 +44,5 @@ function fits(model: Task, data: Task): boolean {
 
 function describeTask({ problemType, numLabels, labels }: Task): string {
   if (problemType === 'regression') return `regression with ${counted(numLabels, 'value')} a row`;
-  const shown = labels.slice(0, LABELS_SHOWN).join(', ');
-  return `${problemType} with the labels ${shown}${labels.length > LABELS_SHOWN ? ` ... (${labels.length})` : ''}`;
+  return `${problemType} with the labels ${listed(labels, LABELS_SHOWN)}`;
 }

@@ -1,5 +1,5 @@
 // Opens the data that a command was asked for and shows the person what was found in them.
-import { counted } from '../counted.js';
+import { counted, listed } from '../counted.js';
 import { describeBadRow, type Example, type Split, type Task } from '../data/index.js';
 import { openSplits, type DatasetDict, type ReadOptions, type SplitFiles } from '../dataset/index.js';
 import { withoutUndefined } from '../without-undefined.js';
@@ -137,9 +137,4 @@ function shorten(text: string): string {
     .replaceAll(/\s+/g, ' ')
     .trim();
   return line.length > SHOWN_CHARACTERS ? `${line.slice(0, SHOWN_CHARACTERS - 3)}...` : line;
-}
-
-/** The first dozen names, and how many there are. */
-export function listed(labels: readonly string[]): string {
-  return labels.length > 12 ? `${labels.slice(0, 12).join(', ')} ... (${labels.length})` : labels.join(', ');
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import { BertForSequenceClassification, type LoraOptions } from '../bert/index.js';
 import type { TrainOptions } from '../config/index.js';
-import { type DatasetDict } from '../dataset/index.js';
+import type { DatasetDict } from '../dataset/index.js';
 import { withoutUndefined } from '../without-undefined.js';
 import { UsageError } from '../errors.js';
 import { isFolder } from '../make-folder.js';

@@ -1,6 +1,6 @@
 // A model folder as Hugging Face lays it out: config.json beside one or several safetensors files.
 
-import { readdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UsageError } from '../errors.js';
 import { bertConfigJson } from './config-json.js';
@@ -19,6 +19,7 @@ import type { TensorSource } from './safetensors-reader.js';
 import { writeSafetensors } from './safetensors-writer.js';
 import type { TensorData } from './safetensors-writer.js';
 import { openShards } from './shards.js';
+import { listCheckpoints } from './step-checkpoints.js';
 
 const CONFIG = 'config.json';
 const WEIGHTS = 'model.safetensors';
@@ -95,9 +96,8 @@ export async function saveCheckpoint(
 /** @throws UsageError that says where the model is, for a folder that a run was ended in */
 async function requireNothingBetter(directory: string): Promise<void> {
   if (await isBeingReplaced(directory)) throw halfReplaced(directory);
-  const steps = (await readdir(directory)).flatMap((name) => /^checkpoint-(\d+)$/.exec(name)?.[1] ?? []);
-  if (steps.length === 0) return;
-  const newest = join(directory, `checkpoint-${Math.max(...steps.map(Number))}`);
+  const newest = (await listCheckpoints(directory)).at(-1);
+  if (newest === undefined) return;
   throw new UsageError(
     `${directory} has no ${CONFIG}, only checkpoints of a training that has not come to its end; give one of them, such as ${newest}`,
   );

@@ -29,6 +29,7 @@ export {
   targetedModules,
 } from './lora/index.js';
 export type { Lora } from './lora/index.js';
+export { listCheckpoints, stepOf } from './step-checkpoints.js';
 export { matchTensors } from './match.js';
 export type { TensorMatch } from './match.js';
 export { openUnchanged } from './open-unchanged.js';

@@ -2,6 +2,7 @@
 import { appendFile, readFile } from 'node:fs/promises';
 import { z } from 'zod';
 
+import { difference } from '../difference.js';
 import { errorCode, UsageError } from '../errors.js';
 import { readError, writeError } from '../file-errors.js';
 import { writeFileAtomic } from '../model/index.js';
@@ -9,9 +10,6 @@ import type { Trial } from './trial.js';
 
 /** What must be the same for a search to go on; values are compared as JSON. */
 export type StudyHeader = Readonly<Record<string, unknown>>;
-
-/** Says nothing to a person. */
-const DIGEST = /^sha256:/;
 
 const report = z.object({
   step: z.number(),
@@ -84,15 +82,6 @@ function requireSameSearch(path: string, before: StudyHeader, now: StudyHeader):
   throw new UsageError(
     `${path} is of another search: ${difference(differing, before[differing], now[differing])}. Use another --output-dir.`,
   );
-}
-
-function difference(key: string, before: unknown, now: unknown): string {
-  if (typeof now === 'string' && DIGEST.test(now)) return `${key} changed`;
-  return `${key} was ${shown(before)} and is now ${shown(now)}`;
-}
-
-function shown(value: unknown): string {
-  return JSON.stringify(value) ?? 'not given';
 }
 
 function parseLine<T>(line: string, place: string, schema: z.ZodType<T>): T {

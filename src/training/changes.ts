@@ -1,4 +1,5 @@
 // Settings that a resumed run may change on purpose. They decide its bits all the same, so that a change is told.
+import { difference } from '../difference.js';
 import type { BertForSequenceClassification } from '../bert/index.js';
 import type { TrainingArguments } from '../config/index.js';
 import type { RunPlan } from './settings.js';
@@ -75,9 +76,5 @@ export function changesOf(before: ChangeableSettings, now: ChangeableSettings): 
   return [...new Set([...Object.keys(before), ...Object.keys(now)])]
     .filter(isKnown)
     .filter((name) => JSON.stringify(before[name]) !== JSON.stringify(now[name]))
-    .map((name) => `${name} was ${shown(before[name])} and is now ${shown(now[name])}`);
-}
-
-function shown(value: unknown): string {
-  return value === undefined ? 'not given' : JSON.stringify(value);
+    .map((name) => difference(name, before[name], now[name]));
 }

@@ -1,12 +1,14 @@
 // checkpoint-N folders: a complete model for Hugging Face and all that a resumed run needs.
-import { readdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 
 import { loadOptimizerState, tensorOf, type BertForSequenceClassification } from '../bert/index.js';
 import { UsageError } from '../errors.js';
 import { isFolder } from '../make-folder.js';
 import {
+  listCheckpoints,
   removeDirectoryAtomic,
+  stepOf,
   writeDirectoryAtomic,
   writeJson,
   writeSafetensors,
@@ -139,15 +141,6 @@ function withBestBeside(directory: string, state: TrainerState): TrainerState {
   };
 }
 
-/** The folders checkpoint-N of an output folder, oldest first. */
-export async function listCheckpoints(outputDir: string): Promise<string[]> {
-  const names = await readdir(outputDir).catch(() => []);
-  return names
-    .filter((name) => /^checkpoint-\d+$/.test(name))
-    .toSorted((a, b) => stepOf(a) - stepOf(b))
-    .map((name) => join(outputDir, name));
-}
-
 /**
  * The checkpoint to resume from, with every byte checked. `auto` takes the newest that is whole and tells of the others.
  *
@@ -243,8 +236,4 @@ export async function removeOldCheckpoints(
 /** A run may have been resumed from a checkpoint that lies elsewhere. */
 function isIn(outputDir: string, folder: string): boolean {
   return resolve(dirname(folder)) === resolve(outputDir);
-}
-
-function stepOf(folder: string): number {
-  return Number(basename(folder).slice('checkpoint-'.length));
 }

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import type { LabelledRows } from '../batching/batch.js';
 import { sessionConfig, type BertForSequenceClassification } from '../bert/index.js';
 import type { TrainingArguments } from '../config/index.js';
+import { difference } from '../difference.js';
 import { UsageError } from '../errors.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import { optimizerOf } from './optimizer-step.js';
@@ -11,9 +12,6 @@ import type { RunPlan } from './settings.js';
 
 /** By the name under which a difference is told. Values are compared as JSON. */
 export type RunIdentity = Readonly<Record<string, unknown>>;
-
-/** Digests stand for what is too large to be shown. */
-const DIGEST = /^sha256:/;
 
 /** Rows to evaluate on may come to a run that had none, and earlier versions did not keep all of it. */
 const MAY_BE_UNKNOWN = new Set(['the evaluation data', 'evalRows', 'truncationSide']);
@@ -72,7 +70,7 @@ export function requireSameRun(directory: string, before: RunIdentity, now: RunI
   const differences = Object.keys(own)
     .filter((key) => JSON.stringify(before[key]) !== JSON.stringify(own[key]))
     .filter((key) => before[key] !== undefined || !MAY_BE_UNKNOWN.has(key))
-    .map((key) => difference(key, before[key], own[key]));
+    .map((key) => difference(SHOWN_AS[key] ?? key, before[key], own[key]));
   if (differences.length === 0) return;
   throw new UsageError(
     `${directory} cannot be resumed with these settings: ${differences.join('; ')}. ` +
@@ -90,11 +88,6 @@ const SHOWN_AS: Readonly<Record<string, string>> = {
   trainRows: 'the number of training rows',
   evalRows: 'the number of rows to evaluate on',
 };
-
-function difference(key: string, before: unknown, now: unknown): string {
-  if (typeof now === 'string' && DIGEST.test(now)) return `${key} changed`;
-  return `${SHOWN_AS[key] ?? key} was ${JSON.stringify(before)} and is now ${JSON.stringify(now)}`;
-}
 
 async function weightsDigest({ session }: BertForSequenceClassification): Promise<string> {
   const parts: Uint8Array[] = [];

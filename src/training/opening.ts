@@ -1,9 +1,10 @@
 // Where a run begins: at the first step, or at a checkpoint of a run that was the same.
 import { basename } from 'node:path';
 
-import { areDefaultLabels } from '../model/index.js';
+import { listed } from '../counted.js';
+import { areDefaultLabels, listCheckpoints } from '../model/index.js';
 import { changesOf } from './changes.js';
-import { intactCheckpoint, listCheckpoints, resumeFrom } from './checkpoint.js';
+import { intactCheckpoint, resumeFrom } from './checkpoint.js';
 import { runIdentity } from './identity.js';
 import { removeLeftovers } from './leftovers.js';
 import type { NativeSteps } from './native-steps.js';
@@ -46,13 +47,9 @@ function tellOfUnnamedLabels({ parts, say }: Run): void {
   if (task === undefined || task.problemType === 'regression') return;
   if (areDefaultLabels(labels) && !areDefaultLabels(task.labels))
     say(
-      `note: the model calls its labels ${shown(labels)}, and so will its predictions; give it those of the data ` +
-        `(${shown(task.labels)}): fromPretrained(..., data.task)`,
+      `note: the model calls its labels ${listed(labels, 3)}, and so will its predictions; give it those of the data ` +
+        `(${listed(task.labels, 3)}): fromPretrained(..., data.task)`,
     );
-}
-
-function shown(labels: readonly string[]): string {
-  return labels.length > 3 ? `${labels.slice(0, 3).join(', ')} ...` : labels.join(', ');
 }
 
 /** As in HF the highest step is the newest: a run that is stopped early would not be the one that goes on. */
