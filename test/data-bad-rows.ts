@@ -36,7 +36,12 @@ void t.test('one bad row: the message names file, line or row, column and reason
     ['a.csv', csv('a,b,c\n'), /a\.csv line 3: 3 fields where the header has 2\n/],
     ['a.csv', csv('"open,x\nb,x\n'), /a\.csv line 3: a quoted field is never closed\n/],
     ['a.csv', csv('"a" b,x\n'), /a\.csv line 3: text follows the quote that closes a field/],
-    ['a.csv', csv('a "b",x\n'), /a\.csv line 3: a quote stands inside an unquoted field/],
+    ['a.csv', csv('"a ""b"" "c" d",x\n'), /a\.csv line 3: text follows the quote that closes a field/],
+    [
+      'a.csv',
+      csv('a "b, c",x\n'),
+      /line 3: 3 fields where the header has 2; a quote inside an unquoted field /,
+    ],
     ['a.csv', Buffer.from(csv('Z\xfcrich,x\n'), 'latin1'), /a\.csv line 3: not valid UTF-8\n/],
     [
       'a.csv',
@@ -198,9 +203,29 @@ void t.test('skip leaves bad rows out, counts them and writes them all', async (
   test.same([stopped.badRows.count, stopped.badRows.first], [0, []]);
 });
 
+// Expected: what pandas.read_csv, which reads CSV files for HF datasets, makes of the same bytes.
+void t.test('a quote inside an unquoted field is a character', async (test) => {
+  const rows = ['a 5" pipe,x', 'say "hi",y"', '"quoted 5"" \nof it",x', ' "b", "y', "5'4\",'x", 'c""d,x\r'];
+  const [texts, labels] = [
+    ['a 5" pipe', 'say "hi"', 'quoted 5" \nof it', ' "b"', '5\'4"', 'c""d'],
+    ['x', 'y"', 'x', ' "y', "'x", 'x'],
+  ];
+  for (const end of ['', '\n']) {
+    const split = await openContent(test, 'a.csv', `text,label\n${rows.join('\n')}${end}`);
+    test.same(await textsOf(split), texts);
+    test.same(split.labelValues, [...new Set(labels)].toSorted());
+    test.match(await split.read([5, 2]), [{ text: texts[5] }, { text: texts[2] }], 'each can be read again');
+  }
+  const semicolons = await openContent(test, 'a.csv', 'text;label\na 5" pipe, long;x\nb;y\n');
+  test.same(await textsOf(semicolons), ['a 5" pipe, long', 'b']);
+});
+
 void t.test('skipped rows do not get into the row before them', async (test) => {
   for (const [name, lines] of [
-    ['a.csv', ['text,label', 'short,x', 'a,b,c,d "unquoted', `${'long '.repeat(200)},y`, '"open', 'last,x']],
+    [
+      'a.csv',
+      ['text,label', 'short,x', '"a" behind its quote,x', `${'long '.repeat(200)},y`, '"open', 'last,x'],
+    ],
     ['a.jsonl', ['{"text":"short","label":"x"}', '{', `{"text":"${'long '.repeat(200)}","label":"y"}`, '[]']],
   ] as const) {
     const split = await openContent(test, name, lines.join('\n'), { badRows: 'skip' });

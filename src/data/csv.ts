@@ -1,23 +1,29 @@
 // CSV and TSV after RFC 4180, parsed by csv-parse; what is added here are the physical line and the byte range of
-// every record, and a defined place to go on after a broken one. csv-parse would tell of the bytes, too, but takes three
-// times as long when it is asked.
+// every record, and a defined place to go on after a broken one. A quote inside an unquoted field is a character like others:
+// files written by hand have many, and pandas, which reads them for HF datasets, takes them so.
 
 import { isUtf8 } from 'node:buffer';
 import { CsvError, parse } from 'csv-parse/sync';
 import type { Options } from 'csv-parse/sync';
 import { counted } from '../counted.js';
+import { afterLine, csvRange, type CsvRange } from './csv-range.js';
 import { delimiterOf, separatorLine, type Delimiter } from './delimiter.js';
 import { brokenRecord, byteOrderMark, countLines } from './records.js';
 import type { Position, RawRecord, RecordParser } from './records.js';
 
 const LINE_FEED = 0x0a;
-const CARRIAGE_RETURN = 0x0d;
 const QUOTE = 0x22;
 
 /** Far above any table of texts; each name is looked at. */
 const MAX_COLUMNS = 1_000_000;
 
 const TOO_WIDE = `more than ${MAX_COLUMNS} fields`;
+const NEVER_CLOSED = 'a quoted field is never closed';
+const TEXT_BEHIND_QUOTE =
+  'text follows the quote that closes a field (a quote inside a quoted field is written "")';
+
+const LITERAL_QUOTE =
+  'a quote inside an unquoted field does not keep what follows it together (quote the whole field and write the quote "")';
 
 /** A row with as many fields as the header. */
 class CsvRecord implements RawRecord {
@@ -80,19 +86,17 @@ export class CsvParser implements RecordParser {
       const length = stretch.parsed;
       at.line += countLines(bytes, from, from + length);
       from += length;
-      if (stretch.fault === null && wide !== null && from === wide.start) {
+      if (!stretch.isOpen && wide !== null && from === wide.start) {
         this.header ??= [];
         records.push(brokenRecord(at.offset + from, at.offset + wide.end, at.line, TOO_WIDE));
         at.line++;
         from = wide.end;
       }
-      if (stretch.fault === null) continue;
-      const isUnfinished =
-        stretch.fault.code === 'CSV_QUOTE_NOT_CLOSED' && bytes.length - from <= this.maxRowBytes;
-      if (isUnfinished && !isLast) break;
+      if (!stretch.isOpen) continue;
+      if (bytes.length - from <= this.maxRowBytes && !isLast) break;
       this.header ??= [];
-      const next = pastFault(bytes, from, stretch.fault);
-      records.push(brokenRecord(at.offset + from, at.offset + next, at.line, faultMessage(stretch.fault)));
+      const next = afterLine(bytes, from);
+      records.push(brokenRecord(at.offset + from, at.offset + next, at.line, NEVER_CLOSED));
       at.line += countLines(bytes, from, next);
       from = next;
     }
@@ -109,6 +113,7 @@ export class CsvParser implements RecordParser {
       delimiter: this.delimiter,
       record_delimiter: ['\r\n', '\n', '\r'],
       relax_column_count: true,
+      relax_quotes: true,
       skip_empty_lines: true,
     };
     return declared?.length ?? 0;
@@ -140,144 +145,59 @@ export class CsvParser implements RecordParser {
     return count;
   }
 
-  /** Parses whole records up to the end or to the first fault; `parsed` bytes of them are good. */
+  /** Parses records up to the end, or to one with a quote that is never closed; `parsed` bytes are those before it. */
   private parseStretch(
     bytes: Buffer,
     at: Position & { isAllUtf8: boolean },
-  ): { records: RawRecord[]; parsed: number; fault: Fault | null } {
-    const { rows, fault } = this.rowsOf(bytes);
+  ): { records: RawRecord[]; parsed: number; isOpen: boolean } {
+    const { rows, isOpen } = this.rowsOf(bytes);
+    const delimiter = this.delimiter?.charCodeAt(0) ?? 0;
     const records: RawRecord[] = [];
-    let range = firstRange(bytes);
+    let range = csvRange(bytes, 0, delimiter);
     let { line } = at;
     for (const cells of rows) {
-      const { start, end } = range;
-      line += countLines(bytes, range.from, start);
+      const { from, start, end } = range;
+      line += countLines(bytes, from, start);
       const isGood = at.isAllUtf8 || isUtf8(bytes.subarray(start, end));
-      records.push(...this.record(cells, { start: at.offset + start, end: at.offset + end, line }, isGood));
+      const inFile = { ...range, start: at.offset + start, end: at.offset + end, line };
+      records.push(...this.record(cells, inFile, isGood));
       line += countLines(bytes, start, end);
-      range = nextRange(bytes, range);
+      range = csvRange(bytes, end, delimiter);
     }
-    if (fault === null) return { records, parsed: bytes.length, fault: null };
-    // csv-parse counts lines from 1.
-    return { records, parsed: range.start, fault: { ...fault, lineEnds: fault.lines - 1 - range.lineEnds } };
+    return { records, parsed: isOpen ? range.start : bytes.length, isOpen };
   }
 
-  /** The cells of all records before the first fault. */
-  private rowsOf(bytes: Buffer): { rows: string[][]; fault: { code: string; lines: number } | null } {
+  /** The cells of all records, or of those before one with a quote that is never closed. */
+  private rowsOf(bytes: Buffer): { rows: string[][]; isOpen: boolean } {
     try {
-      return { rows: parse(bytes, this.options), fault: null };
+      return { rows: parse(bytes, this.options), isOpen: false };
     } catch (error) {
-      if (!(error instanceof CsvError)) throw error;
+      if (!(error instanceof CsvError) || error.code !== 'CSV_QUOTE_NOT_CLOSED') throw error;
       const to = Number(error['records']);
-      const rows = to === 0 ? [] : parse(bytes, { ...this.options, to });
-      return { rows, fault: { code: error.code, lines: Number(error['lines']) } };
+      return { rows: to === 0 ? [] : parse(bytes, { ...this.options, to }), isOpen: true };
     }
   }
 
-  private record(
-    cells: string[],
-    range: { start: number; end: number; line: number },
-    isGood: boolean,
-  ): RawRecord[] {
+  /** Nothing for the header. */
+  private record(cells: string[], range: CsvRange & { line: number }, isGood: boolean): RawRecord[] {
     const { start, end, line } = range;
-    if (!isGood) {
+    const problem = this.problemOf(cells, range, isGood);
+    if (problem !== null) {
       this.header ??= [];
-      return [brokenRecord(start, end, line, 'not valid UTF-8')];
+      return [brokenRecord(start, end, line, problem)];
     }
-    if (end - start > this.maxRowBytes) {
-      this.header ??= [];
-      return [
-        brokenRecord(start, end, line, `the row is longer than ${this.maxRowBytes} bytes (--max-row-bytes)`),
-      ];
-    }
-    if (this.header === null) {
-      this.header = cells;
-      return [];
-    }
-    if (cells.length === this.header.length) return [new CsvRecord(start, end, line, this.header, cells)];
-    return [
-      brokenRecord(
-        start,
-        end,
-        line,
-        `${counted(cells.length, 'field')} where the header has ${this.header.length}`,
-      ),
-    ];
+    if (this.header !== null) return [new CsvRecord(start, end, line, this.header, cells)];
+    this.header = cells;
+    return [];
   }
-}
 
-/** Where a record stands that csv-parse accepted. */
-interface Range {
-  /** Where the blank lines before it begin. */
-  from: number;
-  start: number;
-  end: number;
-  /** Line ends before `start`, as csv-parse counts them: inside quotes every carriage return and every line feed. */
-  lineEnds: number;
-}
-
-function firstRange(bytes: Buffer): Range {
-  return rangeFrom(bytes, 0, 0);
-}
-
-function nextRange(bytes: Buffer, { start, end, lineEnds }: Range): Range {
-  return rangeFrom(bytes, end, lineEnds + lineEndsWithin(bytes, start, end));
-}
-
-/** Passes over blank lines, then to the line end that is outside of quotes. */
-function rangeFrom(bytes: Buffer, from: number, lineEndsBefore: number): Range {
-  let start = from;
-  let lineEnds = lineEndsBefore;
-  for (let end = afterLineEnd(bytes, start); end > start; end = afterLineEnd(bytes, start)) {
-    lineEnds++;
-    start = end;
+  private problemOf(cells: string[], range: CsvRange, isGood: boolean): string | null {
+    if (!isGood) return 'not valid UTF-8';
+    if (range.end - range.start > this.maxRowBytes)
+      return `the row is longer than ${this.maxRowBytes} bytes (--max-row-bytes)`;
+    if (range.hasTextBehindQuote) return TEXT_BEHIND_QUOTE;
+    if (this.header === null || cells.length === this.header.length) return null;
+    const fields = `${counted(cells.length, 'field')} where the header has ${this.header.length}`;
+    return range.hasLiteralQuote ? `${fields}; ${LITERAL_QUOTE}` : fields;
   }
-  let isQuoted = false;
-  for (let at = start; at < bytes.length; at++) {
-    if (bytes[at] === QUOTE) isQuoted = !isQuoted;
-    if (isQuoted) continue;
-    const end = afterLineEnd(bytes, at);
-    if (end > at) return { from, start, end, lineEnds };
-  }
-  return { from, start, end: bytes.length, lineEnds };
-}
-
-/** Behind the line end at a place; the place itself where there is none. */
-function afterLineEnd(bytes: Buffer, at: number): number {
-  if (bytes[at] === LINE_FEED) return at + 1;
-  if (bytes[at] !== CARRIAGE_RETURN) return at;
-  return bytes[at + 1] === LINE_FEED ? at + 2 : at + 1;
-}
-
-/** As {@link Range.lineEnds} counts them, in one record. */
-function lineEndsWithin(bytes: Buffer, start: number, end: number): number {
-  let count = 0;
-  for (let at = start; at < end; at++) if (bytes[at] === LINE_FEED || bytes[at] === CARRIAGE_RETURN) count++;
-  const endsWithBoth = end - start >= 2 && bytes[end - 2] === CARRIAGE_RETURN && bytes[end - 1] === LINE_FEED;
-  return endsWithBoth ? count - 1 : count;
-}
-
-/** A record that csv-parse refused; `lineEnds`: carriage returns and line feeds between its start and the fault. */
-interface Fault {
-  code: string;
-  lineEnds: number;
-}
-
-/** Where to go on: after the line with the fault, or, when a quote is never closed, after the record's first line. */
-function pastFault(bytes: Buffer, start: number, fault: Fault): number {
-  let lineEnds = fault.code === 'CSV_QUOTE_NOT_CLOSED' ? 0 : fault.lineEnds;
-  for (let i = start; i < bytes.length; i++) {
-    if (bytes[i] !== LINE_FEED && bytes[i] !== CARRIAGE_RETURN) continue;
-    if (lineEnds-- > 0) continue;
-    return bytes[i] === CARRIAGE_RETURN && bytes[i + 1] === LINE_FEED ? i + 2 : i + 1;
-  }
-  return bytes.length;
-}
-
-function faultMessage(fault: Fault): string {
-  if (fault.code === 'CSV_QUOTE_NOT_CLOSED') return 'a quoted field is never closed';
-  if (fault.code === 'CSV_INVALID_CLOSING_QUOTE') {
-    return 'text follows the quote that closes a field (a quote inside a quoted field is written "")';
-  }
-  return 'a quote stands inside an unquoted field (quote the field and write the quote "")';
 }

@@ -41,8 +41,9 @@ function headOf(bytes: Buffer): Buffer {
 }
 
 /**
- * The numbers of fields of the first records, up to one whose quotes do not fit. A header in which something else follows
- * a closing quote, or stands before an opening one, is a single field: `"text";"label"` has no commas.
+ * The numbers of fields of the first records, up to one with a quote that is never closed. A header alone in which
+ * something else follows a closing quote, or stands before an opening one, is a single field: `"text";"label"` has no
+ * commas.
  */
 function firstWidths(head: Buffer, delimiter: Delimiter, records: number): number[] {
   const widths: number[] = [];
@@ -51,6 +52,7 @@ function firstWidths(head: Buffer, delimiter: Delimiter, records: number): numbe
       delimiter,
       record_delimiter: ['\r\n', '\n', '\r'],
       relax_column_count: true,
+      relax_quotes: records > 1,
       skip_empty_lines: true,
       to: records,
       on_record: (fields: string[]) => void widths.push(fields.length),
