@@ -96,6 +96,13 @@ await t.test('what is in a file of classes', async (t) => {
   );
 });
 
+await t.test('quotes that are characters', async (t) => {
+  const file = write('quotes.tsv', ['text\tlabel', '"Stop\tx', '" go\ty']);
+  const { rows, columns } = await found(file, '--quoting', 'none');
+  t.equal(rows, 2);
+  t.match(columns, [{ values: { '"Stop': 1, '" go': 1 } }, {}]);
+});
+
 await t.test('all columns, whatever they hold', async (t) => {
   const rows = Array.from({ length: 12_000 }, (_, i) => ({
     text: `${'the film '.repeat(20)}${i}`,

@@ -232,6 +232,13 @@ await t.test('bertune predict', async (t) => {
     }
   });
 
+  await t.test('quotes that are characters', async (t) => {
+    writeFileSync(join(folder, 'quotes.tsv'), 'text\tid\n"Stop\t1\nand " go\t2\n');
+    const outcome = await predict({ 'test-file': 'quotes.tsv', quoting: 'none' });
+    t.equal(outcome.stdout.trimEnd().split('\n').length, 2, outcome.stderr);
+    t.match((await predict({ 'test-file': 'quotes.tsv' })).stderr, /line 2: text follows the quote/);
+  });
+
   await t.test('every format', async (t) => {
     for (const [file, more] of [
       ['out.csv', {}],

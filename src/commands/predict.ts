@@ -72,12 +72,13 @@ export async function predict(options: PredictOptions): Promise<void> {
 
 async function openRows(options: PredictOptions): Promise<Split> {
   const { textColumn, textPairColumn, idColumn, badRows, maxPredictSamples: maxSamples } = options;
-  const { maxRowBytes, maxCompressionRatio } = options;
+  const { quoting, maxRowBytes, maxCompressionRatio } = options;
   const optional = withoutUndefined({
     textColumn,
     textPairColumn,
     keepColumns: idColumn && [...new Set(idColumn)],
     badRows,
+    quoting,
     maxRowBytes,
     maxCompressionRatio,
     maxSamples,

@@ -22,6 +22,7 @@ const input = {
   textColumn: o.textColumn,
   textPairColumn: o.textPairColumn,
   badRows: o.badRows,
+  quoting: o.quoting,
   maxRowBytes: o.maxRowBytes,
   maxCompressionRatio: o.maxCompressionRatio,
   perDeviceEvalBatchSize: o.perDeviceEvalBatchSize,

@@ -167,6 +167,10 @@ export const options = {
     group: 'Data',
     help: 'a row that cannot be used stops the run, or is skipped and reported',
   }),
+  quoting: withDefault(choice(['minimal', 'none']), 'minimal', {
+    group: 'Data',
+    help: 'none: quotes in CSV and TSV are characters like others, as in the files of GLUE',
+  }),
   maxRowBytes: withDefault(integer(1024, { max: 2 ** 29 }), DEFAULT_LIMITS.maxRowBytes, {
     group: 'Data',
     help: 'a row of a text file that is longer is a bad row (16 MiB)',

@@ -4,10 +4,10 @@
 
 import { isUtf8 } from 'node:buffer';
 import { CsvError, parse } from 'csv-parse/sync';
-import type { Options } from 'csv-parse/sync';
 import { counted } from '../counted.js';
+import { csvOptions, type Delimiter, type Dialect } from './csv-dialect.js';
 import { afterLine, csvRange, type CsvRange } from './csv-range.js';
-import { delimiterOf, separatorLine, type Delimiter } from './delimiter.js';
+import { delimiterOf, separatorLine } from './delimiter.js';
 import { brokenRecord, byteOrderMark, countLines } from './records.js';
 import type { Position, RawRecord, RecordParser } from './records.js';
 
@@ -18,10 +18,9 @@ const QUOTE = 0x22;
 const MAX_COLUMNS = 1_000_000;
 
 const TOO_WIDE = `more than ${MAX_COLUMNS} fields`;
-const NEVER_CLOSED = 'a quoted field is never closed';
+const NEVER_CLOSED = 'a quoted field is never closed (--quoting none takes quotes as characters)';
 const TEXT_BEHIND_QUOTE =
-  'text follows the quote that closes a field (a quote inside a quoted field is written "")';
-
+  'text follows the quote that closes a field (a quote inside a quoted field is written ""; --quoting none takes all as characters)';
 const LITERAL_QUOTE =
   'a quote inside an unquoted field does not keep what follows it together (quote the whole field and write the quote "")';
 
@@ -51,24 +50,31 @@ export class CsvParser implements RecordParser {
   readonly unit = 'line';
   header: readonly string[] | null = null;
   /** Null until the head of the file has been seen. */
-  delimiter: Delimiter | null = null;
-  private options: Options = {};
+  private found: Dialect | null = null;
 
   /**
-   * @param usual the delimiter that the file's ending promises
+   * @param expected the delimiter is the one that the file's ending promises
    * @param maxRowBytes bounds memory when a quote is never closed
    */
   constructor(
-    private readonly usual: Delimiter,
+    private readonly expected: Dialect,
     private readonly maxRowBytes: number,
   ) {}
+
+  get delimiter(): Delimiter | null {
+    return this.found?.delimiter ?? null;
+  }
+
+  private get dialect(): Dialect {
+    return this.found ?? this.expected;
+  }
 
   parse(bytes: Buffer, at: Position, isLast: boolean): RawRecord[] {
     const records: RawRecord[] = [];
     const end = isLast ? bytes.length : bytes.lastIndexOf(LINE_FEED) + 1;
     let from = byteOrderMark(bytes, at);
-    if (this.delimiter === null) {
-      const headerAt = this.findDelimiter(bytes.subarray(from, end), isLast);
+    if (this.found === null) {
+      const headerAt = this.findDialect(bytes.subarray(from, end), isLast);
       if (headerAt === null) return records;
       at.line += countLines(bytes, from, from + headerAt);
       from += headerAt;
@@ -105,22 +111,16 @@ export class CsvParser implements RecordParser {
   }
 
   /** Finds the delimiter in the head of the file, and where the header begins; null where that takes more of it. */
-  private findDelimiter(head: Buffer, isLast: boolean): number | null {
+  private findDialect(head: Buffer, isLast: boolean): number | null {
     const declared = separatorLine(head);
-    this.delimiter = declared?.delimiter ?? delimiterOf(head, this.usual, isLast);
-    if (this.delimiter === null) return null;
-    this.options = {
-      delimiter: this.delimiter,
-      record_delimiter: ['\r\n', '\n', '\r'],
-      relax_column_count: true,
-      relax_quotes: true,
-      skip_empty_lines: true,
-    };
+    const delimiter = declared?.delimiter ?? delimiterOf(head, this.expected, isLast);
+    if (delimiter === null) return null;
+    this.found = { ...this.expected, delimiter };
     return declared?.length ?? 0;
   }
 
   readonly reread = (bytes: Buffer): RawRecord => {
-    const [cells] = parse(bytes, { ...this.options, to: 1 });
+    const [cells] = parse(bytes, { ...csvOptions(this.dialect), to: 1 });
     return new CsvRecord(0, 0, 0, this.header ?? [], cells ?? []);
   };
 
@@ -139,7 +139,7 @@ export class CsvParser implements RecordParser {
   }
 
   private fieldsOf(line: Buffer): number {
-    const delimiter = this.delimiter?.charCodeAt(0);
+    const delimiter = this.dialect.delimiter.charCodeAt(0);
     let count = 1;
     for (const byte of line) if (byte === delimiter) count++;
     return count;
@@ -151,9 +151,8 @@ export class CsvParser implements RecordParser {
     at: Position & { isAllUtf8: boolean },
   ): { records: RawRecord[]; parsed: number; isOpen: boolean } {
     const { rows, isOpen } = this.rowsOf(bytes);
-    const delimiter = this.delimiter?.charCodeAt(0) ?? 0;
     const records: RawRecord[] = [];
-    let range = csvRange(bytes, 0, delimiter);
+    let range = csvRange(bytes, 0, this.dialect);
     let { line } = at;
     for (const cells of rows) {
       const { from, start, end } = range;
@@ -162,19 +161,20 @@ export class CsvParser implements RecordParser {
       const inFile = { ...range, start: at.offset + start, end: at.offset + end, line };
       records.push(...this.record(cells, inFile, isGood));
       line += countLines(bytes, start, end);
-      range = csvRange(bytes, end, delimiter);
+      range = csvRange(bytes, end, this.dialect);
     }
     return { records, parsed: isOpen ? range.start : bytes.length, isOpen };
   }
 
   /** The cells of all records, or of those before one with a quote that is never closed. */
   private rowsOf(bytes: Buffer): { rows: string[][]; isOpen: boolean } {
+    const options = csvOptions(this.dialect);
     try {
-      return { rows: parse(bytes, this.options), isOpen: false };
+      return { rows: parse(bytes, options), isOpen: false };
     } catch (error) {
       if (!(error instanceof CsvError) || error.code !== 'CSV_QUOTE_NOT_CLOSED') throw error;
       const to = Number(error['records']);
-      return { rows: to === 0 ? [] : parse(bytes, { ...this.options, to }), isOpen: true };
+      return { rows: to === 0 ? [] : parse(bytes, { ...options, to }), isOpen: true };
     }
   }
 

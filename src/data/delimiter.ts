@@ -1,8 +1,7 @@
 // What separates the fields of a CSV file. Spreadsheets in much of Europe write semicolons, and exports called .csv hold
 // tabs; where the file leaves no doubt it is read so, else as its ending says.
 import { CsvError, parse } from 'csv-parse/sync';
-
-export type Delimiter = ',' | '\t' | ';' | '|';
+import { csvOptions, type Delimiter, type Dialect } from './csv-dialect.js';
 
 const DELIMITERS: readonly Delimiter[] = [',', '\t', ';', '|'];
 
@@ -17,18 +16,20 @@ const HEAD_BYTES = 65_536;
  * other makes several, and then each of the first rows has as many fields.
  *
  * @param bytes the head of the file: whole lines, without a byte order mark
- * @param isAll whether nothing follows them
+ * @param expected how the file is written, but for the delimiter if it is another
+ * @param isAll whether nothing follows the bytes
  * @returns null where more bytes are needed to tell
  */
-export function delimiterOf(bytes: Buffer, usual: Delimiter, isAll: boolean): Delimiter | null {
+export function delimiterOf(bytes: Buffer, expected: Dialect, isAll: boolean): Delimiter | null {
+  const { delimiter: usual, quoting } = expected;
   const head = headOf(bytes);
   const mayGrow = !isAll && bytes.length < HEAD_BYTES;
-  const columns = (delimiter: Delimiter): number => firstWidths(head, delimiter, 1)[0] ?? 0;
+  const columns = (delimiter: Delimiter): number => firstWidths(head, { delimiter, quoting }, 1)[0] ?? 0;
   const usually = columns(usual);
   if (usually !== 1) return usually === 0 && mayGrow ? null : usual;
   const [found, ...others] = DELIMITERS.filter((delimiter) => columns(delimiter) > 1);
   if (found === undefined || others.length > 0) return usual;
-  const [width, ...rows] = firstWidths(head, found, ROWS + 1);
+  const [width, ...rows] = firstWidths(head, { delimiter: found, quoting }, ROWS + 1);
   if (rows.length < ROWS && mayGrow) return null;
   return rows.length > 0 && rows.every((fields) => fields === width) ? found : usual;
 }
@@ -45,15 +46,12 @@ function headOf(bytes: Buffer): Buffer {
  * something else follows a closing quote, or stands before an opening one, is a single field: `"text";"label"` has no
  * commas.
  */
-function firstWidths(head: Buffer, delimiter: Delimiter, records: number): number[] {
+function firstWidths(head: Buffer, dialect: Dialect, records: number): number[] {
   const widths: number[] = [];
   try {
     parse(head, {
-      delimiter,
-      record_delimiter: ['\r\n', '\n', '\r'],
-      relax_column_count: true,
+      ...csvOptions(dialect),
       relax_quotes: records > 1,
-      skip_empty_lines: true,
       to: records,
       on_record: (fields: string[]) => void widths.push(fields.length),
     });

@@ -14,7 +14,7 @@ export {
 export { isIntegerText, isNumberText, sortLabels } from './label-values.js';
 export type { KeptKind, KeptValue } from './kept.js';
 export type { LabelColumn, LabelKind } from './labels.js';
-export { DEFAULT_LIMITS, type DataLimits } from './limits.js';
+export { DEFAULT_LIMITS, type DataLimits, type Quoting } from './limits.js';
 export type { RawRecord } from './records.js';
 export { openSplit } from './split.js';
 export type { LabelReader, Task, TaskOptions } from './task.js';

@@ -66,9 +66,8 @@ class Indexer {
       bytes += count;
       this.options.onProgress?.({ bytes, totalBytes });
     };
-    const { maxRowBytes, maxCompressionRatio } = { ...DEFAULT_LIMITS, ...this.options };
-    const limits = { maxRowBytes, maxCompressionRatio };
-    for (const file of files) await this.addFile(file, await openSource(file, onRead, limits));
+    const reading = { ...DEFAULT_LIMITS, quoting: 'minimal', ...this.options } as const;
+    for (const file of files) await this.addFile(file, await openSource(file, onRead, reading));
     this.rows.finish();
     this.badRows.finish();
     const { rows, columns, labels, badRows, hashes, groups, kept, notes } = this;

@@ -2,12 +2,13 @@
 
 import { messageOf } from '../errors.js';
 import { readBytes } from './bytes.js';
+import type { Delimiter } from './csv-dialect.js';
 import { CsvParser } from './csv.js';
-import { delimiterName, type Delimiter } from './delimiter.js';
+import { delimiterName } from './delimiter.js';
 import type { DataFile } from './files.js';
 import { JsonFileParser } from './json-array.js';
 import { JsonLinesParser } from './jsonl.js';
-import type { DataLimits } from './limits.js';
+import type { Reading } from './limits.js';
 import { brokenRecord, cutRecords } from './records.js';
 import type { RawRecord, RecordParser, Unit } from './records.js';
 
@@ -35,15 +36,15 @@ export interface RecordSource {
 export async function openSource(
   file: DataFile,
   onRead: (bytes: number) => void,
-  limits: DataLimits,
+  reading: Reading,
 ): Promise<RecordSource> {
-  return file.format === 'parquet' ? parquetSource(file, onRead, limits) : textSource(file, onRead, limits);
+  return file.format === 'parquet' ? parquetSource(file, onRead, reading) : textSource(file, onRead, reading);
 }
 
 async function parquetSource(
   file: DataFile,
   onRead: (bytes: number) => void,
-  limits: DataLimits,
+  limits: Reading,
 ): Promise<RecordSource> {
   const shared = { notes: [], unit: 'row', reread: null } as const;
   try {
@@ -69,10 +70,10 @@ async function parquetSource(
 async function textSource(
   file: DataFile,
   onRead: (bytes: number) => void,
-  limits: DataLimits,
+  reading: Reading,
 ): Promise<RecordSource> {
-  const parser = parserOf(file, limits);
-  const rest = cutRecords(readBytes(file, onRead, limits), parser);
+  const parser = parserOf(file, reading);
+  const rest = cutRecords(readBytes(file, onRead, reading), parser);
   const head = await firstRows(rest);
   const isDeclared = parser.header !== null && parser.header.length > 0;
   return {
@@ -94,10 +95,10 @@ function columnsOf(rows: readonly RawRecord[]): string[] | null {
   return good.length === 0 ? null : [...new Set(good.flatMap((record) => record.columns()))];
 }
 
-function parserOf({ format }: DataFile, { maxRowBytes }: DataLimits): RecordParser {
+function parserOf({ format }: DataFile, { maxRowBytes, quoting }: Reading): RecordParser {
   if (format === 'jsonl') return new JsonLinesParser(maxRowBytes);
   if (format === 'json') return new JsonFileParser(maxRowBytes);
-  return new CsvParser(usualDelimiter(format), maxRowBytes);
+  return new CsvParser({ delimiter: usualDelimiter(format), quoting }, maxRowBytes);
 }
 
 function usualDelimiter(format: DataFile['format']): Delimiter {

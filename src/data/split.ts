@@ -39,6 +39,7 @@ class IndexedSplit implements Split {
   readonly hashes;
   readonly groups;
   private readonly rows;
+  private readonly quoting;
   /** Every trial of a search and every fold asks for it. */
   private digested: Promise<string> | undefined;
 
@@ -57,6 +58,7 @@ class IndexedSplit implements Split {
     this.badRows = badRows;
     this.notes = [...notes, ...(labels === null ? [] : labelNotes(labels, this.size))];
     this.rows = rows;
+    this.quoting = options.quoting ?? 'minimal';
     this.hashes = hashes;
     this.groups = groups;
   }
@@ -77,9 +79,10 @@ class IndexedSplit implements Split {
     return this.rows.place(row);
   }
 
-  digest(): Promise<string> {
+  async digest(): Promise<string> {
     this.digested ??= digestOf(this.files);
-    return this.digested;
+    const digest = await this.digested;
+    return this.quoting === 'minimal' ? digest : `${digest}, with --quoting ${this.quoting}`;
   }
 
   async close(): Promise<void> {

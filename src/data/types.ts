@@ -4,14 +4,14 @@ import type { BadRowReport } from './bad-rows.js';
 import type { GroupColumn } from './groups.js';
 import type { KeptKind, KeptValue } from './kept.js';
 import type { LabelColumn, LabelKind } from './labels.js';
-import type { DataLimits } from './limits.js';
+import type { Reading } from './limits.js';
 import type { TextHashes } from './text-hash.js';
 
 /** HF's three kinds of sequence classification (`problem_type` in config.json). */
 export type ProblemType = 'single_label_classification' | 'multi_label_classification' | 'regression';
 
 /** What to open, and how strictly. */
-export interface SplitOptions extends Partial<DataLimits> {
+export interface SplitOptions extends Partial<Reading> {
   name: 'train' | 'validation' | 'test';
   /** Paths or globs (`*`, `?`, `**`) of .csv .tsv .jsonl .ndjson .json .parquet; text formats also with .gz or .zst. */
   files: readonly string[];
@@ -81,7 +81,7 @@ export interface Split {
   read(indices: ArrayLike<number>): Promise<Example[]>;
   /** Where a row stands, for messages: `train.csv line 7`. */
   place(row: number): string;
-  /** SHA-256 over the bytes of all files of the split. */
+  /** SHA-256 over the bytes of all files of the split, and how their quotes are read where that is not as usual. */
   digest(): Promise<string>;
   /** A number that is equal for rows with equal texts, and hardly ever for others; null where labels are not read. */
   readonly hashes: TextHashes | null;

@@ -1,5 +1,5 @@
 // What a person may say of how data are to be read, and what the layer below makes of it.
-import type { inferTask, ProblemType, SplitOptions } from '../data/index.js';
+import type { inferTask, ProblemType, Quoting, SplitOptions } from '../data/index.js';
 import { expected } from '../errors.js';
 import { withoutUndefined } from '../without-undefined.js';
 import type { SplitName } from './dataset-dict.js';
@@ -18,6 +18,8 @@ export interface ReadOptions {
   /** Rows with equal values in this column stay on one side of `validationSplit`. */
   validationGroupColumn?: string | undefined;
   badRows?: 'stop' | 'skip' | undefined;
+  /** Whether quotes in CSV and TSV keep fields together: `minimal` (default), or are characters: `none`. */
+  quoting?: Quoting | undefined;
   /** Default 16 MiB; see `DataLimits`. */
   maxRowBytes?: number | undefined;
   /** Default 100; see `DataLimits`. */
@@ -56,6 +58,7 @@ export function splitOptions(
       badRows,
       problemType,
       classNames,
+      quoting: options.quoting,
       maxRowBytes: options.maxRowBytes,
       maxCompressionRatio: options.maxCompressionRatio,
     }),

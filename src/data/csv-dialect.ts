@@ -1,0 +1,23 @@
+// How a CSV file is written, and what csv-parse has to be told of it.
+import type { Options } from 'csv-parse/sync';
+import type { Quoting } from './limits.js';
+
+export type Delimiter = ',' | '\t' | ';' | '|';
+
+/** As Python's csv module calls it. */
+export interface Dialect {
+  readonly delimiter: Delimiter;
+  readonly quoting: Quoting;
+}
+
+/** Rows may have any number of fields, and quotes stand where a field does not begin; blank lines are passed over. */
+export function csvOptions({ delimiter, quoting }: Dialect): Options {
+  return {
+    delimiter,
+    quote: quoting === 'none' ? null : '"',
+    record_delimiter: ['\r\n', '\n', '\r'],
+    relax_column_count: true,
+    relax_quotes: true,
+    skip_empty_lines: true,
+  };
+}
