@@ -227,6 +227,42 @@ await t.test('settings that may be changed on purpose are changed with a note th
   t.same(await notes({ learningRate: 1e-3 }), []);
 });
 
+await t.test('a run that had ended goes on with more epochs', async (t) => {
+  const settings = { loggingSteps: 1, saveStrategy: 'steps', saveSteps: 2, numTrainEpochs: 1 } as const;
+  const lines: string[] = [];
+  const progress = new Progress({ write: (text) => lines.push(text.trimEnd()) });
+  const outcome = async (folder: string, options: Partial<TrainingArguments>) => {
+    const run = await toyRun(folder, { ...settings, ...options }, { progress });
+    await run.trainer.train();
+    const { max_steps, num_train_epochs, log_history } = run.trainer.state;
+    const rates = log_history.flatMap(({ learning_rate: rate }) => rate ?? []);
+    const weights = await weightsOf(run.model);
+    await run.close();
+    return { max_steps, num_train_epochs, rates, weights };
+  };
+
+  const whole = await outcome(t.testdir(), { lrSchedulerType: 'constant', numTrainEpochs: 3 });
+  await outcome(t.testdir(), { lrSchedulerType: 'constant' });
+  const more = { numTrainEpochs: 3, resumeFromCheckpoint: true };
+  const extended = await outcome(t.testdirName, { lrSchedulerType: 'constant', ...more });
+  t.equal(
+    largestDifference(extended.weights, whole.weights),
+    0,
+    'the bits of one that had them from the start',
+  );
+  t.same({ ...extended, weights: null }, { ...whole, weights: null });
+  t.ok(lines.some((line) => line.endsWith('will differ: the number of steps was 5 and is now 15')));
+
+  await outcome(t.testdir(), {});
+  const { rates } = await outcome(t.testdirName, more);
+  const linear = (step: number, total: number): number => (2e-3 * (total - step)) / total;
+  const expected = Array.from({ length: 15 }, (_, step) => linear(step, step < 5 ? 5 : 15));
+  t.ok(
+    rates.length === 15 && rates.every((rate, step) => Math.abs(rate - (expected[step] ?? 0)) < 1e-15),
+    `the longer schedule from there on: ${rates.join(', ')}`,
+  );
+});
+
 await t.test('what decides the best model is told where there are evaluations', async (t) => {
   const best = { metricForBestModel: 'loss', greaterIsBetter: false } as const; // as loadBestModelAtEnd has it
   const settings = { ...saving, ...best, maxSteps: 4, evalStrategy: 'steps', evalSteps: 2 } as const;

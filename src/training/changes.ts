@@ -42,13 +42,17 @@ const NAMES = [
  */
 const OF_EVALUATIONS = ['perDeviceEvalBatchSize', 'loadBestModelAtEnd', 'saveStrategy', 'saveSteps'] as const;
 
+/** What has a value in every run: where a checkpoint has none, an earlier version did not keep it. */
+const ALWAYS_KNOWN: ReadonlySet<string> = new Set(['totalSteps', ...OF_EVALUATIONS]);
+
 /** The settings of a run whose model is open. */
 export function changeableSettings(
   args: TrainingArguments,
-  { evalSteps, saveSteps }: RunPlan,
+  { totalSteps, evalSteps, saveSteps }: RunPlan,
   { placement }: BertForSequenceClassification,
 ): ChangeableSettings {
   return {
+    totalSteps,
     ...Object.fromEntries(NAMES.map((name) => [name, args[name]])),
     ...(args.evalStrategy === 'steps' && { evalSteps }),
     ...(args.evalStrategy !== 'no' && ofEvaluations(args, saveSteps)),
@@ -70,11 +74,12 @@ function ofEvaluations(
 
 /** Each setting that differs, e.g. `learningRate was 0.002 and is now 0.001`. */
 export function changesOf(before: ChangeableSettings, now: ChangeableSettings): string[] {
-  // Those of evaluations always have a value: without one there were no evaluations, or an earlier version did not keep it.
-  const isKnown = (name: string): boolean =>
-    !OF_EVALUATIONS.some((other) => other === name) || (name in before && name in now);
+  const isKnown = (name: string): boolean => !ALWAYS_KNOWN.has(name) || (name in before && name in now);
   return [...new Set([...Object.keys(before), ...Object.keys(now)])]
     .filter(isKnown)
     .filter((name) => JSON.stringify(before[name]) !== JSON.stringify(now[name]))
-    .map((name) => difference(name, before[name], now[name]));
+    .map((name) => difference(SHOWN_AS[name] ?? name, before[name], now[name]));
 }
+
+/** In words, where several options decide it. */
+const SHOWN_AS: Readonly<Record<string, string>> = { totalSteps: 'the number of steps' };

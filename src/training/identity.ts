@@ -8,7 +8,6 @@ import { difference } from '../difference.js';
 import { UsageError } from '../errors.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import { optimizerOf } from './optimizer-step.js';
-import type { RunPlan } from './settings.js';
 
 /** By the name under which a difference is told. Values are compared as JSON. */
 export type RunIdentity = Readonly<Record<string, unknown>>;
@@ -17,12 +16,11 @@ export type RunIdentity = Readonly<Record<string, unknown>>;
 const MAY_BE_UNKNOWN = new Set(['the evaluation data', 'evalRows', 'truncationSide']);
 
 /**
- * Everything that decides the steps of a run but the learning rate and its like, which may be changed on purpose. To be
- * called before the first step, while the session still holds the weights that the training starts from.
+ * Everything that decides the steps of a run but their number, the learning rate and its like, which may be changed on
+ * purpose. To be called before the first step, while the session still holds the weights that the training starts from.
  */
 export async function runIdentity(
   args: TrainingArguments,
-  plan: RunPlan,
   parts: {
     model: BertForSequenceClassification;
     tokenizer: BertTokenizer;
@@ -55,7 +53,6 @@ export async function runIdentity(
     optim: optimizerOf(args),
     momentum: args.momentum,
     neftuneNoiseAlpha: args.neftuneNoiseAlpha ?? 0,
-    totalSteps: plan.totalSteps,
     'the weights that the training starts from': await weightsDigest(model),
   };
 }
@@ -81,7 +78,6 @@ export function requireSameRun(directory: string, before: RunIdentity, now: RunI
 
 /** The names of options, where what they decide has another here. */
 const SHOWN_AS: Readonly<Record<string, string>> = {
-  totalSteps: 'the number of steps (of epochs, rows and batches, or --max-steps)',
   batchSize: 'perDeviceTrainBatchSize',
   accumulation: 'gradientAccumulationSteps',
   samplingStrategy: 'trainSamplingStrategy',

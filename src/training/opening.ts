@@ -19,7 +19,7 @@ export async function openRun(run: Run, native: NativeSteps, maxLength: number):
   const { parts, plan, say } = run;
   const { args, model } = parts;
   await removeLeftovers(args.outputDir);
-  run.identity = await runIdentity(args, plan, { ...parts, maxLength });
+  run.identity = await runIdentity(args, { ...parts, maxLength });
   await native.begin();
   tellOfUnnamedLabels(run);
   const request = args.resumeFromCheckpoint;
@@ -31,7 +31,9 @@ export async function openRun(run: Run, native: NativeSteps, maxLength: number):
   run.goOnFrom(folder, saved);
   say(`Resuming from ${folder} at step ${saved.resume.step} of ${plan.totalSteps}`);
   if (saved.resume.step >= plan.totalSteps)
-    return say('note: that training is at its end; no step is left to do');
+    return say(
+      'note: that training is at its end; no step is left to do unless there are more epochs (--num-train-epochs, --max-steps)',
+    );
   const { settings } = saved.resume;
   const changes = settings === undefined ? [] : changesOf(settings, run.settings); // none known of an earlier version's
   if (changes.length > 0)

@@ -140,7 +140,8 @@ export class Run {
   /** Goes on where another run stood. */
   goOnFrom(folder: string, { state, resume }: { state: TrainerState; resume: ResumePoint }): void {
     this.lastCheckpoint = folder;
-    this.state = { ...state, max_steps: this.plan.totalSteps };
+    const { max_steps, num_train_epochs } = this.state; // of this run, which may be a longer one
+    this.state = { ...state, max_steps, num_train_epochs };
     this.lastRate = resume.lastRate ?? this.learningRate.at(resume.step - 1);
     this.#lossLogged = resume.lossLogged;
     this.#stepLogged = resume.stepLogged;
