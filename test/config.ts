@@ -34,6 +34,7 @@ await tap.test('defaults are those of TrainingArguments', (t) => {
     reportTo: [],
     trainSplit: 'train',
     badRows: 'stop',
+    quoting: 'minimal',
     maxRowBytes: 16 * 2 ** 20,
     maxCompressionRatio: 100,
     numTrainEpochs: 3,

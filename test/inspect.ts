@@ -103,6 +103,13 @@ await t.test('quotes that are characters', async (t) => {
   t.match(columns, [{ values: { '"Stop': 1, '" go': 1 } }, {}]);
 });
 
+await t.test('labels in several columns', async (t) => {
+  const file = write('hot.csv', ['text,toxic,threat', 'a,1,0', 'b,1,1', 'c,0,0']);
+  const { labels, columns } = await found(file, '--label-column', 'toxic', 'threat');
+  t.same(labels, { kind: 'counts', counts: { toxic: 2, threat: 1 }, withoutLabel: 1 });
+  t.match(columns, [{ use: 'text' }, { use: 'label' }, { use: 'label' }]);
+});
+
 await t.test('all columns, whatever they hold', async (t) => {
   const rows = Array.from({ length: 12_000 }, (_, i) => ({
     text: `${'the film '.repeat(20)}${i}`,

@@ -1,6 +1,6 @@
 // Opens the data that a command was asked for and shows the person what was found in them.
 import { counted, listed } from '../counted.js';
-import { describeBadRow, type Example, type Split, type Task } from '../data/index.js';
+import { describeBadRow, type Example, type LabelColumns, type Split, type Task } from '../data/index.js';
 import { openSplits, type DatasetDict, type ReadOptions, type SplitFiles } from '../dataset/index.js';
 import { withoutUndefined } from '../without-undefined.js';
 import { UsageError } from '../errors.js';
@@ -84,7 +84,7 @@ export async function describeSplit(split: Split, progress: Progress): Promise<v
   const columns = [
     `text from "${text}"`,
     textPair === null ? '' : `pair from "${textPair}"`,
-    label === null ? '' : `label from "${label}"`,
+    label === null ? '' : `label from ${namesOf(label)}`,
     kept.length === 0 ? '' : `carried over ${kept.map((name) => `"${name}"`).join(', ')}`,
   ];
   progress.line(
@@ -95,6 +95,11 @@ export async function describeSplit(split: Split, progress: Progress): Promise<v
   }
   for (const note of [...split.notes, ...headerNote(text)]) progress.line(`note: ${note}`);
   showBadRows(split, progress);
+}
+
+function namesOf(label: LabelColumns): string {
+  if (typeof label === 'string') return `"${label}"`;
+  return `the ones in ${label.map((name) => `"${name}"`).join(', ')}`;
 }
 
 /** A file without a header loses its first row to it. */

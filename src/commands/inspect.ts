@@ -60,7 +60,9 @@ export async function inspect(options: InspectOptions): Promise<void> {
       rows: train.size,
       badRows: train.split.badRows.count,
       columns: columns.map((column) => {
-        const use = (['text', 'textPair', 'label'] as const).find((each) => used[each] === column.name);
+        const use = (['text', 'textPair', 'label'] as const).find((each) =>
+          [used[each]].flat().includes(column.name),
+        );
         return use === undefined ? column : Object.assign(column, { use });
       }),
       labels: describeLabels(train),

@@ -147,9 +147,9 @@ export const options = {
     help: 'columns that are carried over to the predictions, such as an id',
     otherwise: 'none',
   }),
-  labelColumn: optional(text('NAME'), {
+  labelColumn: optional(list('NAME', 'a column or several'), {
     group: 'Data',
-    help: 'column of the label',
+    help: 'column of the label; or several of zeros and ones, one for each label',
     otherwise: 'found by its usual names (label, labels, class ...)',
     hf: 'label_column_name',
   }),

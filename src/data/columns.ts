@@ -2,6 +2,7 @@
 
 import { UsageError } from '../errors.js';
 import { nearestName } from '../nearest.js';
+import { labelColumnList, labelColumns, type LabelColumns } from './label-columns.js';
 import type { ColumnChoice, SplitOptions } from './types.js';
 
 /** Usual names of the two texts of a pair; the first pair that is there wins, and wins over a single text. */
@@ -77,15 +78,16 @@ export function chooseColumns(
   options: ColumnOptions,
 ): ColumnChoice {
   const label = options.needsLabels ? chooseLabel(file, columns, options.labelColumn) : null;
+  const labels = labelColumnList(label);
   for (const [option, column] of [
     ['--text-column', options.textColumn],
     ['--text-pair-column', options.textPairColumn],
-  ])
-    if (label !== null && column === label)
+  ] as const)
+    if (column !== undefined && labels.includes(column))
       throw new UsageError(
-        `${option} and the column of the labels are both ${label}; name another with --label-column`,
+        `${option} and the column of the labels are both ${column}; name another with --label-column`,
       );
-  const left = columns.filter((column) => column !== label);
+  const left = columns.filter((column) => !labels.includes(column));
   const { text, textPair } = chooseTexts(file, columns, left, options);
   return { text, textPair, label };
 }
@@ -94,13 +96,17 @@ export function chooseColumns(
 export function requireColumns(file: string, columns: readonly string[], choice: ColumnChoice): void {
   requireColumn(file, columns, choice.text, '--text-column');
   if (choice.textPair !== null) requireColumn(file, columns, choice.textPair, '--text-pair-column');
-  if (choice.label !== null) requireColumn(file, columns, choice.label, '--label-column');
+  for (const label of labelColumnList(choice.label)) requireColumn(file, columns, label, '--label-column');
 }
 
-function chooseLabel(file: string, columns: readonly string[], named: string | undefined): string {
-  const label = named ?? findUsual(columns, LABEL_NAMES);
+function chooseLabel(
+  file: string,
+  columns: readonly string[],
+  named: LabelColumns | undefined,
+): LabelColumns {
+  const label = named === undefined ? findUsual(columns, LABEL_NAMES) : labelColumns(named);
   if (label === undefined) throw notFound(file, columns, 'label', '--label-column');
-  requireColumn(file, columns, label, '--label-column');
+  for (const column of labelColumnList(label)) requireColumn(file, columns, column, '--label-column');
   return label;
 }
 

@@ -7,10 +7,11 @@ import type { DataFile } from './files.js';
 import { GroupColumn } from './groups.js';
 import { KeptKinds } from './kept.js';
 import { DEFAULT_LIMITS } from './limits.js';
+import { labelColumnList, readLabel, typeOfSeveral } from './label-columns.js';
 import { LabelColumn } from './labels.js';
 import type { RawRecord } from './records.js';
 import { RowStore } from './row-store.js';
-import { holdsOnlyNumbers, readExample } from './row.js';
+import { holdsOnlyNumbers, readExample, type Fault } from './row.js';
 import { openSource } from './source.js';
 import { TextHashes } from './text-hash.js';
 import type { RecordSource } from './source.js';
@@ -96,9 +97,14 @@ class Indexer {
     await this.rows.startFile(file.path, source, columns);
     const { groupColumn = null } = this.options;
     const { text, textPair, label, kept = [] } = columns;
-    const needed = [text, textPair, label, groupColumn, ...kept].filter((name) => name !== null);
+    const needed = [text, textPair, ...labelColumnList(label), groupColumn, ...kept].filter(
+      (name) => name !== null,
+    );
     let isFirst = true;
-    for await (const batch of source.batches([...new Set(needed)], label)) {
+    for await (const batch of source.batches(
+      [...new Set(needed)],
+      typeof label === 'string' ? label : null,
+    )) {
       if (isFirst) this.lookAt(batch, columns, file, source);
       isFirst = false;
       for (const record of batch) this.addRecord(file, source, record, columns);
@@ -133,12 +139,13 @@ class Indexer {
       throw new UsageError(`${column} holds only numbers; is it the text? --text-column names another`);
     }
     if (label === null || this.labels !== null) return;
-    const { problemType, classNames, knownLabels, labelDelimiter } = this.options;
-    const names = classNames?.[label] ?? source.classNames[label];
-    this.labels = new LabelColumn(
-      { column: label, problemType, classNames: names, knownLabels, delimiter: labelDelimiter },
-      sample.map((record) => record.value(label)),
-    );
+    const { problemType, classNames, knownLabels, labelDelimiter: delimiter } = this.options;
+    const ofColumn =
+      typeof label === 'string'
+        ? { column: label, problemType, classNames: classNames?.[label] ?? source.classNames[label] }
+        : { column: label.join(', '), problemType: typeOfSeveral(problemType), classNames: label };
+    const values = typeof label === 'string' ? sample.map((record) => record.value(label)) : [];
+    this.labels = new LabelColumn({ ...ofColumn, knownLabels, delimiter }, values);
   }
 
   private addRecord(file: DataFile, source: RecordSource, record: RawRecord, columns: ColumnChoice): void {
@@ -147,16 +154,23 @@ class Indexer {
       this.addBad(file, source, record, read.column, read.reason);
       return;
     }
-    const { label } = columns;
-    const problem = label === null ? null : (this.labels?.add(record.value(label)) ?? null);
-    if (problem !== null) {
-      this.addBad(file, source, record, label, problem);
+    const fault = this.addLabel(record, columns);
+    if (fault !== null) {
+      this.addBad(file, source, record, fault.column, fault.reason);
       return;
     }
     this.rows.add(record, read);
     this.kept.add(read.kept ?? []);
     this.hashes?.push(read);
     this.groups?.push(this.options.groupColumn === undefined ? null : record.value(this.options.groupColumn));
+  }
+
+  private addLabel(record: RawRecord, { label }: ColumnChoice): Fault | null {
+    if (label === null) return null;
+    const read = readLabel(record, label, this.options.problemType);
+    if ('reason' in read) return read;
+    const reason = this.labels?.add(read.value) ?? null;
+    return reason === null ? null : { column: typeof label === 'string' ? label : null, reason };
   }
 
   private addBad(

@@ -58,7 +58,8 @@ function readText(value: unknown): Reading<string> {
   return { value };
 }
 
-function kindOf(value: unknown): string {
+/** As a person calls it, of what is no text. */
+export function kindOf(value: unknown): string {
   if (Array.isArray(value)) return 'a list';
   if (typeof value === 'number' || typeof value === 'bigint') return 'a number';
   return typeof value === 'boolean' ? 'true or false' : 'an object';

@@ -3,6 +3,7 @@
 import type { BadRowReport } from './bad-rows.js';
 import type { GroupColumn } from './groups.js';
 import type { KeptKind, KeptValue } from './kept.js';
+import type { LabelColumns } from './label-columns.js';
 import type { LabelColumn, LabelKind } from './labels.js';
 import type { Reading } from './limits.js';
 import type { TextHashes } from './text-hash.js';
@@ -19,7 +20,8 @@ export interface SplitOptions extends Partial<Reading> {
   textColumn?: string;
   /** The second text of a pair. Default: found together with the first, unless `textColumn` is given. */
   textPairColumn?: string;
-  labelColumn?: string;
+  /** Several: columns of zeros and ones, whose names are the labels, in the order of the ids. */
+  labelColumn?: LabelColumns;
   /** Rows with equal values in this column belong together; for `holdOutGroups`. */
   groupColumn?: string;
   /** Columns that are read with every row, for `Example.kept`. */
@@ -46,7 +48,7 @@ export interface SplitOptions extends Partial<Reading> {
 export interface ColumnChoice {
   text: string;
   textPair: string | null;
-  label: string | null;
+  label: LabelColumns | null;
   /** `SplitOptions.keepColumns`, where there are any. */
   kept?: readonly string[];
 }

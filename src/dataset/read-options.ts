@@ -9,7 +9,8 @@ import type { HoldOut } from './hold-out.js';
 export interface ReadOptions {
   textColumn?: string | undefined;
   textPairColumn?: string | undefined;
-  labelColumn?: string | undefined;
+  /** Several: columns of zeros and ones, whose names are the labels. */
+  labelColumn?: string | readonly string[] | undefined;
   labelDelimiter?: string | undefined;
   /** A share of the training rows, above 0 and below 1, that becomes the validation split, stratified by label. */
   validationSplit?: number | undefined;

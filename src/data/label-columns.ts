@@ -1,0 +1,65 @@
+// The label of a record: what one column holds, or the names of the columns that hold a one.
+import { UsageError } from '../errors.js';
+import { MISSING_LABEL } from './label-values.js';
+import type { RawRecord } from './records.js';
+import { kindOf, type Fault } from './row.js';
+import type { ProblemType } from './types.js';
+
+/** One column with labels, or several of zeros and ones, one for each label, in the order of the label ids. */
+export type LabelColumns = string | readonly string[];
+
+/** @throws UsageError for no name, and for one that is given twice */
+export function labelColumns(named: LabelColumns): LabelColumns {
+  if (typeof named === 'string') return named;
+  const twice = named.find((name, i) => named.indexOf(name) !== i);
+  if (twice !== undefined) throw new UsageError(`--label-column names ${JSON.stringify(twice)} twice`);
+  const [only] = named;
+  if (only === undefined) throw new UsageError('--label-column names no column');
+  return named.length === 1 ? only : named;
+}
+
+/** All of them. */
+export function labelColumnList(columns: LabelColumns | null): readonly string[] {
+  if (columns === null) return [];
+  return typeof columns === 'string' ? [columns] : columns;
+}
+
+/** How labels from several columns are read: as lists, unless exactly one of them is to hold a one. */
+export function typeOfSeveral(problemType: ProblemType | undefined): ProblemType {
+  if (problemType !== 'regression') return problemType ?? 'multi_label_classification';
+  throw new UsageError(
+    '--problem-type regression takes the numbers of one column; name it with --label-column',
+  );
+}
+
+/** The value of the label column; of several, the ids of those that hold a one, or its id where only one may. */
+export function readLabel(
+  record: RawRecord,
+  columns: LabelColumns,
+  problemType: ProblemType | undefined,
+): { value: unknown } | Fault {
+  if (typeof columns === 'string') return { value: record.value(columns) };
+  const hot: number[] = [];
+  for (const [id, column] of columns.entries()) {
+    const isHot = isOne(record.value(column));
+    if (typeof isHot === 'string') return { column, reason: isHot };
+    if (isHot) hot.push(id);
+  }
+  if (problemType !== 'single_label_classification') return { value: hot };
+  if (hot.length === 1) return { value: hot[0] };
+  return { column: null, reason: `${hot.length} of the label columns hold a one, where one has to` };
+}
+
+/** As CSV, JSON and Parquet write them. */
+const ONES: ReadonlySet<unknown> = new Set([1, 1n, true, '1', '1.0', 'true', 'True', 'TRUE']);
+const ZEROS: ReadonlySet<unknown> = new Set([0, 0n, false, '0', '0.0', 'false', 'False', 'FALSE']);
+
+/** Whether a value is one rather than zero, or why it is neither. */
+function isOne(value: unknown): boolean | string {
+  if (ONES.has(value)) return true;
+  if (ZEROS.has(value)) return false;
+  if (value === undefined || value === null || value === '') return MISSING_LABEL;
+  const found =
+    typeof value === 'string' || typeof value === 'number' ? JSON.stringify(value) : kindOf(value);
+  return `expected 0 or 1, or true or false, but found ${found}`;
+}
