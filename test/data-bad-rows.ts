@@ -40,7 +40,7 @@ void t.test('one bad row: the message names file, line or row, column and reason
     [
       'a.csv',
       csv('a "b, c",x\n'),
-      /line 3: 3 fields where the header has 2; a quote inside an unquoted field /,
+      /line 3: 3 fields where the header has 2; a quote keeps a field together only at its start/,
     ],
     ['a.csv', Buffer.from(csv('Z\xfcrich,x\n'), 'latin1'), /a\.csv line 3: not valid UTF-8\n/],
     [

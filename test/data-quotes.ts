@@ -1,7 +1,6 @@
 // Quotes in CSV and TSV. Expected: what pandas.read_csv, which reads CSV files for HF datasets, makes of the same bytes.
-import path from 'node:path';
 import t from 'tap';
-import { folderOf, openContent, openPaths, refusal, textsOf } from './fixtures/splits.js';
+import { openContent, refusal, textsOf } from './fixtures/splits.js';
 
 void t.test('a quote inside an unquoted field is a character', async (test) => {
   const rows = ['a 5" pipe,x', 'say "hi",y"', '"quoted 5"" \nof it",x', ' "b", "y', "5'4\",'x", 'c""d,x\r'];
@@ -36,13 +35,33 @@ void t.test('with quoting none every quote is a character', async (test) => {
   test.match(cut, /a\.csv line 2: 3 fields where the header has 2\n/);
 });
 
-void t.test('a resumed run sees that quotes are read otherwise', async (test) => {
-  const file = path.join(folderOf(test, { 'a.csv': 'text,label\n"a",x\nb,y\n' }), 'a.csv');
-  const digests = await Promise.all(
-    [{}, { quoting: 'minimal' }, { quoting: 'none' }].map(async (options) =>
-      (await openPaths(test, [file], options as { quoting?: 'none' })).digest(),
-    ),
+void t.test('of formats without quotes nothing is said', async (test) => {
+  const json = await openContent(test, 'a.jsonl', '{"text":"a","label":"x"}\n', { quoting: 'none' });
+  test.equal(json.quoting, null);
+  const csv = await openContent(test, 'a.csv', 'text,label\na,x\n');
+  test.equal(csv.quoting, 'minimal');
+  await test.rejects(openContent(test, 'a.csv', 'text,label\na,x\n', { quoting: 'NONE' as 'none' }), {
+    message: 'Expected "minimal" or "none" for quoting but received "NONE"',
+  });
+});
+
+void t.test('behind a row with a fault the next line is read anew', async (test) => {
+  const options = { badRows: 'skip' } as const;
+  const opening = 'text,label\n"a" b,"x\nc,y\nd,"z"\ne,x\n';
+  const split = await openContent(test, 'a.csv', opening, options);
+  test.same(await textsOf(split), ['c', 'd', 'e'], 'though the row opens another quote');
+  const late = await refusal(test, 'a.csv', 'text,label\n"Stop,x\nb,y\nsay,"hi" x\ne,y\n');
+  test.match(late, /line 2: text follows the quote that closes a field in line 4 \(/);
+  const few = await refusal(test, 'a.csv', 'text,label\na 5" pipe\n');
+  test.match(few, /line 2: 1 field where the header has 2\n/, 'a quote is not to blame for a missing label');
+});
+
+// Offsets and lines do not depend on where the bytes are cut.
+void t.test('rows with quotes across the pieces in which a file is read', async (test) => {
+  const texts = Array.from({ length: 30_000 }, (_, i) =>
+    i % 3 === 0 ? `a "${i}" ${'b'.repeat(i % 97)}` : `c, "${i}"\n${'d'.repeat(i % 89)}`,
   );
-  test.equal(digests[0], digests[1]);
-  test.not(digests[0], digests[2]);
+  const rows = texts.map((text, i) => (i % 3 === 0 ? `${text},x` : `"${text.replaceAll('"', '""')}",y`));
+  const split = await openContent(test, 'a.csv', `text,label\n${rows.join('\n')}\n`); // more than 2 MiB
+  test.same(await textsOf(split), texts);
 });

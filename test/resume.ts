@@ -339,6 +339,11 @@ await t.test(
       await refusal({ trainDataset: renamed }),
       /settings: the columns was .* and is now \{"text":"body"\}\. Use/,
     );
+    const quoted = Promise.resolve({ files: '', columns: {}, ...data, quoting: 'none' });
+    t.match(
+      await refusal({ trainDataset: { ...renamed, identity: () => quoted } }),
+      /settings: quoting was (null|"minimal") and is now "none"\. Use/,
+    );
     await close();
 
     t.match(

@@ -14,8 +14,17 @@ export interface LabelledRows extends TextRows {
   readonly labels: LabelReader;
   /** What the labels mean, where it is known. */
   readonly task?: Task;
-  /** By what a resumed run knows the rows again: a digest of all files, and the columns that are read. */
-  identity?(): Promise<{ files: string; columns: unknown }>;
+  /** By what a resumed run knows the rows again. */
+  identity?(): Promise<DataIdentity>;
+}
+
+export interface DataIdentity {
+  /** A digest of all files. */
+  readonly files: string;
+  /** The columns that are read. */
+  readonly columns: unknown;
+  /** How quotes in the files are read, where there are such that may be. */
+  readonly quoting?: string | null;
 }
 
 /** Lays sequences one after another. */

@@ -1,6 +1,6 @@
 // Rows with all their columns, for looking at data before it is known which of them are the text and the label.
 import { findDataFiles } from './files.js';
-import type { Reading } from './limits.js';
+import type { ReadSettings } from './read-settings.js';
 import type { RawRecord } from './records.js';
 import { openSource } from './source.js';
 
@@ -12,10 +12,10 @@ import { openSource } from './source.js';
 export async function* readAllColumns(
   patterns: readonly string[],
   name: 'train' | 'validation' | 'test',
-  reading: Reading,
+  settings: ReadSettings,
 ): AsyncGenerator<RawRecord[]> {
   for (const file of await findDataFiles(patterns, name)) {
-    const source = await openSource(file, () => undefined, reading);
+    const source = await openSource(file, () => undefined, settings);
     yield* source.batches(source.columns ?? [], null);
   }
 }

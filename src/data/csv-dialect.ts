@@ -1,8 +1,13 @@
 // How a CSV file is written, and what csv-parse has to be told of it.
 import type { Options } from 'csv-parse/sync';
-import type { Quoting } from './limits.js';
 
 export type Delimiter = ',' | '\t' | ';' | '|';
+
+/**
+ * What quotes mean: `minimal`, that they keep a field together (csv.QUOTE_MINIMAL of Python); `none`, nothing, they are
+ * characters like others, as in the files of GLUE (csv.QUOTE_NONE).
+ */
+export type Quoting = 'minimal' | 'none';
 
 /** As Python's csv module calls it. */
 export interface Dialect {

@@ -3,7 +3,7 @@
 // files written by hand have many, and pandas, which reads them for HF datasets, takes them so.
 
 import { isUtf8 } from 'node:buffer';
-import { CsvError, parse } from 'csv-parse/sync';
+import { parse } from 'csv-parse/sync';
 import { counted } from '../counted.js';
 import { csvOptions, type Delimiter, type Dialect } from './csv-dialect.js';
 import { afterLine, csvRange, type CsvRange } from './csv-range.js';
@@ -12,17 +12,14 @@ import { brokenRecord, byteOrderMark, countLines } from './records.js';
 import type { Position, RawRecord, RecordParser } from './records.js';
 
 const LINE_FEED = 0x0a;
-const QUOTE = 0x22;
 
 /** Far above any table of texts; each name is looked at. */
 const MAX_COLUMNS = 1_000_000;
+/** So many quotes that are never closed are looked behind line by line; each time all that follows is gone over. */
+const MAX_OPEN = 100;
 
 const TOO_WIDE = `more than ${MAX_COLUMNS} fields`;
 const NEVER_CLOSED = 'a quoted field is never closed (--quoting none takes quotes as characters)';
-const TEXT_BEHIND_QUOTE =
-  'text follows the quote that closes a field (a quote inside a quoted field is written ""; --quoting none takes all as characters)';
-const LITERAL_QUOTE =
-  'a quote inside an unquoted field does not keep what follows it together (quote the whole field and write the quote "")';
 
 /** A row with as many fields as the header. */
 class CsvRecord implements RawRecord {
@@ -51,6 +48,8 @@ export class CsvParser implements RecordParser {
   header: readonly string[] | null = null;
   /** Null until the head of the file has been seen. */
   private found: Dialect | null = null;
+  /** Quotes that were never closed. */
+  private open = 0;
 
   /**
    * @param expected the delimiter is the one that the file's ending promises
@@ -72,9 +71,10 @@ export class CsvParser implements RecordParser {
   parse(bytes: Buffer, at: Position, isLast: boolean): RawRecord[] {
     const records: RawRecord[] = [];
     const end = isLast ? bytes.length : bytes.lastIndexOf(LINE_FEED) + 1;
+    const whole = bytes.subarray(0, end);
     let from = byteOrderMark(bytes, at);
     if (this.found === null) {
-      const headerAt = this.findDialect(bytes.subarray(from, end), isLast);
+      const headerAt = this.findDialect(whole.subarray(from), isLast);
       if (headerAt === null) return records;
       at.line += countLines(bytes, from, from + headerAt);
       from += headerAt;
@@ -82,27 +82,21 @@ export class CsvParser implements RecordParser {
     // Asked once: after each of many faults it would be asked of all that follows.
     const isAllUtf8 = isUtf8(bytes);
     while (from < end) {
-      const wide = this.wideLine(bytes, from, end);
-      const stretch = this.parseStretch(bytes.subarray(from, wide?.start ?? end), {
-        offset: at.offset + from,
-        line: at.line,
+      const bad = this.firstBad(whole, from);
+      const badAt = bad?.start ?? end;
+      this.addRecords(
+        records,
+        whole.subarray(from, badAt),
+        { offset: at.offset + from, line: at.line },
         isAllUtf8,
-      });
-      for (const record of stretch.records) records.push(record);
-      const length = stretch.parsed;
-      at.line += countLines(bytes, from, from + length);
-      from += length;
-      if (!stretch.isOpen && wide !== null && from === wide.start) {
-        this.header ??= [];
-        records.push(brokenRecord(at.offset + from, at.offset + wide.end, at.line, TOO_WIDE));
-        at.line++;
-        from = wide.end;
-      }
-      if (!stretch.isOpen) continue;
-      if (bytes.length - from <= this.maxRowBytes && !isLast) break;
+      );
+      at.line += countLines(bytes, from, badAt);
+      from = badAt;
+      if (bad === null) break;
+      if (bad.fault === 'open' && !isLast && bytes.length - from <= this.maxRowBytes) break;
+      const next = this.pastBad(whole, bad);
       this.header ??= [];
-      const next = afterLine(bytes, from);
-      records.push(brokenRecord(at.offset + from, at.offset + next, at.line, NEVER_CLOSED));
+      records.push(brokenRecord(at.offset + from, at.offset + next, at.line, faultOf(bytes, bad, at.line)));
       at.line += countLines(bytes, from, next);
       from = next;
     }
@@ -124,80 +118,64 @@ export class CsvParser implements RecordParser {
     return new CsvRecord(0, 0, 0, this.header ?? [], cells ?? []);
   };
 
-  /** The first line with too many fields, which would be made one by one; one with a quote is left to the parser. */
-  private wideLine(bytes: Buffer, from: number, end: number): { start: number; end: number } | null {
-    for (let start = from; end - start > MAX_COLUMNS;) {
-      const feed = bytes.indexOf(LINE_FEED, start);
-      const next = feed === -1 || feed >= end ? end : feed + 1;
-      if (next - start > MAX_COLUMNS) {
-        const line = bytes.subarray(start, next);
-        if (!line.includes(QUOTE) && this.fieldsOf(line) > MAX_COLUMNS) return { start, end: next };
-      }
-      start = next;
+  /** The first record that csv-parse is not given. */
+  private firstBad(bytes: Buffer, from: number): CsvRange | null {
+    for (let next = from; next < bytes.length;) {
+      const range = csvRange(bytes, next, this.dialect);
+      if (range.fault !== null || range.fields > MAX_COLUMNS) return range;
+      next = range.end;
     }
     return null;
   }
 
-  private fieldsOf(line: Buffer): number {
-    const delimiter = this.dialect.delimiter.charCodeAt(0);
-    let count = 1;
-    for (const byte of line) if (byte === delimiter) count++;
-    return count;
+  /** Where to go on: behind the line with the fault, or, when a quote is never closed, behind the record's first. */
+  private pastBad(bytes: Buffer, { start, end, fault }: CsvRange): number {
+    if (fault === null) return end;
+    if (fault === 'text') return afterLine(bytes, end);
+    this.open++;
+    return this.open > MAX_OPEN ? bytes.length : afterLine(bytes, start);
   }
 
-  /** Parses records up to the end, or to one with a quote that is never closed; `parsed` bytes are those before it. */
-  private parseStretch(
-    bytes: Buffer,
-    at: Position & { isAllUtf8: boolean },
-  ): { records: RawRecord[]; parsed: number; isOpen: boolean } {
-    const { rows, isOpen } = this.rowsOf(bytes);
-    const records: RawRecord[] = [];
-    let range = csvRange(bytes, 0, this.dialect);
+  /** Parses bytes that hold no fault. */
+  private addRecords(records: RawRecord[], bytes: Buffer, at: Position, isAllUtf8: boolean): void {
     let { line } = at;
-    for (const cells of rows) {
+    let next = 0;
+    for (const cells of parse(bytes, csvOptions(this.dialect))) {
+      const range = csvRange(bytes, next, this.dialect);
       const { from, start, end } = range;
       line += countLines(bytes, from, start);
-      const isGood = at.isAllUtf8 || isUtf8(bytes.subarray(start, end));
-      const inFile = { ...range, start: at.offset + start, end: at.offset + end, line };
-      records.push(...this.record(cells, inFile, isGood));
+      const problem = this.problemOf(range, isAllUtf8 || isUtf8(bytes.subarray(start, end)));
+      if (problem === null && this.header === null) this.header = cells;
+      else {
+        this.header ??= [];
+        records.push(
+          problem === null
+            ? new CsvRecord(at.offset + start, at.offset + end, line, this.header, cells)
+            : brokenRecord(at.offset + start, at.offset + end, line, problem),
+        );
+      }
       line += countLines(bytes, start, end);
-      range = csvRange(bytes, end, this.dialect);
-    }
-    return { records, parsed: isOpen ? range.start : bytes.length, isOpen };
-  }
-
-  /** The cells of all records, or of those before one with a quote that is never closed. */
-  private rowsOf(bytes: Buffer): { rows: string[][]; isOpen: boolean } {
-    const options = csvOptions(this.dialect);
-    try {
-      return { rows: parse(bytes, options), isOpen: false };
-    } catch (error) {
-      if (!(error instanceof CsvError) || error.code !== 'CSV_QUOTE_NOT_CLOSED') throw error;
-      const to = Number(error['records']);
-      return { rows: to === 0 ? [] : parse(bytes, { ...options, to }), isOpen: true };
+      next = end;
     }
   }
 
-  /** Nothing for the header. */
-  private record(cells: string[], range: CsvRange & { line: number }, isGood: boolean): RawRecord[] {
-    const { start, end, line } = range;
-    const problem = this.problemOf(cells, range, isGood);
-    if (problem !== null) {
-      this.header ??= [];
-      return [brokenRecord(start, end, line, problem)];
-    }
-    if (this.header !== null) return [new CsvRecord(start, end, line, this.header, cells)];
-    this.header = cells;
-    return [];
-  }
-
-  private problemOf(cells: string[], range: CsvRange, isGood: boolean): string | null {
+  private problemOf({ start, end, fields, hasLiteralQuote }: CsvRange, isGood: boolean): string | null {
     if (!isGood) return 'not valid UTF-8';
-    if (range.end - range.start > this.maxRowBytes)
+    if (end - start > this.maxRowBytes)
       return `the row is longer than ${this.maxRowBytes} bytes (--max-row-bytes)`;
-    if (range.hasTextBehindQuote) return TEXT_BEHIND_QUOTE;
-    if (this.header === null || cells.length === this.header.length) return null;
-    const fields = `${counted(cells.length, 'field')} where the header has ${this.header.length}`;
-    return range.hasLiteralQuote ? `${fields}; ${LITERAL_QUOTE}` : fields;
+    if (this.header === null || fields === this.header.length) return null;
+    const found = `${counted(fields, 'field')} where the header has ${this.header.length}`;
+    return hasLiteralQuote && fields > this.header.length ? `${found}; ${NOT_AT_THE_START}` : found;
   }
+}
+
+const NOT_AT_THE_START =
+  'a quote keeps a field together only at its start, directly behind the delimiter (the quotes in it are written "")';
+
+function faultOf(bytes: Buffer, { start, end, fault }: CsvRange, line: number): string {
+  if (fault === null) return TOO_WIDE;
+  if (fault === 'open') return NEVER_CLOSED;
+  const further = countLines(bytes, start, end);
+  const where = further === 0 ? '' : ` in line ${line + further}`;
+  return `text follows the quote that closes a field${where} (a quote inside a quoted field is written ""; --quoting none takes all as characters)`;
 }

@@ -41,23 +41,17 @@ function headOf(bytes: Buffer): Buffer {
   return head.subarray(0, Math.max(head.lastIndexOf('\n'), head.lastIndexOf('\r')) + 1);
 }
 
-/**
- * The numbers of fields of the first records, up to one with a quote that is never closed. A header alone in which
- * something else follows a closing quote, or stands before an opening one, is a single field: `"text";"label"` has no
- * commas.
- */
+/** The numbers of fields of the first records, up to one with a quote that is never closed. */
 function firstWidths(head: Buffer, dialect: Dialect, records: number): number[] {
   const widths: number[] = [];
   try {
     parse(head, {
       ...csvOptions(dialect),
-      relax_quotes: records > 1,
       to: records,
       on_record: (fields: string[]) => void widths.push(fields.length),
     });
   } catch (error) {
     if (!(error instanceof CsvError)) throw error;
-    if (widths.length === 0 && error.code !== 'CSV_QUOTE_NOT_CLOSED') widths.push(1);
   }
   return widths;
 }

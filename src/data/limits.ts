@@ -8,17 +8,6 @@ export interface DataLimits {
   readonly maxCompressionRatio: number;
 }
 
-/**
- * What quotes in CSV and TSV mean: `minimal`, that they keep a field together (csv.QUOTE_MINIMAL of Python); `none`, nothing,
- * they are characters like others, as in the files of GLUE (csv.QUOTE_NONE).
- */
-export type Quoting = 'minimal' | 'none';
-
-/** What decides how a file is read, other than its name. */
-export interface Reading extends DataLimits {
-  readonly quoting: Quoting;
-}
-
 export const DEFAULT_LIMITS: DataLimits = { maxRowBytes: 16 * 2 ** 20, maxCompressionRatio: 100 };
 
 /** What may be decompressed whatever the ratio: small files of equal rows compress by thousands. */

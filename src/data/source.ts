@@ -8,7 +8,8 @@ import { delimiterName } from './delimiter.js';
 import type { DataFile } from './files.js';
 import { JsonFileParser } from './json-array.js';
 import { JsonLinesParser } from './jsonl.js';
-import type { Reading } from './limits.js';
+import type { DataLimits } from './limits.js';
+import type { ReadSettings } from './read-settings.js';
 import { brokenRecord, cutRecords } from './records.js';
 import type { RawRecord, RecordParser, Unit } from './records.js';
 
@@ -36,15 +37,17 @@ export interface RecordSource {
 export async function openSource(
   file: DataFile,
   onRead: (bytes: number) => void,
-  reading: Reading,
+  settings: ReadSettings,
 ): Promise<RecordSource> {
-  return file.format === 'parquet' ? parquetSource(file, onRead, reading) : textSource(file, onRead, reading);
+  return file.format === 'parquet'
+    ? parquetSource(file, onRead, settings)
+    : textSource(file, onRead, settings);
 }
 
 async function parquetSource(
   file: DataFile,
   onRead: (bytes: number) => void,
-  limits: Reading,
+  limits: DataLimits,
 ): Promise<RecordSource> {
   const shared = { notes: [], unit: 'row', reread: null } as const;
   try {
@@ -70,10 +73,10 @@ async function parquetSource(
 async function textSource(
   file: DataFile,
   onRead: (bytes: number) => void,
-  reading: Reading,
+  settings: ReadSettings,
 ): Promise<RecordSource> {
-  const parser = parserOf(file, reading);
-  const rest = cutRecords(readBytes(file, onRead, reading), parser);
+  const parser = parserOf(file, settings);
+  const rest = cutRecords(readBytes(file, onRead, settings), parser);
   const head = await firstRows(rest);
   const isDeclared = parser.header !== null && parser.header.length > 0;
   return {
@@ -95,7 +98,7 @@ function columnsOf(rows: readonly RawRecord[]): string[] | null {
   return good.length === 0 ? null : [...new Set(good.flatMap((record) => record.columns()))];
 }
 
-function parserOf({ format }: DataFile, { maxRowBytes, quoting }: Reading): RecordParser {
+function parserOf({ format }: DataFile, { maxRowBytes, quoting }: ReadSettings): RecordParser {
   if (format === 'jsonl') return new JsonLinesParser(maxRowBytes);
   if (format === 'json') return new JsonFileParser(maxRowBytes);
   return new CsvParser({ delimiter: usualDelimiter(format), quoting }, maxRowBytes);

@@ -22,6 +22,8 @@ export async function openSplit(options: SplitOptions): Promise<Split> {
   if (maxSamples !== undefined && !(Number.isInteger(maxSamples) && maxSamples > 0)) {
     throw expected('a whole number above 0', `the largest number of ${options.name} samples`, maxSamples);
   }
+  if (options.quoting !== undefined && !['minimal', 'none'].includes(options.quoting))
+    throw expected('"minimal" or "none"', 'quoting', options.quoting);
   const files = await findDataFiles(options.files, options.name);
   return new IndexedSplit(options, files, await indexFiles(files, options));
 }
@@ -38,8 +40,8 @@ class IndexedSplit implements Split {
   readonly notes;
   readonly hashes;
   readonly groups;
+  readonly quoting;
   private readonly rows;
-  private readonly quoting;
   /** Every trial of a search and every fold asks for it. */
   private digested: Promise<string> | undefined;
 
@@ -58,7 +60,9 @@ class IndexedSplit implements Split {
     this.badRows = badRows;
     this.notes = [...notes, ...(labels === null ? [] : labelNotes(labels, this.size))];
     this.rows = rows;
-    this.quoting = options.quoting ?? 'minimal';
+    this.quoting = files.some(({ format }) => format === 'csv' || format === 'tsv')
+      ? (options.quoting ?? 'minimal')
+      : null;
     this.hashes = hashes;
     this.groups = groups;
   }
@@ -79,10 +83,9 @@ class IndexedSplit implements Split {
     return this.rows.place(row);
   }
 
-  async digest(): Promise<string> {
+  digest(): Promise<string> {
     this.digested ??= digestOf(this.files);
-    const digest = await this.digested;
-    return this.quoting === 'minimal' ? digest : `${digest}, with --quoting ${this.quoting}`;
+    return this.digested;
   }
 
   async close(): Promise<void> {

@@ -1,18 +1,19 @@
 // The public shapes of the data layer: what a caller asks for and what an opened split offers.
 
 import type { BadRowReport } from './bad-rows.js';
+import type { Quoting } from './csv-dialect.js';
 import type { GroupColumn } from './groups.js';
 import type { KeptKind, KeptValue } from './kept.js';
 import type { LabelColumns } from './label-columns.js';
 import type { LabelColumn, LabelKind } from './labels.js';
-import type { Reading } from './limits.js';
+import type { ReadSettings } from './read-settings.js';
 import type { TextHashes } from './text-hash.js';
 
 /** HF's three kinds of sequence classification (`problem_type` in config.json). */
 export type ProblemType = 'single_label_classification' | 'multi_label_classification' | 'regression';
 
 /** What to open, and how strictly. */
-export interface SplitOptions extends Partial<Reading> {
+export interface SplitOptions extends Partial<ReadSettings> {
   name: 'train' | 'validation' | 'test';
   /** Paths or globs (`*`, `?`, `**`) of .csv .tsv .jsonl .ndjson .json .parquet; text formats also with .gz or .zst. */
   files: readonly string[];
@@ -83,7 +84,9 @@ export interface Split {
   read(indices: ArrayLike<number>): Promise<Example[]>;
   /** Where a row stands, for messages: `train.csv line 7`. */
   place(row: number): string;
-  /** SHA-256 over the bytes of all files of the split, and how their quotes are read where that is not as usual. */
+  /** How quotes are read; null without CSV and TSV. */
+  readonly quoting: Quoting | null;
+  /** SHA-256 over the bytes of all files of the split. */
   digest(): Promise<string>;
   /** A number that is equal for rows with equal texts, and hardly ever for others; null where labels are not read. */
   readonly hashes: TextHashes | null;

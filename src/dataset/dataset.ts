@@ -1,7 +1,7 @@
 // A split, or some rows of one, with labels as numbers.
 import { createHash } from 'node:crypto';
 
-import type { LabelledRows } from '../batching/batch.js';
+import type { DataIdentity, LabelledRows } from '../batching/batch.js';
 import { labelReader, type Example, type LabelReader, type Split, type Task } from '../data/index.js';
 
 /** Rows as the Trainer takes them. */
@@ -56,13 +56,13 @@ export class Dataset implements LabelledRows {
   }
 
   /** By what a resumed run knows its training data again. */
-  async identity(): Promise<{ files: string; columns: unknown }> {
+  async identity(): Promise<DataIdentity> {
     const whole = await this.split.digest();
     const files =
       this.#rows === null
         ? whole
         : `${whole}, of them ${createHash('sha256').update(this.#rows).digest('hex')}`;
-    return { files, columns: this.split.columns };
+    return { files, columns: this.split.columns, quoting: this.split.quoting };
   }
 
   #inSplit(rows: ArrayLike<number>): ArrayLike<number> {

@@ -13,7 +13,13 @@ import { optimizerOf } from './optimizer-step.js';
 export type RunIdentity = Readonly<Record<string, unknown>>;
 
 /** Rows to evaluate on may come to a run that had none, and earlier versions did not keep all of it. */
-const MAY_BE_UNKNOWN = new Set(['the evaluation data', 'evalRows', 'truncationSide']);
+const MAY_BE_UNKNOWN = new Set([
+  'the evaluation data',
+  'evalRows',
+  'truncationSide',
+  'quoting',
+  'evalQuoting',
+]);
 
 /**
  * Everything that decides the steps of a run but their number, the learning rate and its like, which may be changed on
@@ -34,10 +40,13 @@ export async function runIdentity(
   const data = await trainDataset.identity?.();
   // Evaluations decide what is the best, when to stop, and with some schedules the learning rate.
   const evaluated = args.evalStrategy === 'no' ? undefined : evalDataset;
+  const evaluatedData = await evaluated?.identity?.();
   return {
     'the training data': data?.files,
     'the columns': data?.columns,
-    'the evaluation data': (await evaluated?.identity?.())?.files,
+    quoting: data?.quoting ?? null,
+    'the evaluation data': evaluatedData?.files,
+    evalQuoting: evaluatedData?.quoting,
     evalRows: evaluated?.size, // the files are the same with another --max-eval-samples
     trainRows: trainDataset.size,
     labels: model.task.labels,
@@ -83,6 +92,7 @@ const SHOWN_AS: Readonly<Record<string, string>> = {
   samplingStrategy: 'trainSamplingStrategy',
   trainRows: 'the number of training rows',
   evalRows: 'the number of rows to evaluate on',
+  evalQuoting: 'quoting of the evaluation data',
 };
 
 async function weightsDigest({ session }: BertForSequenceClassification): Promise<string> {
