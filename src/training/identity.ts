@@ -44,7 +44,7 @@ export async function runIdentity(
   return {
     'the training data': data?.files,
     'the columns': data?.columns,
-    quoting: data?.quoting ?? null,
+    quoting: data?.quoting,
     'the evaluation data': evaluatedData?.files,
     evalQuoting: evaluatedData?.quoting,
     evalRows: evaluated?.size, // the files are the same with another --max-eval-samples
