@@ -1,6 +1,6 @@
 // Opens the data that a command was asked for and shows the person what was found in them.
 import { counted, listed } from '../counted.js';
-import { describeBadRow, type Example, type LabelColumns, type Split, type Task } from '../data/index.js';
+import { describeBadRow, type Example, type Split, type Task } from '../data/index.js';
 import { openSplits, type DatasetDict, type ReadOptions, type SplitFiles } from '../dataset/index.js';
 import { withoutUndefined } from '../without-undefined.js';
 import { UsageError } from '../errors.js';
@@ -84,8 +84,10 @@ export async function describeSplit(split: Split, progress: Progress): Promise<v
   const columns = [
     `text from "${text}"`,
     textPair === null ? '' : `pair from "${textPair}"`,
-    label === null ? '' : `label from ${namesOf(label)}`,
-    kept.length === 0 ? '' : `carried over ${kept.map((name) => `"${name}"`).join(', ')}`,
+    label === null
+      ? ''
+      : `label from ${typeof label === 'string' ? '' : 'the ones in '}${quoted([label].flat())}`,
+    kept.length === 0 ? '' : `carried over ${quoted(kept)}`,
   ];
   progress.line(
     `${split.name}: ${counted(split.size, 'row')}, ${columns.filter((part) => part !== '').join(', ')}`,
@@ -97,9 +99,8 @@ export async function describeSplit(split: Split, progress: Progress): Promise<v
   showBadRows(split, progress);
 }
 
-function namesOf(label: LabelColumns): string {
-  if (typeof label === 'string') return `"${label}"`;
-  return `the ones in ${label.map((name) => `"${name}"`).join(', ')}`;
+function quoted(names: readonly string[]): string {
+  return names.map((name) => `"${name}"`).join(', ');
 }
 
 /** A file without a header loses its first row to it. */

@@ -12,7 +12,6 @@ export {
   type HeldOut,
 } from './hold-out.js';
 export { isIntegerText, isNumberText, sortLabels } from './label-values.js';
-export type { LabelColumns } from './label-columns.js';
 export type { KeptKind, KeptValue } from './kept.js';
 export type { LabelColumn, LabelKind } from './labels.js';
 export { DEFAULT_LIMITS, type DataLimits } from './limits.js';
