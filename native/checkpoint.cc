@@ -4,9 +4,12 @@
 #include <ATen/core/grad_mode.h>
 #include <c10/util/intrusive_ptr.h>
 #include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/edge.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
 
+#include <memory>
+#include <type_traits>
 #include <utility>
 
 namespace bertune {
@@ -37,6 +40,17 @@ struct RunAgain : torch::autograd::Node {
   at::Tensor input;
 };
 
+// What autograd holds its nodes by: std::shared_ptr in LibTorch 2.11, c10::intrusive_ptr in later ones.
+using NodePointer = decltype(torch::autograd::Edge::function);
+
+template <typename Pointer, typename... Arguments>
+Pointer makeNode(Arguments&&... arguments) {
+  if constexpr (std::is_same_v<Pointer, std::shared_ptr<torch::autograd::Node>>)
+    return std::make_shared<RunAgain>(std::forward<Arguments>(arguments)...);
+  else
+    return c10::make_intrusive<RunAgain>(std::forward<Arguments>(arguments)...);
+}
+
 }  // namespace
 
 at::Tensor checkpoint(Layer layer, const at::Tensor& x) {
@@ -45,7 +59,7 @@ at::Tensor checkpoint(Layer layer, const at::Tensor& x) {
     const at::NoGradGuard guard;
     y = layer(x);
   }
-  torch::autograd::set_history(y, c10::make_intrusive<RunAgain>(std::move(layer), x));
+  torch::autograd::set_history(y, makeNode<NodePointer>(std::move(layer), x));
   return y;
 }
 

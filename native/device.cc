@@ -3,6 +3,7 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/detail/CUDAHooksInterface.h>
+#include <c10/core/AutogradState.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <dlfcn.h>
 
@@ -71,6 +72,8 @@ void setThreads(int threads) {
   // MKL's results depend on it. MKL's setting for the calling thread goes first.
   if (MKL_Set_Num_Threads_Local != nullptr) MKL_Set_Num_Threads_Local(threads);
 }
+
+void keepBackwardOnThisThread() { c10::AutogradState::get_tls_state().set_multithreading_enabled(false); }
 
 bool cpuHasBFloat16() {
 #if defined(__x86_64__)

@@ -19,6 +19,10 @@ int64_t cudaDevices();
 void allowTf32(bool allowed);
 // CPU threads for all that the calling thread computes from now on.
 void setThreads(int threads);
+// Backward passes run on the thread that asks for them, on a GPU too. LibTorch has a thread for each GPU,
+// which pays with several of them; with one all that it does is to move every tensor of the forward pass to
+// the cache of another core (pytorch pull request 192004).
+void keepBackwardOnThisThread();
 
 bool cpuHasBFloat16();  // in hardware; without it bfloat16 products are emulated and slow
 // Compute capability of the first CUDA device, major and minor; none without one.

@@ -98,14 +98,25 @@ at::Tensor hashTensor(const Mask& mask, int64_t rows, int64_t columns, at::Devic
   return mix32((column + first).bitwise_and(kWord), second);
 }
 
+at::Tensor hashedElements(const Mask& mask, int64_t rows, int64_t columns, at::Device device) {
+  return hashTensor(mask, rows, columns, device).ge(static_cast<int64_t>(mask.threshold));
+}
+
+at::Tensor drawnElements(const Mask& mask, int64_t rows, int64_t columns, at::Device device) {
+  return at::empty({rows, columns}, at::TensorOptions().dtype(at::kBool).device(device))
+      .bernoulli_(1.0 - mask.probability(), generatorFor(mask, device));
+}
+
+at::Tensor keptElements(const Mask& mask, int64_t rows, int64_t columns, at::Device device) {
+  return (device.is_cpu() ? hashedElements : drawnElements)(mask, rows, columns, device);
+}
+
 at::Tensor maskTensor(const Mask& mask, int64_t rows, int64_t columns, at::Device device) {
-  const at::Tensor bits = hashTensor(mask, rows, columns, device);
-  return bits.ge(static_cast<int64_t>(mask.threshold)).to(at::kFloat) * static_cast<double>(mask.scale);
+  return hashedElements(mask, rows, columns, device).to(at::kFloat) * static_cast<double>(mask.scale);
 }
 
 at::Tensor dropoutAddDrawn(const at::Tensor& x, const at::Tensor& residual, const Mask& mask) {
-  const at::Tensor kept = at::empty(x.sizes(), x.options().dtype(at::kBool))
-                              .bernoulli_(1.0 - mask.probability(), generatorFor(mask, x.device()));
+  const at::Tensor kept = drawnElements(mask, x.size(0), x.size(1), x.device());
   if (!residual.defined()) return at::native_dropout_backward(x, kept, mask.scale);  // x * kept * scale
   return at::addcmul(residual, x, kept, mask.scale);
 }

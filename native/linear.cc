@@ -4,6 +4,7 @@
 
 #include "kernels.h"
 #include "linear_backward.h"
+#include "linear_library.h"
 #include "linear_tiles.h"
 
 namespace bertune {
@@ -64,7 +65,7 @@ struct Linear : torch::autograd::Function<Linear> {
 }  // namespace
 
 at::Tensor linear(const at::Tensor& x, const LinearWeights& weights, const at::Tensor& addend) {
-  if (!weights.packed.forward.defined()) return linearComposed(x, weights, addend);
+  if (!weights.packed.forward.defined()) return linearLibrary(x, weights, addend);
   const at::Tensor y = Linear::apply(x.contiguous(), weights.weight, weights.bias, weights.packed);
   return addend.defined() ? y + addend : y;
 }

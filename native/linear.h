@@ -1,6 +1,5 @@
 // The dense layers of the encoder, each one differentiable operator on any device: y = x weight^T + bias,
-// alone or with what follows it in BERT. On the CPU they run tile by tile; elsewhere they are ATen
-// compositions.
+// alone or with what follows it in BERT. On the CPU they run tile by tile, elsewhere by LibTorch's operators.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -11,13 +10,19 @@
 
 namespace bertune {
 
+// Copies of weight and bias in the type of the products.
+struct RoundedWeights {
+  at::Tensor weight, bias;
+};
+
 // `weight` [out, in] and `bias` [out] are the float32 parameters that get gradients; `type` is that of the
-// products, and `packed` the weight as their right-hand side, or nothing where compositions serve.
+// products. Their right-hand side is `packed` where there are tile products, else `rounded`.
 struct LinearWeights {
   at::Tensor weight;
   at::Tensor bias;
   at::ScalarType type;
   PackedWeight packed;
+  RoundedWeights rounded = {};
 };
 
 struct NormWeights {
@@ -38,7 +43,7 @@ at::Tensor linearActivation(const at::Tensor& x, const LinearWeights& weights, A
 at::Tensor linearAddNorm(const at::Tensor& x, const at::Tensor& residual, const LinearWeights& weights,
                          const NormWeights& norm, const Mask& mask, const at::Tensor& addend = {});
 
-// The same from ATen operators and autograd alone: the fallback of other devices and the kernels' yardstick.
+// The same from ATen operators and autograd alone: the yardstick of both.
 at::Tensor linearComposed(const at::Tensor& x, const LinearWeights& weights, const at::Tensor& addend = {});
 at::Tensor linearActivationComposed(const at::Tensor& x, const LinearWeights& weights, Activation activation,
                                     const at::Tensor& addend = {});

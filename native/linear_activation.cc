@@ -5,6 +5,7 @@
 #include "kernels.h"
 #include "linear.h"
 #include "linear_backward.h"
+#include "linear_library.h"
 #include "linear_tiles.h"
 
 namespace bertune {
@@ -94,7 +95,7 @@ struct LinearActivation : torch::autograd::Function<LinearActivation> {
 
 at::Tensor linearActivation(const at::Tensor& x, const LinearWeights& weights, Activation activation,
                             const at::Tensor& addend) {
-  if (!weights.packed.forward.defined()) return linearActivationComposed(x, weights, activation, addend);
+  if (!weights.packed.forward.defined()) return linearActivationLibrary(x, weights, activation, addend);
   return LinearActivation::apply(x.contiguous(), weights.weight, weights.bias, weights.packed, activation,
                                  optionalRows(addend));
 }

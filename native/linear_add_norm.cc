@@ -6,6 +6,7 @@
 #include "kernels.h"
 #include "linear.h"
 #include "linear_backward.h"
+#include "linear_library.h"
 #include "linear_tiles.h"
 
 namespace bertune {
@@ -116,7 +117,7 @@ struct LinearAddNorm : torch::autograd::Function<LinearAddNorm> {
 at::Tensor linearAddNorm(const at::Tensor& x, const at::Tensor& residual, const LinearWeights& weights,
                          const NormWeights& norm, const Mask& mask, const at::Tensor& addend) {
   if (!weights.packed.forward.defined())
-    return linearAddNormComposed(x, residual, weights, norm, mask, addend);
+    return linearAddNormLibrary(x, residual, weights, norm, mask, addend);
   return LinearAddNorm::apply(x.contiguous(), residual, weights.weight, weights.bias, weights.packed,
                               norm.weight, norm.bias, norm.epsilon, mask, optionalRows(addend));
 }

@@ -45,6 +45,8 @@ Model::Model(ModelConfig config, at::Device device, at::ScalarType compute, uint
   classifier_ = addLinear("classifier", config_.numLabels, config_.hiddenSize);
   addAdapters();
   packed_.resize(parameters_.size());
+  rounded_.resize(parameters_.size());
+  isRounded_.resize(parameters_.size(), false);
 }
 
 size_t Model::add(at::Tensor weight) {
@@ -172,9 +174,38 @@ bool Model::isTrained(const Layer& layer) const {
                      [&](size_t parameter) { return weight(parameter).requires_grad(); });
 }
 
-void Model::pack(bool isTraining) {
-  if (!device_.is_cpu() || !hasTileProducts(compute_)) return;
+void Model::prepare(bool isTraining) {
   const at::NoGradGuard guard;
+  if (device_.is_cpu() && hasTileProducts(compute_))
+    pack(isTraining);
+  else
+    round();
+}
+
+// Into the same tensors each time, all in one call: on a GPU that is a few launches for the whole model.
+void Model::round() {
+  std::vector<at::Tensor> targets, sources;
+  const auto add = [&](size_t parameter) {
+    if (isRounded_[parameter]) return;
+    isRounded_[parameter] = true;
+    const at::Tensor source = weight(parameter).detach();
+    at::Tensor& target = rounded_[parameter];
+    if (!target.defined())
+      target = source.scalar_type() == compute_ ? source : at::empty_like(source, compute_);
+    if (target.is_alias_of(source)) return;  // float32 is what it is
+    targets.push_back(target);
+    sources.push_back(source);
+  };
+  for (const Layer& layer : layers_)
+    for (const Linear* linear :
+         {&layer.queryKeyValue, &layer.attentionOutput, &layer.intermediate, &layer.output}) {
+      add(linear->weight);
+      add(linear->bias);
+    }
+  if (!targets.empty()) at::_foreach_copy_(targets, sources);
+}
+
+void Model::pack(bool isTraining) {
   // Below the lowest trained tensor there is no backward pass.
   bool hasBackward = weight(wordEmbeddings_).requires_grad() || weight(positionEmbeddings_).requires_grad() ||
                      weight(tokenTypeEmbeddings_).requires_grad() ||
@@ -193,7 +224,7 @@ void Model::pack(bool isTraining) {
 }
 
 at::Tensor Model::logits(const Batch& batch, const TrainingPass* pass) {
-  pack(pass != nullptr);
+  prepare(pass != nullptr);
   at::Tensor x = embed(batch, pass);
   for (size_t i = 0; i < layers_.size(); ++i) {
     // Below the lowest trained tensor nothing is kept for a backward pass anyway.
@@ -286,7 +317,11 @@ at::Tensor Model::head(const Linear& linear, const at::Tensor& x) const {
 }
 
 LinearWeights Model::weights(const Linear& linear) const {
-  return {weight(linear.weight), weight(linear.bias), compute_, packed_[linear.weight]};
+  return {weight(linear.weight),
+          weight(linear.bias),
+          compute_,
+          packed_[linear.weight],
+          {rounded_[linear.weight], rounded_[linear.bias]}};
 }
 
 NormWeights Model::weights(const Norm& norm) const {

@@ -68,8 +68,11 @@ class Model {
   // float32 [sequences, numLabels]
   at::Tensor logits(const Batch& batch, const TrainingPass* pass);
 
-  // To be called after a weight has changed: what was packed of it is worth nothing now.
-  void weightChanged(size_t parameter) { packed_[parameter] = {}; }
+  // To be called after a weight has changed: what was packed or rounded of it is worth nothing now.
+  void weightChanged(size_t parameter) {
+    packed_[parameter] = {};
+    isRounded_[parameter] = false;
+  }
 
   // Adds the adapters to the weights that they adapt, and begins them anew from zero.
   void mergeAdapters();
@@ -112,7 +115,10 @@ class Model {
   Layer addLayer(const std::string& prefix);
   void addAdapters();
 
-  void pack(bool isTraining);  // what has changed since the last time
+  // What has changed since the last time: packed for tile products, or else rounded to the compute type.
+  void prepare(bool isTraining);
+  void pack(bool isTraining);
+  void round();
   at::Tensor embed(const Batch& batch, const TrainingPass* pass) const;
   // float32 [tokens, hiddenSize]; of the last layer [sequences, hiddenSize]: the first token of each
   // sequence.
@@ -133,7 +139,10 @@ class Model {
   at::ScalarType compute_;
   uint64_t seed_;
   std::vector<Parameter> parameters_;
-  std::vector<PackedWeight> packed_;  // by parameter; of the encoder's matrices on the CPU, when needed
+  // By parameter; of the encoder's linear layers, one of the two, when needed.
+  std::vector<PackedWeight> packed_;
+  std::vector<at::Tensor> rounded_;
+  std::vector<bool> isRounded_;
   std::vector<NamedTensor> tensors_;
 
   size_t wordEmbeddings_, positionEmbeddings_, tokenTypeEmbeddings_;

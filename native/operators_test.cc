@@ -24,6 +24,7 @@
 #include "generators.h"
 #include "guarded_memory.h"
 #include "linear.h"
+#include "linear_library.h"
 #include "neftune.h"
 
 namespace {
@@ -243,35 +244,42 @@ void testBatch() {
   report("batch: shape of values", values.labels.sizes() == at::IntArrayRef({2, 2}) ? 0 : 1, 0);
 }
 
-LinearWeights weightsOf(const Inputs& in, size_t first, at::ScalarType type) {
-  PackedWeight packed;
-  if (type != at::kDouble)
-    packed = {packForward(in[first].detach(), type), packBackward(in[first].detach(), type)};
-  return {in[first], in[first + 1], type, packed};
+// The two ways of the dense layers; a composition needs neither packed nor rounded weights.
+enum class Way { Tiles, Library, Composition };
+
+LinearWeights weightsOf(const Inputs& in, size_t first, at::ScalarType type, Way way) {
+  const at::Tensor weight = in[first].detach(), bias = in[first + 1].detach();
+  LinearWeights result{in[first], in[first + 1], type, {}};
+  if (way == Way::Tiles) result.packed = {packForward(weight, type), packBackward(weight, type)};
+  if (way == Way::Library) result.rounded = {weight.to(type), bias.to(type)};
+  return result;
 }
 
-void testLinears(at::ScalarType type, const Mask& mask) {
+std::string nameOf(Way way) { return way == Way::Library ? " by LibTorch's operators" : ""; }
+
+void testLinears(at::ScalarType type, const Mask& mask, Way way) {
   const std::vector<std::pair<int64_t, int64_t>> shapes{{24, 40}, {80, 24}, {129, 387}, {64, 64}};  // in, out
   for (const int64_t rows : {1, 3, 33, 64, 1201})
     for (const auto& [in, out] : shapes) {
       const std::string size =
-          std::to_string(rows) + " rows, " + std::to_string(in) + " to " + std::to_string(out);
+          std::to_string(rows) + " rows, " + std::to_string(in) + " to " + std::to_string(out) + nameOf(way);
       const Inputs dense{random({rows, in}, type), random({out, in}, type) / 8, random({out}, type)};
       const std::vector<at::ScalarType> types{type, at::kFloat, at::kFloat};
-      const auto productOf = [&](bool isKernel) { return isKernel ? type : at::kDouble; };
       if (mask.dropsNothing()) {
         compare(
             {describe("linear of " + size, type, mask), dense, types, type, {rows, out}},
-            [&](const Inputs& i) { return linear(i[0], weightsOf(i, 1, productOf(true))); },
-            [&](const Inputs& i) { return linearComposed(i[0], weightsOf(i, 1, productOf(false))); });
+            [&](const Inputs& i) { return linear(i[0], weightsOf(i, 1, type, way)); },
+            [&](const Inputs& i) {
+              return linearComposed(i[0], weightsOf(i, 1, at::kDouble, Way::Composition));
+            });
         for (const Activation kind :
              {Activation::Gelu, Activation::GeluTanh, Activation::Relu, Activation::Silu, Activation::Tanh}) {
           const std::string name = "activation " + std::to_string(static_cast<int>(kind)) + " of " + size;
           compare(
               {describe(name, type, mask), dense, types, type, {rows, out}},
-              [&](const Inputs& i) { return linearActivation(i[0], weightsOf(i, 1, type), kind); },
+              [&](const Inputs& i) { return linearActivation(i[0], weightsOf(i, 1, type, way), kind); },
               [&](const Inputs& i) {
-                return linearActivationComposed(i[0], weightsOf(i, 1, at::kDouble), kind);
+                return linearActivationComposed(i[0], weightsOf(i, 1, at::kDouble, Way::Composition), kind);
               });
         }
       }
@@ -286,35 +294,39 @@ void testLinears(at::ScalarType type, const Mask& mask) {
            type,
            {rows, out}},
           [&](const Inputs& i) {
-            return linearAddNorm(i[0], i[3], weightsOf(i, 1, type), {i[4], i[5], 1e-12}, mask);
+            return linearAddNorm(i[0], i[3], weightsOf(i, 1, type, way), {i[4], i[5], 1e-12}, mask);
           },
           [&](const Inputs& i) {
-            return linearAddNormComposed(i[0], i[3], weightsOf(i, 1, at::kDouble), {i[4], i[5], 1e-12}, mask);
+            return linearAddNormComposed(i[0], i[3], weightsOf(i, 1, at::kDouble, Way::Composition),
+                                         {i[4], i[5], 1e-12}, mask);
           });
     }
 }
 
 // What bfloat16 meets in the model: x is the float32 stream of residuals, which the kernels round, and
 // adapters bring an addend.
-void testLinearsOfTheModel(at::ScalarType type, const Mask& mask) {
+void testLinearsOfTheModel(at::ScalarType type, const Mask& mask, Way way) {
   const int64_t in = 72, out = 136;
   for (const int64_t rows : {1, 64, 301}) {
     const std::string size =
-        std::to_string(rows) + " rows, " + std::to_string(in) + " to " + std::to_string(out);
+        std::to_string(rows) + " rows, " + std::to_string(in) + " to " + std::to_string(out) + nameOf(way);
     Inputs inputs{random({rows, in}, type), random({out, in}, type) / 8, random({out}, type),
                   random({rows, out}, type)};
     std::vector<at::ScalarType> types{at::kFloat, at::kFloat, at::kFloat, type};
     compare(
         {describe("linear of float32, " + size, type, mask), inputs, types, type, {rows, out}},
-        [&](const Inputs& i) { return linear(i[0], weightsOf(i, 1, type), i[3]); },
-        [&](const Inputs& i) { return linearComposed(i[0], weightsOf(i, 1, at::kDouble), i[3]); });
+        [&](const Inputs& i) { return linear(i[0], weightsOf(i, 1, type, way), i[3]); },
+        [&](const Inputs& i) {
+          return linearComposed(i[0], weightsOf(i, 1, at::kDouble, Way::Composition), i[3]);
+        });
     compare(
         {describe("gelu of float32 and an addend, " + size, type, mask), inputs, types, type, {rows, out}},
         [&](const Inputs& i) {
-          return linearActivation(i[0], weightsOf(i, 1, type), Activation::Gelu, i[3]);
+          return linearActivation(i[0], weightsOf(i, 1, type, way), Activation::Gelu, i[3]);
         },
         [&](const Inputs& i) {
-          return linearActivationComposed(i[0], weightsOf(i, 1, at::kDouble), Activation::Gelu, i[3]);
+          return linearActivationComposed(i[0], weightsOf(i, 1, at::kDouble, Way::Composition),
+                                          Activation::Gelu, i[3]);
         });
     for (const at::Tensor& more :
          {random({rows, out}, at::kFloat), random({out}, at::kFloat), random({out}, at::kFloat)}) {
@@ -324,11 +336,11 @@ void testLinearsOfTheModel(at::ScalarType type, const Mask& mask) {
     compare(
         {describe("add and norm with an addend, " + size, type, mask), inputs, types, type, {rows, out}},
         [&](const Inputs& i) {
-          return linearAddNorm(i[0], i[4], weightsOf(i, 1, type), {i[5], i[6], 1e-12}, mask, i[3]);
+          return linearAddNorm(i[0], i[4], weightsOf(i, 1, type, way), {i[5], i[6], 1e-12}, mask, i[3]);
         },
         [&](const Inputs& i) {
-          return linearAddNormComposed(i[0], i[4], weightsOf(i, 1, at::kDouble), {i[5], i[6], 1e-12}, mask,
-                                       i[3]);
+          return linearAddNormComposed(i[0], i[4], weightsOf(i, 1, at::kDouble, Way::Composition),
+                                       {i[5], i[6], 1e-12}, mask, i[3]);
         });
   }
 }
@@ -387,8 +399,10 @@ int main(int count, char** arguments) {
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16})
     for (const Mask& mask : {none, tenth}) {
       testAttention(type, mask);
-      testLinears(type, mask);
-      testLinearsOfTheModel(type, mask);
+      for (const Way way : {Way::Tiles, Way::Library}) {
+        testLinears(type, mask, way);
+        testLinearsOfTheModel(type, mask, way);
+      }
       testDropout(type, mask);
       testAttentionCuda(type, mask);
     }

@@ -35,13 +35,15 @@ await runMain(async () => {
  * @param {AccuracyOptions} options
  * @returns {Run[]}
  */
-function runsOf({ tasks, seeds, dtype }) {
-  return tasks.flatMap((task) => seeds.flatMap((seed) => SIDES.map((side) => ({ task, side, seed, dtype }))));
+function runsOf({ tasks, seeds, dtype, device }) {
+  return tasks.flatMap((task) =>
+    seeds.flatMap((seed) => SIDES.map((side) => ({ task, side, seed, dtype, device }))),
+  );
 }
 
 /** @param {Run} run */
-function titleOf({ task, side, seed, dtype }) {
-  return `${task}, seed ${seed}, ${side}, ${dtype}`;
+function titleOf({ task, side, seed, dtype, device }) {
+  return `${task}, seed ${seed}, ${side}, ${dtype}, ${device}`;
 }
 
 /**
@@ -70,9 +72,9 @@ async function resultsIn(file) {
  * @returns {Promise<Record<string, number>>} the metrics by name, without `eval_`
  * @throws {SetupError} with the end of what the run wrote to stderr
  */
-async function train({ task, side, seed, dtype }, { python, model, data, threads }) {
+async function train({ task, side, seed, dtype, device }, { python, model, data, threads }) {
   const config = join(projectRoot, 'configs', `${task}.json`);
-  const same = { model, seed, dtype, threads };
+  const same = { model, seed, dtype, device, threads };
   const args = [config, ...Object.entries(same).flatMap(([name, value]) => [`--${name}`, String(value)])];
   const folder = await mkdtemp(join(tmpdir(), 'bertune-accuracy-'));
   try {
@@ -85,7 +87,7 @@ async function train({ task, side, seed, dtype }, { python, model, data, threads
     });
     if (code !== 0)
       throw new SetupError(
-        `${titleOf({ task, side, seed, dtype })} failed: ${stderr.trim().split('\n').slice(-10).join('\n')}`,
+        `${titleOf({ task, side, seed, dtype, device })} failed: ${stderr.trim().split('\n').slice(-10).join('\n')}`,
       );
     /** @type {Record<string, number>} */
     const found = JSON.parse(stdout.slice(stdout.lastIndexOf('{'))); // logs come before

@@ -1,4 +1,5 @@
 // npm test: the set-up that is still missing, then every test, one line for each file and in full what failed.
+// BERTUNE_TEST_DEVICE=cuda holds the native steps' expected values against a GPU; without it no test sees one.
 // The last line on stdout is `N passed, N failed` with the numbers of assertions. `npm test -- test/one.ts` runs one.
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
@@ -29,6 +30,10 @@ async function runTap(args) {
   const tap = join(projectRoot, 'node_modules', 'tap', 'dist', 'esm', 'run.mjs');
   const child = spawn(process.execPath, [tap, '--reporter=tap', ...args], {
     cwd: projectRoot,
+    env: {
+      ...process.env,
+      ...(process.env['BERTUNE_TEST_DEVICE'] !== 'cuda' && { CUDA_VISIBLE_DEVICES: '' }),
+    },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const { parser, total } = tapReader(showFile);

@@ -112,6 +112,7 @@ await tap.test(
             side,
             seed,
             dtype: 'float32',
+            device: 'cpu',
             metrics: { pearson: value, accuracy: 1 },
           });
         }),
@@ -129,7 +130,7 @@ await tap.test(
     });
     const seed = await accuracy(folder, { seeds: '1,4' }, 'no-such-python');
     t.not(seed.code, 0, 'a seed that is not there is trained');
-    t.match(seed.stderr, /^\nstsb, seed 4, bertune, float32 failed: /, 'and a run that fails is named');
+    t.match(seed.stderr, /^\nstsb, seed 4, bertune, float32, cpu failed: /, 'and a run that fails is named');
   },
 );
 
@@ -140,6 +141,7 @@ await tap.test('scripts/accuracy.mjs refuses wrong options in one line', async (
     [{ tasks: 'sst2' }, `--data ${folder} has no folder sst2 with the files that configs/sst2.json names`],
     [{ seeds: '1,x' }, 'Expected integers of at least 0, separated by commas, for --seeds but received "x"'],
     [{ dtype: 'float16' }, 'Expected float32 or bfloat16 for --dtype but received "float16"'],
+    [{ device: 'gpu' }, 'Expected cpu or cuda for --device but received "gpu"'],
     [{ model: join(folder, 'none') }, `--model ${join(folder, 'none')} does not exist`],
     [
       { results: join(folder, 'none', 'x') },

@@ -13,6 +13,7 @@ import {
   UsageError,
 } from '../dist/index.js';
 import { epochOrder, microBatches, permutation, stepRows, trainingLength } from '../dist/training/order.js';
+import { masksOfTheStep } from './fixtures/device.js';
 import { largestDifference, timelessLog, toyRun, weightsOf } from './fixtures/run.js';
 import { TOY_CONFIG, toyRow } from './fixtures/toy.js';
 
@@ -43,7 +44,7 @@ await t.test('a separable task is learnt to the last row', async (t) => {
   await close();
 });
 
-await t.test('how a step is cut into batches changes nothing but the rounding', async (t) => {
+await t.test('how a step is cut into batches changes nothing but the rounding', masksOfTheStep, async (t) => {
   const run = async (perDeviceTrainBatchSize: number, gradientAccumulationSteps: number) => {
     const { trainer, model, close } = await toyRun(t.testdir(), {
       maxSteps: 6,

@@ -18,6 +18,7 @@ Trains configs/TASK.json with every seed, by bertune and by HF Trainer in turns,
   --tasks A,B       default ${TASKS}
   --seeds A,B       default 1,2,3
   --dtype TYPE      float32 or bfloat16, on both sides (default float32)
+  --device DEVICE   cpu or cuda, on both sides (default cpu)
   --threads N       CPU threads on both sides (default all cores)
 
 The Python needs the packages of scripts/reference/requirements.txt.
@@ -49,6 +50,7 @@ export function accuracyOptions(args) {
     tasks: (given.tasks ?? TASKS).split(',').map((task) => taskOf(task, data)),
     seeds: (given.seeds ?? '1,2,3').split(',').map(seedOf),
     dtype: dtypeOf(given.dtype ?? 'float32'),
+    device: deviceOf(given.device ?? 'cpu'),
     threads: given.threads === undefined ? availableParallelism() : threadsOf(given.threads),
   };
 }
@@ -66,6 +68,7 @@ function parse(args) {
         tasks: text,
         seeds: text,
         dtype: text,
+        device: text,
         threads: text,
         help: { type: 'boolean', short: 'h' },
       },
@@ -125,6 +128,13 @@ function dtypeOf(dtype) {
   if (dtype !== 'float32' && dtype !== 'bfloat16')
     throw new SetupError(`Expected float32 or bfloat16 for --dtype but received "${dtype}"`, 2);
   return dtype;
+}
+
+/** @param {string} device */
+function deviceOf(device) {
+  if (device !== 'cpu' && device !== 'cuda')
+    throw new SetupError(`Expected cpu or cuda for --device but received "${device}"`, 2);
+  return device;
 }
 
 /** @param {string} threads */

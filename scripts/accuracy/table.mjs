@@ -1,6 +1,6 @@
 // The table of accuracies in Markdown, from the results of the runs.
 
-/** @typedef {{ task: string, side: 'bertune' | 'HF', seed: number, dtype: string }} Run */
+/** @typedef {{ task: string, side: 'bertune' | 'HF', seed: number, dtype: string, device: string }} Run */
 /** @typedef {Run & { metrics: Record<string, number> }} Result metrics by name, without `eval_` */
 
 /** The two sides of the comparison, in the order in which they take turns. */

@@ -3,7 +3,12 @@ import { ourWorker, runJob } from './jobs.mjs';
 import { stepSides } from './reference.mjs';
 import { modelConfig } from './shape.mjs';
 
-const STEPS_PER_RUN = 3;
+/**
+ * How many steps a process makes. On a GPU one is short, and the first few still load kernels and ask for memory.
+ *
+ * @type {Readonly<Record<'cpu' | 'cuda', { warmUp: number, steps: number }>>}
+ */
+const STEPS = { cpu: { warmUp: 1, steps: 3 }, cuda: { warmUp: 10, steps: 50 } };
 const LABELS = ['0', '1'];
 
 /** All is trained, nothing computed twice. */
@@ -33,11 +38,16 @@ export async function planSteps(options, context) {
   const works = [];
   for (const batch of batches)
     works.push(await stepWork(options, context, { shape, batch, dtype, variant, compile }));
-  return { works, notes: STEP_NOTES };
+  return { works, notes: stepNotes(context.machine.device) };
 }
 
-export const STEP_NOTES = [
-  `Steps: processes that each time ${STEPS_PER_RUN} steps after one that is not counted; AdamW, clip 1.0, dropout 0.1; no data`,
+/**
+ * What is to be known of the figures.
+ *
+ * @param {'cpu' | 'cuda'} device
+ */
+export const stepNotes = (device) => [
+  `Steps: processes that each time ${STEPS[device].steps} steps after ${STEPS[device].warmUp} not counted; AdamW, clip 1.0, dropout 0.1; no data`,
   'reading, no tokenization. Split: thread-seconds of one more step. GEMM: the dense layers; attention: with its products;',
   'rest: threads that wait, memory, bookkeeping.',
 ];
@@ -53,7 +63,7 @@ export async function stepWork({ tokenizer, threads }, { reference, machine }, p
   const { vocabSize } = await runJob(ourWorker, { task: 'vocabulary', tokenizer });
   const config = modelConfig(shape, vocabSize, LABELS);
   const { device } = machine;
-  const shared = { task: 'step', config, ...batch, steps: STEPS_PER_RUN, threads, device };
+  const shared = { task: 'step', config, ...batch, ...STEPS[device], threads, device };
   const { names: frozen } = await runJob(ourWorker, { task: 'frozen', config, patterns: variant.freeze });
   const words = describeVariant(variant);
   const dtypes = plan.dtype === 'both' ? ['float32', 'bfloat16'] : [plan.dtype];

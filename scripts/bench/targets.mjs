@@ -3,7 +3,7 @@ import { trainingWork, TRAINING_NOTES } from './end-to-end.mjs';
 import { evaluationWork, EVALUATION_NOTES } from './evaluation.mjs';
 import { shapeOf } from './shape.mjs';
 import { percent, table, times, withSpread } from './statistics.mjs';
-import { PLAIN, stepWork, STEP_NOTES } from './steps.mjs';
+import { PLAIN, stepWork, stepNotes } from './steps.mjs';
 
 /**
  * @typedef {import('./runs.mjs').Side['role']} Role
@@ -86,7 +86,7 @@ export async function planTargets(options, context) {
   });
   return {
     works: plans.map(({ work }) => work),
-    notes: [...TRAINING_NOTES, ...STEP_NOTES, ...EVALUATION_NOTES],
+    notes: [...TRAINING_NOTES, ...stepNotes(context.machine.device), ...EVALUATION_NOTES],
     /** @param {ReadonlyMap<import('./runs.mjs').Work, readonly Side[]>} measured */
     conclude: (measured) => {
       const rows = plans.flatMap(({ work, targets }) =>

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """HF Trainer's figures for a configuration of bertune's, to hold against `bertune train` with the same one.
 
-    cd DATA_FOLDER && python accuracy.py CONFIG.json --model DIR [--seed 1] [--dtype float32|bfloat16] [--threads 2]
+    cd DATA_FOLDER && python accuracy.py CONFIG.json --model DIR [--seed 1] [--dtype float32|bfloat16]
+                                   [--device cpu|cuda] [--threads 2]
 
 CONFIG.json is one of configs/: files, columns and settings are taken from it, so both sides have the same. An option that
 this script does not know is refused rather than left out. Prints one JSON line with the metrics of the validation file.
@@ -61,6 +62,7 @@ def arguments():
     parser.add_argument("--model", required=True)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     return parser.parse_args()
 
@@ -149,7 +151,7 @@ def main():
                 seed=options.seed,
                 bf16=options.dtype == "bfloat16",
                 save_strategy="no",
-                use_cpu=True,
+                use_cpu=options.device == "cpu",
                 disable_tqdm=True,
             ),
             train_dataset=train,

@@ -14,7 +14,7 @@ precision and batch size is the fastest on a part of them.
 
 The task `step` times forward, backward, clipping and fused AdamW alone, on full rows of one length:
 
-    python scripts/reference/bench.py '{"task": "step", "config": {...}, "rows": 8, "length": 256, "steps": 3,
+    python scripts/reference/bench.py '{"task": "step", "config": {...}, "rows": 8, "length": 256, "warmUp": 1, "steps": 3,
                                         "compile": false, "dtype": "float32", "threads": 2, "device": "cpu",
                                         "variant": {"gradientCheckpointing": false, "loraRank": 0, "frozen": []}}'
 """
@@ -227,10 +227,12 @@ def step(job: dict) -> dict:
         optimizer.step()
         optimizer.zero_grad()
 
-    one_step()
+    for _ in range(job["warmUp"]):
+        one_step()
     synchronize(device)
     started = time.perf_counter()
     for _ in range(job["steps"]):
+        for _ in range(job["warmUp"]):
         one_step()
     synchronize(device)
     seconds = time.perf_counter() - started

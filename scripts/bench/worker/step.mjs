@@ -25,7 +25,7 @@ const ADAMW = {
  * @typedef {import('../../../dist/index.js').BertConfig} BertConfig
  * @typedef {import('../../../dist/index.js').SessionOptions} SessionOptions
  * @typedef {import('../options.mjs').Variant} Variant
- * @typedef {{ rows: number, length: number, steps: number, config: object, shape: import('../shape.mjs').Shape, variant: Variant } & import('./inputs.mjs').Runtime} StepJob
+ * @typedef {{ rows: number, length: number, warmUp: number, steps: number, config: object, shape: import('../shape.mjs').Shape, variant: Variant } & import('./inputs.mjs').Runtime} StepJob
  */
 
 /** The tensors that patterns freeze. @param {{ config: object, patterns: readonly string[] }} job */
@@ -36,13 +36,14 @@ export function frozen({ config, patterns }) {
 }
 
 /**
- * Times steps; the first one is not measured.
+ * Times steps; those that warm up are not measured.
  *
  * @param {StepJob} job
  */
 export async function step({
   rows,
   length,
+  warmUp,
   steps,
   config: json,
   shape,
@@ -64,7 +65,7 @@ export async function step({
     await Promise.all(calls.flat());
     await session.stats(); // waits for the device
   };
-  await train(1);
+  await train(warmUp);
   const { seconds, ...rest } = await timed(device, () => train(steps));
   const peak = peakBytes(device); // before what follows can raise it
   const state = await session.optimizerState();

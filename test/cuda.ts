@@ -1,0 +1,182 @@
+// The CUDA path against the CPU's float32, which parity.ts holds against transformers, at the shapes of real models:
+// both attention kernels with their dropout, other head sizes, a curve, the same bits twice, and memory that runs out.
+// BERTUNE_TEST_DEVICE=cuda npm test holds it against the small fixtures of the other tests as well.
+import tap, { type Test } from 'tap';
+
+import { deviceInfo, type PackedBatch, type Session, type SessionConfig } from '../dist/native/index.js';
+import { seededBatch, seededWeight } from './fixtures/seeded.js';
+import {
+  ADAMW,
+  TINY,
+  float32,
+  isKeyBias,
+  maxRelative,
+  normRelative,
+  readAll,
+  seededSession,
+  weightBits,
+} from './fixtures/session.js';
+
+type Dtype = 'float32' | 'bfloat16';
+
+const SHAPE: SessionConfig = {
+  ...TINY,
+  vocabSize: 500,
+  hiddenSize: 256,
+  numAttentionHeads: 4,
+  intermediateSize: 512,
+  maxPositionEmbeddings: 512,
+};
+const DROPPING = { hiddenDropoutProb: 0.1, attentionProbsDropoutProb: 0.3, classifierDropout: 0.1 };
+const SCALE = 0.08;
+
+const { cuda, cudaProblem } = deviceInfo();
+const options = { skip: cuda ? false : `no GPU: ${cudaProblem}` };
+
+function batchOf(name: string, lengths: readonly number[]): PackedBatch {
+  const packed = seededBatch({ name, lengths, pairs: true, vocabSize: SHAPE.vocabSize });
+  return { ...packed, labels: Int32Array.from(lengths, (_, i) => i % SHAPE.numLabels) };
+}
+
+const BATCH = batchOf('cuda', [128, 1, 512, 33, 257, 16]);
+
+interface Step {
+  logits: Float32Array;
+  loss: number;
+  gradients: Map<string, Float32Array>;
+}
+
+async function stepOf(config: SessionConfig, device: 'cpu' | 'cuda', dtype: Dtype): Promise<Step> {
+  const session = await seededSession(config, SCALE, { device, dtype });
+  const logits = await session.predict(BATCH);
+  await session.accumulate(BATCH, { divisor: 6 });
+  const { loss } = await session.stats();
+  const gradients = await readAll(session, 'gradient');
+  await session.close();
+  return { logits, loss, gradients };
+}
+
+function worstGradient(found: Step, expected: Step): { error: number; name: string } {
+  const errors = [...expected.gradients]
+    .filter(([name]) => !isKeyBias(name))
+    .map(([name, gradient]) => ({ name, error: normRelative(found.gradients.get(name) ?? [], gradient) }));
+  return errors.reduce((worst, each) => (each.error <= worst.error ? worst : each));
+}
+
+await tap.test('one step', options, async (group) => {
+  for (const headSize of [64, 32, 20, 128, 320]) {
+    await group.test(`heads of ${headSize}`, async (t) => {
+      const config = { ...SHAPE, numAttentionHeads: 2, hiddenSize: 2 * headSize };
+      const expected = await stepOf(config, 'cpu', 'float32');
+      for (const [dtype, tolerance] of [
+        ['float32', 1e-4],
+        ['bfloat16', 5e-2],
+      ] as const) {
+        const found = await stepOf(config, 'cuda', dtype);
+        const logits = maxRelative(found.logits, expected.logits);
+        const loss = Math.abs(found.loss - expected.loss);
+        const { error, name } = worstGradient(found, expected);
+        t.ok(logits <= tolerance, `${dtype}: logits differ by ${logits.toExponential(1)}`);
+        t.ok(loss <= tolerance, `${dtype}: the loss differs by ${loss.toExponential(1)}`);
+        t.ok(error <= tolerance, `${dtype}: gradients differ by up to ${error.toExponential(1)} (${name})`);
+      }
+    });
+  }
+});
+
+async function lossesOf(device: 'cpu' | 'cuda', dtype: Dtype): Promise<number[]> {
+  const session = await seededSession(SHAPE, SCALE, { device, dtype });
+  const losses: number[] = [];
+  for (let step = 0; step < 30; step++) {
+    await session.accumulate(batchOf(`curve ${step % 3}`, [40, 100, 7, 64]), { divisor: 4 });
+    await session.update({ ...ADAMW, learningRate: 1e-4 });
+    losses.push((await session.stats()).loss);
+  }
+  await session.close();
+  return losses;
+}
+
+await tap.test('a curve of 30 steps', options, async (t) => {
+  const expected = await lossesOf('cpu', 'float32');
+  t.ok((expected.at(-1) ?? 1) < 0.5 * (expected[0] ?? 0), 'the loss falls');
+  for (const [dtype, tolerance] of [
+    ['float32', 1e-3],
+    ['bfloat16', 3e-2],
+  ] as const) {
+    const error = maxRelative(await lossesOf('cuda', dtype), expected);
+    t.ok(error <= tolerance, `${dtype}: losses differ by up to ${error.toExponential(1)}`);
+  }
+});
+
+/** The loss and the gradients of step 0, so that dropout's masks are the same at every call. */
+async function firstStep(session: Session): Promise<number> {
+  await session.restart();
+  await session.accumulate(BATCH, { divisor: 6 });
+  return (await session.stats()).loss;
+}
+
+async function checkSlopes(t: Test, dtype: Dtype, distance: number, tolerance: number): Promise<void> {
+  const session = await seededSession({ ...SHAPE, ...DROPPING }, SCALE, { device: 'cuda', dtype });
+  await firstStep(session);
+  const gradients = await readAll(session, 'gradient');
+  const shapes = new Map(session.tensors().map(({ name, shape }) => [name, shape]));
+  for (const [name, gradient] of [...gradients].filter(([key]) => /layer\.0\..*weight/.test(key))) {
+    // Along its own direction the loss must rise as fast as the gradient is long.
+    const length = Math.sqrt(gradient.reduce((sum, value) => sum + value ** 2, 0));
+    const weights = seededWeight(name, gradient.length, SCALE);
+    const lossAt = async (by: number): Promise<number> => {
+      const moved = weights.map((w, i) => w + (by * (gradient[i] ?? NaN)) / length);
+      await session.write(name, float32(shapes.get(name) ?? [], moved));
+      return firstStep(session);
+    };
+    const slope = ((await lossAt(distance)) - (await lossAt(-distance))) / (2 * distance);
+    await session.write(name, float32(shapes.get(name) ?? [], weights));
+    const error = Math.abs(slope / length - 1);
+    t.ok(error < tolerance, `${dtype}, ${name}: slope ${slope} for a gradient of length ${length}`);
+  }
+  await session.close();
+}
+
+await tap.test('the backward pass uses the masks of the forward pass', options, async (t) => {
+  await checkSlopes(t, 'float32', 0.02, 0.02);
+  await checkSlopes(t, 'bfloat16', 0.1, 0.1);
+});
+
+await tap.test('a run is a function of its seed, checkpointed or not', options, async (t) => {
+  const bitsOf = async (dtype: Dtype, seed: number, gradientCheckpointing = false): Promise<string> => {
+    const session = await seededSession({ ...SHAPE, ...DROPPING }, SCALE, { device: 'cuda', dtype, seed });
+    await session.restart({ gradientCheckpointing });
+    for (let step = 0; step < 4; step++) {
+      await session.accumulate(batchOf(`seed ${step}`, [300, 5, 64, 12]), { divisor: 4 });
+      await session.update(ADAMW);
+    }
+    const bits = await weightBits(session);
+    await session.close();
+    return bits;
+  };
+  for (const dtype of ['float32', 'bfloat16'] as const) {
+    const first = await bitsOf(dtype, 7);
+    t.ok((await bitsOf(dtype, 7)) === first, `${dtype}: the same seed gives the same bits`);
+    t.ok((await bitsOf(dtype, 7, true)) === first, `${dtype}: so does running layers again`);
+    t.ok((await bitsOf(dtype, 8)) !== first, `${dtype}: another seed gives others`);
+  }
+});
+
+await tap.test('memory runs out', options, async (t) => {
+  // Some terabytes in one go, more than any GPU has; cut into pieces they fit.
+  const rows = 60_000;
+  const one = seededBatch({ name: 'large', lengths: [512], pairs: false, vocabSize: SHAPE.vocabSize });
+  const batch: PackedBatch = {
+    inputIds: Int32Array.from({ length: 512 * rows }, (_, i) => one.inputIds[i % 512] ?? 0),
+    cuSeqlens: Int32Array.from({ length: rows + 1 }, (_, i) => 512 * i),
+    labels: new Int32Array(rows),
+  };
+  const session = await seededSession(SHAPE, SCALE, { device: 'cuda' });
+  const before = await session.predict(BATCH);
+  const error: unknown = await session
+    .accumulate(batch, { divisor: rows })
+    .catch((reason: unknown) => reason);
+  t.match(error, { message: /^[^\n]*memory[^\n]*$/ }, 'is said in one line');
+  t.same(await session.predict(BATCH), before, 'the session works on');
+  await session.close();
+});
