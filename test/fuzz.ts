@@ -14,6 +14,7 @@ const FORMATS = [
   'checkpoint',
   'trainer-state',
   'csv',
+  'csv-unquoted',
   'jsonl',
   'json',
   'parquet',

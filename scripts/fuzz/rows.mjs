@@ -7,11 +7,12 @@ const READ_AGAIN = 40;
 /**
  * @param {string} folder
  * @param {string} name
+ * @param {{ quoting?: 'minimal' | 'none' }} [how]
  */
-export async function readRows(folder, name) {
+export async function readRows(folder, name, how = {}) {
   const file = join(folder, name);
   const options = /** @type {const} */ ({ name: 'train', files: [file], badRows: 'skip' });
-  const split = await openSplit({ ...options, needsLabels: true });
+  const split = await openSplit({ ...options, ...how, needsLabels: true });
   try {
     const rows = Array.from({ length: Math.min(split.size, READ_AGAIN) }, (_, row) => row);
     const examples = await split.read(rows);

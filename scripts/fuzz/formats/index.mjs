@@ -2,7 +2,7 @@
 import { adapter } from './adapter.mjs';
 import { checkpoint } from './checkpoint.mjs';
 import { config } from './config.mjs';
-import { csv } from './csv.mjs';
+import { csv, unquoted } from './csv.mjs';
 import { gzip } from './gzip.mjs';
 import { json } from './json.mjs';
 import { jsonl } from './jsonl.mjs';
@@ -20,6 +20,7 @@ export const formats = [
   checkpoint,
   trainerState,
   csv,
+  unquoted,
   jsonl,
   json,
   parquet,
