@@ -20,8 +20,7 @@ void allowTf32(bool allowed);
 // CPU threads for all that the calling thread computes from now on.
 void setThreads(int threads);
 // Backward passes run on the thread that asks for them, on a GPU too. LibTorch has a thread for each GPU,
-// which pays with several of them; with one all that it does is to move every tensor of the forward pass to
-// the cache of another core (pytorch pull request 192004).
+// which with one GPU costs cache misses and context switches (pytorch pull request 192004).
 void keepBackwardOnThisThread();
 
 bool cpuHasBFloat16();  // in hardware; without it bfloat16 products are emulated and slow

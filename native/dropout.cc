@@ -44,6 +44,11 @@ at::Tensor onCpu(const at::Tensor& x, const at::Tensor& residual, const Mask& ma
   return out;
 }
 
+at::Tensor drawnElements(const Mask& mask, int64_t rows, int64_t columns, at::Device device) {
+  return at::empty({rows, columns}, at::TensorOptions().dtype(at::kBool).device(device))
+      .bernoulli_(1.0 - mask.probability(), generatorFor(mask, device));
+}
+
 at::Tensor compute(const at::Tensor& x, const at::Tensor& residual, const Mask& mask) {
   if (!x.is_cpu()) return dropoutAddDrawn(x, residual, mask);
   if (x.scalar_type() == at::kFloat)
@@ -98,21 +103,14 @@ at::Tensor hashTensor(const Mask& mask, int64_t rows, int64_t columns, at::Devic
   return mix32((column + first).bitwise_and(kWord), second);
 }
 
-at::Tensor hashedElements(const Mask& mask, int64_t rows, int64_t columns, at::Device device) {
-  return hashTensor(mask, rows, columns, device).ge(static_cast<int64_t>(mask.threshold));
-}
-
-at::Tensor drawnElements(const Mask& mask, int64_t rows, int64_t columns, at::Device device) {
-  return at::empty({rows, columns}, at::TensorOptions().dtype(at::kBool).device(device))
-      .bernoulli_(1.0 - mask.probability(), generatorFor(mask, device));
+at::Tensor maskTensor(const Mask& mask, int64_t rows, int64_t columns, at::Device device) {
+  const at::Tensor bits = hashTensor(mask, rows, columns, device);
+  return bits.ge(static_cast<int64_t>(mask.threshold)).to(at::kFloat) * static_cast<double>(mask.scale);
 }
 
 at::Tensor keptElements(const Mask& mask, int64_t rows, int64_t columns, at::Device device) {
-  return (device.is_cpu() ? hashedElements : drawnElements)(mask, rows, columns, device);
-}
-
-at::Tensor maskTensor(const Mask& mask, int64_t rows, int64_t columns, at::Device device) {
-  return hashedElements(mask, rows, columns, device).to(at::kFloat) * static_cast<double>(mask.scale);
+  if (device.is_cpu()) return onCpu(at::ones({rows, columns}), {}, mask).ne(0);
+  return drawnElements(mask, rows, columns, device);
 }
 
 at::Tensor dropoutAddDrawn(const at::Tensor& x, const at::Tensor& residual, const Mask& mask) {

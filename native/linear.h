@@ -15,12 +15,11 @@ struct RoundedWeights {
   at::Tensor weight, bias;
 };
 
-// `weight` [out, in] and `bias` [out] are the float32 parameters that get gradients; `type` is that of the
-// products. Their right-hand side is `packed` where there are tile products, else `rounded`.
+// `weight` [out, in] and `bias` [out] are the float32 parameters that get gradients. The right-hand side of
+// the products is `packed` where there are tile products, else `rounded`.
 struct LinearWeights {
   at::Tensor weight;
   at::Tensor bias;
-  at::ScalarType type;
   PackedWeight packed;
   RoundedWeights rounded = {};
 };
@@ -42,13 +41,5 @@ at::Tensor linearActivation(const at::Tensor& x, const LinearWeights& weights, A
 // LayerNorm(dropout(linear(x)) + residual). residual: float32 [rows, out]; so is the result.
 at::Tensor linearAddNorm(const at::Tensor& x, const at::Tensor& residual, const LinearWeights& weights,
                          const NormWeights& norm, const Mask& mask, const at::Tensor& addend = {});
-
-// The same from ATen operators and autograd alone: the yardstick of both.
-at::Tensor linearComposed(const at::Tensor& x, const LinearWeights& weights, const at::Tensor& addend = {});
-at::Tensor linearActivationComposed(const at::Tensor& x, const LinearWeights& weights, Activation activation,
-                                    const at::Tensor& addend = {});
-at::Tensor linearAddNormComposed(const at::Tensor& x, const at::Tensor& residual,
-                                 const LinearWeights& weights, const NormWeights& norm, const Mask& mask,
-                                 const at::Tensor& addend = {});
 
 }  // namespace bertune

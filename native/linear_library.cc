@@ -57,12 +57,17 @@ void saveTypes(AutogradContext* context, const at::Tensor& x, const at::Tensor& 
   context->saved_data["typeOfWeight"] = static_cast<int64_t>(weight.scalar_type());
 }
 
+// Only a trained weight's gradient reads the input again.
+at::Tensor inputToKeep(const at::Tensor& input, const at::Tensor& weight) {
+  return weight.requires_grad() ? input : at::Tensor();
+}
+
 struct LinearLibrary : torch::autograd::Function<LinearLibrary> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             const at::Tensor& /*bias*/, const RoundedWeights& rounded) {
     const at::AutoDispatchBelowADInplaceOrView guard;
     const at::Tensor input = x.to(rounded.weight.scalar_type());
-    context->save_for_backward({input, rounded.weight});
+    context->save_for_backward({inputToKeep(input, weight), rounded.weight});
     saveTypes(context, x, weight);
     return products(input, rounded, std::nullopt);
   }
@@ -82,7 +87,9 @@ struct LinearActivationLibrary : torch::autograd::Function<LinearActivationLibra
     const at::Tensor input = x.to(rounded.weight.scalar_type());
     const at::Tensor z = products(input, rounded, addend);
     const at::Tensor y = activate(activation, z);
-    context->save_for_backward({input, rounded.weight, z, y});
+    const bool readsOutput = activation == Activation::Relu || activation == Activation::Tanh;
+    context->save_for_backward(
+        {inputToKeep(input, weight), rounded.weight, z, readsOutput ? y : at::Tensor()});
     context->saved_data["activation"] = static_cast<int64_t>(activation);
     context->saved_data["hasAddend"] = addend.has_value();
     saveTypes(context, x, weight);
@@ -117,8 +124,8 @@ struct LinearAddNormLibrary : torch::autograd::Function<LinearAddNormLibrary> {
     }
     auto [out, mean, inverseDeviation] =
         at::native_layer_norm(sum, {sum.size(1)}, normWeight, normBias, epsilon);
-    context->save_for_backward(
-        {input, rounded.weight, sum, mean, inverseDeviation, normWeight, normBias, kept});
+    context->save_for_backward({inputToKeep(input, weight), rounded.weight, sum, mean, inverseDeviation,
+                                normWeight, normBias, kept});
     context->saved_data["scale"] = static_cast<double>(mask.scale);
     context->saved_data["hasAddend"] = addend.has_value();
     saveTypes(context, x, weight);

@@ -185,14 +185,17 @@ void Model::prepare(bool isTraining) {
 // Into the same tensors each time, all in one call: on a GPU that is a few launches for the whole model.
 void Model::round() {
   std::vector<at::Tensor> targets, sources;
+  std::vector<size_t> stale;
   const auto add = [&](size_t parameter) {
     if (isRounded_[parameter]) return;
-    isRounded_[parameter] = true;
-    const at::Tensor source = weight(parameter).detach();
+    stale.push_back(parameter);
+    const at::Tensor& source = weight(parameter);
     at::Tensor& target = rounded_[parameter];
-    if (!target.defined())
-      target = source.scalar_type() == compute_ ? source : at::empty_like(source, compute_);
-    if (target.is_alias_of(source)) return;  // float32 is what it is
+    if (source.scalar_type() == compute_) {
+      target = source.detach();  // float32 is what it is
+      return;
+    }
+    if (!target.defined()) target = at::empty_like(source, compute_);
     targets.push_back(target);
     sources.push_back(source);
   };
@@ -203,6 +206,7 @@ void Model::round() {
       add(linear->bias);
     }
   if (!targets.empty()) at::_foreach_copy_(targets, sources);
+  for (const size_t parameter : stale) isRounded_[parameter] = true;  // last: memory may have run out before
 }
 
 void Model::pack(bool isTraining) {
@@ -319,7 +323,6 @@ at::Tensor Model::head(const Linear& linear, const at::Tensor& x) const {
 LinearWeights Model::weights(const Linear& linear) const {
   return {weight(linear.weight),
           weight(linear.bias),
-          compute_,
           packed_[linear.weight],
           {rounded_[linear.weight], rounded_[linear.bias]}};
 }

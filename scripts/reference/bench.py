@@ -232,7 +232,6 @@ def step(job: dict) -> dict:
     synchronize(device)
     started = time.perf_counter()
     for _ in range(job["steps"]):
-        for _ in range(job["warmUp"]):
         one_step()
     synchronize(device)
     seconds = time.perf_counter() - started
