@@ -4,6 +4,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <optional>
+
 #include "activation.h"
 #include "packing.h"
 #include "random.h"
@@ -29,6 +31,11 @@ struct NormWeights {
   at::Tensor bias;
   double epsilon;
 };
+
+// An undefined tensor is no input that autograd takes.
+inline std::optional<at::Tensor> optionalRows(const at::Tensor& tensor) {
+  return tensor.defined() ? std::optional(tensor.contiguous()) : std::nullopt;
+}
 
 // x: [rows, in] of float32 or the type of the products. Returns [rows, out] in the type of the products.
 // `addend`, undefined or [rows, out] in that type, is added to the product here and below.

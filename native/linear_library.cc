@@ -14,10 +14,6 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 using OptionalTensor = std::optional<at::Tensor>;
 
-OptionalTensor optional(const at::Tensor& tensor) {
-  return tensor.defined() ? OptionalTensor(tensor) : std::nullopt;
-}
-
 // a b in `type`. On a GPU the float32 sums of a bfloat16 product are taken as they are.
 at::Tensor product(const at::Tensor& a, const at::Tensor& b, at::ScalarType type) {
   if (a.scalar_type() == type) return at::mm(a, b);
@@ -42,19 +38,16 @@ struct Gradients {
 Gradients gradientsOf(AutogradContext* context, const Places& places, const at::Tensor& dY,
                       const at::Tensor& input, const at::Tensor& weight) {
   const auto wants = [&](size_t place) { return context->needs_input_grad(place); };
-  const auto typeOf = [&](const char* name) {
-    return static_cast<at::ScalarType>(context->saved_data[name].toInt());
-  };
   Gradients result;
-  if (wants(places.x)) result.x = product(dY, weight, typeOf("typeOfInput"));
-  if (wants(places.weight)) result.weight = product(dY.t(), input, typeOf("typeOfWeight"));
-  if (wants(places.bias)) result.bias = dY.sum(at::IntArrayRef{0}, /*keepdim=*/false, typeOf("typeOfWeight"));
+  if (wants(places.x))
+    result.x = product(dY, weight, static_cast<at::ScalarType>(context->saved_data["typeOfX"].toInt()));
+  if (wants(places.weight)) result.weight = product(dY.t(), input, at::kFloat);
+  if (wants(places.bias)) result.bias = dY.sum(at::IntArrayRef{0}, /*keepdim=*/false, at::kFloat);
   return result;
 }
 
-void saveTypes(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight) {
-  context->saved_data["typeOfInput"] = static_cast<int64_t>(x.scalar_type());
-  context->saved_data["typeOfWeight"] = static_cast<int64_t>(weight.scalar_type());
+void saveTypeOfX(AutogradContext* context, const at::Tensor& x) {
+  context->saved_data["typeOfX"] = static_cast<int64_t>(x.scalar_type());
 }
 
 // Only a trained weight's gradient reads the input again.
@@ -68,7 +61,7 @@ struct LinearLibrary : torch::autograd::Function<LinearLibrary> {
     const at::AutoDispatchBelowADInplaceOrView guard;
     const at::Tensor input = x.to(rounded.weight.scalar_type());
     context->save_for_backward({inputToKeep(input, weight), rounded.weight});
-    saveTypes(context, x, weight);
+    saveTypeOfX(context, x);
     return products(input, rounded, std::nullopt);
   }
 
@@ -92,7 +85,7 @@ struct LinearActivationLibrary : torch::autograd::Function<LinearActivationLibra
         {inputToKeep(input, weight), rounded.weight, z, readsOutput ? y : at::Tensor()});
     context->saved_data["activation"] = static_cast<int64_t>(activation);
     context->saved_data["hasAddend"] = addend.has_value();
-    saveTypes(context, x, weight);
+    saveTypeOfX(context, x);
     return y;
   }
 
@@ -128,7 +121,7 @@ struct LinearAddNormLibrary : torch::autograd::Function<LinearAddNormLibrary> {
                                 normWeight, normBias, kept});
     context->saved_data["scale"] = static_cast<double>(mask.scale);
     context->saved_data["hasAddend"] = addend.has_value();
-    saveTypes(context, x, weight);
+    saveTypeOfX(context, x);
     return out;
   }
 
@@ -165,13 +158,13 @@ at::Tensor linearLibrary(const at::Tensor& x, const LinearWeights& weights, cons
 at::Tensor linearActivationLibrary(const at::Tensor& x, const LinearWeights& weights, Activation activation,
                                    const at::Tensor& addend) {
   return LinearActivationLibrary::apply(x, weights.weight, weights.bias, weights.rounded, activation,
-                                        optional(addend));
+                                        optionalRows(addend));
 }
 
 at::Tensor linearAddNormLibrary(const at::Tensor& x, const at::Tensor& residual, const LinearWeights& weights,
                                 const NormWeights& norm, const Mask& mask, const at::Tensor& addend) {
   return LinearAddNormLibrary::apply(x, residual, weights.weight, weights.bias, weights.rounded, norm.weight,
-                                     norm.bias, norm.epsilon, mask, optional(addend));
+                                     norm.bias, norm.epsilon, mask, optionalRows(addend));
 }
 
 }  // namespace bertune

@@ -120,11 +120,6 @@ void forEachBlock(int64_t first, int64_t rows, int64_t size, const Body& body) {
   for (int64_t row = first; row < first + rows; row += size) body(row, std::min(size, first + rows - row));
 }
 
-// An undefined tensor is no input that autograd takes.
-inline std::optional<at::Tensor> optionalRows(const at::Tensor& tensor) {
-  return tensor.defined() ? std::optional(tensor.contiguous()) : std::nullopt;
-}
-
 // Adds the rows of an addend to products, where there is one.
 template <typename T>
 void addRows(float* products, int64_t ld, const std::optional<at::Tensor>& addend, int64_t firstRow,

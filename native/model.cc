@@ -163,9 +163,7 @@ void Model::mergeAdapters() {
     }
   };
   for (const Layer& layer : layers_)
-    for (const Linear* linear :
-         {&layer.queryKeyValue, &layer.attentionOutput, &layer.intermediate, &layer.output})
-      merge(*linear);
+    for (const Linear* linear : layer.linears()) merge(*linear);
   merge(pooler_);
 }
 
@@ -200,8 +198,7 @@ void Model::round() {
     sources.push_back(source);
   };
   for (const Layer& layer : layers_)
-    for (const Linear* linear :
-         {&layer.queryKeyValue, &layer.attentionOutput, &layer.intermediate, &layer.output}) {
+    for (const Linear* linear : layer.linears()) {
       add(linear->weight);
       add(linear->bias);
     }
@@ -217,8 +214,7 @@ void Model::pack(bool isTraining) {
                      weight(embeddingNorm_.bias).requires_grad();
   for (const Layer& layer : layers_) {
     hasBackward = hasBackward || isTrained(layer);
-    for (const Linear* linear :
-         {&layer.queryKeyValue, &layer.attentionOutput, &layer.intermediate, &layer.output}) {
+    for (const Linear* linear : layer.linears()) {
       PackedWeight& packed = packed_[linear->weight];
       if (!packed.forward.defined()) packed.forward = packForward(weight(linear->weight), compute_);
       if (isTraining && hasBackward && !packed.backward.defined())

@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -102,6 +103,10 @@ class Model {
     Linear queryKeyValue, attentionOutput, intermediate, output;
     Norm attentionNorm, outputNorm;
     std::vector<size_t> parameters;  // all of them
+
+    std::array<const Linear*, 4> linears() const {
+      return {&queryKeyValue, &attentionOutput, &intermediate, &output};
+    }
   };
 
   size_t add(at::Tensor weight);

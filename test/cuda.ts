@@ -1,23 +1,24 @@
 // The CUDA path against the CPU's float32, which parity.ts holds against transformers, at the head sizes and
-// lengths of real models:
-// both attention kernels with their dropout, other head sizes, a curve, the same bits twice, and memory that runs out.
+// lengths of real models: both attention kernels with their dropout, other head sizes, a curve, the same bits twice, and
+// memory that runs out.
 // BERTUNE_TEST_DEVICE=cuda holds it against the fixtures of other tests as well: CONTRIBUTING.md names them.
-import tap, { type Test } from 'tap';
+import tap from 'tap';
 
-import { deviceInfo, type PackedBatch, type Session, type SessionConfig } from '../dist/native/index.js';
+import { deviceInfo, type PackedBatch, type SessionConfig } from '../dist/native/index.js';
 import { DEVICE } from './fixtures/device.js';
-import { seededBatch, seededWeight } from './fixtures/seeded.js';
+import { seededBatch } from './fixtures/seeded.js';
 import {
   ADAMW,
   TINY,
-  float32,
   isKeyBias,
+  labelledBatch,
   maxRelative,
   normRelative,
   readAll,
   seededSession,
   weightBits,
 } from './fixtures/session.js';
+import { checkSlopes } from './fixtures/slopes.js';
 
 type Dtype = 'float32' | 'bfloat16';
 
@@ -36,10 +37,8 @@ const { cuda, cudaProblem } = deviceInfo();
 // Where a GPU was asked for and there is none, the tests fail.
 const options = { skip: cuda || DEVICE === 'cuda' ? false : `no GPU: ${cudaProblem}` };
 
-function batchOf(name: string, lengths: readonly number[]): PackedBatch {
-  const packed = seededBatch({ name, lengths, pairs: true, vocabSize: SHAPE.vocabSize });
-  return { ...packed, labels: Int32Array.from(lengths, (_, i) => i % SHAPE.numLabels) };
-}
+const batchOf = (name: string, lengths: readonly number[]): PackedBatch =>
+  labelledBatch(SHAPE, name, lengths);
 
 const BATCH = batchOf('cuda', [128, 1, 512, 33, 257, 16]);
 
@@ -113,38 +112,18 @@ await tap.test('a curve of 30 steps', options, async (t) => {
   }
 });
 
-/** The loss and the gradients of step 0, so that dropout's masks are the same at every call. */
-async function firstStep(session: Session): Promise<number> {
-  await session.restart();
-  await session.accumulate(BATCH, { divisor: 6 });
-  return (await session.stats()).loss;
-}
-
-async function checkSlopes(t: Test, dtype: Dtype, distance: number, tolerance: number): Promise<void> {
-  const session = await seededSession({ ...SHAPE, ...DROPPING }, SCALE, { device: 'cuda', dtype });
-  await firstStep(session);
-  const gradients = await readAll(session, 'gradient');
-  const shapes = new Map(session.tensors().map(({ name, shape }) => [name, shape]));
-  for (const [name, gradient] of [...gradients].filter(([key]) => /layer\.0\..*weight/.test(key))) {
-    // Along its own direction the loss must rise as fast as the gradient is long.
-    const length = Math.sqrt(gradient.reduce((sum, value) => sum + value ** 2, 0));
-    const weights = seededWeight(name, gradient.length, SCALE);
-    const lossAt = async (by: number): Promise<number> => {
-      const moved = weights.map((w, i) => w + (by * (gradient[i] ?? NaN)) / length);
-      await session.write(name, float32(shapes.get(name) ?? [], moved));
-      return firstStep(session);
-    };
-    const slope = ((await lossAt(distance)) - (await lossAt(-distance))) / (2 * distance);
-    await session.write(name, float32(shapes.get(name) ?? [], weights));
-    const error = Math.abs(slope / length - 1);
-    t.ok(error < tolerance, `${dtype}, ${name}: slope ${slope} for a gradient of length ${length}`);
+await tap.test('the backward pass uses the masks of the forward pass', options, async (group) => {
+  for (const [dtype, distance, tolerance] of [
+    ['float32', 0.02, 0.02],
+    ['bfloat16', 0.1, 0.1],
+  ] as const) {
+    await group.test(dtype, async (t) => {
+      const session = await seededSession({ ...SHAPE, ...DROPPING }, SCALE, { device: 'cuda', dtype });
+      const isChecked = (name: string): boolean => /layer\.0\..*weight/.test(name);
+      await checkSlopes(t, session, { batch: BATCH, isChecked, distance, tolerance });
+      await session.close();
+    });
   }
-  await session.close();
-}
-
-await tap.test('the backward pass uses the masks of the forward pass', options, async (t) => {
-  await checkSlopes(t, 'float32', 0.02, 0.02);
-  await checkSlopes(t, 'bfloat16', 0.1, 0.1);
 });
 
 await tap.test('a run is a function of its seed, checkpointed or not', options, async (t) => {

@@ -4,8 +4,8 @@ import tap from 'tap';
 
 import type { Session, SessionConfig } from '../dist/native/index.js';
 import { divisorOf, pack, worst, type Batch } from './fixtures/parity.js';
-import { DEVICE, masksOfTheStep } from './fixtures/device.js';
-import { maxRelative, readAll, seededSession, TINY } from './fixtures/session.js';
+import { masksOfTheStep } from './fixtures/device.js';
+import { OPTIONS, maxRelative, readAll, seededSession, TINY } from './fixtures/session.js';
 
 interface Case {
   name: string;
@@ -103,10 +103,9 @@ await tap.test('a new adapter changes nothing; its dropout is a function of the 
   const lora = { modules: [query], rank: 3, scaling: 2, dropout: 0.5 };
   const batch = { name: 'fresh', lengths: [5, 9], pairs: false, labels: [2, 0] };
   const { Session } = await import('../dist/native/index.js');
-  const options = { device: DEVICE, dtype: 'float32', threads: 2, seed: 1 } as const;
   const [plain, fresh] = [
-    await Session.create(TINY, options),
-    await Session.create({ ...TINY, lora }, options),
+    await Session.create(TINY, OPTIONS),
+    await Session.create({ ...TINY, lora }, OPTIONS),
   ];
   t.same(await fresh.predict(pack(TINY, batch)), await plain.predict(pack(TINY, batch)));
   const a = await fresh.read(`${query}.lora_A.weight`);
@@ -132,7 +131,7 @@ await tap.test('a new adapter changes nothing; its dropout is a function of the 
   ]);
   t.ok(maxRelative(split, whole) < 1e-5, 'micro-batches drop the same elements', masksOfTheStep);
   t.ok(maxRelative(await gradientOf(1, [[0, 2]]), whole) > 1e-2, 'another step drops others');
-  const half = await Session.create({ ...TINY, lora }, { ...options, dtype: 'bfloat16' });
+  const half = await Session.create({ ...TINY, lora }, { ...OPTIONS, dtype: 'bfloat16' });
   const rounded = await gradientOf(0, [[0, 2]], half);
   t.ok(maxRelative(rounded, whole) < 5e-2, `bfloat16 drops the same (${maxRelative(rounded, whole)})`);
   await Promise.all([plain.close(), fresh.close(), half.close()]);
@@ -140,7 +139,6 @@ await tap.test('a new adapter changes nothing; its dropout is a function of the 
 
 await tap.test('adapters that cannot be', async (t) => {
   const { Session } = await import('../dist/native/index.js');
-  const options = { device: DEVICE, dtype: 'float32', threads: 1, seed: 1 } as const;
   const lora = { modules: ['bert.encoder.layer.0.output.dense'], rank: 2, scaling: 1, dropout: 0 };
   const wrong: [Partial<NonNullable<SessionConfig['lora']>>, RegExp][] = [
     [{ modules: ['classifier'] }, /no linear layer to adapt named 'classifier'/],
@@ -150,5 +148,5 @@ await tap.test('adapters that cannot be', async (t) => {
     [{ dropout: 1 }, /dropout/],
   ];
   for (const [change, message] of wrong)
-    await t.rejects(Session.create({ ...TINY, lora: { ...lora, ...change } }, options), { message });
+    await t.rejects(Session.create({ ...TINY, lora: { ...lora, ...change } }, OPTIONS), { message });
 });

@@ -6,7 +6,17 @@ import tap, { type Test } from 'tap';
 
 import { chooseDevice, Session, type DeviceInfo, type PackedBatch } from '../dist/native/index.js';
 import { seededBatch } from './fixtures/seeded.js';
-import { ADAMW, OPTIONS, TINY, float32, readAll, seededSession, weightBits } from './fixtures/session.js';
+import {
+  ADAMW,
+  OPTIONS,
+  TINY,
+  copyTensors,
+  float32,
+  labelledBatch,
+  readAll,
+  seededSession,
+  weightBits,
+} from './fixtures/session.js';
 
 const WEIGHT = 'bert.encoder.layer.0.attention.self.value.weight';
 const DROPPING = { ...TINY, hiddenDropoutProb: 0.1, attentionProbsDropoutProb: 0.1, classifierDropout: 0.1 };
@@ -19,10 +29,7 @@ const SLOW = {
   maxPositionEmbeddings: 512,
 };
 
-function batchOf(name: string, lengths: readonly number[]): PackedBatch {
-  const packed = seededBatch({ name, lengths, pairs: true, vocabSize: TINY.vocabSize });
-  return { ...packed, labels: Int32Array.from(lengths, (_, i) => i % TINY.numLabels) };
-}
+const batchOf = (name: string, lengths: readonly number[]): PackedBatch => labelledBatch(TINY, name, lengths);
 
 const slowBatch = (): PackedBatch => batchOf('slow', [512, 512, 512, 512]);
 
@@ -162,9 +169,7 @@ await tap.test('a resumed session goes on bit for bit', async (t) => {
   const first = await seededSession(DROPPING, 0.3, { seed: 9 });
   await trainSteps(first, 0, 3);
   const second = await Session.create(DROPPING, { ...OPTIONS, seed: 9 });
-  for (const { name, shape } of first.tensors())
-    for (const kind of ['weight', 'exp_avg', 'exp_avg_sq'] as const)
-      await second.write(name, float32(shape, await first.read(name, kind)), kind);
+  await copyTensors(first, second, ['weight', 'exp_avg', 'exp_avg_sq']);
   await second.setProgress(3, 3, (await first.stats()).totalLoss);
   await trainSteps(second, 3, 5);
   t.ok((await weightBits(second)) === (await weightBits(whole)));
@@ -184,8 +189,7 @@ await tap.test('a restarted session trains as a new one with its weights', async
   await used.restart();
 
   const fresh = await Session.create(DROPPING, { ...OPTIONS, seed: 9 });
-  for (const { name, shape } of used.tensors())
-    await fresh.write(name, float32(shape, await used.read(name)));
+  await copyTensors(used, fresh);
   t.match(await used.stats(), { loss: 0, totalLoss: 0, updates: 0, skipped: 0 });
   for (const session of [used, fresh]) await trainSteps(session, 0, 3);
   t.ok((await weightBits(used)) === (await weightBits(fresh)), 'the same bits');

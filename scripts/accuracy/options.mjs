@@ -49,8 +49,8 @@ export function accuracyOptions(args) {
     results,
     tasks: (given.tasks ?? TASKS).split(',').map((task) => taskOf(task, data)),
     seeds: (given.seeds ?? '1,2,3').split(',').map(seedOf),
-    dtype: dtypeOf(given.dtype ?? 'float32'),
-    device: deviceOf(given.device ?? 'cpu'),
+    dtype: oneOf('--dtype', given.dtype ?? 'float32', ['float32', 'bfloat16']),
+    device: oneOf('--device', given.device ?? 'cpu', ['cpu', 'cuda']),
     threads: given.threads === undefined ? availableParallelism() : threadsOf(given.threads),
   };
 }
@@ -123,18 +123,17 @@ function seedOf(seed) {
   return Number(seed);
 }
 
-/** @param {string} dtype */
-function dtypeOf(dtype) {
-  if (dtype !== 'float32' && dtype !== 'bfloat16')
-    throw new SetupError(`Expected float32 or bfloat16 for --dtype but received "${dtype}"`, 2);
-  return dtype;
-}
-
-/** @param {string} device */
-function deviceOf(device) {
-  if (device !== 'cpu' && device !== 'cuda')
-    throw new SetupError(`Expected cpu or cuda for --device but received "${device}"`, 2);
-  return device;
+/**
+ * @template {string} Word
+ * @param {string} name
+ * @param {string} text
+ * @param {readonly Word[]} words
+ */
+function oneOf(name, text, words) {
+  const found = words.find((word) => word === text);
+  if (found === undefined)
+    throw new SetupError(`Expected ${words.join(' or ')} for ${name} but received "${text}"`, 2);
+  return found;
 }
 
 /** @param {string} threads */
