@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { lstatSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import type { ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import t from 'tap';
 import { RunError } from '../dist/errors.js';
@@ -149,3 +150,27 @@ t.test('a busy hub is asked again', async (test) => {
   await modelDirectory(BERT_ID, options);
   test.equal(busy, 3);
 });
+
+t.test(
+  'a question whose connection ends, or brings something that is not HTTP, is put again',
+  async (test) => {
+    const faults: ((response: ServerResponse) => void)[] = [
+      (response) => response.socket?.destroy(),
+      (response) => response.socket?.end('not HTTP'),
+      (response) => response.socket?.end('HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n'),
+    ];
+    for (const [i, fault] of faults.entries()) {
+      for (const question of ['/revision/', '/tree/']) {
+        const { options } = home(test, { HF_HOME: join(test.testdirName, `${i}${question}`) });
+        let asked = 0;
+        server.intercept = ({ path }, response) => {
+          if (!path.includes(question) || ++asked > 1) return false;
+          fault(response);
+          return true;
+        };
+        await modelDirectory(BERT_ID, { ...options, files: 'config' });
+        test.ok(asked > 1, `fault ${i} of ${question}`);
+      }
+    }
+  },
+);

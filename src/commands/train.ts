@@ -19,6 +19,7 @@ import { AUTO, findCheckpoint } from '../training/checkpoint.js';
 import { whileLocked } from '../training/folder-lock.js';
 import { removeLeftovers } from '../training/leftovers.js';
 import { formatNumber, Progress } from '../training/progress.js';
+import { metricsAtEnd } from '../training/results.js';
 import { Trainer } from '../training/trainer.js';
 import { chanceNote } from './chance.js';
 import { crossValidate } from './cross-validation.js';
@@ -154,7 +155,8 @@ async function trainAndSave(
   try {
     return await withWayOn(trainer, async () => {
       const metrics = await signals.train();
-      const evaluation = data.splits.validation === undefined ? {} : await signals.evaluate();
+      const known = metricsAtEnd(trainer.state, options.loadBestModelAtEnd);
+      const evaluation = data.splits.validation === undefined ? {} : (known ?? (await signals.evaluate()));
       const { epoch } = trainer.state;
       const isEvaluated = Object.keys(evaluation).length > 0;
       const results = {

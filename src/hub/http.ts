@@ -128,7 +128,8 @@ async function discard(response: Response): Promise<void> {
 function networkError(url: URL, error: unknown): HubUnavailable {
   const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
-  const connected = /ECONNRESET|EPIPE|UND_ERR_(SOCKET|BODY_TIMEOUT|HEADERS_TIMEOUT)/.test(code);
+  // HPE_: what came is not HTTP, which may be the rest of an earlier answer that was longer than it said.
+  const connected = /ECONNRESET|EPIPE|^HPE_|UND_ERR_(SOCKET|BODY_TIMEOUT|HEADERS_TIMEOUT)/.test(code);
   const reason = printable(messageOf(cause) || code);
   return new HubUnavailable(`Cannot reach ${url.origin} (${reason})`, connected);
 }

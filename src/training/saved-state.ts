@@ -11,14 +11,18 @@ const count = z.int().nonnegative();
 const orNull = z.number().nullable();
 
 // Not z.record, which would pass over an entry named __proto__.
-const logEntry = z.custom<LogEntry>(
-  (value) =>
-    typeof value === 'object' &&
-    value !== null &&
-    !Array.isArray(value) &&
-    Object.values(value).every((one) => orNull.safeParse(one).success),
-  'expected an object of numbers',
-);
+const logEntry = z
+  .custom<Record<string, number | null>>(
+    (value) =>
+      typeof value === 'object' &&
+      value !== null &&
+      !Array.isArray(value) &&
+      Object.values(value).every((one) => orNull.safeParse(one).success),
+    'expected an object of numbers',
+  )
+  .transform((entry): LogEntry =>
+    Object.fromEntries(Object.entries(entry).map(([name, value]) => [name, value ?? Number.NaN])),
+  );
 
 const RESUME_POINT = z.object({
   step: count,

@@ -23,7 +23,7 @@ export async function fuzzHub(count, firstSeed) {
   const unhandled = (/** @type {unknown} */ error) =>
     void faults.push(`nobody caught ${error instanceof Error ? error.stack : String(error)}`);
   process.on('unhandledRejection', unhandled).on('warning', unhandled);
-  const server = await new LiarServer().start();
+  const servers = { liar: await new LiarServer().start(), honest: await new LiarServer().start() };
   const root = mkdtempSync(join(tmpdir(), 'bertune-hub-'));
   const counts = { finished: 0, refused: 0 };
   const before = process.memoryUsage().rss;
@@ -32,7 +32,7 @@ export async function fuzzHub(count, firstSeed) {
   const lane = async () => {
     for (const seed of seeds) {
       const folder = mkdtempSync(join(root, 'trial-'));
-      const result = await runTrial(server, seed, folder);
+      const result = await runTrial(servers, seed, folder);
       counts[result.outcome]++;
       faults.push(...result.faults.map((fault) => `seed ${seed} (${result.told}): ${fault}`));
       most = Math.max(most, process.memoryUsage().rss);
@@ -43,7 +43,7 @@ export async function fuzzHub(count, firstSeed) {
     await Promise.all(Array.from({ length: AT_ONCE }, lane));
   } finally {
     rmSync(root, { recursive: true, force: true });
-    await server.stop();
+    await Promise.all([servers.liar.stop(), servers.honest.stop()]);
     process.off('unhandledRejection', unhandled).off('warning', unhandled);
   }
   return { ...counts, faults, megabytes: Math.round((most - before) / 2 ** 20) };

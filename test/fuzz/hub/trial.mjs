@@ -21,12 +21,13 @@ const HANGS = 240;
  */
 
 /**
- * @param {import('./server.mjs').LiarServer} server
+ * @param {{ liar: import('./server.mjs').LiarServer, honest: import('./server.mjs').LiarServer }} servers the second
+ *   is told to lie by nobody
  * @param {number} seed
  * @param {string} root a folder of its own, which is there
  * @returns {Promise<Result>}
  */
-export async function runTrial(server, seed, root) {
+export async function runTrial({ liar, honest }, seed, root) {
   const random = new Dice(seed);
   const repository = random.chance(0.6) ? MODEL : DATA;
   const lies = Array.from({ length: 1 + random.below(3) }, () => random.pick(Object.keys(LIES)));
@@ -45,7 +46,7 @@ export async function runTrial(server, seed, root) {
 
   const leaks = /** @type {string[]} */ ([]);
   const often = random.pick([0.1, 0.4, 1]);
-  server.trials.set(prefix, {
+  liar.trials.set(prefix, {
     leaks,
     lies(plan, origins) {
       for (const name of lies) {
@@ -57,7 +58,7 @@ export async function runTrial(server, seed, root) {
   const env = {
     HOME: root,
     HF_HOME: join(root, 'hf'),
-    HF_ENDPOINT: `${server.origins.hub}/${prefix}`,
+    HF_ENDPOINT: `${liar.origins.hub}/${prefix}`,
     HF_TOKEN: TOKEN,
   };
   const impatient = { ...env, HF_HUB_DOWNLOAD_TIMEOUT: '1', HF_HUB_ETAG_TIMEOUT: '1' };
@@ -71,9 +72,15 @@ export async function runTrial(server, seed, root) {
     faults.push('something outside the cache changed');
   if (fs.existsSync(hub)) faults.push(...faultsOfCache(hub, links));
 
-  // The same cache with an honest hub: what the liar left must not stand in the way.
-  server.trials.set(prefix, { leaks, lies: () => undefined });
-  const patient = { ...env, HF_HUB_DOWNLOAD_TIMEOUT: '3600', HF_HUB_ETAG_TIMEOUT: '3600' };
+  // The same cache with an honest hub: what the liar left must not stand in the way. It has origins of its own, since
+  // fetch() keeps connections, and the bytes that a liar sent too many on one are the next answer there.
+  honest.trials.set(prefix, { leaks, lies: () => undefined });
+  const patient = {
+    ...env,
+    HF_ENDPOINT: `${honest.origins.hub}/${prefix}`,
+    HF_HUB_DOWNLOAD_TIMEOUT: '3600',
+    HF_HUB_ETAG_TIMEOUT: '3600',
+  };
   const second = await settled(repository, { env: patient, progress });
   if (!second.ok) {
     if (!/is a link, so nothing is written there/.test(String(second.error)))
@@ -83,7 +90,8 @@ export async function runTrial(server, seed, root) {
     const isPartial = first.ok && lies.some((name) => ['missing files', 'types', 'names'].includes(name));
     faults.push(...wrongFiles(repository, second.paths, isPartial));
   }
-  server.trials.delete(prefix);
+  liar.trials.delete(prefix);
+  honest.trials.delete(prefix);
   return { told, outcome: first.ok ? 'finished' : 'refused', faults };
 }
 
