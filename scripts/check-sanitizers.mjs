@@ -1,5 +1,5 @@
 // node scripts/check-sanitizers.mjs [address] [thread] [guarded] [valgrind]: the C++ under the tools that find what
-// tests do not. Each builds native/operators_test.cc in a folder of its own under build/sanitizers/ (valgrind takes the
+// tests do not. Each builds native/tests/operators_test.cc in a folder of its own under build/sanitizers/ (valgrind takes the
 // addon as it is) and prints one line. Debian: apt-get install -y libomp5-14 libomp-14-dev valgrind
 //
 // - address: AddressSanitizer and UndefinedBehaviorSanitizer.

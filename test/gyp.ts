@@ -21,12 +21,13 @@ NAPI_MODULE(module, init)
 
 /** Everything of this package that a build reads, with nothing in the sources but an empty module. */
 async function copyPackage(folder: string) {
-  await mkdir(join(folder, 'native'), { recursive: true });
   for (const name of ['package.json', 'CMakeLists.txt', 'bindings.gyp', 'scripts']) {
     await cp(join(projectRoot, name), join(folder, name), { recursive: true });
   }
-  for (const name of await readdir(join(projectRoot, 'native'))) {
-    await writeFile(join(folder, 'native', name), name === 'addon.cc' ? MODULE : '');
+  for (const name of await readdir(join(projectRoot, 'native'), { recursive: true })) {
+    const target = join(folder, 'native', name);
+    await mkdir(dirname(target), { recursive: true });
+    if (/\.(cc|h)$/.test(name)) await writeFile(target, name === 'addon.cc' ? MODULE : '');
   }
   await symlink(join(projectRoot, 'node_modules'), join(folder, 'node_modules'));
 }

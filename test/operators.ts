@@ -1,5 +1,5 @@
 // The operators with kernels of our own against compositions of ATen operators in float64. The comparison is C++
-// (native/operators_test.cc), built here from the objects that the addon was linked from; this file reads its TAP.
+// (native/tests/operators_test.cc), built here from the objects that the addon was linked from; this file reads its TAP.
 import tap from 'tap';
 
 import { buildDir } from '../scripts/setup/paths.mjs';

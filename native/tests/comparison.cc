@@ -1,0 +1,75 @@
+#include "comparison.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <cmath>
+#include <cstdio>
+
+namespace bertune {
+namespace {
+
+int tests = 0, failures = 0;
+
+// float32: some hundred roundings of 6e-8. bfloat16: results and gradients are rounded to 8 bits once or
+// twice, 2^-9 each.
+double toleranceOf(at::ScalarType type) { return type == at::kFloat ? 3e-6 : 2e-2; }
+
+Inputs leaves(const Inputs& values, const std::vector<at::ScalarType>& types) {
+  Inputs result;
+  for (size_t i = 0; i < values.size(); ++i)
+    result.push_back(values[i].to(types[i], /*non_blocking=*/false, /*copy=*/true).set_requires_grad(true));
+  return result;
+}
+
+// The result and the gradients of all inputs for one random gradient of the result.
+Inputs evaluate(const Operator& apply, const Inputs& inputs, const at::Tensor& gradient) {
+  const at::Tensor y = apply(inputs);
+  y.backward(gradient.to(y.scalar_type()));
+  Inputs results{y.detach()};
+  for (const auto& input : inputs) results.push_back(input.grad());
+  return results;
+}
+
+}  // namespace
+
+double distance(const at::Tensor& found, const at::Tensor& expected) {
+  const at::Tensor difference = found.to(at::kDouble) - expected;
+  const double size = expected.norm().item<double>();
+  return difference.norm().item<double>() / (size > 0 ? size : 1);
+}
+
+void report(const std::string& name, double error, double tolerance) {
+  const bool passes = error <= tolerance;  // false for NaN
+  failures += passes ? 0 : 1;
+  std::printf("%sok %d - %s: %.1e of %.1e\n", passes ? "" : "not ", ++tests, name.c_str(), error, tolerance);
+}
+
+int reportEnd() {
+  std::printf("1..%d\n", tests);
+  return failures == 0 ? 0 : 1;
+}
+
+at::Tensor random(at::IntArrayRef sizes, at::ScalarType type) {
+  static auto generator = at::detail::createCPUGenerator(42);
+  return at::empty(sizes).normal_(0, 1, generator).to(type).to(at::kDouble);
+}
+
+void compare(const Case& given, const Operator& kernel, const Operator& composition) {
+  const at::Tensor gradient = random(given.sizes, given.type);
+  const Inputs found = evaluate(kernel, leaves(given.values, given.types), gradient);
+  const std::vector<at::ScalarType> doubles(given.values.size(), at::kDouble);
+  const Inputs expected = evaluate(composition, leaves(given.values, doubles), gradient);
+  double worst = 0;
+  for (size_t i = 0; i < found.size(); ++i) {
+    const double error = distance(found[i], expected[i]);
+    if (!std::isnan(worst) && !(error <= worst)) worst = error;  // NaN stays
+  }
+  report(given.name, worst, toleranceOf(given.type));
+}
+
+std::string describe(const std::string& name, at::ScalarType type, const Mask& mask) {
+  return name + ", " + c10::toString(type) + (mask.dropsNothing() ? "" : ", dropout");
+}
+
+}  // namespace bertune

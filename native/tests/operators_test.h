@@ -1,0 +1,17 @@
+// The tests of operators_test, by subject; `type` is that of the products.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include "dropout.h"
+
+namespace bertune {
+
+void testAttentions(at::ScalarType type, const Mask& mask);
+void testLinears(at::ScalarType type, const Mask& mask);
+void testDropout(at::ScalarType type, const Mask& mask);
+void testDropoutDrawn();
+void testBatch();
+void testNeftuneNoise();
+
+}  // namespace bertune
