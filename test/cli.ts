@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 
-import { BertForSequenceClassification, BertTokenizer, pack, type TrainerState } from '../dist/index.js';
-import { bertune, flags, inPairs, tree, type Options } from './fixtures/cli.js';
+import { BertForSequenceClassification, BertTokenizer, pack } from '../dist/index.js';
+import { bertune, flags, inPairs, tree } from './fixtures/cli.js';
 import { TOY_CONFIG, toyRow } from './fixtures/toy.js';
 import { cheap, json, succeeded, toyTraining, workspace } from './fixtures/workspace.js';
 
@@ -19,9 +19,6 @@ function timeless(metrics: Record<string, number>): [string, number][] {
     ([name]) => !/runtime|per_second|^epoch$|per_class|confusion_matrix/.test(name),
   );
 }
-
-/** The loss falls, so that the first evaluation is the best. */
-const worstIsBest = { 'metric-for-best-model': 'loss', 'greater-is-better': true } as const;
 
 interface Prediction {
   row: number;
@@ -247,44 +244,6 @@ await t.test('a configuration file, flags over it, and bad rows that are skipped
   const predictions = predictionsOf(prediction.stdout);
   t.equal(predictions.length, 21, 'a row without a label can be predicted');
   t.match(predictions[10], { row: 10, place: 'data/bad.csv line 13' }, 'numbers alone would mislead');
-});
-
-await t.test('weights that were evaluated are not evaluated again at the end', async (t) => {
-  const training = {
-    ...toyTraining,
-    'validation-file': 'test.csv',
-    'max-steps': '8',
-    'save-strategy': 'steps',
-    'save-steps': '2',
-  };
-  const best = { 'eval-strategy': 'steps', 'eval-steps': '2', 'load-best-model-at-end': true } as const;
-  const cases: [string, Options, number[]][] = [
-    ['the last are the best', best, [2, 4, 6, 8]],
-    ['an earlier step is loaded', { ...best, ...worstIsBest }, [2, 4, 6, 8, 8]],
-    ['the last were not yet', { 'eval-strategy': 'steps', 'eval-steps': '3' }, [3, 6, 8]],
-    ['none were yet', { 'eval-strategy': 'no' }, [8]],
-  ];
-  await inPairs([...cases.entries()], async ([i, [name, options, steps]]) => {
-    const output = `again${i}`;
-    const trained = await bertune(
-      ['train', ...flags({ ...training, ...options, 'output-dir': output })],
-      here,
-    );
-    succeeded(t, name, trained);
-    const { log_history: history } = JSON.parse(String(read(`${output}/trainer_state.json`))) as TrainerState;
-    const evaluations = history.filter((entry) => 'eval_loss' in entry);
-    t.same(
-      evaluations.map(({ step }) => step),
-      steps,
-      name,
-    );
-    const evaluate = { ...cheap, model: output, 'validation-file': 'test.csv' };
-    const evaluated = json((await bertune(['evaluate', ...flags(evaluate)], here)).stdout);
-    const results = json(read(`${output}/eval_results.json`));
-    t.same(timeless(results), timeless(evaluated), `${name}: the metrics of the model that was saved`);
-    t.equal(results['epoch'], 1, `${name}: epoch of the end`);
-    t.notOk('step' in results, `${name}: as Trainer.evaluate() gives them`);
-  });
 });
 
 await t.test('labels of a config alone do not bind: its weights are random', async (t) => {

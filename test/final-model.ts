@@ -319,6 +319,7 @@ await t.test('a training takes away what was true of the older model only', asyn
   t.equal(second.code, 0, second.stderr);
   t.same(Object.keys(contentOf(out)), [
     'all_results.json',
+    'bertune_run.json', // beside the checkpoint of the first
     'config.json',
     'mine.txt',
     'model.safetensors',

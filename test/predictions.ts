@@ -260,6 +260,8 @@ await t.test('bertune predict', async (t) => {
   });
 
   await t.test('what cannot be', async (t) => {
+    const untouched = 'text\nthe film\n';
+    writeFileSync(join(folder, 'in.csv'), untouched);
     const refusals: [Options, RegExp][] = [
       [
         { 'output-file': 'out.tsv' },
@@ -274,6 +276,10 @@ await t.test('bertune predict', async (t) => {
         /^bertune: Expected one of jsonl, csv, parquet for --output-format but received "xml"/,
       ],
       [{ 'output-format': 'parquet' }, /^bertune: --output-format parquet needs --output-file: /],
+      [
+        { 'test-file': 'in.csv', 'output-file': './in.csv' },
+        /^bertune: --output-file \.\/in\.csv is the file with the rows to predict; name another one$/m,
+      ],
       [{ 'output-file': folder, 'output-format': 'parquet' }, /is a folder; name the file to write/],
     ];
     for (const [options, message] of refusals) {
@@ -283,6 +289,7 @@ await t.test('bertune predict', async (t) => {
       t.equal(outcome.stderr.trimEnd().split('\n').length, 1, 'one line');
     }
     t.notOk(existsSync(join(folder, 'out.tsv')));
+    t.equal(readFileSync(join(folder, 'in.csv'), 'utf8'), untouched);
   });
 
   await t.test('a full disk', { skip: !existsSync('/dev/full') && 'no /dev/full' }, async (t) => {

@@ -1,7 +1,8 @@
 // What a command says by the way: a model that is about to be replaced, labels that nothing teaches, one row and two rows,
 // the option that was meant, and where the metrics are for people and for programs.
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 
 import { chanceNote } from '../dist/commands/chance.js';
@@ -9,7 +10,7 @@ import { normalizeArgs } from '../dist/config/argv.js';
 import { commands } from '../dist/config/index.js';
 import type { ProblemType } from '../dist/data/index.js';
 import { createMetrics } from '../dist/evaluation/metrics.js';
-import { bertune, flags, type Options, type Outcome } from './fixtures/cli.js';
+import { bertune, flags, startBertune, type Options, type Outcome } from './fixtures/cli.js';
 import { makeToy } from './fixtures/toy.js';
 
 const folder = t.testdir();
@@ -71,7 +72,7 @@ t.test('checkpoints of an earlier training, and a training that is at its end', 
   const own = { 'output-dir': 'earlier', 'save-strategy': 'epoch' };
   t.notMatch((await train(own)).stderr, 'earlier training');
   const note =
-    /note: earlier holds checkpoints of an earlier training, the last at checkpoint-1; --resume-from-checkpoint takes that one/;
+    /note: earlier holds checkpoints of an earlier training, the last at checkpoint-1; those of the same steps will be replaced/;
   t.match((await train({ ...own, 'max-steps': '2', 'save-strategy': 'no' })).stderr, note);
   const resumed = await train({ ...own, 'resume-from-checkpoint': 'auto', 'learning-rate': '1e-3' });
   t.match(resumed, {
@@ -79,7 +80,39 @@ t.test('checkpoints of an earlier training, and a training that is at its end', 
     stderr:
       /step 1 of 1\nnote: that training is at its end; no step is left to do unless there are more epochs/,
   });
+  t.match(resumed.stderr, /with which the model was trained: learningRate was 0\.00005 and is now 0\.001/);
   t.notMatch(resumed.stderr, /earlier training|will differ/);
+});
+
+t.test('of several trainings in a folder the one that was begun last goes on', async (t) => {
+  const own = { 'output-dir': 'several', 'save-strategy': 'steps', 'save-steps': '2' };
+  const first = { ...own, 'max-steps': '6' };
+  t.equal((await train(first)).code, 0);
+  t.notOk(existsSync(join(folder, 'several/bertune_run.json')), 'one training needs no mark');
+  // Killed before its first checkpoint, and after it: in either case lower steps than those that lie there.
+  const second = { ...own, seed: '7', 'max-steps': '9' };
+  rmSync(join(folder, 'several/checkpoint-2'), { recursive: true });
+  const auto = { 'resume-from-checkpoint': 'auto' };
+  const killed = startBertune(['train', ...flags({ ...training, ...second, 'max-steps': '100000' })], {
+    cwd: folder,
+  });
+  while (!/Training on/.test(killed.stderr())) await sleep(5);
+  while (!existsSync(join(folder, 'several/bertune_run.json'))) await sleep(1);
+  killed.kill('SIGKILL');
+  await killed.outcome;
+  for (const name of readdirSync(join(folder, 'several')))
+    if (name.startsWith('checkpoint-') && !['checkpoint-4', 'checkpoint-6'].includes(name))
+      rmSync(join(folder, 'several', name), { recursive: true });
+  const anew = await train({ ...second, 'max-steps': '3', ...auto });
+  t.match(
+    anew.stderr,
+    /The training that was begun last in several has no checkpoint to resume from: starting at the beginning\. To go on from an earlier one, name its checkpoint: --resume-from-checkpoint several\/checkpoint-6$/m,
+  );
+  const went = await train({ ...second, 'max-steps': '3', ...auto });
+  t.match(went.stderr, 'Resuming from several/checkpoint-3 at step 3 of 3');
+  const named = await train({ ...first, 'resume-from-checkpoint': 'several/checkpoint-6' });
+  t.match(named.stderr, 'Resuming from several/checkpoint-6 at step 6 of 6');
+  t.match((await train({ ...first, ...auto })).stderr, 'Resuming from several/checkpoint-6');
 });
 
 t.test('labels that only validation rows have', async (t) => {

@@ -2,7 +2,7 @@
 // that tells where it is and that ends with Ctrl-C. No compiler is needed.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
@@ -14,6 +14,8 @@ import { refuseKeptByNpm } from '../scripts/setup/npm.mjs';
 import { projectRoot } from '../scripts/setup/paths.mjs';
 import { capture } from '../scripts/setup/process.mjs';
 import { progressLine } from '../scripts/setup/terminal.mjs';
+import { flags } from './fixtures/cli.js';
+import { makeToy } from './fixtures/toy.js';
 
 const script = (name: string): string => join(projectRoot, 'scripts', name);
 
@@ -24,6 +26,34 @@ function run(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
     env: { ...Object.fromEntries(clean), LIBTORCH: '/nowhere', ...env },
   });
 }
+
+t.test('SIGTERM to npm stops a training, which saves', async (t) => {
+  const folder = t.testdir();
+  makeToy(folder, { train: 24, test: 8 });
+  const own = {
+    config: join(folder, 'model/config.json'),
+    tokenizer: join(folder, 'model'),
+    'train-file': join(folder, 'train.csv'),
+    'max-steps': '1000000',
+    'output-dir': join(folder, 'out'),
+    threads: '1',
+    'dataloader-num-workers': '0',
+  };
+  const npm = spawn('npm', ['run', '--silent', 'train', '--', ...flags(own)], {
+    cwd: projectRoot,
+    env: { ...process.env, NODE_OPTIONS: '' },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let stderr = '';
+  npm.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+    if (stderr.includes('Training on ') && !npm.killed) npm.kill('SIGTERM');
+  });
+  const [code] = (await once(npm, 'close')) as [number | null];
+  t.equal(code, 143, stderr);
+  t.match(stderr, /stopped by SIGTERM; go on with --resume-from-checkpoint/);
+  t.ok((await readdir(join(folder, 'out'))).some((name) => name.startsWith('checkpoint-')));
+});
 
 t.test('help needs no addon', async (t) => {
   for (const command of ['evaluate', 'merge', 'bench']) {

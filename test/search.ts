@@ -289,6 +289,42 @@ await tap.test('a trial that breaks off is failed', async (t) => {
   t.equal(trials.length, 12);
 });
 
+await tap.test('trials are compared by the weights that a training would end with', async (t) => {
+  const folder = t.testdir();
+  makeToy(folder, { train: 40, test: 20 });
+  writeFileSync(join(folder, 'train.csv'), `${readFileSync(join(folder, 'train.csv'), 'utf8')}unread\n`);
+  const path = join(folder, 'search.json');
+  const worstIsBest = {
+    metric_for_best_model: 'loss',
+    greater_is_better: true,
+    load_best_model_at_end: true,
+  };
+  const steps = {
+    eval_strategy: 'steps',
+    eval_steps: 2,
+    save_strategy: 'steps',
+    save_steps: 2,
+    max_steps: 6,
+  };
+  writeFileSync(
+    path,
+    JSON.stringify({ ...config, ...steps, ...worstIsBest, bad_rows: 'skip', pruner: 'none' }),
+  );
+  const { code, stderr } = await bertune(['search', 'search.json', '--n-trials', '1'], { cwd: folder });
+  t.equal(code, 0, stderr);
+  const [, line = ''] = readFileSync(join(folder, 'found/search.jsonl'), 'utf8').trimEnd().split('\n');
+  const { value, reports } = JSON.parse(line) as Trial;
+  t.same(
+    reports.map(({ step }) => step),
+    [2, 4, 6],
+  );
+  t.equal(value, Math.max(...reports.map((report) => report.value)));
+  t.not(value, reports.at(-1)?.value, 'the last is not the one');
+  t.match(readFileSync(join(folder, 'found/bad_rows_train.jsonl'), 'utf8'), 'train.csv');
+  const trained = await bertune(['train', 'found/best.json'], { cwd: folder });
+  t.equal((JSON.parse(trained.stdout) as Record<string, number>)['eval_loss'], value);
+});
+
 await tap.test('a hopeless trial is given up at its first evaluation', async (t) => {
   const folder = t.testdir();
   makeToy(folder, { train: 16, test: 8 });

@@ -117,6 +117,25 @@ await t.test('folds are those of scikit-learn’s StratifiedKFold', (t) => {
   t.end();
 });
 
+await t.test('groups fill all parts where no stratum is in two of them', (t) => {
+  // scikit-learn's GroupKFold: 12 rows each.
+  const groups = Array.from({ length: 60 }, (_, row) => Math.floor(row / 6));
+  for (const strata of [
+    groups,
+    groups.map((group) => group >> 1),
+    groups.map((group) => Math.max(group, 2)),
+  ]) {
+    const folds = groupFolds(strata, groups, 5, randomNumbers(1));
+    t.same(
+      folds.map(({ validation }) => validation.length),
+      [12, 12, 12, 12, 12],
+    );
+    for (const share of [0.1, 0.2, 0.5, 0.7])
+      t.equal(holdOutGroups(strata, groups, share, randomNumbers(1)).validation.length, 60 * share);
+  }
+  t.end();
+});
+
 await t.test('numbers are stratified by their rank', (t) => {
   const random = randomNumbers(9);
   const values = Array.from({ length: 1000 }, () => random() ** 3 * 5);
@@ -310,7 +329,30 @@ await t.test('cross-validation from the command line', async (t) => {
     deviation: { a: Math.sqrt(13) },
   });
 
+  writeFileSync(join(folder, 'one.csv'), `text,label\n${'the film,a\n'.repeat(9)}the plot,b\n`);
+  const lines = readFileSync(join(folder, 'train.csv'), 'utf8').trimEnd().split('\n');
+  const [head = '', ...rows] = lines;
+  const twice = rows.flatMap((row, i) => [`${row},g${i % 2}`, `${row},g${i % 2}`]);
+  writeFileSync(join(folder, 'twice.csv'), `${[`${head},g`, ...twice, 'unread'].join('\n')}\n`);
+  const repeated = await train({
+    cross_validation: 2,
+    train_file: 'twice.csv',
+    bad_rows: 'skip',
+    max_steps: 1,
+  });
+  t.match(
+    repeated.stderr,
+    /note: \d+ of 30 validation rows \([\d.]+ %\) are also training rows, e\.g\. twice\.csv/,
+  );
+  t.ok(readdirSync(join(folder, 'out')).includes('bad_rows_train.jsonl'));
+  const one = await train({ cross_validation: 2, train_file: 'one.csv', max_steps: 1 });
+  t.match(one.stderr, /note: eval_roc_auc has no mean: the rows of fold [12] do not define it/);
+
   for (const [options, message] of [
+    [
+      { cross_validation: 3, train_file: 'twice.csv', bad_rows: 'skip', validation_group_column: 'g' },
+      /The rows are of 2 groups, too few for 3 folds: rows of a group stay together/,
+    ],
     [{ cross_validation: 1 }, /Expected a whole number of at least 2 for cross_validation but received 1/],
     [
       { cross_validation: 31 },

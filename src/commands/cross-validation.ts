@@ -10,6 +10,7 @@ import { BarOnly, formatNumber, type Progress } from '../training/progress.js';
 import { Trainer } from '../training/trainer.js';
 import type { ModelSource } from './model-source.js';
 import { printMetrics } from './output.js';
+import { reportOverlapOfFolds } from './overlap.js';
 
 /** Times differ from fold to fold for reasons that say nothing about the model. */
 const TIMES = /_(runtime|samples|per_second)$/;
@@ -25,11 +26,14 @@ interface Parts {
 export async function crossValidate(k: number, options: TrainOptions, parts: Parts): Promise<void> {
   const { data, progress } = parts;
   const folds: Metrics[] = [];
-  for (const fold of data.folds(k, options.seed)) {
+  const rows = data.folds(k, options.seed);
+  reportOverlapOfFolds(rows, progress);
+  for (const fold of rows) {
     folds.push(await runFold(folds.length + 1, fold, options, parts));
     progress.line(`fold ${folds.length}/${k}  ${shown(folds.at(-1) ?? {})}`);
   }
   const result = { folds, ...meanAndDeviation(folds) };
+  for (const note of undefinedNotes(folds)) progress.line(note);
   progress.line(`mean of ${k} folds  ${shown(result.mean)}`);
   await writeJson(join(options.outputDir, 'cross_validation.json'), result);
   await printMetrics(result);
@@ -59,6 +63,15 @@ async function runFold(
     await trainer.close();
     await model.close();
   }
+}
+
+/** The mean of a metric that a fold's rows do not define, such as the ROC-AUC of one class, is not defined either. */
+function undefinedNotes(folds: readonly Metrics[]): string[] {
+  return Object.keys(folds[0] ?? {}).flatMap((name) => {
+    const without = folds.flatMap((metrics, i) => (Number.isNaN(metrics[name]) ? [i + 1] : []));
+    if (without.length === 0) return [];
+    return [`note: ${name} has no mean: the rows of fold ${without.join(', ')} do not define it`];
+  });
 }
 
 /** Of each metric; the deviation is that of a sample, divided by k - 1. */

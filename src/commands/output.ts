@@ -4,6 +4,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 
 import type { Split } from '../data/index.js';
+import type { DatasetDict } from '../dataset/index.js';
 import { messageOf, RunError, UsageError } from '../errors.js';
 import { systemCode, writeError } from '../file-errors.js';
 import { makeFolder, removeEmptyFolders } from '../make-folder.js';
@@ -101,6 +102,16 @@ export async function writeBadRows(directory: string, split: Split, progress?: P
   await makeFolder(directory);
   await split.badRows.writeTo(path);
   progress?.line(`The bad rows of the ${split.name} data are in ${path}`);
+}
+
+/** The same of all splits, each once where training and validation rows are shares of one. */
+export async function writeBadRowsOf(
+  { splits }: DatasetDict,
+  directory: string,
+  progress?: Progress,
+): Promise<void> {
+  for (const split of new Set(Object.values(splits).map((dataset) => dataset.split)))
+    await writeBadRows(directory, split, progress);
 }
 
 /** What is there, or what would be made there. */

@@ -6,7 +6,21 @@ import type { Progress } from '../training/progress.js';
 /** Says how many validation rows are among the training rows, with one of them. */
 export function reportOverlap({ splits }: DatasetDict, progress: Progress): void {
   const { train, validation } = splits;
-  if (train === undefined || validation === undefined) return;
+  if (train !== undefined && validation !== undefined) reportShared({ train, validation }, progress);
+}
+
+/** The same of the first fold, which stands for all. */
+export function reportOverlapOfFolds(
+  [fold]: readonly { train: Dataset; validation: Dataset }[],
+  progress: Progress,
+): void {
+  if (fold !== undefined) reportShared(fold, progress);
+}
+
+function reportShared(
+  { train, validation }: { train: Dataset; validation: Dataset },
+  progress: Progress,
+): void {
   const shared = sharedRows(train, validation);
   const [first] = shared;
   if (first === undefined) return;
@@ -15,7 +29,8 @@ export function reportOverlap({ splits }: DatasetDict, progress: Progress): void
   progress.line(
     `note: ${shared.length} of ${counted(validation.size, 'validation row')} (${share} %) ` +
       `${shared.length === 1 ? 'is also a training row' : 'are also training rows'}, e.g. ` +
-      `${validation.place(first)}${trained === null ? '' : ` and ${train.place(trained)}`}; the metrics will be too good`,
+      `${validation.place(first)}${trained === null ? '' : ` and ${train.place(trained)}`}; the metrics will be too good. ` +
+      'inspect counts them; where they come of a share or of folds, --validation-group-column keeps rows together.',
   );
 }
 

@@ -1,8 +1,11 @@
 // `bertune predict`: label, score and probabilities of every row, in the order of the rows.
+import { realpath } from 'node:fs/promises';
+
 import { requireDevice, type BertForSequenceClassification } from '../bert/index.js';
 import type { PredictOptions } from '../config/index.js';
 import { counted } from '../counted.js';
 import { openSplit, type Example, type Split } from '../data/index.js';
+import { UsageError } from '../errors.js';
 import { withoutUndefined } from '../without-undefined.js';
 import { longTextsOf, requireSingle, textReading } from '../evaluation/long-texts.js';
 import { predictRows } from '../evaluation/predict.js';
@@ -35,7 +38,9 @@ export async function predict(options: PredictOptions): Promise<void> {
   try {
     const maxLength = trainedMaxLength(trained, maxSeqLength, progress);
     const longTexts = longTextsOf(tokenizer, { ...options, maxLength });
-    const split = await openRows(options);
+    const files = await filesOf(options);
+    await requireOtherFile(outputFile, files);
+    const split = await openRows(options, files);
     const workers = options.dataloaderNumWorkers;
     const reading = textReading(tokenizer, { maxLength, workers, longTexts });
     try {
@@ -70,7 +75,17 @@ export async function predict(options: PredictOptions): Promise<void> {
   }
 }
 
-async function openRows(options: PredictOptions): Promise<Split> {
+/** @throws UsageError when the predictions would take the place of the rows */
+async function requireOtherFile(outputFile: string | undefined, files: readonly string[]): Promise<void> {
+  const places = await Promise.all(files.map((file) => realpath(file).catch(() => null)));
+  const output = outputFile === undefined ? null : await realpath(outputFile).catch(() => null);
+  if (output !== null && places.includes(output))
+    throw new UsageError(
+      `--output-file ${outputFile} is the file with the rows to predict; name another one`,
+    );
+}
+
+async function openRows(options: PredictOptions, files: readonly string[]): Promise<Split> {
   const { textColumn, textPairColumn, idColumn, badRows, maxPredictSamples: maxSamples } = options;
   const { quoting, maxRowBytes, maxCompressionRatio } = options;
   const optional = withoutUndefined({
@@ -83,7 +98,7 @@ async function openRows(options: PredictOptions): Promise<Split> {
     maxCompressionRatio,
     maxSamples,
   });
-  return openSplit({ name: 'test', files: await filesOf(options), needsLabels: false, ...optional });
+  return openSplit({ name: 'test', files, needsLabels: false, ...optional });
 }
 
 async function filesOf({

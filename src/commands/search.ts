@@ -21,11 +21,11 @@ import type { TrainerCallback } from '../training/callbacks.js';
 import { writeJson } from '../model/index.js';
 import { whileLocked } from '../training/folder-lock.js';
 import { BarOnly, formatNumber, Progress } from '../training/progress.js';
-import { bestMetric } from '../training/state.js';
+import { bestMetric, isBetter } from '../training/state.js';
 import { Trainer } from '../training/trainer.js';
 import { openData } from './data.js';
 import { modelAndTokenizer, readOptions, type ModelSource } from './model-source.js';
-import { checkOutputFolder, printResult } from './output.js';
+import { checkOutputFolder, printResult, writeBadRowsOf } from './output.js';
 
 /** What a search file and flags ask for. */
 export interface Search {
@@ -86,6 +86,7 @@ async function runTrials(
   try {
     if (data.splits.validation === undefined)
       throw new UsageError('A search needs validation rows: --validation-file');
+    await writeBadRowsOf(data, options.outputDir, progress);
     const header = { ...headerOf(space, options), ...(await digestsOf(data)) };
     const study = await Study.open(join(options.outputDir, 'search.jsonl'), header);
     const { greaterIsBetter } = bestMetric(options);
@@ -135,8 +136,8 @@ async function runTrial(
   try {
     await model.open(options);
     await trainer.train();
-    if (watch.reports.at(-1)?.step !== trainer.state.global_step) await trainer.evaluate();
-    const value = watch.reports.at(-1)?.value ?? Number.NaN;
+    if (watch.isOneMissing(trainer.state.global_step)) await trainer.evaluate();
+    const value = watch.valueAtEnd;
     return {
       ...start,
       state: watch.isPruned ? 'pruned' : 'complete',
@@ -162,6 +163,22 @@ class TrialWatch implements TrainerCallback {
   constructor(options: SearchOptions, past: readonly Trial[]) {
     this.#options = options;
     this.#past = past;
+  }
+
+  /** Whether the weights that a training with these options ends with have not been evaluated. */
+  isOneMissing(lastStep: number): boolean {
+    const last = this.reports.at(-1);
+    return last === undefined || (!this.#options.loadBestModelAtEnd && last.step !== lastStep);
+  }
+
+  /** Of the weights that a training with these options ends with. */
+  get valueAtEnd(): number {
+    const { loadBestModelAtEnd } = this.#options;
+    if (!loadBestModelAtEnd) return this.reports.at(-1)?.value ?? Number.NaN;
+    const { greaterIsBetter } = bestMetric(this.#options);
+    let best: number | null = null;
+    for (const { value } of this.reports) if (isBetter(value, best, greaterIsBetter)) best = value;
+    return best ?? Number.NaN;
   }
 
   readonly onEvaluate: NonNullable<TrainerCallback['onEvaluate']> = ({ state, metrics, control }) => {

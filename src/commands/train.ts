@@ -5,7 +5,6 @@ import { maxLengthOf } from '../batching/lengths.js';
 import { requireDevice, type BertForSequenceClassification } from '../bert/index.js';
 import type { TrainOptions } from '../config/index.js';
 import { counted, listed } from '../counted.js';
-import type { Split } from '../data/index.js';
 import type { DatasetDict } from '../dataset/index.js';
 import { UsageError } from '../errors.js';
 import { classify } from '../evaluation/classify.js';
@@ -19,13 +18,12 @@ import { AUTO, findCheckpoint } from '../training/checkpoint.js';
 import { whileLocked } from '../training/folder-lock.js';
 import { removeLeftovers } from '../training/leftovers.js';
 import { formatNumber, Progress } from '../training/progress.js';
-import { metricsAtEnd } from '../training/results.js';
 import { Trainer } from '../training/trainer.js';
 import { chanceNote } from './chance.js';
 import { crossValidate } from './cross-validation.js';
 import { openData, textsOf } from './data.js';
 import { modelAndTokenizer, readOptions, type ModelSource } from './model-source.js';
-import { checkOutputFolder, printMetrics, writeBadRows } from './output.js';
+import { checkOutputFolder, printMetrics, writeBadRowsOf } from './output.js';
 import { StopSignals } from './stop.js';
 import { withWayOn } from './way-on.js';
 import { writtenBytes } from './written-bytes.js';
@@ -69,6 +67,8 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
   let trainer: Trainer | undefined;
   try {
     checkTask(options, data);
+    // Before the training, so that the rows can be looked at while it runs.
+    await writeBadRowsOf(data, options.outputDir, progress);
     if (options.crossValidation !== undefined) {
       await crossValidate(options.crossValidation, options, { source, tokenizer, data, progress });
       return;
@@ -86,7 +86,6 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
     });
     await model.open(options);
     announce(model, tokenizer, progress);
-    await saveBadRows(options, data, progress);
     const results = await trainAndSave(options, { model, tokenizer, trainer, data, progress });
     for (const note of chanceNote(model.task.problemType, results.evaluation)) progress.line(note);
     await showExamples({ model, tokenizer, data, maxLength }, progress);
@@ -155,8 +154,7 @@ async function trainAndSave(
   try {
     return await withWayOn(trainer, async () => {
       const metrics = await signals.train();
-      const known = metricsAtEnd(trainer.state, options.loadBestModelAtEnd);
-      const evaluation = data.splits.validation === undefined ? {} : (known ?? (await signals.evaluate()));
+      const evaluation = data.splits.validation === undefined ? {} : await signals.evaluate();
       const { epoch } = trainer.state;
       const isEvaluated = Object.keys(evaluation).length > 0;
       const results = {
@@ -196,22 +194,8 @@ async function save(
       await writeJson(join(folder, 'eval_results.json'), results.evaluation);
     await writeJson(join(folder, 'all_results.json'), { ...results.train, ...results.evaluation });
     await writeJson(join(folder, 'training_options.json'), options);
-    for (const split of splitsOf(data)) await writeBadRows(folder, split);
+    await writeBadRowsOf(data, folder);
   });
-}
-
-/** Before the training, so that the rows can be looked at while it runs. */
-async function saveBadRows(
-  { outputDir }: TrainOptions,
-  data: DatasetDict,
-  progress: Progress,
-): Promise<void> {
-  for (const split of splitsOf(data)) await writeBadRows(outputDir, split, progress);
-}
-
-/** Each once, where training and validation rows are shares of one. */
-function splitsOf({ splits }: DatasetDict): Set<Split> {
-  return new Set(Object.values(splits).map((dataset) => dataset.split));
 }
 
 async function showExamples(

@@ -32,8 +32,8 @@ export function holdOut(strata: ArrayLike<number>, share: number, random: Random
 }
 
 /**
- * As `holdOut`, but rows of one group stay together. Groups are taken, the largest first, as long as each brings the
- * strata of the rows set aside nearer to their shares; how near depends on the sizes of the groups.
+ * As `holdOut`, but rows of one group stay together; how near both sides come to their shares depends on the sizes of
+ * the groups.
  *
  * @param groups the group of each row
  */
@@ -43,21 +43,7 @@ export function holdOutGroups(
   share: number,
   random: Random,
 ): HeldOut {
-  const missing = new Map([...groupBy(strata)].map(([stratum, rows]) => [stratum, share * rows.length]));
-  const isAside = new Uint8Array(strata.length);
-  for (const rows of largestFirst(groups, random)) {
-    const counts = new Map<number, number>();
-    for (const row of rows) counts.set(strata[row] ?? 0, (counts.get(strata[row] ?? 0) ?? 0) + 1);
-    // (m - c)^2 - m^2 summed: negative when what is missing gets less.
-    const change = [...counts].reduce(
-      (sum, [stratum, n]) => sum + n * n - 2 * n * (missing.get(stratum) ?? 0),
-      0,
-    );
-    if (change >= 0) continue;
-    for (const [stratum, n] of counts) missing.set(stratum, (missing.get(stratum) ?? 0) - n);
-    for (const row of rows) isAside[row] = 1;
-  }
-  return sides(isAside);
+  return sides(Uint8Array.from(dealGroups(strata, groups, [1 - share, share], random)));
 }
 
 /**
@@ -76,26 +62,56 @@ export function stratifiedFolds(strata: ArrayLike<number>, k: number, random: Ra
   return foldsOf(partOf, k);
 }
 
-/** As `stratifiedFolds`, but rows of one group stay together: the largest first, each to where its strata are rarest. */
+/** As `stratifiedFolds`, but rows of one group stay together. */
 export function groupFolds(
   strata: ArrayLike<number>,
   groups: ArrayLike<number>,
   k: number,
   random: Random,
 ): HeldOut[] {
+  const shares = Array.from({ length: k }, () => 1 / k);
+  return foldsOf(dealGroups(strata, groups, shares, random), k);
+}
+
+/**
+ * The part of each row. Groups are dealt out whole, the largest first, each to the part whose number of rows, and of rows
+ * of each stratum, then stays nearest to its share: by squares, of a stratum in proportion to its size. The number of all
+ * rows weighs as much as all strata together, so that parts are filled where no stratum is in more than one group.
+ */
+function dealGroups(
+  strata: ArrayLike<number>,
+  groups: ArrayLike<number>,
+  shares: readonly number[],
+  random: Random,
+): Uint32Array {
+  const sizes = new Map([...groupBy(strata)].map(([stratum, rows]) => [stratum, rows.length]));
   const partOf = new Uint32Array(strata.length);
-  const counts = Array.from({ length: k }, () => new Map<number, number>());
+  const parts = shares.map((share) => ({ share, rows: 0, of: new Map<number, number>() }));
   for (const rows of largestFirst(groups, random)) {
-    // The rows that a part already has of the strata of this group, each as often as the group has it.
-    const load = counts.map((had) => rows.reduce((sum, row) => sum + (had.get(strata[row] ?? 0) ?? 0), 0));
-    const part = load.indexOf(Math.min(...load));
-    for (const row of rows) {
-      const stratum = strata[row] ?? 0;
-      counts[part]?.set(stratum, (counts[part]?.get(stratum) ?? 0) + 1);
-      partOf[row] = part;
-    }
+    const counts = countsOf(rows, strata);
+    // By how much the sum of count^2 / (share * size) grows.
+    const costs = parts.map(({ share, rows: had, of }) => {
+      const grows = (before: number, n: number, size: number): number =>
+        (n * (2 * before + n)) / (share * size);
+      const ofStrata = Array.from(counts, ([stratum, n]) =>
+        grows(of.get(stratum) ?? 0, n, sizes.get(stratum) ?? 1),
+      );
+      return ofStrata.reduce((sum, cost) => sum + cost, sizes.size * grows(had, rows.length, strata.length));
+    });
+    const index = costs.indexOf(Math.min(...costs));
+    const part = parts[index];
+    if (part === undefined) continue; // there is one
+    part.rows += rows.length;
+    for (const [stratum, n] of counts) part.of.set(stratum, (part.of.get(stratum) ?? 0) + n);
+    for (const row of rows) partOf[row] = index;
   }
-  return foldsOf(partOf, k);
+  return partOf;
+}
+
+function countsOf(rows: readonly number[], strata: ArrayLike<number>): Map<number, number> {
+  const counts = new Map<number, number>();
+  for (const row of rows) counts.set(strata[row] ?? 0, (counts.get(strata[row] ?? 0) ?? 0) + 1);
+  return counts;
 }
 
 function foldsOf(partOf: Uint32Array, k: number): HeldOut[] {

@@ -55,7 +55,7 @@ export class DatasetDict {
    * The training rows cut into k folds, stratified by label, and by group where a group column was named: for each
    * fold a part to validate with and the others to train on.
    *
-   * @throws UsageError for fewer than 2 folds or more than there are rows
+   * @throws UsageError for fewer than 2 folds or more than there are rows or groups
    */
   folds(k: number, seed = 42): { train: Dataset; validation: Dataset }[] {
     const { split } = this.train;

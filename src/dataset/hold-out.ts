@@ -34,11 +34,21 @@ export function heldOut(split: Split, task: Task, { share, seed }: HoldOut): Hel
   );
 }
 
-/** The rows cut into k parts of equal size with equal shares of every stratum, for each fold both sides. */
+/**
+ * The rows cut into k parts of equal size with equal shares of every stratum, for each fold both sides.
+ *
+ * @throws UsageError for fewer groups than folds
+ */
 export function foldsOf(split: Split, task: Task, k: number, seed: number): HeldOut[] {
   const { strata, groups } = stratified(split, task);
   const random = randomNumbers(seed);
-  return groups === null ? stratifiedFolds(strata, k, random) : groupFolds(strata, groups, k, random);
+  if (groups === null) return stratifiedFolds(strata, k, random);
+  const folds = groupFolds(strata, groups, k, random);
+  if (folds.every(({ train, validation }) => train.length > 0 && validation.length > 0)) return folds;
+  throw new UsageError(
+    `The rows are of ${counted(new Set(groups).size, 'group')}, too few for ${k} folds: rows of a group stay together, ` +
+      'and every fold needs some; use fewer folds',
+  );
 }
 
 /** The stratum of each row, and its group. */

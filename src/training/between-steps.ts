@@ -5,6 +5,7 @@ import { removeOldCheckpoints, saveTrainingCheckpoint } from './checkpoint.js';
 import { dueAfterEpoch, dueAfterStep } from './flow.js';
 import { InterruptedError } from './interruption.js';
 import type { NativeSteps } from './native-steps.js';
+import { markRun } from './run-mark.js';
 import type { Run } from './run.js';
 import { bestMetric, isBetter } from './state.js';
 
@@ -135,6 +136,7 @@ export class BetweenSteps {
     control.shouldSave = false;
     await saveTrainingCheckpoint(folder, { model, tokenizer, state, resume }, { isResumable });
     if (isResumable) this.#run.lastCheckpoint = folder;
+    if (this.#run.isInterrupted) await markRun(args.outputDir, this.#run.id);
     this.#run.say(`Saved ${folder}`);
     await callbacks.call('onSave', { folder });
     if (args.saveTotalLimit !== undefined)

@@ -20,15 +20,17 @@ import type { TrainerControl } from './callbacks.js';
 import type { ChangeableSettings } from './changes.js';
 import { verifyChecksums, writeChecksums } from './checksums.js';
 import { requireSameRun, type RunIdentity } from './identity.js';
-import { readSavedState } from './saved-state.js';
+import { checkpointsOf } from './run-mark.js';
+import { RESUME_STATE, readSavedState } from './saved-state.js';
 import type { TrainerState } from './state.js';
 
 const OPTIMIZER = 'optimizer.safetensors';
 export const TRAINER_STATE = 'trainer_state.json';
-const RESUME_STATE = 'bertune_state.json';
 
 /** The numbers that a run goes on from; everything else follows from the step. */
 export interface ResumePoint {
+  /** Which training it is of; an earlier version did not keep it. */
+  run?: string;
   step: number;
   updates: number;
   totalLoss: number;
@@ -142,7 +144,7 @@ function withBestBeside(directory: string, state: TrainerState): TrainerState {
 }
 
 /**
- * The checkpoint to resume from, with every byte checked. `auto` takes the newest that is whole and tells of the others.
+ * The checkpoint to resume from, with every byte checked. `auto` takes, of the training that the folder is at, the newest that is whole and tells of the others.
  *
  * @param options.needsBest whether the best checkpoint so far, too, must be whole, since it is loaded at the end
  * @returns null for `auto` where there is none, so that the run starts at the beginning
@@ -161,7 +163,8 @@ export async function intactCheckpoint(
     return folder;
   };
   if (request !== AUTO) return checked(request);
-  for (const folder of (await listCheckpoints(outputDir)).toReversed()) {
+  const { own, others } = await checkpointsOf(outputDir);
+  for (const folder of own.toReversed()) {
     try {
       return await checked(folder);
     } catch (error) {
@@ -169,7 +172,13 @@ export async function intactCheckpoint(
       say(`Passing over ${folder}: ${error.message}`);
     }
   }
-  say(`${outputDir} has no checkpoint to resume from: starting at the beginning`);
+  const last = others.at(-1);
+  say(
+    last === undefined
+      ? `${outputDir} has no checkpoint to resume from: starting at the beginning`
+      : `The training that was begun last in ${outputDir} has no checkpoint to resume from: starting at the beginning. ` +
+          `To go on from an earlier one, name its checkpoint: --resume-from-checkpoint ${last}`,
+  );
   return null;
 }
 
@@ -193,12 +202,12 @@ async function verifyBest(folder: string): Promise<void> {
 export const AUTO = 'auto';
 
 /**
- * The folder to resume from: the one given, or the newest in the output folder for `true`.
+ * The folder to resume from: the one given, or for `true` the newest of the training that the output folder is at.
  *
  * @throws UsageError when there is none, or it is no checkpoint of bertune
  */
 export async function findCheckpoint(outputDir: string, request: string | true): Promise<string> {
-  const found = request === true ? (await listCheckpoints(outputDir)).at(-1) : request;
+  const found = request === true ? (await checkpointsOf(outputDir)).own.at(-1) : request;
   if (found === undefined)
     throw new UsageError(
       `${outputDir} has no checkpoint-N folder to resume from; leave --resume-from-checkpoint out`,

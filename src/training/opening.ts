@@ -8,6 +8,7 @@ import { intactCheckpoint, resumeFrom } from './checkpoint.js';
 import { runIdentity } from './identity.js';
 import { removeLeftovers } from './leftovers.js';
 import type { NativeSteps } from './native-steps.js';
+import { markRun } from './run-mark.js';
 import type { Run } from './run.js';
 
 /**
@@ -23,23 +24,35 @@ export async function openRun(run: Run, native: NativeSteps, maxLength: number):
   await native.begin();
   tellOfUnnamedLabels(run);
   const request = args.resumeFromCheckpoint;
-  if (request === undefined || request === false) return tellOfOlderCheckpoints(run);
+  if (request === undefined || request === false) {
+    await tellOfOlderCheckpoints(run);
+    return beginAnew(run);
+  }
   const folder = await intactCheckpoint(args.outputDir, request, { needsBest: args.loadBestModelAtEnd, say });
-  if (folder === null) return;
+  if (folder === null) return beginAnew(run);
   const saved = await resumeFrom(folder, model, run.identity);
   native.goOnFrom(saved.resume);
   run.goOnFrom(folder, saved);
+  await markRun(args.outputDir, run.id);
   say(`Resuming from ${folder} at step ${saved.resume.step} of ${plan.totalSteps}`);
-  if (saved.resume.step >= plan.totalSteps)
-    return say(
+  const isAtEnd = saved.resume.step >= plan.totalSteps;
+  if (isAtEnd)
+    say(
       'note: that training is at its end; no step is left to do unless there are more epochs (--num-train-epochs, --max-steps)',
     );
   const { settings } = saved.resume;
   const changes = settings === undefined ? [] : changesOf(settings, run.settings); // none known of an earlier version's
   if (changes.length > 0)
     say(
-      `note: the settings are not those of the checkpoint, and so the result will differ: ${changes.join('; ')}`,
+      `note: the settings are not those of the checkpoint, ` +
+        `${isAtEnd ? 'with which the model was trained' : 'and so the result will differ'}: ${changes.join('; ')}`,
     );
+}
+
+/** A run that saves nothing, such as a fold, leaves the folder to the one that it is at; if it is interrupted it marks it. */
+async function beginAnew({ parts, id }: Run): Promise<void> {
+  const { outputDir, saveStrategy } = parts.args;
+  if (saveStrategy !== 'no') await markRun(outputDir, id);
 }
 
 /** A script that gives the number of labels alone gets predictions that call them LABEL_1. */
@@ -54,13 +67,13 @@ function tellOfUnnamedLabels({ parts, say }: Run): void {
     );
 }
 
-/** As in HF the highest step is the newest: a run that is stopped early would not be the one that goes on. */
 async function tellOfOlderCheckpoints({ parts, say }: Run): Promise<void> {
   const { outputDir } = parts.args;
   const last = (await listCheckpoints(outputDir)).at(-1);
   if (last === undefined) return;
   say(
     `note: ${outputDir} holds checkpoints of an earlier training, the last at ${basename(last)}; ` +
-      '--resume-from-checkpoint takes that one unless it is given a folder. Remove them, or choose another output folder.',
+      'those of the same steps will be replaced, and to go on from another one --resume-from-checkpoint must name it. ' +
+      'Remove them, or choose another output folder.',
   );
 }

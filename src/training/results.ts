@@ -33,19 +33,6 @@ export function trainMetrics(state: TrainerState, record: TrainingRecord): Metri
   };
 }
 
-/**
- * The metrics of the weights that `train()` left, where its last evaluation was one of them: after the last step, unless
- * those of an earlier one were the best and loaded.
- */
-export function metricsAtEnd(state: TrainerState, loadBestModelAtEnd: boolean): Metrics | null {
-  const { global_step: last, best_global_step: best, best_model_checkpoint: checkpoint } = state;
-  if (loadBestModelAtEnd && checkpoint !== null && best !== last) return null;
-  const entry = state.log_history.findLast((each) => 'eval_runtime' in each);
-  if (entry?.['step'] !== last) return null;
-  const metrics = Object.entries(entry).filter(([name]) => name !== 'step' && name !== 'epoch');
-  return Object.fromEntries(metrics);
-}
-
 /** Weights that take part in matrix products: all but the embeddings (HF's count for total_flos). */
 export function encoderWeights(model: BertForSequenceClassification): number {
   return model.session

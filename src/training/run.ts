@@ -1,4 +1,5 @@
 // A training as it stands: what the loop and all that happens between its steps read and write.
+import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 
 import type { TrainingStats } from '../native/index.js';
@@ -31,6 +32,8 @@ export class Run {
   interruption = new AbortController();
   lock: FolderLock | null = null;
   identity: RunIdentity = {};
+  /** Tells this training from others in the same output folder; kept where it is resumed. */
+  id: string = randomUUID();
   /** The newest checkpoint from which the run can go on. */
   lastCheckpoint: string | null = null;
   /** Of the step that was done last; true before the first. */
@@ -114,6 +117,7 @@ export class Run {
     const { totalLoss, updates, gradNorm, maxTokens } = stats;
     const { shouldEvaluate, shouldSave, shouldTrainingStop } = this.control;
     return {
+      run: this.id,
       step: this.state.global_step,
       updates,
       totalLoss,
@@ -140,6 +144,7 @@ export class Run {
   /** Goes on where another run stood. */
   goOnFrom(folder: string, { state, resume }: { state: TrainerState; resume: ResumePoint }): void {
     this.lastCheckpoint = folder;
+    this.id = resume.run ?? this.id;
     const { max_steps, num_train_epochs } = this.state; // of this run, which may be a longer one
     this.state = { ...state, max_steps, num_train_epochs };
     this.lastRate = resume.lastRate ?? this.learningRate.at(resume.step - 1);

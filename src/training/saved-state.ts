@@ -6,25 +6,25 @@ import { readJson } from '../model/index.js';
 import type { ResumePoint } from './checkpoint.js';
 import type { LogEntry, TrainerState } from './state.js';
 
+/** The file of a checkpoint with the numbers that a run goes on from. */
+export const RESUME_STATE = 'bertune_state.json';
+
 const count = z.int().nonnegative();
 /** JSON has no NaN: a metric that was not defined comes back as null. */
 const orNull = z.number().nullable();
 
 // Not z.record, which would pass over an entry named __proto__.
-const logEntry = z
-  .custom<Record<string, number | null>>(
-    (value) =>
-      typeof value === 'object' &&
-      value !== null &&
-      !Array.isArray(value) &&
-      Object.values(value).every((one) => orNull.safeParse(one).success),
-    'expected an object of numbers',
-  )
-  .transform((entry): LogEntry =>
-    Object.fromEntries(Object.entries(entry).map(([name, value]) => [name, value ?? Number.NaN])),
-  );
+const logEntry = z.custom<LogEntry>(
+  (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    !Array.isArray(value) &&
+    Object.values(value).every((one) => orNull.safeParse(one).success),
+  'expected an object of numbers',
+);
 
 const RESUME_POINT = z.object({
+  run: z.string().optional(),
   step: count,
   updates: count,
   totalLoss: z.number(),

@@ -1,0 +1,47 @@
+// Which training an output folder is at, where it holds checkpoints of several: a later one may end before its first
+// checkpoint, or have those of an earlier one, with higher steps, beside its own.
+import { join } from 'node:path';
+
+import { z } from 'zod';
+
+import { listCheckpoints, readJson, writeJson } from '../model/index.js';
+import { RESUME_STATE } from './saved-state.js';
+
+const MARK = 'bertune_run.json';
+const withRun = z.object({ run: z.string() });
+
+/**
+ * Notes that the folder is at this training, unless it has never been at another.
+ *
+ * @param run its id, which is in its checkpoints too
+ */
+export async function markRun(outputDir: string, run: string): Promise<void> {
+  const folders = await listCheckpoints(outputDir);
+  const runs = await Promise.all([join(outputDir, MARK), ...folders.map(stateIn)].map(runOf));
+  const [current, ...saved] = runs;
+  const isAlone = saved.every((each) => each === null || each === run); // null: only a model is saved there
+  if (current === run || (current === null && isAlone)) return;
+  await writeJson(join(outputDir, MARK), { run });
+}
+
+/** The checkpoints in a folder, by step: of the training that it is at (all where there is no mark), and of others. */
+export async function checkpointsOf(outputDir: string): Promise<{ own: string[]; others: string[] }> {
+  const folders = await listCheckpoints(outputDir);
+  const current = await runOf(join(outputDir, MARK));
+  const runs = await Promise.all(folders.map((folder) => runOf(stateIn(folder))));
+  // Of which one a damaged checkpoint is nobody knows: it is told of when it would be the newest.
+  const isOwn = (i: number): boolean => current === null || runs[i] === null || runs[i] === current;
+  return {
+    own: folders.filter((_, i) => isOwn(i)),
+    others: folders.filter((_, i) => !isOwn(i)),
+  };
+}
+
+function stateIn(folder: string): string {
+  return join(folder, RESUME_STATE);
+}
+
+async function runOf(path: string): Promise<string | null> {
+  const parsed = withRun.safeParse(await readJson(path).catch(() => null));
+  return parsed.success ? parsed.data.run : null;
+}
