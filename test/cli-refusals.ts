@@ -317,7 +317,11 @@ await t.test('bad models', async (t) => {
       'model has no model.safetensors and no model.safetensors.index.json; ' +
         'give a model folder that holds its weights',
     ],
-    [named('nowhere'), /^HF_HUB_OFFLINE is set, and model "nowhere" is not in the cache .*\n {2}- Unset/, 1],
+    [
+      named('nowhere'),
+      /^HF_HUB_OFFLINE is set, and model "nowhere" is not in the cache .*\n {2}- If nowhere was meant to be a folder here: there is none of that name\.\n {2}- Unset/,
+      1,
+    ],
     [
       train({ tokenizer: 'bare' }),
       'No tokenizer.json and no vocab.txt in bare: name a folder or model that has one',

@@ -170,6 +170,7 @@ t.test('a model that is no better than chance', (t) => {
   t.match(note(single, [1, 0, 1, 0, 1, 0], [0, 1, 0]), /no better than chance/, 'one label for all');
   t.match(note(single, [0, 1, 1, 0], [0, 1]), /no better than chance/, 'all of them wrong');
   t.equal(note(single, [1, 0, 0, 1, 1, 0], [0, 1, 1]), '');
+  t.equal(note(single, [9, 0, 5, 0, 8, 0], [0, 1, 0]), '', 'one label for all, but the scores are in order');
   t.equal(note(single, [1, 0, 1, 0, 0, 1], [0, 0, 0]), '', 'rows of one label, most of them right');
   const multi = 'multi_label_classification';
   t.match(note(multi, [-1, -1, -1, -1], [1, 0, 0, 1]), /gives no label that is right/);
@@ -210,7 +211,7 @@ t.test('a training that stops before its last step says so', async (t) => {
   const { stderr } = await train({ ...watched, ...hopeless });
   t.match(
     stderr,
-    /^Stopped at step 2 of 6: loss had got no better for as long as --early-stopping-patience 1 /m,
+    /^Stopped at step 2 of 6: loss had not improved by more than 9 for as long as --early-stopping-patience 1 /m,
   );
   t.notMatch((await train()).stderr, /^Stopped/m);
 });

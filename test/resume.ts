@@ -286,6 +286,37 @@ await t.test('what decides the best model is told where there are evaluations', 
   ]);
 });
 
+await t.test('a best model by one metric is not compared with those by another', async (t) => {
+  const best = { metricForBestModel: 'accuracy', greaterIsBetter: true } as const;
+  const settings = { ...saving, ...best, maxSteps: 4, evalStrategy: 'steps', evalSteps: 2 } as const;
+  const first = await toyRun(t.testdir(), settings);
+  await first.trainer.train();
+  await first.close();
+  const resume = { ...settings, resumeFromCheckpoint: join(t.testdirName, 'out/checkpoint-2') };
+  for (const [changes, now] of [
+    [{ metricForBestModel: 'loss', greaterIsBetter: false }, 'the smallest eval_loss'],
+    [{ greaterIsBetter: false }, 'the smallest eval_accuracy'],
+    [{ metricForBestModel: 'f1_macro' }, 'the greatest eval_f1_macro'],
+  ] as const) {
+    const changed = await toyRun(t.testdirName, { ...resume, ...changes });
+    await t.rejects(changed.trainer.train(), {
+      name: 'UsageError',
+      message: new RegExp(
+        `checkpoint-2 is of a run whose best model had the greatest eval_accuracy \\([\\d.]+ so far\\), which cannot be compared with ${now}: `,
+      ),
+    });
+    await changed.close();
+  }
+  // The same, said in other words; and nothing was the best by then.
+  const same = await toyRun(
+    t.testdirName,
+    { ...resume, metricForBestModel: 'eval_accuracy' },
+    { computeMetrics: () => ({}) },
+  );
+  await same.trainer.train();
+  await same.close();
+});
+
 await t.test(
   'a run whose data, labels, tokenizer or model changed is refused, and the difference named',
   async (t) => {

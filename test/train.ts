@@ -184,6 +184,7 @@ await t.test('labels without names are told of, where the data have names', asyn
     await said({ numLabels: 2 }),
     /note: the model calls its labels LABEL_0, LABEL_1, and so will its predictions; give it those of the data \(neg, pos\)/,
   );
+  t.match(await said({ labels: ['a', 'b', 'c'] }), 'note: the model calls its labels a, b, c, and so will');
   t.notMatch(await said({ labels: ['neg', 'pos'] }), 'calls its labels');
 });
 

@@ -10,8 +10,12 @@ interface Sign {
 const SIGNS: Readonly<Record<ProblemType, Sign>> = {
   single_label_classification: {
     // Where all rows have one label the correlation is 0 too, however good the model is.
-    holds: ({ eval_matthews_correlation: correlation = 1, eval_balanced_accuracy: recall = 1 }) =>
-      correlation <= 0 && recall <= 0.5,
+    // A model that gives all rows one label may well tell them apart by its scores.
+    holds: ({
+      eval_matthews_correlation: correlation = 1,
+      eval_balanced_accuracy: recall = 1,
+      eval_roc_auc: ranks = 0.5,
+    }) => correlation <= 0 && recall <= 0.5 && !(ranks > 0.7),
     meaning: 'its labels agree with those of the rows no better than chance (Matthews correlation at most 0)',
   },
   multi_label_classification: {

@@ -89,7 +89,7 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
     const results = await trainAndSave(options, { model, tokenizer, trainer, data, progress });
     for (const note of chanceNote(model.task.problemType, results.evaluation)) progress.line(note);
     await showExamples({ model, tokenizer, data, maxLength }, progress);
-    showNextSteps(options, progress);
+    showNextSteps(options, model, progress);
     await printMetrics({ ...results.train, ...results.evaluation });
   } finally {
     await trainer?.close();
@@ -224,11 +224,19 @@ function withScore(label: Prediction['label'], score: number): string {
   return `${[label].flat().join(', ')} (${formatNumber(score)})`;
 }
 
-function showNextSteps({ outputDir }: TrainOptions, progress: Progress): void {
+function showNextSteps(
+  { outputDir }: TrainOptions,
+  { lora, task }: BertForSequenceClassification,
+  progress: Progress,
+): void {
+  const inPython =
+    lora === undefined
+      ? `The model is in ${outputDir}; BertForSequenceClassification.from_pretrained loads it too.`
+      : `The adapter is in ${outputDir}; PEFT's AutoPeftModelForSequenceClassification.from_pretrained, with num_labels=${task.numLabels}, loads it too, and bertune merge makes a model of it.`;
   progress.line(
     [
       '',
-      `The model is in ${outputDir}; BertForSequenceClassification.from_pretrained loads it too.`,
+      inPython,
       `All metrics are in ${join(outputDir, 'all_results.json')}.`,
       'Classify a file with it:',
       `  npm run predict -- --model ${outputDir} --test-file FILE.csv --output-file predictions.jsonl`,

@@ -179,7 +179,7 @@ function notFound(file: string, columns: readonly string[], what: string, option
   const separator = columns.length === 1 ? (/[;\t|]/.exec(columns[0] ?? '')?.[0] ?? null) : null;
   const hint =
     separator === null
-      ? `name it with ${option}, or, if that is a row already, write a line of names above it`
+      ? `name it with ${option}${/\.(csv|tsv)(\.|$)/i.test(file) ? ', or, if that is a row already, write a line of names above it' : ''}`
       : `fields are separated by a comma in .csv and a tab in .tsv, here it seems to be ${quote(separator)}, but not in every row alike: write the file with ${/\.tsv(\.|$)/i.test(file) ? 'tabs' : 'commas'}, and texts in quotes`;
   return new UsageError(
     `${file} has no column with a usual name for the ${what}; it has ${listed(columns)}; ${hint}`,

@@ -172,6 +172,7 @@ function notCached(repo: Repo, settings: HubSettings, why: string, what: string)
   const noun = repo.type === 'model' ? '--model' : '--train-file and --validation-file';
   const type = repo.type === 'model' ? '' : '--repo-type dataset ';
   const ways = [
+    `If ${repo.id} was meant to be a folder here: there is none of that name.`,
     ...(settings.offline ? ['Unset HF_HUB_OFFLINE to let it be downloaded.'] : []),
     ...(settings.unusedProxy
       ? ['HTTPS_PROXY is set, but Node (22.21 or 24.5 and later) uses it only with NODE_USE_ENV_PROXY=1.']

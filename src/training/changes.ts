@@ -2,7 +2,9 @@
 import { difference } from '../difference.js';
 import type { BertForSequenceClassification } from '../bert/index.js';
 import type { TrainingArguments } from '../config/index.js';
+import { UsageError } from '../errors.js';
 import type { RunPlan } from './settings.js';
+import { bestMetric } from './state.js';
 
 /** By the name under which a change is told. Values are compared as JSON. */
 export type ChangeableSettings = Readonly<Record<string, unknown>>;
@@ -79,6 +81,33 @@ export function changesOf(before: ChangeableSettings, now: ChangeableSettings): 
     .filter(isKnown)
     .filter((name) => JSON.stringify(before[name]) !== JSON.stringify(now[name]))
     .map((name) => difference(SHOWN_AS[name] ?? name, before[name], now[name]));
+}
+
+/**
+ * Of two metrics no value is better than one of the other, but what was best so far, the count of early stopping and a
+ * plateau would go on from it.
+ *
+ * @throws UsageError when what decides the best model has changed since it was found
+ */
+export function requireSameMetric(
+  folder: string,
+  { settings, best }: { settings: ChangeableSettings | undefined; best: number | null },
+  args: TrainingArguments,
+): void {
+  if (settings === undefined || best === null) return;
+  const { metricForBestModel, greaterIsBetter } = settings;
+  const before = bestMetric({
+    ...(typeof metricForBestModel === 'string' && { metricForBestModel }),
+    ...(typeof greaterIsBetter === 'boolean' && { greaterIsBetter }),
+  });
+  const now = bestMetric(args);
+  if (before.key === now.key && before.greaterIsBetter === now.greaterIsBetter) return;
+  const named = ({ key, greaterIsBetter: greater }: typeof now): string =>
+    `the ${greater ? 'greatest' : 'smallest'} ${key}`;
+  throw new UsageError(
+    `${folder} is of a run whose best model had ${named(before)} (${best} so far), which cannot be compared with ${named(now)}: ` +
+      `leave metricForBestModel and greaterIsBetter as they were, or start anew from its weights with --model ${folder}`,
+  );
 }
 
 /** In words, where several options decide it. */

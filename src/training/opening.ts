@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 
 import { listed } from '../counted.js';
 import { areDefaultLabels, listCheckpoints } from '../model/index.js';
-import { changesOf } from './changes.js';
+import { changesOf, requireSameMetric } from './changes.js';
 import { intactCheckpoint, resumeFrom } from './checkpoint.js';
 import { runIdentity } from './identity.js';
 import { removeLeftovers } from './leftovers.js';
@@ -22,7 +22,7 @@ export async function openRun(run: Run, native: NativeSteps, maxLength: number):
   await removeLeftovers(args.outputDir);
   run.identity = await runIdentity(args, { ...parts, maxLength });
   await native.begin();
-  tellOfUnnamedLabels(run);
+  tellOfOtherLabels(run);
   const request = args.resumeFromCheckpoint;
   if (request === undefined || request === false) {
     await tellOfOlderCheckpoints(run);
@@ -31,6 +31,7 @@ export async function openRun(run: Run, native: NativeSteps, maxLength: number):
   const folder = await intactCheckpoint(args.outputDir, request, { needsBest: args.loadBestModelAtEnd, say });
   if (folder === null) return beginAnew(run);
   const saved = await resumeFrom(folder, model, run.identity);
+  requireSameMetric(folder, { settings: saved.resume.settings, best: saved.state.best_metric }, args);
   native.goOnFrom(saved.resume);
   run.goOnFrom(folder, saved);
   await markRun(args.outputDir, run.id);
@@ -55,12 +56,17 @@ async function beginAnew({ parts, id }: Run): Promise<void> {
   if (saveStrategy !== 'no') await markRun(outputDir, id);
 }
 
-/** A script that gives the number of labels alone gets predictions that call them LABEL_1. */
-function tellOfUnnamedLabels({ parts, say }: Run): void {
+/**
+ * A script that gives the number of labels alone gets predictions that call them LABEL_1, and one that gives others than
+ * those of the data gets names that may stand for other classes.
+ */
+function tellOfOtherLabels({ parts, say }: Run): void {
   const { labels } = parts.model.task;
   const { task } = parts.trainDataset;
   if (task === undefined || task.problemType === 'regression') return;
-  if (areDefaultLabels(labels) && !areDefaultLabels(task.labels))
+  const areOther = !labels.some((label) => task.labels.includes(label));
+  const sayNothing = areDefaultLabels(task.labels) || task.labels.every((label) => /^\d+$/.test(label));
+  if (areOther && !sayNothing)
     say(
       `note: the model calls its labels ${listed(labels, 3)}, and so will its predictions; give it those of the data ` +
         `(${listed(task.labels, 3)}): fromPretrained(..., data.task)`,

@@ -59,8 +59,7 @@ export class Trainer {
    * train into the same output folder.
    *
    * @returns train_loss, train_runtime (seconds), train_samples, train_samples_per_second, train_steps_per_second,
-   *   train_tokens_per_second (real tokens), train_data_wait (share of the time without a step to run), epoch,
-   *   total_flos
+   *   train_tokens_per_second (real tokens), train_data_wait (share of the time without a step to run), total_flos
    * @throws UsageError when another run uses the output folder, for a checkpoint that cannot be resumed, and when it is
    *   called again; RunError when the loss stops being finite, the disk is full, or a native step fails;
    *   InterruptedError after `interrupt()`
@@ -102,6 +101,8 @@ export class Trainer {
     await this.#run.record(metrics);
     const { best_model_checkpoint: best } = this.state;
     if (args.loadBestModelAtEnd && best !== null) await loadBestWeights(model, best, this.#run.say);
+    if (args.loadBestModelAtEnd && best === null)
+      this.#run.say('note: no evaluation found a best model to load: the weights are those of the last step');
     await this.#run.callbacks.call('onTrainEnd', {});
     return metrics;
   }
@@ -164,10 +165,11 @@ export class Trainer {
     const { state, plan, say, parts } = this.#run;
     if (state.global_step >= plan.totalSteps) return;
     const { earlyStoppingPatience: patience, metricForBestModel: metric } = parts.args;
+    const { earlyStoppingThreshold: threshold = 0 } = parts.args;
     const why =
       patience === undefined
         ? 'a callback asked for it'
-        : `${metric ?? 'loss'} had got no better for as long as --early-stopping-patience ${patience} allows, or a callback asked for it`;
+        : `${metric ?? 'loss'} had not improved${threshold > 0 ? ` by more than ${threshold}` : ''} for as long as --early-stopping-patience ${patience} allows, or a callback asked for it`;
     say(`Stopped at step ${state.global_step} of ${plan.totalSteps}: ${why}`);
   }
 
