@@ -165,7 +165,7 @@ export class Trainer {
     const { state, plan, say, parts } = this.#run;
     if (state.global_step >= plan.totalSteps) return;
     const { earlyStoppingPatience: patience, metricForBestModel: metric } = parts.args;
-    const { earlyStoppingThreshold: threshold = 0 } = parts.args;
+    const { earlyStoppingThreshold: threshold } = parts.args;
     const why =
       patience === undefined
         ? 'a callback asked for it'
