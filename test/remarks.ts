@@ -68,6 +68,26 @@ t.test('a model that is there already', async (t) => {
   t.notMatch((await train(checkpoints)).stderr, /holds a model/, 'the same run goes on');
 });
 
+t.test('weights that are new are told of where they are, and not at a resume', async (t) => {
+  t.equal((await train()).code, 0);
+  const note = /^note: classifier is newly initialised: the checkpoint's is for 2 labels, not 3$/m;
+  const other: Options = {
+    config: undefined,
+    tokenizer: undefined,
+    model: 'out',
+    'train-file': write('three.csv', ['good,a', 'bad,b', 'dull,c']),
+    'label-list': ['a', 'b', 'c'],
+    'validation-file': undefined,
+    'save-strategy': 'steps',
+    'save-steps': '1',
+    'output-dir': 'three',
+  };
+  t.match(await train(other), { code: 0, stderr: note });
+  const resumed = await train({ ...other, 'max-steps': '2', 'resume-from-checkpoint': 'auto' });
+  t.match(resumed, { code: 0, stderr: 'Resuming from three/checkpoint-1' });
+  t.notMatch(resumed.stderr, /newly initialised/i);
+});
+
 t.test('checkpoints of an earlier training, and a training that is at its end', async (t) => {
   const own = { 'output-dir': 'earlier', 'save-strategy': 'epoch' };
   t.notMatch((await train(own)).stderr, 'earlier training');

@@ -1,6 +1,6 @@
 // Going on after the worst: processes killed at any moment, signals, damaged checkpoints, and runs that are not the same.
 import { appendFileSync, copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 
@@ -15,7 +15,7 @@ import {
 } from '../dist/index.js';
 import { writeChecksums } from '../dist/training/checksums.js';
 import { flags, startBertune } from './fixtures/cli.js';
-import { largestDifference, toyRun, weightsOf } from './fixtures/run.js';
+import { largestDifference, scripted, toyRun, weightsOf } from './fixtures/run.js';
 import { outcomeOf, statefulTraining } from './fixtures/stateful-training.js';
 import { makeToy, TOY_CONFIG } from './fixtures/toy.js';
 
@@ -284,6 +284,42 @@ await t.test('what decides the best model is told where there are evaluations', 
   t.match(await notes({ evalStrategy: 'no', saveSteps: 4 }), [
     /^evalStrategy was "steps" [^;]*; evalSteps [^;]*$/,
   ]);
+});
+
+await t.test('a best that was never saved is not the bar for those that are', async (t) => {
+  const settings = { ...saving, maxSteps: 5, saveSteps: 2, evalStrategy: 'steps', evalSteps: 1 } as const;
+  const best = { metricForBestModel: 'score', greaterIsBetter: true } as const;
+  const first = await toyRun(
+    t.testdir(),
+    { ...settings, ...best },
+    { computeMetrics: scripted([1, 2, 9, 4, 5]) },
+  );
+  await first.trainer.train();
+  t.match(first.trainer.state, {
+    best_global_step: 3,
+    best_metric: 9,
+    best_model_checkpoint: /checkpoint-2$/,
+  });
+  await first.close();
+  // Of those that were saved, 2 with 2 and 4 with 4, the latter is the best, until step 6.
+  const resumeFromCheckpoint = join(t.testdirName, 'out/checkpoint-4');
+  const resume = {
+    ...settings,
+    ...best,
+    maxSteps: 6,
+    loadBestModelAtEnd: true,
+    resumeFromCheckpoint,
+  } as const;
+  for (const [score, step] of [
+    [3, 4],
+    [6, 6],
+  ] as const) {
+    const second = await toyRun(t.testdirName, resume, { computeMetrics: scripted([8, score]) });
+    await second.trainer.train();
+    const { best_global_step: at, best_model_checkpoint: folder } = second.trainer.state;
+    t.same([at, basename(folder ?? '')], [step, `checkpoint-${step}`]);
+    await second.close();
+  }
 });
 
 await t.test('a best model by one metric is not compared with those by another', async (t) => {

@@ -82,10 +82,11 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
       trainDataset: data.train,
       evalDataset,
       progress,
-      callbacks: [announcingReplacement(options.outputDir, progress)],
+      callbacks: [announcingStart(options.outputDir, progress)],
     });
     await model.open(options);
-    announce(model, tokenizer, progress);
+    for (const note of tokenizer.notes) progress.line(`note: ${note}`);
+    progress.line(`Training on ${model.placement}`);
     const results = await trainAndSave(options, { model, tokenizer, trainer, data, progress });
     for (const note of chanceNote(model.task.problemType, results.evaluation)) progress.line(note);
     await showExamples({ model, tokenizer, data, maxLength }, progress);
@@ -117,12 +118,13 @@ function checkTask({ numLabels }: TrainOptions, { task }: DatasetDict): void {
     );
 }
 
-/** A folder is chosen again by mistake, and hours of an earlier training are gone. */
-function announcingReplacement(outputDir: string, progress: Progress): TrainerCallback {
+/** What is true of a training from the first step: which weights are new, and that an earlier model will be gone. */
+function announcingStart(outputDir: string, progress: Progress): TrainerCallback {
   return {
     // Not before: only then is it known whether there was a checkpoint to go on from.
-    async onTrainBegin({ state }) {
+    async onTrainBegin({ state, model }) {
       if (state.global_step > 0) return;
+      announceNewWeights(model, progress);
       const files = ['model.safetensors', INDEX, 'adapter_model.safetensors'];
       const found = await Promise.all(files.map((name) => exists(join(outputDir, name))));
       if (found.includes(true))
@@ -131,12 +133,13 @@ function announcingReplacement(outputDir: string, progress: Progress): TrainerCa
   };
 }
 
-function announce(model: BertForSequenceClassification, tokenizer: BertTokenizer, progress: Progress): void {
-  for (const note of [...model.notes, ...tokenizer.notes]) progress.line(`note: ${note}`);
-  const { newlyInitialised, session } = model;
+function announceNewWeights(
+  { notes, newlyInitialised, session }: BertForSequenceClassification,
+  progress: Progress,
+): void {
+  for (const note of notes) progress.line(`note: ${note}`);
   if (newlyInitialised.length > 0 && newlyInitialised.length < session.tensors().length)
     progress.line(`Newly initialised, to be trained: ${newlyInitialised.join(', ')}`);
-  progress.line(`Training on ${model.placement}`);
 }
 
 interface Results {

@@ -13,7 +13,7 @@ import { createLearningRate, type LearningRate } from './learning-rate.js';
 import { ownCallbacks, type TrainerParts } from './parts.js';
 import { Progress } from './progress.js';
 import { planRun, stateOf, type RunPlan } from './settings.js';
-import type { LogEntry, TrainerState } from './state.js';
+import { bestMetric, withSavedBest, type LogEntry, type TrainerState } from './state.js';
 
 export class Run {
   readonly parts: TrainerParts;
@@ -146,7 +146,9 @@ export class Run {
     this.lastCheckpoint = folder;
     this.id = resume.run ?? this.id;
     const { max_steps, num_train_epochs } = this.state; // of this run, which may be a longer one
-    this.state = { ...state, max_steps, num_train_epochs };
+    const { args } = this.parts;
+    const best = args.loadBestModelAtEnd ? withSavedBest(state, folder, bestMetric(args)) : state;
+    this.state = { ...best, max_steps, num_train_epochs };
     this.lastRate = resume.lastRate ?? this.learningRate.at(resume.step - 1);
     this.#lossLogged = resume.lossLogged;
     this.#stepLogged = resume.stepLogged;

@@ -1,5 +1,6 @@
 // What a run has been through: HF's trainer_state.json, kept as transformers' TrainerState reads it.
 import { isGreaterBetter } from '../evaluation/metrics.js';
+import { stepOf } from '../model/index.js';
 
 /** One entry of the log history, e.g. `{step, epoch, loss, grad_norm, learning_rate}`. */
 export type LogEntry = Record<string, number>;
@@ -66,6 +67,36 @@ export function bestMetric(options: {
     greaterIsBetter:
       options.metricForBestModel === undefined ? false : (options.greaterIsBetter ?? isGreaterBetter(name)),
   };
+}
+
+/**
+ * A state that goes on with its best to be loaded at the end, where so far it was not: what was best may never have been
+ * saved. Then it is the better of the checkpoint that was last the best and of the one that is resumed.
+ *
+ * @param folder the checkpoint that is resumed
+ */
+export function withSavedBest(
+  state: TrainerState,
+  folder: string,
+  { key, greaterIsBetter }: ReturnType<typeof bestMetric>,
+): TrainerState {
+  const { best_model_checkpoint: checkpoint, best_global_step: step } = state;
+  if (step === null || (checkpoint !== null && stepOf(checkpoint) === step)) return state;
+  const found: TrainerState = {
+    ...state,
+    best_metric: null,
+    best_global_step: null,
+    best_model_checkpoint: null,
+  };
+  for (const saved of [checkpoint, folder]) {
+    const at = saved === null ? null : stepOf(saved);
+    const value = state.log_history.findLast((entry) => entry['step'] === at && key in entry)?.[key];
+    if (value === undefined || !isBetter(value, found.best_metric, greaterIsBetter)) continue;
+    found.best_metric = value;
+    found.best_global_step = at;
+    found.best_model_checkpoint = saved;
+  }
+  return found;
 }
 
 /** Strictly better, so that a tie keeps the first. A metric that is not defined (NaN) is never better. */
