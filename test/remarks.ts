@@ -92,7 +92,7 @@ t.test('checkpoints of an earlier training, and a training that is at its end', 
   const own = { 'output-dir': 'earlier', 'save-strategy': 'epoch' };
   t.notMatch((await train(own)).stderr, 'earlier training');
   const note =
-    /note: earlier holds checkpoints of an earlier training, the last at checkpoint-1; those of the same steps will be replaced/;
+    /note: earlier holds checkpoints of an earlier training, the last at checkpoint-1; with which --resume-from-checkpoint goes on\. Remove/;
   t.match((await train({ ...own, 'max-steps': '2', 'save-strategy': 'no' })).stderr, note);
   const resumed = await train({ ...own, 'resume-from-checkpoint': 'auto', 'learning-rate': '1e-3' });
   t.match(resumed, {
@@ -123,6 +123,11 @@ t.test('of several trainings in a folder the one that was begun last goes on', a
   for (const name of readdirSync(join(folder, 'several')))
     if (name.startsWith('checkpoint-') && !['checkpoint-4', 'checkpoint-6'].includes(name))
       rmSync(join(folder, 'several', name), { recursive: true });
+  const refused = await train({ ...second, 'resume-from-checkpoint': true });
+  t.match(refused, {
+    code: 2,
+    stderr: /has no checkpoint to resume from; leave .* such as several\/checkpoint-6$/m,
+  });
   const anew = await train({ ...second, 'max-steps': '3', ...auto });
   t.match(
     anew.stderr,

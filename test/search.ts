@@ -299,13 +299,9 @@ await tap.test('trials are compared by the weights that a training would end wit
     greater_is_better: true,
     load_best_model_at_end: true,
   };
-  const steps = {
-    eval_strategy: 'steps',
-    eval_steps: 2,
-    save_strategy: 'steps',
-    save_steps: 2,
-    max_steps: 6,
-  };
+  // The first two are not saved: one is of untrained weights.
+  const saved = { eval_on_start: true, save_strategy: 'steps', save_steps: 4 };
+  const steps = { ...saved, eval_strategy: 'steps', eval_steps: 2, max_steps: 6 };
   writeFileSync(
     path,
     JSON.stringify({ ...config, ...steps, ...worstIsBest, bad_rows: 'skip', pruner: 'none' }),
@@ -316,9 +312,10 @@ await tap.test('trials are compared by the weights that a training would end wit
   const { value, reports } = JSON.parse(line) as Trial;
   t.same(
     reports.map(({ step }) => step),
-    [2, 4, 6],
+    [0, 2, 4, 6],
   );
-  t.equal(value, Math.max(...reports.map((report) => report.value)));
+  t.equal(value, Math.max(...reports.slice(2).map((report) => report.value)));
+  t.not(value, Math.max(...reports.map((report) => report.value)));
   t.not(value, reports.at(-1)?.value, 'the last is not the one');
   t.match(readFileSync(join(folder, 'found/bad_rows_train.jsonl'), 'utf8'), 'train.csv');
   const trained = await bertune(['train', 'found/best.json'], { cwd: folder });

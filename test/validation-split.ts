@@ -133,6 +133,20 @@ await t.test('groups fill all parts where no stratum is in two of them', (t) => 
     for (const share of [0.1, 0.2, 0.5, 0.7])
       t.equal(holdOutGroups(strata, groups, share, randomNumbers(1)).validation.length, 60 * share);
   }
+  // Of groups that are larger than what is wanted the nearest, but never all rows.
+  for (const [sizes, share, aside] of [
+    [[5, 5, 5, 5], 0.2, 5],
+    [[5, 5, 5], 0.9, 10],
+    [[1, 1, 1, 1, 1, 1], 0.1, 1],
+    [[9], 0.5, 0],
+  ] as const) {
+    const own = sizes.flatMap((size, group) => Array.from({ length: size }, () => group));
+    t.equal(
+      holdOutGroups(own, own, share, randomNumbers(1)).validation.length,
+      aside,
+      `${sizes.join()} ${share}`,
+    );
+  }
   t.end();
 });
 

@@ -21,7 +21,7 @@ import type { TrainerCallback } from '../training/callbacks.js';
 import { writeJson } from '../model/index.js';
 import { whileLocked } from '../training/folder-lock.js';
 import { BarOnly, formatNumber, Progress } from '../training/progress.js';
-import { bestMetric, isBetter } from '../training/state.js';
+import { bestMetric, isBetter, type TrainerState } from '../training/state.js';
 import { Trainer } from '../training/trainer.js';
 import { openData } from './data.js';
 import { modelAndTokenizer, readOptions, type ModelSource } from './model-source.js';
@@ -136,8 +136,8 @@ async function runTrial(
   try {
     await model.open(options);
     await trainer.train();
-    if (watch.isOneMissing(trainer.state.global_step)) await trainer.evaluate();
-    const value = watch.valueAtEnd;
+    if (watch.isOneMissing(trainer.state)) await trainer.evaluate();
+    const value = watch.valueAtEnd(trainer.state);
     return {
       ...start,
       state: watch.isPruned ? 'pruned' : 'complete',
@@ -166,19 +166,26 @@ class TrialWatch implements TrainerCallback {
   }
 
   /** Whether the weights that a training with these options ends with have not been evaluated. */
-  isOneMissing(lastStep: number): boolean {
-    const last = this.reports.at(-1);
-    return last === undefined || (!this.#options.loadBestModelAtEnd && last.step !== lastStep);
+  isOneMissing(state: TrainerState): boolean {
+    if (this.#options.loadBestModelAtEnd) return this.#loadable(state).length === 0;
+    return this.reports.at(-1)?.step !== state.global_step;
   }
 
   /** Of the weights that a training with these options ends with. */
-  get valueAtEnd(): number {
+  valueAtEnd(state: TrainerState): number {
     const { loadBestModelAtEnd } = this.#options;
     if (!loadBestModelAtEnd) return this.reports.at(-1)?.value ?? Number.NaN;
     const { greaterIsBetter } = bestMetric(this.#options);
     let best: number | null = null;
-    for (const { value } of this.reports) if (isBetter(value, best, greaterIsBetter)) best = value;
+    for (const { value } of this.#loadable(state)) if (isBetter(value, best, greaterIsBetter)) best = value;
     return best ?? Number.NaN;
+  }
+
+  /** Of the steps that a training would have saved; what is before the first is compared with nothing. */
+  #loadable({ global_step: last, save_steps: every }: TrainerState): Report[] {
+    const isSaved = (step: number): boolean =>
+      this.#options.saveStrategy !== 'steps' || step % every === 0 || step === last;
+    return this.reports.filter(({ step }) => step > 0 && isSaved(step));
   }
 
   readonly onEvaluate: NonNullable<TrainerCallback['onEvaluate']> = ({ state, metrics, control }) => {

@@ -43,7 +43,16 @@ export function holdOutGroups(
   share: number,
   random: Random,
 ): HeldOut {
-  return sides(Uint8Array.from(dealGroups(strata, groups, [1 - share, share], random)));
+  const partOf = dealGroups(strata, groups, [1 - share, share], random);
+  // Of groups that are all larger than the share, the one that is nearest to it.
+  for (const [part, rows] of [(1 - share) * strata.length, share * strata.length].entries()) {
+    if (partOf.includes(part)) continue;
+    const off = (group: readonly number[]): number => Math.abs(group.length - rows);
+    const [nearest] = largestFirst(groups, random).toSorted((a, b) => off(a) - off(b));
+    if (nearest !== undefined && nearest.length < strata.length)
+      for (const row of nearest) partOf[row] = part;
+  }
+  return sides(Uint8Array.from(partOf));
 }
 
 /**

@@ -134,9 +134,10 @@ export class BetweenSteps {
     const isResumable = !parts.args.saveOnlyModel || this.#run.isInterrupted;
     const resume = this.#run.resumePoint(stats, this.#native.idleSeconds);
     control.shouldSave = false;
+    // Before it, so that the checkpoint is never taken for one of the training that the folder was at.
+    if (this.#run.isInterrupted) await markRun(args.outputDir, this.#run.id);
     await saveTrainingCheckpoint(folder, { model, tokenizer, state, resume }, { isResumable });
     if (isResumable) this.#run.lastCheckpoint = folder;
-    if (this.#run.isInterrupted) await markRun(args.outputDir, this.#run.id);
     this.#run.say(`Saved ${folder}`);
     await callbacks.call('onSave', { folder });
     if (args.saveTotalLimit !== undefined)

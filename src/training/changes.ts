@@ -3,8 +3,9 @@ import { difference } from '../difference.js';
 import type { BertForSequenceClassification } from '../bert/index.js';
 import type { TrainingArguments } from '../config/index.js';
 import { UsageError } from '../errors.js';
+import type { ResumePoint } from './checkpoint.js';
 import type { RunPlan } from './settings.js';
-import { bestMetric } from './state.js';
+import { bestMetric, type TrainerState } from './state.js';
 
 /** By the name under which a change is told. Values are compared as JSON. */
 export type ChangeableSettings = Readonly<Record<string, unknown>>;
@@ -87,27 +88,35 @@ export function changesOf(before: ChangeableSettings, now: ChangeableSettings): 
  * Of two metrics no value is better than one of the other, but what was best so far, the count of early stopping and a
  * plateau would go on from it.
  *
- * @throws UsageError when what decides the best model has changed since it was found
+ * @returns whether the metric has changed, where nothing was decided by it so far
+ * @throws UsageError when it has changed and something was
  */
-export function requireSameMetric(
+export function hasOtherMetric(
   folder: string,
-  { settings, best }: { settings: ChangeableSettings | undefined; best: number | null },
+  { state, resume }: { state: TrainerState; resume: ResumePoint },
   args: TrainingArguments,
-): void {
-  if (settings === undefined || best === null) return;
+): boolean {
+  const { settings } = resume;
+  if (settings === undefined || !state.log_history.some((entry) => 'eval_runtime' in entry)) return false;
   const { metricForBestModel, greaterIsBetter } = settings;
   const before = bestMetric({
     ...(typeof metricForBestModel === 'string' && { metricForBestModel }),
     ...(typeof greaterIsBetter === 'boolean' && { greaterIsBetter }),
   });
   const now = bestMetric(args);
-  if (before.key === now.key && before.greaterIsBetter === now.greaterIsBetter) return;
+  if (before.key === now.key && before.greaterIsBetter === now.greaterIsBetter) return false;
+  if (resume.learningRate === null && !wasDecidedByMetric(settings)) return true;
   const named = ({ key, greaterIsBetter: greater }: typeof now): string =>
     `the ${greater ? 'greatest' : 'smallest'} ${key}`;
   throw new UsageError(
-    `${folder} is of a run whose best model had ${named(before)} (${best} so far), which cannot be compared with ${named(now)}: ` +
-      `leave metricForBestModel and greaterIsBetter as they were, or start anew from its weights with --model ${folder}`,
+    `${folder} is of a run whose best model had ${named(before)}, which cannot be compared with ${named(now)}: leave ` +
+      `metricForBestModel and greaterIsBetter as they were, or start anew from its weights with --model ${folder}`,
   );
+}
+
+function wasDecidedByMetric(settings: ChangeableSettings): boolean {
+  const { loadBestModelAtEnd, saveStrategy, earlyStoppingPatience } = settings;
+  return loadBestModelAtEnd === true || saveStrategy === 'best' || typeof earlyStoppingPatience === 'number';
 }
 
 /** In words, where several options decide it. */

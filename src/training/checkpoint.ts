@@ -20,7 +20,7 @@ import type { TrainerControl } from './callbacks.js';
 import type { ChangeableSettings } from './changes.js';
 import { verifyChecksums, writeChecksums } from './checksums.js';
 import { requireSameRun, type RunIdentity } from './identity.js';
-import { checkpointsOf } from './run-mark.js';
+import { checkpointsOf, requireOfRun } from './run-mark.js';
 import { RESUME_STATE, readSavedState } from './saved-state.js';
 import type { TrainerState } from './state.js';
 
@@ -182,12 +182,27 @@ export async function intactCheckpoint(
   return null;
 }
 
+/** @throws UsageError when there is none of the training that the folder is at */
+async function newestOf(outputDir: string): Promise<string> {
+  const { own, others } = await checkpointsOf(outputDir);
+  const found = own.at(-1);
+  if (found !== undefined) return found;
+  const other = others.at(-1);
+  throw new UsageError(
+    other === undefined
+      ? `${outputDir} has no checkpoint-N folder to resume from; leave --resume-from-checkpoint out`
+      : `The training that was begun last in ${outputDir} has no checkpoint to resume from; leave --resume-from-checkpoint ` +
+          `out, or name one of an earlier training, such as ${other}`,
+  );
+}
+
 async function verifyBest(folder: string): Promise<void> {
-  const { state } = await readSavedState(savedIn(folder));
+  const { state, resume } = await readSavedState(savedIn(folder));
   const { best_model_checkpoint: best } = withBestBeside(folder, state);
   if (best === null || basename(best) === basename(folder)) return;
   try {
     await verifyChecksums(best, 'load');
+    await requireOfRun(best, resume.run);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     throw new UsageError(
@@ -207,11 +222,7 @@ export const AUTO = 'auto';
  * @throws UsageError when there is none, or it is no checkpoint of bertune
  */
 export async function findCheckpoint(outputDir: string, request: string | true): Promise<string> {
-  const found = request === true ? (await checkpointsOf(outputDir)).own.at(-1) : request;
-  if (found === undefined)
-    throw new UsageError(
-      `${outputDir} has no checkpoint-N folder to resume from; leave --resume-from-checkpoint out`,
-    );
+  const found = request === true ? await newestOf(outputDir) : request;
   if (!(await isFolder(found))) throw new UsageError(`There is no checkpoint folder ${found} to resume from`);
   const isOurs = await stat(join(found, RESUME_STATE)).catch(() => null);
   if (isOurs === null)

@@ -3,13 +3,14 @@ import { basename } from 'node:path';
 
 import { listed } from '../counted.js';
 import { areDefaultLabels, listCheckpoints } from '../model/index.js';
-import { changesOf, requireSameMetric } from './changes.js';
+import { changesOf, hasOtherMetric } from './changes.js';
 import { intactCheckpoint, resumeFrom } from './checkpoint.js';
 import { runIdentity } from './identity.js';
 import { removeLeftovers } from './leftovers.js';
 import type { NativeSteps } from './native-steps.js';
 import { markRun } from './run-mark.js';
 import type { Run } from './run.js';
+import { withoutBest } from './state.js';
 
 /**
  * Makes an open model ready for the first step that is to be done.
@@ -31,7 +32,7 @@ export async function openRun(run: Run, native: NativeSteps, maxLength: number):
   const folder = await intactCheckpoint(args.outputDir, request, { needsBest: args.loadBestModelAtEnd, say });
   if (folder === null) return beginAnew(run);
   const saved = await resumeFrom(folder, model, run.identity);
-  requireSameMetric(folder, { settings: saved.resume.settings, best: saved.state.best_metric }, args);
+  if (hasOtherMetric(folder, saved, args)) saved.state = withoutBest(saved.state);
   native.goOnFrom(saved.resume);
   run.goOnFrom(folder, saved);
   await markRun(args.outputDir, run.id);
@@ -74,12 +75,14 @@ function tellOfOtherLabels({ parts, say }: Run): void {
 }
 
 async function tellOfOlderCheckpoints({ parts, say }: Run): Promise<void> {
-  const { outputDir } = parts.args;
+  const { outputDir, saveStrategy } = parts.args;
   const last = (await listCheckpoints(outputDir)).at(-1);
   if (last === undefined) return;
   say(
     `note: ${outputDir} holds checkpoints of an earlier training, the last at ${basename(last)}; ` +
-      'those of the same steps will be replaced, and to go on from another one --resume-from-checkpoint must name it. ' +
+      (saveStrategy === 'no'
+        ? 'with which --resume-from-checkpoint goes on. '
+        : 'those of the same steps will be replaced, and to go on from another one --resume-from-checkpoint must name it. ') +
       'Remove them, or choose another output folder.',
   );
 }

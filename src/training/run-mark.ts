@@ -4,6 +4,7 @@ import { join } from 'node:path';
 
 import { z } from 'zod';
 
+import { UsageError } from '../errors.js';
 import { listCheckpoints, readJson, writeJson } from '../model/index.js';
 import { RESUME_STATE } from './saved-state.js';
 
@@ -19,7 +20,7 @@ export async function markRun(outputDir: string, run: string): Promise<void> {
   const folders = await listCheckpoints(outputDir);
   const runs = await Promise.all([join(outputDir, MARK), ...folders.map(stateIn)].map(runOf));
   const [current, ...saved] = runs;
-  const isAlone = saved.every((each) => each === null || each === run); // null: only a model is saved there
+  const isAlone = saved.every((each) => each === null || each === run); // null: of a model alone, or damaged
   if (current === run || (current === null && isAlone)) return;
   await writeJson(join(outputDir, MARK), { run });
 }
@@ -35,6 +36,13 @@ export async function checkpointsOf(outputDir: string): Promise<{ own: string[];
     own: folders.filter((_, i) => isOwn(i)),
     others: folders.filter((_, i) => !isOwn(i)),
   };
+}
+
+/** @throws UsageError when another training has replaced the checkpoint with its own of that step */
+export async function requireOfRun(folder: string, run: string | undefined): Promise<void> {
+  const other = await runOf(stateIn(folder));
+  if (run !== undefined && other !== null && other !== run)
+    throw new UsageError(`${folder} is a checkpoint of another training by now.`);
 }
 
 function stateIn(folder: string): string {

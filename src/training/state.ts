@@ -82,21 +82,29 @@ export function withSavedBest(
 ): TrainerState {
   const { best_model_checkpoint: checkpoint, best_global_step: step } = state;
   if (step === null || (checkpoint !== null && stepOf(checkpoint) === step)) return state;
-  const found: TrainerState = {
-    ...state,
-    best_metric: null,
-    best_global_step: null,
-    best_model_checkpoint: null,
-  };
-  for (const saved of [checkpoint, folder]) {
-    const at = saved === null ? null : stepOf(saved);
+  const found = withoutBest(state);
+  for (const [saved, at] of [
+    [checkpoint, checkpoint === null ? null : stepOf(checkpoint)],
+    [folder, state.global_step],
+  ] as const) {
     const value = state.log_history.findLast((entry) => entry['step'] === at && key in entry)?.[key];
-    if (value === undefined || !isBetter(value, found.best_metric, greaterIsBetter)) continue;
+    // JSON has no NaN: a metric that was not defined is null here.
+    if (
+      value === undefined ||
+      !Number.isFinite(value) ||
+      !isBetter(value, found.best_metric, greaterIsBetter)
+    )
+      continue;
     found.best_metric = value;
     found.best_global_step = at;
     found.best_model_checkpoint = saved;
   }
   return found;
+}
+
+/** The state with nothing as its best so far. */
+export function withoutBest(state: TrainerState): TrainerState {
+  return { ...state, best_metric: null, best_global_step: null, best_model_checkpoint: null };
 }
 
 /** Strictly better, so that a tie keeps the first. A metric that is not defined (NaN) is never better. */
