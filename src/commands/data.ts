@@ -37,8 +37,7 @@ export async function openData(
     forTraining: purpose === 'train',
   });
   try {
-    for (const split of new Set(Object.values(data.splits).map((dataset) => dataset.split)))
-      await describeSplit(split, progress);
+    for (const split of splitsOf(data)) await describeSplit(split, progress);
     if (share !== undefined) progress.line(describeShare(data));
     reportOverlap(data, progress);
     reportUnseenLabels(data, progress);
@@ -48,6 +47,11 @@ export async function openData(
     await data.close();
     throw error;
   }
+}
+
+/** Each once, where training and validation rows are shares of one. */
+export function splitsOf({ splits }: DatasetDict): Set<Split> {
+  return new Set(Object.values(splits).map((dataset) => dataset.split));
 }
 
 /** The files of each split, of the hub or local. @throws UsageError for a data set or split that there is not */

@@ -10,6 +10,7 @@ import { systemCode, writeError } from '../file-errors.js';
 import { makeFolder, removeEmptyFolders } from '../make-folder.js';
 import { writeFileAtomic } from '../model/index.js';
 import type { Progress } from '../training/progress.js';
+import { splitsOf } from './data.js';
 
 const MEGABYTE = 1e6;
 
@@ -104,14 +105,13 @@ export async function writeBadRows(directory: string, split: Split, progress?: P
   progress?.line(`The bad rows of the ${split.name} data are in ${path}`);
 }
 
-/** The same of all splits, each once where training and validation rows are shares of one. */
+/** The same of all splits. */
 export async function writeBadRowsOf(
-  { splits }: DatasetDict,
+  data: DatasetDict,
   directory: string,
   progress?: Progress,
 ): Promise<void> {
-  for (const split of new Set(Object.values(splits).map((dataset) => dataset.split)))
-    await writeBadRows(directory, split, progress);
+  for (const split of splitsOf(data)) await writeBadRows(directory, split, progress);
 }
 
 /** What is there, or what would be made there. */

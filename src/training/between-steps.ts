@@ -7,7 +7,7 @@ import { InterruptedError } from './interruption.js';
 import type { NativeSteps } from './native-steps.js';
 import { markRun } from './run-mark.js';
 import type { Run } from './run.js';
-import { bestMetric, isBetter } from './state.js';
+import { bestMetric, isBetter, wasEvaluated } from './state.js';
 
 export class BetweenSteps {
   readonly #run: Run;
@@ -32,7 +32,7 @@ export class BetweenSteps {
   /** Whether the run that this one goes on from was interrupted after an evaluation, and not in it. */
   #wasEvaluated(): boolean {
     const { lastCheckpoint, state } = this.#run;
-    return lastCheckpoint !== null && state.log_history.some((entry) => 'eval_runtime' in entry);
+    return lastCheckpoint !== null && wasEvaluated(state);
   }
 
   /** To be called when a step has been handed over. @throws InterruptedError after `interrupt()` */

@@ -5,7 +5,7 @@ import type { TrainingArguments } from '../config/index.js';
 import { UsageError } from '../errors.js';
 import type { ResumePoint } from './checkpoint.js';
 import type { RunPlan } from './settings.js';
-import { bestMetric, type TrainerState } from './state.js';
+import { bestMetric, wasEvaluated, type TrainerState } from './state.js';
 
 /** By the name under which a change is told. Values are compared as JSON. */
 export type ChangeableSettings = Readonly<Record<string, unknown>>;
@@ -97,7 +97,7 @@ export function hasOtherMetric(
   args: TrainingArguments,
 ): boolean {
   const { settings } = resume;
-  if (settings === undefined || !state.log_history.some((entry) => 'eval_runtime' in entry)) return false;
+  if (settings === undefined || !wasEvaluated(state)) return false;
   const { metricForBestModel, greaterIsBetter } = settings;
   const before = bestMetric({
     ...(typeof metricForBestModel === 'string' && { metricForBestModel }),

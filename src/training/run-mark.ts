@@ -17,19 +17,15 @@ const withRun = z.object({ run: z.string() });
  * @param run its id, which is in its checkpoints too
  */
 export async function markRun(outputDir: string, run: string): Promise<void> {
-  const folders = await listCheckpoints(outputDir);
-  const runs = await Promise.all([join(outputDir, MARK), ...folders.map(stateIn)].map(runOf));
-  const [current, ...saved] = runs;
-  const isAlone = saved.every((each) => each === null || each === run); // null: of a model alone, or damaged
+  const { current, runs } = await runsIn(outputDir);
+  const isAlone = runs.every((each) => each === null || each === run); // null: of a model alone, or damaged
   if (current === run || (current === null && isAlone)) return;
   await writeJson(join(outputDir, MARK), { run });
 }
 
 /** The checkpoints in a folder, by step: of the training that it is at (all where there is no mark), and of others. */
 export async function checkpointsOf(outputDir: string): Promise<{ own: string[]; others: string[] }> {
-  const folders = await listCheckpoints(outputDir);
-  const current = await runOf(join(outputDir, MARK));
-  const runs = await Promise.all(folders.map((folder) => runOf(stateIn(folder))));
+  const { folders, current, runs } = await runsIn(outputDir);
   // Of which one a damaged checkpoint is nobody knows: it is told of when it would be the newest.
   const isOwn = (i: number): boolean => current === null || runs[i] === null || runs[i] === current;
   return {
@@ -43,6 +39,15 @@ export async function requireOfRun(folder: string, run: string | undefined): Pro
   const other = await runOf(stateIn(folder));
   if (run !== undefined && other !== null && other !== run)
     throw new UsageError(`${folder} is a checkpoint of another training by now.`);
+}
+
+/** The checkpoints of a folder, the training of each, and the one that the mark names; null where it is not known. */
+async function runsIn(
+  outputDir: string,
+): Promise<{ folders: string[]; current: string | null; runs: (string | null)[] }> {
+  const folders = await listCheckpoints(outputDir);
+  const current = await runOf(join(outputDir, MARK));
+  return { folders, current, runs: await Promise.all(folders.map((folder) => runOf(stateIn(folder)))) };
 }
 
 function stateIn(folder: string): string {

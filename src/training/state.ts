@@ -107,6 +107,11 @@ export function withoutBest(state: TrainerState): TrainerState {
   return { ...state, best_metric: null, best_global_step: null, best_model_checkpoint: null };
 }
 
+/** Whether an evaluation is in the log history. */
+export function wasEvaluated({ log_history: history }: TrainerState): boolean {
+  return history.some((entry) => 'eval_runtime' in entry);
+}
+
 /** Strictly better, so that a tie keeps the first. A metric that is not defined (NaN) is never better. */
 export function isBetter(value: number, best: number | null, greaterIsBetter: boolean): boolean {
   if (Number.isNaN(value)) return false;

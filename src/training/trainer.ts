@@ -101,7 +101,7 @@ export class Trainer {
     await this.#run.record(metrics);
     const { best_model_checkpoint: best } = this.state;
     if (args.loadBestModelAtEnd && best !== null) await loadBestWeights(model, best, this.#run.say);
-    if (args.loadBestModelAtEnd && best === null)
+    else if (args.loadBestModelAtEnd)
       this.#run.say('note: no evaluation found a best model to load: the weights are those of the last step');
     await this.#run.callbacks.call('onTrainEnd', {});
     return metrics;
@@ -164,8 +164,9 @@ export class Trainer {
   #tellOfEarlyEnd(): void {
     const { state, plan, say, parts } = this.#run;
     if (state.global_step >= plan.totalSteps) return;
-    const { earlyStoppingPatience: patience, metricForBestModel: metric } = parts.args;
-    const { earlyStoppingThreshold: threshold } = parts.args;
+    const { args } = parts;
+    const { earlyStoppingPatience: patience, earlyStoppingThreshold: threshold } = args;
+    const { metricForBestModel: metric } = args;
     const why =
       patience === undefined
         ? 'a callback asked for it'
