@@ -1,0 +1,101 @@
+// What a native session is built from: numbers and kinds, never the name of a model. src/models/ derives it from a config.json.
+
+/** `gelu` is the exact form by erf, `gelu_tanh` its tanh approximation. */
+export type Activation = 'gelu' | 'gelu_tanh' | 'relu' | 'silu' | 'tanh';
+
+export interface NormSpec {
+  eps: number;
+  bias: boolean;
+}
+
+/** An encoder over packed sequences. Probabilities are those of dropping a value, from 0 to below 1. */
+export interface EncoderSpec {
+  hidden: number;
+  heads: number;
+  embeddings: {
+    /** Columns of the tables; a projection leads from here to `hidden` where the two differ or the family has one anyway. */
+    width: number;
+    vocab: number;
+    /** The row of the word table that gets no gradient; null for none. */
+    padId: number | null;
+    /** `first` is the row of a sequence's first token; null for an encoder without a table of positions. */
+    positions: { rows: number; first: number } | null;
+    /** Rows of the table of token types; 0 for an encoder without one. */
+    tokenTypes: number;
+    norm: NormSpec | null;
+    dropout: number;
+    /** A linear layer with bias from `width` to `hidden`, behind norm and dropout. */
+    projection: boolean;
+  };
+  attention: { bias: boolean; dropout: number; outputDropout: number };
+  mlp: { width: number; activation: Activation; biasIn: boolean; biasOut: boolean; outputDropout: number };
+  /** `post`: norm(x + f(x)). `pre`: x + f(norm(x)). */
+  order: 'post' | 'pre';
+  norm: NormSpec;
+  /** A norm behind the last layer, as pre-norm encoders have it. */
+  finalNorm: boolean;
+  /** One entry for each layer that runs, in order. `parameters` is the prefix of its parameters: the same twice is a shared layer. */
+  layers: readonly { parameters: string }[];
+}
+
+/**
+ * One stage behind the encoder. `linear` and `norm` name the parameters `NAME.weight` and `NAME.bias`. Before `pool` a stage works
+ * on every token, behind it on sequences; without a `pool` logits are per token.
+ */
+export type HeadStage =
+  | { pool: 'first' | 'mean' }
+  | { linear: string }
+  | { activation: Activation }
+  | { norm: string }
+  | { dropout: number };
+
+/**
+ * Losses are sums over the labels of a batch. `cross_entropy` takes class ids (-100: none) or one probability a class;
+ * the others take one value a logit.
+ */
+export type LossKind = 'cross_entropy' | 'binary_cross_entropy' | 'mean_squared_error';
+
+export type Initialisation =
+  /** `zeroRow`: a row that starts as zeros, as that of the padding token. */
+  | { kind: 'normal'; std: number; zeroRow?: number }
+  | { kind: 'uniform'; bound: number }
+  | { kind: 'zeros' }
+  | { kind: 'ones' };
+
+/**
+ * One parameter, by its canonical name:
+ *
+ *     embeddings.{words,positions,types,projection}.weight, embeddings.projection.bias, embeddings.norm.{weight,bias},
+ *     layers.N.{queryKeyValue,attentionOutput,mlpIn,mlpOut,attentionNorm,mlpNorm}.{weight,bias}   (layers.N is LayerSpec.parameters)
+ *     finalNorm.{weight,bias}, and the names of the head's stages
+ *
+ * Weights of linear layers are [outputs, inputs]; queryKeyValue has the rows of query, key and value, in this order.
+ */
+export interface ParameterSpec {
+  name: string;
+  shape: readonly number[];
+  initialisation: Initialisation;
+  /** Whether weight decay applies. */
+  decays: boolean;
+  /** What its rows are called outside, from the first row on: one tensor, or several side by side. */
+  tensors: readonly { name: string; rows: number }[];
+}
+
+/** A low-rank adapter (LoRA) of some rows of a linear layer: W x + scaling * B A x. `a` and `b` name its parameters. */
+export interface AdapterSpec {
+  /** The canonical name of the linear layer, without `.weight`. */
+  linear: string;
+  firstRow: number;
+  rows: number;
+  a: string;
+  b: string;
+}
+
+export interface SessionSpec {
+  encoder: EncoderSpec;
+  head: readonly HeadStage[];
+  loss: LossKind;
+  /** All parameters, in the order in which random initial values are drawn for them. */
+  parameters: readonly ParameterSpec[];
+  lora?: { rank: number; scaling: number; dropout: number; adapters: readonly AdapterSpec[] };
+}
