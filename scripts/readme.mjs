@@ -1,10 +1,10 @@
 // Keeps the option tables of README.md (the most used) and docs/options.md (all) equal to the one in
-// src/config/options.ts. `--check` only says whether they are.
+// src/options/options.ts. `--check` only says whether they are.
 import { readFileSync, writeFileSync } from 'node:fs';
 
 import { format, resolveConfig } from 'prettier';
 
-import { optionsMarkdown, optionsTable, trainCommand } from '../dist/config/index.js';
+import { optionsMarkdown, optionsTable, trainCommand } from '../dist/options/index.js';
 
 const MOST_USED = [
   'model',

@@ -26,7 +26,7 @@ await runMain(async () => {
 /** @param {string} command */
 async function optionNames(command) {
   if (command === 'bench') return OPTION_NAMES;
-  const { commands, foreignNames } = await import('../dist/config/index.js');
+  const { commands, foreignNames } = await import('../dist/options/index.js');
   const table = commands.find(({ name }) => name === command);
   return [...Object.keys(table?.options ?? {}), ...foreignNames()];
 }

@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 import { Command, CommanderError } from 'commander';
 import { z } from 'zod';
-import { normalizeArgs } from './config/argv.js';
-import { commandFlags, shownTerm } from './config/help.js';
+import { normalizeArgs } from './options/argv.js';
+import { commandFlags, shownTerm } from './options/help.js';
 import {
   commands,
   evaluateCommand,
@@ -23,9 +23,9 @@ import {
   trainCommand,
   type Command as CommandTable,
   type ParsedOptions,
-} from './config/index.js';
-import { StoppedError, UsageError, messageOf } from './errors.js';
-import { writeError } from './file-errors.js';
+} from './options/index.js';
+import { StoppedError, UsageError, messageOf } from './util/errors.js';
+import { writeError } from './util/file-errors.js';
 
 type Flags = Record<string, unknown>;
 

@@ -2,13 +2,16 @@
 export {
   BertForSequenceClassification,
   type AdapterOptions,
-  type HeadOptions,
-  type LoraOptions,
-  type Runtime,
-} from './bert/index.js';
+} from './models/bert-for-sequence-classification.js';
+export type { HeadOptions } from './models/head.js';
+export type { LoraOptions } from './models/adapter.js';
+export type { Runtime } from './models/runtime.js';
 export type { Example, LabelReader, ProblemType, Task } from './data/index.js';
-export { Dataset, DatasetDict, loadDataset, type ReadOptions, type SplitFiles } from './dataset/index.js';
-export { RunError, UsageError } from './errors.js';
+export { Dataset } from './data/dataset.js';
+export { DatasetDict } from './data/dataset-dict.js';
+export { loadDataset, type SplitFiles } from './data/load.js';
+export type { ReadOptions } from './data/read-options.js';
+export { RunError, UsageError } from './util/errors.js';
 export { classify } from './evaluation/classify.js';
 export type { ComputeMetrics, EvalPrediction } from './evaluation/custom-metrics.js';
 export { evaluateRows, type Metrics } from './evaluation/evaluate.js';
@@ -17,8 +20,9 @@ export type { LongTexts, Pooling } from './evaluation/long-texts.js';
 export { predictRows, type PredictedBatch } from './evaluation/predict.js';
 export { predictionOf, type Prediction } from './evaluation/probabilities.js';
 export type { HubOptions } from './hub/index.js';
-export type { Calibration } from './model/index.js';
-export { parseBertConfig, readBertConfig, type BertConfig } from './model/index.js';
+export type { Calibration } from './formats/calibration.js';
+export { parseBertConfig, type BertConfig } from './models/config.js';
+export { readBertConfig } from './formats/checkpoint.js';
 export {
   deviceInfo,
   Session,
@@ -34,14 +38,14 @@ export {
   type UpdateOptions,
 } from './native/index.js';
 export { BertTokenizer, createTokenizerPool, type Encoding, type TokenizerPool } from './tokenizer/index.js';
-export { pack, type LabelledRows, type TextRows } from './batching/batch.js';
+export { pack, type LabelledRows, type TextRows } from './data/batch.js';
 export type { TrainerCallback, TrainerControl, TrainerEvent } from './training/callbacks.js';
 export { EarlyStoppingCallback } from './training/early-stopping.js';
 export { InterruptedError } from './training/interruption.js';
-export { Progress, type Terminal } from './training/progress.js';
+export { Progress, type Terminal } from './terminal/progress.js';
 export { learningRateAt, type Schedule } from './training/schedule.js';
 export { trainingArguments } from './training/settings.js';
-export type { SchedulerKwargs, SchedulerType, TrainingArguments } from './config/index.js';
+export type { SchedulerKwargs, SchedulerType, TrainingArguments } from './options/index.js';
 export type { TrainerState } from './training/state.js';
 export type { TrainerParts } from './training/parts.js';
 export { Trainer } from './training/trainer.js';

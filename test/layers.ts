@@ -7,25 +7,15 @@ const SOURCE = join(import.meta.dirname, '../src');
 
 /** From the bottom to the top. */
 const LAYERS = [
-  ['printable', 'counted'],
-  ['errors'],
-  [
-    'file-digest',
-    'file-errors',
-    'json-limits',
-    'nearest',
-    'random',
-    'make-folder',
-    'without-undefined',
-    'difference',
-  ],
-  ['native', 'model', 'data'],
-  ['hub'],
+  ['util'],
+  ['native', 'terminal'],
+  ['formats', 'hub', 'tasks'],
   ['tokenizer'],
-  ['batching', 'bert'],
-  ['dataset', 'evaluation'],
+  ['models'],
+  ['data'],
+  ['evaluation'],
   ['predictions'],
-  ['config'],
+  ['options'],
   ['training'],
   ['search', 'inspection'],
   ['commands'],
@@ -72,7 +62,7 @@ t.test('one file sees the addon, one folder makes sessions', (t) => {
       (path) => path.endsWith('.ts') && readFileSync(join(SOURCE, path), 'utf8').includes(text),
     );
   t.same(holding('bertune.node'), ['native/addon.ts']);
-  t.same(holding('Session.create('), ['bert/bert-for-sequence-classification.ts']);
+  t.same(holding('Session.create('), ['models/bert-for-sequence-classification.ts']);
   t.end();
 });
 

@@ -1,5 +1,5 @@
 // Every operator with a CPU kernel against its composition from ATen operators in float64, forward and
-// backward, on sizes that fit no vector and no block. Prints TAP; test/operators.ts runs it.
+// backward, on sizes that fit no vector and no block. Prints TAP; test/native/operators.ts runs it.
 //   operators_test            with LibTorch's allocator
 //   operators_test guarded    with memory that ends the process when something goes beyond a tensor
 //   operators_test caching    with the addon's allocator

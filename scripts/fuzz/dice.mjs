@@ -1,5 +1,5 @@
 // Random choices that one number decides, so that every input can be made again.
-import { randomNumbers } from '../../dist/random.js';
+import { randomNumbers } from '../../dist/util/random.js';
 
 export class Dice {
   #next;

@@ -2,8 +2,8 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { BertForSequenceClassification } from '../../dist/bert/index.js';
-import { parseBertConfig } from '../../dist/model/index.js';
+import { BertForSequenceClassification } from '../../dist/models/bert-for-sequence-classification.js';
+import { parseBertConfig } from '../../dist/models/config.js';
 
 /** @typedef {import('./format.mjs').Files} Files */
 
@@ -17,7 +17,7 @@ const CONFIG = {
   max_position_embeddings: 8,
 };
 
-/** @type {import('../../dist/bert/index.js').Runtime} */
+/** @type {import('../../dist/models/runtime.js').Runtime} */
 export const RUNTIME = { device: 'cpu', dtype: 'float32', threads: 1 };
 
 /** A model with random weights. */

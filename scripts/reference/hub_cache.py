@@ -1,4 +1,4 @@
-"""Shows that Python's huggingface_hub and bertune share one cache. test/hub-cache.ts runs it when BERTUNE_PYTHON names a
+"""Shows that Python's huggingface_hub and bertune share one cache. test/hub/cache.ts runs it when BERTUNE_PYTHON names a
 Python with huggingface_hub (2.4.0 was used).
 
 Usage: hub_cache.py find|download TYPE ID FILE...    prints the local path of each file as a JSON list

@@ -1,4 +1,4 @@
-"""Writes test/fixtures/losses.json: losses and their gradients by torch in float64, for test/losses.ts.
+"""Writes test/fixtures/losses.json: losses and their gradients by torch in float64, for test/native/losses.ts.
 
 Focal losses follow Lin et al. 2017 by autograd over torch's own losses; the multi-label one is torchvision's
 sigmoid_focal_loss without alpha.

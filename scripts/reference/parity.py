@@ -1,4 +1,4 @@
-"""Writes test/fixtures/parity.json: what transformers computes for the cases that test/parity.ts runs through a Session.
+"""Writes test/fixtures/parity.json: what transformers computes for the cases that test/native/parity.ts runs through a Session.
 
     pip install -r scripts/reference/requirements.txt
     python scripts/reference/parity.py            # about a minute on 2 cores

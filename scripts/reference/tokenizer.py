@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes test/fixtures/tokenizer.json: what transformers and Rust tokenizers make of the texts in test/tokenizer.ts.
+"""Writes test/fixtures/tokenizer.json: what transformers and Rust tokenizers make of the texts in test/tokenizer/tokenizer.ts.
 
     pip install -r scripts/reference/requirements.txt
     python scripts/reference/tokenizer.py [FOLDER]

@@ -1,12 +1,13 @@
 // `bertune train --cross-validation K`: every row is evaluated once, by a model that was trained without it.
 import { join } from 'node:path';
 
-import type { TrainOptions } from '../config/index.js';
-import type { Dataset, DatasetDict } from '../dataset/index.js';
+import type { TrainOptions } from '../options/index.js';
+import type { Dataset } from '../data/dataset.js';
+import type { DatasetDict } from '../data/dataset-dict.js';
 import type { Metrics } from '../evaluation/evaluate.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
-import { writeJson } from '../model/index.js';
-import { BarOnly, formatNumber, type Progress } from '../training/progress.js';
+import { writeJson } from '../util/files.js';
+import { BarOnly, formatNumber, type Progress } from '../terminal/progress.js';
 import { Trainer } from '../training/trainer.js';
 import type { ModelSource } from './model-source.js';
 import { printMetrics } from './output.js';

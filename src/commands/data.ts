@@ -1,11 +1,13 @@
 // Opens the data that a command was asked for and shows the person what was found in them.
-import { counted, listed } from '../counted.js';
+import { counted, listed } from '../util/counted.js';
 import { describeBadRow, type Example, type Split, type Task } from '../data/index.js';
-import { openSplits, type DatasetDict, type ReadOptions, type SplitFiles } from '../dataset/index.js';
-import { withoutUndefined } from '../without-undefined.js';
-import { UsageError } from '../errors.js';
+import { openSplits, type SplitFiles } from '../data/load.js';
+import type { DatasetDict } from '../data/dataset-dict.js';
+import type { ReadOptions } from '../data/read-options.js';
+import { withoutUndefined } from '../util/without-undefined.js';
+import { UsageError } from '../util/errors.js';
 import { datasetFiles } from '../hub/index.js';
-import type { Progress } from '../training/progress.js';
+import type { Progress } from '../terminal/progress.js';
 import { reportOverlap } from './overlap.js';
 import { reportUnseenLabels } from './unseen-labels.js';
 

@@ -1,14 +1,15 @@
 // `bertune evaluate`: the metrics of a saved model on labelled rows.
 import { join } from 'node:path';
 
-import { requireDevice } from '../bert/index.js';
-import type { EvaluateOptions } from '../config/index.js';
+import { requireDevice } from '../models/runtime.js';
+import type { EvaluateOptions } from '../options/index.js';
 import type { ComputeMetrics, EvalPrediction } from '../evaluation/custom-metrics.js';
 import { evaluateRows, type Metrics } from '../evaluation/evaluate.js';
 import { createMetrics, type MetricDetails } from '../evaluation/metrics.js';
-import { writeJson, type Calibration } from '../model/index.js';
+import { writeJson } from '../util/files.js';
+import type { Calibration } from '../formats/calibration.js';
 import { longTextsOf, requireSingle, textReading } from '../evaluation/long-texts.js';
-import { Progress } from '../training/progress.js';
+import { Progress } from '../terminal/progress.js';
 import { chanceNote } from './chance.js';
 import { classReport } from './class-report.js';
 import { openData } from './data.js';

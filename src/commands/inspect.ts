@@ -1,17 +1,17 @@
 // `bertune inspect FILE`: what is in training data, before a training.
-import { requireDevice } from '../bert/index.js';
-import { maxLengthOf, measureLengths } from '../batching/lengths.js';
-import type { InspectOptions } from '../config/index.js';
-import { counted } from '../counted.js';
+import { requireDevice } from '../models/runtime.js';
+import { maxLengthOf, measureLengths } from '../data/lengths.js';
+import type { InspectOptions } from '../options/index.js';
+import { counted } from '../util/counted.js';
 import { readAllColumns } from '../data/index.js';
-import type { Dataset } from '../dataset/index.js';
+import type { Dataset } from '../data/dataset.js';
 import { describeColumns, type ColumnReport } from '../inspection/columns.js';
 import { findDuplicates, type DuplicateReport } from '../inspection/duplicates.js';
 import { describeLabels, type LabelReport } from '../inspection/labels.js';
 import { describeLengths, tokensUpTo, type LengthReport } from '../inspection/lengths.js';
 import { measureSpeed } from '../inspection/speed.js';
 import { BertTokenizer, createTokenizerPool } from '../tokenizer/index.js';
-import { formatNumber, formatSeconds, Progress } from '../training/progress.js';
+import { formatNumber, formatSeconds, Progress } from '../terminal/progress.js';
 import { findFiles, openData } from './data.js';
 import { modelAndTokenizer, readOptions, type ModelSource } from './model-source.js';
 import { printResult } from './output.js';

@@ -1,16 +1,13 @@
 // `bertune merge`: an adapter and its base become one plain model folder.
-import type { MergeOptions } from '../config/index.js';
-import { UsageError } from '../errors.js';
-import { isSameFolder } from '../make-folder.js';
-import {
-  byteLength,
-  isAdapterFolder,
-  OF_TRAINING,
-  parameterShapes,
-  replaceFiles,
-  writeCalibration,
-} from '../model/index.js';
-import { Progress } from '../training/progress.js';
+import type { MergeOptions } from '../options/index.js';
+import { UsageError } from '../util/errors.js';
+import { isSameFolder } from '../util/make-folder.js';
+import { byteLength } from '../formats/dtype.js';
+import { isAdapterFolder } from '../formats/adapter-file.js';
+import { OF_TRAINING, replaceFiles } from '../formats/replace-files.js';
+import { parameterShapes } from '../models/parameters.js';
+import { writeCalibration } from '../formats/calibration.js';
+import { Progress } from '../terminal/progress.js';
 import { checkOutputFolder } from './output.js';
 import { loadTrained, modelFolder } from './trained.js';
 

@@ -1,15 +1,19 @@
 // The model that a training starts from: a folder or hub id, or random weights of a config's shape.
 import { join } from 'node:path';
 
-import { BertForSequenceClassification, type LoraOptions } from '../bert/index.js';
-import type { TrainOptions } from '../config/index.js';
-import type { DatasetDict } from '../dataset/index.js';
-import { withoutUndefined } from '../without-undefined.js';
-import { UsageError } from '../errors.js';
-import { isFolder } from '../make-folder.js';
-import { areDefaultLabels, parseBertConfig, readJson, type BertConfig, type Lora } from '../model/index.js';
+import { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
+import type { LoraOptions } from '../models/adapter.js';
+import type { TrainOptions } from '../options/index.js';
+import type { DatasetDict } from '../data/dataset-dict.js';
+import { withoutUndefined } from '../util/without-undefined.js';
+import { UsageError } from '../util/errors.js';
+import { isFolder } from '../util/make-folder.js';
+import { areDefaultLabels } from '../models/labels.js';
+import { parseBertConfig, type BertConfig } from '../models/config.js';
+import { readJson } from '../util/json.js';
+import type { Lora } from '../models/lora.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
-import type { Progress } from '../training/progress.js';
+import type { Progress } from '../terminal/progress.js';
 import type { openData } from './data.js';
 import {
   checkVocabulary,

@@ -4,12 +4,12 @@ import type { FileHandle } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 
 import type { Split } from '../data/index.js';
-import type { DatasetDict } from '../dataset/index.js';
-import { messageOf, RunError, UsageError } from '../errors.js';
-import { systemCode, writeError } from '../file-errors.js';
-import { makeFolder, removeEmptyFolders } from '../make-folder.js';
-import { writeFileAtomic } from '../model/index.js';
-import type { Progress } from '../training/progress.js';
+import type { DatasetDict } from '../data/dataset-dict.js';
+import { messageOf, RunError, UsageError } from '../util/errors.js';
+import { systemCode, writeError } from '../util/file-errors.js';
+import { makeFolder, removeEmptyFolders } from '../util/make-folder.js';
+import { writeFileAtomic } from '../util/files.js';
+import type { Progress } from '../terminal/progress.js';
 import { splitsOf } from './data.js';
 
 const MEGABYTE = 1e6;

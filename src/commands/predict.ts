@@ -1,12 +1,13 @@
 // `bertune predict`: label, score and probabilities of every row, in the order of the rows.
 import { realpath } from 'node:fs/promises';
 
-import { requireDevice, type BertForSequenceClassification } from '../bert/index.js';
-import type { PredictOptions } from '../config/index.js';
-import { counted } from '../counted.js';
+import { requireDevice } from '../models/runtime.js';
+import type { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
+import type { PredictOptions } from '../options/index.js';
+import { counted } from '../util/counted.js';
 import { openSplit, type Example, type Split } from '../data/index.js';
-import { UsageError } from '../errors.js';
-import { withoutUndefined } from '../without-undefined.js';
+import { UsageError } from '../util/errors.js';
+import { withoutUndefined } from '../util/without-undefined.js';
 import { longTextsOf, requireSingle, textReading } from '../evaluation/long-texts.js';
 import { predictRows } from '../evaluation/predict.js';
 import { predictionOf } from '../evaluation/probabilities.js';
@@ -18,7 +19,7 @@ import {
   type PredictedRow,
   type PredictionFormat,
 } from '../predictions/index.js';
-import { Progress } from '../training/progress.js';
+import { Progress } from '../terminal/progress.js';
 import { describeSplit, splitOf } from './data.js';
 import { checkOutputFile, printResult, writeBadRows, writePieces } from './output.js';
 import { loadTrained, trainedMaxLength } from './trained.js';

@@ -1,16 +1,16 @@
 // `bertune search`: many trainings, each with values of its own for some options, towards the best metric.
 import { join } from 'node:path';
 
-import { requireDevice } from '../bert/index.js';
+import { requireDevice } from '../models/runtime.js';
 import {
   fileEntries,
   parseSearchOptions,
   type ConfigFile,
   type OptionSources,
   type SearchOptions,
-} from '../config/index.js';
-import type { DatasetDict } from '../dataset/index.js';
-import { messageOf, RunError, UsageError } from '../errors.js';
+} from '../options/index.js';
+import type { DatasetDict } from '../data/dataset-dict.js';
+import { messageOf, RunError, UsageError } from '../util/errors.js';
 import { isHopeless } from '../search/pruner.js';
 import { nextParams } from '../search/sampler.js';
 import { extremes, isDimension, parseDimension, type Params, type Space } from '../search/space.js';
@@ -18,9 +18,9 @@ import { Study, type StudyHeader } from '../search/study.js';
 import type { Report, Trial } from '../search/trial.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import type { TrainerCallback } from '../training/callbacks.js';
-import { writeJson } from '../model/index.js';
-import { whileLocked } from '../training/folder-lock.js';
-import { BarOnly, formatNumber, Progress } from '../training/progress.js';
+import { writeJson } from '../util/files.js';
+import { whileLocked } from '../util/folder-lock.js';
+import { BarOnly, formatNumber, Progress } from '../terminal/progress.js';
 import { bestMetric, isBetter, type TrainerState } from '../training/state.js';
 import { Trainer } from '../training/trainer.js';
 import { openData } from './data.js';

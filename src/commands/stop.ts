@@ -1,9 +1,9 @@
 // Ctrl-C and SIGTERM during a training: the step is finished and saved, or after the last step the model; a second signal
 // ends the process at once.
-import { StoppedError } from '../errors.js';
+import { StoppedError } from '../util/errors.js';
 import type { Metrics } from '../evaluation/evaluate.js';
 import { InterruptedError } from '../training/interruption.js';
-import type { Progress } from '../training/progress.js';
+import type { Progress } from '../terminal/progress.js';
 import type { Trainer } from '../training/trainer.js';
 
 /** npm and the set-up pass a signal on that the process has had already: for so long it is the same one. */

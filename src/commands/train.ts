@@ -1,23 +1,26 @@
 // `bertune train`: data, model, Trainer, evaluation, and a folder that Hugging Face loads.
 import { join } from 'node:path';
 
-import { maxLengthOf } from '../batching/lengths.js';
-import { requireDevice, type BertForSequenceClassification } from '../bert/index.js';
-import type { TrainOptions } from '../config/index.js';
-import { counted, listed } from '../counted.js';
-import type { DatasetDict } from '../dataset/index.js';
-import { UsageError } from '../errors.js';
+import { maxLengthOf } from '../data/lengths.js';
+import { requireDevice } from '../models/runtime.js';
+import type { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
+import type { TrainOptions } from '../options/index.js';
+import { counted, listed } from '../util/counted.js';
+import type { DatasetDict } from '../data/dataset-dict.js';
+import { UsageError } from '../util/errors.js';
 import { classify } from '../evaluation/classify.js';
 import type { Metrics } from '../evaluation/evaluate.js';
 import type { Prediction } from '../evaluation/probabilities.js';
-import { isSameFolder } from '../make-folder.js';
-import { exists, INDEX, OF_TRAINING, replaceFiles, requireNoFolders, writeJson } from '../model/index.js';
+import { isSameFolder } from '../util/make-folder.js';
+import { exists } from '../util/exists.js';
+import { INDEX, OF_TRAINING, replaceFiles, requireNoFolders } from '../formats/replace-files.js';
+import { writeJson } from '../util/files.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import type { TrainerCallback } from '../training/callbacks.js';
 import { AUTO, findCheckpoint } from '../training/checkpoint.js';
-import { whileLocked } from '../training/folder-lock.js';
+import { whileLocked } from '../util/folder-lock.js';
 import { removeLeftovers } from '../training/leftovers.js';
-import { formatNumber, Progress } from '../training/progress.js';
+import { formatNumber, Progress } from '../terminal/progress.js';
 import { Trainer } from '../training/trainer.js';
 import { chanceNote } from './chance.js';
 import { crossValidate } from './cross-validation.js';

@@ -3,22 +3,19 @@ import { join } from 'node:path';
 
 import { z } from 'zod';
 
-import { maxLengthOf } from '../batching/lengths.js';
-import { BertForSequenceClassification } from '../bert/index.js';
-import { withoutUndefined } from '../without-undefined.js';
-import { UsageError } from '../errors.js';
+import { maxLengthOf } from '../data/lengths.js';
+import { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
+import { withoutUndefined } from '../util/without-undefined.js';
+import { UsageError } from '../util/errors.js';
 import { modelDirectory } from '../hub/index.js';
-import {
-  exists,
-  finishReplacing,
-  isBeingReplaced,
-  readJson,
-  type BertConfig,
-  type Lora,
-} from '../model/index.js';
+import { exists } from '../util/exists.js';
+import { finishReplacing, isBeingReplaced } from '../formats/replace-files.js';
+import { readJson } from '../util/json.js';
+import type { BertConfig } from '../models/config.js';
+import type { Lora } from '../models/lora.js';
 import { BertTokenizer } from '../tokenizer/index.js';
-import { whileLocked } from '../training/folder-lock.js';
-import { Progress } from '../training/progress.js';
+import { whileLocked } from '../util/folder-lock.js';
+import { Progress } from '../terminal/progress.js';
 
 /**
  * The folder of a model. A new model that a killed run left half moved there is moved first.

@@ -1,13 +1,13 @@
 // What `bertune evaluate` tunes besides: temperature and thresholds, from the logits of the evaluation.
 import { lstat } from 'node:fs/promises';
 
-import type { EvaluateOptions } from '../config/index.js';
+import type { EvaluateOptions } from '../options/index.js';
 import type { Task } from '../data/index.js';
-import { UsageError } from '../errors.js';
+import { UsageError } from '../util/errors.js';
 import { bestTemperature, meanLoss, tuneThresholds } from '../evaluation/tuning/index.js';
 import type { EvalPrediction } from '../evaluation/custom-metrics.js';
-import { writeCalibration, type Calibration } from '../model/index.js';
-import type { Progress } from '../training/progress.js';
+import { writeCalibration, type Calibration } from '../formats/calibration.js';
+import type { Progress } from '../terminal/progress.js';
 import { checkOutputFolder } from './output.js';
 
 type TuneOptions = Pick<EvaluateOptions, 'model' | 'tuneThresholds' | 'tuneTemperature'>;

@@ -1,7 +1,8 @@
 // Labels that are evaluated but never trained on: figures that no training can make good.
-import { counted } from '../counted.js';
-import type { Dataset, DatasetDict } from '../dataset/index.js';
-import type { Progress } from '../training/progress.js';
+import { counted } from '../util/counted.js';
+import type { Dataset } from '../data/dataset.js';
+import type { DatasetDict } from '../data/dataset-dict.js';
+import type { Progress } from '../terminal/progress.js';
 
 const SHOWN = 5;
 

@@ -1,6 +1,6 @@
 // A fault during a training costs what came after the last checkpoint: the message says how to get back to it.
-import { RunError } from '../errors.js';
-import { isFolder } from '../make-folder.js';
+import { RunError } from '../util/errors.js';
+import { isFolder } from '../util/make-folder.js';
 import type { Trainer } from '../training/trainer.js';
 
 /** Does a part of a training run. @throws what the part throws, a RunError with the way on from the last checkpoint */

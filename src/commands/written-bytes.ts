@@ -1,7 +1,10 @@
 // How much a training writes at least, so that a disk that is too full shows before the first step.
-import type { TrainOptions } from '../config/index.js';
-import { adapterShapes, byteLength, parameterShapes, type BertConfig, type Lora } from '../model/index.js';
-import { matchingNames } from '../model/tensor-patterns.js';
+import type { TrainOptions } from '../options/index.js';
+import { adapterShapes, type Lora } from '../models/lora.js';
+import { byteLength } from '../formats/dtype.js';
+import { parameterShapes } from '../models/parameters.js';
+import type { BertConfig } from '../models/config.js';
+import { matchingNames } from '../models/tensor-patterns.js';
 import { optimizerOf } from '../training/optimizer-step.js';
 
 type WritingOptions = Pick<

@@ -1,6 +1,6 @@
 // Rows that cannot be used: collected for the message when the run stops, or written to a file when they are skipped.
 
-import { UsageError } from '../errors.js';
+import { UsageError } from '../util/errors.js';
 import { isUnknownLabel } from './label-values.js';
 import { TempFile } from './temp-file.js';
 

@@ -4,7 +4,7 @@ import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { Decompress } from 'fzstd';
-import { RunError, UsageError, errorCode, messageOf } from '../errors.js';
+import { RunError, UsageError, errorCode, messageOf } from '../util/errors.js';
 import type { DataFile } from './files.js';
 import { mostDecompressed, type DataLimits } from './limits.js';
 import { ZstdFrames } from './zstd.js';

@@ -1,7 +1,7 @@
 // Which columns hold the text, the second text of a pair, and the label.
 
-import { UsageError } from '../errors.js';
-import { nearestName } from '../nearest.js';
+import { UsageError } from '../util/errors.js';
+import { nearestName } from '../util/nearest.js';
 import { labelColumnList, labelColumns, type LabelColumns } from './label-columns.js';
 import type { ColumnChoice, SplitOptions } from './types.js';
 

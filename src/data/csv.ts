@@ -4,7 +4,7 @@
 
 import { isUtf8 } from 'node:buffer';
 import { parse } from 'csv-parse/sync';
-import { counted } from '../counted.js';
+import { counted } from '../util/counted.js';
 import { csvOptions, type Delimiter, type Dialect } from './csv-dialect.js';
 import { afterLine, csvRange, type CsvRange } from './csv-range.js';
 import { delimiterOf, separatorLine } from './delimiter.js';

@@ -1,8 +1,8 @@
 // Tells whether data files are still the same, whatever they are called and wherever they lie.
 import { createHash } from 'node:crypto';
 
-import { hashFile } from '../file-digest.js';
-import { readError } from '../file-errors.js';
+import { hashFile } from '../util/file-digest.js';
+import { readError } from '../util/file-errors.js';
 import { versionOf, type DataFile } from './files.js';
 import { changedInUse } from './row-store.js';
 

@@ -3,9 +3,9 @@
 import { constants, type BigIntStats } from 'node:fs';
 import { access, readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { UsageError, errorCode } from '../errors.js';
-import { readError } from '../file-errors.js';
-import { nearestName } from '../nearest.js';
+import { UsageError, errorCode } from '../util/errors.js';
+import { readError } from '../util/file-errors.js';
+import { nearestName } from '../util/nearest.js';
 
 export type Format = 'csv' | 'tsv' | 'jsonl' | 'json' | 'parquet';
 export type Compression = 'none' | 'gzip' | 'zstd';

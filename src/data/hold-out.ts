@@ -1,6 +1,6 @@
 // Which rows of the training data are set aside for validation: a pure function of labels, groups and the seed.
 
-import { shuffle } from '../random.js';
+import { shuffle } from '../util/random.js';
 
 /** Uniform numbers in [0, 1). */
 type Random = () => number;

@@ -1,6 +1,6 @@
 // The one pass over the files of a split: checks every row, notes where it stands and keeps its label.
 
-import { UsageError } from '../errors.js';
+import { UsageError } from '../util/errors.js';
 import { BadRowLog } from './bad-rows.js';
 import { chooseColumns, requireColumn, requireColumns } from './columns.js';
 import type { DataFile } from './files.js';

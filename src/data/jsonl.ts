@@ -1,8 +1,8 @@
 // JSON Lines: one object a line.
 
 import { isUtf8 } from 'node:buffer';
-import { messageOf } from '../errors.js';
-import { jsonExcess } from '../json-limits.js';
+import { messageOf } from '../util/errors.js';
+import { jsonExcess } from '../util/json-limits.js';
 import { brokenRecord, byteOrderMark } from './records.js';
 import type { Position, RawRecord, RecordParser } from './records.js';
 

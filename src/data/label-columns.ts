@@ -1,5 +1,5 @@
 // The label of a record: what one column holds, or the names of the columns that hold a one.
-import { UsageError } from '../errors.js';
+import { UsageError } from '../util/errors.js';
 import { MISSING_LABEL } from './label-values.js';
 import type { RawRecord } from './records.js';
 import { kindOf, type Fault } from './row.js';

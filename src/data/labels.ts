@@ -1,6 +1,6 @@
 // The label column of a split, kept in two to six bytes a row.
 
-import { UsageError } from '../errors.js';
+import { UsageError } from '../util/errors.js';
 import { GrowingArray } from './growing-array.js';
 import type { Reading } from './label-values.js';
 import {

@@ -4,7 +4,7 @@ import { isUtf8 } from 'node:buffer';
 import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects, parquetSchema } from 'hyparquet';
 import type { AsyncBuffer, FileMetaData, SchemaTree } from 'hyparquet';
 import { z } from 'zod';
-import { messageOf } from '../errors.js';
+import { messageOf } from '../util/errors.js';
 import type { DataLimits } from './limits.js';
 import { checkFooter, checkRowGroup, compressors } from './parquet-check.js';
 import { brokenRecord } from './records.js';

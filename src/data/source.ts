@@ -1,6 +1,6 @@
 // One data file as a source of records, whatever its format.
 
-import { messageOf } from '../errors.js';
+import { messageOf } from '../util/errors.js';
 import { readBytes } from './bytes.js';
 import type { Delimiter } from './csv-dialect.js';
 import { CsvParser } from './csv.js';

@@ -1,6 +1,6 @@
 // An opened split: the answers to what a caller wants to know and read, on top of the finished index.
 
-import { expected } from '../errors.js';
+import { expected } from '../util/errors.js';
 import { findDataFiles, type DataFile } from './files.js';
 import { digestOf } from './digest.js';
 import { changedInUse } from './row-store.js';

@@ -1,6 +1,6 @@
 // From the labels of the splits to the task: problem type, label map, and labels as numbers for the training step.
 
-import { UsageError } from '../errors.js';
+import { UsageError } from '../util/errors.js';
 import { labelIds, sortLabels } from './label-values.js';
 import type { LabelColumn } from './labels.js';
 import { unknownLabel } from './label-values.js';

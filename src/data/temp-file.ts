@@ -7,7 +7,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { RunError, messageOf } from '../errors.js';
+import { RunError, messageOf } from '../util/errors.js';
 
 const BUFFER_BYTES = 1 << 18;
 

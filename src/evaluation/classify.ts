@@ -1,6 +1,6 @@
 // Texts in, labels out: the call for scripts and services.
-import type { BertForSequenceClassification } from '../bert/index.js';
-import { expected } from '../errors.js';
+import type { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
+import { expected } from '../util/errors.js';
 import type { BertTokenizer, TextExample } from '../tokenizer/index.js';
 import { longTextsOf, textReading, type Pooling } from './long-texts.js';
 import { predictRows } from './predict.js';

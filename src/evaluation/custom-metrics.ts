@@ -1,5 +1,5 @@
 // Metrics of the caller's own, computed from all logits at once: HF's compute_metrics.
-import { expected } from '../errors.js';
+import { expected } from '../util/errors.js';
 
 /** What a custom metric is computed from; HF's EvalPrediction. */
 export interface EvalPrediction {

@@ -1,7 +1,7 @@
 // One pass over labelled rows, turned into HF's `eval_*` metrics as it goes.
-import type { BertForSequenceClassification } from '../bert/index.js';
-import type { LabelledRows } from '../batching/batch.js';
-import { requireTaskFits } from '../batching/task-fit.js';
+import type { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
+import type { LabelledRows } from '../data/batch.js';
+import { requireTaskFits } from '../data/task-fit.js';
 import { CustomMetrics, type ComputeMetrics } from './custom-metrics.js';
 import { createMetrics, type MetricAccumulator } from './metrics.js';
 import { predictRows, type PredictRowsOptions } from './predict.js';

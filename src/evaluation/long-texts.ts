@@ -1,6 +1,6 @@
 // Texts longer than the model takes: logits of their windows, pooled to the logits of the text.
-import { pack } from '../batching/batch.js';
-import { UsageError } from '../errors.js';
+import { pack } from '../data/batch.js';
+import { UsageError } from '../util/errors.js';
 import type { Session } from '../native/index.js';
 import {
   createTokenizerPool,

@@ -1,6 +1,6 @@
 // Metrics that stream: batches of logits and labels go in, a few bytes a row stay, the result equals scikit-learn's.
 import type { Task } from '../data/index.js';
-import type { Calibration } from '../model/index.js';
+import type { Calibration } from '../formats/calibration.js';
 import type { MetricAccumulator } from './metrics/accumulator.js';
 import { multiLabelMetrics, MultiLabelMetrics } from './metrics/multi-label.js';
 import { regressionMetrics, RegressionMetrics } from './metrics/regression.js';

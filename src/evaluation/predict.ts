@@ -1,7 +1,7 @@
 // Logits for any number of texts, batch by batch, in the order of the rows.
-import type { BertForSequenceClassification } from '../bert/index.js';
-import { labelsOf, pack, type LabelledRows, type TextRows } from '../batching/batch.js';
-import { prefetch } from '../batching/prefetch.js';
+import type { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
+import { labelsOf, pack, type LabelledRows, type TextRows } from '../data/batch.js';
+import { prefetch } from '../data/prefetch.js';
 import type { Example } from '../data/index.js';
 import { predictWindows, type TextReading } from './long-texts.js';
 

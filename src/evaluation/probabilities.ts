@@ -1,6 +1,6 @@
 // From logits to what a person reads: probabilities, the winning label, its score.
 import type { Task } from '../data/index.js';
-import type { Calibration } from '../model/index.js';
+import type { Calibration } from '../formats/calibration.js';
 
 /** The probability above which a multi-label model gives a label, unless another was tuned. */
 export const DEFAULT_THRESHOLD = 0.5;

@@ -1,6 +1,6 @@
 // The two questions put to the hub's API: which commit a revision is, and what files it has.
 import { z } from 'zod';
-import { RunError } from '../errors.js';
+import { RunError } from '../util/errors.js';
 import type { Answer, Get } from './http.js';
 import { isCommit, isSafePath, titleOf, type Listing, type Repo, type RepoFile } from './repo.js';
 import { HubUnavailable, withRetries } from './retries.js';

@@ -4,8 +4,8 @@ import { randomUUID } from 'node:crypto';
 import { lstat, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
 import { z } from 'zod';
-import { RunError } from '../errors.js';
-import { makeFolder } from '../make-folder.js';
+import { RunError } from '../util/errors.js';
+import { makeFolder } from '../util/make-folder.js';
 import { isCommit, isSafePath, type Listing, type Repo, type RepoFile } from './repo.js';
 
 /** The paths of one repository's cache folder. */

@@ -1,6 +1,6 @@
 // A thread that reads one long card, so that it can be ended. Run by read-card.ts.
 import { parentPort, workerData } from 'node:worker_threads';
-import { messageOf } from '../errors.js';
+import { messageOf } from '../util/errors.js';
 import { parseDatasetCard, type DatasetCard } from './dataset-card.js';
 
 /** What the thread is given. */

@@ -1,5 +1,5 @@
 // Which files of a data set repository belong to which split, by the rules of Python's datasets (data_files.py).
-import { UsageError } from '../errors.js';
+import { UsageError } from '../util/errors.js';
 import { globMatcher, hasMagic, relativePattern } from './glob.js';
 
 /** Paths in the repository by split, each list sorted. */

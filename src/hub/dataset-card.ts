@@ -2,7 +2,7 @@
 // leaves in the metadata of its parquet files.
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { messageOf, UsageError } from '../errors.js';
+import { messageOf, UsageError } from '../util/errors.js';
 import { printable, UNPRINTABLE } from './printable.js';
 import { LONGEST_PATH } from './repo.js';
 

@@ -1,5 +1,5 @@
 // From a data set id of the hub to local files per split and the names of its classes.
-import { expected, UsageError } from '../errors.js';
+import { expected, UsageError } from '../util/errors.js';
 import { dataPaths, grouped, splitsByConvention, splitsByPattern, type SplitFiles } from './data-files.js';
 import { classNamesInParquet, type CardConfig, type ClassNames, type DatasetCard } from './dataset-card.js';
 import type { HubOptions } from './model.js';

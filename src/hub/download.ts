@@ -4,7 +4,7 @@ import { constants, createReadStream } from 'node:fs';
 import { lstat, open, rename, rm, stat, statfs, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { errorCode, RunError } from '../errors.js';
+import { errorCode, RunError } from '../util/errors.js';
 import { UnexpectedStatus, type Answer, type Get } from './http.js';
 import type { RepoFile } from './repo.js';
 import { HubUnavailable, withRetries } from './retries.js';

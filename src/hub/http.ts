@@ -1,5 +1,5 @@
 // One GET to the hub: the token, redirects, and a sentence for each way the hub can refuse.
-import { messageOf, RunError, UsageError } from '../errors.js';
+import { messageOf, RunError, UsageError } from '../util/errors.js';
 import { printable } from './printable.js';
 import { titleOf, type Repo } from './repo.js';
 import { HubUnavailable } from './retries.js';

@@ -1,6 +1,6 @@
 // Reads a card within limits of time and memory: YAML can be written so that any reader is busy for hours.
 import { Worker } from 'node:worker_threads';
-import { UsageError } from '../errors.js';
+import { UsageError } from '../util/errors.js';
 import type { CardReply, CardRequest } from './card-thread.js';
 import { parseDatasetCard, type DatasetCard } from './dataset-card.js';
 

@@ -1,5 +1,5 @@
 // What names a repository of the hub, and which names from outside may become paths.
-import { UsageError } from '../errors.js';
+import { UsageError } from '../util/errors.js';
 import { UNPRINTABLE } from './printable.js';
 
 /** A repository at a revision, as the person named it. */

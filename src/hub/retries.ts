@@ -1,6 +1,6 @@
 // What is tried again, how often and after how long.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { RunError } from '../errors.js';
+import { RunError } from '../util/errors.js';
 
 const ATTEMPTS = 5;
 /** Seconds that one request may be waited for in all, whatever the hub asks for. */

@@ -1,5 +1,5 @@
 // The access token must not show, even where the hub puts it into what it answers: it was sent the token, after all.
-import { messageOf, RunError, UsageError } from '../errors.js';
+import { messageOf, RunError, UsageError } from '../util/errors.js';
 import { createProgress, type DownloadProgress } from './progress.js';
 import type { HubSettings } from './settings.js';
 

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { expected, UsageError } from '../errors.js';
+import { expected, UsageError } from '../util/errors.js';
 
 /** The environment of one call, read once. */
 export interface HubSettings {

@@ -1,7 +1,7 @@
 // One commit of a repository: what files it has, and the local paths of those asked for, from the hub or the cache.
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { errorCode, messageOf, RunError, UsageError } from '../errors.js';
+import { errorCode, messageOf, RunError, UsageError } from '../util/errors.js';
 import { listCommit, resolveCommit } from './api.js';
 import * as caching from './cache.js';
 import { downloadFile, WrongContent } from './download.js';

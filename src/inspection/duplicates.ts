@@ -1,5 +1,5 @@
 // Rows with equal texts, and whether their labels agree.
-import type { Dataset } from '../dataset/index.js';
+import type { Dataset } from '../data/dataset.js';
 
 export interface DuplicateReport {
   /** Rows whose text an earlier row has already. */

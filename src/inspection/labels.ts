@@ -1,6 +1,6 @@
 // How often each label occurs; of numbers, how they are spread.
-import { countLabels } from '../batching/label-counts.js';
-import type { Dataset } from '../dataset/index.js';
+import { countLabels } from '../data/label-counts.js';
+import type { Dataset } from '../data/dataset.js';
 
 export type LabelReport =
   | { kind: 'counts'; counts: Record<string, number>; withoutLabel: number }

@@ -1,8 +1,8 @@
 // How fast this machine trains on these rows: a few real steps.
-import { loadBatch } from '../batching/batch.js';
-import type { BertForSequenceClassification } from '../bert/index.js';
-import type { Dataset } from '../dataset/index.js';
-import { randomNumbers } from '../random.js';
+import { loadBatch } from '../data/batch.js';
+import type { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
+import type { Dataset } from '../data/dataset.js';
+import { randomNumbers } from '../util/random.js';
 import type { TokenizerPool } from '../tokenizer/index.js';
 
 /** Steps are measured until this much time has gone. */

@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
 import type { DeviceInfo } from './device.js';
-import { messageOf, RunError } from '../errors.js';
+import { messageOf, RunError } from '../util/errors.js';
 import type {
   AccumulateOptions,
   PackedBatch,

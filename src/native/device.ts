@@ -1,5 +1,5 @@
 // Which device and dtype a person gets who does not say: a pure function of what the machine offers.
-import { expected, UsageError } from '../errors.js';
+import { expected, UsageError } from '../util/errors.js';
 
 /** What this machine offers. */
 export interface DeviceInfo {

@@ -1,5 +1,5 @@
 // What fails in the addon, as errors of ours: one line, with the stack of the caller.
-import { messageOf, RunError, UsageError } from '../errors.js';
+import { messageOf, RunError, UsageError } from '../util/errors.js';
 
 const LONGEST_MESSAGE = 300;
 

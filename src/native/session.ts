@@ -1,5 +1,5 @@
 // The typed session: one model in training, as scripts and the trainer see it.
-import { expected } from '../errors.js';
+import { expected } from '../util/errors.js';
 import { loadAddon, type NativeSession } from './addon.js';
 import { withStack } from './failures.js';
 import { OPTIMIZER_STATE, stateKinds, type StateKind } from './optimizer-state.js';

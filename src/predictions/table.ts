@@ -1,6 +1,6 @@
 // What a file of predictions holds, whatever its format.
 import type { KeptKind, KeptValue, Task } from '../data/index.js';
-import { UsageError } from '../errors.js';
+import { UsageError } from '../util/errors.js';
 import type { Prediction } from '../evaluation/probabilities.js';
 
 /** The prediction of one row of the data. */

@@ -1,7 +1,7 @@
 // What a search may change: options whose value in the configuration file is a range or a choice.
 import { z } from 'zod';
 
-import { UsageError } from '../errors.js';
+import { UsageError } from '../util/errors.js';
 
 /** The values that one option may have. */
 export type Dimension =

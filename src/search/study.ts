@@ -2,10 +2,10 @@
 import { appendFile, readFile } from 'node:fs/promises';
 import { z } from 'zod';
 
-import { difference } from '../difference.js';
-import { errorCode, UsageError } from '../errors.js';
-import { readError, writeError } from '../file-errors.js';
-import { writeFileAtomic } from '../model/index.js';
+import { difference } from '../util/difference.js';
+import { errorCode, UsageError } from '../util/errors.js';
+import { readError, writeError } from '../util/file-errors.js';
+import { writeFileAtomic } from '../util/files.js';
 import type { Trial } from './trial.js';
 
 /** What must be the same for a search to go on; values are compared as JSON. */

@@ -1,6 +1,6 @@
 // The tokenizer as a person meets it: load, encode, decode, save.
 import { modelDirectory, type HubOptions } from '../hub/index.js';
-import { expected } from '../errors.js';
+import { expected } from '../util/errors.js';
 import { createLibraryTokenizer, type LibraryTokenizer } from './library.js';
 import { loadTokenizer } from './load.js';
 import { highestId, parseTokenizerConfig, parseTokenizerJson } from './parse.js';

@@ -1,6 +1,6 @@
 // tokenizer.json from what older models carry instead: vocab.txt, the settings in tokenizer_config.json and the added
 // tokens, put together as transformers 5.18 does (models/bert/tokenization_bert.py).
-import { UsageError } from '../errors.js';
+import { UsageError } from '../util/errors.js';
 import type { AddedToken, TemplatePiece, TokenizerConfig, TokenizerJson } from './tokenizer-json.js';
 
 /** Twice the largest vocabulary of a published BERT (LaBSE, 501,153 tokens). */

@@ -1,7 +1,7 @@
 // The few signatures of @huggingface/tokenizers 0.2.0 that are used. Its own declaration files import without
 // extensions, so under `nodenext` every type of it would silently be `any`.
 import { Tokenizer } from '@huggingface/tokenizers';
-import { UsageError, messageOf } from '../errors.js';
+import { UsageError, messageOf } from '../util/errors.js';
 import type { TokenizerConfig, TokenizerJson } from './tokenizer-json.js';
 
 /** The library's whole tokenizer. Synchronous; knows neither truncation nor offsets. */

@@ -1,8 +1,9 @@
 // A folder with tokenizer files to the tokenizer's definition.
 import { isUtf8 } from 'node:buffer';
 import { join } from 'node:path';
-import { UsageError } from '../errors.js';
-import { exists, parseJson, readSmallFile } from '../model/index.js';
+import { UsageError } from '../util/errors.js';
+import { exists } from '../util/exists.js';
+import { parseJson, readSmallFile } from '../util/json.js';
 import { tokenizerJsonFromVocab } from './from-vocab.js';
 import { parseAddedTokens, parseObject, parseTokenizerConfig, parseTokenizerJson } from './parse.js';
 import type { TokenizerConfig, TokenizerJson, TokenizerSpec } from './tokenizer-json.js';

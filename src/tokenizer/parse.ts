@@ -1,6 +1,6 @@
 // The edge: tokenizer.json and tokenizer_config.json as they lie on disk, checked once.
 import { z } from 'zod';
-import { UsageError } from '../errors.js';
+import { UsageError } from '../util/errors.js';
 import type { BertNormalizerConfig } from './bert-words.js';
 import { requireNoPatterns } from './patterns.js';
 import type { OtherComponent, TokenizerConfig, TokenizerJson, WordPieceModel } from './tokenizer-json.js';

@@ -1,6 +1,6 @@
 // Regular expressions in a tokenizer.json. JavaScript's can take exponential time ((a+)+$), Rust's cannot; so whoever wrote
 // the file could stop the run at any text of their choice.
-import { UsageError } from '../errors.js';
+import { UsageError } from '../util/errors.js';
 
 /** Patterns of published tokenizers, whose time is linear. */
 const KNOWN: ReadonlySet<unknown> = new Set([

@@ -1,6 +1,6 @@
 // Tokenization beside the training step: lists of texts go round a few worker threads, results come back in order.
 import { Worker } from 'node:worker_threads';
-import { RunError, UsageError, expected, messageOf } from '../errors.js';
+import { RunError, UsageError, expected, messageOf } from '../util/errors.js';
 import type { BertTokenizer } from './bert-tokenizer.js';
 import { unpackEncodings, type TextExample, type WorkerReply, type WorkerSetup } from './messages.js';
 import type { Encoding } from './sequence-encoder.js';

@@ -1,6 +1,6 @@
 // The tokenizer's definition to the files that transformers 5.18 writes, and vocab.txt for older tools.
 import { join } from 'node:path';
-import { writeFileAtomic } from '../model/files.js';
+import { writeFileAtomic } from '../util/files.js';
 import { SPECIAL_TOKENS, specialToken } from './from-vocab.js';
 import type { TokenizerConfig, TokenizerJson, TokenizerSpec } from './tokenizer-json.js';
 import { isBertStyle } from './tokenizer-json.js';

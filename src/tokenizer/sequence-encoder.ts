@@ -1,6 +1,6 @@
 // One text or pair to the ids a model takes: special tokens in place, truncated, token types. Used by the tokenizer and
 // by its worker threads.
-import { UsageError, expected } from '../errors.js';
+import { UsageError, expected } from '../util/errors.js';
 import { IdBuffer } from './id-buffer.js';
 import type { Piece, Template } from './template.js';
 import { createTemplate, specialCount } from './template.js';

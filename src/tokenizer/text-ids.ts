@@ -1,6 +1,6 @@
 // Text to token ids, without special tokens: BERT's own text handling in front of the library's WordPiece, with a
 // cache per white-space separated chunk; any other kind of tokenizer.json goes to the library as a whole.
-import { UsageError } from '../errors.js';
+import { UsageError } from '../util/errors.js';
 import { createAddedTokenSplitter } from './added-tokens.js';
 import { createNormalizer, splitWords } from './bert-words.js';
 import { ChunkCache } from './chunk-cache.js';

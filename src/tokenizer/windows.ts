@@ -1,5 +1,5 @@
 // A text longer than the model takes, as overlapping windows: transformers' `return_overflowing_tokens` with `stride`.
-import { expected, UsageError } from '../errors.js';
+import { expected, UsageError } from '../util/errors.js';
 import type { BertTokenizer } from './bert-tokenizer.js';
 import type { Encoding } from './sequence-encoder.js';
 import { createTemplate } from './template.js';

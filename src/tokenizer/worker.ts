@@ -1,6 +1,6 @@
 // A tokenizer thread: receives lists of texts, answers with their ids, packed and transferred.
 import { parentPort, workerData } from 'node:worker_threads';
-import { messageOf } from '../errors.js';
+import { messageOf } from '../util/errors.js';
 import { packEncodings, type WorkerReply, type WorkerRequest, type WorkerSetup } from './messages.js';
 import { SequenceEncoder } from './sequence-encoder.js';
 

@@ -1,5 +1,5 @@
 // The schedules that go by the metric of each evaluation, as pure functions from one state to the next.
-import { greedyMinLr, type AdaptiveType, type SchedulerKwargs } from '../config/index.js';
+import { greedyMinLr, type AdaptiveType, type SchedulerKwargs } from '../options/index.js';
 
 /** What a schedule remembers between evaluations; a checkpoint holds it as JSON. */
 export interface AdaptiveState {

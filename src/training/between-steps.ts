@@ -1,5 +1,5 @@
 // What happens between two steps, in HF's order: log, evaluate, end the epoch, log, evaluate, save.
-import { UsageError } from '../errors.js';
+import { UsageError } from '../util/errors.js';
 import type { Metrics } from '../evaluation/evaluate.js';
 import { removeOldCheckpoints, saveTrainingCheckpoint } from './checkpoint.js';
 import { dueAfterEpoch, dueAfterStep } from './flow.js';

@@ -1,7 +1,7 @@
 // The moments of a training at which other code may look on or step in: HF's TrainerCallback.
-import type { BertForSequenceClassification } from '../bert/index.js';
-import type { TrainingArguments } from '../config/index.js';
-import { UsageError } from '../errors.js';
+import type { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
+import type { TrainingArguments } from '../options/index.js';
+import { UsageError } from '../util/errors.js';
 import type { Metrics } from '../evaluation/evaluate.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import type { LogEntry, TrainerState } from './state.js';

@@ -1,8 +1,8 @@
 // Settings that a resumed run may change on purpose. They decide its bits all the same, so that a change is told.
-import { difference } from '../difference.js';
-import type { BertForSequenceClassification } from '../bert/index.js';
-import type { TrainingArguments } from '../config/index.js';
-import { UsageError } from '../errors.js';
+import { difference } from '../util/difference.js';
+import type { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
+import type { TrainingArguments } from '../options/index.js';
+import { UsageError } from '../util/errors.js';
 import type { ResumePoint } from './checkpoint.js';
 import type { RunPlan } from './settings.js';
 import { bestMetric, wasEvaluated, type TrainerState } from './state.js';

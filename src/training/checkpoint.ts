@@ -2,18 +2,13 @@
 import { stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 
-import { loadOptimizerState, tensorOf, type BertForSequenceClassification } from '../bert/index.js';
-import { UsageError } from '../errors.js';
-import { isFolder } from '../make-folder.js';
-import {
-  listCheckpoints,
-  removeDirectoryAtomic,
-  stepOf,
-  writeDirectoryAtomic,
-  writeJson,
-  writeSafetensors,
-  type TensorData,
-} from '../model/index.js';
+import { loadOptimizerState, tensorOf } from '../models/session-tensors.js';
+import type { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
+import { UsageError } from '../util/errors.js';
+import { isFolder } from '../util/make-folder.js';
+import { listCheckpoints, stepOf } from '../formats/step-checkpoints.js';
+import { removeDirectoryAtomic, writeDirectoryAtomic, writeJson } from '../util/files.js';
+import { writeSafetensors, type TensorData } from '../formats/safetensors-writer.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import type { AdaptiveState } from './adaptive-schedules.js';
 import type { TrainerControl } from './callbacks.js';

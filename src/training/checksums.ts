@@ -3,10 +3,12 @@ import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { errorCode, UsageError } from '../errors.js';
-import { hashFile } from '../file-digest.js';
-import { readError } from '../file-errors.js';
-import { exists, readSmallFile, writeFileAtomic } from '../model/index.js';
+import { errorCode, UsageError } from '../util/errors.js';
+import { hashFile } from '../util/file-digest.js';
+import { readError } from '../util/file-errors.js';
+import { exists } from '../util/exists.js';
+import { readSmallFile } from '../util/json.js';
+import { writeFileAtomic } from '../util/files.js';
 
 const SUMS = 'SHA256SUMS';
 /** Without these there is nothing to load, or to resume; a list without them was cut off. */

@@ -1,6 +1,6 @@
 // Ends a training whose metric no longer improves: HF's EarlyStoppingCallback.
 import { z } from 'zod';
-import { UsageError } from '../errors.js';
+import { UsageError } from '../util/errors.js';
 import type { TrainerCallback, TrainerEvent } from './callbacks.js';
 import { bestMetric, isBetter } from './state.js';
 import type { Metrics } from '../evaluation/evaluate.js';

@@ -1,5 +1,5 @@
 // When a run logs, evaluates and saves: HF's DefaultFlowCallback as pure functions of step and epoch.
-import type { TrainingArguments } from '../config/index.js';
+import type { TrainingArguments } from '../options/index.js';
 import type { TrainerControl } from './callbacks.js';
 import type { RunPlan } from './settings.js';
 

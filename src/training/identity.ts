@@ -1,11 +1,12 @@
 // What a resumed run must have in common with the one that it continues: together it decides every batch, mask and bit.
 import { createHash } from 'node:crypto';
 
-import type { LabelledRows } from '../batching/batch.js';
-import { sessionConfig, type BertForSequenceClassification } from '../bert/index.js';
-import type { TrainingArguments } from '../config/index.js';
-import { difference } from '../difference.js';
-import { UsageError } from '../errors.js';
+import type { LabelledRows } from '../data/batch.js';
+import { sessionConfig } from '../models/session-config.js';
+import type { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
+import type { TrainingArguments } from '../options/index.js';
+import { difference } from '../util/difference.js';
+import { UsageError } from '../util/errors.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import { optimizerOf } from './optimizer-step.js';
 

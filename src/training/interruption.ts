@@ -1,5 +1,5 @@
 // Ends a training early without losing anything: the step is finished and a checkpoint is written.
-import { RunError } from '../errors.js';
+import { RunError } from '../util/errors.js';
 
 /** `Trainer.interrupt()` was called while `train()` ran. */
 export class InterruptedError extends RunError {

@@ -1,6 +1,6 @@
 // The learning rate of a run: planned from the first step on, or found from evaluation to evaluation.
-import { isAdaptive, type AdaptiveType } from '../config/index.js';
-import type { TrainingArguments } from '../config/index.js';
+import { isAdaptive, type AdaptiveType } from '../options/index.js';
+import type { TrainingArguments } from '../options/index.js';
 import {
   adaptiveStateAfter,
   initialAdaptiveState,

@@ -2,8 +2,9 @@
 import { lstat, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { errorCode } from '../errors.js';
-import { exists, finishReplacing } from '../model/index.js';
+import { errorCode } from '../util/errors.js';
+import { exists } from '../util/exists.js';
+import { finishReplacing } from '../formats/replace-files.js';
 
 const FILE = /^(?<target>.+)\.tmp-(?<pid>\d+)-\d+$/s;
 /** A checkpoint or model in the making, or (`.old`) a checkpoint that stepped aside for it. */

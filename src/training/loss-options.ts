@@ -1,9 +1,9 @@
 // What a run's options make of the loss: factors by label, and what the sum of a step's losses is divided by.
-import { labelCount, type LabelledRows } from '../batching/batch.js';
-import { countLabels } from '../batching/label-counts.js';
-import type { TrainingArguments } from '../config/index.js';
+import { labelCount, type LabelledRows } from '../data/batch.js';
+import { countLabels } from '../data/label-counts.js';
+import type { TrainingArguments } from '../options/index.js';
 import type { Task } from '../data/index.js';
-import { UsageError } from '../errors.js';
+import { UsageError } from '../util/errors.js';
 import type { LossOptions, PackedBatch } from '../native/index.js';
 
 /** The options of the loss with all weights as numbers. @throws UsageError when balanced weights cannot be had */

@@ -1,7 +1,7 @@
 // What becomes of steps whose gradient is not finite: the session has left their updates out, the option says what next.
-import { counted } from '../counted.js';
-import type { TrainingArguments } from '../config/index.js';
-import { RunError } from '../errors.js';
+import { counted } from '../util/counted.js';
+import type { TrainingArguments } from '../options/index.js';
+import { RunError } from '../util/errors.js';
 import type { TrainingStats } from '../native/index.js';
 
 /** Steps in a row without an update, or returns to the same checkpoint, after which a run is beyond hope. */

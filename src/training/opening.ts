@@ -1,8 +1,9 @@
 // Where a run begins: at the first step, or at a checkpoint of a run that was the same.
 import { basename } from 'node:path';
 
-import { listed } from '../counted.js';
-import { areDefaultLabels, listCheckpoints } from '../model/index.js';
+import { listed } from '../util/counted.js';
+import { areDefaultLabels } from '../models/labels.js';
+import { listCheckpoints } from '../formats/step-checkpoints.js';
 import { changesOf, hasOtherMetric } from './changes.js';
 import { intactCheckpoint, resumeFrom } from './checkpoint.js';
 import { runIdentity } from './identity.js';

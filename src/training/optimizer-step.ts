@@ -1,5 +1,5 @@
 // What one optimizer step asks of the native session, as a function of the run's options and the step's number.
-import type { TrainingArguments } from '../config/index.js';
+import type { TrainingArguments } from '../options/index.js';
 import type { LossOptions, OptimizerName, Session } from '../native/index.js';
 import { lossDivisor, lossOptions } from './loss-options.js';
 import { parameterGroups, type ParameterGroups } from './parameter-groups.js';

@@ -1,6 +1,6 @@
 // Which rows form which batch: pure functions of the sizes and the seed, so that a resumed run needs no state.
 
-import { randomNumbers, shuffle } from '../random.js';
+import { randomNumbers, shuffle } from '../util/random.js';
 
 export type SamplingStrategy = 'random' | 'sequential' | 'group_by_length';
 

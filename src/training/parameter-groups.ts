@@ -1,10 +1,10 @@
 // How each tensor is trained in each step: frozen or not, and with which share of the learning rate. Pure functions of
 // the options and the step, so that a resumed run goes on exactly.
-import type { TrainingArguments } from '../config/index.js';
-import { UsageError } from '../errors.js';
-import type { Lora } from '../model/index.js';
+import type { TrainingArguments } from '../options/index.js';
+import { UsageError } from '../util/errors.js';
+import type { Lora } from '../models/lora.js';
 import type { TensorSettings } from '../native/index.js';
-import { matchingNames } from '../model/tensor-patterns.js';
+import { matchingNames } from '../models/tensor-patterns.js';
 
 type GroupArguments = Pick<TrainingArguments, 'freeze' | 'layerLrDecay' | 'lrFactors' | 'gradualUnfreezing'>;
 

@@ -1,16 +1,16 @@
 // What a Trainer is made of, and that it fits together.
-import { requireTaskFits } from '../batching/task-fit.js';
-import type { LabelledRows } from '../batching/batch.js';
-import type { BertForSequenceClassification } from '../bert/index.js';
-import { expected, UsageError } from '../errors.js';
-import { lossProblems, type TrainingArguments } from '../config/index.js';
+import { requireTaskFits } from '../data/task-fit.js';
+import type { LabelledRows } from '../data/batch.js';
+import type { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
+import { expected, UsageError } from '../util/errors.js';
+import { lossProblems, type TrainingArguments } from '../options/index.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import type { ComputeMetrics } from '../evaluation/custom-metrics.js';
 import { metricNames } from '../evaluation/metrics.js';
 import { reporters } from './reporting/index.js';
 import type { TrainerCallback } from './callbacks.js';
 import { EarlyStoppingCallback } from './early-stopping.js';
-import type { Progress } from './progress.js';
+import type { Progress } from '../terminal/progress.js';
 
 export interface TrainerParts {
   model: BertForSequenceClassification;

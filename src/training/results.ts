@@ -1,5 +1,5 @@
 // The figures of a finished training, by HF's names.
-import type { BertForSequenceClassification } from '../bert/index.js';
+import type { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
 import type { Metrics } from '../evaluation/evaluate.js';
 import type { TrainerState } from './state.js';
 

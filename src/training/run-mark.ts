@@ -4,8 +4,10 @@ import { join } from 'node:path';
 
 import { z } from 'zod';
 
-import { UsageError } from '../errors.js';
-import { listCheckpoints, readJson, writeJson } from '../model/index.js';
+import { UsageError } from '../util/errors.js';
+import { listCheckpoints } from '../formats/step-checkpoints.js';
+import { readJson } from '../util/json.js';
+import { writeJson } from '../util/files.js';
 import { RESUME_STATE } from './saved-state.js';
 
 const MARK = 'bertune_run.json';

@@ -7,11 +7,11 @@ import { CallbackList, type TrainerControl } from './callbacks.js';
 import { changeableSettings, type ChangeableSettings } from './changes.js';
 import { TRAINER_STATE, type ResumePoint } from './checkpoint.js';
 import type { Due } from './flow.js';
-import type { FolderLock } from './folder-lock.js';
+import type { FolderLock } from '../util/folder-lock.js';
 import type { RunIdentity } from './identity.js';
 import { createLearningRate, type LearningRate } from './learning-rate.js';
 import { ownCallbacks, type TrainerParts } from './parts.js';
-import { Progress } from './progress.js';
+import { Progress } from '../terminal/progress.js';
 import { planRun, stateOf, type RunPlan } from './settings.js';
 import { bestMetric, withSavedBest, type LogEntry, type TrainerState } from './state.js';
 

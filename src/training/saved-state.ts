@@ -1,8 +1,8 @@
 // The two files of numbers in a checkpoint, checked as what others may have written.
 import { z } from 'zod';
 
-import { UsageError } from '../errors.js';
-import { readJson } from '../model/index.js';
+import { UsageError } from '../util/errors.js';
+import { readJson } from '../util/json.js';
 import type { ResumePoint } from './checkpoint.js';
 import type { LogEntry, TrainerState } from './state.js';
 

@@ -1,5 +1,5 @@
 // The learning rate of every optimizer step, as a pure function of the step.
-import type { PlannedType, SchedulerKwargs } from '../config/index.js';
+import type { PlannedType, SchedulerKwargs } from '../options/index.js';
 import { phases } from './schedules.js';
 
 /** A schedule of one run, with its lengths in optimizer steps. */

@@ -1,7 +1,7 @@
 // The formula of each learning-rate schedule. Each computes in the order of its namesake in transformers'
 // optimization.py, so that the values are the same to the last bits.
-import { defaultLrEnd, type PlannedType } from '../config/index.js';
-import { UsageError } from '../errors.js';
+import { defaultLrEnd, type PlannedType } from '../options/index.js';
+import { UsageError } from '../util/errors.js';
 import type { Schedule } from './schedule.js';
 
 /** The share of the peak at a step. */

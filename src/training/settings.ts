@@ -1,6 +1,6 @@
 // What a training run is asked for, resolved into steps.
-import { parseTrainingArguments, type TrainingArguments } from '../config/index.js';
-import { UsageError } from '../errors.js';
+import { parseTrainingArguments, type TrainingArguments } from '../options/index.js';
+import { UsageError } from '../util/errors.js';
 import { trainingLength, type TrainingLength } from './order.js';
 import { resolveSteps } from './schedule.js';
 import { initialState, type TrainerState } from './state.js';

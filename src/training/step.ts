@@ -1,5 +1,5 @@
 // The batches of one optimizer step, tokenized and packed.
-import { loadBatch, type LabelledRows } from '../batching/batch.js';
+import { loadBatch, type LabelledRows } from '../data/batch.js';
 import type { PackedBatch } from '../native/index.js';
 import type { TokenizerPool } from '../tokenizer/index.js';
 

@@ -1,17 +1,17 @@
 // THE loop: batches in, optimizer steps, logs, evaluations and checkpoints in between. Read this file first.
-import { maxLengthOf } from '../batching/lengths.js';
-import { prefetch } from '../batching/prefetch.js';
-import { UsageError } from '../errors.js';
+import { maxLengthOf } from '../data/lengths.js';
+import { prefetch } from '../data/prefetch.js';
+import { UsageError } from '../util/errors.js';
 import { evaluateRows, type Metrics } from '../evaluation/evaluate.js';
 import { createTokenizerPool, type TokenizerPool } from '../tokenizer/index.js';
 import { BetweenSteps } from './between-steps.js';
 import { loadBestWeights } from './checkpoint.js';
-import { whileLocked } from './folder-lock.js';
+import { whileLocked } from '../util/folder-lock.js';
 import { NativeSteps } from './native-steps.js';
 import { openRun } from './opening.js';
 import { epochAfter } from './order.js';
 import { requirePartsFit, type TrainerParts } from './parts.js';
-import { progressDetail } from './progress.js';
+import { progressDetail } from '../terminal/progress.js';
 import { encoderWeights, trainMetrics } from './results.js';
 import { rowsToDo } from './rows-to-do.js';
 import { Run } from './run.js';

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 
 import { BertForSequenceClassification } from '../../dist/index.js';
-import { randomNumbers } from '../../dist/random.js';
+import { randomNumbers } from '../../dist/util/random.js';
 import { verifyChecksums } from '../../dist/training/checksums.js';
 import { flags, startBertune } from '../fixtures/cli.js';
 import { outcomeOf, statefulTraining } from '../fixtures/stateful-training.js';

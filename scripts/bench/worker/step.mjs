@@ -1,12 +1,13 @@
 // Steps alone: forward, backward and update on sequences of one length.
-import { freshLora, sessionConfig } from '../../../dist/bert/index.js';
+import { freshLora } from '../../../dist/models/adapter.js';
+import { sessionConfig } from '../../../dist/models/session-config.js';
 import {
   BertForSequenceClassification,
   parseBertConfig,
   Session,
   trainingArguments,
 } from '../../../dist/index.js';
-import { matchingNames } from '../../../dist/model/tensor-patterns.js';
+import { matchingNames } from '../../../dist/models/tensor-patterns.js';
 import { parameterGroups } from '../../../dist/training/parameter-groups.js';
 import { dtypeOf, largestProduct, peakBytes, splitOf, timed } from './measures.mjs';
 

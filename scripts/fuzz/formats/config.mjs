@@ -1,10 +1,8 @@
 // config.json.
-import {
-  bertConfigJson,
-  parameterShapes,
-  parseBertConfig,
-  readBertConfig,
-} from '../../../dist/model/index.js';
+import { bertConfigJson } from '../../../dist/formats/config-json.js';
+import { parameterShapes } from '../../../dist/models/parameters.js';
+import { parseBertConfig } from '../../../dist/models/config.js';
+import { readBertConfig } from '../../../dist/formats/checkpoint.js';
 import { defineFormat, utf8 } from '../format.mjs';
 import { mutateJson } from '../mutate-json.mjs';
 

@@ -1,5 +1,5 @@
 // Metrics of problems with any number of labels a row.
-import type { Calibration } from '../../model/index.js';
+import type { Calibration } from '../../formats/calibration.js';
 import { binaryCrossEntropy, isAboveThreshold } from '../probabilities.js';
 import { checkLengths, undefinedMetrics, type MetricAccumulator, type MetricDetails } from './accumulator.js';
 import { averagedScoreNames, averagedScores, ClassCounts } from './class-counts.js';

@@ -1,5 +1,5 @@
 // Metrics of problems with one label a row.
-import type { Calibration } from '../../model/index.js';
+import type { Calibration } from '../../formats/calibration.js';
 import { checkLengths, undefinedMetrics, type MetricAccumulator, type MetricDetails } from './accumulator.js';
 import { CalibrationError } from './calibration.js';
 import {

@@ -1,5 +1,5 @@
 // The metrics of a model as it is, and beside them those that what was tuned for it changes.
-import type { Calibration } from '../../model/index.js';
+import type { Calibration } from '../../formats/calibration.js';
 import type { MetricAccumulator, MetricDetails } from './accumulator.js';
 import { averagedScoreNames } from './class-counts.js';
 

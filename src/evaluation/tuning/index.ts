@@ -1,5 +1,5 @@
 // What can be tuned on validation rows after training: thresholds and temperature.
-import type { Calibration } from '../../model/index.js';
+import type { Calibration } from '../../formats/calibration.js';
 import { DEFAULT_THRESHOLD, sigmoid } from '../probabilities.js';
 import type { LabelledLogits } from './temperature.js';
 import { bestThreshold, f1At } from './threshold.js';

@@ -1,5 +1,5 @@
 // Where else the logs of a training go: HF's report_to.
-import type { TrainingArguments } from '../../config/index.js';
+import type { TrainingArguments } from '../../options/index.js';
 import type { TrainerCallback } from '../callbacks.js';
 import { LogFileCallback } from './log-file.js';
 import { TensorBoardCallback } from './tensorboard.js';

@@ -2,8 +2,9 @@
 import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { writeError } from '../../file-errors.js';
-import { exists, writeFileAtomic } from '../../model/index.js';
+import { writeError } from '../../util/file-errors.js';
+import { exists } from '../../util/exists.js';
+import { writeFileAtomic } from '../../util/files.js';
 import type { TrainerCallback, TrainerEvent } from '../callbacks.js';
 import type { LogEntry } from '../state.js';
 

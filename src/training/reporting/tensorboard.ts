@@ -3,9 +3,9 @@ import { appendFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 
-import { writeError } from '../../file-errors.js';
-import { makeFolder } from '../../make-folder.js';
-import { exists } from '../../model/index.js';
+import { writeError } from '../../util/file-errors.js';
+import { makeFolder } from '../../util/make-folder.js';
+import { exists } from '../../util/exists.js';
 import type { TrainerCallback, TrainerEvent } from '../callbacks.js';
 import type { LogEntry } from '../state.js';
 import { restartRecord, scalarsRecord, versionRecord } from './tensorboard-events.js';

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { join, relative, resolve, sep } from 'node:path';
-import { RunError, UsageError } from '../../../dist/errors.js';
+import { RunError, UsageError } from '../../../dist/util/errors.js';
 import { datasetFiles, modelDirectory } from '../../../dist/hub/index.js';
 import { Dice } from '../../../scripts/fuzz/dice.mjs';
 import { LIES } from './lies.mjs';

@@ -1,0 +1,182 @@
+// The kinds of value an option can have. Each knows its check, how to say it in words, and how a flag's text is read.
+import { z } from 'zod';
+
+import { expected } from '../util/errors.js';
+
+/** One kind of value: what is right, in zod for the check and in words for the message and the help. */
+export interface Kind<T> {
+  readonly schema: z.ZodType<T>;
+  /** Completes the sentence "Expected ... for --flag". */
+  readonly what: string;
+  /** How the command line takes it: one value, none or `true`/`false`, several, or one that may be left out. */
+  readonly arity: 'one' | 'switch' | 'many' | 'optional';
+  /** Stands for the value in the help, e.g. `N`. */
+  readonly placeholder: string;
+  /** The words to choose from, where there are such. */
+  readonly words?: readonly string[];
+  /** Reads the text of a flag; text that cannot be read is returned as it is, and the schema rejects it. */
+  readonly fromText: (text: string) => unknown;
+  /** For a value of several parts: what is wrong with each; none when the value as a whole is of the wrong kind. */
+  readonly faults?: (value: unknown, name: string) => string[];
+}
+
+/** Any text but the empty one. */
+export function text(placeholder: string, what = 'a text'): Kind<string> {
+  return {
+    schema: z.string().min(1),
+    what,
+    arity: 'one',
+    placeholder,
+    fromText: (written) => written,
+  };
+}
+
+/** A whole number of at least `min`, or one of the values in `also`. */
+export function integer(min: number, options: { max?: number; also?: number } = {}): Kind<number> {
+  const { max = Number.MAX_SAFE_INTEGER, also } = options;
+  const range =
+    options.max === undefined ? `a whole number of at least ${min}` : `a whole number from ${min} to ${max}`;
+  return {
+    schema: z.number().refine((n) => Number.isSafeInteger(n) && ((n >= min && n <= max) || n === also)),
+    what: also === undefined ? range : `${range}, or ${also}`,
+    arity: 'one',
+    placeholder: 'N',
+    fromText: numberFromText,
+  };
+}
+
+/** A finite number that passes `check`; `range` says in words which do. */
+export function real(range: string, check: (n: number) => boolean): Kind<number> {
+  return {
+    schema: z.number().refine(check),
+    what: `a number ${range}`,
+    arity: 'one',
+    placeholder: 'X',
+    fromText: numberFromText,
+  };
+}
+
+/** Optimizer steps as HF counts them: a whole number, or below 1 a share of all steps of the run. */
+export function steps(options: { allowZero: boolean }): Kind<number> {
+  const zero = options.allowZero;
+  return {
+    schema: z.number().refine((n) => (n >= 1 ? Number.isSafeInteger(n) : n > 0 || (zero && n === 0))),
+    what: `a whole number of steps, or a share of all steps ${zero ? 'from 0 to' : 'above 0 and'} below 1`,
+    arity: 'one',
+    placeholder: 'N',
+    fromText: numberFromText,
+  };
+}
+
+/** A number of optimizer steps, or the word for as many as an epoch has. */
+export function epochOrSteps(): Kind<'epoch' | number> {
+  return {
+    schema: z.union([z.literal('epoch'), z.number().refine((n) => Number.isSafeInteger(n) && n >= 1)]),
+    what: 'epoch, or a whole number of steps of at least 1',
+    arity: 'one',
+    placeholder: 'epoch|N',
+    fromText: numberFromText,
+  };
+}
+
+/** One of a few words. */
+export function choice<const T extends readonly [string, ...string[]]>(words: T): Kind<T[number]> {
+  return {
+    schema: z.enum(words),
+    what: `one of ${words.join(', ')}`,
+    arity: 'one',
+    placeholder: 'WORD',
+    words,
+    fromText: (written) => written,
+  };
+}
+
+/**
+ * Several of a few words, or none of them, which is written `none` or an empty list.
+ *
+ * @param instead what to do for another word
+ */
+export function choices<const T extends readonly [string, ...string[]]>(
+  words: T,
+  instead: string,
+): Kind<T[number][]> {
+  const what = `none, or some of ${words.join(', ')}`;
+  const none = z.union([z.literal('none'), z.tuple([z.literal('none')])]).transform(() => []);
+  const one = z.enum(words).transform((word) => [word]);
+  return {
+    schema: z.union([none, one, z.array(z.enum(words)).transform((items) => [...new Set(items)])]),
+    what,
+    arity: 'many',
+    placeholder: 'WORD...',
+    words: ['none', ...words],
+    fromText: (written) => written,
+    faults: (value, name) =>
+      [value]
+        .flat()
+        .filter((item) => item !== 'none' && !words.some((word) => word === item))
+        .map((item) => `${expected(what, name, item).message}; ${instead}`),
+  };
+}
+
+/** True or false. A bare flag means true, `--no-flag` means false. */
+export function toggle(): Kind<boolean> {
+  return {
+    schema: z.boolean(),
+    what: 'true or false',
+    arity: 'switch',
+    placeholder: '',
+    fromText: booleanFromText,
+  };
+}
+
+/** One text or several; numbers are taken as text, so that `labelList: [0, 1]` means the labels "0" and "1". */
+export function list(placeholder: string, what: string): Kind<string[]> {
+  const item = z.union([z.string().min(1), z.number().transform(String)]);
+  return {
+    schema: z.union([item.transform((one) => [one]), z.array(item)]),
+    what,
+    arity: 'many',
+    placeholder: `${placeholder}...`,
+    fromText: (written) => written,
+  };
+}
+
+/** A share above 0 and below 1, or a text that is no number. */
+export function textOrShare(placeholder: string, what: string): Kind<string | number> {
+  const share = z.number().refine((n) => n > 0 && n < 1);
+  return {
+    schema: z.union([
+      z
+        .string()
+        .regex(/^(?![-+.\d]+$)/)
+        .min(1),
+      share,
+    ]),
+    what,
+    arity: 'one',
+    placeholder,
+    fromText: numberFromText,
+  };
+}
+
+/** A text, or `true` when the flag stands without one. */
+export function textOrTrue(placeholder: string, what: string): Kind<string | boolean> {
+  return {
+    schema: z.union([z.string().min(1), z.boolean()]),
+    what,
+    arity: 'optional',
+    placeholder,
+    fromText: booleanFromText,
+  };
+}
+
+/** `1e-5`, `.5` and `-1` are numbers; `3x`, `NaN`, `Infinity`, `0x10`, `1_000` and the empty text are not. */
+function numberFromText(written: string): unknown {
+  return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(written) ? Number(written) : written;
+}
+
+function booleanFromText(written: string): unknown {
+  if (/^true$/i.test(written)) return true;
+  if (/^false$/i.test(written)) return false;
+  return written;
+}

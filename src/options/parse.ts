@@ -1,0 +1,149 @@
+// From what was written to the options of a run: merged, checked once, and completed.
+import { UsageError } from '../util/errors.js';
+import {
+  evaluateCommand,
+  inspectCommand,
+  mergeCommand,
+  predictCommand,
+  searchCommand,
+  trainCommand,
+  trainerCommand,
+  type Command,
+  type EvaluateOptions,
+  type InspectOptions,
+  type MergeOptions,
+  type PredictOptions,
+  type SearchOptions,
+  type TrainingArguments,
+  type TrainOptions,
+} from './commands.js';
+import { mergeSources, type Merged, type OptionSources } from './merge.js';
+import { kebabCase } from './names.js';
+import { factsOf } from './option.js';
+import { options as table } from './options.js';
+import { isOptionName, spelledLike, valueFaults } from './resolve.js';
+import {
+  evaluateProblems,
+  inspectProblems,
+  predictProblems,
+  trainerProblems,
+  trainProblems,
+  type NameOf,
+  type Problem,
+} from './rules/index.js';
+import { settleTrainOptions, withoutEffect } from './settle.js';
+
+/** Options that passed every check, and remarks on how they were understood, one line each. */
+export interface ParsedOptions<T> {
+  readonly options: T;
+  readonly notes: string[];
+}
+
+/**
+ * The options of a training run.
+ *
+ * @throws UsageError with one line a problem: unknown or misspelt names (with the nearest), wrong values, and options
+ *   that do not fit together; for a file with its name, line and column
+ */
+export function parseTrainOptions(sources: OptionSources): ParsedOptions<TrainOptions> {
+  const parsed = parse(trainCommand, sources, trainProblems);
+  const notes = [...parsed.notes, ...withoutEffect(parsed.options, parsed.nameOf)];
+  return { options: settleTrainOptions(parsed.options), notes };
+}
+
+/**
+ * The arguments of a Trainer in a script: `parseTrainingArguments({ outputDir: 'out', numTrainEpochs: 3 })`. Names may
+ * be Hugging Face's, v4 aliases included. Throws as `parseTrainOptions`.
+ */
+export function parseTrainingArguments(
+  values: Readonly<Record<string, unknown>>,
+): ParsedOptions<TrainingArguments> {
+  const { options, notes, nameOf } = parse(trainerCommand, { values }, trainerProblems);
+  return { options: settleTrainOptions(options), notes: [...notes, ...withoutEffect(options, nameOf)] };
+}
+
+/** The options of one trial of a search. Throws as `parseTrainOptions`. */
+export function parseSearchOptions(sources: OptionSources): ParsedOptions<SearchOptions> {
+  const parsed = parse(searchCommand, sources, trainProblems);
+  const notes = [...parsed.notes, ...withoutEffect(parsed.options, parsed.nameOf)];
+  return { options: settleTrainOptions(parsed.options), notes };
+}
+
+/** The options of an evaluation. Throws as `parseTrainOptions`. */
+export function parseEvaluateOptions(sources: OptionSources): ParsedOptions<EvaluateOptions> {
+  return parse(evaluateCommand, sources, evaluateProblems);
+}
+
+/** The options of an inspection. Throws as `parseTrainOptions`. */
+export function parseInspectOptions(sources: OptionSources): ParsedOptions<InspectOptions> {
+  return parse(inspectCommand, sources, inspectProblems);
+}
+
+/** The options of a merge. Throws as `parseTrainOptions`. */
+export function parseMergeOptions(sources: OptionSources): ParsedOptions<MergeOptions> {
+  return parse(mergeCommand, sources, () => []);
+}
+
+/** The options of a prediction. Throws as `parseTrainOptions`. */
+export function parsePredictOptions(sources: OptionSources): ParsedOptions<PredictOptions> {
+  return parse(predictCommand, sources, predictProblems);
+}
+
+interface Issue {
+  readonly path: readonly PropertyKey[];
+}
+
+function parse<T>(
+  command: Command<T>,
+  sources: OptionSources,
+  findProblems: (options: T, nameOf: NameOf) => Problem[],
+): ParsedOptions<T> & { readonly nameOf: NameOf } {
+  const merged = mergeSources(command, sources);
+  const nameOf = namer(merged, sources);
+  const values = [...merged.given].map(([name, { value }]) => [name, value] as const);
+  const checked = command.schema.safeParse({ ...defaultsOf(command), ...Object.fromEntries(values) });
+  const problems = [...merged.problems];
+  if (!checked.success) problems.push(...valueProblems(checked.error.issues, merged, nameOf));
+  // Options that do not fit together are looked at last: with a faulty one among them the answer would mislead.
+  if (checked.success && problems.length === 0) {
+    const place = ({ about }: Problem): string => merged.given.get(about)?.entry.at ?? '';
+    problems.push(...findProblems(checked.data, nameOf).map((problem) => place(problem) + problem.message));
+  }
+  if (!checked.success || problems.length > 0) throw problemList(problems);
+  return { options: checked.data, notes: merged.notes, nameOf };
+}
+
+function defaultsOf(command: Command): Record<string, unknown> {
+  const entries = Object.entries(command.options).map(
+    ([name, option]) => [name, factsOf(option).fallback] as const,
+  );
+  return Object.fromEntries(entries.filter(([, fallback]) => fallback !== undefined));
+}
+
+function valueProblems(issues: readonly Issue[], merged: Merged, nameOf: NameOf): string[] {
+  // A list reports each of its bad items; one line an option is enough.
+  const names = new Set(issues.map(({ path }) => String(path[0])));
+  return [...names].filter(isOptionName).flatMap((name) => {
+    const given = merged.given.get(name);
+    if (given) return valueFaults(given);
+    // A name that was given but not understood may be the one that is missing: say the cause only.
+    return merged.problems.length > 0 ? [] : [`${nameOf(name)} is needed: ${factsOf(table[name]).help}`];
+  });
+}
+
+/** Names options in messages as the person wrote them, or would have. */
+function namer(merged: Merged, { file, values, flags }: OptionSources): NameOf {
+  const isScript = file === undefined && flags === undefined && values !== undefined;
+  return (name) => {
+    const entry = merged.given.get(name)?.entry;
+    if (entry) return spelledLike(entry, name);
+    return isScript ? name : `--${kebabCase(name)}`;
+  };
+}
+
+function problemList(problems: readonly string[]): UsageError {
+  const [first = '', ...others] = problems;
+  if (others.length === 0) return new UsageError(first);
+  const lines = problems.map((line) => `  ${line}`);
+  return new UsageError(`${problems.length} problems with the options:\n${lines.join('\n')}`);
+}

@@ -1,0 +1,77 @@
+// Whether the options of the loss fit each other, the problem and the labels.
+import { counted } from '../../util/counted.js';
+import type { ProblemType } from '../../data/index.js';
+import type { TrainingArguments } from '../commands.js';
+import type { NameOf, Problem } from './rule.js';
+
+type LossArguments = Pick<
+  TrainingArguments,
+  'labelSmoothingFactor' | 'focalGamma' | 'classWeights' | 'posWeight'
+> & { problemType?: ProblemType; labelList?: readonly string[] };
+
+const lossOptionNames = ['labelSmoothingFactor', 'focalGamma', 'classWeights', 'posWeight'] as const;
+type LossOption = (typeof lossOptionNames)[number];
+
+const single = 'single_label_classification';
+const multi = 'multi_label_classification';
+
+/** The problems that each option has a meaning for, and what else to do. */
+const meant: Readonly<
+  Record<LossOption, { readonly types: readonly ProblemType[]; readonly remedy: string }>
+> = {
+  labelSmoothingFactor: { types: [single, multi], remedy: 'it smooths classes' },
+  focalGamma: { types: [single, multi], remedy: 'it weighs classes' },
+  classWeights: { types: [single], remedy: 'it weighs classes of which a row has one' },
+  posWeight: { types: [multi], remedy: 'it weighs the labels that a row has against those that it lacks' },
+};
+
+/** Misfits of the loss's options, among them label weights of the wrong number, which names the labels. */
+export function lossProblems(o: LossArguments, name: NameOf): Problem[] {
+  const { problemType } = o;
+  const misfits = lossOptionsUsed(o).filter(
+    (option) => problemType !== undefined && !meant[option].types.includes(problemType),
+  );
+  return [
+    ...misfits.map((about) => ({
+      about,
+      message: `${name(about)} does not go with ${name('problemType')} ${problemType}: ${meant[about].remedy}`,
+    })),
+    ...exclusions(o, name),
+    ...wrongCounts(o, name),
+  ];
+}
+
+function lossOptionsUsed(o: LossArguments): LossOption[] {
+  const used: Readonly<Record<LossOption, boolean>> = {
+    labelSmoothingFactor: o.labelSmoothingFactor > 0,
+    focalGamma: o.focalGamma !== undefined && o.focalGamma > 0,
+    classWeights: o.classWeights !== undefined,
+    posWeight: o.posWeight !== undefined,
+  };
+  return lossOptionNames.filter((option) => used[option]);
+}
+
+function exclusions(o: LossArguments, name: NameOf): Problem[] {
+  const used = lossOptionsUsed(o);
+  const pairs: readonly (readonly [LossOption, LossOption, string])[] = [
+    ['focalGamma', 'labelSmoothingFactor', 'a focal loss has no smoothed form'],
+    ['posWeight', 'classWeights', 'one is for several labels a row, the other for one label a row'],
+  ];
+  return pairs
+    .filter(([a, b]) => used.includes(a) && used.includes(b))
+    .map(([about, other, why]) => ({
+      about,
+      message: `${name(about)} and ${name(other)} exclude each other: ${why}; keep one of them`,
+    }));
+}
+
+function wrongCounts({ labelList, ...o }: LossArguments, name: NameOf): Problem[] {
+  if (labelList === undefined) return [];
+  return (['classWeights', 'posWeight'] as const).flatMap((about) => {
+    const given = o[about];
+    if (!Array.isArray(given) || given.length === labelList.length) return [];
+    const labels = labelList.slice(0, 20).join(', ') + (labelList.length > 20 ? ' ...' : '');
+    const message = `${name(about)} has ${counted(given.length, 'value')} but there are ${labelList.length} labels: ${labels}`;
+    return [{ about, message }];
+  });
+}

@@ -1,0 +1,126 @@
+// What a person sees of a running training: one moving line on a terminal, plain lines elsewhere. On stderr only.
+import { printable } from '../util/printable.js';
+import { detailMetrics } from '../evaluation/metrics.js';
+import type { LogEntry, TrainerState } from '../training/state.js';
+
+/** The part of a write stream that is used. */
+export interface Terminal {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  write(text: string): unknown;
+}
+
+const REDRAW_MS = 100;
+const BAR_WIDTH = 24;
+
+export class Progress {
+  readonly #out: Terminal;
+  readonly #now: () => number;
+  #drawn = false;
+  #lastDraw = 0;
+
+  constructor(out: Terminal = process.stderr, now: () => number = () => performance.now()) {
+    this.#out = out;
+    this.#now = now;
+  }
+
+  /** Writes a line above the bar. */
+  line(text: string): void {
+    this.#clear();
+    this.#out.write(`${printable(text)}\n`);
+  }
+
+  /**
+   * A log entry as one line, e.g. `step 500/1500  epoch 1.00  loss 0.3121  lr 4.4e-5  grad_norm 2.1`. Of an evaluation
+   * it shows what says most; the log history and the results have all metrics.
+   */
+  entry(entry: LogEntry, totalSteps: number): void {
+    const { step, epoch, ...values } = entry;
+    const shown = Object.entries(values)
+      .filter(([name]) => !isDetail(name))
+      .map(([name, value]) => `${name} ${shownValue(name, value)}`);
+    this.line(`step ${step}/${totalSteps}  epoch ${(epoch ?? 0).toFixed(2)}  ${shown.join('  ')}`);
+  }
+
+  /** Redraws the bar, at most every tenth of a second. */
+  bar(title: string, done: number, total: number, detail: string): void {
+    if (this.#out.isTTY !== true || (this.#now() - this.#lastDraw < REDRAW_MS && done < total)) return;
+    this.#lastDraw = this.#now();
+    const filled = Math.round((done / total) * BAR_WIDTH);
+    const bar = '#'.repeat(filled) + '-'.repeat(BAR_WIDTH - filled);
+    const text = `${title} [${bar}] ${done}/${total}  ${detail}`;
+    this.#out.write(`\r\u001b[K${text.slice(0, (this.#out.columns ?? 80) - 1)}`);
+    this.#drawn = true;
+  }
+
+  /** Removes the bar. */
+  end(): void {
+    this.#clear();
+  }
+
+  #clear(): void {
+    if (this.#drawn) this.#out.write('\r\u001b[K');
+    this.#drawn = false;
+  }
+}
+
+/** The bar of one of several trainings, without the lines. */
+export class BarOnly extends Progress {
+  readonly #title: string;
+
+  constructor(title: string) {
+    super();
+    this.#title = title;
+  }
+
+  override line(): void {}
+
+  override entry(): void {}
+
+  override bar(title: string, done: number, total: number, detail: string): void {
+    super.bar(`${this.#title}: ${title}`, done, total, detail);
+  }
+}
+
+/** A metric of an evaluation, whatever data set its name names, that the line of a log entry leaves out. */
+function isDetail(name: string): boolean {
+  return name.startsWith('eval_') && detailMetrics.some((metric) => name.endsWith(`_${metric}`));
+}
+
+/** A metric that its rows do not define is not available; a loss that is NaN went wrong and is shown as it is. */
+function shownValue(name: string, value: number): string {
+  const isMetric = name.startsWith('eval_') && !name.endsWith('loss');
+  return isMetric && Number.isNaN(value) ? 'n/a' : formatNumber(value);
+}
+
+/** Four significant digits; exponents only for what is very small or large. */
+export function formatNumber(value: number): string {
+  if (Number.isInteger(value)) return String(value);
+  const size = Math.abs(value);
+  return size < 1e-3 || size >= 1e6 ? value.toExponential(2) : String(Number(value.toPrecision(4)));
+}
+
+/** Seconds as 1:05:09 or 5:09. */
+export function formatSeconds(seconds: number): string {
+  const whole = Math.max(Math.round(seconds), 0);
+  const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  const tail = `${String(m).padStart(h > 0 ? 2 : 1, '0')}:${String(s).padStart(2, '0')}`;
+  return h > 0 ? `${h}:${tail}` : tail;
+}
+
+/** What stands behind the bar of a training: loss, learning rate, real tokens per second, time left. */
+export function progressDetail(
+  state: TrainerState,
+  learningRate: number,
+  totalSteps: number,
+  seconds: number,
+): string {
+  const { global_step: step, num_input_tokens_seen: tokens, log_history: history } = state;
+  const loss = history.findLast((entry) => 'loss' in entry)?.['loss'];
+  return [
+    ...(loss === undefined ? [] : [`loss ${formatNumber(loss)}`]),
+    `lr ${formatNumber(learningRate)}`,
+    `${Math.round(tokens / Math.max(seconds, 1e-3))} tok/s`,
+    `${formatSeconds((seconds / Math.max(step, 1)) * (totalSteps - step))} left`,
+  ].join('  ');
+}

@@ -1,0 +1,302 @@
+// What the native boundary refuses: every wrong argument is an ordinary Error with one readable line and the caller's
+// stack, and the session works on.
+import tap, { type Test } from 'tap';
+
+import { Session, deviceInfo, type PackedBatch } from '../../dist/native/index.js';
+import { seededBatch } from '../fixtures/seeded.js';
+import { ADAMW, OPTIONS, TINY, seededSession } from '../fixtures/session.js';
+
+const WEIGHT = 'bert.encoder.layer.0.attention.self.value.weight';
+const MEAN = { divisor: 3 };
+
+/** Three sequences of 7, 1 and 64 tokens (all positions of TINY) with labels. */
+function goodBatch(): PackedBatch {
+  const packed = seededBatch({ name: 'good', lengths: [7, 1, 64], pairs: true, vocabSize: TINY.vocabSize });
+  return { ...packed, labels: Int32Array.of(0, 2, -100) };
+}
+
+/** Lets a test pass what the types forbid. */
+function wrong(value: unknown): never {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the point of these tests
+  return value as never;
+}
+
+/** A typed array whose memory was transferred away. */
+function detached<T extends Int32Array | Uint8Array | Float32Array>(array: T): T {
+  if (array.buffer instanceof ArrayBuffer) structuredClone(null, { transfer: [array.buffer] });
+  return array;
+}
+
+/** Expects `call` to throw or reject with one line for people that matches `message`, and a stack that names this file. */
+async function refuses(t: Test, name: string, message: RegExp, call: () => unknown): Promise<void> {
+  const error: unknown = await Promise.resolve()
+    .then(call)
+    .then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+  if (!(error instanceof Error)) {
+    t.fail(`${name}: not refused with an Error but ${String(error)}`);
+    return;
+  }
+  t.match(error.message, message, `${name}: ${JSON.stringify(error.message)}`);
+  t.notMatch(
+    error.message,
+    /\n|\r|\.cc\b|\.cpp\b|c10::|at::|frame #|0x[0-9a-f]{6}/,
+    `${name}: one line, no C++`,
+  );
+  t.ok(error.message.length < 300, `${name}: readable`);
+  t.match(error.stack, /test[\\/]native\.ts:\d+/, `${name}: the stack names the caller`);
+}
+
+/** What must be refused: a name, what the message must say, and the call. */
+type Refusal = [name: string, message: RegExp, call: (session: Session) => unknown];
+
+/** Makes each wrong call on one session, which must still give the same logits after it. */
+async function refusesAll(t: Test, session: Session, refusals: readonly Refusal[]): Promise<void> {
+  const before = await session.predict(goodBatch());
+  for (const [name, message, call] of refusals) {
+    await refuses(t, name, message, () => call(session));
+    t.same(await session.predict(goodBatch()), before, `${name}: the session works on`);
+  }
+}
+
+function accumulating(name: string, message: RegExp, changes: Record<string, unknown>): Refusal {
+  const batch = { ...goodBatch(), ...changes };
+  return [name, message, (session) => session.accumulate(wrong(batch), MEAN)];
+}
+
+function without(key: keyof PackedBatch): PackedBatch {
+  const batch: Partial<PackedBatch> = goodBatch();
+  delete batch[key];
+  return wrong(batch);
+}
+
+/** The good batch's ids with another value at one place. */
+function ids(index: number, value: number): Int32Array {
+  return goodBatch().inputIds.with(index, value);
+}
+
+await tap.test('a wrong batch', async (t) => {
+  const session = await seededSession(TINY, 0.3);
+  const spare = Int32Array.from({ length: 73 }, () => 1);
+  await refusesAll(t, session, [
+    ['no batch', /batch/, (s) => s.accumulate(wrong(undefined), MEAN)],
+    ['a null batch', /batch/, (s) => s.predict(wrong(null))],
+    ['no ids', /inputIds/, (s) => s.predict(without('inputIds'))],
+    ['no offsets', /cuSeqlens/, (s) => s.predict(without('cuSeqlens'))],
+    ['no labels', /labels/, (s) => s.accumulate(without('labels'), MEAN)],
+    accumulating('a negative id', /inputIds.*-1/, { inputIds: ids(5, -1) }),
+    accumulating('an id of the vocabulary size', /inputIds.*40/, { inputIds: ids(71, 40) }),
+    accumulating('the largest id', /inputIds.*2147483647/, { inputIds: ids(0, 2 ** 31 - 1) }),
+    accumulating('ids as an array', /inputIds/, { inputIds: [1, 2, 3] }),
+    accumulating('ids of 64 bits', /inputIds/, { inputIds: new BigInt64Array(72) }),
+    accumulating('ids as floats', /inputIds/, { inputIds: new Float32Array(72) }),
+    accumulating('ids as unsigned', /inputIds/, { inputIds: new Uint32Array(72) }),
+    accumulating('ids in detached memory', /inputIds|cuSeqlens/, { inputIds: detached(new Int32Array(72)) }),
+    accumulating('more ids than offsets', /cuSeqlens/, { inputIds: spare, tokenTypeIds: undefined }),
+    accumulating('a token type out of range', /tokenTypeIds.*2/, {
+      tokenTypeIds: new Int32Array(72).fill(2),
+    }),
+    accumulating('a negative token type', /tokenTypeIds.*-7/, {
+      tokenTypeIds: new Int32Array(72).fill(-7, 71),
+    }),
+    accumulating('too few token types', /tokenTypeIds/, { tokenTypeIds: new Int32Array(71) }),
+    accumulating('no token types at all', /tokenTypeIds/, { tokenTypeIds: new Int32Array() }),
+    accumulating('token types in detached memory', /tokenTypeIds/, {
+      tokenTypeIds: detached(new Int32Array(72)),
+    }),
+    accumulating('empty offsets', /cuSeqlens/, { cuSeqlens: new Int32Array() }),
+    accumulating('one offset', /cuSeqlens/, { cuSeqlens: Int32Array.of(0) }),
+    accumulating('offsets from 1', /cuSeqlens.*start/, { cuSeqlens: Int32Array.of(1, 7, 8, 72) }),
+    accumulating('offsets that stand still', /cuSeqlens.*increase/, {
+      cuSeqlens: Int32Array.of(0, 7, 7, 72),
+    }),
+    accumulating('offsets that fall', /cuSeqlens.*increase/, { cuSeqlens: Int32Array.of(0, 8, 7, 72) }),
+    accumulating('offsets that overflow', /cuSeqlens|positions/, {
+      cuSeqlens: Int32Array.of(0, -(2 ** 31), 2 ** 31 - 1, 72),
+    }),
+    accumulating('offsets short of the ids', /cuSeqlens.*71/, { cuSeqlens: Int32Array.of(0, 7, 8, 71) }),
+    accumulating('offsets past the ids', /cuSeqlens|positions/, { cuSeqlens: Int32Array.of(0, 7, 9, 73) }),
+    accumulating('offsets as an array', /cuSeqlens/, { cuSeqlens: [0, 7, 8, 72] }),
+    accumulating('a sequence beyond the positions', /65 tokens.*64 positions/, {
+      cuSeqlens: Int32Array.of(0, 3, 7, 72),
+    }),
+    accumulating('float labels for classes', /labels/, { labels: new Float32Array(3) }),
+    accumulating('too few labels', /labels/, { labels: Int32Array.of(0, 1) }),
+    accumulating('too many labels', /labels/, { labels: Int32Array.of(0, 1, 2, 0) }),
+    accumulating('a class that does not exist', /labels.*3/, { labels: Int32Array.of(0, 1, 3) }),
+    accumulating('a negative class', /labels.*-1/, { labels: Int32Array.of(0, -1, 2) }),
+    accumulating('labels as an array', /labels/, { labels: [0, 1, 2] }),
+    accumulating('labels in detached memory', /labels/, { labels: detached(Int32Array.of(0, 1, 2)) }),
+  ]);
+  // The text of LibTorch's c10/core/impl/alloc_cpu.cpp, thrown in place of it: our allocator has words of its own.
+  const noMemory =
+    /^Memory ran out; use [^()]* \(DefaultCPUAllocator: can't allocate memory: you tried to allocate 4096 bytes\. Error code 12 \(Cannot allocate memory\) C\+\+ trace\)$/;
+  await refuses(t, 'memory that ran out in LibTorch', noMemory, () => {
+    const batch = Object.defineProperty({ ...goodBatch() }, 'cuSeqlens', {
+      get: () => {
+        throw new Error(
+          "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to " +
+            'allocate 4096 bytes. Error code 12 (Cannot allocate memory)\n\nC++ trace',
+        );
+      },
+    });
+    return session.predict(batch);
+  });
+  await refuses(t, 'a getter that throws', /no such luck/, () => {
+    const batch = Object.defineProperty({ ...goodBatch() }, 'cuSeqlens', {
+      get: () => {
+        throw new Error('no such luck');
+      },
+    });
+    return session.predict(batch);
+  });
+  await session.close();
+});
+
+await tap.test('wrong labels for values', async (t) => {
+  for (const problemType of ['multi_label_classification', 'regression'] as const) {
+    const session = await seededSession({ ...TINY, problemType }, 0.3);
+    await refusesAll(t, session, [
+      accumulating('class ids', /labels.*Float32Array/, { labels: Int32Array.of(0, 1, 2) }),
+      accumulating('one value a sequence', /labels.*9 values/, { labels: Float32Array.of(0, 1, 1) }),
+      accumulating('doubles', /labels/, { labels: new Float64Array(9) }),
+      accumulating('a label that is not a number', /labels\[4\]/, {
+        labels: new Float32Array(9).fill(NaN, 4),
+      }),
+      accumulating('an infinite label', /labels\[8\]/, { labels: new Float32Array(9).fill(Infinity, 8) }),
+    ]);
+    await session.close();
+  }
+});
+
+function dividing(divisor: unknown): Refusal {
+  return [
+    `divisor ${String(divisor)}`,
+    /divisor/,
+    (s) => s.accumulate(goodBatch(), { divisor: wrong(divisor) }),
+  ];
+}
+
+function smoothing(value: unknown): Refusal {
+  const options = { divisor: 1, labelSmoothing: wrong(value) };
+  return [`label smoothing ${String(value)}`, /labelSmoothing/, (s) => s.accumulate(goodBatch(), options)];
+}
+
+function updating(name: keyof typeof ADAMW, value: unknown): Refusal {
+  return [`${name} ${String(value)}`, new RegExp(name), (s) => s.update({ ...ADAMW, [name]: wrong(value) })];
+}
+
+await tap.test('a wrong option', async (t) => {
+  const session = await seededSession(TINY, 0.3);
+  await refusesAll(t, session, [
+    ['no options', /options/, (s) => s.accumulate(goodBatch(), wrong(undefined))],
+    ...[0, -1, NaN, Infinity, '3', undefined, null].map(dividing),
+    ...[-0.1, 1.1, NaN, '0.1'].map(smoothing),
+    ['an update before any gradient', /accumulate/, (s) => s.update(ADAMW)],
+    ['an update without options', /options/, (s) => s.update(wrong(undefined))],
+    ...[NaN, Infinity, -1e-5, '1e-3', undefined].map((value) => updating('learningRate', value)),
+    ...[NaN, 1.5, -0.1].flatMap((value) => [updating('beta1', value), updating('beta2', value)]),
+    ...[NaN, -1].flatMap((value) => [updating('epsilon', value), updating('weightDecay', value)]),
+    ...[NaN, -1, undefined].map((value) => updating('maxGradNorm', value)),
+    ['half a step', /step/, (s) => s.setProgress(0.5, 0, 0)],
+    ['a negative count', /updates/, (s) => s.setProgress(1, -1, 0)],
+    ['a loss that is no number', /loss/i, (s) => s.setProgress(1, 1, NaN)],
+  ]);
+  await session.close();
+});
+
+function writing(name: string, message: RegExp, tensor: unknown): Refusal {
+  return [name, message, (s) => s.write(WEIGHT, wrong(tensor))];
+}
+
+await tap.test('a wrong tensor', async (t) => {
+  const session = await seededSession(TINY, 0.3);
+  const data = new Uint8Array(16 * 16 * 4);
+  const shape = [16, 16];
+  await refusesAll(t, session, [
+    ['reading an unknown name', /bert\.nothing/, (s) => s.read('bert.nothing')],
+    ['reading a name of two lines', /./, (s) => s.read('two\nlines')],
+    ['reading no name', /name/, (s) => s.read(wrong(undefined))],
+    ['reading an unknown kind', /kind/, (s) => s.read(WEIGHT, wrong('momentum\n'))],
+    ['reading a gradient that is not there', /gradient/, (s) => s.read(WEIGHT, 'gradient')],
+    [
+      'writing an unknown name',
+      /bert\.nothing/,
+      (s) => s.write('bert.nothing', { dtype: 'F32', shape, data }),
+    ],
+    [
+      'writing a gradient',
+      /gradient/,
+      (s) => s.write(WEIGHT, { dtype: 'F32', shape, data }, wrong('gradient')),
+    ],
+    writing('no tensor', /tensor/, undefined),
+    writing('another shape', /shape/, { dtype: 'F32', shape: [16, 8], data: data.subarray(0, 512) }),
+    writing('the same size in another shape', /shape/, { dtype: 'F32', shape: [256], data }),
+    writing('a scalar', /shape/, { dtype: 'F32', shape: [], data: data.subarray(0, 4) }),
+    writing('an unknown dtype', /dtype/, { dtype: 'F64', shape, data }),
+    writing('a dtype that does not fit the bytes', /bytes/, { dtype: 'BF16', shape, data }),
+    writing('too few bytes', /1024 bytes/, { dtype: 'F32', shape, data: data.subarray(1) }),
+    writing('floats for bytes', /data/, { dtype: 'F32', shape, data: new Float32Array(256) }),
+    writing('bytes in detached memory', /bytes/, {
+      dtype: 'F32',
+      shape,
+      data: detached(new Uint8Array(1024)),
+    }),
+    writing('a shape that is no array', /shape/, { dtype: 'F32', shape: 'square', data }),
+    writing('a negative size', /shape/, { dtype: 'F32', shape: [-16, -16], data }),
+    writing('a fractional size', /shape/, { dtype: 'F32', shape: [16.5, 16], data }),
+    writing('sizes that overflow', /./, {
+      dtype: 'F32',
+      shape: [2 ** 53 - 1, 2 ** 53 - 1, 2 ** 53 - 1],
+      data,
+    }),
+    writing('sizes that overflow to nothing', /./, {
+      dtype: 'F32',
+      shape: [2 ** 53 - 1, 2 ** 53 - 1, 0],
+      data: new Uint8Array(),
+    }),
+  ]);
+  await session.close();
+});
+
+await tap.test('a wrong config', async (t) => {
+  const creating = (changes: Record<string, unknown>, message: RegExp): Promise<void> => {
+    const create = (): unknown => Session.create(wrong({ ...TINY, ...changes }), OPTIONS);
+    return refuses(t, `config ${JSON.stringify(changes)}`, message, create);
+  };
+  const sizes = [
+    'vocabSize',
+    'hiddenSize',
+    'numHiddenLayers',
+    'numAttentionHeads',
+    'intermediateSize',
+  ] as const;
+  for (const name of [...sizes, 'maxPositionEmbeddings', 'typeVocabSize', 'numLabels'] as const)
+    for (const value of [0, -1, 1.5, NaN, '16', undefined])
+      await creating({ [name]: value }, new RegExp(name));
+  for (const name of ['hiddenDropoutProb', 'attentionProbsDropoutProb', 'classifierDropout', 'layerNormEps'])
+    for (const value of [-0.1, NaN, 1.5, null]) await creating({ [name]: value }, new RegExp(name));
+  await creating({ numAttentionHeads: 3 }, /hiddenSize/);
+  await creating({ hiddenAct: 'gelly' }, /hiddenAct.*gelly|gelly.*hiddenAct/);
+  await creating({ hiddenAct: 'two\nlines' }, /hiddenAct/);
+  await creating({ problemType: 'guesswork' }, /problemType/);
+  await creating({ padTokenId: 40 }, /padTokenId/);
+  await creating({ initializerRange: -1 }, /initializerRange/);
+  await creating({ vocabSize: 2 ** 50 }, /memory|vocabSize|allocate/);
+
+  const opening = (changes: Record<string, unknown>, message: RegExp): Promise<void> => {
+    const create = (): unknown => Session.create(TINY, wrong({ ...OPTIONS, ...changes }));
+    return refuses(t, `options ${JSON.stringify(changes)}`, message, create);
+  };
+  for (const threads of [0, -1, 1.5, NaN, 1e9, '2']) await opening({ threads }, /threads/);
+  for (const seed of [-1, 0.5, NaN, 2 ** 60, '1']) await opening({ seed }, /seed/);
+  await opening({ device: 'tpu' }, /device.*tpu|tpu.*device/);
+  await opening({ device: 'cpu\n' }, /device/);
+  await opening({ dtype: 'float16' }, /dtype.*float16/);
+  for (const tf32 of ['true', 1, null]) await opening({ tf32 }, /true or false for tf32/);
+  if (!deviceInfo().cuda) await opening({ device: 'cuda' }, /CUDA|cuda/);
+  await refuses(t, 'no config', /config/, () => Session.create(wrong(undefined), OPTIONS));
+  await refuses(t, 'no options', /options/, () => Session.create(TINY, wrong(undefined)));
+});

@@ -1,0 +1,266 @@
+// The losses against torch, label by label; that weights keep accumulation exact; balanced weights; what is refused.
+// Expected values: scripts/reference/losses.py.
+import { readFileSync } from 'node:fs';
+import tap from 'tap';
+
+import { trainingArguments, UsageError } from '../../dist/index.js';
+import { Session, type LossOptions, type PackedBatch, type SessionConfig } from '../../dist/native/index.js';
+import { lossDivisor, lossOptions } from '../../dist/training/loss-options.js';
+import { toyRun } from '../fixtures/run.js';
+import { seededBatch } from '../fixtures/seeded.js';
+import {
+  float32,
+  maxRelative,
+  normRelative,
+  OPTIONS,
+  readAll,
+  seededSession,
+  TINY,
+} from '../fixtures/session.js';
+
+interface Options {
+  labelSmoothing?: number;
+  focalGamma?: number;
+  classWeights?: number[];
+  posWeight?: number[];
+}
+
+interface Fixture {
+  logits: number[][];
+  classes: number[];
+  hot: number[][];
+  cases: {
+    problemType: 'single_label_classification' | 'multi_label_classification';
+    options: Options;
+    loss: number;
+    gradients: number[][];
+  }[];
+  balanced: { labels: number[]; weights: number[] };
+}
+
+// oxlint-disable-next-line typescript/no-unsafe-type-assertion -- our own script wrote it
+const fixture = JSON.parse(
+  readFileSync(new URL('../fixtures/losses.json', import.meta.url), 'utf8'),
+) as Fixture;
+
+function native({ classWeights, posWeight, ...others }: Options): LossOptions {
+  return {
+    ...others,
+    ...(classWeights && { classWeights: Float32Array.from(classWeights) }),
+    ...(posWeight && { posWeight: Float32Array.from(posWeight) }),
+  };
+}
+
+/** A session whose logits are the classifier's bias, whatever the text. */
+async function biasSession(problemType: SessionConfig['problemType']): Promise<Session> {
+  const session = await Session.create({ ...TINY, problemType }, OPTIONS);
+  const shape = [TINY.numLabels, TINY.hiddenSize];
+  await session.write(
+    'classifier.weight',
+    float32(shape, new Float32Array(TINY.numLabels * TINY.hiddenSize)),
+  );
+  return session;
+}
+
+/** Loss and gradient of one row of logits. */
+async function ofRow(
+  session: Session,
+  logits: readonly number[],
+  labels: PackedBatch['labels'],
+  options: LossOptions & { divisor: number },
+): Promise<{ loss: number; gradient: Float32Array }> {
+  await session.restart();
+  await session.write('classifier.bias', float32([logits.length], Float32Array.from(logits)));
+  const batch = { inputIds: Int32Array.of(1, 2), cuSeqlens: Int32Array.of(0, 2), ...(labels && { labels }) };
+  await session.accumulate(batch, options);
+  const { totalLoss: loss } = await session.stats();
+  return { loss, gradient: await session.read('classifier.bias', 'gradient') };
+}
+
+await tap.test('losses and their gradients equal those of torch', async (group) => {
+  for (const { problemType, options, loss, gradients } of fixture.cases) {
+    await group.test(`${problemType} ${JSON.stringify(options)}`, async (t) => {
+      const session = await biasSession(problemType);
+      const settings = native(options);
+      const labels = fixture.logits.map((_, row) =>
+        problemType === 'single_label_classification'
+          ? Int32Array.of(fixture.classes[row] ?? NaN)
+          : Float32Array.from(fixture.hot[row] ?? []),
+      );
+      const batches = labels.map((row) => ({
+        inputIds: Int32Array.of(1),
+        cuSeqlens: Int32Array.of(0, 1),
+        labels: row,
+      }));
+      const divisor = lossDivisor(batches, settings);
+      let sum = 0;
+      for (const [row, logits] of fixture.logits.entries()) {
+        const found = await ofRow(session, logits, labels[row], { ...settings, divisor });
+        sum += found.loss;
+        const expected = gradients[row] ?? [];
+        const error = Math.max(...expected.map((value, i) => Math.abs(value - (found.gradient[i] ?? NaN))));
+        t.ok(error < 1e-6, `gradients of row ${row} differ by ${error.toExponential(1)}`);
+      }
+      t.ok(Math.abs(sum - loss) < 1e-6 * Math.max(1, loss), `${sum} is ${loss}`);
+      await session.close();
+    });
+  }
+});
+
+await tap.test('losses stay finite at the ends of the range', async (t) => {
+  const ends = [
+    [0, 0, 0],
+    [1e4, -1e4, 0],
+    [-1e4, 1e4, 1e4],
+    [200, 0, -200],
+    [17, 0, 0],
+  ];
+  for (const focalGamma of [0, 0.01, 0.5, 1, 5]) {
+    for (const problemType of ['single_label_classification', 'multi_label_classification'] as const) {
+      const session = await biasSession(problemType);
+      for (const logits of ends) {
+        const labels =
+          problemType === 'single_label_classification'
+            ? [0, 1, 2].map((label) => Int32Array.of(label))
+            : [Float32Array.of(0, 0, 0), Float32Array.of(1, 1, 1), Float32Array.of(1, 0, 1)];
+        for (const label of labels) {
+          const { loss, gradient } = await ofRow(session, logits, label, { divisor: 1, focalGamma });
+          t.ok(
+            Number.isFinite(loss) && loss >= 0 && gradient.every(Number.isFinite),
+            `${problemType}, gamma ${focalGamma}, logits ${logits.join()}, label ${label.join()}: ${loss}, ${gradient.join()}`,
+          );
+        }
+      }
+      await session.close();
+    }
+  }
+});
+
+await tap.test('weights and focal loss do not depend on how a step is cut', async (t) => {
+  const lengths = [9, 1, 30, 4, 17, 2];
+  const labels = [0, 2, 1, -100, 1, 2];
+  const settings = native({ classWeights: [0.3, 4, 1.1], focalGamma: 1.5 });
+  const outcome = async (cuts: number[]): Promise<{ loss: number; gradients: Map<string, Float32Array> }> => {
+    const session = await seededSession(TINY, 0.3);
+    const whole = seededBatch({ name: 'weights', lengths, pairs: false, vocabSize: TINY.vocabSize });
+    const batches = cuts.map((rows, i) => {
+      const first = cuts.slice(0, i).reduce((sum, n) => sum + n, 0);
+      const start = whole.cuSeqlens[first] ?? 0;
+      return {
+        inputIds: whole.inputIds.slice(start, whole.cuSeqlens[first + rows]),
+        cuSeqlens: whole.cuSeqlens.slice(first, first + rows + 1).map((offset) => offset - start),
+        labels: Int32Array.from(labels.slice(first, first + rows)),
+      };
+    });
+    const divisor = lossDivisor(batches, settings);
+    for (const batch of batches) await session.accumulate(batch, { ...settings, divisor });
+    const { loss } = await session.stats();
+    const gradients = await readAll(session, 'gradient');
+    await session.close();
+    return { loss, gradients };
+  };
+  const whole = await outcome([6]);
+  for (const cuts of [
+    [3, 3],
+    [1, 2, 3],
+    [1, 1, 1, 1, 1, 1],
+  ]) {
+    const parts = await outcome(cuts);
+    t.ok(Math.abs(parts.loss / whole.loss - 1) < 1e-6, `loss in parts of ${cuts.join()}`);
+    for (const name of ['classifier.weight', 'bert.embeddings.word_embeddings.weight']) {
+      const error = normRelative(parts.gradients.get(name) ?? [], whole.gradients.get(name) ?? []);
+      t.ok(error < 3e-6, `${name} in parts of ${cuts.join()} differs by ${error.toExponential(1)}`);
+    }
+  }
+});
+
+await tap.test('balanced weights are those of scikit-learn, and neg / pos', (t) => {
+  const { labels, weights } = fixture.balanced;
+  const args = (options: object): Parameters<typeof lossOptions>[0] =>
+    trainingArguments({ outputDir: 'out', ...options });
+  const names = ['a', 'b', 'c'];
+  const single = { problemType: 'single_label_classification', labels: names, numLabels: 3 } as const;
+  const rowsOf = (all: number[]): Parameters<typeof lossOptions>[2] => ({
+    size: all.length,
+    read: () => Promise.resolve([]),
+    labels: (rows) => Int32Array.from(rows, (row) => all[row] ?? NaN),
+  });
+  const balanced = lossOptions(args({ classWeights: 'balanced' }), single, rowsOf(labels));
+  t.ok(maxRelative(balanced.classWeights ?? [], weights) < 1e-7);
+  t.throws(() => lossOptions(args({ classWeights: 'balanced' }), single, rowsOf([0, 1, 1])), {
+    name: 'UsageError',
+    message: /classWeights cannot be balanced: the label "c" has no training row/,
+  });
+
+  const multi = { problemType: 'multi_label_classification', labels: names, numLabels: 3 } as const;
+  const hotRows = (hot: number[][]): Parameters<typeof lossOptions>[2] => ({
+    size: hot.length,
+    read: () => Promise.resolve([]),
+    labels: (rows) => Float32Array.from(Array.from(rows).flatMap((row) => hot[row] ?? [])),
+  });
+  const { posWeight } = lossOptions(args({ posWeight: 'balanced' }), multi, hotRows(fixture.hot));
+  t.ok(maxRelative(posWeight ?? [], [3 / 2, 2 / 3, 2 / 3]) < 1e-7);
+  const always = [
+    [1, 0, 1],
+    [1, 1, 0],
+  ];
+  t.throws(() => lossOptions(args({ posWeight: 'balanced' }), multi, hotRows(always)), {
+    message: /the label "a" is in every training row/,
+  });
+  t.end();
+});
+
+await tap.test('a loss is refused what it does not know', async (t) => {
+  const values = Float32Array.of(1, 2, 3);
+  const refusals: [SessionConfig['problemType'], LossOptions, RegExp][] = [
+    ['regression', { focalGamma: 2 }, /focalGamma does not go with regression/],
+    ['regression', { classWeights: values }, /classWeights does not go with regression/],
+    ['multi_label_classification', { classWeights: values }, /classWeights does not go with multi_label/],
+    ['single_label_classification', { posWeight: values }, /posWeight does not go with single_label/],
+    ['single_label_classification', { focalGamma: 2, labelSmoothing: 0.1 }, /exclude each other/],
+    ['single_label_classification', { classWeights: values.slice(1) }, /Expected 3 values for classWeights/],
+    ['single_label_classification', { focalGamma: -1 }, /focalGamma/],
+  ];
+  for (const [problemType, options, message] of refusals) {
+    const session = await Session.create({ ...TINY, problemType }, OPTIONS);
+    const labels = problemType === 'single_label_classification' ? Int32Array.of(0) : new Float32Array(3);
+    const batch = { inputIds: Int32Array.of(1), cuSeqlens: Int32Array.of(0, 1), labels };
+    await t.rejects(session.accumulate(batch, { divisor: 1, ...options }), { name: 'UsageError', message });
+    await session.close();
+  }
+});
+
+await tap.test('options of the loss that do not fit', async (t) => {
+  const refusals: [Parameters<typeof toyRun>[1], RegExp][] = [
+    [{ classWeights: [1, 2, 3] }, /classWeights has 3 values but there are 2 labels: neg, pos/],
+    [{ posWeight: 'balanced' }, /posWeight does not go with problemType single_label_classification/],
+  ];
+  for (const [options, message] of refusals)
+    await t.rejects(toyRun(t.testdir(), options), { name: 'UsageError', message });
+  const wrong: [object, RegExp][] = [
+    [{ classWeights: [1, 0] }, /Expected balanced, or a number above 0 for each label for classWeights/],
+    [{ classWeights: [1, NaN] }, /classWeights/],
+    [{ classWeights: [1, -2] }, /classWeights/],
+    [{ classWeights: 'balance' }, /classWeights/],
+    [{ focalGamma: -1 }, /focalGamma/],
+    [{ focalGamma: 2, labelSmoothingFactor: 0.1 }, /focalGamma and labelSmoothingFactor exclude each other/],
+    [{ classWeights: [1], posWeight: [1] }, /posWeight and classWeights exclude each other/],
+  ];
+  for (const [options, message] of wrong)
+    t.throws(() => trainingArguments({ outputDir: 'out', ...options }), { name: UsageError.name, message });
+});
+
+await tap.test('a run with balanced weights learns', async (t) => {
+  const run = await toyRun(t.testdir(), {
+    numTrainEpochs: 10,
+    classWeights: 'balanced',
+    focalGamma: 1,
+    loggingSteps: 1,
+  });
+  await run.trainer.train();
+  const losses = run.trainer.state.log_history.flatMap(({ loss }) => loss ?? []);
+  t.ok((losses.at(-1) ?? 1) < 0.8 * (losses[0] ?? 0), losses.join(' '));
+  // A focal loss of gamma 1 of an undecided model is about half of log 2.
+  t.ok((losses[0] ?? 0) > 0.2 && (losses[0] ?? 1) < 0.5, `${losses[0]}`);
+  await run.close();
+});

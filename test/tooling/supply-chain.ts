@@ -1,0 +1,55 @@
+// What an install brings: exact versions, checksums, licences, and no script that runs by itself.
+import { readFileSync } from 'node:fs';
+import t from 'tap';
+import { dependencies, isAllowedExpression } from '../../scripts/check-licences.mjs';
+import { ARCHIVES, VARIANTS } from '../../scripts/libtorch/versions.mjs';
+
+interface Manifest {
+  scripts: Record<string, string>;
+  dependencies: Record<string, string>;
+  devDependencies: Record<string, string>;
+}
+const manifest: Manifest = JSON.parse(readFileSync('package.json', 'utf8'));
+const found = dependencies(readFileSync('package-lock.json', 'utf8'));
+
+t.test('exact versions, each with its checksum', (test) => {
+  for (const [name, version] of Object.entries({ ...manifest.dependencies, ...manifest.devDependencies }))
+    test.match(version, /^(npm:(@[\w-]+\/)?[\w-]+@)?\d+\.\d+\.\d+$/, `${name} ${version}`);
+  test.ok(found.length > 100, `${found.length} packages`);
+  test.strictSame(
+    found.filter(({ integrity }) => !integrity.startsWith('sha512-')),
+    [],
+  );
+  test.end();
+});
+
+t.test('licences that may be depended on', (test) => {
+  test.strictSame(
+    found.filter(({ isAllowed }) => !isAllowed),
+    [],
+  );
+  for (const good of ['MIT', '(GPL-3.0 OR MIT)', 'ISC AND MIT', '(MIT OR CC0-1.0)'])
+    test.ok(isAllowedExpression(good), good);
+  for (const bad of ['GPL-3.0', 'none named', '', 'MIT AND GPL-3.0', 'UNLICENSED', '(A OR (MIT))'])
+    test.notOk(isAllowedExpression(bad), bad);
+  test.end();
+});
+
+t.test('no install script, neither of ours nor of a dependency', (test) => {
+  const own = ['preinstall', 'install', 'postinstall', 'prepublish', 'preprepare', 'prepare', 'postprepare'];
+  test.strictSame(
+    own.filter((name) => name in manifest.scripts),
+    [],
+  );
+  test.strictSame(
+    found.filter(({ hasInstallScript }) => hasInstallScript),
+    [],
+  );
+  test.match(readFileSync('.npmrc', 'utf8'), /^ignore-scripts=true$/m, 'and none would be run');
+  test.end();
+});
+
+t.test('archives of LibTorch have their SHA-256', (test) => {
+  for (const variant of VARIANTS) test.match(ARCHIVES[variant].sha256, /^[0-9a-f]{64}$/);
+  test.end();
+});
