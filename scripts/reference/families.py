@@ -1,0 +1,431 @@
+"""Writes test/fixtures/families: a tiny classifier of each family as transformers saves it, the other forms that its
+checkpoints have, and what transformers computes from them (expected.json of each family).
+
+    python scripts/reference/families.py && python scripts/reference/families_lora.py
+
+As in parity.py results are those of float64 with eager attention, and `rounding` is how far float32 is from them.
+"""
+
+import json
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from model import describe
+from parity import check, digest, plain, without_rounding, worst_relative
+from safetensors.torch import load_file, save_file
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoModelForPreTraining,
+    AutoModelForSequenceClassification,
+    Trainer,
+    TrainingArguments,
+)
+
+FIXTURES = Path(__file__).parents[2] / "test" / "fixtures" / "families"
+LABELS = ["bad", "so-so", "good"]
+SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
+STEPS = 20
+FIRST_ID = 5  # the ids below are those of special tokens in one family or another; a padding token moves RoBERTa's positions
+
+SIZES = {"vocab_size": 100, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
+         "intermediate_size": 24, "max_position_embeddings": 40}  # fmt: skip
+NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+ROBERTA = {**SIZES, **NO_DROPOUT, "type_vocab_size": 1, "bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1}
+# Each has a setting that its neighbours have not, so that a value taken from the wrong key or a constant shows: an epsilon
+# that matters, positions that begin elsewhere, an activation that is not the head's.
+FAMILIES = {
+    "bert": {"model_type": "bert", **SIZES, **NO_DROPOUT},
+    "roberta": {"model_type": "roberta", **ROBERTA, "layer_norm_eps": 0.01},
+    "xlm-roberta": {"model_type": "xlm-roberta", **ROBERTA, "layer_norm_eps": 1e-5, "hidden_act": "gelu_new"},
+    "camembert": {"model_type": "camembert", **ROBERTA, "pad_token_id": 3, "type_vocab_size": 2,
+                  "classifier_dropout": 0.0},
+    "distilbert": {"model_type": "distilbert", "vocab_size": 100, "dim": 16, "n_layers": 2, "n_heads": 2,
+                   "hidden_dim": 24, "max_position_embeddings": 40, "dropout": 0.0, "attention_dropout": 0.0,
+                   "qa_dropout": 0.0, "seq_classif_dropout": 0.0},
+    "electra": {"model_type": "electra", **SIZES, **NO_DROPOUT, "embedding_size": 16, "layer_norm_eps": 0.01,
+                "hidden_act": "gelu_new"},
+    "electra-projected": {"model_type": "electra", **SIZES, **NO_DROPOUT, "embedding_size": 8, "hidden_act": "silu"},
+}  # fmt: skip
+SCALES = {"xlm-roberta": 0.3, "electra-projected": 0.25}  # of random matrices, else 0.2: norms above and below 1
+FORMS = ["roberta", "distilbert", "electra-projected"]
+PROBLEMS = {"roberta": MULTI, "distilbert": REGRESSION}  # beside the single label that every family has
+FULL = r"position_embeddings|token_type|layer\.1\.attention\.(self\.query|q_lin)\.weight|embeddings_project"
+
+
+def config_of(family, problem=SINGLE):
+    labels = {SINGLE: LABELS, MULTI: ["a", "b", "c", "d"], REGRESSION: ["score"]}[problem]
+    names = {"id2label": dict(enumerate(labels)), "label2id": {name: i for i, name in enumerate(labels)}}
+    return AutoConfig.for_model(**FAMILIES[family], **names, problem_type=problem)
+
+
+# ---- batches --------------------------------------------------------------------------------------------------------
+
+
+def batch_of(lengths, index=0):
+    """Token ids, the types of pairs, and labels for each problem; shared by all families."""
+    random = np.random.default_rng([16, index, *lengths])
+    ids = [random.integers(FIRST_ID, SIZES["vocab_size"], length).tolist() for length in lengths]
+    types = [[int(at >= (length + 1) // 2) for at in range(length)] for length in lengths]
+    rows = range(len(lengths))
+    labels = {
+        SINGLE: [(2 * row + index + 1) % len(LABELS) for row in rows],
+        MULTI: [[float((row * 4 + column) * 5 % 7 < 3) for column in range(4)] for row in rows],
+        REGRESSION: [(row * 5 % 17 - 8) / 8 for row in rows],
+    }
+    return {"ids": ids, "types": types, "labels": labels}
+
+
+def all_batches():
+    random = np.random.default_rng(16)
+    lengths = random.integers(1, 31, (STEPS, 8)).tolist()
+    lengths[7][2] = 36  # all that a table of 40 rows takes where positions begin at 4, as CamemBERT's do here
+    return {
+        "single": {**batch_of([3, 9, 21, 30]), "types": None},
+        "pairs": batch_of([30, 1, 9, 21, 2], 1),
+        "curve": [batch_of(row, index) for index, row in enumerate(lengths)],
+    }
+
+
+def inputs_of(config, batch, with_types=True):
+    """Right-padded tensors with an attention mask; token types where the family has two."""
+    ids, types = batch["ids"], batch["types"]
+    shape = (len(ids), max(map(len, ids)))
+    inputs = {"input_ids": torch.full(shape, config.pad_token_id), "attention_mask": torch.zeros(shape, dtype=torch.long)}
+    if types is not None and with_types and getattr(config, "type_vocab_size", 0) == 2 and config.model_type != "camembert":
+        inputs["token_type_ids"] = torch.zeros(shape, dtype=torch.long)
+    for row, sequence in enumerate(ids):
+        inputs["input_ids"][row, : len(sequence)] = torch.tensor(sequence)
+        inputs["attention_mask"][row, : len(sequence)] = 1
+        if "token_type_ids" in inputs:
+            inputs["token_type_ids"][row, : len(sequence)] = torch.tensor(types[row])
+    return inputs
+
+
+def forward(model, batch):
+    problem = model.config.problem_type
+    labels = torch.tensor(batch["labels"][problem])
+    if problem != SINGLE:
+        labels = labels.to(model.dtype)
+    output = model(**inputs_of(model.config, batch), labels=labels)
+    return output.loss, output.logits
+
+
+# ---- folders --------------------------------------------------------------------------------------------------------
+
+
+def random_model(auto, config, scale=0.2):
+    """Random biases and norms too, the latter around 1: zeros and ones would hide a tensor that was mixed up."""
+    model = auto.from_config(config)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            centre = 1.0 if re.search(r"(LayerNorm|layer_norm)\.weight$", name) else 0.0
+            parameter.copy_(centre + torch.randn(parameter.shape) * (scale if parameter.dim() > 1 else 0.2))
+    return model.eval()
+
+
+def rewrite(source, target, rename, extra=()):
+    """A folder's copy with other tensor names, and with tensors that our models have no use for."""
+    shutil.copytree(source, target)
+    path = target / "model.safetensors"
+    tensors = {rename(name): tensor for name, tensor in load_file(path).items()}
+    save_file({**tensors, **dict(extra)}, path, metadata={"format": "pt"})
+
+
+def tensorflow_name(name):
+    return re.sub(r"LayerNorm\.(weight|bias)$", lambda found: "LayerNorm." + {"weight": "gamma", "bias": "beta"}[found[1]], name)
+
+
+def write_forms(family, folder):
+    """The files that a classifier is begun from."""
+    config = config_of(family)
+    base = random_model(AutoModel, config)
+    prefix = base.base_model_prefix + "."
+    base.save_pretrained(folder / "base")
+    random_model(AutoModelForMaskedLM, config).save_pretrained(folder / "masked-lm")
+    if config.model_type == "electra":
+        random_model(AutoModelForPreTraining, config).save_pretrained(folder / "pretraining")
+    rewrite(folder / "model", folder / "without-prefix", lambda name: name.removeprefix(prefix))
+    positions = {f"{prefix}embeddings.position_ids": torch.arange(40)[None]}
+    rewrite(folder / "model", folder / "legacy", tensorflow_name, positions)
+    if family == "roberta":
+        # As roberta-base was published: a pooler and both names of the tied output layer.
+        tensors = load_file(folder / "masked-lm" / "model.safetensors")
+        surplus = {
+            "lm_head.decoder.weight": tensors["roberta.embeddings.word_embeddings.weight"].clone(),
+            "lm_head.decoder.bias": tensors["lm_head.bias"].clone(),
+            "roberta.pooler.dense.weight": torch.randn(16, 16),
+            "roberta.pooler.dense.bias": torch.randn(16),
+        }
+        rewrite(folder / "masked-lm", folder / "published", tensorflow_name, {**surplus, **positions})
+
+
+def read_back(folder):
+    """What transformers makes of a checkpoint: the tensors that it takes, and the names of those it lacks or ignores."""
+    model, info = AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True)
+    state = {name: tensor for name, tensor in model.state_dict().items() if name not in info["missing_keys"]}
+    return {
+        "tensors": {name: describe(tensor)["sha256"] for name, tensor in state.items()},
+        "missing": sorted(info["missing_keys"]),
+        "unexpected": sorted(info["unexpected_keys"]),
+    }
+
+
+# ---- one step -------------------------------------------------------------------------------------------------------
+
+
+def load(folder, dtype):
+    return AutoModelForSequenceClassification.from_pretrained(folder, dtype=dtype, attn_implementation="eager")
+
+
+def logits_of(folder, batch, dtype):
+    model = load(folder, dtype).eval()
+    with torch.no_grad():
+        return model(**inputs_of(model.config, batch)).logits.double().numpy().ravel()
+
+
+def step(folder, batch, dtype):
+    model = load(folder, dtype).train()
+    loss, _ = forward(model, batch)
+    loss.backward()
+    return loss.item(), {name: parameter.grad for name, parameter in model.named_parameters()}
+
+
+def run_steps(label, folder, batches):
+    """Logits in evaluation, and loss and gradients of a training step, for a batch of single texts and one of pairs."""
+    results = {}
+    for kind in ("single", "pairs"):
+        batch = batches[kind]
+        logits, logits32 = (logits_of(folder, batch, dtype) for dtype in (torch.float64, torch.float32))
+        loss, gradients = step(folder, batch, torch.float64)
+        loss32, gradients32 = step(folder, batch, torch.float32)
+        sizes = {name: gradient.numel() for name, gradient in gradients.items()}
+        digests = without_rounding({name: digest(name, gradient) for name, gradient in gradients.items()}, sizes)
+        digests32 = {name: digest(name, gradient) for name, gradient in gradients32.items()}
+        rounding = {
+            "logits": np.abs(logits - logits32).max() / np.abs(logits).max(),
+            "loss": abs(loss - loss32) / max(1.0, abs(loss)),
+            "gradient": worst_relative(digests, digests32, sizes),
+        }
+        check(f"{label}, {kind}", rounding, {"logits": 1e-5, "loss": 1e-6, "gradient": 1e-4})
+        full = {name: g.numpy().ravel() for name, g in gradients.items() if re.search(FULL, name)} if kind == "single" else {}
+        results[kind] = {"logits": logits, "loss": loss, "gradients": digests, "fullGradients": full, "rounding": rounding}
+    return results
+
+
+# ---- 20 steps of AdamW ----------------------------------------------------------------------------------------------
+
+OPTIONS = {"learningRate": 1e-3, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weightDecay": 0.01}
+MAX_GRAD_NORM = 1.0
+
+
+def trainer_of(model, steps):
+    """Trainer's own optimizer, decay groups and schedule, with its defaults but for the learning rate and the decay."""
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            output_dir=folder, use_cpu=True, learning_rate=OPTIONS["learningRate"], weight_decay=OPTIONS["weightDecay"]
+        )
+        assert (arguments.adam_beta1, arguments.adam_beta2, arguments.adam_epsilon) == (0.9, 0.999, 1e-8)
+        assert arguments.max_grad_norm == MAX_GRAD_NORM
+        trainer = Trainer(model=model, args=arguments)
+        trainer.create_optimizer_and_scheduler(steps)
+    return trainer
+
+
+def train(model, batches, digest_name=lambda name: name):
+    """The loop of Trainer without accumulation."""
+    trainer = trainer_of(model, len(batches))
+    losses, norms, rates = [], [], []
+    for batch in batches:
+        loss, _ = forward(model, batch)
+        loss.backward()
+        norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRAD_NORM).item())
+        rates.append(trainer.lr_scheduler.get_last_lr()[0])
+        losses.append(loss.item())
+        trainer.optimizer.step()
+        trainer.lr_scheduler.step()
+        trainer.optimizer.zero_grad()
+    trained = {digest_name(name): p for name, p in model.named_parameters() if p.requires_grad}
+    weights = {name: digest(name, parameter) for name, parameter in trained.items()}
+    sizes = {name: parameter.numel() for name, parameter in trained.items()}
+    return np.array(losses), np.array(norms), rates, weights, sizes
+
+
+def run_curve(label, model_in, batches, **options):
+    """
+    `model_in` makes the model in a dtype. The key's bias moves by rounding only: softmax ignores it, so its gradient is
+    zero in exact arithmetic, and AdamW makes a step of the learning rate from whatever is left.
+    """
+    losses, norms, rates, weights, sizes = train(model_in(torch.float64), batches, **options)
+    losses32, norms32, _, weights32, _ = train(model_in(torch.float32), batches, **options)
+    trained = {name: stored for name, stored in weights.items() if not re.search(r"(key|k_lin)\.bias$", name)}
+    rounding = {
+        "loss": (np.abs(losses - losses32) / losses).max(),
+        "gradNorm": (np.abs(norms - norms32) / norms).max(),
+        "weight": worst_relative(trained, weights32, sizes),
+    }
+    check(label, rounding, {"loss": 1e-4, "gradNorm": 1e-4, "weight": 1e-4})
+    return {"learningRates": rates, "losses": losses, "gradNorms": norms, "weights": trained, "rounding": rounding}
+
+
+def curve_of(family, folder, batches):
+    curve = run_curve(f"{family}, {STEPS} steps", lambda dtype: load(folder, dtype).train(), batches["curve"])
+    clipped = int((curve["gradNorms"] > MAX_GRAD_NORM).sum())
+    assert 3 <= clipped <= 17, f"{family}: clipping is active on {clipped} of {STEPS} steps"
+    return curve
+
+
+def decaying(folder):
+    model = load(folder, torch.float32)
+    return sorted(trainer_of(model, 1).get_decay_parameter_names(model))
+
+
+# ---- dropout --------------------------------------------------------------------------------------------------------
+
+DROPOUTS = {
+    "distilbert": {"dropout": 0.11, "attention_dropout": 0.13, "seq_classif_dropout": 0.17, "qa_dropout": 0.19},
+    "others": {"hidden_dropout_prob": 0.11, "attention_probs_dropout_prob": 0.13, "classifier_dropout": 0.17},
+}
+
+
+def dropout_calls(config):
+    """
+    The calls of a training step in order: {"dropout": probability, "module": where}, and among them the linear layers
+    of the head, so that it shows on which side of them a dropout is.
+    """
+    model = AutoModelForSequenceClassification.from_config(config, attn_implementation="eager").train()
+    calls, stack = [], []
+    for name, module in model.named_modules():
+        module.register_forward_pre_hook(lambda *_, name=name: stack.append(name))
+        is_head = isinstance(module, torch.nn.Linear) and not re.search(r"layer\.\d+\.|embeddings", name)
+        if is_head:
+            module.register_forward_hook(lambda *_, name=name: calls.append({"linear": name}))
+        module.register_forward_hook(lambda *_: stack.pop() and None)
+    original = torch.nn.functional.dropout
+
+    def recorded(values, p=0.5, training=True, inplace=False):
+        assert training
+        calls.append({"dropout": p, "module": stack[-1]})
+        return original(values, p, training, inplace)
+
+    torch.nn.functional.dropout = recorded
+    try:
+        model(torch.tensor([[5, 6, 7]]))
+    finally:
+        torch.nn.functional.dropout = original
+    return calls
+
+
+def dropout_cases(family):
+    config = FAMILIES[family]
+    changes = DROPOUTS.get(config["model_type"], DROPOUTS["others"])
+    cases = [changes] if config["model_type"] == "distilbert" else [changes, {**changes, "classifier_dropout": None}]
+    return [{"config": {**config, **case}, "calls": dropout_calls(AutoConfig.for_model(**{**config, **case}))} for case in cases]
+
+
+# ---- config.json ----------------------------------------------------------------------------------------------------
+
+PUBLISHED = {
+    "roberta": {
+        "architectures": ["RobertaForMaskedLM"], "attention_probs_dropout_prob": 0.1, "bos_token_id": 0,
+        "eos_token_id": 2, "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "hidden_size": 768,
+        "initializer_range": 0.02, "intermediate_size": 3072, "layer_norm_eps": 1e-05,
+        "max_position_embeddings": 514, "model_type": "roberta", "num_attention_heads": 12,
+        "num_hidden_layers": 12, "pad_token_id": 1, "type_vocab_size": 1, "vocab_size": 50265,
+    },
+    "xlm-roberta": {
+        "architectures": ["XLMRobertaForMaskedLM"], "attention_probs_dropout_prob": 0.1, "bos_token_id": 0,
+        "eos_token_id": 2, "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "hidden_size": 768,
+        "initializer_range": 0.02, "intermediate_size": 3072, "layer_norm_eps": 1e-05,
+        "max_position_embeddings": 514, "model_type": "xlm-roberta", "num_attention_heads": 12,
+        "num_hidden_layers": 12, "output_past": True, "pad_token_id": 1, "position_embedding_type": "absolute",
+        "transformers_version": "4.17.0.dev0", "type_vocab_size": 1, "use_cache": True, "vocab_size": 250002,
+    },
+    "distilbert": {
+        "activation": "gelu", "architectures": ["DistilBertForMaskedLM"], "attention_dropout": 0.1, "dim": 768,
+        "dropout": 0.1, "hidden_dim": 3072, "initializer_range": 0.02, "max_position_embeddings": 512,
+        "model_type": "distilbert", "n_heads": 12, "n_layers": 6, "pad_token_id": 0, "qa_dropout": 0.1,
+        "seq_classif_dropout": 0.2, "sinusoidal_pos_embds": False, "tie_weights_": True,
+        "transformers_version": "4.10.0.dev0", "vocab_size": 30522,
+    },
+    "electra": {
+        "architectures": ["ElectraForPreTraining"], "attention_probs_dropout_prob": 0.1, "embedding_size": 128,
+        "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "hidden_size": 256, "initializer_range": 0.02,
+        "intermediate_size": 1024, "layer_norm_eps": 1e-12, "max_position_embeddings": 512,
+        "model_type": "electra", "num_attention_heads": 4, "num_hidden_layers": 12, "pad_token_id": 0,
+        "position_embedding_type": "absolute", "summary_activation": "gelu", "summary_last_dropout": 0.1,
+        "summary_type": "first", "summary_use_proj": True, "type_vocab_size": 2, "vocab_size": 30522,
+    },
+}  # fmt: skip
+
+
+def written(file):
+    """What save_pretrained of the family's classifier writes after reading a config.json."""
+    config = AutoConfig.for_model(**json.loads(json.dumps(file)))
+    with torch.device("meta"):
+        architecture = type(AutoModelForSequenceClassification.from_config(config)).__name__
+    config.architectures, config.dtype = [architecture], torch.float32
+    return {"file": file, "written": json.loads(config.to_json_string())}
+
+
+def config_cases(family):
+    """The defaults of the family, a published config.json, and keys that are read by other names or written back as they are."""
+    model_type = FAMILIES[family]["model_type"]
+    files = [{"model_type": model_type}]
+    if model_type in PUBLISHED:
+        files.append(PUBLISHED[model_type])
+    if model_type == "distilbert":
+        names = {"hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 3}
+        files.append({"model_type": model_type, **names, "torch_dtype": "bfloat16", "activation": "relu"})
+    else:
+        files.append({"model_type": model_type, "classifier_dropout": 0.25, "layer_norm_eps": 1e-7, "own_key": [1],
+                      "num_labels": 1, "problem_type": REGRESSION})  # fmt: skip
+    return [written(file) for file in files]
+
+
+# ---- output ---------------------------------------------------------------------------------------------------------
+
+
+def write_json(path, value):
+    path.write_text(json.dumps(plain(value), separators=(",", ":")) + "\n")
+
+
+def write_family(family, batches):
+    folder = FIXTURES / family
+    torch.manual_seed(16)
+    classifier = random_model(AutoModelForSequenceClassification, config_of(family), SCALES.get(family, 0.2))
+    classifier.save_pretrained(folder / "model")
+    problem = PROBLEMS.get(family)
+    if problem:
+        random_model(AutoModelForSequenceClassification, config_of(family, problem)).save_pretrained(folder / problem)
+    if family in FORMS:
+        write_forms(family, folder)
+    expected = {
+        "parameters": [[name, list(p.shape)] for name, p in load(folder / "model", torch.float32).named_parameters()],
+        "forms": {path.name: read_back(path) for path in sorted(folder.iterdir()) if path.is_dir()},
+        "steps": {name: run_steps(f"{family}/{name}", folder / name, batches) for name in ["model", problem] if name},
+        "curve": curve_of(family, folder / "model", batches),
+        "decaying": decaying(folder / "model"),
+        "dropouts": dropout_cases(family),
+        "configs": config_cases(family),
+    }
+    write_json(folder / "expected.json", expected)
+
+
+def main():
+    torch.set_num_threads(1)
+    shutil.rmtree(FIXTURES, ignore_errors=True)
+    FIXTURES.mkdir(parents=True)
+    batches = all_batches()
+    write_json(FIXTURES / "batches.json", {**batches, "options": OPTIONS, "maxGradNorm": MAX_GRAD_NORM})
+    for family in FAMILIES:
+        write_family(family, batches)
+
+
+if __name__ == "__main__":
+    main()
