@@ -1,5 +1,5 @@
-"""Loads folders that bertune saved, models or adapters, with transformers and PEFT, and prints, as JSON, what they have to
-say of each and its logits for a few token id sequences.
+"""Loads folders that bertune saved, models or adapters, with transformers and PEFT, and prints, as JSON, how each was
+loaded and its logits for a few token id sequences.
 
     python scripts/reference/check_family.py '[["DIR", null], ["BASE", "ADAPTER"]]' --ids '[[0, 23, 2], [0, 2]]'
 """

@@ -31,14 +31,14 @@ FIXTURES = Path(__file__).parents[2] / "test" / "fixtures" / "families"
 LABELS = ["bad", "so-so", "good"]
 SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
 STEPS = 20
-FIRST_ID = 5  # the ids below are those of special tokens in one family or another; a padding token moves RoBERTa's positions
+FIRST_ID = 5  # below are special tokens of one family or another; RoBERTa counts no padding token as a position
 
 SIZES = {"vocab_size": 100, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
          "intermediate_size": 24, "max_position_embeddings": 40}  # fmt: skip
 NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 ROBERTA = {**SIZES, **NO_DROPOUT, "type_vocab_size": 1, "bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1}
-# Each has a setting that its neighbours have not, so that a value taken from the wrong key or a constant shows: an epsilon
-# that matters, positions that begin elsewhere, an activation that is not the head's.
+# Each has a setting that its neighbours have not, so that a value taken from the wrong key or a constant shows: an
+# epsilon that matters, positions that begin elsewhere, an activation that is not the head's.
 FAMILIES = {
     "bert": {"model_type": "bert", **SIZES, **NO_DROPOUT},
     "roberta": {"model_type": "roberta", **ROBERTA, "layer_norm_eps": 0.01},
@@ -92,13 +92,13 @@ def all_batches():
     }
 
 
-def inputs_of(config, batch, with_types=True):
-    """Right-padded tensors with an attention mask; token types where the family has two."""
+def inputs_of(config, batch):
+    """Right-padded tensors with an attention mask; token types where the family's tokenizer gives two."""
     ids, types = batch["ids"], batch["types"]
-    shape = (len(ids), max(map(len, ids)))
-    inputs = {"input_ids": torch.full(shape, config.pad_token_id), "attention_mask": torch.zeros(shape, dtype=torch.long)}
-    if types is not None and with_types and getattr(config, "type_vocab_size", 0) == 2 and config.model_type != "camembert":
-        inputs["token_type_ids"] = torch.zeros(shape, dtype=torch.long)
+    zeros = torch.zeros(len(ids), max(map(len, ids)), dtype=torch.long)
+    inputs = {"input_ids": zeros + config.pad_token_id, "attention_mask": zeros.clone()}
+    if types is not None and config.model_type in ("bert", "electra"):
+        inputs["token_type_ids"] = zeros.clone()
     for row, sequence in enumerate(ids):
         inputs["input_ids"][row, : len(sequence)] = torch.tensor(sequence)
         inputs["attention_mask"][row, : len(sequence)] = 1
@@ -138,7 +138,7 @@ def rewrite(source, target, rename, extra=()):
 
 
 def tensorflow_name(name):
-    return re.sub(r"LayerNorm\.(weight|bias)$", lambda found: "LayerNorm." + {"weight": "gamma", "bias": "beta"}[found[1]], name)
+    return name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
 
 
 def write_forms(family, folder):
@@ -166,7 +166,7 @@ def write_forms(family, folder):
 
 
 def read_back(folder):
-    """What transformers makes of a checkpoint: the tensors that it takes, and the names of those it lacks or ignores."""
+    """What transformers makes of a checkpoint: the tensors that it takes, and the names that it lacks or ignores."""
     model, info = AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True)
     state = {name: tensor for name, tensor in model.state_dict().items() if name not in info["missing_keys"]}
     return {
@@ -174,6 +174,14 @@ def read_back(folder):
         "missing": sorted(info["missing_keys"]),
         "unexpected": sorted(info["unexpected_keys"]),
     }
+
+
+def relabelled(folder):
+    """What is new where a classifier is loaded for another number of labels."""
+    options = {"num_labels": 5, "ignore_mismatched_sizes": True, "output_loading_info": True}
+    _, info = AutoModelForSequenceClassification.from_pretrained(folder, **options)
+    assert not info["missing_keys"] and not info["unexpected_keys"]
+    return sorted(name for name, *_ in info["mismatched_keys"])
 
 
 # ---- one step -------------------------------------------------------------------------------------------------------
@@ -213,8 +221,10 @@ def run_steps(label, folder, batches):
             "gradient": worst_relative(digests, digests32, sizes),
         }
         check(f"{label}, {kind}", rounding, {"logits": 1e-5, "loss": 1e-6, "gradient": 1e-4})
-        full = {name: g.numpy().ravel() for name, g in gradients.items() if re.search(FULL, name)} if kind == "single" else {}
-        results[kind] = {"logits": logits, "loss": loss, "gradients": digests, "fullGradients": full, "rounding": rounding}
+        names = [name for name in gradients if re.search(FULL, name) and kind == "single"]
+        full = {name: gradients[name].numpy().ravel() for name in names}
+        results[kind] = {"logits": logits, "loss": loss, "gradients": digests, "fullGradients": full,
+                         "rounding": rounding}  # fmt: skip
     return results
 
 
@@ -325,7 +335,8 @@ def dropout_cases(family):
     config = FAMILIES[family]
     changes = DROPOUTS.get(config["model_type"], DROPOUTS["others"])
     cases = [changes] if config["model_type"] == "distilbert" else [changes, {**changes, "classifier_dropout": None}]
-    return [{"config": {**config, **case}, "calls": dropout_calls(AutoConfig.for_model(**{**config, **case}))} for case in cases]
+    files = [{**config, **case} for case in cases]
+    return [{"config": file, "calls": dropout_calls(AutoConfig.for_model(**file))} for file in files]
 
 
 # ---- config.json ----------------------------------------------------------------------------------------------------
@@ -374,7 +385,7 @@ def written(file):
 
 
 def config_cases(family):
-    """The defaults of the family, a published config.json, and keys that are read by other names or written back as they are."""
+    """The family's defaults, a published config.json, and keys by other names or that are written back as they are."""
     model_type = FAMILIES[family]["model_type"]
     files = [{"model_type": model_type}]
     if model_type in PUBLISHED:
@@ -408,6 +419,7 @@ def write_family(family, batches):
     expected = {
         "parameters": [[name, list(p.shape)] for name, p in load(folder / "model", torch.float32).named_parameters()],
         "forms": {path.name: read_back(path) for path in sorted(folder.iterdir()) if path.is_dir()},
+        "relabelled": relabelled(folder / "model"),
         "steps": {name: run_steps(f"{family}/{name}", folder / name, batches) for name in ["model", problem] if name},
         "curve": curve_of(family, folder / "model", batches),
         "decaying": decaying(folder / "model"),

@@ -1,5 +1,5 @@
-"""Writes an adapter that PEFT saved for each of the families beside its model, and lora.json: PEFT's default targets, what
-`all-linear` means, and what the adapter computes and how it trains. To be run after families.py; needs peft too.
+"""Writes an adapter that PEFT saved for each of the families beside its model, and lora.json: PEFT's default targets,
+what `all-linear` means, and what the adapter computes and how it trains. Run it after families.py; it needs peft too.
 """
 
 import json
