@@ -24,7 +24,21 @@ import {
 } from '../../dist/index.js';
 import { configJson, parseConfig, sessionSpec } from '../../dist/models/index.js';
 import { DEVICE } from '../fixtures/device.js';
-import { digest, digestDistance, digestNorm } from '../fixtures/seeded.js';
+import {
+  batches,
+  divisorOf,
+  expectedOf,
+  folderOf,
+  loraOf,
+  maxRelative,
+  pack,
+  problemIn,
+  readJson,
+  SINGLE,
+  worst,
+  type Curve,
+  type Expected,
+} from '../fixtures/families.js';
 
 type Model = Awaited<ReturnType<typeof AutoModelForSequenceClassification.fromPretrained>>;
 
@@ -40,85 +54,7 @@ const FAMILIES = [
 ] as const;
 type Family = (typeof FAMILIES)[number];
 
-// ---- what the fixtures hold ---------------------------------------------------------------------------------------------
-
-interface Batch {
-  ids: number[][];
-  types: number[][] | null;
-  labels: Record<string, number[] | number[][]>;
-}
-
-interface Batches {
-  single: Batch;
-  pairs: Batch;
-  curve: Batch[];
-  options: { learningRate: number; beta1: number; beta2: number; epsilon: number; weightDecay: number };
-  maxGradNorm: number;
-}
-
-type Digests = Record<string, number[]>;
-
-interface Step {
-  logits: number[];
-  loss: number;
-  gradients: Digests;
-  /** Some gradients in full, so that it shows which rows are wrong. */
-  fullGradients: Digests;
-  rounding: { logits: number; loss: number; gradient: number };
-}
-
-interface Curve {
-  learningRates: number[];
-  losses: number[];
-  gradNorms: number[];
-  weights: Digests;
-  rounding: { loss: number; gradNorm: number; weight: number };
-}
-
-type DropoutCall = { dropout: number; module: string } | { linear: string };
-
-interface Expected {
-  parameters: [name: string, shape: number[]][];
-  /** By folder: SHA-256 of the tensors that are taken, names that the file lacks, and names that are not used. */
-  forms: Record<string, { tensors: Record<string, string>; missing: string[]; unexpected: string[] }>;
-  steps: Record<string, { single: Step; pairs: Step }>;
-  curve: Curve;
-  decaying: string[];
-  /** New tensors of the model with another number of labels. */
-  relabelled: string[];
-  dropouts: { config: Record<string, unknown>; calls: DropoutCall[] }[];
-  configs: { file: Record<string, unknown>; written: Record<string, unknown> }[];
-}
-
-/** PEFT's answer to a list of targets. */
-type Adapted = { modules: string[]; saved: string[] } | { error: string };
-
-interface LoraExpected {
-  targets: string[];
-  /** Without targets: PEFT has none for every family. */
-  default: Adapted;
-  chosen: Adapted;
-  allLinear: Adapted;
-  rank: number;
-  modulesToSave: string[];
-  /** Names in adapter_model.safetensors. */
-  tensors: string[];
-  trained: string[];
-  decaying: string[];
-  logits: number[];
-  loss: number;
-  rounding: { logits: number };
-  curve: Curve;
-}
-
-const fixtures = fileURLToPath(new URL('../fixtures/families/', import.meta.url));
-const folderOf = ({ name }: Family, ...path: string[]): string => join(fixtures, name, ...path);
-const readJson = (path: string): unknown => JSON.parse(readFileSync(path, 'utf8'));
-const expectedOf = (family: Family) => readJson(folderOf(family, 'expected.json')) as Expected;
-const loraOf = (family: Family) => readJson(folderOf(family, 'lora.json')) as LoraExpected;
-const batches = readJson(join(fixtures, 'batches.json')) as Batches;
-
-// ---- sessions and measures ----------------------------------------------------------------------------------------------
+// ---- sessions ----------------------------------------------------------------------------------------------
 
 const RUNTIME = { device: DEVICE, dtype: 'float32', threads: 2, seed: 1 } as const;
 
@@ -136,23 +72,6 @@ async function withModel<T>(
   }
 }
 
-function pack({ hasTypes }: Family, { ids, types, labels }: Batch, problem: string): PackedBatch {
-  const cuSeqlens = new Int32Array(ids.length + 1);
-  for (const [row, sequence] of ids.entries()) cuSeqlens[row + 1] = (cuSeqlens[row] ?? 0) + sequence.length;
-  const targets = (labels[problem] ?? []).flat();
-  return {
-    inputIds: Int32Array.from(ids.flat()),
-    cuSeqlens,
-    ...(hasTypes && types !== null && { tokenTypeIds: Int32Array.from(types.flat()) }),
-    labels: problem === SINGLE ? Int32Array.from(targets) : Float32Array.from(targets),
-  };
-}
-
-const SINGLE = 'single_label_classification';
-/** The labels of a batch: torch's mean divides by their number. */
-const divisorOf = ({ labels }: PackedBatch): number => labels?.length ?? NaN;
-const problemIn = (folder: string): string => (folder === 'model' ? SINGLE : folder);
-
 async function readAll(
   session: Session,
   kind: 'weight' | 'gradient',
@@ -160,34 +79,6 @@ async function readAll(
 ): Promise<Map<string, Float32Array>> {
   const entries = names.map(async (name) => [name, await session.read(name, kind)] as const);
   return new Map(await Promise.all(entries));
-}
-
-function maxRelative(a: ArrayLike<number>, b: readonly number[]): number {
-  if (a.length !== b.length) return NaN;
-  const largest = Math.max(...b.map(Math.abs));
-  return Math.max(...b.map((value, i) => Math.abs((a[i] ?? NaN) - value))) / largest;
-}
-
-/** The largest relative distance in norm; what is zero in exact arithmetic is measured against 1 % of the whole. */
-function worst(
-  tensors: ReadonlyMap<string, Float32Array>,
-  expected: Digests,
-): { error: number; name: string } {
-  const sizeOf = (name: string): number => tensors.get(name)?.length ?? 0;
-  const norms = Object.entries(expected).map(([name, stored]) => digestNorm(sizeOf(name), stored));
-  const whole = Math.hypot(...norms);
-  let result = { error: 0, name: '' };
-  for (const [i, [name, stored]] of Object.entries(expected).entries()) {
-    const difference = digestDistance(
-      sizeOf(name),
-      digest(name, tensors.get(name) ?? new Float32Array()),
-      stored,
-    );
-    const error = difference / (norms[i] || 0.01 * whole);
-    if (Number.isNaN(error) || error > result.error) result = { error, name };
-    if (Number.isNaN(error)) break;
-  }
-  return result;
 }
 
 function within(t: Test, label: string, error: number, rounding: number, tolerance: number): void {
@@ -414,7 +305,7 @@ function dropoutsOf(config: Record<string, unknown>): (number | string)[] {
   const { encoder, head } = sessionSpec(parseConfig(config, 'config.json'));
   const { attention, mlp } = encoder;
   const block = [attention.dropout, attention.outputDropout, mlp.outputDropout];
-  const stages = head.flatMap((stage) => {
+  const stages = head.flatMap((stage): (number | string)[] => {
     if ('linear' in stage) return [stage.linear];
     return 'dropout' in stage ? [stage.dropout] : [];
   });
