@@ -1,11 +1,24 @@
 // The public API.
 export {
+  AutoModelForSequenceClassification,
   BertForSequenceClassification,
+  CamembertForSequenceClassification,
+  DistilBertForSequenceClassification,
+  ElectraForSequenceClassification,
+  parseBertConfig,
+  parseConfig,
+  readBertConfig,
+  readConfig,
+  RobertaForSequenceClassification,
+  XLMRobertaForSequenceClassification,
   type AdapterOptions,
-} from './models/bert-for-sequence-classification.js';
-export type { HeadOptions } from './models/head.js';
-export type { LoraOptions } from './models/adapter.js';
-export type { Runtime } from './models/runtime.js';
+  type BertConfig,
+  type EncoderModel,
+  type HeadOptions,
+  type LoraOptions,
+  type ModelConfig,
+  type Runtime,
+} from './models/index.js';
 export type { Example, LabelReader, ProblemType, Task } from './data/index.js';
 export { Dataset } from './data/dataset.js';
 export { DatasetDict } from './data/dataset-dict.js';
@@ -21,8 +34,6 @@ export { predictRows, type PredictedBatch } from './evaluation/predict.js';
 export { predictionOf, type Prediction } from './evaluation/probabilities.js';
 export type { HubOptions } from './hub/index.js';
 export type { Calibration } from './formats/calibration.js';
-export { parseBertConfig, type BertConfig } from './models/config.js';
-export { readBertConfig } from './formats/checkpoint.js';
 export {
   deviceInfo,
   Session,

@@ -21,7 +21,7 @@ const UPDATE = {
   maxGradNorm: 1,
 };
 
-/** One model for all inputs: what a checkpoint is read into. @type {import('../../dist/models/bert-for-sequence-classification.js').BertForSequenceClassification | null} */
+/** One model for all inputs: what a checkpoint is read into. @type {import('../../dist/models/sequence-classification.js').BertForSequenceClassification | null} */
 let model = null;
 
 /** @returns {Promise<Files>} */

@@ -2,7 +2,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { BertForSequenceClassification } from '../../dist/models/bert-for-sequence-classification.js';
+import { BertForSequenceClassification } from '../../dist/models/sequence-classification.js';
 import { parseBertConfig } from '../../dist/models/config.js';
 
 /** @typedef {import('./format.mjs').Files} Files */
@@ -17,7 +17,7 @@ const CONFIG = {
   max_position_embeddings: 8,
 };
 
-/** @type {import('../../dist/models/runtime.js').Runtime} */
+/** @type {import('../../dist/models/sequence-classification.js').Runtime} */
 export const RUNTIME = { device: 'cpu', dtype: 'float32', threads: 1 };
 
 /** A model with random weights. */

@@ -1,7 +1,7 @@
 // `bertune evaluate`: the metrics of a saved model on labelled rows.
 import { join } from 'node:path';
 
-import { requireDevice } from '../models/runtime.js';
+import { requireDevice } from '../models/encoder-model.js';
 import type { EvaluateOptions } from '../options/index.js';
 import type { ComputeMetrics, EvalPrediction } from '../evaluation/custom-metrics.js';
 import { evaluateRows, type Metrics } from '../evaluation/evaluate.js';

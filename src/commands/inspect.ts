@@ -1,5 +1,5 @@
 // `bertune inspect FILE`: what is in training data, before a training.
-import { requireDevice } from '../models/runtime.js';
+import { requireDevice } from '../models/encoder-model.js';
 import { maxLengthOf, measureLengths } from '../data/lengths.js';
 import type { InspectOptions } from '../options/index.js';
 import { counted } from '../util/counted.js';

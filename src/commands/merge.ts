@@ -2,8 +2,8 @@
 import type { MergeOptions } from '../options/index.js';
 import { UsageError } from '../util/errors.js';
 import { isSameFolder } from '../util/make-folder.js';
-import { byteLength } from '../formats/dtype.js';
-import { isAdapterFolder } from '../formats/adapter-file.js';
+import { byteLength } from '../formats/safetensors-header.js';
+import { isAdapterFolder } from '../formats/peft.js';
 import { OF_TRAINING, replaceFiles } from '../formats/replace-files.js';
 import { parameterShapes } from '../models/parameters.js';
 import { writeCalibration } from '../formats/calibration.js';

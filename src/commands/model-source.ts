@@ -1,15 +1,16 @@
 // The model that a training starts from: a folder or hub id, or random weights of a config's shape.
 import { join } from 'node:path';
 
-import { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
-import type { LoraOptions } from '../models/adapter.js';
+import type { EncoderModel } from '../models/encoder-model.js';
+import { AutoModelForSequenceClassification } from '../models/sequence-classification.js';
+import type { LoraOptions } from '../models/lora.js';
 import type { TrainOptions } from '../options/index.js';
 import type { DatasetDict } from '../data/dataset-dict.js';
 import { withoutUndefined } from '../util/without-undefined.js';
 import { UsageError } from '../util/errors.js';
 import { isFolder } from '../util/make-folder.js';
 import { areDefaultLabels } from '../models/labels.js';
-import { parseBertConfig, type BertConfig } from '../models/config.js';
+import { parseConfig, type ModelConfig } from '../models/config.js';
 import { readJson } from '../util/json.js';
 import type { Lora } from '../models/lora.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
@@ -29,14 +30,14 @@ type ModelOptions = Pick<TrainOptions, 'model' | 'modelRevision' | 'config' | 't
 
 /** Where the model of a training comes from; it is made when the labels of the data are known. */
 export interface ModelSource {
-  config: BertConfig;
+  config: ModelConfig;
   /** The adapter that is trained in place of the weights, if there is one. */
   lora?: Lora;
   /** The folder of the model; null when it starts from random weights. */
   directory: string | null;
   /** Where the model's tokenizer is; null when it starts from random weights. */
   tokenizer: TokenizerSource | null;
-  load(data: DatasetDict, flags?: LoraFlags): Promise<BertForSequenceClassification>;
+  load(data: DatasetDict, flags?: LoraFlags): Promise<EncoderModel>;
 }
 
 /** @throws UsageError for a model that cannot be used, before any data are read */
@@ -47,7 +48,7 @@ async function modelSource(options: ModelOptions & LoraFlags, progress: Progress
   // Opened once without the labels, so that a broken model shows before the data are read.
   const named = withoutUndefined({ baseName: options.model, baseRevision: options.modelRevision });
   const base = withoutUndefined({ baseModel: options.baseModel });
-  const untouched = await BertForSequenceClassification.fromPretrained(directory, {
+  const untouched = await AutoModelForSequenceClassification.fromPretrained(directory, {
     ...base,
     ...loraOf(options, named),
   });
@@ -58,7 +59,11 @@ async function modelSource(options: ModelOptions & LoraFlags, progress: Progress
     directory,
     tokenizer: await tokenizerSource(directory, untouched.lora),
     load: ({ task }, flags = {}) =>
-      BertForSequenceClassification.fromPretrained(directory, { ...task, ...base, ...loraOf(flags, named) }),
+      AutoModelForSequenceClassification.fromPretrained(directory, {
+        ...task,
+        ...base,
+        ...loraOf(flags, named),
+      }),
   };
 }
 
@@ -93,7 +98,7 @@ async function randomModel(options: ModelOptions, progress: Progress): Promise<M
     throw new UsageError(
       `--config ${path} is a folder; name the file in it: --config ${join(path, 'config.json')}`,
     );
-  const config = parseBertConfig(await readJson(path), path);
+  const config = parseConfig(await readJson(path), path);
   progress.line(
     `Starting from random weights of the shape in ${path}; with pre-trained weights (--model) less data does.`,
   );
@@ -101,7 +106,7 @@ async function randomModel(options: ModelOptions, progress: Progress): Promise<M
     config,
     directory: null,
     tokenizer: null,
-    load: ({ task }) => Promise.resolve(BertForSequenceClassification.fromConfig(config, task)),
+    load: ({ task }) => Promise.resolve(AutoModelForSequenceClassification.fromConfig(config, task)),
   };
 }
 

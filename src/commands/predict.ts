@@ -1,8 +1,8 @@
 // `bertune predict`: label, score and probabilities of every row, in the order of the rows.
 import { realpath } from 'node:fs/promises';
 
-import { requireDevice } from '../models/runtime.js';
-import type { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
+import { requireDevice } from '../models/encoder-model.js';
+import type { EncoderModel } from '../models/encoder-model.js';
 import type { PredictOptions } from '../options/index.js';
 import { counted } from '../util/counted.js';
 import { openSplit, type Example, type Split } from '../data/index.js';
@@ -124,7 +124,7 @@ function keptOf(example: Example | undefined): Pick<PredictedRow, 'kept'> {
 
 /** The predictions of a batch together, since a write for each would cost more than the model. */
 async function* predictedRows(
-  model: BertForSequenceClassification,
+  model: EncoderModel,
   split: Split,
   options: Parameters<typeof predictRows>[2],
   progress: Progress,

@@ -1,7 +1,7 @@
 // `bertune search`: many trainings, each with values of its own for some options, towards the best metric.
 import { join } from 'node:path';
 
-import { requireDevice } from '../models/runtime.js';
+import { requireDevice } from '../models/encoder-model.js';
 import {
   fileEntries,
   parseSearchOptions,

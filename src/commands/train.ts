@@ -2,8 +2,8 @@
 import { join } from 'node:path';
 
 import { maxLengthOf } from '../data/lengths.js';
-import { requireDevice } from '../models/runtime.js';
-import type { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
+import { requireDevice } from '../models/encoder-model.js';
+import type { EncoderModel } from '../models/encoder-model.js';
 import type { TrainOptions } from '../options/index.js';
 import { counted, listed } from '../util/counted.js';
 import type { DatasetDict } from '../data/dataset-dict.js';
@@ -66,7 +66,7 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
   if (read.modelLabels !== undefined)
     progress.line(`The model's labels are ${listed(read.modelLabels)}; --label-list gives it others`);
   const data = await openData(read, 'train', progress);
-  let model: BertForSequenceClassification | undefined;
+  let model: EncoderModel | undefined;
   let trainer: Trainer | undefined;
   try {
     checkTask(options, data);
@@ -136,10 +136,7 @@ function announcingStart(outputDir: string, progress: Progress): TrainerCallback
   };
 }
 
-function announceNewWeights(
-  { notes, newlyInitialised, session }: BertForSequenceClassification,
-  progress: Progress,
-): void {
+function announceNewWeights({ notes, newlyInitialised, session }: EncoderModel, progress: Progress): void {
   for (const note of notes) progress.line(`note: ${note}`);
   if (newlyInitialised.length > 0 && newlyInitialised.length < session.tensors().length)
     progress.line(`Newly initialised, to be trained: ${newlyInitialised.join(', ')}`);
@@ -182,7 +179,7 @@ async function trainAndSave(
 async function save(
   options: TrainOptions,
   parts: {
-    model: BertForSequenceClassification;
+    model: EncoderModel;
     tokenizer: BertTokenizer;
     trainer: Trainer;
     data: DatasetDict;
@@ -206,7 +203,7 @@ async function save(
 
 async function showExamples(
   parts: {
-    model: BertForSequenceClassification;
+    model: EncoderModel;
     tokenizer: BertTokenizer;
     data: DatasetDict;
     maxLength: number;
@@ -230,14 +227,10 @@ function withScore(label: Prediction['label'], score: number): string {
   return `${[label].flat().join(', ')} (${formatNumber(score)})`;
 }
 
-function showNextSteps(
-  { outputDir }: TrainOptions,
-  { lora, task }: BertForSequenceClassification,
-  progress: Progress,
-): void {
+function showNextSteps({ outputDir }: TrainOptions, { lora, task }: EncoderModel, progress: Progress): void {
   const inPython =
     lora === undefined
-      ? `The model is in ${outputDir}; BertForSequenceClassification.from_pretrained loads it too.`
+      ? `The model is in ${outputDir}; EncoderModel.from_pretrained loads it too.`
       : `The adapter is in ${outputDir}; PEFT's AutoPeftModelForSequenceClassification.from_pretrained, with num_labels=${task.numLabels}, loads it too, and bertune merge makes a model of it.`;
   progress.line(
     [

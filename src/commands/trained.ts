@@ -4,14 +4,15 @@ import { join } from 'node:path';
 import { z } from 'zod';
 
 import { maxLengthOf } from '../data/lengths.js';
-import { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
+import type { EncoderModel } from '../models/encoder-model.js';
+import { AutoModelForSequenceClassification } from '../models/sequence-classification.js';
 import { withoutUndefined } from '../util/without-undefined.js';
 import { UsageError } from '../util/errors.js';
 import { modelDirectory } from '../hub/index.js';
 import { exists } from '../util/exists.js';
 import { finishReplacing, isBeingReplaced } from '../formats/replace-files.js';
 import { readJson } from '../util/json.js';
-import type { BertConfig } from '../models/config.js';
+import { encoderOf, maxTokensOf, type ModelConfig } from '../models/config.js';
 import type { Lora } from '../models/lora.js';
 import { BertTokenizer } from '../tokenizer/index.js';
 import { whileLocked } from '../util/folder-lock.js';
@@ -40,13 +41,13 @@ export async function loadTrained(options: {
   baseModel?: string;
   tokenizer?: string;
 }): Promise<{
-  model: BertForSequenceClassification;
+  model: EncoderModel;
   tokenizer: BertTokenizer;
   /** The `--max-seq-length` that it was trained with; undefined where none was given, or it is not known. */
   trainedLength: number | undefined;
 }> {
   const directory = await modelFolder(options);
-  const model = await BertForSequenceClassification.fromPretrained(
+  const model = await AutoModelForSequenceClassification.fromPretrained(
     directory,
     withoutUndefined({ baseModel: options.baseModel }),
   );
@@ -65,10 +66,10 @@ export async function loadTrained(options: {
 }
 
 /** What `bertune train` left beside its model. What others put there is not worth an error. */
-async function trainedLength(directory: string, config: BertConfig): Promise<number | undefined> {
+async function trainedLength(directory: string, config: ModelConfig): Promise<number | undefined> {
   const path = join(directory, 'training_options.json');
   if (!(await exists(path))) return undefined;
-  const schema = z.object({ maxSeqLength: z.int().min(1).max(config.maxPositionEmbeddings) });
+  const schema = z.object({ maxSeqLength: z.int().min(1).max(maxTokensOf(config)) });
   return schema.safeParse(await readJson(path)).data?.maxSeqLength;
 }
 
@@ -116,9 +117,10 @@ export function openTokenizer(
 }
 
 /** @throws UsageError for a tokenizer whose ids the model has no embeddings for */
-export function checkVocabulary(tokenizer: BertTokenizer, config: BertConfig): void {
-  if (tokenizer.vocabSize > config.vocabSize)
+export function checkVocabulary(tokenizer: BertTokenizer, config: ModelConfig): void {
+  const { vocab } = encoderOf(config).embeddings;
+  if (tokenizer.vocabSize > vocab)
     throw new UsageError(
-      `The tokenizer has ${tokenizer.vocabSize} tokens but the model's vocabulary only ${config.vocabSize}: they do not belong together`,
+      `The tokenizer has ${tokenizer.vocabSize} tokens but the model's vocabulary only ${vocab}: they do not belong together`,
     );
 }

@@ -1,9 +1,9 @@
 // How much a training writes at least, so that a disk that is too full shows before the first step.
 import type { TrainOptions } from '../options/index.js';
 import { adapterShapes, type Lora } from '../models/lora.js';
-import { byteLength } from '../formats/dtype.js';
+import { byteLength } from '../formats/safetensors-header.js';
 import { parameterShapes } from '../models/parameters.js';
-import type { BertConfig } from '../models/config.js';
+import type { ModelConfig } from '../models/config.js';
 import { matchingNames } from '../models/tensor-patterns.js';
 import { optimizerOf } from '../training/optimizer-step.js';
 
@@ -18,7 +18,7 @@ type WritingOptions = Pick<
  *
  * @throws UsageError for a pattern of `freeze` that matches nothing
  */
-export function writtenBytes(options: WritingOptions, config: BertConfig, lora?: Lora): number {
+export function writtenBytes(options: WritingOptions, config: ModelConfig, lora?: Lora): number {
   if (options.crossValidation !== undefined) return 0; // no model is saved
   const shapes = lora === undefined ? parameterShapes(config) : adapterShapes(config, lora);
   const names = [...shapes.keys()];

@@ -1,6 +1,6 @@
 // How long texts are in tokens, and how long they may be.
 import { UsageError } from '../util/errors.js';
-import type { BertConfig } from '../models/config.js';
+import { maxTokensOf, type ModelConfig } from '../models/config.js';
 import type { BertTokenizer, TokenizerPool } from '../tokenizer/index.js';
 import type { TextRows } from './batch.js';
 
@@ -12,11 +12,11 @@ const ROWS_PER_REQUEST = 256;
  * @throws UsageError when more is asked for than the model has positions
  */
 export function maxLengthOf(
-  model: { config: Pick<BertConfig, 'maxPositionEmbeddings'> },
+  model: { config: ModelConfig },
   tokenizer: BertTokenizer,
   requested: number | undefined,
 ): number {
-  const positions = model.config.maxPositionEmbeddings;
+  const positions = maxTokensOf(model.config);
   if (requested !== undefined && requested > positions)
     throw new UsageError(
       `--max-seq-length is ${requested} but the model has ${positions} positions; use at most ${positions}`,

@@ -1,5 +1,5 @@
 // Texts in, labels out: the call for scripts and services.
-import type { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
+import type { EncoderModel } from '../models/encoder-model.js';
 import { expected } from '../util/errors.js';
 import type { BertTokenizer, TextExample } from '../tokenizer/index.js';
 import { longTextsOf, textReading, type Pooling } from './long-texts.js';
@@ -17,7 +17,7 @@ import { predictionOf, type Prediction } from './probabilities.js';
  * @throws UsageError when an input is not a text, or a pair with a stride
  */
 export async function classify(
-  model: BertForSequenceClassification,
+  model: EncoderModel,
   tokenizer: BertTokenizer,
   texts: readonly (string | TextExample)[],
   options: { batchSize?: number; maxLength?: number; stride?: number; pooling?: Pooling } = {},
@@ -25,7 +25,7 @@ export async function classify(
   if (!Array.isArray(texts)) throw expected('an array of texts', 'texts', texts);
   await model.open();
   const maxLength =
-    options.maxLength ?? Math.min(model.config.maxPositionEmbeddings, tokenizer.modelMaxLength);
+    options.maxLength ?? Math.min(model.maxTokens, tokenizer.modelMaxLength);
   const { stride, pooling } = options;
   const longTexts = longTextsOf(tokenizer, { maxLength, stride, pooling });
   const reading = textReading(tokenizer, { maxLength, workers: 0, longTexts });

@@ -1,5 +1,5 @@
 // One pass over labelled rows, turned into HF's `eval_*` metrics as it goes.
-import type { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
+import type { EncoderModel } from '../models/encoder-model.js';
 import type { LabelledRows } from '../data/batch.js';
 import { requireTaskFits } from '../data/task-fit.js';
 import { CustomMetrics, type ComputeMetrics } from './custom-metrics.js';
@@ -25,7 +25,7 @@ const EVALUATION_REMEDY =
  * @throws UsageError for data whose labels are not those of the model's task
  */
 export async function evaluateRows(
-  model: BertForSequenceClassification,
+  model: EncoderModel,
   data: LabelledRows,
   options: PredictRowsOptions & {
     computeMetrics?: ComputeMetrics;

@@ -1,5 +1,5 @@
 // Logits for any number of texts, batch by batch, in the order of the rows.
-import type { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
+import type { EncoderModel } from '../models/encoder-model.js';
 import { labelsOf, pack, type LabelledRows, type TextRows } from '../data/batch.js';
 import { prefetch } from '../data/prefetch.js';
 import type { Example } from '../data/index.js';
@@ -26,7 +26,7 @@ const BATCHES_AHEAD = 4;
 
 /** Runs the model over all rows without dropout. Memory does not grow with the number of rows. */
 export async function* predictRows(
-  model: BertForSequenceClassification,
+  model: EncoderModel,
   data: TextRows | LabelledRows,
   options: PredictRowsOptions,
 ): AsyncGenerator<PredictedBatch> {

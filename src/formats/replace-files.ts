@@ -9,7 +9,7 @@ import { writeError } from '../util/file-errors.js';
 import { makeFolder } from '../util/make-folder.js';
 import { claim, syncFolder, writeFileAtomic } from '../util/files.js';
 import { readJson } from '../util/json.js';
-import { isShardName, shardsOf } from './shards.js';
+import { isShardName, shardsOf } from './safetensors.js';
 
 /** Without these neither transformers nor PEFT nor bertune take a folder for a model: they go first and come last. */
 const KEYS = ['config.json', 'adapter_config.json'];

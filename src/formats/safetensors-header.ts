@@ -1,14 +1,82 @@
-// The header of a safetensors file: parsed with suspicion, formatted as the Rust writer formats it.
+// The header of a safetensors file and the element types in it: parsed with suspicion, formatted as the Rust writer formats it.
 // Format: 8 bytes little-endian header length, JSON header, tensor data without holes or overlaps
 // (https://github.com/huggingface/safetensors#format).
 
 import { messageOf, UsageError } from '../util/errors.js';
 import { surveyJson } from '../util/json-limits.js';
-import { byteLength, dtypeRank, isDType } from './dtype.js';
-import type { TensorLayout } from './dtype.js';
 import { oneLine, quoted } from '../util/text.js';
 
-/** The Rust reader allows 100 MB, which may become gigabytes in memory; a BERT of 1000 layers needs 3 MB. */
+/**
+ * Bytes of one element, per safetensors dtype, in the order of the format's own enumeration (the writer
+ * sorts tensors by it, as the Rust writer does). The sub-byte F4 and F6 types are left out: no encoder has them.
+ * Source: safetensors 0.8, `tensor.rs`, `enum Dtype`.
+ */
+export const DTYPE_BYTES = {
+  BOOL: 1,
+  U8: 1,
+  I8: 1,
+  F8_E5M2: 1,
+  F8_E4M3: 1,
+  F8_E8M0: 1,
+  F8_E4M3FNUZ: 1,
+  F8_E5M2FNUZ: 1,
+  I16: 2,
+  U16: 2,
+  F16: 2,
+  BF16: 2,
+  I32: 4,
+  U32: 4,
+  F32: 4,
+  C64: 8,
+  F64: 8,
+  I64: 8,
+  U64: 8,
+} as const;
+
+/** A safetensors dtype name, e.g. `F32` or `BF16`. */
+export type DType = keyof typeof DTYPE_BYTES;
+
+const DTYPES = Object.keys(DTYPE_BYTES);
+
+/** Whether a value is the name of a known dtype. */
+export function isDType(value: unknown): value is DType {
+  return typeof value === 'string' && Object.hasOwn(DTYPE_BYTES, value);
+}
+
+const FLOATS: readonly string[] = ['F32', 'F16', 'BF16'];
+
+/** Whether weights of this dtype are read. */
+export function isFloat(dtype: DType): dtype is 'F32' | 'F16' | 'BF16' {
+  return FLOATS.includes(dtype);
+}
+
+/** The dtype's place in the format's enumeration; larger comes first in a file. */
+export function dtypeRank(dtype: DType): number {
+  return DTYPES.indexOf(dtype);
+}
+
+/** Name, dtype and shape of a tensor: all that a file's header needs to know of it. */
+export interface TensorLayout {
+  name: string;
+  dtype: DType;
+  shape: readonly number[];
+}
+
+/**
+ * Size of a tensor in bytes. A scalar (shape `[]`) has one element.
+ *
+ * @returns a whole number, or NaN when it is too large for a double to count exactly
+ */
+export function byteLength({ dtype, shape }: Pick<TensorLayout, 'dtype' | 'shape'>): number {
+  let bytes: number = DTYPE_BYTES[dtype];
+  for (const size of shape) {
+    bytes *= size;
+    if (!Number.isSafeInteger(bytes)) return Number.NaN;
+  }
+  return bytes;
+}
+
+/** The Rust reader allows 100 MB, which may become gigabytes in memory; an encoder of 1000 layers needs 3 MB. */
 export const MAX_HEADER_BYTES = 32 * 2 ** 20;
 
 /** A tensor's layout and its place: byte offsets from the end of the header. */

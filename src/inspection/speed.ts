@@ -1,6 +1,6 @@
 // How fast this machine trains on these rows: a few real steps.
 import { loadBatch } from '../data/batch.js';
-import type { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
+import type { EncoderModel } from '../models/encoder-model.js';
 import type { Dataset } from '../data/dataset.js';
 import { randomNumbers } from '../util/random.js';
 import type { TokenizerPool } from '../tokenizer/index.js';
@@ -10,7 +10,7 @@ const SECONDS = 4;
 
 /** Real tokens a second of training steps with batches of that many rows, after one step that is not counted. */
 export async function measureSpeed(
-  model: BertForSequenceClassification,
+  model: EncoderModel,
   data: Dataset,
   options: { pool: TokenizerPool; batchSize: number },
 ): Promise<number> {

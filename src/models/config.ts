@@ -1,38 +1,73 @@
-// The hyper-parameters of a BERT classifier in the checked, typed form that the rest of bertune uses.
+// The config of a model, from config.json and back: what all families have is here, their own keys are in their files.
+import { z } from 'zod';
 
+import type { EncoderSpec, HeadStage } from '../native/spec.js';
 import { UsageError } from '../util/errors.js';
-import type { HiddenAct } from './activations.js';
-import { checkConfigFile, isUsedKey } from './config-schema.js';
-import type { ConfigFile, PROBLEM_TYPES } from './config-schema.js';
-import { labelsOf, parseLabels } from './labels.js';
-import type { Labels } from './labels.js';
+import type { BertFields } from './bert.js';
+import { checkKeys, commonKeys, whole } from './config-keys.js';
+import { camelCased, keysOf, type HeadKind, type ModelFamily } from './family.js';
+import { areDefaultLabels, labelsOf, parseLabels, type Labels } from './labels.js';
+import { FAMILIES, familyOf, modelTypeOfClass } from './registry.js';
 
-/** The shape and hyper-parameters of a BERT classifier; the fields of config.json in camelCase. */
-export interface BertConfig extends Labels {
-  vocabSize: number;
-  hiddenSize: number;
-  numHiddenLayers: number;
-  numAttentionHeads: number;
-  intermediateSize: number;
-  hiddenAct: HiddenAct;
-  hiddenDropoutProb: number;
-  attentionProbsDropoutProb: number;
-  /** Dropout before the classifier; null means hiddenDropoutProb. */
-  classifierDropout: number | null;
-  /** The longest sequence, in tokens. */
-  maxPositionEmbeddings: number;
-  typeVocabSize: number;
-  /** Standard deviation of random initial weights. */
-  initializerRange: number;
-  layerNormEps: number;
-  padTokenId: number | null;
+/** The losses that transformers knows for a sequence classifier. */
+export const PROBLEM_TYPES = [
+  'single_label_classification',
+  'multi_label_classification',
+  'regression',
+] as const;
+export type ProblemType = (typeof PROBLEM_TYPES)[number];
+
+/** A config of any family: beside these fields the keys of the family, in camelCase. Absent keys have the family's defaults. */
+export interface ModelConfig extends Labels {
+  readonly modelType: string;
   /** Null where the file leaves it open: it then follows from the labels. */
-  problemType: (typeof PROBLEM_TYPES)[number] | null;
+  readonly problemType: ProblemType | null;
+  /** The classes of transformers that the file was written for. */
+  readonly architectures: readonly string[];
+  /** Standard deviation of random initial weights. */
+  readonly initializerRange: number;
   /** Other keys of the file, kept to be written back. */
-  raw: Readonly<Record<string, unknown>>;
+  readonly raw: Readonly<Record<string, unknown>>;
   /** What a person should know about how the file was read. */
-  warnings: readonly string[];
+  readonly warnings: readonly string[];
+  readonly [field: string]: unknown;
 }
+
+export type BertConfig = ModelConfig & BertFields;
+
+/** The version whose files we write; it is noted in them, as transformers notes its own. */
+const TRANSFORMERS_VERSION = '5.18.0';
+
+/** Ten times what a data set may have; each class has a name in memory. */
+const MAX_LABELS = 100_000;
+
+/** Keys with a field of their own in every config. */
+const usedKeys = {
+  model_type: z.string({ error: 'a name' }).optional(),
+  architectures: z.array(z.string(), { error: 'a list of names' }).nullish(),
+  problem_type: z.enum(PROBLEM_TYPES, { error: `one of ${PROBLEM_TYPES.join(', ')}` }).nullish(),
+  num_labels: whole(MAX_LABELS).optional(),
+  id2label: z
+    .record(z.string(), z.union([z.string(), z.number().transform(String)], { error: 'a class name' }), {
+      error: 'an object of class ids and names',
+    })
+    .refine((map) => Object.keys(map).length > 0, { error: 'at least one class' })
+    .nullish(),
+  label2id: z.record(z.string(), z.unknown(), { error: 'an object of class names and ids' }).nullish(),
+};
+
+/** Keys that may be there as long as they ask for nothing that is not done. */
+const restrictedKeys = {
+  position_embedding_type: z.literal('absolute', { error: '"absolute"' }).optional(),
+  is_decoder: z.literal(false, { error: 'false (an encoder)' }).optional(),
+  is_encoder_decoder: z.literal(false, { error: 'false (an encoder)' }).optional(),
+  add_cross_attention: z.literal(false, { error: 'false (an encoder)' }).optional(),
+  quantization_config: z.null({ error: 'null (weights that are not quantised)' }).optional(),
+  per_layer_config: z.null({ error: 'null (all layers alike)' }).optional(),
+};
+
+const commonSchema = z.looseObject({ ...usedKeys, ...restrictedKeys });
+type CommonKeys = z.output<typeof commonSchema>;
 
 /** Keys that name Python code for transformers to run, with trust_remote_code. They are not passed on. */
 const REMOTE_CODE = ['auto_map', 'custom_pipelines'];
@@ -52,55 +87,161 @@ const NOT_KEPT = new Set([
 ]);
 
 /**
- * Parses the content of a config.json; absent keys have the defaults of transformers' `BertConfig`.
+ * Parses the content of a config.json.
  *
  * @param json the parsed file
  * @param where the file, for messages
- * @throws UsageError naming the key and the file, e.g. when the model is not a BERT or a value is out of range
+ * @throws UsageError naming the key and the file, e.g. for a family that is not known or a value out of range
  */
-export function parseBertConfig(json: unknown, where: string): BertConfig {
-  const file = checkConfigFile(json, where);
+export function parseConfig(json: unknown, where: string): ModelConfig {
+  const file = checkKeys(commonSchema, json, where);
+  const family = familyOf(modelTypeOf(file), where);
+  const keys = withoutAliases(file, family, where);
+  requireOwnKeys(keys, family, where);
+  const own = checkKeys(family.schema, keys, where);
   const { labels, warnings } = parseLabels(file, where);
-  if (file.problem_type === 'single_label_classification' && labels.numLabels === 1) {
+  if (file.problem_type === 'single_label_classification' && labels.numLabels === 1)
     throw new UsageError(
       `problem_type in ${where} is single_label_classification with one label; use regression, or two labels`,
     );
-  }
   for (const key of REMOTE_CODE) {
     if (file[key] === undefined) continue;
     warnings.push(`${key} in ${where} is ignored: bertune runs no code from a model folder`);
   }
-  const raw = Object.fromEntries(
-    Object.entries(file).filter(([key]) => !isUsedKey(key) && !NOT_KEPT.has(key)),
+  const isKept = (key: string): boolean =>
+    !(key in own) && !Object.hasOwn(usedKeys, key) && !NOT_KEPT.has(key);
+  const { initializer_range: initializerRange } = checkKeys(z.object(commonKeys), keys, where);
+  const config: ModelConfig = {
+    ...labels,
+    initializerRange,
+    ...camelCased(own),
+    modelType: family.modelType,
+    problemType: file.problem_type ?? null,
+    architectures: file.architectures ?? [],
+    raw: Object.fromEntries(Object.entries(keys).filter(([key]) => isKept(key))),
+    warnings,
+  };
+  requireSoundShape(family.encoder(config), family, where);
+  return config;
+}
+
+/** The content of a config.json of a BERT. @throws UsageError as {@link parseConfig}, and for another family */
+export function parseBertConfig(json: unknown, where: string): BertConfig {
+  const config = parseConfig(json, where);
+  if (isBert(config)) return config;
+  throw new UsageError(
+    `${where} describes a ${config.modelType} model, not a BERT; parseConfig reads those of all families`,
   );
-  return { ...labels, ...hyperParameters(file), raw, warnings };
+}
+
+export function isBert(config: ModelConfig): config is BertConfig {
+  return config.modelType === 'bert';
+}
+
+export function encoderOf(config: ModelConfig): EncoderSpec {
+  return familyOf(config.modelType).encoder(config);
+}
+
+export function headOf(kind: HeadKind, config: ModelConfig): readonly HeadStage[] {
+  return familyOf(config.modelType).head(kind, config);
+}
+
+/** Most tokens of a sequence; Infinity for an encoder without a table of positions. */
+export function maxTokensOf(config: ModelConfig): number {
+  const { positions } = encoderOf(config).embeddings;
+  return positions === null ? Infinity : positions.rows - positions.first;
 }
 
 /** The same model for other classes: every label field and the problem type at once. */
-export function withLabels(
-  config: BertConfig,
+export function withLabels<Config extends ModelConfig>(
+  config: Config,
   names: readonly string[],
-  problemType: NonNullable<BertConfig['problemType']>,
-): BertConfig {
+  problemType: ProblemType,
+): Config {
   return { ...config, ...labelsOf(names), problemType };
 }
 
-function hyperParameters(file: ConfigFile): Omit<BertConfig, keyof Labels | 'raw' | 'warnings'> {
-  return {
-    vocabSize: file.vocab_size,
-    hiddenSize: file.hidden_size,
-    numHiddenLayers: file.num_hidden_layers,
-    numAttentionHeads: file.num_attention_heads,
-    intermediateSize: file.intermediate_size,
-    hiddenAct: file.hidden_act,
-    hiddenDropoutProb: file.hidden_dropout_prob,
-    attentionProbsDropoutProb: file.attention_probs_dropout_prob,
-    classifierDropout: file.classifier_dropout,
-    maxPositionEmbeddings: file.max_position_embeddings,
-    typeVocabSize: file.type_vocab_size,
-    initializerRange: file.initializer_range,
-    layerNormEps: file.layer_norm_eps,
-    padTokenId: file.pad_token_id,
-    problemType: file.problem_type ?? null,
+/** The name of the class in transformers that our model of this config is. */
+export function classNameOf({ modelType }: Pick<ModelConfig, 'modelType'>): string {
+  return `${familyOf(modelType).classPrefix}ForSequenceClassification`;
+}
+
+/**
+ * The content of config.json for a float32 classifier, keys sorted, as `save_pretrained` of transformers 5.18 writes it. As
+ * there, the label maps are left out when they are the default two.
+ */
+export function configJson(config: ModelConfig): Record<string, unknown> {
+  const hasDefaultLabels = config.numLabels === 2 && areDefaultLabels(config.id2label);
+  const labelMaps = {
+    id2label: Object.fromEntries(config.id2label.entries()),
+    label2id: sorted(Object.fromEntries(config.label2id)),
   };
+  return sorted({
+    ...config.raw,
+    ...(!hasDefaultLabels && labelMaps),
+    ...(config.problemType !== null && { problem_type: config.problemType }),
+    ...keysOf(familyOf(config.modelType).schema, config),
+    architectures: [classNameOf(config)],
+    dtype: 'float32',
+    model_type: config.modelType,
+    transformers_version: TRANSFORMERS_VERSION,
+  });
+}
+
+function sorted(object: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(object).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** Google's first configs have no model_type; there the architecture, if any, decides. */
+function modelTypeOf({ model_type: modelType, architectures }: CommonKeys): string {
+  if (modelType !== undefined) return modelType;
+  const [architecture] = architectures ?? [];
+  return architecture === undefined ? 'bert' : (modelTypeOfClass(architecture) ?? architecture);
+}
+
+function withoutAliases(
+  file: CommonKeys,
+  { aliases, modelType }: ModelFamily,
+  where: string,
+): Record<string, unknown> {
+  const keys: Record<string, unknown> = { ...file };
+  for (const [alias, key] of Object.entries(aliases)) {
+    const value = keys[alias];
+    if (value === undefined) continue;
+    if (keys[key] !== undefined && keys[key] !== value)
+      throw new UsageError(
+        `${where} has both ${key} and ${alias}, which are one for ${modelType}, and they differ; keep ${key}`,
+      );
+    keys[key] = value;
+    delete keys[alias];
+  }
+  return keys;
+}
+
+/** A size under the name of another family would be passed over, and the default be taken in its place. */
+function requireOwnKeys(keys: Readonly<Record<string, unknown>>, own: ModelFamily, where: string): void {
+  for (const { schema, modelType } of FAMILIES)
+    for (const [key, type] of Object.entries(schema.shape)) {
+      if (Object.hasOwn(own.schema.shape, key) || keys[key] === undefined || keys[key] === null) continue;
+      if (!(type instanceof z.ZodType) || type.meta()?.['decidesShapes'] !== true) continue;
+      throw new UsageError(
+        `${where} has ${key}, a key of ${modelType} models, but is of the model type ${own.modelType}; correct model_type, or remove the key`,
+      );
+    }
+}
+
+function requireSoundShape(spec: EncoderSpec, { aliases }: ModelFamily, where: string): void {
+  const keyOf = (name: string): string => aliases[name] ?? name;
+  const { hidden, heads, embeddings } = spec;
+  const { padId, vocab, positions } = embeddings;
+  if (hidden % heads !== 0)
+    throw new UsageError(
+      `${keyOf('hidden_size')} (${hidden}) is not a multiple of ${keyOf('num_attention_heads')} (${heads}) in ${where}`,
+    );
+  if (padId !== null && padId >= vocab)
+    throw new UsageError(`pad_token_id (${padId}) is not below vocab_size (${vocab}) in ${where}`);
+  if (positions !== null && positions.first >= positions.rows)
+    throw new UsageError(
+      `max_position_embeddings (${positions.rows}) in ${where} leaves no position: those of tokens begin at ${positions.first}, behind pad_token_id`,
+    );
 }

@@ -1,7 +1,7 @@
-// The classes that a model tells apart: its own, or those that it is given.
-import type { ProblemType } from '../data/index.js';
+// The classes that a model tells apart, its own or those that it is given, and the loss that goes with them.
+import type { LossKind } from '../native/spec.js';
+import { withLabels, type ModelConfig, type ProblemType } from './config.js';
 import { defaultLabels } from './labels.js';
-import { withLabels, type BertConfig } from './config.js';
 
 /** The classes the model is to tell apart; what is left out comes from its config.json. */
 export interface HeadOptions {
@@ -12,7 +12,7 @@ export interface HeadOptions {
 }
 
 /** A config with another head, or the same config where nothing else is asked for. */
-export function withHead(config: BertConfig, head: HeadOptions): BertConfig {
+export function withHead<Config extends ModelConfig>(config: Config, head: HeadOptions): Config {
   const { numLabels, labels, problemType } = head;
   if (labels === undefined && numLabels === undefined && problemType === undefined) return config;
   const kept = numLabels === undefined || numLabels === config.numLabels ? config.id2label : undefined;
@@ -23,7 +23,7 @@ export function withHead(config: BertConfig, head: HeadOptions): BertConfig {
 }
 
 /** Whether two configs tell the same classes apart in the same way. */
-export function isSameHead(a: BertConfig, b: BertConfig): boolean {
+export function isSameHead(a: ModelConfig, b: ModelConfig): boolean {
   const [labels, others] = [a.id2label, b.id2label];
   return (
     problemTypeOf(a) === problemTypeOf(b) &&
@@ -33,6 +33,16 @@ export function isSameHead(a: BertConfig, b: BertConfig): boolean {
 }
 
 /** What a config without a problem type means: HF's rule. */
-export function problemTypeOf(config: Pick<BertConfig, 'problemType' | 'numLabels'>): ProblemType {
+export function problemTypeOf(config: Pick<ModelConfig, 'problemType' | 'numLabels'>): ProblemType {
   return config.problemType ?? (config.numLabels === 1 ? 'regression' : 'single_label_classification');
+}
+
+/** The only place that knows which loss a problem has. */
+export function lossOf(problem: ProblemType): LossKind {
+  const losses = {
+    single_label_classification: 'cross_entropy',
+    multi_label_classification: 'binary_cross_entropy',
+    regression: 'mean_squared_error',
+  } as const;
+  return losses[problem];
 }

@@ -1,33 +1,169 @@
-// The tensors of a BERT classifier: their Hugging Face names and shapes.
+// The parameters of a model: names, shapes, initial values and decay, from the specs of its encoder and head. The only place that
+// knows what an encoder consists of; the native side gets this list.
+import type { EncoderSpec, HeadStage, NormSpec, ParameterSpec } from '../native/spec.js';
+import { encoderOf, headOf, type ModelConfig } from './config.js';
+import type { EncoderNames } from './family.js';
+import { familyOf } from './registry.js';
 
-import type { BertConfig } from './config.js';
+/** The parts of a model whose parameters are asked for. */
+export interface ModelParts {
+  encoder: EncoderSpec;
+  head: readonly HeadStage[];
+  names: EncoderNames;
+  /** Of the last linear layer. */
+  outputs: number;
+  /** Standard deviation of the initial weights. */
+  deviation: number;
+}
+
+/** A linear layer as Hugging Face names it: some rows of a matrix. */
+export interface LinearModule {
+  /** As in Hugging Face, e.g. `bert.encoder.layer.0.attention.self.query`. */
+  name: string;
+  /** The canonical name of the whole. */
+  linear: string;
+  firstRow: number;
+  rows: number;
+  inputs: number;
+}
+
+const TABLES = ['words', 'positions', 'types'].map((name) => `embeddings.${name}.weight`);
 
 /**
- * Every parameter of `BertForSequenceClassification` in the order of its `named_parameters()`. Weights of
- * linear layers are `[outputs, inputs]`. Source: transformers 5.18, `modeling_bert.py`.
+ * All parameters in the order in which random initial values are drawn for them. Matrices start as normal(0, deviation) and
+ * decay; biases, zeros, and norms, ones, do not: Trainer's groups. Source: `_init_weights` and `get_decay_parameter_names` of
+ * transformers 5.18.
  */
-export function parameterShapes(config: BertConfig): Map<string, number[]> {
-  const { hiddenSize: hidden, intermediateSize: inner } = config;
-  const shapes = new Map<string, number[]>();
-  const linear = (name: string, outputs: number, inputs: number) =>
-    shapes.set(`${name}.weight`, [outputs, inputs]).set(`${name}.bias`, [outputs]);
-  const layerNorm = (name: string) =>
-    shapes.set(`${name}.LayerNorm.weight`, [hidden]).set(`${name}.LayerNorm.bias`, [hidden]);
+export function parametersOf({ encoder, head, names, outputs, deviation }: ModelParts): ParameterSpec[] {
+  const list: ParameterSpec[] = [];
+  const { prefix } = names;
 
-  shapes.set('bert.embeddings.word_embeddings.weight', [config.vocabSize, hidden]);
-  shapes.set('bert.embeddings.position_embeddings.weight', [config.maxPositionEmbeddings, hidden]);
-  shapes.set('bert.embeddings.token_type_embeddings.weight', [config.typeVocabSize, hidden]);
-  layerNorm('bert.embeddings');
-  for (let layer = 0; layer < config.numHiddenLayers; layer++) {
-    const prefix = `bert.encoder.layer.${layer}`;
-    for (const part of ['query', 'key', 'value']) linear(`${prefix}.attention.self.${part}`, hidden, hidden);
-    linear(`${prefix}.attention.output.dense`, hidden, hidden);
-    layerNorm(`${prefix}.attention.output`);
-    linear(`${prefix}.intermediate.dense`, inner, hidden);
-    linear(`${prefix}.output.dense`, hidden, inner);
-    layerNorm(`${prefix}.output`);
+  const vector = (name: string, external: readonly string[], rows: number, kind: 'zeros' | 'ones') =>
+    list.push({
+      name,
+      shape: [rows],
+      initialisation: { kind },
+      decays: false,
+      tensors: external.map((each) => ({ name: each, rows: rows / external.length })),
+    });
+  const matrix = (
+    name: string,
+    external: readonly string[],
+    [rows, columns]: readonly [number, number],
+    zeroRow?: number | null,
+  ) =>
+    list.push({
+      name: `${name}.weight`,
+      shape: [rows, columns],
+      initialisation: {
+        kind: 'normal',
+        std: deviation,
+        ...(zeroRow !== undefined && zeroRow !== null && { zeroRow }),
+      },
+      decays: true,
+      tensors: external.map((each) => ({ name: `${each}.weight`, rows: rows / external.length })),
+    });
+  const linear = (
+    name: string,
+    external: readonly string[],
+    shape: readonly [number, number],
+    bias = true,
+  ) => {
+    matrix(name, external, shape);
+    const biases = external.map((each) => `${each}.bias`);
+    if (bias) vector(`${name}.bias`, biases, shape[0], 'zeros');
+  };
+  const norm = (name: string, external: string, width: number, { bias }: NormSpec) => {
+    vector(`${name}.weight`, [`${external}.weight`], width, 'ones');
+    if (bias) vector(`${name}.bias`, [`${external}.bias`], width, 'zeros');
+  };
+  const named = (name: string | undefined, part: string): string => {
+    if (name === undefined) throw new Error(`The family has no name for ${part}`);
+    return prefix + name;
+  };
+
+  const { hidden, embeddings, attention, mlp } = encoder;
+  const { width, positions } = embeddings;
+  matrix('embeddings.words', [named(names.words, 'words')], [embeddings.vocab, width], embeddings.padId);
+  if (positions !== null) {
+    // Where positions begin behind that of the padding token, its row starts as zeros too.
+    const zeroRow = positions.first > 0 ? positions.first - 1 : null;
+    const shape = [positions.rows, width] as const;
+    matrix('embeddings.positions', [named(names.positions, 'positions')], shape, zeroRow);
   }
-  linear('bert.pooler.dense', hidden, hidden);
-  linear('classifier', config.numLabels, hidden);
-  return shapes;
+  if (embeddings.tokenTypes > 0)
+    matrix('embeddings.types', [named(names.types, 'token types')], [embeddings.tokenTypes, width]);
+  if (embeddings.norm !== null)
+    norm('embeddings.norm', named(names.embeddingNorm, 'the embedding norm'), width, embeddings.norm);
+  if (embeddings.projection)
+    linear('embeddings.projection', [named(names.projection, 'the projection')], [hidden, width]);
+
+  for (const layer of new Set(encoder.layers.map(({ parameters }) => parameters))) {
+    const outside = layer.replace(/^layers/, prefix + names.layers);
+    const [inside, within] = [(part: string) => `${layer}.${part}`, (name: string) => `${outside}.${name}`];
+    linear(inside('queryKeyValue'), names.queryKeyValue.map(within), [3 * hidden, hidden], attention.bias);
+    linear(inside('attentionOutput'), [within(names.attentionOutput)], [hidden, hidden], attention.bias);
+    norm(inside('attentionNorm'), within(names.attentionNorm), hidden, encoder.norm);
+    linear(inside('mlpIn'), [within(names.mlpIn)], [mlp.width, hidden], mlp.biasIn);
+    linear(inside('mlpOut'), [within(names.mlpOut)], [hidden, mlp.width], mlp.biasOut);
+    norm(inside('mlpNorm'), within(names.mlpNorm), hidden, encoder.norm);
+  }
+  if (encoder.finalNorm) norm('finalNorm', named(names.finalNorm, 'the final norm'), hidden, encoder.norm);
+
+  const last = lastLinearOf(head);
+  for (const stage of head) {
+    if ('linear' in stage)
+      linear(stage.linear, [stage.linear], [stage.linear === last ? outputs : hidden, hidden]);
+    if ('norm' in stage) norm(stage.norm, stage.norm, hidden, encoder.norm);
+  }
+  return list;
+}
+
+/** The parameters of a classifier, without those of an adapter. */
+export function modelParameters(config: ModelConfig): ParameterSpec[] {
+  return parametersOf({
+    encoder: encoderOf(config),
+    head: headOf('sequence', config),
+    names: familyOf(config.modelType).names,
+    outputs: config.numLabels,
+    deviation: config.initializerRange,
+  });
+}
+
+/** Names and shapes of a classifier's tensors, as Hugging Face has them. */
+export function parameterShapes(config: ModelConfig): Map<string, readonly number[]> {
+  return tensorShapes(modelParameters(config));
+}
+
+/** The layer that gives the logits. */
+export function lastLinearOf(head: readonly HeadStage[]): string {
+  return head.findLast((stage) => 'linear' in stage)?.linear ?? '';
+}
+
+/** What Hugging Face has in place of these parameters: names and shapes of tensors, in the order of the list. */
+export function tensorShapes(parameters: readonly ParameterSpec[]): Map<string, readonly number[]> {
+  return new Map(
+    parameters.flatMap(({ shape, tensors }) =>
+      tensors.map(({ name, rows }): [string, readonly number[]] => [name, [rows, ...shape.slice(1)]]),
+    ),
+  );
+}
+
+/** The linear layers, in the order of the list. */
+export function linearModules(parameters: readonly ParameterSpec[]): LinearModule[] {
+  return parameters.flatMap(({ name, shape: [, inputs], tensors }) => {
+    if (inputs === undefined || TABLES.includes(name)) return [];
+    let firstRow = 0;
+    return tensors.map((tensor) => {
+      const module = {
+        name: tensor.name.replace(/\.weight$/, ''),
+        linear: name.replace(/\.weight$/, ''),
+        firstRow,
+        rows: tensor.rows,
+        inputs,
+      };
+      firstRow += tensor.rows;
+      return module;
+    });
+  });
 }

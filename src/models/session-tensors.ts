@@ -1,20 +1,13 @@
 // Tensors between files and a session: weights and optimizer state, one at a time.
 import { RunError, UsageError } from '../util/errors.js';
-import { openSafetensors, type TensorSource } from '../formats/safetensors-reader.js';
-import { parameterShapes } from './parameters.js';
-import type { BertConfig } from './config.js';
-import type { TensorData } from '../formats/safetensors-writer.js';
-import type { Session, StateKind, TensorInfo } from '../native/index.js';
-
-/** The model's weights in a session as little-endian F32 tensors, one at a time. */
-export async function* weightsOf(session: Session, config: BertConfig): AsyncGenerator<TensorData> {
-  for (const [name, shape] of parameterShapes(config)) yield tensorOf(session, { name, shape }, 'weight');
-}
+import { isFloat } from '../formats/safetensors-header.js';
+import { openSafetensors, type TensorData, type TensorSource } from '../formats/safetensors.js';
+import type { Session, StateKind } from '../native/index.js';
 
 /** A tensor of a session as it stands in a file; the name of optimizer state begins with its kind. */
 export async function tensorOf(
   session: Session,
-  { name, shape }: TensorInfo,
+  { name, shape }: { name: string; shape: readonly number[] },
   kind: 'weight' | StateKind,
 ): Promise<TensorData> {
   const values = await session.read(name, kind);
@@ -30,8 +23,7 @@ export async function writeTensor(
   kind: 'weight' | StateKind,
 ): Promise<void> {
   const { dtype, shape } = tensor;
-  if (dtype !== 'F32' && dtype !== 'F16' && dtype !== 'BF16')
-    throw new RunError(`${tensor.name} has dtype ${dtype}; expected F32, F16 or BF16`);
+  if (!isFloat(dtype)) throw new RunError(`${tensor.name} has dtype ${dtype}; expected F32, F16 or BF16`);
   await session.write(name, { dtype, shape, data: await tensor.read() }, kind);
 }
 

@@ -1,5 +1,5 @@
 // The moments of a training at which other code may look on or step in: HF's TrainerCallback.
-import type { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
+import type { EncoderModel } from '../models/encoder-model.js';
 import type { TrainingArguments } from '../options/index.js';
 import { UsageError } from '../util/errors.js';
 import type { Metrics } from '../evaluation/evaluate.js';
@@ -21,7 +21,7 @@ export interface TrainerEvent {
   /** To be read only. */
   readonly state: TrainerState;
   readonly control: TrainerControl;
-  readonly model: BertForSequenceClassification;
+  readonly model: EncoderModel;
   readonly tokenizer: BertTokenizer;
 }
 

@@ -1,6 +1,6 @@
 // Settings that a resumed run may change on purpose. They decide its bits all the same, so that a change is told.
 import { difference } from '../util/difference.js';
-import type { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
+import type { EncoderModel } from '../models/encoder-model.js';
 import type { TrainingArguments } from '../options/index.js';
 import { UsageError } from '../util/errors.js';
 import type { ResumePoint } from './checkpoint.js';
@@ -52,7 +52,7 @@ const ALWAYS_KNOWN: ReadonlySet<string> = new Set(['totalSteps', ...OF_EVALUATIO
 export function changeableSettings(
   args: TrainingArguments,
   { totalSteps, evalSteps, saveSteps }: RunPlan,
-  { placement }: BertForSequenceClassification,
+  { placement }: EncoderModel,
 ): ChangeableSettings {
   return {
     totalSteps,

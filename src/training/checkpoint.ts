@@ -3,12 +3,12 @@ import { stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 
 import { loadOptimizerState, tensorOf } from '../models/session-tensors.js';
-import type { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
+import type { EncoderModel } from '../models/encoder-model.js';
 import { UsageError } from '../util/errors.js';
 import { isFolder } from '../util/make-folder.js';
-import { listCheckpoints, stepOf } from '../formats/step-checkpoints.js';
+import { listCheckpoints, stepOf } from '../formats/model-folder.js';
 import { removeDirectoryAtomic, writeDirectoryAtomic, writeJson } from '../util/files.js';
-import { writeSafetensors, type TensorData } from '../formats/safetensors-writer.js';
+import { writeSafetensors, type TensorData } from '../formats/safetensors.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import type { AdaptiveState } from './adaptive-schedules.js';
 import type { TrainerControl } from './callbacks.js';
@@ -58,7 +58,7 @@ export interface ResumePoint {
 export async function saveTrainingCheckpoint(
   directory: string,
   parts: {
-    model: BertForSequenceClassification;
+    model: EncoderModel;
     tokenizer: BertTokenizer;
     state: TrainerState;
     resume: ResumePoint;
@@ -77,7 +77,7 @@ export async function saveTrainingCheckpoint(
   });
 }
 
-async function saveMoments(model: BertForSequenceClassification, path: string): Promise<void> {
+async function saveMoments(model: EncoderModel, path: string): Promise<void> {
   const { session } = model;
   const state = await session.optimizerState();
   const layout = state.map(({ name, kind, shape }) => ({
@@ -99,7 +99,7 @@ async function saveMoments(model: BertForSequenceClassification, path: string): 
  */
 export async function resumeFrom(
   directory: string,
-  model: BertForSequenceClassification,
+  model: EncoderModel,
   identity: RunIdentity,
   { goOnAt }: { goOnAt?: Pick<ResumePoint, 'step' | 'totalLoss'> } = {},
 ): Promise<{ state: TrainerState; resume: ResumePoint }> {
@@ -119,7 +119,7 @@ function savedIn(directory: string): { resume: string; state: string } {
 
 /** Where the best checkpoint is gone, a model keeps the weights of the last step, as in HF. */
 export async function loadBestWeights(
-  model: BertForSequenceClassification,
+  model: EncoderModel,
   folder: string,
   say: (line: string) => void,
 ): Promise<void> {

@@ -2,8 +2,8 @@
 import { createHash } from 'node:crypto';
 
 import type { LabelledRows } from '../data/batch.js';
-import { sessionConfig } from '../models/session-config.js';
-import type { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
+import { sessionSpec } from '../models/session-spec.js';
+import type { EncoderModel } from '../models/encoder-model.js';
 import type { TrainingArguments } from '../options/index.js';
 import { difference } from '../util/difference.js';
 import { UsageError } from '../util/errors.js';
@@ -15,6 +15,10 @@ export type RunIdentity = Readonly<Record<string, unknown>>;
 
 /** Rows to evaluate on may come to a run that had none, and earlier versions did not keep all of it. */
 const MAY_BE_UNKNOWN = new Set([
+  'encoder',
+  'head',
+  'loss',
+  'lora',
   'the evaluation data',
   'evalRows',
   'truncationSide',
@@ -29,7 +33,7 @@ const MAY_BE_UNKNOWN = new Set([
 export async function runIdentity(
   args: TrainingArguments,
   parts: {
-    model: BertForSequenceClassification;
+    model: EncoderModel;
     tokenizer: BertTokenizer;
     trainDataset: LabelledRows;
     evalDataset?: LabelledRows | undefined;
@@ -37,7 +41,7 @@ export async function runIdentity(
   },
 ): Promise<RunIdentity> {
   const { model, tokenizer, trainDataset, evalDataset } = parts;
-  const { numLabels: _, ...shape } = sessionConfig(model.config, model.lora);
+  const { encoder, head, loss, lora } = sessionSpec(model.config, model.lora);
   const data = await trainDataset.identity?.();
   // Evaluations decide what is the best, when to stop, and with some schedules the learning rate.
   const evaluated = args.evalStrategy === 'no' ? undefined : evalDataset;
@@ -51,7 +55,10 @@ export async function runIdentity(
     evalRows: evaluated?.size, // the files are the same with another --max-eval-samples
     trainRows: trainDataset.size,
     labels: model.task.labels,
-    ...shape,
+    encoder,
+    head,
+    loss,
+    lora,
     'the tokenizer': digest([JSON.stringify(tokenizer.spec.tokenizerJson)]),
     truncationSide: tokenizer.spec.tokenizerConfig.truncation_side ?? 'right',
     maxSeqLength: parts.maxLength,
@@ -96,7 +103,7 @@ const SHOWN_AS: Readonly<Record<string, string>> = {
   evalQuoting: 'quoting of the evaluation data',
 };
 
-async function weightsDigest({ session }: BertForSequenceClassification): Promise<string> {
+async function weightsDigest({ session }: EncoderModel): Promise<string> {
   const parts: Uint8Array[] = [];
   for (const { name } of session.tensors()) {
     const values = await session.read(name);

@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 
 import { listed } from '../util/counted.js';
 import { areDefaultLabels } from '../models/labels.js';
-import { listCheckpoints } from '../formats/step-checkpoints.js';
+import { listCheckpoints } from '../formats/model-folder.js';
 import { changesOf, hasOtherMetric } from './changes.js';
 import { intactCheckpoint, resumeFrom } from './checkpoint.js';
 import { runIdentity } from './identity.js';

@@ -1,7 +1,7 @@
 // What a Trainer is made of, and that it fits together.
 import { requireTaskFits } from '../data/task-fit.js';
 import type { LabelledRows } from '../data/batch.js';
-import type { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
+import type { EncoderModel } from '../models/encoder-model.js';
 import { expected, UsageError } from '../util/errors.js';
 import { lossProblems, type TrainingArguments } from '../options/index.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
@@ -13,7 +13,7 @@ import { EarlyStoppingCallback } from './early-stopping.js';
 import type { Progress } from '../terminal/progress.js';
 
 export interface TrainerParts {
-  model: BertForSequenceClassification;
+  model: EncoderModel;
   args: TrainingArguments;
   tokenizer: BertTokenizer;
   trainDataset: LabelledRows;
@@ -33,7 +33,7 @@ export function ownCallbacks(args: TrainingArguments): TrainerCallback[] {
 }
 
 const REMEDY =
-  'Make the model for the data: BertForSequenceClassification.fromPretrained(model, data.task), or fromConfig.';
+  'Make the model for the data: AutoModelForSequenceClassification.fromPretrained(model, data.task), or fromConfig.';
 
 /** @throws UsageError for parts that do not fit together */
 export function requirePartsFit(parts: TrainerParts): void {

@@ -1,5 +1,5 @@
 // The figures of a finished training, by HF's names.
-import type { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
+import type { EncoderModel } from '../models/encoder-model.js';
 import type { Metrics } from '../evaluation/evaluate.js';
 import type { TrainerState } from './state.js';
 
@@ -34,7 +34,7 @@ export function trainMetrics(state: TrainerState, record: TrainingRecord): Metri
 }
 
 /** Weights that take part in matrix products: all but the embeddings (HF's count for total_flos). */
-export function encoderWeights(model: BertForSequenceClassification): number {
+export function encoderWeights(model: EncoderModel): number {
   return model.session
     .tensors()
     .filter(({ name }) => !name.includes('embeddings'))

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 
 import { UsageError } from '../util/errors.js';
-import { listCheckpoints } from '../formats/step-checkpoints.js';
+import { listCheckpoints } from '../formats/model-folder.js';
 import { readJson } from '../util/json.js';
 import { writeJson } from '../util/files.js';
 import { RESUME_STATE } from './saved-state.js';

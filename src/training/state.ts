@@ -1,6 +1,6 @@
 // What a run has been through: HF's trainer_state.json, kept as transformers' TrainerState reads it.
 import { isGreaterBetter } from '../evaluation/metrics.js';
-import { stepOf } from '../formats/step-checkpoints.js';
+import { stepOf } from '../formats/model-folder.js';
 
 /** One entry of the log history, e.g. `{step, epoch, loss, grad_norm, learning_rate}`. */
 export type LogEntry = Record<string, number>;

@@ -10,9 +10,9 @@ import {
   parseBertConfig,
   UsageError,
 } from '../../dist/index.js';
-import { openAdapterFiles } from '../../dist/formats/adapter-file.js';
+import { openAdapterFiles } from '../../dist/formats/peft.js';
 import { openCheckpoint, readBertConfig } from '../../dist/formats/checkpoint.js';
-import { openSafetensors } from '../../dist/formats/safetensors-reader.js';
+import { openSafetensors } from '../../dist/formats/safetensors.js';
 import { readJson } from '../../dist/util/json.js';
 import { verifyChecksums } from '../../dist/training/checksums.js';
 import { readSavedState } from '../../dist/training/saved-state.js';

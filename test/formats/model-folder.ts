@@ -9,10 +9,10 @@ import tap from 'tap';
 
 import { RunError, UsageError } from '../../dist/util/errors.js';
 import { openCheckpoint, readBertConfig, saveCheckpoint } from '../../dist/formats/checkpoint.js';
-import { matchTensors } from '../../dist/formats/match.js';
+import { matchTensors } from '../../dist/formats/state-dict.js';
 import { parameterShapes } from '../../dist/models/parameters.js';
-import { openSafetensors, type TensorSource } from '../../dist/formats/safetensors-reader.js';
-import { writeSafetensors } from '../../dist/formats/safetensors-writer.js';
+import { openSafetensors, type TensorSource } from '../../dist/formats/safetensors.js';
+import { writeSafetensors } from '../../dist/formats/safetensors.js';
 import { withLabels } from '../../dist/models/config.js';
 import { bertConfigJson } from '../../dist/formats/config-json.js';
 import { expected, fails, fixtures, readAll } from '../fixtures/model-files.js';

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import tap from 'tap';
 
-import { openSafetensors } from '../../dist/formats/safetensors-reader.js';
+import { openSafetensors } from '../../dist/formats/safetensors.js';
 import type { OptimizerName, Session, SessionConfig, StateKind } from '../../dist/native/index.js';
 import { divisorOf, pack, worst, type Batch } from '../fixtures/parity.js';
 import { largestDifference, timelessLog, toyRun, weightsOf } from '../fixtures/run.js';

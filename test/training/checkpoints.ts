@@ -14,7 +14,7 @@ import { dirname, join } from 'node:path';
 import t from 'tap';
 
 import { BertForSequenceClassification, parseBertConfig, type TrainerCallback } from '../../dist/index.js';
-import { openSafetensors } from '../../dist/formats/safetensors-reader.js';
+import { openSafetensors } from '../../dist/formats/safetensors.js';
 import { verifyChecksums, writeChecksums } from '../../dist/training/checksums.js';
 import { removeLeftovers } from '../../dist/training/leftovers.js';
 import { isBetter } from '../../dist/training/state.js';

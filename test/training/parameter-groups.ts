@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import tap from 'tap';
 
 import { trainingArguments } from '../../dist/index.js';
-import { openSafetensors } from '../../dist/formats/safetensors-reader.js';
+import { openSafetensors } from '../../dist/formats/safetensors.js';
 import { parameterShapes } from '../../dist/models/parameters.js';
 import { parseBertConfig } from '../../dist/models/config.js';
 import type { SessionConfig, TensorSettings } from '../../dist/native/index.js';

@@ -1,5 +1,5 @@
 // Steps alone: forward, backward and update on sequences of one length.
-import { freshLora } from '../../../dist/models/adapter.js';
+import { freshLora } from '../../../dist/models/lora.js';
 import { sessionConfig } from '../../../dist/models/session-config.js';
 import {
   BertForSequenceClassification,

@@ -2,7 +2,7 @@
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { BertForSequenceClassification } from '../../../dist/models/bert-for-sequence-classification.js';
+import { BertForSequenceClassification } from '../../../dist/models/sequence-classification.js';
 import { defineFormat } from '../format.mjs';
 import { mutateJson } from '../mutate-json.mjs';
 import { faultOfLoaded, mutateSafetensors, soundTensors } from '../safetensors-file.mjs';

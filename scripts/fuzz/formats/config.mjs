@@ -1,8 +1,7 @@
 // config.json.
-import { bertConfigJson } from '../../../dist/formats/config-json.js';
 import { parameterShapes } from '../../../dist/models/parameters.js';
-import { parseBertConfig } from '../../../dist/models/config.js';
-import { readBertConfig } from '../../../dist/formats/checkpoint.js';
+import { configJson, parseBertConfig } from '../../../dist/models/config.js';
+import { readBertConfig } from '../../../dist/models/pretrained.js';
 import { defineFormat, utf8 } from '../format.mjs';
 import { mutateJson } from '../mutate-json.mjs';
 
@@ -42,7 +41,7 @@ export const config = defineFormat({
   async read(folder) {
     const found = await readBertConfig(folder);
     // What a training would do with it in the end.
-    const saved = JSON.stringify(bertConfigJson(found));
+    const saved = JSON.stringify(configJson(found));
     return { found, shapes: parameterShapes(found), again: parseBertConfig(JSON.parse(saved), 'saved') };
   },
   check({ found, shapes, again }) {

@@ -1,5 +1,5 @@
 // model.safetensors, alone or in shards behind an index, on the way into a session.
-import { BertForSequenceClassification } from '../../../dist/models/bert-for-sequence-classification.js';
+import { BertForSequenceClassification } from '../../../dist/models/sequence-classification.js';
 import { defineFormat, utf8 } from '../format.mjs';
 import { mutateJson } from '../mutate-json.mjs';
 import { faultOfLoaded, mutateSafetensors, soundTensors } from '../safetensors-file.mjs';

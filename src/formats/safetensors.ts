@@ -1,0 +1,221 @@
+// Safetensors files: one, or several that an index holds together. The header is read at once, each tensor when it is asked for;
+// written files are those of the Rust writer, tensor by tensor as they come.
+import { open, stat } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+
+import { RunError, UsageError } from '../util/errors.js';
+import { readError } from '../util/file-errors.js';
+import { writeAt, writeFileAtomic } from '../util/files.js';
+import { readJson } from '../util/json.js';
+import { quoted } from '../util/text.js';
+import {
+  badFile,
+  byteLength,
+  formatHeader,
+  MAX_HEADER_BYTES,
+  parseHeader,
+  type Header,
+  type TensorLayout,
+} from './safetensors-header.js';
+
+/** One system call reads less than 2 GiB, so larger tensors are read in parts. */
+const MAX_READ_BYTES = 1 << 30;
+
+/** A tensor of a checkpoint, read when asked for. */
+export interface TensorSource extends TensorLayout {
+  /** The tensor's bytes as the file has them: little-endian, row-major. The file must still be open. */
+  read: () => Promise<Uint8Array>;
+}
+
+/** An open safetensors file. */
+export interface SafetensorsFile {
+  tensors: Map<string, TensorSource>;
+  metadata: Record<string, string>;
+  close: () => Promise<void>;
+}
+
+/**
+ * Opens a safetensors file. Only its header is read; the tensors share one file handle, which `close` closes.
+ *
+ * @throws UsageError when the file cannot be read or its header is not sound; one line names file and fault
+ */
+export async function openSafetensors(path: string): Promise<SafetensorsFile> {
+  const { file, size } = await openFile(path);
+  try {
+    const { header, dataStart } = await readHeader(file, size, path);
+    const tensors = new Map<string, TensorSource>();
+    for (const { name, dtype, shape, begin, end } of header.entries) {
+      const read = () => readBytes(file, dataStart + begin, end - begin, path);
+      tensors.set(name, { name, dtype, shape, read });
+    }
+    return { tensors, metadata: header.metadata, close: () => file.close() };
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+async function openFile(path: string): Promise<{ file: FileHandle; size: number }> {
+  try {
+    const stats = await stat(path);
+    // Asked before opening: to open a pipe would wait for its writer.
+    if (!stats.isFile())
+      throw badFile(path, stats.isDirectory() ? 'it is a folder' : 'it is not a regular file');
+    return { file: await open(path), size: stats.size };
+  } catch (error) {
+    throw readError(error, path);
+  }
+}
+
+async function readHeader(
+  file: FileHandle,
+  size: number,
+  path: string,
+): Promise<{ header: Header; dataStart: number }> {
+  if (size < 8) throw badFile(path, `it has only ${size} bytes`);
+  const prefix = await readBytes(file, 0, 8, path);
+  const length = new DataView(prefix.buffer).getBigUint64(0, true);
+  if (length > MAX_HEADER_BYTES) {
+    throw badFile(path, `it claims a header of ${length} bytes, over the limit of 32 MiB`);
+  }
+  const dataStart = 8 + Number(length);
+  if (dataStart > size) {
+    throw badFile(
+      path,
+      `it claims a header of ${length} bytes but has only ${size - 8} after the length (cut short?)`,
+    );
+  }
+  const header = parseHeader(await readBytes(file, 8, Number(length), path), size - dataStart, path);
+  return { header, dataStart };
+}
+
+async function readBytes(
+  file: FileHandle,
+  position: number,
+  length: number,
+  path: string,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const bytes = new Uint8Array(length);
+  for (let done = 0; done < length;) {
+    const wanted = Math.min(length - done, MAX_READ_BYTES);
+    const { bytesRead } = await file.read(bytes, done, wanted, position + done).catch((error: unknown) => {
+      throw readError(error, path);
+    });
+    if (bytesRead === 0)
+      throw new RunError(`${path} became shorter while it was read; is something writing to it?`);
+    done += bytesRead;
+  }
+  return bytes;
+}
+
+/**
+ * Opens the shards that an index (`model.safetensors.index.json`) names, as if they were one file.
+ *
+ * @throws UsageError when the index is broken, names a file elsewhere, or a shard or tensor is missing
+ */
+export async function openShards(indexPath: string): Promise<Omit<SafetensorsFile, 'metadata'>> {
+  const weightMap = parseIndex(await readJson(indexPath), indexPath);
+  const files = new Map<string, SafetensorsFile>();
+  const close = async () => {
+    for (const file of files.values()) await file.close();
+  };
+  try {
+    for (const shard of new Set(weightMap.values())) {
+      files.set(shard, await openSafetensors(join(dirname(indexPath), shard)));
+    }
+    const tensors = new Map<string, TensorSource>();
+    for (const [name, shard] of weightMap) {
+      const source = files.get(shard)?.tensors.get(name);
+      if (!source)
+        throw new UsageError(
+          `${indexPath} places the tensor ${quoted(name)} in ${shard}, which does not have it`,
+        );
+      tensors.set(name, source);
+    }
+    return { tensors, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** The shards that an index names; none where it is not there or is broken. */
+export async function shardsOf(indexPath: string): Promise<string[]> {
+  try {
+    return [...new Set(parseIndex(await readJson(indexPath), indexPath).values())];
+  } catch (error) {
+    if (error instanceof UsageError) return [];
+    throw error;
+  }
+}
+
+/** Whether a name is one that a shard can have: without a path. */
+export function isShardName(name: unknown): name is string {
+  return typeof name === 'string' && /^[\w.-]+\.safetensors$/.test(name);
+}
+
+/** Tensor name -> shard file. A shard lies beside its index; a name that leads elsewhere is an attack. */
+function parseIndex(json: unknown, path: string): Map<string, string> {
+  const map: unknown =
+    typeof json === 'object' && json !== null && 'weight_map' in json ? json.weight_map : null;
+  if (typeof map !== 'object' || map === null || Array.isArray(map) || Object.keys(map).length === 0) {
+    throw new UsageError(
+      `${path} has no weight_map that says which shard holds which tensor; download it again`,
+    );
+  }
+  const entries = Object.entries(map).map(([name, shard]: [string, unknown]): [string, string] => {
+    if (isShardName(shard)) return [name, shard];
+    throw new UsageError(
+      `${path} names ${quoted(shard)} as a shard; expected a plain name that ends in .safetensors`,
+    );
+  });
+  return new Map(entries);
+}
+
+/** A tensor with its content: little-endian, row-major, exactly as many bytes as dtype and shape ask for. */
+export interface TensorData extends TensorLayout {
+  data: Uint8Array;
+}
+
+/**
+ * Writes a safetensors file, byte for byte the one that Python's `safetensors.torch.save_file` writes for the
+ * same tensors. The header goes first, from `layout`; the tensors may then come in any order and only one at
+ * a time is in memory. The file appears under its name when it is complete and on disk.
+ *
+ * @param tensors every tensor of `layout`, once
+ * @param metadata the header's `__metadata__`; transformers asks for `{format: 'pt'}`
+ * @throws RunError when the file cannot be written, or when the tensors are not those of `layout`
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: AsyncIterable<TensorData> | Iterable<TensorData>,
+  layout: readonly TensorLayout[],
+  metadata?: Readonly<Record<string, string>>,
+): Promise<void> {
+  const { bytes, entries } = formatHeader(layout, metadata);
+  const pending = new Map(entries.map((entry) => [entry.name, entry]));
+  if (pending.size < layout.length)
+    throw new RunError(`Could not write ${path}: a tensor is twice in its layout`);
+  await writeFileAtomic(path, async (file) => {
+    await writeAt(file, bytes, 0);
+    for await (const { name, dtype, shape, data } of tensors) {
+      const entry = pending.get(name);
+      if (!entry) throw new RunError(`Could not write ${path}: ${name} is not in its layout, or came twice`);
+      const wanted = describe(entry, byteLength(entry));
+      const given = describe({ dtype, shape }, data.byteLength);
+      if (given !== wanted) {
+        throw new RunError(`Could not write ${path}: expected ${wanted} for ${name} but received ${given}`);
+      }
+      await writeAt(file, data, bytes.byteLength + entry.begin);
+      pending.delete(name);
+    }
+    if (pending.size > 0) {
+      throw new RunError(`Could not write ${path}: no data came for ${[...pending.keys()].join(', ')}`);
+    }
+  });
+}
+
+function describe({ dtype, shape }: Pick<TensorLayout, 'dtype' | 'shape'>, bytes: number): string {
+  return `${dtype} [${shape.join(', ')}] of ${bytes} bytes`;
+}

@@ -1,0 +1,346 @@
+// A model of any family: a config and its weights, on disk until a native session is opened for them.
+import { availableParallelism } from 'node:os';
+
+import { readCalibration, type Calibration } from '../formats/calibration.js';
+import { openModelFolder, saveModelFolder } from '../formats/model-folder.js';
+import { isAdapterFolder, openAdapterFolder, saveAdapterFolder } from '../formats/peft.js';
+import type { TensorData, TensorSource } from '../formats/safetensors.js';
+import type { StateDictMatch } from '../formats/state-dict.js';
+import { modelDirectory, type HubOptions } from '../hub/index.js';
+import { chooseDevice, deviceInfo, Session, type SessionOptions } from '../native/index.js';
+import { counted } from '../util/counted.js';
+import { RunError, UsageError } from '../util/errors.js';
+import {
+  classNameOf,
+  configJson,
+  isBert,
+  maxTokensOf,
+  parseConfig,
+  type ModelConfig,
+  type ProblemType,
+} from './config.js';
+import { isSameHead, problemTypeOf, withHead, type HeadOptions } from './head.js';
+import {
+  adapterShapes,
+  freshLora,
+  loraShapes,
+  scalingOf,
+  targetModulesOf,
+  type Lora,
+  type LoraOptions,
+} from './lora.js';
+import { parameterShapes } from './parameters.js';
+import { fitAdapter, matchCheckpoint, openPretrained, readConfig } from './pretrained.js';
+import { sessionConfig } from './session-config.js';
+import { ofAnotherModel, requireSameShapes, tensorOf, writeTensor } from './session-tensors.js';
+
+/** Where and how the model is computed. */
+export interface Runtime {
+  device?: 'auto' | 'cpu' | 'cuda';
+  dtype?: 'auto' | 'float32' | 'bfloat16';
+  /** On a CUDA device, whether float32 products may round their inputs to TF32; see SessionOptions. */
+  tf32?: boolean;
+  /** CPU threads; default: all cores. */
+  threads?: number;
+  /** Seeds newly initialised weights and dropout; default 42, as HF. */
+  seed?: number;
+}
+
+/** Adapters: a new one, or where the base of the folder's is. */
+export interface AdapterOptions {
+  /** Trains low-rank updates of linear layers in place of the weights. */
+  lora?: LoraOptions;
+  /** A folder or hub id in place of the base that an adapter names. */
+  baseModel?: string;
+}
+
+export type PretrainedOptions = HeadOptions & AdapterOptions & HubOptions;
+
+/** What a model is made from. */
+export interface LoadedModel {
+  config: ModelConfig;
+  calibration?: Calibration;
+  lora?: Lora;
+  /** Where weights come from until they are in a session; without it they are random. */
+  source?: {
+    match: StateDictMatch;
+    /** The tensors of an adapter that was saved. */
+    adapter: ReadonlyMap<string, TensorSource>;
+    close(): Promise<void>;
+  };
+}
+
+/** Makes sure of a device that was asked for by name, before time is spent on data. @throws UsageError */
+export function requireDevice({ device, dtype }: Runtime): void {
+  // The others are always there, and asking the addon takes the time to load LibTorch.
+  if (device === 'cuda') chooseDevice({ device, dtype: dtype ?? 'auto' }, deviceInfo());
+}
+
+/**
+ * Opens a checkpoint from a folder or a Hugging Face hub id; weights are read when the model is first used.
+ *
+ * @param modelType the only one that will do; any where it is left out
+ * @throws UsageError for a folder that holds no usable model, or one of another type; RunError when the hub is out of reach
+ */
+export async function loadModel(
+  idOrDir: string,
+  options: PretrainedOptions,
+  modelType?: string,
+): Promise<LoadedModel> {
+  const directory = await modelDirectory(idOrDir, { ...options, files: 'all' });
+  if (options.lora !== undefined && (await isAdapterFolder(directory)))
+    throw new UsageError(
+      `${directory} is an adapter already, and is trained further as it is; leave the LoRA options (--lora-rank ...) out, or merge it first with bertune merge`,
+    );
+  const checkpoint = await openPretrained(directory, options);
+  try {
+    const config = withHead(checkpoint.config, options);
+    if (modelType !== undefined) requireType(config, modelType, directory);
+    const match = matchCheckpoint(config, checkpoint, directory);
+    const task = { problemType: problemTypeOf(config), labels: config.id2label };
+    const calibration = isSameHead(config, checkpoint.config) ? await readCalibration(directory, task) : {};
+    let { lora } = checkpoint;
+    if (options.lora !== undefined) {
+      const { revision: baseRevision } = options;
+      const base = { baseName: idOrDir, ...(baseRevision !== undefined && { baseRevision }) };
+      lora = await freshLora(config, { ...base, ...options.lora }, match.newlyInitialised);
+    }
+    return {
+      config,
+      calibration,
+      ...(lora !== undefined && { lora }),
+      source: { match, adapter: checkpoint.adapter ?? new Map(), close: () => checkpoint.close() },
+    };
+  } catch (error) {
+    await checkpoint.close();
+    throw error;
+  }
+}
+
+/** @throws UsageError for a config of another model type */
+export function requireType(config: ModelConfig, modelType: string, where: string): void {
+  if (config.modelType === modelType) return;
+  throw new UsageError(
+    `${where} is of the model type ${config.modelType}, not ${modelType}; load it with ${classNameOf(config)} or AutoModelForSequenceClassification`,
+  );
+}
+
+export class EncoderModel {
+  readonly config: ModelConfig;
+  /** The adapter that is trained in place of the weights, if there is one. */
+  readonly lora: Lora | undefined;
+  /** Tensors that the checkpoint did not bring and that start from random values. */
+  readonly newlyInitialised: readonly string[];
+  /** Tensors of the checkpoint that the model has no use for. */
+  readonly unused: readonly string[];
+  /** What a person should know about how the model was loaded. */
+  readonly notes: readonly string[];
+  readonly #source: LoadedModel['source'];
+  #calibration: Calibration;
+  #session: Session | undefined;
+  #opening: Promise<Session> | undefined;
+  #settings: SessionOptions | undefined;
+  #placement = '';
+
+  constructor({ config, calibration = {}, lora, source }: LoadedModel) {
+    this.config = config;
+    this.lora = lora;
+    this.#calibration = calibration;
+    this.#source = source;
+    this.newlyInitialised = source?.match.newlyInitialised ?? [...parameterShapes(config).keys()];
+    this.unused = source?.match.unused ?? [];
+    this.notes = [...config.warnings, ...(source?.match.notes ?? [])];
+  }
+
+  /** The problem and the class names that the head was made for. */
+  get task(): { problemType: ProblemType; labels: readonly string[]; numLabels: number } {
+    const { id2label: labels, numLabels } = this.config;
+    return { problemType: problemTypeOf(this.config), labels, numLabels };
+  }
+
+  /** Most tokens of a sequence. */
+  get maxTokens(): number {
+    return maxTokensOf(this.config);
+  }
+
+  /**
+   * What `bertune evaluate` tuned for the weights of the folder; empty where nothing was, for another head, and for other
+   * weights.
+   */
+  get calibration(): Calibration {
+    return this.#calibration;
+  }
+
+  /** To be called when the weights change: what was tuned was true of the former ones only. A Trainer does. */
+  dropCalibration(): void {
+    this.#calibration = {};
+  }
+
+  /** The open session. @throws RunError before `open` */
+  get session(): Session {
+    if (this.#session === undefined) throw new RunError('The model is not open: call open() first');
+    return this.#session;
+  }
+
+  /** Device and dtype in use, with the reason, e.g. `cpu, float32, 2 threads (no GPU: ...)`. */
+  get placement(): string {
+    return this.#placement;
+  }
+
+  /**
+   * Puts the weights into a native session. An open model gives the session that it has.
+   *
+   * @throws UsageError for a device that is not there, or a model that is open with other settings; RunError when memory
+   *   does not suffice
+   */
+  async open(runtime: Runtime = {}): Promise<Session> {
+    this.#opening ??= this.#openOnce(runtime).catch((error: unknown) => {
+      this.#opening = undefined; // another device may do
+      throw error;
+    });
+    const session = await this.#opening;
+    requireSameSettings(runtime, this.#settings);
+    return session;
+  }
+
+  async #openOnce(runtime: Runtime): Promise<Session> {
+    const { device: wished = 'auto', dtype: precision = 'auto', tf32 } = runtime;
+    const { device, dtype, reason } = chooseDevice(
+      { device: wished, dtype: precision, ...(tf32 === undefined ? {} : { tf32 }) },
+      deviceInfo(),
+    );
+    const threads = runtime.threads ?? availableParallelism();
+    const seed = runtime.seed ?? 42;
+    const settings = { device, dtype, ...(tf32 === undefined ? {} : { tf32 }), threads, seed };
+    const session = await createSession(this.config, this.lora, settings);
+    try {
+      const { match, adapter } = this.#source ?? {};
+      for (const [name, tensor] of [...(match?.matched ?? []), ...(adapter ?? [])])
+        await writeTensor(session, name, tensor, 'weight');
+      await this.#source?.close();
+    } catch (error) {
+      await session.close();
+      throw error;
+    }
+    this.#settings = settings;
+    this.#placement = `${device}, ${dtype}, ${counted(threads, 'thread')}${reason === '' ? '' : ` (${reason})`}`;
+    this.#session = session;
+    return session;
+  }
+
+  /**
+   * Replaces all weights by those of a folder that bertune or HF saved for this very model; of an adapter, whose base
+   * never changes, those that are saved with it.
+   *
+   * @throws UsageError for the folder of another model, or one that is damaged
+   */
+  async loadWeights(directory: string): Promise<void> {
+    this.dropCalibration();
+    if (this.lora !== undefined) return this.#loadAdapter(directory, this.lora);
+    const checkpoint = await openModelFolder(directory, parseConfig);
+    try {
+      requireSameShapes(directory, parameterShapes(checkpoint.config), parameterShapes(this.config));
+      const { matched, newlyInitialised } = matchCheckpoint(this.config, checkpoint, directory);
+      if (newlyInitialised.length > 0)
+        throw ofAnotherModel(directory, `it lacks ${newlyInitialised.join(', ')}`);
+      for (const [name, tensor] of matched) await writeTensor(this.session, name, tensor, 'weight');
+    } finally {
+      await checkpoint.close();
+    }
+  }
+
+  async #loadAdapter(directory: string, lora: Lora): Promise<void> {
+    const files = await openAdapterFolder(directory);
+    try {
+      const config = await readConfig(directory);
+      const found = fitAdapter(directory, files, config, lora.base);
+      requireSameShapes(directory, adapterShapes(config, found), adapterShapes(this.config, lora));
+      if (scalingOf(found) !== scalingOf(lora))
+        throw ofAnotherModel(directory, `it scales updates by ${scalingOf(found)}, not ${scalingOf(lora)}`);
+      for (const name of adapterShapes(config, lora).keys()) {
+        const tensor = files.tensors.get(name);
+        if (tensor === undefined) throw ofAnotherModel(directory, `it lacks ${name}`);
+        await writeTensor(this.session, name, tensor, 'weight');
+      }
+    } finally {
+      await files.close();
+    }
+  }
+
+  /**
+   * Writes config.json and model.safetensors (float32) as transformers writes them; of a model with an adapter, in place
+   * of its weights adapter_config.json and adapter_model.safetensors as PEFT writes them.
+   */
+  async savePretrained(directory: string): Promise<void> {
+    const session = await this.open();
+    const { config, lora } = this;
+    if (lora === undefined) return this.#saveWhole(directory, session);
+    const adapter = {
+      config: lora,
+      targetModules: targetModulesOf(config, lora.modules),
+      model: configJson(config),
+      shapes: adapterShapes(config, lora),
+    };
+    await saveAdapterFolder(directory, adapter, (name, shape) =>
+      tensorOf(session, { name, shape }, 'weight'),
+    );
+  }
+
+  async #saveWhole(directory: string, session: Session): Promise<void> {
+    const shapes = parameterShapes(this.config);
+    async function* weights(): AsyncGenerator<TensorData> {
+      for (const [name, shape] of shapes) yield tensorOf(session, { name, shape }, 'weight');
+    }
+    await saveModelFolder(directory, configJson(this.config), shapes, weights());
+  }
+
+  /**
+   * Folds the adapter into the weights, writes them as a plain model, and closes this one.
+   *
+   * @throws UsageError for a model without an adapter
+   */
+  async saveMerged(directory: string): Promise<void> {
+    if (this.lora === undefined) throw new UsageError('The model has no adapter to merge');
+    const session = await this.open();
+    try {
+      await session.mergeAdapters();
+      await this.#saveWhole(directory, session);
+    } finally {
+      await this.close();
+    }
+  }
+
+  /** The tensors of the session by name: the model's, then the adapter's. */
+  tensorNames(): string[] {
+    const adapter = this.lora === undefined ? [] : loraShapes(this.config, this.lora).keys();
+    return [...parameterShapes(this.config).keys(), ...adapter];
+  }
+
+  /** Frees the native session and closes the files. */
+  async close(): Promise<void> {
+    await this.#opening?.catch(() => undefined);
+    await this.#source?.close();
+    await this.#session?.close();
+  }
+}
+
+/** `auto` and what is left out go with any settings. */
+function requireSameSettings(asked: Runtime, settings: SessionOptions | undefined): void {
+  if (settings === undefined) return;
+  for (const key of ['device', 'dtype', 'tf32', 'threads', 'seed'] as const) {
+    const [wanted, now] = [asked[key], settings[key]];
+    if (wanted === undefined || wanted === 'auto' || wanted === now) continue;
+    throw new UsageError(
+      `The model is open with ${key} ${now ?? 'left out'}, not ${wanted}; close it and load it again for other settings`,
+    );
+  }
+}
+
+async function createSession(
+  config: ModelConfig,
+  lora: Lora | undefined,
+  options: SessionOptions,
+): Promise<Session> {
+  if (isBert(config)) return Session.create(sessionConfig(config, lora), options);
+  throw new RunError(`The addon does not compute ${config.modelType} models yet`);
+}

@@ -1,0 +1,27 @@
+// Models: families of encoders, their configs, and classifiers made of them.
+export {
+  configJson,
+  encoderOf,
+  maxTokensOf,
+  parseBertConfig,
+  parseConfig,
+  withLabels,
+  type BertConfig,
+  type ModelConfig,
+} from './config.js';
+export {
+  EncoderModel,
+  requireDevice,
+  type AdapterOptions,
+  type PretrainedOptions,
+  type Runtime,
+} from './encoder-model.js';
+export type { HeadOptions } from './head.js';
+export { areDefaultLabels } from './labels.js';
+export { adapterShapes, type Lora, type LoraOptions } from './lora.js';
+export { parameterShapes } from './parameters.js';
+export { readBertConfig, readConfig } from './pretrained.js';
+export { FAMILIES, familyOf } from './registry.js';
+export * from './sequence-classification.js';
+export { sessionSpec } from './session-spec.js';
+export { matchingNames } from './tensor-patterns.js';

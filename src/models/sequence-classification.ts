@@ -1,0 +1,94 @@
+// Sequence classifiers by the names of transformers: one class for each family, and the one that takes any.
+import type { BertConfig, ModelConfig } from './config.js';
+import {
+  EncoderModel,
+  loadModel,
+  requireType,
+  type LoadedModel,
+  type PretrainedOptions,
+} from './encoder-model.js';
+import { withHead, type HeadOptions } from './head.js';
+
+interface ClassifierClass<Model extends EncoderModel> {
+  readonly modelType: string;
+  new (loaded: LoadedModel): Model;
+}
+
+/** What the classes have in common. */
+class SequenceClassifier extends EncoderModel {
+  /** The only one that the class opens. */
+  static readonly modelType: string = '';
+
+  /**
+   * Opens a checkpoint from a folder or a Hugging Face hub id; weights are read when the model is first used.
+   *
+   * @throws UsageError for a folder that holds no usable model of this type; RunError when the hub is out of reach
+   */
+  static async fromPretrained<Model extends EncoderModel>(
+    this: ClassifierClass<Model>,
+    idOrDir: string,
+    options: PretrainedOptions = {},
+  ): Promise<Model> {
+    return new this(await loadModel(idOrDir, options, this.modelType));
+  }
+
+  /** A model with random weights, as the class of transformers makes one of a config. */
+  static fromConfig<Model extends EncoderModel>(
+    this: ClassifierClass<Model>,
+    config: Model['config'],
+    options: HeadOptions = {},
+  ): Model {
+    requireType(config, this.modelType, 'The config');
+    return new this({ config: withHead(config, options) });
+  }
+}
+
+export class BertForSequenceClassification extends SequenceClassifier {
+  static override readonly modelType = 'bert';
+  declare readonly config: BertConfig;
+}
+export class RobertaForSequenceClassification extends SequenceClassifier {
+  static override readonly modelType = 'roberta';
+}
+export class XLMRobertaForSequenceClassification extends SequenceClassifier {
+  static override readonly modelType = 'xlm-roberta';
+}
+export class CamembertForSequenceClassification extends SequenceClassifier {
+  static override readonly modelType = 'camembert';
+}
+export class DistilBertForSequenceClassification extends SequenceClassifier {
+  static override readonly modelType = 'distilbert';
+}
+export class ElectraForSequenceClassification extends SequenceClassifier {
+  static override readonly modelType = 'electra';
+}
+
+const CLASSES: readonly ClassifierClass<EncoderModel>[] = [
+  BertForSequenceClassification,
+  RobertaForSequenceClassification,
+  XLMRobertaForSequenceClassification,
+  CamembertForSequenceClassification,
+  DistilBertForSequenceClassification,
+  ElectraForSequenceClassification,
+];
+
+/** A classifier of whichever family the model_type of config.json names. */
+export class AutoModelForSequenceClassification {
+  private constructor() {}
+
+  /** As fromPretrained of the classes above, for all model types that bertune knows. */
+  static async fromPretrained(idOrDir: string, options: PretrainedOptions = {}): Promise<EncoderModel> {
+    return ofItsClass(await loadModel(idOrDir, options));
+  }
+
+  /** A model with random weights. */
+  static fromConfig(config: ModelConfig, options: HeadOptions = {}): EncoderModel {
+    return ofItsClass({ config: withHead(config, options) });
+  }
+}
+
+function ofItsClass(loaded: LoadedModel): EncoderModel {
+  const { modelType } = loaded.config;
+  const Class = CLASSES.find((each) => each.modelType === modelType) ?? SequenceClassifier;
+  return new Class(loaded);
+}
