@@ -62,7 +62,7 @@ t.test('one file sees the addon, one folder makes sessions', (t) => {
       (path) => path.endsWith('.ts') && readFileSync(join(SOURCE, path), 'utf8').includes(text),
     );
   t.same(holding('bertune.node'), ['native/addon.ts']);
-  t.same(holding('Session.create('), ['models/bert-for-sequence-classification.ts']);
+  t.same(holding('Session.create('), ['models/encoder-model.ts']);
   t.end();
 });
 

@@ -17,7 +17,7 @@ const CONFIG = {
   max_position_embeddings: 8,
 };
 
-/** @type {import('../../dist/models/sequence-classification.js').Runtime} */
+/** @type {import('../../dist/models/encoder-model.js').Runtime} */
 export const RUNTIME = { device: 'cpu', dtype: 'float32', threads: 1 };
 
 /** A model with random weights. */

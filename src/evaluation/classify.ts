@@ -24,8 +24,7 @@ export async function classify(
 ): Promise<Prediction[]> {
   if (!Array.isArray(texts)) throw expected('an array of texts', 'texts', texts);
   await model.open();
-  const maxLength =
-    options.maxLength ?? Math.min(model.maxTokens, tokenizer.modelMaxLength);
+  const maxLength = options.maxLength ?? Math.min(model.maxTokens, tokenizer.modelMaxLength);
   const { stride, pooling } = options;
   const longTexts = longTextsOf(tokenizer, { maxLength, stride, pooling });
   const reading = textReading(tokenizer, { maxLength, workers: 0, longTexts });

@@ -43,11 +43,11 @@ export function isDType(value: unknown): value is DType {
   return typeof value === 'string' && Object.hasOwn(DTYPE_BYTES, value);
 }
 
-const FLOATS: readonly string[] = ['F32', 'F16', 'BF16'];
+const FLOATS = new Set<string>(['F32', 'F16', 'BF16']);
 
 /** Whether weights of this dtype are read. */
 export function isFloat(dtype: DType): dtype is 'F32' | 'F16' | 'BF16' {
-  return FLOATS.includes(dtype);
+  return FLOATS.has(dtype);
 }
 
 /** The dtype's place in the format's enumeration; larger comes first in a file. */

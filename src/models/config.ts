@@ -109,7 +109,7 @@ export function parseConfig(json: unknown, where: string): ModelConfig {
     warnings.push(`${key} in ${where} is ignored: bertune runs no code from a model folder`);
   }
   const isKept = (key: string): boolean =>
-    !(key in own) && !Object.hasOwn(usedKeys, key) && !NOT_KEPT.has(key);
+    !Object.hasOwn(own, key) && !Object.hasOwn(usedKeys, key) && !NOT_KEPT.has(key);
   const { initializer_range: initializerRange } = checkKeys(z.object(commonKeys), keys, where);
   const config: ModelConfig = {
     ...labels,

@@ -57,7 +57,7 @@ export interface ModelFamily extends FamilyFacts {
 export interface FamilyDefinition<Keys extends z.ZodRawShape> extends FamilyFacts {
   keys: Keys;
   aliases?: Readonly<Record<string, keyof Keys & string>>;
-  encoder(config: CamelCased<z.output<z.ZodObject<Keys>>>): EncoderSpec;
+  encoder: (config: CamelCased<z.output<z.ZodObject<Keys>>>) => EncoderSpec;
   heads: Readonly<
     Record<HeadKind, (config: CamelCased<z.output<z.ZodObject<Keys>>>) => readonly HeadStage[]>
   >;

@@ -168,10 +168,13 @@ export function targetedModules(config: ModelConfig, targets: readonly string[])
 
 /** PEFT's target_modules that mean exactly these layers: ends of names where they do, else the full names. */
 export function targetModulesOf(config: ModelConfig, modules: readonly string[]): string[] {
-  const isEndOf = (name: string, part: string): boolean => name.endsWith(`.${part}`);
   const parts = partsOf(config).filter((part) => modules.some((name) => isEndOf(name, part)));
   const meant = adaptableLinears(config).filter((name) => parts.some((part) => isEndOf(name, part)));
   return meant.length === modules.length ? parts : [...modules];
+}
+
+function isEndOf(name: string, part: string): boolean {
+  return name.endsWith(`.${part}`);
 }
 
 /** Ends of names by which a person would name the adaptable layers. */

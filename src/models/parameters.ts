@@ -27,7 +27,7 @@ export interface LinearModule {
   inputs: number;
 }
 
-const TABLES = ['words', 'positions', 'types'].map((name) => `embeddings.${name}.weight`);
+const TABLES = new Set(['words', 'positions', 'types'].map((name) => `embeddings.${name}.weight`));
 
 /**
  * All parameters in the order in which random initial values are drawn for them. Matrices start as normal(0, deviation) and
@@ -140,19 +140,27 @@ export function lastLinearOf(head: readonly HeadStage[]): string {
   return head.findLast((stage) => 'linear' in stage)?.linear ?? '';
 }
 
-/** What Hugging Face has in place of these parameters: names and shapes of tensors, in the order of the list. */
+/** Names and shapes of a model's tensors as Hugging Face has them, in the order of its named_parameters(). */
 export function tensorShapes(parameters: readonly ParameterSpec[]): Map<string, readonly number[]> {
-  return new Map(
-    parameters.flatMap(({ shape, tensors }) =>
-      tensors.map(({ name, rows }): [string, readonly number[]] => [name, [rows, ...shape.slice(1)]]),
-    ),
-  );
+  const layers = new Map<string, ParameterSpec[]>();
+  for (const parameter of parameters) {
+    const layer = parameter.name.replace(/\.\w+$/, '');
+    layers.set(layer, [...(layers.get(layer) ?? []), parameter]);
+  }
+  const shapes = new Map<string, readonly number[]>();
+  for (const ofLayer of layers.values())
+    for (const part of (ofLayer[0]?.tensors ?? []).keys())
+      for (const { shape, tensors } of ofLayer) {
+        const { name = '', rows = 0 } = tensors[part] ?? {};
+        shapes.set(name, [rows, ...shape.slice(1)]);
+      }
+  return shapes;
 }
 
 /** The linear layers, in the order of the list. */
 export function linearModules(parameters: readonly ParameterSpec[]): LinearModule[] {
   return parameters.flatMap(({ name, shape: [, inputs], tensors }) => {
-    if (inputs === undefined || TABLES.includes(name)) return [];
+    if (inputs === undefined || TABLES.has(name)) return [];
     let firstRow = 0;
     return tensors.map((tensor) => {
       const module = {

@@ -10,7 +10,8 @@ import t from 'tap';
 
 import { BertForSequenceClassification, parseBertConfig } from '../../dist/index.js';
 import { INDEX, OF_TRAINING, replaceFiles } from '../../dist/formats/replace-files.js';
-import { openCheckpoint } from '../../dist/formats/checkpoint.js';
+import { openModelFolder } from '../../dist/formats/model-folder.js';
+import { parseConfig } from '../../dist/models/index.js';
 import { writeFileAtomic, writeJson } from '../../dist/util/files.js';
 import { OF_WEIGHTS } from '../../dist/formats/replace-files.js';
 import { removeLeftovers } from '../../dist/training/leftovers.js';
@@ -366,12 +367,12 @@ await t.test('a reader never joins the config of one model and the weights of an
     fs.open = open;
     syncBuiltinESMExports();
   });
-  const opened = await openCheckpoint(out);
+  const opened = await openModelFolder(out, parseConfig);
   await opened.close();
   t.same(opened.config.id2label, ['new', 'newer']);
   t.equal(times, -1, 'opened twice');
   times = Infinity;
-  await t.rejects(openCheckpoint(out), {
+  await t.rejects(openModelFolder(out, parseConfig), {
     name: 'UsageError',
     message: /config\.json was replaced each time/,
   });

@@ -10,8 +10,9 @@ import {
   parseBertConfig,
   UsageError,
 } from '../../dist/index.js';
-import { openAdapterFiles } from '../../dist/formats/peft.js';
-import { openCheckpoint, readBertConfig } from '../../dist/formats/checkpoint.js';
+import { openAdapterFolder } from '../../dist/formats/peft.js';
+import { openModelFolder } from '../../dist/formats/model-folder.js';
+import { parseConfig, readBertConfig } from '../../dist/models/index.js';
 import { openSafetensors } from '../../dist/formats/safetensors.js';
 import { readJson } from '../../dist/util/json.js';
 import { verifyChecksums } from '../../dist/training/checksums.js';
@@ -113,14 +114,14 @@ t.test('pickle is never opened, and the message says how to convert', async (t) 
     writeFileSync(join(model, 'config.json'), JSON.stringify(TOY_CONFIG));
     execFileSync('mkfifo', [join(model, name)]); // whoever opens it waits for ever
     const pattern = new RegExp(`only as ${name}.*torch.load\\('${name}', weights_only=True\\)`);
-    await refuses(t, name, pattern, () => openCheckpoint(model));
+    await refuses(t, name, pattern, () => openModelFolder(model, parseConfig));
   }
   const adapter = join(folder, 'pickled-adapter');
   mkdirSync(adapter);
   writeFileSync(join(adapter, 'adapter_config.json'), '{"peft_type":"LORA","r":1,"lora_alpha":1}');
   execFileSync('mkfifo', [join(adapter, 'adapter_model.bin')]);
   await refuses(t, 'adapter', /only as adapter_model.bin.*'adapter_model.safetensors'/, () =>
-    openAdapterFiles(adapter),
+    openAdapterFolder(adapter),
   );
 });
 

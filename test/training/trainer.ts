@@ -11,6 +11,7 @@ import {
   Trainer,
   trainingArguments,
   UsageError,
+  type EncoderModel,
 } from '../../dist/index.js';
 import {
   epochOrder,
@@ -81,8 +82,21 @@ await t.test('how a step is cut into batches changes nothing but the rounding', 
 
 await t.test('opening a model many times at once gives one session', async (t) => {
   const model = BertForSequenceClassification.fromConfig(parseBertConfig(TOY_CONFIG, 'toy'));
-  const sessions = await Promise.all([1, 2, 3].map((seed) => model.open({ threads: 1, seed })));
-  t.equal(new Set([...sessions, model.session, await model.open()]).size, 1);
+  const settings = { device: 'cpu', dtype: 'float32', threads: 1, seed: 3 } as const;
+  const sessions = await Promise.all(
+    [settings, {}, { threads: 1 }, { seed: 3 }].map((some) => model.open(some)),
+  );
+  t.equal(new Set([...sessions, model.session, await model.open({ device: 'auto', dtype: 'auto' })]).size, 1);
+  for (const [key, value, fault] of [
+    ['dtype', 'bfloat16', 'dtype float32, not bfloat16'],
+    ['threads', 2, 'threads 1, not 2'],
+    ['seed', 42, 'seed 3, not 42'],
+    ['tf32', true, 'tf32 left out, not true'],
+  ] as const)
+    await t.rejects(model.open({ ...settings, [key]: value }), {
+      name: 'UsageError',
+      message: new RegExp(fault),
+    });
   await model.close();
 
   const failing = BertForSequenceClassification.fromConfig(parseBertConfig(TOY_CONFIG, 'toy'));
@@ -123,7 +137,7 @@ await t.test('data that do not fit the model are refused before the first batch'
     BertForSequenceClassification.fromConfig(parseBertConfig(TOY_CONFIG, 'toy'), { labels, problemType });
   const binary = 'single_label_classification with the labels neg, pos';
   const [values, many] = [modelOf(['x', 'y'], 'regression'), 'multi_label_classification'] as const;
-  const cases: [BertForSequenceClassification, typeof data.test | Rows, what: string, found: string][] = [
+  const cases: [EncoderModel, typeof data.test | Rows, what: string, found: string][] = [
     [values, data.test, 'regression with 2 values a row', binary],
     [modelOf(['neg', 'pos'], many), data.test, `${many} with the labels neg, pos`, binary],
     [
@@ -171,7 +185,7 @@ function rowsWith(labels: Int32Array | Float32Array): Rows {
   return { size: 4, read, labels: () => labels };
 }
 
-function fitting({ task: { problemType, numLabels } }: BertForSequenceClassification): Rows {
+function fitting({ task: { problemType, numLabels } }: EncoderModel): Rows {
   const isSingle = problemType === 'single_label_classification';
   return rowsWith(isSingle ? Int32Array.of(0) : new Float32Array(numLabels));
 }
@@ -196,7 +210,7 @@ await t.test('labels without names are told of, where the data have names', asyn
 
 await t.test('a loss that is not finite stops the run and names the remedy', async (t) => {
   const { trainer, model, close } = await toyRun(t.testdir(), { maxSteps: 5, loggingSteps: 1 });
-  const session = await model.open({ threads: 2 });
+  const session = await model.open({ threads: 2, dtype: 'float32' });
   const poison = new Uint8Array(new Float32Array(64).fill(Number.NaN).buffer);
   await session.write('classifier.weight', { dtype: 'F32', shape: [2, 32], data: poison });
   await t.rejects(trainer.train(), { name: 'RunError', message: /not finite .*--learning-rate/ });

@@ -1,7 +1,12 @@
 // config.json.
-import { parameterShapes } from '../../../dist/models/parameters.js';
-import { configJson, parseBertConfig } from '../../../dist/models/config.js';
-import { readBertConfig } from '../../../dist/models/pretrained.js';
+import {
+  configJson,
+  FAMILIES,
+  maxTokensOf,
+  parseConfig,
+  readConfig,
+  sessionSpec,
+} from '../../../dist/models/index.js';
 import { defineFormat, utf8 } from '../format.mjs';
 import { mutateJson } from '../mutate-json.mjs';
 
@@ -36,29 +41,40 @@ export const config = defineFormat({
   seeds: async () => [
     { 'config.json': utf8(JSON.stringify(FULL)) },
     { 'config.json': utf8(JSON.stringify({ vocab_size: 30522, num_labels: 3 })) },
+    ...FAMILIES.map(({ modelType: model_type }) => {
+      const small = { vocab_size: 30, max_position_embeddings: 8 };
+      return {
+        'config.json': utf8(JSON.stringify({ ...small, ...configJson(parseConfig({ model_type }, 'x')) })),
+      };
+    }),
   ],
   mutate: (files, dice) => ({ 'config.json': mutateJson(files['config.json'] ?? new Uint8Array(), dice) }),
   async read(folder) {
-    const found = await readBertConfig(folder);
+    const found = await readConfig(folder);
     // What a training would do with it in the end.
     const saved = JSON.stringify(configJson(found));
-    return { found, shapes: parameterShapes(found), again: parseBertConfig(JSON.parse(saved), 'saved') };
+    return { found, spec: sessionSpec(found), again: parseConfig(JSON.parse(saved), 'saved') };
   },
-  check({ found, shapes, again }) {
+  check({ found, spec, again }) {
+    const { hidden, heads, embeddings, layers, mlp } = spec.encoder;
     const sizes = [
-      found.vocabSize,
-      found.hiddenSize,
-      found.numHiddenLayers,
-      found.numLabels,
-      found.maxPositionEmbeddings,
+      hidden,
+      heads,
+      embeddings.vocab,
+      embeddings.width,
+      layers.length,
+      mlp.width,
+      maxTokensOf(found),
     ];
-    if (!sizes.every((size) => Number.isInteger(size) && size > 0 && size < 2 ** 31))
+    if (![...sizes, found.numLabels].every((size) => Number.isInteger(size) && size > 0 && size < 2 ** 31))
       return `accepted the sizes ${sizes.join()}`;
-    if (found.hiddenSize % found.numAttentionHeads !== 0) return 'accepted heads that do not divide the size';
+    if (hidden % heads !== 0) return 'accepted heads that do not divide the size';
     if (new Set(found.id2label).size !== found.numLabels)
       return 'accepted labels that are not one name for each id';
     if (Object.getPrototypeOf(found.raw) !== Object.prototype) return 'the kept keys have another prototype';
-    if (shapes.size !== 5 + 16 * found.numHiddenLayers + 4) return `has ${shapes.size} tensors`;
+    const tensors = spec.parameters.flatMap(({ tensors: own }) => own.map(({ name }) => name));
+    if (new Set(tensors).size !== tensors.length || tensors.length < 4 + 16 * layers.length + 4)
+      return `has ${tensors.length} tensors`;
     if (again.id2label.join('\0') !== found.id2label.join('\0'))
       return 'has other labels when it is saved and read again';
     return null;

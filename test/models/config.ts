@@ -3,21 +3,20 @@
 import tap from 'tap';
 
 import { UsageError } from '../../dist/util/errors.js';
-import { parseBertConfig, withLabels } from '../../dist/models/config.js';
-import { bertConfigJson } from '../../dist/formats/config-json.js';
+import { configJson, parseConfig, withLabels } from '../../dist/models/config.js';
 import { areDefaultLabels } from '../../dist/models/labels.js';
 import { expected, fails } from '../fixtures/model-files.js';
 
 await tap.test('config.json is read and written as transformers does', async (t) => {
   for (const { file, written } of expected.configs) {
-    const config = parseBertConfig(file, 'config.json');
-    t.strictSame(bertConfigJson(config), written, JSON.stringify(file).slice(0, 80));
-    const again = parseBertConfig(JSON.parse(JSON.stringify(written)), 'config.json');
-    t.strictSame(bertConfigJson(again), written, 'and once more');
+    const config = parseConfig(file, 'config.json');
+    t.strictSame(configJson(config), written, JSON.stringify(file).slice(0, 80));
+    const again = parseConfig(JSON.parse(JSON.stringify(written)), 'config.json');
+    t.strictSame(configJson(again), written, 'and once more');
     t.strictSame(config.warnings, []);
   }
-  const relabelled = withLabels(parseBertConfig({}, 'x'), ['a', 'b', 'c'], 'regression');
-  const { id2label, label2id, problem_type } = bertConfigJson(relabelled);
+  const relabelled = withLabels(parseConfig({}, 'x'), ['a', 'b', 'c'], 'regression');
+  const { id2label, label2id, problem_type } = configJson(relabelled);
   t.strictSame(
     { id2label, label2id, problem_type },
     { id2label: { 0: 'a', 1: 'b', 2: 'c' }, label2id: { a: 0, b: 1, c: 2 }, problem_type: 'regression' },
@@ -31,7 +30,33 @@ await tap.test('config.json with what cannot be done', async (t) => {
   const cases: [file: unknown, ...words: string[]][] = [
     [[], 'a JSON object', 'config.json'],
     [null, 'a JSON object'],
-    [{ model_type: 'roberta' }, '"roberta"', 'model_type "bert"'],
+    [
+      { model_type: 'deberta-v2' },
+      '"deberta-v2"',
+      'model types bert, camembert, distilbert, electra, roberta, xlm-roberta',
+    ],
+    [{ model_type: 'Bert' }, '"Bert"'],
+    [
+      { model_type: 'roberta', dim: 768 },
+      'dim',
+      'distilbert models',
+      'model type roberta',
+      'correct model_type',
+    ],
+    [{ embedding_size: 128 }, 'embedding_size', 'electra models', 'model type bert'],
+    [{ model_type: 'distilbert', intermediate_size: 8 }, 'intermediate_size', 'model type distilbert'],
+    [{ model_type: 'distilbert', dim: 10, hidden_size: 20 }, 'both dim and hidden_size', 'keep dim'],
+    [{ model_type: 'distilbert', dim: 10, n_heads: 3 }, 'dim (10)', 'n_heads (3)'],
+    [{ model_type: 'distilbert', activation: 'elu' }, 'activation', act, '"elu"'],
+    [{ model_type: 'distilbert', seq_classif_dropout: null }, 'seq_classif_dropout', 'null'],
+    [{ model_type: 'distilbert', sinusoidal_pos_embds: 1 }, 'sinusoidal_pos_embds', 'true or false'],
+    [{ model_type: 'electra', embedding_size: 0 }, 'embedding_size', 'received 0'],
+    [{ model_type: 'electra', summary_type: 1 }, 'summary_type', 'a text'],
+    [{ model_type: 'roberta', pad_token_id: null }, 'pad_token_id', 'null'],
+    [{ model_type: 'roberta', max_position_embeddings: 2 }, 'max_position_embeddings (2)', 'begin at 2'],
+    [{ model_type: 'roberta', eos_token_id: 'x' }, 'eos_token_id', 'a list of them'],
+    [{ model_type: 'roberta', is_decoder: true }, 'is_decoder', 'false'],
+    [{ use_cache: 'no' }, 'use_cache', 'true or false'],
     [{ architectures: ['GPT2LMHeadModel'] }, '"GPT2LMHeadModel"'],
     [{ hidden_act: 'xielu' }, 'hidden_act', act, '"xielu"'],
     [{ hidden_act: 'toString' }, 'hidden_act', act],
@@ -67,14 +92,14 @@ await tap.test('config.json with what cannot be done', async (t) => {
   ];
   for (const [file, ...words] of cases) {
     const label = JSON.stringify(file);
-    await fails(t, label, UsageError, ['config.json', ...words], () => parseBertConfig(file, 'config.json'));
+    await fails(t, label, UsageError, ['config.json', ...words], () => parseConfig(file, 'config.json'));
   }
   const odd = {
     auto_map: { AutoModel: 'x.Y' },
     id2label: { 0: 'a', 1: 'b' },
     label2id: { LABEL_0: 0, LABEL_1: 1 },
   };
-  const { warnings, label2id, raw } = parseBertConfig(odd, 'config.json');
+  const { warnings, label2id, raw } = parseConfig(odd, 'config.json');
   t.match(warnings, [/label2id .* config\.json/, /auto_map .* ignored/]);
   t.strictSame(
     [...label2id],
