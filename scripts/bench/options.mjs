@@ -5,7 +5,7 @@ import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { messageOf, SetupError } from '../setup/errors.mjs';
 import { projectRoot } from '../setup/paths.mjs';
-import { MAX_TOKENS, shapeOf } from './shape.mjs';
+import { MAX_TOKENS, MODEL_TYPES, shapeOf } from './shape.mjs';
 
 export const HELP = `Usage: npm run bench -- [options]
 
@@ -23,6 +23,7 @@ How:
   --rows N                its first N rows (default 96; with --evaluate 2000)
   --tokenizer DIR_OR_ID   folder with tokenizer.json or vocab.txt, or a hub id (default configs/quickstart-model)
   --model-shape LxH[xA]   layers x hidden size [x attention heads], random weights (default 6x384x12, MiniLM)
+  --model-type TYPE       bert, roberta, xlm-roberta, camembert, distilbert or electra (default bert)
   --batch-size N          rows a batch (default 8)
   --batches RxT[,RxT...]  of steps: rows x tokens of the batches (default 8x256,32x64,8x512)
   --gradient-checkpointing, --lora-rank N, --freeze PATTERN...
@@ -57,6 +58,7 @@ const OPTIONS = /** @type {const} */ ({
   rows: aText,
   tokenizer: aText,
   'model-shape': aText,
+  'model-type': aText,
   'batch-size': aText,
   batches: aText,
   'gradient-checkpointing': aFlag,
@@ -94,6 +96,7 @@ const ONLY = /** @type {const} */ ({
   compare: ['steps', 'endToEnd', 'evaluate'],
   dtype: ['steps', 'endToEnd', 'evaluate'],
   'model-shape': ['steps', 'endToEnd', 'evaluate'],
+  'model-type': ['steps', 'endToEnd', 'evaluate'],
 });
 
 /** How each kind of measurement is asked for. */
@@ -120,7 +123,10 @@ export function benchOptions(args) {
     data: fileOf(given.data),
     rows: count('--rows', given.rows ?? (mode === 'evaluate' ? '2000' : '96')),
     tokenizer: given.tokenizer ?? join(projectRoot, 'configs', 'quickstart-model'),
-    shape: shapeOf(given['model-shape'] ?? '6x384x12'),
+    shape: shapeOf(
+      given['model-shape'] ?? '6x384x12',
+      oneOf('--model-type', given['model-type'] ?? 'bert', MODEL_TYPES),
+    ),
     batchSize: count('--batch-size', given['batch-size'] ?? '8'),
     device: oneOf('--device', given.device ?? 'auto', /** @type {const} */ (['auto', 'cpu', 'cuda'])),
     dtype: oneOf('--dtype', given.dtype ?? 'auto', /** @type {const} */ (['auto', 'float32', 'bfloat16'])),

@@ -1,9 +1,39 @@
 // The shape of the model that is measured, and the arithmetic that it takes.
 import { SetupError } from '../setup/errors.mjs';
 
-/** @typedef {{ layers: number, hidden: number, heads: number, intermediate: number }} Shape */
+/** @typedef {{ layers: number, hidden: number, heads: number, intermediate: number, modelType: ModelType }} Shape */
 
-/** Positions of every measured model. */
+/** Families whose steps can be measured, by model_type, and what they call the sizes of a shape. */
+const KEYS = {
+  layers: 'num_hidden_layers',
+  hidden: 'hidden_size',
+  heads: 'num_attention_heads',
+  intermediate: 'intermediate_size',
+};
+const ROBERTA = { keys: KEYS, firstPosition: 2 };
+const FAMILIES = {
+  bert: { keys: KEYS, firstPosition: 0 },
+  roberta: ROBERTA,
+  'xlm-roberta': ROBERTA,
+  camembert: ROBERTA,
+  distilbert: {
+    keys: { layers: 'n_layers', hidden: 'dim', heads: 'n_heads', intermediate: 'hidden_dim' },
+    firstPosition: 0,
+  },
+  electra: { keys: KEYS, firstPosition: 0 },
+};
+
+/** @typedef {keyof typeof FAMILIES} ModelType */
+export const MODEL_TYPES = /** @type {const} */ ([
+  'bert',
+  'roberta',
+  'xlm-roberta',
+  'camembert',
+  'distilbert',
+  'electra',
+]);
+
+/** The longest text of every measured model. */
 export const MAX_TOKENS = 512;
 
 /** MiniLM has 12 narrow heads; the other BERTs have heads of 64. */
@@ -13,10 +43,11 @@ const MINILM_HIDDEN = 384;
  * Reads `6x384` or `6x384x12`: layers, hidden size, attention heads. The feed-forward layer is 4 times the hidden size.
  *
  * @param {string} text
+ * @param {ModelType} modelType
  * @returns {Shape}
  * @throws {SetupError} (exit code 2)
  */
-export function shapeOf(text) {
+export function shapeOf(text, modelType = 'bert') {
   const [, layers, size, given] = /^([1-9]\d{0,3})x([1-9]\d{0,4})(?:x([1-9]\d{0,3}))?$/.exec(text) ?? [];
   if (layers === undefined)
     throw new SetupError(
@@ -32,7 +63,7 @@ export function shapeOf(text) {
         : `A hidden size of ${hidden} does not divide into ${heads} attention heads`,
       2,
     );
-  return { layers: Number(layers), hidden, heads, intermediate: 4 * hidden };
+  return { layers: Number(layers), hidden, heads, intermediate: 4 * hidden, modelType };
 }
 
 /**
@@ -49,32 +80,30 @@ export function trainingFlops({ layers, hidden, intermediate }, lengths) {
 }
 
 /** @param {Shape} shape */
-export function describeShape({ layers, hidden, heads, intermediate }) {
-  return `BERT of ${layers} layers x ${hidden}, ${heads} heads, feed-forward ${intermediate}, random weights`;
+export function describeShape({ layers, hidden, heads, intermediate, modelType }) {
+  const name = modelType === 'bert' ? 'BERT' : modelType;
+  return `${name} of ${layers} layers x ${hidden}, ${heads} heads, feed-forward ${intermediate}, random weights`;
 }
 
 /**
- * config.json of the model, which both sides read.
+ * config.json of the model, which both sides read. What is left out has the defaults of its class: dropout 0.1, gelu.
  *
  * @param {Shape} shape
  * @param {number} vocabSize
  * @param {readonly string[]} labels
  */
-export function modelConfig({ layers, hidden, heads, intermediate }, vocabSize, labels) {
+export function modelConfig({ modelType, layers, hidden, heads, intermediate }, vocabSize, labels) {
+  const { keys, firstPosition } = FAMILIES[modelType];
   return {
-    model_type: 'bert',
+    model_type: modelType,
     vocab_size: vocabSize,
-    num_hidden_layers: layers,
-    hidden_size: hidden,
-    num_attention_heads: heads,
-    intermediate_size: intermediate,
-    hidden_act: 'gelu',
-    hidden_dropout_prob: 0.1,
-    attention_probs_dropout_prob: 0.1,
-    max_position_embeddings: MAX_TOKENS,
-    type_vocab_size: 2,
-    layer_norm_eps: 1e-12,
-    pad_token_id: 0,
+    [keys.layers]: layers,
+    [keys.hidden]: hidden,
+    [keys.heads]: heads,
+    [keys.intermediate]: intermediate,
+    ...(modelType === 'electra' && { embedding_size: hidden }),
+    ...(firstPosition > 0 && { type_vocab_size: 1 }),
+    max_position_embeddings: MAX_TOKENS + firstPosition,
     id2label: Object.fromEntries(labels.map((label, id) => [id, label])),
     label2id: Object.fromEntries(labels.map((label, id) => [label, id])),
     problem_type: 'single_label_classification',

@@ -30,8 +30,8 @@ from functools import partial
 import torch
 import transformers
 from transformers import (
-    BertConfig,
-    BertForSequenceClassification,
+    AutoConfig,
+    AutoModelForSequenceClassification,
     PrinterCallback,
     Trainer,
     TrainingArguments,
@@ -53,6 +53,11 @@ PADDED_LENGTH = 512
 SEED = 42
 
 
+def new_model(config: dict) -> torch.nn.Module:
+    """A classifier with random weights, of the class that model_type names."""
+    return AutoModelForSequenceClassification.from_config(AutoConfig.for_model(**config))
+
+
 def collate(rows: list[dict], length: int | None) -> dict:
     """Pads to `length`, or to the longest row."""
     length = length or max(len(row["input_ids"]) for row in rows)
@@ -70,7 +75,7 @@ def train_once(job: dict, data: dict, folder: str, max_steps: int) -> float:
     set_seed(SEED)
     rows = [{"input_ids": ids, "labels": label} for ids, label in zip(data["ids"], data["labels"])]
     trainer = Trainer(
-        model=BertForSequenceClassification(BertConfig.from_dict(data["config"])),
+        model=new_model(data["config"]),
         args=TrainingArguments(
             output_dir=folder,
             num_train_epochs=1,
@@ -123,7 +128,7 @@ def sorted_rows(job: dict) -> tuple[dict, list[dict]]:
 def evaluator(job: dict, config: dict, way: str, batch_size: int, folder: str) -> Trainer:
     set_seed(SEED)
     return Trainer(
-        model=BertForSequenceClassification(BertConfig.from_dict(config)),
+        model=new_model(config),
         args=TrainingArguments(
             output_dir=folder,
             per_device_eval_batch_size=batch_size,
@@ -190,7 +195,7 @@ def evaluate(job: dict) -> dict:
 def step_model(job: dict) -> torch.nn.Module:
     """The model in training, with what the variant freezes, adapts or computes twice."""
     variant = job["variant"]
-    model = BertForSequenceClassification(BertConfig.from_dict(job["config"]))
+    model = new_model(job["config"])
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name not in variant["frozen"])
     if variant["gradientCheckpointing"]:
@@ -198,7 +203,8 @@ def step_model(job: dict) -> torch.nn.Module:
     if variant["loraRank"] > 0:
         from peft import LoraConfig, get_peft_model
 
-        settings = {"task_type": "SEQ_CLS", "r": variant["loraRank"], "target_modules": ["query", "value"]}
+        targets = ["q_lin", "v_lin"] if model.config.model_type == "distilbert" else ["query", "value"]
+        settings = {"task_type": "SEQ_CLS", "r": variant["loraRank"], "target_modules": targets}
         model = get_peft_model(model, LoraConfig(**settings))
     return model.to(job["device"]).train()
 

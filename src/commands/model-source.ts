@@ -11,6 +11,7 @@ import { UsageError } from '../util/errors.js';
 import { isFolder } from '../util/make-folder.js';
 import { areDefaultLabels } from '../models/labels.js';
 import { parseConfig, type ModelConfig } from '../models/config.js';
+import { otherTaskOf } from '../models/head.js';
 import { readJson } from '../util/json.js';
 import type { Lora } from '../models/lora.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
@@ -118,7 +119,7 @@ export function readOptions(
 ): Parameters<typeof openData>[0] {
   const names = config.id2label;
   // Of a config alone only the shape is taken.
-  const isTrained = directory !== null && !areDefaultLabels(names);
+  const isTrained = directory !== null && !areDefaultLabels(names) && otherTaskOf(config) === undefined;
   const { maxTrainSamples, maxEvalSamples } = options;
   return {
     ...options,

@@ -12,7 +12,7 @@ import { modelDirectory } from '../hub/index.js';
 import { exists } from '../util/exists.js';
 import { finishReplacing, isBeingReplaced } from '../formats/replace-files.js';
 import { readJson } from '../util/json.js';
-import { encoderOf, maxTokensOf, type ModelConfig } from '../models/config.js';
+import { encoderOf, maxTokensOf, otherTaskOf, type ModelConfig } from '../models/index.js';
 import type { Lora } from '../models/lora.js';
 import { BertTokenizer } from '../tokenizer/index.js';
 import { whileLocked } from '../util/folder-lock.js';
@@ -52,6 +52,11 @@ export async function loadTrained(options: {
     withoutUndefined({ baseModel: options.baseModel }),
   );
   try {
+    const other = otherTaskOf(model.config);
+    if (other !== undefined)
+      throw new UsageError(
+        `${options.model} is ${other}, not a sequence classifier; train one from it first`,
+      );
     if (model.newlyInitialised.length > 0)
       throw new UsageError(
         `${options.model} is not a trained classifier: it lacks ${model.newlyInitialised.join(', ')}. Train it first.`,

@@ -13,6 +13,7 @@ import { RunError, UsageError } from '../util/errors.js';
 import {
   classNameOf,
   configJson,
+  encoderOf,
   isBert,
   maxTokensOf,
   parseConfig,
@@ -161,6 +162,11 @@ export class EncoderModel {
   /** Most tokens of a sequence. */
   get maxTokens(): number {
     return maxTokensOf(this.config);
+  }
+
+  /** Rows of the table of token types; 0 for an encoder without one. */
+  get tokenTypes(): number {
+    return encoderOf(this.config).embeddings.tokenTypes;
   }
 
   /**

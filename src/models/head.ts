@@ -46,3 +46,12 @@ export function lossOf(problem: ProblemType): LossKind {
   } as const;
   return losses[problem];
 }
+
+/** The class of a checkpoint whose head was trained for another task, with its article; undefined for all others. */
+export function otherTaskOf({ architectures }: Pick<ModelConfig, 'architectures'>): string | undefined {
+  const heads = /For(?:TokenClassification|QuestionAnswering|MultipleChoice|NextSentencePrediction)$/;
+  const [name] = architectures;
+  return name === undefined || !heads.test(name)
+    ? undefined
+    : `${/^[AEIOU]/.test(name) ? 'an' : 'a'} ${name}`;
+}

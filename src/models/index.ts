@@ -16,7 +16,7 @@ export {
   type PretrainedOptions,
   type Runtime,
 } from './encoder-model.js';
-export type { HeadOptions } from './head.js';
+export { otherTaskOf, type HeadOptions } from './head.js';
 export { areDefaultLabels } from './labels.js';
 export { adapterShapes, type Lora, type LoraOptions } from './lora.js';
 export { parameterShapes } from './parameters.js';

@@ -23,6 +23,7 @@ import {
   type BertConfig,
   type ModelConfig,
 } from './config.js';
+import { otherTaskOf } from './head.js';
 import { defaultLabels } from './labels.js';
 import { adaptableLinears, loraShapes, savedWhole, type Lora } from './lora.js';
 import { lastLinearOf, parameterShapes } from './parameters.js';
@@ -82,16 +83,9 @@ export function matchCheckpoint(
     encoderScopes: [`${prefix}${layers}.`, `${prefix}${words.split('.', 1)[0]}`],
     head: ofHead,
     output: lastLinearOf(head),
-    otherTask: otherTaskOf(checkpoint.config),
+    otherTask: otherTaskOf(checkpoint.config), // of the same name, and of no use
   };
   return matchStateDict(model, checkpoint.tensors, where);
-}
-
-/** Other heads may have an output layer of the same name. Those of pre-training have none. */
-function otherTaskOf({ architectures }: ModelConfig): string | undefined {
-  const heads = /For(?:TokenClassification|QuestionAnswering|MultipleChoice|NextSentencePrediction)$/;
-  const [architecture] = architectures;
-  return architecture !== undefined && heads.test(architecture) ? `a ${architecture}` : undefined;
 }
 
 async function openAdapter(directory: string, options: BaseOptions): Promise<PretrainedModel> {

@@ -1,9 +1,9 @@
 // Evaluation: from texts on disk to metrics.
 import {
-  BertForSequenceClassification,
+  AutoModelForSequenceClassification,
   createTokenizerPool,
   evaluateRows,
-  parseBertConfig,
+  parseConfig,
 } from '../../../dist/index.js';
 import { MAX_TOKENS } from '../shape.mjs';
 import { firstRows, openInput } from './inputs.mjs';
@@ -20,7 +20,7 @@ const TOKENIZER_THREADS = 1; // dataloaderNumWorkers' default
 export async function evaluate({ batchSize, threads, device, dtype: asked, ...input }) {
   const dtype = dtypeOf({ threads, device, dtype: asked });
   const { rows, tokenizer, config, close } = await openInput(input);
-  const model = BertForSequenceClassification.fromConfig(parseBertConfig(config, 'the bench'));
+  const model = AutoModelForSequenceClassification.fromConfig(parseConfig(config, 'the bench'));
   await model.open({ device, dtype, threads, seed: SEED });
   let tokens = 0;
   /** @param {import('../../../dist/index.js').LabelledRows} some */

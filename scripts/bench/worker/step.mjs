@@ -1,13 +1,12 @@
 // Steps alone: forward, backward and update on sequences of one length.
 import { freshLora } from '../../../dist/models/lora.js';
-import { sessionConfig } from '../../../dist/models/session-config.js';
+import { encoderOf, matchingNames, sessionSpec } from '../../../dist/models/index.js';
 import {
-  BertForSequenceClassification,
-  parseBertConfig,
+  AutoModelForSequenceClassification,
+  parseConfig,
   Session,
   trainingArguments,
 } from '../../../dist/index.js';
-import { matchingNames } from '../../../dist/models/tensor-patterns.js';
 import { parameterGroups } from '../../../dist/training/parameter-groups.js';
 import { dtypeOf, largestProduct, peakBytes, splitOf, timed } from './measures.mjs';
 
@@ -23,7 +22,7 @@ const ADAMW = {
 };
 
 /**
- * @typedef {import('../../../dist/index.js').BertConfig} BertConfig
+ * @typedef {import('../../../dist/index.js').ModelConfig} ModelConfig
  * @typedef {import('../../../dist/index.js').SessionOptions} SessionOptions
  * @typedef {import('../options.mjs').Variant} Variant
  * @typedef {{ rows: number, length: number, warmUp: number, steps: number, config: object, shape: import('../shape.mjs').Shape, variant: Variant } & import('./inputs.mjs').Runtime} StepJob
@@ -31,7 +30,7 @@ const ADAMW = {
 
 /** The tensors that patterns freeze. @param {{ config: object, patterns: readonly string[] }} job */
 export function frozen({ config, patterns }) {
-  const model = BertForSequenceClassification.fromConfig(parseBertConfig(config, 'the bench'));
+  const model = AutoModelForSequenceClassification.fromConfig(parseConfig(config, 'the bench'));
   const names = model.tensorNames();
   return { names: patterns.flatMap((pattern) => matchingNames(pattern, names, '--freeze')) };
 }
@@ -54,9 +53,9 @@ export async function step({
   dtype: asked,
 }) {
   const dtype = dtypeOf({ threads, device, dtype: asked });
-  const config = parseBertConfig(json, 'the bench');
+  const config = parseConfig(json, 'the bench');
   const session = await openSession(config, variant, { device, dtype, threads, seed: SEED });
-  const batch = batchOf(rows, length, config.vocabSize);
+  const batch = batchOf(rows, length, encoderOf(config).embeddings.vocab);
   /** @param {number} count */
   const train = async (count) => {
     const calls = Array.from({ length: count }, () => [
@@ -92,13 +91,13 @@ export async function step({
 /**
  * A session that trains as Trainer does with the same options.
  *
- * @param {BertConfig} config
+ * @param {ModelConfig} config
  * @param {Variant} variant
  * @param {SessionOptions} options
  */
 async function openSession(config, { gradientCheckpointing, loraRank, freeze }, options) {
   const lora = loraRank > 0 ? await freshLora(config, { rank: loraRank, baseName: '.' }, []) : undefined;
-  const session = await Session.create(sessionConfig(config, lora), options);
+  const session = await Session.create(sessionSpec(config, lora), options);
   const names = session.tensors().map(({ name }) => name);
   const groups = parameterGroups({ ...trainingArguments({ outputDir: '.' }), freeze }, names, 1, lora);
   await session.restart({ gradientCheckpointing });

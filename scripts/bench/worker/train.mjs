@@ -3,8 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
-  BertForSequenceClassification,
-  parseBertConfig,
+  AutoModelForSequenceClassification,
+  parseConfig,
   Progress,
   Trainer,
   trainingArguments,
@@ -40,7 +40,7 @@ export async function train({ batchSize, threads, device, dtype: asked, ...input
       dtype,
       threads,
     });
-    const model = BertForSequenceClassification.fromConfig(parseBertConfig(config, 'the bench'));
+    const model = AutoModelForSequenceClassification.fromConfig(parseConfig(config, 'the bench'));
     await model.open(args);
     let dataWait = 0;
     /** @type {Trainer | undefined} */
