@@ -130,7 +130,7 @@ export function parseBertConfig(json: unknown, where: string): BertConfig {
   const config = parseConfig(json, where);
   if (isBert(config)) return config;
   throw new UsageError(
-    `${where} describes a ${config.modelType} model, not a BERT; parseConfig reads those of all families`,
+    `${where} is of the model type ${config.modelType}, not bert; parseConfig reads those of all model types`,
   );
 }
 
