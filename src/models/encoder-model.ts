@@ -1,17 +1,14 @@
 // A model of any family: a config and its weights, on disk until a native session is opened for them.
 import { availableParallelism } from 'node:os';
 
-import { readCalibration, type Calibration } from '../formats/calibration.js';
+import type { Calibration } from '../formats/calibration.js';
 import { openModelFolder, saveModelFolder } from '../formats/model-folder.js';
-import { isAdapterFolder, openAdapterFolder, saveAdapterFolder } from '../formats/peft.js';
-import type { TensorData, TensorSource } from '../formats/safetensors.js';
-import type { StateDictMatch } from '../formats/state-dict.js';
-import { modelDirectory, type HubOptions } from '../hub/index.js';
+import { openAdapterFolder, saveAdapterFolder } from '../formats/peft.js';
+import type { TensorData } from '../formats/safetensors.js';
 import { chooseDevice, deviceInfo, Session, type SessionOptions } from '../native/index.js';
 import { counted } from '../util/counted.js';
 import { RunError, UsageError } from '../util/errors.js';
 import {
-  classNameOf,
   configJson,
   encoderOf,
   isBert,
@@ -20,18 +17,10 @@ import {
   type ModelConfig,
   type ProblemType,
 } from './config.js';
-import { isSameHead, problemTypeOf, withHead, type HeadOptions } from './head.js';
-import {
-  adapterShapes,
-  freshLora,
-  loraShapes,
-  scalingOf,
-  targetModulesOf,
-  type Lora,
-  type LoraOptions,
-} from './lora.js';
+import { problemTypeOf } from './head.js';
+import { adapterShapes, loraShapes, scalingOf, targetModulesOf, type Lora } from './lora.js';
 import { parameterShapes } from './parameters.js';
-import { fitAdapter, matchCheckpoint, openPretrained, readConfig } from './pretrained.js';
+import { fitAdapter, matchCheckpoint, readConfig, type LoadedModel } from './pretrained.js';
 import { sessionConfig } from './session-config.js';
 import { ofAnotherModel, requireSameShapes, tensorOf, writeTensor } from './session-tensors.js';
 
@@ -47,83 +36,10 @@ export interface Runtime {
   seed?: number;
 }
 
-/** Adapters: a new one, or where the base of the folder's is. */
-export interface AdapterOptions {
-  /** Trains low-rank updates of linear layers in place of the weights. */
-  lora?: LoraOptions;
-  /** A folder or hub id in place of the base that an adapter names. */
-  baseModel?: string;
-}
-
-export type PretrainedOptions = HeadOptions & AdapterOptions & HubOptions;
-
-/** What a model is made from. */
-export interface LoadedModel {
-  config: ModelConfig;
-  calibration?: Calibration;
-  lora?: Lora;
-  /** Where weights come from until they are in a session; without it they are random. */
-  source?: {
-    match: StateDictMatch;
-    /** The tensors of an adapter that was saved. */
-    adapter: ReadonlyMap<string, TensorSource>;
-    close(): Promise<void>;
-  };
-}
-
 /** Makes sure of a device that was asked for by name, before time is spent on data. @throws UsageError */
 export function requireDevice({ device, dtype }: Runtime): void {
   // The others are always there, and asking the addon takes the time to load LibTorch.
   if (device === 'cuda') chooseDevice({ device, dtype: dtype ?? 'auto' }, deviceInfo());
-}
-
-/**
- * Opens a checkpoint from a folder or a Hugging Face hub id; weights are read when the model is first used.
- *
- * @param modelType the only one that will do; any where it is left out
- * @throws UsageError for a folder that holds no usable model, or one of another type; RunError when the hub is out of reach
- */
-export async function loadModel(
-  idOrDir: string,
-  options: PretrainedOptions,
-  modelType?: string,
-): Promise<LoadedModel> {
-  const directory = await modelDirectory(idOrDir, { ...options, files: 'all' });
-  if (options.lora !== undefined && (await isAdapterFolder(directory)))
-    throw new UsageError(
-      `${directory} is an adapter already, and is trained further as it is; leave the LoRA options (--lora-rank ...) out, or merge it first with bertune merge`,
-    );
-  const checkpoint = await openPretrained(directory, options);
-  try {
-    const config = withHead(checkpoint.config, options);
-    if (modelType !== undefined) requireType(config, modelType, directory);
-    const match = matchCheckpoint(config, checkpoint, directory);
-    const task = { problemType: problemTypeOf(config), labels: config.id2label };
-    const calibration = isSameHead(config, checkpoint.config) ? await readCalibration(directory, task) : {};
-    let { lora } = checkpoint;
-    if (options.lora !== undefined) {
-      const { revision: baseRevision } = options;
-      const base = { baseName: idOrDir, ...(baseRevision !== undefined && { baseRevision }) };
-      lora = await freshLora(config, { ...base, ...options.lora }, match.newlyInitialised);
-    }
-    return {
-      config,
-      calibration,
-      ...(lora !== undefined && { lora }),
-      source: { match, adapter: checkpoint.adapter ?? new Map(), close: () => checkpoint.close() },
-    };
-  } catch (error) {
-    await checkpoint.close();
-    throw error;
-  }
-}
-
-/** @throws UsageError for a config of another model type */
-export function requireType(config: ModelConfig, modelType: string, where: string): void {
-  if (config.modelType === modelType) return;
-  throw new UsageError(
-    `${where} is of the model type ${config.modelType}, not ${modelType}; load it with ${classNameOf(config)} or AutoModelForSequenceClassification`,
-  );
 }
 
 export class EncoderModel {

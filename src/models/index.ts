@@ -9,18 +9,12 @@ export {
   type BertConfig,
   type ModelConfig,
 } from './config.js';
-export {
-  EncoderModel,
-  requireDevice,
-  type AdapterOptions,
-  type PretrainedOptions,
-  type Runtime,
-} from './encoder-model.js';
+export { EncoderModel, requireDevice, type Runtime } from './encoder-model.js';
 export { otherTaskOf, type HeadOptions } from './head.js';
 export { areDefaultLabels } from './labels.js';
 export { adapterShapes, type Lora, type LoraOptions } from './lora.js';
 export { parameterShapes } from './parameters.js';
-export { readBertConfig, readConfig } from './pretrained.js';
+export { readBertConfig, readConfig, type AdapterOptions, type PretrainedOptions } from './pretrained.js';
 export { FAMILIES, familyOf } from './registry.js';
 export * from './sequence-classification.js';
 export { sessionSpec } from './session-spec.js';

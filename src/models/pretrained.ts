@@ -1,6 +1,8 @@
-// Opens what a model is loaded from: a model folder, or an adapter laid on its base, as one checkpoint. Weights are read later.
+// What a model is loaded from: a model folder, or an adapter and its base as one checkpoint, matched with the model that is asked
+// for. Weights are read later.
 import { isAbsolute, join, resolve } from 'node:path';
 
+import { readCalibration, type Calibration } from '../formats/calibration.js';
 import { openModelFolder, readConfigFile, type ModelFolder } from '../formats/model-folder.js';
 import {
   checkAdapterTensors,
@@ -16,6 +18,7 @@ import { exists } from '../util/exists.js';
 import { isFolder } from '../util/make-folder.js';
 import { openUnchanged } from '../util/open-unchanged.js';
 import {
+  classNameOf,
   headOf,
   parseBertConfig,
   parseConfig,
@@ -23,9 +26,9 @@ import {
   type BertConfig,
   type ModelConfig,
 } from './config.js';
-import { otherTaskOf } from './head.js';
+import { isSameHead, otherTaskOf, problemTypeOf, withHead, type HeadOptions } from './head.js';
 import { defaultLabels } from './labels.js';
-import { adaptableLinears, loraShapes, savedWhole, type Lora } from './lora.js';
+import { adaptableLinears, freshLora, loraShapes, savedWhole, type Lora, type LoraOptions } from './lora.js';
 import { lastLinearOf, parameterShapes } from './parameters.js';
 import { familyOf } from './registry.js';
 
@@ -36,9 +39,77 @@ export interface PretrainedModel extends ModelFolder<ModelConfig> {
   adapter?: ReadonlyMap<string, TensorSource>;
 }
 
-export interface BaseOptions extends HubOptions {
+/** Adapters: a new one, or where the base of the folder's is. */
+export interface AdapterOptions {
+  /** Trains low-rank updates of linear layers in place of the weights. */
+  lora?: LoraOptions;
   /** A folder or hub id in place of the base that an adapter names. */
   baseModel?: string;
+}
+
+export type PretrainedOptions = HeadOptions & AdapterOptions & HubOptions;
+
+/** What a model is made from. */
+export interface LoadedModel {
+  config: ModelConfig;
+  calibration?: Calibration;
+  lora?: Lora;
+  /** Where weights come from until they are in a session; without it they are random. */
+  source?: {
+    match: StateDictMatch;
+    /** The tensors of an adapter that was saved. */
+    adapter: ReadonlyMap<string, TensorSource>;
+    close(): Promise<void>;
+  };
+}
+
+/**
+ * Opens a checkpoint from a folder or a Hugging Face hub id; weights are read when the model is first used.
+ *
+ * @param modelType the only one that will do; any where it is left out
+ * @throws UsageError for a folder that holds no usable model, or one of another type; RunError when the hub is out of reach
+ */
+export async function loadModel(
+  idOrDir: string,
+  options: PretrainedOptions,
+  modelType?: string,
+): Promise<LoadedModel> {
+  const directory = await modelDirectory(idOrDir, { ...options, files: 'all' });
+  if (options.lora !== undefined && (await isAdapterFolder(directory)))
+    throw new UsageError(
+      `${directory} is an adapter already, and is trained further as it is; leave the LoRA options (--lora-rank ...) out, or merge it first with bertune merge`,
+    );
+  const checkpoint = await openPretrained(directory, options);
+  try {
+    const config = withHead(checkpoint.config, options);
+    if (modelType !== undefined) requireType(config, modelType, directory);
+    const match = matchCheckpoint(config, checkpoint, directory);
+    const task = { problemType: problemTypeOf(config), labels: config.id2label };
+    const calibration = isSameHead(config, checkpoint.config) ? await readCalibration(directory, task) : {};
+    let { lora } = checkpoint;
+    if (options.lora !== undefined) {
+      const { revision: baseRevision } = options;
+      const base = { baseName: idOrDir, ...(baseRevision !== undefined && { baseRevision }) };
+      lora = await freshLora(config, { ...base, ...options.lora }, match.newlyInitialised);
+    }
+    return {
+      config,
+      calibration,
+      ...(lora !== undefined && { lora }),
+      source: { match, adapter: checkpoint.adapter ?? new Map(), close: () => checkpoint.close() },
+    };
+  } catch (error) {
+    await checkpoint.close();
+    throw error;
+  }
+}
+
+/** @throws UsageError for a config of another model type */
+export function requireType(config: ModelConfig, modelType: string, where: string): void {
+  if (config.modelType === modelType) return;
+  throw new UsageError(
+    `${where} is of the model type ${config.modelType}, not ${modelType}; load it with ${classNameOf(config)} or AutoModelForSequenceClassification`,
+  );
 }
 
 /** Reads and checks config.json of a local model folder. @throws UsageError naming the file and its fault */
@@ -52,7 +123,10 @@ export async function readBertConfig(directory: string): Promise<BertConfig> {
 }
 
 /** @throws UsageError for a folder that holds no usable model, or an adapter that does not fit its base */
-export async function openPretrained(directory: string, options: BaseOptions = {}): Promise<PretrainedModel> {
+export async function openPretrained(
+  directory: string,
+  options: PretrainedOptions = {},
+): Promise<PretrainedModel> {
   if (!(await isAdapterFolder(directory))) {
     if (options.baseModel !== undefined)
       throw new UsageError(`${directory} is no adapter and has no base; leave the base (--base-model) out`);
@@ -88,7 +162,7 @@ export function matchCheckpoint(
   return matchStateDict(model, checkpoint.tensors, where);
 }
 
-async function openAdapter(directory: string, options: BaseOptions): Promise<PretrainedModel> {
+async function openAdapter(directory: string, options: PretrainedOptions): Promise<PretrainedModel> {
   const files = await openAdapterFolder(directory);
   let base: ModelFolder<ModelConfig> | undefined;
   try {

@@ -21,7 +21,7 @@ export function matchingNames(pattern: string, names: readonly string[], option:
   const nearest = nearestName(pattern.replace(/[.*]+$/, ''), [...modules]);
   const hint =
     nearest === undefined
-      ? `; there are bert.embeddings, bert.encoder.layer.0, bert.pooler, classifier and so on`
+      ? `; there are ${partsOf(names).join(', ')} and what is in them`
       : ` (did you mean ${nearest}${pattern.endsWith('*') && !names.includes(nearest) ? '.*' : ''}?)`;
   throw new UsageError(`${option} ${JSON.stringify(pattern)} matches no tensor of the model${hint}`);
 }
@@ -29,6 +29,12 @@ export function matchingNames(pattern: string, names: readonly string[], option:
 /** Whether one of the patterns matches a whole name. */
 export function nameMatcher(patterns: string[]): (name: string) => boolean {
   return picomatch(patterns, { expandRange, dot: true });
+}
+
+/** The modules at the top, e.g. `bert.embeddings`, `bert.encoder` and `classifier`. */
+function partsOf(names: readonly string[]): string[] {
+  const parts = names.map((name) => name.split('.').slice(0, -1).slice(0, 2).join('.'));
+  return [...new Set(parts)];
 }
 
 /** `a.b.c` is in `a`, `a.b` and itself. */

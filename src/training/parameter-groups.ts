@@ -75,12 +75,12 @@ function learningRateFactors(
 
 /** Layers between the head and a tensor: 0 for classifier and pooler, 1 for the last layer, most for embeddings. */
 function depthOf(name: string, top: number): number {
-  if (name.startsWith('bert.embeddings.')) return top + 2;
+  if (/^\w+\.embeddings/.test(name)) return top + 2;
   const layer = layerOf(name);
   return layer === -1 ? 0 : top - layer + 1;
 }
 
 /** The encoder layer of a tensor, or -1. */
 function layerOf(name: string): number {
-  return Number(/^bert\.encoder\.layer\.(\d+)\./.exec(name)?.[1] ?? -1);
+  return Number(/\.layer\.(\d+)\./.exec(name)?.[1] ?? -1);
 }
