@@ -17,5 +17,5 @@ export { parameterShapes } from './parameters.js';
 export { readBertConfig, readConfig, type AdapterOptions, type PretrainedOptions } from './pretrained.js';
 export { FAMILIES, familyOf } from './registry.js';
 export * from './sequence-classification.js';
-export { sessionSpec } from './session-spec.js';
+export { fingerprintFields, sessionSpec } from './session-spec.js';
 export { matchingNames } from './tensor-patterns.js';

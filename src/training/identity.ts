@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 
 import type { LabelledRows } from '../data/batch.js';
-import { sessionSpec } from '../models/session-spec.js';
+import { fingerprintFields } from '../models/session-spec.js';
 import type { EncoderModel } from '../models/encoder-model.js';
 import type { TrainingArguments } from '../options/index.js';
 import { difference } from '../util/difference.js';
@@ -15,10 +15,6 @@ export type RunIdentity = Readonly<Record<string, unknown>>;
 
 /** Rows to evaluate on may come to a run that had none, and earlier versions did not keep all of it. */
 const MAY_BE_UNKNOWN = new Set([
-  'encoder',
-  'head',
-  'loss',
-  'lora',
   'the evaluation data',
   'evalRows',
   'truncationSide',
@@ -41,7 +37,6 @@ export async function runIdentity(
   },
 ): Promise<RunIdentity> {
   const { model, tokenizer, trainDataset, evalDataset } = parts;
-  const { encoder, head, loss, lora } = sessionSpec(model.config, model.lora);
   const data = await trainDataset.identity?.();
   // Evaluations decide what is the best, when to stop, and with some schedules the learning rate.
   const evaluated = args.evalStrategy === 'no' ? undefined : evalDataset;
@@ -55,10 +50,7 @@ export async function runIdentity(
     evalRows: evaluated?.size, // the files are the same with another --max-eval-samples
     trainRows: trainDataset.size,
     labels: model.task.labels,
-    encoder,
-    head,
-    loss,
-    lora,
+    ...fingerprintFields(model.config, model.lora),
     'the tokenizer': digest([JSON.stringify(tokenizer.spec.tokenizerJson)]),
     truncationSide: tokenizer.spec.tokenizerConfig.truncation_side ?? 'right',
     maxSeqLength: parts.maxLength,
@@ -103,9 +95,10 @@ const SHOWN_AS: Readonly<Record<string, string>> = {
   evalQuoting: 'quoting of the evaluation data',
 };
 
-async function weightsDigest({ session }: EncoderModel): Promise<string> {
+async function weightsDigest(model: EncoderModel): Promise<string> {
+  const { session } = model;
   const parts: Uint8Array[] = [];
-  for (const { name } of session.tensors()) {
+  for (const name of model.tensorNames()) {
     const values = await session.read(name);
     const hash = createHash('sha256').update(name);
     parts.push(hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength)).digest());

@@ -7,7 +7,7 @@ import tap from 'tap';
 import { trainingArguments } from '../../dist/index.js';
 import { openSafetensors } from '../../dist/formats/safetensors.js';
 import { parameterShapes } from '../../dist/models/parameters.js';
-import { parseBertConfig } from '../../dist/models/config.js';
+import { parseBertConfig, parseConfig } from '../../dist/models/config.js';
 import type { SessionConfig, TensorSettings } from '../../dist/native/index.js';
 import { parameterGroups } from '../../dist/training/parameter-groups.js';
 import { matchingNames } from '../../dist/models/tensor-patterns.js';
@@ -167,6 +167,40 @@ await tap.test('rates by depth and phases by step', (t) => {
   t.match(factorOf('bert.embeddings.LayerNorm.bias', 12), { trainable: false });
   t.match(factorOf('bert.encoder.layer.10.output.dense.bias', 1), { trainable: false });
   t.same(parameterGroups({}, names, 5).settings(undefined), [], 'without options nothing is set');
+  t.end();
+});
+
+await tap.test('rates by depth in other families', (t) => {
+  const cases: [modelType: string, factors: Record<string, number>][] = [
+    [
+      'roberta',
+      {
+        'roberta.embeddings.position_embeddings.weight': 2 ** -3,
+        'roberta.encoder.layer.0.output.dense.bias': 2 ** -2,
+        'roberta.encoder.layer.1.attention.self.key.weight': 2 ** -1,
+        'classifier.dense.weight': 1,
+      },
+    ],
+    [
+      'distilbert',
+      {
+        'distilbert.embeddings.LayerNorm.bias': 2 ** -3,
+        'distilbert.transformer.layer.0.ffn.lin1.weight': 2 ** -2,
+        'distilbert.transformer.layer.1.sa_layer_norm.weight': 2 ** -1,
+        'pre_classifier.bias': 1,
+      },
+    ],
+    ['electra', { 'electra.embeddings_project.bias': 2 ** -3, 'classifier.out_proj.bias': 1 }],
+  ];
+  for (const [model_type, factors] of cases) {
+    const layers = model_type === 'distilbert' ? 'n_layers' : 'num_hidden_layers';
+    const own = [...parameterShapes(parseConfig({ model_type, [layers]: 2 }, 'toy')).keys()];
+    const settings = parameterGroups({ layerLrDecay: 2 }, own, 5).settings(undefined);
+    for (const [name, factor] of Object.entries(factors)) {
+      t.ok(own.includes(name), name);
+      t.equal(settings.find((entry) => entry.name === name)?.learningRateFactor ?? 1, factor, name);
+    }
+  }
   t.end();
 });
 

@@ -393,7 +393,7 @@ await t.test(
       /settings: attentionProbsDropoutProb was 0\.1 and is now 0\.2\. Use/,
     );
     const other = model({});
-    const session = await other.open({ threads: 2 });
+    const session = await other.open({ threads: 2, dtype: 'float32' });
     const bias = new Uint8Array(new Float32Array([0.5, 0]).buffer);
     await session.write('classifier.bias', { dtype: 'F32', shape: [2], data: bias });
     t.match(

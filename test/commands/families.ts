@@ -1,0 +1,98 @@
+// Families of models on the command line: trained from random weights, evaluated, resumed, adapted and merged; and what each of them
+// refuses.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+
+import { bertune, flags, tree, type Options } from '../fixtures/cli.js';
+import { TOY_CONFIG } from '../fixtures/toy.js';
+import { cheap, json, succeeded, toyTraining, workspace } from '../fixtures/workspace.js';
+
+const folder = t.testdir();
+const { here, write } = workspace(folder);
+
+const { hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, ...others } = TOY_CONFIG;
+const ROBERTA = { ...TOY_CONFIG, model_type: 'roberta', pad_token_id: 0, max_position_embeddings: 33 };
+const CONFIGS = {
+  roberta: ROBERTA,
+  distilbert: {
+    ...others,
+    model_type: 'distilbert',
+    dim: hidden_size,
+    n_layers: num_hidden_layers,
+    n_heads: num_attention_heads,
+    hidden_dim: intermediate_size,
+  },
+  electra: { ...TOY_CONFIG, model_type: 'electra', embedding_size: 16 },
+};
+for (const [name, config] of Object.entries(CONFIGS)) write(`${name}.json`, JSON.stringify(config));
+
+const run = async (test: Test, command: string, options: Options): Promise<string> => {
+  const outcome = await bertune([command, ...flags({ ...cheap, ...options })], here);
+  succeeded(test, command, outcome);
+  return outcome.stderr;
+};
+
+for (const name of Object.keys(CONFIGS))
+  await t.test(name, async (t) => {
+    const config = `${name}.json`;
+    await run(t, 'train', { ...toyTraining, config, 'validation-file': 'test.csv', 'output-dir': name });
+    const { accuracy = 0 } = evaluated(name);
+    t.ok(accuracy > 0.9, `learns the task: ${accuracy}`);
+    const adapter = { ...toyTraining, config: undefined, tokenizer: undefined, model: name };
+    await run(t, 'train', {
+      ...adapter,
+      'lora-rank': '2',
+      'num-train-epochs': '1',
+      'validation-file': 'test.csv',
+      'output-dir': `${name}-adapter`,
+    });
+    const ofAdapter = evaluated(`${name}-adapter`);
+    await run(t, 'merge', {
+      threads: undefined,
+      'dataloader-num-workers': undefined,
+      model: `${name}-adapter`,
+      'output-dir': `${name}-merged`,
+    });
+    const files = { 'test-file': 'test.csv', 'output-file': `${name}.jsonl` };
+    await run(t, 'predict', { ...files, model: `${name}-merged` });
+    const lines = readFileSync(join(folder, `${name}.jsonl`), 'utf8')
+      .trim()
+      .split('\n');
+    const labels = readFileSync(join(folder, 'test.csv'), 'utf8').trim().split('\n').slice(1);
+    const right = lines.filter((line, i) =>
+      labels[i]?.endsWith(`,${(JSON.parse(line) as { label: string }).label}`),
+    );
+    t.equal(right.length / labels.length, ofAdapter.accuracy, 'the merged model gives the same labels');
+  });
+
+function evaluated(name: string): { accuracy: number | undefined } {
+  const results = json(readFileSync(join(folder, name, 'eval_results.json')));
+  return { accuracy: results['eval_accuracy'] };
+}
+
+t.test('what does not fit the family', async (t) => {
+  write('mixed.json', JSON.stringify({ ...ROBERTA, model_type: 'distilbert' }));
+  write('unknown.json', JSON.stringify({ ...TOY_CONFIG, model_type: 'gpt2' }));
+  const cases: [options: Options, message: RegExp][] = [
+    [
+      { config: 'roberta.json', 'max-seq-length': '33' },
+      /^bertune: --max-seq-length is 33 but the model has 32 positions; use at most 32\n$/m,
+    ],
+    [
+      { config: 'mixed.json' },
+      /^bertune: mixed\.json has .*, a key of bert models, but is of the model type distilbert/m,
+    ],
+    [
+      { config: 'unknown.json' },
+      /^bertune: unknown\.json describes a "gpt2" model; bertune supports the model types bert, camembert,/m,
+    ],
+  ];
+  const before = tree(folder);
+  for (const [options, message] of cases) {
+    const { code, stderr } = await bertune(['train', ...flags({ ...toyTraining, ...options })], here);
+    t.equal(code, 2);
+    t.match(stderr, message);
+  }
+  t.same(tree(folder), before, 'nothing is written');
+});
