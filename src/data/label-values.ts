@@ -57,6 +57,26 @@ export function labelMembers(value: unknown, delimiter: string): Reading<string[
   return { value: members };
 }
 
+/** One probability for each label, as a list or joined by the delimiter. */
+export function labelProbabilities(value: unknown, delimiter: string): Reading<number[]> {
+  if (value === undefined || value === null || value === '') return { problem: MISSING_LABEL };
+  const parts = Array.isArray(value) ? (value as unknown[]) : splitLabels(value, delimiter);
+  if (parts === null)
+    return { problem: `the probabilities look like a list written as text; write 0.1${delimiter}0.9` };
+  const numbers: number[] = [];
+  for (const part of parts) {
+    const read = labelText(part);
+    if ('problem' in read) return read;
+    const number = isNumberText(read.value) ? Number(read.value) : Number.NaN;
+    if (!(number >= 0 && number <= 1))
+      return {
+        problem: `expected a probability from 0 to 1 for each label but found ${JSON.stringify(read.value)}`,
+      };
+    numbers.push(number);
+  }
+  return { value: numbers };
+}
+
 /** Names joined by a delimiter; spaces around a name do not belong to it. Null for a Python or JSON list as text. */
 function splitLabels(value: unknown, delimiter: string): unknown[] | null {
   if (typeof value !== 'string') return [value];

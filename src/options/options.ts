@@ -18,9 +18,10 @@ import { DEFAULT_LIMITS } from '../data/limits.js';
 import { labelWeights } from './label-weights.js';
 import { patternFactors } from './pattern-factors.js';
 import { optional, withDefault } from './option.js';
-import { thresholdModes } from '../evaluation/tuning/index.js';
+import { thresholdModes } from '../evaluation/tuning.js';
 import { poolings } from '../evaluation/long-texts.js';
-import { formatNames } from '../predictions/names.js';
+import { problemTypes } from '../tasks/index.js';
+import { formatNames } from '../predictions/formats.js';
 import { schedulerKwargs, schedulerTypes } from './schedulers.js';
 
 const positive = real('above 0', (n) => n > 0);
@@ -61,7 +62,7 @@ export const options = {
     otherwise: "the model's own",
     hf: 'tokenizer_name',
   }),
-  problemType: optional(choice(['single_label_classification', 'multi_label_classification', 'regression']), {
+  problemType: optional(choice(problemTypes), {
     group: 'Model',
     help: 'what the head predicts, and so the loss',
     otherwise: 'seen from the labels: lists are multi-label, decimals regression',

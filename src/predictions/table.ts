@@ -1,7 +1,7 @@
 // What a file of predictions holds, whatever its format.
-import type { KeptKind, KeptValue, Task } from '../data/index.js';
+import type { KeptKind, KeptValue } from '../data/index.js';
+import type { Prediction, Task } from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
-import type { Prediction } from '../evaluation/probabilities.js';
 
 /** The prediction of one row of the data. */
 export interface PredictedRow extends Prediction {
@@ -37,10 +37,9 @@ export type PredictionFormat = (
   table: PredictionTable,
 ) => AsyncIterable<string | Uint8Array>;
 
-/** The names of the flat formats' probability columns, by label; a regression has none. */
-export function probabilityColumns({ problemType, labels }: Task): { column: string; label: string }[] {
-  if (problemType === 'regression') return [];
-  return labels.map((label) => ({ column: `probability_${label}`, label }));
+/** The names of the flat formats' probability columns, by label; without classes there are none. */
+export function probabilityColumns({ kind, labels }: Task): { column: string; label: string }[] {
+  return kind.hasClasses ? labels.map((label) => ({ column: `probability_${label}`, label })) : [];
 }
 
 /**

@@ -1,6 +1,17 @@
-// Predictions as CSV: a header, then one record a row, quoted where a label or a path makes it necessary.
+// Predictions as text: JSON Lines, one object a row, and CSV, quoted where a label or a path makes it necessary.
 import { stringify } from 'csv-stringify/sync';
 import { keptText, probabilityColumns, type PredictedRow, type PredictionFormat } from './table.js';
+
+/** `{"row":0,"id":"a7","label":"pos","score":0.9,"probabilities":{"neg":0.1,"pos":0.9}}` */
+export const jsonLines: PredictionFormat = async function* (batches, { kept: columns }) {
+  for await (const rows of batches)
+    yield rows
+      .map(({ row, place, kept = [], ...prediction }) => {
+        const carried = Object.fromEntries(columns.map(({ name }, i) => [name, kept[i] ?? null]));
+        return `${JSON.stringify({ row, place, ...carried, ...prediction })}\n`; // no place, no key
+      })
+      .join('');
+};
 
 /** What the data layer, too, takes for the separator of several labels in one cell. */
 const LABEL_DELIMITER = '|';
