@@ -93,7 +93,7 @@ export async function describeSplit(split: Split, progress: Progress): Promise<v
     textPair === null ? '' : `pair from "${textPair}"`,
     label === null
       ? ''
-      : `label from ${typeof label === 'string' ? '' : 'the ones in '}${quoted([label].flat())}`,
+      : `label from ${typeof label === 'string' ? '' : `the ${split.labelKind === 'probabilities' ? 'probabilities' : 'ones'} in `}${quoted([label].flat())}`,
     kept.length === 0 ? '' : `carried over ${quoted(kept)}`,
   ];
   progress.line(

@@ -1,15 +1,10 @@
 // The label of a record: what one column holds, or the names of the columns that hold a one.
-import { multiLabel, singleLabel, taskKinds, type ProblemType, type TaskKind } from '../tasks/index.js';
+import { multiLabel, type TaskKind } from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
-import { MISSING_LABEL } from './label-values.js';
+import { MISSING_LABEL, taskKindOf, type LabelReading } from './label-values.js';
 import type { RawRecord } from './records.js';
 import { kindOf, type Fault } from './row.js';
-
-/**
- * One column with labels, or several, one for each label, in the order of the label ids: of zeros and ones, or of
- * probabilities.
- */
-export type LabelColumns = string | readonly string[];
+import type { LabelColumns } from './types.js';
 
 /** @throws UsageError for no name, and for one that is given twice */
 export function labelColumns(named: LabelColumns): LabelColumns {
@@ -25,23 +20,6 @@ export function labelColumns(named: LabelColumns): LabelColumns {
 export function labelColumnList(columns: LabelColumns | null): readonly string[] {
   if (columns === null) return [];
   return typeof columns === 'string' ? [columns] : columns;
-}
-
-/** How a person wants labels to be read; what is left open, the labels themselves tell. */
-export interface LabelReading {
-  problemType?: ProblemType | undefined;
-  /** Whether a label is one probability for each class. */
-  softLabels?: boolean | undefined;
-}
-
-/** The task that is asked for; undefined where the labels decide. @throws UsageError for one without soft labels */
-export function taskKindOf({ problemType, softLabels }: LabelReading): TaskKind | undefined {
-  if (problemType === undefined) return softLabels === true ? singleLabel : undefined;
-  const kind = taskKinds[problemType];
-  if (softLabels !== true || kind.columns.probabilities !== null) return kind;
-  throw new UsageError(
-    `--soft-labels does not go with --problem-type ${problemType}, which takes numbers as they are`,
-  );
 }
 
 /** The task of labels from several columns: any number of them a row, unless another is asked for. */

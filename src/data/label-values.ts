@@ -1,4 +1,24 @@
-// Labels as they are written: what counts as an integer, a decimal or nothing, and in which order they are listed.
+// Labels as they are written: how a person wants them to be read, what counts as an integer, a decimal or nothing, and in
+// which order they are listed.
+import { singleLabel, taskKinds, type ProblemType, type TaskKind } from '../tasks/index.js';
+import { UsageError } from '../util/errors.js';
+
+/** How a person wants labels to be read; what is left open, the labels themselves tell. */
+export interface LabelReading {
+  problemType?: ProblemType | undefined;
+  /** Whether a label is one probability for each class. */
+  softLabels?: boolean | undefined;
+}
+
+/** The task that is asked for; undefined where the labels decide. @throws UsageError for one without soft labels */
+export function taskKindOf({ problemType, softLabels }: LabelReading): TaskKind | undefined {
+  if (problemType === undefined) return softLabels === true ? singleLabel : undefined;
+  const kind = taskKinds[problemType];
+  if (softLabels !== true || kind.columns.probabilities !== null) return kind;
+  throw new UsageError(
+    `--soft-labels does not go with --problem-type ${problemType}, which takes numbers as they are`,
+  );
+}
 
 const INTEGER = /^[+-]?\d+$/;
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;

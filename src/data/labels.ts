@@ -3,8 +3,6 @@
 import { isDistribution, regression, type LabelKind, type TaskKind } from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
 import { GrowingArray } from '../util/growing-array.js';
-import { taskKindOf, type LabelReading } from './label-columns.js';
-import type { Reading } from './label-values.js';
 import {
   isIntegerText,
   isNumberText,
@@ -13,7 +11,10 @@ import {
   labelProbabilities,
   labelText,
   sortLabels,
+  taskKindOf,
   unknownLabel,
+  type LabelReading,
+  type Reading,
 } from './label-values.js';
 
 export type { LabelKind } from '../tasks/index.js';

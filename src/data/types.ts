@@ -4,11 +4,16 @@ import type { BadRowReport } from './bad-rows.js';
 import type { Quoting } from './csv-dialect.js';
 import type { GroupColumn } from './groups.js';
 import type { KeptKind, KeptValue } from './kept.js';
-import type { LabelColumns } from './label-columns.js';
 import type { LabelColumn, LabelKind } from './labels.js';
 import type { ProblemType } from '../tasks/index.js';
 import type { ReadSettings } from './read-settings.js';
 import type { TextHashes } from './text-hash.js';
+
+/**
+ * One column with labels, or several, one for each label, in the order of the label ids: of zeros and ones, or of
+ * probabilities.
+ */
+export type LabelColumns = string | readonly string[];
 
 /** What to open, and how strictly. */
 export interface SplitOptions extends Partial<ReadSettings> {

@@ -150,7 +150,7 @@ export const options = {
   }),
   labelColumn: optional(list('NAME', 'a column or several'), {
     group: 'Data',
-    help: 'column of the label; or several of zeros and ones, one for each label',
+    help: 'column of the label; or several of zeros and ones (or probabilities), one for each label',
     otherwise: 'found by its usual names (label, labels, class ...)',
     hf: 'label_column_name',
   }),
@@ -158,6 +158,10 @@ export const options = {
     group: 'Data',
     help: 'what separates several labels written as one text, for multi-label',
     otherwise: '|',
+  }),
+  softLabels: withDefault(toggle(), false, {
+    group: 'Data',
+    help: 'labels are probabilities, in a column for each or in lists; metrics other than the loss take the likeliest',
   }),
   crossValidation: optional(integer(2), {
     group: 'Data',
