@@ -31,7 +31,7 @@ const EVALUATION_REMEDY =
  * Evaluates the model.
  *
  * @param options.computeMetrics metrics of the caller's own, which win over ours of the same name
- * @param options.signal breaks the evaluation off: it rejects with the signal's reason
+ * @param options.signal aborts the evaluation, which rejects with the signal's reason
  * @param options.onBatch called after each batch with the number of rows done
  * @param options.metrics in place of an accumulator of the call's own; its `details()` are there afterwards
  * @returns eval_loss, eval_accuracy and so on, eval_runtime (seconds), eval_samples, eval_samples_per_second,

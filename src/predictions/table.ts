@@ -7,7 +7,7 @@ import { UsageError } from '../util/errors.js';
 export interface PredictedRow extends Prediction {
   /** The number of the row among those read, from 0. */
   row: number;
-  /** Where it stands in its file; told when rows were left out, since the number then no longer says it. */
+  /** Where it stands in its file, when rows were left out and the number alone no longer shows it. */
   place?: string;
   /** The values of the columns that were carried over, in their order. */
   kept?: readonly KeptValue[];
@@ -22,7 +22,7 @@ export interface KeptColumn {
 /** The columns that every row has. */
 export interface PredictionTable {
   task: Task;
-  /** Whether the rows tell their places. */
+  /** Whether the rows have places. */
   hasPlaces: boolean;
   kept: readonly KeptColumn[];
 }

@@ -2,7 +2,15 @@
 import { counted } from '../util/counted.js';
 import type { MetricAccumulator } from './metrics/accumulator.js';
 import { RegressionMetrics, regressionMetrics } from './metrics/regression.js';
-import type { Prediction, Target, Targets, Task, TaskDescription, TaskKind } from './task.js';
+import {
+  isSameProblem,
+  type Prediction,
+  type Target,
+  type Targets,
+  type Task,
+  type TaskDescription,
+  type TaskKind,
+} from './task.js';
 
 export const regression: TaskKind = {
   problemType: 'regression',
@@ -74,9 +82,7 @@ class RegressionTask implements Task {
   accepts(data: TaskDescription | Targets): boolean {
     if (data instanceof Int32Array) return false;
     if (data instanceof Float32Array) return data.length === this.numLabels;
-    if (data.problemType !== this.problemType || data.labels.length !== this.numLabels) return false;
-    const isSame = data.labels.every((label, id) => label === this.labels[id]);
-    return isSame || !data.labels.some((label) => this.labels.includes(label));
+    return data.labels.length === this.numLabels && isSameProblem(this, data);
   }
 }
 

@@ -11,7 +11,16 @@ import {
   softmax,
   type Calibration,
 } from './probabilities.js';
-import type { Prediction, ProblemType, Target, Targets, Task, TaskDescription, TaskKind } from './task.js';
+import {
+  isSameProblem,
+  type Prediction,
+  type ProblemType,
+  type Target,
+  type Targets,
+  type Task,
+  type TaskDescription,
+  type TaskKind,
+} from './task.js';
 
 const LABELS_SHOWN = 8;
 /** How far from 1 the probabilities of a row may add up: they may have been written with two digits. */
@@ -79,13 +88,6 @@ abstract class ClassificationTask {
     return `${this.problemType} with the labels ${listed(this.labels, LABELS_SHOWN)}`;
   }
 
-  /** Names need not agree, since some say nothing (LABEL_0), but no name may stand for another class. */
-  protected agrees({ problemType, labels }: TaskDescription): boolean {
-    if (problemType !== this.problemType) return false;
-    const isSame = labels.every((label, id) => label === this.labels[id]);
-    return isSame || !labels.some((label) => this.labels.includes(label));
-  }
-
   protected byLabel(probabilities: readonly number[]): Record<string, number> {
     return Object.fromEntries(this.labels.map((label, id) => [label, probabilities[id] ?? 0]));
   }
@@ -143,7 +145,7 @@ class SingleLabelTask extends ClassificationTask implements Task {
   accepts(data: TaskDescription | Targets): boolean {
     if (data instanceof Int32Array) return data.length === 1;
     if (data instanceof Float32Array) return data.length === this.numLabels && isDistribution(data);
-    return data.labels.length <= this.numLabels && this.agrees(data);
+    return data.labels.length <= this.numLabels && isSameProblem(this, data);
   }
 }
 
@@ -209,7 +211,7 @@ class MultiLabelTask extends ClassificationTask implements Task {
   accepts(data: TaskDescription | Targets): boolean {
     if (data instanceof Int32Array) return false;
     if (data instanceof Float32Array) return data.length === this.numLabels;
-    return data.labels.length === this.numLabels && this.agrees(data);
+    return data.labels.length === this.numLabels && isSameProblem(this, data);
   }
 }
 

@@ -68,7 +68,7 @@ export function requireTaskFits(model: Task, data: TargetRows, what: string, rem
 function mismatch(model: Task, { size, labels, task }: TargetRows): string | null {
   if (task !== undefined) return model.accepts(task) ? null : asTask(task).describe();
   if (size === 0) return null;
-  // Rows that a script brings may not say their task, but the labels of the first show it.
+  // A script's own rows may have no task, but the labels of the first show it.
   const first = labels([0]);
   if (model.accepts(first)) return null;
   return `${counted(first.length, first instanceof Int32Array ? 'class id' : 'value')} a row`;

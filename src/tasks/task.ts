@@ -101,3 +101,10 @@ export interface Task extends TaskDescription {
   /** Whether a model of this task can be compared with data of that one, or with rows whose first has these labels. */
   accepts(data: TaskDescription | Targets): boolean;
 }
+
+/** Names need not agree, since some mean nothing (LABEL_0), but no name may stand for another class. */
+export function isSameProblem(model: TaskDescription, data: TaskDescription): boolean {
+  if (model.problemType !== data.problemType) return false;
+  const isSame = data.labels.every((label, id) => label === model.labels[id]);
+  return isSame || !data.labels.some((label) => model.labels.includes(label));
+}

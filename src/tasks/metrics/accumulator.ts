@@ -29,7 +29,7 @@ export interface MetricDetails {
   tuned_per_class?: MetricDetails['per_class'];
 }
 
-/** What there is to say of no rows. */
+/** The metrics of no rows. */
 export function undefinedMetrics(names: readonly string[]): Record<string, number> {
   return Object.fromEntries(names.map((name) => [name, Number.NaN]));
 }

@@ -112,7 +112,7 @@ export class SingleLabelMetrics implements MetricAccumulator {
     this.loss += lossOf(softmax, logits);
     this.confusion.add(label, guess);
     this.calibration.add(confidence, guess === label);
-    // Of two classes the second is the positive one, and its ranks say all. Of more, each is ranked against the rest.
+    // Of two classes the second is the positive one, and its ranks are those of both. Of more, each is ranked against the rest.
     if (this.classes === 2) this.ranked.push(logOdds[1] ?? Number.NaN, label === 1);
     else for (let id = 0; id < this.classes; id++) this.ranked.push(logOdds[id] ?? Number.NaN, id === label);
   }
