@@ -6,21 +6,33 @@ export {
 export type { HeadOptions } from './models/head.js';
 export type { LoraOptions } from './models/adapter.js';
 export type { Runtime } from './models/runtime.js';
-export type { Example, LabelReader, ProblemType, Task } from './data/index.js';
+export type { Example } from './data/index.js';
+export {
+  createMetrics,
+  taskOf,
+  type Calibration,
+  type LabelReader,
+  type MetricAccumulator,
+  type MetricDetails,
+  type Prediction,
+  type ProblemType,
+  type Task,
+  type TaskDescription,
+} from './tasks/index.js';
 export { Dataset } from './data/dataset.js';
 export { DatasetDict } from './data/dataset-dict.js';
 export { loadDataset, type SplitFiles } from './data/load.js';
 export type { ReadOptions } from './data/read-options.js';
 export { RunError, UsageError } from './util/errors.js';
-export { classify } from './evaluation/classify.js';
-export type { ComputeMetrics, EvalPrediction } from './evaluation/custom-metrics.js';
-export { evaluateRows, type Metrics } from './evaluation/evaluate.js';
-export { createMetrics, type MetricAccumulator, type MetricDetails } from './evaluation/metrics.js';
+export {
+  evaluateRows,
+  type ComputeMetrics,
+  type EvalPrediction,
+  type Metrics,
+} from './evaluation/evaluate.js';
 export type { LongTexts, Pooling } from './evaluation/long-texts.js';
-export { predictRows, type PredictedBatch } from './evaluation/predict.js';
-export { predictionOf, type Prediction } from './evaluation/probabilities.js';
+export { classify, predictionOf, predictRows, type PredictedBatch } from './evaluation/predict.js';
 export type { HubOptions } from './hub/index.js';
-export type { Calibration } from './formats/calibration.js';
 export { parseBertConfig, type BertConfig } from './models/config.js';
 export { readBertConfig } from './formats/checkpoint.js';
 export {

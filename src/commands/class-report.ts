@@ -1,5 +1,5 @@
 // What a person sees of an evaluation class by class, where it is small enough to be read: two tables of text.
-import type { MetricDetails } from '../evaluation/metrics.js';
+import type { MetricDetails } from '../tasks/index.js';
 
 const MOST_CLASSES = 20;
 /** A matrix is as wide as it has classes. */

@@ -1,6 +1,7 @@
 // Opens the data that a command was asked for and shows the person what was found in them.
 import { counted, listed } from '../util/counted.js';
-import { describeBadRow, type Example, type Split, type Task } from '../data/index.js';
+import { describeBadRow, type Example, type Split } from '../data/index.js';
+import type { Task } from '../tasks/index.js';
 import { openSplits, type SplitFiles } from '../data/load.js';
 import type { DatasetDict } from '../data/dataset-dict.js';
 import type { ReadOptions } from '../data/read-options.js';
@@ -92,7 +93,7 @@ export async function describeSplit(split: Split, progress: Progress): Promise<v
     textPair === null ? '' : `pair from "${textPair}"`,
     label === null
       ? ''
-      : `label from ${typeof label === 'string' ? '' : 'the ones in '}${quoted([label].flat())}`,
+      : `label from ${typeof label === 'string' ? '' : `the ${split.labelKind === 'probabilities' ? 'probabilities' : 'ones'} in `}${quoted([label].flat())}`,
     kept.length === 0 ? '' : `carried over ${quoted(kept)}`,
   ];
   progress.line(
@@ -131,10 +132,8 @@ function describeShare({ train, validation }: DatasetDict): string {
 }
 
 /** A name for a single number would be one that nobody gave. */
-function describeTask({ problemType, labels }: Task): string {
-  return problemType === 'regression' && labels.length === 1
-    ? problemType
-    : `${problemType}, labels ${listed(labels)}`;
+function describeTask({ kind, problemType, labels }: Task): string {
+  return !kind.hasClasses && labels.length === 1 ? problemType : `${problemType}, labels ${listed(labels)}`;
 }
 
 /** The text of a row, or both texts of a pair, on one line. */

@@ -3,11 +3,14 @@ import { join } from 'node:path';
 
 import { requireDevice } from '../models/runtime.js';
 import type { EvaluateOptions } from '../options/index.js';
-import type { ComputeMetrics, EvalPrediction } from '../evaluation/custom-metrics.js';
-import { evaluateRows, type Metrics } from '../evaluation/evaluate.js';
-import { createMetrics, type MetricDetails } from '../evaluation/metrics.js';
+import {
+  evaluateRows,
+  type ComputeMetrics,
+  type EvalPrediction,
+  type Metrics,
+} from '../evaluation/evaluate.js';
+import { createMetrics, type Calibration, type MetricDetails } from '../tasks/index.js';
 import { writeJson } from '../util/files.js';
-import type { Calibration } from '../formats/calibration.js';
 import { longTextsOf, requireSingle, textReading } from '../evaluation/long-texts.js';
 import { Progress } from '../terminal/progress.js';
 import { chanceNote } from './chance.js';
@@ -35,14 +38,13 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
     const maxLength = trainedMaxLength(trained, maxSeqLength, progress);
     const longTexts = longTextsOf(tokenizer, { ...options, maxLength });
     const { task } = model;
-    const { problemType, labels } = task;
+    const { kind, problemType, labels } = task;
     await requireTunable(options, task);
-    const isRegression = problemType === 'regression';
     const data = await openData(
       {
         ...options,
         problemType,
-        modelLabels: isRegression ? undefined : labels,
+        modelLabels: kind.hasClasses ? labels : undefined,
         maxSamples: { validation: options.maxEvalSamples },
       },
       'evaluate',
@@ -76,7 +78,7 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
         ...classReport(details, labels),
         ...tunedReport(calibration, details, labels),
         ...undefinedNote(metrics),
-        ...chanceNote(problemType, metrics),
+        ...chanceNote(kind, metrics),
       ];
       for (const line of lines) progress.line(line);
       const results = { ...metrics, ...prefixed(details) };

@@ -6,7 +6,7 @@ import { byteLength } from '../formats/dtype.js';
 import { isAdapterFolder } from '../formats/adapter-file.js';
 import { OF_TRAINING, replaceFiles } from '../formats/replace-files.js';
 import { parameterShapes } from '../models/parameters.js';
-import { writeCalibration } from '../formats/calibration.js';
+import { writeCalibration } from '../tasks/index.js';
 import { Progress } from '../terminal/progress.js';
 import { checkOutputFolder } from './output.js';
 import { loadTrained, modelFolder } from './trained.js';

@@ -10,15 +10,9 @@ import { UsageError } from '../util/errors.js';
 import { withoutUndefined } from '../util/without-undefined.js';
 import { longTextsOf, requireSingle, textReading } from '../evaluation/long-texts.js';
 import { predictRows } from '../evaluation/predict.js';
-import { predictionOf } from '../evaluation/probabilities.js';
 import { datasetFiles } from '../hub/index.js';
-import {
-  formatOfEnding,
-  keptColumns,
-  predictionFormats,
-  type PredictedRow,
-  type PredictionFormat,
-} from '../predictions/index.js';
+import { formatOfEnding, predictionFormats } from '../predictions/formats.js';
+import { keptColumns, type PredictedRow, type PredictionFormat } from '../predictions/table.js';
 import { Progress } from '../terminal/progress.js';
 import { describeSplit, splitOf } from './data.js';
 import { checkOutputFile, printResult, writeBadRows, writePieces } from './output.js';
@@ -115,7 +109,7 @@ async function filesOf({
 
 function formatOf({ outputFile, outputFormat }: PredictOptions): PredictionFormat {
   const byEnding = outputFile === undefined ? undefined : formatOfEnding(outputFile);
-  return predictionFormats[outputFormat ?? byEnding ?? 'jsonl'];
+  return predictionFormats[outputFormat ?? byEnding ?? 'jsonl'].write;
 }
 
 function keptOf(example: Example | undefined): Pick<PredictedRow, 'kept'> {
@@ -137,7 +131,7 @@ async function* predictedRows(
       row: first + i,
       ...placeOf(first + i),
       ...keptOf(examples[i]),
-      ...predictionOf(logits.subarray(i * task.numLabels, (i + 1) * task.numLabels), task, calibration),
+      ...task.decode(logits.subarray(i * task.numLabels, (i + 1) * task.numLabels), calibration),
     }));
     progress.bar('predicting', first + rows, split.size, '');
   }

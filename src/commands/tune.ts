@@ -2,11 +2,10 @@
 import { lstat } from 'node:fs/promises';
 
 import type { EvaluateOptions } from '../options/index.js';
-import type { Task } from '../data/index.js';
 import { UsageError } from '../util/errors.js';
-import { bestTemperature, meanLoss, tuneThresholds } from '../evaluation/tuning/index.js';
-import type { EvalPrediction } from '../evaluation/custom-metrics.js';
-import { writeCalibration, type Calibration } from '../formats/calibration.js';
+import type { EvalPrediction } from '../evaluation/evaluate.js';
+import { bestTemperature, meanLoss, tuneThresholds } from '../evaluation/tuning.js';
+import { writeCalibration, type Calibration, type Task } from '../tasks/index.js';
 import type { Progress } from '../terminal/progress.js';
 import { checkOutputFolder } from './output.js';
 
@@ -17,14 +16,14 @@ type TuneOptions = Pick<EvaluateOptions, 'model' | 'tuneThresholds' | 'tuneTempe
  *
  * @throws UsageError when it cannot
  */
-export async function requireTunable(options: TuneOptions, { problemType }: Task): Promise<void> {
+export async function requireTunable(options: TuneOptions, { problemType, kind }: Task): Promise<void> {
   const { model, tuneThresholds: mode, tuneTemperature } = options;
   if (mode === undefined && !tuneTemperature) return;
-  if (mode !== undefined && problemType !== 'multi_label_classification')
+  if (mode !== undefined && !kind.tunable.includes('thresholds'))
     throw new UsageError(
       `--tune-thresholds is for models that give several labels a row, and ${model} is for ${problemType}`,
     );
-  if (problemType === 'regression')
+  if (tuneTemperature && !kind.tunable.includes('temperature'))
     throw new UsageError(`--tune-temperature is for probabilities, and ${model} is for ${problemType}`);
   const folder = await lstat(model).catch(() => null);
   if (folder === null)
@@ -46,7 +45,7 @@ export async function tune(
   progress: Progress,
 ): Promise<void> {
   const { logits, labels, numLabels: width } = evaluated;
-  const data = { logits, labels, width };
+  const data = { logits, labels, width, loss: task.kind.loss };
   let tuned = calibration;
   const temperature = tuneTemperature ? bestTemperature(data) : undefined;
   if (temperature !== undefined) {

@@ -1,4 +1,5 @@
 // Labels that are evaluated but never trained on: figures that no training can make good.
+import { eachTargets } from '../tasks/index.js';
 import { counted } from '../util/counted.js';
 import type { Dataset } from '../data/dataset.js';
 import type { DatasetDict } from '../data/dataset-dict.js';
@@ -7,9 +8,9 @@ import type { Progress } from '../terminal/progress.js';
 const SHOWN = 5;
 
 /** Says which labels only validation rows have, in how many of them, and where one stands. */
-export function reportUnseenLabels({ splits, task }: DatasetDict, progress: Progress): void {
+export function reportUnseenLabels({ splits }: DatasetDict, progress: Progress): void {
   const { train, validation } = splits;
-  if (train === undefined || validation === undefined || task.problemType === 'regression') return;
+  if (train === undefined || validation === undefined) return;
   const unseen = labelsOf(validation);
   for (const label of labelsOf(train).keys()) unseen.delete(label);
   const [first] = unseen.values();
@@ -28,11 +29,15 @@ export function reportUnseenLabels({ splits, task }: DatasetDict, progress: Prog
 /** How many rows have each label, and the first of them. */
 function labelsOf(data: Dataset): Map<string, { count: number; row: number }> {
   const found = new Map<string, { count: number; row: number }>();
-  for (let row = 0; row < data.size; row++) {
-    for (const label of data.names(row)) {
-      const known = found.get(label);
-      if (known === undefined) found.set(label, { count: 1, row });
-      else known.count++;
+  let row = 0;
+  for (const targets of eachTargets(data)) {
+    for (const ids of data.task.classesOf(targets)) {
+      for (const label of ids.map((id) => data.task.labels[id] ?? '')) {
+        const known = found.get(label);
+        if (known === undefined) found.set(label, { count: 1, row });
+        else known.count++;
+      }
+      row++;
     }
   }
   return found;

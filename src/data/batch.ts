@@ -1,5 +1,6 @@
 // From token ids to the packed arrays that the native session takes.
-import type { Example, LabelReader, Task } from './index.js';
+import type { LabelReader, Targets, TaskDescription } from '../tasks/index.js';
+import type { Example } from './index.js';
 import type { PackedBatch } from '../native/index.js';
 import type { Encoding, TokenizerPool } from '../tokenizer/index.js';
 
@@ -13,7 +14,7 @@ export interface TextRows {
 export interface LabelledRows extends TextRows {
   readonly labels: LabelReader;
   /** What the labels mean, where it is known. */
-  readonly task?: Task;
+  readonly task?: TaskDescription;
   /** By what a resumed run knows the rows again. */
   identity?(): Promise<DataIdentity>;
 }
@@ -52,21 +53,11 @@ export async function loadBatch(
 }
 
 /** The labels of rows, where the data have them. */
-export function labelsOf(
-  data: TextRows | LabelledRows,
-  rows: Uint32Array,
-): Int32Array | Float32Array | undefined {
+export function labelsOf(data: TextRows | LabelledRows, rows: Uint32Array): Targets | undefined {
   return isLabelled(data) ? data.labels(rows) : undefined;
 }
 
 /** A split has `labels` too, but not as a function of rows. */
 function isLabelled(data: TextRows): data is LabelledRows {
   return 'labels' in data && typeof data.labels === 'function';
-}
-
-/** How many losses a batch adds up: class labels that are not -100 (torch's ignore_index), or all values. */
-export function labelCount(labels: Int32Array | Float32Array): number {
-  return labels instanceof Float32Array
-    ? labels.length
-    : labels.reduce((n, label) => n + (label === -100 ? 0 : 1), 0);
 }

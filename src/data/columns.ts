@@ -2,8 +2,8 @@
 
 import { UsageError } from '../util/errors.js';
 import { nearestName } from '../util/nearest.js';
-import { labelColumnList, labelColumns, type LabelColumns } from './label-columns.js';
-import type { ColumnChoice, SplitOptions } from './types.js';
+import { labelColumnList, labelColumns } from './label-columns.js';
+import type { ColumnChoice, LabelColumns, SplitOptions } from './types.js';
 
 /** Usual names of the two texts of a pair; the first pair that is there wins, and wins over a single text. */
 const PAIR_NAMES: readonly (readonly [string, string])[] = [

@@ -1,5 +1,6 @@
 // The splits of a data set and the task that their labels make.
-import type { Split, SplitOptions, Task } from './index.js';
+import type { Task } from '../tasks/index.js';
+import type { Split, SplitOptions } from './index.js';
 import { expected, UsageError } from '../util/errors.js';
 import { Dataset } from './dataset.js';
 import { foldsOf, heldOut, type HoldOut } from './dataset-hold-out.js';

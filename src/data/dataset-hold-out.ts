@@ -5,12 +5,11 @@ import {
   holdOut,
   holdOutGroups,
   labelReader,
-  quantileStrata,
   stratifiedFolds,
   type HeldOut,
   type Split,
-  type Task,
 } from './index.js';
+import { eachTargets, type Task } from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
 import { randomNumbers } from '../util/random.js';
 
@@ -56,21 +55,7 @@ function stratified(split: Split, task: Task): { strata: ArrayLike<number>; grou
   const rows = Uint32Array.from({ length: split.size }, (_, row) => row);
   const { groups } = split;
   return {
-    strata: strataOf(split, task, rows),
+    strata: task.strata(eachTargets({ size: split.size, labels: labelReader(split, task) })),
     groups: groups === null ? null : rows.map((row) => groups.at(row)),
   };
-}
-
-/** Classes; for several labels a row their combinations, the rare ones together; for numbers their deciles. */
-function strataOf(split: Split, task: Task, rows: Uint32Array): ArrayLike<number> {
-  const { labels } = split;
-  if (task.problemType !== 'multi_label_classification') {
-    const values = labelReader(split, task)(rows);
-    return task.problemType === 'regression' ? quantileStrata(values) : values;
-  }
-  const combinations = Array.from(rows, (row) => (labels?.at(row) ?? []).toSorted().join('\0'));
-  const counts = new Map<string, number>();
-  for (const one of combinations) counts.set(one, (counts.get(one) ?? 0) + 1);
-  const numbers = new Map([...counts.keys()].map((one, i) => [one, (counts.get(one) ?? 0) > 1 ? i + 1 : 0]));
-  return combinations.map((one) => numbers.get(one) ?? 0);
 }

@@ -2,7 +2,8 @@
 import { createHash } from 'node:crypto';
 
 import type { DataIdentity, LabelledRows } from './batch.js';
-import { labelReader, type Example, type LabelReader, type Split, type Task } from './index.js';
+import { asTask, type LabelReader, type Task, type TaskDescription } from '../tasks/index.js';
+import { labelReader, type Example, type Split } from './index.js';
 
 /** Rows as the Trainer takes them. */
 export class Dataset implements LabelledRows {
@@ -12,9 +13,9 @@ export class Dataset implements LabelledRows {
   /** The rows of the split that it is made of; null for all. */
   readonly #rows: Uint32Array | null;
 
-  constructor(split: Split, task: Task, rows: Uint32Array | null = null) {
+  constructor(split: Split, task: TaskDescription, rows: Uint32Array | null = null) {
     this.split = split;
-    this.task = task;
+    this.task = asTask(task);
     this.#rows = rows;
     const labels = labelReader(split, task);
     this.labels = rows === null ? labels : (numbers) => labels(this.#inSplit(numbers));
@@ -38,11 +39,6 @@ export class Dataset implements LabelledRows {
     return examples.map((example, i) =>
       Object.assign(example, { label: this.split.labels?.at(inSplit[i] ?? 0).join('|') ?? null }),
     );
-  }
-
-  /** The labels of a row as they are written in its file. */
-  names(row: number): readonly string[] {
-    return this.split.labels?.at(this.#inSplit([row])[0] ?? row) ?? [];
   }
 
   /** Where a row stands, e.g. `train.csv line 7`. */

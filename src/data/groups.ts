@@ -1,5 +1,5 @@
 // The group column of a split: distinct values once, and their number for every row.
-import { GrowingArray } from './growing-array.js';
+import { GrowingArray } from '../util/growing-array.js';
 
 export class GroupColumn {
   readonly #numberOf = new Map<unknown, number>();

@@ -129,17 +129,6 @@ function foldsOf(partOf: Uint32Array, k: number): HeldOut[] {
   );
 }
 
-/** Numbers cut into strata of about equal size by their rank, ten at most: what stratifying means for regression. */
-export function quantileStrata(values: ArrayLike<number>): Uint8Array {
-  const order = Array.from({ length: values.length }, (_, row) => row).toSorted(
-    (a, b) => (values[a] ?? 0) - (values[b] ?? 0),
-  );
-  const strata = new Uint8Array(values.length);
-  const bins = Math.min(10, Math.max(1, Math.floor(values.length / 2)));
-  order.forEach((row, rank) => (strata[row] = Math.floor((rank * bins) / order.length)));
-  return strata;
-}
-
 /**
  * How many rows of each stratum stay, of `total` that stay in all: shares in whole numbers, rounded down and then up
  * where most was cut off, which is how scikit-learn cuts; but at least one.

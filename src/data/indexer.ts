@@ -7,7 +7,7 @@ import type { DataFile } from './files.js';
 import { GroupColumn } from './groups.js';
 import { KeptKinds } from './kept.js';
 import { DEFAULT_READ_SETTINGS } from './read-settings.js';
-import { labelColumnList, readLabel, typeOfSeveral } from './label-columns.js';
+import { kindOfSeveral, labelColumnList, readLabel } from './label-columns.js';
 import { LabelColumn } from './labels.js';
 import type { RawRecord } from './records.js';
 import { RowStore } from './row-store.js';
@@ -139,13 +139,17 @@ class Indexer {
       throw new UsageError(`${column} holds only numbers; is it the text? --text-column names another`);
     }
     if (label === null || this.labels !== null) return;
-    const { problemType, classNames, knownLabels, labelDelimiter: delimiter } = this.options;
+    const { problemType, softLabels, classNames, knownLabels, labelDelimiter: delimiter } = this.options;
     const ofColumn =
       typeof label === 'string'
         ? { column: label, problemType, classNames: classNames?.[label] ?? source.classNames[label] }
-        : { column: label.join(', '), problemType: typeOfSeveral(problemType), classNames: label };
+        : {
+            column: label.join(', '),
+            problemType: kindOfSeveral(this.options).problemType,
+            classNames: label,
+          };
     const values = typeof label === 'string' ? sample.map((record) => record.value(label)) : [];
-    this.labels = new LabelColumn({ ...ofColumn, knownLabels, delimiter }, values);
+    this.labels = new LabelColumn({ ...ofColumn, softLabels, knownLabels, delimiter }, values);
   }
 
   private addRecord(file: DataFile, source: RecordSource, record: RawRecord, columns: ColumnChoice): void {
@@ -167,7 +171,7 @@ class Indexer {
 
   private addLabel(record: RawRecord, { label }: ColumnChoice): Fault | null {
     if (label === null) return null;
-    const read = readLabel(record, label, this.options.problemType);
+    const read = readLabel(record, label, this.options);
     if ('reason' in read) return read;
     const reason = this.labels?.add(read.value) ?? null;
     return reason === null ? null : { column: typeof label === 'string' ? label : null, reason };

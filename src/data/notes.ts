@@ -1,10 +1,12 @@
 // Remarks on labels that are legal but probably not meant.
 
+import { multiLabel, singleLabel } from '../tasks/index.js';
 import { counted } from '../util/counted.js';
 import type { LabelColumn } from './labels.js';
 
 /** One line for each remark; `size` is the number of rows in use. */
 export function labelNotes(labels: LabelColumn, size: number): string[] {
+  if (labels.kind === 'probabilities') return [];
   if (labels.kind === 'float') return wholeScores(labels, size);
   return [
     ...joinedNames(labels),
@@ -22,7 +24,7 @@ function joinedNames(labels: LabelColumn): string[] {
   if (joined === undefined) return [];
   return [
     `The label ${JSON.stringify(joined)} is taken as one name; ` +
-      `--problem-type multi_label_classification reads names joined by "|" as several labels`,
+      `--problem-type ${multiLabel.problemType} reads names joined by "|" as several labels`,
   ];
 }
 
@@ -67,7 +69,7 @@ function listsAsText({ kind, values }: LabelColumn): string[] {
   if (list === undefined) return [];
   return [
     `The label ${JSON.stringify(list)} is taken as one name; for several labels a row write a|b and give ` +
-      '--problem-type multi_label_classification, or write lists as JSON Lines or Parquet',
+      `--problem-type ${multiLabel.problemType}, or write lists as JSON Lines or Parquet`,
   ];
 }
 
@@ -92,7 +94,7 @@ function wholeScores(labels: LabelColumn, size: number): string[] {
   }
   return [
     `The labels are whole numbers written as decimals, such as ${[...found][0]}.0, and taken as scores to predict; ` +
-      '--problem-type single_label_classification takes them as classes',
+      `--problem-type ${singleLabel.problemType} takes them as classes`,
   ];
 }
 

@@ -1,5 +1,6 @@
 // What a person may say of how data are to be read, and what the layer below makes of it.
-import type { inferTask, ProblemType, Quoting, SplitOptions } from './index.js';
+import type { ProblemType } from '../tasks/index.js';
+import type { inferTask, Quoting, SplitOptions } from './index.js';
 import { expected } from '../util/errors.js';
 import { withoutUndefined } from '../util/without-undefined.js';
 import type { SplitName } from './dataset-dict.js';
@@ -9,7 +10,7 @@ import type { HoldOut } from './dataset-hold-out.js';
 export interface ReadOptions {
   textColumn?: string | undefined;
   textPairColumn?: string | undefined;
-  /** Several: columns of zeros and ones, whose names are the labels. */
+  /** Several: columns of zeros and ones, or of probabilities, whose names are the labels. */
   labelColumn?: string | readonly string[] | undefined;
   labelDelimiter?: string | undefined;
   /** A share of the training rows, above 0 and below 1, that becomes the validation split, stratified by label. */
@@ -26,6 +27,8 @@ export interface ReadOptions {
   /** Default 100; see `DataLimits`. */
   maxCompressionRatio?: number | undefined;
   problemType?: ProblemType | undefined;
+  /** Whether labels are probabilities, one for each label; see `SplitOptions`. */
+  softLabels?: boolean | undefined;
   /** The label map in the order of the ids. */
   labelList?: readonly string[] | undefined;
   /** The label map of a trained model. */
@@ -59,6 +62,7 @@ export function splitOptions(
       badRows,
       problemType,
       classNames,
+      softLabels: options.softLabels,
       quoting: options.quoting,
       maxRowBytes: options.maxRowBytes,
       maxCompressionRatio: options.maxCompressionRatio,

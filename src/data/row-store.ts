@@ -4,7 +4,7 @@ import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { RunError, messageOf } from '../util/errors.js';
 import { systemCode } from '../util/file-errors.js';
-import { GrowingArray } from './growing-array.js';
+import { GrowingArray } from '../util/growing-array.js';
 import { jsonRecord } from './jsonl.js';
 import type { RawRecord, Unit } from './records.js';
 import { readExample, type TextColumns } from './row.js';

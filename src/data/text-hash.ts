@@ -1,5 +1,5 @@
 // A fingerprint of each row's text, 8 bytes a row, by which equal rows are found without reading them again.
-import { GrowingArray } from './growing-array.js';
+import { GrowingArray } from '../util/growing-array.js';
 import type { Example } from './types.js';
 
 export class TextHashes {

@@ -4,13 +4,16 @@ import type { BadRowReport } from './bad-rows.js';
 import type { Quoting } from './csv-dialect.js';
 import type { GroupColumn } from './groups.js';
 import type { KeptKind, KeptValue } from './kept.js';
-import type { LabelColumns } from './label-columns.js';
 import type { LabelColumn, LabelKind } from './labels.js';
+import type { ProblemType } from '../tasks/index.js';
 import type { ReadSettings } from './read-settings.js';
 import type { TextHashes } from './text-hash.js';
 
-/** HF's three kinds of sequence classification (`problem_type` in config.json). */
-export type ProblemType = 'single_label_classification' | 'multi_label_classification' | 'regression';
+/**
+ * One column with labels, or several, one for each label, in the order of the label ids: of zeros and ones, or of
+ * probabilities.
+ */
+export type LabelColumns = string | readonly string[];
 
 /** What to open, and how strictly. */
 export interface SplitOptions extends Partial<ReadSettings> {
@@ -21,7 +24,7 @@ export interface SplitOptions extends Partial<ReadSettings> {
   textColumn?: string;
   /** The second text of a pair. Default: found together with the first, unless `textColumn` is given. */
   textPairColumn?: string;
-  /** Several: columns of zeros and ones, whose names are the labels, in the order of the ids. */
+  /** Several: columns of zeros and ones, or of probabilities, whose names are the labels, in the order of the ids. */
   labelColumn?: LabelColumns;
   /** Rows with equal values in this column belong together; for `holdOutGroups`. */
   groupColumn?: string;
@@ -39,6 +42,11 @@ export interface SplitOptions extends Partial<ReadSettings> {
   knownLabels?: readonly string[];
   /** Decides how labels are read; without it a list column is multi-label and a column of decimals is regression. */
   problemType?: ProblemType;
+  /**
+   * Whether labels are probabilities: a column for each label, or one of lists. They add up to 1 a row, unless the
+   * problem type is multi-label.
+   */
+  softLabels?: boolean;
   /** With multi-label and labels written as one string: what separates the names. Default `|`. */
   labelDelimiter?: string;
   /** Called now and then while the files are indexed, with bytes of files read so far and in all. */

@@ -2,6 +2,7 @@
 // its own, and the adapter's.
 import { isAbsolute, join, resolve } from 'node:path';
 
+import { impliedProblemType } from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
 import { modelDirectory, type HubOptions } from '../hub/index.js';
 import { isFolder } from '../util/make-folder.js';
@@ -163,6 +164,5 @@ async function adaptedConfig(
   if (await exists(join(directory, 'config.json'))) return readBertConfig(directory);
   const numLabels = tensors.get('classifier.bias')?.shape[0] ?? base.numLabels;
   if (numLabels === base.numLabels) return base;
-  const problem = numLabels === 1 ? 'regression' : 'single_label_classification';
-  return withLabels(base, defaultLabels(numLabels), base.problemType ?? problem);
+  return withLabels(base, defaultLabels(numLabels), base.problemType ?? impliedProblemType(numLabels));
 }

@@ -2,7 +2,6 @@
 import { availableParallelism } from 'node:os';
 
 import { counted } from '../util/counted.js';
-import type { Task } from '../data/index.js';
 import { RunError, UsageError } from '../util/errors.js';
 import { modelDirectory, type HubOptions } from '../hub/index.js';
 import { adapterShapes, loraShapes, scalingOf, type Lora } from './lora.js';
@@ -10,7 +9,7 @@ import { fitAdapter, isAdapterFolder, openAdapterFiles, saveAdapter } from '../f
 import { matchTensors, type TensorMatch } from '../formats/match.js';
 import { openCheckpoint, readBertConfig, saveCheckpoint } from '../formats/checkpoint.js';
 import { parameterShapes } from './parameters.js';
-import { readCalibration, type Calibration } from '../formats/calibration.js';
+import { readCalibration, taskOf, type Calibration, type Task } from '../tasks/index.js';
 import type { BertConfig } from './config.js';
 import type { TensorData } from '../formats/safetensors-writer.js';
 import type { TensorSource } from '../formats/safetensors-reader.js';
@@ -108,8 +107,7 @@ export class BertForSequenceClassification {
 
   /** The problem and the class names that the head was made for. */
   get task(): Task {
-    const { id2label: labels, numLabels } = this.config;
-    return { problemType: problemTypeOf(this.config), labels, numLabels };
+    return taskOf(problemTypeOf(this.config), this.config.id2label);
   }
 
   /**

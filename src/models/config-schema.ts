@@ -4,14 +4,8 @@ import { z } from 'zod';
 import { expected, UsageError } from '../util/errors.js';
 import { HIDDEN_ACTIVATIONS } from './activations.js';
 import type { HiddenAct } from './activations.js';
+import { problemTypes } from '../tasks/index.js';
 import { oneLine, quoted } from '../util/text.js';
-
-/** The losses that transformers knows for a sequence classifier. */
-export const PROBLEM_TYPES = [
-  'single_label_classification',
-  'multi_label_classification',
-  'regression',
-] as const;
 
 const SUPPORTED = 'BERT encoders (model_type "bert") with absolute positions';
 
@@ -57,7 +51,7 @@ const used = {
   initializer_range: fraction.default(0.02),
   layer_norm_eps: fraction.default(1e-12),
   pad_token_id: tokenId.default(0),
-  problem_type: z.enum(PROBLEM_TYPES, { error: `one of ${PROBLEM_TYPES.join(', ')}` }).nullish(),
+  problem_type: z.enum(problemTypes, { error: `one of ${problemTypes.join(', ')}` }).nullish(),
   num_labels: whole(MAX_LABELS).optional(),
   id2label: z
     .record(z.string(), z.union([z.string(), z.number().transform(String)], { error: 'a class name' }), {

@@ -3,7 +3,8 @@
 import { UsageError } from '../util/errors.js';
 import type { HiddenAct } from './activations.js';
 import { checkConfigFile, isUsedKey } from './config-schema.js';
-import type { ConfigFile, PROBLEM_TYPES } from './config-schema.js';
+import type { ConfigFile } from './config-schema.js';
+import { regression, singleLabel, type ProblemType } from '../tasks/index.js';
 import { labelsOf, parseLabels } from './labels.js';
 import type { Labels } from './labels.js';
 
@@ -27,7 +28,7 @@ export interface BertConfig extends Labels {
   layerNormEps: number;
   padTokenId: number | null;
   /** Null where the file leaves it open: it then follows from the labels. */
-  problemType: (typeof PROBLEM_TYPES)[number] | null;
+  problemType: ProblemType | null;
   /** Other keys of the file, kept to be written back. */
   raw: Readonly<Record<string, unknown>>;
   /** What a person should know about how the file was read. */
@@ -61,9 +62,10 @@ const NOT_KEPT = new Set([
 export function parseBertConfig(json: unknown, where: string): BertConfig {
   const file = checkConfigFile(json, where);
   const { labels, warnings } = parseLabels(file, where);
-  if (file.problem_type === 'single_label_classification' && labels.numLabels === 1) {
+  const { problem_type: problemType } = file;
+  if (problemType === singleLabel.problemType && labels.numLabels === 1) {
     throw new UsageError(
-      `problem_type in ${where} is single_label_classification with one label; use regression, or two labels`,
+      `problem_type in ${where} is ${problemType} with one label; use ${regression.problemType}, or two labels`,
     );
   }
   for (const key of REMOTE_CODE) {
@@ -80,7 +82,7 @@ export function parseBertConfig(json: unknown, where: string): BertConfig {
 export function withLabels(
   config: BertConfig,
   names: readonly string[],
-  problemType: NonNullable<BertConfig['problemType']>,
+  problemType: ProblemType,
 ): BertConfig {
   return { ...config, ...labelsOf(names), problemType };
 }

@@ -1,5 +1,5 @@
 // The classes that a model tells apart: its own, or those that it is given.
-import type { ProblemType } from '../data/index.js';
+import { impliedProblemType, type ProblemType } from '../tasks/index.js';
 import { defaultLabels } from './labels.js';
 import { withLabels, type BertConfig } from './config.js';
 
@@ -34,5 +34,5 @@ export function isSameHead(a: BertConfig, b: BertConfig): boolean {
 
 /** What a config without a problem type means: HF's rule. */
 export function problemTypeOf(config: Pick<BertConfig, 'problemType' | 'numLabels'>): ProblemType {
-  return config.problemType ?? (config.numLabels === 1 ? 'regression' : 'single_label_classification');
+  return config.problemType ?? impliedProblemType(config.numLabels);
 }

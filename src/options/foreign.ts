@@ -1,5 +1,6 @@
 // Names that people bring from other tools (Trainer of transformers 4 and 5, run_classification.py, run_glue.py,
 // notebooks): what each means here. Nothing is taken in silence: a renamed or ignored option leaves a note.
+import { regression } from '../tasks/index.js';
 import { UsageError, expected } from '../util/errors.js';
 import type { OptionName } from './options.js';
 
@@ -183,7 +184,7 @@ const special: Record<string, Foreign> = {
   groupByLength: whenTrue({ option: 'trainSamplingStrategy', value: 'group_by_length' }),
   noCuda: whenTrue({ option: 'device', value: 'cpu' }),
   useCpu: whenTrue({ option: 'device', value: 'cpu' }),
-  doRegression: whenTrue({ option: 'problemType', value: 'regression' }),
+  doRegression: whenTrue({ option: 'problemType', value: regression.problemType }),
   bf16: {
     isSwitch: true,
     read: (value, name) => {

@@ -18,9 +18,10 @@ import { DEFAULT_LIMITS } from '../data/limits.js';
 import { labelWeights } from './label-weights.js';
 import { patternFactors } from './pattern-factors.js';
 import { optional, withDefault } from './option.js';
-import { thresholdModes } from '../evaluation/tuning/index.js';
+import { thresholdModes } from '../evaluation/tuning.js';
 import { poolings } from '../evaluation/long-texts.js';
-import { formatNames } from '../predictions/names.js';
+import { problemTypes } from '../tasks/index.js';
+import { formatNames } from '../predictions/formats.js';
 import { schedulerKwargs, schedulerTypes } from './schedulers.js';
 
 const positive = real('above 0', (n) => n > 0);
@@ -61,7 +62,7 @@ export const options = {
     otherwise: "the model's own",
     hf: 'tokenizer_name',
   }),
-  problemType: optional(choice(['single_label_classification', 'multi_label_classification', 'regression']), {
+  problemType: optional(choice(problemTypes), {
     group: 'Model',
     help: 'what the head predicts, and so the loss',
     otherwise: 'seen from the labels: lists are multi-label, decimals regression',
@@ -149,7 +150,7 @@ export const options = {
   }),
   labelColumn: optional(list('NAME', 'a column or several'), {
     group: 'Data',
-    help: 'column of the label; or several of zeros and ones, one for each label',
+    help: 'column of the label; or several of zeros and ones (or probabilities), one for each label',
     otherwise: 'found by its usual names (label, labels, class ...)',
     hf: 'label_column_name',
   }),
@@ -157,6 +158,10 @@ export const options = {
     group: 'Data',
     help: 'what separates several labels written as one text, for multi-label',
     otherwise: '|',
+  }),
+  softLabels: withDefault(toggle(), false, {
+    group: 'Data',
+    help: 'labels are probabilities, in a column for each or in lists; metrics other than the loss take the likeliest',
   }),
   crossValidation: optional(integer(2), {
     group: 'Data',

@@ -1,5 +1,5 @@
 // What follows from the options that were given: defaults that depend on others, and options that have no effect.
-import { isGreaterBetter } from '../evaluation/metrics.js';
+import { isGreaterBetter } from '../tasks/index.js';
 import type { TrainingArguments } from './commands.js';
 import { factsOf } from './option.js';
 import { options as table } from './options.js';

@@ -1,7 +1,7 @@
 // Predictions as Parquet, written one row group at a time.
 import type { SchemaElement } from 'hyparquet';
 import { ByteWriter, ParquetWriter } from 'hyparquet-writer';
-import type { Task } from '../data/index.js';
+import type { Task } from '../tasks/index.js';
 import {
   keptText,
   probabilityColumns,
@@ -84,10 +84,8 @@ function bigIntOrNull(value: unknown): bigint | null {
   return typeof value === 'number' ? BigInt(value) : null;
 }
 
-function labelSchema({ problemType, numLabels }: Task): SchemaElement[] {
-  const isNumber = problemType === 'regression';
-  const isList = isNumber ? numLabels > 1 : problemType === 'multi_label_classification';
-  const element = isNumber ? double : text;
+function labelSchema({ labelType: { of, isList } }: Task): SchemaElement[] {
+  const element = of === 'number' ? double : text;
   if (!isList) return [element('label')];
   return [
     { name: 'label', repetition_type: 'REQUIRED', num_children: 1, converted_type: 'LIST' },

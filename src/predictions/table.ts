@@ -1,13 +1,13 @@
 // What a file of predictions holds, whatever its format.
-import type { KeptKind, KeptValue, Task } from '../data/index.js';
+import type { KeptKind, KeptValue } from '../data/index.js';
+import type { Prediction, Task } from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
-import type { Prediction } from '../evaluation/probabilities.js';
 
 /** The prediction of one row of the data. */
 export interface PredictedRow extends Prediction {
   /** The number of the row among those read, from 0. */
   row: number;
-  /** Where it stands in its file; told when rows were left out, since the number then no longer says it. */
+  /** Where it stands in its file, when rows were left out and the number alone no longer shows it. */
   place?: string;
   /** The values of the columns that were carried over, in their order. */
   kept?: readonly KeptValue[];
@@ -22,7 +22,7 @@ export interface KeptColumn {
 /** The columns that every row has. */
 export interface PredictionTable {
   task: Task;
-  /** Whether the rows tell their places. */
+  /** Whether the rows have places. */
   hasPlaces: boolean;
   kept: readonly KeptColumn[];
 }
@@ -37,10 +37,9 @@ export type PredictionFormat = (
   table: PredictionTable,
 ) => AsyncIterable<string | Uint8Array>;
 
-/** The names of the flat formats' probability columns, by label; a regression has none. */
-export function probabilityColumns({ problemType, labels }: Task): { column: string; label: string }[] {
-  if (problemType === 'regression') return [];
-  return labels.map((label) => ({ column: `probability_${label}`, label }));
+/** The names of the flat formats' probability columns, by label; without classes there are none. */
+export function probabilityColumns({ kind, labels }: Task): { column: string; label: string }[] {
+  return kind.hasClasses ? labels.map((label) => ({ column: `probability_${label}`, label })) : [];
 }
 
 /**

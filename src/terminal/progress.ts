@@ -1,6 +1,6 @@
 // What a person sees of a running training: one moving line on a terminal, plain lines elsewhere. On stderr only.
 import { printable } from '../util/printable.js';
-import { detailMetrics } from '../evaluation/metrics.js';
+import { detailMetrics } from '../tasks/index.js';
 import type { LogEntry, TrainerState } from '../training/state.js';
 
 /** The part of a write stream that is used. */

@@ -65,7 +65,7 @@ async function beginAnew({ parts, id }: Run): Promise<void> {
 function tellOfOtherLabels({ parts, say }: Run): void {
   const { labels } = parts.model.task;
   const { task } = parts.trainDataset;
-  if (task === undefined || task.problemType === 'regression') return;
+  if (task === undefined || !parts.model.task.kind.hasClasses) return;
   const areOther = !labels.some((label) => task.labels.includes(label));
   const sayNothing = areDefaultLabels(task.labels) || task.labels.every((label) => /^\d+$/.test(label));
   if (areOther && !sayNothing)

@@ -1,6 +1,7 @@
 // What one optimizer step asks of the native session, as a function of the run's options and the step's number.
 import type { TrainingArguments } from '../options/index.js';
 import type { LossOptions, OptimizerName, Session } from '../native/index.js';
+import type { Task } from '../tasks/index.js';
 import { lossDivisor, lossOptions } from './loss-options.js';
 import { parameterGroups, type ParameterGroups } from './parameter-groups.js';
 import type { TrainerParts } from './parts.js';
@@ -17,6 +18,7 @@ export function optimizerOf({ optim }: Pick<TrainingArguments, 'optim'>): Optimi
 /** The calls of the steps of one run. */
 export class OptimizerSteps {
   readonly #args: TrainingArguments;
+  readonly #task: Task;
   readonly #loss: LossOptions;
   readonly #groups: ParameterGroups;
   #isConfigured = false;
@@ -25,6 +27,7 @@ export class OptimizerSteps {
   /** @throws UsageError for options that cannot be met with the model or the training data */
   constructor({ args, model, trainDataset }: TrainerParts, stepsPerEpoch: number) {
     this.#args = args;
+    this.#task = model.task;
     this.#loss = lossOptions(args, model.task, trainDataset);
     this.#groups = parameterGroups(args, model.tensorNames(), stepsPerEpoch, model.lora);
   }
@@ -51,7 +54,7 @@ export class OptimizerSteps {
   ): Promise<void>[] {
     const { adamBeta1: beta1, adamBeta2: beta2, adamEpsilon, weightDecay, maxGradNorm } = this.#args;
     const epsilon = optimizerOf(this.#args) === 'adagrad' ? ADAGRAD_EPSILON : adamEpsilon;
-    const divisor = lossDivisor(batches, this.#loss);
+    const divisor = lossDivisor(this.#task, batches, this.#loss);
     const { learningRate } = at;
     return [
       ...this.#configure(session, at.step),

@@ -1,12 +1,11 @@
 // What a Trainer is made of, and that it fits together.
-import { requireTaskFits } from '../data/task-fit.js';
 import type { LabelledRows } from '../data/batch.js';
 import type { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
 import { expected, UsageError } from '../util/errors.js';
 import { lossProblems, type TrainingArguments } from '../options/index.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
-import type { ComputeMetrics } from '../evaluation/custom-metrics.js';
-import { metricNames } from '../evaluation/metrics.js';
+import type { ComputeMetrics } from '../evaluation/evaluate.js';
+import { requireTaskFits } from '../tasks/index.js';
 import { reporters } from './reporting/index.js';
 import type { TrainerCallback } from './callbacks.js';
 import { EarlyStoppingCallback } from './early-stopping.js';
@@ -52,7 +51,7 @@ export function requirePartsFit(parts: TrainerParts): void {
 /** With metrics of the caller's own, their names are known after the first evaluation only. */
 function requireKnownMetric({ args, model, computeMetrics }: TrainerParts): void {
   const { metricForBestModel: metric } = args;
-  const known: readonly string[] = metricNames[model.task.problemType];
+  const known: readonly string[] = model.task.kind.metricNames;
   if (metric === undefined || computeMetrics !== undefined || known.includes(metric)) return;
   throw expected(`one of ${known.join(', ')}`, 'metricForBestModel', metric);
 }

@@ -1,5 +1,5 @@
 // What a run has been through: HF's trainer_state.json, kept as transformers' TrainerState reads it.
-import { isGreaterBetter } from '../evaluation/metrics.js';
+import { isGreaterBetter } from '../tasks/index.js';
 import { stepOf } from '../formats/step-checkpoints.js';
 
 /** One entry of the log history, e.g. `{step, epoch, loss, grad_norm, learning_rate}`. */

@@ -8,8 +8,7 @@ import t from 'tap';
 import { chanceNote } from '../../dist/commands/chance.js';
 import { normalizeArgs } from '../../dist/options/argv.js';
 import { commands } from '../../dist/options/index.js';
-import type { ProblemType } from '../../dist/data/index.js';
-import { createMetrics } from '../../dist/evaluation/metrics.js';
+import { createMetrics, taskKinds, type ProblemType } from '../../dist/tasks/index.js';
 import { bertune, flags, startBertune, type Options, type Outcome } from '../fixtures/cli.js';
 import { makeToy } from '../fixtures/toy.js';
 
@@ -189,7 +188,7 @@ t.test('a model that is no better than chance', (t) => {
       rows,
     );
     const named = Object.entries(metrics.result()).map(([name, value]) => [`eval_${name}`, value] as const);
-    return chanceNote(problemType, Object.fromEntries(named)).join();
+    return chanceNote(taskKinds[problemType], Object.fromEntries(named)).join();
   };
   const single = 'single_label_classification';
   t.match(note(single, [1, 0, 1, 0, 1, 0], [0, 1, 0]), /no better than chance/, 'one label for all');

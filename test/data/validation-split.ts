@@ -9,11 +9,11 @@ import {
   groupFolds,
   holdOut,
   holdOutGroups,
-  quantileStrata,
   stratifiedFolds,
   type HeldOut,
 } from '../../dist/data/hold-out.js';
 import { meanAndDeviation } from '../../dist/commands/cross-validation.js';
+import { quantileStrata } from '../../dist/tasks/index.js';
 import { randomNumbers } from '../../dist/util/random.js';
 import { bertune } from '../fixtures/cli.js';
 import { makeToy } from '../fixtures/toy.js';

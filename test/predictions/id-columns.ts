@@ -10,7 +10,7 @@ import t from 'tap';
 
 import { BertForSequenceClassification, BertTokenizer, parseBertConfig } from '../../dist/index.js';
 import { openSplit } from '../../dist/data/index.js';
-import type { KeptColumn, PredictedRow } from '../../dist/predictions/index.js';
+import type { KeptColumn, PredictedRow } from '../../dist/predictions/table.js';
 import { bertune, flags, type Options, type Outcome } from '../fixtures/cli.js';
 import { makeToy, TOY_CONFIG, toyRow } from '../fixtures/toy.js';
 

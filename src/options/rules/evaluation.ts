@@ -1,5 +1,5 @@
 // What looks at how a metric goes on, and the evaluations and checkpoints that it needs.
-import { metricNames } from '../../evaluation/metrics.js';
+import { metricNamesOf, taskKinds } from '../../tasks/index.js';
 import { nearestName } from '../../util/nearest.js';
 import type { TrainingArguments, TrainOptions } from '../commands.js';
 import type { OptionName } from '../options.js';
@@ -11,8 +11,7 @@ export function knownMetric(
   name: NameOf,
 ): Problem | undefined {
   const { metricForBestModel: metric, problemType } = o;
-  const problems = problemType === undefined ? Object.values(metricNames) : [metricNames[problemType]];
-  const known: readonly string[] = [...new Set(problems.flat())];
+  const known = metricNamesOf(problemType === undefined ? undefined : [taskKinds[problemType]]);
   if (metric === undefined || known.includes(metric.replace(/^eval_/, ''))) return undefined;
   const bare = metric.replace(/^eval_/, '');
   // HF's tutorials call theirs f1, which of several averages it is only their code says.

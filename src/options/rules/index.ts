@@ -17,7 +17,7 @@ import {
 import { distinctLabels, headSize, labelsOfRegression } from './labels.js';
 import { lossProblems } from './loss.js';
 import { loraNeedsModel, loraNeedsRank, oneModel, tokenizerOfConfig } from './model.js';
-import { knownEnding, parquetNeedsFile, poolingNeedsWindows } from './prediction.js';
+import { knownEnding, formatNeedsFile, poolingNeedsWindows } from './prediction.js';
 import type { NameOf, Problem, Rule } from './rule.js';
 import { schedulerRules } from './scheduler.js';
 
@@ -57,7 +57,7 @@ export function predictProblems(options: PredictOptions, name: NameOf): Problem[
     splitsNeedDataset,
     poolingNeedsWindows,
     knownEnding,
-    parquetNeedsFile,
+    formatNeedsFile,
   ];
   return apply(rules, options, name);
 }

@@ -1,4 +1,5 @@
 // The labels that are named, and how many there are to be.
+import { taskKinds } from '../../tasks/index.js';
 import type { TrainOptions } from '../commands.js';
 import type { NameOf, Problem } from './rule.js';
 
@@ -18,9 +19,11 @@ export function distinctLabels(o: TrainOptions, name: NameOf): Problem | undefin
 }
 
 export function labelsOfRegression(o: TrainOptions, name: NameOf): Problem | undefined {
-  if (o.problemType !== 'regression' || o.labelList === undefined) return undefined;
+  const { problemType, labelList } = o;
+  if (problemType === undefined || taskKinds[problemType].hasClasses || labelList === undefined)
+    return undefined;
   return {
     about: 'labelList',
-    message: `${name('labelList')} does not go with ${name('problemType')} regression, which predicts numbers`,
+    message: `${name('labelList')} does not go with ${name('problemType')} ${problemType}, which predicts numbers`,
   };
 }

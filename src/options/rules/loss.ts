@@ -1,6 +1,6 @@
 // Whether the options of the loss fit each other, the problem and the labels.
 import { counted } from '../../util/counted.js';
-import type { ProblemType } from '../../data/index.js';
+import { taskKinds, type LossOption as OptionOfLoss, type ProblemType } from '../../tasks/index.js';
 import type { TrainingArguments } from '../commands.js';
 import type { NameOf, Problem } from './rule.js';
 
@@ -12,29 +12,25 @@ type LossArguments = Pick<
 const lossOptionNames = ['labelSmoothingFactor', 'focalGamma', 'classWeights', 'posWeight'] as const;
 type LossOption = (typeof lossOptionNames)[number];
 
-const single = 'single_label_classification';
-const multi = 'multi_label_classification';
-
-/** The problems that each option has a meaning for, and what else to do. */
-const meant: Readonly<
-  Record<LossOption, { readonly types: readonly ProblemType[]; readonly remedy: string }>
-> = {
-  labelSmoothingFactor: { types: [single, multi], remedy: 'it smooths classes' },
-  focalGamma: { types: [single, multi], remedy: 'it weighs classes' },
-  classWeights: { types: [single], remedy: 'it weighs classes of which a row has one' },
-  posWeight: { types: [multi], remedy: 'it weighs the labels that a row has against those that it lacks' },
+/** What the loss of a task calls each option, and why other tasks lack it. */
+const meant: Readonly<Record<LossOption, { readonly known: OptionOfLoss; readonly why: string }>> = {
+  labelSmoothingFactor: { known: 'labelSmoothing', why: 'it smooths classes' },
+  focalGamma: { known: 'focalGamma', why: 'it weighs classes' },
+  classWeights: { known: 'classWeights', why: 'it weighs classes of which a row has one' },
+  posWeight: { known: 'posWeight', why: 'it weighs the labels that a row has against those that it lacks' },
 };
 
 /** Misfits of the loss's options, among them label weights of the wrong number, which names the labels. */
 export function lossProblems(o: LossArguments, name: NameOf): Problem[] {
   const { problemType } = o;
   const misfits = lossOptionsUsed(o).filter(
-    (option) => problemType !== undefined && !meant[option].types.includes(problemType),
+    (option) =>
+      problemType !== undefined && !taskKinds[problemType].lossOptions.includes(meant[option].known),
   );
   return [
     ...misfits.map((about) => ({
       about,
-      message: `${name(about)} does not go with ${name('problemType')} ${problemType}: ${meant[about].remedy}`,
+      message: `${name(about)} does not go with ${name('problemType')} ${problemType}: ${meant[about].why}`,
     })),
     ...exclusions(o, name),
     ...wrongCounts(o, name),

@@ -1,5 +1,5 @@
 // What predictions are made of and written to.
-import { formatNames, formatOfEnding } from '../../predictions/names.js';
+import { formatNames, formatOfEnding, predictionFormats } from '../../predictions/formats.js';
 import type { PredictOptions } from '../commands.js';
 import type { NameOf, Problem } from './rule.js';
 
@@ -22,14 +22,14 @@ export function knownEnding({ outputFile, outputFormat }: PredictOptions, name: 
   };
 }
 
-/** The footer of a Parquet file says where its parts lie, so that a reader must be able to go back. */
-export function parquetNeedsFile(
+export function formatNeedsFile(
   { outputFile, outputFormat }: PredictOptions,
   name: NameOf,
 ): Problem | undefined {
-  if (outputFormat !== 'parquet' || outputFile !== undefined) return undefined;
+  if (outputFormat === undefined || !predictionFormats[outputFormat].needsFile || outputFile !== undefined)
+    return undefined;
   return {
     about: 'outputFormat',
-    message: `${name('outputFormat')} parquet needs ${name('outputFile')}: it cannot be read from a stream`,
+    message: `${name('outputFormat')} ${outputFormat} needs ${name('outputFile')}: it cannot be read from a stream`,
   };
 }

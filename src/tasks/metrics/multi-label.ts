@@ -1,6 +1,5 @@
 // Metrics of problems with any number of labels a row.
-import type { Calibration } from '../../formats/calibration.js';
-import { binaryCrossEntropy, isAboveThreshold } from '../probabilities.js';
+import { binaryCrossEntropy, isAboveThreshold, isPositive, type Calibration } from '../probabilities.js';
 import { checkLengths, undefinedMetrics, type MetricAccumulator, type MetricDetails } from './accumulator.js';
 import { averagedScoreNames, averagedScores, ClassCounts } from './class-counts.js';
 import { averagePrecision, RankedScores, rankingNames } from './ranked-scores.js';
@@ -16,7 +15,8 @@ export const multiLabelMetrics = [
 
 /**
  * Keeps three counts a label, and for the ranks 5 bytes a row and label within the bounds of `RankedScores`. A label is
- * predicted when its probability is above one half, or above the threshold that was tuned for it.
+ * predicted when its probability is above one half, or above the threshold that was tuned for it. Soft labels enter the
+ * loss as they are; all other metrics take those above one half.
  */
 export class MultiLabelMetrics implements MetricAccumulator {
   private rows = 0;
@@ -79,11 +79,6 @@ export class MultiLabelMetrics implements MetricAccumulator {
   details(): MetricDetails {
     return { per_class: this.counts.byLabel(this.labels) };
   }
-}
-
-/** A soft target counts as the side that it is nearer to, as a probability does. */
-function isPositive(target: number): boolean {
-  return target > 0.5;
 }
 
 /** The average precision of the labels of one row, ranked by logit; 1 for a row without labels. */

@@ -1,5 +1,5 @@
 // Metrics of the order of the rows by score: ROC-AUC and average precision, equal to scikit-learn, ties included.
-import { GrowingArray } from '../../data/growing-array.js';
+import { GrowingArray } from '../../util/growing-array.js';
 
 /** The metrics of `RankedScores`. */
 export const rankingNames = ['roc_auc', 'average_precision'] as const;

@@ -1,25 +1,14 @@
 // What was tuned on validation rows after training, in a file of our own beside config.json: the temperature of the
-// probabilities, and the thresholds above which a multi-label model gives a label.
+// probabilities, and the thresholds above which a multi-label model predicts a label.
 import { join } from 'node:path';
 import { z } from 'zod';
 import { UsageError } from '../util/errors.js';
 import { exists } from '../util/exists.js';
 import { writeFileAtomic } from '../util/files.js';
 import { readJson } from '../util/json.js';
-
-/** How logits become probabilities and labels, where that is not 1 and one half. */
-export interface Calibration {
-  /** Probabilities are those of the logits divided by it; it changes no label. */
-  readonly temperature?: number;
-  /** By label id: a label is given when its probability before the temperature, `sigmoid(logit)`, is above. */
-  readonly thresholds?: readonly number[];
-}
-
-/** The part of a task that a calibration depends on. */
-export interface CalibratedTask {
-  readonly problemType: string;
-  readonly labels: readonly string[];
-}
+import type { Calibration } from './probabilities.js';
+import { taskKinds } from './registry.js';
+import type { TaskDescription } from './task.js';
 
 const FILE = 'bertune_calibration.json';
 
@@ -33,7 +22,7 @@ const CALIBRATION = z.strictObject({
  *
  * @throws UsageError when the file is damaged or belongs to a model with other labels
  */
-export async function readCalibration(directory: string, task: CalibratedTask): Promise<Calibration> {
+export async function readCalibration(directory: string, task: TaskDescription): Promise<Calibration> {
   const path = join(directory, FILE);
   if (!(await exists(path))) return {};
   const parsed = CALIBRATION.safeParse(await readJson(path));
@@ -51,7 +40,7 @@ export async function readCalibration(directory: string, task: CalibratedTask): 
 export async function writeCalibration(
   directory: string,
   { temperature, thresholds }: Calibration,
-  { labels }: CalibratedTask,
+  { labels }: TaskDescription,
 ): Promise<string> {
   const path = join(directory, FILE);
   const byLabel = thresholds && Object.fromEntries(labels.map((label, id) => [label, thresholds[id]]));
@@ -61,11 +50,12 @@ export async function writeCalibration(
 
 type CalibrationJson = z.output<typeof CALIBRATION>;
 
-function misfit({ temperature, thresholds }: CalibrationJson, task: CalibratedTask): string | undefined {
-  if (temperature !== undefined && task.problemType === 'regression')
-    return 'a regression has no temperature';
+function misfit({ temperature, thresholds }: CalibrationJson, task: TaskDescription): string | undefined {
+  const { tunable } = taskKinds[task.problemType];
+  if (temperature !== undefined && !tunable.includes('temperature'))
+    return `${task.problemType} has no temperature`;
   if (thresholds === undefined) return undefined;
-  if (task.problemType !== 'multi_label_classification') return `${task.problemType} has no thresholds`;
+  if (!tunable.includes('thresholds')) return `${task.problemType} has no thresholds`;
   const missing = task.labels.find((label) => !Object.hasOwn(thresholds, label));
   if (missing !== undefined) return `it has no threshold for the label ${JSON.stringify(missing)}`;
   const foreign = Object.keys(thresholds).find((label) => !task.labels.includes(label));

@@ -1,18 +1,16 @@
 // Metrics of problems with one label a row.
-import type { Calibration } from '../../formats/calibration.js';
+import { indexOfLargest, softmaxRow, type Calibration, type SoftmaxRow } from '../probabilities.js';
 import { checkLengths, undefinedMetrics, type MetricAccumulator, type MetricDetails } from './accumulator.js';
-import { CalibrationError } from './calibration.js';
 import {
   averagedScoreNames,
   averagedScores,
   balancedAccuracy,
   ClassCounts,
   cohenKappa,
+  Confusion,
   matthewsCorrelation,
 } from './class-counts.js';
-import { Confusion } from './confusion.js';
 import { RankedScores, rankingNames } from './ranked-scores.js';
-import { softmaxRow } from './softmax-row.js';
 
 export const singleLabelMetrics = [
   'loss',
@@ -25,9 +23,37 @@ export const singleLabelMetrics = [
   'expected_calibration_error',
 ] as const;
 
+const BINS = 15;
+
+/**
+ * Whether a model that says 80% is right 80% of the time: Guo et al.'s expected calibration error: in 15 equal bins of confidence, each with its upper edge, the distance
+ * between mean confidence and accuracy, weighted by rows. Keeps one number a bin.
+ */
+class CalibrationError {
+  private rows = 0;
+  /** What the confidences of the bin are above the hits, in sum. */
+  private readonly surplus = new Float64Array(BINS);
+
+  /** @param confidence the probability of the predicted class */
+  add(confidence: number, isRight: boolean): void {
+    this.rows += 1;
+    const bin = Math.min(Math.max(Math.ceil(confidence * BINS) - 1, 0), BINS - 1);
+    // A confidence that is NaN has no bin; it shows in the result all the same.
+    const at = Number.isNaN(bin) ? 0 : bin;
+    this.surplus[at] = (this.surplus[at] ?? 0) + confidence - (isRight ? 1 : 0);
+  }
+
+  result(): number {
+    return this.surplus.reduce((total, surplus) => total + Math.abs(surplus), 0) / this.rows;
+  }
+}
+
 /**
  * Keeps the confusion matrix, 15 bins of confidence, and for the ranks 5 bytes a row and class (with two classes 5
  * bytes a row) within the bounds of `RankedScores`.
+ *
+ * Soft labels, one probability a class, enter the loss as they are: it is their cross-entropy. All other metrics take the
+ * most probable class for the label of the row.
  */
 export class SingleLabelMetrics implements MetricAccumulator {
   private rows = 0;
@@ -50,26 +76,43 @@ export class SingleLabelMetrics implements MetricAccumulator {
   }
 
   add(logits: Float32Array, labels: Int32Array | Float32Array, rows: number): void {
-    checkLengths(logits.length, rows * this.classes, labels.length, rows);
+    const width = labels instanceof Int32Array ? 1 : this.classes;
+    checkLengths(logits.length, rows * this.classes, labels.length, rows * width);
     for (let row = 0; row < rows; row++) {
-      const label = labels[row] ?? -100;
-      if (label === -100) continue;
-      if (!(label in this.labels))
-        throw new RangeError(
-          `Expected class ids from 0 to ${this.classes - 1}, or -100, but received ${label}`,
-        );
-      this.addRow(logits.subarray(row * this.classes, (row + 1) * this.classes), label);
+      const own = logits.subarray(row * this.classes, (row + 1) * this.classes);
+      if (labels instanceof Int32Array) this.addClass(own, labels[row] ?? -100);
+      else this.addSoft(own, labels.subarray(row * width, (row + 1) * width));
     }
   }
 
-  private addRow(row: Float32Array, label: number): void {
+  private addClass(logits: Float32Array, label: number): void {
+    if (label === -100) return;
+    if (!(label in this.labels))
+      throw new RangeError(
+        `Expected class ids from 0 to ${this.classes - 1}, or -100, but received ${label}`,
+      );
+    this.addRow(logits, label, ({ logSum }, scaled) => logSum - (scaled[label] ?? Number.NaN));
+  }
+
+  private addSoft(logits: Float32Array, probabilities: Float32Array): void {
+    this.addRow(logits, indexOfLargest(probabilities), ({ logSum }, scaled) =>
+      probabilities.reduce((loss, p, id) => loss + p * (logSum - (scaled[id] ?? Number.NaN)), 0),
+    );
+  }
+
+  private addRow(
+    row: Float32Array,
+    label: number,
+    lossOf: (softmax: SoftmaxRow, logits: Float64Array) => number,
+  ): void {
     const logits = Float64Array.from(row, (logit) => logit / this.temperature);
-    const { guess, confidence, logSum, logOdds } = softmaxRow(logits);
+    const softmax = softmaxRow(logits);
+    const { guess, confidence, logOdds } = softmax;
     this.rows += 1;
-    this.loss += logSum - (logits[label] ?? Number.NaN);
+    this.loss += lossOf(softmax, logits);
     this.confusion.add(label, guess);
     this.calibration.add(confidence, guess === label);
-    // Of two classes the second is the positive one, and its ranks say all. Of more, each is ranked against the rest.
+    // Of two classes the second is the positive one, and its ranks are those of both. Of more, each is ranked against the rest.
     if (this.classes === 2) this.ranked.push(logOdds[1] ?? Number.NaN, label === 1);
     else for (let id = 0; id < this.classes; id++) this.ranked.push(logOdds[id] ?? Number.NaN, id === label);
   }
