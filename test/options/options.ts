@@ -33,6 +33,7 @@ await tap.test('defaults are those of TrainingArguments', (t) => {
     saveOnlyModel: false,
     reportTo: [],
     trainSplit: 'train',
+    softLabels: false,
     badRows: 'stop',
     quoting: 'minimal',
     maxRowBytes: 16 * 2 ** 20,
