@@ -89,7 +89,7 @@ async function* unzstd(raw: AsyncIterable<Buffer>, spend: Spend): AsyncGenerator
   const frames = new ZstdFrames();
   // fzstd hands out views of its own window, which it overwrites: copy them.
   const decoder = new Decompress((block) => {
-    spend(block.length); // before it is kept: one chunk can become gigabytes
+    spend(block.length); // before it is kept
     blocks.push(Buffer.from(block));
   });
   const decode = (chunk: Uint8Array, isLast: boolean): Buffer[] => {

@@ -1,5 +1,4 @@
-// Parquet's lengths and counts, checked before hyparquet acts on them. It was written for files that are meant well: a
-// run of two billion values in six bytes ends the process there.
+// Parquet's lengths and counts, checked before hyparquet acts on them: it was written for files that are meant well.
 
 import type { AsyncBuffer, ColumnMetaData, FileMetaData, SchemaTree } from 'hyparquet';
 import { compressors as decompressors } from 'hyparquet-compressors';
@@ -28,7 +27,7 @@ const RLE = 3;
 const DELTA_BYTE_ARRAY = 7;
 const RLE_DICTIONARY = 8;
 
-/** fzstd by itself believes the frame rather than the page header. */
+/** fzstd, held to the size that the page header has. */
 export const compressors: typeof decompressors = { ...decompressors, ZSTD: unzstd };
 
 /** Reads the footer once, so that all in it is known to be there. @throws Error naming the fault */

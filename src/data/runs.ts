@@ -32,7 +32,7 @@ export class PageReader {
 /**
  * Goes over a stream of runs and bit-packed groups.
  *
- * @throws Error where a run is longer than the values that are left: hyparquet would write all of them
+ * @throws Error where a run is longer than the values that are left
  */
 export function checkRuns(page: PageReader, bitWidth: number, count: number): void {
   for (let seen = 0; seen < count;) {

@@ -1,5 +1,5 @@
-// Thrift's compact protocol, read with suspicion: what Parquet's footer and page headers are written in. hyparquet takes
-// the lengths in it at their word; it gets to see only what was read here before.
+// Thrift's compact protocol, in which Parquet's footer and page headers are written, with bounds on every length.
+// hyparquet sees only what was read here before.
 
 export type ThriftValue = number | boolean | Uint8Array | ThriftValue[] | ThriftStruct;
 export type ThriftStruct = Map<number, ThriftValue>;

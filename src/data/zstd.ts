@@ -1,5 +1,5 @@
-// The frames of zstd data (RFC 8878), followed without decompressing them: fzstd makes a window of the size that a frame
-// asks for, up to 2 GiB, and moves all of it for every block, however small.
+// The frames of zstd data (RFC 8878), followed without decompressing them, to bound the memory and the time that fzstd
+// will take.
 
 /** As the zstd tool has it without --long. */
 const MAX_WINDOW = 128 * 2 ** 20;

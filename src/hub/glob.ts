@@ -1,6 +1,6 @@
 // File patterns as data set cards use them (fsspec's glob): `*` and `?` stay inside a folder, `**` as a whole part
-// crosses folders, `[...]` is a set of characters. Cards come from outside, so no pattern becomes a regular expression
-// of its own: a few dozen `*` would keep one busy for years. Here the time is at most pattern times path.
+// crosses folders, `[...]` is a set of characters. Cards come from outside, so no pattern becomes a regular expression,
+// whose time has no bound. Here it is at most pattern times path.
 
 /** Matches one character, any number of them inside a folder, or any number of whole folders. */
 type Token = { one: (character: string) => boolean } | { many: (character: string) => boolean } | 'folders';

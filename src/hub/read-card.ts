@@ -1,4 +1,4 @@
-// Reads a card within limits of time and memory: YAML can be written so that any reader is busy for hours.
+// Reads a card within limits of time and memory, since reading YAML may take much of both.
 import { Worker } from 'node:worker_threads';
 import { UsageError } from '../util/errors.js';
 import type { CardReply, CardRequest } from './card-thread.js';
@@ -6,21 +6,25 @@ import { parseDatasetCard, type DatasetCard } from './dataset-card.js';
 
 /** Characters that even the worst card cannot make last. Nearly all cards are shorter, and need no thread. */
 const SHORT = 32_768;
-const MEGABYTES = 512;
+const LIMITS = { seconds: 20, megabytes: 512 };
 
-/** As `parseDatasetCard`. @throws UsageError also for a card that takes more than these seconds or 512 MB */
-export async function readDatasetCard(readme: string, where: string, seconds = 20): Promise<DatasetCard> {
+/** As `parseDatasetCard`. @throws UsageError also for a long card that takes more than the limits to read */
+export async function readDatasetCard(
+  readme: string,
+  where: string,
+  { seconds, megabytes } = LIMITS,
+): Promise<DatasetCard> {
   if (readme.length <= SHORT) return parseDatasetCard(readme, where);
   const request: CardRequest = { readme, where };
   const worker = new Worker(new URL('card-thread.js', import.meta.url), {
     workerData: request,
     execArgv: [],
-    resourceLimits: { maxOldGenerationSizeMb: MEGABYTES },
+    resourceLimits: { maxOldGenerationSizeMb: megabytes },
   });
   const reply = await new Promise<CardReply>((resolve) => {
     const tooMuch = (): void =>
       resolve({
-        fault: `${where} takes more than ${seconds} s or ${MEGABYTES} MB to read: give the files of the data set instead of its id`,
+        fault: `${where} takes more than ${seconds} s or ${megabytes} MB to read: give the files of the data set instead of its id`,
       });
     const timer = setTimeout(tooMuch, seconds * 1000);
     worker
