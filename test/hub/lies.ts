@@ -208,7 +208,7 @@ t.test('answers of the API that are none', async (test) => {
     { ...entry, lfs: 'x' },
   ];
   const long = [
-    `[${'0,'.repeat(10_000)}0]`, // one more than a page may have
+    json(Array.from({ length: 10_001 }, (_, i) => ({ ...entry, path: `${i}` }))), // one more than a page may have
     '['.repeat(129),
     `"${'x'.repeat(4 * MB)}"`,
     `[${'{},'.repeat(9000)}{}]`,
