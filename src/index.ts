@@ -20,9 +20,9 @@ export {
   type TaskDescription,
 } from './tasks/index.js';
 export { Dataset } from './data/dataset.js';
-export { DatasetDict } from './data/dataset-dict.js';
-export { loadDataset, type SplitFiles } from './data/load.js';
-export type { ReadOptions } from './data/read-options.js';
+export { DatasetDict } from './data/dataset.js';
+export { loadDataset, type SplitFiles } from './data/load-dataset.js';
+export type { ReadOptions } from './data/load-dataset.js';
 export { RunError, UsageError } from './util/errors.js';
 export {
   evaluateRows,

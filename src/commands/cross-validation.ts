@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import type { TrainOptions } from '../options/index.js';
 import type { Dataset } from '../data/dataset.js';
-import type { DatasetDict } from '../data/dataset-dict.js';
+import type { DatasetDict } from '../data/dataset.js';
 import type { Metrics } from '../evaluation/evaluate.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import { writeJson } from '../util/files.js';

@@ -2,9 +2,9 @@
 import { counted, listed } from '../util/counted.js';
 import { describeBadRow, type Example, type Split } from '../data/index.js';
 import type { Task } from '../tasks/index.js';
-import { openSplits, type SplitFiles } from '../data/load.js';
-import type { DatasetDict } from '../data/dataset-dict.js';
-import type { ReadOptions } from '../data/read-options.js';
+import { openSplits, type SplitFiles } from '../data/load-dataset.js';
+import type { DatasetDict } from '../data/dataset.js';
+import type { ReadOptions } from '../data/load-dataset.js';
 import { withoutUndefined } from '../util/without-undefined.js';
 import { UsageError } from '../util/errors.js';
 import { datasetFiles } from '../hub/index.js';
@@ -87,14 +87,14 @@ export function splitOf(id: string, splits: Readonly<Record<string, string[]>>, 
 
 /** Columns, number of rows, and the first three rows of a split, so that a wrong column shows at once. */
 export async function describeSplit(split: Split, progress: Progress): Promise<void> {
-  const { text, textPair, label, kept = [] } = split.columns;
+  const { text, textPair, label, passthrough = [] } = split.columns;
   const columns = [
     `text from "${text}"`,
     textPair === null ? '' : `pair from "${textPair}"`,
     label === null
       ? ''
       : `label from ${typeof label === 'string' ? '' : `the ${split.labelKind === 'probabilities' ? 'probabilities' : 'ones'} in `}${quoted([label].flat())}`,
-    kept.length === 0 ? '' : `carried over ${quoted(kept)}`,
+    passthrough.length === 0 ? '' : `carried over ${quoted(passthrough)}`,
   ];
   progress.line(
     `${split.name}: ${counted(split.size, 'row')}, ${columns.filter((part) => part !== '').join(', ')}`,

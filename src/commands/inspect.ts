@@ -1,6 +1,6 @@
 // `bertune inspect FILE`: what is in training data, before a training.
 import { requireDevice } from '../models/runtime.js';
-import { maxLengthOf, measureLengths } from '../data/lengths.js';
+import { maxLengthOf, measureLengths } from '../data/batch.js';
 import type { InspectOptions } from '../options/index.js';
 import { counted } from '../util/counted.js';
 import { readAllColumns } from '../data/index.js';

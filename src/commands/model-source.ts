@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
 import type { LoraOptions } from '../models/adapter.js';
 import type { TrainOptions } from '../options/index.js';
-import type { DatasetDict } from '../data/dataset-dict.js';
+import type { DatasetDict } from '../data/dataset.js';
 import { withoutUndefined } from '../util/without-undefined.js';
 import { UsageError } from '../util/errors.js';
 import { isFolder } from '../util/make-folder.js';

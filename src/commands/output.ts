@@ -4,7 +4,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 
 import type { Split } from '../data/index.js';
-import type { DatasetDict } from '../data/dataset-dict.js';
+import type { DatasetDict } from '../data/dataset.js';
 import { messageOf, RunError, UsageError } from '../util/errors.js';
 import { systemCode, writeError } from '../util/file-errors.js';
 import { makeFolder, removeEmptyFolders } from '../util/make-folder.js';

@@ -1,7 +1,7 @@
 // Rows that are both trained on and evaluated on: the figures of such an evaluation are too good.
 import { counted } from '../util/counted.js';
 import type { Dataset } from '../data/dataset.js';
-import type { DatasetDict } from '../data/dataset-dict.js';
+import type { DatasetDict } from '../data/dataset.js';
 import type { Progress } from '../terminal/progress.js';
 
 /** Says how many validation rows are among the training rows, with one of them. */

@@ -54,7 +54,7 @@ export async function predict(options: PredictOptions): Promise<void> {
       const pieces = formatOf(options)(batches, {
         task: model.task,
         hasPlaces: split.badRows.count > 0,
-        kept: keptColumns(split.kept, model.task),
+        kept: keptColumns(split.passthrough, model.task),
       });
       if (outputFile === undefined) for await (const piece of pieces) await printResult(piece);
       else await writePieces(outputFile, pieces);
@@ -86,7 +86,7 @@ async function openRows(options: PredictOptions, files: readonly string[]): Prom
   const optional = withoutUndefined({
     textColumn,
     textPairColumn,
-    keepColumns: idColumn && [...new Set(idColumn)],
+    passthroughColumns: idColumn && [...new Set(idColumn)],
     badRows,
     quoting,
     maxRowBytes,
@@ -113,7 +113,7 @@ function formatOf({ outputFile, outputFormat }: PredictOptions): PredictionForma
 }
 
 function keptOf(example: Example | undefined): Pick<PredictedRow, 'kept'> {
-  return example?.kept === undefined ? {} : { kept: example.kept };
+  return example?.passthrough === undefined ? {} : { kept: example.passthrough };
 }
 
 /** The predictions of a batch together, since a write for each would cost more than the model. */

@@ -9,7 +9,7 @@ import {
   type OptionSources,
   type SearchOptions,
 } from '../options/index.js';
-import type { DatasetDict } from '../data/dataset-dict.js';
+import type { DatasetDict } from '../data/dataset.js';
 import { messageOf, RunError, UsageError } from '../util/errors.js';
 import { isHopeless } from '../search/pruner.js';
 import { nextParams } from '../search/sampler.js';

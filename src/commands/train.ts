@@ -1,12 +1,12 @@
 // `bertune train`: data, model, Trainer, evaluation, and a folder that Hugging Face loads.
 import { join } from 'node:path';
 
-import { maxLengthOf } from '../data/lengths.js';
+import { maxLengthOf } from '../data/batch.js';
 import { requireDevice } from '../models/runtime.js';
 import type { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
 import type { TrainOptions } from '../options/index.js';
 import { counted, listed } from '../util/counted.js';
-import type { DatasetDict } from '../data/dataset-dict.js';
+import type { DatasetDict } from '../data/dataset.js';
 import { UsageError } from '../util/errors.js';
 import { classify } from '../evaluation/predict.js';
 import type { Metrics } from '../evaluation/evaluate.js';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import { z } from 'zod';
 
-import { maxLengthOf } from '../data/lengths.js';
+import { maxLengthOf } from '../data/batch.js';
 import { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
 import { withoutUndefined } from '../util/without-undefined.js';
 import { UsageError } from '../util/errors.js';

@@ -2,7 +2,7 @@
 import { eachTargets } from '../tasks/index.js';
 import { counted } from '../util/counted.js';
 import type { Dataset } from '../data/dataset.js';
-import type { DatasetDict } from '../data/dataset-dict.js';
+import type { DatasetDict } from '../data/dataset.js';
 import type { Progress } from '../terminal/progress.js';
 
 const SHOWN = 5;

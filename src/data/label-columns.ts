@@ -4,7 +4,12 @@ import { UsageError } from '../util/errors.js';
 import { MISSING_LABEL, taskKindOf, type LabelReading } from './label-values.js';
 import type { RawRecord } from './records.js';
 import { kindOf, type Fault } from './row.js';
-import type { LabelColumns } from './types.js';
+
+/**
+ * One column with labels, or several, one for each label, in the order of the label ids: of zeros and ones, or of
+ * probabilities.
+ */
+export type LabelColumns = string | readonly string[];
 
 /** @throws UsageError for no name, and for one that is given twice */
 export function labelColumns(named: LabelColumns): LabelColumns {

@@ -1,6 +1,5 @@
 // Cuts a byte stream into records: the loop shared by CSV, JSON Lines and JSON arrays.
-
-import { DamagedInput } from './bytes.js';
+import { DamagedInput } from './compression.js';
 import type { Delimiter } from './csv-dialect.js';
 
 /** One row as it stands in its file, before its columns are looked at. */

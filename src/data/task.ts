@@ -15,7 +15,7 @@ import {
 import { UsageError } from '../util/errors.js';
 import { labelIds, sortLabels, unknownLabel } from './label-values.js';
 import type { LabelColumn } from './labels.js';
-import type { Split } from './types.js';
+import type { Split } from './split.js';
 
 export interface TaskOptions {
   /** Wins over what the labels look like; must be the one the splits were opened with. */

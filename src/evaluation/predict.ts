@@ -1,7 +1,7 @@
 // Logits for any number of texts, batch by batch, in the order of the rows; and the labels of texts in memory.
 import type { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
-import { labelsOf, pack, type LabelledRows, type TextRows } from '../data/batch.js';
-import { prefetch } from '../data/prefetch.js';
+import { pack, readRows, type LabelledRows, type TextRows } from '../data/batch.js';
+import { prefetch } from '../data/batch.js';
 import type { Example } from '../data/index.js';
 import {
   asTask,
@@ -42,12 +42,12 @@ export async function* predictRows(
   const { pool, batchSize, longTexts } = options;
   const load = async (first: number): Promise<PredictedBatch> => {
     const rows = Uint32Array.from({ length: Math.min(batchSize, data.size - first) }, (_, i) => first + i);
-    const examples = await data.read(rows);
+    const { examples, labels } = await readRows(data, rows);
     const encodings = await pool.encode(examples);
     const logits = await (longTexts === undefined
       ? model.session.predict(pack(encodings))
       : predictWindows(model.session, encodings, longTexts, batchSize));
-    return { first, rows: rows.length, logits, labels: labelsOf(data, rows), examples };
+    return { first, rows: rows.length, logits, labels, examples };
   };
   yield* prefetch(range(0, data.size, batchSize), load, BATCHES_AHEAD);
 }

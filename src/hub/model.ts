@@ -1,10 +1,10 @@
 // From what the person calls a model to a local folder with its files.
 import { stat } from 'node:fs/promises';
 import { z } from 'zod';
-import { UsageError, errorCode } from '../util/errors.js';
+import { errorCode, UsageError } from '../util/errors.js';
 import { readError } from '../util/file-errors.js';
+import { concealingToken } from './progress.js';
 import { checkedRepo, isSafePath, titleOf } from './repo.js';
-import { concealingToken } from './secret.js';
 import { hubSettings } from './settings.js';
 import { openSnapshot, type Snapshot } from './snapshot.js';
 

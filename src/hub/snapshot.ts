@@ -5,10 +5,9 @@ import { errorCode, messageOf, RunError, UsageError } from '../util/errors.js';
 import { listCommit, resolveCommit } from './api.js';
 import * as caching from './cache.js';
 import { downloadFile, WrongContent } from './download.js';
-import { createGet, type Get } from './http.js';
+import { createGet, HubUnavailable, type Get } from './http.js';
 import type { DownloadProgress } from './progress.js';
 import { isCommit, titleOf, type Listing, type Repo } from './repo.js';
-import { HubUnavailable } from './retries.js';
 import type { HubSettings } from './settings.js';
 
 /** Bytes of a file that is read as a whole: a data set's card, an index of weights. The longest known have 2 MB. */

@@ -14,7 +14,7 @@ import {
   textOrTrue,
   toggle,
 } from './kinds.js';
-import { DEFAULT_LIMITS } from '../data/limits.js';
+import { DEFAULT_LIMITS } from '../data/compression.js';
 import { labelWeights } from './label-weights.js';
 import { patternFactors } from './pattern-factors.js';
 import { optional, withDefault } from './option.js';

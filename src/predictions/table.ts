@@ -1,5 +1,5 @@
 // What a file of predictions holds, whatever its format.
-import type { KeptKind, KeptValue } from '../data/index.js';
+import type { PassthroughKind, PassthroughValue } from '../data/index.js';
 import type { Prediction, Task } from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
 
@@ -10,13 +10,13 @@ export interface PredictedRow extends Prediction {
   /** Where it stands in its file, when rows were left out and the number alone no longer shows it. */
   place?: string;
   /** The values of the columns that were carried over, in their order. */
-  kept?: readonly KeptValue[];
+  kept?: readonly PassthroughValue[];
 }
 
 /** A column of the data that is carried over, by its name among the predictions. */
 export interface KeptColumn {
   name: string;
-  kind: KeptKind;
+  kind: PassthroughKind;
 }
 
 /** The columns that every row has. */
@@ -57,7 +57,7 @@ export function keptColumns(columns: readonly KeptColumn[], task: Task): KeptCol
 }
 
 /** A value in a cell of text: as it is, or as JSON where it is more than a text or a number. */
-export function keptText(value: KeptValue): string {
+export function keptText(value: PassthroughValue): string {
   if (value === null || value === undefined) return '';
   return typeof value === 'string' ? value : JSON.stringify(value);
 }

@@ -1,5 +1,5 @@
 // Which rows the steps of a run read, from the step on at which it stands.
-import { measureLengths } from '../data/lengths.js';
+import { measureLengths } from '../data/batch.js';
 import type { TokenizerPool } from '../tokenizer/index.js';
 import { stepRows } from './order.js';
 import type { TrainerParts } from './parts.js';

@@ -1,6 +1,6 @@
 // THE loop: batches in, optimizer steps, logs, evaluations and checkpoints in between. Read this file first.
-import { maxLengthOf } from '../data/lengths.js';
-import { prefetch } from '../data/prefetch.js';
+import { maxLengthOf } from '../data/batch.js';
+import { prefetch } from '../data/batch.js';
 import { UsageError } from '../util/errors.js';
 import { evaluateRows, type Metrics } from '../evaluation/evaluate.js';
 import { createTokenizerPool, type TokenizerPool } from '../tokenizer/index.js';

@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import type { FileMetaData, SchemaTree } from 'hyparquet';
 import t from 'tap';
 
-import { DEFAULT_LIMITS } from '../../dist/data/limits.js';
+import { DEFAULT_LIMITS } from '../../dist/data/compression.js';
 import { checkRowGroup } from '../../dist/data/parquet-check.js';
-import { classNamesInParquet } from '../../dist/hub/dataset-card.js';
+import { openParquet } from '../../dist/data/parquet.js';
 import { frame } from '../../scripts/fuzz/formats/zstd.mjs';
 
 const PLAIN = 0;
@@ -85,7 +85,7 @@ t.test('a zstd page that becomes more than its header says', async (t) => {
   });
 });
 
-t.test('class names are looked for in a footer only after it was checked', async (t) => {
+t.test('a footer is read only after it was checked', async (t) => {
   const good = readFileSync(new URL('../fixtures/data/class-label.parquet', import.meta.url));
   const length = good.readUInt32LE(good.length - 8);
   const footer = good.subarray(good.length - 8 - length, good.length - 8);
@@ -106,6 +106,9 @@ t.test('class names are looked for in a footer only after it was checked', async
     return path;
   };
   t.testdir({});
-  t.strictSame(await classNamesInParquet(withNested(20)), { label: ['neutral', 'joy', 'anger'] });
-  t.strictSame(await classNamesInParquet(withNested(21)), {}, 'one level more than are read');
+  const { classNames } = await openParquet(withNested(20), DEFAULT_LIMITS);
+  t.strictSame(classNames, { label: ['neutral', 'joy', 'anger'] });
+  await t.rejects(openParquet(withNested(21), DEFAULT_LIMITS), {
+    message: 'its metadata are nested too deep',
+  });
 });

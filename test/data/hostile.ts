@@ -7,9 +7,9 @@ import { gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
 
 import { openSplit, type SplitOptions } from '../../dist/data/index.js';
-import { checkRuns, PageReader } from '../../dist/data/runs.js';
-import { ThriftReader } from '../../dist/data/thrift.js';
-import { ZstdFrames } from '../../dist/data/zstd.js';
+import { checkRuns, PageReader } from '../../dist/data/parquet-encoding.js';
+import { ThriftReader } from '../../dist/data/parquet-encoding.js';
+import { ZstdFrames } from '../../dist/data/compression.js';
 import { BertTokenizer, UsageError } from '../../dist/index.js';
 import { frame } from '../../scripts/fuzz/formats/zstd.mjs';
 

@@ -171,8 +171,9 @@ await t.test('loadDataset sets rows aside', async (t) => {
   t.same([data.train.size, data.validation.size], [45, 15]);
   const texts = async (part: typeof data.train): Promise<[string, number][]> => {
     const rows = Array.from({ length: part.size }, (_, row) => row);
-    const labels = part.labels(rows);
-    return (await part.read(rows)).map(({ text }, i): [string, number] => [text, labels[i] ?? -1]);
+    const { examples, labels } = await part.read(rows);
+    t.same(labels, part.labels(rows), 'with the rows, and alone');
+    return examples.map(({ text }, i): [string, number] => [text, labels[i] ?? -1]);
   };
   const sorted = (pairs: [string, number][]): string[] => pairs.map(String).toSorted();
   t.same(

@@ -5,9 +5,9 @@ import t, { type Test } from 'tap';
 import { UsageError } from '../../dist/util/errors.js';
 import { splitsByConvention, splitsByPattern } from '../../dist/hub/data-files.js';
 import { parseDatasetCard } from '../../dist/hub/dataset-card.js';
-import { globMatcher } from '../../dist/hub/glob.js';
+import { globMatcher } from '../../dist/hub/data-files.js';
 import { datasetFiles } from '../../dist/hub/index.js';
-import { readDatasetCard } from '../../dist/hub/read-card.js';
+import { readDatasetCard } from '../../dist/hub/dataset-card.js';
 import { dataset, refused, startHub } from '../fixtures/hub.js';
 
 interface Globs {

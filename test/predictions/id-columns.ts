@@ -185,9 +185,14 @@ await t.test('with rows left out, and of several files', async (t) => {
 await t.test('what all values of a column are', async (t) => {
   const kindsOf = async (rows: readonly Record<string, unknown>[]): Promise<string | undefined> => {
     const path = join(folder, write('kinds.jsonl', rows.map((row) => `${JSON.stringify(row)}\n`).join('')));
-    const split = await openSplit({ name: 'test', files: [path], needsLabels: false, keepColumns: ['k'] });
+    const split = await openSplit({
+      name: 'test',
+      files: [path],
+      needsLabels: false,
+      passthroughColumns: ['k'],
+    });
     await split.close();
-    return split.kept[0]?.kind;
+    return split.passthrough[0]?.kind;
   };
   const rows = (values: unknown[]) => values.map((k) => ({ text: 'film', k }));
   t.equal(await kindsOf(rows([1, 2, null])), 'integer');

@@ -199,7 +199,7 @@ await t.test('data that change during the run stop it before a checkpoint is mad
     requireFault(
       t,
       stopped,
-      /train\.csv line \d+ cannot be read again: the file changed while it was in use; give it back its content, or begin anew$/,
+      /train\.csv line \d+ cannot be read again: the file changed while it was in use; give it back its content, or start a new run$/,
     );
     t.ok(existsSync(join(folder, 'out/checkpoint-2')), what);
     writeFileSync(path, content);
@@ -245,7 +245,8 @@ await t.test(
         run.trainer.train(),
         {
           name: 'RunError',
-          message: /train\.csv cannot be read again: the file changed while it was in use; .* or begin anew$/,
+          message:
+            /train\.csv cannot be read again: the file changed while it was in use; .* or start a new run$/,
         },
         what,
       );

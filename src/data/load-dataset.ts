@@ -1,10 +1,72 @@
-// What a person may say of how data are to be read, and what the layer below makes of it.
+// Opens data sets, from files or from the hub.
+import { stat } from 'node:fs/promises';
+import { datasetFiles, type HubOptions } from '../hub/index.js';
 import type { ProblemType } from '../tasks/index.js';
-import type { inferTask, Quoting, SplitOptions } from './index.js';
-import { expected } from '../util/errors.js';
+import { expected, UsageError } from '../util/errors.js';
 import { withoutUndefined } from '../util/without-undefined.js';
-import type { SplitName } from './dataset-dict.js';
-import type { HoldOut } from './dataset-hold-out.js';
+import type { Quoting } from './csv-dialect.js';
+import { DatasetDict, type SplitName } from './dataset.js';
+import type { HoldOut } from './hold-out.js';
+import type { SplitOptions } from './indexer.js';
+import { openSplit, type Split } from './split.js';
+import { inferTask } from './task.js';
+
+/** Local files or globs per split. */
+export type SplitFiles = Partial<Record<SplitName, string | readonly string[]>>;
+
+/**
+ * Opens a data set: a hub id such as `stanfordnlp/imdb`, or local files by split.
+ *
+ * @throws UsageError naming file, line and column for data that cannot be used; RunError when the hub cannot be reached
+ */
+export async function loadDataset(
+  source: string | SplitFiles,
+  options: ReadOptions & HubOptions & { config?: string } = {},
+): Promise<DatasetDict> {
+  const { files, classNames } = await filesOf(source, options);
+  return openSplits(files, { ...options, classNames, forTraining: files.train !== undefined });
+}
+
+/** Opens the splits that have files and gives them one label map. */
+export async function openSplits(
+  files: SplitFiles,
+  options: ReadOptions & { classNames?: SplitOptions['classNames']; forTraining: boolean },
+): Promise<DatasetDict> {
+  const opened: Split[] = [];
+  try {
+    for (const name of ['train', 'validation', 'test'] as const) {
+      const patterns = files[name];
+      if (patterns === undefined || patterns.length === 0) continue;
+      opened.push(await openSplit(splitOptions(name, patterns, options)));
+    }
+    if (opened.length === 0) throw new UsageError('There are no data: give a hub data set or files');
+    return new DatasetDict(opened, inferTask(opened, taskOptions(options)), {
+      aside: holdOutOf(options),
+      maxValidation: options.maxSamples?.validation,
+    });
+  } catch (error) {
+    await Promise.all(opened.map((split) => split.close()));
+    throw error;
+  }
+}
+
+async function filesOf(
+  source: string | SplitFiles,
+  options: HubOptions & { config?: string },
+): Promise<{ files: SplitFiles; classNames?: SplitOptions['classNames'] }> {
+  if (typeof source !== 'string') return { files: source };
+  const isLocal = await stat(source).then(
+    () => true,
+    () => false,
+  );
+  if (isLocal)
+    throw new UsageError(
+      `${source} is a local file: write loadDataset({ train: ${JSON.stringify(source)} })`,
+    );
+  const { splits, classNames } = await datasetFiles(source, options);
+  const { train, validation, test } = splits;
+  return { files: withoutUndefined({ train, validation, test }), classNames };
+}
 
 /** How the columns and labels of a data set are to be read; everything has a sensible default. */
 export interface ReadOptions {

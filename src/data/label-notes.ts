@@ -1,5 +1,4 @@
 // Remarks on labels that are legal but probably not meant.
-
 import { multiLabel, singleLabel } from '../tasks/index.js';
 import { counted } from '../util/counted.js';
 import type { LabelColumn } from './labels.js';

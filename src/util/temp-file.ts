@@ -1,13 +1,11 @@
 // A temporary file that cannot be left behind: its name is removed while it is open, so the system frees it when it is
 // closed or when the process ends, however it ends.
-
-import { createWriteStream, mkdtempSync, rmdirSync, unlinkSync, writeSync } from 'node:fs';
-import { open } from 'node:fs/promises';
-import type { FileHandle } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { createWriteStream, mkdtempSync, rmdirSync, unlinkSync, writeSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { pipeline } from 'node:stream/promises';
-import { RunError, messageOf } from '../util/errors.js';
+import { messageOf, RunError } from './errors.js';
 
 const BUFFER_BYTES = 1 << 18;
 
