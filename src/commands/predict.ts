@@ -12,7 +12,7 @@ import { longTextsOf, requireSingle, textReading } from '../evaluation/long-text
 import { predictRows } from '../evaluation/predict.js';
 import { datasetFiles } from '../hub/index.js';
 import { formatOfEnding, predictionFormats } from '../predictions/formats.js';
-import { keptColumns, type PredictedRow, type PredictionFormat } from '../predictions/table.js';
+import { passthroughColumns, type PredictedRow, type PredictionFormat } from '../predictions/table.js';
 import { Progress } from '../terminal/progress.js';
 import { describeSplit, splitOf } from './data.js';
 import { checkOutputFile, printResult, writeBadRows, writePieces } from './output.js';
@@ -54,7 +54,7 @@ export async function predict(options: PredictOptions): Promise<void> {
       const pieces = formatOf(options)(batches, {
         task: model.task,
         hasPlaces: split.badRows.count > 0,
-        kept: keptColumns(split.passthrough, model.task),
+        passthrough: passthroughColumns(split.passthrough, model.task),
       });
       if (outputFile === undefined) for await (const piece of pieces) await printResult(piece);
       else await writePieces(outputFile, pieces);
@@ -112,8 +112,8 @@ function formatOf({ outputFile, outputFormat }: PredictOptions): PredictionForma
   return predictionFormats[outputFormat ?? byEnding ?? 'jsonl'].write;
 }
 
-function keptOf(example: Example | undefined): Pick<PredictedRow, 'kept'> {
-  return example?.passthrough === undefined ? {} : { kept: example.passthrough };
+function passthroughOf(example: Example | undefined): Pick<PredictedRow, 'passthrough'> {
+  return example?.passthrough === undefined ? {} : { passthrough: example.passthrough };
 }
 
 /** The predictions of a batch together, since a write for each would cost more than the model. */
@@ -130,7 +130,7 @@ async function* predictedRows(
     yield Array.from({ length: rows }, (_, i) => ({
       row: first + i,
       ...placeOf(first + i),
-      ...keptOf(examples[i]),
+      ...passthroughOf(examples[i]),
       ...task.decode(logits.subarray(i * task.numLabels, (i + 1) * task.numLabels), calibration),
     }));
     progress.bar('predicting', first + rows, split.size, '');

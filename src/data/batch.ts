@@ -26,7 +26,7 @@ export interface LabelledRows extends TextRows {
   readonly labels: LabelReader;
   /** What the labels mean, where it is known. */
   readonly task?: TaskDescription;
-  /** By what a resumed run knows the rows again. */
+  /** Identifies the rows, so that a resumed run can refuse others. */
   identity?(): Promise<DataIdentity>;
 }
 

@@ -4,7 +4,7 @@ import { nearestName } from '../util/nearest.js';
 import { labelColumnList, labelColumns, type LabelColumns } from './label-columns.js';
 import type { TextColumns } from './row.js';
 
-/** Usual names of the two texts of a pair; the first pair that is there wins, and wins over a single text. */
+/** Usual names of the two texts of a pair; the first pair found wins, and wins over a single text. */
 const PAIR_NAMES: readonly (readonly [string, string])[] = [
   ['sentence1', 'sentence2'],
   ['sentence_1', 'sentence_2'],
@@ -60,7 +60,7 @@ const LABEL_NAMES: readonly string[] = [
   'score',
 ];
 
-/** The columns that a person names. */
+/** The columns that the caller names. */
 export interface ColumnOptions {
   /** Default: found by its usual name, see `chooseColumns`. */
   textColumn?: string;

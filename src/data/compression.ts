@@ -6,7 +6,7 @@ import { Decompress } from 'fzstd';
 import { errorCode, messageOf, RunError, UsageError } from '../util/errors.js';
 import type { DataFile } from './files.js';
 
-/** Limits that a person can raise. */
+/** Limits that can be raised. */
 export interface DataLimits {
   /** Bytes of one row of a text file, decompressed; a longer one is a bad row. */
   readonly maxRowBytes: number;
@@ -120,7 +120,7 @@ async function* unzstd(raw: AsyncIterable<Buffer>, spend: Spend): AsyncGenerator
     return decoded;
   };
   for await (const chunk of raw) {
-    // In pieces, so that what a dense chunk becomes is never there as a whole.
+    // In pieces, so that a dense chunk is never in memory as a whole once decompressed.
     for (let at = 0; at < chunk.length; at += PIECE_BYTES)
       yield* decode(chunk.subarray(at, at + PIECE_BYTES), false);
   }
@@ -137,11 +137,11 @@ const MAX_WINDOW = 128 * 2 ** 20;
 const FREE_MOVES = 2 ** 32;
 const MOVES_A_BYTE = 2048;
 const MOST_BLOCK = 2 ** 17;
-/** What a compressed block is taken to hold for each of its bytes: its header does not say. */
+/** Assumed content of a compressed block, for each of its bytes: the header has no size. */
 const EXPANSION = 64;
 const MAGIC = 0xfd2fb528;
 
-/** Follows frames from chunk to chunk. */
+/** Follows the frames of zstd data (RFC 8878) without decompressing them, to bound the memory and time of fzstd. */
 export class ZstdFrames {
   private header = Buffer.alloc(0);
   private passing = 0;

@@ -1,5 +1,5 @@
 // How a CSV file is written: what separates its fields and what quotes mean. Spreadsheets in much of Europe write
-// semicolons, and exports called .csv hold tabs; where the file leaves no doubt it is read so, else as its ending says.
+// semicolons, and exports called .csv hold tabs; an unmistakable delimiter wins over the one that the extension implies.
 import { CsvError, type Options, parse } from 'csv-parse/sync';
 
 export type Delimiter = ',' | '\t' | ';' | '|';
@@ -16,7 +16,7 @@ export interface Dialect {
   readonly quoting: Quoting;
 }
 
-/** Rows may have any number of fields, and quotes stand where a field does not begin; blank lines are passed over. */
+/** Rows may have any number of fields, and quotes stand where a field does not begin; blank lines are skipped. */
 export function csvOptions({ delimiter, quoting }: Dialect): Options {
   return {
     delimiter,
@@ -33,7 +33,7 @@ const DELIMITERS: readonly Delimiter[] = [',', '\t', ';', '|'];
 /** Rows behind the header that have to agree. */
 const ROWS = 20;
 
-/** The header and a few rows; what is longer is read as its ending says. */
+/** The header and a few rows; a longer header is read with the delimiter of the extension. */
 const HEAD_BYTES = 65_536;
 
 /**
@@ -82,7 +82,7 @@ function firstWidths(head: Buffer, dialect: Dialect, records: number): number[] 
 }
 
 /**
- * What a first line such as `sep=;` says of the delimiter, as Excel is told by other programs. It is no header.
+ * The delimiter that a first line such as `sep=;` declares, as some programs write it for Excel. The line is no header.
  *
  * @param bytes the head of the file: whole lines, without a byte order mark
  * @returns also the length of the line with its end, in bytes; null where there is none
@@ -93,7 +93,7 @@ export function separatorLine(bytes: Buffer): { delimiter: Delimiter; length: nu
   return match === null || delimiter === undefined ? null : { delimiter, length: match[0].length };
 }
 
-/** As a person calls it. */
+/** Its name in messages. */
 export function delimiterName(delimiter: Delimiter): string {
   return { ',': 'commas', '\t': 'tabs', ';': 'semicolons', '|': 'vertical bars' }[delimiter];
 }

@@ -55,7 +55,7 @@ export class Dataset implements LabelledRows {
     return this.split.hashes?.at(this.#inSplit([row])[0] ?? row) ?? row;
   }
 
-  /** By what a resumed run knows its training data again. */
+  /** Identifies the rows, so that a resumed run can refuse others. */
   async identity(): Promise<DataIdentity> {
     const whole = await this.split.digest();
     const files =

@@ -1,4 +1,4 @@
-// Which files a split is made of: paths and globs to existing, readable files of a known format.
+// The files of a split: paths and globs to existing, readable files of a known format, and whether they still are the same.
 import path from 'node:path';
 import { createHash } from 'node:crypto';
 import { type BigIntStats, constants } from 'node:fs';

@@ -1,4 +1,4 @@
-// Which rows of the training data are set aside for validation: a pure function of labels, groups and the seed.
+// Which rows of the training data are held out for validation: a pure function of labels, groups and the seed.
 import { eachTargets, type Task } from '../tasks/index.js';
 import { counted } from '../util/counted.js';
 import { UsageError } from '../util/errors.js';

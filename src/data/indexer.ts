@@ -115,7 +115,7 @@ class Indexer {
   }
 
   private async addFile(file: DataFile, source: RecordSource): Promise<void> {
-    // Of many such files the first is enough to say.
+    // One note is enough for many files.
     if (this.notes.length === 0) this.notes.push(...source.notes);
     const columns = this.columnsOf(file, source);
     if (columns === null) {

@@ -13,6 +13,13 @@ import {
 } from './records.js';
 
 const LINE_FEED = 0x0a;
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const BACKSLASH = 0x5c;
+const OPEN_ARRAY = 0x5b;
+const CLOSE_ARRAY = 0x5d;
+const OPEN_OBJECT = 0x7b;
+const CLOSE_OBJECT = 0x7d;
 /** What a shorter row becomes in memory cannot do harm. */
 const SMALL_BYTES = 1 << 20;
 
@@ -55,7 +62,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Cuts at line feeds; blank lines are passed over but counted. */
+/** Cuts at line feeds; blank lines are skipped but counted. */
 export class JsonLinesParser implements RecordParser {
   readonly unit = 'line';
   readonly header = null;
@@ -103,14 +110,6 @@ export class JsonLinesParser implements RecordParser {
 function isBlank(line: Buffer): boolean {
   return line.every((byte) => byte === 0x20 || (byte >= 0x09 && byte <= 0x0d));
 }
-
-const QUOTE = 0x22;
-const COMMA = 0x2c;
-const BACKSLASH = 0x5c;
-const OPEN_ARRAY = 0x5b;
-const CLOSE_ARRAY = 0x5d;
-const OPEN_OBJECT = 0x7b;
-const CLOSE_OBJECT = 0x7d;
 
 /** An array, or JSON Lines under the name .json (as HF's `json` loader accepts): the first character tells. */
 export class JsonFileParser implements RecordParser {

@@ -39,7 +39,7 @@ export async function openSplits(
       if (patterns === undefined || patterns.length === 0) continue;
       opened.push(await openSplit(splitOptions(name, patterns, options)));
     }
-    if (opened.length === 0) throw new UsageError('There are no data: give a hub data set or files');
+    if (opened.length === 0) throw new UsageError('No data were given: name a hub data set or files');
     return new DatasetDict(opened, inferTask(opened, taskOptions(options)), {
       aside: holdOutOf(options),
       maxValidation: options.maxSamples?.validation,

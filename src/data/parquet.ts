@@ -48,7 +48,7 @@ export async function openParquet(path: string, limits: DataLimits): Promise<Par
   };
 }
 
-/** What a file says about itself. @throws Error when it cannot be read, or would take more than it may */
+/** The metadata of a file. @throws Error when it cannot be read, or would take more than it may */
 export async function parquetFooter(path: string): Promise<{ file: AsyncBuffer; metadata: FileMetaData }> {
   const file = await asyncBufferFromFile(path);
   await checkFooter(file);

@@ -136,6 +136,7 @@ function rereadSpooled(bytes: Buffer): RawRecord {
   return jsonRecord(bytes, 0, 0);
 }
 
+/** A hash of each row's text, by which equal rows are found without reading them again. */
 export class TextHashes {
   readonly #high = new GrowingArray(Uint32Array);
   readonly #low = new GrowingArray(Uint32Array);
@@ -185,6 +186,7 @@ function rotated(bits: number, by: number): number {
   return (bits << by) | (bits >>> (32 - by));
 }
 
+/** The group column of a split: distinct values once, and their number for every row. */
 export class GroupColumn {
   readonly #numberOf = new Map<unknown, number>();
   readonly #numbers = new GrowingArray(Uint32Array);

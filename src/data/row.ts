@@ -1,4 +1,4 @@
-// Judges one record against the chosen columns: the texts of a usable row, or the fault to report.
+// One record against the chosen columns: the texts and passthrough values of a usable row, or the fault to report.
 import { isNumberText, type Reading } from './label-values.js';
 import type { RawRecord } from './records.js';
 
@@ -16,7 +16,7 @@ export interface TextColumns {
   passthrough?: readonly string[];
 }
 
-/** One input, exactly as it stands in the file. */
+/** One input, exactly as in the file. */
 export interface Example {
   text: string;
   textPair?: string;
@@ -67,14 +67,14 @@ function readText(value: unknown): Reading<string> {
   return { value };
 }
 
-/** As a person calls it, of what is no text. */
+/** The kind of a value that is no text, for messages. */
 export function kindOf(value: unknown): string {
   if (Array.isArray(value)) return 'a list';
   if (typeof value === 'number' || typeof value === 'bigint') return 'a number';
   return typeof value === 'boolean' ? 'true or false' : 'an object';
 }
 
-/** What all values of a column are, null aside. `json`: texts and numbers mixed, lists, objects. */
+/** What all values of a passthrough column are, null aside; they go with the rows into a file of predictions. `json`: texts and numbers mixed, lists, objects. */
 export type PassthroughKind = 'integer' | 'number' | 'boolean' | 'text' | 'json';
 
 /** A value that JSON can hold. */

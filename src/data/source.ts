@@ -1,4 +1,4 @@
-// What decides how a file is read, other than its name.
+// One data file as a source of records, whatever its format.
 import { messageOf } from '../util/errors.js';
 import { type DataLimits, DEFAULT_LIMITS, readBytes } from './compression.js';
 import { type Delimiter, delimiterName, type Quoting } from './csv-dialect.js';
@@ -7,6 +7,7 @@ import { type DataFile, findDataFiles } from './files.js';
 import { JsonFileParser, JsonLinesParser } from './json.js';
 import { brokenRecord, cutRecords, type RawRecord, type RecordParser, type Unit } from './records.js';
 
+/** What decides how a file is read, other than its name. */
 export interface ReadSettings extends DataLimits {
   /** Of CSV and TSV. */
   readonly quoting: Quoting;
@@ -16,7 +17,7 @@ export const DEFAULT_READ_SETTINGS: ReadSettings = { ...DEFAULT_LIMITS, quoting:
 
 /** How many rows are looked at to find the columns of a file that does not declare them. */
 const SAMPLE_ROWS = 100;
-/** Bad rows before the first good one that are kept until it is found; behind more of them none is looked for. */
+/** Bad rows that are held while the first good one is looked for; after more of them the search ends. */
 const MOST_BAD_ROWS = 10_000;
 
 /** A file that is about to be read once from start to end. */
@@ -132,7 +133,8 @@ async function* asBatches(batches: RawRecord[][]): AsyncGenerator<RawRecord[]> {
 }
 
 /**
- * Reads files once from start to end, good rows and broken ones.
+ * Reads files once from start to end with all their columns, good rows and broken ones: for `inspect`, before it is known
+ * which columns hold the text and the label.
  *
  * @throws UsageError for files that are not there or are no data
  */

@@ -1,4 +1,4 @@
-// A split of a data set: what a caller asks for, and the answers on top of the finished index.
+// A split of a data set, opened: rows by number on top of the finished index.
 import type { LabelKind } from '../tasks/index.js';
 import { expected } from '../util/errors.js';
 import type { BadRowReport } from './bad-rows.js';

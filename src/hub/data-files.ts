@@ -116,7 +116,11 @@ export function relativePattern(pattern: string): string {
   return pattern.replace(/^(\.?\/)+/, '');
 }
 
-/** A test for whole paths. */
+/**
+ * A test for whole paths. Patterns are those of data set cards (fsspec's glob): `*` and `?` stay inside a folder, `**` as a
+ * whole part crosses folders, `[...]` is a set of characters. Cards come from outside, so no pattern becomes a regular
+ * expression, whose time has no bound. Here it is at most pattern times path.
+ */
 export function globMatcher(pattern: string): (path: string) => boolean {
   const tokens = tokensOf(relativePattern(pattern));
   return (path) => matches(tokens, path);

@@ -10,7 +10,7 @@ import type { RepoFile } from './repo.js';
 
 /** Bytes a second, over the time of a stall, below which a connection counts as dead. */
 const SLOWEST = 1024;
-/** Bytes after which a connection that broke is no failure: the next one goes on from there. */
+/** Bytes after which a connection that broke is no failure: the next one resumes there. */
 const PROGRESS = 16 << 10;
 
 /** What to fetch. */

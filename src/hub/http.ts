@@ -56,7 +56,7 @@ async function follow(
   let url = addressFrom(home, start);
   let atHome = true;
   for (let hops = 0; hops < 10; hops++) {
-    // Never again once another origin had its say: it must not choose what is asked with the token.
+    // Never again once another origin redirected: it must not choose what is requested with the token.
     atHome &&= url.origin === home.origin;
     const authorization =
       settings.token !== null && atHome ? { authorization: `Bearer ${settings.token}` } : {};
@@ -199,7 +199,7 @@ export class HubUnavailable extends RunError {
 
 /**
  * Repeats `task` while it throws HubUnavailable: at once when it made progress, and else after 1, 2, 4, 8 seconds or as
- * long as the hub asks. The count starts anew with progress.
+ * long as the hub asks. Progress resets the count.
  */
 export async function withRetries<T>(
   task: () => Promise<T>,

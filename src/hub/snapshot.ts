@@ -70,7 +70,7 @@ export async function openSnapshot(
   }
 }
 
-/** What can be had with no request at all. */
+/** The snapshot as far as it is in the cache, without any request. */
 async function fromCache(
   repo: Repo,
   settings: HubSettings,
@@ -155,7 +155,7 @@ async function fetchFiles(from: Fetching, paths: readonly string[]): Promise<str
     } catch (error) {
       if (error instanceof WrongContent) await caching.forgetListing(cache, commit);
       if (error instanceof HubUnavailable)
-        throw new RunError(`${error.message}; run it again to go on from there`);
+        throw new RunError(`${error.message}; run the command again to resume the download`);
       throw diskError(error, from.settings.cacheDir) ?? error;
     }
   }

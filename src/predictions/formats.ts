@@ -2,14 +2,14 @@
 // a row, and CSV, quoted where a label or a path makes it necessary.
 import { extname } from 'node:path';
 import { stringify } from 'csv-stringify/sync';
-import { keptText, probabilityColumns, type PredictedRow, type PredictionFormat } from './table.js';
+import { passthroughText, probabilityColumns, type PredictedRow, type PredictionFormat } from './table.js';
 
 /** `{"row":0,"id":"a7","label":"pos","score":0.9,"probabilities":{"neg":0.1,"pos":0.9}}` */
-const jsonLines: PredictionFormat = async function* (batches, { kept: columns }) {
+const jsonLines: PredictionFormat = async function* (batches, { passthrough: columns }) {
   for await (const rows of batches)
     yield rows
-      .map(({ row, place, kept = [], ...prediction }) => {
-        const carried = Object.fromEntries(columns.map(({ name }, i) => [name, kept[i] ?? null]));
+      .map(({ row, place, passthrough = [], ...prediction }) => {
+        const carried = Object.fromEntries(columns.map(({ name }, i) => [name, passthrough[i] ?? null]));
         return `${JSON.stringify({ row, place, ...carried, ...prediction })}\n`; // no place, no key
       })
       .join('');
@@ -29,17 +29,17 @@ const SIGNS_ALONE = /^[=+\-@|＝＋－＠]+$/u;
  * probability for each label. A text that a spreadsheet would compute (`=HYPERLINK(...)`) gets an apostrophe before it,
  * unless it is a number.
  */
-const csv: PredictionFormat = async function* (batches, { task, hasPlaces, kept }) {
+const csv: PredictionFormat = async function* (batches, { task, hasPlaces, passthrough }) {
   const probabilities = probabilityColumns(task);
   const place = hasPlaces ? ['place'] : [];
-  const carried = kept.map(({ name }) => name);
+  const carried = passthrough.map(({ name }) => name);
   yield stringify([
     ['row', ...place, ...carried, 'label', 'score', ...probabilities.map(({ column }) => column)],
   ]);
   const record = (row: PredictedRow): (string | number | undefined)[] => [
     row.row,
     ...(hasPlaces ? [inert(row.place ?? '')] : []),
-    ...kept.map((_, i) => inert(keptText(row.kept?.[i]))),
+    ...passthrough.map((_, i) => inert(passthroughText(row.passthrough?.[i]))),
     labelCell(row.label),
     row.score,
     ...probabilities.map(({ label }) => row.probabilities[label]),

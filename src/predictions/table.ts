@@ -10,11 +10,11 @@ export interface PredictedRow extends Prediction {
   /** Where it stands in its file, when rows were left out and the number alone no longer shows it. */
   place?: string;
   /** The values of the columns that were carried over, in their order. */
-  kept?: readonly PassthroughValue[];
+  passthrough?: readonly PassthroughValue[];
 }
 
 /** A column of the data that is carried over, by its name among the predictions. */
-export interface KeptColumn {
+export interface PassthroughColumn {
   name: string;
   kind: PassthroughKind;
 }
@@ -24,7 +24,7 @@ export interface PredictionTable {
   task: Task;
   /** Whether the rows have places. */
   hasPlaces: boolean;
-  kept: readonly KeptColumn[];
+  passthrough: readonly PassthroughColumn[];
 }
 
 /**
@@ -47,17 +47,20 @@ export function probabilityColumns({ kind, labels }: Task): { column: string; la
  *
  * @throws UsageError when two of them would then be called the same
  */
-export function keptColumns(columns: readonly KeptColumn[], task: Task): KeptColumn[] {
+export function passthroughColumns(columns: readonly PassthroughColumn[], task: Task): PassthroughColumn[] {
   const own = new Set(['row', 'place', 'label', 'score', 'probabilities']);
   for (const { column } of probabilityColumns(task)) own.add(column);
-  const kept = columns.map(({ name, kind }) => ({ name: own.has(name) ? `input_${name}` : name, kind }));
-  const twice = kept.find(({ name }, i) => kept.findIndex((other) => other.name === name) < i);
-  if (twice === undefined) return kept;
+  const passthrough = columns.map(({ name, kind }) => ({
+    name: own.has(name) ? `input_${name}` : name,
+    kind,
+  }));
+  const twice = passthrough.find(({ name }, i) => passthrough.findIndex((other) => other.name === name) < i);
+  if (twice === undefined) return passthrough;
   throw new UsageError(`--id-column gives the predictions two columns called ${JSON.stringify(twice.name)}`);
 }
 
 /** A value in a cell of text: as it is, or as JSON where it is more than a text or a number. */
-export function keptText(value: PassthroughValue): string {
+export function passthroughText(value: PassthroughValue): string {
   if (value === null || value === undefined) return '';
   return typeof value === 'string' ? value : JSON.stringify(value);
 }

@@ -56,7 +56,7 @@ t.test('a connection that is reset at every 100th kilobyte', async (test) => {
   test.strictSame(
     starts,
     [...new Set(starts)].toSorted((a, b) => a - b),
-    'each goes on from where it was',
+    'each resumes where the last one ended',
   );
   test.ok(
     waits.every((seconds) => seconds === 0),
@@ -78,9 +78,9 @@ t.test('connections that bring a byte each, nothing, or next to nothing', async 
   });
   const messages = await Promise.all(tried.map(async ({ failed }) => (await failed).message));
   test.match(messages, [
-    /^Cannot reach \S+ \(.*\); run it again to go on from there$/,
-    /^Cannot reach \S+ \(no data for 1 s\); run it again to go on from there$/,
-    /^Cannot reach \S+ \(only \d+ bytes in 1 s\); run it again to go on from there$/,
+    /^Cannot reach \S+ \(.*\); run the command again to resume the download$/,
+    /^Cannot reach \S+ \(no data for 1 s\); run the command again to resume the download$/,
+    /^Cannot reach \S+ \(only \d+ bytes in 1 s\); run the command again to resume the download$/,
   ]);
   test.strictSame(
     waits.toSorted((a, b) => a - b),
@@ -128,7 +128,7 @@ t.test('another part than was asked for', async (test) => {
       /from byte \d+ on but has or sent another part/,
     );
     const directory = await modelDirectory(BERT_ID, options);
-    test.ok(readFileSync(join(directory, 'model.safetensors')).equals(weights), 'the next run begins anew');
+    test.ok(readFileSync(join(directory, 'model.safetensors')).equals(weights), 'the next run starts over');
   }
 });
 
