@@ -10,6 +10,7 @@ export {
   Tokenizer as RobertaTokenizer,
   Tokenizer as XLMRobertaTokenizer,
 } from './tokenizer.js';
+export { hasTokenizer } from './load.js';
 export { createTokenizerPool, type TextExample, type TokenizerPool } from './pool.js';
 export { createWindows } from './windows.js';
 export type { EncodeOptions, Encoding } from './sequence-encoder.js';

@@ -66,15 +66,36 @@ function textOf(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }
 
+/** Whether a folder has a tokenizer of its own, readable or not. */
+export async function hasTokenizer(directory: string): Promise<boolean> {
+  const names = ['tokenizer.json', ...vocabularies().map(({ files: [first = ''] }) => first)];
+  const found = await Promise.all(names.map((name) => exists(join(directory, name))));
+  return found.includes(true);
+}
+
+interface VocabularyFiles {
+  modelType: 'BPE' | 'WordPiece' | 'Unigram';
+  files: string[];
+  read: (paths: string[], directory: string, config: TokenizerConfig) => Promise<TokenizerSpec>;
+}
+
+/** What older models have in place of a tokenizer.json, in the order in which it is looked for. */
+function vocabularies(): VocabularyFiles[] {
+  return [
+    { modelType: 'BPE', files: ['vocab.json', 'merges.txt'], read: readBpe },
+    { modelType: 'WordPiece', files: ['vocab.txt'], read: readWordPiece },
+    ...SENTENCEPIECE_FILES.map((name): VocabularyFiles => ({
+      modelType: 'Unigram',
+      files: [name],
+      read: readSentencePiece,
+    })),
+  ];
+}
+
 /** From what older models have in place of a tokenizer.json. */
 async function fromVocabulary(directory: string, config: TokenizerConfig): Promise<TokenizerSpec> {
   const wanted = tokenizerClass(config.tokenizer_class)?.modelType;
-  const sources = [
-    { modelType: 'BPE', files: ['vocab.json', 'merges.txt'], read: readBpe },
-    { modelType: 'WordPiece', files: ['vocab.txt'], read: readWordPiece },
-    ...SENTENCEPIECE_FILES.map((name) => ({ modelType: 'Unigram', files: [name], read: readSentencePiece })),
-  ];
-  for (const { modelType, files, read } of sources) {
+  for (const { modelType, files, read } of vocabularies()) {
     if (wanted !== undefined && wanted !== modelType) continue;
     const paths = files.map((name) => join(directory, name));
     const found = await Promise.all(paths.map(exists));

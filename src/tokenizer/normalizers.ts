@@ -40,8 +40,8 @@ export const normalizerStepSchema = z.discriminatedUnion('type', [
 ]);
 
 // A sequence within a sequence, which Rust takes too, is not made by anything.
-export const normalizerSchema = z.union([
-  normalizerStepSchema,
+export const normalizerSchema = z.discriminatedUnion('type', [
+  ...normalizerStepSchema.options,
   z.looseObject({ type: z.literal('Sequence'), normalizers: z.array(normalizerStepSchema).max(MAX_STEPS) }),
 ]);
 type BertNormalizerJson = z.infer<typeof bertNormalizer>;

@@ -46,8 +46,8 @@ export const preTokenizerStepSchema = z.discriminatedUnion('type', [
   }),
 ]);
 
-export const preTokenizerSchema = z.union([
-  preTokenizerStepSchema,
+export const preTokenizerSchema = z.discriminatedUnion('type', [
+  ...preTokenizerStepSchema.options,
   z.looseObject({
     type: z.literal('Sequence'),
     pretokenizers: z

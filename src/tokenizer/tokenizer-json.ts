@@ -63,8 +63,8 @@ const simplePostProcessor = z.discriminatedUnion('type', [
   /** Sets offsets right, and no tokens. */
   z.looseObject({ type: z.literal('ByteLevel') }),
 ]);
-const postProcessor = z.union([
-  simplePostProcessor,
+const postProcessor = z.discriminatedUnion('type', [
+  ...simplePostProcessor.options,
   z.looseObject({
     type: z.literal('Sequence'),
     processors: z
