@@ -376,10 +376,10 @@ def ids(folder: str) -> None:
 
 
 def train(data: Path, out: Path) -> None:
-    """Vocabularies of 8,000 from every tenth text; for each kind and file a digest of the ids of all texts."""
+    """Vocabularies of 8,000 from every twentieth text; for each kind and file a digest of the ids of all texts."""
     files = sorted([*data.glob("*/*.csv"), *data.glob("*/*.csv.gz")])
     rows = {file: texts_of(file) for file in files}
-    lines = [text for file in files for row in rows[file][::10] for text in row if text]
+    lines = [text for file in files for row in rows[file][::20] for text in row if text]
     bpe(lines, 8000, out / "roberta")
     model = spm(lines, 8000, own_rules=False)
     for kind in ("xlm-roberta", "camembert"):
