@@ -13,7 +13,7 @@ import { finishReplacing, isBeingReplaced } from '../formats/replace-files.js';
 import { readJson } from '../util/json.js';
 import type { BertConfig } from '../models/config.js';
 import type { Lora } from '../models/lora.js';
-import { BertTokenizer } from '../tokenizer/index.js';
+import { BertTokenizer, hasTokenizer } from '../tokenizer/index.js';
 import { whileLocked } from '../util/folder-lock.js';
 import { Progress } from '../terminal/progress.js';
 
@@ -97,9 +97,7 @@ export interface TokenizerSource {
 
 /** The folder of a model, or for an adapter that was saved without a tokenizer its base. */
 export async function tokenizerSource(directory: string, lora: Lora | undefined): Promise<TokenizerSource> {
-  const files = ['tokenizer.json', 'vocab.txt'].map((name) => exists(join(directory, name)));
-  const hasTokenizer = (await Promise.all(files)).includes(true);
-  if (hasTokenizer || lora === undefined) return { name: directory };
+  if (lora === undefined || (await hasTokenizer(directory))) return { name: directory };
   return { name: lora.base, ...(lora.revision !== null && { revision: lora.revision }) };
 }
 

@@ -28,6 +28,13 @@ const TOKENIZER_FILES = [
   'special_tokens_map.json',
   'added_tokens.json',
 ];
+/** What older models have in place of a tokenizer.json. */
+const VOCABULARIES = [
+  ['vocab.json', 'merges.txt'],
+  ['sentencepiece.bpe.model'],
+  ['spiece.model'],
+  ['spm.model'],
+];
 
 /**
  * The folder of a model: `idOrDir` itself where it is one, else the snapshot of that hub repository in the cache,
@@ -80,11 +87,15 @@ function configFiles(snapshot: Snapshot): string[] {
 
 /** A model may come without a tokenizer (the person can name another); a tokenizer may not. */
 function tokenizerFiles(snapshot: Snapshot, needed: boolean): string[] {
-  const found = TOKENIZER_FILES.filter((path) => snapshot.files.has(path));
-  if (needed && !found.includes('tokenizer.json') && !found.includes('vocab.txt')) {
+  const { files } = snapshot;
+  const found = TOKENIZER_FILES.filter((path) => files.has(path));
+  const isWhole = found.includes('tokenizer.json') || found.includes('vocab.txt');
+  if (!isWhole) found.push(...(VOCABULARIES.find((names) => names.every((path) => files.has(path))) ?? []));
+  if (!needed) return found;
+  if (!found.some((path) => path === 'tokenizer.json' || /^(vocab|sentencepiece|spiece|spm)\b/.test(path)))
     throw snapshot.lacks('tokenizer.json or vocab.txt');
-  }
-  return found;
+  // It names the tokenizer's class where nothing else does.
+  return files.has('config.json') ? [...found, 'config.json'] : found;
 }
 
 async function weightFiles(snapshot: Snapshot): Promise<string[]> {
