@@ -1,6 +1,6 @@
 // Which options each command takes, as one zod schema a command, and the TypeScript types that follow.
 import { z } from 'zod';
-import { mandatory } from './option.js';
+import { factsOf, mandatory, type ResumeRole } from './option.js';
 import { options as o } from './options.js';
 
 /** One command: its options and the schema made of them. */
@@ -216,6 +216,18 @@ export type SearchOptions = z.output<typeof searchCommand.schema>;
 export type EvaluateOptions = z.output<typeof evaluateCommand.schema>;
 export type MergeOptions = z.output<typeof mergeCommand.schema>;
 export type PredictOptions = z.output<typeof predictCommand.schema>;
+
+/** The options of a Trainer that have a role when a run is resumed, in the order of the table. */
+export function optionsWithRole(role: ResumeRole): readonly (keyof TrainingArguments)[] {
+  return Object.entries(o)
+    .filter(([, option]) => factsOf(option).onResume === role)
+    .map(([name]) => name)
+    .filter(isOfTrainer);
+}
+
+function isOfTrainer(name: string): name is keyof TrainingArguments {
+  return Object.hasOwn(trainerCommand.options, name);
+}
 
 function command<S extends Record<string, z.ZodType>>(
   name: Command['name'],

@@ -13,6 +13,7 @@ export {
   evaluateCommand,
   inspectCommand,
   mergeCommand,
+  optionsWithRole,
   predictCommand,
   searchCommand,
   trainCommand,
@@ -23,6 +24,7 @@ export { foreignNames } from './foreign.js';
 export { optionsMarkdown, optionsTable } from './help.js';
 export { lossProblems } from './rules/index.js';
 export type { OptionSources } from './merge.js';
+export type { ResumeRole } from './option.js';
 export {
   parseEvaluateOptions,
   parseInspectOptions,

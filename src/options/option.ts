@@ -14,9 +14,18 @@ export const groups = [
 ] as const;
 export type Group = (typeof groups)[number];
 
-/** The part of an option that people read. */
+/**
+ * What an option is to a run that is resumed with another value of it. `must-match`: it decides which batches, masks and
+ * weights there are, by itself or through the rows, the labels and the model that it leads to, so that the run is
+ * refused. `may-change`: it decides the result too, but people change it on purpose, so that a note names the change.
+ * `irrelevant`: the result is the same, or no run can be resumed that has it.
+ */
+export type ResumeRole = 'must-match' | 'may-change' | 'irrelevant';
+
+/** What each option states about itself. */
 export interface Card {
   readonly group: Group;
+  readonly onResume: ResumeRole;
   /** One phrase, no full stop. */
   readonly help: string;
   /** In the help in place of a default, when that is found at run time. */

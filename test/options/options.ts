@@ -8,6 +8,7 @@ import tap from 'tap';
 import {
   evaluateCommand,
   optionsMarkdown,
+  optionsWithRole,
   parseTrainingArguments,
   parseTrainOptions,
   predictCommand,
@@ -18,6 +19,32 @@ import { foreignNames } from '../../dist/options/foreign.js';
 import { camelCase, kebabCase, snakeCase } from '../../dist/options/names.js';
 import { factsOf } from '../../dist/options/option.js';
 import { fault, fromFile, job, jobFlags, program, run } from '../fixtures/config.js';
+
+await tap.test('each option of a Trainer has one role at resume', (t) => {
+  const [mustMatch, mayChange, irrelevant] = (['must-match', 'may-change', 'irrelevant'] as const).map(
+    (role) => new Set<string>(optionsWithRole(role)),
+  );
+  const { options } = parseTrainingArguments({ outputDir: 'out' });
+  for (const name of Object.keys(options))
+    t.equal([mustMatch, mayChange, irrelevant].filter((names) => names?.has(name)).length, 1, name);
+  const inOrder = [...(mustMatch ?? [])];
+  t.same(inOrder, [
+    'maxSeqLength',
+    'perDeviceTrainBatchSize',
+    'gradientAccumulationSteps',
+    'optim',
+    'momentum',
+    'neftuneNoiseAlpha',
+    'trainSamplingStrategy',
+    'seed',
+    'dataSeed',
+  ]);
+  for (const name of ['learningRate', 'numTrainEpochs', 'lrFactors', 'dtype', 'threads'])
+    t.ok(mayChange?.has(name), name);
+  for (const name of ['outputDir', 'loggingSteps', 'saveTotalLimit', 'autoFindBatchSize'])
+    t.ok(irrelevant?.has(name), name);
+  t.end();
+});
 
 await tap.test('defaults are those of TrainingArguments', (t) => {
   const { options, notes } = parseTrainOptions({ values: job });
