@@ -12,11 +12,10 @@ import {
 import { createMetrics, type Calibration, type MetricDetails } from '../tasks/index.js';
 import { writeJson } from '../util/files.js';
 import { longTextsOf, requireSingle, textReading } from '../evaluation/long-texts.js';
-import { Progress } from '../terminal/progress.js';
 import { chanceNote } from './chance.js';
 import { classReport } from './class-report.js';
 import { openData } from './data.js';
-import { checkOutputFolder, printResult, writeBadRows } from './output.js';
+import { CommandProgress, checkOutputFolder, printResult, writeBadRows } from './output.js';
 import { loadTrained, trainedMaxLength } from './trained.js';
 import { requireTunable, tune } from './tune.js';
 
@@ -28,7 +27,7 @@ import { requireTunable, tune } from './tune.js';
  * @throws UsageError for a model or data that cannot be used; RunError when the run fails
  */
 export async function evaluate(options: EvaluateOptions): Promise<void> {
-  const progress = new Progress();
+  const progress = new CommandProgress();
   requireDevice(options);
   const { outputDir, maxSeqLength } = options;
   if (outputDir !== undefined) await checkOutputFolder(outputDir);

@@ -9,8 +9,21 @@ import { messageOf, RunError, UsageError } from '../util/errors.js';
 import { systemCode, writeError } from '../util/file-errors.js';
 import { makeFolder, removeEmptyFolders } from '../util/make-folder.js';
 import { writeFileAtomic } from '../util/files.js';
-import type { Progress } from '../terminal/progress.js';
+import { asFlags } from '../options/index.js';
+import { Progress } from '../terminal/progress.js';
 import { splitsOf } from './data.js';
+
+/** The progress of a command: options are shown as flags, but for indented lines, which are rows of somebody's data. */
+export class CommandProgress extends Progress {
+  override line(text: string): void {
+    super.line(text.startsWith(' ') ? text : asFlags(text));
+  }
+
+  /** A line that names options as they are written in a file. */
+  asWritten(text: string): void {
+    super.line(text);
+  }
+}
 
 const MEGABYTE = 1e6;
 

@@ -13,9 +13,9 @@ import { predictRows } from '../evaluation/predict.js';
 import { datasetFiles } from '../hub/index.js';
 import { formatOfEnding, predictionFormats } from '../predictions/formats.js';
 import { keptColumns, type PredictedRow, type PredictionFormat } from '../predictions/table.js';
-import { Progress } from '../terminal/progress.js';
+import type { Progress } from '../terminal/progress.js';
 import { describeSplit, splitOf } from './data.js';
-import { checkOutputFile, printResult, writeBadRows, writePieces } from './output.js';
+import { CommandProgress, checkOutputFile, printResult, writeBadRows, writePieces } from './output.js';
 import { loadTrained, trainedMaxLength } from './trained.js';
 
 /**
@@ -24,7 +24,7 @@ import { loadTrained, trainedMaxLength } from './trained.js';
  * @throws UsageError for a model or data that cannot be used; RunError when the run fails
  */
 export async function predict(options: PredictOptions): Promise<void> {
-  const progress = new Progress();
+  const progress = new CommandProgress();
   requireDevice(options);
   const { outputFile, maxSeqLength } = options;
   const folder = outputFile === undefined ? undefined : await checkOutputFile(outputFile);

@@ -7,7 +7,7 @@ import type { BertForSequenceClassification } from '../models/bert-for-sequence-
 import type { TrainOptions } from '../options/index.js';
 import { counted, listed } from '../util/counted.js';
 import type { DatasetDict } from '../data/dataset-dict.js';
-import { UsageError } from '../util/errors.js';
+import { StoppedError, UsageError } from '../util/errors.js';
 import { classify } from '../evaluation/predict.js';
 import type { Metrics } from '../evaluation/evaluate.js';
 import type { Prediction } from '../tasks/index.js';
@@ -19,16 +19,16 @@ import type { BertTokenizer } from '../tokenizer/index.js';
 import type { TrainerCallback } from '../training/callbacks.js';
 import { AUTO, findCheckpoint } from '../training/checkpoint.js';
 import { whileLocked } from '../util/folder-lock.js';
+import { InterruptedError } from '../training/interruption.js';
 import { removeLeftovers } from '../training/leftovers.js';
-import { formatNumber, Progress } from '../terminal/progress.js';
+import { formatNumber, type Progress } from '../terminal/progress.js';
 import { Trainer } from '../training/trainer.js';
 import { chanceNote } from './chance.js';
 import { crossValidate } from './cross-validation.js';
 import { openData, textsOf } from './data.js';
 import { modelAndTokenizer, readOptions, type ModelSource } from './model-source.js';
-import { checkOutputFolder, printMetrics, writeBadRowsOf } from './output.js';
-import { StopSignals } from './stop.js';
-import { withWayOn } from './way-on.js';
+import { CommandProgress, checkOutputFolder, printMetrics, writeBadRowsOf } from './output.js';
+import { StopSignals, withResumeHint } from './stop.js';
 import { writtenBytes } from './written-bytes.js';
 
 const EXAMPLES_SHOWN = 3;
@@ -40,7 +40,7 @@ const EXAMPLES_SHOWN = 3;
  * @throws UsageError for options, data or a model that cannot be used; RunError when the run fails
  */
 export async function train(options: TrainOptions): Promise<void> {
-  const progress = new Progress();
+  const progress = new CommandProgress();
   requireDevice(options);
   const { outputDir } = options;
   await checkOutputFolder(outputDir);
@@ -156,11 +156,14 @@ async function trainAndSave(
   parts: Omit<Parameters<typeof save>[1], 'results'> & { progress: Progress },
 ): Promise<Results> {
   const { trainer, data, progress } = parts;
-  const signals = new StopSignals(trainer, progress);
+  const signals = new StopSignals(progress, 'finishing this step and saving');
+  signals.signal.addEventListener('abort', () => trainer.interrupt());
   try {
-    return await withWayOn(trainer, async () => {
-      const metrics = await signals.train();
-      const evaluation = data.splits.validation === undefined ? {} : await signals.evaluate();
+    return await withResumeHint(trainer, async () => {
+      const metrics = await trainUntilStopped(trainer, signals);
+      signals.next = 'saving the trained model';
+      const evaluation =
+        data.splits.validation === undefined ? {} : await evaluateUnlessStopped(trainer, signals);
       const { epoch } = trainer.state;
       const isEvaluated = Object.keys(evaluation).length > 0;
       const results = {
@@ -168,13 +171,36 @@ async function trainAndSave(
         evaluation: isEvaluated ? { ...evaluation, epoch } : {},
       };
       await save(options, { ...parts, results });
-      signals.requireNone(
-        `all steps were done, and the model is in ${options.outputDir}${isEvaluated ? '' : ', not evaluated'}`,
-      );
+      if (signals.received !== undefined)
+        throw new StoppedError(
+          signals.received,
+          `all steps were done, and the model is in ${options.outputDir}${isEvaluated ? '' : ', not evaluated'}`,
+        );
       return results;
     });
   } finally {
     signals.release();
+  }
+}
+
+async function trainUntilStopped(trainer: Trainer, signals: StopSignals): Promise<Metrics> {
+  try {
+    return await trainer.train();
+  } catch (error) {
+    if (error instanceof InterruptedError && signals.received !== undefined)
+      throw new StoppedError(signals.received, `continue with --resume-from-checkpoint ${error.checkpoint}`);
+    throw error;
+  }
+}
+
+/** @returns no metrics where a signal came before the end */
+async function evaluateUnlessStopped(trainer: Trainer, { signal }: StopSignals): Promise<Metrics> {
+  try {
+    signal.throwIfAborted();
+    return await trainer.evaluate({ signal });
+  } catch (error) {
+    if (signal.aborted && error === signal.reason) return {};
+    throw error;
   }
 }
 

@@ -15,7 +15,8 @@ import type { BertConfig } from '../models/config.js';
 import type { Lora } from '../models/lora.js';
 import { BertTokenizer } from '../tokenizer/index.js';
 import { whileLocked } from '../util/folder-lock.js';
-import { Progress } from '../terminal/progress.js';
+import type { Progress } from '../terminal/progress.js';
+import { CommandProgress } from './output.js';
 
 /**
  * The folder of a model. A new model that a killed run left half moved there is moved first.
@@ -26,7 +27,7 @@ export async function modelFolder(options: { model: string; modelRevision?: stri
   const hub = withoutUndefined({ revision: options.modelRevision });
   const directory = await modelDirectory(options.model, hub);
   if (!(await isBeingReplaced(directory))) return directory;
-  const progress = new Progress();
+  const progress = new CommandProgress();
   const say = (line: string): void => progress.line(line);
   await whileLocked(directory, say, () => finishReplacing(directory));
   say(`${directory} was to get a new model when a run was ended: it has it now`);

@@ -1,11 +1,9 @@
-// The command line's spellings, brought to one: --learning_rate and --learningRate become --learning-rate, and a
-// switch, which may stand alone, be followed by true or false, or be turned round by --no-, becomes --switch=true|false.
+// Flags. The command line's spellings, brought to one: --learning_rate and --learningRate become --learning-rate, and a switch, which may stand alone, be followed by true or false, or be turned round by --no-, becomes --switch=true|false.
 import { UsageError } from '../util/errors.js';
 import type { Command } from './commands.js';
-import { camelCase, kebabCase } from './names.js';
-import { factsOf } from './option.js';
-import { options } from './options.js';
+import { camelCase, kebabCase } from './option.js';
 import { understand } from './resolve.js';
+import { options } from './table.js';
 
 /** A flag as commander knows it. `contrary`: written with --no-, so that its truth value is turned round. */
 interface Flag {
@@ -55,7 +53,7 @@ function findFlag(written: string, command: Command): Flag {
 
   const { own, foreign } = understand({ written, name: `--${written}`, at: '', isText: true }, command);
   if (own !== undefined) {
-    const { arity, what } = factsOf(options[own]).kind;
+    const { arity, what } = options[own].kind;
     return { name: kebabCase(own), arity, contrary: false, what: `: ${what}` };
   }
   const arity = foreign.isSwitch ? 'switch' : 'one';
@@ -66,7 +64,7 @@ function findFlag(written: string, command: Command): Flag {
 function switchOf(written: string, command: Command): string | undefined {
   const name = camelCase(written);
   const option = command.options[name];
-  return option !== undefined && factsOf(option).kind.arity === 'switch' ? kebabCase(name) : undefined;
+  return option?.kind.arity === 'switch' ? kebabCase(name) : undefined;
 }
 
 function truth(said: string, { contrary }: Flag): string {
@@ -75,3 +73,19 @@ function truth(said: string, { contrary }: Flag): string {
   if (plain === 'true') return 'false';
   return plain === 'false' ? 'true' : plain;
 }
+
+/**
+ * A message of the library, which names options as scripts write them, for those who write flags: `learningRate is 0`
+ * becomes `--learning-rate is 0`. Names of one word are left alone, as they may be meant as words, and so is what stands in
+ * quotes or paths, as it is somebody's data.
+ */
+export function asFlags(message: string): string {
+  return message.replace(CAMEL_CASE, (name) => `--${kebabCase(name)}`);
+}
+
+const CAMEL_CASE = new RegExp(
+  `(?<![\\w./"'-])(?:${Object.keys(options)
+    .filter((name) => /[A-Z]/.test(name))
+    .join('|')})(?![\\w/"'-]|\\.\\w)`,
+  'g',
+);

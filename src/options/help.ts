@@ -1,9 +1,8 @@
 // The option table as commander options for `--help`, and as Markdown tables for README.md and docs/options.md.
 import { Option as Flag } from 'commander';
 import type { Command } from './commands.js';
-import { foreignNames } from './foreign.js';
-import { kebabCase } from './names.js';
-import { factsOf, groups, type Facts, type Group } from './option.js';
+import { foreignNames } from './hf-arguments.js';
+import { groups, kebabCase, type Group, type Option } from './option.js';
 
 /** The flags of a command, grouped for its help; the names of other tools are taken but not shown. */
 export function commandFlags(command: Command): Flag[] {
@@ -32,7 +31,7 @@ export function optionsTable(command: Command, names: readonly string[]): string
   return markdownTable(names.flatMap((name) => all.filter(([own]) => own === name)));
 }
 
-function markdownTable(options: readonly [string, Facts][]): string {
+function markdownTable(options: readonly [string, Option][]): string {
   const rows = options.map(([name, option]) => {
     const cells = [code(flagTerm(name, option, false)), defaultOf(option), meaning(option)];
     return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
@@ -40,16 +39,12 @@ function markdownTable(options: readonly [string, Facts][]): string {
   return `| Option | Default | Meaning |\n| --- | --- | --- |\n${rows.join('\n')}\n`;
 }
 
-function optionsOf(command: Command, group: Group): [string, Facts][] {
-  const all = Object.entries(command.options).map(([name, option]): [string, Facts] => [
-    name,
-    factsOf(option),
-  ]);
-  return all.filter(([, facts]) => facts.group === group);
+function optionsOf(command: Command, group: Group): [string, Option][] {
+  return Object.entries(command.options).filter(([, option]) => option.group === group);
 }
 
 /** `--eval-steps <N>`; a switch is shown bare, although argv.ts always gives it a value. */
-function flagTerm(name: string, { kind }: Facts, brackets = true): string {
+function flagTerm(name: string, { kind }: Option, brackets = true): string {
   const flag = `--${kebabCase(name)}`;
   if (kind.arity === 'switch') return brackets ? `${flag} <true|false>` : flag;
   if (!brackets) return `${flag} ${kind.placeholder}`;
@@ -61,7 +56,7 @@ export function shownTerm(flag: Flag): string {
   return flag.flags.replace(' <true|false>', '');
 }
 
-function describe(option: Facts): string {
+function describe(option: Option): string {
   const fallback = defaultText(option);
   const parts = [option.kind.words?.join(', '), fallback && `default: ${fallback}`].filter(
     (part) => part !== undefined,
@@ -70,18 +65,18 @@ function describe(option: Facts): string {
   return facts === '' ? option.help : `${option.help} (${facts})`;
 }
 
-function meaning({ help, kind }: Facts): string {
+function meaning({ help, kind }: Option): string {
   return kind.words ? `${help}: ${kind.words.map(code).join(', ')}` : help;
 }
 
-function defaultOf(option: Facts): string {
+function defaultOf(option: Option): string {
   const { fallback } = option;
   return option.otherwise === undefined && fallback !== undefined && defaultText(option) !== ''
     ? code(defaultText(option))
     : defaultText(option);
 }
 
-function defaultText({ fallback, otherwise }: Facts): string {
+function defaultText({ fallback, otherwise }: Option): string {
   if (otherwise !== undefined) return otherwise;
   if (fallback === undefined || fallback === false || Array.isArray(fallback)) return '';
   // 5e-5 rather than 0.00005

@@ -1,4 +1,5 @@
 // Options: the one table, its readers, and what is made of it. See options.ts for the table itself.
+export { asFlags, normalizeArgs } from './argv.js';
 export type {
   EvaluateOptions,
   InspectOptions,
@@ -19,12 +20,10 @@ export {
   trainCommand,
   type Command,
 } from './commands.js';
-export { fileEntries, type ConfigFile } from './file.js';
-export { foreignNames } from './foreign.js';
-export { optionsMarkdown, optionsTable } from './help.js';
-export { lossProblems } from './rules/index.js';
-export type { OptionSources } from './merge.js';
-export type { ResumeRole } from './option.js';
+export { foreignNames } from './hf-arguments.js';
+export { commandFlags, optionsMarkdown, optionsTable, shownTerm } from './help.js';
+export type { OptionSources } from './resolve.js';
+export { OptionsError, type ResumeRole } from './option.js';
 export {
   parseEvaluateOptions,
   parseInspectOptions,
@@ -35,7 +34,8 @@ export {
   parseTrainOptions,
   type ParsedOptions,
 } from './parse.js';
-export { readConfigFile } from './read.js';
+export { fileEntries, readConfigFile, type ConfigFile } from './sources.js';
+export { lossProblems } from './training-rules.js';
 export {
   defaultLrEnd,
   greedyMinLr,

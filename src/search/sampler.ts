@@ -3,7 +3,7 @@
 import { randomNumbers } from '../util/random.js';
 import { parzenEstimate, type Density } from './parzen.js';
 import type { Dimension, Params, Space } from './space.js';
-import type { Trial } from './trial.js';
+import type { Trial } from './study.js';
 
 export const samplers = ['tpe', 'random'] as const;
 export type SamplerName = (typeof samplers)[number];

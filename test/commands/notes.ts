@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 
 import { chanceNote } from '../../dist/commands/chance.js';
-import { normalizeArgs } from '../../dist/options/argv.js';
+import { normalizeArgs } from '../../dist/options/index.js';
 import { commands } from '../../dist/options/index.js';
 import { createMetrics, taskKinds, type ProblemType } from '../../dist/tasks/index.js';
 import { bertune, flags, startBertune, type Options, type Outcome } from '../fixtures/cli.js';

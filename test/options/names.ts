@@ -3,7 +3,7 @@
 import tap from 'tap';
 
 import { parseTrainOptions, trainCommand } from '../../dist/options/index.js';
-import { normalizeArgs } from '../../dist/options/argv.js';
+import { asFlags, normalizeArgs } from '../../dist/options/index.js';
 import { fault, fromFile, job } from '../fixtures/config.js';
 
 await tap.test("a flag that names another job takes the place of the file's", (t) => {
@@ -342,5 +342,19 @@ await tap.test('spellings of the command line', (t) => {
     fault(() => normal('--no-model')),
     'unknown option --no-model (did you mean --model?)',
   );
+  t.end();
+});
+
+await tap.test('what the library calls by its name in scripts is a flag on the command line', (t) => {
+  for (const [message, shown] of [
+    ['maxSeqLength is 600; use at most 512', '--max-seq-length is 600; use at most 512'],
+    ['evalSteps 3, saveSteps 4: no multiple', '--eval-steps 3, --save-steps 4: no multiple'],
+    ['use autoFindBatchSize.', 'use --auto-find-batch-size.'],
+    ['--saveSteps is a flag already', '--saveSteps is a flag already'],
+    ['the seed and the model are words', 'the seed and the model are words'],
+    ['there is no column "labelList" in maxSteps/a.csv', 'there is no column "labelList" in maxSteps/a.csv'],
+    ['runs/maxSteps.csv and notMaxSteps, maxStepsToo', 'runs/maxSteps.csv and notMaxSteps, maxStepsToo'],
+  ] as const)
+    t.equal(asFlags(message), shown);
   t.end();
 });

@@ -2,7 +2,7 @@
 // notebooks): what each means here. Nothing is taken in silence: a renamed or ignored option leaves a note.
 import { regression } from '../tasks/index.js';
 import { UsageError, expected } from '../util/errors.js';
-import type { OptionName } from './options.js';
+import type { OptionName } from './table.js';
 
 /** What a foreign option comes to: one of ours with a value, or nothing (and why, if that is worth a note). */
 export type Meaning =
