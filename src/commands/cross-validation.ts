@@ -1,9 +1,7 @@
 // `bertune train --cross-validation K`: every row is evaluated once, by a model that was trained without it.
 import { join } from 'node:path';
-
 import { rm } from 'node:fs/promises';
 import { z } from 'zod';
-
 import type { TrainOptions } from '../options/index.js';
 import type { Dataset } from '../data/dataset.js';
 import type { DatasetDict } from '../data/dataset-dict.js';
@@ -15,10 +13,10 @@ import { formatNumber, TitledProgress, type Progress } from '../terminal/progres
 import { Trainer } from '../training/trainer.js';
 import type { ModelSource } from './model-source.js';
 import { printMetrics } from './output.js';
-import { reportOverlapOfFolds } from './overlap.js';
+import { reportOverlapOfFolds } from './notes.js';
 import { keptParts, StopSignals } from './stop.js';
 
-/** Times differ from fold to fold for reasons that say nothing about the model. */
+/** Times differ from fold to fold for reasons that have nothing to do with the model. */
 const TIMES = /_(runtime|samples|per_second)$/;
 
 interface Parts {

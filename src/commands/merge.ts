@@ -8,7 +8,7 @@ import { OF_TRAINING, replaceFiles } from '../formats/replace-files.js';
 import { parameterShapes } from '../models/parameters.js';
 import { writeCalibration } from '../tasks/index.js';
 import { CommandProgress, checkOutputFolder } from './output.js';
-import { loadTrained, modelFolder } from './trained.js';
+import { loadTrained, modelFolder } from './model-source.js';
 
 /** @throws UsageError for a folder without an adapter, or without its base; RunError when the disk is too full */
 export async function merge(options: MergeOptions): Promise<void> {

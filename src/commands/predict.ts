@@ -1,6 +1,5 @@
 // `bertune predict`: label, score and probabilities of every row, in the order of the rows.
 import { realpath } from 'node:fs/promises';
-
 import { requireDevice } from '../models/runtime.js';
 import type { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
 import type { PredictOptions } from '../options/index.js';
@@ -16,7 +15,7 @@ import { keptColumns, type PredictedRow, type PredictionFormat } from '../predic
 import type { Progress } from '../terminal/progress.js';
 import { describeSplit, splitOf } from './data.js';
 import { CommandProgress, checkOutputFile, printResult, writeBadRows, writePieces } from './output.js';
-import { loadTrained, trainedMaxLength } from './trained.js';
+import { loadTrained, trainedMaxLength } from './model-source.js';
 
 /**
  * Writes the predictions to `outputFile`, whole or not at all, or to stdout.
@@ -124,7 +123,7 @@ async function* predictedRows(
   progress: Progress,
 ): AsyncGenerator<PredictedRow[]> {
   const { task, calibration } = model;
-  // With rows left out, a row's number no longer says where it stands in its file.
+  // With rows left out, a row's number is no longer its place in the file.
   const placeOf = (row: number): object => (split.badRows.count > 0 ? { place: split.place(row) } : {});
   for await (const { first, rows, logits, examples } of predictRows(model, split, options)) {
     yield Array.from({ length: rows }, (_, i) => ({

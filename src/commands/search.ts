@@ -1,6 +1,5 @@
 // `bertune search`: many trainings, each with values of its own for some options, towards the best metric.
 import { join } from 'node:path';
-
 import { requireDevice } from '../models/runtime.js';
 import {
   fileEntries,
@@ -70,8 +69,8 @@ export async function search(asked: Search): Promise<void> {
   const options = asked.optionsOf(startingPoint(asked.space));
   requireDevice(options);
   await checkOutputFolder(options.outputDir, 0);
-  const say = (line: string): void => progress.line(line);
-  await whileLocked(options.outputDir, say, () => runTrials(asked, options, progress));
+  const log = (line: string): void => progress.line(line);
+  await whileLocked(options.outputDir, log, () => runTrials(asked, options, progress));
 }
 
 async function runTrials(
@@ -145,7 +144,7 @@ function startingPoint(space: Space): Params {
   return Object.fromEntries(Object.entries(space).map(([name, dimension]) => [name, extremes(dimension)[0]]));
 }
 
-/** By the names under which a difference is told; metrics of other rows cannot be compared. */
+/** By the names under which a difference is shown; metrics of other rows cannot be compared. */
 async function digestsOf({ train, validation }: DatasetDict): Promise<JournalHeader> {
   const [ofTrain, ofValidation] = await Promise.all([train.identity(), validation.identity()]);
   return { 'the training data': ofTrain.files, 'the validation data': ofValidation.files };

@@ -1,4 +1,4 @@
-// How a training ends early, and what the person is told of how to continue it. Ctrl-C and SIGTERM let the step at hand
+// How a training ends early, and how it can be continued. Ctrl-C and SIGTERM let the step at hand
 // finish; a second signal ends the process at once.
 import { counted } from '../util/counted.js';
 import { RunError, StoppedError, UsageError } from '../util/errors.js';

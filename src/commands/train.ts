@@ -1,6 +1,5 @@
 // `bertune train`: data, model, Trainer, evaluation, and a folder that Hugging Face loads.
 import { join } from 'node:path';
-
 import { maxLengthOf } from '../data/lengths.js';
 import { requireDevice } from '../models/runtime.js';
 import type { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
@@ -23,13 +22,12 @@ import { InterruptedError } from '../training/interruption.js';
 import { removeLeftovers } from '../training/leftovers.js';
 import { formatNumber, type Progress } from '../terminal/progress.js';
 import { Trainer } from '../training/trainer.js';
-import { chanceNote } from './chance.js';
+import { chanceNote } from './notes.js';
 import { crossValidate } from './cross-validation.js';
 import { openData, textsOf } from './data.js';
 import { modelAndTokenizer, readOptions, type ModelSource } from './model-source.js';
-import { CommandProgress, checkOutputFolder, printMetrics, writeBadRowsOf } from './output.js';
+import { CommandProgress, checkOutputFolder, printMetrics, writeBadRowsOf, writtenBytes } from './output.js';
 import { StopSignals, withResumeHint } from './stop.js';
-import { writtenBytes } from './written-bytes.js';
 
 const EXAMPLES_SHOWN = 3;
 
@@ -44,8 +42,8 @@ export async function train(options: TrainOptions): Promise<void> {
   requireDevice(options);
   const { outputDir } = options;
   await checkOutputFolder(outputDir);
-  const say = (line: string): void => progress.line(line);
-  await whileLocked(outputDir, say, async () => {
+  const log = (line: string): void => progress.line(line);
+  await whileLocked(outputDir, log, async () => {
     // First, since the model to start from, or the checkpoint, may be what a killed run left half moved there.
     await removeLeftovers(outputDir);
     const { source, tokenizer } = await modelAndTokenizer(options, progress);
@@ -124,7 +122,7 @@ function checkTask({ numLabels }: TrainOptions, { task }: DatasetDict): void {
 /** What is true of a training from the first step: which weights are new, and that an earlier model will be gone. */
 function announcingStart(outputDir: string, progress: Progress): TrainerCallback {
   return {
-    // Not before: only then is it known whether there was a checkpoint to go on from.
+    // Not before: only then is it known whether there was a checkpoint to resume from.
     async onTrainBegin({ state, model }) {
       if (state.global_step > 0) return;
       announceNewWeights(model, progress);

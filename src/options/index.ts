@@ -1,5 +1,4 @@
-// Options: the one table, its readers, and what is made of it. See options.ts for the table itself.
-export { asFlags, normalizeArgs } from './argv.js';
+// Options: the one table (table.ts), and all that is derived from it.
 export type {
   EvaluateOptions,
   InspectOptions,
@@ -21,7 +20,7 @@ export {
   type Command,
 } from './commands.js';
 export { foreignNames } from './hf-arguments.js';
-export { commandFlags, optionsMarkdown, optionsTable, shownTerm } from './help.js';
+export { asFlags, commandFlags, normalizeArgs, optionsMarkdown, optionsTable, shownTerm } from './flags.js';
 export type { OptionSources } from './resolve.js';
 export { OptionsError, type ResumeRole } from './option.js';
 export {

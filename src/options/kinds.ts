@@ -1,9 +1,9 @@
-// The kinds of value an option can have. Each knows its check, how to say it in words, and how a flag's text is read.
+// The kinds of value an option can have. Each knows its check, its words, and how a flag's text is read.
 import { z } from 'zod';
 
 import { expected } from '../util/errors.js';
 
-/** One kind of value: what is right, in zod for the check and in words for the message and the help. */
+/** One kind of value: what is right, as a zod schema for the check and in words for the message and the help. */
 export interface Kind<T> {
   readonly schema: z.ZodType<T>;
   /** Completes the sentence "Expected ... for --flag". */
@@ -45,7 +45,7 @@ export function integer(min: number, options: { max?: number; also?: number } = 
   };
 }
 
-/** A finite number that passes `check`; `range` says in words which do. */
+/** A finite number that passes `check`; `range` describes which do. */
 export function real(range: string, check: (n: number) => boolean): Kind<number> {
   return {
     schema: z.number().refine(check),

@@ -144,7 +144,7 @@ function valueProblems(issues: readonly Issue[], merged: Merged, nameOf: NameOf)
   return [...names].filter(isOptionName).flatMap((name) => {
     const given = merged.given.get(name);
     if (given) return valueFaults(given);
-    // A name that was given but not understood may be the one that is missing: say the cause only.
+    // A name that was given but not understood may be the one that is missing: one message is enough.
     return merged.problems.length > 0 ? [] : [`${nameOf(name)} is needed: ${table[name].help}`];
   });
 }

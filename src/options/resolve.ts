@@ -49,7 +49,8 @@ export function resolveEntry(entry: Entry, command: Command): { given?: Given; n
 
   const value = read(entry, kindOf(foreign.renames ?? 'resumeFromCheckpoint'));
   const meaning = translate(foreign, value, entry);
-  if (!meaning.option) return meaning.note ? { note: `${entry.at}${entry.name} ${meaning.note}` } : {};
+  if (!meaning.option)
+    return meaning.note ? { note: `${entry.at}${entry.name} ${withNames(meaning.note, entry)}` } : {};
   const name = spelledLike(entry, checkTaken(meaning.option, entry, command));
   const note =
     meaning.value === value ? `is called ${name} here` : `is written ${name} ${String(meaning.value)} here`;
@@ -140,9 +141,16 @@ function translate(foreign: Foreign, value: unknown, entry: Entry): ReturnType<F
     return foreign.read(value, entry.name);
   } catch (error) {
     if (error instanceof UsageError)
-      throw new UsageError(`${entry.valueAt}${error.message}`, { cause: error });
+      throw new UsageError(`${entry.valueAt}${withNames(error.message, entry)}`, { cause: error });
     throw error;
   }
+}
+
+/** The table of foreign names writes options as `{learningRate}`. */
+function withNames(text: string, entry: Entry): string {
+  return text.replace(/\{(\w+)\}/g, (whole, name: string) =>
+    isOptionName(name) ? spelledLike(entry, name) : whole,
+  );
 }
 
 function suggestion(entry: Pick<Entry, 'written' | 'isText'>, command: Command): string {
@@ -171,7 +179,7 @@ export interface OptionSources {
   readonly flags?: Readonly<Record<string, unknown>>;
 }
 
-/** What is in force of each option, not yet checked, and what there is to say about single entries. */
+/** What is in force of each option, not yet checked, and remarks about single entries. */
 export interface Merged {
   readonly given: Map<OptionName, Given>;
   readonly notes: string[];

@@ -61,7 +61,7 @@ export const options = {
     group: 'Model',
     commands: [...training, ...scoring, 'merge'],
     onResume: 'must-match',
-    help: 'of an adapter: the model that it is laid on, where it is no longer the one that its adapter_config.json names',
+    help: 'the base model of an adapter, where it is no longer the one that its adapter_config.json names',
     otherwise: 'that one',
     hf: 'base_model_name_or_path',
   }),
@@ -119,7 +119,7 @@ export const options = {
     group: 'Model',
     commands: scoring,
     onResume: 'irrelevant',
-    help: "what becomes of the windows' logits, with --stride",
+    help: 'how the logits of the windows are combined, with --stride',
     otherwise: 'mean',
   }),
 
@@ -258,7 +258,7 @@ export const options = {
     group: 'Data',
     commands: readers,
     onResume: 'irrelevant',
-    help: 'a file that becomes more than so many times as large when it is decompressed is refused (beyond 64 MiB)',
+    help: 'a file that grows by more than this factor when it is decompressed is refused (beyond 64 MiB)',
   }),
   maxTrainSamples: optional(integer(1), {
     group: 'Data',
@@ -310,7 +310,7 @@ export const options = {
     group: 'Training',
     commands: trainers,
     onResume: 'irrelevant',
-    help: 'where memory runs out, cut batches further and go on; the gradients stay the same',
+    help: 'where memory runs out, cut batches further and continue; the gradients stay the same',
   }),
   gradientCheckpointing: withDefault(toggle(), false, {
     group: 'Training',
@@ -328,7 +328,7 @@ export const options = {
     group: 'Training',
     commands: trainers,
     onResume: 'may-change',
-    help: 'how the learning rate goes on after warmup',
+    help: 'how the learning rate develops after warmup',
   }),
   lrSchedulerKwargs: optional(schedulerKwargs(), {
     group: 'Training',
@@ -391,7 +391,7 @@ export const options = {
     group: 'Training',
     commands: trainers,
     onResume: 'may-change',
-    help: 'a step whose loss or gradient is NaN or infinite changes no weight; then stop the run, skip the step and count it, or take back what came after the last checkpoint and go on with the next rows',
+    help: 'a step whose loss or gradient is NaN or infinite changes no weight; then stop the run, skip the step and count it, or return to the last checkpoint and continue with the next rows',
   }),
   labelSmoothingFactor: withDefault(fraction, 0, {
     group: 'Training',
@@ -438,7 +438,7 @@ export const options = {
     group: 'Training',
     commands: trainers,
     onResume: 'may-change',
-    help: 'begin with the head alone and add a layer from the top every epoch, or every N steps',
+    help: 'start with the head alone and add a layer from the top every epoch, or every N steps',
     otherwise: 'no',
   }),
   layerLrDecay: optional(atLeastOne, {
@@ -508,7 +508,7 @@ export const options = {
     group: 'Training',
     commands: trainers,
     onResume: 'irrelevant',
-    help: 'go on from a checkpoint; without a folder, from the newest one in the output folder; auto: from the newest that is whole, or else from the beginning',
+    help: 'resume from a checkpoint; without a folder, from the newest one in the output folder; auto: from the newest that is complete, or else from the start',
   }),
 
   evalStrategy: withDefault(when, 'no', {
@@ -546,7 +546,7 @@ export const options = {
     group: 'Evaluation',
     commands: trainers,
     onResume: 'may-change',
-    help: 'metric that says which checkpoint is best, e.g. accuracy',
+    help: 'metric by which the best checkpoint is chosen, e.g. accuracy',
     otherwise: 'loss',
   }),
   greaterIsBetter: optional(toggle(), {
@@ -673,7 +673,7 @@ export const options = {
     group: 'Saving and logging',
     commands: everywhere,
     onResume: 'irrelevant',
-    help: 'say more, and show the stack of an error',
+    help: 'print more, and the stack of an error',
   }),
 
   device: withDefault(choice(['auto', 'cpu', 'cuda']), 'auto', {
@@ -725,7 +725,7 @@ export const options = {
     group: 'Search',
     commands: ['search'],
     onResume: 'irrelevant',
-    help: 'whether a training is given up when it is worse than half of the earlier ones were at the same step',
+    help: 'whether a training is ended early when it is worse than half of the earlier ones were at the same step',
   }),
 };
 

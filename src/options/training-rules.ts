@@ -191,7 +191,7 @@ export function knownMetric(
   const known = metricNamesOf(problemType === undefined ? undefined : [taskKinds[problemType]]);
   if (metric === undefined || known.includes(metric.replace(/^eval_/, ''))) return undefined;
   const bare = metric.replace(/^eval_/, '');
-  // HF's tutorials call theirs f1, which of several averages it is only their code says.
+  // HF's tutorials call theirs f1; only their code shows which of several averages it is.
   const averages = known.filter((own) => own.startsWith(`${bare}_`)).join(', ');
   const nearest = averages === '' ? nearestName(bare, known) : averages;
   const hint = nearest === undefined ? '' : ` (did you mean ${nearest}?)`;
@@ -201,7 +201,7 @@ export function knownMetric(
   };
 }
 
-/** HF's rules for all that looks at how a metric goes on. */
+/** HF's rules for all that compares evaluations. */
 function evaluationsToCompare(o: TrainingArguments, name: NameOf): Problem | undefined {
   if (o.evalStrategy !== 'no') return undefined;
   const cases: [boolean, OptionName, string][] = [
@@ -277,64 +277,29 @@ export const trainerRules: readonly Rule<TrainingArguments>[] = [
 
 /** One note for each option that was changed but that another one makes meaningless. */
 export function withoutEffect(o: TrainingArguments, name: NameOf): string[] {
-  const changed = (
-    option:
-      | 'evalSteps'
-      | 'evalDelay'
-      | 'saveSteps'
-      | 'warmupSteps'
-      | 'numTrainEpochs'
-      | 'greaterIsBetter'
-      | 'earlyStoppingThreshold'
-      | 'saveTotalLimit'
-      | 'saveOnlyModel',
-  ): boolean => o[option] !== undefined && o[option] !== table[option].fallback;
-  const cases: [boolean, string, string][] = [
-    [
-      changed('evalSteps') && o.evalStrategy !== 'steps',
-      name('evalSteps'),
-      `${name('evalStrategy')} is ${o.evalStrategy}`,
-    ],
-    [
-      changed('evalDelay') && o.evalStrategy === 'no',
-      name('evalDelay'),
-      `${name('evalStrategy')} is ${o.evalStrategy}`,
-    ],
-    [
-      changed('earlyStoppingThreshold') && o.earlyStoppingPatience === undefined,
-      name('earlyStoppingThreshold'),
-      `${name('earlyStoppingPatience')} is not given`,
-    ],
-    ...(['saveTotalLimit', 'saveOnlyModel'] as const).map((option): [boolean, string, string] => [
-      changed(option) && o.saveStrategy === 'no',
-      name(option),
-      `${name('saveStrategy')} is no`,
-    ]),
-    [
-      changed('saveSteps') && o.saveStrategy !== 'steps',
-      name('saveSteps'),
-      `${name('saveStrategy')} is ${o.saveStrategy}`,
-    ],
-    [
-      changed('warmupSteps') && ['constant', ...adaptiveTypes].includes(o.lrSchedulerType),
-      name('warmupSteps'),
-      `${name('lrSchedulerType')} is ${o.lrSchedulerType} (constant_with_warmup has a warmup)`,
-    ],
-    [
-      changed('warmupSteps') && o.lrSchedulerType === 'slanted_triangular',
-      name('warmupSteps'),
-      `${name('lrSchedulerType')} is slanted_triangular (${kwargSpelledLike(name('lrSchedulerKwargs'), 'cutFrac')} in ${name('lrSchedulerKwargs')} is its warmup)`,
-    ],
-    [
-      changed('numTrainEpochs') && o.maxSteps > 0,
-      name('numTrainEpochs'),
-      `${name('maxSteps')} is ${o.maxSteps}`,
-    ],
-    [
-      changed('greaterIsBetter') && o.metricForBestModel === undefined && !comparesMetrics(o),
-      name('greaterIsBetter'),
-      `${name('metricForBestModel')} is not given`,
-    ],
+  const is = (option: 'evalStrategy' | 'saveStrategy' | 'lrSchedulerType' | 'maxSteps'): string =>
+    `${name(option)} is ${o[option]}`;
+  const absent = (option: OptionName): string => `${name(option)} is not given`;
+  const isPlain = ['constant', ...adaptiveTypes].includes(o.lrSchedulerType);
+  const isSlanted = o.lrSchedulerType === 'slanted_triangular';
+  const kwargs = name('lrSchedulerKwargs');
+  const cutFrac = `${kwargSpelledLike(kwargs, 'cutFrac')} in ${kwargs}`;
+  const comparesNothing = o.metricForBestModel === undefined && !comparesMetrics(o);
+  const cases: readonly (readonly [keyof TrainingArguments, boolean, string])[] = [
+    ['evalSteps', o.evalStrategy !== 'steps', is('evalStrategy')],
+    ['evalDelay', o.evalStrategy === 'no', is('evalStrategy')],
+    ['earlyStoppingThreshold', o.earlyStoppingPatience === undefined, absent('earlyStoppingPatience')],
+    ['saveTotalLimit', o.saveStrategy === 'no', is('saveStrategy')],
+    ['saveOnlyModel', o.saveStrategy === 'no', is('saveStrategy')],
+    ['saveSteps', o.saveStrategy !== 'steps', is('saveStrategy')],
+    ['warmupSteps', isPlain, `${is('lrSchedulerType')} (constant_with_warmup has a warmup)`],
+    ['warmupSteps', isSlanted, `${is('lrSchedulerType')} (${cutFrac} is its warmup)`],
+    ['numTrainEpochs', o.maxSteps > 0, is('maxSteps')],
+    ['greaterIsBetter', comparesNothing, absent('metricForBestModel')],
   ];
-  return cases.filter(([applies]) => applies).map(([, option, why]) => `${option} has no effect: ${why}`);
+  const isChanged = (option: keyof TrainingArguments): boolean =>
+    o[option] !== undefined && o[option] !== table[option].fallback;
+  return cases
+    .filter(([option, applies]) => applies && isChanged(option))
+    .map(([option, , why]) => `${name(option)} has no effect: ${why}`);
 }

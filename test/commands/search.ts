@@ -168,7 +168,7 @@ const config = {
   dataloader_num_workers: 0,
 };
 
-await tap.test('a search from the command line, ended and gone on with', async (t) => {
+await tap.test('a search from the command line, stopped and continued', async (t) => {
   const folder = t.testdir();
   makeToy(folder, { train: 40, test: 20 });
   const search = (changes: object, ...args: string[]): ReturnType<typeof bertune> => {
@@ -190,7 +190,7 @@ await tap.test('a search from the command line, ended and gone on with', async (
   appendFileSync(join(folder, 'found/search.jsonl'), '{"number": 2, "par'); // killed while it wrote
   const last = await search({}, '--n-trials', '4');
   t.equal(last.code, 0, last.stderr);
-  t.same(lines('found').slice(1), lines('whole').slice(1), 'as if it had not been ended');
+  t.same(lines('found').slice(1), lines('whole').slice(1), 'as if it had not been stopped');
   const trials = lines('found')
     .slice(1)
     .map((line) => JSON.parse(line) as Trial);
