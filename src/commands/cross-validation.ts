@@ -14,7 +14,7 @@ import { Trainer } from '../training/trainer.js';
 import type { ModelSource } from './model-source.js';
 import { printMetrics } from './output.js';
 import { reportOverlapOfFolds } from './notes.js';
-import { keptParts, StopSignals } from './stop.js';
+import { StopSignals } from './stop.js';
 
 /** Times differ from fold to fold for reasons that have nothing to do with the model. */
 const TIMES = /_(runtime|samples|per_second)$/;
@@ -37,8 +37,8 @@ export async function crossValidate(k: number, options: TrainOptions, parts: Par
     progress.line(`Continuing with fold ${folds.length + 1}, as ${journal.path} has the others`);
   const signals = new StopSignals(progress, 'stopping after this step');
   try {
-    await signals.withHint(
-      () => keptParts('fold', { done: folds.length, of: k, path: journal.path }),
+    await signals.withKept(
+      () => ({ noun: 'fold', done: folds.length, of: k, path: journal.path }),
       async () => {
         for (const fold of rows.slice(folds.length)) {
           signals.signal.throwIfAborted();

@@ -22,7 +22,7 @@ import { bestMetric } from '../training/state.js';
 import { openData } from './data.js';
 import { modelAndTokenizer, readOptions } from './model-source.js';
 import { CommandProgress, checkOutputFolder, printResult, writeBadRowsOf } from './output.js';
-import { keptParts, StopSignals } from './stop.js';
+import { StopSignals } from './stop.js';
 
 /** What a search file and flags ask for. */
 export interface Search {
@@ -93,8 +93,8 @@ async function runTrials(
     const { greaterIsBetter } = bestMetric(options);
     const { sampler, seed } = options;
     const { entries: trials } = study;
-    await signals.withHint(
-      () => keptParts('trial', { done: trials.length, of: options.nTrials, path: study.path }),
+    await signals.withKept(
+      () => ({ noun: 'trial', done: trials.length, of: options.nTrials, path: study.path }),
       async () => {
         while (trials.length < options.nTrials) {
           signal.throwIfAborted();

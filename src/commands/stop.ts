@@ -33,16 +33,16 @@ export class StopSignals {
   /**
    * Does work of which finished parts are kept.
    *
-   * @param hint how to continue after them, at the time when the work ends
-   * @throws StoppedError after a signal, and what else the work throws, with the hint
+   * @param kept which those are when the work ends
+   * @throws StoppedError after a signal, and what else the work throws, with how to continue
    */
-  async withHint(hint: () => string, work: () => Promise<void>): Promise<void> {
+  async withKept(kept: () => Kept, work: () => Promise<void>): Promise<void> {
     try {
       await work();
     } catch (error) {
       if (this.received !== undefined && error === this.signal.reason)
-        throw new StoppedError(this.received, hint());
-      throw hinted(error, hint());
+        throw new StoppedError(this.received, howToContinue(kept()));
+      throw kept().done === 0 ? error : hinted(error, howToContinue(kept()));
     }
   }
 
@@ -64,10 +64,20 @@ export class StopSignals {
   };
 }
 
-/** How to continue a run of several trainings. */
-export function keptParts(noun: string, run: { done: number; of: number; path: string }): string {
-  const kept = `${counted(run.done, noun)} of ${run.of} ${run.done === 1 ? 'is' : 'are'} in ${run.path}`;
-  return `${kept}: the same command continues with ${noun} ${run.done + 1}`;
+/** What is left of a run of several trainings. */
+export interface Kept {
+  /** What one is called, e.g. `fold`. */
+  readonly noun: string;
+  readonly done: number;
+  readonly of: number;
+  /** The file that has those that are done. */
+  readonly path: string;
+}
+
+function howToContinue({ noun, done, of, path }: Kept): string {
+  if (done === 0) return `no ${noun} was finished`;
+  const kept = `${counted(done, noun)} of ${of} ${done === 1 ? 'is' : 'are'} in ${path}`;
+  return `${kept}: the same command continues with ${noun} ${done + 1}`;
 }
 
 /** Does a part of a training. @throws what the part throws, where a checkpoint is left with how to resume from it */

@@ -15,14 +15,17 @@ export class Journal<T> {
   /** In the order in which they were added. */
   readonly entries: T[];
   readonly path: string;
+  /** What the first entry is written after; null once the file has it. */
+  #before: readonly string[] | null;
 
-  private constructor(path: string, entries: T[]) {
+  private constructor(path: string, entries: T[], before: readonly string[]) {
     this.path = path;
     this.entries = entries;
+    this.#before = before;
   }
 
   /**
-   * Starts a journal, or continues the one in the file.
+   * Starts a journal, or continues the one in the file. Nothing is written before the first entry.
    *
    * @param run.name what the run is called in messages, e.g. `search`
    * @throws UsageError when the file is damaged or of another run, naming what differs
@@ -53,16 +56,18 @@ export class Journal<T> {
       if (changed !== undefined) throw new UsageError(`${path} is of another ${name}: ${changed}. ${REMEDY}`);
     }
     const entries = others.map((line, i) => parse(line, i + 2, run.entry));
-    const whole = [JSON.stringify(header), ...others];
-    await writeFileAtomic(path, whole.map((line) => `${line}\n`).join(''));
-    return new Journal(path, entries);
+    return new Journal(path, entries, [JSON.stringify(header), ...others]);
   }
 
   /** @throws RunError when the file cannot be written; the entry is not among `entries` then */
   async add(entry: T): Promise<void> {
-    await appendFile(this.path, `${JSON.stringify(entry)}\n`, { flush: true }).catch((error: unknown) => {
-      throw writeError(error, this.path);
-    });
+    const line = JSON.stringify(entry);
+    if (this.#before === null)
+      await appendFile(this.path, `${line}\n`, { flush: true }).catch((error: unknown) => {
+        throw writeError(error, this.path);
+      });
+    else await writeFileAtomic(this.path, [...this.#before, line, ''].join('\n'));
+    this.#before = null;
     this.entries.push(entry);
   }
 }

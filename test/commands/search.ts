@@ -1,6 +1,6 @@
 // Hyper-parameter search: densities, splits and pruning against Optuna (scripts/reference/search.py), what the samplers
 // do, and whole searches from the command line.
-import { appendFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import tap from 'tap';
@@ -358,6 +358,7 @@ await tap.test('settings for which no value suits the model end the search at on
   const { code, stderr } = await bertune(['search', 'search.json'], { cwd: folder });
   t.equal(code, 2, stderr);
   t.match(stderr, /nothing\.\*/);
+  t.notOk(existsSync(join(folder, 'found')), 'nothing is written');
 });
 
 await tap.test('memory that runs out is the fault of the settings, other failures are not', async (t) => {

@@ -1,6 +1,6 @@
 // A share of the training rows set aside for validation: sizes as scikit-learn's, strata, groups, and what is refused;
 // and rows that are both trained on and evaluated on. Expected sizes from scripts/reference/hold_out.py.
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
@@ -428,6 +428,7 @@ await t.test('cross-validation from the command line', async (t) => {
       { cross_validation: 3, train_file: 'twice.csv', bad_rows: 'skip', validation_group_column: 'g' },
       /The rows are of 2 groups, too few for 3 folds: rows of a group stay together/,
     ],
+    [{ cross_validation: 3, freeze: ['nothing.*'] }, /nothing\.\*/],
     [{ cross_validation: 1 }, /Expected a whole number of at least 2 for cross_validation but received 1/],
     [
       { cross_validation: 31 },
@@ -460,5 +461,6 @@ await t.test('cross-validation from the command line', async (t) => {
     const refused = await train(options);
     t.equal(refused.code, 2, refused.stderr);
     t.match(refused.stderr, message);
+    t.notOk(existsSync(join(folder, 'out/folds.jsonl')), 'nothing is written');
   }
 });

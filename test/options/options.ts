@@ -60,6 +60,7 @@ await tap.test('defaults are those of TrainingArguments', (t) => {
     reportTo: [],
     trainSplit: 'train',
     badRows: 'stop',
+    softLabels: false,
     quoting: 'minimal',
     maxRowBytes: 16 * 2 ** 20,
     maxCompressionRatio: 100,
