@@ -9,10 +9,9 @@ import { withoutUndefined } from '../util/without-undefined.js';
 import { UsageError } from '../util/errors.js';
 import { datasetFiles } from '../hub/index.js';
 import type { Progress } from '../terminal/progress.js';
-import { reportOverlap } from './overlap.js';
-import { reportUnseenLabels } from './unseen-labels.js';
+import { reportOverlap, reportUnseenLabels } from './notes.js';
 
-/** What the commands' options say about data. */
+/** The commands' options about data. */
 export interface DataOptions extends Omit<ReadOptions, 'validationSplit'> {
   trainFile?: readonly string[] | undefined;
   validationFile?: readonly string[] | undefined;

@@ -1,6 +1,5 @@
 // `bertune predict`: label, score and probabilities of every row, in the order of the rows.
 import { realpath } from 'node:fs/promises';
-
 import { requireDevice } from '../models/runtime.js';
 import type { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
 import type { PredictOptions } from '../options/index.js';
@@ -13,10 +12,10 @@ import { predictRows } from '../evaluation/predict.js';
 import { datasetFiles } from '../hub/index.js';
 import { formatOfEnding, predictionFormats } from '../predictions/formats.js';
 import { passthroughColumns, type PredictedRow, type PredictionFormat } from '../predictions/table.js';
-import { Progress } from '../terminal/progress.js';
+import type { Progress } from '../terminal/progress.js';
 import { describeSplit, splitOf } from './data.js';
-import { checkOutputFile, printResult, writeBadRows, writePieces } from './output.js';
-import { loadTrained, trainedMaxLength } from './trained.js';
+import { CommandProgress, checkOutputFile, printResult, writeBadRows, writePieces } from './output.js';
+import { loadTrained, trainedMaxLength } from './model-source.js';
 
 /**
  * Writes the predictions to `outputFile`, whole or not at all, or to stdout.
@@ -24,7 +23,7 @@ import { loadTrained, trainedMaxLength } from './trained.js';
  * @throws UsageError for a model or data that cannot be used; RunError when the run fails
  */
 export async function predict(options: PredictOptions): Promise<void> {
-  const progress = new Progress();
+  const progress = new CommandProgress();
   requireDevice(options);
   const { outputFile, maxSeqLength } = options;
   const folder = outputFile === undefined ? undefined : await checkOutputFile(outputFile);
@@ -124,7 +123,7 @@ async function* predictedRows(
   progress: Progress,
 ): AsyncGenerator<PredictedRow[]> {
   const { task, calibration } = model;
-  // With rows left out, a row's number no longer says where it stands in its file.
+  // With rows left out, a row's number is no longer its place in the file.
   const placeOf = (row: number): object => (split.badRows.count > 0 ? { place: split.place(row) } : {});
   for await (const { first, rows, logits, examples } of predictRows(model, split, options)) {
     yield Array.from({ length: rows }, (_, i) => ({

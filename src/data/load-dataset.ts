@@ -23,8 +23,16 @@ export async function loadDataset(
   source: string | SplitFiles,
   options: ReadOptions & HubOptions & { config?: string } = {},
 ): Promise<DatasetDict> {
+  if (typeof source !== 'string' && [source.validation ?? []].flat().length > 0)
+    requireNoShare(options.validationSplit);
   const { files, classNames } = await filesOf(source, options);
   return openSplits(files, { ...options, classNames, forTraining: files.train !== undefined });
+}
+
+/** A hub data set brings its validation rows unasked, files are named on purpose: with a share they would be dropped. */
+function requireNoShare(validationSplit: number | undefined): void {
+  if (validationSplit !== undefined)
+    throw new UsageError('validation files and validationSplit exclude each other; keep one of them');
 }
 
 /** Opens the splits that have files and gives them one label map. */

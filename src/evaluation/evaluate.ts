@@ -24,7 +24,7 @@ export type ComputeMetrics = (
 ) => Record<string, number> | Promise<Record<string, number>>;
 
 const EVALUATION_REMEDY =
-  'Evaluate a model that was trained on such labels; in a script, loadDataset takes the problemType of the model, and ' +
+  'Evaluate a model that was trained on such labels; in a script, loadDataset takes the `problemType` of the model, and ' +
   'its labels as modelLabels.';
 
 /**

@@ -64,21 +64,29 @@ export class Progress {
   }
 }
 
-/** The bar of one of several trainings, without the lines. */
-export class BarOnly extends Progress {
+/** One of several trainings: its lines and its bar carry its name, and its log entries are left out. */
+export class TitledProgress extends Progress {
+  readonly #shared: Progress;
   readonly #title: string;
 
-  constructor(title: string) {
+  constructor(shared: Progress, title: string) {
     super();
+    this.#shared = shared;
     this.#title = title;
   }
 
-  override line(): void {}
+  override line(text: string): void {
+    this.#shared.line(`${this.#title}: ${text}`);
+  }
 
   override entry(): void {}
 
   override bar(title: string, done: number, total: number, detail: string): void {
-    super.bar(`${this.#title}: ${title}`, done, total, detail);
+    this.#shared.bar(`${this.#title}: ${title}`, done, total, detail);
+  }
+
+  override end(): void {
+    this.#shared.end();
   }
 }
 

@@ -1,7 +1,7 @@
 // What becomes of steps whose gradient is not finite: the session has left their updates out, the option says what next.
 import { counted } from '../util/counted.js';
 import type { TrainingArguments } from '../options/index.js';
-import { RunError } from '../util/errors.js';
+import { SettingsError } from '../util/errors.js';
 import type { TrainingStats } from '../native/index.js';
 
 /** Steps in a row without an update, or returns to the same checkpoint, after which a run is beyond hope. */
@@ -47,7 +47,7 @@ export class NonfiniteSteps {
    * Deals with what the session has skipped since the last look.
    *
    * @returns whether the run is to fall back to its last checkpoint
-   * @throws RunError where the run is to stop, or does nothing but skip
+   * @throws SettingsError where the run is to stop, or does nothing but skip
    */
   look({ skipped, updates }: TrainingStats, step: number): boolean {
     const found = skipped - this.#skipped;
@@ -58,26 +58,26 @@ export class NonfiniteSteps {
     if (found === 0) return false;
     const what = `The gradient was not finite in ${counted(found, 'step')} up to step ${step}; ${found === 1 ? 'it' : 'they'} changed no weight`;
     if (this.#policy === 'stop')
-      throw new RunError(`${what}. ${REMEDY} To go on without such steps: --nonfinite-gradient skip.`);
+      throw new SettingsError(`${what}. ${REMEDY} To go on without such steps: --nonfinite-gradient skip.`);
     if (this.#fruitless >= MOST_IN_A_ROW)
-      throw new RunError(`${what}, and so it went for ${this.#fruitless} steps in a row. ${REMEDY}`);
+      throw new SettingsError(`${what}, and so it went for ${this.#fruitless} steps in a row. ${REMEDY}`);
     this.#say(what);
     return this.#policy === 'rollback';
   }
 
   /**
    * @returns the checkpoint, to be loaded
-   * @throws RunError where there is none, or the same one did not help time and again
+   * @throws SettingsError where there is none, or the same one did not help time and again
    */
   fallBackTo(checkpoint: string | null, step: number): string {
     if (checkpoint === null)
-      throw new RunError(
+      throw new SettingsError(
         `The gradient was not finite at step ${step}, before the first checkpoint to fall back to. ${REMEDY} Or save earlier, with --save-steps.`,
       );
     this.#returns = checkpoint === this.#checkpoint ? this.#returns + 1 : 1;
     this.#checkpoint = checkpoint;
     if (this.#returns > MOST_IN_A_ROW)
-      throw new RunError(
+      throw new SettingsError(
         `The gradient was not finite at step ${step}, and ${checkpoint} did not help ${MOST_IN_A_ROW} times. ${REMEDY}`,
       );
     this.#say(`Falling back to ${checkpoint}; the training goes on with the rows after step ${step}`);

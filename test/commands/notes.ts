@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 
-import { chanceNote } from '../../dist/commands/chance.js';
-import { normalizeArgs } from '../../dist/options/argv.js';
+import { chanceNote } from '../../dist/commands/notes.js';
+import { normalizeArgs } from '../../dist/options/index.js';
 import { commands } from '../../dist/options/index.js';
 import { createMetrics, taskKinds, type ProblemType } from '../../dist/tasks/index.js';
 import { bertune, flags, startBertune, type Options, type Outcome } from '../fixtures/cli.js';
@@ -99,7 +99,7 @@ t.test('checkpoints of an earlier training, and a training that is at its end', 
     stderr:
       /step 1 of 1\nnote: that training is at its end; no step is left to do unless there are more epochs/,
   });
-  t.match(resumed.stderr, /with which the model was trained: learningRate was 0\.00005 and is now 0\.001/);
+  t.match(resumed.stderr, /with which the model was trained: --learning-rate was 0\.00005 and is now 0\.001/);
   t.notMatch(resumed.stderr, /earlier training|will differ/);
 });
 
@@ -167,7 +167,7 @@ t.test('examples show what the model was given and what it gave', async (t) => {
   t.match(stderr, /^Task: regression$/m);
   t.match(stderr, /^ {2}-?[\d.e-]+, labelled 0\.5: good film \| bad plot$/m);
   // The texts are all the same, and so is what is predicted for them.
-  t.match(stderr, /^note: the model does not tell the validation rows apart: .*R2 at most 0/m);
+  t.match(stderr, /^note: the model does not distinguish the validation rows: .*R2 at most 0/m);
   const args = ['evaluate', '--model', 'out', '--validation-file', 'pairs.csv', '--text-pair-column', 'pair'];
   t.match((await bertune(args, { cwd: folder })).stderr, /^note: .*R2 at most 0/m);
   const named = await train();

@@ -233,7 +233,7 @@ await t.test('links in a circle, folders for files, and data of another task', a
       evaluate({ model: 'two-values', 'validation-file': 'data/numbers-for-text.csv' }),
       "The model's task is regression with 2 values a row, which does not fit the evaluation data: regression " +
         'with 1 value a row. Evaluate a model that was trained on such labels; in a script, loadDataset takes the ' +
-        'problemType of the model, and its labels as modelLabels.',
+        '`problemType` of the model, and its labels as modelLabels.',
     ],
   ]);
 });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 import tap from 'tap';
 
-import { classReport } from '../../dist/commands/class-report.js';
+import { classReport } from '../../dist/commands/notes.js';
 import { Progress, type Metrics, type MetricDetails, type ProblemType } from '../../dist/index.js';
 import { createMetrics, detailMetrics, isGreaterBetter, metricNamesOf } from '../../dist/tasks/index.js';
 import { averagePrecision, RankedScores, rocAuc } from '../../dist/tasks/metrics/ranked-scores.js';

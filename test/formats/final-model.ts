@@ -273,7 +273,7 @@ await t.test('a command finishes the model that it is given before it reads it',
     { cwd: folder },
   );
   t.equal(read.code, 0, read.stderr);
-  t.match(read.stderr, /^model was to get a new model when a run was ended: it has it now$/m);
+  t.match(read.stderr, /^model: a run was ended while it saved its model there; that is complete now$/m);
   halfMove();
   const goOn = {
     ...training,

@@ -163,7 +163,7 @@ await t.test('an output folder that loses its permissions: what the command says
   t.equal(stopped.code, 1);
   t.match(
     stopped.stderr.split('\n').at(-2),
-    /^bertune: Could not write .*: no permission; choose a folder that you may write to\. The last checkpoint is whole: go on with --resume-from-checkpoint out\/checkpoint-\d+$/,
+    /^bertune: Could not write .*: no permission; choose a folder that you may write to\. The last checkpoint is whole: continue with --resume-from-checkpoint out\/checkpoint-\d+$/,
   );
   chmodSync(join(folder, 'out'), 0o755);
   const resumed = await bertune(['train', ...flags({ ...slow, 'resume-from-checkpoint': 'auto' })], {
@@ -320,7 +320,7 @@ await t.test('memory that runs out in a native step', withLimits, async (t) => {
   t.equal(stopped.code, 1, stopped.stderr);
   t.match(
     stopped.stderr.split('\n').at(-2),
-    /^bertune: Memory ran out; use smaller batches, .*autoFindBatchSize.*\. The last checkpoint is whole: go on with --resume-from-checkpoint out\/checkpoint-8$/,
+    /^bertune: Memory ran out; use smaller batches, .*--auto-find-batch-size.*\. The last checkpoint is whole: continue with --resume-from-checkpoint out\/checkpoint-8$/,
   );
   for (const more of [{ 'resume-from-checkpoint': 'auto' }, { 'output-dir': 'whole' }]) {
     const ended = await bertune(['train', ...flags({ ...options, ...more })], { cwd: folder });

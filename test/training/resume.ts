@@ -79,9 +79,8 @@ await t.test(
       });
       t.match(ended, { code, signal: null });
       t.match(ended.stderr, `${signal}: finishing this step and saving`);
-      const checkpoint = /go on with --resume-from-checkpoint (?<folder>\S+)\n$/.exec(ended.stderr)?.groups?.[
-        'folder'
-      ];
+      const checkpoint = /continue with --resume-from-checkpoint (?<folder>\S+)\n$/.exec(ended.stderr)
+        ?.groups?.['folder'];
       t.ok(checkpoint !== undefined && existsSync(join(folder, checkpoint, 'SHA256SUMS')), ended.stderr);
     }
     const last = await train(folder, options);

@@ -1,13 +1,73 @@
-// A run's configuration file, JSON or YAML: its entries with the line and column of each, for messages.
+// Options as a person wrote them, each with where it stands: in a configuration file, on the command line or in a script.
+import { readFile } from 'node:fs/promises';
+import { extname } from 'node:path';
 import { LineCounter, isMap, isScalar, parseDocument, visit } from 'yaml';
 import type { Document, Pair } from 'yaml';
-import { UsageError } from '../util/errors.js';
-import type { Entry } from './entries.js';
+import { UsageError, errorCode, messageOf } from '../util/errors.js';
+import { readFault } from '../util/file-errors.js';
+import { kebabCase } from './option.js';
+
+/** One option as written. */
+export interface Entry {
+  /** The name without dashes, to be looked up. */
+  readonly written: string;
+  /** The name as messages show it, e.g. `--learning-rate`. */
+  readonly name: string;
+  /** Before a message about the name: `run.json:3:5: `, or nothing. */
+  readonly at: string;
+  /** Before a message about the value. */
+  readonly valueAt: string;
+  readonly value: unknown;
+  /** The value is text of a command line, still to be read as a number or a truth value. */
+  readonly isText?: boolean;
+}
+
+/** Options of the command line, keyed by flag name in any case: text, lists of text, `true` for a bare flag. */
+export function flagEntries(flags: Readonly<Record<string, unknown>>): Entry[] {
+  return given(flags).map(([written, value]) => {
+    const name = `--${kebabCase(written)}`;
+    return { written, name, at: '', valueAt: '', value, isText: true };
+  });
+}
+
+/** Options given by a script, as values. */
+export function valueEntries(values: Readonly<Record<string, unknown>>): Entry[] {
+  return given(values).map(([written, value]) => ({ written, name: written, at: '', valueAt: '', value }));
+}
+
+function given(values: Readonly<Record<string, unknown>>): [string, unknown][] {
+  return Object.entries(values).filter(([, value]) => value !== undefined && value !== null);
+}
 
 /** A configuration file that has been read: its path, for messages, and its whole text. */
 export interface ConfigFile {
   readonly path: string;
   readonly text: string;
+}
+
+/**
+ * Reads a configuration file. Paths inside it are not looked at: like those on the command line and as in Hugging
+ * Face's scripts, they are relative to the folder in which the command runs.
+ *
+ * @throws UsageError when it is not a .json, .yaml or .yml file, or cannot be read as UTF-8 text
+ */
+export async function readConfigFile(path: string): Promise<ConfigFile> {
+  if (!['.json', '.yaml', '.yml'].includes(extname(path).toLowerCase())) {
+    throw new UsageError(
+      `Expected a configuration file (.json, .yaml or .yml) but received ${path}; data is given with --train-file`,
+    );
+  }
+  try {
+    const bytes = await readFile(path);
+    return { path, text: new TextDecoder('utf-8', { fatal: true }).decode(bytes) };
+  } catch (error) {
+    throw new UsageError(`Cannot read the configuration file ${path}: ${reason(error)}`, { cause: error });
+  }
+}
+
+function reason(error: unknown): string {
+  if (errorCode(error) === 'ERR_ENCODING_INVALID_ENCODED_DATA') return 'it is not UTF-8 text';
+  return readFault(error) ?? messageOf(error);
 }
 
 /**

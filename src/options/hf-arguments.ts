@@ -2,9 +2,9 @@
 // notebooks): what each means here. Nothing is taken in silence: a renamed or ignored option leaves a note.
 import { regression } from '../tasks/index.js';
 import { UsageError, expected } from '../util/errors.js';
-import type { OptionName } from './options.js';
+import type { OptionName } from './table.js';
 
-/** What a foreign option comes to: one of ours with a value, or nothing (and why, if that is worth a note). */
+/** What a foreign option means: one of ours with a value, or nothing (and why, if that is worth a note). */
 export type Meaning =
   | { readonly option: OptionName; readonly value: unknown }
   | { readonly option?: never; readonly note?: string };
@@ -78,13 +78,12 @@ const loader = 'the next batches are always prepared ahead in worker threads';
 /** Switches without effect, whichever way they stand. */
 const ignoredSwitches: Record<string, string> = {
   padToMaxLength: padding,
-  overwriteOutputDir: 'the output folder may exist, and a run goes on only with --resume-from-checkpoint',
+  overwriteOutputDir: 'the output folder may exist, and a run is resumed only with {resumeFromCheckpoint}',
   overwriteCache: 'there is no cache of tokenized text',
   useFastTokenizer: 'there is one tokenizer',
   trustRemoteCode: 'no code is ever downloaded',
-  ignoreMismatchedSizes: 'a head of another shape is always newly initialised, and said so',
-  shuffleTrainDataset:
-    'training rows are shuffled anew each epoch unless --train-sampling-strategy says otherwise',
+  ignoreMismatchedSizes: 'a head of another shape is always newly initialised, with a line that names it',
+  shuffleTrainDataset: 'training rows are shuffled every epoch unless {trainSamplingStrategy} is another',
   removeUnusedColumns: 'only the text and label columns are read',
   fullDeterminism: 'the same seed and number of threads always give the same run',
   disableTqdm: 'the progress bar is shown on a terminal only',
@@ -102,9 +101,9 @@ const ignoredSwitches: Record<string, string> = {
   hubPrivateRepo: notPushed,
   hubAlwaysPush: notPushed,
   loggingNanInfFilter:
-    'a loss that is not finite does not count in the logs; --nonfinite-gradient says what becomes of its step',
+    'a loss that is not finite does not count in the logs; {nonfiniteGradient} decides what is done about its step',
   skipMemoryMetrics: 'memory is not logged',
-  bf16FullEval: 'evaluation computes in the same --dtype as training',
+  bf16FullEval: 'evaluation computes in the same {dtype} as training',
   torchCompile: 'the native steps need no compilation',
   dataloaderPinMemory: loader,
   dataloaderPersistentWorkers: loader,
@@ -124,7 +123,7 @@ const ignoredValues: Record<string, string> = {
   trackioSpaceId: logs,
   trackioBucketId: logs,
   trackioStaticSpaceId: logs,
-  logLevel: 'use --verbose to see more',
+  logLevel: 'use {verbose} to see more',
   logLevelReplica: oneProcess,
   localRank: oneProcess,
   ddpBackend: oneProcess,
@@ -139,9 +138,9 @@ const ignoredValues: Record<string, string> = {
   token: 'set HF_TOKEN to read private repositories',
   useAuthToken: 'set HF_TOKEN to read private repositories',
   metricName: 'every metric of the problem type is always computed',
-  labelNames: 'use --label-column',
+  labelNames: 'use {labelColumn}',
   lengthColumnName: 'lengths come from tokenization',
-  shuffleSeed: 'use --data-seed',
+  shuffleSeed: 'use {dataSeed}',
   dataloaderPrefetchFactor: loader,
   dataloaderMultiprocessingContext: loader,
   evalAccumulationSteps: streams,
@@ -149,18 +148,18 @@ const ignoredValues: Record<string, string> = {
   gradientCheckpointingKwargs: 'there is one way to compute layers again',
   ligerKernelConfig: kernels,
   torchEmptyCacheSteps:
-    'a step uses the memory of the one before; where it runs out, see --auto-find-batch-size',
+    'a step uses the memory of the one before; where it runs out, see {autoFindBatchSize}',
   torchCompileBackend: 'the native steps need no compilation',
   torchCompileMode: 'the native steps need no compilation',
 };
 
 /** Switches that would change the result or promise something: refused when on. */
 const refusedSwitches: Record<string, string> = {
-  fp16: 'float16 is not supported; use --dtype bfloat16, or --dtype float32',
-  fp16FullEval: 'float16 is not supported; use --dtype bfloat16, or --dtype float32',
+  fp16: 'float16 is not supported; use {dtype} bfloat16, or {dtype} float32',
+  fp16FullEval: 'float16 is not supported; use {dtype} bfloat16, or {dtype} float32',
   pushToHub: 'bertune saves to the output folder; upload it with `hf upload`',
   dataloaderDropLast: 'the last batch of an epoch is always trained on',
-  ignoreDataSkip: 'a resumed run always goes on where it stopped',
+  ignoreDataSkip: 'a resumed run always continues where it stopped',
 };
 
 /** Options with a value that would change the result: refused when set. */
@@ -170,13 +169,13 @@ const refusedValues: Record<string, string> = {
   fsdpConfig: oneProcess,
   parallelismConfig: oneProcess,
   optimArgs:
-    'sgd takes --momentum, AdamW and Adam take --adam-beta1, --adam-beta2 and --adam-epsilon, and all take --weight-decay',
-  optimTargetModules: 'no optimizer projects gradients; --freeze and --lora-rank train less with less memory',
+    'sgd takes {momentum}, AdamW and Adam take {adamBeta1}, {adamBeta2} and {adamEpsilon}, and all take {weightDecay}',
+  optimTargetModules: 'no optimizer projects gradients; {freeze} and {loraRank} train less with less memory',
   includeForMetrics: 'computeMetrics is given logits and labels',
   debug:
-    'a loss or gradient that is not finite is always found; --nonfinite-gradient says what becomes of its step',
-  removeSplits: 'name the split to use with --train-split and --validation-split',
-  taskName: 'use --dataset nyu-mll/glue --dataset-config <task> instead',
+    'a loss or gradient that is not finite is always found; {nonfiniteGradient} decides what is done about its step',
+  removeSplits: 'name the split to use with {trainSplit} and {validationSplit}',
+  taskName: 'use {dataset} nyu-mll/glue with {datasetConfig} <task> instead',
 };
 
 const special: Record<string, Foreign> = {
@@ -269,6 +268,6 @@ function textColumns(value: unknown, name: string): Meaning {
   const names = [value].flat().flatMap((item) => (typeof item === 'string' ? item.split(',') : [item]));
   if (names.length === 1) return { option: 'textColumn', value: names[0] };
   throw new UsageError(
-    `${name}: columns are not joined; give one as --text-column, and a second text as --text-pair-column`,
+    `${name}: columns are not joined; give one as {textColumn}, and a second text as {textPairColumn}`,
   );
 }
