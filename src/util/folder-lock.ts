@@ -1,5 +1,5 @@
 // One run at a time in an output folder: a file in it names the process that has it.
-import { open, rm, utimes, writeFile } from 'node:fs/promises';
+import { lstat, open, rm, utimes, type FileHandle } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
@@ -99,15 +99,23 @@ async function take(
 
 /** @returns false when there is a lock already */
 async function create(path: string, own: ProcessId): Promise<boolean> {
+  let file: FileHandle;
   try {
-    await writeFile(path, `${JSON.stringify(own)}\n`, { flag: 'wx' });
-    return true;
+    file = await open(path, 'wx');
   } catch (error) {
     if (errorCode(error) === 'EEXIST') return false;
-    // A lock that names nobody, since the disk is full, would keep the next run waiting.
-    if (errorCode(error) !== 'ENOENT') await rm(path, { force: true }).catch(() => undefined);
-    throw error;
+    throw error; // nothing of ours is there: what has this name is another run's lock
   }
+  try {
+    await file.writeFile(`${JSON.stringify(own)}\n`);
+  } catch (error) {
+    // A lock that names nobody, since the disk is full, would keep the next run waiting.
+    await rm(path, { force: true }).catch(() => undefined);
+    throw error;
+  } finally {
+    await file.close();
+  }
+  return true;
 }
 
 interface Found {
@@ -117,7 +125,12 @@ interface Found {
   modified: number;
 }
 
-/** Opened anew each time: a network file system then asks its server. @returns null when there is no lock */
+/**
+ * Opened each time it is looked at: a network file system then asks its server.
+ *
+ * @returns null when there is no lock
+ * @throws RunError for a link to nothing, which is neither a lock nor a free name
+ */
 async function look(path: string): Promise<Found | null> {
   try {
     const file = await open(path);
@@ -129,8 +142,10 @@ async function look(path: string): Promise<Found | null> {
       await file.close();
     }
   } catch (error) {
-    if (errorCode(error) === 'ENOENT') return null;
-    throw error;
+    if (errorCode(error) !== 'ENOENT') throw error;
+    const entry = await lstat(path).catch(() => null);
+    if (entry?.isSymbolicLink() !== true) return null;
+    throw new RunError(`${path} is a symbolic link that leads nowhere; remove it`, { cause: error });
   }
 }
 
