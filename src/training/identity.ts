@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import type { LabelledRows } from '../data/batch.js';
 import { sessionConfig } from '../models/session-config.js';
 import type { BertForSequenceClassification } from '../models/bert-for-sequence-classification.js';
+import type { SessionConfig } from '../native/index.js';
 import type { TrainingArguments } from '../options/index.js';
 import { difference } from '../util/difference.js';
 import { UsageError } from '../util/errors.js';
@@ -37,7 +38,6 @@ export async function runIdentity(
   },
 ): Promise<RunIdentity> {
   const { model, tokenizer, trainDataset, evalDataset } = parts;
-  const { numLabels: _, ...shape } = sessionConfig(model.config, model.lora);
   const data = await trainDataset.identity?.();
   // Evaluations decide what is the best, when to stop, and with some schedules the learning rate.
   const evaluated = args.evalStrategy === 'no' ? undefined : evalDataset;
@@ -51,7 +51,7 @@ export async function runIdentity(
     evalRows: evaluated?.size, // the files are the same with another --max-eval-samples
     trainRows: trainDataset.size,
     labels: model.task.labels,
-    ...shape,
+    ...shapeOf(model),
     'the tokenizer': digest([JSON.stringify(tokenizer.spec.tokenizerJson)]),
     truncationSide: tokenizer.spec.tokenizerConfig.truncation_side ?? 'right',
     maxSeqLength: parts.maxLength,
@@ -75,7 +75,7 @@ export function requireSameRun(directory: string, before: RunIdentity, now: RunI
   // What JSON leaves out was not known to the earlier run.
   const own: RunIdentity = JSON.parse(JSON.stringify(now));
   const differences = Object.keys(own)
-    .filter((key) => JSON.stringify(before[key]) !== JSON.stringify(own[key]))
+    .filter((key) => !isSame(before[key], own[key]))
     .filter((key) => before[key] !== undefined || !MAY_BE_UNKNOWN.has(key))
     .map((key) => difference(SHOWN_AS[key] ?? key, before[key], own[key]));
   if (differences.length === 0) return;
@@ -95,6 +95,46 @@ const SHOWN_AS: Readonly<Record<string, string>> = {
   evalRows: 'the number of rows to evaluate on',
   evalQuoting: 'quoting of the evaluation data',
 };
+
+/** The numbers of a config that decide shapes and arithmetic; not the rest of it, which may name folders. */
+const SHAPE = [
+  'vocabSize',
+  'hiddenSize',
+  'numHiddenLayers',
+  'numAttentionHeads',
+  'intermediateSize',
+  'hiddenAct',
+  'hiddenDropoutProb',
+  'attentionProbsDropoutProb',
+  'classifierDropout',
+  'maxPositionEmbeddings',
+  'typeVocabSize',
+  'initializerRange',
+  'layerNormEps',
+  'padTokenId',
+  'problemType',
+  'lora',
+] as const satisfies readonly (keyof SessionConfig)[];
+
+function shapeOf({ config, lora }: BertForSequenceClassification): Partial<SessionConfig> {
+  const all = sessionConfig(config, lora);
+  return Object.fromEntries(SHAPE.map((name) => [name, all[name]]));
+}
+
+/** As JSON, in which the order of an object's keys says nothing. */
+function isSame(before: unknown, now: unknown): boolean {
+  return JSON.stringify(sorted(before)) === JSON.stringify(sorted(now));
+}
+
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, one]) => [key, sorted(one)]),
+  );
+}
 
 async function weightsDigest({ session }: BertForSequenceClassification): Promise<string> {
   const parts: Uint8Array[] = [];

@@ -1,6 +1,14 @@
 // Going on after the worst: processes killed at any moment, signals, damaged checkpoints, and runs that are not the same.
-import { appendFileSync, copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import {
+  appendFileSync,
+  copyFileSync,
+  existsSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 
@@ -483,3 +491,29 @@ await t.test(
     });
   },
 );
+
+await t.test('a model folder that was moved, or is named by another path, is the same model', async (t) => {
+  const folder = t.testdir();
+  const saved = await toyRun(folder, {});
+  const start = join(folder, 'start');
+  await saved.model.savePretrained(start);
+  const { task } = saved.data;
+  await saved.close();
+  // Keys that loading warns of, with the path of the file in the warning.
+  const config = join(start, 'config.json');
+  const json = JSON.parse(readFileSync(config, 'utf8')) as object;
+  writeFileSync(config, JSON.stringify({ ...json, auto_map: { AutoModel: 'code.Model' }, my_key: folder }));
+  const run = async (path: string, options: Partial<TrainingArguments>): Promise<void> => {
+    const model = await BertForSequenceClassification.fromPretrained(path, task);
+    const { trainer, close } = await toyRun(folder, { ...saving, ...options }, { model });
+    await trainer.train();
+    await close();
+  };
+  await run(start, { maxSteps: 2 });
+  const state = readFileSync(join(folder, 'out/checkpoint-2/bertune_state.json'), 'utf8');
+  t.notMatch(state, folder, 'no path is in what a resume compares');
+  renameSync(start, join(folder, 'moved'));
+  await t.resolves(run(join(folder, 'moved'), { resumeFromCheckpoint: true }));
+  const relativePath = relative(process.cwd(), join(folder, 'moved'));
+  await t.resolves(run(relativePath, { resumeFromCheckpoint: join(folder, 'out/checkpoint-4') }));
+});
