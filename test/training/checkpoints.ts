@@ -10,7 +10,9 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import fsPromises from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
+import { basename, dirname, join } from 'node:path';
 import t from 'tap';
 
 import { BertForSequenceClassification, parseBertConfig, type TrainerCallback } from '../../dist/index.js';
@@ -158,6 +160,30 @@ await t.test('the files of a checkpoint', async (t) => {
   const state = JSON.parse(readFileSync(join(folder, 'trainer_state.json'), 'utf8')) as object;
   t.same(Object.keys(state).toSorted(), fields.split(' '));
   await close();
+});
+
+await t.test('a checkpoint is staged once and renamed once, as is the model at the end', async (t) => {
+  const { rename } = fsPromises;
+  const renamed: string[] = [];
+  fsPromises.rename = (from, to) => {
+    renamed.push(basename(String(to)));
+    return rename(from, to);
+  };
+  syncBuiltinESMExports();
+  const run = await toyRun(t.testdir(), { maxSteps: 2, saveStrategy: 'steps', saveSteps: 2 });
+  try {
+    await run.trainer.train();
+    t.same(renamed.splice(0), ['checkpoint-2']);
+    await run.model.savePretrained(join(t.testdirName, 'model'));
+    t.same(renamed, ['bertune_replacing.json', 'model.safetensors', 'config.json']);
+  } finally {
+    fsPromises.rename = rename;
+    syncBuiltinESMExports();
+    await run.close();
+  }
+  const folder = join(t.testdirName, 'out/checkpoint-2');
+  await verifyChecksums(folder, 'resume');
+  t.notMatch(readdirSync(folder).join(' '), /tmp/);
 });
 
 await t.test('a metric that is not defined is never the best', async (t) => {
