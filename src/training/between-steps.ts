@@ -3,6 +3,7 @@ import { UsageError } from '../util/errors.js';
 import type { Metrics } from '../evaluation/evaluate.js';
 import { removeOldCheckpoints, saveTrainingCheckpoint } from './checkpoint.js';
 import { dueAfterEpoch, dueAfterStep } from './flow.js';
+import { weightsAtSave } from './identity.js';
 import { InterruptedError } from './interruption.js';
 import type { NativeSteps } from './native-steps.js';
 import { markRun } from './run-mark.js';
@@ -132,6 +133,7 @@ export class BetweenSteps {
     await lock?.confirm();
     state.stateful_callbacks = callbacks.states();
     const isResumable = !parts.args.saveOnlyModel || this.#run.isInterrupted;
+    this.#run.identity = { ...this.#run.identity, ...(await weightsAtSave(model, this.#run.identity)) };
     const resume = this.#run.resumePoint(stats, this.#native.idleSeconds);
     control.shouldSave = false;
     // Before it, so that the checkpoint is never taken for one of the training that the folder was at.

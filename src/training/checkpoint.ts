@@ -113,7 +113,7 @@ export async function resumeFrom(
   return { state: withBestBeside(directory, state), resume };
 }
 
-function savedIn(directory: string): { resume: string; state: string } {
+export function savedIn(directory: string): { resume: string; state: string } {
   return { resume: join(directory, RESUME_STATE), state: join(directory, TRAINER_STATE) };
 }
 

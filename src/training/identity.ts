@@ -10,9 +10,13 @@ import { difference } from '../util/difference.js';
 import { UsageError } from '../util/errors.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import { optimizerOf } from './optimizer-step.js';
+import { isTrainedWith } from './parameter-groups.js';
 
 /** By the name under which a difference is told. Values are compared as JSON. */
 export type RunIdentity = Readonly<Record<string, unknown>>;
+
+const START_WEIGHTS = 'the weights that the training starts from';
+const BASE_WEIGHTS = 'the weights of the base';
 
 /** Rows to evaluate on may come to a run that had none, and earlier versions did not keep all of it. */
 const MAY_BE_UNKNOWN = new Set([
@@ -21,11 +25,12 @@ const MAY_BE_UNKNOWN = new Set([
   'truncationSide',
   'quoting',
   'evalQuoting',
+  START_WEIGHTS, // of a run that was not to save anything
 ]);
 
 /**
- * Everything that decides the steps of a run but their number, the learning rate and its like, which may be changed on
- * purpose. To be called before the first step, while the session still holds the weights that the training starts from.
+ * Everything that decides the steps of a run but the weights, and the number of steps, the learning rate and its like,
+ * which may be changed on purpose.
  */
 export async function runIdentity(
   args: TrainingArguments,
@@ -63,7 +68,6 @@ export async function runIdentity(
     optim: optimizerOf(args),
     momentum: args.momentum,
     neftuneNoiseAlpha: args.neftuneNoiseAlpha ?? 0,
-    'the weights that the training starts from': await weightsDigest(model),
   };
 }
 
@@ -79,7 +83,16 @@ export function requireSameRun(directory: string, before: RunIdentity, now: RunI
     .filter((key) => before[key] !== undefined || !MAY_BE_UNKNOWN.has(key))
     .map((key) => difference(SHOWN_AS[key] ?? key, before[key], own[key]));
   if (differences.length === 0) return;
-  throw new UsageError(
+  throw otherRun(directory, differences);
+}
+
+/** @throws UsageError for a model that was trained in memory, of which the checkpoint knows no first weights */
+export function requireUntrained(directory: string, before: RunIdentity, updates: number): void {
+  if (updates > 0 && !(START_WEIGHTS in before)) throw otherRun(directory, [`${START_WEIGHTS} changed`]);
+}
+
+function otherRun(directory: string, differences: readonly string[]): UsageError {
+  return new UsageError(
     `${directory} cannot be resumed with these settings: ${differences.join('; ')}. ` +
       'Use those of the first run, or leave out --resume-from-checkpoint to train anew, or to train its weights further ' +
       `with --model ${directory}.`,
@@ -136,9 +149,57 @@ function sorted(value: unknown): unknown {
   );
 }
 
-async function weightsDigest({ session }: BertForSequenceClassification): Promise<string> {
+/**
+ * What the weights are before the first step. To be called then; hashing them takes a second for each gigabyte, so only by
+ * a run that is to save checkpoints or is compared with one.
+ */
+export async function startWeights(model: BertForSequenceClassification): Promise<RunIdentity> {
+  const names = model.session.tensors().map(({ name }) => name);
+  return { [START_WEIGHTS]: await weightsDigest(model, names) };
+}
+
+/**
+ * Of a run that was not to save and does so all the same, as when it is interrupted: its first weights are gone by now, and
+ * the checkpoint has those that they became. What it does not have is the base of an adapter, which never changes.
+ */
+export async function weightsAtSave(
+  model: BertForSequenceClassification,
+  known: RunIdentity,
+): Promise<RunIdentity> {
+  return START_WEIGHTS in known || BASE_WEIGHTS in known ? {} : baseWeights(model);
+}
+
+async function baseWeights(model: BertForSequenceClassification): Promise<RunIdentity> {
+  const { session, lora } = model;
+  if (lora === undefined) return {};
+  const names = session.tensors().map(({ name }) => name);
+  const frozen = names.filter((name) => !isTrainedWith(lora, name));
+  return { [BASE_WEIGHTS]: await weightsDigest(model, frozen) };
+}
+
+/**
+ * What a run that is to be resumed says of weights, as it is of an open model before the first step.
+ *
+ * @param known what of it has been computed already
+ */
+export async function weightsToCompare(
+  model: BertForSequenceClassification,
+  saved: RunIdentity,
+  known: RunIdentity,
+): Promise<RunIdentity> {
+  const isWanted = (name: string): boolean => name in saved && !(name in known);
+  return {
+    ...(isWanted(START_WEIGHTS) && (await startWeights(model))),
+    ...(isWanted(BASE_WEIGHTS) && (await baseWeights(model))),
+  };
+}
+
+async function weightsDigest(
+  { session }: BertForSequenceClassification,
+  names: readonly string[],
+): Promise<string> {
   const parts: Uint8Array[] = [];
-  for (const { name } of session.tensors()) {
+  for (const name of names) {
     const values = await session.read(name);
     const hash = createHash('sha256').update(name);
     parts.push(hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength)).digest());

@@ -5,12 +5,13 @@ import { listed } from '../util/counted.js';
 import { areDefaultLabels } from '../models/labels.js';
 import { listCheckpoints } from '../formats/step-checkpoints.js';
 import { changesOf, hasOtherMetric } from './changes.js';
-import { intactCheckpoint, resumeFrom } from './checkpoint.js';
-import { runIdentity } from './identity.js';
+import { intactCheckpoint, resumeFrom, savedIn } from './checkpoint.js';
+import { requireUntrained, runIdentity, startWeights, weightsToCompare } from './identity.js';
 import { removeLeftovers } from './leftovers.js';
 import type { NativeSteps } from './native-steps.js';
 import { markRun } from './run-mark.js';
 import type { Run } from './run.js';
+import { readSavedState } from './saved-state.js';
 import { withoutBest } from './state.js';
 
 /**
@@ -23,6 +24,8 @@ export async function openRun(run: Run, native: NativeSteps, maxLength: number):
   const { args, model } = parts;
   await removeLeftovers(args.outputDir);
   run.identity = await runIdentity(args, { ...parts, maxLength });
+  if (args.saveStrategy !== 'no') run.identity = { ...run.identity, ...(await startWeights(model)) };
+  const { updates } = await model.session.stats();
   await native.begin();
   tellOfOtherLabels(run);
   const request = args.resumeFromCheckpoint;
@@ -32,6 +35,9 @@ export async function openRun(run: Run, native: NativeSteps, maxLength: number):
   }
   const folder = await intactCheckpoint(args.outputDir, request, { needsBest: args.loadBestModelAtEnd, say });
   if (folder === null) return beginAnew(run);
+  const { identity } = (await readSavedState(savedIn(folder))).resume;
+  requireUntrained(folder, identity, updates);
+  run.identity = { ...run.identity, ...(await weightsToCompare(model, identity, run.identity)) };
   const saved = await resumeFrom(folder, model, run.identity);
   if (hasOtherMetric(folder, saved, args)) saved.state = withoutBest(saved.state);
   native.goOnFrom(saved.resume);

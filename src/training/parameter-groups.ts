@@ -57,7 +57,8 @@ export function parameterGroups(
   return groups;
 }
 
-function isTrainedWith({ saved }: Lora, name: string): boolean {
+/** Whether a tensor is trained and saved with an adapter; all others are those of its base. */
+export function isTrainedWith({ saved }: Lora, name: string): boolean {
   return saved.includes(name) || /\.lora_[AB]\.weight$/.test(name);
 }
 

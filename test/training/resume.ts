@@ -517,3 +517,59 @@ await t.test('a model folder that was moved, or is named by another path, is the
   const relativePath = relative(process.cwd(), join(folder, 'moved'));
   await t.resolves(run(relativePath, { resumeFromCheckpoint: join(folder, 'out/checkpoint-4') }));
 });
+
+await t.test('only a run that is to save checkpoints hashes its weights, once', async (t) => {
+  let reads = 0;
+  const counting = async (options: Partial<TrainingArguments>): Promise<void> => {
+    const run = await toyRun(t.testdir(), { maxSteps: 4, ...options });
+    const session = await run.model.open({ threads: 2 });
+    const read = session.read.bind(session);
+    session.read = (...args) => ((reads += 1), read(...args));
+    reads = 0;
+    await run.trainer.train();
+    const { length } = session.tensors();
+    await run.close();
+    reads /= length;
+  };
+  await counting({ evalStrategy: 'epoch' });
+  t.equal(reads, 0, 'neither a fold nor a trial of a search');
+  await counting({ saveStrategy: 'steps', saveSteps: 1, saveOnlyModel: true });
+  t.equal(reads, 1 + 4, 'once before the first step, and once for each of four checkpoints');
+});
+
+await t.test('a run that was not to save is resumed where it was interrupted, with its base', async (t) => {
+  const lora = { rank: 2, baseName: 'base' };
+  const { model: plain, data, close } = await toyRun(t.testdir(), {});
+  await plain.savePretrained(join(t.testdirName, 'base'));
+  const { task } = data;
+  await close();
+  const adapted = (base = 'base'): Promise<BertForSequenceClassification> =>
+    BertForSequenceClassification.fromPretrained(join(t.testdirName, base), { ...task, lora });
+  const first = await toyRun(
+    t.testdirName,
+    { maxSteps: 4 },
+    {
+      model: await adapted(),
+      callbacks: [{ onStepEnd: ({ state }) => void (state.global_step === 2 && first.trainer.interrupt()) }],
+    },
+  );
+  await t.rejects(first.trainer.train(), InterruptedError);
+  await first.close();
+  const resume = { maxSteps: 4, resumeFromCheckpoint: true } as const;
+  const again = await toyRun(t.testdirName, resume, { model: await adapted() });
+  await again.trainer.train();
+  const weights = await weightsOf(again.model);
+  await again.close();
+  const whole = await toyRun(t.testdirName, { maxSteps: 4 }, { model: await adapted() });
+  await whole.trainer.train();
+  t.equal(largestDifference(weights, await weightsOf(whole.model)), 0);
+  await whole.close();
+
+  const other = BertForSequenceClassification.fromConfig(parseBertConfig(TOY_CONFIG, 'toy'), task);
+  await other.open({ seed: 7 });
+  await other.savePretrained(join(t.testdirName, 'other'));
+  await other.close();
+  const wrong = await toyRun(t.testdirName, resume, { model: await adapted('other') });
+  await t.rejects(wrong.trainer.train(), { message: /settings: the weights of the base changed\. Use/ });
+  await wrong.close();
+});
