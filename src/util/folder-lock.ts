@@ -41,7 +41,7 @@ export interface FolderLock {
  */
 export async function whileLocked<T>(
   folder: string,
-  say: (line: string) => void,
+  log: (line: string) => void,
   work: (lock: FolderLock) => Promise<T>,
   times: LockTimes = TIMES,
 ): Promise<T> {
@@ -51,7 +51,7 @@ export async function whileLocked<T>(
   let isOutermost: boolean;
   try {
     firstMade = await makeFolder(resolve(folder));
-    isOutermost = await take(path, own, { folder, say, watchMs: times.watchMs });
+    isOutermost = await take(path, own, { folder, log, watchMs: times.watchMs });
   } catch (error) {
     throw writeError(error, path);
   }
@@ -61,7 +61,7 @@ export async function whileLocked<T>(
   );
   beat.unref();
   try {
-    return await work({ confirm: () => confirm(path, own, { folder, say }) });
+    return await work({ confirm: () => confirm(path, own, { folder, log }) });
   } finally {
     clearInterval(beat);
     if (isOutermost) await release(path, own);
@@ -73,7 +73,7 @@ export async function whileLocked<T>(
 async function take(
   path: string,
   own: ProcessId,
-  { folder, say, watchMs }: { folder: string; say: (line: string) => void; watchMs: number },
+  { folder, log, watchMs }: { folder: string; log: (line: string) => void; watchMs: number },
 ): Promise<boolean> {
   for (;;) {
     if (await create(path, own)) return true;
@@ -84,7 +84,7 @@ async function take(
     const verdict = holder === null ? 'unknown' : await judgeOf(holder, own);
     if (verdict === 'alive') throw inUse(folder, holder);
     if (verdict === 'unknown') {
-      say(
+      log(
         `${folder} was in use by ${named(holder)}: watching for ${Math.ceil(watchMs / 1000)} s whether it still is`,
       );
       if (await changes(path, found, watchMs)) {
@@ -119,7 +119,7 @@ async function create(path: string, own: ProcessId): Promise<boolean> {
 }
 
 interface Found {
-  /** Null where the file says nothing, as in the moment in which it is written. */
+  /** Null where the file names nobody, as in the moment in which it is written. */
   holder: ProcessId | null;
   text: string;
   modified: number;
@@ -179,13 +179,13 @@ async function removeIfSame(path: string, stale: Found): Promise<void> {
 async function confirm(
   path: string,
   own: ProcessId,
-  { folder, say }: { folder: string; say: (line: string) => void },
+  { folder, log }: { folder: string; log: (line: string) => void },
 ): Promise<void> {
   const found = await look(path).catch((error: unknown) => {
     throw writeError(error, path);
   });
   if (found === null) {
-    say(`${folder} was deleted, or its ${NAME} was, while this run used it: making it anew`);
+    log(`${folder} was deleted, or its ${NAME} was, while this run used it: making it again`);
     await takeAgain(path, own, folder);
   } else if (found.holder === null || !isSameProcess(found.holder, own))
     throw takenOver(folder, found.holder);

@@ -17,8 +17,8 @@ import t from 'tap';
 
 import { BertForSequenceClassification, parseBertConfig, type TrainerCallback } from '../../dist/index.js';
 import { openSafetensors } from '../../dist/formats/safetensors-reader.js';
-import { verifyChecksums, writeChecksums } from '../../dist/training/checksums.js';
-import { removeLeftovers } from '../../dist/training/leftovers.js';
+import { verifyChecksums, writeChecksums } from '../../dist/training/checkpoint.js';
+import { removeLeftovers } from '../../dist/training/output-folder.js';
 import { isBetter } from '../../dist/training/state.js';
 import { largestDifference, scripted, timelessLog, toyRun, weightsOf } from '../fixtures/run.js';
 import { TOY_CONFIG } from '../fixtures/toy.js';
@@ -300,7 +300,7 @@ await t.test('a process that is killed while it removes a checkpoint leaves no h
   const folder = t.testdir({ out: { 'checkpoint-2': files, 'checkpoint-4': {}, 'checkpoint-6': {} } });
   const out = join(folder, 'out');
   const script = `
-    const { removeOldCheckpoints } = await import(${JSON.stringify(new URL('../../dist/training/checkpoint.js', import.meta.url).href)});
+    const { removeOldCheckpoints } = await import(${JSON.stringify(new URL('../../dist/training/output-folder.js', import.meta.url).href)});
     const { readdirSync } = await import('node:fs');
     const left = () => readdirSync('out', { recursive: true }).filter((name) => name.includes('part-')).length;
     setInterval(() => { if (left() < 3000) process.kill(process.pid, 'SIGKILL'); }, 0);

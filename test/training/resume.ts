@@ -21,7 +21,7 @@ import {
   Progress,
   type TrainingArguments,
 } from '../../dist/index.js';
-import { writeChecksums } from '../../dist/training/checksums.js';
+import { writeChecksums } from '../../dist/training/checkpoint.js';
 import { flags, startBertune } from '../fixtures/cli.js';
 import { largestDifference, scripted, toyRun, weightsOf } from '../fixtures/run.js';
 import { outcomeOf, statefulTraining } from '../fixtures/stateful-training.js';

@@ -199,7 +199,7 @@ await t.test('while it is held', async (t) => {
       t.ok(existsSync(path), 'a lock within a lock leaves it');
       rmSync(join(t.testdirName, 'a'), { recursive: true });
       await lock.confirm();
-      t.match(lines, [/out was deleted, or its \.bertune\.lock was, .*: making it anew$/]);
+      t.match(lines, [/out was deleted, or its \.bertune\.lock was, .*: making it again$/]);
       t.same(readdirSync(folder), [LOCK]);
       const other = JSON.stringify({ ...own, host: 'elsewhere' });
       writeFileSync(path, other);
