@@ -176,6 +176,36 @@ export class Trainer {
     return metrics;
   }
 
+  /** Makes the open model ready for the first step to be done. @throws UsageError for a checkpoint that cannot be resumed */
+  async #startOrResume(): Promise<void> {
+    const { outputDir, saveStrategy } = this.#parts.args;
+    const run = { plan: this.#plan, maxLength: this.#maxLength, log: this.#log };
+    const { fingerprint, saved } = await findStart(this.#parts, run);
+    this.#fingerprint = fingerprint;
+    await this.#executor.start();
+    if (saved !== null) {
+      await this.#executor.resume(saved.folder, saved.resume);
+      const fresh = { planned: this.#state, counters: this.#counters };
+      const { state, counters } = applyResumeState(this.#statefulParts, saved, fresh);
+      this.#state = state;
+      this.#counters = counters;
+      this.#lastCheckpoint = saved.folder;
+    }
+    // A run that saves nothing, such as a fold, leaves the folder to the training that it is at.
+    if (saved !== null || saveStrategy !== 'no') await markRun(outputDir, this.#counters.run);
+  }
+
+  /** What is to be done before the first step, or what an interrupted run had still to do for its last one. */
+  async #beforeFirstStep(): Promise<void> {
+    const { args } = this.#parts;
+    // A checkpoint of step 0 is of a run that was interrupted in this evaluation, or after it.
+    const isDone =
+      this.#state.global_step > 0 || (this.#lastCheckpoint !== null && wasEvaluated(this.#state));
+    if (args.evalOnStart && !isDone) await this.#evaluateUnlessInterrupted();
+    const { shouldEvaluate, shouldSave } = this.#control;
+    if (shouldEvaluate || shouldSave || this.#isInterrupted) await this.#doWhatIsDue();
+  }
+
   /** The rows of each step that is still to be done. */
   #stepsToDo(): Promise<Iterable<Uint32Array[]>> {
     const { args, trainDataset } = this.#parts;
@@ -350,36 +380,6 @@ export class Trainer {
         resumable: this.#lastCheckpoint,
       });
     return isResumable;
-  }
-
-  /** Makes the open model ready for the first step to be done. @throws UsageError for a checkpoint that cannot be resumed */
-  async #startOrResume(): Promise<void> {
-    const { outputDir, saveStrategy } = this.#parts.args;
-    const run = { plan: this.#plan, maxLength: this.#maxLength, log: this.#log };
-    const { fingerprint, saved } = await findStart(this.#parts, run);
-    this.#fingerprint = fingerprint;
-    await this.#executor.start();
-    if (saved !== null) {
-      await this.#executor.resume(saved.folder, saved.resume);
-      const fresh = { planned: this.#state, counters: this.#counters };
-      const { state, counters } = applyResumeState(this.#statefulParts, saved, fresh);
-      this.#state = state;
-      this.#counters = counters;
-      this.#lastCheckpoint = saved.folder;
-    }
-    // A run that saves nothing, such as a fold, leaves the folder to the training that it is at.
-    if (saved !== null || saveStrategy !== 'no') await markRun(outputDir, this.#counters.run);
-  }
-
-  /** What is to be done before the first step, or what an interrupted run had still to do for its last one. */
-  async #beforeFirstStep(): Promise<void> {
-    const { args } = this.#parts;
-    // A checkpoint of step 0 is of a run that was interrupted in this evaluation, or after it.
-    const isDone =
-      this.#state.global_step > 0 || (this.#lastCheckpoint !== null && wasEvaluated(this.#state));
-    if (args.evalOnStart && !isDone) await this.#evaluateUnlessInterrupted();
-    const { shouldEvaluate, shouldSave } = this.#control;
-    if (shouldEvaluate || shouldSave || this.#isInterrupted) await this.#doWhatIsDue();
   }
 
   /**
