@@ -52,11 +52,11 @@ export {
 export { BertTokenizer, createTokenizerPool, type Encoding, type TokenizerPool } from './tokenizer/index.js';
 export { pack, type LabelledRows, type TextRows } from './data/batch.js';
 export type { TrainerCallback, TrainerControl, TrainerEvent } from './training/callbacks.js';
-export { EarlyStoppingCallback } from './training/early-stopping.js';
-export { InterruptedError } from './training/interruption.js';
+export { EarlyStoppingCallback } from './training/callbacks.js';
+export { InterruptedError } from './training/trainer.js';
 export { Progress, type Terminal } from './terminal/progress.js';
-export { learningRateAt, type Schedule } from './training/schedule.js';
-export { trainingArguments } from './training/settings.js';
+export { learningRateAt, type Schedule } from './training/schedules.js';
+export { trainingArguments } from './training/parts.js';
 export type { SchedulerKwargs, SchedulerType, TrainingArguments } from './options/index.js';
 export type { TrainerState } from './training/state.js';
 export type { TrainerParts } from './training/parts.js';

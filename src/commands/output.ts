@@ -10,7 +10,7 @@ import { parameterShapes } from '../models/parameters.js';
 import { matchingNames } from '../models/tensor-patterns.js';
 import { asFlags, type TrainOptions } from '../options/index.js';
 import { Progress } from '../terminal/progress.js';
-import { optimizerOf } from '../training/optimizer-step.js';
+import { optimizerOf } from '../training/parameter-groups.js';
 import { messageOf, RunError, UsageError } from '../util/errors.js';
 import { systemCode, writeError } from '../util/file-errors.js';
 import { writeFileAtomic } from '../util/files.js';

@@ -16,12 +16,10 @@ import { INDEX, OF_TRAINING, replaceFiles, requireNoFolders } from '../formats/r
 import { writeJson } from '../util/files.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import type { TrainerCallback } from '../training/callbacks.js';
-import { AUTO, findCheckpoint } from '../training/checkpoint.js';
+import { AUTO, findCheckpoint, removeLeftovers } from '../training/output-folder.js';
 import { whileLocked } from '../util/folder-lock.js';
-import { InterruptedError } from '../training/interruption.js';
-import { removeLeftovers } from '../training/leftovers.js';
 import { formatNumber, type Progress } from '../terminal/progress.js';
-import { Trainer } from '../training/trainer.js';
+import { InterruptedError, Trainer } from '../training/trainer.js';
 import { chanceNote } from './notes.js';
 import { crossValidate } from './cross-validation.js';
 import { openData, textsOf } from './data.js';

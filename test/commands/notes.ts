@@ -91,7 +91,7 @@ t.test('checkpoints of an earlier training, and a training that is at its end', 
   const own = { 'output-dir': 'earlier', 'save-strategy': 'epoch' };
   t.notMatch((await train(own)).stderr, 'earlier training');
   const note =
-    /note: earlier holds checkpoints of an earlier training, the last at checkpoint-1; with which --resume-from-checkpoint goes on\. Remove/;
+    /note: earlier holds checkpoints of an earlier training, the last at checkpoint-1; which --resume-from-checkpoint resumes\. Remove/;
   t.match((await train({ ...own, 'max-steps': '2', 'save-strategy': 'no' })).stderr, note);
   const resumed = await train({ ...own, 'resume-from-checkpoint': 'auto', 'learning-rate': '1e-3' });
   t.match(resumed, {
@@ -130,7 +130,7 @@ t.test('of several trainings in a folder the one that was begun last goes on', a
   const anew = await train({ ...second, 'max-steps': '3', ...auto });
   t.match(
     anew.stderr,
-    /The training that was begun last in several has no checkpoint to resume from: starting at the beginning\. To go on from an earlier one, name its checkpoint: --resume-from-checkpoint several\/checkpoint-6$/m,
+    /The latest training in several has no checkpoint to resume from: starting at the beginning\. To resume an earlier one, name its checkpoint: --resume-from-checkpoint several\/checkpoint-6$/m,
   );
   const went = await train({ ...second, 'max-steps': '3', ...auto });
   t.match(went.stderr, 'Resuming from several/checkpoint-3 at step 3 of 3');

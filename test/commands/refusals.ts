@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 
 import { deviceInfo } from '../../dist/index.js';
-import { writeChecksums } from '../../dist/training/checksums.js';
+import { writeChecksums } from '../../dist/training/checkpoint.js';
 import { bertune, flags, inPairs, misdescribed, renamed, tree, withHeader } from '../fixtures/cli.js';
 import type { Options, Outcome } from '../fixtures/cli.js';
 import { TOY_CONFIG } from '../fixtures/toy.js';
@@ -378,7 +378,7 @@ await t.test('bad checkpoints to resume from', async (t) => {
     resumed(
       'single',
       'single is not a checkpoint of bertune: it has no bertune_state.json, ' +
-        'or was saved with --save-only-model. Name a checkpoint-N folder, or start anew from its weights with --model single',
+        'or was saved with --save-only-model. Name a checkpoint-N folder, or start a new run from its weights with --model single',
     ),
     resumed(
       'single/checkpoint-50',

@@ -149,8 +149,8 @@ await tap.test('the line about an evaluation', (t) => {
   );
   const values = { eval_loss: Number.NaN, eval_accuracy: 0.51234, eval_f1_macro: Number.NaN, eval_own: 2 };
   const details = { eval_balanced_accuracy: 0.5, eval_mine_roc_auc: 0.75, eval_f1_weighted: 0.5 };
-  progress.entry({ ...values, ...details, epoch: 1, step: 5 }, 10);
-  progress.entry({ loss: Number.NaN, rmse: 1, epoch: 1, step: 5 }, 10);
+  progress.entry({ ...values, ...details, epoch: 1, step: 5 }, 10, detailMetrics);
+  progress.entry({ loss: Number.NaN, rmse: 1, epoch: 1, step: 5 }, 10, detailMetrics);
   t.same(written, [
     'step 5/10  epoch 1.00  eval_loss NaN  eval_accuracy 0.5123  eval_f1_macro n/a  eval_own 2\n',
     'step 5/10  epoch 1.00  loss NaN  rmse 1\n',

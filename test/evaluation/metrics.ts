@@ -9,7 +9,8 @@ import type { Test } from 'tap';
 import { createMetrics, isGreaterBetter, taskKinds, type ProblemType } from '../../dist/tasks/index.js';
 import { ranks } from '../../dist/tasks/metrics/regression.js';
 import { kwargsOf, plannedTypes } from '../../dist/options/schedulers.js';
-import { learningRateAt, resolveSteps, type Schedule } from '../../dist/training/schedule.js';
+import { resolveSteps } from '../../dist/training/plan.js';
+import { learningRateAt, type Schedule } from '../../dist/training/schedules.js';
 
 interface MetricCase {
   name: string;

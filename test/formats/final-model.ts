@@ -13,7 +13,7 @@ import { INDEX, OF_TRAINING, replaceFiles } from '../../dist/formats/replace-fil
 import { openCheckpoint } from '../../dist/formats/checkpoint.js';
 import { writeFileAtomic, writeJson } from '../../dist/util/files.js';
 import { OF_WEIGHTS } from '../../dist/formats/replace-files.js';
-import { removeLeftovers } from '../../dist/training/leftovers.js';
+import { removeLeftovers } from '../../dist/training/output-folder.js';
 import { bertune, flags, tree } from '../fixtures/cli.js';
 import { mountTmpfs, noTmpfs } from '../fixtures/tmpfs.js';
 import { makeToy, TOY_CONFIG } from '../fixtures/toy.js';

@@ -14,8 +14,8 @@ import { openAdapterFiles } from '../../dist/formats/adapter-file.js';
 import { openCheckpoint, readBertConfig } from '../../dist/formats/checkpoint.js';
 import { openSafetensors } from '../../dist/formats/safetensors-reader.js';
 import { readJson } from '../../dist/util/json.js';
-import { verifyChecksums } from '../../dist/training/checksums.js';
-import { readSavedState } from '../../dist/training/saved-state.js';
+import { verifyChecksums } from '../../dist/training/checkpoint.js';
+import { readSavedState } from '../../dist/training/resume.js';
 import { refuses } from '../fixtures/refuses.js';
 import { makeToy, TOY_CONFIG } from '../fixtures/toy.js';
 

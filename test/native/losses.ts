@@ -6,7 +6,7 @@ import tap from 'tap';
 import { trainingArguments, UsageError } from '../../dist/index.js';
 import { Session, type LossOptions, type PackedBatch, type SessionConfig } from '../../dist/native/index.js';
 import { taskOf } from '../../dist/tasks/index.js';
-import { lossDivisor, lossOptions } from '../../dist/training/loss-options.js';
+import { lossDivisor, lossOptions } from '../../dist/training/loss.js';
 import { toyRun } from '../fixtures/run.js';
 import { seededBatch } from '../fixtures/seeded.js';
 import {

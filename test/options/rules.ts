@@ -8,7 +8,7 @@ import {
   parseTrainingArguments,
   parseTrainOptions,
 } from '../../dist/options/index.js';
-import { createLearningRate } from '../../dist/training/learning-rate.js';
+import { createLearningRate } from '../../dist/training/schedules.js';
 import { metricNamesOf, taskKinds } from '../../dist/tasks/index.js';
 import { fault, fromFile, job } from '../fixtures/config.js';
 

@@ -81,7 +81,7 @@ await t.test('an output folder that is deleted in the middle is made anew', asyn
   const other = await trainWith(folder, deleting, settings);
   t.equal(other.error, null);
   const said = other.lines.filter((line) => / was deleted, |is gone:/.test(line));
-  t.match(said[0], /out was deleted, or its \.bertune\.lock was, while this run used it: making it anew$/);
+  t.match(said[0], /out was deleted, or its \.bertune\.lock was, while this run used it: making it again$/);
   t.match(said[1], /^The best model, .*checkpoint-2, is gone: keeping the weights of the last step$/);
   t.equal(said.length, 2, 'each said once');
   const logged = readFileSync(join(out, 'log_history.jsonl'), 'utf8').trim().split('\n');

@@ -12,13 +12,8 @@ import {
   trainingArguments,
   UsageError,
 } from '../../dist/index.js';
-import {
-  epochOrder,
-  microBatches,
-  permutation,
-  stepRows,
-  trainingLength,
-} from '../../dist/training/order.js';
+import { trainingLength } from '../../dist/training/plan.js';
+import { epochOrder, microBatches, permutation, stepRows } from '../../dist/training/sampler.js';
 import { masksOfTheStep } from '../fixtures/device.js';
 import { largestDifference, timelessLog, toyRun, weightsOf } from '../fixtures/run.js';
 import { TOY_CONFIG, toyRow } from '../fixtures/toy.js';

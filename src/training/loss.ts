@@ -4,7 +4,7 @@ import type { TrainingArguments } from '../options/index.js';
 import { UsageError } from '../util/errors.js';
 import type { LossOptions, PackedBatch } from '../native/index.js';
 
-/** The options of the loss with all weights as numbers. @throws UsageError when balanced weights cannot be had */
+/** The options of the loss with all weights as numbers. @throws UsageError where weights cannot be balanced */
 export function lossOptions(args: TrainingArguments, task: Task, rows: TargetRows): LossOptions {
   const { labelSmoothingFactor: labelSmoothing, focalGamma = 0, classWeights, posWeight } = args;
   const shared = { labelSmoothing, focalGamma };

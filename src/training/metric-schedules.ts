@@ -1,32 +1,78 @@
-// The schedules that go by the metric of each evaluation, as pure functions from one state to the next.
-import { greedyMinLr, type AdaptiveType, type SchedulerKwargs } from '../options/index.js';
+// The learning-rate schedules that follow the metric of each evaluation, as pure functions from one state to the next.
+import { z } from 'zod';
 
-/** What a schedule remembers between evaluations; a checkpoint holds it as JSON. */
-export interface AdaptiveState {
+import {
+  greedyMinLr,
+  type AdaptiveType,
+  type SchedulerKwargs,
+  type TrainingArguments,
+} from '../options/index.js';
+import { bestMetric, count, numberOrNaN } from './state.js';
+
+/** What a schedule remembers between evaluations, as a checkpoint holds it. */
+export const metricScheduleState = z.object({
   /** The learning rate until the next evaluation. */
-  rate: number;
+  rate: z.number().nonnegative(),
   /** null before the first evaluation that counts. */
-  best: number | null;
-  badEvaluations: number;
-  goodEvaluations: number;
-  cooldownLeft: number;
-  warmupLeft: number;
+  best: z.number().nullable(),
+  badEvaluations: count,
+  goodEvaluations: count,
+  cooldownLeft: count,
+  warmupLeft: count,
   /** Evaluations at the lowest rate until `greedy` starts over. */
-  resetLeft: number;
+  resetLeft: count,
   /** The last metrics and their sum, of which `greedy` takes the mean when it smooths. */
-  recent: readonly number[];
-  recentSum: number;
-}
+  recent: z.array(numberOrNaN).readonly(),
+  recentSum: numberOrNaN,
+});
+export type MetricScheduleState = z.output<typeof metricScheduleState>;
 
 /** The arguments of a schedule and the learning rate that it starts from. */
-export interface AdaptiveSettings extends SchedulerKwargs {
+interface MetricScheduleSettings extends SchedulerKwargs {
   peak: number;
 }
 
-/** Every adaptive schedule: the state after an evaluation. Both take `mode`, which the Trainer always gives. */
+/**
+ * Follows the metric for the best model. HF lets `mode` be `min` even where a greater metric is better; here it follows
+ * the metric unless it is given.
+ */
+export class MetricLearningRate {
+  state: MetricScheduleState;
+  readonly #type: AdaptiveType;
+  readonly #key: string;
+  readonly #settings: MetricScheduleSettings;
+
+  constructor(args: TrainingArguments, type: AdaptiveType) {
+    const { key, greaterIsBetter } = bestMetric(args);
+    this.#type = type;
+    this.#key = key;
+    this.#settings = {
+      mode: greaterIsBetter ? 'max' : 'min',
+      ...args.lrSchedulerKwargs,
+      peak: args.learningRate,
+    };
+    this.state = initialState(this.#settings);
+  }
+
+  /** @param state as JSON has it, null for none */
+  restore(state: z.input<typeof metricScheduleState> | null): void {
+    if (state !== null) this.state = metricScheduleState.parse(state);
+  }
+
+  at(): number {
+    return this.state.rate;
+  }
+
+  evaluated(metrics: Readonly<Record<string, number>>): void {
+    const metric = metrics[this.#key] ?? Number.NaN;
+    this.state = after[this.#type](this.state, metric, this.#settings);
+  }
+}
+
+/** Every schedule: the state after an evaluation. Both take `mode`, which the Trainer always gives. */
 const after: Record<
   AdaptiveType,
-  (state: AdaptiveState, metric: number, o: AdaptiveSettings) => AdaptiveState
+  (state: MetricScheduleState, metric: number, o: MetricScheduleSettings) => MetricScheduleState
 > = {
   reduce_lr_on_plateau: plateauAfter,
   greedy: greedyAfter,
@@ -36,7 +82,7 @@ const after: Record<
 const RESET_START = 500;
 
 /** The state before the first evaluation. */
-export function initialAdaptiveState({ peak, resetStart = RESET_START }: AdaptiveSettings): AdaptiveState {
+function initialState({ peak, resetStart = RESET_START }: MetricScheduleSettings): MetricScheduleState {
   return {
     rate: peak,
     best: null,
@@ -50,18 +96,12 @@ export function initialAdaptiveState({ peak, resetStart = RESET_START }: Adaptiv
   };
 }
 
-/** The state after an evaluation with this metric. */
-export function adaptiveStateAfter(
-  type: AdaptiveType,
-  state: AdaptiveState,
-  metric: number,
-  settings: AdaptiveSettings,
-): AdaptiveState {
-  return after[type](state, metric, settings);
-}
-
 /** torch.optim.lr_scheduler.ReduceLROnPlateau, step() */
-function plateauAfter(state: AdaptiveState, metric: number, o: AdaptiveSettings): AdaptiveState {
+function plateauAfter(
+  state: MetricScheduleState,
+  metric: number,
+  o: MetricScheduleSettings,
+): MetricScheduleState {
   const { patience = 10, cooldown = 0, factor = 0.1, minLr = 0, eps = 1e-8 } = o;
   const improves = isImprovement(metric, state.best, { threshold: 1e-4, thresholdMode: 'rel', ...o });
   const isCooling = state.cooldownLeft > 0;
@@ -79,7 +119,11 @@ function plateauAfter(state: AdaptiveState, metric: number, o: AdaptiveSettings)
 }
 
 /** transformers' GreedyLR (arXiv 2512.14527), step(): the rate also rises while the metric improves. */
-function greedyAfter(before: AdaptiveState, metric: number, o: AdaptiveSettings): AdaptiveState {
+function greedyAfter(
+  before: MetricScheduleState,
+  metric: number,
+  o: MetricScheduleSettings,
+): MetricScheduleState {
   const { patience = 10, cooldown = 0, warmup = 0 } = o;
   const { state, value } = o.smooth === true ? smoothed(before, metric, o) : { state: before, value: metric };
   const paused = { ...state, badEvaluations: 0, goodEvaluations: 0 };
@@ -99,28 +143,28 @@ function greedyAfter(before: AdaptiveState, metric: number, o: AdaptiveSettings)
 }
 
 function smoothed(
-  state: AdaptiveState,
+  state: MetricScheduleState,
   metric: number,
-  { windowSize = 50 }: AdaptiveSettings,
-): { state: AdaptiveState; value: number } {
+  { windowSize = 50 }: MetricScheduleSettings,
+): { state: MetricScheduleState; value: number } {
   const recent = [...state.recent, metric];
   let recentSum = state.recentSum + metric;
   if (recent.length > windowSize) recentSum -= recent.shift() ?? 0;
   return { state: { ...state, recent, recentSum }, value: recentSum / recent.length };
 }
 
-function raised(state: AdaptiveState, o: AdaptiveSettings): AdaptiveState {
+function raised(state: MetricScheduleState, o: MetricScheduleSettings): MetricScheduleState {
   const { factor = 0.95, maxLr = 1, eps = 1e-8, resetStart = RESET_START } = o;
   const higher = Math.min(state.rate / factor, maxLr);
   return { ...state, rate: higher - state.rate > eps ? higher : state.rate, resetLeft: resetStart };
 }
 
-function lowered(state: AdaptiveState, o: AdaptiveSettings): AdaptiveState {
+function lowered(state: MetricScheduleState, o: MetricScheduleSettings): MetricScheduleState {
   const { factor = 0.95, minLr = greedyMinLr, eps = 1e-8 } = o;
   const lower = Math.max(state.rate * factor, minLr);
   const rate = state.rate - lower > eps ? lower : state.rate;
   if (rate > minLr) return { ...state, rate };
-  return state.resetLeft > 1 ? { ...state, rate, resetLeft: state.resetLeft - 1 } : initialAdaptiveState(o);
+  return state.resetLeft > 1 ? { ...state, rate, resetLeft: state.resetLeft - 1 } : initialState(o);
 }
 
 function isImprovement(
