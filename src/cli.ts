@@ -5,13 +5,15 @@ import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 import { Command, CommanderError } from 'commander';
 import { z } from 'zod';
-import { normalizeArgs } from './options/argv.js';
-import { commandFlags, shownTerm } from './options/help.js';
 import {
+  asFlags,
+  commandFlags,
   commands,
   evaluateCommand,
   inspectCommand,
   mergeCommand,
+  normalizeArgs,
+  OptionsError,
   parseEvaluateOptions,
   parseInspectOptions,
   parseMergeOptions,
@@ -20,6 +22,7 @@ import {
   predictCommand,
   readConfigFile,
   searchCommand,
+  shownTerm,
   trainCommand,
   type Command as CommandTable,
   type ParsedOptions,
@@ -131,20 +134,20 @@ function accepted<T>({ options, notes }: ParsedOptions<T>): T {
 function fail(error: unknown, verbose: boolean): never {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) process.exit(0);
-    if (error.code !== 'commander.help') say(error.message.replace(/^error: /, '').replace(/\n\(/, ' ('));
+    if (error.code !== 'commander.help') log(error.message.replace(/^error: /, '').replace(/\n\(/, ' ('));
     process.exit(2);
   }
-  say(messageOf(error));
+  log(error instanceof OptionsError ? error.message : asFlags(messageOf(error)));
   if (error instanceof StoppedError) process.exit(error.exitCode);
   if (verbose && error instanceof Error) process.stderr.write(`${inspect(error)}\n`);
   process.exit(error instanceof UsageError ? 2 : 1);
 }
 
-function say(message: string): void {
+function log(message: string): void {
   process.stderr.write(`bertune: ${message}\n`);
 }
 
-/** A closed pipe is the reader's choice; anything else, such as a full disk, is said in one line. */
+/** A closed pipe is the reader's choice; anything else, such as a full disk, is one line. */
 function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
   if (error.code === 'EPIPE') return;
   fail(writeError(error, 'standard output'), false);

@@ -19,21 +19,33 @@ export {
   type ModelConfig,
   type Runtime,
 } from './models/index.js';
-export type { Example, LabelReader, ProblemType, Task } from './data/index.js';
+export type { Example } from './data/index.js';
+export {
+  createMetrics,
+  taskOf,
+  type Calibration,
+  type LabelReader,
+  type MetricAccumulator,
+  type MetricDetails,
+  type Prediction,
+  type ProblemType,
+  type Task,
+  type TaskDescription,
+} from './tasks/index.js';
 export { Dataset } from './data/dataset.js';
-export { DatasetDict } from './data/dataset-dict.js';
-export { loadDataset, type SplitFiles } from './data/load.js';
-export type { ReadOptions } from './data/read-options.js';
+export { DatasetDict } from './data/dataset.js';
+export { loadDataset, type SplitFiles } from './data/load-dataset.js';
+export type { ReadOptions } from './data/load-dataset.js';
 export { RunError, UsageError } from './util/errors.js';
-export { classify } from './evaluation/classify.js';
-export type { ComputeMetrics, EvalPrediction } from './evaluation/custom-metrics.js';
-export { evaluateRows, type Metrics } from './evaluation/evaluate.js';
-export { createMetrics, type MetricAccumulator, type MetricDetails } from './evaluation/metrics.js';
+export {
+  evaluateRows,
+  type ComputeMetrics,
+  type EvalPrediction,
+  type Metrics,
+} from './evaluation/evaluate.js';
 export type { LongTexts, Pooling } from './evaluation/long-texts.js';
-export { predictRows, type PredictedBatch } from './evaluation/predict.js';
-export { predictionOf, type Prediction } from './evaluation/probabilities.js';
+export { classify, predictionOf, predictRows, type PredictedBatch } from './evaluation/predict.js';
 export type { HubOptions } from './hub/index.js';
-export type { Calibration } from './formats/calibration.js';
 export {
   deviceInfo,
   Session,
@@ -51,11 +63,11 @@ export {
 export { BertTokenizer, createTokenizerPool, type Encoding, type TokenizerPool } from './tokenizer/index.js';
 export { pack, type LabelledRows, type TextRows } from './data/batch.js';
 export type { TrainerCallback, TrainerControl, TrainerEvent } from './training/callbacks.js';
-export { EarlyStoppingCallback } from './training/early-stopping.js';
-export { InterruptedError } from './training/interruption.js';
+export { EarlyStoppingCallback } from './training/callbacks.js';
+export { InterruptedError } from './training/trainer.js';
 export { Progress, type Terminal } from './terminal/progress.js';
-export { learningRateAt, type Schedule } from './training/schedule.js';
-export { trainingArguments } from './training/settings.js';
+export { learningRateAt, type Schedule } from './training/schedules.js';
+export { trainingArguments } from './training/parts.js';
 export type { SchedulerKwargs, SchedulerType, TrainingArguments } from './options/index.js';
 export type { TrainerState } from './training/state.js';
 export type { TrainerParts } from './training/parts.js';

@@ -56,6 +56,39 @@ t.test('what is above is not imported from below', (t) => {
   t.end();
 });
 
+/** Groups of files each of which imports, in some steps, all others of its group (Tarjan 1972). */
+function circles(files: readonly string[]): string[][] {
+  const found: string[][] = [];
+  const number = new Map<string, number>();
+  const stack: string[] = [];
+  const lowest = (file: string): number => {
+    const own = number.size;
+    number.set(file, own);
+    stack.push(file);
+    let low = own;
+    for (const other of importsOf(file)) {
+      const seen = number.get(other);
+      if (seen === undefined) low = Math.min(low, lowest(other));
+      else if (stack.includes(other)) low = Math.min(low, seen);
+    }
+    if (low === own) {
+      const group = stack.splice(stack.indexOf(file));
+      if (group.length > 1) found.push(group.toSorted());
+    }
+    return low;
+  };
+  for (const file of files) if (!number.has(file)) lowest(file);
+  return found;
+}
+
+t.test('no file imports itself in a circle, not for types either', (t) => {
+  const files = readdirSync(SOURCE, { recursive: true, encoding: 'utf8' }).filter((name) =>
+    name.endsWith('.ts'),
+  );
+  t.same(circles(files), []);
+  t.end();
+});
+
 t.test('one file sees the addon, one folder makes sessions', (t) => {
   const holding = (text: string): string[] =>
     readdirSync(SOURCE, { recursive: true, encoding: 'utf8' }).filter(

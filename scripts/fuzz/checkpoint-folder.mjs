@@ -2,7 +2,10 @@
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { intactCheckpoint, resumeFrom, saveTrainingCheckpoint } from '../../dist/training/checkpoint.js';
+import { loadCheckpoint, saveCheckpoint } from '../../dist/training/checkpoint.js';
+import { requireSameRun } from '../../dist/training/fingerprint.js';
+import { intactCheckpoint } from '../../dist/training/output-folder.js';
+import { readSavedRun } from '../../dist/training/resume.js';
 import { initialState } from '../../dist/training/state.js';
 import { BertTokenizer } from '../../dist/tokenizer/index.js';
 import { utf8 } from './format.mjs';
@@ -63,15 +66,17 @@ export async function checkpointFiles() {
     identity: IDENTITY,
   };
   const parts = { model, tokenizer, state, resume };
-  return filesOf((folder) => saveTrainingCheckpoint(join(folder, '.'), parts, { isResumable: true }));
+  return filesOf((folder) => saveCheckpoint(join(folder, '.'), parts));
 }
 
 /** What a resumed run begins with. @param {string} folder */
 export async function resumed(folder) {
   if (model === null) throw new Error('no checkpoint was made');
-  const found = await intactCheckpoint(folder, folder, { needsBest: false, say: () => undefined });
+  const found = await intactCheckpoint(folder, folder, { needsBest: false, log: () => undefined });
   if (found === null) throw new Error('nothing was found');
-  const { state, resume } = await resumeFrom(found, model, IDENTITY);
+  const { state, resume } = await readSavedRun(found);
+  requireSameRun(found, resume.identity, IDENTITY);
+  await loadCheckpoint(found, model, resume, resume);
   const { session } = model;
   const weights = new Map();
   for (const name of model.tensorNames()) weights.set(name, await session.read(name));

@@ -15,14 +15,14 @@ export const ROWS =
  */
 export function mutateCompressed(bytes, dice, compress) {
   if (bytes.length === 0) return compress(utf8(ROWS));
-  if (dice.chance(0.003)) return compress(bomb(dice));
+  if (dice.chance(0.003)) return compress(repetitive(dice));
   if (dice.chance(0.2))
     return new Uint8Array(Buffer.concat([bytes, compress(mutateBytes(utf8(ROWS), dice))]));
   return mutateBytes(bytes, dice);
 }
 
 /** A few megabytes of one character: a row, many rows, or none. @param {Dice} dice */
-function bomb(dice) {
+function repetitive(dice) {
   return new Uint8Array(
     Buffer.alloc((1 + dice.below(8)) * 2 ** 20, dice.pick(['a', 'a,b\n', '"', '\0', '\n', ','])),
   );

@@ -3,9 +3,10 @@
 import { createReadStream } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'csv-parse';
-import { createNormalizer, splitWords } from '../../dist/tokenizer/bert-words.js';
-import { tokenizerJsonFromVocab } from '../../dist/tokenizer/from-vocab.js';
+import { buildTokenizerJson, tokenizerClass } from '../../dist/tokenizer/classes.js';
 import { BertTokenizer } from '../../dist/tokenizer/index.js';
+import { createNormalizer } from '../../dist/tokenizer/normalizers.js';
+import { splitWords } from '../../dist/tokenizer/pre-tokenizers.js';
 import { prepareQuickstartData } from './data.mjs';
 import { trainWordPiece } from './word-piece.mjs';
 
@@ -41,8 +42,11 @@ const frequent = [...characters]
   .map(([character]) => character)
   .toSorted();
 const entries = [...SPECIALS, ...trainWordPiece(words, ENTRIES - SPECIALS.length, frequent)];
-const tokenizerConfig = { do_lower_case: true, model_max_length: 512 };
-const tokenizerJson = tokenizerJsonFromVocab(entries.map((entry) => `${entry}\n`).join(''), tokenizerConfig);
+const tokenizerConfig = { tokenizer_class: 'BertTokenizer', do_lower_case: true, model_max_length: 512 };
+const bert = tokenizerClass(tokenizerConfig.tokenizer_class);
+if (bert === undefined) throw new Error('there is no BertTokenizer');
+const vocab = Object.fromEntries(entries.map((entry, id) => [entry, id]));
+const tokenizerJson = buildTokenizerJson(bert, { model: { vocab }, added: [] }, tokenizerConfig);
 const directory = fileURLToPath(new URL('../../configs/quickstart-model', import.meta.url));
 await BertTokenizer.fromSpec({ tokenizerJson, tokenizerConfig }).savePretrained(directory);
 process.stderr.write(`${entries.length} entries in ${directory}\n`);

@@ -1,19 +1,22 @@
 // `bertune train --cross-validation K`: every row is evaluated once, by a model that was trained without it.
 import { join } from 'node:path';
-
+import { rm } from 'node:fs/promises';
+import { z } from 'zod';
 import type { TrainOptions } from '../options/index.js';
 import type { Dataset } from '../data/dataset.js';
-import type { DatasetDict } from '../data/dataset-dict.js';
+import type { DatasetDict } from '../data/dataset.js';
 import type { Metrics } from '../evaluation/evaluate.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import { writeJson } from '../util/files.js';
-import { BarOnly, formatNumber, type Progress } from '../terminal/progress.js';
+import { Journal } from '../util/journal.js';
+import { formatNumber, TitledProgress, type Progress } from '../terminal/progress.js';
 import { Trainer } from '../training/trainer.js';
 import type { ModelSource } from './model-source.js';
 import { printMetrics } from './output.js';
-import { reportOverlapOfFolds } from './overlap.js';
+import { reportOverlapOfFolds } from './notes.js';
+import { StopSignals } from './stop.js';
 
-/** Times differ from fold to fold for reasons that say nothing about the model. */
+/** Times differ from fold to fold for reasons that have nothing to do with the model. */
 const TIMES = /_(runtime|samples|per_second)$/;
 
 interface Parts {
@@ -26,25 +29,56 @@ interface Parts {
 /** Trains k models; writes cross_validation.json and prints it: the metrics of each fold, their mean and deviation. */
 export async function crossValidate(k: number, options: TrainOptions, parts: Parts): Promise<void> {
   const { data, progress } = parts;
-  const folds: Metrics[] = [];
   const rows = data.folds(k, options.seed);
   reportOverlapOfFolds(rows, progress);
-  for (const fold of rows) {
-    folds.push(await runFold(folds.length + 1, fold, options, parts));
-    progress.line(`fold ${folds.length}/${k}  ${shown(folds.at(-1) ?? {})}`);
+  const journal = await openFolds(options, data);
+  const { entries: folds } = journal;
+  if (folds.length > 0)
+    progress.line(`Continuing with fold ${folds.length + 1}, as ${journal.path} has the others`);
+  const signals = new StopSignals(progress, 'stopping after this step');
+  try {
+    await signals.withKept(
+      () => ({ noun: 'fold', done: folds.length, of: k, path: journal.path }),
+      async () => {
+        for (const fold of rows.slice(folds.length)) {
+          signals.signal.throwIfAborted();
+          await journal.add(await runFold(folds.length + 1, fold, options, parts, signals.signal));
+          progress.line(`fold ${folds.length}/${k}  ${shown(folds.at(-1) ?? {})}`);
+        }
+      },
+    );
+  } finally {
+    signals.release();
   }
   const result = { folds, ...meanAndDeviation(folds) };
   for (const note of undefinedNotes(folds)) progress.line(note);
   progress.line(`mean of ${k} folds  ${shown(result.mean)}`);
   await writeJson(join(options.outputDir, 'cross_validation.json'), result);
+  await rm(journal.path, { force: true });
   await printMetrics(result);
+}
+
+/** The folds that a run with the same options and data finished before it was stopped. */
+async function openFolds(options: TrainOptions, { train }: DatasetDict): Promise<Journal<Metrics>> {
+  const { outputDir, verbose: _, ...same } = options;
+  const { files } = await train.identity();
+  const metric = z
+    .number()
+    .nullable()
+    .transform((value) => value ?? Number.NaN);
+  return Journal.open(join(outputDir, 'folds.jsonl'), {
+    name: 'cross-validation',
+    header: { ...same, 'the training data': files },
+    entry: z.record(z.string(), metric),
+  });
 }
 
 async function runFold(
   number: number,
   { train, validation }: { train: Dataset; validation: Dataset },
   options: TrainOptions,
-  { source, tokenizer, data }: Parts,
+  { source, tokenizer, data, progress }: Parts,
+  signal: AbortSignal,
 ): Promise<Metrics> {
   const model = await source.load(data, options);
   const trainer = new Trainer({
@@ -53,12 +87,13 @@ async function runFold(
     tokenizer,
     trainDataset: train,
     evalDataset: validation,
-    progress: new BarOnly(`fold ${number}`),
+    progress: new TitledProgress(progress, `fold ${number}`),
+    callbacks: [{ onStepEnd: () => signal.throwIfAborted(), onEvaluate: () => signal.throwIfAborted() }],
   });
   try {
     await model.open(options);
     await trainer.train();
-    const metrics = await trainer.evaluate();
+    const metrics = await trainer.evaluate({ signal });
     return Object.fromEntries(Object.entries(metrics).filter(([name]) => !TIMES.test(name)));
   } finally {
     await trainer.close();

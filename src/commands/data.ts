@@ -1,17 +1,17 @@
 // Opens the data that a command was asked for and shows the person what was found in them.
 import { counted, listed } from '../util/counted.js';
-import { describeBadRow, type Example, type Split, type Task } from '../data/index.js';
-import { openSplits, type SplitFiles } from '../data/load.js';
-import type { DatasetDict } from '../data/dataset-dict.js';
-import type { ReadOptions } from '../data/read-options.js';
+import { describeBadRow, type Example, type Split } from '../data/index.js';
+import type { Task } from '../tasks/index.js';
+import { openSplits, type SplitFiles } from '../data/load-dataset.js';
+import type { DatasetDict } from '../data/dataset.js';
+import type { ReadOptions } from '../data/load-dataset.js';
 import { withoutUndefined } from '../util/without-undefined.js';
 import { UsageError } from '../util/errors.js';
 import { datasetFiles } from '../hub/index.js';
 import type { Progress } from '../terminal/progress.js';
-import { reportOverlap } from './overlap.js';
-import { reportUnseenLabels } from './unseen-labels.js';
+import { reportOverlap, reportUnseenLabels } from './notes.js';
 
-/** What the commands' options say about data. */
+/** The commands' options about data. */
 export interface DataOptions extends Omit<ReadOptions, 'validationSplit'> {
   trainFile?: readonly string[] | undefined;
   validationFile?: readonly string[] | undefined;
@@ -86,14 +86,14 @@ export function splitOf(id: string, splits: Readonly<Record<string, string[]>>, 
 
 /** Columns, number of rows, and the first three rows of a split, so that a wrong column shows at once. */
 export async function describeSplit(split: Split, progress: Progress): Promise<void> {
-  const { text, textPair, label, kept = [] } = split.columns;
+  const { text, textPair, label, passthrough = [] } = split.columns;
   const columns = [
     `text from "${text}"`,
     textPair === null ? '' : `pair from "${textPair}"`,
     label === null
       ? ''
-      : `label from ${typeof label === 'string' ? '' : 'the ones in '}${quoted([label].flat())}`,
-    kept.length === 0 ? '' : `carried over ${quoted(kept)}`,
+      : `label from ${typeof label === 'string' ? '' : `the ${split.labelKind === 'probabilities' ? 'probabilities' : 'ones'} in `}${quoted([label].flat())}`,
+    passthrough.length === 0 ? '' : `carried over ${quoted(passthrough)}`,
   ];
   progress.line(
     `${split.name}: ${counted(split.size, 'row')}, ${columns.filter((part) => part !== '').join(', ')}`,
@@ -131,10 +131,8 @@ function describeShare({ train, validation }: DatasetDict): string {
 }
 
 /** A name for a single number would be one that nobody gave. */
-function describeTask({ problemType, labels }: Task): string {
-  return problemType === 'regression' && labels.length === 1
-    ? problemType
-    : `${problemType}, labels ${listed(labels)}`;
+function describeTask({ kind, problemType, labels }: Task): string {
+  return !kind.hasClasses && labels.length === 1 ? problemType : `${problemType}, labels ${listed(labels)}`;
 }
 
 /** The text of a row, or both texts of a pair, on one line. */

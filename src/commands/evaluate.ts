@@ -1,21 +1,30 @@
-// `bertune evaluate`: the metrics of a saved model on labelled rows.
+// `bertune evaluate`: the metrics of a saved model on labelled rows; and what is tuned on them, temperature and thresholds.
+import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
-
+import {
+  evaluateRows,
+  type ComputeMetrics,
+  type EvalPrediction,
+  type Metrics,
+} from '../evaluation/evaluate.js';
+import { longTextsOf, requireSingle, textReading } from '../evaluation/long-texts.js';
+import { bestTemperature, meanLoss, tuneThresholds } from '../evaluation/tuning.js';
+import {
+  createMetrics,
+  writeCalibration,
+  type Calibration,
+  type MetricDetails,
+  type Task,
+} from '../tasks/index.js';
 import { requireDevice } from '../models/encoder-model.js';
 import type { EvaluateOptions } from '../options/index.js';
-import type { ComputeMetrics, EvalPrediction } from '../evaluation/custom-metrics.js';
-import { evaluateRows, type Metrics } from '../evaluation/evaluate.js';
-import { createMetrics, type MetricDetails } from '../evaluation/metrics.js';
+import type { Progress } from '../terminal/progress.js';
+import { UsageError } from '../util/errors.js';
 import { writeJson } from '../util/files.js';
-import type { Calibration } from '../formats/calibration.js';
-import { longTextsOf, requireSingle, textReading } from '../evaluation/long-texts.js';
-import { Progress } from '../terminal/progress.js';
-import { chanceNote } from './chance.js';
-import { classReport } from './class-report.js';
+import { chanceNote, classReport } from './notes.js';
 import { openData } from './data.js';
-import { checkOutputFolder, printResult, writeBadRows } from './output.js';
-import { loadTrained, trainedMaxLength } from './trained.js';
-import { requireTunable, tune } from './tune.js';
+import { checkOutputFolder, CommandProgress, printResult, writeBadRows } from './output.js';
+import { loadTrained, trainedMaxLength } from './model-source.js';
 
 /**
  * Prints the metrics to stdout as one JSON object, with eval_per_class and for one label a row eval_confusion_matrix, and
@@ -25,7 +34,7 @@ import { requireTunable, tune } from './tune.js';
  * @throws UsageError for a model or data that cannot be used; RunError when the run fails
  */
 export async function evaluate(options: EvaluateOptions): Promise<void> {
-  const progress = new Progress();
+  const progress = new CommandProgress();
   requireDevice(options);
   const { outputDir, maxSeqLength } = options;
   if (outputDir !== undefined) await checkOutputFolder(outputDir);
@@ -35,14 +44,13 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
     const maxLength = trainedMaxLength(trained, maxSeqLength, progress);
     const longTexts = longTextsOf(tokenizer, { ...options, maxLength });
     const { task } = model;
-    const { problemType, labels } = task;
+    const { kind, problemType, labels } = task;
     await requireTunable(options, task);
-    const isRegression = problemType === 'regression';
     const data = await openData(
       {
         ...options,
         problemType,
-        modelLabels: isRegression ? undefined : labels,
+        modelLabels: kind.hasClasses ? labels : undefined,
         maxSamples: { validation: options.maxEvalSamples },
       },
       'evaluate',
@@ -76,7 +84,7 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
         ...classReport(details, labels),
         ...tunedReport(calibration, details, labels),
         ...undefinedNote(metrics),
-        ...chanceNote(problemType, metrics),
+        ...chanceNote(kind, metrics),
       ];
       for (const line of lines) progress.line(line);
       const results = { ...metrics, ...prefixed(details) };
@@ -120,4 +128,64 @@ function prefixed(details: MetricDetails | null): Record<string, unknown> {
 function undefinedNote(metrics: Metrics): string[] {
   const names = Object.keys(metrics).filter((name) => Number.isNaN(metrics[name]));
   return names.length === 0 ? [] : [`Not defined for these rows, null in the results: ${names.join(', ')}`];
+}
+
+type TuneOptions = Pick<EvaluateOptions, 'model' | 'tuneThresholds' | 'tuneTemperature'>;
+
+/**
+ * Makes sure, before the evaluation, that what is asked for can be tuned and saved.
+ *
+ * @throws UsageError when it cannot
+ */
+export async function requireTunable(options: TuneOptions, { problemType, kind }: Task): Promise<void> {
+  const { model, tuneThresholds: mode, tuneTemperature } = options;
+  if (mode === undefined && !tuneTemperature) return;
+  if (mode !== undefined && !kind.tunable.includes('thresholds'))
+    throw new UsageError(
+      `--tune-thresholds is for models that give several labels a row, and ${model} is for ${problemType}`,
+    );
+  if (tuneTemperature && !kind.tunable.includes('temperature'))
+    throw new UsageError(`--tune-temperature is for probabilities, and ${model} is for ${problemType}`);
+  const folder = await lstat(model).catch(() => null);
+  if (folder === null)
+    throw new UsageError(
+      `What is tuned is saved beside the weights, so that --model must be a folder, and ${model} is a hub id`,
+    );
+  await checkOutputFolder(model);
+}
+
+/**
+ * Tunes what is asked for and saves it in the model's folder; what is not asked for stays as it was.
+ *
+ * @throws UsageError when these rows have no best temperature, after what else could be tuned was saved
+ */
+export async function tune(
+  { model, tuneThresholds: mode, tuneTemperature }: TuneOptions,
+  { task, calibration }: { task: Task; calibration: Calibration },
+  evaluated: EvalPrediction,
+  progress: Progress,
+): Promise<void> {
+  const { logits, labels, numLabels: width } = evaluated;
+  const data = { logits, labels, width, loss: task.kind.loss };
+  let tuned = calibration;
+  const temperature = tuneTemperature ? bestTemperature(data) : undefined;
+  if (temperature !== undefined) {
+    tuned = { ...tuned, temperature };
+    const [before, after] = [meanLoss(data, 1), meanLoss(data, temperature)];
+    progress.line(
+      `Temperature ${temperature.toFixed(4)}: the loss goes from ${before.toFixed(4)} to ${after.toFixed(4)}`,
+    );
+  }
+  if (mode !== undefined) {
+    const { thresholds, before, after } = tuneThresholds(data, mode);
+    tuned = { ...tuned, thresholds };
+    progress.line(`Thresholds (${mode}): micro F1 goes from ${before.toFixed(4)} to ${after.toFixed(4)}`);
+  }
+  if (tuned !== calibration)
+    progress.line(`Saved for predict and classify: ${await writeCalibration(model, tuned, task)}`);
+  if (tuneTemperature && temperature === undefined)
+    throw new UsageError(
+      'There is no best temperature: either all of these rows are predicted right, or the predictions have nothing ' +
+        'to do with their labels. Use more rows, such as the model was not trained on.',
+    );
 }

@@ -1,6 +1,6 @@
 // `bertune inspect FILE`: what is in training data, before a training.
 import { requireDevice } from '../models/encoder-model.js';
-import { maxLengthOf, measureLengths } from '../data/lengths.js';
+import { maxLengthOf, measureLengths } from '../data/batch.js';
 import type { InspectOptions } from '../options/index.js';
 import { counted } from '../util/counted.js';
 import { readAllColumns } from '../data/index.js';
@@ -11,10 +11,10 @@ import { describeLabels, type LabelReport } from '../inspection/labels.js';
 import { describeLengths, tokensUpTo, type LengthReport } from '../inspection/lengths.js';
 import { measureSpeed } from '../inspection/speed.js';
 import { BertTokenizer, createTokenizerPool } from '../tokenizer/index.js';
-import { formatNumber, formatSeconds, Progress } from '../terminal/progress.js';
+import { formatNumber, formatSeconds, type Progress } from '../terminal/progress.js';
 import { findFiles, openData } from './data.js';
 import { modelAndTokenizer, readOptions, type ModelSource } from './model-source.js';
-import { printResult } from './output.js';
+import { CommandProgress, printResult } from './output.js';
 
 /** Longer texts count as this many tokens. */
 const LONGEST = 65_535;
@@ -39,7 +39,7 @@ export interface Inspection {
  * @throws UsageError for data, a model or a tokenizer that cannot be used
  */
 export async function inspect(options: InspectOptions): Promise<void> {
-  const progress = new Progress();
+  const progress = new CommandProgress();
   requireDevice(options);
   const start = options.model === undefined ? null : await modelAndTokenizer(options, progress);
   const tokenizer = start?.tokenizer ?? (await tokenizerAlone(options));

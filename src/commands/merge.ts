@@ -6,10 +6,9 @@ import { byteLength } from '../formats/safetensors-header.js';
 import { isAdapterFolder } from '../formats/peft.js';
 import { OF_TRAINING, replaceFiles } from '../formats/replace-files.js';
 import { parameterShapes } from '../models/parameters.js';
-import { writeCalibration } from '../formats/calibration.js';
-import { Progress } from '../terminal/progress.js';
-import { checkOutputFolder } from './output.js';
-import { loadTrained, modelFolder } from './trained.js';
+import { writeCalibration } from '../tasks/index.js';
+import { CommandProgress, checkOutputFolder } from './output.js';
+import { loadTrained, modelFolder } from './model-source.js';
 
 /** @throws UsageError for a folder without an adapter, or without its base; RunError when the disk is too full */
 export async function merge(options: MergeOptions): Promise<void> {
@@ -35,7 +34,7 @@ export async function merge(options: MergeOptions): Promise<void> {
       if (Object.keys(model.calibration).length > 0)
         await writeCalibration(folder, model.calibration, model.task);
     });
-    new Progress().line(`The merged model is in ${outputDir}`);
+    new CommandProgress().line(`The merged model is in ${outputDir}`);
   } finally {
     await model.close();
   }

@@ -1,29 +1,34 @@
-// The model that a training starts from: a folder or hub id, or random weights of a config's shape.
+// The model that a command works with: where a training starts from (a folder, a hub id, or random weights of a config's
+// shape), or one that was trained, with its tokenizer.
 import { join } from 'node:path';
-
-import type { EncoderModel } from '../models/encoder-model.js';
-import { AutoModelForSequenceClassification } from '../models/sequence-classification.js';
-import type { LoraOptions } from '../models/lora.js';
-import type { TrainOptions } from '../options/index.js';
-import type { DatasetDict } from '../data/dataset-dict.js';
-import { withoutUndefined } from '../util/without-undefined.js';
-import { UsageError } from '../util/errors.js';
-import { isFolder } from '../util/make-folder.js';
-import { areDefaultLabels } from '../models/labels.js';
-import { parseConfig, type ModelConfig } from '../models/config.js';
-import { otherTaskOf } from '../models/head.js';
-import { readJson } from '../util/json.js';
-import type { Lora } from '../models/lora.js';
-import type { BertTokenizer } from '../tokenizer/index.js';
-import type { Progress } from '../terminal/progress.js';
-import type { openData } from './data.js';
+import { z } from 'zod';
+import type { DatasetDict } from '../data/dataset.js';
+import { maxLengthOf } from '../data/batch.js';
+import { finishReplacing, isBeingReplaced } from '../formats/replace-files.js';
+import { modelDirectory } from '../hub/index.js';
 import {
-  checkVocabulary,
-  modelFolder,
-  openTokenizer,
-  tokenizerSource,
-  type TokenizerSource,
-} from './trained.js';
+  areDefaultLabels,
+  AutoModelForSequenceClassification,
+  encoderOf,
+  maxTokensOf,
+  otherTaskOf,
+  parseConfig,
+  type EncoderModel,
+  type Lora,
+  type LoraOptions,
+  type ModelConfig,
+} from '../models/index.js';
+import type { TrainOptions } from '../options/index.js';
+import type { Progress } from '../terminal/progress.js';
+import { BertTokenizer, hasTokenizer } from '../tokenizer/index.js';
+import { UsageError } from '../util/errors.js';
+import { exists } from '../util/exists.js';
+import { whileLocked } from '../util/folder-lock.js';
+import { readJson } from '../util/json.js';
+import { isFolder } from '../util/make-folder.js';
+import { withoutUndefined } from '../util/without-undefined.js';
+import type { openData } from './data.js';
+import { CommandProgress } from './output.js';
 
 type LoraFlags = Partial<Pick<TrainOptions, 'loraRank' | 'loraAlpha' | 'loraDropout' | 'loraTargetModules'>>;
 type ModelOptions = Pick<TrainOptions, 'model' | 'modelRevision' | 'config' | 'tokenizer'> &
@@ -126,4 +131,114 @@ export function readOptions(
     modelLabels: options.labelList === undefined && isTrained ? names : undefined,
     maxSamples: { train: maxTrainSamples, validation: maxEvalSamples },
   };
+}
+
+/**
+ * The folder of a model. A new model that a killed run left half moved there is moved first.
+ *
+ * @throws UsageError when there is none, or a living run is moving its model there; RunError when it cannot be moved
+ */
+export async function modelFolder(options: { model: string; modelRevision?: string }): Promise<string> {
+  const hub = withoutUndefined({ revision: options.modelRevision });
+  const directory = await modelDirectory(options.model, hub);
+  if (!(await isBeingReplaced(directory))) return directory;
+  const progress = new CommandProgress();
+  const log = (line: string): void => progress.line(line);
+  await whileLocked(directory, log, () => finishReplacing(directory));
+  log(`${directory}: a run was ended while it saved its model there; that is complete now`);
+  return directory;
+}
+
+/** @throws UsageError for a model without a trained head, whose answers would be random */
+export async function loadTrained(options: {
+  model: string;
+  modelRevision?: string;
+  baseModel?: string;
+  tokenizer?: string;
+}): Promise<{
+  model: EncoderModel;
+  tokenizer: BertTokenizer;
+  /** The `--max-seq-length` that it was trained with; undefined where none was given, or it is not known. */
+  trainedLength: number | undefined;
+}> {
+  const directory = await modelFolder(options);
+  const model = await AutoModelForSequenceClassification.fromPretrained(
+    directory,
+    withoutUndefined({ baseModel: options.baseModel }),
+  );
+  try {
+    const other = otherTaskOf(model.config);
+    if (other !== undefined)
+      throw new UsageError(
+        `${options.model} is ${other}, not a sequence classifier; train one from it first`,
+      );
+    if (model.newlyInitialised.length > 0)
+      throw new UsageError(
+        `${options.model} is not a trained classifier: it lacks ${model.newlyInitialised.join(', ')}. Train it first.`,
+      );
+    const tokenizer = await openTokenizer(options, await tokenizerSource(directory, model.lora));
+    checkVocabulary(tokenizer, model.config);
+    return { model, tokenizer, trainedLength: await trainedLength(directory, model.config) };
+  } catch (error) {
+    await model.close();
+    throw error;
+  }
+}
+
+/** What `bertune train` left beside its model. What others put there is not worth an error. */
+async function trainedLength(directory: string, config: ModelConfig): Promise<number | undefined> {
+  const path = join(directory, 'training_options.json');
+  if (!(await exists(path))) return undefined;
+  const schema = z.object({ maxSeqLength: z.int().min(1).max(maxTokensOf(config)) });
+  return schema.safeParse(await readJson(path)).data?.maxSeqLength;
+}
+
+/**
+ * The tokens that a text may have: what is asked for, or as in the training.
+ *
+ * @throws UsageError when more is asked for than the model has positions
+ */
+export function trainedMaxLength(
+  { model, tokenizer, trainedLength: trained }: Awaited<ReturnType<typeof loadTrained>>,
+  asked: number | undefined,
+  progress: Progress,
+): number {
+  if (asked === undefined && trained !== undefined)
+    progress.line(
+      `Texts are cut at ${trained} tokens as in the training; --max-seq-length gives another length`,
+    );
+  return maxLengthOf(model, tokenizer, asked ?? trained);
+}
+
+/** Where a tokenizer is, and for a hub id at which revision. */
+export interface TokenizerSource {
+  name: string;
+  revision?: string;
+}
+
+/** The folder of a model, or for an adapter that was saved without a tokenizer its base. */
+export async function tokenizerSource(directory: string, lora: Lora | undefined): Promise<TokenizerSource> {
+  if (lora === undefined || (await hasTokenizer(directory))) return { name: directory };
+  return { name: lora.base, ...(lora.revision !== null && { revision: lora.revision }) };
+}
+
+/** The tokenizer that was named, or else the model's own. The revision of the model is that of its repository alone. */
+export function openTokenizer(
+  options: { model?: string; modelRevision?: string; tokenizer?: string },
+  own: TokenizerSource | null,
+): Promise<BertTokenizer> {
+  const { model, modelRevision, tokenizer } = options;
+  const name = tokenizer ?? own?.name ?? '';
+  const revision =
+    tokenizer === undefined || tokenizer === model ? (own?.revision ?? modelRevision) : undefined;
+  return BertTokenizer.fromPretrained(name, withoutUndefined({ revision }));
+}
+
+/** @throws UsageError for a tokenizer whose ids the model has no embeddings for */
+export function checkVocabulary(tokenizer: BertTokenizer, config: ModelConfig): void {
+  const { vocab } = encoderOf(config).embeddings;
+  if (tokenizer.vocabSize > vocab)
+    throw new UsageError(
+      `The tokenizer has ${tokenizer.vocabSize} tokens but the model's vocabulary only ${vocab}: they do not belong together`,
+    );
 }

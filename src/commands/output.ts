@@ -1,16 +1,33 @@
 // Where results go is tried out before the work begins: a mistyped folder or a full disk must not cost an hour's run.
-import { lstat, open, rm, statfs, writeFile } from 'node:fs/promises';
-import type { FileHandle } from 'node:fs/promises';
+import { type FileHandle, lstat, open, rm, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-
+import type { DatasetDict } from '../data/dataset.js';
 import type { Split } from '../data/index.js';
-import type { DatasetDict } from '../data/dataset-dict.js';
+import { byteLength } from '../formats/safetensors-header.js';
+import type { ModelConfig } from '../models/config.js';
+import { adapterShapes, type Lora } from '../models/lora.js';
+import { parameterShapes } from '../models/parameters.js';
+import { matchingNames } from '../models/tensor-patterns.js';
+import { asFlags, type TrainOptions } from '../options/index.js';
+import { Progress } from '../terminal/progress.js';
+import { optimizerOf } from '../training/parameter-groups.js';
 import { messageOf, RunError, UsageError } from '../util/errors.js';
 import { systemCode, writeError } from '../util/file-errors.js';
-import { makeFolder, removeEmptyFolders } from '../util/make-folder.js';
 import { writeFileAtomic } from '../util/files.js';
-import type { Progress } from '../terminal/progress.js';
+import { makeFolder, removeEmptyFolders } from '../util/make-folder.js';
 import { splitsOf } from './data.js';
+
+/** The progress of a command: options are shown as flags, but for indented lines, which are rows of somebody's data. */
+export class CommandProgress extends Progress {
+  override line(text: string): void {
+    super.line(text.startsWith(' ') ? text : asFlags(text));
+  }
+
+  /** A line that names options as they are written in a file. */
+  asWritten(text: string): void {
+    super.line(text);
+  }
+}
 
 const MEGABYTE = 1e6;
 
@@ -89,14 +106,14 @@ export async function printResult(content: string | Uint8Array): Promise<void> {
 
 /**
  * Prints metrics that a file has as well: for programs that read standard output. On a terminal they would push away what
- * was said for people.
+ * was written for people.
  */
 export async function printMetrics(metrics: object): Promise<void> {
   if (process.stdout.isTTY && process.stderr.isTTY) return;
   await printResult(`${JSON.stringify(metrics, null, 2)}\n`);
 }
 
-/** Writes the rows of a split that were skipped, if there were any, to `bad_rows_<split>.jsonl`, and says so. */
+/** Writes the rows of a split that were skipped, if there were any, to `bad_rows_<split>.jsonl`, with a line that names the file. */
 export async function writeBadRows(directory: string, split: Split, progress?: Progress): Promise<void> {
   if (split.badRows.count === 0) return;
   const path = join(directory, `bad_rows_${split.name}.jsonl`);
@@ -124,9 +141,40 @@ async function kindOf(path: string): Promise<'file' | 'folder' | 'other'> {
 async function checkSpace(target: string, directory: string, bytes: number): Promise<void> {
   const { bavail, blocks, bsize } = await statfs(target);
   const free = bavail * bsize;
-  if (blocks === 0 || free >= bytes) return; // some network file systems do not tell
+  if (blocks === 0 || free >= bytes) return; // some network file systems do not report it
   throw new RunError(
     `The disk of ${directory} has ${Math.floor(free / MEGABYTE)} MB free but this run writes at least ` +
       `${Math.ceil(bytes / MEGABYTE)} MB; free some space or choose another folder`,
   );
+}
+
+type WritingOptions = Pick<
+  TrainOptions,
+  'saveStrategy' | 'saveOnlyModel' | 'optim' | 'momentum' | 'freeze' | 'crossValidation'
+>;
+
+/**
+ * The bytes of the model in the output folder and, where there are checkpoints, of one of them: the model again, with
+ * the optimizer's state of what is trained. Of an adapter only its own tensors are written.
+ *
+ * @throws UsageError for a pattern of `freeze` that matches nothing
+ */
+export function writtenBytes(options: WritingOptions, config: ModelConfig, lora?: Lora): number {
+  if (options.crossValidation !== undefined) return 0; // no model is saved
+  const shapes = lora === undefined ? parameterShapes(config) : adapterShapes(config, lora);
+  const names = [...shapes.keys()];
+  const all = [...new Set([...parameterShapes(config).keys(), ...names])];
+  const frozen = new Set((options.freeze ?? []).flatMap((pattern) => matchingNames(pattern, all, 'freeze')));
+  const bytes = (tensors: readonly string[]): number =>
+    tensors.reduce((sum, name) => sum + byteLength({ dtype: 'F32', shape: shapes.get(name) ?? [] }), 0);
+  const model = bytes(names);
+  if (options.saveStrategy === 'no') return model;
+  if (options.saveOnlyModel) return 2 * model;
+  return 2 * model + copiesInState(options) * bytes(names.filter((name) => !frozen.has(name)));
+}
+
+/** How many numbers the optimizer keeps for each weight. */
+function copiesInState(options: Pick<TrainOptions, 'optim' | 'momentum'>): number {
+  const copies = { adamw: 2, adam: 2, adagrad: 1, sgd: options.momentum === 0 ? 0 : 1 };
+  return copies[optimizerOf(options)];
 }

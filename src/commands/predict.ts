@@ -1,6 +1,5 @@
 // `bertune predict`: label, score and probabilities of every row, in the order of the rows.
 import { realpath } from 'node:fs/promises';
-
 import { requireDevice } from '../models/encoder-model.js';
 import type { EncoderModel } from '../models/encoder-model.js';
 import type { PredictOptions } from '../options/index.js';
@@ -10,19 +9,13 @@ import { UsageError } from '../util/errors.js';
 import { withoutUndefined } from '../util/without-undefined.js';
 import { longTextsOf, requireSingle, textReading } from '../evaluation/long-texts.js';
 import { predictRows } from '../evaluation/predict.js';
-import { predictionOf } from '../evaluation/probabilities.js';
 import { datasetFiles } from '../hub/index.js';
-import {
-  formatOfEnding,
-  keptColumns,
-  predictionFormats,
-  type PredictedRow,
-  type PredictionFormat,
-} from '../predictions/index.js';
-import { Progress } from '../terminal/progress.js';
+import { formatOfEnding, predictionFormats } from '../predictions/formats.js';
+import { passthroughColumns, type PredictedRow, type PredictionFormat } from '../predictions/table.js';
+import type { Progress } from '../terminal/progress.js';
 import { describeSplit, splitOf } from './data.js';
-import { checkOutputFile, printResult, writeBadRows, writePieces } from './output.js';
-import { loadTrained, trainedMaxLength } from './trained.js';
+import { CommandProgress, checkOutputFile, printResult, writeBadRows, writePieces } from './output.js';
+import { loadTrained, trainedMaxLength } from './model-source.js';
 
 /**
  * Writes the predictions to `outputFile`, whole or not at all, or to stdout.
@@ -30,7 +23,7 @@ import { loadTrained, trainedMaxLength } from './trained.js';
  * @throws UsageError for a model or data that cannot be used; RunError when the run fails
  */
 export async function predict(options: PredictOptions): Promise<void> {
-  const progress = new Progress();
+  const progress = new CommandProgress();
   requireDevice(options);
   const { outputFile, maxSeqLength } = options;
   const folder = outputFile === undefined ? undefined : await checkOutputFile(outputFile);
@@ -60,7 +53,7 @@ export async function predict(options: PredictOptions): Promise<void> {
       const pieces = formatOf(options)(batches, {
         task: model.task,
         hasPlaces: split.badRows.count > 0,
-        kept: keptColumns(split.kept, model.task),
+        passthrough: passthroughColumns(split.passthrough, model.task),
       });
       if (outputFile === undefined) for await (const piece of pieces) await printResult(piece);
       else await writePieces(outputFile, pieces);
@@ -92,7 +85,7 @@ async function openRows(options: PredictOptions, files: readonly string[]): Prom
   const optional = withoutUndefined({
     textColumn,
     textPairColumn,
-    keepColumns: idColumn && [...new Set(idColumn)],
+    passthroughColumns: idColumn && [...new Set(idColumn)],
     badRows,
     quoting,
     maxRowBytes,
@@ -115,11 +108,11 @@ async function filesOf({
 
 function formatOf({ outputFile, outputFormat }: PredictOptions): PredictionFormat {
   const byEnding = outputFile === undefined ? undefined : formatOfEnding(outputFile);
-  return predictionFormats[outputFormat ?? byEnding ?? 'jsonl'];
+  return predictionFormats[outputFormat ?? byEnding ?? 'jsonl'].write;
 }
 
-function keptOf(example: Example | undefined): Pick<PredictedRow, 'kept'> {
-  return example?.kept === undefined ? {} : { kept: example.kept };
+function passthroughOf(example: Example | undefined): Pick<PredictedRow, 'passthrough'> {
+  return example?.passthrough === undefined ? {} : { passthrough: example.passthrough };
 }
 
 /** The predictions of a batch together, since a write for each would cost more than the model. */
@@ -130,14 +123,14 @@ async function* predictedRows(
   progress: Progress,
 ): AsyncGenerator<PredictedRow[]> {
   const { task, calibration } = model;
-  // With rows left out, a row's number no longer says where it stands in its file.
+  // With rows left out, a row's number is no longer its place in the file.
   const placeOf = (row: number): object => (split.badRows.count > 0 ? { place: split.place(row) } : {});
   for await (const { first, rows, logits, examples } of predictRows(model, split, options)) {
     yield Array.from({ length: rows }, (_, i) => ({
       row: first + i,
       ...placeOf(first + i),
-      ...keptOf(examples[i]),
-      ...predictionOf(logits.subarray(i * task.numLabels, (i + 1) * task.numLabels), task, calibration),
+      ...passthroughOf(examples[i]),
+      ...task.decode(logits.subarray(i * task.numLabels, (i + 1) * task.numLabels), calibration),
     }));
     progress.bar('predicting', first + rows, split.size, '');
   }

@@ -1,6 +1,5 @@
 // `bertune search`: many trainings, each with values of its own for some options, towards the best metric.
 import { join } from 'node:path';
-
 import { requireDevice } from '../models/encoder-model.js';
 import {
   fileEntries,
@@ -9,23 +8,21 @@ import {
   type OptionSources,
   type SearchOptions,
 } from '../options/index.js';
-import type { DatasetDict } from '../data/dataset-dict.js';
-import { messageOf, RunError, UsageError } from '../util/errors.js';
-import { isHopeless } from '../search/pruner.js';
+import type { DatasetDict } from '../data/dataset.js';
+import { RunError, UsageError } from '../util/errors.js';
 import { nextParams } from '../search/sampler.js';
 import { extremes, isDimension, parseDimension, type Params, type Space } from '../search/space.js';
-import { Study, type StudyHeader } from '../search/study.js';
-import type { Report, Trial } from '../search/trial.js';
-import type { BertTokenizer } from '../tokenizer/index.js';
-import type { TrainerCallback } from '../training/callbacks.js';
+import { bestTrial, openStudy, type Trial } from '../search/study.js';
+import { prepareTrial, runTrial, type TrialParts } from '../search/trial.js';
+import type { JournalHeader } from '../util/journal.js';
 import { writeJson } from '../util/files.js';
 import { whileLocked } from '../util/folder-lock.js';
-import { BarOnly, formatNumber, Progress } from '../terminal/progress.js';
-import { bestMetric, isBetter, type TrainerState } from '../training/state.js';
-import { Trainer } from '../training/trainer.js';
+import { formatNumber } from '../terminal/progress.js';
+import { bestMetric } from '../training/state.js';
 import { openData } from './data.js';
-import { modelAndTokenizer, readOptions, type ModelSource } from './model-source.js';
-import { checkOutputFolder, printResult, writeBadRowsOf } from './output.js';
+import { modelAndTokenizer, readOptions } from './model-source.js';
+import { CommandProgress, checkOutputFolder, printResult, writeBadRowsOf } from './output.js';
+import { StopSignals } from './stop.js';
 
 /** What a search file and flags ask for. */
 export interface Search {
@@ -68,141 +65,67 @@ export function readSearch(file: ConfigFile, flags: NonNullable<OptionSources['f
  * @throws UsageError for options, data or a model that cannot be used; RunError when no trial got to its end
  */
 export async function search(asked: Search): Promise<void> {
-  const progress = new Progress();
+  const progress = new CommandProgress();
   const options = asked.optionsOf(startingPoint(asked.space));
   requireDevice(options);
   await checkOutputFolder(options.outputDir, 0);
-  const say = (line: string): void => progress.line(line);
-  await whileLocked(options.outputDir, say, () => runTrials(asked, options, progress));
+  const log = (line: string): void => progress.line(line);
+  await whileLocked(options.outputDir, log, () => runTrials(asked, options, progress));
 }
 
 async function runTrials(
   { space, optionsOf }: Search,
   options: SearchOptions,
-  progress: Progress,
+  progress: CommandProgress,
 ): Promise<void> {
   const { source, tokenizer } = await modelAndTokenizer(options, progress);
   const data = await openData(readOptions(options, source), 'train', progress);
+  const signals = new StopSignals(progress, 'stopping after this step');
+  const { signal } = signals;
+  const parts: TrialParts = { load: (own) => source.load(data, own), tokenizer, data, progress, signal };
   try {
     if (data.splits.validation === undefined)
       throw new UsageError('A search needs validation rows: --validation-file');
+    await requireTrainable(options, parts);
     await writeBadRowsOf(data, options.outputDir, progress);
     const header = { ...headerOf(space, options), ...(await digestsOf(data)) };
-    const study = await Study.open(join(options.outputDir, 'search.jsonl'), header);
+    const study = await openStudy(join(options.outputDir, 'search.jsonl'), header);
     const { greaterIsBetter } = bestMetric(options);
     const { sampler, seed } = options;
-    for (let number = study.trials.length; number < options.nTrials; number++) {
-      const params = nextParams(sampler, space, study.trials, { number, seed, greaterIsBetter });
-      const parts = { options: optionsOf(params), source, tokenizer, data };
-      await study.add(await runTrial({ number, params }, parts, study.trials));
-      progress.line(describe(study, options));
-    }
-    await finish(study, optionsOf, options);
+    const { entries: trials } = study;
+    await signals.withKept(
+      () => ({ noun: 'trial', done: trials.length, of: options.nTrials, path: study.path }),
+      async () => {
+        while (trials.length < options.nTrials) {
+          signal.throwIfAborted();
+          const number = trials.length;
+          const params = nextParams(sampler, space, trials, { number, seed, greaterIsBetter });
+          await study.add(await runTrial({ number, params }, () => optionsOf(params), parts, trials));
+          progress.asWritten(describe(trials, options));
+        }
+      },
+    );
+    await finish(trials, optionsOf, options);
   } finally {
+    signals.release();
     await data.close();
   }
 }
 
-interface TrialParts {
-  options: SearchOptions;
-  source: ModelSource;
-  tokenizer: BertTokenizer;
-  data: DatasetDict;
+/** @throws UsageError where not even the first of all values suits the model and the data, so that no trial may be to blame */
+async function requireTrainable(options: SearchOptions, parts: TrialParts): Promise<void> {
+  const trial = await prepareTrial(options, parts, { past: [], title: '' });
+  await trial.close();
 }
 
-/** A loss that is no longer finite, or too little memory, is a failed trial; the search goes on. */
-async function runTrial(
-  start: Pick<Trial, 'number' | 'params'>,
-  { options, source, tokenizer, data }: TrialParts,
-  past: readonly Trial[],
-): Promise<Trial> {
-  const watch = new TrialWatch(options, past);
-  const model = await source.load(data, options);
-  const trainer = new Trainer({
-    model,
-    args: {
-      ...options,
-      saveStrategy: 'no',
-      loadBestModelAtEnd: false,
-      resumeFromCheckpoint: false,
-      reportTo: [],
-    },
-    tokenizer,
-    trainDataset: data.train,
-    evalDataset: data.validation,
-    progress: new BarOnly(`trial ${start.number + 1}`),
-    callbacks: [watch],
-  });
-  try {
-    await model.open(options);
-    await trainer.train();
-    if (watch.isOneMissing(trainer.state)) await trainer.evaluate();
-    const value = watch.valueAtEnd(trainer.state);
-    return {
-      ...start,
-      state: watch.isPruned ? 'pruned' : 'complete',
-      value: Number.isNaN(value) ? null : value,
-      reports: watch.reports,
-    };
-  } catch (error) {
-    if (!(error instanceof RunError)) throw error;
-    return { ...start, state: 'failed', value: null, reports: watch.reports, error: messageOf(error) };
-  } finally {
-    await trainer.close();
-    await model.close();
-  }
-}
-
-/** Notes the metric of each evaluation and ends a trial that is hopeless. */
-class TrialWatch implements TrainerCallback {
-  readonly reports: Report[] = [];
-  isPruned = false;
-  readonly #options: SearchOptions;
-  readonly #past: readonly Trial[];
-
-  constructor(options: SearchOptions, past: readonly Trial[]) {
-    this.#options = options;
-    this.#past = past;
-  }
-
-  /** Whether the weights that a training with these options ends with have not been evaluated. */
-  isOneMissing(state: TrainerState): boolean {
-    if (this.#options.loadBestModelAtEnd) return this.#loadable(state).length === 0;
-    return this.reports.at(-1)?.step !== state.global_step;
-  }
-
-  /** Of the weights that a training with these options ends with. */
-  valueAtEnd(state: TrainerState): number {
-    const { loadBestModelAtEnd } = this.#options;
-    if (!loadBestModelAtEnd) return this.reports.at(-1)?.value ?? Number.NaN;
-    const { greaterIsBetter } = bestMetric(this.#options);
-    let best: number | null = null;
-    for (const { value } of this.#loadable(state)) if (isBetter(value, best, greaterIsBetter)) best = value;
-    return best ?? Number.NaN;
-  }
-
-  /** Of the steps that a training would have saved; what is before the first is compared with nothing. */
-  #loadable({ global_step: last, save_steps: every }: TrainerState): Report[] {
-    const isSaved = (step: number): boolean =>
-      this.#options.saveStrategy !== 'steps' || step % every === 0 || step === last;
-    return this.reports.filter(({ step }) => step > 0 && isSaved(step));
-  }
-
-  readonly onEvaluate: NonNullable<TrainerCallback['onEvaluate']> = ({ state, metrics, control }) => {
-    const { key, greaterIsBetter } = bestMetric(this.#options);
-    this.reports.push({ step: state.global_step, value: metrics[key] ?? Number.NaN });
-    const isOver = state.global_step >= state.max_steps;
-    if (isOver || this.#options.pruner === 'none' || !isHopeless(this.reports, this.#past, greaterIsBetter))
-      return;
-    this.isPruned = true;
-    control.shouldTrainingStop = true;
-  };
-}
-
-async function finish(study: Study, optionsOf: Search['optionsOf'], options: SearchOptions): Promise<void> {
-  const best = study.best(bestMetric(options).greaterIsBetter);
+async function finish(
+  trials: readonly Trial[],
+  optionsOf: Search['optionsOf'],
+  options: SearchOptions,
+): Promise<void> {
+  const best = bestTrial(trials, bestMetric(options).greaterIsBetter);
   if (best === undefined) {
-    const [failed] = study.trials.flatMap(({ error }) => error ?? []);
+    const [failed] = trials.flatMap(({ error }) => error ?? []);
     throw new RunError(
       `No trial got to its end${failed === undefined ? '' : `; the first failed with: ${failed}`}`,
     );
@@ -213,7 +136,7 @@ async function finish(study: Study, optionsOf: Search['optionsOf'], options: Sea
   process.stderr.write(`Train with the best values:\n  npm run train -- ${path}\n`);
   const { number, params, value } = best;
   await printResult(
-    `${JSON.stringify({ best: { number, params, value }, trials: study.trials.length }, null, 2)}\n`,
+    `${JSON.stringify({ best: { number, params, value }, trials: trials.length }, null, 2)}\n`,
   );
 }
 
@@ -221,14 +144,14 @@ function startingPoint(space: Space): Params {
   return Object.fromEntries(Object.entries(space).map(([name, dimension]) => [name, extremes(dimension)[0]]));
 }
 
-/** By the names under which a difference is told; metrics of other rows cannot be compared. */
-async function digestsOf({ train, validation }: DatasetDict): Promise<StudyHeader> {
+/** By the names under which a difference is shown; metrics of other rows cannot be compared. */
+async function digestsOf({ train, validation }: DatasetDict): Promise<JournalHeader> {
   const [ofTrain, ofValidation] = await Promise.all([train.identity(), validation.identity()]);
   return { 'the training data': ofTrain.files, 'the validation data': ofValidation.files };
 }
 
 /** Everything that decides a trial but its values and rows; the number of trials may grow. */
-function headerOf(space: Space, options: SearchOptions): StudyHeader {
+function headerOf(space: Space, options: SearchOptions): JournalHeader {
   const { nTrials: _, outputDir: _o, verbose: _v, ...same } = options;
   const fixed = Object.entries(same).filter(
     ([name]) => !Object.keys(space).some((written) => isSameName(written, name)),
@@ -240,14 +163,14 @@ function isSameName(written: string, name: string): boolean {
   return written.replaceAll(/[-_]/g, '').toLowerCase() === name.toLowerCase();
 }
 
-function describe(study: Study, options: SearchOptions): string {
+function describe(trials: readonly Trial[], options: SearchOptions): string {
   const { key, greaterIsBetter } = bestMetric(options);
-  const trial = study.trials.at(-1);
-  const best = study.best(greaterIsBetter);
+  const trial = trials.at(-1);
+  const best = bestTrial(trials, greaterIsBetter);
   const values = Object.entries(trial?.params ?? {}).map(([name, value]) => `${name} ${shown(value)}`);
   const outcome = trial?.state === 'complete' ? '' : `  ${trial?.state ?? ''}`;
   const bestSoFar = best === undefined ? '' : `  (best ${shown(best.value)}, trial ${best.number + 1})`;
-  return `trial ${study.trials.length}/${options.nTrials}  ${values.join('  ')}  ${key} ${shown(trial?.value)}${outcome}${bestSoFar}`;
+  return `trial ${trials.length}/${options.nTrials}  ${values.join('  ')}  ${key} ${shown(trial?.value)}${outcome}${bestSoFar}`;
 }
 
 function shown(value: unknown): string {

@@ -1,8 +1,8 @@
-// Ctrl-C and SIGTERM during a training: the step is finished and saved, or after the last step the model; a second signal
-// ends the process at once.
-import { StoppedError } from '../util/errors.js';
-import type { Metrics } from '../evaluation/evaluate.js';
-import { InterruptedError } from '../training/interruption.js';
+// How a training ends early, and how it can be continued. Ctrl-C and SIGTERM let the step at hand
+// finish; a second signal ends the process at once.
+import { counted } from '../util/counted.js';
+import { RunError, StoppedError, UsageError } from '../util/errors.js';
+import { isFolder } from '../util/make-folder.js';
 import type { Progress } from '../terminal/progress.js';
 import type { Trainer } from '../training/trainer.js';
 
@@ -11,47 +11,39 @@ const SAME_SIGNAL_MS = 1000;
 
 /** Listens for signals from its making until `release`. */
 export class StopSignals {
-  readonly #trainer: Trainer;
+  /** What the first signal brings about, for the line that answers it. */
+  next: string;
+  /** The first signal that came. */
+  received: NodeJS.Signals | undefined;
   readonly #progress: Progress;
-  readonly #evaluation = new AbortController();
-  #received: NodeJS.Signals | undefined;
+  readonly #controller = new AbortController();
   #at = 0;
-  #next = 'finishing this step and saving';
 
-  constructor(trainer: Trainer, progress: Progress) {
-    this.#trainer = trainer;
+  constructor(progress: Progress, next: string) {
     this.#progress = progress;
+    this.next = next;
     process.on('SIGINT', this.#stop).on('SIGTERM', this.#stop);
   }
 
-  /** Trains until the end or a signal. @throws StoppedError after a signal that left steps to do */
-  async train(): Promise<Metrics> {
-    try {
-      return await this.#trainer.train();
-    } catch (error) {
-      if (error instanceof InterruptedError && this.#received !== undefined)
-        throw new StoppedError(this.#received, `go on with --resume-from-checkpoint ${error.checkpoint}`);
-      throw error;
-    } finally {
-      this.#next = 'saving the trained model';
-    }
+  /** Aborted by the first signal. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
   }
 
-  /** Evaluates what was trained. @returns no metrics where a signal came before the end */
-  async evaluate(): Promise<Metrics> {
-    const { signal } = this.#evaluation;
+  /**
+   * Does work of which finished parts are kept.
+   *
+   * @param kept which those are when the work ends
+   * @throws StoppedError after a signal, and what else the work throws, with how to continue
+   */
+  async withKept(kept: () => Kept, work: () => Promise<void>): Promise<void> {
     try {
-      signal.throwIfAborted();
-      return await this.#trainer.evaluate({ signal });
+      await work();
     } catch (error) {
-      if (signal.aborted && error === signal.reason) return {};
-      throw error;
+      if (this.received !== undefined && error === this.signal.reason)
+        throw new StoppedError(this.received, howToContinue(kept()));
+      throw kept().done === 0 ? error : hinted(error, howToContinue(kept()));
     }
-  }
-
-  /** To be called when all is saved. @throws StoppedError after a signal, with what was done all the same */
-  requireNone(done: string): void {
-    if (this.#received !== undefined) throw new StoppedError(this.#received, done);
   }
 
   release(): void {
@@ -59,16 +51,50 @@ export class StopSignals {
   }
 
   readonly #stop = (signal: NodeJS.Signals): void => {
-    if (this.#received === signal && performance.now() - this.#at < SAME_SIGNAL_MS) return;
-    if (this.#received !== undefined) {
+    if (this.received === signal && performance.now() - this.#at < SAME_SIGNAL_MS) return;
+    if (this.received !== undefined) {
       this.release();
       process.kill(process.pid, signal); // with nobody listening any more it does what it always does
       return;
     }
-    this.#received = signal;
+    this.received = signal;
     this.#at = performance.now();
-    this.#progress.line(`${signal}: ${this.#next}; a second ${signal} stops at once`);
-    this.#trainer.interrupt();
-    this.#evaluation.abort();
+    this.#progress.line(`${signal}: ${this.next}; a second ${signal} stops at once`);
+    this.#controller.abort();
   };
+}
+
+/** What is left of a run of several trainings. */
+export interface Kept {
+  /** What one is called, e.g. `fold`. */
+  readonly noun: string;
+  readonly done: number;
+  readonly of: number;
+  /** The file that has those that are done. */
+  readonly path: string;
+}
+
+function howToContinue({ noun, done, of, path }: Kept): string {
+  if (done === 0) return `no ${noun} was finished`;
+  const kept = `${counted(done, noun)} of ${of} ${done === 1 ? 'is' : 'are'} in ${path}`;
+  return `${kept}: the same command continues with ${noun} ${done + 1}`;
+}
+
+/** Does a part of a training. @throws what the part throws, where a checkpoint is left with how to resume from it */
+export async function withResumeHint<T>(trainer: Trainer, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const { lastCheckpoint: checkpoint } = trainer;
+    if (!(error instanceof RunError) || checkpoint === null || !(await isFolder(checkpoint))) throw error;
+    throw hinted(error, `The last checkpoint is whole: continue with --resume-from-checkpoint ${checkpoint}`);
+  }
+}
+
+/** An error with another sentence, where it is one that a person reads. */
+function hinted(error: unknown, hint: string): unknown {
+  const sentences = (message: string): string => `${message.replace(/\.$/, '')}. ${hint}`;
+  if (error instanceof UsageError) return new UsageError(sentences(error.message), { cause: error });
+  if (error instanceof RunError) return new RunError(sentences(error.message), { cause: error });
+  return error;
 }

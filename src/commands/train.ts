@@ -1,35 +1,31 @@
 // `bertune train`: data, model, Trainer, evaluation, and a folder that Hugging Face loads.
 import { join } from 'node:path';
-
-import { maxLengthOf } from '../data/lengths.js';
+import { maxLengthOf } from '../data/batch.js';
 import { requireDevice } from '../models/encoder-model.js';
 import type { EncoderModel } from '../models/encoder-model.js';
 import type { TrainOptions } from '../options/index.js';
 import { counted, listed } from '../util/counted.js';
-import type { DatasetDict } from '../data/dataset-dict.js';
-import { UsageError } from '../util/errors.js';
-import { classify } from '../evaluation/classify.js';
+import type { DatasetDict } from '../data/dataset.js';
+import { StoppedError, UsageError } from '../util/errors.js';
+import { classify } from '../evaluation/predict.js';
 import type { Metrics } from '../evaluation/evaluate.js';
-import type { Prediction } from '../evaluation/probabilities.js';
+import type { Prediction } from '../tasks/index.js';
 import { isSameFolder } from '../util/make-folder.js';
 import { exists } from '../util/exists.js';
 import { INDEX, OF_TRAINING, replaceFiles, requireNoFolders } from '../formats/replace-files.js';
 import { writeJson } from '../util/files.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import type { TrainerCallback } from '../training/callbacks.js';
-import { AUTO, findCheckpoint } from '../training/checkpoint.js';
+import { AUTO, findCheckpoint, removeLeftovers } from '../training/output-folder.js';
 import { whileLocked } from '../util/folder-lock.js';
-import { removeLeftovers } from '../training/leftovers.js';
-import { formatNumber, Progress } from '../terminal/progress.js';
-import { Trainer } from '../training/trainer.js';
-import { chanceNote } from './chance.js';
+import { formatNumber, type Progress } from '../terminal/progress.js';
+import { InterruptedError, Trainer } from '../training/trainer.js';
+import { chanceNote } from './notes.js';
 import { crossValidate } from './cross-validation.js';
 import { openData, textsOf } from './data.js';
 import { modelAndTokenizer, readOptions, type ModelSource } from './model-source.js';
-import { checkOutputFolder, printMetrics, writeBadRowsOf } from './output.js';
-import { StopSignals } from './stop.js';
-import { withWayOn } from './way-on.js';
-import { writtenBytes } from './written-bytes.js';
+import { CommandProgress, checkOutputFolder, printMetrics, writeBadRowsOf, writtenBytes } from './output.js';
+import { StopSignals, withResumeHint } from './stop.js';
 
 const EXAMPLES_SHOWN = 3;
 
@@ -40,12 +36,12 @@ const EXAMPLES_SHOWN = 3;
  * @throws UsageError for options, data or a model that cannot be used; RunError when the run fails
  */
 export async function train(options: TrainOptions): Promise<void> {
-  const progress = new Progress();
+  const progress = new CommandProgress();
   requireDevice(options);
   const { outputDir } = options;
   await checkOutputFolder(outputDir);
-  const say = (line: string): void => progress.line(line);
-  await whileLocked(outputDir, say, async () => {
+  const log = (line: string): void => progress.line(line);
+  await whileLocked(outputDir, log, async () => {
     // First, since the model to start from, or the checkpoint, may be what a killed run left half moved there.
     await removeLeftovers(outputDir);
     const { source, tokenizer } = await modelAndTokenizer(options, progress);
@@ -91,7 +87,7 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
     for (const note of tokenizer.notes) progress.line(`note: ${note}`);
     progress.line(`Training on ${model.placement}`);
     const results = await trainAndSave(options, { model, tokenizer, trainer, data, progress });
-    for (const note of chanceNote(model.task.problemType, results.evaluation)) progress.line(note);
+    for (const note of chanceNote(model.task.kind, results.evaluation)) progress.line(note);
     await showExamples({ model, tokenizer, data, maxLength }, progress);
     showNextSteps(options, model, progress);
     await printMetrics({ ...results.train, ...results.evaluation });
@@ -124,7 +120,7 @@ function checkTask({ numLabels }: TrainOptions, { task }: DatasetDict): void {
 /** What is true of a training from the first step: which weights are new, and that an earlier model will be gone. */
 function announcingStart(outputDir: string, progress: Progress): TrainerCallback {
   return {
-    // Not before: only then is it known whether there was a checkpoint to go on from.
+    // Not before: only then is it known whether there was a checkpoint to resume from.
     async onTrainBegin({ state, model }) {
       if (state.global_step > 0) return;
       announceNewWeights(model, progress);
@@ -153,11 +149,14 @@ async function trainAndSave(
   parts: Omit<Parameters<typeof save>[1], 'results'> & { progress: Progress },
 ): Promise<Results> {
   const { trainer, data, progress } = parts;
-  const signals = new StopSignals(trainer, progress);
+  const signals = new StopSignals(progress, 'finishing this step and saving');
+  signals.signal.addEventListener('abort', () => trainer.interrupt());
   try {
-    return await withWayOn(trainer, async () => {
-      const metrics = await signals.train();
-      const evaluation = data.splits.validation === undefined ? {} : await signals.evaluate();
+    return await withResumeHint(trainer, async () => {
+      const metrics = await trainUntilStopped(trainer, signals);
+      signals.next = 'saving the trained model';
+      const evaluation =
+        data.splits.validation === undefined ? {} : await evaluateUnlessStopped(trainer, signals);
       const { epoch } = trainer.state;
       const isEvaluated = Object.keys(evaluation).length > 0;
       const results = {
@@ -165,13 +164,36 @@ async function trainAndSave(
         evaluation: isEvaluated ? { ...evaluation, epoch } : {},
       };
       await save(options, { ...parts, results });
-      signals.requireNone(
-        `all steps were done, and the model is in ${options.outputDir}${isEvaluated ? '' : ', not evaluated'}`,
-      );
+      if (signals.received !== undefined)
+        throw new StoppedError(
+          signals.received,
+          `all steps were done, and the model is in ${options.outputDir}${isEvaluated ? '' : ', not evaluated'}`,
+        );
       return results;
     });
   } finally {
     signals.release();
+  }
+}
+
+async function trainUntilStopped(trainer: Trainer, signals: StopSignals): Promise<Metrics> {
+  try {
+    return await trainer.train();
+  } catch (error) {
+    if (error instanceof InterruptedError && signals.received !== undefined)
+      throw new StoppedError(signals.received, `continue with --resume-from-checkpoint ${error.checkpoint}`);
+    throw error;
+  }
+}
+
+/** @returns no metrics where a signal came before the end */
+async function evaluateUnlessStopped(trainer: Trainer, { signal }: StopSignals): Promise<Metrics> {
+  try {
+    signal.throwIfAborted();
+    return await trainer.evaluate({ signal });
+  } catch (error) {
+    if (signal.aborted && error === signal.reason) return {};
+    throw error;
   }
 }
 

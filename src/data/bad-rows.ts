@@ -1,8 +1,7 @@
 // Rows that cannot be used: collected for the message when the run stops, or written to a file when they are skipped.
-
 import { UsageError } from '../util/errors.js';
+import { TempFile } from '../util/temp-file.js';
 import { isUnknownLabel } from './label-values.js';
-import { TempFile } from './temp-file.js';
 
 /** One bad row: `line` in text files, `row` where lines mean nothing; both from 1. `column` is null for the whole row. */
 export interface BadRow {

@@ -1,20 +1,32 @@
-// From token ids to the packed arrays that the native session takes.
-import type { Example, LabelReader, Task } from './index.js';
+// From rows to the packed arrays that the native session takes.
+import { maxTokensOf, type ModelConfig } from '../models/config.js';
 import type { PackedBatch } from '../native/index.js';
-import type { Encoding, TokenizerPool } from '../tokenizer/index.js';
+import type { LabelReader, Targets, TaskDescription } from '../tasks/index.js';
+import type { BertTokenizer, Encoding, TokenizerPool } from '../tokenizer/index.js';
+import { UsageError } from '../util/errors.js';
+import type { Example } from './row.js';
 
 /** Texts that can be read by row number. */
 export interface TextRows {
   readonly size: number;
-  read(rows: ArrayLike<number>): Promise<Example[]>;
+  /** The given rows in that order: their texts, or, of data with labels, texts and labels together. */
+  read(rows: ArrayLike<number>): Promise<readonly Example[] | LabelledExamples>;
+}
+
+/** Some rows, read together. */
+export interface LabelledExamples {
+  readonly examples: readonly Example[];
+  /** As `LabelReader` gives them for the same rows. */
+  readonly labels: Targets;
 }
 
 /** Texts with their labels. */
 export interface LabelledRows extends TextRows {
+  /** The labels alone, for what looks at those of all rows; also with the rows, where `read` gives texts only. */
   readonly labels: LabelReader;
   /** What the labels mean, where it is known. */
-  readonly task?: Task;
-  /** By what a resumed run knows the rows again. */
+  readonly task?: TaskDescription;
+  /** Identifies the rows, so that a resumed run can refuse others. */
   identity?(): Promise<DataIdentity>;
 }
 
@@ -46,17 +58,32 @@ export async function loadBatch(
   rows: Uint32Array,
   pool: TokenizerPool,
 ): Promise<PackedBatch> {
-  const batch = pack(await pool.encode(await data.read(rows)));
-  const labels = labelsOf(data, rows);
+  const { examples, labels } = await readRows(data, rows);
+  const batch = pack(await pool.encode(examples));
   return labels === undefined ? batch : { ...batch, labels };
 }
 
-/** The labels of rows, where the data have them. */
-export function labelsOf(
+/**
+ * Reads rows with their labels, where the data have them.
+ *
+ * @throws UsageError when a script's own `read` gives something else than it should
+ */
+export async function readRows(
   data: TextRows | LabelledRows,
   rows: Uint32Array,
-): Int32Array | Float32Array | undefined {
-  return isLabelled(data) ? data.labels(rows) : undefined;
+): Promise<Partial<LabelledExamples> & { examples: readonly Example[] }> {
+  const read = await data.read(rows);
+  const found = isList(read)
+    ? { examples: read, ...(isLabelled(data) && { labels: data.labels(rows) }) }
+    : read;
+  if (Array.isArray(found?.examples) && found.examples.length === rows.length) return found;
+  throw new UsageError(
+    `read() of the data has to give ${rows.length} examples for as many rows: an array, or { examples, labels }`,
+  );
+}
+
+function isList(read: readonly Example[] | LabelledExamples): read is readonly Example[] {
+  return Array.isArray(read);
 }
 
 /** A split has `labels` too, but not as a function of rows. */
@@ -64,9 +91,64 @@ function isLabelled(data: TextRows): data is LabelledRows {
   return 'labels' in data && typeof data.labels === 'function';
 }
 
-/** How many losses a batch adds up: class labels that are not -100 (torch's ignore_index), or all values. */
-export function labelCount(labels: Int32Array | Float32Array): number {
-  return labels instanceof Float32Array
-    ? labels.length
-    : labels.reduce((n, label) => n + (label === -100 ? 0 : 1), 0);
+const ROWS_PER_REQUEST = 256;
+
+/**
+ * Tokens a text may have, special tokens included: what was asked for, else 512 or the model's limit.
+ *
+ * @throws UsageError when more is asked for than the model has positions
+ */
+export function maxLengthOf(
+  model: { config: ModelConfig },
+  tokenizer: BertTokenizer,
+  requested: number | undefined,
+): number {
+  const positions = maxTokensOf(model.config);
+  if (requested !== undefined && requested > positions)
+    throw new UsageError(
+      `--max-seq-length is ${requested} but the model has ${positions} positions; use at most ${positions}`,
+    );
+  return requested ?? Math.min(512, positions, tokenizer.modelMaxLength);
+}
+
+/** Token counts of all rows, truncated as in training: what group_by_length sorts by. Two bytes a row. */
+export async function measureLengths(
+  data: TextRows,
+  pool: TokenizerPool,
+  onProgress: (rows: number) => void,
+): Promise<Uint16Array> {
+  const lengths = new Uint16Array(data.size);
+  for (let first = 0; first < lengths.length; first += ROWS_PER_REQUEST) {
+    const count = Math.min(ROWS_PER_REQUEST, lengths.length - first);
+    const { examples } = await readRows(
+      data,
+      Uint32Array.from({ length: count }, (_, i) => first + i),
+    );
+    (await pool.encode(examples)).forEach(({ ids }, i) => (lengths[first + i] = ids.length));
+    onProgress(first + count);
+  }
+  return lengths;
+}
+
+/** Calls `make` for each input, at most `ahead` calls before their results are taken; the order is kept. */
+export async function* prefetch<In, Out>(
+  inputs: Iterable<In>,
+  make: (input: In) => Promise<Out>,
+  ahead: number,
+): AsyncGenerator<Out> {
+  const pending: Promise<Out>[] = [];
+  const iterator = inputs[Symbol.iterator]();
+  const fill = (): void => {
+    while (pending.length < ahead) {
+      const next = iterator.next();
+      if (next.done === true) return;
+      const result = make(next.value);
+      result.catch(() => undefined); // reported when its turn comes, not as an unhandled rejection before
+      pending.push(result);
+    }
+  };
+  for (fill(); pending.length > 0; fill()) {
+    const result = pending.shift();
+    if (result !== undefined) yield await result;
+  }
 }

@@ -1,11 +1,10 @@
 // Which columns hold the text, the second text of a pair, and the label.
-
 import { UsageError } from '../util/errors.js';
 import { nearestName } from '../util/nearest.js';
 import { labelColumnList, labelColumns, type LabelColumns } from './label-columns.js';
-import type { ColumnChoice, SplitOptions } from './types.js';
+import type { TextColumns } from './row.js';
 
-/** Usual names of the two texts of a pair; the first pair that is there wins, and wins over a single text. */
+/** Usual names of the two texts of a pair; the first pair found wins, and wins over a single text. */
 const PAIR_NAMES: readonly (readonly [string, string])[] = [
   ['sentence1', 'sentence2'],
   ['sentence_1', 'sentence_2'],
@@ -61,7 +60,22 @@ const LABEL_NAMES: readonly string[] = [
   'score',
 ];
 
-type ColumnOptions = Pick<SplitOptions, 'textColumn' | 'textPairColumn' | 'labelColumn' | 'needsLabels'>;
+/** The columns that the caller names. */
+export interface ColumnOptions {
+  /** Default: found by its usual name, see `chooseColumns`. */
+  textColumn?: string;
+  /** The second text of a pair. Default: found together with the first, unless `textColumn` is given. */
+  textPairColumn?: string;
+  /** Several: columns of zeros and ones, or of probabilities, whose names are the labels, in the order of the ids. */
+  labelColumn?: LabelColumns;
+  /** False for prediction: labels are not looked for and not read. */
+  needsLabels: boolean;
+}
+
+/** The columns in use; `label` is null when labels are not needed. */
+export interface ColumnChoice extends TextColumns {
+  label: LabelColumns | null;
+}
 
 /**
  * Chooses the columns of a file. A column named in the options must exist. Without names the usual ones are looked for,

@@ -1,17 +1,22 @@
 // CSV and TSV after RFC 4180, parsed by csv-parse; what is added here are the physical line and the byte range of
-// every record, and a defined place to go on after a broken one. A quote inside an unquoted field is a character like others:
+// every record, and a defined place to continue after a broken one. A quote inside an unquoted field is a character like others:
 // files written by hand have many, and pandas, which reads them for HF datasets, takes them so.
-
 import { isUtf8 } from 'node:buffer';
 import { parse } from 'csv-parse/sync';
 import { counted } from '../util/counted.js';
-import { csvOptions, type Delimiter, type Dialect } from './csv-dialect.js';
-import { afterLine, csvRange, type CsvRange } from './csv-range.js';
-import { delimiterOf, separatorLine } from './delimiter.js';
-import { brokenRecord, byteOrderMark, countLines } from './records.js';
-import type { Position, RawRecord, RecordParser } from './records.js';
+import { csvOptions, type Delimiter, delimiterOf, type Dialect, separatorLine } from './csv-dialect.js';
+import {
+  brokenRecord,
+  byteOrderMark,
+  countLines,
+  type Position,
+  type RawRecord,
+  type RecordParser,
+} from './records.js';
 
 const LINE_FEED = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
+const QUOTE = 0x22;
 
 /** Far above any table of texts; each name is looked at. */
 const MAX_COLUMNS = 1_000_000;
@@ -20,6 +25,8 @@ const MAX_OPEN = 100;
 
 const TOO_WIDE = `more than ${MAX_COLUMNS} fields`;
 const NEVER_CLOSED = 'a quoted field is never closed (--quoting none takes quotes as characters)';
+const NOT_AT_THE_START =
+  'a quote keeps a field together only at its start, directly behind the delimiter (the quotes in it are written "")';
 
 /** A row with as many fields as the header. */
 class CsvRecord implements RawRecord {
@@ -42,7 +49,7 @@ class CsvRecord implements RawRecord {
   }
 }
 
-/** The first record names the columns. Blank lines are passed over. */
+/** The first record names the columns. Blank lines are skipped. */
 export class CsvParser implements RecordParser {
   readonly unit = 'line';
   header: readonly string[] | null = null;
@@ -104,7 +111,7 @@ export class CsvParser implements RecordParser {
     return records;
   }
 
-  /** Finds the delimiter in the head of the file, and where the header begins; null where that takes more of it. */
+  /** Finds the delimiter in the head of the file, and where the header begins; null when more bytes are needed. */
   private findDialect(head: Buffer, isLast: boolean): number | null {
     const declared = separatorLine(head);
     const delimiter = declared?.delimiter ?? delimiterOf(head, this.expected, isLast);
@@ -128,7 +135,7 @@ export class CsvParser implements RecordParser {
     return null;
   }
 
-  /** Where to go on: behind the line with the fault, or, when a quote is never closed, behind the record's first. */
+  /** Where to continue: after the line with the fault, or, when a quote is never closed, after the record's first line. */
   private pastBad(bytes: Buffer, { start, end, fault }: CsvRange): number {
     if (fault === null) return end;
     if (fault === 'text') return afterLine(bytes, end);
@@ -169,13 +176,89 @@ export class CsvParser implements RecordParser {
   }
 }
 
-const NOT_AT_THE_START =
-  'a quote keeps a field together only at its start, directly behind the delimiter (the quotes in it are written "")';
-
 function faultOf(bytes: Buffer, { start, end, fault }: CsvRange, line: number): string {
   if (fault === null) return TOO_WIDE;
   if (fault === 'open') return NEVER_CLOSED;
   const further = countLines(bytes, start, end);
   const where = further === 0 ? '' : ` in line ${line + further}`;
   return `text follows the quote that closes a field${where} (a quote inside a quoted field is written ""; --quoting none takes all as characters)`;
+}
+
+/**
+ * Where a record stands, in bytes, and what is in it. csv-parse only gets bytes that were checked here: it cannot continue
+ * after a fault, and takes three times as long when it has to report positions.
+ */
+export interface CsvRange {
+  /** Where the blank lines before it begin. */
+  from: number;
+  start: number;
+  /** Behind its line end; of a record with a fault, the place of the fault. */
+  end: number;
+  fields: number;
+  /** A quote stands within a field that does not begin with one: a character like others, as pandas takes it. */
+  hasLiteralQuote: boolean;
+  /** `text`: a quoted field continues after its closing quote. `open`: it is not closed before the bytes end. */
+  fault: 'text' | 'open' | null;
+}
+
+/** Passes over blank lines, then to the line end that is outside of quotes, or to the first fault. */
+export function csvRange(bytes: Buffer, from: number, dialect: Dialect): CsvRange {
+  const delimiter = dialect.delimiter.charCodeAt(0);
+  const quote = dialect.quoting === 'none' ? null : QUOTE;
+  const start = pastBlankLines(bytes, from);
+  const range: CsvRange = { from, start, end: bytes.length, fields: 1, hasLiteralQuote: false, fault: null };
+  let field = start;
+  for (let at = start; at < bytes.length; at++) {
+    const byte = bytes[at];
+    if (byte === delimiter) {
+      range.fields++;
+      field = at + 1;
+    } else if (byte === quote && at > field) range.hasLiteralQuote = true;
+    else if (byte === quote) {
+      at = closingQuote(bytes, at);
+      if (at === -1) range.fault = 'open';
+      else if (!isFieldEnd(bytes, at + 1, delimiter)) range.fault = 'text';
+      if (range.fault !== null) {
+        if (range.fault === 'text') range.end = at;
+        return range;
+      }
+    } else if (byte === LINE_FEED || byte === CARRIAGE_RETURN) {
+      range.end = afterLineEnd(bytes, at);
+      return range;
+    }
+  }
+  return range;
+}
+
+/** Behind the line end that comes next. */
+export function afterLine(bytes: Buffer, from: number): number {
+  for (let at = from; at < bytes.length; at++) {
+    const end = afterLineEnd(bytes, at);
+    if (end > at) return end;
+  }
+  return bytes.length;
+}
+
+function pastBlankLines(bytes: Buffer, from: number): number {
+  let start = from;
+  for (let end = afterLineEnd(bytes, start); end > start; end = afterLineEnd(bytes, start)) start = end;
+  return start;
+}
+
+/** The quote that closes the field whose opening one is at a place, or -1; two in a row are one of its characters. */
+function closingQuote(bytes: Buffer, opening: number): number {
+  let at = bytes.indexOf(QUOTE, opening + 1);
+  while (at !== -1 && bytes[at + 1] === QUOTE) at = bytes.indexOf(QUOTE, at + 2);
+  return at;
+}
+
+function isFieldEnd(bytes: Buffer, at: number, delimiter: number): boolean {
+  return at >= bytes.length || bytes[at] === delimiter || afterLineEnd(bytes, at) > at;
+}
+
+/** Behind the line end at a place; the place itself where there is none. */
+function afterLineEnd(bytes: Buffer, at: number): number {
+  if (bytes[at] === LINE_FEED) return at + 1;
+  if (bytes[at] !== CARRIAGE_RETURN) return at;
+  return bytes[at + 1] === LINE_FEED ? at + 2 : at + 1;
 }

@@ -1,8 +1,13 @@
-// A split, or some rows of one, with labels as numbers.
+// The splits of a data set with labels as numbers, and the task that they make.
 import { createHash } from 'node:crypto';
-
-import type { DataIdentity, LabelledRows } from './batch.js';
-import { labelReader, type Example, type LabelReader, type Split, type Task } from './index.js';
+import { asTask, type LabelReader, type Task, type TaskDescription } from '../tasks/index.js';
+import { expected, UsageError } from '../util/errors.js';
+import type { DataIdentity, LabelledExamples, LabelledRows } from './batch.js';
+import { foldsOf, heldOut, type HoldOut } from './hold-out.js';
+import type { SplitOptions } from './indexer.js';
+import type { Example } from './row.js';
+import type { Split } from './split.js';
+import { labelReader } from './task.js';
 
 /** Rows as the Trainer takes them. */
 export class Dataset implements LabelledRows {
@@ -12,9 +17,9 @@ export class Dataset implements LabelledRows {
   /** The rows of the split that it is made of; null for all. */
   readonly #rows: Uint32Array | null;
 
-  constructor(split: Split, task: Task, rows: Uint32Array | null = null) {
+  constructor(split: Split, task: TaskDescription, rows: Uint32Array | null = null) {
     this.split = split;
-    this.task = task;
+    this.task = asTask(task);
     this.#rows = rows;
     const labels = labelReader(split, task);
     this.labels = rows === null ? labels : (numbers) => labels(this.#inSplit(numbers));
@@ -25,24 +30,19 @@ export class Dataset implements LabelledRows {
     return this.#rows?.length ?? this.split.size;
   }
 
-  /** Texts of the given rows, in that order. */
-  async read(rows: ArrayLike<number>): Promise<Example[]> {
-    return this.split.read(this.#inSplit(rows));
+  /** The given rows in that order, with their labels as numbers. */
+  async read(rows: ArrayLike<number>): Promise<LabelledExamples> {
+    return { examples: await this.split.read(this.#inSplit(rows)), labels: this.labels(rows) };
   }
 
   /** The first n rows with their labels as written, for people to look at. */
   async preview(n: number): Promise<(Example & { label: string | null })[]> {
     const rows = Array.from({ length: Math.min(n, this.size) }, (_, row) => row);
-    const examples = await this.read(rows);
     const inSplit = this.#inSplit(rows);
+    const examples = await this.split.read(inSplit);
     return examples.map((example, i) =>
       Object.assign(example, { label: this.split.labels?.at(inSplit[i] ?? 0).join('|') ?? null }),
     );
-  }
-
-  /** The labels of a row as they are written in its file. */
-  names(row: number): readonly string[] {
-    return this.split.labels?.at(this.#inSplit([row])[0] ?? row) ?? [];
   }
 
   /** Where a row stands, e.g. `train.csv line 7`. */
@@ -55,7 +55,7 @@ export class Dataset implements LabelledRows {
     return this.split.hashes?.at(this.#inSplit([row])[0] ?? row) ?? row;
   }
 
-  /** By what a resumed run knows its training data again. */
+  /** Identifies the rows, so that a resumed run can refuse others. */
   async identity(): Promise<DataIdentity> {
     const whole = await this.split.digest();
     const files =
@@ -74,5 +74,88 @@ export class Dataset implements LabelledRows {
         throw new RangeError(`Expected a row from 0 to ${all.length - 1} but received ${row}`);
       return inSplit;
     });
+  }
+}
+
+export type SplitName = SplitOptions['name'];
+
+export class DatasetDict {
+  readonly task: Task;
+  readonly splits: Readonly<Partial<Record<SplitName, Dataset>>>;
+
+  readonly #opened: readonly Split[];
+  readonly #maxValidation: number | undefined;
+
+  /**
+   * @param options.aside the share of the training rows that becomes the validation split
+   * @param options.maxValidation of rows that are set aside, for a share or a fold, only the first so many are validated with
+   */
+  constructor(
+    splits: readonly Split[],
+    task: Task,
+    { aside, maxValidation }: { aside?: HoldOut | undefined; maxValidation?: number | undefined } = {},
+  ) {
+    this.task = task;
+    this.#opened = splits;
+    this.#maxValidation = maxValidation;
+    const whole = Object.fromEntries(splits.map((split) => [split.name, new Dataset(split, task)]));
+    const train = splits.find(({ name }) => name === 'train');
+    if (aside === undefined || train === undefined) {
+      this.splits = whole;
+      return;
+    }
+    const rows = heldOut(train, task, aside);
+    this.splits = {
+      ...whole,
+      train: new Dataset(train, task, rows.train),
+      validation: this.#validating(train, rows.validation),
+    };
+  }
+
+  get train(): Dataset {
+    return this.#split('train');
+  }
+
+  get validation(): Dataset {
+    return this.#split('validation');
+  }
+
+  get test(): Dataset {
+    return this.#split('test');
+  }
+
+  /**
+   * The training rows cut into k folds, stratified by label, and by group where a group column was named: for each
+   * fold a part to validate with and the others to train on.
+   *
+   * @throws UsageError for fewer than 2 folds or more than there are rows or groups
+   */
+  folds(k: number, seed = 42): { train: Dataset; validation: Dataset }[] {
+    const { split } = this.train;
+    if (!Number.isInteger(k) || k < 2 || k > split.size)
+      throw expected(`a whole number of folds from 2 to ${split.size}, the rows`, 'folds', k);
+    return foldsOf(split, this.task, k, seed).map(({ train, validation }) => ({
+      train: new Dataset(split, this.task, train),
+      validation: this.#validating(split, validation),
+    }));
+  }
+
+  /** Closes the files of all splits. */
+  async close(): Promise<void> {
+    await Promise.all(this.#opened.map((split) => split.close()));
+  }
+
+  /** Of rows in the order of their file, as run_classification.py takes the first of its validation split. */
+  #validating(split: Split, rows: Uint32Array): Dataset {
+    return new Dataset(split, this.task, rows.subarray(0, this.#maxValidation));
+  }
+
+  #split(name: SplitName): Dataset {
+    const dataset = this.splits[name];
+    if (dataset === undefined)
+      throw new UsageError(
+        `The data set has no ${name} split; it has ${Object.keys(this.splits).join(', ')}`,
+      );
+    return dataset;
   }
 }

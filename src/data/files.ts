@@ -1,9 +1,10 @@
-// Which files a split is made of: paths and globs to existing, readable files of a known format.
-
-import { constants, type BigIntStats } from 'node:fs';
-import { access, readdir, stat } from 'node:fs/promises';
+// The files of a split: paths and globs to existing, readable files of a known format, and whether they still are the same.
 import path from 'node:path';
-import { UsageError, errorCode } from '../util/errors.js';
+import { createHash } from 'node:crypto';
+import { type BigIntStats, constants } from 'node:fs';
+import { access, readdir, stat } from 'node:fs/promises';
+import { errorCode, RunError, UsageError } from '../util/errors.js';
+import { hashFile } from '../util/file-digest.js';
 import { readError } from '../util/file-errors.js';
 import { nearestName } from '../util/nearest.js';
 
@@ -131,5 +132,34 @@ async function exists(file: string): Promise<boolean> {
   return access(file).then(
     () => true,
     () => false,
+  );
+}
+
+/**
+ * One SHA-256 over the bytes of all files, in their order.
+ *
+ * @throws UsageError when one cannot be read; RunError when one is no longer what it was when it was found
+ */
+export async function digestOf(
+  files: readonly Pick<DataFile, 'path' | 'bytes' | 'version'>[],
+): Promise<string> {
+  const hash = createHash('sha256');
+  for (const { path: file, bytes, version } of files) {
+    hash.update(`${bytes}\n`); // so that a row that moves from one file to the next is a difference
+    try {
+      await hashFile(hash, file);
+      // The rows were read before, so a change at any time up to here would make it the digest of other rows.
+      if ((await versionOf(file)) !== version) throw changedInUse(file);
+    } catch (error) {
+      throw readError(error, file);
+    }
+  }
+  return `sha256:${hash.digest('hex')}`;
+}
+
+/** The error for a file, or a row by its place, that is no longer what it was when it was read first. */
+export function changedInUse(place: string): RunError {
+  return new RunError(
+    `${place} cannot be read again: the file changed while it was in use; give it back its content, or start a new run`,
   );
 }

@@ -1,6 +1,10 @@
-// Which rows of the training data are set aside for validation: a pure function of labels, groups and the seed.
-
-import { shuffle } from '../util/random.js';
+// Which rows of the training data are held out for validation: a pure function of labels, groups and the seed.
+import { eachTargets, type Task } from '../tasks/index.js';
+import { counted } from '../util/counted.js';
+import { UsageError } from '../util/errors.js';
+import { randomNumbers, shuffle } from '../util/random.js';
+import type { Split } from './split.js';
+import { labelReader } from './task.js';
 
 /** Uniform numbers in [0, 1). */
 type Random = () => number;
@@ -68,7 +72,7 @@ export function stratifiedFolds(strata: ArrayLike<number>, k: number, random: Ra
     const parts = shuffle(rows, random).map((row) => ({ row, part: position++ % k }));
     for (const { row, part } of parts) partOf[row] = part;
   }
-  return foldsOf(partOf, k);
+  return foldsByPart(partOf, k);
 }
 
 /** As `stratifiedFolds`, but rows of one group stay together. */
@@ -79,7 +83,7 @@ export function groupFolds(
   random: Random,
 ): HeldOut[] {
   const shares = Array.from({ length: k }, () => 1 / k);
-  return foldsOf(dealGroups(strata, groups, shares, random), k);
+  return foldsByPart(dealGroups(strata, groups, shares, random), k);
 }
 
 /**
@@ -123,21 +127,10 @@ function countsOf(rows: readonly number[], strata: ArrayLike<number>): Map<numbe
   return counts;
 }
 
-function foldsOf(partOf: Uint32Array, k: number): HeldOut[] {
+function foldsByPart(partOf: Uint32Array, k: number): HeldOut[] {
   return Array.from({ length: k }, (_, fold) =>
     sides(Uint8Array.from(partOf, (part) => (part === fold ? 1 : 0))),
   );
-}
-
-/** Numbers cut into strata of about equal size by their rank, ten at most: what stratifying means for regression. */
-export function quantileStrata(values: ArrayLike<number>): Uint8Array {
-  const order = Array.from({ length: values.length }, (_, row) => row).toSorted(
-    (a, b) => (values[a] ?? 0) - (values[b] ?? 0),
-  );
-  const strata = new Uint8Array(values.length);
-  const bins = Math.min(10, Math.max(1, Math.floor(values.length / 2)));
-  order.forEach((row, rank) => (strata[row] = Math.floor((rank * bins) / order.length)));
-  return strata;
 }
 
 /**
@@ -182,4 +175,51 @@ function sides(isAside: Uint8Array): HeldOut {
     else train[t++] = row;
   });
   return { train, validation };
+}
+
+/** A share of the training rows to be set aside for validation. */
+export interface HoldOut {
+  /** Above 0 and below 1. */
+  share: number;
+  seed: number;
+}
+
+/** Rows to train on and to validate with: stratified by label, and group by group where the split has groups. */
+export function heldOut(split: Split, task: Task, { share, seed }: HoldOut): HeldOut {
+  const { strata, groups } = stratified(split, task);
+  const random = randomNumbers(seed);
+  const found =
+    groups === null ? holdOut(strata, share, random) : holdOutGroups(strata, groups, share, random);
+  if (found.train.length > 0 && found.validation.length > 0) return found;
+  throw new UsageError(
+    `A validation split of ${share} of ${counted(split.size, 'training row')} leaves ${found.train.length} to train on and ` +
+      `${found.validation.length} to validate with; use another share, or --validation-file`,
+  );
+}
+
+/**
+ * The rows cut into k parts of equal size with equal shares of every stratum, for each fold both sides.
+ *
+ * @throws UsageError for fewer groups than folds
+ */
+export function foldsOf(split: Split, task: Task, k: number, seed: number): HeldOut[] {
+  const { strata, groups } = stratified(split, task);
+  const random = randomNumbers(seed);
+  if (groups === null) return stratifiedFolds(strata, k, random);
+  const folds = groupFolds(strata, groups, k, random);
+  if (folds.every(({ train, validation }) => train.length > 0 && validation.length > 0)) return folds;
+  throw new UsageError(
+    `The rows are of ${counted(new Set(groups).size, 'group')}, too few for ${k} folds: rows of a group stay together, ` +
+      'and every fold needs some; use fewer folds',
+  );
+}
+
+/** The stratum of each row, and its group. */
+function stratified(split: Split, task: Task): { strata: ArrayLike<number>; groups: Uint32Array | null } {
+  const rows = Uint32Array.from({ length: split.size }, (_, row) => row);
+  const { groups } = split;
+  return {
+    strata: task.strata(eachTargets({ size: split.size, labels: labelReader(split, task) })),
+    groups: groups === null ? null : rows.map((row) => groups.at(row)),
+  };
 }

@@ -1,21 +1,51 @@
 // The one pass over the files of a split: checks every row, notes where it stands and keeps its label.
-
+import type { ProblemType } from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
 import { BadRowLog } from './bad-rows.js';
-import { chooseColumns, requireColumn, requireColumns } from './columns.js';
+import {
+  chooseColumns,
+  type ColumnChoice,
+  type ColumnOptions,
+  requireColumn,
+  requireColumns,
+} from './columns.js';
 import type { DataFile } from './files.js';
-import { GroupColumn } from './groups.js';
-import { KeptKinds } from './kept.js';
-import { DEFAULT_READ_SETTINGS } from './read-settings.js';
-import { labelColumnList, readLabel, typeOfSeveral } from './label-columns.js';
+import { kindOfSeveral, labelColumnList, readLabel } from './label-columns.js';
 import { LabelColumn } from './labels.js';
 import type { RawRecord } from './records.js';
-import { RowStore } from './row-store.js';
-import { holdsOnlyNumbers, readExample, type Fault } from './row.js';
-import { openSource } from './source.js';
-import { TextHashes } from './text-hash.js';
-import type { RecordSource } from './source.js';
-import type { ColumnChoice, SplitOptions } from './types.js';
+import { GroupColumn, RowStore, TextHashes } from './row-store.js';
+import { type Fault, holdsOnlyNumbers, PassthroughKinds, readExample } from './row.js';
+import { DEFAULT_READ_SETTINGS, openSource, type ReadSettings, type RecordSource } from './source.js';
+
+/** What to open, and how strictly. */
+export interface SplitOptions extends ColumnOptions, Partial<ReadSettings> {
+  name: 'train' | 'validation' | 'test';
+  /** Paths or globs (`*`, `?`, `**`) of .csv .tsv .jsonl .ndjson .json .parquet; text formats also with .gz or .zst. */
+  files: readonly string[];
+  /** Rows with equal values in this column belong together; for `holdOutGroups`. */
+  groupColumn?: string;
+  /** Columns that are read with every row, for `Example.passthrough`. */
+  passthroughColumns?: readonly string[];
+  /** `stop` (default) throws a UsageError that lists up to ten bad rows; `skip` leaves bad rows out and reports them. */
+  badRows?: 'stop' | 'skip';
+  /** Only the first n good rows can be read. All rows are still checked, so that the label map does not depend on n. */
+  maxSamples?: number;
+  /** Hub ClassLabel names per column: the integer labels of that column are these names. */
+  classNames?: Readonly<Record<string, readonly string[]>>;
+  /** When the labels are fixed beforehand (`--label-list`, a trained model): any other label is a bad row. */
+  knownLabels?: readonly string[];
+  /** Decides how labels are read; without it a list column is multi-label and a column of decimals is regression. */
+  problemType?: ProblemType;
+  /**
+   * Whether labels are probabilities: a column for each label, or one of lists. They add up to 1 a row, unless the
+   * problem type is multi-label.
+   */
+  softLabels?: boolean;
+  /** With multi-label and labels written as one string: what separates the names. Default `|`. */
+  labelDelimiter?: string;
+  /** Called now and then while the files are indexed, with bytes of files read so far and in all. */
+  onProgress?: (progress: { bytes: number; totalBytes: number }) => void;
+}
 
 /** What the pass leaves behind; `rows` and `badRows` hold open files. */
 export interface IndexedRows {
@@ -26,7 +56,7 @@ export interface IndexedRows {
   badRows: BadRowLog;
   hashes: TextHashes | null;
   groups: GroupColumn | null;
-  kept: KeptKinds;
+  passthrough: PassthroughKinds;
   /** Remarks on how the files were read, one line each. */
   notes: readonly string[];
 }
@@ -48,7 +78,7 @@ class Indexer {
   private labels: LabelColumn | null = null;
   private readonly hashes: TextHashes | null;
   private readonly groups: GroupColumn | null;
-  private readonly kept: KeptKinds;
+  private readonly passthrough: PassthroughKinds;
   private readonly notes: string[] = [];
 
   constructor(
@@ -57,7 +87,7 @@ class Indexer {
   ) {
     this.hashes = options.needsLabels ? new TextHashes() : null;
     this.groups = options.groupColumn === undefined ? null : new GroupColumn();
-    this.kept = new KeptKinds(options.keepColumns ?? []);
+    this.passthrough = new PassthroughKinds(options.passthroughColumns ?? []);
   }
 
   async run(files: readonly DataFile[]): Promise<IndexedRows> {
@@ -71,9 +101,9 @@ class Indexer {
     for (const file of files) await this.addFile(file, await openSource(file, onRead, settings));
     this.rows.finish();
     this.badRows.finish();
-    const { rows, columns, labels, badRows, hashes, groups, kept, notes } = this;
+    const { rows, columns, labels, badRows, hashes, groups, passthrough, notes } = this;
     if (columns !== null && rows.size > 0)
-      return { rows, columns, labels, badRows, hashes, groups, kept, notes };
+      return { rows, columns, labels, badRows, hashes, groups, passthrough, notes };
     if (badRows.count > 0) throw badRows.error('only ');
     throw new UsageError(
       `${files.map((file) => file.path).join(', ')}: no rows, only a header or an empty list; give a file that holds rows`,
@@ -85,7 +115,7 @@ class Indexer {
   }
 
   private async addFile(file: DataFile, source: RecordSource): Promise<void> {
-    // Of many such files the first is enough to say.
+    // One note is enough for many files.
     if (this.notes.length === 0) this.notes.push(...source.notes);
     const columns = this.columnsOf(file, source);
     if (columns === null) {
@@ -96,8 +126,8 @@ class Indexer {
     }
     await this.rows.startFile(file.path, source, columns);
     const { groupColumn = null } = this.options;
-    const { text, textPair, label, kept = [] } = columns;
-    const needed = [text, textPair, ...labelColumnList(label), groupColumn, ...kept].filter(
+    const { text, textPair, label, passthrough = [] } = columns;
+    const needed = [text, textPair, ...labelColumnList(label), groupColumn, ...passthrough].filter(
       (name) => name !== null,
     );
     let isFirst = true;
@@ -114,13 +144,13 @@ class Indexer {
   /** The columns are chosen in the first file and required of the others; null for a file without one good row. */
   private columnsOf(file: DataFile, source: RecordSource): ColumnChoice | null {
     if (source.columns === null) return null;
-    const { groupColumn, keepColumns: kept = [] } = this.options;
+    const { groupColumn, passthroughColumns: passthrough = [] } = this.options;
     this.columns ??= {
       ...chooseColumns(file.path, source.columns, this.options),
-      ...(kept.length > 0 && { kept }),
+      ...(passthrough.length > 0 && { passthrough }),
     };
     requireColumns(file.path, source.columns, this.columns);
-    for (const column of kept) requireColumn(file.path, source.columns, column, '--id-column');
+    for (const column of passthrough) requireColumn(file.path, source.columns, column, '--id-column');
     if (groupColumn !== undefined)
       requireColumn(file.path, source.columns, groupColumn, '--validation-group-column');
     return this.columns;
@@ -139,13 +169,17 @@ class Indexer {
       throw new UsageError(`${column} holds only numbers; is it the text? --text-column names another`);
     }
     if (label === null || this.labels !== null) return;
-    const { problemType, classNames, knownLabels, labelDelimiter: delimiter } = this.options;
+    const { problemType, softLabels, classNames, knownLabels, labelDelimiter: delimiter } = this.options;
     const ofColumn =
       typeof label === 'string'
         ? { column: label, problemType, classNames: classNames?.[label] ?? source.classNames[label] }
-        : { column: label.join(', '), problemType: typeOfSeveral(problemType), classNames: label };
+        : {
+            column: label.join(', '),
+            problemType: kindOfSeveral(this.options).problemType,
+            classNames: label,
+          };
     const values = typeof label === 'string' ? sample.map((record) => record.value(label)) : [];
-    this.labels = new LabelColumn({ ...ofColumn, knownLabels, delimiter }, values);
+    this.labels = new LabelColumn({ ...ofColumn, softLabels, knownLabels, delimiter }, values);
   }
 
   private addRecord(file: DataFile, source: RecordSource, record: RawRecord, columns: ColumnChoice): void {
@@ -160,14 +194,14 @@ class Indexer {
       return;
     }
     this.rows.add(record, read);
-    this.kept.add(read.kept ?? []);
+    this.passthrough.add(read.passthrough ?? []);
     this.hashes?.push(read);
     this.groups?.push(this.options.groupColumn === undefined ? null : record.value(this.options.groupColumn));
   }
 
   private addLabel(record: RawRecord, { label }: ColumnChoice): Fault | null {
     if (label === null) return null;
-    const read = readLabel(record, label, this.options.problemType);
+    const read = readLabel(record, label, this.options);
     if ('reason' in read) return read;
     const reason = this.labels?.add(read.value) ?? null;
     return reason === null ? null : { column: typeof label === 'string' ? label : null, reason };

@@ -1,11 +1,14 @@
 // The label of a record: what one column holds, or the names of the columns that hold a one.
+import { multiLabel, type TaskKind } from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
-import { MISSING_LABEL } from './label-values.js';
+import { MISSING_LABEL, taskKindOf, type LabelReading } from './label-values.js';
 import type { RawRecord } from './records.js';
 import { kindOf, type Fault } from './row.js';
-import type { ProblemType } from './types.js';
 
-/** One column with labels, or several of zeros and ones, one for each label, in the order of the label ids. */
+/**
+ * One column with labels, or several, one for each label, in the order of the label ids: of zeros and ones, or of
+ * probabilities.
+ */
 export type LabelColumns = string | readonly string[];
 
 /** @throws UsageError for no name, and for one that is given twice */
@@ -24,28 +27,33 @@ export function labelColumnList(columns: LabelColumns | null): readonly string[]
   return typeof columns === 'string' ? [columns] : columns;
 }
 
-/** How labels from several columns are read: as lists, unless exactly one of them is to hold a one. */
-export function typeOfSeveral(problemType: ProblemType | undefined): ProblemType {
-  if (problemType !== 'regression') return problemType ?? 'multi_label_classification';
+/** The task of labels from several columns: any number of them a row, unless another is asked for. */
+export function kindOfSeveral(reading: LabelReading): TaskKind {
+  const kind = taskKindOf(reading) ?? multiLabel;
+  if (kind.columns.ofSeveral !== null) return kind;
   throw new UsageError(
-    '--problem-type regression takes the numbers of one column; name it with --label-column',
+    `--problem-type ${kind.problemType} takes the numbers of one column; name it with --label-column`,
   );
 }
 
-/** The value of the label column; of several, the ids of those that hold a one, or its id where only one may. */
+/**
+ * The value of the label column. Of several: the ids of those that hold a one, or its id where only one may, or the list
+ * of their probabilities.
+ */
 export function readLabel(
   record: RawRecord,
   columns: LabelColumns,
-  problemType: ProblemType | undefined,
+  reading: LabelReading,
 ): { value: unknown } | Fault {
   if (typeof columns === 'string') return { value: record.value(columns) };
+  if (reading.softLabels === true) return { value: columns.map((column) => record.value(column)) };
   const hot: number[] = [];
   for (const [id, column] of columns.entries()) {
     const isHot = isOne(record.value(column));
     if (typeof isHot === 'string') return { column, reason: isHot };
     if (isHot) hot.push(id);
   }
-  if (problemType !== 'single_label_classification') return { value: hot };
+  if (kindOfSeveral(reading).columns.ofSeveral === 'any') return { value: hot };
   if (hot.length === 1) return { value: hot[0] };
   return { column: null, reason: `${hot.length} of the label columns hold a one, where one has to` };
 }

@@ -1,4 +1,24 @@
-// Labels as they are written: what counts as an integer, a decimal or nothing, and in which order they are listed.
+// Labels as they are written: how a person wants them to be read, what counts as an integer, a decimal or nothing, and in
+// which order they are listed.
+import { singleLabel, taskKinds, type ProblemType, type TaskKind } from '../tasks/index.js';
+import { UsageError } from '../util/errors.js';
+
+/** How a person wants labels to be read; what is left open, the labels themselves tell. */
+export interface LabelReading {
+  problemType?: ProblemType | undefined;
+  /** Whether a label is one probability for each class. */
+  softLabels?: boolean | undefined;
+}
+
+/** The task that is asked for; undefined where the labels decide. @throws UsageError for one without soft labels */
+export function taskKindOf({ problemType, softLabels }: LabelReading): TaskKind | undefined {
+  if (problemType === undefined) return softLabels === true ? singleLabel : undefined;
+  const kind = taskKinds[problemType];
+  if (softLabels !== true || kind.columns.probabilities !== null) return kind;
+  throw new UsageError(
+    `--soft-labels does not go with --problem-type ${problemType}, which takes numbers as they are`,
+  );
+}
 
 const INTEGER = /^[+-]?\d+$/;
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
@@ -55,6 +75,26 @@ export function labelMembers(value: unknown, delimiter: string): Reading<string[
     members.push(read.value);
   }
   return { value: members };
+}
+
+/** One probability for each label, as a list or joined by the delimiter. */
+export function labelProbabilities(value: unknown, delimiter: string): Reading<number[]> {
+  if (value === undefined || value === null || value === '') return { problem: MISSING_LABEL };
+  const parts = Array.isArray(value) ? (value as unknown[]) : splitLabels(value, delimiter);
+  if (parts === null)
+    return { problem: `the probabilities look like a list written as text; write 0.1${delimiter}0.9` };
+  const numbers: number[] = [];
+  for (const part of parts) {
+    const read = labelText(part);
+    if ('problem' in read) return read;
+    const number = isNumberText(read.value) ? Number(read.value) : Number.NaN;
+    if (!(number >= 0 && number <= 1))
+      return {
+        problem: `expected a probability from 0 to 1 for each label but found ${JSON.stringify(read.value)}`,
+      };
+    numbers.push(number);
+  }
+  return { value: numbers };
 }
 
 /** Names joined by a delimiter; spaces around a name do not belong to it. Null for a Python or JSON list as text. */

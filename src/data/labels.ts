@@ -1,28 +1,30 @@
 // The label column of a split, kept in two to six bytes a row.
 
+import { isDistribution, regression, type LabelKind, type TaskKind } from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
-import { GrowingArray } from './growing-array.js';
-import type { Reading } from './label-values.js';
+import { GrowingArray } from '../util/growing-array.js';
 import {
   isIntegerText,
   isNumberText,
   labelIds,
   labelMembers,
+  labelProbabilities,
   labelText,
   sortLabels,
+  taskKindOf,
   unknownLabel,
+  type LabelReading,
+  type Reading,
 } from './label-values.js';
-import type { ProblemType } from './types.js';
 
-export type LabelKind = 'string' | 'integer' | 'float' | 'list';
+export type { LabelKind } from '../tasks/index.js';
 
 /** More classes than this are taken for a mistake; it also bounds the memory of the label map. */
 const MAX_CLASSES = 10_000;
 
 /** How the labels of a column are to be read. */
-export interface LabelOptions {
+export interface LabelOptions extends LabelReading {
   column: string;
-  problemType?: ProblemType | undefined;
   classNames?: readonly string[] | undefined;
   knownLabels?: readonly string[] | undefined;
   delimiter?: string | undefined;
@@ -30,7 +32,7 @@ export interface LabelOptions {
 
 /** Labels by row: distinct values once, and their number for every row. */
 export class LabelColumn {
-  /** ClassLabel names, in the order of their ids, when the data set came with them. */
+  /** ClassLabel names, in the order of their ids, when the data set came with them; or those of the label columns. */
   readonly classNames: readonly string[] | null;
   private currentKind: LabelKind;
   private readonly names: string[] = [];
@@ -41,6 +43,10 @@ export class LabelColumn {
   private readonly memberEnds = new GrowingArray(Uint32Array);
   private readonly isKnown: ((label: string) => boolean) | null;
   private readonly delimiter: string;
+  /** Null where the labels decide. */
+  private readonly task: TaskKind | null;
+  /** Probabilities a row, which are in `floats`; 0 before the first row. */
+  private width = 0;
 
   /** @param sample the labels of the first rows: a list or a decimal among them decides the kind */
   constructor(
@@ -51,12 +57,13 @@ export class LabelColumn {
     this.delimiter = options.delimiter ?? '|';
     const idOf = options.knownLabels === undefined ? null : labelIds(options.knownLabels);
     this.isKnown = idOf === null ? null : (label) => idOf(label) !== undefined;
-    this.currentKind = initialKind(options, sample);
+    this.task = taskKindOf(options) ?? null;
+    this.currentKind = initialKind(options, this.task, sample);
   }
 
   /** Whether a person said how the labels are to be read. */
   get isKindGiven(): boolean {
-    return this.options.problemType !== undefined;
+    return this.task !== null;
   }
 
   get kind(): LabelKind {
@@ -66,11 +73,14 @@ export class LabelColumn {
   /** Distinct labels, sorted; none for float. */
   get values(): readonly string[] {
     if (this.kind === 'float') return [];
+    if (this.kind === 'probabilities')
+      return this.classNames ?? Array.from({ length: this.width }, (_, id) => `LABEL_${id}`);
     return this.classNames?.filter((name) => this.codeOf.has(name)) ?? sortLabels(this.names);
   }
 
   /** Appends the label of the next row, or says why it cannot be used and leaves the column as it was. */
   add(value: unknown): string | null {
+    if (this.kind === 'probabilities') return this.addProbabilities(value);
     const read = this.kind === 'list' ? labelMembers(value, this.delimiter) : this.readOne(value);
     if ('problem' in read) return read.problem;
     const labels = typeof read.value === 'string' ? [read.value] : read.value;
@@ -89,7 +99,14 @@ export class LabelColumn {
   /** The labels of a row as written: one, or any number for lists. */
   at(row: number): readonly string[] {
     if (this.kind === 'float') return [String(Number(this.floats.at(row).toPrecision(7)))];
+    if (this.kind === 'probabilities')
+      return this.probabilitiesAt(row).map((probability) => String(Number(probability.toPrecision(7))));
     return this.codesAt(row).map((code) => this.names[code] ?? '');
+  }
+
+  /** The probabilities of a row in a column of them. */
+  probabilitiesAt(row: number): number[] {
+    return Array.from({ length: this.width }, (_, id) => this.floats.at(row * this.width + id));
   }
 
   /** The number of a row in a column of integers or floats. */
@@ -103,11 +120,28 @@ export class LabelColumn {
     return Array.from({ length: this.memberEnds.at(row) - start }, (_, i) => this.codes.at(start + i));
   }
 
-  /** Reads a single label and lets it settle the kind: text makes it string, a decimal float. */
+  private addProbabilities(value: unknown): string | null {
+    const read = labelProbabilities(value, this.delimiter);
+    if ('problem' in read) return read.problem;
+    const probabilities = read.value;
+    if (this.task?.columns.probabilities === 'distribution' && !isDistribution(probabilities)) {
+      const sum = probabilities.reduce((total, probability) => total + probability, 0);
+      return `the probabilities add up to ${Number(sum.toPrecision(3))}, where one label a row makes it 1`;
+    }
+    const { classNames, knownLabels } = this.options;
+    const width = this.width === 0 ? (classNames ?? knownLabels)?.length : this.width;
+    if (width !== undefined && probabilities.length !== width)
+      return `expected ${width} probabilities, one for each label, but found ${probabilities.length}`;
+    this.width = probabilities.length;
+    for (const probability of probabilities) this.floats.push(probability);
+    return null;
+  }
+
+  /** Reads a single label, which may decide the kind: text makes it string, a decimal float. */
   private readOne(value: unknown): Reading<string> {
     const read = labelText(value);
     if ('problem' in read || this.kind !== 'integer' || isIntegerText(read.value)) return read;
-    if (this.options.problemType === undefined && isNumberText(read.value)) this.becomeFloat();
+    if (this.task === null && isNumberText(read.value)) this.becomeFloat();
     else this.currentKind = 'string';
     return read;
   }
@@ -121,8 +155,7 @@ export class LabelColumn {
   private addFloat(label: string): string | null {
     const value = isNumberText(label) ? Math.fround(Number(label)) : Number.NaN;
     if (!Number.isFinite(value)) {
-      const remedy =
-        this.options.problemType === undefined ? '; --problem-type says how to read the labels' : '';
+      const remedy = this.task === null ? '; --problem-type says how to read the labels' : '';
       return `the label ${JSON.stringify(label)} is not a number, as other labels are${remedy}`;
     }
     this.floats.push(value);
@@ -155,21 +188,26 @@ export class LabelColumn {
 const NO_LABEL =
   'the label -1 means "no label" in Hugging Face data sets (if it is a class here, give all classes with --label-list)';
 
-function initialKind({ problemType, classNames }: LabelOptions, sample: readonly unknown[]): LabelKind {
-  if (problemType === 'multi_label_classification') return 'list';
-  if (problemType === 'regression') return 'float';
-  if (problemType === undefined && sample.some((value) => Array.isArray(value))) return 'list';
+function initialKind(
+  { classNames, softLabels }: LabelOptions,
+  task: TaskKind | null,
+  sample: readonly unknown[],
+): LabelKind {
+  if (softLabels === true) return 'probabilities';
+  if (task !== null)
+    return task.columns.startsAs === 'integer' && classNames !== undefined ? 'string' : task.columns.startsAs;
+  if (sample.some((value) => Array.isArray(value))) return 'list';
   if (classNames !== undefined) return 'string';
   const hasDecimal = sample.some((value) => {
     const read = labelText(value);
     return 'value' in read && isNumberText(read.value) && !isIntegerText(read.value);
   });
-  return hasDecimal && problemType === undefined ? 'float' : 'integer';
+  return hasDecimal ? 'float' : 'integer';
 }
 
 function tooManyClasses(column: string): UsageError {
   return new UsageError(
     `The column ${JSON.stringify(column)} has more than ${MAX_CLASSES} different labels; ` +
-      `--label-column names another one, and --problem-type regression takes numbers as scores`,
+      `--label-column names another one, and --problem-type ${regression.problemType} takes numbers as scores`,
   );
 }

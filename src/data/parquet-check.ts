@@ -1,15 +1,18 @@
-// Parquet's lengths and counts, checked before hyparquet acts on them. It was written for files that are meant well: a
-// run of two billion values in six bytes ends the process there.
-
+// Parquet's lengths and counts, checked before hyparquet acts on them: it was written for files that are meant well.
+import { Decompress } from 'fzstd';
 import type { AsyncBuffer, ColumnMetaData, FileMetaData, SchemaTree } from 'hyparquet';
 import { compressors as decompressors } from 'hyparquet-compressors';
-import { Decompress } from 'fzstd';
-import { mostDecompressed } from './limits.js';
-import type { DataLimits } from './limits.js';
-import { checkRuns, PageReader, unpackDeltas } from './runs.js';
-import { numberOf, structOf, ThriftReader } from './thrift.js';
-import type { ThriftStruct, ThriftValue } from './thrift.js';
-import { ZstdFrames } from './zstd.js';
+import { type DataLimits, mostDecompressed, ZstdFrames } from './compression.js';
+import {
+  checkRuns,
+  numberOf,
+  PageReader,
+  structOf,
+  ThriftReader,
+  type ThriftStruct,
+  type ThriftValue,
+  unpackDeltas,
+} from './parquet-encoding.js';
 
 /** Values of one row group that a column may have whatever its size: a run takes no room. */
 const FREE_VALUES = 2 ** 20;
@@ -28,7 +31,7 @@ const RLE = 3;
 const DELTA_BYTE_ARRAY = 7;
 const RLE_DICTIONARY = 8;
 
-/** fzstd by itself believes the frame rather than the page header. */
+/** fzstd, held to the size that the page header has. */
 export const compressors: typeof decompressors = { ...decompressors, ZSTD: unzstd };
 
 /** Reads the footer once, so that all in it is known to be there. @throws Error naming the fault */

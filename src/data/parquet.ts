@@ -1,14 +1,19 @@
 // Parquet files through hyparquet, one row group at a time and only the columns in use.
-
 import { isUtf8 } from 'node:buffer';
-import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects, parquetSchema } from 'hyparquet';
-import type { AsyncBuffer, FileMetaData, SchemaTree } from 'hyparquet';
+import {
+  type AsyncBuffer,
+  asyncBufferFromFile,
+  type FileMetaData,
+  parquetMetadataAsync,
+  parquetReadObjects,
+  parquetSchema,
+  type SchemaTree,
+} from 'hyparquet';
 import { z } from 'zod';
 import { messageOf } from '../util/errors.js';
-import type { DataLimits } from './limits.js';
+import type { DataLimits } from './compression.js';
 import { checkFooter, checkRowGroup, compressors } from './parquet-check.js';
-import { brokenRecord } from './records.js';
-import type { RawRecord } from './records.js';
+import { brokenRecord, type RawRecord } from './records.js';
 
 /** Stands for a string that is not UTF-8, which hyparquet by itself would decode to replacement characters. */
 export const NOT_UTF8 = Symbol('not UTF-8');
@@ -43,7 +48,7 @@ export async function openParquet(path: string, limits: DataLimits): Promise<Par
   };
 }
 
-/** What a file says about itself. @throws Error when it cannot be read, or would take more than it may */
+/** The metadata of a file. @throws Error when it cannot be read, or would take more than it may */
 export async function parquetFooter(path: string): Promise<{ file: AsyncBuffer; metadata: FileMetaData }> {
   const file = await asyncBufferFromFile(path);
   await checkFooter(file);
@@ -107,6 +112,7 @@ const CLASS_LABEL = z.object({ names: z.array(z.string()) });
 const FEATURE = z.union([
   CLASS_LABEL,
   z.object({ feature: CLASS_LABEL }).transform(({ feature }) => feature),
+  z.tuple([CLASS_LABEL]).transform(([feature]) => feature),
 ]);
 const METADATA = z.object({ info: z.object({ features: z.record(z.string(), z.unknown()) }) });
 

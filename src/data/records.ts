@@ -1,9 +1,8 @@
 // Cuts a byte stream into records: the loop shared by CSV, JSON Lines and JSON arrays.
-
-import { DamagedInput } from './bytes.js';
+import { DamagedInput } from './compression.js';
 import type { Delimiter } from './csv-dialect.js';
 
-/** One row as it stands in its file, before its columns are looked at. */
+/** One row as in its file, before its columns are checked. */
 export interface RawRecord {
   /** Byte offset of the row in its (decompressed) file; 0 where that means nothing. */
   readonly start: number;
@@ -18,7 +17,7 @@ export interface RawRecord {
   value(column: string): unknown;
 }
 
-/** Where the next unread byte stands. */
+/** Position of the next unread byte. */
 export interface Position {
   offset: number;
   /** Physical line, from 1. */
@@ -30,7 +29,7 @@ export type Unit = 'line' | 'row';
 
 /** Turns bytes into records; stateful, one for each file. */
 export interface RecordParser {
-  /** Settled once the first record is there. */
+  /** Known once the first record has been parsed. */
   readonly unit: Unit;
   /** The columns where the file declares them (a CSV header); null where only the rows tell. */
   readonly header: readonly string[] | null;

@@ -1,16 +1,15 @@
-// Where every row of a split stands, in ten bytes a row, and the way back from a row number to its text.
-
-import { open } from 'node:fs/promises';
-import type { FileHandle } from 'node:fs/promises';
-import { RunError, messageOf } from '../util/errors.js';
+// What is remembered of every row of a split: where it stands, in ten bytes, with the way back to its text; a hash of the
+// text, in eight; and its group.
+import { type FileHandle, open } from 'node:fs/promises';
+import { messageOf, RunError } from '../util/errors.js';
 import { systemCode } from '../util/file-errors.js';
-import { GrowingArray } from './growing-array.js';
-import { jsonRecord } from './jsonl.js';
+import { GrowingArray } from '../util/growing-array.js';
+import { TempFile } from '../util/temp-file.js';
+import { changedInUse } from './files.js';
+import { jsonRecord } from './json.js';
 import type { RawRecord, Unit } from './records.js';
-import { readExample, type TextColumns } from './row.js';
+import { type Example, readExample, type TextColumns } from './row.js';
 import type { RecordSource } from './source.js';
-import { TempFile } from './temp-file.js';
-import type { Example } from './types.js';
 
 const TWO_32 = 2 ** 32;
 
@@ -120,26 +119,90 @@ export class RowStore {
   }
 }
 
-/** The error for a row, named by its place, that no longer is what it was when its file was read first. */
-export function changedInUse(place: string): RunError {
-  return new RunError(
-    `${place} cannot be read again: the file changed while it was in use; give it back its content, or begin anew`,
-  );
-}
-
 /** A row as it is copied: flat, so that it is read like any other. */
-function spooled({ kept = [], ...texts }: Example): Record<string, unknown> {
-  return { ...texts, ...Object.fromEntries(kept.map((value, i) => [`kept ${i}`, value])) };
+function spooled({ passthrough = [], ...texts }: Example): Record<string, unknown> {
+  return { ...texts, ...Object.fromEntries(passthrough.map((value, i) => [`passthrough ${i}`, value])) };
 }
 
-function spooledColumns({ textPair, kept }: TextColumns): TextColumns {
+function spooledColumns({ textPair, passthrough }: TextColumns): TextColumns {
   return {
     text: 'text',
     textPair: textPair === null ? null : 'textPair',
-    ...(kept !== undefined && { kept: kept.map((_, i) => `kept ${i}`) }),
+    ...(passthrough !== undefined && { passthrough: passthrough.map((_, i) => `passthrough ${i}`) }),
   };
 }
 
 function rereadSpooled(bytes: Buffer): RawRecord {
   return jsonRecord(bytes, 0, 0);
+}
+
+/** A hash of each row's text, by which equal rows are found without reading them again. */
+export class TextHashes {
+  readonly #high = new GrowingArray(Uint32Array);
+  readonly #low = new GrowingArray(Uint32Array);
+
+  push(example: Example): void {
+    const [high, low] = halves(example);
+    this.#high.push(high);
+    this.#low.push(low);
+  }
+
+  /** A number that is equal for equal texts. For others it is equal once in 2^53 pairs. */
+  at(row: number): number {
+    return joined(this.#high.at(row), this.#low.at(row));
+  }
+}
+
+/** What `TextHashes.at` says of an equal text. */
+export function hashOf(example: Example): number {
+  return joined(...halves(example));
+}
+
+function halves(example: Example): [high: number, low: number] {
+  const text = example.textPair === undefined ? example.text : `${example.text}\0${example.textPair}`;
+  return [murmur(text, 0x9747b28c), murmur(text, 0x3c6ef372)];
+}
+
+/** 53 bits, which a number holds exactly. */
+function joined(high: number, low: number): number {
+  return (high >>> 11) * 2 ** 32 + low;
+}
+
+/** MurmurHash3, 32 bits (Appleby 2011), over UTF-16 units in pairs. */
+function murmur(text: string, seed: number): number {
+  let hash = seed;
+  for (let i = 0; i < text.length; i += 2) {
+    const unit = text.charCodeAt(i) | ((i + 1 < text.length ? text.charCodeAt(i + 1) : 0) << 16);
+    hash ^= Math.imul(rotated(Math.imul(unit, 0xcc9e2d51), 15), 0x1b873593);
+    hash = (Math.imul(rotated(hash, 13), 5) + 0xe6546b64) | 0;
+  }
+  hash ^= text.length;
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return (hash ^ (hash >>> 16)) >>> 0;
+}
+
+function rotated(bits: number, by: number): number {
+  return (bits << by) | (bits >>> (32 - by));
+}
+
+/** The group column of a split: distinct values once, and their number for every row. */
+export class GroupColumn {
+  readonly #numberOf = new Map<unknown, number>();
+  readonly #numbers = new GrowingArray(Uint32Array);
+  #groups = 0;
+
+  push(value: unknown): void {
+    const known = this.#numberOf.get(value);
+    this.#numbers.push(known ?? this.#groups);
+    if (known !== undefined) return;
+    // A row without a value belongs to no other.
+    if (value !== null && value !== undefined && value !== '') this.#numberOf.set(value, this.#groups);
+    this.#groups += 1;
+  }
+
+  /** Rows with equal values have equal numbers. */
+  at(row: number): number {
+    return this.#numbers.at(row);
+  }
 }

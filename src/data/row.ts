@@ -1,10 +1,6 @@
-// Judges one record against the chosen columns: the texts of a usable row, or the fault to report.
-
-import { keptValue, type KeptValue } from './kept.js';
-import { isNumberText } from './label-values.js';
-import type { Reading } from './label-values.js';
+// One record against the chosen columns: the texts and passthrough values of a usable row, or the fault to report.
+import { isNumberText, type Reading } from './label-values.js';
 import type { RawRecord } from './records.js';
-import type { ColumnChoice, Example } from './types.js';
 
 /** Why a row is bad; `column` is null when the whole row is. */
 export interface Fault {
@@ -13,7 +9,20 @@ export interface Fault {
 }
 
 /** The columns that are read again whenever a row is. */
-export type TextColumns = Pick<ColumnChoice, 'text' | 'textPair' | 'kept'>;
+export interface TextColumns {
+  text: string;
+  textPair: string | null;
+  /** `SplitOptions.passthroughColumns`, where there are any. */
+  passthrough?: readonly string[];
+}
+
+/** One input, exactly as in the file. */
+export interface Example {
+  text: string;
+  textPair?: string;
+  /** The values of the passthrough columns, in their order, as JSON can hold them; null where a row has none. */
+  passthrough?: readonly PassthroughValue[];
+}
 
 /** The texts of a record, exactly as written, or its first fault. */
 export function readExample(record: RawRecord, columns: TextColumns): Example | Fault {
@@ -26,14 +35,14 @@ export function readExample(record: RawRecord, columns: TextColumns): Example | 
     if ('problem' in pair) return { column: columns.textPair, reason: pair.problem };
     example.textPair = pair.value;
   }
-  if (columns.kept === undefined) return example;
-  const kept: KeptValue[] = [];
-  for (const column of columns.kept) {
-    const read = keptValue(record.value(column));
+  if (columns.passthrough === undefined) return example;
+  const passthrough: PassthroughValue[] = [];
+  for (const column of columns.passthrough) {
+    const read = passthroughValue(record.value(column));
     if ('problem' in read) return { column, reason: read.problem };
-    kept.push(read.value);
+    passthrough.push(read.value);
   }
-  return { ...example, kept };
+  return { ...example, passthrough };
 }
 
 /** Whether a sample of rows has nothing but numbers for a text, which no column of texts does. */
@@ -58,9 +67,68 @@ function readText(value: unknown): Reading<string> {
   return { value };
 }
 
-/** As a person calls it, of what is no text. */
+/** The kind of a value that is no text, for messages. */
 export function kindOf(value: unknown): string {
   if (Array.isArray(value)) return 'a list';
   if (typeof value === 'number' || typeof value === 'bigint') return 'a number';
   return typeof value === 'boolean' ? 'true or false' : 'an object';
+}
+
+/** What all values of a passthrough column are, null aside; they go with the rows into a file of predictions. `json`: texts and numbers mixed, lists, objects. */
+export type PassthroughKind = 'integer' | 'number' | 'boolean' | 'text' | 'json';
+
+/** A value that JSON can hold. */
+export type PassthroughValue = unknown;
+
+/** A value as it can be written again, or why it cannot. */
+export function passthroughValue(value: unknown): Reading<PassthroughValue> {
+  if (typeof value === 'symbol') return { problem: 'the value is not valid UTF-8' };
+  // Two ids that differ in the last digit would become one.
+  if (Number.isInteger(value) && !Number.isSafeInteger(value))
+    return { problem: `${String(value)} is too large to be kept to the last digit; write it as a string` };
+  return { value: asJson(value) };
+}
+
+/** Parquet has more kinds of values than JSON. */
+function asJson(value: unknown): unknown {
+  if (value === undefined) return null;
+  if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
+  if (value instanceof Date) return value.toISOString();
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('base64');
+  if (Array.isArray(value)) return value.map(asJson);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, own]) => [name, asJson(own)]));
+}
+
+/** The kinds of the passthrough columns, found row by row. */
+export class PassthroughKinds {
+  readonly #kinds: (PassthroughKind | undefined)[];
+
+  constructor(readonly columns: readonly string[]) {
+    this.#kinds = columns.map(() => undefined);
+  }
+
+  add(values: readonly PassthroughValue[]): void {
+    values.forEach((value, i) => {
+      if (value !== null) this.#kinds[i] = together(this.#kinds[i], passthroughKind(value));
+    });
+  }
+
+  /** A column without any value is one of texts. */
+  result(): { name: string; kind: PassthroughKind }[] {
+    return this.columns.map((name, i) => ({ name, kind: this.#kinds[i] ?? 'text' }));
+  }
+}
+
+function passthroughKind(value: PassthroughValue): PassthroughKind {
+  if (typeof value === 'string') return 'text';
+  if (typeof value === 'boolean') return 'boolean';
+  if (typeof value === 'number') return Number.isInteger(value) ? 'integer' : 'number';
+  return 'json';
+}
+
+function together(a: PassthroughKind | undefined, b: PassthroughKind): PassthroughKind {
+  if (a === undefined || a === b) return b;
+  const areNumbers = [a, b].every((kind) => kind === 'integer' || kind === 'number');
+  return areNumbers ? 'number' : 'json';
 }

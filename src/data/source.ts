@@ -1,21 +1,23 @@
 // One data file as a source of records, whatever its format.
-
 import { messageOf } from '../util/errors.js';
-import { readBytes } from './bytes.js';
-import type { Delimiter } from './csv-dialect.js';
+import { type DataLimits, DEFAULT_LIMITS, readBytes } from './compression.js';
+import { type Delimiter, delimiterName, type Quoting } from './csv-dialect.js';
 import { CsvParser } from './csv.js';
-import { delimiterName } from './delimiter.js';
-import type { DataFile } from './files.js';
-import { JsonFileParser } from './json-array.js';
-import { JsonLinesParser } from './jsonl.js';
-import type { DataLimits } from './limits.js';
-import type { ReadSettings } from './read-settings.js';
-import { brokenRecord, cutRecords } from './records.js';
-import type { RawRecord, RecordParser, Unit } from './records.js';
+import { type DataFile, findDataFiles } from './files.js';
+import { JsonFileParser, JsonLinesParser } from './json.js';
+import { brokenRecord, cutRecords, type RawRecord, type RecordParser, type Unit } from './records.js';
+
+/** What decides how a file is read, other than its name. */
+export interface ReadSettings extends DataLimits {
+  /** Of CSV and TSV. */
+  readonly quoting: Quoting;
+}
+
+export const DEFAULT_READ_SETTINGS: ReadSettings = { ...DEFAULT_LIMITS, quoting: 'minimal' };
 
 /** How many rows are looked at to find the columns of a file that does not declare them. */
 const SAMPLE_ROWS = 100;
-/** Bad rows before the first good one that are kept until it is found; behind more of them none is looked for. */
+/** Bad rows that are held while the first good one is looked for; after more of them the search ends. */
 const MOST_BAD_ROWS = 10_000;
 
 /** A file that is about to be read once from start to end. */
@@ -128,4 +130,21 @@ async function firstRows(batches: AsyncGenerator<RawRecord[]>): Promise<RawRecor
 
 async function* asBatches(batches: RawRecord[][]): AsyncGenerator<RawRecord[]> {
   yield* batches;
+}
+
+/**
+ * Reads files once from start to end with all their columns, good rows and broken ones: for `inspect`, before it is known
+ * which columns hold the text and the label.
+ *
+ * @throws UsageError for files that are not there or are no data
+ */
+export async function* readAllColumns(
+  patterns: readonly string[],
+  name: 'train' | 'validation' | 'test',
+  settings: ReadSettings,
+): AsyncGenerator<RawRecord[]> {
+  for (const file of await findDataFiles(patterns, name)) {
+    const source = await openSource(file, () => undefined, settings);
+    yield* source.batches(source.columns ?? [], null);
+  }
 }

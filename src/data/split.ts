@@ -1,14 +1,49 @@
-// An opened split: the answers to what a caller wants to know and read, on top of the finished index.
-
+// A split of a data set, opened: rows by number on top of the finished index.
+import type { LabelKind } from '../tasks/index.js';
 import { expected } from '../util/errors.js';
-import { findDataFiles, type DataFile } from './files.js';
-import { digestOf } from './digest.js';
-import { changedInUse } from './row-store.js';
-import { hashOf } from './text-hash.js';
-import { indexFiles } from './indexer.js';
-import type { IndexedRows } from './indexer.js';
-import { labelNotes } from './notes.js';
-import type { Example, Split, SplitOptions } from './types.js';
+import type { BadRowReport } from './bad-rows.js';
+import type { ColumnChoice } from './columns.js';
+import type { Quoting } from './csv-dialect.js';
+import { changedInUse, type DataFile, digestOf, findDataFiles } from './files.js';
+import { type IndexedRows, indexFiles, type SplitOptions } from './indexer.js';
+import { labelNotes } from './label-notes.js';
+import type { LabelColumn } from './labels.js';
+import { type GroupColumn, hashOf, type TextHashes } from './row-store.js';
+import type { Example, PassthroughKind } from './row.js';
+
+/** One split, indexed once and read by offset: memory holds a few bytes a row, never the texts. */
+export interface Split {
+  readonly name: string;
+  /** Rows that can be read, at most `maxSamples`. */
+  readonly size: number;
+  readonly columns: ColumnChoice;
+  /** The passthrough columns, and what all their values are. */
+  readonly passthrough: readonly { name: string; kind: PassthroughKind }[];
+  readonly labelKind: 'none' | LabelKind;
+  /** Distinct labels as written (members, for lists), in `sortLabels` order, or the ClassLabel names; empty for float. */
+  readonly labelValues: readonly string[];
+  /** The labels behind `inferTask` and `labelReader`; null when labels were not asked for. */
+  readonly labels: LabelColumn | null;
+  readonly badRows: BadRowReport;
+  /** Remarks worth a line in the log, e.g. that two labels differ only in case. */
+  readonly notes: readonly string[];
+  /** The first n rows, for people to look at. */
+  preview(n: number): Promise<{ text: string; textPair?: string; label: string | null }[]>;
+  /** Reads rows by number, 0 to size - 1, in any order; the answer keeps the order asked for. */
+  read(indices: ArrayLike<number>): Promise<Example[]>;
+  /** Where a row stands, for messages: `train.csv line 7`. */
+  place(row: number): string;
+  /** How quotes are read; null without CSV and TSV. */
+  readonly quoting: Quoting | null;
+  /** SHA-256 over the bytes of all files of the split. */
+  digest(): Promise<string>;
+  /** A number that is equal for rows with equal texts, and hardly ever for others; null where labels are not read. */
+  readonly hashes: TextHashes | null;
+  /** The number of each row's group; null without `groupColumn`. */
+  readonly groups: GroupColumn | null;
+  /** Closes the files; temporary files vanish with it. */
+  close(): Promise<void>;
+}
 
 /**
  * Indexes the files of a split. Plain CSV, TSV and JSON Lines are then read in place; compressed text, JSON arrays and
@@ -33,7 +68,7 @@ class IndexedSplit implements Split {
   readonly size;
   readonly columns;
   readonly labels;
-  readonly kept;
+  readonly passthrough;
   readonly labelKind;
   readonly labelValues;
   readonly badRows;
@@ -48,12 +83,12 @@ class IndexedSplit implements Split {
   constructor(
     options: SplitOptions,
     private readonly files: readonly DataFile[],
-    { rows, columns, labels, badRows, hashes, groups, kept, notes }: IndexedRows,
+    { rows, columns, labels, badRows, hashes, groups, passthrough, notes }: IndexedRows,
   ) {
     this.name = options.name;
     this.size = Math.min(rows.size, options.maxSamples ?? Infinity);
     this.columns = columns;
-    this.kept = kept.result();
+    this.passthrough = passthrough.result();
     this.labels = labels;
     this.labelKind = labels?.kind ?? ('none' as const);
     this.labelValues = labels?.values ?? [];

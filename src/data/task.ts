@@ -1,17 +1,21 @@
-// From the labels of the splits to the task: problem type, label map, and labels as numbers for the training step.
+// From the labels of the splits to the task: kind of problem, label map, and labels as numbers for the training step.
 
+import {
+  asTask,
+  inferProblemType,
+  taskKinds,
+  type LabelReader,
+  type ProblemType,
+  type Target,
+  type Targets,
+  type Task,
+  type TaskDescription,
+  type TaskKind,
+} from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
-import { labelIds, sortLabels } from './label-values.js';
+import { labelIds, sortLabels, unknownLabel } from './label-values.js';
 import type { LabelColumn } from './labels.js';
-import { unknownLabel } from './label-values.js';
-import type { ProblemType, Split } from './types.js';
-
-/** What the model's head learns. `labels[i]` is the name of output i; regression has the one output LABEL_0. */
-export interface Task {
-  problemType: ProblemType;
-  labels: readonly string[];
-  numLabels: number;
-}
+import type { Split } from './split.js';
 
 export interface TaskOptions {
   /** Wins over what the labels look like; must be the one the splits were opened with. */
@@ -24,9 +28,14 @@ export interface TaskOptions {
   forTraining?: boolean;
 }
 
+interface Labelled {
+  split: Split;
+  labels: LabelColumn;
+}
+
 /**
- * The rules of HF's run_classification: lists are multi-label, decimals are regression, anything else is single label;
- * the label map is the sorted union over the splits, unless it is given or the data set brings ClassLabel names.
+ * The task that labels make; the label map is the sorted union over the splits, unless it is given or the data set brings
+ * ClassLabel names.
  *
  * @throws UsageError when splits do not fit together, a label is not in the given map, or training has one class only
  */
@@ -42,24 +51,19 @@ export function inferTask(splits: readonly Split[], options: TaskOptions = {}): 
       'Some splits hold lists of labels and others single labels; --problem-type makes them agree',
     );
   }
-  const problemType = options.problemType ?? impliedType(kinds);
-  for (const { split, labels } of labelled) requireKind(split, labels, problemType);
-  if (problemType === 'regression') return { problemType, labels: ['LABEL_0'], numLabels: 1 };
+  const kind = taskKinds[options.problemType ?? inferProblemType(kinds)];
+  for (const one of labelled) requireKind(one, kind);
+  if (!kind.hasClasses) return kind.create(['LABEL_0']);
 
-  const labels = labelMap(
-    labelled.map((entry) => entry.labels),
-    options,
+  const task = kind.create(
+    labelMap(
+      labelled.map(({ labels }) => labels),
+      options,
+    ),
   );
-  const task = { problemType, labels, numLabels: labels.length };
   for (const { split } of labelled) labelReader(split, task);
-  if (options.forTraining === true && problemType === 'single_label_classification')
-    requireTwoClasses(labelled, task);
+  if (options.forTraining === true && kind.columns.ofSeveral === 'one') requireTwoClasses(labelled, task);
   return task;
-}
-
-function impliedType(kinds: ReadonlySet<string>): ProblemType {
-  if (kinds.has('list')) return 'multi_label_classification';
-  return kinds.has('float') ? 'regression' : 'single_label_classification';
 }
 
 function labelMap(columns: readonly LabelColumn[], options: TaskOptions): readonly string[] {
@@ -73,21 +77,22 @@ function labelMap(columns: readonly LabelColumn[], options: TaskOptions): readon
   return classNames ?? sortLabels(new Set(columns.flatMap((column) => column.values)));
 }
 
-function requireKind(split: Split, labels: LabelColumn, problemType: ProblemType): void {
-  const fits = {
-    regression: labels.kind === 'float' || labels.kind === 'integer',
-    single_label_classification: labels.kind === 'integer' || labels.kind === 'string',
-    multi_label_classification: labels.kind === 'list',
-  };
-  if (fits[problemType]) return;
-  const found = { float: 'decimals', integer: 'integers', string: 'text', list: 'lists' }[labels.kind];
+function requireKind({ split, labels }: Labelled, { columns, problemType }: TaskKind): void {
+  if (columns.reads.includes(labels.kind)) return;
+  const found = {
+    float: 'decimals',
+    integer: 'integers',
+    string: 'text',
+    list: 'lists',
+    probabilities: 'probabilities',
+  }[labels.kind];
   throw new UsageError(
     `The labels of the ${split.name} data (column ${JSON.stringify(split.columns.label)}) are ${found}, ` +
       `which does not fit ${problemType}`,
   );
 }
 
-function requireTwoClasses(labelled: readonly { split: Split; labels: LabelColumn }[], task: Task): void {
+function requireTwoClasses(labelled: readonly Labelled[], task: Task): void {
   const only = task.labels.length < 2 ? task.labels[0] : undefined;
   for (const { split, labels } of labelled) {
     const alone = only ?? (split.name === 'train' && labels.values.length < 2 ? labels.values[0] : undefined);
@@ -100,45 +105,58 @@ function requireTwoClasses(labelled: readonly { split: Split; labels: LabelColum
   }
 }
 
-/** The labels of the given rows, for a batch or for all. */
-export type LabelReader = (rows: ArrayLike<number>) => Int32Array | Float32Array;
-
 /**
- * Labels of any rows as numbers, made when they are asked for, so that they cost no memory beyond the split's own.
+ * Labels of any rows as numbers, made when they are asked for, so that they cost no memory beyond the split's own; what
+ * they are for which task: see `Task.collate`.
  *
- * @returns a function to Int32Array [n] of class ids for single label; Float32Array [n * numLabels], multi-hot, for
- *   multi-label; Float32Array [n] for regression
  * @throws UsageError when a label is not in the task, naming file and line
  */
-export function labelReader(split: Split, task: Task): LabelReader {
+export function labelReader(split: Split, description: TaskDescription): LabelReader {
   const { labels } = split;
   if (labels === null) throw new UsageError(`The ${split.name} data were opened without labels`);
-  requireKind(split, labels, task.problemType);
-  if (task.problemType === 'regression')
-    return (rows) => Float32Array.from(rows, (row) => labels.numberAt(row));
+  const task = asTask(description);
+  requireKind({ split, labels }, task.kind);
+  const targetOf = targetReader({ split, labels }, task);
+  return (rows) => task.collate(Array.from(rows, targetOf));
+}
 
+function targetReader({ split, labels }: Labelled, task: Task): (row: number) => Target {
+  if (!task.kind.hasClasses) return (row) => ({ values: [labels.numberAt(row)] });
+  if (labels.kind === 'probabilities') return probabilityReader({ split, labels }, task);
   const idOf = labelIds(task.labels);
   const ids = new Map(labels.values.map((label) => [label, idOf(label)]));
-  if ([...ids.values()].includes(undefined)) throw labelNotInTask(split, labels, task);
-  if (task.problemType === 'single_label_classification') {
-    return (rows) => Int32Array.from(rows, (row) => ids.get(labels.at(row)[0] ?? '') ?? -100);
+  if ([...ids.values()].includes(undefined)) throw labelNotInTask({ split, labels }, task);
+  return (row) => ({ ids: labels.at(row).flatMap((label) => ids.get(label) ?? []) });
+}
+
+/** In the order of the task's labels; a label that has no column has no probability. */
+function probabilityReader({ split, labels }: Labelled, task: Task): (row: number) => Target {
+  const { values: names } = labels;
+  const column = `${split.name} data, column ${JSON.stringify(split.columns.label)}`;
+  if (labels.classNames === null) {
+    if (names.length === task.numLabels) return (row) => ({ values: labels.probabilitiesAt(row) });
+    throw new UsageError(
+      `${column}: the lists hold ${names.length} probabilities, and there are ${task.numLabels} labels; give one for each`,
+    );
   }
-  return (rows) => {
-    const hot = new Float32Array(rows.length * task.numLabels);
-    for (let i = 0; i < rows.length; i++) {
-      for (const label of labels.at(rows[i] ?? 0)) hot[i * task.numLabels + (ids.get(label) ?? 0)] = 1;
-    }
-    return hot;
+  const idOf = labelIds(task.labels);
+  const ids = names.map((name) => idOf(name));
+  const unknown = names.find((_, i) => ids[i] === undefined);
+  if (unknown !== undefined) throw new UsageError(`${column}: ${unknownLabel(unknown, task.labels)}`);
+  return (row) => {
+    const values = new Float32Array(task.numLabels);
+    labels.probabilitiesAt(row).forEach((probability, i) => (values[ids[i] ?? -1] = probability));
+    return { values };
   };
 }
 
-/** All labels of a split as numbers; see `labelReader` for the shapes. */
-export function labelArray(split: Split, task: Task): Int32Array | Float32Array {
+/** All labels of a split as numbers. */
+export function labelArray(split: Split, task: TaskDescription): Targets {
   return labelReader(split, task)(Uint32Array.from({ length: split.size }, (_, row) => row));
 }
 
 /** Names the first row with a label that is not in the task; there must be one. */
-function labelNotInTask(split: Split, labels: LabelColumn, task: Task): UsageError {
+function labelNotInTask({ split, labels }: Labelled, task: Task): UsageError {
   const idOf = labelIds(task.labels);
   for (let row = 0; ; row++) {
     const unknown = labels.at(row).find((label) => idOf(label) === undefined);

@@ -1,23 +1,37 @@
 // One pass over labelled rows, turned into HF's `eval_*` metrics as it goes.
 import type { EncoderModel } from '../models/encoder-model.js';
 import type { LabelledRows } from '../data/batch.js';
-import { requireTaskFits } from '../data/task-fit.js';
-import { CustomMetrics, type ComputeMetrics } from './custom-metrics.js';
-import { createMetrics, type MetricAccumulator } from './metrics.js';
+import { createMetrics, requireTaskFits, type MetricAccumulator } from '../tasks/index.js';
+import { expected } from '../util/errors.js';
 import { predictRows, type PredictRowsOptions } from './predict.js';
 
 /** Metric names and values, as in HF's all_results.json. */
 export type Metrics = Record<string, number>;
 
+/** What a custom metric is computed from; HF's EvalPrediction. */
+export interface EvalPrediction {
+  /** [rows * numLabels] */
+  logits: Float32Array;
+  /** class ids [rows] (-100: a row without label), or values or probabilities [rows * numLabels] */
+  labels: Int32Array | Float32Array;
+  rows: number;
+  numLabels: number;
+}
+
+/** Metrics of the caller's own, from all logits at once, by names with or without `eval_`: HF's compute_metrics. */
+export type ComputeMetrics = (
+  prediction: EvalPrediction,
+) => Record<string, number> | Promise<Record<string, number>>;
+
 const EVALUATION_REMEDY =
-  'Evaluate a model that was trained on such labels; in a script, loadDataset takes the problemType of the model, and ' +
+  'Evaluate a model that was trained on such labels; in a script, loadDataset takes the `problemType` of the model, and ' +
   'its labels as modelLabels.';
 
 /**
  * Evaluates the model.
  *
  * @param options.computeMetrics metrics of the caller's own, which win over ours of the same name
- * @param options.signal breaks the evaluation off: it rejects with the signal's reason
+ * @param options.signal aborts the evaluation, which rejects with the signal's reason
  * @param options.onBatch called after each batch with the number of rows done
  * @param options.metrics in place of an accumulator of the call's own; its `details()` are there afterwards
  * @returns eval_loss, eval_accuracy and so on, eval_runtime (seconds), eval_samples, eval_samples_per_second,
@@ -58,4 +72,52 @@ export async function evaluateRows(
     eval_samples_per_second: data.size / seconds,
     eval_steps_per_second: batches / seconds,
   };
+}
+
+/** Gathers the batches of an evaluation. */
+class CustomMetrics {
+  readonly #compute: ComputeMetrics;
+  readonly #numLabels: number;
+  readonly #logits: Float32Array;
+  #labels: Int32Array | Float32Array | undefined;
+  #rows = 0;
+  #labelled = 0;
+
+  /** @param rows all rows of the evaluation */
+  constructor(compute: ComputeMetrics, rows: number, numLabels: number) {
+    this.#compute = compute;
+    this.#numLabels = numLabels;
+    this.#logits = new Float32Array(rows * numLabels);
+  }
+
+  add(logits: Float32Array, labels: Int32Array | Float32Array, rows: number): void {
+    const all = (this.#labels ??= this.#roomFor(labels, rows));
+    this.#logits.set(logits, this.#rows * this.#numLabels);
+    all.set(labels, this.#labelled);
+    this.#rows += rows;
+    this.#labelled += labels.length;
+  }
+
+  /** @throws UsageError when the caller's function gives anything but numbers */
+  async result(): Promise<Record<string, number>> {
+    const metrics: unknown = await this.#compute({
+      logits: this.#logits.subarray(0, this.#rows * this.#numLabels),
+      labels: this.#labels?.subarray(0, this.#labelled) ?? new Int32Array(),
+      rows: this.#rows,
+      numLabels: this.#numLabels,
+    });
+    if (typeof metrics !== 'object' || metrics === null)
+      throw expected('an object of numbers', 'the result of computeMetrics', metrics);
+    return Object.fromEntries(Object.entries(metrics).map(asMetric));
+  }
+
+  #roomFor(batch: Int32Array | Float32Array, rows: number): Int32Array | Float32Array {
+    const length = (this.#logits.length / this.#numLabels) * (batch.length / rows);
+    return batch instanceof Int32Array ? new Int32Array(length) : new Float32Array(length);
+  }
+}
+
+function asMetric([name, value]: [string, unknown]): [string, number] {
+  if (typeof value !== 'number') throw expected('a number', `${name} of computeMetrics`, value);
+  return [name.startsWith('eval_') ? name : `eval_${name}`, value];
 }

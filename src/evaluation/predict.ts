@@ -1,9 +1,18 @@
-// Logits for any number of texts, batch by batch, in the order of the rows.
+// Logits for any number of texts, batch by batch, in the order of the rows; and the labels of texts in memory.
 import type { EncoderModel } from '../models/encoder-model.js';
-import { labelsOf, pack, type LabelledRows, type TextRows } from '../data/batch.js';
-import { prefetch } from '../data/prefetch.js';
+import { pack, readRows, type LabelledRows, type TextRows } from '../data/batch.js';
+import { prefetch } from '../data/batch.js';
 import type { Example } from '../data/index.js';
-import { predictWindows, type TextReading } from './long-texts.js';
+import {
+  asTask,
+  type Calibration,
+  type Prediction,
+  type TaskDescription,
+  type Targets,
+} from '../tasks/index.js';
+import type { BertTokenizer, TextExample } from '../tokenizer/index.js';
+import { expected } from '../util/errors.js';
+import { longTextsOf, predictWindows, textReading, type Pooling, type TextReading } from './long-texts.js';
 
 /** The logits of some rows in a row. */
 export interface PredictedBatch {
@@ -12,7 +21,7 @@ export interface PredictedBatch {
   rows: number;
   /** [rows * numLabels] */
   logits: Float32Array;
-  labels: Int32Array | Float32Array | undefined;
+  labels: Targets | undefined;
   examples: readonly Example[];
 }
 
@@ -33,16 +42,72 @@ export async function* predictRows(
   const { pool, batchSize, longTexts } = options;
   const load = async (first: number): Promise<PredictedBatch> => {
     const rows = Uint32Array.from({ length: Math.min(batchSize, data.size - first) }, (_, i) => first + i);
-    const examples = await data.read(rows);
+    const { examples, labels } = await readRows(data, rows);
     const encodings = await pool.encode(examples);
     const logits = await (longTexts === undefined
       ? model.session.predict(pack(encodings))
       : predictWindows(model.session, encodings, longTexts, batchSize));
-    return { first, rows: rows.length, logits, labels: labelsOf(data, rows), examples };
+    return { first, rows: rows.length, logits, labels, examples };
   };
   yield* prefetch(range(0, data.size, batchSize), load, BATCHES_AHEAD);
 }
 
 function* range(start: number, end: number, step: number): Generator<number> {
   for (let i = start; i < end; i += step) yield i;
+}
+
+/**
+ * Explains one row of logits.
+ *
+ * @param logits [numLabels]
+ * @param calibration what was tuned for the model. The temperature moves probabilities, never the label.
+ */
+export function predictionOf(
+  logits: ArrayLike<number>,
+  task: TaskDescription,
+  calibration?: Calibration,
+): Prediction {
+  return asTask(task).decode(logits, calibration);
+}
+
+/**
+ * Classifies texts or pairs in memory, in their order.
+ *
+ * @param texts strings, or `{text, textPair}` for pairs
+ * @param options.batchSize texts a native call, default 32
+ * @param options.maxLength tokens a text, default: all the model takes; longer texts are cut
+ * @param options.stride reads longer texts whole instead, as windows of `maxLength` that share so many tokens
+ * @param options.pooling what becomes of the windows' logits, default their mean
+ * @throws UsageError when an input is not a text, or a pair with a stride
+ */
+export async function classify(
+  model: EncoderModel,
+  tokenizer: BertTokenizer,
+  texts: readonly (string | TextExample)[],
+  options: { batchSize?: number; maxLength?: number; stride?: number; pooling?: Pooling } = {},
+): Promise<Prediction[]> {
+  if (!Array.isArray(texts)) throw expected('an array of texts', 'texts', texts);
+  await model.open();
+  const maxLength = options.maxLength ?? Math.min(model.maxTokens, tokenizer.modelMaxLength);
+  const { stride, pooling } = options;
+  const longTexts = longTextsOf(tokenizer, { maxLength, stride, pooling });
+  const reading = textReading(tokenizer, { maxLength, workers: 0, longTexts });
+  const examples = texts.map((text) => (typeof text === 'string' ? { text } : text));
+  const data = {
+    size: examples.length,
+    read: (rows: ArrayLike<number>) =>
+      Promise.resolve(Array.from(rows, (row) => examples[row] ?? { text: '' })),
+  };
+  const predictions: Prediction[] = [];
+  const { task, calibration } = model;
+  for await (const { rows, logits } of predictRows(model, data, {
+    ...reading,
+    batchSize: options.batchSize ?? 32,
+  })) {
+    for (let i = 0; i < rows; i++)
+      predictions.push(
+        task.decode(logits.subarray(i * task.numLabels, (i + 1) * task.numLabels), calibration),
+      );
+  }
+  return predictions;
 }

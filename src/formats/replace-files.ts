@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { messageOf, RunError, UsageError } from '../util/errors.js';
 import { writeError } from '../util/file-errors.js';
 import { makeFolder } from '../util/make-folder.js';
-import { claim, syncFolder, writeFileAtomic } from '../util/files.js';
+import { claim, fillStaged, isStaged, syncFolder, writeFileAtomic } from '../util/files.js';
 import { readJson } from '../util/json.js';
 import { isShardName, shardsOf } from './safetensors.js';
 
@@ -59,7 +59,8 @@ interface Waiting {
 /**
  * Writes files into a folder in place of those that are there. The old ones stay as they are until all new ones are on
  * disk; the rest is renaming, which {@link finishReplacing} makes up for where the process was killed in it. What an
- * earlier process left to be finished comes first: the last one called has the last word.
+ * earlier process left to be finished comes first: the last one called has the last word. In a folder that is staged
+ * already they are written as they are.
  *
  * @param replaced the files that go, also where there is no new one of that name; all others are left alone. With an
  *   index go the shards that it names.
@@ -71,12 +72,13 @@ export async function replaceFiles(
   replaced: readonly Replaced[],
   fill: (temporary: string) => Promise<void>,
 ): Promise<void> {
+  if (isStaged(directory)) return fill(directory);
   try {
     await makeFolder(directory);
     const [temporary] = await claim(join(directory, WAITING), (name) => mkdir(name));
     let removed: readonly string[];
     try {
-      await fill(temporary);
+      await fillStaged(temporary, fill);
       await finishReplacing(directory);
       const names = await readdir(temporary);
       const shards = replaced.includes(INDEX) ? await shardsOf(join(directory, INDEX)) : [];

@@ -1,10 +1,9 @@
 // The two questions put to the hub's API: which commit a revision is, and what files it has.
 import { z } from 'zod';
 import { RunError } from '../util/errors.js';
-import type { Answer, Get } from './http.js';
-import { isCommit, isSafePath, titleOf, type Listing, type Repo, type RepoFile } from './repo.js';
-import { HubUnavailable, withRetries } from './retries.js';
-import { showsToken } from './secret.js';
+import { type Answer, type Get, HubUnavailable, withRetries } from './http.js';
+import { showsToken } from './progress.js';
+import { isCommit, isSafePath, type Listing, type Repo, type RepoFile, titleOf } from './repo.js';
 import type { HubSettings } from './settings.js';
 
 /** Bytes of one answer, decompressed; a page of a listing has 1,000 entries and about 300 kB. */

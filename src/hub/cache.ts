@@ -94,7 +94,7 @@ export async function writeListing(cache: RepoCache, commit: string, listing: Li
   await writeWhole(cache, treePath(cache, commit), text).catch(() => undefined);
 }
 
-/** Drops a listing that what came did not fit, so that the next run asks for it anew. */
+/** Drops a listing that the downloaded content did not match, so that the next run fetches it again. */
 export async function forgetListing(cache: RepoCache, commit: string): Promise<void> {
   await rm(treePath(cache, commit), { force: true }).catch(() => undefined);
 }
@@ -112,7 +112,7 @@ export async function listSnapshot(cache: RepoCache, commit: string): Promise<Li
   return listing;
 }
 
-/** True when a file of the expected size is there; its hash was checked when it came. */
+/** True when a file of the expected size exists; its hash was checked when it was downloaded. */
 export async function isPresent(path: string, size: number): Promise<boolean> {
   const entry = await stat(path).catch(() => null);
   return entry !== null && entry.isFile() && entry.size === size;

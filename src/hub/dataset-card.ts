@@ -1,10 +1,9 @@
-// What a data set says about itself: the YAML at the head of its README.md, and the features that `datasets`
-// leaves in the metadata of its parquet files.
+// What a data set says about itself: the YAML at the head of its README.md, read within limits of time and memory.
+import { Worker } from 'node:worker_threads';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { messageOf, UsageError } from '../util/errors.js';
-import { printable, UNPRINTABLE } from './printable.js';
-import { LONGEST_PATH } from './repo.js';
+import { LONGEST_PATH, printable, UNPRINTABLE } from './repo.js';
 
 /** Names of a ClassLabel column's integers, by column. */
 export type ClassNames = Record<string, string[]>;
@@ -143,32 +142,45 @@ function namesInYaml(features: unknown): ClassNames {
   return Object.fromEntries(found.flat());
 }
 
-const jsonLabel = z
-  .object({ _type: z.literal('ClassLabel'), names: z.array(z.string()) })
-  .transform((type) => type.names);
-const jsonType = z.union([
-  jsonLabel,
-  z.object({ feature: jsonLabel }).transform((list) => list.feature),
-  z.tuple([jsonLabel]).transform(([names]) => names),
-]);
-const jsonInfo = z.object({ info: z.object({ features: z.record(z.string(), z.unknown()) }) });
+/** What the thread for a long card gets. */
+export interface CardRequest {
+  readonly readme: string;
+  readonly where: string;
+}
 
-/**
- * The class names that `datasets` keeps under the key `huggingface` of a parquet file it wrote; {} for any other
- * file. A damaged file gives {} too: its fault is named when its rows are read.
- */
-export async function classNamesInParquet(path: string): Promise<ClassNames> {
-  try {
-    // Loaded here, as is the whole of Parquet, so that start-up does without it.
-    const { parquetFooter } = await import('../data/parquet.js');
-    const { key_value_metadata: pairs } = (await parquetFooter(path)).metadata;
-    const text = pairs?.find(({ key }) => key === 'huggingface')?.value ?? '{}';
-    const { features } = jsonInfo.parse(JSON.parse(text)).info;
-    const found = Object.entries(features).map(
-      ([column, type]) => [column, jsonType.safeParse(type).data] as const,
-    );
-    return Object.fromEntries(found.filter((entry): entry is [string, string[]] => entry[1] !== undefined));
-  } catch {
-    return {};
-  }
+/** What it answers: the card, or what is wrong with it. */
+export type CardReply = { card: DatasetCard } | { fault: string };
+
+/** Characters. Nearly all cards are shorter, and need no thread. */
+const SHORT = 32_768;
+const LIMITS = { seconds: 20, megabytes: 512 };
+
+/** As `parseDatasetCard`. @throws UsageError also for a long card that takes more than the limits to read */
+export async function readDatasetCard(
+  readme: string,
+  where: string,
+  { seconds, megabytes } = LIMITS,
+): Promise<DatasetCard> {
+  if (readme.length <= SHORT) return parseDatasetCard(readme, where);
+  const request: CardRequest = { readme, where };
+  const worker = new Worker(new URL('card-thread.js', import.meta.url), {
+    workerData: request,
+    execArgv: [],
+    resourceLimits: { maxOldGenerationSizeMb: megabytes },
+  });
+  const reply = await new Promise<CardReply>((resolve) => {
+    const tooMuch = (): void =>
+      resolve({
+        fault: `${where} takes more than ${seconds} s or ${megabytes} MB to read: give the files of the data set instead of its id`,
+      });
+    const timer = setTimeout(tooMuch, seconds * 1000);
+    worker
+      .on('message', resolve)
+      .on('error', tooMuch)
+      .on('exit', tooMuch)
+      .once('exit', () => clearTimeout(timer));
+  });
+  await worker.terminate();
+  if ('fault' in reply) throw new UsageError(reply.fault);
+  return reply.card;
 }

@@ -1,12 +1,10 @@
 // From a data set id of the hub to local files per split and the names of its classes.
 import { expected, UsageError } from '../util/errors.js';
-import { dataPaths, grouped, splitsByConvention, splitsByPattern, type SplitFiles } from './data-files.js';
-import { classNamesInParquet, type CardConfig, type ClassNames, type DatasetCard } from './dataset-card.js';
+import { dataPaths, grouped, type SplitFiles, splitsByConvention, splitsByPattern } from './data-files.js';
+import { type CardConfig, type DatasetCard, readDatasetCard } from './dataset-card.js';
 import type { HubOptions } from './model.js';
-import type { DownloadProgress } from './progress.js';
-import { readDatasetCard } from './read-card.js';
+import { concealingToken, type DownloadProgress } from './progress.js';
 import { checkedRepo, titleOf } from './repo.js';
-import { concealingToken } from './secret.js';
 import { hubSettings, type HubSettings } from './settings.js';
 import { openSnapshot, type Snapshot } from './snapshot.js';
 
@@ -18,7 +16,7 @@ const NO_CARD: DatasetCard = { configs: [], classNames: new Map() };
 export interface DatasetFiles {
   /** Absolute paths by split, under the data set's own names (`train`, `test`, `unsupervised` ...). */
   splits: Record<string, string[]>;
-  /** Names of the integers of each ClassLabel column. */
+  /** Names of the integers of each ClassLabel column, where the card has them; Parquet files may have them, too. */
   classNames: Record<string, string[]>;
 }
 
@@ -146,10 +144,7 @@ async function collect(
   const local = new Map<string, string[]>();
   for (const [split, paths] of splits) local.set(split, await snapshot.fetch(paths));
   await snapshot.keep();
-  const first = [...local.values()].flat().find((path) => path.endsWith('.parquet'));
-  const classNames: ClassNames =
-    card.classNames.get(config) ?? (first === undefined ? {} : await classNamesInParquet(first));
-  return { splits: Object.fromEntries(local), classNames };
+  return { splits: Object.fromEntries(local), classNames: card.classNames.get(config) ?? {} };
 }
 
 /** A missing branch only means that there is no copy; everything else is an error of its own. */

@@ -1,17 +1,16 @@
 // One file from the hub to one path: resumed where an earlier attempt stopped, and checked before it gets its name.
 import { createHash } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
-import { lstat, open, rename, rm, stat, statfs, type FileHandle } from 'node:fs/promises';
+import { type FileHandle, lstat, open, rename, rm, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { errorCode, RunError } from '../util/errors.js';
-import { UnexpectedStatus, type Answer, type Get } from './http.js';
+import { type Answer, type Get, HubUnavailable, UnexpectedStatus, withRetries } from './http.js';
 import type { RepoFile } from './repo.js';
-import { HubUnavailable, withRetries } from './retries.js';
 
 /** Bytes a second, over the time of a stall, below which a connection counts as dead. */
 const SLOWEST = 1024;
-/** Bytes after which a connection that broke is no failure: the next one goes on from there. */
+/** Bytes after which a connection that broke is no failure: the next one resumes there. */
 const PROGRESS = 16 << 10;
 
 /** What to fetch. */

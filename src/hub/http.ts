@@ -1,8 +1,7 @@
-// One GET to the hub: the token, redirects, and a sentence for each way the hub can refuse.
+// One GET to the hub: the token, redirects, a sentence for each way the hub can refuse, and what is tried again.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf, RunError, UsageError } from '../util/errors.js';
-import { printable } from './printable.js';
-import { titleOf, type Repo } from './repo.js';
-import { HubUnavailable } from './retries.js';
+import { printable, type Repo, titleOf } from './repo.js';
 import type { HubSettings } from './settings.js';
 
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
@@ -57,7 +56,7 @@ async function follow(
   let url = addressFrom(home, start);
   let atHome = true;
   for (let hops = 0; hops < 10; hops++) {
-    // Never again once another origin had its say: it must not choose what is asked with the token.
+    // Never again once another origin redirected: it must not choose what is requested with the token.
     atHome &&= url.origin === home.origin;
     const authorization =
       settings.token !== null && atHome ? { authorization: `Bearer ${settings.token}` } : {};
@@ -176,4 +175,49 @@ function secondsOf(retryAfter: string | null): number | null {
     ? Number(retryAfter)
     : (Date.parse(retryAfter) - Date.now()) / 1000;
   return Number.isFinite(seconds) ? Math.max(0, Math.ceil(seconds)) : null;
+}
+
+const ATTEMPTS = 5;
+/** Seconds that one request may be waited for in all, whatever the hub asks for. */
+const LONGEST_WAIT_S = 120;
+
+/** The hub could not be reached, or said that it cannot answer now; the same request may succeed later. */
+export class HubUnavailable extends RunError {
+  /** Whether enough bytes came before it failed that a next attempt starts well further on. */
+  progressed = false;
+
+  constructor(
+    message: string,
+    /** False when no connection came about: then trying again at once rarely helps. */
+    readonly connected: boolean,
+    /** Seconds the hub asked to wait. */
+    readonly retryAfter: number | null = null,
+  ) {
+    super(message);
+  }
+}
+
+/**
+ * Repeats `task` while it throws HubUnavailable: at once when it made progress, and else after 1, 2, 4, 8 seconds or as
+ * long as the hub asks. Progress resets the count.
+ */
+export async function withRetries<T>(
+  task: () => Promise<T>,
+  worthwhile: (error: HubUnavailable) => boolean = () => true,
+): Promise<T> {
+  let failures = 0;
+  let waited = 0;
+  for (;;) {
+    try {
+      return await task();
+    } catch (error) {
+      if (!(error instanceof HubUnavailable) || !worthwhile(error)) throw error;
+      if (error.progressed) [failures, waited] = [0, 0];
+      else failures++;
+      const wait = error.retryAfter ?? (failures === 0 ? 0 : 2 ** (failures - 1));
+      waited += wait;
+      if (failures >= ATTEMPTS || waited > LONGEST_WAIT_S) throw error;
+      await sleep(wait * 1000);
+    }
+  }
 }

@@ -1,10 +1,10 @@
 // From what the person calls a model to a local folder with its files.
 import { stat } from 'node:fs/promises';
 import { z } from 'zod';
-import { UsageError, errorCode } from '../util/errors.js';
+import { errorCode, UsageError } from '../util/errors.js';
 import { readError } from '../util/file-errors.js';
+import { concealingToken } from './progress.js';
 import { checkedRepo, isSafePath, titleOf } from './repo.js';
-import { concealingToken } from './secret.js';
 import { hubSettings } from './settings.js';
 import { openSnapshot, type Snapshot } from './snapshot.js';
 
@@ -27,6 +27,13 @@ const TOKENIZER_FILES = [
   'vocab.txt',
   'special_tokens_map.json',
   'added_tokens.json',
+];
+/** What older models have in place of a tokenizer.json. */
+const VOCABULARIES = [
+  ['vocab.json', 'merges.txt'],
+  ['sentencepiece.bpe.model'],
+  ['spiece.model'],
+  ['spm.model'],
 ];
 
 /**
@@ -80,11 +87,15 @@ function configFiles(snapshot: Snapshot): string[] {
 
 /** A model may come without a tokenizer (the person can name another); a tokenizer may not. */
 function tokenizerFiles(snapshot: Snapshot, needed: boolean): string[] {
-  const found = TOKENIZER_FILES.filter((path) => snapshot.files.has(path));
-  if (needed && !found.includes('tokenizer.json') && !found.includes('vocab.txt')) {
+  const { files } = snapshot;
+  const found = TOKENIZER_FILES.filter((path) => files.has(path));
+  const isWhole = found.includes('tokenizer.json') || found.includes('vocab.txt');
+  if (!isWhole) found.push(...(VOCABULARIES.find((names) => names.every((path) => files.has(path))) ?? []));
+  if (!needed) return found;
+  if (!found.some((path) => path === 'tokenizer.json' || /^(vocab|sentencepiece|spiece|spm)\b/.test(path)))
     throw snapshot.lacks('tokenizer.json or vocab.txt');
-  }
-  return found;
+  // It names the tokenizer's class where nothing else does.
+  return files.has('config.json') ? [...found, 'config.json'] : found;
 }
 
 async function weightFiles(snapshot: Snapshot): Promise<string[]> {

@@ -1,4 +1,6 @@
-// The one line that says how far a download is. It goes to stderr: stdout is for results.
+// The lines and errors of a download, without the access token: the hub was sent it, and may put it into what it answers.
+import { messageOf, RunError, UsageError } from '../util/errors.js';
+import type { HubSettings } from './settings.js';
 
 /** Told about each file as its bytes arrive. */
 export interface DownloadProgress {
@@ -44,4 +46,46 @@ function bytes(count: number): string {
   if (count < 1e3) return `${Math.round(count)} B`;
   const [scale, unit] = count < 1e6 ? [1e3, 'kB'] : count < 1e9 ? [1e6, 'MB'] : [1e9, 'GB'];
   return `${(count / scale).toFixed(1)} ${unit}`;
+}
+
+/** Shorter tokens are words (`anonymous`) that some mirrors take, and that names of files may well contain. */
+const SHORTEST_SECRET = 12;
+
+/** Whether a name that came from the hub has the token in it. */
+export function showsToken(text: string, settings: HubSettings): boolean {
+  return tokenPattern(settings)?.test(text) ?? false;
+}
+
+/** The token wherever it stands, in capitals or not, since addresses are shown in small letters. */
+function tokenPattern({ token }: HubSettings): RegExp | null {
+  if (token === null || token.length < SHORTEST_SECRET) return null;
+  return new RegExp(token.replaceAll(/[^\w]/g, String.raw`\$&`), 'gi');
+}
+
+/**
+ * Runs a task of which neither lines of progress nor errors show the token.
+ *
+ * @param sink receives the lines; default: stderr
+ */
+export async function concealingToken<T>(
+  settings: HubSettings,
+  sink: ((line: string) => void) | undefined,
+  task: (progress: DownloadProgress) => Promise<T>,
+): Promise<T> {
+  const progress = createProgress(sink, settings.quiet);
+  const conceal = (text: string): string => {
+    const secret = tokenPattern(settings);
+    return secret === null ? text : text.replaceAll(secret, '***');
+  };
+  try {
+    return await task({
+      note: (line) => progress.note(conceal(line)),
+      report: (name, done, total) => progress.report(conceal(name), done, total),
+    });
+  } catch (error) {
+    const message = messageOf(error);
+    if (conceal(message) === message) throw error;
+    // A new error, since the stack of the old one shows its message.
+    throw error instanceof UsageError ? new UsageError(conceal(message)) : new RunError(conceal(message));
+  }
 }

@@ -1,6 +1,5 @@
 // What names a repository of the hub, and which names from outside may become paths.
 import { UsageError } from '../util/errors.js';
-import { UNPRINTABLE } from './printable.js';
 
 /** A repository at a revision, as the person named it. */
 export interface Repo {
@@ -67,4 +66,15 @@ export function isSafePath(path: string): boolean {
 /** True for a full commit id; git's object ids have the same form. */
 export function isCommit(text: string): boolean {
   return /^[0-9a-f]{40}$/.test(text);
+}
+
+/** Control characters, line ends of Unicode, marks that turn the direction of writing, and halves of characters. */
+export const UNPRINTABLE = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/u;
+
+const EVERY_UNPRINTABLE = new RegExp(UNPRINTABLE, 'gu');
+
+/** The text with `?` in place of what must not be printed, cut to `length` characters. */
+export function printable(text: string, length = 200): string {
+  const cut = text.length > length ? `${text.slice(0, length - 3)}...` : text;
+  return cut.replaceAll(EVERY_UNPRINTABLE, '?');
 }

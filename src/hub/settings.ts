@@ -18,7 +18,7 @@ export interface HubSettings {
   readonly answerSeconds: number;
   /** True when HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE forbids any request. */
   readonly offline: boolean;
-  /** True when a proxy is named in the environment but Node was not told to use it. */
+  /** True when a proxy is named in the environment but Node is not set to use it. */
   readonly unusedProxy: boolean;
   /** True when HF_HUB_DISABLE_PROGRESS_BARS asks for silence. */
   readonly quiet: boolean;

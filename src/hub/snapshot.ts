@@ -5,10 +5,9 @@ import { errorCode, messageOf, RunError, UsageError } from '../util/errors.js';
 import { listCommit, resolveCommit } from './api.js';
 import * as caching from './cache.js';
 import { downloadFile, WrongContent } from './download.js';
-import { createGet, type Get } from './http.js';
+import { createGet, HubUnavailable, type Get } from './http.js';
 import type { DownloadProgress } from './progress.js';
 import { isCommit, titleOf, type Listing, type Repo } from './repo.js';
-import { HubUnavailable } from './retries.js';
 import type { HubSettings } from './settings.js';
 
 /** Bytes of a file that is read as a whole: a data set's card, an index of weights. The longest known have 2 MB. */
@@ -71,7 +70,7 @@ export async function openSnapshot(
   }
 }
 
-/** What can be had with no request at all. */
+/** The snapshot as far as it is in the cache, without any request. */
 async function fromCache(
   repo: Repo,
   settings: HubSettings,
@@ -156,7 +155,7 @@ async function fetchFiles(from: Fetching, paths: readonly string[]): Promise<str
     } catch (error) {
       if (error instanceof WrongContent) await caching.forgetListing(cache, commit);
       if (error instanceof HubUnavailable)
-        throw new RunError(`${error.message}; run it again to go on from there`);
+        throw new RunError(`${error.message}; run the command again to resume the download`);
       throw diskError(error, from.settings.cacheDir) ?? error;
     }
   }

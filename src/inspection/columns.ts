@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 
 import { isIntegerText, isNumberText, type RawRecord } from '../data/index.js';
 
-/** So many different values are told apart in a column. */
+/** Up to so many different values of a column are counted. */
 const MOST_VALUES = 10_000;
 /** Longer values are remembered by a digest. */
 const LONGEST_KEY = 100;

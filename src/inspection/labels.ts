@@ -1,14 +1,14 @@
 // How often each label occurs; of numbers, how they are spread.
-import { countLabels } from '../data/label-counts.js';
 import type { Dataset } from '../data/dataset.js';
+import { countLabels, eachTargets } from '../tasks/index.js';
 
 export type LabelReport =
   | { kind: 'counts'; counts: Record<string, number>; withoutLabel: number }
   | { kind: 'numbers'; lowest: number; mean: number; highest: number };
 
 export function describeLabels(data: Dataset): LabelReport {
-  const { problemType, labels: names } = data.task;
-  if (problemType === 'regression') return spread(data);
+  const { kind, labels: names } = data.task;
+  if (!kind.hasClasses) return spread(data);
   const { counts, unlabelled } = countLabels(data.task, data);
   return {
     kind: 'counts',
@@ -19,11 +19,12 @@ export function describeLabels(data: Dataset): LabelReport {
 
 function spread(data: Dataset): LabelReport {
   let [lowest, sum, highest] = [Infinity, 0, -Infinity];
-  for (let row = 0; row < data.size; row++) {
-    const [value = Number.NaN] = data.labels([row]);
-    lowest = Math.min(lowest, value);
-    highest = Math.max(highest, value);
-    sum += value;
+  for (const values of eachTargets(data)) {
+    for (const value of values) {
+      lowest = Math.min(lowest, value);
+      highest = Math.max(highest, value);
+      sum += value;
+    }
   }
   return { kind: 'numbers', lowest, mean: sum / data.size, highest };
 }

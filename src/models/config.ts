@@ -2,20 +2,13 @@
 import { z } from 'zod';
 
 import type { EncoderSpec, HeadStage } from '../native/spec.js';
+import { problemTypes, regression, singleLabel, type ProblemType } from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
 import type { BertFields } from './bert.js';
 import { checkKeys, commonKeys, whole } from './config-keys.js';
 import { camelCased, keysOf, type HeadKind, type ModelFamily } from './family.js';
 import { areDefaultLabels, labelsOf, parseLabels, type Labels } from './labels.js';
 import { FAMILIES, familyOf, modelTypeOfClass } from './registry.js';
-
-/** The losses that transformers knows for a sequence classifier. */
-export const PROBLEM_TYPES = [
-  'single_label_classification',
-  'multi_label_classification',
-  'regression',
-] as const;
-export type ProblemType = (typeof PROBLEM_TYPES)[number];
 
 /** A config of any family: beside these fields the keys of the family, in camelCase. Absent keys have the family's defaults. */
 export interface ModelConfig extends Labels {
@@ -45,7 +38,7 @@ const MAX_LABELS = 100_000;
 const usedKeys = {
   model_type: z.string({ error: 'a name' }).optional(),
   architectures: z.array(z.string(), { error: 'a list of names' }).nullish(),
-  problem_type: z.enum(PROBLEM_TYPES, { error: `one of ${PROBLEM_TYPES.join(', ')}` }).nullish(),
+  problem_type: z.enum(problemTypes, { error: `one of ${problemTypes.join(', ')}` }).nullish(),
   num_labels: whole(MAX_LABELS).optional(),
   id2label: z
     .record(z.string(), z.union([z.string(), z.number().transform(String)], { error: 'a class name' }), {
@@ -100,9 +93,10 @@ export function parseConfig(json: unknown, where: string): ModelConfig {
   requireOwnKeys(keys, family, where);
   const own = checkKeys(family.schema, keys, where);
   const { labels, warnings } = parseLabels(file, where);
-  if (file.problem_type === 'single_label_classification' && labels.numLabels === 1)
+  const { problem_type: problemType = null } = file;
+  if (problemType === singleLabel.problemType && labels.numLabels === 1)
     throw new UsageError(
-      `problem_type in ${where} is single_label_classification with one label; use regression, or two labels`,
+      `problem_type in ${where} is ${problemType} with one label; use ${regression.problemType}, or two labels`,
     );
   for (const key of REMOTE_CODE) {
     if (file[key] === undefined) continue;
@@ -116,7 +110,7 @@ export function parseConfig(json: unknown, where: string): ModelConfig {
     initializerRange,
     ...camelCased(own),
     modelType: family.modelType,
-    problemType: file.problem_type ?? null,
+    problemType,
     architectures: file.architectures ?? [],
     raw: Object.fromEntries(Object.entries(keys).filter(([key]) => isKept(key))),
     warnings,

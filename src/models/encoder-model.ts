@@ -1,22 +1,14 @@
 // A model of any family: a config and its weights, on disk until a native session is opened for them.
 import { availableParallelism } from 'node:os';
 
-import type { Calibration } from '../formats/calibration.js';
 import { openModelFolder, saveModelFolder } from '../formats/model-folder.js';
 import { openAdapterFolder, saveAdapterFolder } from '../formats/peft.js';
 import type { TensorData } from '../formats/safetensors.js';
 import { chooseDevice, deviceInfo, Session, type SessionOptions } from '../native/index.js';
+import { taskOf, type Calibration, type Task } from '../tasks/index.js';
 import { counted } from '../util/counted.js';
 import { RunError, UsageError } from '../util/errors.js';
-import {
-  configJson,
-  encoderOf,
-  isBert,
-  maxTokensOf,
-  parseConfig,
-  type ModelConfig,
-  type ProblemType,
-} from './config.js';
+import { configJson, encoderOf, isBert, maxTokensOf, parseConfig, type ModelConfig } from './config.js';
 import { problemTypeOf } from './head.js';
 import { adapterShapes, loraShapes, scalingOf, targetModulesOf, type Lora } from './lora.js';
 import { parameterShapes } from './parameters.js';
@@ -70,9 +62,8 @@ export class EncoderModel {
   }
 
   /** The problem and the class names that the head was made for. */
-  get task(): { problemType: ProblemType; labels: readonly string[]; numLabels: number } {
-    const { id2label: labels, numLabels } = this.config;
-    return { problemType: problemTypeOf(this.config), labels, numLabels };
+  get task(): Task {
+    return taskOf(problemTypeOf(this.config), this.config.id2label);
   }
 
   /** Most tokens of a sequence. */

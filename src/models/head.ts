@@ -1,6 +1,6 @@
-// The classes that a model tells apart, its own or those that it is given, and the loss that goes with them.
-import type { LossKind } from '../native/spec.js';
-import { withLabels, type ModelConfig, type ProblemType } from './config.js';
+// The classes that a model tells apart: its own, or those that it is given.
+import { impliedProblemType, type ProblemType } from '../tasks/index.js';
+import { withLabels, type ModelConfig } from './config.js';
 import { defaultLabels } from './labels.js';
 
 /** The classes the model is to tell apart; what is left out comes from its config.json. */
@@ -34,17 +34,7 @@ export function isSameHead(a: ModelConfig, b: ModelConfig): boolean {
 
 /** What a config without a problem type means: HF's rule. */
 export function problemTypeOf(config: Pick<ModelConfig, 'problemType' | 'numLabels'>): ProblemType {
-  return config.problemType ?? (config.numLabels === 1 ? 'regression' : 'single_label_classification');
-}
-
-/** The only place that knows which loss a problem has. */
-export function lossOf(problem: ProblemType): LossKind {
-  const losses = {
-    single_label_classification: 'cross_entropy',
-    multi_label_classification: 'binary_cross_entropy',
-    regression: 'mean_squared_error',
-  } as const;
-  return losses[problem];
+  return config.problemType ?? impliedProblemType(config.numLabels);
 }
 
 /** The class of a checkpoint whose head was trained for another task, with its article; undefined for all others. */

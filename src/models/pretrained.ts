@@ -2,7 +2,6 @@
 // for. Weights are read later.
 import { isAbsolute, join, resolve } from 'node:path';
 
-import { readCalibration, type Calibration } from '../formats/calibration.js';
 import { openModelFolder, readConfigFile, type ModelFolder } from '../formats/model-folder.js';
 import {
   checkAdapterTensors,
@@ -13,6 +12,7 @@ import {
 import type { TensorSource } from '../formats/safetensors.js';
 import { matchStateDict, type StateDictMatch } from '../formats/state-dict.js';
 import { modelDirectory, type HubOptions } from '../hub/index.js';
+import { impliedProblemType, readCalibration, taskOf, type Calibration } from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
 import { exists } from '../util/exists.js';
 import { isFolder } from '../util/make-folder.js';
@@ -84,7 +84,7 @@ export async function loadModel(
     const config = withHead(checkpoint.config, options);
     if (modelType !== undefined) requireType(config, modelType, directory);
     const match = matchCheckpoint(config, checkpoint, directory);
-    const task = { problemType: problemTypeOf(config), labels: config.id2label };
+    const task = taskOf(problemTypeOf(config), config.id2label);
     const calibration = isSameHead(config, checkpoint.config) ? await readCalibration(directory, task) : {};
     let { lora } = checkpoint;
     if (options.lora !== undefined) {
@@ -252,6 +252,5 @@ async function adaptedConfig(
   }
   const numLabels = tensors.get(`${lastLinearOf(headOf('sequence', base))}.bias`)?.shape[0] ?? base.numLabels;
   if (numLabels === base.numLabels) return base;
-  const problem = numLabels === 1 ? 'regression' : 'single_label_classification';
-  return withLabels(base, defaultLabels(numLabels), base.problemType ?? problem);
+  return withLabels(base, defaultLabels(numLabels), base.problemType ?? impliedProblemType(numLabels));
 }

@@ -1,8 +1,9 @@
 // From a config as Hugging Face has it to what a native session is made of.
 import type { AdapterSpec, ParameterSpec, SessionSpec } from '../native/spec.js';
+import { taskOf } from '../tasks/index.js';
 import { encoderOf, headOf, type ModelConfig } from './config.js';
 import { camelCased, keysOf } from './family.js';
-import { lossOf, problemTypeOf } from './head.js';
+import { problemTypeOf } from './head.js';
 import { scalingOf, type Lora } from './lora.js';
 import { linearModules, modelParameters } from './parameters.js';
 import { familyOf } from './registry.js';
@@ -14,7 +15,7 @@ export function sessionSpec(config: ModelConfig, lora?: Lora): SessionSpec {
   return {
     encoder: encoderOf(config),
     head: headOf('sequence', config),
-    loss: lossOf(problemTypeOf(config)),
+    loss: taskOf(problemTypeOf(config), config.id2label).kind.loss,
     parameters: [...parameters, ...adapters.flatMap(({ parameters: own }) => own)],
     ...(lora !== undefined && {
       lora: {

@@ -1,5 +1,5 @@
 // What fails in the addon, as errors of ours: one line, with the stack of the caller.
-import { messageOf, RunError, UsageError } from '../util/errors.js';
+import { messageOf, RunError, SettingsError, UsageError } from '../util/errors.js';
 
 const LONGEST_MESSAGE = 300;
 
@@ -13,16 +13,14 @@ function oneLineOf(error: unknown): string {
   return line.length > LONGEST_MESSAGE ? `${line.slice(0, LONGEST_MESSAGE)}...` : line;
 }
 
-function explained(message: string): string {
-  // oneDNN, which computes bfloat16 on CPUs, has no other words for it.
-  if (
-    !/DefaultCPUAllocator|out of memory|could not create a primitive|bad_alloc|allocation failed/.test(
-      message,
-    )
-  )
-    return message;
+// oneDNN, which computes bfloat16 on CPUs, has no other words for it than the third.
+const OUT_OF_MEMORY =
+  /DefaultCPUAllocator|out of memory|could not create a primitive|bad_alloc|allocation failed/;
+
+function failure(message: string): RunError {
+  if (!OUT_OF_MEMORY.test(message)) return new RunError(message);
   const remedies = 'smaller batches, shorter texts, gradientCheckpointing or autoFindBatchSize';
-  return `Memory ran out; use ${remedies} (${message})`;
+  return new SettingsError(`Memory ran out; use ${remedies} (${message})`);
 }
 
 /** Makes a call of the addon. A native failure has no JavaScript frames of its own, so the error is made here, at the caller. */
@@ -33,12 +31,12 @@ export async function withStack<T>(call: () => Promise<T>): Promise<T> {
     return await call();
   } catch (error) {
     if (error instanceof RunError) throw error;
-    const message = explained(oneLineOf(error));
+    const message = oneLineOf(error);
     const wrapped =
       error instanceof TypeError || error instanceof RangeError || error instanceof UsageError
         ? new UsageError(message)
-        : new RunError(message);
-    wrapped.stack = `${wrapped.name}: ${message}\n${(site.stack ?? '').split('\n').slice(1).join('\n')}`;
+        : failure(message);
+    wrapped.stack = `${wrapped.name}: ${wrapped.message}\n${(site.stack ?? '').split('\n').slice(1).join('\n')}`;
     throw wrapped;
   }
 }

@@ -1,4 +1,4 @@
-// Options: the one table, its readers, and what is made of it. See options.ts for the table itself.
+// Options: the one table (table.ts), and all that is derived from it.
 export type {
   EvaluateOptions,
   InspectOptions,
@@ -13,16 +13,16 @@ export {
   evaluateCommand,
   inspectCommand,
   mergeCommand,
+  optionsWithRole,
   predictCommand,
   searchCommand,
   trainCommand,
   type Command,
 } from './commands.js';
-export { fileEntries, type ConfigFile } from './file.js';
-export { foreignNames } from './foreign.js';
-export { optionsMarkdown, optionsTable } from './help.js';
-export { lossProblems } from './rules/index.js';
-export type { OptionSources } from './merge.js';
+export { foreignNames } from './hf-arguments.js';
+export { asFlags, commandFlags, normalizeArgs, optionsMarkdown, optionsTable, shownTerm } from './flags.js';
+export type { OptionSources } from './resolve.js';
+export { OptionsError, type ResumeRole } from './option.js';
 export {
   parseEvaluateOptions,
   parseInspectOptions,
@@ -33,7 +33,8 @@ export {
   parseTrainOptions,
   type ParsedOptions,
 } from './parse.js';
-export { readConfigFile } from './read.js';
+export { fileEntries, readConfigFile, type ConfigFile } from './sources.js';
+export { lossProblems } from './training-rules.js';
 export {
   defaultLrEnd,
   greedyMinLr,

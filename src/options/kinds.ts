@@ -1,9 +1,9 @@
-// The kinds of value an option can have. Each knows its check, how to say it in words, and how a flag's text is read.
+// The kinds of value an option can have. Each knows its check, its words, and how a flag's text is read.
 import { z } from 'zod';
 
 import { expected } from '../util/errors.js';
 
-/** One kind of value: what is right, in zod for the check and in words for the message and the help. */
+/** One kind of value: what is right, as a zod schema for the check and in words for the message and the help. */
 export interface Kind<T> {
   readonly schema: z.ZodType<T>;
   /** Completes the sentence "Expected ... for --flag". */
@@ -45,7 +45,7 @@ export function integer(min: number, options: { max?: number; also?: number } = 
   };
 }
 
-/** A finite number that passes `check`; `range` says in words which do. */
+/** A finite number that passes `check`; `range` describes which do. */
 export function real(range: string, check: (n: number) => boolean): Kind<number> {
   return {
     schema: z.number().refine(check),
@@ -168,6 +168,54 @@ export function textOrTrue(placeholder: string, what: string): Kind<string | boo
     placeholder,
     fromText: booleanFromText,
   };
+}
+
+/** A weight for each label, in the order of their ids, or `balanced`: from how often each label occurs. */
+export type LabelWeights = 'balanced' | number[];
+
+/** `balanced`, or numbers above 0. */
+export function labelWeights(): Kind<LabelWeights> {
+  const weight = z.number().refine((n) => n > 0 && n < 1e30);
+  const balanced = z.literal('balanced');
+  return {
+    schema: z.union([
+      balanced,
+      z.tuple([balanced]).transform(([word]) => word), // as the command line gives it
+      weight.transform((one) => [one]),
+      z.array(weight).nonempty(),
+    ]),
+    what: 'balanced, or a number above 0 for each label',
+    arity: 'many',
+    placeholder: 'X...',
+    fromText: (written) =>
+      written.trim() === '' || Number.isNaN(Number(written)) ? written : Number(written),
+  };
+}
+
+/** Numbers by pattern, in the order in which they were given. */
+export type PatternFactors = Record<string, number>;
+
+/** `{"classifier.*": 10}` in a file or script, `'classifier.*=10'` on the command line. */
+export function patternFactors(): Kind<PatternFactors> {
+  const factor = z.number().refine((n) => n >= 0 && Number.isFinite(n));
+  return {
+    schema: z.preprocess(fromLines, z.record(z.string().min(1), factor)),
+    what: "patterns of tensor names with a number of at least 0 each, such as 'classifier.*=10'",
+    arity: 'many',
+    placeholder: 'PATTERN=X...',
+    fromText: (written) => written,
+  };
+}
+
+/** One `pattern=number` or several; what is not of this form is left for the schema to reject. */
+function fromLines(value: unknown): unknown {
+  const lines: unknown[] = Array.isArray(value) ? value : [value];
+  const parts = lines.map((line) => (typeof line === 'string' ? /^([^=]+)=([-+.\de]+)$/i.exec(line) : null));
+  if (parts.includes(null)) return value;
+  const entries = parts.map((part) => [part?.[1] ?? '', Number(part?.[2])] as const);
+  return new Set(entries.map(([pattern]) => pattern)).size < entries.length
+    ? value
+    : Object.fromEntries(entries);
 }
 
 /** `1e-5`, `.5` and `-1` are numbers; `3x`, `NaN`, `Infinity`, `0x10`, `1_000` and the empty text are not. */

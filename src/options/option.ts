@@ -1,5 +1,6 @@
-// What one option is: a zod schema for the check and the type, and the facts that a schema cannot say, kept beside it.
-import { z } from 'zod';
+// What one option is: its kind of value, and all that it states about itself. And how its name is written in each place:
+// camelCase in TypeScript, kebab-case as a flag, any of three in a file.
+import { UsageError } from '../util/errors.js';
 import type { Kind } from './kinds.js';
 
 /** The headings of the help, in its order. */
@@ -14,9 +15,23 @@ export const groups = [
 ] as const;
 export type Group = (typeof groups)[number];
 
-/** The part of an option that people read. */
-export interface Card {
+/** The commands of the command line, and `trainer`: the arguments of a Trainer in a script. */
+export type CommandName = 'train' | 'trainer' | 'evaluate' | 'predict' | 'search' | 'inspect' | 'merge';
+
+/**
+ * What an option is to a run that is resumed with another value of it. `must-match`: it decides which batches, masks and
+ * weights there are, by itself or through the rows, the labels and the model that it leads to, so that the run is
+ * refused. `may-change`: it decides the result too, but people change it on purpose, so that a note names the change.
+ * `irrelevant`: the result is the same, or no run can be resumed that has it.
+ */
+export type ResumeRole = 'must-match' | 'may-change' | 'irrelevant';
+
+/** What each option states about itself beside its kind. */
+export interface Meta<C extends CommandName> {
   readonly group: Group;
+  /** The commands that take it. */
+  readonly commands: readonly C[];
+  readonly onResume: ResumeRole;
   /** One phrase, no full stop. */
   readonly help: string;
   /** In the help in place of a default, when that is found at run time. */
@@ -25,38 +40,59 @@ export interface Card {
   readonly hf?: string;
 }
 
-/** All there is to know of an option but its check. */
-export interface Facts extends Card {
-  readonly kind: Omit<Kind<unknown>, 'schema'>;
-  /** The default, for options that always have a value. */
-  readonly fallback?: unknown;
+/** @template N the commands for which it always has a value: all where it has a default, else those that need it */
+export interface Option<
+  T = unknown,
+  C extends CommandName = CommandName,
+  N extends CommandName = CommandName,
+> extends Meta<C> {
+  readonly kind: Kind<T>;
+  readonly fallback?: T;
+  /** The commands that cannot do without it. */
+  readonly neededBy: readonly N[];
 }
 
 /** An option that always has a value. */
-export function withDefault<T>(kind: Kind<T>, fallback: T, card: Card): z.ZodType<T> {
-  return remember(kind.schema.clone(), { ...card, kind, fallback });
+export function withDefault<T, const C extends CommandName>(
+  kind: Kind<T>,
+  fallback: T,
+  meta: Meta<C>,
+): Option<T, C, C> {
+  return { ...meta, kind, fallback, neededBy: meta.commands };
 }
 
-/** An option that may be missing. */
-export function optional<T>(kind: Kind<T>, card: Card): z.ZodExactOptional<z.ZodType<T>> {
-  return remember(kind.schema.exactOptional(), { ...card, kind });
+/** An option that may be missing, but for the commands that need it. */
+export function optional<T, const C extends CommandName, const N extends C = never>(
+  kind: Kind<T>,
+  meta: Meta<C> & { readonly neededBy?: readonly N[] },
+): Option<T, C, N> {
+  return { ...meta, kind, neededBy: meta.neededBy ?? [] };
 }
 
-/** The same option for a command that cannot do without it. */
-export function mandatory<T>(option: z.ZodExactOptional<z.ZodType<T>>): z.ZodType<T> {
-  return remember(option.unwrap().clone(), factsOf(option));
+/** What is wrong with options, named as the person wrote them. */
+export class OptionsError extends UsageError {}
+
+/** `learning-rate`, `learning_rate`, `learningRate` and `LEARNING_RATE` all become `learningRate`. */
+export function camelCase(name: string): string {
+  const parts = name.split(/[-_]+/).filter((part) => part !== '');
+  const words = parts.map((part) => (part === part.toUpperCase() ? part.toLowerCase() : part));
+  return words.map((word, i) => (i === 0 ? lowerFirst(word) : upperFirst(word))).join('');
 }
 
-/** The facts of an option of the table. */
-export function factsOf(option: z.ZodType): Facts {
-  const found = facts.get(option);
-  if (found === undefined) throw new TypeError('Expected a schema of the option table');
-  return found;
+/** The flag without its dashes: `learningRate` becomes `learning-rate`, `adamBeta1` becomes `adam-beta1`. */
+export function kebabCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
-const facts = new WeakMap<z.ZodType, Facts>();
+/** HF's spelling: `learningRate` becomes `learning_rate`. */
+export function snakeCase(name: string): string {
+  return kebabCase(name).replaceAll('-', '_');
+}
 
-function remember<S extends z.ZodType>(option: S, known: Facts): S {
-  facts.set(option, known);
-  return option;
+function lowerFirst(word: string): string {
+  return word.charAt(0).toLowerCase() + word.slice(1);
+}
+
+function upperFirst(word: string): string {
+  return word.charAt(0).toUpperCase() + word.slice(1);
 }

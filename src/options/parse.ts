@@ -1,5 +1,5 @@
 // From what was written to the options of a run: merged, checked once, and completed.
-import { UsageError } from '../util/errors.js';
+import { isGreaterBetter } from '../tasks/index.js';
 import {
   evaluateCommand,
   inspectCommand,
@@ -17,21 +17,24 @@ import {
   type TrainingArguments,
   type TrainOptions,
 } from './commands.js';
-import { mergeSources, type Merged, type OptionSources } from './merge.js';
-import { kebabCase } from './names.js';
-import { factsOf } from './option.js';
-import { options as table } from './options.js';
-import { isOptionName, spelledLike, valueFaults } from './resolve.js';
+import { kebabCase, OptionsError } from './option.js';
+import {
+  isOptionName,
+  mergeSources,
+  spelledLike,
+  valueFaults,
+  type Merged,
+  type OptionSources,
+} from './resolve.js';
 import {
   evaluateProblems,
   inspectProblems,
   predictProblems,
   trainerProblems,
   trainProblems,
-  type NameOf,
-  type Problem,
-} from './rules/index.js';
-import { settleTrainOptions, withoutEffect } from './settle.js';
+} from './rules.js';
+import { options as table } from './table.js';
+import { comparesMetrics, withoutEffect, type NameOf, type Problem } from './training-rules.js';
 
 /** Options that passed every check, and remarks on how they were understood, one line each. */
 export interface ParsedOptions<T> {
@@ -48,7 +51,7 @@ export interface ParsedOptions<T> {
 export function parseTrainOptions(sources: OptionSources): ParsedOptions<TrainOptions> {
   const parsed = parse(trainCommand, sources, trainProblems);
   const notes = [...parsed.notes, ...withoutEffect(parsed.options, parsed.nameOf)];
-  return { options: settleTrainOptions(parsed.options), notes };
+  return { options: completed(parsed.options), notes };
 }
 
 /**
@@ -59,14 +62,14 @@ export function parseTrainingArguments(
   values: Readonly<Record<string, unknown>>,
 ): ParsedOptions<TrainingArguments> {
   const { options, notes, nameOf } = parse(trainerCommand, { values }, trainerProblems);
-  return { options: settleTrainOptions(options), notes: [...notes, ...withoutEffect(options, nameOf)] };
+  return { options: completed(options), notes: [...notes, ...withoutEffect(options, nameOf)] };
 }
 
 /** The options of one trial of a search. Throws as `parseTrainOptions`. */
 export function parseSearchOptions(sources: OptionSources): ParsedOptions<SearchOptions> {
   const parsed = parse(searchCommand, sources, trainProblems);
   const notes = [...parsed.notes, ...withoutEffect(parsed.options, parsed.nameOf)];
-  return { options: settleTrainOptions(parsed.options), notes };
+  return { options: completed(parsed.options), notes };
 }
 
 /** The options of an evaluation. Throws as `parseTrainOptions`. */
@@ -87,6 +90,23 @@ export function parseMergeOptions(sources: OptionSources): ParsedOptions<MergeOp
 /** The options of a prediction. Throws as `parseTrainOptions`. */
 export function parsePredictOptions(sources: OptionSources): ParsedOptions<PredictOptions> {
   return parse(predictCommand, sources, predictProblems);
+}
+
+/**
+ * Fills in what HF fills in: `evalSteps` from `loggingSteps`, `metricForBestModel` (`loss`) where the best model is
+ * asked for, and `greaterIsBetter`. Unlike HF, which takes only names that end in `loss` for errors, mse and mae are
+ * known to be better when smaller.
+ */
+function completed<T extends TrainingArguments>(options: T): T {
+  const all = { ...options };
+  if (options.evalStrategy === 'steps') all.evalSteps ??= options.loggingSteps;
+  if (comparesMetrics(options)) all.metricForBestModel ??= 'loss';
+  if (all.metricForBestModel !== undefined) {
+    all.metricForBestModel = all.metricForBestModel.replace(/^eval_/, '');
+    all.greaterIsBetter ??= isGreaterBetter(all.metricForBestModel);
+  }
+  if (options.resumeFromCheckpoint === false) delete all.resumeFromCheckpoint;
+  return all;
 }
 
 interface Issue {
@@ -114,9 +134,7 @@ function parse<T>(
 }
 
 function defaultsOf(command: Command): Record<string, unknown> {
-  const entries = Object.entries(command.options).map(
-    ([name, option]) => [name, factsOf(option).fallback] as const,
-  );
+  const entries = Object.entries(command.options).map(([name, option]) => [name, option.fallback] as const);
   return Object.fromEntries(entries.filter(([, fallback]) => fallback !== undefined));
 }
 
@@ -126,8 +144,8 @@ function valueProblems(issues: readonly Issue[], merged: Merged, nameOf: NameOf)
   return [...names].filter(isOptionName).flatMap((name) => {
     const given = merged.given.get(name);
     if (given) return valueFaults(given);
-    // A name that was given but not understood may be the one that is missing: say the cause only.
-    return merged.problems.length > 0 ? [] : [`${nameOf(name)} is needed: ${factsOf(table[name]).help}`];
+    // A name that was given but not understood may be the one that is missing: one message is enough.
+    return merged.problems.length > 0 ? [] : [`${nameOf(name)} is needed: ${table[name].help}`];
   });
 }
 
@@ -141,9 +159,9 @@ function namer(merged: Merged, { file, values, flags }: OptionSources): NameOf {
   };
 }
 
-function problemList(problems: readonly string[]): UsageError {
+function problemList(problems: readonly string[]): OptionsError {
   const [first = '', ...others] = problems;
-  if (others.length === 0) return new UsageError(first);
+  if (others.length === 0) return new OptionsError(first);
   const lines = problems.map((line) => `  ${line}`);
-  return new UsageError(`${problems.length} problems with the options:\n${lines.join('\n')}`);
+  return new OptionsError(`${problems.length} problems with the options:\n${lines.join('\n')}`);
 }

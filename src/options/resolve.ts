@@ -1,12 +1,13 @@
-// From names as people write them to the options of a command: our names, Hugging Face's, and those of other tools.
+// From what people write to the options of a command: names in any case, ours, Hugging Face's and those of other tools;
+// and a file below script values below flags, merged into what is in force.
 import { nearestName } from '../util/nearest.js';
 import { UsageError, expected } from '../util/errors.js';
 import type { Command } from './commands.js';
-import type { Entry } from './entries.js';
-import { foreignNames, foreignOption, type Foreign } from './foreign.js';
-import { camelCase, kebabCase, snakeCase } from './names.js';
-import { factsOf, type Facts } from './option.js';
-import { options, type OptionName } from './options.js';
+import { foreignNames, foreignOption, type Foreign } from './hf-arguments.js';
+import type { Kind } from './kinds.js';
+import { camelCase, kebabCase, snakeCase, type Option } from './option.js';
+import { fileEntries, flagEntries, valueEntries, type ConfigFile, type Entry } from './sources.js';
+import { options, type OptionName } from './table.js';
 
 /** An option with the value that it was given, and where. */
 export interface Given {
@@ -48,7 +49,8 @@ export function resolveEntry(entry: Entry, command: Command): { given?: Given; n
 
   const value = read(entry, kindOf(foreign.renames ?? 'resumeFromCheckpoint'));
   const meaning = translate(foreign, value, entry);
-  if (!meaning.option) return meaning.note ? { note: `${entry.at}${entry.name} ${meaning.note}` } : {};
+  if (!meaning.option)
+    return meaning.note ? { note: `${entry.at}${entry.name} ${withNames(meaning.note, entry)}` } : {};
   const name = spelledLike(entry, checkTaken(meaning.option, entry, command));
   const note =
     meaning.value === value ? `is called ${name} here` : `is written ${name} ${String(meaning.value)} here`;
@@ -69,13 +71,13 @@ const byHfName = new Map<string, OptionName>(
   Object.keys(options)
     .filter(isOptionName)
     .flatMap((name) => {
-      const { hf } = factsOf(options[name]);
+      const { hf }: Option = options[name];
       return hf === undefined ? [] : [[camelCase(hf), name] as const];
     }),
 );
 
-function kindOf(name: OptionName): Facts['kind'] {
-  return factsOf(options[name]).kind;
+function kindOf(name: OptionName): Kind<unknown> {
+  return options[name].kind;
 }
 
 /** Whether the name, in camelCase, is one of the option table. */
@@ -128,7 +130,7 @@ function title({ name }: Command): string {
 }
 
 /** A flag's text as a value. A foreign flag that is no rename is read as a truth value where it is one. */
-function read({ value, isText }: Entry, kind: Facts['kind']): unknown {
+function read({ value, isText }: Entry, kind: Kind<unknown>): unknown {
   const readOne = (item: unknown): unknown => (typeof item === 'string' ? kind.fromText(item) : item);
   if (!isText) return value;
   return Array.isArray(value) ? value.map(readOne) : readOne(value);
@@ -139,9 +141,16 @@ function translate(foreign: Foreign, value: unknown, entry: Entry): ReturnType<F
     return foreign.read(value, entry.name);
   } catch (error) {
     if (error instanceof UsageError)
-      throw new UsageError(`${entry.valueAt}${error.message}`, { cause: error });
+      throw new UsageError(`${entry.valueAt}${withNames(error.message, entry)}`, { cause: error });
     throw error;
   }
+}
+
+/** The table of foreign names writes options as `{learningRate}`. */
+function withNames(text: string, entry: Entry): string {
+  return text.replace(/\{(\w+)\}/g, (whole, name: string) =>
+    isOptionName(name) ? spelledLike(entry, name) : whole,
+  );
 }
 
 function suggestion(entry: Pick<Entry, 'written' | 'isText'>, command: Command): string {
@@ -157,4 +166,83 @@ export function valueFaults({ name, entry, value }: Given): string[] {
   const parts = faults?.(value, entry.name) ?? [];
   const messages = parts.length > 0 ? parts : [expected(what, entry.name, value).message];
   return messages.map((message) => entry.valueAt + message);
+}
+
+/** Where options come from. Flags win over values, values over the file. */
+export interface OptionSources {
+  readonly file?: ConfigFile;
+  /** By names as written in the file: what takes the place of its values in one trial of a search. */
+  readonly trial?: Readonly<Record<string, unknown>>;
+  /** Given by a script, as values: `{ learningRate: 2e-5 }`. Names in any case, as everywhere. */
+  readonly values?: Readonly<Record<string, unknown>>;
+  /** Given on the command line, as text: `{ learningRate: '2e-5', trainFile: ['a.csv'], verbose: true }`. */
+  readonly flags?: Readonly<Record<string, unknown>>;
+}
+
+/** What is in force of each option, not yet checked, and remarks about single entries. */
+export interface Merged {
+  readonly given: Map<OptionName, Given>;
+  readonly notes: string[];
+  /** Collected, so that one run shows them all. */
+  readonly problems: string[];
+}
+
+/**
+ * Merges the layers.
+ *
+ * @throws UsageError when the file is not JSON or YAML
+ */
+export function mergeSources(command: Command, sources: OptionSources): Merged {
+  const merged: Merged = { given: new Map(), notes: [], problems: [] };
+  if (sources.file) addLayer(merged, trialEntries(fileEntries(sources.file), sources.trial), command);
+  if (sources.values) addLayer(merged, valueEntries(sources.values), command);
+  if (sources.flags) addLayer(merged, flagEntries(sources.flags), command);
+  return merged;
+}
+
+function trialEntries(entries: readonly Entry[], trial: OptionSources['trial'] = {}): Entry[] {
+  return entries.map((entry) =>
+    Object.hasOwn(trial, entry.written) ? { ...entry, value: trial[entry.written] } : entry,
+  );
+}
+
+function addLayer(merged: Merged, entries: readonly Entry[], command: Command): void {
+  const layer = new Map<OptionName, Given>();
+  for (const entry of entries) {
+    try {
+      const { given, note } = resolveEntry(entry, command);
+      if (note !== undefined) merged.notes.push(note);
+      if (!given) continue;
+      const other = layer.get(given.name)?.entry.name;
+      if (other)
+        merged.problems.push(`${entry.at}${other} and ${entry.name} set the same option; keep one of them`);
+      layer.set(given.name, given);
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      merged.problems.push(error.message);
+    }
+  }
+  merged.notes.push(...dropRivals(merged.given, layer));
+  for (const [name, given] of layer) merged.given.set(name, given);
+}
+
+/** Options that take the place of others: `--model` on the command line replaces the `config` of the file. */
+const rivals: Partial<Record<OptionName, readonly OptionName[]>> = {
+  model: ['config', 'tokenizer', 'modelRevision'],
+  config: ['model', 'modelRevision'],
+  trainFile: ['dataset', 'datasetConfig', 'trainSplit', 'validationSplit'],
+  dataset: ['trainFile', 'validationFile', 'datasetConfig', 'trainSplit', 'validationSplit'],
+};
+
+function dropRivals(lower: Map<OptionName, Given>, layer: ReadonlyMap<OptionName, Given>): string[] {
+  const notes: string[] = [];
+  for (const { name, entry } of layer.values()) {
+    for (const rival of rivals[name] ?? []) {
+      const dropped = lower.get(rival);
+      if (!dropped || layer.has(rival)) continue;
+      lower.delete(rival);
+      notes.push(`${dropped.entry.at}${dropped.entry.name} is left out, since ${entry.name} replaces it`);
+    }
+  }
+  return notes;
 }

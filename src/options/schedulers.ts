@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { expected } from '../util/errors.js';
 import { nearestName } from '../util/nearest.js';
 import { choice, integer, real, toggle, type Kind } from './kinds.js';
-import { camelCase, snakeCase } from './names.js';
+import { camelCase, snakeCase } from './option.js';
 
 /** Schedules that follow from the step alone: HF's, and `slanted_triangular`. */
 export const plannedTypes = [

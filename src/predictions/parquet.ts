@@ -1,11 +1,11 @@
 // Predictions as Parquet, written one row group at a time.
 import type { SchemaElement } from 'hyparquet';
 import { ByteWriter, ParquetWriter } from 'hyparquet-writer';
-import type { Task } from '../data/index.js';
+import type { Task } from '../tasks/index.js';
 import {
-  keptText,
+  passthroughText,
   probabilityColumns,
-  type KeptColumn,
+  type PassthroughColumn,
   type PredictedRow,
   type PredictionFormat,
 } from './table.js';
@@ -20,11 +20,11 @@ interface Column {
 }
 
 /** The columns of `csv`, with several labels as a list. What is carried over keeps its type, or else is text. */
-export const parquet: PredictionFormat = async function* (batches, { task, hasPlaces, kept }) {
+export const parquet: PredictionFormat = async function* (batches, { task, hasPlaces, passthrough }) {
   const columns: Column[] = [
     { schema: [int64('row')], cell: ({ row }) => BigInt(row) },
     ...(hasPlaces ? [{ schema: [text('place')], cell: ({ place }: PredictedRow) => place }] : []),
-    ...kept.map(carried),
+    ...passthrough.map(carried),
     { schema: labelSchema(task), cell: ({ label }) => label },
     { schema: [double('score')], cell: ({ score }) => score },
     ...probabilityColumns(task).map(({ column, label }) => ({
@@ -67,12 +67,15 @@ function taken(writer: ByteWriter): Uint8Array {
 }
 
 /** A column that is carried over. */
-function carried({ name, kind }: KeptColumn, at: number): Column {
-  const value = ({ kept }: PredictedRow): unknown => kept?.[at] ?? null;
+function carried({ name, kind }: PassthroughColumn, at: number): Column {
+  const value = ({ passthrough }: PredictedRow): unknown => passthrough?.[at] ?? null;
   if (kind === 'number') return { schema: optional(double(name)), cell: value };
   if (kind === 'boolean') return { schema: optional({ name, type: 'BOOLEAN' }), cell: value };
   if (kind === 'integer') return { schema: optional(int64(name)), cell: (row) => bigIntOrNull(value(row)) };
-  return { schema: optional(text(name)), cell: (row) => (value(row) === null ? null : keptText(value(row))) };
+  return {
+    schema: optional(text(name)),
+    cell: (row) => (value(row) === null ? null : passthroughText(value(row))),
+  };
 }
 
 /** A row may have no value there. */
@@ -84,10 +87,8 @@ function bigIntOrNull(value: unknown): bigint | null {
   return typeof value === 'number' ? BigInt(value) : null;
 }
 
-function labelSchema({ problemType, numLabels }: Task): SchemaElement[] {
-  const isNumber = problemType === 'regression';
-  const isList = isNumber ? numLabels > 1 : problemType === 'multi_label_classification';
-  const element = isNumber ? double : text;
+function labelSchema({ labelType: { of, isList } }: Task): SchemaElement[] {
+  const element = of === 'number' ? double : text;
   if (!isList) return [element('label')];
   return [
     { name: 'label', repetition_type: 'REQUIRED', num_children: 1, converted_type: 'LIST' },

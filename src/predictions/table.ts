@@ -1,30 +1,30 @@
 // What a file of predictions holds, whatever its format.
-import type { KeptKind, KeptValue, Task } from '../data/index.js';
+import type { PassthroughKind, PassthroughValue } from '../data/index.js';
+import type { Prediction, Task } from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
-import type { Prediction } from '../evaluation/probabilities.js';
 
 /** The prediction of one row of the data. */
 export interface PredictedRow extends Prediction {
   /** The number of the row among those read, from 0. */
   row: number;
-  /** Where it stands in its file; told when rows were left out, since the number then no longer says it. */
+  /** Where it stands in its file, when rows were left out and the number alone no longer shows it. */
   place?: string;
   /** The values of the columns that were carried over, in their order. */
-  kept?: readonly KeptValue[];
+  passthrough?: readonly PassthroughValue[];
 }
 
 /** A column of the data that is carried over, by its name among the predictions. */
-export interface KeptColumn {
+export interface PassthroughColumn {
   name: string;
-  kind: KeptKind;
+  kind: PassthroughKind;
 }
 
 /** The columns that every row has. */
 export interface PredictionTable {
   task: Task;
-  /** Whether the rows tell their places. */
+  /** Whether the rows have places. */
   hasPlaces: boolean;
-  kept: readonly KeptColumn[];
+  passthrough: readonly PassthroughColumn[];
 }
 
 /**
@@ -37,10 +37,9 @@ export type PredictionFormat = (
   table: PredictionTable,
 ) => AsyncIterable<string | Uint8Array>;
 
-/** The names of the flat formats' probability columns, by label; a regression has none. */
-export function probabilityColumns({ problemType, labels }: Task): { column: string; label: string }[] {
-  if (problemType === 'regression') return [];
-  return labels.map((label) => ({ column: `probability_${label}`, label }));
+/** The names of the flat formats' probability columns, by label; without classes there are none. */
+export function probabilityColumns({ kind, labels }: Task): { column: string; label: string }[] {
+  return kind.hasClasses ? labels.map((label) => ({ column: `probability_${label}`, label })) : [];
 }
 
 /**
@@ -48,17 +47,20 @@ export function probabilityColumns({ problemType, labels }: Task): { column: str
  *
  * @throws UsageError when two of them would then be called the same
  */
-export function keptColumns(columns: readonly KeptColumn[], task: Task): KeptColumn[] {
+export function passthroughColumns(columns: readonly PassthroughColumn[], task: Task): PassthroughColumn[] {
   const own = new Set(['row', 'place', 'label', 'score', 'probabilities']);
   for (const { column } of probabilityColumns(task)) own.add(column);
-  const kept = columns.map(({ name, kind }) => ({ name: own.has(name) ? `input_${name}` : name, kind }));
-  const twice = kept.find(({ name }, i) => kept.findIndex((other) => other.name === name) < i);
-  if (twice === undefined) return kept;
+  const passthrough = columns.map(({ name, kind }) => ({
+    name: own.has(name) ? `input_${name}` : name,
+    kind,
+  }));
+  const twice = passthrough.find(({ name }, i) => passthrough.findIndex((other) => other.name === name) < i);
+  if (twice === undefined) return passthrough;
   throw new UsageError(`--id-column gives the predictions two columns called ${JSON.stringify(twice.name)}`);
 }
 
 /** A value in a cell of text: as it is, or as JSON where it is more than a text or a number. */
-export function keptText(value: KeptValue): string {
+export function passthroughText(value: PassthroughValue): string {
   if (value === null || value === undefined) return '';
   return typeof value === 'string' ? value : JSON.stringify(value);
 }

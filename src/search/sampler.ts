@@ -1,9 +1,9 @@
 // Chooses the point that the next trial tries: at random, or where past trials were good (TPE). Pure functions of the
-// past, so that a resumed search goes on as it would have.
+// past, so that a resumed search continues as it would have.
 import { randomNumbers } from '../util/random.js';
 import { parzenEstimate, type Density } from './parzen.js';
 import type { Dimension, Params, Space } from './space.js';
-import type { Trial } from './trial.js';
+import type { Trial } from './study.js';
 
 export const samplers = ['tpe', 'random'] as const;
 export type SamplerName = (typeof samplers)[number];

@@ -1,7 +1,7 @@
 // What a search may change: options whose value in the configuration file is a range or a choice.
 import { z } from 'zod';
 
-import { UsageError } from '../util/errors.js';
+import { OptionsError } from '../options/index.js';
 
 /** The values that one option may have. */
 export type Dimension =
@@ -38,19 +38,19 @@ export function parseDimension(value: Readonly<Record<string, unknown>>, name: s
       !choices.success ||
       new Set(choices.data.map((one) => JSON.stringify(one))).size < choices.data.length
     )
-      throw new UsageError(`${name}: choice needs a list of at least two different values`);
+      throw new OptionsError(`${name}: choice needs a list of at least two different values`);
     return { kind, choices: choices.data };
   }
   const bounds = z.tuple([z.number(), z.number()]).safeParse(given);
   if (!bounds.success)
-    throw new UsageError(`${name}: ${kind} needs the lowest and the highest value, such as [1, 4]`);
+    throw new OptionsError(`${name}: ${kind} needs the lowest and the highest value, such as [1, 4]`);
   const [low, high] = bounds.data;
   if (low >= high)
-    throw new UsageError(`${name}: ${kind} needs a lowest value below the highest, not ${low} and ${high}`);
+    throw new OptionsError(`${name}: ${kind} needs a lowest value below the highest, not ${low} and ${high}`);
   if (kind === 'int' && !(Number.isSafeInteger(low) && Number.isSafeInteger(high)))
-    throw new UsageError(`${name}: int needs whole numbers, not ${low} and ${high}`);
+    throw new OptionsError(`${name}: int needs whole numbers, not ${low} and ${high}`);
   if (kind === 'log_uniform' && low <= 0)
-    throw new UsageError(`${name}: log_uniform needs values above 0, not ${low}`);
+    throw new OptionsError(`${name}: log_uniform needs values above 0, not ${low}`);
   return { kind: rangeKind(kind), low, high };
 }
 

@@ -1,95 +1,75 @@
-// search.jsonl: what is searched on the first line, then one line for each trial that ended. A search goes on from it.
-import { appendFile, readFile } from 'node:fs/promises';
+// The trials of a search: search.jsonl, which of them is the best, and whether a new one is worth its time.
 import { z } from 'zod';
 
-import { difference } from '../util/difference.js';
-import { errorCode, UsageError } from '../util/errors.js';
-import { readError, writeError } from '../util/file-errors.js';
-import { writeFileAtomic } from '../util/files.js';
-import type { Trial } from './trial.js';
+import { Journal, type JournalHeader } from '../util/journal.js';
 
-/** What must be the same for a search to go on; values are compared as JSON. */
-export type StudyHeader = Readonly<Record<string, unknown>>;
-
+/** The metric at one evaluation. */
 const report = z.object({
+  /** Optimizer steps before it. */
   step: z.number(),
+  /** NaN, in a file null, where the metric is not defined. */
   value: z
     .number()
     .nullable()
     .transform((value) => value ?? Number.NaN),
 });
-const trialLine = z.object({
+export type Report = z.output<typeof report>;
+
+/** One training of a search and how it ended. */
+const trial = z.object({
   number: z.number().int(),
+  /** The values that were tried, by option. */
   params: z.record(z.string(), z.unknown()),
+  /** Pruned: ended early; failed: it could not be trained with these values, e.g. its loss was no longer finite. */
   state: z.enum(['complete', 'pruned', 'failed']),
+  /** The metric of the weights that the training ended with; null of a failed trial. */
   value: z.number().nullable(),
   reports: z.array(report),
+  /** Why a trial failed. */
   error: z.string().exactOptional(),
 });
+export type Trial = z.output<typeof trial>;
 
-export class Study {
-  readonly trials: Trial[];
-  readonly #path: string;
-
-  private constructor(path: string, trials: Trial[]) {
-    this.#path = path;
-    this.trials = trials;
-  }
-
-  /**
-   * Begins a search, or goes on with the one in the file.
-   *
-   * @throws UsageError when the file is damaged or of another search, naming what differs
-   */
-  static async open(path: string, header: StudyHeader): Promise<Study> {
-    const text = await readFile(path, 'utf8').catch((error: unknown) => {
-      if (errorCode(error) === 'ENOENT') return null;
-      throw readError(error, path);
-    });
-    // A process that was killed while it wrote leaves a line without an end.
-    const lines = text === null ? [] : text.split('\n').slice(0, -1);
-    const [first, ...others] = lines;
-    // Before its first trial a search may still be corrected.
-    if (first !== undefined && others.length > 0)
-      requireSameSearch(path, parseLine(first, `${path}:1`, z.record(z.string(), z.unknown())), header);
-    const trials = others.map((line, i) => parseLine(line, `${path}:${i + 2}`, trialLine));
-    const whole = [JSON.stringify(header), ...others];
-    await writeFileAtomic(path, whole.map((line) => `${line}\n`).join(''));
-    return new Study(path, trials);
-  }
-
-  async add(trial: Trial): Promise<void> {
-    this.trials.push(trial);
-    await appendFile(this.#path, `${JSON.stringify(trial)}\n`, { flush: true }).catch((error: unknown) => {
-      throw writeError(error, this.#path);
-    });
-  }
-
-  /** The complete trial with the best value, the first of equal ones; undefined while there is none. */
-  best(greaterIsBetter: boolean): Trial | undefined {
-    const sign = greaterIsBetter ? -1 : 1;
-    const score = ({ value }: Trial): number =>
-      value === null || Number.isNaN(value) ? Infinity : sign * value;
-    const complete = this.trials.filter(({ state }) => state === 'complete');
-    return complete.toSorted((a, b) => (score(a) === score(b) ? 0 : score(a) - score(b)))[0];
-  }
+/** Starts a search, or continues the one in the file. @throws UsageError when the file is damaged or of another search */
+export function openStudy(path: string, header: JournalHeader): Promise<Journal<Trial>> {
+  return Journal.open(path, { name: 'search', header, entry: trial });
 }
 
-function requireSameSearch(path: string, before: StudyHeader, now: StudyHeader): void {
-  const keys = [...new Set([...Object.keys(before), ...Object.keys(now)])];
-  const differing = keys.find((key) => JSON.stringify(before[key]) !== JSON.stringify(now[key]));
-  if (differing === undefined) return;
-  throw new UsageError(
-    `${path} is of another search: ${difference(differing, before[differing], now[differing])}. Use another --output-dir.`,
+/** The complete trial with the best value, the first of equal ones; undefined while there is none. */
+export function bestTrial(trials: readonly Trial[], greaterIsBetter: boolean): Trial | undefined {
+  const sign = greaterIsBetter ? -1 : 1;
+  const score = ({ value }: Trial): number =>
+    value === null || Number.isNaN(value) ? Infinity : sign * value;
+  const complete = trials.filter(({ state }) => state === 'complete');
+  return complete.toSorted((a, b) => (score(a) === score(b) ? 0 : score(a) - score(b)))[0];
+}
+
+const STARTUP_TRIALS = 5;
+
+/**
+ * Whether a trial should be pruned after the last of its reports (Optuna's MedianPruner, its defaults): when the best of
+ * them is worse than the median of what the complete trials reported at that step.
+ */
+export function isHopeless(
+  reports: readonly Report[],
+  past: readonly Trial[],
+  greaterIsBetter: boolean,
+): boolean {
+  const last = reports.at(-1);
+  const complete = past.filter(({ state }) => state === 'complete');
+  if (last === undefined || complete.length < STARTUP_TRIALS) return false;
+  const others = complete.flatMap((other) =>
+    other.reports.filter(({ step }) => step === last.step).map(({ value }) => value),
   );
+  if (others.length === 0) return false;
+  const sign = greaterIsBetter ? -1 : 1;
+  const best = Math.min(...reports.map(({ value }) => (Number.isNaN(value) ? Infinity : sign * value)));
+  return best > median(others.map((value) => sign * value).filter((value) => !Number.isNaN(value)));
 }
 
-function parseLine<T>(line: string, place: string, schema: z.ZodType<T>): T {
-  try {
-    return schema.parse(JSON.parse(line));
-  } catch {
-    throw new UsageError(
-      `${place}: this is not a line of a search. Remove the file, or use another --output-dir.`,
-    );
-  }
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length / 2;
+  if (!Number.isInteger(middle)) return sorted[Math.floor(middle)] ?? Infinity;
+  return ((sorted[middle - 1] ?? Infinity) + (sorted[middle] ?? Infinity)) / 2;
 }

@@ -1,7 +1,5 @@
 // What a person sees of a running training: one moving line on a terminal, plain lines elsewhere. On stderr only.
 import { printable } from '../util/printable.js';
-import { detailMetrics } from '../evaluation/metrics.js';
-import type { LogEntry, TrainerState } from '../training/state.js';
 
 /** The part of a write stream that is used. */
 export interface Terminal {
@@ -31,13 +29,14 @@ export class Progress {
   }
 
   /**
-   * A log entry as one line, e.g. `step 500/1500  epoch 1.00  loss 0.3121  lr 4.4e-5  grad_norm 2.1`. Of an evaluation
-   * it shows what says most; the log history and the results have all metrics.
+   * A log entry as one line, e.g. `step 500/1500  epoch 1.00  loss 0.3121  lr 4.4e-5  grad_norm 2.1`.
+   *
+   * @param details metrics of an evaluation that the line leaves out; the log history and the results have them all
    */
-  entry(entry: LogEntry, totalSteps: number): void {
+  entry(entry: Readonly<Record<string, number>>, totalSteps: number, details: readonly string[] = []): void {
     const { step, epoch, ...values } = entry;
     const shown = Object.entries(values)
-      .filter(([name]) => !isDetail(name))
+      .filter(([name]) => !isDetail(name, details))
       .map(([name, value]) => `${name} ${shownValue(name, value)}`);
     this.line(`step ${step}/${totalSteps}  epoch ${(epoch ?? 0).toFixed(2)}  ${shown.join('  ')}`);
   }
@@ -64,27 +63,35 @@ export class Progress {
   }
 }
 
-/** The bar of one of several trainings, without the lines. */
-export class BarOnly extends Progress {
+/** One of several trainings: its lines and its bar carry its name, and its log entries are left out. */
+export class TitledProgress extends Progress {
+  readonly #shared: Progress;
   readonly #title: string;
 
-  constructor(title: string) {
+  constructor(shared: Progress, title: string) {
     super();
+    this.#shared = shared;
     this.#title = title;
   }
 
-  override line(): void {}
+  override line(text: string): void {
+    this.#shared.line(`${this.#title}: ${text}`);
+  }
 
   override entry(): void {}
 
   override bar(title: string, done: number, total: number, detail: string): void {
-    super.bar(`${this.#title}: ${title}`, done, total, detail);
+    this.#shared.bar(`${this.#title}: ${title}`, done, total, detail);
+  }
+
+  override end(): void {
+    this.#shared.end();
   }
 }
 
 /** A metric of an evaluation, whatever data set its name names, that the line of a log entry leaves out. */
-function isDetail(name: string): boolean {
-  return name.startsWith('eval_') && detailMetrics.some((metric) => name.endsWith(`_${metric}`));
+function isDetail(name: string, details: readonly string[]): boolean {
+  return name.startsWith('eval_') && details.some((metric) => name.endsWith(`_${metric}`));
 }
 
 /** A metric that its rows do not define is not available; a loss that is NaN went wrong and is shown as it is. */
@@ -109,14 +116,15 @@ export function formatSeconds(seconds: number): string {
 }
 
 /** What stands behind the bar of a training: loss, learning rate, real tokens per second, time left. */
-export function progressDetail(
-  state: TrainerState,
-  learningRate: number,
-  totalSteps: number,
-  seconds: number,
-): string {
-  const { global_step: step, num_input_tokens_seen: tokens, log_history: history } = state;
-  const loss = history.findLast((entry) => 'loss' in entry)?.['loss'];
+export function progressDetail(training: {
+  loss: number | undefined;
+  learningRate: number;
+  tokens: number;
+  seconds: number;
+  step: number;
+  totalSteps: number;
+}): string {
+  const { loss, learningRate, tokens, seconds, step, totalSteps } = training;
   return [
     ...(loss === undefined ? [] : [`loss ${formatNumber(loss)}`]),
     `lr ${formatNumber(learningRate)}`,

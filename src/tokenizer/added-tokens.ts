@@ -1,19 +1,17 @@
-// Finds added tokens ([MASK], a person's own) in a text before it is split into words, as Rust's AddedVocabulary does.
+// Finds added tokens (<mask>, a person's own) in a text before it is split into words, as Rust's AddedVocabulary does.
 import type { AddedToken } from './tokenizer-json.js';
+import { ENDS_WITH_WORD, SPACE, STARTS_WITH_WORD, hasFlag } from './unicode.js';
 
 /** Splits a text into stretches of text and the ids of the added tokens between them, in order. */
 export type AddedTokenSplitter = (text: string) => (string | number)[];
 
-const ENDS_WITH_WORD = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]$/u;
-const STARTS_WITH_WORD = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
+type Token = Pick<AddedToken, 'id' | 'content' | 'single_word' | 'lstrip' | 'rstrip'>;
 
 /**
- * The leftmost match wins and the longest among those; `single_word` tokens must not touch a letter or digit.
- * `lstrip` and `rstrip` need no code: the white space they would swallow is dropped by the word splitter anyway.
+ * The leftmost match wins and the longest among those. A `single_word` token must not touch a letter or digit; one with
+ * `lstrip` or `rstrip` takes the white space on that side along.
  */
-export function createAddedTokenSplitter(
-  tokens: readonly Pick<AddedToken, 'id' | 'content' | 'single_word'>[],
-): AddedTokenSplitter {
+export function createAddedTokenSplitter(tokens: readonly Token[]): AddedTokenSplitter {
   const byContent = new Map(
     tokens.filter(({ content }) => content !== '').map((token) => [token.content, token]),
   );
@@ -26,16 +24,19 @@ export function createAddedTokenSplitter(
 
   return (text) => {
     const sections: (string | number)[] = [];
-    let start = 0;
+    let done = 0;
     for (const match of text.matchAll(pattern)) {
       const token = byContent.get(match[0]);
-      const end = match.index + match[0].length;
-      if (token === undefined || (token.single_word && touchesWord(text, match.index, end))) continue;
-      if (match.index > start) sections.push(text.slice(start, match.index));
+      let start = match.index;
+      let end = start + match[0].length;
+      if (token === undefined || (token.single_word && touchesWord(text, start, end))) continue;
+      if (token.lstrip) while (start > done && hasFlag(text, start - 1, SPACE)) start--;
+      if (token.rstrip) while (end < text.length && hasFlag(text, end, SPACE)) end++;
+      if (start > done) sections.push(text.slice(done, start));
       sections.push(token.id);
-      start = end;
+      done = end;
     }
-    if (start < text.length) sections.push(text.slice(start));
+    if (done < text.length) sections.push(text.slice(done));
     return sections;
   };
 }
@@ -43,6 +44,7 @@ export function createAddedTokenSplitter(
 /** Two UTF-16 units hold any character; the pattern would search all of a longer text. */
 function touchesWord(text: string, start: number, end: number): boolean {
   return (
-    ENDS_WITH_WORD.test(text.slice(Math.max(0, start - 2), start)) || STARTS_WITH_WORD.test(text.slice(end))
+    ENDS_WITH_WORD.test(text.slice(Math.max(0, start - 2), start)) ||
+    STARTS_WITH_WORD.test(text.slice(end, end + 2))
   );
 }

@@ -1,9 +1,10 @@
 // The ids of short pieces of text seen before: a hash table in flat arrays. A Map would need a new string for every
 // look-up, and took twice the time. When it is full it starts afresh, with more room as long as there is more to have.
-import type { IdBuffer } from './id-buffer.js';
 
-/** Longer pieces (links, encoded data) seldom come twice; and the ids of these, at most 3 a character, fit a byte count. */
+/** Longer pieces (links, encoded data) seldom come twice. */
 const MAX_LENGTH = 64;
+/** What a byte counts. */
+const MAX_IDS = 255;
 const CHARACTERS_PER_ENTRY = 12;
 const IDS_PER_ENTRY = 4;
 /** Of a new table, 64 kB: most tokenizers that are loaded see few texts. */
@@ -118,6 +119,7 @@ export class ChunkCache {
     if (table.lengths[slot] === 0) {
       const found = this.#encode(text.slice(start, end));
       ids.append(found);
+      if (found.length > MAX_IDS) return;
       if (!table.hasRoomFor(length, found.length)) this.#startAfresh();
       this.#table.add(text, start, length, hash, found);
       return;
@@ -137,4 +139,46 @@ function hashOf(text: string, start: number, end: number): number {
   let hash = HASH_START;
   for (let index = start; index < end; index++) hash = Math.imul(hash ^ text.charCodeAt(index), HASH_STEP);
   return hash;
+}
+
+/** A list of token ids that grows in place and is used again for the next text. */
+export class IdBuffer {
+  #ids = new Int32Array(1024);
+  #length = 0;
+
+  get length(): number {
+    return this.#length;
+  }
+
+  clear(): void {
+    this.#length = 0;
+  }
+
+  append(ids: readonly number[]): void {
+    this.#reserve(ids.length);
+    const target = this.#ids;
+    for (const id of ids) target[this.#length++] = id;
+  }
+
+  /** Appends `source[start]` to `source[end - 1]`. */
+  appendRange(source: Int32Array, start: number, end: number): void {
+    this.#reserve(end - start);
+    const target = this.#ids;
+    let at = this.#length;
+    for (let index = start; index < end; index++) target[at++] = source[index] ?? 0;
+    this.#length = at;
+  }
+
+  /** A view, valid until the next `append` or `clear`. */
+  view(start: number, end: number): Int32Array {
+    return this.#ids.subarray(start, end);
+  }
+
+  #reserve(count: number): void {
+    const needed = this.#length + count;
+    if (needed <= this.#ids.length) return;
+    const grown = new Int32Array(Math.max(needed, this.#ids.length * 2));
+    grown.set(this.#ids.subarray(0, this.#length));
+    this.#ids = grown;
+  }
 }

@@ -1,9 +1,9 @@
 // Tokenization beside the training step: lists of texts go round a few worker threads, results come back in order.
 import { Worker } from 'node:worker_threads';
 import { RunError, UsageError, expected, messageOf } from '../util/errors.js';
-import type { BertTokenizer } from './bert-tokenizer.js';
-import { unpackEncodings, type TextExample, type WorkerReply, type WorkerSetup } from './messages.js';
-import type { Encoding } from './sequence-encoder.js';
+import type { EncodeOptions, Encoding } from './sequence-encoder.js';
+import type { TokenizerSpec } from './tokenizer-json.js';
+import type { Tokenizer } from './tokenizer.js';
 
 export interface TokenizerPool {
   /**
@@ -21,24 +21,24 @@ const EXAMPLES_PER_JOB = 64;
 
 /**
  * @param options.maxLength tokens per example, special tokens included; default: no truncation
+ * @param options.tokenTypes how many token types the model has; see {@link EncodeOptions}
  * @param options.workers threads; 0 tokenizes in the calling thread
  */
 export function createTokenizerPool(
-  tokenizer: BertTokenizer,
-  options: { maxLength?: number; workers: number },
+  tokenizer: Tokenizer,
+  options: { maxLength?: number; tokenTypes?: number; workers: number },
 ): TokenizerPool {
-  const { workers } = options;
+  const { workers, ...encodeOptions } = options;
   if (!Number.isInteger(workers) || workers < 0) throw expected('a whole number from 0', 'workers', workers);
-  const truncation = options.maxLength === undefined ? {} : { maxLength: options.maxLength };
-  tokenizer.encode('', '', truncation); // a wrong maxLength shows here, not in a thread
+  tokenizer.encode('', '', encodeOptions); // a wrong maxLength shows here, not in a thread
   if (workers === 0) {
     return {
       encode: async (examples) =>
-        examples.map(({ text, textPair }) => tokenizer.encode(text, textPair, truncation)),
+        examples.map(({ text, textPair }) => tokenizer.encode(text, textPair, encodeOptions)),
       close: async () => {},
     };
   }
-  const setup: WorkerSetup = { spec: tokenizer.spec, truncation };
+  const setup: WorkerSetup = { spec: tokenizer.spec, encodeOptions };
   const threads = Array.from({ length: workers }, () => new TokenizerThread(setup));
   let next = 0;
   return {
@@ -72,18 +72,18 @@ class TokenizerThread {
     // The worker is plain JavaScript: the caller's loaders and flags (--import, --input-type) are not for it.
     this.#worker = new Worker(new URL('worker.js', import.meta.url), { workerData: setup, execArgv: [] });
     this.#worker.unref();
-    this.#worker.on('message', (reply: WorkerReply) => this.#settle(reply));
+    this.#worker.on('message', (reply: WorkerReply) => this.#resolve(reply));
     this.#worker.on('error', (error) =>
       this.#fail(
         new RunError(
-          `A tokenizer thread failed: ${messageOf(error)}; begin again, or tokenize without threads: --dataloader-num-workers 0`,
+          `A tokenizer thread failed: ${messageOf(error)}; start again, or tokenize without threads: --dataloader-num-workers 0`,
         ),
       ),
     );
     this.#worker.on('exit', (code) =>
       this.#fail(
         new RunError(
-          `A tokenizer thread ended (exit code ${code}); begin again, or tokenize without threads: --dataloader-num-workers 0`,
+          `A tokenizer thread ended (exit code ${code}); start again, or tokenize without threads: --dataloader-num-workers 0`,
         ),
       ),
     );
@@ -107,7 +107,7 @@ class TokenizerThread {
     await this.#worker.terminate();
   }
 
-  #settle(reply: WorkerReply): void {
+  #resolve(reply: WorkerReply): void {
     const job = this.#jobs.get(reply.job);
     this.#jobs.delete(reply.job);
     if (this.#jobs.size === 0) this.#worker.unref();
@@ -122,4 +122,61 @@ class TokenizerThread {
     this.#jobs.clear();
     this.#worker.unref();
   }
+}
+
+export interface TextExample {
+  text: string;
+  textPair?: string;
+}
+
+export interface WorkerSetup {
+  spec: TokenizerSpec;
+  encodeOptions: EncodeOptions;
+}
+
+export interface WorkerRequest {
+  job: number;
+  examples: readonly TextExample[];
+}
+
+export type WorkerReply = { job: number; packed: PackedEncodings } | { job: number; error: string };
+
+/** Encodings of a list of examples end to end, so that they cross threads as two or three buffers. */
+export interface PackedEncodings {
+  /** [all tokens] */
+  ids: Int32Array<ArrayBuffer>;
+  /** [examples]: where each example's tokens end. */
+  ends: Int32Array<ArrayBuffer>;
+  /** [all tokens], 0 where an example has none; null when no example is a pair. */
+  typeIds: Int32Array<ArrayBuffer> | null;
+  /** Which examples are pairs. */
+  pairs: readonly boolean[];
+}
+
+export function packEncodings(encodings: readonly Encoding[]): PackedEncodings {
+  const total = encodings.reduce((sum, { ids }) => sum + ids.length, 0);
+  const pairs = encodings.map(({ typeIds }) => typeIds !== null);
+  const ids = new Int32Array(total);
+  const typeIds = pairs.includes(true) ? new Int32Array(total) : null;
+  const ends = new Int32Array(encodings.length);
+  let end = 0;
+  for (const [index, encoding] of encodings.entries()) {
+    ids.set(encoding.ids, end);
+    if (encoding.typeIds !== null) typeIds?.set(encoding.typeIds, end);
+    end += encoding.ids.length;
+    ends[index] = end;
+  }
+  return { ids, ends, typeIds, pairs };
+}
+
+/** The encodings again, as views of the packed buffers. */
+export function unpackEncodings({ ids, ends, typeIds, pairs }: PackedEncodings): Encoding[] {
+  return pairs.map((isPair, index) => {
+    const start = index === 0 ? 0 : (ends[index - 1] ?? 0);
+    const end = ends[index] ?? 0;
+    return {
+      ids: ids.subarray(start, end),
+      typeIds: isPair ? (typeIds?.subarray(start, end) ?? null) : null,
+    };
+  });
 }

@@ -1,9 +1,8 @@
-// The tokenizer's definition to the files that transformers 5.18 writes, and vocab.txt for older tools.
+// The tokenizer's definition to the files that transformers 5.18 writes, and vocab.txt for older tools of BERT.
 import { join } from 'node:path';
 import { writeFileAtomic } from '../util/files.js';
-import { SPECIAL_TOKENS, specialToken } from './from-vocab.js';
+import { specialToken, tokenizerClass } from './classes.js';
 import type { TokenizerConfig, TokenizerJson, TokenizerSpec } from './tokenizer-json.js';
-import { isBertStyle } from './tokenizer-json.js';
 
 /** What transformers does not write either: where the tokenizer came from, and what tokenizer.json says already. */
 const NOT_SAVED = [
@@ -22,18 +21,18 @@ const NOT_SAVED = [
 export async function saveTokenizer(spec: TokenizerSpec, directory: string): Promise<void> {
   await writeFileAtomic(join(directory, 'tokenizer.json'), tokenizerJsonText(spec.tokenizerJson));
   await writeFileAtomic(join(directory, 'tokenizer_config.json'), tokenizerConfigText(spec));
-  if (isBertStyle(spec.tokenizerJson)) {
-    await writeFileAtomic(join(directory, 'vocab.txt'), vocabText(spec.tokenizerJson.model.vocab));
-  }
+  const { model } = spec.tokenizerJson;
+  if (model.type === 'WordPiece') await writeFileAtomic(join(directory, 'vocab.txt'), vocabText(model.vocab));
 }
 
 /** tokenizer.json with the vocabulary in the order of its ids; JSON.stringify would put "0", "1" ... first. */
 function tokenizerJsonText(json: TokenizerJson): string {
-  if (!isBertStyle(json)) return JSON.stringify(json, null, 2);
+  const { vocab } = json.model;
+  if (Array.isArray(vocab)) return JSON.stringify(json, null, 2);
   const mark = 'the vocabulary';
-  const entries = inOrder(json.model.vocab).map(([token, id]) => `\n      ${JSON.stringify(token)}: ${id}`);
+  const entries = inOrder(vocab).map(([token, id]) => `\n      ${JSON.stringify(token)}: ${id}`);
   const text = JSON.stringify({ ...json, model: { ...json.model, vocab: mark } }, null, 2);
-  const at = text.lastIndexOf(`"${mark}"`);
+  const at = text.lastIndexOf(`"vocab": "${mark}"`) + '"vocab": '.length;
   return `${text.slice(0, at)}{${entries.join(',')}\n    }${text.slice(at + mark.length + 2)}`;
 }
 
@@ -42,15 +41,17 @@ function tokenizerConfigText({ tokenizerJson: json, tokenizerConfig: config }: T
   const extra = config['extra_special_tokens'] ?? config['additional_special_tokens'];
   if (Array.isArray(extra) && extra.length > 0) saved['extra_special_tokens'] = extra;
   for (const key of NOT_SAVED) delete saved[key];
-  if (isBertStyle(json)) {
-    for (const name of SPECIAL_TOKENS.keys()) {
-      saved[name] = specialToken(config, name);
-    }
-    saved.do_lower_case = json.normalizer.lowercase;
-    saved.strip_accents = json.normalizer.strip_accents;
-    saved.tokenize_chinese_chars = json.normalizer.handle_chinese_chars;
+  const { normalizer } = json;
+  const ofBert = normalizer?.type === 'BertNormalizer' ? 'BertTokenizer' : 'TokenizersBackend';
+  saved.tokenizer_class = config.tokenizer_class?.replace(/Fast$/, '') ?? ofBert;
+  const specials = tokenizerClass(saved.tokenizer_class)?.specials ?? new Map<string, string>();
+  for (const name of specials.keys()) saved[name] = specialToken(config, name, specials);
+  // Else the class would take its own defaults.
+  if (normalizer?.type === 'BertNormalizer') {
+    saved.do_lower_case = normalizer.lowercase;
+    saved.strip_accents = normalizer.strip_accents;
+    saved.tokenize_chinese_chars = normalizer.handle_chinese_chars;
   }
-  saved.tokenizer_class = (config.tokenizer_class ?? 'BertTokenizer').replace(/Fast$/, '');
   saved.model_max_length = config.model_max_length ?? 1e30;
   const sorted = Object.fromEntries(
     Object.entries(saved).toSorted(([left], [right]) => (left < right ? -1 : 1)),

@@ -1,20 +1,34 @@
 // One text or pair to the ids a model takes: special tokens in place, truncated, token types. Used by the tokenizer and
 // by its worker threads.
 import { UsageError, expected } from '../util/errors.js';
-import { IdBuffer } from './id-buffer.js';
-import type { Piece, Template } from './template.js';
-import { createTemplate, specialCount } from './template.js';
-import type { TextToIds } from './text-ids.js';
-import { createTextToIds } from './text-ids.js';
-import type { TokenizerSpec } from './tokenizer-json.js';
-import { longestFirst } from './truncation.js';
+import { IdBuffer } from './chunk-cache.js';
+import { tokenizerClass } from './classes.js';
+import { createTextToIds, type TextToIds } from './text-ids.js';
+import type {
+  PostProcessorJson,
+  TemplatePiece,
+  TemplateProcessing,
+  TokenizerSpec,
+} from './tokenizer-json.js';
 
 /** Token ids of one text or pair, special tokens included; nothing is ever padded. */
 export interface Encoding {
   /** [tokens] */
   ids: Int32Array;
-  /** [tokens], 0 for the first text and 1 for the second; null for a single text, where all are 0. */
+  /**
+   * [tokens], 0 for the first text and 1 for the second. null where all are 0: for a single text, and for a model
+   * without token types.
+   */
   typeIds: Int32Array | null;
+}
+
+/** A special token by its id, or the place of the first (A) or second (B) text. */
+type Piece = { typeId: number } & ({ id: number } | { sequence: 'A' | 'B' });
+
+/** Where the special tokens go. */
+interface Template {
+  single: readonly Piece[];
+  pair: readonly Piece[];
 }
 
 export interface EncodeOptions {
@@ -22,17 +36,32 @@ export interface EncodeOptions {
   maxLength?: number;
   /** Default true. */
   addSpecialTokens?: boolean;
+  /** How many token types the model has; below 2, `typeIds` is null. Default: as many as the tokenizer gives. */
+  tokenTypes?: number;
 }
 
 export class SequenceEncoder {
+  /** How many token types the tokenizer gives: 2, or 0 where its models take none. */
+  readonly tokenTypes: 0 | 2;
+  /** How many special tokens stand before and after a single text. */
+  readonly specialsAround: readonly [before: number, after: number];
   readonly #append: TextToIds;
   readonly #template: Template;
   readonly #keepTail: boolean;
   readonly #buffer = new IdBuffer();
 
   constructor(spec: TokenizerSpec) {
-    this.#append = createTextToIds(spec);
+    this.#append = createTextToIds(spec.tokenizerJson);
     this.#template = createTemplate(spec.tokenizerJson.post_processor);
+    const { single, pair } = this.#template;
+    const place = single.findIndex((piece) => 'sequence' in piece);
+    this.specialsAround = [place, single.length - 1 - place];
+    const { model_input_names: inputs, tokenizer_class: className } = spec.tokenizerConfig;
+    const takesTypes =
+      inputs?.includes('token_type_ids') ??
+      tokenizerClass(className)?.tokenTypes ??
+      pair.some(({ typeId }) => typeId > 0);
+    this.tokenTypes = takesTypes ? 2 : 0;
     this.#keepTail = spec.tokenizerConfig.truncation_side === 'left';
   }
 
@@ -51,7 +80,9 @@ export class SequenceEncoder {
     const b = textPair === undefined ? ([0, 0] as const) : this.#sequence(textPair, Infinity);
     const [keepA, keepB] = longestFirst(a[1] - a[0], b[1] - b[0], budget);
     const encoding = this.#assemble(template, { A: this.#kept(a, keepA), B: this.#kept(b, keepB) });
-    return { ids: encoding.ids, typeIds: textPair === undefined ? null : encoding.typeIds };
+    const tokenTypes = Math.min(options.tokenTypes ?? this.tokenTypes, this.tokenTypes);
+    const hasTypes = textPair !== undefined && tokenTypes > 1;
+    return { ids: encoding.ids, typeIds: hasTypes ? encoding.typeIds : null };
   }
 
   /** Tokenizes into the buffer and returns the place: [start, end). */
@@ -94,4 +125,50 @@ function textBudget(maxLength: number | undefined, specials: number): number {
     throw new UsageError(`maxLength ${maxLength} leaves no room: the special tokens alone take ${specials}`);
   }
   return maxLength - specials;
+}
+
+function createTemplate(processor: PostProcessorJson | null): Template {
+  const a: Piece = { sequence: 'A', typeId: 0 };
+  if (processor?.type === 'Sequence') {
+    const places = processor.processors.find(({ type }) => type !== 'ByteLevel');
+    return createTemplate(places ?? null);
+  }
+  if (processor === null || processor.type === 'ByteLevel')
+    return { single: [a], pair: [a, { sequence: 'B', typeId: 1 }] };
+  if (processor.type === 'TemplateProcessing')
+    return { single: pieces(processor, processor.single), pair: pieces(processor, processor.pair) };
+  const roberta = processor.type === 'RobertaProcessing';
+  const typeId = roberta ? 0 : 1;
+  const sep: Piece = { id: processor.sep[1], typeId: 0 };
+  const single: Piece[] = [{ id: processor.cls[1], typeId: 0 }, a, sep];
+  const second: Piece[] = [{ sequence: 'B', typeId }, Object.assign({}, sep, { typeId })];
+  return { single, pair: [...single, ...(roberta ? [sep] : []), ...second] };
+}
+
+function pieces(processor: TemplateProcessing, template: readonly TemplatePiece[]): Piece[] {
+  return template.flatMap((piece): Piece[] => {
+    if ('Sequence' in piece) return [{ sequence: piece.Sequence.id, typeId: piece.Sequence.type_id }];
+    const { id, type_id: typeId } = piece.SpecialToken;
+    return (processor.special_tokens[id]?.ids ?? []).map((token) => ({ id: token, typeId }));
+  });
+}
+
+/** The number of special tokens among the pieces. */
+function specialCount(template: readonly Piece[]): number {
+  return template.filter((piece) => 'id' in piece).length;
+}
+
+/**
+ * The kept lengths of a pair by `longest_first`, transformers' default strategy. The longer text gives way
+ * until both are equal, then both share what is left and the longer one gets the odd token. Source:
+ * `truncate_encodings` in tokenizers/src/utils/truncation.rs.
+ *
+ * @param budget what may stay of both together, special tokens not counted
+ */
+export function longestFirst(first: number, second: number, budget: number): [first: number, second: number] {
+  if (first + second <= budget) return [first, second];
+  const shorter = Math.min(first, second);
+  let kept: [number, number] = [shorter, Math.max(shorter, budget - shorter)];
+  if (kept[0] + kept[1] > budget) kept = [Math.floor(budget / 2), Math.ceil(budget / 2)];
+  return first > second ? [kept[1], kept[0]] : kept;
 }

@@ -1,14 +1,12 @@
-// Text to token ids, without special tokens: BERT's own text handling in front of the library's WordPiece, with a
-// cache per white-space separated chunk; any other kind of tokenizer.json goes to the library as a whole.
-import { UsageError } from '../util/errors.js';
+// Text to token ids, without special tokens: added tokens, normalizer, pre-tokenizer, model. What comes often is
+// remembered: the ids of a chunk of text where chunks do not depend on each other, else those of a piece of the model.
 import { createAddedTokenSplitter } from './added-tokens.js';
-import { createNormalizer, splitWords } from './bert-words.js';
-import { ChunkCache } from './chunk-cache.js';
-import type { IdBuffer } from './id-buffer.js';
-import { createLibraryTokenizer } from './library.js';
-import { highestId } from './parse.js';
-import type { BertStyleJson, TokenizerConfig, TokenizerJson, TokenizerSpec } from './tokenizer-json.js';
-import { isBertStyle } from './tokenizer-json.js';
+import { ChunkCache, type IdBuffer } from './chunk-cache.js';
+import { createModel } from './models.js';
+import { createNormalizer, keepsChunksApart } from './normalizers.js';
+import { chunkingOf, createPreTokenizer } from './pre-tokenizers.js';
+import type { TokenizerJson } from './tokenizer-json.js';
+import { SPACE, hasFlag } from './unicode.js';
 
 /** Appends the ids of `text` to `ids`; may stop once `limit` ids were added, but may also add more. */
 export type TextToIds = (text: string, ids: IdBuffer, limit: number) => void;
@@ -17,77 +15,133 @@ export type TextToIds = (text: string, ids: IdBuffer, limit: number) => void;
 const CACHED_CHUNKS_BITS = 17;
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
-export function createTextToIds(spec: TokenizerSpec): TextToIds {
-  const { tokenizerJson: json, tokenizerConfig: config } = spec;
-  if (!isBertStyle(json)) {
-    return createOtherEncode(json, config);
-  }
-  const encode = createBertEncode(json, config);
-  // A chunk's ids do not depend on its neighbours, unless an added token spans them.
-  if (json.added_tokens.some(({ content }) => /\s/.test(content))) {
-    return (text, ids) => ids.append(encode(wellFormed(text)));
-  }
-  const cache = new ChunkCache(CACHED_CHUNKS_BITS, encode);
-  return (text, ids, limit) => appendChunks(text, ids, limit, cache);
+export function createTextToIds(json: TokenizerJson): TextToIds {
+  const { added_tokens: added } = json;
+  const chunking = chunkingOf(json.pre_tokenizer);
+  const pipeline = new Pipeline(json);
+  const hasSpaces = added.some(({ content }) => /\s/.test(content));
+  if (chunking === 'words' && keepsChunksApart(json.normalizer) && !hasSpaces) return byWords(pipeline);
+  // NFC changes no white space and composes nothing with it.
+  const keepsSpaces = json.normalizer === null || json.normalizer.type === 'NFC';
+  const isRaw = !added.some(({ normalized }) => normalized);
+  if (chunking === 'byte-level' && keepsSpaces && isRaw) return byteLevel(json, pipeline);
+  return byPieces(pipeline);
 }
 
-function createOtherEncode(json: TokenizerJson, config: TokenizerConfig): TextToIds {
-  const library = createLibraryTokenizer({ ...json, post_processor: null }, config);
-  const highest = highestId(json);
-  return (text, ids) => {
-    const found: readonly unknown[] = library.encode(wellFormed(text), { add_special_tokens: false }).ids;
-    ids.append(found.map((id) => ownId(id, highest)));
-  };
-}
+/** The steps one after another. */
+class Pipeline {
+  readonly #normalize: (text: string) => string;
+  readonly #preTokenize: (text: string, isFirst: boolean) => string[];
+  readonly #splitNormalized: (text: string) => (string | number)[];
+  readonly model: (piece: string) => number[];
+  /** Added tokens that are looked for in the text as it is given. */
+  readonly splitRaw: (text: string) => (string | number)[];
 
-/** The library gives undefined for a piece without an id where no token stands for what is unknown. */
-function ownId(id: unknown, highest: number): number {
-  if (typeof id === 'number' && id >= 0 && id <= highest) return id;
-  throw new UsageError(
-    'This tokenizer.json cannot be used: a text has a piece that is not in the vocabulary, which lacks an unknown token',
-  );
-}
-
-function createBertEncode(json: BertStyleJson, config: TokenizerConfig): (text: string) => number[] {
-  const wordPiece = createLibraryTokenizer({ ...json, added_tokens: [] }, config).model;
-  const unknown = json.model.vocab[json.model.unk_token] ?? 0;
-  const normalize = createNormalizer(json.normalizer);
-  const splitRaw = createAddedTokenSplitter(json.added_tokens.filter(({ normalized }) => !normalized));
-  const splitNormalized = createAddedTokenSplitter(
-    json.added_tokens
-      .filter(({ normalized }) => normalized)
-      .map((token) => Object.assign({}, token, { content: normalize(token.content) })),
-  );
-  return (text) => {
-    const ids: number[] = [];
-    const sections = splitRaw(wellFormed(text)).flatMap((section) =>
-      typeof section === 'number' ? section : splitNormalized(normalize(section)),
+  constructor({ normalizer, pre_tokenizer: preTokenizer, model, added_tokens: added }: TokenizerJson) {
+    this.#normalize = createNormalizer(normalizer);
+    this.#preTokenize = createPreTokenizer(preTokenizer);
+    this.model = createModel(model);
+    this.splitRaw = createAddedTokenSplitter(added.filter(({ normalized }) => !normalized));
+    this.#splitNormalized = createAddedTokenSplitter(
+      added
+        .filter(({ normalized }) => normalized)
+        .map((token) => Object.assign({}, token, { content: this.#normalize(token.content) })),
     );
-    for (const section of sections) {
-      if (typeof section === 'number') ids.push(section);
-      else {
-        for (const piece of wordPiece.encode(splitWords(section))) {
-          ids.push(wordPiece.tokens_to_ids.get(piece) ?? unknown);
-        }
+  }
+
+  ids(text: string): number[] {
+    return this.pieces(text).flatMap((piece) => (typeof piece === 'number' ? piece : this.model(piece)));
+  }
+
+  /** Pieces for the model, and ids of added tokens. */
+  pieces(text: string): (string | number)[] {
+    return this.splitRaw(text).flatMap((section, index) =>
+      typeof section === 'number' ? [section] : this.#sectionPieces(section, index === 0),
+    );
+  }
+
+  #sectionPieces(text: string, isFirst: boolean): (string | number)[] {
+    return this.#splitNormalized(this.#normalize(text)).flatMap((section, index): (string | number)[] =>
+      typeof section === 'number' ? [section] : this.#preTokenize(section, isFirst && index === 0),
+    );
+  }
+}
+
+/** Chunks between space, tab, LF and CR, which end a word under every setting. */
+function byWords(pipeline: Pipeline): TextToIds {
+  const cache = new ChunkCache(CACHED_CHUNKS_BITS, (chunk) => pipeline.ids(wellFormed(chunk)));
+  return (text, ids, limit) => {
+    const enough = ids.length + limit;
+    let start = 0;
+    for (let index = 0; index <= text.length; index++) {
+      const code = index < text.length ? text.charCodeAt(index) : 0x20;
+      if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) continue;
+      if (index > start) {
+        cache.append(text, start, index, ids);
+        if (ids.length >= enough) return;
       }
+      start = index + 1;
     }
-    return ids;
   };
 }
 
-/** Cuts at space, tab, LF and CR, which end a word under every setting of the normalizer. */
-function appendChunks(text: string, ids: IdBuffer, limit: number, cache: ChunkCache): void {
-  const enough = ids.length + limit;
-  let start = 0;
-  for (let index = 0; index <= text.length; index++) {
-    const code = index < text.length ? text.charCodeAt(index) : 0x20;
-    if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) continue;
-    if (index > start) {
-      cache.append(text, start, index, ids);
-      if (ids.length >= enough) return;
+/**
+ * Chunks of GPT-2's pattern: what is not white space with the blank before it; a run of white space without its last
+ * character, which is a chunk of its own unless it is that blank.
+ */
+function byteLevel(json: TokenizerJson, pipeline: Pipeline): TextToIds {
+  const addsSpace = json.pre_tokenizer?.type === 'ByteLevel' && json.pre_tokenizer.add_prefix_space;
+  const chunkPipeline = new Pipeline({
+    ...json,
+    added_tokens: [],
+    pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, use_regex: true },
+  });
+  const cache = new ChunkCache(CACHED_CHUNKS_BITS, (chunk) => chunkPipeline.ids(chunk));
+  const append = (text: string, ids: IdBuffer, enough: number): void => {
+    for (let start = 0; start < text.length && ids.length < enough;) {
+      const end = byteLevelChunkEnd(text, start);
+      cache.append(text, start, end, ids);
+      start = end;
     }
-    start = index + 1;
-  }
+  };
+  return (text, ids, limit) => {
+    const enough = ids.length + limit;
+    for (const section of pipeline.splitRaw(wellFormed(text))) {
+      if (ids.length >= enough) return;
+      if (typeof section === 'number') ids.append([section]);
+      else append(addsSpace && !section.startsWith(' ') ? ` ${section}` : section, ids, enough);
+    }
+  };
+}
+
+function byteLevelChunkEnd(text: string, start: number): number {
+  let end = start;
+  while (end < text.length && isSpace(text, end)) end++;
+  const spaces = end - start;
+  if (end === text.length) return end;
+  if (spaces > 1) return end - 1;
+  if (spaces === 1 && text[start] !== ' ') return end;
+  while (end < text.length && !isSpace(text, end)) end++;
+  return end;
+}
+
+/** All white space lies in the basic plane: each UTF-16 unit can be asked. */
+function isSpace(text: string, index: number): boolean {
+  const code = text.charCodeAt(index);
+  return code === 0x20 || ((code < 0x20 || code > 0x7e) && hasFlag(text, index, SPACE));
+}
+
+/** Each piece of the model by itself. */
+function byPieces(pipeline: Pipeline): TextToIds {
+  const cache = new ChunkCache(CACHED_CHUNKS_BITS, (piece) => pipeline.model(piece));
+  return (text, ids, limit) => {
+    const enough = ids.length + limit;
+    for (const piece of pipeline.pieces(wellFormed(text))) {
+      if (ids.length >= enough) return;
+      if (typeof piece === 'number') ids.append([piece]);
+      else if (piece !== '') cache.append(piece, 0, piece.length, ids);
+    }
+  };
 }
 
 /** Half a surrogate pair has no UTF-8 form: every reader of bytes sees U+FFFD instead. */

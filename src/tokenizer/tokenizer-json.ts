@@ -1,73 +1,128 @@
-// The shapes of tokenizer.json and tokenizer_config.json, as far as this project reads them.
-import type { BertNormalizerConfig } from './bert-words.js';
+// The edge: tokenizer.json and tokenizer_config.json as they lie on disk, checked once. Keys that are not named here
+// are kept and written back.
+import { z } from 'zod';
+import { UsageError } from '../util/errors.js';
+import { idSchema as id, modelSchemas, vocabularySchema, type ModelJson } from './models.js';
+import { normalizerSchema, normalizerStepSchema, type NormalizerJson } from './normalizers.js';
+import { requireKnownPatterns } from './patterns.js';
+import { preTokenizerSchema, preTokenizerStepSchema, type PreTokenizerJson } from './pre-tokenizers.js';
+
+/** More would be looked for in every text, one by one; published tokenizers have up to a few thousand. */
+const MAX_ADDED_TOKENS = 20_000;
+const MAX_ADDED_TOKEN_LENGTH = 1000;
+const MAX_TEMPLATE_PIECES = 32;
+
+const addedTokenSettings = z.looseObject({
+  content: z.string().max(MAX_ADDED_TOKEN_LENGTH),
+  single_word: z.boolean().default(false),
+  lstrip: z.boolean().default(false),
+  rstrip: z.boolean().default(false),
+  /** Default: as transformers has it, whether it is not special. */
+  normalized: z.boolean().optional(),
+  special: z.boolean().default(false),
+});
+const addedToken = z.looseObject({
+  id,
+  ...addedTokenSettings.shape,
+  normalized: z.boolean().default(false),
+});
+
+const typeId = z.int().min(0).max(1).default(0);
+const templatePiece = z.union([
+  z.object({ SpecialToken: z.object({ id: z.string(), type_id: typeId }) }),
+  z.object({ Sequence: z.object({ id: z.enum(['A', 'B']), type_id: typeId }) }),
+]);
+const template = (sequences: string) =>
+  z
+    .array(templatePiece)
+    .max(MAX_TEMPLATE_PIECES)
+    .refine(
+      (pieces) =>
+        pieces.flatMap((piece) => ('Sequence' in piece ? piece.Sequence.id : [])).join() === sequences,
+      `expected the texts ${sequences} once and in this order`,
+    );
+const tokenAndId = z.tuple([z.string(), id]);
+const clsSepProcessing = { sep: tokenAndId, cls: tokenAndId };
+const templateProcessing = z.looseObject({
+  type: z.literal('TemplateProcessing'),
+  single: template('A'),
+  pair: template('A,B'),
+  special_tokens: z.record(
+    z.string(),
+    z.object({
+      id: z.string(),
+      ids: z.array(id).min(1).max(MAX_TEMPLATE_PIECES),
+      tokens: z.array(z.string()),
+    }),
+  ),
+});
+const simplePostProcessor = z.discriminatedUnion('type', [
+  templateProcessing,
+  z.looseObject({ type: z.literal('BertProcessing'), ...clsSepProcessing }),
+  z.looseObject({ type: z.literal('RobertaProcessing'), ...clsSepProcessing }),
+  /** Sets offsets right, and no tokens. */
+  z.looseObject({ type: z.literal('ByteLevel') }),
+]);
+const postProcessor = z.discriminatedUnion('type', [
+  ...simplePostProcessor.options,
+  z.looseObject({
+    type: z.literal('Sequence'),
+    processors: z
+      .array(simplePostProcessor)
+      .refine(
+        (all) => all.filter(({ type }) => type !== 'ByteLevel').length < 2,
+        'expected one that places special tokens',
+      ),
+  }),
+]);
+
+const component = z.looseObject({ type: z.string().optional() });
+const tokenizerJson = z.looseObject({
+  version: z.string().default('1.0'),
+  truncation: z.unknown().default(null),
+  padding: z.unknown().default(null),
+  added_tokens: z.array(addedToken).max(MAX_ADDED_TOKENS).default([]),
+  normalizer: component.nullable().default(null),
+  pre_tokenizer: component.nullable().default(null),
+  post_processor: postProcessor.nullable().default(null),
+  /** Left to the library. */
+  decoder: component.nullable().default(null),
+  model: component,
+});
+
+const tokenizerConfig = z.looseObject({
+  tokenizer_class: z.string().nullish(),
+  model_max_length: z.number().positive().nullish(),
+  model_input_names: z.array(z.string()).nullish(),
+  do_lower_case: z.boolean().nullish(),
+  strip_accents: z.boolean().nullish(),
+  tokenize_chinese_chars: z.boolean().nullish(),
+  keep_accents: z.boolean().nullish(),
+  add_prefix_space: z.boolean().nullish(),
+  trim_offsets: z.boolean().nullish(),
+  truncation_side: z.enum(['left', 'right']).nullish(),
+  clean_up_tokenization_spaces: z.boolean().nullish(),
+  /** By id, as text; without it the tokens of tokenizer.json or added_tokens.json count. */
+  added_tokens_decoder: z.record(z.string().regex(/^\d+$/), addedTokenSettings).nullish(),
+});
 
 /** A token matched in the raw text (`normalized: false`) or in the normalized one, before anything splits it. */
-export interface AddedToken {
-  id: number;
-  content: string;
-  single_word: boolean;
-  lstrip: boolean;
-  rstrip: boolean;
-  normalized: boolean;
-  special: boolean;
-}
-
-export interface WordPieceModel {
-  type: 'WordPiece';
-  unk_token: string;
-  continuing_subword_prefix: string;
-  max_input_chars_per_word: number;
-  vocab: Record<string, number>;
-}
-
-/** A component this project leaves to the library. */
-export interface OtherComponent {
-  type?: string | undefined;
-  [key: string]: unknown;
-}
-
-export type TemplatePiece =
-  { SpecialToken: { id: string; type_id: number } } | { Sequence: { id: 'A' | 'B'; type_id: number } };
-
-export interface TemplateProcessing {
-  type: 'TemplateProcessing';
-  single: TemplatePiece[];
-  pair: TemplatePiece[];
-  special_tokens: Record<string, { id: string; ids: number[]; tokens: string[] }>;
-}
-
-/** BertProcessing and RobertaProcessing: a [SEP] and a [CLS], each with its id. */
-export interface ClsSepProcessing {
-  type: 'BertProcessing' | 'RobertaProcessing';
-  sep: [string, number];
-  cls: [string, number];
-}
-
-/** tokenizer.json, checked. Keys that are not named here are kept and written back. */
+export type AddedToken = z.infer<typeof addedToken>;
+export type PostProcessorJson = z.infer<typeof postProcessor>;
+export type TemplatePiece = z.infer<typeof templatePiece>;
+export type TemplateProcessing = z.infer<typeof templateProcessing>;
+export type TokenizerConfig = z.infer<typeof tokenizerConfig>;
+/** tokenizer.json, checked. */
 export interface TokenizerJson {
   version: string;
   truncation: unknown;
   padding: unknown;
   added_tokens: AddedToken[];
-  normalizer: BertNormalizerConfig | OtherComponent | null;
-  pre_tokenizer: OtherComponent | null;
-  post_processor: TemplateProcessing | ClsSepProcessing | null;
-  decoder: OtherComponent | null;
-  model: WordPieceModel | OtherComponent;
-}
-
-/** tokenizer_config.json. Keys that are not named here are kept and written back. */
-export interface TokenizerConfig {
-  tokenizer_class?: string | null | undefined;
-  model_max_length?: number | null | undefined;
-  do_lower_case?: boolean | null | undefined;
-  strip_accents?: boolean | null | undefined;
-  tokenize_chinese_chars?: boolean | null | undefined;
-  truncation_side?: 'left' | 'right' | null | undefined;
-  clean_up_tokenization_spaces?: boolean | null | undefined;
-  /** By id, as text; without it the tokens of special_tokens_map.json and added_tokens.json count. */
-  added_tokens_decoder?: Record<string, Omit<AddedToken, 'id'>> | null | undefined;
-  [key: string]: unknown;
+  normalizer: NormalizerJson | null;
+  pre_tokenizer: PreTokenizerJson | null;
+  post_processor: PostProcessorJson | null;
+  decoder: z.infer<typeof component> | null;
+  model: ModelJson;
 }
 
 /** All that defines a tokenizer; plain data, so that it can be sent to a worker thread. */
@@ -76,17 +131,136 @@ export interface TokenizerSpec {
   tokenizerConfig: TokenizerConfig;
 }
 
-/** A tokenizer.json whose text handling is BERT's own, which this project does itself. */
-export interface BertStyleJson extends TokenizerJson {
-  normalizer: BertNormalizerConfig;
-  model: WordPieceModel;
+/** @throws UsageError naming `where` and what is wrong */
+export function parseTokenizerJson(json: unknown, where: string): TokenizerJson {
+  const parsed = check(tokenizerJson, json, where);
+  const { normalizer: normalizerJson, pre_tokenizer: preTokenizerJson, decoder, model } = parsed;
+  requireKnownPatterns({ normalizer: normalizerJson, pre_tokenizer: preTokenizerJson, decoder }, where);
+  const parsedModel = parseModel(model, `${where}, model`);
+  const tokenizer: TokenizerJson = {
+    ...parsed,
+    added_tokens: withIds(parsedModel, parsed.added_tokens),
+    normalizer: parseComponent(normalizerSchema, normalizerJson, `${where}, normalizer`),
+    pre_tokenizer: parseComponent(preTokenizerSchema, preTokenizerJson, `${where}, pre_tokenizer`),
+    model: parsedModel,
+  };
+  requireOwnIds(tokenizer, where);
+  return tokenizer;
 }
 
-/** Whether normalizer, pre-tokenizer and model are BERT's; anything else is left to the library as a whole. */
-export function isBertStyle(json: TokenizerJson): json is BertStyleJson {
-  return (
-    json.normalizer?.type === 'BertNormalizer' &&
-    json.pre_tokenizer?.type === 'BertPreTokenizer' &&
-    json.model.type === 'WordPiece'
-  );
+/** A `Sequence` in its parts, any other component by itself. */
+function partsOf(json: Record<string, unknown>): unknown[] {
+  const parts = json['normalizers'] ?? json['pretokenizers'];
+  return json['type'] === 'Sequence' && Array.isArray(parts) ? parts : [json];
+}
+
+const KNOWN_TYPES = new Set(
+  [...normalizerStepSchema.options, ...preTokenizerStepSchema.options].flatMap((option) => {
+    const { type } = option.shape;
+    return type instanceof z.ZodEnum ? type.options : [type.value];
+  }) as string[],
+);
+
+/** Of an unknown type the message names it: a union of schemas would list what each of them lacks. */
+function parseComponent<T>(
+  schema: z.ZodType<T>,
+  json: Record<string, unknown> | null,
+  where: string,
+): T | null {
+  if (json === null) return null;
+  for (const part of partsOf(json)) {
+    const type = typeof part === 'object' && part !== null && 'type' in part ? part.type : null;
+    if (typeof type !== 'string' || !KNOWN_TYPES.has(type))
+      throw new UsageError(`${where} cannot be used: unknown type ${JSON.stringify(type).slice(0, 100)}`);
+  }
+  return check(schema, json, where);
+}
+
+/** Files from before 2021, bert-base-uncased's among them, do not name the model's type. */
+function parseModel(json: Record<string, unknown>, where: string): ModelJson {
+  const type =
+    json['type'] ?? ('merges' in json ? 'BPE' : Array.isArray(json['vocab']) ? 'Unigram' : 'WordPiece');
+  const schema = Object.entries(modelSchemas).find(([name]) => name === type)?.[1];
+  if (schema === undefined)
+    throw new UsageError(`${where} cannot be used: unknown type ${JSON.stringify(type).slice(0, 100)}`);
+  return check<ModelJson>(schema, json, where);
+}
+
+/** An added token whose id depends on the vocabulary. */
+export interface NamedToken {
+  content: string;
+  single_word?: boolean | undefined;
+  lstrip?: boolean | undefined;
+  rstrip?: boolean | undefined;
+  normalized?: boolean | undefined;
+  special?: boolean | undefined;
+}
+
+/**
+ * Rust does not believe the ids of added tokens: one of the vocabulary has its id there, others get the next ones. The
+ * first of equal tokens counts.
+ */
+export function withIds({ vocab }: Pick<ModelJson, 'vocab'>, named: readonly NamedToken[]): AddedToken[] {
+  const own = Array.isArray(vocab)
+    ? new Map(vocab.map(([piece], at): [string, number] => [piece, at]))
+    : { get: (token: string) => (Object.hasOwn(vocab, token) ? vocab[token] : undefined) };
+  let nextId = Array.isArray(vocab) ? vocab.length : Object.keys(vocab).length;
+  const tokens = new Map<string, AddedToken>();
+  for (const { content, ...settings } of named) {
+    if (tokens.has(content)) continue;
+    const { single_word = false, lstrip = false, rstrip = false, special = false } = settings;
+    const normalized = settings.normalized ?? !special;
+    const at = own.get(content) ?? nextId++;
+    tokens.set(content, { id: at, content, single_word, lstrip, rstrip, normalized, special });
+  }
+  return [...tokens.values()].toSorted((left, right) => left.id - right.id);
+}
+
+/** Special tokens are put in by their ids alone. @throws UsageError for an id that no token has */
+function requireOwnIds(tokenizer: TokenizerJson, where: string): void {
+  const { post_processor: processor } = tokenizer;
+  const parts = processor?.type === 'Sequence' ? processor.processors : [processor];
+  const ids = parts.flatMap((part) => {
+    if (part === null || part.type === 'ByteLevel') return [];
+    return part.type === 'TemplateProcessing'
+      ? Object.values(part.special_tokens).flatMap((token) => token.ids)
+      : [part.cls[1], part.sep[1]];
+  });
+  const highest = highestId(tokenizer);
+  const foreign = ids.find((special) => special > highest);
+  if (foreign !== undefined)
+    throw new UsageError(
+      `${where} cannot be used: its post_processor has the token id ${foreign}, but ids end at ${highest}`,
+    );
+}
+
+/** The highest id of a token, -1 where there is none. */
+export function highestId({
+  model: { vocab },
+  added_tokens: added,
+}: Pick<TokenizerJson, 'model' | 'added_tokens'>): number {
+  // Unigram lists its tokens in the order of their ids; the other models map tokens to ids.
+  const ids = Array.isArray(vocab) ? [vocab.length - 1] : Object.values(vocab);
+  return [...ids, ...added.map((token) => token.id)].reduce((highest, one) => Math.max(highest, one), -1);
+}
+
+/** @throws UsageError naming `where` and what is wrong */
+export function parseTokenizerConfig(json: unknown, where: string): TokenizerConfig {
+  return check(tokenizerConfig, json, where);
+}
+
+/** A map of tokens to ids: vocab.json, added_tokens.json. @throws UsageError naming the file and what is wrong */
+export function parseVocabulary(json: unknown, where: string): Record<string, number> {
+  return check(vocabularySchema, json, where);
+}
+
+/** @throws UsageError naming the file when the value is not a JSON object */
+export function parseObject(json: unknown, where: string): Record<string, unknown> {
+  return check(z.looseObject({}), json, where);
+}
+
+function check<T>(schema: z.ZodType<T>, json: unknown, where: string): T {
+  const result = schema.safeParse(json);
+  if (result.success) return result.data;
+  throw new UsageError(`${where} cannot be used:\n${z.prettifyError(result.error)}`);
 }

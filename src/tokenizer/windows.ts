@@ -1,8 +1,7 @@
 // A text longer than the model takes, as overlapping windows: transformers' `return_overflowing_tokens` with `stride`.
 import { expected, UsageError } from '../util/errors.js';
-import type { BertTokenizer } from './bert-tokenizer.js';
 import type { Encoding } from './sequence-encoder.js';
-import { createTemplate } from './template.js';
+import type { Tokenizer } from './tokenizer.js';
 
 /**
  * Cuts the encoding of a whole single text into windows of `maxLength` tokens, special tokens included. Neighbours
@@ -11,20 +10,17 @@ import { createTemplate } from './template.js';
  * @throws UsageError when a window would not bring one new token
  */
 export function createWindows(
-  tokenizer: BertTokenizer,
+  tokenizer: Tokenizer,
   { maxLength, stride }: { maxLength: number; stride: number },
 ): (whole: Encoding) => Encoding[] {
-  const { tokenizerJson, tokenizerConfig } = tokenizer.spec;
-  const { single } = createTemplate(tokenizerJson.post_processor);
-  const before = single.findIndex((piece) => 'sequence' in piece);
-  const after = single.length - 1 - before;
+  const [before, after] = tokenizer.specialsAround;
   const room = maxLength - before - after;
   if (!Number.isInteger(stride) || stride < 0) throw expected('a whole number from 0', 'stride', stride);
   if (stride >= room)
     throw new UsageError(
       `A stride of ${stride} tokens is too long: a window of ${maxLength} tokens holds ${room} of the text; use at most ${room - 1}`,
     );
-  const isLeft = tokenizerConfig.truncation_side === 'left';
+  const isLeft = tokenizer.spec.tokenizerConfig.truncation_side === 'left';
   return ({ ids }) => {
     if (ids.length <= maxLength) return [{ ids, typeIds: null }];
     const text = ids.length - before - after;

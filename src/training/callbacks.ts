@@ -1,10 +1,12 @@
-// The moments of a training at which other code may look on or step in: HF's TrainerCallback.
+// The moments of a training at which other code may look on or step in: HF's TrainerCallback, and its EarlyStoppingCallback.
+import { z } from 'zod';
+
 import type { EncoderModel } from '../models/encoder-model.js';
 import type { TrainingArguments } from '../options/index.js';
 import { UsageError } from '../util/errors.js';
 import type { Metrics } from '../evaluation/evaluate.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
-import type { LogEntry, TrainerState } from './state.js';
+import { bestMetric, isBetter, type LogEntry, type TrainerState } from './state.js';
 
 /** What is to happen next; HF's TrainerControl. A callback sets a flag to ask for it, or clears it to prevent it. */
 export interface TrainerControl {
@@ -46,14 +48,14 @@ export interface TrainerCallback {
   onSave?: Handler<{ readonly folder: string }>;
   /** `logs` is the entry just added to the log history. */
   onLog?: Handler<{ readonly logs: LogEntry }>;
-  /** The model is the one that the training leaves: with `loadBestModelAtEnd` the best. */
+  /** The model is the one that the training ends with: with `loadBestModelAtEnd` the best. */
   onTrainEnd?: Handler;
 
   /** Names the callback's state in a checkpoint; needed with `saveState`. */
   readonly name?: string;
-  /** What a resumed run needs to go on as if it had not stopped; anything that JSON can hold. */
+  /** What a resumed run needs to continue as if it had not stopped; anything that JSON can hold. */
   saveState?(): unknown;
-  /** Takes back what `saveState` gave. Called before `onTrainBegin`; a UsageError tells what is wrong with a state. */
+  /** Takes back what `saveState` gave. Called before `onTrainBegin`; a UsageError names what is wrong with a state. */
   restoreState?(state: unknown): void;
 }
 
@@ -94,7 +96,7 @@ export class CallbackList {
 
   /**
    * @param file where the states come from, for messages
-   * @throws UsageError naming the file and the callback that cannot go on from it
+   * @throws UsageError naming the file and the callback that cannot use it
    */
   restore(states: Readonly<Record<string, unknown>>, file: string): void {
     for (const callback of this.#callbacks) {
@@ -122,5 +124,67 @@ function requireOwnNames(callbacks: readonly TrainerCallback[]): void {
     if (names.has(name))
       throw new UsageError(`Two callbacks are called ${name}: their states would be mixed up`);
     names.add(name);
+  }
+}
+
+const earlyStoppingState = z.object({
+  attributes: z.object({
+    early_stopping_patience_counter: z.int().nonnegative(),
+    best_metric: z.number().nullable(),
+  }),
+});
+
+/**
+ * Counts evaluations without an improvement of more than `threshold` and stops at `patience` of them. Unlike HF, the
+ * count always survives a resume, and a run that had stopped stays stopped.
+ */
+export class EarlyStoppingCallback implements TrainerCallback {
+  readonly name = 'EarlyStoppingCallback';
+  readonly #patience: number;
+  readonly #threshold: number;
+  #count = 0;
+  #best: number | null = null;
+
+  /**
+   * @param options.patience evaluations without an improvement, HF's `early_stopping_patience`
+   * @param options.threshold an improvement of this or less does not count, HF's `early_stopping_threshold`
+   */
+  constructor({ patience = 1, threshold = 0 }: { patience?: number; threshold?: number } = {}) {
+    this.#patience = patience;
+    this.#threshold = threshold;
+  }
+
+  onTrainBegin({ control }: TrainerEvent): void {
+    if (this.#count >= this.#patience) control.shouldTrainingStop = true;
+  }
+
+  onEvaluate({ args, state, control, metrics }: TrainerEvent & { metrics: Metrics }): void {
+    if (state.global_step === 0) return; // as in HF, what was before the training is nothing to compare with
+    const { key, greaterIsBetter } = bestMetric(args);
+    const value = metrics[key] ?? Number.NaN; // an unknown name has been refused when the best was looked for
+    const improves = isBetter(value, this.#best, greaterIsBetter);
+    const isEnough = this.#best === null || Math.abs(value - this.#best) > this.#threshold;
+    this.#count = improves && isEnough ? 0 : this.#count + 1;
+    if (improves) this.#best = value;
+    if (this.#count >= this.#patience) control.shouldTrainingStop = true;
+  }
+
+  /** In the shape of HF's trainer_state.json. */
+  saveState(): z.infer<typeof earlyStoppingState> & { args: object } {
+    return {
+      args: { early_stopping_patience: this.#patience, early_stopping_threshold: this.#threshold },
+      attributes: { early_stopping_patience_counter: this.#count, best_metric: this.#best },
+    };
+  }
+
+  /** @throws UsageError naming what is wrong with the state */
+  restoreState(state: unknown): void {
+    const { data, error } = earlyStoppingState.safeParse(state);
+    if (data === undefined) {
+      const [issue] = error.issues;
+      throw new UsageError(`${issue?.path.join('.') || 'its content'}: ${issue?.message}`);
+    }
+    this.#count = data.attributes.early_stopping_patience_counter;
+    this.#best = data.attributes.best_metric;
   }
 }

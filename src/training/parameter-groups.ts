@@ -1,16 +1,21 @@
-// How each tensor is trained in each step: frozen or not, and with which share of the learning rate. Pure functions of
-// the options and the step, so that a resumed run goes on exactly.
+// Which optimizer trains, and how each tensor is trained in each step: frozen or not, and with which share of the learning
+// rate. Pure functions of the options and the step, so that a resumed run is exact.
 import type { TrainingArguments } from '../options/index.js';
 import { UsageError } from '../util/errors.js';
 import type { Lora } from '../models/lora.js';
-import type { TensorSettings } from '../native/index.js';
+import type { OptimizerName, TensorSettings } from '../native/index.js';
 import { matchingNames } from '../models/tensor-patterns.js';
+
+/** The optimizer that HF's name stands for. */
+export function optimizerOf({ optim }: Pick<TrainingArguments, 'optim'>): OptimizerName {
+  return optim === 'adamw_torch_fused' || optim === 'adamw_torch' ? 'adamw' : optim;
+}
 
 type GroupArguments = Pick<TrainingArguments, 'freeze' | 'layerLrDecay' | 'lrFactors' | 'gradualUnfreezing'>;
 
 /** The settings of all tensors while `depth` layers are unfrozen. */
 export interface ParameterGroups {
-  /** How many layers below the head are unfrozen when a step begins; `undefined` when all always are. */
+  /** How many layers below the head are unfrozen in a step; `undefined` when all always are. */
   depthAt(step: number): number | undefined;
   /** What differs from training all alike; empty when nothing does. */
   settings(depth: number | undefined): TensorSettings[];
@@ -57,7 +62,8 @@ export function parameterGroups(
   return groups;
 }
 
-function isTrainedWith({ saved }: Lora, name: string): boolean {
+/** Whether a tensor is trained and saved with an adapter; all others are those of its base. */
+export function isTrainedWith({ saved }: Lora, name: string): boolean {
   return saved.includes(name) || /\.lora_[AB]\.weight$/.test(name);
 }
 

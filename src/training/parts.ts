@@ -1,16 +1,17 @@
-// What a Trainer is made of, and that it fits together.
-import { requireTaskFits } from '../data/task-fit.js';
+// What a Trainer is made of, and whether it fits together.
 import type { LabelledRows } from '../data/batch.js';
+import type { ComputeMetrics } from '../evaluation/evaluate.js';
 import type { EncoderModel } from '../models/encoder-model.js';
-import { expected, UsageError } from '../util/errors.js';
-import { lossProblems, type TrainingArguments } from '../options/index.js';
-import type { BertTokenizer } from '../tokenizer/index.js';
-import type { ComputeMetrics } from '../evaluation/custom-metrics.js';
-import { metricNames } from '../evaluation/metrics.js';
-import { reporters } from './reporting/index.js';
-import type { TrainerCallback } from './callbacks.js';
-import { EarlyStoppingCallback } from './early-stopping.js';
+import { areDefaultLabels } from '../models/labels.js';
+import { lossProblems, parseTrainingArguments, type TrainingArguments } from '../options/index.js';
+import { requireTaskFits } from '../tasks/index.js';
 import type { Progress } from '../terminal/progress.js';
+import type { BertTokenizer } from '../tokenizer/index.js';
+import { listed } from '../util/counted.js';
+import { expected, UsageError } from '../util/errors.js';
+import { EarlyStoppingCallback, type TrainerCallback } from './callbacks.js';
+import { LogFileCallback } from './reporting/log-file.js';
+import { TensorBoardCallback } from './reporting/tensorboard.js';
 
 export interface TrainerParts {
   model: EncoderModel;
@@ -25,11 +26,28 @@ export interface TrainerParts {
   computeMetrics?: ComputeMetrics;
 }
 
-/** The callbacks that options stand for. */
+/**
+ * Completes and checks the arguments of a Trainer, as `TrainingArguments(...)` in Python.
+ *
+ * @param values options by HF's names in any case: `{ outputDir: 'out', numTrainEpochs: 3 }`
+ * @throws UsageError naming each unknown option, wrong value and contradiction
+ */
+export function trainingArguments(
+  values: Partial<TrainingArguments> & Pick<TrainingArguments, 'outputDir'>,
+): TrainingArguments {
+  const { options, notes } = parseTrainingArguments(values);
+  for (const note of notes) process.emitWarning(note, 'TrainingArguments');
+  return options;
+}
+
+/** The callbacks that options stand for: early stopping, and HF's `report_to`. */
 export function ownCallbacks(args: TrainingArguments): TrainerCallback[] {
-  const { earlyStoppingPatience: patience, earlyStoppingThreshold: threshold } = args;
+  const { earlyStoppingPatience: patience, earlyStoppingThreshold: threshold, reportTo, outputDir } = args;
   const stopping = patience === undefined ? [] : [new EarlyStoppingCallback({ patience, threshold })];
-  return [...stopping, ...reporters(args)];
+  const reports = reportTo.map((to) =>
+    to === 'tensorboard' ? new TensorBoardCallback(outputDir) : new LogFileCallback(outputDir, to),
+  );
+  return [...stopping, ...reports];
 }
 
 const REMEDY =
@@ -52,7 +70,22 @@ export function requirePartsFit(parts: TrainerParts): void {
 /** With metrics of the caller's own, their names are known after the first evaluation only. */
 function requireKnownMetric({ args, model, computeMetrics }: TrainerParts): void {
   const { metricForBestModel: metric } = args;
-  const known: readonly string[] = metricNames[model.task.problemType];
+  const known: readonly string[] = model.task.kind.metricNames;
   if (metric === undefined || computeMetrics !== undefined || known.includes(metric)) return;
   throw expected(`one of ${known.join(', ')}`, 'metricForBestModel', metric);
+}
+
+/**
+ * A note where the model's labels are not those of the data: a script that gives the number of labels alone gets
+ * predictions that call them LABEL_1, and one that gives others may have names that stand for other classes.
+ */
+export function labelsNote({ model, trainDataset: { task } }: TrainerParts): string | null {
+  const { labels } = model.task;
+  if (task === undefined || !model.task.kind.hasClasses) return null;
+  const haveNames = !areDefaultLabels(task.labels) && !task.labels.every((label) => /^\d+$/.test(label));
+  if (!haveNames || labels.some((label) => task.labels.includes(label))) return null;
+  return (
+    `note: the model calls its labels ${listed(labels, 3)}, and so will its predictions; give it those of the data ` +
+    `(${listed(task.labels, 3)}): fromPretrained(..., data.task)`
+  );
 }

@@ -1,8 +1,64 @@
-// The formula of each learning-rate schedule. Each computes in the order of its namesake in transformers'
-// optimization.py, so that the values are the same to the last bits.
-import { defaultLrEnd, type PlannedType } from '../options/index.js';
+// The learning rate of every optimizer step. Each formula computes in the order of its namesake in transformers'
+// optimization.py, so that the values are the same to the last bits. Schedules that follow a metric: metric-schedules.ts.
+import {
+  defaultLrEnd,
+  isAdaptive,
+  type PlannedType,
+  type SchedulerKwargs,
+  type TrainingArguments,
+} from '../options/index.js';
 import { UsageError } from '../util/errors.js';
-import type { Schedule } from './schedule.js';
+import { MetricLearningRate, type MetricScheduleState } from './metric-schedules.js';
+import { resolveSteps } from './plan.js';
+
+/** Gives each optimizer step its learning rate. */
+export interface LearningRate {
+  /** @param step steps taken before this one */
+  at(step: number): number;
+  /** To be called after an evaluation. @param metrics by HF's names, e.g. `eval_loss` */
+  evaluated(metrics: Readonly<Record<string, number>>): void;
+  /** What a checkpoint must hold for the run to be resumed, null for nothing. */
+  readonly state: MetricScheduleState | null;
+  /** Takes the state of a checkpoint back. */
+  restore(state: MetricScheduleState | null): void;
+}
+
+/** The learning rate that the arguments ask for. */
+export function createLearningRate(args: TrainingArguments, totalSteps: number): LearningRate {
+  const { lrSchedulerType: type, lrSchedulerKwargs: kwargs = {}, learningRate: peak } = args;
+  if (isAdaptive(type)) return new MetricLearningRate(args, type);
+  const warmupSteps = resolveSteps(args.warmupSteps, totalSteps);
+  const schedule: Schedule = { type, kwargs, peak, warmupSteps, totalSteps };
+  return {
+    at: (step) => learningRateAt(step, schedule),
+    evaluated: () => undefined,
+    state: null,
+    restore: () => undefined,
+  };
+}
+
+/** A schedule of one run, with its lengths in optimizer steps. */
+export interface Schedule {
+  readonly type: PlannedType;
+  /** What the schedule takes beyond its lengths, HF's `lr_scheduler_kwargs`; HF's defaults stand for what is left out. */
+  readonly kwargs?: SchedulerKwargs;
+  /** The learning rate at the end of warmup. */
+  readonly peak: number;
+  readonly warmupSteps: number;
+  readonly totalSteps: number;
+}
+
+/**
+ * The learning rate with which optimizer step `step` updates the weights. Equal to transformers' `get_scheduler`.
+ *
+ * @param step steps taken before this one: 0 for the first, which with warmup has the rate 0 in most schedules
+ */
+export function learningRateAt(step: number, schedule: Schedule): number {
+  const { type, peak, warmupSteps } = schedule;
+  const { warmup, main } = phases[type];
+  const share = warmup !== undefined && step < warmupSteps ? warmup : main;
+  return peak * Math.max(0, share(step, schedule));
+}
 
 /** The share of the peak at a step. */
 type Share = (step: number, schedule: Schedule) => number;
@@ -13,8 +69,8 @@ interface Phases {
   readonly main: Share;
 }
 
-/** Every schedule that follows from the step. A further one is a further row here, and its name and arguments in config/schedulers.ts. */
-export const phases: Record<PlannedType, Phases> = {
+/** Every schedule that follows from the step. A further one is a further row here; its name and arguments stand in options/schedulers.ts. */
+const phases: Record<PlannedType, Phases> = {
   linear: { warmup: linearWarmup, main: linear },
   cosine: { warmup: linearWarmup, main: cosine },
   cosine_with_restarts: { warmup: linearWarmup, main: cosineWithRestarts },

@@ -1,34 +1,58 @@
-// What a run has been through: HF's trainer_state.json, kept as transformers' TrainerState reads it.
-import { isGreaterBetter } from '../evaluation/metrics.js';
+// What a run has been through: HF's trainer_state.json, as transformers' TrainerState reads it; and what is the best so far.
+import { z } from 'zod';
+
 import { stepOf } from '../formats/model-folder.js';
+import { isGreaterBetter } from '../tasks/index.js';
+
+/** The file of a checkpoint. */
+export const TRAINER_STATE = 'trainer_state.json';
 
 /** One entry of the log history, e.g. `{step, epoch, loss, grad_norm, learning_rate}`. */
 export type LogEntry = Record<string, number>;
 
+export const count = z.int().nonnegative();
+/** JSON has no NaN: a metric that was not defined is null in it. */
+export const numberOrNaN = z.union([z.number(), z.nan(), z.null()]).transform((value) => value ?? Number.NaN);
+
+// Not z.record, which would pass over an entry named __proto__.
+const logEntry = z
+  .custom<Record<string, number | null>>(
+    (value) =>
+      typeof value === 'object' &&
+      value !== null &&
+      !Array.isArray(value) &&
+      Object.values(value).every((one) => numberOrNaN.safeParse(one).success),
+    'expected an object of numbers',
+  )
+  .transform((entry): LogEntry =>
+    Object.fromEntries(Object.entries(entry).map(([name, value]) => [name, value ?? Number.NaN])),
+  );
+
 /** The fields of transformers 5.18 `TrainerState`, in its spelling; no others, since it refuses unknown ones. */
-export interface TrainerState {
-  best_global_step: number | null;
-  best_metric: number | null;
-  best_model_checkpoint: string | null;
-  epoch: number;
-  eval_steps: number;
-  global_step: number;
-  is_hyper_param_search: false;
-  is_local_process_zero: true;
-  is_world_process_zero: true;
-  log_history: LogEntry[];
-  logging_steps: number;
-  max_steps: number;
-  num_input_tokens_seen: number;
-  num_train_epochs: number;
-  save_steps: number;
+export const trainerState = z.object({
+  best_global_step: count.nullable(),
+  best_metric: z.number().nullable(),
+  best_model_checkpoint: z.string().nullable(),
+  epoch: z.number().nonnegative(),
+  eval_steps: z.number(),
+  global_step: count,
+  is_hyper_param_search: z.literal(false),
+  is_local_process_zero: z.literal(true),
+  is_world_process_zero: z.literal(true),
+  log_history: z.array(logEntry),
+  logging_steps: z.number(),
+  max_steps: z.int(),
+  num_input_tokens_seen: z.number().nonnegative(),
+  num_train_epochs: z.number(),
+  save_steps: z.number(),
   /** By the callback's name. */
-  stateful_callbacks: Record<string, unknown>;
-  total_flos: number;
-  train_batch_size: number;
-  trial_name: null;
-  trial_params: null;
-}
+  stateful_callbacks: z.record(z.string(), z.unknown()),
+  total_flos: z.number(),
+  train_batch_size: count,
+  trial_name: z.null(),
+  trial_params: z.null(),
+});
+export type TrainerState = z.output<typeof trainerState>;
 
 /** The state before the first step. */
 export function initialState(
@@ -70,8 +94,8 @@ export function bestMetric(options: {
 }
 
 /**
- * A state that goes on with its best to be loaded at the end, where so far it was not: what was best may never have been
- * saved. Then it is the better of the checkpoint that was last the best and of the one that is resumed.
+ * The state of a resumed run that loads its best model at the end, where so far it did not: what was best may never have
+ * been saved. Then it is the better of the checkpoint that was last the best and of the one that is resumed.
  *
  * @param folder the checkpoint that is resumed
  */
@@ -88,13 +112,7 @@ export function withSavedBest(
     [folder, state.global_step],
   ] as const) {
     const value = state.log_history.findLast((entry) => entry['step'] === at && key in entry)?.[key];
-    // JSON has no NaN: a metric that was not defined is null here.
-    if (
-      value === undefined ||
-      !Number.isFinite(value) ||
-      !isBetter(value, found.best_metric, greaterIsBetter)
-    )
-      continue;
+    if (value === undefined || !isBetter(value, found.best_metric, greaterIsBetter)) continue;
     found.best_metric = value;
     found.best_global_step = at;
     found.best_model_checkpoint = saved;
@@ -116,4 +134,28 @@ export function wasEvaluated({ log_history: history }: TrainerState): boolean {
 export function isBetter(value: number, best: number | null, greaterIsBetter: boolean): boolean {
   if (Number.isNaN(value)) return false;
   return best === null || (greaterIsBetter ? value > best : value < best);
+}
+
+/**
+ * HF's train_results.json, and figures of our own: real tokens per second, the share of the time in which no step was
+ * there to run, and the steps that changed no weight.
+ *
+ * @param record.updates steps that changed a weight, where a run continues without those that did not
+ */
+export function trainResults(
+  { global_step: step, epoch, num_input_tokens_seen: tokens, total_flos }: TrainerState,
+  record: { totalLoss: number; seconds: number; idleSeconds: number; rows: number; updates?: number },
+): Record<string, number> {
+  const { totalLoss, seconds, idleSeconds, rows, updates } = record;
+  return {
+    train_loss: totalLoss / Math.max(step, 1),
+    train_runtime: seconds,
+    train_samples: rows,
+    train_samples_per_second: (epoch * rows) / seconds,
+    train_steps_per_second: step / seconds,
+    train_tokens_per_second: tokens / seconds,
+    train_data_wait: idleSeconds / seconds,
+    total_flos,
+    ...(updates === undefined ? {} : { train_skipped_steps: step - updates }),
+  };
 }

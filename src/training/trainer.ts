@@ -1,57 +1,124 @@
-// THE loop: batches in, optimizer steps, logs, evaluations and checkpoints in between. Read this file first.
-import { maxLengthOf } from '../data/lengths.js';
-import { prefetch } from '../data/prefetch.js';
-import { UsageError } from '../util/errors.js';
+// A training from its first step to its last: batches in, optimizer steps, and between two steps, in HF's order, log,
+// evaluate, end the epoch, save. Read this file first: `#train` is the loop, `#trainStep` one step, `#doWhatIsDue` what
+// follows it. The state of a run is in the private fields below; no other file holds a reference to it.
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+
+import { loadBatch, maxLengthOf, prefetch } from '../data/batch.js';
 import { evaluateRows, type Metrics } from '../evaluation/evaluate.js';
+import type { PackedBatch, TrainingStats } from '../native/index.js';
+import { detailMetrics } from '../tasks/index.js';
+import { Progress, progressDetail } from '../terminal/progress.js';
 import { createTokenizerPool, type TokenizerPool } from '../tokenizer/index.js';
-import { BetweenSteps } from './between-steps.js';
-import { loadBestWeights } from './checkpoint.js';
-import { whileLocked } from '../util/folder-lock.js';
-import { NativeSteps } from './native-steps.js';
-import { openRun } from './opening.js';
-import { epochAfter } from './order.js';
-import { requirePartsFit, type TrainerParts } from './parts.js';
-import { progressDetail } from '../terminal/progress.js';
-import { encoderWeights, trainMetrics } from './results.js';
-import { rowsToDo } from './rows-to-do.js';
-import { Run } from './run.js';
-import type { TrainerState } from './state.js';
-import { prepareStep, type PreparedStep } from './step.js';
+import { RunError, UsageError } from '../util/errors.js';
+import { whileLocked, type FolderLock } from '../util/folder-lock.js';
+import { CallbackList, type TrainerControl } from './callbacks.js';
+import { loadBestWeights, saveCheckpoint } from './checkpoint.js';
+import { mutableSettings, weightsAtSave, type Fingerprint } from './fingerprint.js';
+import { markRun, removeOldCheckpoints } from './output-folder.js';
+import { ownCallbacks, requirePartsFit, type TrainerParts } from './parts.js';
+import {
+  dueAfterEpoch,
+  dueAfterStep,
+  earlyEndNote,
+  epochAfter,
+  plannedState,
+  planRun,
+  type Due,
+  type RunPlan,
+} from './plan.js';
+import { applyResumeState, resumeStateOf, type RunCounters } from './resume.js';
+import { sampleSteps } from './sampler.js';
+import { createLearningRate, type LearningRate } from './schedules.js';
+import { findStart } from './start.js';
+import {
+  bestMetric,
+  isBetter,
+  trainResults,
+  wasEvaluated,
+  type LogEntry,
+  type TrainerState,
+} from './state.js';
+import { StepExecutor } from './step-executor.js';
 
 /** Optimizer steps whose batches are tokenized and packed before their turn. */
 const STEPS_AHEAD = 4;
 
+/** `Trainer.interrupt()` was called while `train()` ran; nothing is lost. */
+export class InterruptedError extends RunError {
+  override name = 'InterruptedError';
+
+  /** @param checkpoint the folder from which the run can be resumed */
+  constructor(readonly checkpoint: string) {
+    super(`The training was interrupted. Resume it with --resume-from-checkpoint ${checkpoint}.`);
+  }
+}
+
 /** Fine-tunes a model; the counterpart of transformers' Trainer. */
 export class Trainer {
   readonly #parts: TrainerParts;
-  readonly #run: Run;
-  readonly #native: NativeSteps;
-  readonly #between: BetweenSteps;
+  readonly #plan: RunPlan;
+  readonly #callbacks: CallbackList;
+  readonly #learningRate: LearningRate;
+  readonly #executor: StepExecutor;
   readonly #pool: TokenizerPool;
   readonly #maxLength: number;
-  #isTraining = false;
-  #hasBegun = false;
+  readonly #progress: Progress;
+  #state: TrainerState;
+  /** What is due, and what callbacks have asked for. */
+  readonly #control: TrainerControl = {
+    shouldLog: false,
+    shouldEvaluate: false,
+    shouldSave: false,
+    shouldTrainingStop: false,
+  };
+  #counters: RunCounters = {
+    run: randomUUID(),
+    lossLogged: 0,
+    stepLogged: 0,
+    trainSeconds: 0,
+    hasEpochEnded: true, // before the first step
+    lastRate: 0,
+  };
+  #fingerprint: Fingerprint = {};
+  #lastCheckpoint: string | null = null;
+  #startedAt = 0;
+  #phase: 'new' | 'training' | 'done' = 'new';
+  #interruption = new AbortController();
+  #lock: FolderLock | null = null;
 
   /** @throws UsageError for parts that do not fit together */
   constructor(parts: TrainerParts) {
-    const { args, model, tokenizer } = parts;
+    const { args, model, tokenizer, trainDataset, callbacks = [], progress } = parts;
     requirePartsFit(parts);
     this.#parts = parts;
-    this.#run = new Run(parts);
-    this.#native = new NativeSteps(this.#run);
-    this.#between = new BetweenSteps(this.#run, this.#native, () => this.evaluate());
-    const maxLength = (this.#maxLength = maxLengthOf(model, tokenizer, args.maxSeqLength));
-    this.#pool = createTokenizerPool(tokenizer, { maxLength, workers: args.dataloaderNumWorkers });
+    this.#plan = planRun(args, trainDataset.size);
+    this.#state = plannedState(args, this.#plan);
+    this.#progress = progress ?? new Progress();
+    this.#learningRate = createLearningRate(args, this.#plan.totalSteps);
+    this.#callbacks = new CallbackList([...ownCallbacks(args), ...callbacks], () => ({
+      args,
+      state: this.#state,
+      control: this.#control,
+      model,
+      tokenizer,
+    }));
+    this.#executor = new StepExecutor(parts, this.#plan.stepsPerEpoch, this.#log);
+    this.#maxLength = maxLengthOf(model, tokenizer, args.maxSeqLength);
+    this.#pool = createTokenizerPool(tokenizer, {
+      maxLength: this.#maxLength,
+      workers: args.dataloaderNumWorkers,
+    });
   }
 
   /** HF's trainer_state.json as it stands. */
   get state(): TrainerState {
-    return this.#run.state;
+    return this.#state;
   }
 
-  /** The newest checkpoint of this run from which it can go on. */
+  /** The newest checkpoint from which this run can be resumed. */
   get lastCheckpoint(): string | null {
-    return this.#run.lastCheckpoint;
+    return this.#lastCheckpoint;
   }
 
   /**
@@ -65,46 +132,184 @@ export class Trainer {
    *   InterruptedError after `interrupt()`
    */
   async train(): Promise<Metrics> {
-    if (this.#hasBegun)
+    if (this.#phase !== 'new')
       throw new UsageError(
         'This Trainer has trained already, and its state and callbacks are those of that run. Make another one: with ' +
-          'resumeFromCheckpoint to go on, without to train the model further from the first step.',
+          'resumeFromCheckpoint to resume it, without to train the model further from the first step.',
       );
-    this.#hasBegun = true;
-    this.#isTraining = true;
+    this.#phase = 'training';
     try {
-      return await whileLocked(this.#parts.args.outputDir, this.#run.say, (lock) => {
-        this.#run.lock = lock;
+      return await whileLocked(this.#parts.args.outputDir, this.#log, (lock) => {
+        this.#lock = lock;
         return this.#train();
       });
     } finally {
-      this.#isTraining = false;
-      this.#run.interruption = new AbortController();
+      this.#phase = 'done';
+      this.#interruption = new AbortController();
     }
   }
 
   async #train(): Promise<Metrics> {
     const { model, args } = this.#parts;
     await model.open(args);
-    await openRun(this.#run, this.#native, this.#maxLength);
+    await this.#startOrResume();
     model.dropCalibration();
-    this.#run.startClock();
-    await this.#run.callbacks.call('onTrainBegin', {});
-    await this.#between.begin();
-    for await (const step of prefetch(await this.#rowsToDo(), this.#prepare, STEPS_AHEAD)) {
-      if (this.#run.control.shouldTrainingStop) break;
-      await this.#trainStep(step);
-      await this.#between.after();
+    this.#startedAt = performance.now();
+    await this.#callbacks.call('onTrainBegin', {});
+    await this.#beforeFirstStep();
+    for await (const batches of prefetch(await this.#stepsToDo(), this.#load, STEPS_AHEAD)) {
+      if (this.#control.shouldTrainingStop) break;
+      await this.#trainStep(batches);
+      await this.#finishStep();
     }
-    this.#tellOfEarlyEnd();
+    const { global_step: step } = this.#state;
+    if (step < this.#plan.totalSteps) this.#log(earlyEndNote(step, args, this.#plan));
     const metrics = await this.#results();
-    await this.#run.record(metrics);
-    const { best_model_checkpoint: best } = this.state;
-    if (args.loadBestModelAtEnd && best !== null) await loadBestWeights(model, best, this.#run.say);
+    await this.#record(metrics);
+    const { best_model_checkpoint: best } = this.#state;
+    if (args.loadBestModelAtEnd && best !== null) await loadBestWeights(model, best, this.#log);
     else if (args.loadBestModelAtEnd)
-      this.#run.say('note: no evaluation found a best model to load: the weights are those of the last step');
-    await this.#run.callbacks.call('onTrainEnd', {});
+      this.#log('note: no evaluation found a best model to load: the weights are those of the last step');
+    await this.#callbacks.call('onTrainEnd', {});
     return metrics;
+  }
+
+  /** Makes the open model ready for the first step to be done. @throws UsageError for a checkpoint that cannot be resumed */
+  async #startOrResume(): Promise<void> {
+    const { outputDir, saveStrategy } = this.#parts.args;
+    const run = { plan: this.#plan, maxLength: this.#maxLength, log: this.#log };
+    const { fingerprint, saved } = await findStart(this.#parts, run);
+    this.#fingerprint = fingerprint;
+    await this.#executor.start();
+    if (saved !== null) {
+      await this.#executor.resume(saved.folder, saved.resume);
+      const fresh = { planned: this.#state, counters: this.#counters };
+      const { state, counters } = applyResumeState(this.#statefulParts, saved, fresh);
+      this.#state = state;
+      this.#counters = counters;
+      this.#lastCheckpoint = saved.folder;
+    }
+    // A run that saves nothing, such as a fold, leaves the folder to the training that it is at.
+    if (saved !== null || saveStrategy !== 'no') await markRun(outputDir, this.#counters.run);
+  }
+
+  /** What is to be done before the first step, or what an interrupted run had still to do for its last one. */
+  async #beforeFirstStep(): Promise<void> {
+    const { args } = this.#parts;
+    // A checkpoint of step 0 is of a run that was interrupted in this evaluation, or after it.
+    const isDone =
+      this.#state.global_step > 0 || (this.#lastCheckpoint !== null && wasEvaluated(this.#state));
+    if (args.evalOnStart && !isDone) await this.#evaluateUnlessInterrupted();
+    const { shouldEvaluate, shouldSave } = this.#control;
+    if (shouldEvaluate || shouldSave || this.#isInterrupted) await this.#doWhatIsDue();
+  }
+
+  /** The rows of each step that is still to be done. */
+  #stepsToDo(): Promise<Iterable<Uint32Array[]>> {
+    const { args, trainDataset } = this.#parts;
+    return sampleSteps(this.#state.global_step, this.#plan, args, {
+      rows: trainDataset,
+      pool: this.#pool,
+      onMeasured: (rows) => this.#progress.bar('measuring lengths', rows, trainDataset.size, ''),
+    });
+  }
+
+  /** The micro-batches of a step, tokenized and packed. */
+  readonly #load = (rows: readonly Uint32Array[]): Promise<PackedBatch[]> =>
+    Promise.all(rows.map((group) => loadBatch(this.#parts.trainDataset, group, this.#pool)));
+
+  async #trainStep(batches: readonly PackedBatch[]): Promise<void> {
+    const state = this.#state;
+    const learningRate = this.#learningRate.at(state.global_step);
+    if (state.global_step % this.#plan.stepsPerEpoch === 0) await this.#callbacks.call('onEpochBegin', {});
+    await this.#callbacks.call('onStepBegin', {});
+    await this.#executor.push(batches, { step: state.global_step, learningRate });
+    state.global_step += 1;
+    state.epoch = epochAfter(state.global_step, this.#plan, this.#parts.args.gradientAccumulationSteps);
+    for (const { inputIds } of batches) state.num_input_tokens_seen += inputIds.length;
+    this.#counters.lastRate = learningRate;
+    this.#counters.hasEpochEnded = false;
+    this.#showProgress();
+  }
+
+  async #finishStep(): Promise<void> {
+    this.#request(dueAfterStep(this.#state.global_step, this.#parts.args, this.#plan));
+    await this.#callbacks.call('onStepEnd', {});
+    if (this.#executor.checksEachStep) await this.#synchronize();
+    await this.#doWhatIsDue();
+  }
+
+  /** Unlike HF it saves once and last, so that whoever resumes from the checkpoint has nothing to make up for. */
+  async #doWhatIsDue(): Promise<void> {
+    do {
+      await this.#logAndEvaluate();
+      if (this.#endsEpoch()) {
+        this.#counters.hasEpochEnded = true;
+        this.#request(dueAfterEpoch(this.#state.epoch, this.#parts.args));
+        await this.#callbacks.call('onEpochEnd', {});
+        await this.#logAndEvaluate();
+      }
+      await this.#saveIfDue();
+    } while (this.#endsEpoch()); // a callback ended the training in onSave
+  }
+
+  /** As in HF, the epoch ends where the training does: at the last step, or where a callback stops it. */
+  #endsEpoch(): boolean {
+    if (this.#counters.hasEpochEnded) return false;
+    const { global_step: step } = this.#state;
+    const { stepsPerEpoch, totalSteps } = this.#plan;
+    return step % stepsPerEpoch === 0 || step === totalSteps || this.#control.shouldTrainingStop;
+  }
+
+  async #logAndEvaluate(): Promise<void> {
+    if (this.#control.shouldLog) await this.#logStep();
+    if (this.#control.shouldEvaluate && !this.#isInterrupted) await this.#evaluateAndCompare();
+  }
+
+  /** The mean loss since it was logged last. */
+  async #logStep(): Promise<void> {
+    this.#control.shouldLog = false;
+    const { totalLoss, gradNorm } = await this.#synchronize();
+    const { global_step: step } = this.#state;
+    const { lossLogged, stepLogged, lastRate } = this.#counters;
+    if (step === stepLogged) return; // a callback asked again
+    const loss = (totalLoss - lossLogged) / (step - stepLogged);
+    Object.assign(this.#counters, { lossLogged: totalLoss, stepLogged: step });
+    await this.#record({ loss, grad_norm: gradNorm, learning_rate: lastRate });
+  }
+
+  async #evaluateAndCompare(): Promise<void> {
+    const { args } = this.#parts;
+    const control = this.#control;
+    const state = this.#state;
+    await this.#synchronize();
+    const metrics = await this.#evaluateUnlessInterrupted();
+    if (metrics === null) return;
+    control.shouldEvaluate = false;
+    const { key, greaterIsBetter } = bestMetric(args);
+    const value = metrics[key];
+    if (value === undefined)
+      throw new UsageError(
+        `metricForBestModel '${key}' is not among the metrics: ${Object.keys(metrics).join(', ')}`,
+      );
+    this.#learningRate.evaluated(metrics);
+    const isBest = isBetter(value, state.best_metric, greaterIsBetter);
+    if (args.saveStrategy === 'best') control.shouldSave ||= isBest;
+    const isSaved = control.shouldSave;
+    if (!isBest || (args.loadBestModelAtEnd && !isSaved)) return; // only what is saved can be loaded at the end
+    state.best_metric = value;
+    state.best_global_step = state.global_step;
+    if (isSaved) state.best_model_checkpoint = this.#checkpointFolder;
+  }
+
+  /** @returns null when it was broken off by `interrupt()` */
+  async #evaluateUnlessInterrupted(): Promise<Metrics | null> {
+    try {
+      return await this.evaluate();
+    } catch (error) {
+      if (error === this.#interruption.signal.reason) return null;
+      throw error;
+    }
   }
 
   /**
@@ -113,9 +318,7 @@ export class Trainer {
    * @param options.signal breaks the evaluation off: it rejects with the signal's reason, and adds nothing. Default:
    *   `interrupt()` while `train()` runs
    */
-  async evaluate({
-    signal = this.#run.interruption.signal,
-  }: { signal?: AbortSignal } = {}): Promise<Metrics> {
+  async evaluate({ signal = this.#interruption.signal }: { signal?: AbortSignal } = {}): Promise<Metrics> {
     const { model, args, evalDataset, computeMetrics } = this.#parts;
     if (evalDataset === undefined) throw new UsageError('evaluate() needs an evalDataset');
     await model.open(args);
@@ -124,80 +327,142 @@ export class Trainer {
       batchSize: args.perDeviceEvalBatchSize,
       signal,
       ...(computeMetrics === undefined ? {} : { computeMetrics }),
-      onBatch: (rows) => this.#run.progress.bar('evaluating', rows, evalDataset.size, ''),
+      onBatch: (rows) => this.#progress.bar('evaluating', rows, evalDataset.size, ''),
     });
-    await this.#run.record({ ...metrics });
-    await this.#run.callbacks.call('onEvaluate', { metrics });
+    await this.#record({ ...metrics });
+    await this.#callbacks.call('onEvaluate', { metrics });
     return metrics;
+  }
+
+  /** @throws InterruptedError with a checkpoint to resume, after `interrupt()` */
+  async #saveIfDue(): Promise<void> {
+    let isResumable = false;
+    if (this.#control.shouldSave || this.#isInterrupted) isResumable = await this.#save();
+    if (!this.#isInterrupted) return;
+    if (!isResumable) await this.#save(); // the signal came while only the model was saved
+    throw new InterruptedError(this.#checkpointFolder);
+  }
+
+  /** @returns whether a run can be resumed from it */
+  async #save(): Promise<boolean> {
+    const { model, tokenizer, args } = this.#parts;
+    const { outputDir, saveTotalLimit } = args;
+    const state = this.#state;
+    const folder = this.#checkpointFolder;
+    const stats = await this.#synchronize();
+    await this.#lock?.confirm();
+    this.#fingerprint = { ...this.#fingerprint, ...(await weightsAtSave(model, this.#fingerprint)) };
+    const isInterrupted = this.#isInterrupted;
+    const isResumable = !args.saveOnlyModel || isInterrupted;
+    state.stateful_callbacks = this.#callbacks.states();
+    const resume = resumeStateOf(this.#statefulParts, {
+      step: state.global_step,
+      counters: { ...this.#counters, trainSeconds: this.#seconds },
+      idleSeconds: this.#executor.idleSeconds,
+      stats,
+      isInterrupted,
+      fingerprint: this.#fingerprint,
+      settings: mutableSettings(args, this.#plan, model),
+    });
+    this.#control.shouldSave = false;
+    // Before it, so that the checkpoint is never taken for one of the training that the folder was at.
+    if (isInterrupted) await markRun(outputDir, this.#counters.run);
+    await saveCheckpoint(folder, { model, tokenizer, state, resume: isResumable ? resume : null });
+    if (isResumable) this.#lastCheckpoint = folder;
+    this.#log(`Saved ${folder}`);
+    await this.#callbacks.call('onSave', { folder });
+    if (saveTotalLimit !== undefined)
+      await removeOldCheckpoints(outputDir, saveTotalLimit, {
+        newest: folder,
+        best: state.best_model_checkpoint,
+        resumable: this.#lastCheckpoint,
+      });
+    return isResumable;
   }
 
   /**
    * Ends a running `train()` after the step at hand: a checkpoint is written, and `train()` rejects with
-   * InterruptedError. An evaluation is broken off, and made up for when the run is resumed.
+   * InterruptedError. An evaluation is broken off, and done when the run is resumed.
    */
   interrupt(): void {
-    if (this.#isTraining) this.#run.interruption.abort();
+    if (this.#phase === 'training') this.#interruption.abort();
   }
 
   /** Stops the tokenizer threads. The model stays open. */
   async close(): Promise<void> {
-    this.#run.progress.end();
+    this.#progress.end();
     await this.#pool.close();
   }
 
-  async #trainStep(step: PreparedStep): Promise<void> {
-    const { state, plan, callbacks, learningRate, parts } = this.#run;
-    const at = { step: state.global_step, learningRate: learningRate.at(state.global_step) };
-    this.#run.lastRate = at.learningRate;
-    if (at.step % plan.stepsPerEpoch === 0) await callbacks.call('onEpochBegin', {});
-    await callbacks.call('onStepBegin', {});
-    await this.#native.push(step, at);
-    state.global_step += 1;
-    state.epoch = epochAfter(state.global_step, plan, parts.args.gradientAccumulationSteps);
-    state.num_input_tokens_seen += step.tokens;
-    this.#showProgress();
+  get #isInterrupted(): boolean {
+    return this.#interruption.signal.aborted;
   }
 
-  readonly #prepare = (rows: Uint32Array[]): Promise<PreparedStep> =>
-    prepareStep(this.#parts.trainDataset, rows, this.#pool);
-
-  #tellOfEarlyEnd(): void {
-    const { state, plan, say, parts } = this.#run;
-    if (state.global_step >= plan.totalSteps) return;
-    const { args } = parts;
-    const { earlyStoppingPatience: patience, earlyStoppingThreshold: threshold } = args;
-    const { metricForBestModel: metric } = args;
-    const why =
-      patience === undefined
-        ? 'a callback asked for it'
-        : `${metric ?? 'loss'} had not improved${threshold > 0 ? ` by more than ${threshold}` : ''} for as long as --early-stopping-patience ${patience} allows, or a callback asked for it`;
-    say(`Stopped at step ${state.global_step} of ${plan.totalSteps}: ${why}`);
+  /** Where a checkpoint of this step lies. */
+  get #checkpointFolder(): string {
+    return join(this.#parts.args.outputDir, `checkpoint-${this.#state.global_step}`);
   }
 
-  #rowsToDo(): Promise<Iterable<Uint32Array[]>> {
-    const { progress, plan } = this.#run;
-    const onMeasured = (rows: number): void =>
-      progress.bar('measuring lengths', rows, this.#parts.trainDataset.size, '');
-    return rowsToDo(this.state.global_step, plan, this.#parts, { pool: this.#pool, onMeasured });
+  /** Of training, over all runs that were resumed. */
+  get #seconds(): number {
+    return this.#counters.trainSeconds + (performance.now() - this.#startedAt) / 1000;
+  }
+
+  get #statefulParts(): Parameters<typeof resumeStateOf>[0] {
+    return {
+      args: this.#parts.args,
+      control: this.#control,
+      learningRate: this.#learningRate,
+      callbacks: this.#callbacks,
+    };
+  }
+
+  /** Waits until the session has done all steps that it was given. */
+  #synchronize(): Promise<TrainingStats> {
+    const { global_step: step } = this.#state;
+    return this.#executor.synchronize({ step, lastCheckpoint: this.#lastCheckpoint });
+  }
+
+  /** Adds what is due to what callbacks have asked for. */
+  #request(due: Due): void {
+    this.#control.shouldLog ||= due.shouldLog;
+    this.#control.shouldEvaluate ||= due.shouldEvaluate;
+    this.#control.shouldSave ||= due.shouldSave;
+  }
+
+  /** Adds an entry to the log history. */
+  async #record(values: LogEntry): Promise<void> {
+    const entry = { ...values, epoch: this.#state.epoch, step: this.#state.global_step };
+    this.#state.log_history.push(entry);
+    this.#progress.entry(entry, this.#plan.totalSteps, detailMetrics);
+    await this.#callbacks.call('onLog', { logs: entry });
+  }
+
+  readonly #log = (line: string): void => this.#progress.line(line);
+
+  #showProgress(): void {
+    const { global_step: step, num_input_tokens_seen: tokens, log_history: history } = this.#state;
+    const { totalSteps } = this.#plan;
+    const loss = history.findLast((entry) => 'loss' in entry)?.['loss'];
+    const { lastRate: learningRate } = this.#counters;
+    const detail = progressDetail({ loss, learningRate, tokens, seconds: this.#seconds, step, totalSteps });
+    this.#progress.bar('training', step, totalSteps, detail);
   }
 
   async #results(): Promise<Metrics> {
     const { model, args, trainDataset } = this.#parts;
-    const { totalLoss, updates } = await this.#native.settle();
-    this.state.total_flos = 6 * this.state.num_input_tokens_seen * encoderWeights(model);
-    return trainMetrics(this.state, {
+    const { totalLoss, updates } = await this.#synchronize();
+    const state = this.#state;
+    // HF counts the weights that take part in matrix products: all but the embeddings.
+    const weights = model.session.tensors().filter(({ name }) => !name.includes('embeddings'));
+    const sizes = weights.map(({ shape }) => shape.reduce((product, size) => product * size, 1));
+    state.total_flos = 6 * state.num_input_tokens_seen * sizes.reduce((sum, size) => sum + size, 0);
+    return trainResults(state, {
       totalLoss,
-      seconds: this.#run.seconds,
-      idleSeconds: this.#native.idleSeconds,
+      seconds: this.#seconds,
+      idleSeconds: this.#executor.idleSeconds,
       rows: trainDataset.size,
       ...(args.nonfiniteGradient === 'stop' ? {} : { updates }),
     });
-  }
-
-  #showProgress(): void {
-    const { progress, plan, learningRate, state, seconds } = this.#run;
-    const { global_step: step } = state;
-    const detail = progressDetail(state, learningRate.at(step - 1), plan.totalSteps, seconds);
-    progress.bar('training', step, plan.totalSteps, detail);
   }
 }

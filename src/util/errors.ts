@@ -20,6 +20,12 @@ export class RunError extends ToldError {
   override name = 'RunError';
 }
 
+/**
+ * A run that failed by its own settings, so that others may do: a loss that is not finite, batches too large for the
+ * memory. To those who only tell failures from mistakes it is a RunError.
+ */
+export class SettingsError extends RunError {}
+
 /** A training that a signal ended, after all was saved. */
 export class StoppedError extends Error {
   override name = 'StoppedError';

@@ -10,24 +10,41 @@ import { systemCode, writeError } from './file-errors.js';
 /** What a file is to hold: text (UTF-8), bytes, or a function that writes into the open file. */
 export type FileContent = string | Uint8Array | ((file: FileHandle) => Promise<void>);
 
+/** Folders being filled under a temporary name. Nobody reads them yet, so their files are written in place. */
+const staged = new Set<string>();
+
+/** Whether a folder is being filled by `fillStaged`: what is written into it needs no staging of its own. */
+export function isStaged(folder: string): boolean {
+  return staged.has(resolve(folder));
+}
+
+/** Fills a folder that has a temporary name, and syncs all its files to disk once it is whole. */
+export async function fillStaged(folder: string, fill: (folder: string) => Promise<void>): Promise<void> {
+  const name = resolve(folder);
+  staged.add(name);
+  try {
+    await fill(folder);
+    await syncTree(folder);
+  } finally {
+    staged.delete(name);
+  }
+}
+
 /**
- * Writes a file under a temporary name beside it, syncs it to disk and renames it into place. Missing parent
- * folders are made. On failure nothing is left behind and an older file stays as it was.
+ * Writes a file under a temporary name beside it, syncs it to disk and renames it into place; in a staged folder it is
+ * written as it is, since the folder is synced and renamed as a whole. Missing parent folders are made. On failure
+ * nothing is left behind and an older file stays as it was.
  *
  * @throws RunError naming the path and the remedy when the disk is full, read-only, or not ours to write to
  */
 export async function writeFileAtomic(path: string, content: FileContent): Promise<void> {
   const target = resolve(path);
   try {
+    if (isStaged(dirname(target))) return await fillFile(await open(target, 'w'), content, { sync: false });
     await makeFolder(dirname(target));
     const [temporary, file] = await claim(target, (name) => open(name, 'wx'));
     try {
-      try {
-        await (typeof content === 'function' ? content(file) : file.writeFile(content));
-        await file.sync();
-      } finally {
-        await file.close();
-      }
+      await fillFile(file, content, { sync: true });
       await rename(temporary, target);
     } catch (error) {
       await rm(temporary, { force: true });
@@ -36,6 +53,16 @@ export async function writeFileAtomic(path: string, content: FileContent): Promi
     await syncFolder(dirname(target));
   } catch (error) {
     throw writeError(error, path);
+  }
+}
+
+/** Writes an open file and closes it. */
+async function fillFile(file: FileHandle, content: FileContent, { sync }: { sync: boolean }): Promise<void> {
+  try {
+    await (typeof content === 'function' ? content(file) : file.writeFile(content));
+    if (sync) await file.sync();
+  } finally {
+    await file.close();
   }
 }
 
@@ -62,8 +89,7 @@ export async function writeDirectoryAtomic(
     const existed = await folderExists(target);
     const [temporary] = await claim(target, (name) => mkdir(name));
     try {
-      await fill(temporary);
-      await syncTree(temporary);
+      await fillStaged(temporary, fill);
       await replaceDirectory(temporary, target, existed);
     } catch (error) {
       await rm(temporary, { recursive: true, force: true });
@@ -142,17 +168,17 @@ async function syncTree(directory: string): Promise<void> {
   for (const entry of await readdir(directory, { withFileTypes: true })) {
     const path = join(directory, entry.name);
     if (entry.isDirectory()) await syncTree(path);
-    else if (entry.isFile()) await sync(path);
+    else if (entry.isFile()) await syncPath(path);
   }
   await syncFolder(directory);
 }
 
 /** Makes a rename last. Some network file systems refuse to sync a folder; the rename is no less done there. */
 export async function syncFolder(directory: string): Promise<void> {
-  await sync(directory).catch(() => undefined);
+  await syncPath(directory).catch(() => undefined);
 }
 
-async function sync(path: string): Promise<void> {
+async function syncPath(path: string): Promise<void> {
   const file = await open(path, 'r');
   try {
     await file.sync();

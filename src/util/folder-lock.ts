@@ -1,5 +1,5 @@
 // One run at a time in an output folder: a file in it names the process that has it.
-import { open, rm, utimes, writeFile } from 'node:fs/promises';
+import { lstat, open, rm, utimes, type FileHandle } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
@@ -41,7 +41,7 @@ export interface FolderLock {
  */
 export async function whileLocked<T>(
   folder: string,
-  say: (line: string) => void,
+  log: (line: string) => void,
   work: (lock: FolderLock) => Promise<T>,
   times: LockTimes = TIMES,
 ): Promise<T> {
@@ -51,7 +51,7 @@ export async function whileLocked<T>(
   let isOutermost: boolean;
   try {
     firstMade = await makeFolder(resolve(folder));
-    isOutermost = await take(path, own, { folder, say, watchMs: times.watchMs });
+    isOutermost = await take(path, own, { folder, log, watchMs: times.watchMs });
   } catch (error) {
     throw writeError(error, path);
   }
@@ -61,7 +61,7 @@ export async function whileLocked<T>(
   );
   beat.unref();
   try {
-    return await work({ confirm: () => confirm(path, own, { folder, say }) });
+    return await work({ confirm: () => confirm(path, own, { folder, log }) });
   } finally {
     clearInterval(beat);
     if (isOutermost) await release(path, own);
@@ -73,7 +73,7 @@ export async function whileLocked<T>(
 async function take(
   path: string,
   own: ProcessId,
-  { folder, say, watchMs }: { folder: string; say: (line: string) => void; watchMs: number },
+  { folder, log, watchMs }: { folder: string; log: (line: string) => void; watchMs: number },
 ): Promise<boolean> {
   for (;;) {
     if (await create(path, own)) return true;
@@ -84,7 +84,7 @@ async function take(
     const verdict = holder === null ? 'unknown' : await judgeOf(holder, own);
     if (verdict === 'alive') throw inUse(folder, holder);
     if (verdict === 'unknown') {
-      say(
+      log(
         `${folder} was in use by ${named(holder)}: watching for ${Math.ceil(watchMs / 1000)} s whether it still is`,
       );
       if (await changes(path, found, watchMs)) {
@@ -99,25 +99,38 @@ async function take(
 
 /** @returns false when there is a lock already */
 async function create(path: string, own: ProcessId): Promise<boolean> {
+  let file: FileHandle;
   try {
-    await writeFile(path, `${JSON.stringify(own)}\n`, { flag: 'wx' });
-    return true;
+    file = await open(path, 'wx');
   } catch (error) {
     if (errorCode(error) === 'EEXIST') return false;
-    // A lock that names nobody, since the disk is full, would keep the next run waiting.
-    if (errorCode(error) !== 'ENOENT') await rm(path, { force: true }).catch(() => undefined);
-    throw error;
+    throw error; // nothing of ours is there: what has this name is another run's lock
   }
+  try {
+    await file.writeFile(`${JSON.stringify(own)}\n`);
+  } catch (error) {
+    // A lock that names nobody, since the disk is full, would keep the next run waiting.
+    await rm(path, { force: true }).catch(() => undefined);
+    throw error;
+  } finally {
+    await file.close();
+  }
+  return true;
 }
 
 interface Found {
-  /** Null where the file says nothing, as in the moment in which it is written. */
+  /** Null where the file names nobody, as in the moment in which it is written. */
   holder: ProcessId | null;
   text: string;
   modified: number;
 }
 
-/** Opened anew each time: a network file system then asks its server. @returns null when there is no lock */
+/**
+ * Opened each time it is looked at: a network file system then asks its server.
+ *
+ * @returns null when there is no lock
+ * @throws RunError for a link to nothing, which is neither a lock nor a free name
+ */
 async function look(path: string): Promise<Found | null> {
   try {
     const file = await open(path);
@@ -129,8 +142,10 @@ async function look(path: string): Promise<Found | null> {
       await file.close();
     }
   } catch (error) {
-    if (errorCode(error) === 'ENOENT') return null;
-    throw error;
+    if (errorCode(error) !== 'ENOENT') throw error;
+    const entry = await lstat(path).catch(() => null);
+    if (entry?.isSymbolicLink() !== true) return null;
+    throw new RunError(`${path} is a symbolic link that leads nowhere; remove it`, { cause: error });
   }
 }
 
@@ -164,13 +179,13 @@ async function removeIfSame(path: string, stale: Found): Promise<void> {
 async function confirm(
   path: string,
   own: ProcessId,
-  { folder, say }: { folder: string; say: (line: string) => void },
+  { folder, log }: { folder: string; log: (line: string) => void },
 ): Promise<void> {
   const found = await look(path).catch((error: unknown) => {
     throw writeError(error, path);
   });
   if (found === null) {
-    say(`${folder} was deleted, or its ${NAME} was, while this run used it: making it anew`);
+    log(`${folder} was deleted, or its ${NAME} was, while this run used it: making it again`);
     await takeAgain(path, own, folder);
   } else if (found.holder === null || !isSameProcess(found.holder, own))
     throw takenOver(folder, found.holder);

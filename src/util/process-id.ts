@@ -8,7 +8,7 @@ import { errorCode } from './errors.js';
 export const processId = z.object({
   pid: z.int().positive(),
   host: z.string(),
-  /** The running system: differs after a reboot. Empty where the system does not tell, as outside Linux. */
+  /** The running system: differs after a reboot. Empty where the system has none, as outside Linux. */
   boot: z.string(),
   /** What the number counts in: containers count for themselves. */
   namespace: z.string(),
@@ -34,7 +34,7 @@ export function isSameProcess(a: ProcessId, b: ProcessId): boolean {
   return a.pid === b.pid && a.start === b.start && canSee(a, b);
 }
 
-/** Whether a process runs, as far as another one (`from`) can tell. */
+/** Whether a process runs, as far as another one (`from`) can see. */
 export async function judgeOf(other: ProcessId, from: ProcessId): Promise<'alive' | 'dead' | 'unknown'> {
   if (!canSee(other, from)) return 'unknown';
   if (other.start === '') return isNumberInUse(other.pid) ? 'alive' : 'dead';

@@ -5,11 +5,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 
-import { chanceNote } from '../../dist/commands/chance.js';
-import { normalizeArgs } from '../../dist/options/argv.js';
+import { chanceNote } from '../../dist/commands/notes.js';
+import { normalizeArgs } from '../../dist/options/index.js';
 import { commands } from '../../dist/options/index.js';
-import type { ProblemType } from '../../dist/data/index.js';
-import { createMetrics } from '../../dist/evaluation/metrics.js';
+import { createMetrics, taskKinds, type ProblemType } from '../../dist/tasks/index.js';
 import { bertune, flags, startBertune, type Options, type Outcome } from '../fixtures/cli.js';
 import { makeToy } from '../fixtures/toy.js';
 
@@ -92,7 +91,7 @@ t.test('checkpoints of an earlier training, and a training that is at its end', 
   const own = { 'output-dir': 'earlier', 'save-strategy': 'epoch' };
   t.notMatch((await train(own)).stderr, 'earlier training');
   const note =
-    /note: earlier holds checkpoints of an earlier training, the last at checkpoint-1; with which --resume-from-checkpoint goes on\. Remove/;
+    /note: earlier holds checkpoints of an earlier training, the last at checkpoint-1; which --resume-from-checkpoint resumes\. Remove/;
   t.match((await train({ ...own, 'max-steps': '2', 'save-strategy': 'no' })).stderr, note);
   const resumed = await train({ ...own, 'resume-from-checkpoint': 'auto', 'learning-rate': '1e-3' });
   t.match(resumed, {
@@ -100,7 +99,7 @@ t.test('checkpoints of an earlier training, and a training that is at its end', 
     stderr:
       /step 1 of 1\nnote: that training is at its end; no step is left to do unless there are more epochs/,
   });
-  t.match(resumed.stderr, /with which the model was trained: learningRate was 0\.00005 and is now 0\.001/);
+  t.match(resumed.stderr, /with which the model was trained: --learning-rate was 0\.00005 and is now 0\.001/);
   t.notMatch(resumed.stderr, /earlier training|will differ/);
 });
 
@@ -131,7 +130,7 @@ t.test('of several trainings in a folder the one that was begun last goes on', a
   const anew = await train({ ...second, 'max-steps': '3', ...auto });
   t.match(
     anew.stderr,
-    /The training that was begun last in several has no checkpoint to resume from: starting at the beginning\. To go on from an earlier one, name its checkpoint: --resume-from-checkpoint several\/checkpoint-6$/m,
+    /The latest training in several has no checkpoint to resume from: starting at the beginning\. To resume an earlier one, name its checkpoint: --resume-from-checkpoint several\/checkpoint-6$/m,
   );
   const went = await train({ ...second, 'max-steps': '3', ...auto });
   t.match(went.stderr, 'Resuming from several/checkpoint-3 at step 3 of 3');
@@ -168,7 +167,7 @@ t.test('examples show what the model was given and what it gave', async (t) => {
   t.match(stderr, /^Task: regression$/m);
   t.match(stderr, /^ {2}-?[\d.e-]+, labelled 0\.5: good film \| bad plot$/m);
   // The texts are all the same, and so is what is predicted for them.
-  t.match(stderr, /^note: the model does not tell the validation rows apart: .*R2 at most 0/m);
+  t.match(stderr, /^note: the model does not distinguish the validation rows: .*R2 at most 0/m);
   const args = ['evaluate', '--model', 'out', '--validation-file', 'pairs.csv', '--text-pair-column', 'pair'];
   t.match((await bertune(args, { cwd: folder })).stderr, /^note: .*R2 at most 0/m);
   const named = await train();
@@ -189,7 +188,7 @@ t.test('a model that is no better than chance', (t) => {
       rows,
     );
     const named = Object.entries(metrics.result()).map(([name, value]) => [`eval_${name}`, value] as const);
-    return chanceNote(problemType, Object.fromEntries(named)).join();
+    return chanceNote(taskKinds[problemType], Object.fromEntries(named)).join();
   };
   const single = 'single_label_classification';
   t.match(note(single, [1, 0, 1, 0, 1, 0], [0, 1, 0]), /no better than chance/, 'one label for all');

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 
 import { deviceInfo } from '../../dist/index.js';
-import { writeChecksums } from '../../dist/training/checksums.js';
+import { writeChecksums } from '../../dist/training/checkpoint.js';
 import { bertune, flags, inPairs, misdescribed, renamed, tree, withHeader } from '../fixtures/cli.js';
 import type { Options, Outcome } from '../fixtures/cli.js';
 import { TOY_CONFIG } from '../fixtures/toy.js';
@@ -233,7 +233,7 @@ await t.test('links in a circle, folders for files, and data of another task', a
       evaluate({ model: 'two-values', 'validation-file': 'data/numbers-for-text.csv' }),
       "The model's task is regression with 2 values a row, which does not fit the evaluation data: regression " +
         'with 1 value a row. Evaluate a model that was trained on such labels; in a script, loadDataset takes the ' +
-        'problemType of the model, and its labels as modelLabels.',
+        '`problemType` of the model, and its labels as modelLabels.',
     ],
   ]);
 });
@@ -378,7 +378,7 @@ await t.test('bad checkpoints to resume from', async (t) => {
     resumed(
       'single',
       'single is not a checkpoint of bertune: it has no bertune_state.json, ' +
-        'or was saved with --save-only-model. Name a checkpoint-N folder, or start anew from its weights with --model single',
+        'or was saved with --save-only-model. Name a checkpoint-N folder, or start a new run from its weights with --model single',
     ),
     resumed(
       'single/checkpoint-50',

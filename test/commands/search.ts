@@ -1,17 +1,17 @@
 // Hyper-parameter search: densities, splits and pruning against Optuna (scripts/reference/search.py), what the samplers
 // do, and whole searches from the command line.
-import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import tap from 'tap';
 
-import { truncatedQuantile, normalMass } from '../../dist/search/normal.js';
-import { parzenEstimate } from '../../dist/search/parzen.js';
-import { isHopeless } from '../../dist/search/pruner.js';
+import { normalMass, parzenEstimate, truncatedQuantile } from '../../dist/search/parzen.js';
 import { nextParams, splitTrials, type SamplerName } from '../../dist/search/sampler.js';
 import { isDimension, parseDimension, type Space } from '../../dist/search/space.js';
-import { Study } from '../../dist/search/study.js';
-import type { Report, Trial } from '../../dist/search/trial.js';
-import { bertune } from '../fixtures/cli.js';
+import { isHopeless, openStudy, type Report, type Trial } from '../../dist/search/study.js';
+import { withStack } from '../../dist/native/failures.js';
+import { SettingsError } from '../../dist/util/errors.js';
+import { bertune, startBertune } from '../fixtures/cli.js';
 import { makeToy } from '../fixtures/toy.js';
 
 interface Fixture {
@@ -44,11 +44,11 @@ await tap.test('densities are those of Optuna', (t) => {
 
 await tap.test('before its first trial a search may be corrected, afterwards not', async (t) => {
   const path = join(t.testdir(), 'search.jsonl');
-  await Study.open(path, { seed: 1 });
-  const study = await Study.open(path, { seed: 2 });
+  await openStudy(path, { seed: 1 });
+  const study = await openStudy(path, { seed: 2 });
   await study.add({ number: 0, params: {}, state: 'complete', value: 1, reports: [] });
-  await t.rejects(Study.open(path, { seed: 1 }), { message: /another search: seed was 2 and is now 1/ });
-  t.equal((await Study.open(path, { seed: 2 })).trials.length, 1);
+  await t.rejects(openStudy(path, { seed: 1 }), { message: /another search: seed was 2 and is now 1/ });
+  t.equal((await openStudy(path, { seed: 2 })).entries.length, 1);
 });
 
 await tap.test('good trials and hopeless ones are those of Optuna', (t) => {
@@ -168,7 +168,7 @@ const config = {
   dataloader_num_workers: 0,
 };
 
-await tap.test('a search from the command line, ended and gone on with', async (t) => {
+await tap.test('a search from the command line, stopped and continued', async (t) => {
   const folder = t.testdir();
   makeToy(folder, { train: 40, test: 20 });
   const search = (changes: object, ...args: string[]): ReturnType<typeof bertune> => {
@@ -190,7 +190,7 @@ await tap.test('a search from the command line, ended and gone on with', async (
   appendFileSync(join(folder, 'found/search.jsonl'), '{"number": 2, "par'); // killed while it wrote
   const last = await search({}, '--n-trials', '4');
   t.equal(last.code, 0, last.stderr);
-  t.same(lines('found').slice(1), lines('whole').slice(1), 'as if it had not been ended');
+  t.same(lines('found').slice(1), lines('whole').slice(1), 'as if it had not been stopped');
   const trials = lines('found')
     .slice(1)
     .map((line) => JSON.parse(line) as Trial);
@@ -289,6 +289,127 @@ await tap.test('a trial that breaks off is failed', async (t) => {
       if (state === 'failed') t.match(error, /not finite/);
     } else t.not(state, 'failed');
   t.equal(trials.length, 12);
+});
+
+function trialsOf(folder: string): Trial[] {
+  const [, ...lines] = readFileSync(join(folder, 'found/search.jsonl'), 'utf8').trimEnd().split('\n');
+  return lines.map((line) => JSON.parse(line) as Trial);
+}
+
+await tap.test('a trial whose options exclude each other is failed, and the search goes on', async (t) => {
+  const folder = t.testdir();
+  makeToy(folder, { train: 16, test: 8 });
+  const written = {
+    ...config,
+    'learning-rate': 1e-3,
+    num_train_epochs: 1,
+    perDeviceTrainBatchSize: 4,
+    eval_strategy: 'steps',
+    save_strategy: 'steps',
+    load_best_model_at_end: true,
+    eval_steps: { choice: [2, 4] },
+    save_steps: { choice: [4, 6] }, // 6 is no multiple of 4
+    sampler: 'random',
+  };
+  writeFileSync(join(folder, 'search.json'), JSON.stringify(written));
+  const { code, stderr } = await bertune(['search', 'search.json', '--n-trials', '12'], { cwd: folder });
+  t.equal(code, 0, stderr);
+  const trials = trialsOf(folder);
+  t.equal(trials.length, 12);
+  for (const { params, state, error } of trials) {
+    const isWrong = params['eval_steps'] === 4 && params['save_steps'] === 6;
+    t.equal(state, isWrong ? 'failed' : 'complete');
+    if (isWrong) t.match(error, /save_steps 6 is not a multiple of eval_steps 4/);
+  }
+  t.ok(trials.some(({ state }) => state === 'failed'));
+});
+
+await tap.test('what no trial can help ends the search, and the same command continues', async (t) => {
+  const folder = t.testdir();
+  makeToy(folder, { train: 40, test: 20 });
+  writeFileSync(join(folder, 'search.json'), JSON.stringify(config));
+  const train = join(folder, 'train.csv');
+  const text = readFileSync(train, 'utf8');
+  const { stderr, outcome } = startBertune(['search', 'search.json', '--n-trials', '300'], { cwd: folder });
+  while (!stderr().includes('trial 1/300')) await sleep(1);
+  writeFileSync(train, text.replaceAll('film', 'fi"m'));
+  const ended = await outcome;
+  t.equal(ended.code, 1, ended.stderr);
+  t.match(
+    ended.stderr,
+    /^bertune: train\.csv line \d+ cannot be read again: .*\. (\d+) trials? of 300 (is|are) in found\/search\.jsonl: the same command continues with trial \d+$/m,
+  );
+  const trials = trialsOf(folder);
+  t.ok(trials.length > 0 && trials.length < 300, `${trials.length} trials`);
+  for (const { state } of trials) t.not(state, 'failed');
+
+  writeFileSync(train, text);
+  const continued = await bertune(['search', 'search.json', '--n-trials', `${trials.length + 1}`], {
+    cwd: folder,
+  });
+  t.equal(continued.code, 0, continued.stderr);
+  t.same(trialsOf(folder).slice(0, -1), trials);
+});
+
+await tap.test('settings for which no value suits the model end the search at once', async (t) => {
+  const folder = t.testdir();
+  makeToy(folder, { train: 16, test: 8 });
+  writeFileSync(join(folder, 'search.json'), JSON.stringify({ ...config, freeze: ['nothing.*'] }));
+  const { code, stderr } = await bertune(['search', 'search.json'], { cwd: folder });
+  t.equal(code, 2, stderr);
+  t.match(stderr, /nothing\.\*/);
+  t.notOk(existsSync(join(folder, 'found')), 'nothing is written');
+});
+
+await tap.test('memory that runs out is the fault of the settings, other failures are not', async (t) => {
+  const failing = (message: string): Promise<never> => withStack(() => Promise.reject(new Error(message)));
+  const thrown = (message: string): Promise<unknown> => failing(message).catch((error: unknown) => error);
+  t.ok((await thrown("DefaultCPUAllocator: can't allocate memory")) instanceof SettingsError);
+  const other = await thrown('a file is locked');
+  t.match(other, { name: 'RunError' });
+  t.notOk(other instanceof SettingsError);
+});
+
+await tap.test(
+  'a signal ends the search after the step at hand, and the same command continues',
+  async (t) => {
+    const folder = t.testdir();
+    makeToy(folder, { train: 40, test: 20 });
+    writeFileSync(join(folder, 'search.json'), JSON.stringify(config));
+    const { kill, stderr, outcome } = startBertune(['search', 'search.json', '--n-trials', '300'], {
+      cwd: folder,
+    });
+    while (!stderr().includes('trial 1/300')) await sleep(1);
+    kill('SIGINT');
+    const ended = await outcome;
+    t.equal(ended.code, 130, ended.stderr);
+    t.match(ended.stderr, /^SIGINT: stopping after this step; a second SIGINT stops at once$/m);
+    t.match(
+      ended.stderr,
+      /^bertune: stopped by SIGINT; \d+ trials? of 300 (is|are) in found\/search\.jsonl: the same command continues with trial \d+$/m,
+    );
+    const count = trialsOf(folder).length;
+    t.same(readdirSync(join(folder, 'found')), ['search.jsonl'], 'no lock, no half a trial');
+    const continued = await bertune(['search', 'search.json', '--n-trials', `${count + 1}`], { cwd: folder });
+    t.equal(continued.code, 0, continued.stderr);
+    const whole = await bertune(
+      ['search', 'search.json', '--n-trials', `${count + 1}`, '--output-dir', 'whole'],
+      { cwd: folder },
+    );
+    t.equal(whole.code, 0, whole.stderr);
+    t.equal(continued.stdout, whole.stdout, 'as if it had not been stopped');
+  },
+);
+
+await tap.test('what a trial has to report is shown with its name', async (t) => {
+  const folder = t.testdir();
+  makeToy(folder, { train: 16, test: 8 });
+  const written = { ...config, 'learning-rate': { choice: [1e30, 1e29] }, nonfinite_gradient: 'skip' };
+  writeFileSync(join(folder, 'search.json'), JSON.stringify({ ...written, logging_steps: 1 }));
+  const { stderr } = await bertune(['search', 'search.json', '--n-trials', '2'], { cwd: folder });
+  for (const trial of [1, 2])
+    t.match(stderr, new RegExp(`^trial ${trial}: The gradient was not finite in \\d+ steps? up to`, 'm'));
+  t.notMatch(stderr, /^(trial \d: )?step \d+\//m, 'but not its log');
 });
 
 await tap.test('trials are compared by the weights that a training would end with', async (t) => {

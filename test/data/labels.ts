@@ -3,7 +3,7 @@
 import t from 'tap';
 
 import { inferTask, labelArray, sortLabels } from '../../dist/data/index.js';
-import type { Task } from '../../dist/data/index.js';
+import type { TaskDescription } from '../../dist/tasks/index.js';
 import { type Overrides, openContent, refusal, labelled } from '../fixtures/splits.js';
 
 void t.test('the task follows from the labels', async (test) => {
@@ -89,7 +89,7 @@ void t.test('the label map', async (test) => {
   const unlabelled = await labelled(test, ['a'], { needsLabels: false });
   refused(() => inferTask([unlabelled]), /no labels/);
   refused(() => labelArray(unlabelled, task), /opened without labels/);
-  const other: Task = { problemType: 'single_label_classification', labels: ['x'], numLabels: 1 };
+  const other: TaskDescription = { problemType: 'single_label_classification', labels: ['x'] };
   refused(() => labelArray(train, other), /the label "b" is unknown; expected "x"$/);
 });
 

@@ -1,7 +1,8 @@
 // A share of the training rows set aside for validation: sizes as scikit-learn's, strata, groups, and what is refused;
 // and rows that are both trained on and evaluated on. Expected sizes from scripts/reference/hold_out.py.
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 
 import { loadDataset } from '../../dist/index.js';
@@ -9,13 +10,13 @@ import {
   groupFolds,
   holdOut,
   holdOutGroups,
-  quantileStrata,
   stratifiedFolds,
   type HeldOut,
 } from '../../dist/data/hold-out.js';
 import { meanAndDeviation } from '../../dist/commands/cross-validation.js';
+import { quantileStrata } from '../../dist/tasks/index.js';
 import { randomNumbers } from '../../dist/util/random.js';
-import { bertune } from '../fixtures/cli.js';
+import { bertune, startBertune } from '../fixtures/cli.js';
 import { makeToy } from '../fixtures/toy.js';
 
 interface Fixture {
@@ -171,8 +172,9 @@ await t.test('loadDataset sets rows aside', async (t) => {
   t.same([data.train.size, data.validation.size], [45, 15]);
   const texts = async (part: typeof data.train): Promise<[string, number][]> => {
     const rows = Array.from({ length: part.size }, (_, row) => row);
-    const labels = part.labels(rows);
-    return (await part.read(rows)).map(({ text }, i): [string, number] => [text, labels[i] ?? -1]);
+    const { examples, labels } = await part.read(rows);
+    t.same(labels, part.labels(rows), 'with the rows, and alone');
+    return examples.map(({ text }, i): [string, number] => [text, labels[i] ?? -1]);
   };
   const sorted = (pairs: [string, number][]): string[] => pairs.map(String).toSorted();
   t.same(
@@ -314,6 +316,64 @@ await t.test('from the command line', async (t) => {
   t.match(evaluation.stderr, '--validation-split takes the name of a split here');
 });
 
+await t.test('validation files and a share of the training rows exclude each other', async (t) => {
+  const folder = t.testdir();
+  const { train, test } = makeToy(folder, { train: 20, test: 10 });
+  await t.rejects(loadDataset({ train, validation: test }, { validationSplit: 0.25 }), {
+    name: 'UsageError',
+    message: 'validation files and validationSplit exclude each other; keep one of them',
+  });
+  for (const files of [
+    { train, test },
+    { train, validation: [] },
+  ]) {
+    const data = await loadDataset(files, { validationSplit: 0.25 });
+    t.equal(data.validation.size, 5);
+    await data.close();
+  }
+});
+
+await t.test('cross-validation that is stopped keeps its folds', async (t) => {
+  const folder = t.testdir();
+  makeToy(folder, { train: 30, test: 20 });
+  const options = { ...run, cross_validation: 6, num_train_epochs: 4 };
+  writeFileSync(join(folder, 'run.json'), JSON.stringify(options));
+  const whole = await bertune(['train', 'run.json', '--output-dir', 'whole'], { cwd: folder });
+  t.equal(whole.code, 0, whole.stderr);
+  const { kill, stderr, outcome } = startBertune(['train', 'run.json'], { cwd: folder });
+  while (!stderr().includes('fold 1/6')) await sleep(1);
+  kill('SIGTERM');
+  const ended = await outcome;
+  t.equal(ended.code, 143, ended.stderr);
+  t.match(
+    ended.stderr,
+    /^bertune: stopped by SIGTERM; \d folds? of 6 (is|are) in out\/folds\.jsonl: the same command continues with fold \d$/m,
+  );
+  t.same(readdirSync(join(folder, 'out')), ['folds.jsonl'], 'no lock, no half a fold');
+  const other = await bertune(['train', 'run.json', '--seed', '7'], { cwd: folder });
+  t.equal(other.code, 2);
+  t.match(
+    other.stderr,
+    /folds\.jsonl is of another cross-validation: seed was \d+ and is now 7\. Use another/,
+  );
+  const continued = await bertune(['train', 'run.json'], { cwd: folder });
+  t.equal(continued.code, 0, continued.stderr);
+  t.match(continued.stderr, /^Continuing with fold \d, as out\/folds\.jsonl has the others$/m);
+  t.notMatch(continued.stderr, /^fold 1\/6/m);
+  t.equal(continued.stdout, whole.stdout, 'as if it had not been stopped');
+  t.same(readdirSync(join(folder, 'out')), ['cross_validation.json']);
+});
+
+await t.test('what a fold has to report is shown with its name', async (t) => {
+  const folder = t.testdir();
+  makeToy(folder, { train: 20, test: 10 });
+  const options = { ...run, cross_validation: 2, learning_rate: 1e30, nonfinite_gradient: 'skip' };
+  writeFileSync(join(folder, 'run.json'), JSON.stringify({ ...options, logging_steps: 1 }));
+  const { stderr } = await bertune(['train', 'run.json'], { cwd: folder });
+  for (const fold of [1, 2])
+    t.match(stderr, new RegExp(`^fold ${fold}: The gradient was not finite in \\d+ steps? up to`, 'm'));
+});
+
 await t.test('cross-validation from the command line', async (t) => {
   const folder = t.testdir();
   makeToy(folder, { train: 30, test: 20 });
@@ -369,6 +429,7 @@ await t.test('cross-validation from the command line', async (t) => {
       { cross_validation: 3, train_file: 'twice.csv', bad_rows: 'skip', validation_group_column: 'g' },
       /The rows are of 2 groups, too few for 3 folds: rows of a group stay together/,
     ],
+    [{ cross_validation: 3, freeze: ['nothing.*'] }, /nothing\.\*/],
     [{ cross_validation: 1 }, /Expected a whole number of at least 2 for cross_validation but received 1/],
     [
       { cross_validation: 31 },
@@ -401,5 +462,6 @@ await t.test('cross-validation from the command line', async (t) => {
     const refused = await train(options);
     t.equal(refused.code, 2, refused.stderr);
     t.match(refused.stderr, message);
+    t.notOk(existsSync(join(folder, 'out/folds.jsonl')), 'nothing is written');
   }
 });

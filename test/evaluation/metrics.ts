@@ -6,12 +6,11 @@ import { join } from 'node:path';
 import tap from 'tap';
 import type { Test } from 'tap';
 
-import { createMetrics, isGreaterBetter, metricNames } from '../../dist/evaluation/metrics.js';
-import { ranks } from '../../dist/evaluation/correlation.js';
+import { createMetrics, isGreaterBetter, taskKinds, type ProblemType } from '../../dist/tasks/index.js';
+import { ranks } from '../../dist/tasks/metrics/regression.js';
 import { kwargsOf, plannedTypes } from '../../dist/options/schedulers.js';
-import { learningRateAt, resolveSteps, type Schedule } from '../../dist/training/schedule.js';
-
-type ProblemType = keyof typeof metricNames;
+import { resolveSteps } from '../../dist/training/plan.js';
+import { learningRateAt, type Schedule } from '../../dist/training/schedules.js';
 
 interface MetricCase {
   name: string;
@@ -63,7 +62,7 @@ for (const rowsAtOnce of [1, 7, 1_000_000]) {
       }
       const result = metrics.result();
       t.same(Object.keys(result), Object.keys(expected), `${one.name}: names`);
-      t.same(Object.keys(result), metricNames[problemType]);
+      t.same(Object.keys(result), taskKinds[problemType].metricNames);
       for (const [name, wanted] of Object.entries(expected)) {
         if (wanted === null) t.ok(Number.isNaN(result[name]), `${one.name}: ${name} is not defined`);
         else close(t, result[name], wanted, 1e-9, `${one.name}: ${name}`);
@@ -80,7 +79,7 @@ await tap.test('metrics of no rows and of broken logits', (t) => {
     'regression',
   ] as const) {
     const empty = createMetrics({ problemType, labels: names(2) }).result();
-    t.same(Object.keys(empty), metricNames[problemType]);
+    t.same(Object.keys(empty), taskKinds[problemType].metricNames);
     t.ok(Object.values(empty).every(Number.isNaN), `${problemType}: nothing is known of no rows`);
     t.notMatch(JSON.stringify(empty), 'NaN', 'JSON-safe');
   }

@@ -18,8 +18,8 @@ import {
   type Prediction,
   type Task,
 } from '../../dist/index.js';
-import { bestTemperature, meanLoss, tuneThresholds } from '../../dist/evaluation/tuning/index.js';
-import { writeCalibration } from '../../dist/formats/calibration.js';
+import { bestTemperature, meanLoss, tuneThresholds } from '../../dist/evaluation/tuning.js';
+import { taskOf, writeCalibration, type ProblemType } from '../../dist/tasks/index.js';
 import { bertune, flags, type Options, type Outcome } from '../fixtures/cli.js';
 import { makeToy, TOY_CONFIG, toyRow } from '../fixtures/toy.js';
 
@@ -49,6 +49,8 @@ const fixture = JSON.parse(
   readFileSync(join(import.meta.dirname, '../fixtures/tuning.json'), 'utf8'),
 ) as Fixture;
 
+const lossOf = (problemType: ProblemType) => taskOf(problemType, []).kind.loss;
+
 const isClose = (a: number, b: number, tolerance: number): boolean =>
   Math.abs(a - b) <= tolerance * Math.abs(b);
 
@@ -59,6 +61,7 @@ await t.test('thresholds are the best of all', (t) => {
       logits: Float32Array.from(logits.flat()),
       labels: Float32Array.from(labels.flat()),
       width,
+      loss: lossOf('multi_label_classification'),
     };
     const [overall, own] = [tuneThresholds(data, 'global'), tuneThresholds(data, 'per_label')];
     const near = (found: readonly number[], wanted: readonly number[]): boolean =>
@@ -86,6 +89,7 @@ await t.test('the temperature has the least loss', (t) => {
       logits: Float32Array.from(logits.flat()),
       labels: isSingle ? Int32Array.from(flat) : Float32Array.from(flat),
       width: logits[0]?.length ?? 0,
+      loss: lossOf(isSingle ? 'single_label_classification' : 'multi_label_classification'),
     };
     t.ok(isClose(meanLoss(data, 1), before, 1e-12), `${name}: the loss before`);
     const found = bestTemperature(data);
@@ -146,14 +150,10 @@ function rounded(value: number): number {
   return Math.round(value * 1e9);
 }
 
-const multiTask: Task = {
-  problemType: 'multi_label_classification',
-  labels: ['neg', 'pos', 'film'],
-  numLabels: 3,
-};
+const multiTask = taskOf('multi_label_classification', ['neg', 'pos', 'film']);
 
 await t.test('a prediction with them', (t) => {
-  const single: Task = { problemType: 'single_label_classification', labels: ['neg', 'pos'], numLabels: 2 };
+  const single = taskOf('single_label_classification', ['neg', 'pos']);
   const logits = [1, 3];
   t.same(predictionOf(logits, single, { temperature: 1 }), predictionOf(logits, single), 'the same bits');
   const cooled = predictionOf(logits, single, { temperature: 4 });
@@ -219,6 +219,7 @@ await t.test('evaluate tunes, predict and classify use it', async (t) => {
       given.flatMap((own) => multiTask.labels.map((label) => (own.includes(label) ? 1 : 0))),
     ),
     width: 3,
+    loss: lossOf('multi_label_classification'),
   };
 
   const heated = await run('evaluate', { ...evaluation, 'tune-temperature': true });

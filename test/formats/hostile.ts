@@ -15,8 +15,8 @@ import { openModelFolder } from '../../dist/formats/model-folder.js';
 import { parseConfig, readBertConfig } from '../../dist/models/index.js';
 import { openSafetensors } from '../../dist/formats/safetensors.js';
 import { readJson } from '../../dist/util/json.js';
-import { verifyChecksums } from '../../dist/training/checksums.js';
-import { readSavedState } from '../../dist/training/saved-state.js';
+import { verifyChecksums } from '../../dist/training/checkpoint.js';
+import { readSavedState } from '../../dist/training/resume.js';
 import { refuses } from '../fixtures/refuses.js';
 import { makeToy, TOY_CONFIG } from '../fixtures/toy.js';
 

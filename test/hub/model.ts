@@ -47,6 +47,7 @@ t.test('parts of a model, shards, revisions, folders', async (test) => {
   const { options, root } = home(test);
   const tokenizer = await modelDirectory(BERT_ID, { ...options, files: 'tokenizer' });
   test.strictSame(readdirSync(tokenizer).toSorted(), [
+    'config.json',
     'tokenizer.json',
     'tokenizer_config.json',
     'vocab.txt',

@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import tap from 'tap';
 
-import { writtenBytes } from '../../dist/commands/written-bytes.js';
+import { writtenBytes } from '../../dist/commands/output.js';
 import { BertForSequenceClassification, readBertConfig } from '../../dist/index.js';
 import type { PackedBatch } from '../../dist/native/index.js';
 import { bertune, flags, startBertune, type Options } from '../fixtures/cli.js';

@@ -5,7 +5,8 @@ import tap from 'tap';
 
 import { trainingArguments, UsageError } from '../../dist/index.js';
 import { Session, type LossOptions, type PackedBatch, type SessionConfig } from '../../dist/native/index.js';
-import { lossDivisor, lossOptions } from '../../dist/training/loss-options.js';
+import { taskOf } from '../../dist/tasks/index.js';
+import { lossDivisor, lossOptions } from '../../dist/training/loss.js';
 import { toyRun } from '../fixtures/run.js';
 import { seededBatch } from '../fixtures/seeded.js';
 import {
@@ -92,7 +93,7 @@ await tap.test('losses and their gradients equal those of torch', async (group) 
         cuSeqlens: Int32Array.of(0, 1),
         labels: row,
       }));
-      const divisor = lossDivisor(batches, settings);
+      const divisor = lossDivisor(taskOf(problemType, ['a', 'b', 'c']), batches, settings);
       let sum = 0;
       for (const [row, logits] of fixture.logits.entries()) {
         const found = await ofRow(session, logits, labels[row], { ...settings, divisor });
@@ -152,7 +153,7 @@ await tap.test('weights and focal loss do not depend on how a step is cut', asyn
         labels: Int32Array.from(labels.slice(first, first + rows)),
       };
     });
-    const divisor = lossDivisor(batches, settings);
+    const divisor = lossDivisor(taskOf('single_label_classification', ['a', 'b', 'c']), batches, settings);
     for (const batch of batches) await session.accumulate(batch, { ...settings, divisor });
     const { loss } = await session.stats();
     const gradients = await readAll(session, 'gradient');
@@ -179,10 +180,9 @@ await tap.test('balanced weights are those of scikit-learn, and neg / pos', (t) 
   const args = (options: object): Parameters<typeof lossOptions>[0] =>
     trainingArguments({ outputDir: 'out', ...options });
   const names = ['a', 'b', 'c'];
-  const single = { problemType: 'single_label_classification', labels: names, numLabels: 3 } as const;
+  const single = taskOf('single_label_classification', names);
   const rowsOf = (all: number[]): Parameters<typeof lossOptions>[2] => ({
     size: all.length,
-    read: () => Promise.resolve([]),
     labels: (rows) => Int32Array.from(rows, (row) => all[row] ?? NaN),
   });
   const balanced = lossOptions(args({ classWeights: 'balanced' }), single, rowsOf(labels));
@@ -192,10 +192,9 @@ await tap.test('balanced weights are those of scikit-learn, and neg / pos', (t) 
     message: /classWeights cannot be balanced: the label "c" has no training row/,
   });
 
-  const multi = { problemType: 'multi_label_classification', labels: names, numLabels: 3 } as const;
+  const multi = taskOf('multi_label_classification', names);
   const hotRows = (hot: number[][]): Parameters<typeof lossOptions>[2] => ({
     size: hot.length,
-    read: () => Promise.resolve([]),
     labels: (rows) => Float32Array.from(Array.from(rows).flatMap((row) => hot[row] ?? [])),
   });
   const { posWeight } = lossOptions(args({ posWeight: 'balanced' }), multi, hotRows(fixture.hot));

@@ -2,8 +2,14 @@
 
 import tap from 'tap';
 
-import { parseTrainOptions, trainCommand } from '../../dist/options/index.js';
-import { normalizeArgs } from '../../dist/options/argv.js';
+import {
+  asFlags,
+  foreignNames,
+  normalizeArgs,
+  parseTrainingArguments,
+  parseTrainOptions,
+  trainCommand,
+} from '../../dist/options/index.js';
 import { fault, fromFile, job } from '../fixtures/config.js';
 
 await tap.test("a flag that names another job takes the place of the file's", (t) => {
@@ -86,7 +92,7 @@ await tap.test('names of transformers 4, run_classification.py and run_glue.py',
     '--group-by-length is written --train-sampling-strategy group_by_length here',
     '--use-cpu is written --device cpu here',
     '--bf16 is written --dtype bfloat16 here',
-    '--overwrite-output-dir has no effect: the output folder may exist, and a run goes on only with --resume-from-checkpoint',
+    '--overwrite-output-dir has no effect: the output folder may exist, and a run is resumed only with --resume-from-checkpoint',
     '--logging-dir has no effect: the log is written to trainer_state.json in the output folder',
   ]);
   const refused: [Record<string, unknown>, string][] = [
@@ -103,7 +109,7 @@ await tap.test('names of transformers 4, run_classification.py and run_glue.py',
     [{ deepspeed: 'zero.json' }, '--deepspeed is not supported: bertune runs in one process on one device'],
     [
       { taskName: 'mrpc' },
-      '--task-name is not supported: use --dataset nyu-mll/glue --dataset-config <task> instead',
+      '--task-name is not supported: use --dataset nyu-mll/glue with --dataset-config <task> instead',
     ],
     [
       { textColumnNames: 'title,body' },
@@ -287,10 +293,10 @@ await tap.test('all arguments of transformers 5.18 are known', (t) => {
   }
   const refused: [string, unknown, string][] = [
     ['parallelism_config', { tp_size: 2 }, 'bertune runs in one process on one device'],
-    ['optim_target_modules', 'all-linear', 'no optimizer projects gradients; --freeze and --lora-rank'],
+    ['optim_target_modules', 'all-linear', 'no optimizer projects gradients; freeze and lora_rank'],
     ['include_for_metrics', ['inputs'], 'computeMetrics is given logits and labels'],
     ['debug', 'underflow_overflow', 'a loss or gradient that is not finite is always found'],
-    ['optim_args', 'momentum=0.9', 'sgd takes --momentum, AdamW and Adam take --adam-beta1'],
+    ['optim_args', 'momentum=0.9', 'sgd takes momentum, AdamW and Adam take adam_beta1'],
   ];
   for (const [name, value, why] of refused)
     t.match(
@@ -344,3 +350,42 @@ await tap.test('spellings of the command line', (t) => {
   );
   t.end();
 });
+
+await tap.test('what the library calls by its name in scripts is a flag on the command line', (t) => {
+  for (const [message, shown] of [
+    ['maxSeqLength is 600; use at most 512', '--max-seq-length is 600; use at most 512'],
+    ['evalSteps 3, saveSteps 4: no multiple', '--eval-steps 3, --save-steps 4: no multiple'],
+    ['use autoFindBatchSize.', 'use --auto-find-batch-size.'],
+    ['--saveSteps is a flag already', '--saveSteps is a flag already'],
+    ['takes the `problemType` of a script', 'takes the `problemType` of a script'],
+    ['the seed and the model are words', 'the seed and the model are words'],
+    ['there is no column "labelList" in maxSteps/a.csv', 'there is no column "labelList" in maxSteps/a.csv'],
+    ['runs/maxSteps.csv and notMaxSteps, maxStepsToo', 'runs/maxSteps.csv and notMaxSteps, maxStepsToo'],
+  ] as const)
+    t.equal(asFlags(message), shown);
+  t.end();
+});
+
+await tap.test(
+  'what is said of names of other tools names options as scripts write them, or as flags',
+  (t) => {
+    const refused = (values: object): string =>
+      fault(() => parseTrainingArguments({ outputDir: 'o', ...values }));
+    t.equal(refused({ fp16: true }), 'fp16: float16 is not supported; use dtype bfloat16, or dtype float32');
+    t.match(
+      refused({ optimArgs: 'x=1' }),
+      'sgd takes momentum, AdamW and Adam take adamBeta1, adamBeta2 and',
+    );
+    for (const name of foreignNames()) {
+      const noteOf = (value: unknown): string => {
+        try {
+          return parseTrainingArguments({ outputDir: 'o', [name]: value }).notes.join();
+        } catch (error) {
+          return String(error);
+        }
+      };
+      for (const value of [true, false, 'x', 0.5]) t.notMatch(noteOf(value), /--|[{}]/, name);
+    }
+    t.end();
+  },
+);

@@ -8,16 +8,42 @@ import tap from 'tap';
 import {
   evaluateCommand,
   optionsMarkdown,
+  optionsWithRole,
   parseTrainingArguments,
   parseTrainOptions,
   predictCommand,
   trainCommand,
   type Command,
 } from '../../dist/options/index.js';
-import { foreignNames } from '../../dist/options/foreign.js';
-import { camelCase, kebabCase, snakeCase } from '../../dist/options/names.js';
-import { factsOf } from '../../dist/options/option.js';
+import { foreignNames } from '../../dist/options/hf-arguments.js';
+import { camelCase, kebabCase, snakeCase } from '../../dist/options/option.js';
 import { fault, fromFile, job, jobFlags, program, run } from '../fixtures/config.js';
+
+await tap.test('each option of a Trainer has one role at resume', (t) => {
+  const [mustMatch, mayChange, irrelevant] = (['must-match', 'may-change', 'irrelevant'] as const).map(
+    (role) => new Set<string>(optionsWithRole(role)),
+  );
+  const { options } = parseTrainingArguments({ outputDir: 'out' });
+  for (const name of Object.keys(options))
+    t.equal([mustMatch, mayChange, irrelevant].filter((names) => names?.has(name)).length, 1, name);
+  const inOrder = [...(mustMatch ?? [])];
+  t.same(inOrder, [
+    'maxSeqLength',
+    'perDeviceTrainBatchSize',
+    'gradientAccumulationSteps',
+    'optim',
+    'momentum',
+    'neftuneNoiseAlpha',
+    'trainSamplingStrategy',
+    'seed',
+    'dataSeed',
+  ]);
+  for (const name of ['learningRate', 'numTrainEpochs', 'lrFactors', 'dtype', 'threads'])
+    t.ok(mayChange?.has(name), name);
+  for (const name of ['outputDir', 'loggingSteps', 'saveTotalLimit', 'autoFindBatchSize'])
+    t.ok(irrelevant?.has(name), name);
+  t.end();
+});
 
 await tap.test('defaults are those of TrainingArguments', (t) => {
   const { options, notes } = parseTrainOptions({ values: job });
@@ -33,6 +59,7 @@ await tap.test('defaults are those of TrainingArguments', (t) => {
     saveOnlyModel: false,
     reportTo: [],
     trainSplit: 'train',
+    softLabels: false,
     badRows: 'stop',
     quoting: 'minimal',
     maxRowBytes: 16 * 2 ** 20,
@@ -121,11 +148,12 @@ await tap.test('the table itself', (t) => {
       `the table of ${command.name} has every option once`,
     );
     for (const [name, option] of Object.entries(command.options)) {
-      const { help, kind, fallback } = factsOf(option);
+      const { help, kind, fallback } = option;
       t.notMatch(help, /\.$/, `${name}: help is a phrase`);
       if (fallback !== undefined)
-        t.ok(option.safeParse(fallback).success, `${name}: the default passes the check`);
-      if (kind.words) for (const word of kind.words) t.ok(option.safeParse(word).success, `${name}: ${word}`);
+        t.ok(kind.schema.safeParse(fallback).success, `${name}: the default passes the check`);
+      if (kind.words)
+        for (const word of kind.words) t.ok(kind.schema.safeParse(word).success, `${name}: ${word}`);
     }
   }
   t.match(optionsMarkdown(trainCommand), '| `--learning-rate X` | `5e-5` | peak learning rate |');

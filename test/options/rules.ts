@@ -8,8 +8,8 @@ import {
   parseTrainingArguments,
   parseTrainOptions,
 } from '../../dist/options/index.js';
-import { createLearningRate } from '../../dist/training/learning-rate.js';
-import { metricNames } from '../../dist/evaluation/metrics.js';
+import { createLearningRate } from '../../dist/training/schedules.js';
+import { metricNamesOf, taskKinds } from '../../dist/tasks/index.js';
 import { fault, fromFile, job } from '../fixtures/config.js';
 
 await tap.test('numbers, words and lists of flags are read strictly', (t) => {
@@ -132,11 +132,11 @@ await tap.test('options that do not fit together', (t) => {
     ],
     [
       { ...rows, metricForBestModel: 'acuracy' },
-      `Expected one of ${[...new Set(Object.values(metricNames).flat())].join(', ')} for metricForBestModel but received "acuracy" (did you mean accuracy?)`,
+      `Expected one of ${metricNamesOf().join(', ')} for metricForBestModel but received "acuracy" (did you mean accuracy?)`,
     ],
     [
       { ...rows, metricForBestModel: 'eval_f1', problemType: 'multi_label_classification' },
-      `Expected one of ${metricNames.multi_label_classification.join(', ')} for metricForBestModel but received "eval_f1" (did you mean f1_macro, f1_micro, f1_weighted?)`,
+      `Expected one of ${taskKinds.multi_label_classification.metricNames.join(', ')} for metricForBestModel but received "eval_f1" (did you mean f1_macro, f1_micro, f1_weighted?)`,
     ],
     [
       { ...rows, metricForBestModel: 'accuracy', problemType: 'regression' },

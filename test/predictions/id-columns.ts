@@ -10,7 +10,7 @@ import t from 'tap';
 
 import { BertForSequenceClassification, BertTokenizer, parseBertConfig } from '../../dist/index.js';
 import { openSplit } from '../../dist/data/index.js';
-import type { KeptColumn, PredictedRow } from '../../dist/predictions/index.js';
+import type { PassthroughColumn, PredictedRow } from '../../dist/predictions/table.js';
 import { bertune, flags, type Options, type Outcome } from '../fixtures/cli.js';
 import { makeToy, TOY_CONFIG, toyRow } from '../fixtures/toy.js';
 
@@ -24,10 +24,14 @@ const task = {
 };
 
 /** A file of predictions, made as the command makes it. */
-function written(format: string, kept: readonly KeptColumn[], rows: readonly PredictedRow[]): Buffer {
+function written(
+  format: string,
+  passthrough: readonly PassthroughColumn[],
+  rows: readonly PredictedRow[],
+): Buffer {
   const script = fileURLToPath(new URL('../fixtures/write-predictions.mjs', import.meta.url));
   const output = execFileSync(process.execPath, [script], {
-    input: JSON.stringify({ format, rows, task, batchSize: 2, kept }),
+    input: JSON.stringify({ format, rows, task, batchSize: 2, passthrough }),
     env: { ...process.env, NODE_OPTIONS: '' },
     encoding: 'utf8',
   });
@@ -41,7 +45,7 @@ async function parquetRows(bytes: Uint8Array): Promise<Record<string, unknown>[]
 }
 
 await t.test('every kind of value in every format', async (t) => {
-  const kept: KeptColumn[] = [
+  const passthrough: PassthroughColumn[] = [
     { name: 'id', kind: 'integer' },
     { name: 'weight', kind: 'number' },
     { name: 'seen', kind: 'boolean' },
@@ -58,16 +62,16 @@ await t.test('every kind of value in every format', async (t) => {
     label: 'pos',
     score: 0.5,
     probabilities: { neg: 0.5, pos: 0.5 },
-    kept: own,
+    passthrough: own,
   }));
-  const lines = written('jsonl', kept, rows).toString().trimEnd().split('\n');
+  const lines = written('jsonl', passthrough, rows).toString().trimEnd().split('\n');
   const objects = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
   const names = ['row', 'id', 'weight', 'seen', 'key', 'tags', 'label', 'score', 'probabilities'];
   for (const [row, object] of objects.entries()) {
     t.same(Object.keys(object), names);
     t.same(Object.values(object).slice(0, 6), [row].concat(values[row] as never));
   }
-  const csv: string[][] = parse(written('csv', kept, rows));
+  const csv: string[][] = parse(written('csv', passthrough, rows));
   t.same(csv[0]?.slice(0, 7), ['row', 'id', 'weight', 'seen', 'key', 'tags', 'label']);
   t.same(
     csv.slice(1).map((cells) => cells.slice(1, 6)),
@@ -77,7 +81,7 @@ await t.test('every kind of value in every format', async (t) => {
       ['', '', '', '', ''],
     ],
   );
-  const parquet = written('parquet', kept, rows);
+  const parquet = written('parquet', passthrough, rows);
   t.same(
     (await parquetRows(parquet)).map(({ id, weight, seen, key, tags }) => [id, weight, seen, key, tags]),
     [
@@ -185,9 +189,14 @@ await t.test('with rows left out, and of several files', async (t) => {
 await t.test('what all values of a column are', async (t) => {
   const kindsOf = async (rows: readonly Record<string, unknown>[]): Promise<string | undefined> => {
     const path = join(folder, write('kinds.jsonl', rows.map((row) => `${JSON.stringify(row)}\n`).join('')));
-    const split = await openSplit({ name: 'test', files: [path], needsLabels: false, keepColumns: ['k'] });
+    const split = await openSplit({
+      name: 'test',
+      files: [path],
+      needsLabels: false,
+      passthroughColumns: ['k'],
+    });
     await split.close();
-    return split.kept[0]?.kind;
+    return split.passthrough[0]?.kind;
   };
   const rows = (values: unknown[]) => values.map((k) => ({ text: 'film', k }));
   t.equal(await kindsOf(rows([1, 2, null])), 'integer');

@@ -11,9 +11,10 @@ import {
   BertForSequenceClassification,
   BertTokenizer,
   parseBertConfig,
-  type Task,
+  type TaskDescription,
 } from '../../dist/index.js';
-import type { FormatName, PredictedRow } from '../../dist/predictions/index.js';
+import type { FormatName } from '../../dist/predictions/formats.js';
+import type { PredictedRow } from '../../dist/predictions/table.js';
 import { bertune, flags, type Options, type Outcome } from '../fixtures/cli.js';
 import { makeToy, TOY_CONFIG, toyRow } from '../fixtures/toy.js';
 
@@ -24,7 +25,7 @@ const AWKWARD = ['plain', 'a, b', 'say "hi"', 'two\nlines', ' spaced ', 'Größe
 function contentOf(
   format: FormatName,
   rows: readonly PredictedRow[],
-  task: Task,
+  task: TaskDescription,
   batchSize = 3,
 ): { bytes: Buffer; pieces: number } {
   const script = fileURLToPath(new URL('../fixtures/write-predictions.mjs', import.meta.url));
@@ -53,24 +54,24 @@ async function parquetRows(bytes: Uint8Array): Promise<Record<string, unknown>[]
 }
 
 interface Case {
-  task: Task;
+  task: TaskDescription;
   labelOf: (row: number) => PredictedRow['label'];
 }
 
 const single: Case = {
-  task: { problemType: 'single_label_classification', labels: AWKWARD, numLabels: AWKWARD.length },
+  task: { problemType: 'single_label_classification', labels: AWKWARD },
   labelOf: (row) => AWKWARD[row % AWKWARD.length] ?? '',
 };
 const several: Case = {
-  task: { problemType: 'multi_label_classification', labels: AWKWARD, numLabels: AWKWARD.length },
+  task: { problemType: 'multi_label_classification', labels: AWKWARD },
   labelOf: (row) => AWKWARD.filter((_, id) => (row >> id) % 2 === 1),
 };
 const value: Case = {
-  task: { problemType: 'regression', labels: ['LABEL_0'], numLabels: 1 },
+  task: { problemType: 'regression', labels: ['LABEL_0'] },
   labelOf: (row) => row / 3,
 };
 const values: Case = {
-  task: { problemType: 'regression', labels: ['LABEL_0', 'LABEL_1'], numLabels: 2 },
+  task: { problemType: 'regression', labels: ['LABEL_0', 'LABEL_1'] },
   labelOf: (row) => [row / 3, -row],
 };
 
@@ -127,14 +128,14 @@ for (const [name, { task, labelOf }] of Object.entries({ single, several, value,
 
 await t.test('labels that are signs alone are no formulas', (t) => {
   const labels = ['+', '-', '--', '+1', '=', '+a', '-a|+'];
-  const task: Task = { problemType: 'single_label_classification', labels, numLabels: labels.length };
+  const task: TaskDescription = { problemType: 'single_label_classification', labels };
   const rows = rowsOf({ task, labelOf: (row) => labels[row] ?? '' }, labels.length);
   const written: { label: string }[] = parse(contentOf('csv', rows, task).bytes, { columns: true });
   t.same(
     written.map(({ label }) => label),
     ['+', '-', '--', '+1', '=', "'+a", "'-a|+"],
   );
-  const signs: Task = { problemType: 'multi_label_classification', labels: ['+', '-'], numLabels: 2 };
+  const signs: TaskDescription = { problemType: 'multi_label_classification', labels: ['+', '-'] };
   const both = rowsOf({ task: signs, labelOf: () => ['+', '-'] }, 1);
   t.match(parse(contentOf('csv', both, signs).bytes, { columns: true }), [{ label: '+|-' }]);
   t.end();
@@ -177,7 +178,7 @@ await t.test('no more is held than a row group', async (t) => {
 });
 
 /** Saves a model with random weights that have made up their mind. */
-async function saveModel(name: string, task: Pick<Task, 'labels' | 'problemType'>): Promise<void> {
+async function saveModel(name: string, task: Pick<TaskDescription, 'labels' | 'problemType'>): Promise<void> {
   const model = BertForSequenceClassification.fromConfig(parseBertConfig(TOY_CONFIG, name), task);
   await model.savePretrained(join(folder, name));
   await model.close();

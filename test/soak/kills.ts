@@ -7,7 +7,7 @@ import t from 'tap';
 
 import { BertForSequenceClassification } from '../../dist/index.js';
 import { randomNumbers } from '../../dist/util/random.js';
-import { verifyChecksums } from '../../dist/training/checksums.js';
+import { verifyChecksums } from '../../dist/training/checkpoint.js';
 import { flags, startBertune } from '../fixtures/cli.js';
 import { outcomeOf, statefulTraining } from '../fixtures/stateful-training.js';
 import { makeToy } from '../fixtures/toy.js';

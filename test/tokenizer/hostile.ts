@@ -25,12 +25,25 @@ const TOKENIZER: Parts = {
   },
 };
 
+const BYTE_LEVEL = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true };
+const bpe = (parts: Parts): Parts => ({
+  model: { type: 'BPE', vocab: { a: 0, b: 1, ab: 2 }, merges: [], ...parts },
+});
+const unigram = (vocab: unknown[]): Parts => ({ model: { type: 'Unigram', unk_id: 0, vocab } });
+const template = (single: string[]): Parts => {
+  const piece = (id: string): object =>
+    id === 'A' || id === 'B' ? { Sequence: { id, type_id: 0 } } : { SpecialToken: { id, type_id: 0 } };
+  const special_tokens = { '[CLS]': { id: '[CLS]', ids: [1], tokens: ['[CLS]'] } };
+  const pair = ['A', 'B'].map(piece);
+  return { post_processor: { type: 'TemplateProcessing', single: single.map(piece), pair, special_tokens } };
+};
+
 t.test('tokenizer.json: ids out of range, words without end, patterns that explode', async (t) => {
   const cases: [label: string, parts: Parts, pattern: RegExp][] = [
     [
       'a type with line ends and an escape sequence in its name',
       { pre_tokenizer: { type: 'By\te\n\u001b[2J' } },
-      /Unknown PreTokenizer type: By e \\u001b\[2J$/,
+      /pre_tokenizer cannot be used: unknown type "By\\te\\n\\u001b\[2J"$/,
     ],
     ['an id past 32 bits', { added_tokens: [{ id: 2 ** 32 + 3, content: 'x' }] }, /id/],
     [
@@ -63,6 +76,42 @@ t.test('tokenizer.json: ids out of range, words without end, patterns that explo
       { model: { type: 'Unigram', unk_id: 4, vocab: [['<unk>', 0]] } },
       /the vocabulary lacks the unknown token/,
     ],
+    ['a component without a type', { normalizer: {} }, /normalizer cannot be used: unknown type null/],
+    [
+      'a charsmap that is cut short',
+      { normalizer: { type: 'Precompiled', precompiled_charsmap: 'EAAAAAAA' } },
+      /precompiled_charsmap is cut short or damaged/,
+    ],
+    [
+      'normalizers without end',
+      { normalizer: { type: 'Sequence', normalizers: Array.from({ length: 33 }, () => ({ type: 'NFKC' })) } },
+      /normalizers/,
+    ],
+    [
+      'a normalizer that puts in a book',
+      { normalizer: { type: 'Replace', pattern: { String: 'a' }, content: 'x'.repeat(257) } },
+      /content/,
+    ],
+    [
+      'bytes of bytes',
+      { pre_tokenizer: { type: 'Sequence', pretokenizers: [BYTE_LEVEL, BYTE_LEVEL] } },
+      /ByteLevel stands twice/,
+    ],
+    [
+      'merges of what is no piece',
+      bpe({ merges: [['a', 'c']] }),
+      /the merge \["a","c"\] is no pair of pieces/,
+    ],
+    ['a merge of three', bpe({ merges: ['a b ab'] }), /the merge "a b ab" is no pair/],
+    ['merges that are none', bpe({ merges: [{ toString: 1 }] }), /is no pair/],
+    ['other ids each time', bpe({ dropout: 0.5 }), /dropout/],
+    ['a piece of a book', unigram([['x'.repeat(257), 0]]), /vocab/],
+    ['half a character', unigram([['\ud83d', 0]]), /not valid Unicode/],
+    ['a vocabulary of nothing', unigram([]), /vocab/],
+    ['a score that is none', unigram([['a', '1']]), /vocab/],
+    ['a template that writes a text twice', template(['A', 'A']), /single/],
+    ['a template without a text', template([]), /single/],
+    ['a template without end', template(['A', ...Array.from({ length: 40 }, () => '[CLS]')]), /single/],
     ['a vocabulary of texts', { model: { type: 'BPE', vocab: { a: 'x' }, merges: [] } }, /vocab/],
     [
       'added tokens by the hundred thousand',
@@ -135,5 +184,123 @@ t.test('added tokens at every place of a long word take linear time', (t) => {
   const started = cpuMs();
   t.equal(tokenizer.encode('é'.repeat(300_000)).ids.length, 1, 'one unknown word');
   t.ok(cpuMs() - started < 5000, `${Math.round(cpuMs() - started)} ms`);
+  t.end();
+});
+
+t.test('a normalizer may not make a text endlessly longer', (t) => {
+  const double = { type: 'Replace', pattern: { String: 'a' }, content: 'aa' };
+  const normalizer = { type: 'Sequence', normalizers: Array.from({ length: 20 }, () => double) };
+  const tokenizer = BertTokenizer.fromSpec({
+    tokenizerJson: { ...TOKENIZER, normalizer },
+    tokenizerConfig: {},
+  });
+  t.throws(() => tokenizer.encode('a'.repeat(1000)), {
+    name: 'UsageError',
+    message: /its normalizer makes a text more than 32 times as long$/,
+  });
+  t.end();
+});
+
+t.test('a charsmap that points outside of itself', (t) => {
+  // A root whose only child, `a`, has a value far behind the replacements.
+  const units = Uint32Array.from({ length: 512 }, () => 0);
+  const offset = 256 << 10;
+  units[0] = offset;
+  units[256 ^ 0x61] = (((256 ^ 0x61 ^ 300) << 10) | 0x100 | 0x61) >>> 0;
+  units[300] = 0x80000000 + 1_000_000;
+  const size = Buffer.alloc(4);
+  size.writeUInt32LE(units.byteLength);
+  const map = Buffer.concat([size, Buffer.from(units.buffer), Buffer.from('b\0')]).toString('base64');
+  const normalizer = { type: 'Precompiled', precompiled_charsmap: map };
+  const encode = (): unknown =>
+    BertTokenizer.fromSpec({ tokenizerJson: { ...TOKENIZER, normalizer }, tokenizerConfig: {} }).encode('a');
+  t.throws(encode, {
+    name: 'UsageError',
+    message: /precompiled_charsmap has a replacement outside of its bytes/,
+  });
+  t.end();
+});
+
+t.test('vocabularies without a tokenizer.json', async (t) => {
+  const varint = (value: number): number[] =>
+    value < 128 ? [value] : [(value % 128) + 128, ...varint(Math.floor(value / 128))];
+  const field = (number: number, bytes: Buffer): Buffer =>
+    Buffer.concat([Buffer.from([number * 8 + 2, ...varint(bytes.length)]), bytes]);
+  const piece = (text: string, score: number): Buffer => {
+    const float = Buffer.alloc(5, 0x15);
+    float.writeFloatLE(score, 1);
+    return field(1, Buffer.concat([field(1, Buffer.from(text)), float]));
+  };
+  const pieces = (score: number): Buffer =>
+    Buffer.concat(['<unk>', '<s>', '</s>', 'a', 'b'].map((text) => piece(text, score)));
+  const spm = (bytes: Buffer): Record<string, Buffer | string> => ({
+    'sentencepiece.bpe.model': bytes,
+    'tokenizer_config.json': '{"tokenizer_class": "XLMRobertaTokenizer"}',
+  });
+  const bpeFiles = (vocab: string, merges: string): Record<string, string> => ({
+    'vocab.json': vocab,
+    'merges.txt': merges,
+  });
+  const cases: [label: string, files: Record<string, Buffer | string>, pattern: RegExp][] = [
+    ['noise', spm(Buffer.alloc(100, 0xff)), /is not a SentencePiece model: broken at byte/],
+    ['a message of nothing', spm(Buffer.alloc(0)), /is not a SentencePiece model: fewer than 4 pieces/],
+    ['a field of a petabyte', spm(Buffer.from([0x0a, ...varint(2 ** 50)])), /broken at byte/],
+    ['a file that is cut short', spm(pieces(-1).subarray(0, -3)), /broken at byte/],
+    ['a score without end', spm(pieces(Infinity)), /the score of piece 0 is not finite/],
+    ['a score that is none', spm(pieces(Number.NaN)), /the score of piece 0 is not finite/],
+    [
+      'another kind of model',
+      spm(Buffer.concat([pieces(-1), field(2, Buffer.from([3 * 8, 2]))])),
+      /of another kind than Unigram; convert it once with Python/,
+    ],
+    [
+      'a charsmap of noise',
+      spm(Buffer.concat([pieces(-1), field(3, field(2, Buffer.alloc(9, 1)))])),
+      /charsmap/,
+    ],
+    [
+      'a model alone',
+      { 'sentencepiece.bpe.model': pieces(-1) },
+      /stands alone, and nothing says which .* convert it once with Python/,
+    ],
+    [
+      'merges of what is no piece',
+      bpeFiles('{"a": 0}', 'a b\n'),
+      /merges.txt, model cannot be used:\n.*"a b"/,
+    ],
+    ['merges of a line', bpeFiles('{"a": 0}', 'aaa\n'), /"aaa" is no pair/],
+    ['ids that are none', bpeFiles('{"a": -1}', ''), /vocab.json cannot be used/],
+    [
+      'a vocabulary of another class',
+      { 'vocab.txt': 'a\n', 'tokenizer_config.json': '{"tokenizer_class": "RobertaTokenizer"}' },
+      /No tokenizer.json, .* that a RobertaTokenizer reads/,
+    ],
+  ];
+  for (const [label, files, pattern] of cases) {
+    const directory = join(folder, `vocabulary ${label}`);
+    mkdirSync(directory);
+    for (const [name, content] of Object.entries(files)) writeFileSync(join(directory, name), content);
+    await refuses(t, label, pattern, () => BertTokenizer.fromPretrained(directory));
+  }
+});
+
+t.test('a word of some hundred thousand characters takes about linear time', (t) => {
+  const merges = ['a b', 'ab ab', 'abab abab'];
+  const vocab = { a: 0, b: 1, ab: 2, abab: 3, abababab: 4 };
+  const scores = Object.keys(vocab).map((text) => [text, -1]);
+  const kinds: Parts[] = [
+    { ...bpe({ vocab, merges }), normalizer: null, pre_tokenizer: BYTE_LEVEL },
+    { ...unigram(scores), normalizer: { type: 'NFKC' }, pre_tokenizer: { type: 'WhitespaceSplit' } },
+    { ...unigram(scores), normalizer: null, pre_tokenizer: null },
+  ];
+  for (const parts of kinds) {
+    const tokenizer = BertTokenizer.fromSpec({
+      tokenizerJson: { ...TOKENIZER, ...parts },
+      tokenizerConfig: {},
+    });
+    const started = cpuMs();
+    t.equal(tokenizer.encode('ab'.repeat(200_000)).ids.length, 50_000);
+    t.ok(cpuMs() - started < 5000, `${Math.round(cpuMs() - started)} ms`);
+  }
   t.end();
 });

@@ -51,7 +51,7 @@ t.test('SIGTERM to npm stops a training, which saves', async (t) => {
   });
   const [code] = (await once(npm, 'close')) as [number | null];
   t.equal(code, 143, stderr);
-  t.match(stderr, /stopped by SIGTERM; go on with --resume-from-checkpoint/);
+  t.match(stderr, /stopped by SIGTERM; continue with --resume-from-checkpoint/);
   t.ok((await readdir(join(folder, 'out'))).some((name) => name.startsWith('checkpoint-')));
 });
 

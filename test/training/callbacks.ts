@@ -12,8 +12,7 @@ import {
   type TrainerEvent,
   type TrainingArguments,
 } from '../../dist/index.js';
-import { dueAfterEpoch, dueAfterStep } from '../../dist/training/flow.js';
-import { planRun } from '../../dist/training/settings.js';
+import { dueAfterEpoch, dueAfterStep, planRun } from '../../dist/training/plan.js';
 import { scripted, toyRun, watched } from '../fixtures/run.js';
 
 /** The steps of a run of 40 rows in batches of 8, 2 epochs, after which something is due. */

@@ -10,13 +10,15 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import fsPromises from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
+import { basename, dirname, join } from 'node:path';
 import t from 'tap';
 
 import { BertForSequenceClassification, parseBertConfig, type TrainerCallback } from '../../dist/index.js';
 import { openSafetensors } from '../../dist/formats/safetensors.js';
-import { verifyChecksums, writeChecksums } from '../../dist/training/checksums.js';
-import { removeLeftovers } from '../../dist/training/leftovers.js';
+import { verifyChecksums, writeChecksums } from '../../dist/training/checkpoint.js';
+import { removeLeftovers } from '../../dist/training/output-folder.js';
 import { isBetter } from '../../dist/training/state.js';
 import { largestDifference, scripted, timelessLog, toyRun, weightsOf } from '../fixtures/run.js';
 import { TOY_CONFIG } from '../fixtures/toy.js';
@@ -160,6 +162,30 @@ await t.test('the files of a checkpoint', async (t) => {
   await close();
 });
 
+await t.test('a checkpoint is staged once and renamed once, as is the model at the end', async (t) => {
+  const { rename } = fsPromises;
+  const renamed: string[] = [];
+  fsPromises.rename = (from, to) => {
+    renamed.push(basename(String(to)));
+    return rename(from, to);
+  };
+  syncBuiltinESMExports();
+  const run = await toyRun(t.testdir(), { maxSteps: 2, saveStrategy: 'steps', saveSteps: 2 });
+  try {
+    await run.trainer.train();
+    t.same(renamed.splice(0), ['checkpoint-2']);
+    await run.model.savePretrained(join(t.testdirName, 'model'));
+    t.same(renamed, ['bertune_replacing.json', 'model.safetensors', 'config.json']);
+  } finally {
+    fsPromises.rename = rename;
+    syncBuiltinESMExports();
+    await run.close();
+  }
+  const folder = join(t.testdirName, 'out/checkpoint-2');
+  await verifyChecksums(folder, 'resume');
+  t.notMatch(readdirSync(folder).join(' '), /tmp/);
+});
+
 await t.test('a metric that is not defined is never the best', async (t) => {
   for (const greater of [true, false]) {
     t.notOk(isBetter(Number.NaN, null, greater));
@@ -274,7 +300,7 @@ await t.test('a process that is killed while it removes a checkpoint leaves no h
   const folder = t.testdir({ out: { 'checkpoint-2': files, 'checkpoint-4': {}, 'checkpoint-6': {} } });
   const out = join(folder, 'out');
   const script = `
-    const { removeOldCheckpoints } = await import(${JSON.stringify(new URL('../../dist/training/checkpoint.js', import.meta.url).href)});
+    const { removeOldCheckpoints } = await import(${JSON.stringify(new URL('../../dist/training/output-folder.js', import.meta.url).href)});
     const { readdirSync } = await import('node:fs');
     const left = () => readdirSync('out', { recursive: true }).filter((name) => name.includes('part-')).length;
     setInterval(() => { if (left() < 3000) process.kill(process.pid, 'SIGKILL'); }, 0);

@@ -81,7 +81,7 @@ await t.test('an output folder that is deleted in the middle is made anew', asyn
   const other = await trainWith(folder, deleting, settings);
   t.equal(other.error, null);
   const said = other.lines.filter((line) => / was deleted, |is gone:/.test(line));
-  t.match(said[0], /out was deleted, or its \.bertune\.lock was, while this run used it: making it anew$/);
+  t.match(said[0], /out was deleted, or its \.bertune\.lock was, while this run used it: making it again$/);
   t.match(said[1], /^The best model, .*checkpoint-2, is gone: keeping the weights of the last step$/);
   t.equal(said.length, 2, 'each said once');
   const logged = readFileSync(join(out, 'log_history.jsonl'), 'utf8').trim().split('\n');
@@ -163,7 +163,7 @@ await t.test('an output folder that loses its permissions: what the command says
   t.equal(stopped.code, 1);
   t.match(
     stopped.stderr.split('\n').at(-2),
-    /^bertune: Could not write .*: no permission; choose a folder that you may write to\. The last checkpoint is whole: go on with --resume-from-checkpoint out\/checkpoint-\d+$/,
+    /^bertune: Could not write .*: no permission; choose a folder that you may write to\. The last checkpoint is whole: continue with --resume-from-checkpoint out\/checkpoint-\d+$/,
   );
   chmodSync(join(folder, 'out'), 0o755);
   const resumed = await bertune(['train', ...flags({ ...slow, 'resume-from-checkpoint': 'auto' })], {
@@ -199,7 +199,7 @@ await t.test('data that change during the run stop it before a checkpoint is mad
     requireFault(
       t,
       stopped,
-      /train\.csv line \d+ cannot be read again: the file changed while it was in use; give it back its content, or begin anew$/,
+      /train\.csv line \d+ cannot be read again: the file changed while it was in use; give it back its content, or start a new run$/,
     );
     t.ok(existsSync(join(folder, 'out/checkpoint-2')), what);
     writeFileSync(path, content);
@@ -245,7 +245,8 @@ await t.test(
         run.trainer.train(),
         {
           name: 'RunError',
-          message: /train\.csv cannot be read again: the file changed while it was in use; .* or begin anew$/,
+          message:
+            /train\.csv cannot be read again: the file changed while it was in use; .* or start a new run$/,
         },
         what,
       );
@@ -319,7 +320,7 @@ await t.test('memory that runs out in a native step', withLimits, async (t) => {
   t.equal(stopped.code, 1, stopped.stderr);
   t.match(
     stopped.stderr.split('\n').at(-2),
-    /^bertune: Memory ran out; use smaller batches, .*autoFindBatchSize.*\. The last checkpoint is whole: go on with --resume-from-checkpoint out\/checkpoint-8$/,
+    /^bertune: Memory ran out; use smaller batches, .*--auto-find-batch-size.*\. The last checkpoint is whole: continue with --resume-from-checkpoint out\/checkpoint-8$/,
   );
   for (const more of [{ 'resume-from-checkpoint': 'auto' }, { 'output-dir': 'whole' }]) {
     const ended = await bertune(['train', ...flags({ ...options, ...more })], { cwd: folder });

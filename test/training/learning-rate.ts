@@ -6,7 +6,7 @@ import tap from 'tap';
 import { trainingArguments, type TrainingArguments } from '../../dist/index.js';
 import { isAdaptive, parseTrainingArguments, type SchedulerType } from '../../dist/options/index.js';
 import { adaptiveTypes } from '../../dist/options/schedulers.js';
-import { createLearningRate } from '../../dist/training/learning-rate.js';
+import { createLearningRate } from '../../dist/training/schedules.js';
 
 interface Fixture {
   peak: number;

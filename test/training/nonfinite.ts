@@ -115,7 +115,7 @@ await t.test('rollback: weights and moments of the last checkpoint, and the next
     said(rolled).map((line) => line.replace(/\S*\/out/, 'out')),
     [
       'The gradient was not finite in 1 step up to step 6; it changed no weight',
-      'Falling back to out/checkpoint-4; the training goes on with the rows after step 6',
+      'Falling back to out/checkpoint-4; the training continues with the rows after step 6',
     ],
   );
   t.same(logged(rolled, 'train_skipped_steps'), [2], 'steps 5 and 6 have no effect');

@@ -1,6 +1,14 @@
 // Going on after the worst: processes killed at any moment, signals, damaged checkpoints, and runs that are not the same.
-import { appendFileSync, copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import {
+  appendFileSync,
+  copyFileSync,
+  existsSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 
@@ -13,7 +21,7 @@ import {
   Progress,
   type TrainingArguments,
 } from '../../dist/index.js';
-import { writeChecksums } from '../../dist/training/checksums.js';
+import { writeChecksums } from '../../dist/training/checkpoint.js';
 import { flags, startBertune } from '../fixtures/cli.js';
 import { largestDifference, scripted, toyRun, weightsOf } from '../fixtures/run.js';
 import { outcomeOf, statefulTraining } from '../fixtures/stateful-training.js';
@@ -79,9 +87,8 @@ await t.test(
       });
       t.match(ended, { code, signal: null });
       t.match(ended.stderr, `${signal}: finishing this step and saving`);
-      const checkpoint = /go on with --resume-from-checkpoint (?<folder>\S+)\n$/.exec(ended.stderr)?.groups?.[
-        'folder'
-      ];
+      const checkpoint = /continue with --resume-from-checkpoint (?<folder>\S+)\n$/.exec(ended.stderr)
+        ?.groups?.['folder'];
       t.ok(checkpoint !== undefined && existsSync(join(folder, checkpoint, 'SHA256SUMS')), ended.stderr);
     }
     const last = await train(folder, options);
@@ -484,3 +491,85 @@ await t.test(
     });
   },
 );
+
+await t.test('a model folder that was moved, or is named by another path, is the same model', async (t) => {
+  const folder = t.testdir();
+  const saved = await toyRun(folder, {});
+  const start = join(folder, 'start');
+  await saved.model.savePretrained(start);
+  const { task } = saved.data;
+  await saved.close();
+  // Keys that loading warns of, with the path of the file in the warning.
+  const config = join(start, 'config.json');
+  const json = JSON.parse(readFileSync(config, 'utf8')) as object;
+  writeFileSync(config, JSON.stringify({ ...json, auto_map: { AutoModel: 'code.Model' }, my_key: folder }));
+  const run = async (path: string, options: Partial<TrainingArguments>): Promise<void> => {
+    const model = await BertForSequenceClassification.fromPretrained(path, task);
+    const { trainer, close } = await toyRun(folder, { ...saving, ...options }, { model });
+    await trainer.train();
+    await close();
+  };
+  await run(start, { maxSteps: 2 });
+  const state = readFileSync(join(folder, 'out/checkpoint-2/bertune_state.json'), 'utf8');
+  t.notMatch(state, folder, 'no path is in what a resume compares');
+  renameSync(start, join(folder, 'moved'));
+  await t.resolves(run(join(folder, 'moved'), { resumeFromCheckpoint: true }));
+  const relativePath = relative(process.cwd(), join(folder, 'moved'));
+  await t.resolves(run(relativePath, { resumeFromCheckpoint: join(folder, 'out/checkpoint-4') }));
+});
+
+await t.test('only a run that is to save checkpoints hashes its weights, once', async (t) => {
+  let reads = 0;
+  const counting = async (options: Partial<TrainingArguments>): Promise<void> => {
+    const run = await toyRun(t.testdir(), { maxSteps: 4, ...options });
+    const session = await run.model.open({ threads: 2 });
+    const read = session.read.bind(session);
+    session.read = (...args) => ((reads += 1), read(...args));
+    reads = 0;
+    await run.trainer.train();
+    const { length } = session.tensors();
+    await run.close();
+    reads /= length;
+  };
+  await counting({ evalStrategy: 'epoch' });
+  t.equal(reads, 0, 'neither a fold nor a trial of a search');
+  await counting({ saveStrategy: 'steps', saveSteps: 1, saveOnlyModel: true });
+  t.equal(reads, 1 + 4, 'once before the first step, and once for each of four checkpoints');
+});
+
+await t.test('a run that was not to save is resumed where it was interrupted, with its base', async (t) => {
+  const lora = { rank: 2, baseName: 'base' };
+  const { model: plain, data, close } = await toyRun(t.testdir(), {});
+  await plain.savePretrained(join(t.testdirName, 'base'));
+  const { task } = data;
+  await close();
+  const adapted = (base = 'base'): Promise<BertForSequenceClassification> =>
+    BertForSequenceClassification.fromPretrained(join(t.testdirName, base), { ...task, lora });
+  const first = await toyRun(
+    t.testdirName,
+    { maxSteps: 4 },
+    {
+      model: await adapted(),
+      callbacks: [{ onStepEnd: ({ state }) => void (state.global_step === 2 && first.trainer.interrupt()) }],
+    },
+  );
+  await t.rejects(first.trainer.train(), InterruptedError);
+  await first.close();
+  const resume = { maxSteps: 4, resumeFromCheckpoint: true } as const;
+  const again = await toyRun(t.testdirName, resume, { model: await adapted() });
+  await again.trainer.train();
+  const weights = await weightsOf(again.model);
+  await again.close();
+  const whole = await toyRun(t.testdirName, { maxSteps: 4 }, { model: await adapted() });
+  await whole.trainer.train();
+  t.equal(largestDifference(weights, await weightsOf(whole.model)), 0);
+  await whole.close();
+
+  const other = BertForSequenceClassification.fromConfig(parseBertConfig(TOY_CONFIG, 'toy'), task);
+  await other.open({ seed: 7 });
+  await other.savePretrained(join(t.testdirName, 'other'));
+  await other.close();
+  const wrong = await toyRun(t.testdirName, resume, { model: await adapted('other') });
+  await t.rejects(wrong.trainer.train(), { message: /settings: the weights of the base changed\. Use/ });
+  await wrong.close();
+});

@@ -371,7 +371,7 @@ await t.test('a Trainer trains once', async (t) => {
   await t.rejects(trainer.train(), InterruptedError);
   await t.rejects(trainer.train(), {
     name: 'UsageError',
-    message: /^This Trainer has trained already.* Make another one: with resumeFromCheckpoint to go on/,
+    message: /^This Trainer has trained already.* Make another one: with resumeFromCheckpoint to resume it/,
   });
   // Another one goes on with the same model.
   const next = await toyRun(

@@ -13,13 +13,8 @@ import {
   UsageError,
   type EncoderModel,
 } from '../../dist/index.js';
-import {
-  epochOrder,
-  microBatches,
-  permutation,
-  stepRows,
-  trainingLength,
-} from '../../dist/training/order.js';
+import { trainingLength } from '../../dist/training/plan.js';
+import { epochOrder, microBatches, permutation, stepRows } from '../../dist/training/sampler.js';
 import { masksOfTheStep } from '../fixtures/device.js';
 import { largestDifference, timelessLog, toyRun, weightsOf } from '../fixtures/run.js';
 import { TOY_CONFIG, toyRow } from '../fixtures/toy.js';
@@ -149,7 +144,7 @@ await t.test('data that do not fit the model are refused before the first batch'
     [modelOf(['LABEL_0'], data.task.problemType), data.test, binary.replace('neg, pos', 'LABEL_0'), binary],
     [values, rowsWith(Int32Array.of(1)), 'regression with 2 values a row', '1 class id a row'],
     [values, rowsWith(Float32Array.of(1)), 'regression with 2 values a row', '1 value a row'],
-    [parts.model, rowsWith(Float32Array.of(1, 0)), binary, '2 values a row'],
+    [parts.model, rowsWith(Float32Array.of(1, 1)), binary, '2 values a row'],
   ];
   for (const [model, rows, what, found] of cases) {
     const fault = `The model's task is ${what}, which does not fit the evaluation data: ${found}. `;

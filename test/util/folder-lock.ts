@@ -1,6 +1,16 @@
 // One run at a time in an output folder, whatever becomes of the run before.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
@@ -189,7 +199,7 @@ await t.test('while it is held', async (t) => {
       t.ok(existsSync(path), 'a lock within a lock leaves it');
       rmSync(join(t.testdirName, 'a'), { recursive: true });
       await lock.confirm();
-      t.match(lines, [/out was deleted, or its \.bertune\.lock was, .*: making it anew$/]);
+      t.match(lines, [/out was deleted, or its \.bertune\.lock was, .*: making it again$/]);
       t.same(readdirSync(folder), [LOCK]);
       const other = JSON.stringify({ ...own, host: 'elsewhere' });
       writeFileSync(path, other);
@@ -220,4 +230,38 @@ await t.test('where no lock can be written', async (t) => {
     ),
     { name: 'RunError', message: /^Could not write .*file\/\.bertune\.lock: .*; choose another path/ },
   );
+});
+
+await t.test('a link to nothing at the name of the lock is refused, not waited for', async (t) => {
+  const folder = t.testdir();
+  const path = join(folder, LOCK);
+  symlinkSync('nowhere', path);
+  const work = (): Promise<never> => Promise.reject(new Error('it was taken for a lock of ours'));
+  await t.rejects(
+    whileLocked(folder, () => undefined, work, times),
+    { name: 'RunError', message: `${path} is a symbolic link that leads nowhere; remove it` },
+  );
+  t.ok(lstatSync(path).isSymbolicLink(), 'it is left for its owner to remove');
+});
+
+await t.test("a lock that cannot be opened is another run's and stays", async (t) => {
+  const folder = t.testdir();
+  const path = join(folder, LOCK);
+  writeFileSync(path, JSON.stringify({ ...own, host: 'elsewhere' }));
+  // Out of file descriptors: the lock can be neither made nor read.
+  const script = `
+    const { whileLocked } = await import(${JSON.stringify(new URL('../../dist/util/folder-lock.js', import.meta.url).href)});
+    const { closeSync, openSync } = await import('node:fs');
+    const all = [];
+    try { for (;;) all.push(openSync('/dev/null')); } catch {}
+    const message = await whileLocked('.', () => {}, async () => {}).then(() => 'taken', (error) => error.message);
+    all.forEach((file) => closeSync(file));
+    process.stdout.write(message);`;
+  const node = [process.execPath, '--input-type=module', '-e', script];
+  const { stdout } = spawnSync('sh', ['-c', 'ulimit -n 512; exec "$@"', 'sh', ...node], {
+    cwd: folder,
+    encoding: 'utf8',
+  });
+  t.match(stdout, /^Could not write .*\.bertune\.lock: .*EMFILE/);
+  t.ok(existsSync(path));
 });

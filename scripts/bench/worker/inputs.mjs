@@ -16,13 +16,14 @@ import { MAX_TOKENS, modelConfig } from '../shape.mjs';
 export async function encode({ output, ...input }) {
   const { rows, tokenizer, config, close } = await openInput(input);
   const numbers = Uint32Array.from({ length: rows.size }, (_, row) => row);
-  const encodings = (await rows.read(numbers)).map(({ text, textPair }) =>
+  const { examples, labels } = await rows.read(numbers);
+  const encodings = examples.map(({ text, textPair }) =>
     tokenizer.encode(text, textPair, { maxLength: MAX_TOKENS }),
   );
   if (encodings.some(({ typeIds }) => typeIds !== null))
     throw new UsageError('The bench takes one text a row, not pairs');
   const ids = encodings.map((encoding) => Array.from(encoding.ids));
-  await writeFile(output, JSON.stringify({ config, ids, labels: Array.from(rows.labels(numbers)) }));
+  await writeFile(output, JSON.stringify({ config, ids, labels: Array.from(labels) }));
   await close();
   return { lengths: ids.map(({ length }) => length) };
 }
@@ -54,9 +55,9 @@ export async function openInput({ data, rows: limit, tokenizer: folder, shape })
 }
 
 /**
- * @param {import('../../../dist/index.js').LabelledRows} rows
+ * @param {Pick<import('../../../dist/index.js').Dataset, 'size' | 'labels' | 'read'>} rows
  * @param {number} size
- * @returns {import('../../../dist/index.js').LabelledRows}
+ * @returns {Pick<import('../../../dist/index.js').Dataset, 'size' | 'labels' | 'read'>}
  */
 export function firstRows(rows, size) {
   return { size, labels: rows.labels, read: (numbers) => rows.read(numbers) };

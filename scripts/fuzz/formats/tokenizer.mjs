@@ -1,4 +1,4 @@
-// tokenizer.json or vocab.txt with the files beside them: loaded, used on awkward texts, saved and loaded again.
+// tokenizer.json or a vocabulary with the files beside them: loaded, used on awkward texts, saved and loaded again.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,7 +19,17 @@ const TEXTS = [
   'é̂́ ﬁ ſ ß Σς 漢字 😀 \ud800 __proto__ constructor',
 ];
 
-/** Tokenizers of other kinds, which the library reads. */
+/** With one key, `a`, which becomes `b`. */
+const CHARSMAP = (() => {
+  const units = new Uint32Array(256);
+  units[0] = 0x40 << 10;
+  units[0x40 ^ 0x61] = ((0x21 ^ 0x80) << 10) | 0x100 | 0x61;
+  units[0x80] = 0x80000000;
+  const map = Buffer.concat([Buffer.of(0, 4, 0, 0), Buffer.from(units.buffer), Buffer.from('b\0')]);
+  return { type: 'Precompiled', precompiled_charsmap: map.toString('base64') };
+})();
+
+/** Tokenizers of other kinds. */
 const OTHERS = [
   {
     model: {
@@ -52,7 +62,96 @@ const OTHERS = [
     },
     pre_tokenizer: { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always', split: true },
   },
+  {
+    model: {
+      type: 'BPE',
+      vocab: { a: 0, b: 1, ab: 2, '▁': 3, u: 4 },
+      merges: ['a b'],
+      unk_token: 'u',
+      byte_fallback: true,
+      fuse_unk: true,
+      ignore_merges: true,
+    },
+    normalizer: {
+      type: 'Sequence',
+      normalizers: [CHARSMAP, { type: 'Prepend', prepend: '▁' }, { type: 'StripAccents' }],
+    },
+    pre_tokenizer: {
+      type: 'Sequence',
+      pretokenizers: [
+        { type: 'Punctuation', behavior: 'Isolated' },
+        { type: 'Split', pattern: { String: ' ' }, behavior: 'MergedWithPrevious', invert: false },
+      ],
+    },
+    post_processor: {
+      type: 'Sequence',
+      processors: [
+        { type: 'ByteLevel', add_prefix_space: true, trim_offsets: false },
+        {
+          type: 'RobertaProcessing',
+          sep: ['a', 0],
+          cls: ['b', 1],
+          trim_offsets: true,
+          add_prefix_space: false,
+        },
+      ],
+    },
+  },
+  {
+    model: {
+      type: 'Unigram',
+      unk_id: 0,
+      byte_fallback: true,
+      vocab: [
+        ['<unk>', 0],
+        ['▁', -1],
+        ['ab', -2],
+        ['<0xC3>', 0],
+        ['<0xA9>', 0],
+      ],
+    },
+    normalizer: CHARSMAP,
+    pre_tokenizer: {
+      type: 'Sequence',
+      pretokenizers: [
+        { type: 'WhitespaceSplit' },
+        { type: 'Metaspace', replacement: '▁', prepend_scheme: 'first', split: true },
+      ],
+    },
+  },
 ];
+
+/** Older files. */
+const VOCABULARIES = [
+  {
+    'vocab.json': utf8(
+      JSON.stringify({ '<s>': 0, '<pad>': 1, '</s>': 2, '<unk>': 3, a: 4, b: 5, ab: 6, Ġ: 7 }),
+    ),
+    'merges.txt': utf8('#version: 0.2\na b\n'),
+    'tokenizer_config.json': utf8(
+      JSON.stringify({ tokenizer_class: 'RobertaTokenizer', add_prefix_space: true }),
+    ),
+  },
+  {
+    'spm.model': Buffer.concat([
+      ...['<unk>', '<s>', '</s>', '▁', 'a', 'b'].map((piece) =>
+        field(1, [...field(1, utf8(piece)), 0x15, 0, 0, 0x80, 0xbf]),
+      ),
+      field(3, field(2, Buffer.from(CHARSMAP.precompiled_charsmap, 'base64'))),
+    ]),
+    'config.json': utf8('{"model_type": "camembert"}'),
+  },
+];
+
+/** A field of a protobuf message. @param {number} number @param {ArrayLike<number>} bytes */
+function field(number, bytes) {
+  return Buffer.from([
+    number * 8 + 2,
+    (bytes.length % 128) + 128,
+    Math.floor(bytes.length / 128),
+    ...Array.from(bytes),
+  ]);
+}
 
 export const tokenizer = defineFormat({
   name: 'tokenizer',
@@ -83,17 +182,16 @@ export const tokenizer = defineFormat({
       };
       return { 'tokenizer.json': utf8(JSON.stringify(whole)) };
     });
-    return [json, fromVocab, ...others];
+    return [json, fromVocab, ...others, ...VOCABULARIES];
   },
   mutate(files, dice) {
     const name = dice.pick(Object.keys(files));
     const bytes = files[name] ?? new Uint8Array();
     return {
       ...files,
-      [name]:
-        name === 'vocab.txt'
-          ? mutateBytes(bytes.length > 0 ? bytes : utf8('a'), dice)
-          : mutateJson(bytes, dice),
+      [name]: !name.endsWith('.json')
+        ? mutateBytes(bytes.length > 0 ? bytes : utf8('a'), dice)
+        : mutateJson(bytes, dice),
     };
   },
   async read(folder) {

@@ -13,7 +13,7 @@ interface LogFormat {
   readonly file: string;
   /** The whole file. */
   all(entries: readonly LogEntry[]): string;
-  /** What the newest entry adds to the file; null where it must be written anew. */
+  /** What the newest entry adds to the file; null where the whole file must be written again. */
   next(entries: readonly LogEntry[]): string | null;
 }
 
@@ -42,7 +42,7 @@ const csv: LogFormat = {
   },
 };
 
-/** Keeps a file equal to the log history; a resumed run begins it anew with what the checkpoint knew. */
+/** Keeps a file equal to the log history; a resumed run starts it again with what the checkpoint knew. */
 export class LogFileCallback implements TrainerCallback {
   readonly #path: string;
   readonly #format: LogFormat;
@@ -61,7 +61,7 @@ export class LogFileCallback implements TrainerCallback {
   async onLog({ state }: TrainerEvent): Promise<void> {
     if (!this.#isOpen) return; // an evaluation before any training leaves the file of the last one alone
     const text = this.#format.next(state.log_history);
-    // A file that is gone, with its folder perhaps, is written anew.
+    // A file that is gone, with its folder perhaps, is written again.
     if (text === null || !(await exists(this.#path)))
       return writeFileAtomic(this.#path, this.#format.all(state.log_history));
     await appendFile(this.#path, text).catch((error: unknown) => {

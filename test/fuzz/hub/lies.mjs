@@ -19,8 +19,8 @@ const NAMES = [
 const SIZES = [-1, 0, 1, 0.5, 1e300, 2 ** 53, 1e15, '7', null, undefined, 149_999, 150_001];
 const HASHES = ['', '../../x', 'A'.repeat(40), '0'.repeat(39), '0'.repeat(40), '0'.repeat(64), null, 7, []];
 const STRANGE = [
-  null, '', '[', '{}', '[]', '[[]]', '[null]', '"x"', '7', '<html>log in</html>', '['.repeat(100_000), '{"sha":"../x"}',
-  '{"sha":"0000000000000000000000000000000000000000"}', '[{"type":"file"}]', `[${'0,'.repeat(50_000)}0]`, '{"sha":null}',
+  null, '', '[', '{}', '[]', '[[]]', '[null]', '"x"', '7', '<html>log in</html>', '['.repeat(129), '{"sha":"../x"}',
+  '{"sha":"0000000000000000000000000000000000000000"}', '[{"type":"file"}]', `[${'0,'.repeat(10_000)}0]`, '{"sha":null}',
 ]; // prettier-ignore
 const RETRY_AFTER = [
   '0',
@@ -124,7 +124,7 @@ export const LIES = {
       plan.body = random.pick([
         gzipSync(content),
         content,
-        gzipSync(Buffer.alloc(8 << 20)),
+        gzipSync(Buffer.alloc((4 << 20) + 1)),
         gzipSync(content).subarray(0, 15),
       ]);
       plan.headers['content-encoding'] = random.pick(['gzip', 'gzip, gzip', 'deflate', 'br', 'x-unknown']);
@@ -134,7 +134,7 @@ export const LIES = {
   strange: { kinds: API, tell: (plan, random) => void (plan.json = random.pick(STRANGE)) },
   huge: {
     kinds: API,
-    tell: (plan, random) => void (plan.json = `"${'x'.repeat(random.pick([4, 6]) << 20)}"`),
+    tell: (plan, random) => void (plan.json = `"${'x'.repeat((4 << 20) - random.pick([0, 2]))}"`),
   },
   names: inListing((entry, random) => void (entry['path'] = random.pick(NAMES))),
   sizes: inListing((entry, random) => {

@@ -1,0 +1,244 @@
+// Options that are right one by one but do not fit together. Each rule names the options as the person wrote them and says
+// what to do.
+import { formatNames, formatOfEnding, predictionFormats } from '../predictions/formats.js';
+import { taskKinds } from '../tasks/index.js';
+import type {
+  EvaluateOptions,
+  InspectOptions,
+  PredictOptions,
+  TrainingArguments,
+  TrainOptions,
+} from './commands.js';
+import { knownMetric, trainerRules, type NameOf, type Problem, type Rule } from './training-rules.js';
+
+/** What is wrong with the options of a training run, rule by rule; empty when they fit together. */
+export function trainProblems(options: TrainOptions, name: NameOf): Problem[] {
+  return apply(trainRules, options, name);
+}
+
+/** What is wrong with the options of a Trainer. */
+export function trainerProblems(options: TrainingArguments, name: NameOf): Problem[] {
+  return apply(trainerRules, options, name);
+}
+
+/** What is wrong with the options of an evaluation. */
+export function evaluateProblems(options: EvaluateOptions, name: NameOf): Problem[] {
+  const rules: Rule<EvaluateOptions>[] = [
+    oneSource('validationFile'),
+    wholeSplit,
+    splitsNeedDataset,
+    poolingNeedsWindows,
+  ];
+  return apply(rules, options, name);
+}
+
+/** What is wrong with the options of an inspection. */
+export function inspectProblems(options: InspectOptions, name: NameOf): Problem[] {
+  return apply<InspectOptions>([oneSource('trainFile'), splitsNeedDataset], options, name);
+}
+
+/** What is wrong with the options of a prediction. */
+export function predictProblems(options: PredictOptions, name: NameOf): Problem[] {
+  const rules: Rule<PredictOptions>[] = [
+    oneSource('testFile'),
+    splitsNeedDataset,
+    poolingNeedsWindows,
+    knownEnding,
+    formatNeedsFile,
+  ];
+  return apply(rules, options, name);
+}
+
+const trainRules: Rule<TrainOptions>[] = [
+  oneModel,
+  tokenizerOfConfig,
+  oneSource('trainFile'),
+  splitsNeedDataset,
+  foldsBringRows,
+  validationRows,
+  headSize,
+  distinctLabels,
+  labelsOfRegression,
+  knownMetric,
+  loraNeedsRank,
+  loraNeedsModel,
+  ...trainerRules,
+];
+
+function apply<T>(rules: readonly Rule<T>[], options: T, name: NameOf): Problem[] {
+  return rules.flatMap((rule) => rule(options, name) ?? []);
+}
+
+// Where rows come from, and which of them validate.
+
+function oneSource<F extends 'trainFile' | 'validationFile' | 'testFile'>(
+  files: F,
+): Rule<{ dataset?: string } & Readonly<Record<F, readonly string[]>>> {
+  return (o, name) => {
+    const paths: readonly string[] = o[files];
+    if (paths.length > 0 && o.dataset !== undefined) {
+      const message = `${name(files)} and ${name('dataset')} exclude each other; keep one of them`;
+      return { about: 'dataset', message };
+    }
+    if (paths.length > 0 || o.dataset !== undefined) return undefined;
+    const what = `a csv, tsv, jsonl, json or parquet file (or ${name('dataset')}, a hub dataset)`;
+    return { about: files, message: `${name(files)} is needed: ${what}` };
+  };
+}
+
+function splitsNeedDataset(
+  o: { dataset?: string; datasetConfig?: string; validationSplit?: string | number },
+  name: NameOf,
+): Problem | undefined {
+  if (o.dataset !== undefined) return undefined;
+  const about = o.datasetConfig !== undefined ? 'datasetConfig' : 'validationSplit';
+  if (o[about] === undefined || typeof o[about] === 'number') return undefined;
+  return {
+    about,
+    message: `${name(about)} needs ${name('dataset')}: files have no configurations or splits`,
+  };
+}
+
+function foldsBringRows(o: TrainOptions, name: NameOf): Problem | undefined {
+  if (o.crossValidation === undefined) return undefined;
+  const rivals = ['validationSplit', 'validationFile', 'resumeFromCheckpoint'] as const;
+  const other = rivals.find((option) => {
+    const value = o[option];
+    return Array.isArray(value) ? value.length > 0 : value !== undefined && value !== false;
+  });
+  const [rival, why] =
+    other === undefined && o.loadBestModelAtEnd
+      ? (['loadBestModelAtEnd', 'folds save nothing, so that there is no best checkpoint to load'] as const)
+      : ([other, 'every row is trained on and evaluated on in turn'] as const);
+  if (rival === undefined) return undefined;
+  const message = `${name('crossValidation')} and ${name(rival)} exclude each other: ${why}`;
+  return { about: 'crossValidation', message };
+}
+
+/** Which rows a share means, only the training knows that set them aside. */
+function wholeSplit(o: EvaluateOptions, name: NameOf): Problem | undefined {
+  if (typeof o.validationSplit !== 'number') return undefined;
+  const message = `${name('validationSplit')} takes the name of a split here; a share is set aside in training only`;
+  return { about: 'validationSplit', message };
+}
+
+function validationRows(o: TrainOptions, name: NameOf): Problem | undefined {
+  if (o.validationFile.length > 0 && o.dataset !== undefined) {
+    return {
+      about: 'validationFile',
+      message: `${name('validationFile')} and ${name('dataset')} exclude each other; choose rows with ${name('validationSplit')}`,
+    };
+  }
+  if (o.validationFile.length > 0 && typeof o.validationSplit === 'number') {
+    const message = `${name('validationFile')} and a share as ${name('validationSplit')} exclude each other; keep one of them`;
+    return { about: 'validationSplit', message };
+  }
+  const setsAside = typeof o.validationSplit === 'number' || o.crossValidation !== undefined;
+  if (o.validationGroupColumn !== undefined && !setsAside) {
+    const message = `${name('validationGroupColumn')} needs a share as ${name('validationSplit')}, such as 0.1, or ${name('crossValidation')}`;
+    return { about: 'validationGroupColumn', message };
+  }
+  const hasRows = o.validationFile.length > 0 || o.dataset !== undefined || setsAside;
+  if (o.evalStrategy === 'no' || hasRows) return undefined;
+  return {
+    about: 'evalStrategy',
+    message: `${name('evalStrategy')} ${o.evalStrategy} needs ${name('validationFile')} or ${name('validationSplit')}: there are no rows to evaluate on`,
+  };
+}
+
+// The model, its labels, and LoRA.
+
+function oneModel(o: TrainOptions, name: NameOf): Problem | undefined {
+  if (o.model !== undefined && o.config !== undefined) {
+    return {
+      about: 'config',
+      message: `${name('model')} and ${name('config')} exclude each other: the first brings weights, the second starts from random ones`,
+    };
+  }
+  if (o.model !== undefined || o.config !== undefined) return undefined;
+  return {
+    about: 'model',
+    message: `${name('model')} is needed: a model folder or a hub id such as bert-base-uncased`,
+  };
+}
+
+function tokenizerOfConfig(o: TrainOptions, name: NameOf): Problem | undefined {
+  if (o.config === undefined || o.model !== undefined || o.tokenizer !== undefined) return undefined;
+  return {
+    about: 'config',
+    message: `${name('config')} needs ${name('tokenizer')}: a config.json brings no vocabulary`,
+  };
+}
+
+function loraNeedsRank(o: TrainOptions, name: NameOf): Problem | undefined {
+  const others = ['loraAlpha', 'loraDropout', 'loraTargetModules'] as const;
+  const about = others.find((option) => o[option] !== undefined);
+  if (about === undefined || o.loraRank !== undefined) return undefined;
+  return {
+    about,
+    message: `${name(about)} needs ${name('loraRank')}, such as 8: without it there is no LoRA`,
+  };
+}
+
+/** An adapter's file names the model that it belongs to. */
+function loraNeedsModel(o: TrainOptions, name: NameOf): Problem | undefined {
+  if (o.config === undefined) return undefined;
+  const about = (['loraRank', 'baseModel'] as const).find((option) => o[option] !== undefined);
+  if (about === undefined) return undefined;
+  return { about, message: `${name(about)} needs ${name('model')}: random weights are nothing to adapt` };
+}
+
+function headSize(o: TrainOptions, name: NameOf): Problem | undefined {
+  const { numLabels, labelList } = o;
+  if (numLabels === undefined || labelList === undefined || labelList.length === numLabels) return undefined;
+  return {
+    about: 'numLabels',
+    message: `${name('numLabels')} is ${numLabels} but ${name('labelList')} has ${labelList.length}; leave ${name('numLabels')} out`,
+  };
+}
+
+function distinctLabels(o: TrainOptions, name: NameOf): Problem | undefined {
+  const twice = o.labelList?.find((label, i, all) => all.indexOf(label) !== i);
+  if (twice === undefined) return undefined;
+  return { about: 'labelList', message: `${name('labelList')} has ${JSON.stringify(twice)} twice` };
+}
+
+function labelsOfRegression(o: TrainOptions, name: NameOf): Problem | undefined {
+  const { problemType, labelList } = o;
+  if (problemType === undefined || taskKinds[problemType].hasClasses || labelList === undefined)
+    return undefined;
+  return {
+    about: 'labelList',
+    message: `${name('labelList')} does not go with ${name('problemType')} ${problemType}, which predicts numbers`,
+  };
+}
+
+// Predictions.
+
+function poolingNeedsWindows(
+  { stride, pooling }: Pick<PredictOptions, 'stride' | 'pooling'>,
+  name: NameOf,
+): Problem | undefined {
+  if (pooling === undefined || stride !== undefined) return undefined;
+  const message = `${name('pooling')} needs ${name('stride')}: without windows there is nothing to pool`;
+  return { about: 'pooling', message };
+}
+
+function knownEnding({ outputFile, outputFormat }: PredictOptions, name: NameOf): Problem | undefined {
+  if (outputFile === undefined || outputFormat !== undefined || formatOfEnding(outputFile) !== undefined)
+    return undefined;
+  const formats = `${formatNames.slice(0, -1).join(', ')} or ${formatNames.at(-1)}`;
+  return {
+    about: 'outputFile',
+    message: `${name('outputFile')} ${outputFile} has an ending that names no format; end it in .jsonl, .csv or .parquet, or give ${name('outputFormat')} ${formats}`,
+  };
+}
+
+function formatNeedsFile({ outputFile, outputFormat }: PredictOptions, name: NameOf): Problem | undefined {
+  if (outputFormat === undefined || !predictionFormats[outputFormat].needsFile || outputFile !== undefined)
+    return undefined;
+  return {
+    about: 'outputFormat',
+    message: `${name('outputFormat')} ${outputFormat} needs ${name('outputFile')}: it cannot be read from a stream`,
+  };
+}

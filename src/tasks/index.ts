@@ -1,0 +1,45 @@
+// What depends on the kind of problem.
+export { readCalibration, writeCalibration } from './calibration.js';
+export type { MetricAccumulator, MetricDetails } from './metrics/accumulator.js';
+export {
+  binaryCrossEntropy,
+  DEFAULT_THRESHOLD,
+  isPositive,
+  sigmoid,
+  softmax,
+  type Calibration,
+} from './probabilities.js';
+export {
+  asTask,
+  createMetrics,
+  detailMetrics,
+  impliedProblemType,
+  inferProblemType,
+  isGreaterBetter,
+  metricNamesOf,
+  taskKinds,
+  taskOf,
+} from './registry.js';
+export { quantileStrata, regression } from './regression.js';
+export { isDistribution, multiLabel, singleLabel } from './sequence-classification.js';
+export {
+  countLabels,
+  eachTargets,
+  requireTaskFits,
+  type LabelCounts,
+  type LabelReader,
+  type TargetRows,
+} from './targets.js';
+export {
+  problemTypes,
+  type ColumnPlan,
+  type LabelKind,
+  type LossOption,
+  type Prediction,
+  type ProblemType,
+  type Target,
+  type Targets,
+  type Task,
+  type TaskDescription,
+  type TaskKind,
+} from './task.js';

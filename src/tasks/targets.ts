@@ -1,0 +1,75 @@
+// The labels of many rows, which are numbered and read some at a time: counting them, and whether a model can learn them.
+import { counted } from '../util/counted.js';
+import { UsageError } from '../util/errors.js';
+import { asTask } from './registry.js';
+import type { Targets, Task, TaskDescription } from './task.js';
+
+/** The labels of the given rows, for a batch or for all. */
+export type LabelReader = (rows: ArrayLike<number>) => Targets;
+
+/** Rows with labels. */
+export interface TargetRows {
+  readonly size: number;
+  readonly labels: LabelReader;
+  /** What the labels mean, where it is known. */
+  readonly task?: TaskDescription;
+}
+
+/** Rows whose labels are read at a time. */
+const CHUNK = 65_536;
+
+/** The labels of all rows, in their order. */
+export function* eachTargets({ size, labels }: Pick<TargetRows, 'size' | 'labels'>): Generator<Targets> {
+  for (let first = 0; first < size; first += CHUNK)
+    yield labels(Uint32Array.from({ length: Math.min(CHUNK, size - first) }, (_, i) => first + i));
+}
+
+/** What the labels of rows come to. */
+export interface LabelCounts {
+  /** Rows with each label, by its id. */
+  counts: number[];
+  /** All labels of all rows. */
+  total: number;
+  /** Rows without any. */
+  unlabelled: number;
+}
+
+/** Counts the labels of a task with classes; of soft ones those that they speak for. */
+export function countLabels(task: TaskDescription, rows: TargetRows): LabelCounts {
+  const own = asTask(task);
+  const counts = own.labels.map(() => 0);
+  let unlabelled = 0;
+  for (const targets of eachTargets(rows)) {
+    for (const ids of own.classesOf(targets)) {
+      for (const id of ids) counts[id] = (counts[id] ?? 0) + 1;
+      if (ids.length === 0) unlabelled += 1;
+    }
+  }
+  return { counts, total: counts.reduce((sum, count) => sum + count, 0), unlabelled };
+}
+
+/**
+ * Makes sure, before the first batch, that the labels of the data are those of the model's task: their kind, their number,
+ * and which is which.
+ *
+ * @param what the data, e.g. `evaluation data`
+ * @param remedy what to do when they are not
+ * @throws UsageError naming both tasks
+ */
+export function requireTaskFits(model: Task, data: TargetRows, what: string, remedy: string): void {
+  const found = mismatch(model, data);
+  if (found === null) return;
+  throw new UsageError(
+    `The model's task is ${model.describe()}, which does not fit the ${what}: ${found}. ${remedy}`,
+  );
+}
+
+/** What the data are instead; null when they fit. */
+function mismatch(model: Task, { size, labels, task }: TargetRows): string | null {
+  if (task !== undefined) return model.accepts(task) ? null : asTask(task).describe();
+  if (size === 0) return null;
+  // A script's own rows may have no task, but the labels of the first show it.
+  const first = labels([0]);
+  if (model.accepts(first)) return null;
+  return `${counted(first.length, first instanceof Int32Array ? 'class id' : 'value')} a row`;
+}

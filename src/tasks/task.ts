@@ -1,0 +1,110 @@
+// The interface behind which everything lies that depends on the kind of problem: how labels are read, what the loss is,
+// which metrics there are, what logits mean. Nothing outside of this folder looks at a problem type.
+import type { LossKind } from '../native/spec.js';
+import type { MetricAccumulator } from './metrics/accumulator.js';
+import type { Calibration } from './probabilities.js';
+
+/** HF's kinds of sequence classification, by the names of `problem_type` in config.json. */
+export const problemTypes = [
+  'single_label_classification',
+  'multi_label_classification',
+  'regression',
+] as const;
+export type ProblemType = (typeof problemTypes)[number];
+
+/** A task as config.json and scripts describe it. */
+export interface TaskDescription {
+  readonly problemType: ProblemType;
+  /** `labels[i]` is the name of logit i; a regression has the one logit LABEL_0. */
+  readonly labels: readonly string[];
+}
+
+/** What a label column holds, as far as its rows tell. `probabilities`: one number for each label. */
+export type LabelKind = 'string' | 'integer' | 'float' | 'list' | 'probabilities';
+
+/** Which label columns a task reads. */
+export interface ColumnPlan {
+  /** What a column is taken for before any row was seen. */
+  readonly startsAs: LabelKind;
+  readonly reads: readonly LabelKind[];
+  /** Of several columns of zeros and ones, how many may hold a one; null for a task that takes one column. */
+  readonly ofSeveral: 'one' | 'any' | null;
+  /** Whether the probabilities of a row add up to one or stand each for itself; null for a task that takes none. */
+  readonly probabilities: 'distribution' | 'independent' | null;
+}
+
+/** The label of one row: the ids of its labels, or one value for each logit. */
+export type Target = { readonly ids: readonly number[] } | { readonly values: ArrayLike<number> };
+
+/** The labels of a batch: class ids [rows] (-100: none), or one value for each logit, [rows * numLabels]. */
+export type Targets = Int32Array | Float32Array;
+
+/** Options that some losses have. */
+export type LossOption = 'labelSmoothing' | 'focalGamma' | 'classWeights' | 'posWeight';
+
+/** One row's prediction. */
+export interface Prediction {
+  /** The most probable class; for multi-label all labels above their thresholds; for regression the value, or all of them. */
+  label: string | string[] | number | number[];
+  /** Probability of `label`; for multi-label the highest one; for regression the value. */
+  score: number;
+  /** By label name: softmax (they add up to 1) or sigmoid (each for itself). Empty for regression. */
+  probabilities: Record<string, number>;
+}
+
+/** What is known of a kind of task before its labels are. */
+export interface TaskKind {
+  readonly problemType: ProblemType;
+  readonly columns: ColumnPlan;
+  readonly loss: LossKind;
+  readonly lossOptions: readonly LossOption[];
+  /** What a row of logits stands for. */
+  readonly unit: 'sequence' | 'token';
+  /** Whether logits stand for classes with names. */
+  readonly hasClasses: boolean;
+  /** In the order of `MetricAccumulator.result()`. */
+  readonly metricNames: readonly string[];
+  /** What can be tuned on validation rows after training. */
+  readonly tunable: readonly (keyof Calibration)[];
+  /**
+   * Why a model with these metrics has learned nothing; null where it has.
+   *
+   * @param metrics by names with `eval_`
+   */
+  chanceLevel(metrics: Readonly<Record<string, number>>): string | null;
+  create(labels: readonly string[]): Task;
+}
+
+/** A kind of task with its labels. Its own properties are those of HF's config, so that it can be given for a head. */
+export interface Task extends TaskDescription {
+  /** The number of logits a row. */
+  readonly numLabels: number;
+  readonly kind: TaskKind;
+  /** The type of `Prediction.label`. */
+  readonly labelType: { readonly of: 'text' | 'number'; readonly isList: boolean };
+
+  /** The labels of rows as the loss takes them; all of them ids, or all of them values. */
+  collate(targets: readonly Target[]): Targets;
+  /** The ids of each row's labels; of probabilities the labels that they speak for. Empty without classes. */
+  classesOf(targets: Targets): number[][];
+  /** A number for each row, equal for rows that should be on both sides of a split in the same proportion. */
+  strata(targets: Iterable<Targets>): ArrayLike<number>;
+  /** What torch's mean divides the sum of the losses of these labels by. */
+  lossDivisor(targets: Targets, classWeights?: Float32Array): number;
+  /** Metrics of the model as it is; with `calibration` those that it would change are the changed ones. */
+  accumulator(calibration: Calibration): MetricAccumulator;
+  /** @param logits of one row, [numLabels] */
+  decode(logits: ArrayLike<number>, calibration?: Calibration): Prediction;
+
+  /** In words, for messages. */
+  describe(): string;
+  /** Whether a model of this task can be compared with data of that one, or with rows whose first has these labels. */
+  accepts(data: TaskDescription | Targets): boolean;
+}
+
+/** Names need not agree, since some mean nothing (LABEL_0), but no name may stand for another class. */
+export function isSameProblem(model: TaskDescription, data: TaskDescription): boolean {
+  if (model.problemType !== data.problemType) return false;
+  const isSame = data.labels.every((label, id) => label === model.labels[id]);
+  return isSame || !data.labels.some((label) => model.labels.includes(label));
+}

@@ -1,0 +1,181 @@
+// The BPE model: the characters of a piece of text, of which neighbours are merged in the order of the merges. The
+// JavaScript library takes minutes and gigabytes for a word of some million characters, and keeps unknown characters
+// between those that Rust lets merge.
+interface BpeJson {
+  vocab: Readonly<Record<string, number>>;
+  merges: readonly (string | readonly [string, string])[];
+  unk_token?: string | null | undefined;
+  end_of_word_suffix?: string | null | undefined;
+  fuse_unk: boolean;
+  byte_fallback: boolean;
+  ignore_merges: boolean;
+}
+
+/** Pieces below this length share their working memory. */
+const USUAL_LENGTH = 1024;
+const NONE = -1;
+/** Above every id, so that a pair of ids is one number. */
+const PAIR_BASE = 2 ** 21;
+/** Above every place in a text: rank and place are one number too, which orders merges as Rust does. */
+const RANK_BASE = 2 ** 32;
+
+/** Ids of a piece of text; null stands for an unknown token that the vocabulary lacks. */
+export function createBpe(json: BpeJson): (piece: string) => (number | null)[] {
+  const ids = new Map(Object.entries(json.vocab));
+  const { ranks, mergedIds } = readMerges(json, ids);
+  const suffix = json.end_of_word_suffix ?? '';
+  const unknown = json.unk_token ?? null;
+  const unknownId = unknown === null ? null : (ids.get(unknown) ?? null);
+  const bytes = json.byte_fallback ? byteIds(ids) : null;
+
+  // A linked list of symbols: by place its id and its neighbours.
+  let symbols = new Int32Array(USUAL_LENGTH);
+  let before = new Int32Array(USUAL_LENGTH);
+  let after = new Int32Array(USUAL_LENGTH);
+  const heap = new Heap();
+
+  /** Ids of the characters, or false where one is unknown and nothing stands for it. */
+  const readSymbols = (piece: string): number | false => {
+    const size = Math.max(USUAL_LENGTH, piece.length * (bytes === null ? 1 : 3) + 1);
+    if (symbols.length !== size) {
+      symbols = new Int32Array(size);
+      before = new Int32Array(size);
+      after = new Int32Array(size);
+    }
+    let count = 0;
+    let unknowns = 0;
+    for (let index = 0; index < piece.length;) {
+      const next = index + ((piece.codePointAt(index) ?? 0) > 0xffff ? 2 : 1);
+      const character = piece.slice(index, next) + (next === piece.length ? suffix : '');
+      index = next;
+      const id = ids.get(character);
+      const own = id === undefined && bytes !== null ? idsOfBytes(character, bytes) : null;
+      if (own !== null) {
+        for (const one of own) symbols[count++] = one;
+      } else if (id === undefined && unknown !== null) {
+        if (unknownId === null) return false;
+        // Of a run that is not fused the last one waits as well, as in Rust.
+        if (unknowns > 0 && !json.fuse_unk) symbols[count++] = unknownId;
+        unknowns = 1;
+      } else if (id !== undefined) {
+        if (unknowns > 0 && unknownId !== null) symbols[count++] = unknownId;
+        unknowns = 0;
+        symbols[count++] = id;
+      }
+    }
+    if (unknowns > 0 && unknownId !== null) symbols[count++] = unknownId;
+    return count;
+  };
+
+  const offer = (left: number, right: number): void => {
+    const rank = ranks.get((symbols[left] ?? 0) * PAIR_BASE + (symbols[right] ?? 0));
+    if (rank !== undefined) heap.push(rank * RANK_BASE + left);
+  };
+
+  return (piece) => {
+    const whole = json.ignore_merges ? ids.get(piece) : undefined;
+    if (whole !== undefined) return [whole];
+    const count = readSymbols(piece);
+    if (count === false) return [null];
+    for (let place = 0; place < count; place++) {
+      before[place] = place - 1;
+      after[place] = place + 1 < count ? place + 1 : NONE;
+      if (place > 0) offer(place - 1, place);
+    }
+    for (let best = heap.pop(); best !== undefined; best = heap.pop()) {
+      const place = best % RANK_BASE;
+      const rank = (best - place) / RANK_BASE;
+      const right = after[place] ?? NONE;
+      // Of an earlier pair at this place: one of the two is gone, or another symbol by now.
+      if ((symbols[place] ?? NONE) === NONE || right === NONE) continue;
+      const pair = (symbols[place] ?? 0) * PAIR_BASE + (symbols[right] ?? 0);
+      const now = ranks.get(pair);
+      if (now === undefined || mergedIds[now] !== mergedIds[rank]) continue;
+      symbols[place] = mergedIds[rank] ?? 0;
+      symbols[right] = NONE;
+      const next = after[right] ?? NONE;
+      after[place] = next;
+      if (next !== NONE) before[next] = place;
+      const previous = before[place] ?? NONE;
+      if (previous !== NONE) offer(previous, place);
+      if (next !== NONE) offer(place, next);
+    }
+    const result: number[] = [];
+    for (let place = 0; place < count; place++) {
+      const id = symbols[place] ?? NONE;
+      if (id !== NONE) result.push(id);
+    }
+    return result;
+  };
+}
+
+/** Of equal merges the last counts, as in Rust. */
+function readMerges(
+  { merges }: BpeJson,
+  ids: ReadonlyMap<string, number>,
+): { ranks: Map<number, number>; mergedIds: Int32Array } {
+  const ranks = new Map<number, number>();
+  const mergedIds = new Int32Array(merges.length);
+  for (const [rank, merge] of merges.entries()) {
+    const [left = '', right = ''] = typeof merge === 'string' ? merge.split(' ') : merge;
+    ranks.set((ids.get(left) ?? 0) * PAIR_BASE + (ids.get(right) ?? 0), rank);
+    mergedIds[rank] = ids.get(left + right) ?? 0;
+  }
+  return { ranks, mergedIds };
+}
+
+/** By byte, the id of `<0xNN>`. */
+export function byteIds(ids: ReadonlyMap<string, number>): (number | undefined)[] {
+  return Array.from({ length: 256 }, (_, byte) =>
+    ids.get(`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`),
+  );
+}
+
+/** null where a byte has no token. */
+export function idsOfBytes(text: string, bytes: readonly (number | undefined)[]): number[] | null {
+  const found: number[] = [];
+  for (const byte of Buffer.from(text)) {
+    const id = bytes[byte];
+    if (id === undefined) return null;
+    found.push(id);
+  }
+  return found;
+}
+
+/** A binary heap: the lowest number first. */
+class Heap {
+  readonly #values: number[] = [];
+
+  push(value: number): void {
+    const values = this.#values;
+    let at = values.length;
+    values.push(value);
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      const above = values[parent] ?? 0;
+      if (above <= value) break;
+      values[at] = above;
+      at = parent;
+    }
+    values[at] = value;
+  }
+
+  pop(): number | undefined {
+    const values = this.#values;
+    const first = values[0];
+    const last = values.pop();
+    if (last === undefined || values.length === 0) return first;
+    let at = 0;
+    for (;;) {
+      let child = 2 * at + 1;
+      if (child >= values.length) break;
+      if (child + 1 < values.length && (values[child + 1] ?? 0) < (values[child] ?? 0)) child++;
+      const below = values[child] ?? 0;
+      if (below >= last) break;
+      values[at] = below;
+      at = child;
+    }
+    values[at] = last;
+    return first;
+  }
+}

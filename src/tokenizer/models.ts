@@ -1,0 +1,181 @@
+// The models of a tokenizer.json: a piece of text to token ids. WordPiece and all decoding come from
+// @huggingface/tokenizers, the same as Rust's on every text that was tried.
+import { Tokenizer } from '@huggingface/tokenizers';
+import { z } from 'zod';
+import { UsageError, messageOf } from '../util/errors.js';
+import { createBpe } from './bpe.js';
+import { createUnigram } from './unigram.js';
+
+/** Twice the largest vocabulary of a published BERT (LaBSE, 501,153 tokens). */
+export const MAX_TOKENS = 1_000_000;
+/** The search for the pieces of a word takes up to the third power of its length; published tokenizers have 100. */
+const MAX_WORD_LENGTH = 1000;
+/** A text is looked up in steps of a character, each up to the longest piece; published tokenizers have 16 to 64. */
+const MAX_PIECE_LENGTH = 256;
+
+export const idSchema = z
+  .int()
+  .min(0)
+  .max(MAX_TOKENS - 1);
+
+// Not z.record, which would copy the vocabulary entry by entry and drop a token named __proto__.
+export const vocabularySchema = z.custom<Record<string, number>>(
+  (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    Object.values(value).every((at) => Number.isInteger(at) && at >= 0 && at < MAX_TOKENS),
+  `expected an object of token ids from 0 to ${MAX_TOKENS - 1}`,
+);
+
+const wordPiece = z
+  .looseObject({
+    type: z.literal('WordPiece').default('WordPiece'),
+    unk_token: z.string(),
+    continuing_subword_prefix: z.string(),
+    max_input_chars_per_word: z.int().positive().max(MAX_WORD_LENGTH).default(100),
+    vocab: vocabularySchema,
+  })
+  .refine((model) => Object.hasOwn(model.vocab, model.unk_token), 'the vocabulary lacks the unknown token');
+
+const bpe = z
+  .looseObject({
+    type: z.literal('BPE').default('BPE'),
+    dropout: z.literal(0, 'BPE with dropout gives other ids each time; set it to null').nullish(),
+    unk_token: z.string().nullish(),
+    continuing_subword_prefix: z.literal('').nullish(),
+    end_of_word_suffix: z.string().nullish(),
+    fuse_unk: z.boolean().default(false),
+    byte_fallback: z.boolean().default(false),
+    ignore_merges: z.boolean().default(false),
+    vocab: vocabularySchema,
+    merges: z.custom<(string | [string, string])[]>(Array.isArray, 'expected a list of pairs'),
+  })
+  .superRefine(({ vocab, merges }, context) => {
+    const wrong = merges.find((merge) => !isMergeOf(vocab, merge));
+    if (wrong !== undefined)
+      context.addIssue(
+        `the merge ${JSON.stringify(wrong ?? null).slice(0, 100)} is no pair of pieces whose union is in the vocabulary`,
+      );
+  });
+
+const unigram = z
+  .looseObject({
+    type: z.literal('Unigram').default('Unigram'),
+    unk_id: idSchema.nullish(),
+    byte_fallback: z.boolean().default(false),
+    vocab: z
+      .array(z.tuple([z.string().max(MAX_PIECE_LENGTH), z.number()]))
+      .min(1)
+      .max(MAX_TOKENS)
+      .refine(
+        (pieces) => !pieces.some(([piece]) => LONE_SURROGATE.test(piece)),
+        'a piece is not valid Unicode',
+      ),
+  })
+  .refine(
+    ({ vocab, unk_id: unknown }) => (unknown ?? 0) < vocab.length,
+    'the vocabulary lacks the unknown token',
+  );
+
+const wordLevel = z.looseObject({
+  type: z.literal('WordLevel'),
+  vocab: vocabularySchema,
+  unk_token: z.string(),
+});
+
+const LONE_SURROGATE = /\p{Surrogate}/u;
+
+function isMergeOf(vocab: Record<string, number>, merge: unknown): boolean {
+  const parts: unknown = typeof merge === 'string' ? merge.split(' ') : merge;
+  if (!Array.isArray(parts) || parts.length !== 2) return false;
+  return [parts[0], parts[1], `${parts[0]}${parts[1]}`].every(
+    (piece) => typeof piece === 'string' && Object.hasOwn(vocab, piece),
+  );
+}
+
+export const modelSchemas = { WordPiece: wordPiece, BPE: bpe, Unigram: unigram, WordLevel: wordLevel };
+export type ModelJson = z.infer<(typeof modelSchemas)[keyof typeof modelSchemas]>;
+
+/**
+ * The few signatures of @huggingface/tokenizers 0.2.0 that are used. Its own declaration files import without
+ * extensions, so under `nodenext` every type of it would silently be `any`.
+ */
+interface LibraryTokenizer {
+  /** Throws on an empty list. */
+  decode(
+    ids: number[],
+    options: { skip_special_tokens: boolean; clean_up_tokenization_spaces: boolean },
+  ): string;
+  /** Words in, vocabulary entries out. */
+  readonly model: {
+    encode(words: string[]): string[];
+    readonly tokens_to_ids: ReadonlyMap<string, number>;
+  };
+}
+
+const LibraryTokenizerClass: new (json: object, config: object) => LibraryTokenizer = Tokenizer;
+
+/** What it reads of a tokenizer.json. */
+interface LibraryJson {
+  model: ModelJson;
+  added_tokens: readonly object[];
+  decoder?: object | null;
+}
+
+/** The ids of a piece of text that the pre-tokenizer gave. */
+export type Model = (piece: string) => number[];
+
+export function createModel(json: ModelJson): Model {
+  switch (json.type) {
+    case 'Unigram': {
+      const encode = createUnigram(json);
+      return (piece) => encode(piece).map(requireId);
+    }
+    case 'WordLevel': {
+      const unknown = ownId(json.vocab, json.unk_token);
+      return (piece) => [requireId(ownId(json.vocab, piece) ?? unknown)];
+    }
+    case 'BPE': {
+      const encode = createBpe(json);
+      return (piece) => encode(piece).map(requireId);
+    }
+  }
+  const { model } = createLibrary({ model: json, added_tokens: [] }, {});
+  return (piece) => model.encode([piece]).map((token) => requireId(model.tokens_to_ids.get(token)));
+}
+
+/** Ids to text, by the decoder of the tokenizer.json. */
+export function createDecoder(
+  json: LibraryJson,
+  config: { clean_up_tokenization_spaces?: boolean | null | undefined },
+): (ids: number[], skipSpecialTokens: boolean) => string {
+  const library = createLibrary(json, config);
+  return (ids, skipSpecialTokens) =>
+    library.decode(ids, {
+      skip_special_tokens: skipSpecialTokens,
+      clean_up_tokenization_spaces: config.clean_up_tokenization_spaces ?? false,
+    });
+}
+
+/** @throws UsageError naming the component of tokenizer.json that the library does not know */
+function createLibrary(json: LibraryJson, config: object): LibraryTokenizer {
+  // What comes before and after the model is this project's own.
+  const others = { decoder: null, ...json, normalizer: null, pre_tokenizer: null, post_processor: null };
+  try {
+    return new LibraryTokenizerClass(others, config);
+  } catch (error) {
+    const message = messageOf(error).replaceAll(/\s+/g, ' '); // it quotes the file
+    throw new UsageError(`This tokenizer.json cannot be used: ${message}`);
+  }
+}
+
+function ownId(vocab: Readonly<Record<string, number>>, token: string): number | undefined {
+  return Object.hasOwn(vocab, token) ? vocab[token] : undefined;
+}
+
+function requireId(id: number | null | undefined): number {
+  if (typeof id === 'number') return id;
+  throw new UsageError(
+    'This tokenizer.json cannot be used: a text has a piece that is not in the vocabulary, which lacks an unknown token',
+  );
+}

@@ -1,0 +1,59 @@
+// What a run's options make of the loss: factors by label, and what the sum of a step's losses is divided by.
+import { countLabels, type TargetRows, type Task } from '../tasks/index.js';
+import type { TrainingArguments } from '../options/index.js';
+import { UsageError } from '../util/errors.js';
+import type { LossOptions, PackedBatch } from '../native/index.js';
+
+/** The options of the loss with all weights as numbers. @throws UsageError where weights cannot be balanced */
+export function lossOptions(args: TrainingArguments, task: Task, rows: TargetRows): LossOptions {
+  const { labelSmoothingFactor: labelSmoothing, focalGamma = 0, classWeights, posWeight } = args;
+  const shared = { labelSmoothing, focalGamma };
+  if (classWeights !== undefined) {
+    const weights = classWeights === 'balanced' ? balancedClassWeights(task, rows) : classWeights;
+    return { ...shared, classWeights: Float32Array.from(weights) };
+  }
+  if (posWeight === undefined) return shared;
+  const weights = posWeight === 'balanced' ? balancedPosWeight(task, rows) : posWeight;
+  return { ...shared, posWeight: Float32Array.from(weights) };
+}
+
+/** What the sum of an optimizer step's losses is divided by, over all micro-batches; see `Task.lossDivisor`. */
+export function lossDivisor(
+  task: Task,
+  batches: readonly Pick<PackedBatch, 'labels'>[],
+  { classWeights }: LossOptions,
+): number {
+  let divisor = 0;
+  for (const { labels } of batches)
+    if (labels !== undefined) divisor += task.lossDivisor(labels, classWeights);
+  return divisor > 0 ? divisor : 1;
+}
+
+/** `n / (k * count)` for each class, as scikit-learn's `compute_class_weight('balanced')`. */
+function balancedClassWeights(task: Task, rows: TargetRows): number[] {
+  const { counts, total } = countLabels(task, rows);
+  requireAll(task, counts, (count) => count > 0, 'classWeights', 'has no training row');
+  return counts.map((count) => total / (task.numLabels * count));
+}
+
+/** Rows without a label by rows with it, for each label. */
+function balancedPosWeight(task: Task, rows: TargetRows): number[] {
+  const { counts } = countLabels(task, rows);
+  requireAll(task, counts, (count) => count > 0, 'posWeight', 'has no training row');
+  requireAll(task, counts, (count) => count < rows.size, 'posWeight', 'is in every training row');
+  return counts.map((count) => (rows.size - count) / count);
+}
+
+function requireAll(
+  { labels }: Task,
+  counts: readonly number[],
+  holds: (count: number) => boolean,
+  option: string,
+  what: string,
+): void {
+  const wrong = counts.findIndex((count) => !holds(count));
+  if (wrong === -1) return;
+  throw new UsageError(
+    `${option} cannot be balanced: the label ${JSON.stringify(labels[wrong] ?? wrong)} ${what}; give a number for each label`,
+  );
+}

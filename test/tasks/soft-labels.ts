@@ -1,0 +1,274 @@
+// Labels that are probabilities, as for distillation: how they are read, the loss against them, metrics and tuning. Expected
+// values by arithmetic: the cross-entropy is linear in the probabilities, so that a soft label's loss is the mean of the
+// losses of its classes, weighted by its probabilities.
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+
+import { bestTemperature, meanLoss, tuneThresholds } from '../../dist/evaluation/tuning.js';
+import {
+  BertForSequenceClassification,
+  BertTokenizer,
+  classify,
+  createTokenizerPool,
+  evaluateRows,
+  loadDataset,
+  parseBertConfig,
+} from '../../dist/index.js';
+import { inferTask, labelArray } from '../../dist/data/index.js';
+import { createMetrics, taskOf } from '../../dist/tasks/index.js';
+import { bertune, flags } from '../fixtures/cli.js';
+import { folderOf, labelled, openContent, refusal, type Overrides } from '../fixtures/splits.js';
+import { makeToy, TOY_CONFIG, toyRow } from '../fixtures/toy.js';
+
+const single = 'single_label_classification';
+const multi = 'multi_label_classification';
+const names = ['neg', 'neu', 'pos'];
+const SOFT = [
+  [0.2, 0.3, 0.5],
+  [1, 0, 0],
+  [0.125, 0.75, 0.125],
+];
+const LOGITS = [
+  [0.5, -1, 2],
+  [0.25, 3, -0.5],
+  [-2, 1, 0.75],
+];
+
+const isClose = (a: number, b: number, tolerance: number): boolean =>
+  Math.abs(a - b) <= tolerance * Math.max(1, Math.abs(b));
+
+/** -log softmax(logits / temperature)[id] */
+function crossEntropy(logits: readonly number[], id: number, temperature = 1): number {
+  const sum = logits.reduce((total, logit) => total + Math.exp(logit / temperature), 0);
+  return Math.log(sum) - (logits[id] ?? Number.NaN) / temperature;
+}
+
+function meanOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+function softLoss(
+  logits: readonly (readonly number[])[],
+  soft: readonly (readonly number[])[],
+  temperature = 1,
+): number {
+  return meanOf(
+    soft.map((own, row) =>
+      own.reduce((sum, p, id) => sum + p * crossEntropy(logits[row] ?? [], id, temperature), 0),
+    ),
+  );
+}
+
+void t.test('metrics: the loss against the probabilities, the others against the likeliest', (t) => {
+  const metrics = createMetrics({ problemType: single, labels: names });
+  metrics.add(Float32Array.from(LOGITS.flat()), Float32Array.from(SOFT.flat()), 3);
+  const hard = createMetrics({ problemType: single, labels: names });
+  hard.add(Float32Array.from(LOGITS.flat()), Int32Array.of(2, 0, 1), 3);
+  const [soft, classes] = [metrics.result(), hard.result()];
+  t.ok(isClose(soft['loss'] ?? 9, softLoss(LOGITS, SOFT), 1e-7), `${soft['loss']}`);
+  t.same({ ...soft, loss: 0 }, { ...classes, loss: 0 });
+  t.same(metrics.details(), hard.details());
+  t.equal(soft['accuracy'], 2 / 3);
+
+  const certain = createMetrics({ problemType: single, labels: names });
+  certain.add(Float32Array.from(LOGITS.flat()), Float32Array.of(0, 0, 1, 1, 0, 0, 0, 1, 0), 3);
+  t.equal(certain.result()['loss'], classes['loss'], 'a probability of 1 is a class');
+
+  const cooled = createMetrics({ problemType: single, labels: names }, { temperature: 3 });
+  cooled.add(Float32Array.from(LOGITS.flat()), Float32Array.from(SOFT.flat()), 3);
+  t.ok(isClose(cooled.result()['tuned_loss'] ?? 9, softLoss(LOGITS, SOFT, 3), 1e-7), 'with a temperature');
+  t.throws(() => metrics.add(new Float32Array(3), new Float32Array(2), 1), {
+    message: 'Expected 3 logits and 3 labels but received 3 and 2',
+  });
+  t.end();
+});
+
+void t.test('the best temperature for probabilities', (t) => {
+  const loss = taskOf(single, names).kind.loss;
+  // Of one row with the logits 0 and z the loss is smallest where the sigmoid of z / T is its probability.
+  const one = { logits: Float32Array.of(0, 2), labels: Float32Array.of(0.25, 0.75), width: 2, loss };
+  t.ok(isClose(bestTemperature(one) ?? 9, 2 / Math.log(3), 1e-9));
+  const data = {
+    logits: Float32Array.from(LOGITS.flat()),
+    labels: Float32Array.from(SOFT.flat()),
+    width: 3,
+    loss,
+  };
+  for (const temperature of [0.5, 1, 4])
+    t.ok(isClose(meanLoss(data, temperature), softLoss(LOGITS, SOFT, temperature), 1e-7));
+  const best = bestTemperature(data) ?? Number.NaN;
+  for (const factor of [0.99, 1.01]) t.ok(meanLoss(data, best) < meanLoss(data, best * factor));
+  t.end();
+});
+
+void t.test('thresholds for soft labels are those for the labels they are nearer to', (t) => {
+  const logits = Float32Array.of(-2, 1, 0.5, -1, 3, -0.5, 0.25, 2);
+  const soft = { logits, labels: Float32Array.of(0.3, 0.7, 0.9, 0.2, 1, 0.6, 0.1, 0.51), width: 2 };
+  const hard = { logits, labels: Float32Array.of(0, 1, 1, 0, 1, 1, 0, 1), width: 2 };
+  const loss = taskOf(multi, ['a', 'b']).kind.loss;
+  for (const mode of ['global', 'per_label'] as const)
+    t.same(tuneThresholds({ ...soft, loss }, mode), tuneThresholds({ ...hard, loss }, mode), mode);
+  t.ok(tuneThresholds({ ...soft, loss }, 'global').after > 0.8, 'there are labels to find');
+  t.end();
+});
+
+const csv = `text,${names.join(',')}\n${SOFT.map((row, i) => `text ${i},${row.join(',')}\n`).join('')}`;
+
+void t.test('read from several columns, a list or one text', async (test) => {
+  const columns: Overrides = { labelColumn: names, softLabels: true };
+  for (const [problemType, wanted] of [
+    [undefined, single],
+    [single, single],
+    [multi, multi],
+  ] as const) {
+    const options = problemType === undefined ? {} : { problemType };
+    const split = await openContent(test, 'soft.csv', csv, { ...columns, ...options });
+    const task = inferTask([split], { ...options, forTraining: true });
+    test.same(task, { problemType: wanted, labels: names, numLabels: 3 });
+    test.same(labelArray(split, task), Float32Array.from(SOFT.flat()));
+    test.equal(split.labelKind, 'probabilities');
+    test.same(split.notes, []);
+    const [row] = await split.preview(1);
+    test.equal(row?.label, '0.2|0.3|0.5', 'as written');
+  }
+  const split = await openContent(test, 'soft.csv', csv, columns);
+  const turned = taskOf(single, ['other', 'pos', 'neg', 'neu']);
+  test.same(
+    labelArray(split, turned),
+    Float32Array.from(SOFT.flatMap(([neg = 9, neu = 9, pos = 9]) => [0, pos, neg, neu])),
+    'in the order of the model, whose further labels have no probability',
+  );
+
+  const lists = await labelled(test, SOFT, { softLabels: true });
+  test.same(inferTask([lists]).labels, ['LABEL_0', 'LABEL_1', 'LABEL_2']);
+  const named = inferTask([lists], { labelList: names });
+  test.same([named.labels, labelArray(lists, named)], [names, Float32Array.from(SOFT.flat())]);
+  const joined = await labelled(test, ['0.2|0.8', '1 | 0'], { softLabels: true });
+  test.same(labelArray(joined, inferTask([joined])), Float32Array.of(0.2, 0.8, 1, 0));
+  const free = await labelled(
+    test,
+    [
+      [0.9, 0.9],
+      [0, 0],
+    ],
+    { softLabels: true, problemType: multi },
+  );
+  test.same(labelArray(free, inferTask([free], { problemType: multi })), Float32Array.of(0.9, 0.9, 0, 0));
+});
+
+void t.test('a share for validation is stratified by the likeliest label', async (test) => {
+  const rows = Array.from({ length: 40 }, (_, i) => (i % 4 === 0 ? [0.9, 0.1] : [0.3, 0.7]));
+  const content = rows.map((label, i) => `${JSON.stringify({ text: `text ${i}`, label })}\n`).join('');
+  const file = join(folderOf(test, { 'a.jsonl': content }), 'a.jsonl');
+  const data = await loadDataset({ train: file }, { softLabels: true, validationSplit: 0.2 });
+  const labels = data.validation.labels(Array.from({ length: data.validation.size }, (_, row) => row));
+  test.equal(Array.from(labels).filter((p, i) => i % 2 === 0 && p > 0.5).length, 2);
+  test.equal(data.validation.size, 8);
+  await data.close();
+});
+
+void t.test('what are no probabilities', async (test) => {
+  const lists = (...labels: unknown[]): string =>
+    labels.map((label, i) => JSON.stringify({ text: `text ${i}`, label })).join('\n');
+  const cases: [content: string, overrides: Overrides, message: RegExp][] = [
+    [
+      lists([0.5, 0.4]),
+      {},
+      /line 1, column "label": the probabilities add up to 0\.9, where one label a row makes it 1/,
+    ],
+    [
+      lists([1.5, -0.5]),
+      {},
+      /line 1, column "label": expected a probability from 0 to 1 for each label but found "1\.5"/,
+    ],
+    [lists([0.5, null]), {}, /line 1, column "label": the label is missing/],
+    [lists([0.5, 'x']), {}, /expected a probability from 0 to 1 for each label but found "x"/],
+    [
+      lists([0.5, 0.5], [1]),
+      {},
+      /line 2, column "label": expected 2 probabilities, one for each label, but found 1/,
+    ],
+    [lists([0.5, 0.5]), { knownLabels: names }, /expected 3 probabilities, one for each label, but found 2/],
+    [lists('[0.5, 0.5]'), {}, /the probabilities look like a list written as text; write 0\.1\|0\.9/],
+    [
+      lists(1, 'a'),
+      {},
+      /line 2, column "label": expected a probability from 0 to 1 for each label but found "a"/,
+    ],
+    [
+      lists([0.5, 0.5]),
+      { problemType: 'regression' },
+      /^--soft-labels does not go with --problem-type regression, which takes numbers as they are/,
+    ],
+  ];
+  for (const [content, overrides, message] of cases)
+    test.match(await refusal(test, 'a.jsonl', content, { softLabels: true, ...overrides }), message);
+  const missing = `${csv}text,0.5,,0.5\n`;
+  test.match(
+    await refusal(test, 'a.csv', missing, { labelColumn: names, softLabels: true }),
+    /line 5: the label is missing/,
+  );
+
+  const split = await openContent(test, 'soft.csv', csv, { labelColumn: names, softLabels: true });
+  const other =
+    (labels: string[]): (() => unknown) =>
+    () =>
+      labelArray(split, taskOf(single, labels));
+  test.throws(other(['neg', 'pos']), { message: /the label "neu" is unknown; expected "neg", "pos"$/ });
+  const soft = await labelled(test, SOFT, { softLabels: true });
+  test.throws(() => inferTask([soft], { labelList: ['a', 'b'] }), {
+    name: 'UsageError',
+    message: /the lists hold 3 probabilities, and there are 2 labels; give one for each$/,
+  });
+});
+
+void t.test('an evaluation against the answers of another model', async (test) => {
+  const folder = test.testdir();
+  makeToy(folder, { train: 1, test: 1 });
+  const labels = ['neg', 'pos'];
+  const head = { labels, problemType: single } as const;
+  const model = BertForSequenceClassification.fromConfig(parseBertConfig(TOY_CONFIG, 'toy'), head);
+  await model.open({ threads: 1 });
+  const tokenizer = await BertTokenizer.fromPretrained(join(folder, 'model'));
+  const texts = Array.from({ length: 12 }, (_, row) => toyRow(row).text);
+  const teacher = texts.map((_, row) => [(row + 1) / 17, 1 - (row + 1) / 17]);
+  writeFileSync(
+    join(folder, 'soft.csv'),
+    `text,neg,pos\n${texts.map((text, row) => `${text},${teacher[row]?.join(',')}\n`).join('')}`,
+  );
+  const options = { labelColumn: labels, softLabels: true, modelLabels: labels };
+  const data = await loadDataset({ validation: join(folder, 'soft.csv') }, options);
+  const pool = createTokenizerPool(tokenizer, { maxLength: 32, workers: 0 });
+  const metrics = await evaluateRows(model, data.validation, { pool, batchSize: 5 });
+  const predictions = await classify(model, tokenizer, texts);
+  const expected = meanOf(
+    predictions.map(({ probabilities }, row) =>
+      labels.reduce(
+        (sum, label, id) => sum - (teacher[row]?.[id] ?? 9) * Math.log(probabilities[label] ?? 9),
+        0,
+      ),
+    ),
+  );
+  test.ok(isClose(metrics['eval_loss'] ?? 9, expected, 1e-6), `${metrics['eval_loss']} is ${expected}`);
+  const right = predictions.filter(
+    ({ label }, row) => label === ((teacher[row]?.[0] ?? 0) > 0.5 ? 'neg' : 'pos'),
+  );
+  test.equal(metrics['eval_accuracy'], right.length / 12);
+
+  await model.savePretrained(join(folder, 'trained'));
+  await tokenizer.savePretrained(join(folder, 'trained'));
+  const run = await bertune(
+    [
+      'evaluate',
+      ...flags({ model: 'trained', 'validation-file': 'soft.csv', 'soft-labels': true, threads: '1' }),
+      '--label-column',
+      ...labels,
+    ],
+    { cwd: folder },
+  );
+  test.equal(run.code, 0, run.stderr);
+  test.match(run.stderr, /label from the probabilities in "neg", "pos"/);
+  test.ok(isClose((JSON.parse(run.stdout) as typeof metrics)['eval_loss'] ?? 9, expected, 1e-6));
+  await Promise.all([pool.close(), data.close(), model.close()]);
+});
