@@ -104,13 +104,14 @@ class TokenizerThread {
 
   async close(): Promise<void> {
     this.#fail(new RunError('The tokenizer pool is closed'));
+    this.#worker.ref(); // what waits for the thread to end must not find the process ended first
     await this.#worker.terminate();
   }
 
   #resolve(reply: WorkerReply): void {
     const job = this.#jobs.get(reply.job);
     this.#jobs.delete(reply.job);
-    if (this.#jobs.size === 0) this.#worker.unref();
+    if (this.#jobs.size === 0 && this.#failure === null) this.#worker.unref();
     if ('packed' in reply) job?.resolve(unpackEncodings(reply.packed));
     else job?.reject(new UsageError(reply.error));
   }

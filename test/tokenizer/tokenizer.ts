@@ -11,6 +11,7 @@ import { test } from 'tap';
 import { createNormalizer } from '../../dist/tokenizer/normalizers.js';
 import { splitWords } from '../../dist/tokenizer/pre-tokenizers.js';
 import { BertTokenizer, createTokenizerPool } from '../../dist/tokenizer/index.js';
+import { makeToy } from '../fixtures/toy.js';
 import { longestFirst } from '../../dist/tokenizer/sequence-encoder.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -434,3 +435,23 @@ await test(
     }
   },
 );
+
+test('a process waits for a thread that is ended at work', (t) => {
+  const { model } = makeToy(t.testdir(), { train: 2, test: 2 });
+  const script = `
+    const { BertTokenizer, createTokenizerPool } = await import(process.argv[1]);
+    const pool = createTokenizerPool(await BertTokenizer.fromPretrained(process.argv[2]), { workers: 1 });
+    const examples = Array.from({ length: 5000 }, () => ({ text: 'the film was good' }));
+    await pool.encode(examples.slice(0, 10));
+    pool.encode(examples).catch(() => undefined);
+    await pool.close();
+    console.log('closed');`;
+  const index = fileURLToPath(new URL('../../dist/index.js', import.meta.url));
+  const args = ['--input-type=module', '--eval', script, index, model];
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, {
+    encoding: 'utf8',
+    env: { ...process.env, NODE_OPTIONS: '' },
+  });
+  t.same({ status, stdout }, { status: 0, stdout: 'closed\n' }, stderr);
+  t.end();
+});
