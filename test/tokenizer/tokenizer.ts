@@ -440,11 +440,14 @@ test('a process waits for a thread that is ended at work', (t) => {
   const { model } = makeToy(t.testdir(), { train: 2, test: 2 });
   const script = `
     const { BertTokenizer, createTokenizerPool } = await import(process.argv[1]);
-    const pool = createTokenizerPool(await BertTokenizer.fromPretrained(process.argv[2]), { workers: 1 });
-    const examples = Array.from({ length: 5000 }, () => ({ text: 'the film was good' }));
-    await pool.encode(examples.slice(0, 10));
-    pool.encode(examples).catch(() => undefined);
-    await pool.close();
+    const tokenizer = await BertTokenizer.fromPretrained(process.argv[2]);
+    for (let count = 1; count <= 40; count++) {
+      const pool = createTokenizerPool(tokenizer, { workers: 1 });
+      const examples = Array.from({ length: 20 * count }, () => ({ text: 'the film was good' }));
+      await pool.encode(examples);
+      pool.encode(examples).catch(() => undefined); // its reply may come while the thread ends
+      await pool.close();
+    }
     console.log('closed');`;
   const index = fileURLToPath(new URL('../../dist/index.js', import.meta.url));
   const args = ['--input-type=module', '--eval', script, index, model];
