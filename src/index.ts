@@ -32,10 +32,8 @@ export {
   type Task,
   type TaskDescription,
 } from './tasks/index.js';
-export { Dataset } from './data/dataset.js';
-export { DatasetDict } from './data/dataset.js';
-export { loadDataset, type SplitFiles } from './data/load-dataset.js';
-export type { ReadOptions } from './data/load-dataset.js';
+export { Dataset, DatasetDict } from './data/dataset.js';
+export { loadDataset, type ReadOptions, type SplitFiles } from './data/load-dataset.js';
 export { RunError, UsageError } from './util/errors.js';
 export {
   evaluateRows,
@@ -60,7 +58,18 @@ export {
   type TrainingStats,
   type UpdateOptions,
 } from './native/index.js';
-export { BertTokenizer, createTokenizerPool, type Encoding, type TokenizerPool } from './tokenizer/index.js';
+export {
+  AutoTokenizer,
+  BertTokenizer,
+  CamembertTokenizer,
+  createTokenizerPool,
+  DistilBertTokenizer,
+  ElectraTokenizer,
+  RobertaTokenizer,
+  XLMRobertaTokenizer,
+  type Encoding,
+  type TokenizerPool,
+} from './tokenizer/index.js';
 export { pack, type LabelledRows, type TextRows } from './data/batch.js';
 export type { TrainerCallback, TrainerControl, TrainerEvent } from './training/callbacks.js';
 export { EarlyStoppingCallback } from './training/callbacks.js';
