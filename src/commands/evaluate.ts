@@ -57,7 +57,7 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
       progress,
     );
     const workers = options.dataloaderNumWorkers;
-    const reading = textReading(tokenizer, { maxLength, workers, longTexts });
+    const reading = textReading(tokenizer, { maxLength, workers, longTexts, tokenTypes: model.tokenTypes });
     try {
       if (longTexts !== undefined) requireSingle(data.validation.split.columns.textPair !== null);
       await model.open(options);

@@ -109,8 +109,8 @@ async function estimate(
   const { source, tokenizer, data, lengths } = parts;
   const { perDeviceTrainBatchSize: batchSize, gradientAccumulationSteps, numTrainEpochs } = options;
   const maxLength = maxLengthOf(source, tokenizer, options.maxSeqLength);
-  const pool = createTokenizerPool(tokenizer, { maxLength, workers: 0 });
   const model = await source.load(data);
+  const pool = createTokenizerPool(tokenizer, { maxLength, workers: 0, tokenTypes: model.tokenTypes });
   try {
     await model.open(options);
     const tokensPerSecond = await measureSpeed(model, data.train, { pool, batchSize });

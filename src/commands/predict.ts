@@ -36,7 +36,7 @@ export async function predict(options: PredictOptions): Promise<void> {
     await requireOtherFile(outputFile, files);
     const split = await openRows(options, files);
     const workers = options.dataloaderNumWorkers;
-    const reading = textReading(tokenizer, { maxLength, workers, longTexts });
+    const reading = textReading(tokenizer, { maxLength, workers, longTexts, tokenTypes: model.tokenTypes });
     try {
       await describeSplit(split, progress);
       if (longTexts !== undefined) requireSingle(split.columns.textPair !== null);

@@ -42,13 +42,18 @@ export function longTextsOf(
   return { windowsOf: createWindows(tokenizer, { maxLength, stride }), pooling };
 }
 
-/** Starts the threads that tokenize: texts cut to `maxLength`, or whole where they are cut into windows later. */
+/**
+ * Starts the threads that tokenize: texts cut to `maxLength`, or whole where they are cut into windows later.
+ *
+ * @param options.tokenTypes how many the model has
+ */
 export function textReading(
   tokenizer: BertTokenizer,
-  options: { maxLength: number; workers: number; longTexts: LongTexts | undefined },
+  options: { maxLength: number; workers: number; longTexts: LongTexts | undefined; tokenTypes: number },
 ): TextReading {
-  const { maxLength, workers, longTexts } = options;
-  if (longTexts === undefined) return { pool: createTokenizerPool(tokenizer, { maxLength, workers }) };
+  const { maxLength, workers, longTexts, tokenTypes } = options;
+  if (longTexts === undefined)
+    return { pool: createTokenizerPool(tokenizer, { maxLength, workers, tokenTypes }) };
   return { pool: createTokenizerPool(tokenizer, { workers }), longTexts };
 }
 

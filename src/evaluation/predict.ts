@@ -91,7 +91,7 @@ export async function classify(
   const maxLength = options.maxLength ?? Math.min(model.maxTokens, tokenizer.modelMaxLength);
   const { stride, pooling } = options;
   const longTexts = longTextsOf(tokenizer, { maxLength, stride, pooling });
-  const reading = textReading(tokenizer, { maxLength, workers: 0, longTexts });
+  const reading = textReading(tokenizer, { maxLength, workers: 0, longTexts, tokenTypes: model.tokenTypes });
   const examples = texts.map((text) => (typeof text === 'string' ? { text } : text));
   const data = {
     size: examples.length,

@@ -107,6 +107,7 @@ export class Trainer {
     this.#maxLength = maxLengthOf(model, tokenizer, args.maxSeqLength);
     this.#pool = createTokenizerPool(tokenizer, {
       maxLength: this.#maxLength,
+      tokenTypes: model.tokenTypes,
       workers: args.dataloaderNumWorkers,
     });
   }

@@ -4,6 +4,12 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 
+import {
+  AutoModelForSequenceClassification,
+  BertTokenizer,
+  classify,
+  parseConfig,
+} from '../../dist/index.js';
 import { bertune, flags, tree, type Options } from '../fixtures/cli.js';
 import { TOY_CONFIG } from '../fixtures/toy.js';
 import { cheap, json, succeeded, toyTraining, workspace } from '../fixtures/workspace.js';
@@ -70,6 +76,26 @@ function evaluated(name: string): { accuracy: number | undefined } {
   const results = json(readFileSync(join(folder, name, 'eval_results.json')));
   return { accuracy: results['eval_accuracy'] };
 }
+
+t.test('pairs in a family without token types', async (t) => {
+  const tokenizer = await BertTokenizer.fromPretrained(join(folder, 'model'));
+  t.notSame(tokenizer.encode('good', 'bad').typeIds, null, 'the tokenizer gives them');
+  const model = AutoModelForSequenceClassification.fromConfig(
+    parseConfig({ ...CONFIGS.distilbert }, 'distilbert.json'),
+  );
+  const pair = [{ text: 'the film was good', textPair: 'a dull plot' }];
+  const [first] = await classify(model, tokenizer, pair);
+  t.equal(typeof first?.score, 'number');
+  await t.rejects(
+    model.session.predict({
+      inputIds: Int32Array.of(2, 5, 3),
+      cuSeqlens: Int32Array.of(0, 3),
+      tokenTypeIds: Int32Array.of(0, 0, 1),
+    }),
+    { name: 'UsageError', message: /token types|tokenTypeIds/ },
+  );
+  await model.close();
+});
 
 t.test('what does not fit the family', async (t) => {
   write('mixed.json', JSON.stringify({ ...ROBERTA, model_type: 'distilbert' }));

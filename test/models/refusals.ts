@@ -12,7 +12,7 @@ import {
   RobertaForSequenceClassification,
   XLMRobertaForSequenceClassification,
 } from '../../dist/index.js';
-import { loadTrained } from '../../dist/commands/trained.js';
+import { loadTrained } from '../../dist/commands/model-source.js';
 import { openSafetensors, writeSafetensors, type TensorData } from '../../dist/formats/safetensors.js';
 import { folderOf, readJson } from '../fixtures/families.js';
 import { refuses } from '../fixtures/refuses.js';

@@ -52,7 +52,7 @@ const data = {
 async function logitsOf(options: { stride?: number; pooling?: Pooling }): Promise<number[][]> {
   const maxLength = 14;
   const longTexts = longTextsOf(tokenizer, { maxLength, ...options });
-  const reading = textReading(tokenizer, { maxLength, workers: 1, longTexts });
+  const reading = textReading(tokenizer, { maxLength, workers: 1, longTexts, tokenTypes: 2 });
   const rows: number[][] = [];
   for await (const batch of predictRows(model, data, { ...reading, batchSize: 4 }))
     for (let i = 0; i < batch.rows; i++) rows.push(Array.from(batch.logits.subarray(2 * i, 2 * i + 2)));
