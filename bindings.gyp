@@ -9,7 +9,7 @@
       'action_name': 'build_native',
       'inputs': [
         'CMakeLists.txt',
-        '<!@(node -p "require(\'fs\').readdirSync(\'native\').filter(name => /[.](cc|h)$/.test(name)).map(name => \'native/\' + name).join(\' \')")',
+        '<!@(node -p "require(\'fs\').readdirSync(\'native\', {recursive: true}).filter(name => /[.](cc|h)$/.test(name)).map(name => \'native/\' + name).join(\' \')")',
       ],
       'outputs': ['build/Release/bertune.node'],
       'action': ['npm', 'run', '--silent', 'build:native'],

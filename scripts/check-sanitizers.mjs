@@ -7,7 +7,7 @@
 //   takes its place for this run, with Archer, which tells ThreadSanitizer of each fork, join and barrier.
 // - guarded: memory that ends the process when something goes beyond a tensor. It finds what oneDNN's products, which
 //   are compiled at run time, read: no sanitizer sees them.
-// - valgrind: a short training in Node.js. It knows no AVX-512, so all kernels take their AVX2 version.
+// - valgrind: a short training in Node.js. It knows no AVX-512, so all kernels are capped by the environment.
 //
 // Neither LibTorch nor oneDNN is compiled with the sanitizers: what goes wrong within them alone is not seen.
 import { existsSync } from 'node:fs';

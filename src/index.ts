@@ -50,7 +50,7 @@ export {
   type AccumulateOptions,
   type DeviceInfo,
   type PackedBatch,
-  type SessionConfig,
+  type SessionSpec,
   type SessionOptions,
   type TensorData,
   type TensorInfo,

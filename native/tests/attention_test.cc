@@ -1,19 +1,27 @@
 // Attention: our kernels, and what surrounds LibTorch's for CUDA.
-#include "attention.h"
+#include "ops/attention.h"
 
 #include <ATen/CPUGeneratorImpl.h>
 
 #include <cmath>
 #include <utility>
 
-#include "attention_cuda.h"
-#include "comparison.h"
-#include "cuda_stand_in.h"
-#include "generators.h"
-#include "operators_test.h"
+#include "core/generators.h"
+#include "ops/attention_cuda.h"
+#include "tests/comparison.h"
+#include "tests/cuda_stand_in.h"
+#include "tests/operators_test.h"
 
 namespace bertune {
 namespace {
+
+// From queries, keys and values of all tokens, one tensor: of a query alone the gradient is next to nothing
+// where a sequence has one token.
+AttentionInput inputOf(const at::Tensor& all, const std::vector<int32_t>& cuSeqlens, bool isFirstOnly) {
+  if (!isFirstOnly) return {all};
+  const std::vector<int64_t> first(cuSeqlens.begin(), cuSeqlens.end() - 1);
+  return {all.narrow(1, 1, 2), all.select(1, 0).index_select(0, at::tensor(first))};
+}
 
 void testAttention(at::ScalarType type, const Mask& mask) {
   const std::vector<std::vector<int32_t>> batches{
@@ -22,20 +30,22 @@ void testAttention(at::ScalarType type, const Mask& mask) {
   const std::vector<std::pair<int64_t, int64_t>> shapes{{1, 24}, {3, 40}, {2, 80}, {3, 5}, {1, 130}};
   for (const auto& cuSeqlens : batches)
     for (const auto& [heads, headSize] : shapes)
-      for (const Queries queries : {Queries::All, Queries::First}) {
-        const int64_t tokens = cuSeqlens.back();
-        const int64_t rows = queries == Queries::All ? tokens : static_cast<int64_t>(cuSeqlens.size()) - 1;
+      for (const bool isFirstOnly : {false, true}) {
+        const int64_t tokens = cuSeqlens.back(), sequences = static_cast<int64_t>(cuSeqlens.size()) - 1;
         const std::string name = std::to_string(tokens) + " tokens, " + std::to_string(heads) + " x " +
-                                 std::to_string(headSize) +
-                                 (queries == Queries::All ? "" : ", first queries only");
+                                 std::to_string(headSize) + (isFirstOnly ? ", first queries only" : "");
         compare(
             {describe("attention of " + name, type, mask),
              {random({tokens, 3, heads, headSize}, type)},
              {type},
              type,
-             {rows, heads * headSize}},
-            [&](const Inputs& in) { return attention(in[0], cuSeqlens, {}, mask, queries); },
-            [&](const Inputs& in) { return attentionComposed(in[0], cuSeqlens, mask, queries); });
+             {isFirstOnly ? sequences : tokens, heads * headSize}},
+            [&](const Inputs& in) {
+              return attention(inputOf(in[0], cuSeqlens, isFirstOnly), cuSeqlens, {}, mask);
+            },
+            [&](const Inputs& in) {
+              return attentionReference(inputOf(in[0], cuSeqlens, isFirstOnly), cuSeqlens, mask);
+            });
       }
 }
 
@@ -47,25 +57,28 @@ uint64_t stateAt(const Mask& mask) {
 
 // Attention with the masks that the stand-ins draw, from ATen operators and autograd. `oneByOne`: each
 // sequence is a call of its own.
-at::Tensor attentionDrawn(const at::Tensor& qkv, const std::vector<int32_t>& cuSeqlens, const Mask& mask,
-                          Queries queries, bool oneByOne) {
-  const int64_t heads = qkv.size(2), headSize = qkv.size(3);
+at::Tensor attentionDrawn(const AttentionInput& input, const std::vector<int32_t>& cuSeqlens,
+                          const Mask& mask, bool oneByOne) {
+  const int64_t heads = input.heads(), headSize = input.headSize(), parts = input.projected.size(1);
   std::vector<at::Tensor> outputs;
   for (size_t i = 1; i < cuSeqlens.size(); ++i) {
     const int64_t start = cuSeqlens[i - 1], length = cuSeqlens[i] - start;
-    const int64_t asked = queries == Queries::First ? 1 : length, number = oneByOne ? 0 : i - 1;
+    const int64_t asked = input.isFirstOnly() ? 1 : length, number = oneByOne ? 0 : i - 1;
     Mask call = mask;
     if (oneByOne) call.firstRow += start * heads;
-    const at::Tensor sequence = qkv.narrow(0, start, length).permute({1, 2, 0, 3});
-    const at::Tensor scores = at::matmul(sequence[0].narrow(1, 0, asked), sequence[1].transpose(1, 2)) /
-                              std::sqrt(static_cast<double>(headSize));
+    const at::Tensor sequence = input.projected.narrow(0, start, length).permute({1, 2, 0, 3});
+    const at::Tensor query = input.isFirstOnly()
+                                 ? input.query.narrow(0, static_cast<int64_t>(i) - 1, 1).transpose(0, 1)
+                                 : sequence[0];
+    const at::Tensor scores =
+        at::matmul(query, sequence[parts - 2].transpose(1, 2)) / std::sqrt(static_cast<double>(headSize));
     at::Tensor probabilities = at::softmax(scores, -1);
     std::vector<at::Tensor> kept;
     for (int64_t head = 0; head < heads; ++head)
       kept.push_back(standin::mask(stateAt(call), number * heads + head, asked, length, mask.probability()));
     if (!mask.dropsNothing()) probabilities = probabilities * at::stack(kept);
     outputs.push_back(
-        at::matmul(probabilities, sequence[2]).permute({1, 0, 2}).reshape({asked, heads * headSize}));
+        at::matmul(probabilities, sequence[parts - 1]).permute({1, 0, 2}).reshape({asked, heads * headSize}));
   }
   return at::cat(outputs);
 }
@@ -76,22 +89,24 @@ void testAttentionCuda(at::ScalarType type, const Mask& mask) {
   const std::vector<std::pair<int64_t, int64_t>> shapes{{1, 24}, {3, 20}, {2, 64}};  // heads, head size
   for (const auto& cuSeqlens : batches)
     for (const auto& [heads, headSize] : shapes)
-      for (const Queries queries : {Queries::All, Queries::First}) {
-        const int64_t tokens = cuSeqlens.back();
-        const int64_t rows = queries == Queries::All ? tokens : static_cast<int64_t>(cuSeqlens.size()) - 1;
+      for (const bool isFirstOnly : {false, true}) {
+        const int64_t tokens = cuSeqlens.back(), sequences = static_cast<int64_t>(cuSeqlens.size()) - 1;
         const std::string name = "attention for CUDA of " + std::to_string(tokens) + " tokens, " +
                                  std::to_string(heads) + " x " + std::to_string(headSize) +
-                                 (queries == Queries::All ? "" : ", first queries only");
+                                 (isFirstOnly ? ", first queries only" : "");
         const at::Tensor offsets = at::tensor(at::ArrayRef<int32_t>(cuSeqlens), at::kInt);
         compare(
             {describe(name, type, mask),
              {random({tokens, 3, heads, headSize}, type)},
              {type},
              type,
-             {rows, heads * headSize}},
-            [&](const Inputs& in) { return attentionCuda(in[0], cuSeqlens, offsets, mask, queries); },
+             {isFirstOnly ? sequences : tokens, heads * headSize}},
             [&](const Inputs& in) {
-              return attentionDrawn(in[0], cuSeqlens, mask, queries, type == at::kFloat);
+              return attentionCuda(inputOf(in[0], cuSeqlens, isFirstOnly), cuSeqlens, offsets, mask);
+            },
+            [&](const Inputs& in) {
+              return attentionDrawn(inputOf(in[0], cuSeqlens, isFirstOnly), cuSeqlens, mask,
+                                    type == at::kFloat);
             });
       }
   report("LibTorch's switches are as before", at::globalContext().deterministicAlgorithms() ? 1 : 0, 0);

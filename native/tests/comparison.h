@@ -1,4 +1,4 @@
-// What the tests of the operators share: an operator against its composition in float64, forward and
+// What the tests of the operators share: an operator against its reference in float64, forward and
 // backward, and lines of TAP.
 #pragma once
 
@@ -8,7 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "dropout.h"
+#include "core/parameters.h"
+#include "ops/dropout.h"
 
 namespace bertune {
 
@@ -24,13 +25,19 @@ struct Case {
 };
 
 // Reports the larger of the errors of the result and of the gradients, for one random gradient of the result.
-void compare(const Case& given, const Operator& kernel, const Operator& composition);
+void compare(const Case& given, const Operator& kernel, const Operator& reference);
+
+// Where an operator is to leave the gradient of an input; `compare` finds it there. Null where none is wanted.
+GradientPointer gradientPlaceOf(const at::Tensor& input);
 
 // Relative distance in the Euclidean norm; `expected` is float64.
 double distance(const at::Tensor& found, const at::Tensor& expected);
 
 // One line of TAP: not ok where the error is larger, or NaN.
 void report(const std::string& name, double error, double tolerance);
+
+// One line of TAP for a comparison that could not be made.
+void reportFailure(const std::string& name, const std::string& reason);
 
 // The last line. Returns the exit code.
 int reportEnd();

@@ -1,4 +1,4 @@
-#include "cuda_stand_in.h"
+#include "tests/cuda_stand_in.h"
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "random.h"
+#include "core/random.h"
 
 namespace bertune::standin {
 namespace {

@@ -1,11 +1,11 @@
 // Dropout with a residual, by our masks and by LibTorch's generators.
-#include "dropout.h"
+#include "ops/dropout.h"
 
 #include <cmath>
 #include <utility>
 
-#include "comparison.h"
-#include "operators_test.h"
+#include "tests/comparison.h"
+#include "tests/operators_test.h"
 
 namespace bertune {
 namespace {

@@ -1,31 +1,46 @@
-// The dense layers, by tiles and by LibTorch's operators.
-#include "linear.h"
+// The linear layers, by tiles and by LibTorch's operators.
+#include "ops/linear.h"
 
 #include <utility>
 
-#include "comparison.h"
-#include "linear_composed.h"
-#include "operators_test.h"
-#include "packing.h"
+#include "ops/packing.h"
+#include "tests/comparison.h"
+#include "tests/linear_reference.h"
+#include "tests/operators_test.h"
 
 namespace bertune {
 namespace {
 
-// The two ways of the dense layers.
+// The two ways of the linear layers.
 enum class Way { Tiles, Library };
 
-LinearWeights weightsOf(const Inputs& in, size_t first, at::ScalarType type, Way way) {
-  const at::Tensor weight = in[first].detach(), bias = in[first + 1].detach();
-  LinearWeights result{in[first], in[first + 1], {}};
-  if (way == Way::Tiles) result.packed = {packForward(weight, type), packBackward(weight, type)};
-  if (way == Way::Library) result.rounded = {weight.to(type), bias.to(type)};
+// A layer of some rows of a weight (all, where `rows` is left out) and of a bias, in[first + 1], whose
+// gradient goes into a place of its own.
+LinearWeights weightsOf(const Inputs& in, size_t first, at::ScalarType type, Way way, int64_t firstRow = 0,
+                        int64_t rows = -1) {
+  if (rows < 0) rows = in[first].size(0);
+  const at::Tensor weight = in[first].detach().narrow(0, firstRow, rows), bias = in[first + 1].detach();
+  LinearWeights result{in[first], in[first + 1], {type}, firstRow, rows, gradientPlaceOf(in[first])};
+  if (way == Way::Tiles) result.operands.packed = {packForward(weight, type), packBackward(weight, type)};
+  if (way == Way::Library) {
+    result.operands.weight = weight.to(type);
+    result.operands.bias = bias.to(type);
+  }
   return result;
 }
 
-// Of a composition, which needs no others.
-LinearWeights plainWeights(const Inputs& in, size_t first) { return {in[first], in[first + 1], {}}; }
+// Of a reference, which needs no operands.
+LinearWeights plainWeights(const Inputs& in, size_t first, int64_t firstRow = 0, int64_t rows = -1) {
+  return {in[first], in[first + 1], {}, firstRow, rows < 0 ? in[first].size(0) : rows};
+}
 
 std::string nameOf(Way way) { return way == Way::Library ? " by LibTorch's operators" : ""; }
+
+// On few binary digits, so that float32 gives exact sums: at the kink of ReLU a rounding would decide a
+// gradient.
+Inputs onGrid(const Inputs& in) {
+  return {(in[0] * 8).round() / 8, (in[1] * 64).round() / 64, (in[2] * 8).round() / 8};
+}
 
 void testLinear(at::ScalarType type, const Mask& mask, Way way) {
   const std::vector<std::pair<int64_t, int64_t>> shapes{{24, 40}, {80, 24}, {129, 387}, {64, 64}};  // in, out
@@ -39,14 +54,18 @@ void testLinear(at::ScalarType type, const Mask& mask, Way way) {
         compare(
             {describe("linear of " + size, type, mask), dense, types, type, {rows, out}},
             [&](const Inputs& i) { return linear(i[0], weightsOf(i, 1, type, way)); },
-            [&](const Inputs& i) { return linearComposed(i[0], plainWeights(i, 1)); });
+            [&](const Inputs& i) { return linearReference(i[0], plainWeights(i, 1)); });
         for (const Activation kind :
              {Activation::Gelu, Activation::GeluTanh, Activation::Relu, Activation::Silu, Activation::Tanh}) {
           const std::string name = "activation " + std::to_string(static_cast<int>(kind)) + " of " + size;
           compare(
-              {describe(name, type, mask), dense, types, type, {rows, out}},
+              {describe(name, type, mask),
+               kind == Activation::Relu ? onGrid(dense) : dense,
+               types,
+               type,
+               {rows, out}},
               [&](const Inputs& i) { return linearActivation(i[0], weightsOf(i, 1, type, way), kind); },
-              [&](const Inputs& i) { return linearActivationComposed(i[0], plainWeights(i, 1), kind); });
+              [&](const Inputs& i) { return linearActivationReference(i[0], plainWeights(i, 1), kind); });
         }
       }
       Inputs normed = dense;
@@ -63,7 +82,7 @@ void testLinear(at::ScalarType type, const Mask& mask, Way way) {
             return linearAddNorm(i[0], i[3], weightsOf(i, 1, type, way), {i[4], i[5], 1e-12}, mask);
           },
           [&](const Inputs& i) {
-            return linearAddNormComposed(i[0], i[3], plainWeights(i, 1), {i[4], i[5], 1e-12}, mask);
+            return linearAddNormReference(i[0], i[3], plainWeights(i, 1), {i[4], i[5], 1e-12}, mask);
           });
     }
 }
@@ -81,14 +100,14 @@ void testLinearsOfTheModel(at::ScalarType type, const Mask& mask, Way way) {
     compare(
         {describe("linear of float32, " + size, type, mask), inputs, types, type, {rows, out}},
         [&](const Inputs& i) { return linear(i[0], weightsOf(i, 1, type, way), i[3]); },
-        [&](const Inputs& i) { return linearComposed(i[0], plainWeights(i, 1), i[3]); });
+        [&](const Inputs& i) { return linearReference(i[0], plainWeights(i, 1), i[3]); });
     compare(
         {describe("gelu of float32 and an addend, " + size, type, mask), inputs, types, type, {rows, out}},
         [&](const Inputs& i) {
           return linearActivation(i[0], weightsOf(i, 1, type, way), Activation::Gelu, i[3]);
         },
         [&](const Inputs& i) {
-          return linearActivationComposed(i[0], plainWeights(i, 1), Activation::Gelu, i[3]);
+          return linearActivationReference(i[0], plainWeights(i, 1), Activation::Gelu, i[3]);
         });
     for (const at::Tensor& more :
          {random({rows, out}, at::kFloat), random({out}, at::kFloat), random({out}, at::kFloat)}) {
@@ -101,7 +120,7 @@ void testLinearsOfTheModel(at::ScalarType type, const Mask& mask, Way way) {
           return linearAddNorm(i[0], i[4], weightsOf(i, 1, type, way), {i[5], i[6], 1e-12}, mask, i[3]);
         },
         [&](const Inputs& i) {
-          return linearAddNormComposed(i[0], i[4], plainWeights(i, 1), {i[5], i[6], 1e-12}, mask, i[3]);
+          return linearAddNormReference(i[0], i[4], plainWeights(i, 1), {i[5], i[6], 1e-12}, mask, i[3]);
         });
   }
 }
@@ -111,7 +130,7 @@ void testFrozen(at::ScalarType type, const Mask& mask, Way way) {
   const int64_t rows = 33, in = 40, out = 72;
   const Inputs frozen{random({out, in}, type) / 8, random({out}, type), random({rows, out}, at::kFloat),
                       random({out}, at::kFloat), random({out}, at::kFloat)};
-  const auto check = [&](const std::string& name, const Operator& kernel, const Operator& composition) {
+  const auto check = [&](const std::string& name, const Operator& kernel, const Operator& reference) {
     const auto withFrozen = [&](Inputs x, at::ScalarType other) {
       for (const at::Tensor& each : frozen) x.push_back(each.to(other));
       return x;
@@ -123,23 +142,94 @@ void testFrozen(at::ScalarType type, const Mask& mask, Way way) {
          type,
          {rows, out}},
         [&](const Inputs& x) { return kernel(withFrozen(x, at::kFloat)); },
-        [&](const Inputs& x) { return composition(withFrozen(x, at::kDouble)); });
+        [&](const Inputs& x) { return reference(withFrozen(x, at::kDouble)); });
   };
   check(
       "linear", [&](const Inputs& i) { return linear(i[0], weightsOf(i, 1, type, way)); },
-      [](const Inputs& i) { return linearComposed(i[0], plainWeights(i, 1)); });
+      [](const Inputs& i) { return linearReference(i[0], plainWeights(i, 1)); });
   check(
       "tanh",
       [&](const Inputs& i) { return linearActivation(i[0], weightsOf(i, 1, type, way), Activation::Tanh); },
-      [](const Inputs& i) { return linearActivationComposed(i[0], plainWeights(i, 1), Activation::Tanh); });
+      [](const Inputs& i) { return linearActivationReference(i[0], plainWeights(i, 1), Activation::Tanh); });
   check(
       "add and norm",
       [&](const Inputs& i) {
         return linearAddNorm(i[0], i[3], weightsOf(i, 1, type, way), {i[4], i[5], 1e-12}, mask);
       },
       [&](const Inputs& i) {
-        return linearAddNormComposed(i[0], i[3], plainWeights(i, 1), {i[4], i[5], 1e-12}, mask);
+        return linearAddNormReference(i[0], i[3], plainWeights(i, 1), {i[4], i[5], 1e-12}, mask);
       });
+}
+
+// Layers without biases, of norms without them too.
+void testWithoutBias(at::ScalarType type, const Mask& mask, Way way) {
+  const int64_t rows = 33, in = 40, out = 72;
+  const auto bare = [](LinearWeights weights) {
+    weights.bias = std::nullopt;
+    weights.operands.bias = at::Tensor();
+    return weights;
+  };
+  const Inputs inputs{random({rows, in}, type), random({out, in}, type) / 8, random({out}, type),
+                      random({rows, out}, at::kFloat), random({out}, at::kFloat)};
+  const std::vector<at::ScalarType> types{type, at::kFloat, at::kFloat, at::kFloat, at::kFloat};
+  const auto check = [&](const std::string& name, const Operator& kernel, const Operator& reference) {
+    // The unused inputs get zeros for gradients.
+    const auto usingAll = [](const Operator& apply) {
+      return [apply](const Inputs& i) {
+        const at::Tensor y = apply(i);
+        return y + (0 * (i[2].sum() + i[3].sum() + i[4].sum())).to(y.scalar_type());
+      };
+    };
+    compare({describe(name + " without bias" + nameOf(way), type, mask), inputs, types, type, {rows, out}},
+            usingAll(kernel), usingAll(reference));
+  };
+  check(
+      "linear", [&](const Inputs& i) { return linear(i[0], bare(weightsOf(i, 1, type, way))); },
+      [&](const Inputs& i) { return linearReference(i[0], bare(plainWeights(i, 1))); });
+  check(
+      "gelu",
+      [&](const Inputs& i) {
+        return linearActivation(i[0], bare(weightsOf(i, 1, type, way)), Activation::Gelu);
+      },
+      [&](const Inputs& i) {
+        return linearActivationReference(i[0], bare(plainWeights(i, 1)), Activation::Gelu);
+      });
+  check(
+      "add and norm",
+      [&](const Inputs& i) {
+        return linearAddNorm(i[0], i[3], bare(weightsOf(i, 1, type, way)), {i[4], std::nullopt, 1e-12}, mask);
+      },
+      [&](const Inputs& i) {
+        return linearAddNormReference(i[0], i[3], bare(plainWeights(i, 1)), {i[4], std::nullopt, 1e-12},
+                                      mask);
+      });
+}
+
+// Two layers that share a weight: some of its rows, and all of them. The gradients add up in one place.
+void testRows(at::ScalarType type, Way way) {
+  const int64_t in = 40, out = 150, first = 50, count = 100;
+  for (const int64_t rows : {1, 33}) {
+    const Inputs inputs{random({rows, in}, type), random({out, in}, type) / 8, random({count}, type),
+                        random({out}, type)};
+    const std::vector<at::ScalarType> types{type, at::kFloat, at::kFloat, at::kFloat};
+    const auto arrange = [](const Inputs& i) { return Inputs{i[1], i[3]}; };
+    compare(
+        {describe("rows of a weight, " + std::to_string(rows) + " rows" + nameOf(way), type, {}),
+         inputs,
+         types,
+         type,
+         {rows, count + out}},
+        [&](const Inputs& i) {
+          return at::cat({linear(i[0], weightsOf(i, 1, type, way, first, count)),
+                          linear(i[0], weightsOf(arrange(i), 0, type, way))},
+                         1);
+        },
+        [&](const Inputs& i) {
+          return at::cat({linearReference(i[0], plainWeights(i, 1, first, count)),
+                          linearReference(i[0], plainWeights(arrange(i), 0))},
+                         1);
+        });
+  }
 }
 
 }  // namespace
@@ -149,6 +239,8 @@ void testLinears(at::ScalarType type, const Mask& mask) {
     testLinear(type, mask, way);
     testLinearsOfTheModel(type, mask, way);
     testFrozen(type, mask, way);
+    testWithoutBias(type, mask, way);
+    testRows(type, way);
   }
 }
 

@@ -1,10 +1,10 @@
-#include "neftune.h"
+#include "ops/neftune.h"
 
 #include <cmath>
 #include <utility>
 
-#include "comparison.h"
-#include "operators_test.h"
+#include "tests/comparison.h"
+#include "tests/operators_test.h"
 
 namespace bertune {
 

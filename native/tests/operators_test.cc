@@ -1,17 +1,22 @@
-// Every operator with a CPU kernel against its composition from ATen operators in float64, forward and
+// Every operator with a CPU kernel against its reference from ATen operators in float64, forward and
 // backward, on sizes that fit no vector and no block. Prints TAP; test/native/operators.ts runs it.
 //   operators_test            with LibTorch's allocator
 //   operators_test guarded    with memory that ends the process when something goes beyond a tensor
 //   operators_test caching    with the addon's allocator
-#include "operators_test.h"
+//   operators_test throwing   only the quick ones, behind one that throws
+#include "tests/operators_test.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/Version.h>
 
+#include <cstdio>
+#include <stdexcept>
 #include <string_view>
 
-#include "allocator.h"
-#include "comparison.h"
-#include "guarded_memory.h"
+#include "core/allocator.h"
+#include "ops/brgemm.h"
+#include "tests/comparison.h"
+#include "tests/guarded_memory.h"
 
 int main(int count, char** arguments) {
   using namespace bertune;
@@ -20,8 +25,18 @@ int main(int count, char** arguments) {
   if (memory == "guarded") c10::SetCPUAllocator(&guarded, /*priority=*/1);
   if (memory == "caching") installAllocator();
   at::set_num_threads(2);
+  std::printf("# %s, tile products of %s\n", at::get_cpu_capability().c_str(),
+              hasTileProducts(at::kBFloat16) ? "float32 and bfloat16"
+              : hasTileProducts(at::kFloat)  ? "float32"
+                                             : "no type");
   const Mask none;
   const Mask tenth = makeMask(42, 3, 1, Site::Attention, 0.1, 17);
+  if (memory == "throwing") {
+    compare({"a comparison that throws", {}, {}, at::kFloat, {1}},
+            [](const Inputs&) -> at::Tensor { throw std::runtime_error("thrown on purpose"); }, {});
+    testBatch();
+    return reportEnd();
+  }
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16})
     for (const Mask& mask : {none, tenth}) {
       testAttentions(type, mask);
@@ -31,5 +46,9 @@ int main(int count, char** arguments) {
   testDropoutDrawn();
   testBatch();
   testNeftuneNoise();
+  testEmbedding();
+  testParameters();
+  testOutOfMemory();
+  testCudaCapabilities();
   return reportEnd();
 }

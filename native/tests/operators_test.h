@@ -3,7 +3,7 @@
 
 #include <ATen/ATen.h>
 
-#include "dropout.h"
+#include "ops/dropout.h"
 
 namespace bertune {
 
@@ -13,5 +13,9 @@ void testDropout(at::ScalarType type, const Mask& mask);
 void testDropoutDrawn();
 void testBatch();
 void testNeftuneNoise();
+void testEmbedding();
+void testParameters();
+void testOutOfMemory();
+void testCudaCapabilities();
 
 }  // namespace bertune

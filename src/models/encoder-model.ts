@@ -8,12 +8,12 @@ import { chooseDevice, deviceInfo, Session, type SessionOptions } from '../nativ
 import { taskOf, type Calibration, type Task } from '../tasks/index.js';
 import { counted } from '../util/counted.js';
 import { RunError, UsageError } from '../util/errors.js';
-import { configJson, encoderOf, isBert, maxTokensOf, parseConfig, type ModelConfig } from './config.js';
+import { configJson, encoderOf, maxTokensOf, parseConfig, type ModelConfig } from './config.js';
 import { problemTypeOf } from './head.js';
 import { adapterShapes, loraShapes, scalingOf, targetModulesOf, type Lora } from './lora.js';
 import { parameterShapes } from './parameters.js';
 import { fitAdapter, matchCheckpoint, readConfig, type LoadedModel } from './pretrained.js';
-import { sessionConfig } from './session-config.js';
+import { sessionSpec } from './session-spec.js';
 import { ofAnotherModel, requireSameShapes, tensorOf, writeTensor } from './session-tensors.js';
 
 /** Where and how the model is computed. */
@@ -125,7 +125,7 @@ export class EncoderModel {
     const threads = runtime.threads ?? availableParallelism();
     const seed = runtime.seed ?? 42;
     const settings = { device, dtype, ...(tf32 === undefined ? {} : { tf32 }), threads, seed };
-    const session = await createSession(this.config, this.lora, settings);
+    const session = await Session.create(sessionSpec(this.config, this.lora), settings);
     try {
       const { match, adapter } = this.#source ?? {};
       for (const [name, tensor] of [...(match?.matched ?? []), ...(adapter ?? [])])
@@ -247,13 +247,4 @@ function requireSameSettings(asked: Runtime, settings: SessionOptions | undefine
       `The model is open with ${key} ${now ?? 'left out'}, not ${wanted}; close it and load it again for other settings`,
     );
   }
-}
-
-async function createSession(
-  config: ModelConfig,
-  lora: Lora | undefined,
-  options: SessionOptions,
-): Promise<Session> {
-  if (isBert(config)) return Session.create(sessionConfig(config, lora), options);
-  throw new RunError(`The addon does not compute ${config.modelType} models yet`);
 }

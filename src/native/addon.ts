@@ -4,12 +4,12 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
 import type { DeviceInfo } from './device.js';
+import type { SessionSpec } from './spec.js';
 import { messageOf, RunError } from '../util/errors.js';
 import type {
   AccumulateOptions,
   PackedBatch,
   PhaseTimes,
-  SessionConfig,
   SessionOptions,
   StateInfo,
   TensorData,
@@ -44,7 +44,7 @@ interface Addon {
   busySeconds(): number;
   startPhases(): void;
   stopPhases(): PhaseTimes;
-  Session: new (config: SessionConfig, options: SessionOptions) => NativeSession;
+  Session: new (spec: SessionSpec, options: SessionOptions) => NativeSession;
   deviceInfo(): {
     cudaDevices: number;
     cudaProblem: string;

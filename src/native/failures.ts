@@ -13,9 +13,9 @@ function oneLineOf(error: unknown): string {
   return line.length > LONGEST_MESSAGE ? `${line.slice(0, LONGEST_MESSAGE)}...` : line;
 }
 
-// oneDNN, which computes bfloat16 on CPUs, has no other words for it than the third.
-const OUT_OF_MEMORY =
-  /DefaultCPUAllocator|out of memory|could not create a primitive|bad_alloc|allocation failed/;
+// The addon marks a failure for want of memory, whatever part of LibTorch it comes from (native/core/out_of_memory.cc); what
+// JavaScript has no memory for has words of its own.
+const OUT_OF_MEMORY = /^out of memory|bad_alloc|Array buffer allocation failed/;
 
 function failure(message: string): RunError {
   if (!OUT_OF_MEMORY.test(message)) return new RunError(message);

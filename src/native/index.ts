@@ -3,4 +3,5 @@ export { chooseDevice, type DeviceInfo } from './device.js';
 export { busySeconds, cudaPeakBytes, deviceInfo, startPhases, stopPhases } from './addon.js';
 export type { OptimizerName, StateKind } from './optimizer-state.js';
 export { Session } from './session.js';
+export type * from './spec.js';
 export type * from './types.js';

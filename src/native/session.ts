@@ -3,11 +3,11 @@ import { expected } from '../util/errors.js';
 import { loadAddon, type NativeSession } from './addon.js';
 import { withStack } from './failures.js';
 import { OPTIMIZER_STATE, stateKinds, type StateKind } from './optimizer-state.js';
+import type { LossKind, SessionSpec } from './spec.js';
 import type {
   AccumulateOptions,
   LossOptions,
   PackedBatch,
-  SessionConfig,
   SessionOptions,
   StateInfo,
   TensorData,
@@ -28,34 +28,35 @@ import type {
 export class Session {
   readonly #native: NativeSession;
   readonly #tensors: readonly TensorInfo[];
-  readonly #problemType: SessionConfig['problemType'];
+  readonly #loss: LossKind;
   #closed = false;
   #lossSeen = 0;
   #stateKinds: readonly StateKind[] = OPTIMIZER_STATE.adamw;
 
-  private constructor(
-    native: NativeSession,
-    tensors: readonly TensorInfo[],
-    problemType: SessionConfig['problemType'],
-  ) {
+  private constructor(native: NativeSession, tensors: readonly TensorInfo[], loss: LossKind) {
     this.#native = native;
     this.#tensors = tensors;
-    this.#problemType = problemType;
+    this.#loss = loss;
   }
 
   /**
-   * Makes a model with HF's random initial weights (normal(0, initializerRange), zero biases).
+   * Makes a model with random initial weights, as the spec describes them.
    *
-   * @throws UsageError for a config, device or dtype that cannot be had
+   * @throws UsageError for a spec that does not fit itself, or a device or dtype that this machine does not have
    */
-  static async create(config: SessionConfig, options: SessionOptions): Promise<Session> {
+  static async create(spec: SessionSpec, options: SessionOptions): Promise<Session> {
     return withStack(async () => {
-      const native = new (loadAddon().Session)(config, options);
-      return new Session(native, await native.open(), config.problemType);
+      const native = new (loadAddon().Session)(spec, options);
+      try {
+        return new Session(native, inOrder(spec, await native.open()), spec.loss);
+      } catch (error) {
+        await native.close(); // its thread and memory, which the garbage collector may leave for long
+        throw error;
+      }
     });
   }
 
-  /** All tensors of the model in Hugging Face's order. */
+  /** All tensors of the model by the names that the spec gives them, in the order of Hugging Face's modules. */
   tensors(): readonly TensorInfo[] {
     return this.#tensors;
   }
@@ -73,11 +74,11 @@ export class Session {
   /**
    * Runs forward and backward with dropout and adds the gradients of (sum of losses) / divisor.
    *
-   * @throws UsageError for an option that the loss of this problem does not know
+   * @throws UsageError for an option that the loss does not know
    */
   accumulate(batch: PackedBatch, options: AccumulateOptions): Promise<void> {
     return withStack(async () => {
-      requireMeaning(options, this.#problemType);
+      requireMeaning(options, this.#loss);
       await this.#native.accumulate(batch, options);
     });
   }
@@ -90,14 +91,14 @@ export class Session {
     return withStack(() => this.#native.update(options));
   }
 
-  /** Logits without dropout, [sequences * numLabels]. */
+  /** Logits without dropout, [rows * outputs]: a row for each sequence, or token. */
   predict(batch: PackedBatch): Promise<Float32Array> {
     return withStack(() => this.#native.predict(batch));
   }
 
   /**
    * FLOP/s of a matrix product [rows, inner] x [columns, inner]^T with this session's device, dtype and threads: the
-   * yardstick of the bench.
+   * reference of the bench.
    */
   matmulRate(rows: number, inner: number, columns: number): Promise<number> {
     return withStack(() => this.#native.matmulRate(rows, inner, columns));
@@ -143,7 +144,7 @@ export class Session {
     return withStack(() => this.#native.optimizerState());
   }
 
-  /** Begins a new training of the same weights: gradients, moments, settings, counters and loss are forgotten. */
+  /** Starts a new training of the same weights: gradients, moments, settings, counters and loss are reset. */
   restart(options: TrainingOptions = {}): Promise<void> {
     return withStack(async () => {
       const { optimizer = 'adamw', momentum = 0 } = options;
@@ -172,16 +173,31 @@ function knownKind(kind: TensorKind): TensorKind {
   throw expected(`one of ${kinds.join(', ')}`, 'kind', kind);
 }
 
+// Layer by layer, and of a layer that is several outside (query, key, value) each with its bias, as in Hugging Face's modules.
+function inOrder({ parameters }: SessionSpec, infos: readonly TensorInfo[]): TensorInfo[] {
+  const layerOf = (name: string): string => name.replace(/\.\w+$/, '');
+  const places = new Map<string, readonly [layer: number, part: number]>();
+  const layers = [...new Set(parameters.map(({ name }) => layerOf(name)))];
+  for (const { name, tensors } of parameters)
+    for (const [part, tensor] of tensors.entries())
+      places.set(tensor.name, [layers.indexOf(layerOf(name)), part]);
+  const placeOf = ({ name }: TensorInfo): readonly [number, number] => places.get(name) ?? [0, 0];
+  return infos.toSorted((a, b) => {
+    const [[layer, part], [otherLayer, otherPart]] = [placeOf(a), placeOf(b)];
+    return layer - otherLayer || part - otherPart;
+  });
+}
+
 // A loss that does not know an option would leave it out without a word.
-function requireMeaning(options: LossOptions | undefined, problem: SessionConfig['problemType']): void {
+function requireMeaning(options: LossOptions | undefined, loss: LossKind): void {
   const { labelSmoothing = 0, focalGamma = 0, classWeights, posWeight } = options ?? {};
   const refuse = (option: string, remedy: string): never => {
-    throw new RangeError(`${option} does not go with ${problem}; leave it out${remedy}`);
+    throw new RangeError(`${option} does not go with ${loss}; leave it out${remedy}`);
   };
-  if (problem === 'regression' && labelSmoothing !== 0) refuse('labelSmoothing', ', or give 0');
-  if (problem === 'regression' && focalGamma !== 0) refuse('focalGamma', ', or give 0');
-  if (problem !== 'single_label_classification' && classWeights !== undefined) refuse('classWeights', '');
-  if (problem !== 'multi_label_classification' && posWeight !== undefined) refuse('posWeight', '');
+  if (loss === 'mean_squared_error' && labelSmoothing !== 0) refuse('labelSmoothing', ', or give 0');
+  if (loss === 'mean_squared_error' && focalGamma !== 0) refuse('focalGamma', ', or give 0');
+  if (loss !== 'cross_entropy' && classWeights !== undefined) refuse('classWeights', '');
+  if (loss !== 'binary_cross_entropy' && posWeight !== undefined) refuse('posWeight', '');
   if (labelSmoothing !== 0 && focalGamma !== 0)
     throw new RangeError(
       'labelSmoothing and focalGamma exclude each other; leave one of them out, or give 0',

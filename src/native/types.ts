@@ -9,42 +9,11 @@ export interface PackedBatch {
   cuSeqlens: Int32Array;
   /** Segment ids, [tokens]; left out when all are 0. */
   tokenTypeIds?: Int32Array;
-  /** Class ids [sequences] (-100 = none), or multi-hot or regression values [sequences * numLabels]. */
-  labels?: Int32Array | Float32Array;
-}
-
-/** The numbers of a BERT config that decide shapes and arithmetic. */
-export interface SessionConfig {
-  vocabSize: number;
-  hiddenSize: number;
-  numHiddenLayers: number;
-  numAttentionHeads: number;
-  intermediateSize: number;
-  hiddenAct: string;
-  hiddenDropoutProb: number;
-  attentionProbsDropoutProb: number;
-  classifierDropout: number;
-  maxPositionEmbeddings: number;
-  typeVocabSize: number;
-  initializerRange: number;
-  layerNormEps: number;
-  /** The word embedding row that gets no gradient, or -1 for none. */
-  padTokenId: number;
-  numLabels: number;
-  problemType: 'single_label_classification' | 'multi_label_classification' | 'regression';
   /**
-   * Low-rank adapters (Hu et al. 2021) of linear layers of the encoder. Each adds the tensors
-   * `<module>.lora_A.weight` [rank, in] and `<module>.lora_B.weight` [out, rank].
+   * For each row of logits, a sequence or a token: a class id (-100 = none), or one value a logit. For cross-entropy values are
+   * probabilities of the classes.
    */
-  lora?: {
-    /** Full names, e.g. `bert.encoder.layer.0.attention.self.query`. */
-    modules: string[];
-    rank: number;
-    /** The factor of B A, alpha / rank in PEFT. */
-    scaling: number;
-    /** Dropout probability of the adapters' input. */
-    dropout: number;
-  };
+  labels?: Int32Array | Float32Array;
 }
 
 /** How a training runs beside its loss and optimizer. */
@@ -57,7 +26,7 @@ export interface TrainingOptions {
   neftuneNoiseAlpha?: number;
   /** Layers keep their input only and run again in the backward pass: less memory, about a third more time. */
   gradientCheckpointing?: boolean;
-  /** Where memory runs out, a micro-batch is cut further and the step begun anew; gradients stay the same. */
+  /** Where memory runs out, a micro-batch is cut further and the step runs again; gradients stay the same. */
   autoFindBatchSize?: boolean;
 }
 
@@ -106,22 +75,22 @@ export interface StateInfo extends TensorInfo {
   kind: StateKind;
 }
 
-/** How the losses of classes are smoothed and weighed; a regression has none of it. */
+/** How losses are smoothed and weighed; mean_squared_error has none of it. */
 export interface LossOptions {
-  /** Label smoothing factor, 0 to 1; of multi-label targets y * (1 - factor) + factor / 2. */
+  /** Label smoothing factor, 0 to 1; of binary targets y * (1 - factor) + factor / 2. */
   labelSmoothing?: number;
   /** The exponent of a focal loss (Lin et al. 2017), which takes no smoothing; 0 is none. */
   focalGamma?: number;
-  /** A factor for each class, for single-label classification: torch.nn.CrossEntropyLoss(weight). */
+  /** A factor for each class, of cross_entropy: torch.nn.CrossEntropyLoss(weight). */
   classWeights?: Float32Array;
-  /** A factor of each label's positive term, for multi-label: torch.nn.BCEWithLogitsLoss(pos_weight). */
+  /** A factor of each label's positive term, of binary_cross_entropy: torch.nn.BCEWithLogitsLoss(pos_weight). */
   posWeight?: Float32Array;
 }
 
 export interface AccumulateOptions extends LossOptions {
   /**
    * What the sum of losses is divided by: the number of labels over all micro-batches of the optimizer step
-   * (labels other than -100; for multi-label and regression sequences * numLabels). For torch's mean with class
+   * (labels other than -100; of values that are no probabilities rows * outputs). For torch's mean with class
    * weights it is the sum of the weights of those labels.
    */
   divisor: number;
@@ -155,7 +124,7 @@ export interface TrainingStats {
 
 /** Where native time went between startPhases and stopPhases, over all sessions of the process. */
 export interface PhaseTimes {
-  /** Thread-seconds in matrix products of dense layers. */
+  /** Thread-seconds in matrix products of linear layers. */
   gemm: number;
   /** Thread-seconds in attention, its products included. */
   attention: number;

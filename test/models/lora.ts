@@ -2,14 +2,15 @@
 import { readFileSync } from 'node:fs';
 import tap from 'tap';
 
-import type { Session, SessionConfig } from '../../dist/native/index.js';
+import type { Session } from '../../dist/native/index.js';
 import { divisorOf, pack, worst, type Batch } from '../fixtures/parity.js';
 import { masksOfTheStep } from '../fixtures/device.js';
 import { OPTIONS, maxRelative, readAll, seededSession, TINY } from '../fixtures/session.js';
+import { bertSpec, type BertShape } from '../fixtures/bert-spec.mjs';
 
 interface Case {
   name: string;
-  config: SessionConfig;
+  config: BertShape;
   scale: number;
   targets: string[];
   rank: number;
@@ -104,8 +105,8 @@ await tap.test('a new adapter changes nothing; its dropout is a function of the 
   const batch = { name: 'fresh', lengths: [5, 9], pairs: false, labels: [2, 0] };
   const { Session } = await import('../../dist/native/index.js');
   const [plain, fresh] = [
-    await Session.create(TINY, OPTIONS),
-    await Session.create({ ...TINY, lora }, OPTIONS),
+    await Session.create(bertSpec(TINY), OPTIONS),
+    await Session.create(bertSpec({ ...TINY, lora }), OPTIONS),
   ];
   t.same(await fresh.predict(pack(TINY, batch)), await plain.predict(pack(TINY, batch)));
   const a = await fresh.read(`${query}.lora_A.weight`);
@@ -131,7 +132,7 @@ await tap.test('a new adapter changes nothing; its dropout is a function of the 
   ]);
   t.ok(maxRelative(split, whole) < 1e-5, 'micro-batches drop the same elements', masksOfTheStep);
   t.ok(maxRelative(await gradientOf(1, [[0, 2]]), whole) > 1e-2, 'another step drops others');
-  const half = await Session.create({ ...TINY, lora }, { ...OPTIONS, dtype: 'bfloat16' });
+  const half = await Session.create(bertSpec({ ...TINY, lora }), { ...OPTIONS, dtype: 'bfloat16' });
   const rounded = await gradientOf(0, [[0, 2]], half);
   t.ok(maxRelative(rounded, whole) < 5e-2, `bfloat16 drops the same (${maxRelative(rounded, whole)})`);
   await Promise.all([plain.close(), fresh.close(), half.close()]);
@@ -140,13 +141,15 @@ await tap.test('a new adapter changes nothing; its dropout is a function of the 
 await tap.test('adapters that cannot be', async (t) => {
   const { Session } = await import('../../dist/native/index.js');
   const lora = { modules: ['bert.encoder.layer.0.output.dense'], rank: 2, scaling: 1, dropout: 0 };
-  const wrong: [Partial<NonNullable<SessionConfig['lora']>>, RegExp][] = [
-    [{ modules: ['classifier'] }, /no linear layer to adapt named 'classifier'/],
-    [{ rank: 0 }, /rank/],
-    [{ rank: 1.5 }, /rank/],
+  const wrong: [Partial<NonNullable<BertShape['lora']>>, RegExp][] = [
+    [{ modules: ['bert.nothing'] }, /no linear layer to adapt named 'bert.nothing'/],
+    [{ rank: 0 }, /shape\[0\]/],
+    [{ rank: 1.5 }, /shape\[0\]/],
     [{ scaling: NaN }, /scaling/],
     [{ dropout: 1 }, /dropout/],
   ];
   for (const [change, message] of wrong)
-    await t.rejects(Session.create({ ...TINY, lora: { ...lora, ...change } }, OPTIONS), { message });
+    await t.rejects(Session.create(bertSpec({ ...TINY, lora: { ...lora, ...change } }), OPTIONS), {
+      message,
+    });
 });

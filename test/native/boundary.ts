@@ -8,6 +8,7 @@ import tap from 'tap';
 import { Session } from '../../dist/native/index.js';
 import { fuzzCalls, openAndClose } from '../fuzz/native/run.mjs';
 import { OPTIONS, seededSession, TINY } from '../fixtures/session.js';
+import { bertSpec } from '../fixtures/bert-spec.mjs';
 
 await tap.test('random calls are answered or refused with one line', async (t) => {
   const { calls, refused, fulfilled, wrong, crashes } = await fuzzCalls({ seed: 1, calls: 2500 });
@@ -54,16 +55,18 @@ await tap.test('a refused call changes nothing', async (t) => {
   const session = await seededSession(TINY, 0.3);
   await session.setProgress(3, 3, 0.5);
   await t.rejects(session.setProgress(3, 3, Number.NaN), { name: 'UsageError' });
-  t.equal((await session.stats()).loss, 0, 'the sum of losses goes on from the right one');
+  t.equal((await session.stats()).loss, 0, 'the sum of losses continues from the right one');
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what the types forbid is the point
   await t.rejects(session.restart(null as never), 'restart rejects and does not throw');
   await session.close();
 });
 
 await tap.test('sizes that no model has', async (t) => {
-  await t.rejects(Session.create({ ...TINY, numHiddenLayers: 2 ** 31 - 1 }, OPTIONS), {
+  const spec = bertSpec(TINY);
+  const layers = Array.from({ length: 1025 }, () => ({ parameters: 'layers.0' }));
+  await t.rejects(Session.create({ ...spec, encoder: { ...spec.encoder, layers } }, OPTIONS), {
     name: 'UsageError',
-    message: 'Expected a whole number from 1 to 1024 for numHiddenLayers but received 2147483647',
+    message: 'Expected at most 1024 elements for encoder.layers but received an array',
   });
   const session = await seededSession(TINY, 0.3);
   const shape = Array.from({ length: 10_000 }, () => 1);

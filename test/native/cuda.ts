@@ -4,7 +4,7 @@
 // BERTUNE_TEST_DEVICE=cuda holds it against the fixtures of other tests as well: CONTRIBUTING.md names them.
 import tap from 'tap';
 
-import { deviceInfo, type PackedBatch, type SessionConfig } from '../../dist/native/index.js';
+import { deviceInfo, type PackedBatch } from '../../dist/native/index.js';
 import { DEVICE } from '../fixtures/device.js';
 import { seededBatch } from '../fixtures/seeded.js';
 import {
@@ -19,10 +19,11 @@ import {
   weightBits,
 } from '../fixtures/session.js';
 import { checkSlopes } from '../fixtures/slopes.js';
+import type { BertShape } from '../fixtures/bert-spec.mjs';
 
 type Dtype = 'float32' | 'bfloat16';
 
-const SHAPE: SessionConfig = {
+const SHAPE: BertShape = {
   ...TINY,
   vocabSize: 500,
   hiddenSize: 256,
@@ -48,7 +49,7 @@ interface Step {
   gradients: Map<string, Float32Array>;
 }
 
-async function stepOf(config: SessionConfig, device: 'cpu' | 'cuda', dtype: Dtype): Promise<Step> {
+async function stepOf(config: BertShape, device: 'cpu' | 'cuda', dtype: Dtype): Promise<Step> {
   const session = await seededSession(config, SCALE, { device, dtype });
   const logits = await session.predict(BATCH);
   await session.accumulate(BATCH, { divisor: 6 });

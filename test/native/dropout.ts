@@ -3,7 +3,7 @@
 // sequence, attention is the identity and a dropped unit shows as an exact zero in the gradient of a bias.
 import tap from 'tap';
 
-import { Session, type PackedBatch, type SessionConfig } from '../../dist/native/index.js';
+import { Session, type PackedBatch } from '../../dist/native/index.js';
 import { masksOfTheStep } from '../fixtures/device.js';
 import {
   ADAMW,
@@ -19,6 +19,7 @@ import {
   writeWeight,
 } from '../fixtures/session.js';
 import { checkSlopes } from '../fixtures/slopes.js';
+import { bertSpec, type BertShape } from '../fixtures/bert-spec.mjs';
 
 const LAYER = 'bert.encoder.layer.0.';
 const DROPPING = { ...TINY, hiddenDropoutProb: 0.1, attentionProbsDropoutProb: 0.1, classifierDropout: 0.1 };
@@ -101,7 +102,7 @@ await tap.test('a run is a function of its seed', async (t) => {
 await tap.test('random initial weights are those of transformers, in distribution', async (t) => {
   const config = { ...TINY, hiddenSize: 64, intermediateSize: 128, vocabSize: 400, padTokenId: 5 };
   const [first, again, other] = await Promise.all(
-    [3, 3, 4].map((seed) => Session.create(config, { ...OPTIONS, seed })),
+    [3, 3, 4].map((seed) => Session.create(bertSpec(config), { ...OPTIONS, seed })),
   );
   if (!first || !again || !other) throw new Error('a session is missing');
   t.equal(await weightBits(first), await weightBits(again), 'the same seed gives the same bits');
@@ -208,11 +209,7 @@ function poolerInput(gradients: Map<string, Float32Array>): Float32Array {
 }
 
 /** The input of a linear layer in each of `steps` steps, seen through its gradients. */
-async function inputsOf(
-  changes: Partial<SessionConfig>,
-  linear: string,
-  steps: number,
-): Promise<Float32Array[]> {
+async function inputsOf(changes: Partial<BertShape>, linear: string, steps: number): Promise<Float32Array[]> {
   const session = await seededSession({ ...TINY, hiddenSize: 64, numAttentionHeads: 16, ...changes }, 0.2);
   const inputs: Float32Array[] = [];
   for (let step = 0; step < steps; step++) {

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import tap from 'tap';
 
 import { trainingArguments, UsageError } from '../../dist/index.js';
-import { Session, type LossOptions, type PackedBatch, type SessionConfig } from '../../dist/native/index.js';
+import { Session, type LossOptions, type PackedBatch } from '../../dist/native/index.js';
 import { taskOf } from '../../dist/tasks/index.js';
 import { lossDivisor, lossOptions } from '../../dist/training/loss.js';
 import { toyRun } from '../fixtures/run.js';
@@ -18,6 +18,7 @@ import {
   seededSession,
   TINY,
 } from '../fixtures/session.js';
+import { bertSpec, type BertShape } from '../fixtures/bert-spec.mjs';
 
 interface Options {
   labelSmoothing?: number;
@@ -53,8 +54,8 @@ function native({ classWeights, posWeight, ...others }: Options): LossOptions {
 }
 
 /** A session whose logits are the classifier's bias, whatever the text. */
-async function biasSession(problemType: SessionConfig['problemType']): Promise<Session> {
-  const session = await Session.create({ ...TINY, problemType }, OPTIONS);
+async function biasSession(problemType: BertShape['problemType']): Promise<Session> {
+  const session = await Session.create(bertSpec({ ...TINY, problemType }), OPTIONS);
   const shape = [TINY.numLabels, TINY.hiddenSize];
   await session.write(
     'classifier.weight',
@@ -211,17 +212,21 @@ await tap.test('balanced weights are those of scikit-learn, and neg / pos', (t) 
 
 await tap.test('a loss is refused what it does not know', async (t) => {
   const values = Float32Array.of(1, 2, 3);
-  const refusals: [SessionConfig['problemType'], LossOptions, RegExp][] = [
-    ['regression', { focalGamma: 2 }, /focalGamma does not go with regression/],
-    ['regression', { classWeights: values }, /classWeights does not go with regression/],
-    ['multi_label_classification', { classWeights: values }, /classWeights does not go with multi_label/],
-    ['single_label_classification', { posWeight: values }, /posWeight does not go with single_label/],
+  const refusals: [BertShape['problemType'], LossOptions, RegExp][] = [
+    ['regression', { focalGamma: 2 }, /focalGamma does not go with mean_squared_error/],
+    ['regression', { classWeights: values }, /classWeights does not go with mean_squared_error/],
+    [
+      'multi_label_classification',
+      { classWeights: values },
+      /classWeights does not go with binary_cross_entropy/,
+    ],
+    ['single_label_classification', { posWeight: values }, /posWeight does not go with cross_entropy/],
     ['single_label_classification', { focalGamma: 2, labelSmoothing: 0.1 }, /exclude each other/],
     ['single_label_classification', { classWeights: values.slice(1) }, /Expected 3 values for classWeights/],
     ['single_label_classification', { focalGamma: -1 }, /focalGamma/],
   ];
   for (const [problemType, options, message] of refusals) {
-    const session = await Session.create({ ...TINY, problemType }, OPTIONS);
+    const session = await Session.create(bertSpec({ ...TINY, problemType }), OPTIONS);
     const labels = problemType === 'single_label_classification' ? Int32Array.of(0) : new Float32Array(3);
     const batch = { inputIds: Int32Array.of(1), cuSeqlens: Int32Array.of(0, 1), labels };
     await t.rejects(session.accumulate(batch, { divisor: 1, ...options }), { name: 'UsageError', message });

@@ -1,24 +1,74 @@
-// The operators with kernels of our own against compositions of ATen operators in float64. The comparison is C++
-// (native/tests/operators_test.cc), built here from the objects that the addon was linked from; this file reads its TAP.
-import tap from 'tap';
+// The operators with kernels of our own against references from ATen operators in float64. The comparison is C++
+// (native/tests/operators_test.cc), built here from the objects that the addon was linked from; this file reads its TAP, for the
+// processor as it is and for lesser ones, which the environment makes of it.
+import tap, { type Test } from 'tap';
 
 import { buildDir } from '../../scripts/setup/paths.mjs';
 import { capture } from '../../scripts/setup/process.mjs';
 
-await tap.test('every kernel equals its float64 composition, forward and backward', async (t) => {
-  const built = await capture('cmake', [
-    '--build',
-    buildDir,
-    '--config',
-    'Release',
-    '--target',
-    'operators_test',
-  ]);
-  if (!t.equal(built.code, 0, 'the comparison builds')) return t.comment(built.stdout, built.stderr);
-  const { code, stdout, stderr } = await capture(`${buildDir}/operators_test`, ['guarded']);
-  t.equal(code, 0, 'the comparison ends well: nothing is read or written beyond a tensor');
+/** What each environment leaves of a processor with everything: row kernels, and types of tile products. */
+const CAPS: readonly { env: Record<string, string>; rows: string; products: string }[] = [
+  { env: { ONEDNN_MAX_CPU_ISA: 'AVX512_CORE_BF16' }, rows: 'AVX512', products: 'float32 and bfloat16' },
+  { env: { ONEDNN_MAX_CPU_ISA: 'AVX512_CORE' }, rows: 'AVX512', products: 'float32' },
+  { env: { ONEDNN_MAX_CPU_ISA: 'AVX2', ATEN_CPU_CAPABILITY: 'avx2' }, rows: 'AVX2', products: 'float32' },
+  {
+    env: { ONEDNN_MAX_CPU_ISA: 'SSE41', ATEN_CPU_CAPABILITY: 'default' },
+    rows: 'DEFAULT',
+    products: 'no type',
+  },
+];
+const ORDER = {
+  rows: ['DEFAULT', 'AVX2', 'AVX512'],
+  products: ['no type', 'float32', 'float32 and bfloat16'],
+};
+
+const built = await capture('cmake', [
+  '--build',
+  buildDir,
+  '--config',
+  'Release',
+  '--target',
+  'operators_test',
+]);
+if (!tap.equal(built.code, 0, 'the comparison builds')) tap.comment(built.stdout, built.stderr);
+
+/** Runs the comparison, hands its results on, and gives what it says of the processor. */
+async function compare(
+  t: Test,
+  parameters: readonly string[],
+  env: Record<string, string>,
+): Promise<{ rows: string; products: string }> {
+  const { code, stdout, stderr } = await capture(`${buildDir}/operators_test`, parameters, {
+    env: { ...process.env, ...env },
+  });
+  t.equal(code, 0, 'the comparison ends well');
   t.equal(stderr, '');
   const results = [...stdout.matchAll(/^(not )?ok \d+ - (.*)$/gm)];
   for (const [, failed, name = ''] of results) t.ok(failed === undefined, name);
   t.ok(results.length > 0 && stdout.endsWith(`1..${results.length}\n`), 'all comparisons were made');
+  const [, rows = '', products = ''] = /^# (.*), tile products of (.*)$/m.exec(stdout) ?? [];
+  return { rows, products };
+}
+
+let machine = { rows: '', products: '' };
+await tap.test('every kernel equals its float64 reference, within its tensors', async (t) => {
+  machine = await compare(t, ['guarded'], {});
+});
+
+for (const { env, ...expected } of CAPS) {
+  // A cap above the processor changes nothing.
+  const has = (part: 'rows' | 'products'): boolean =>
+    ORDER[part].indexOf(expected[part]) <= ORDER[part].indexOf(machine[part]);
+  const skip = !(process.arch === 'x64' && has('rows') && has('products')) && 'not on this processor';
+  await tap.test(`the same with ${JSON.stringify(env)}`, { skip }, async (t) => {
+    t.same(await compare(t, [], env), expected, 'the cap has its effect');
+  });
+}
+
+await tap.test('a comparison that throws is one failure, and the others are made', async (t) => {
+  const { code, stdout } = await capture(`${buildDir}/operators_test`, ['throwing']);
+  t.equal(code, 1);
+  t.match(stdout, /^not ok \d+ - a comparison that throws: thrown on purpose$/m);
+  t.match(stdout, /^ok \d+ - batch: ids/m, 'one that comes later');
+  t.match(stdout, /^1\.\.\d+\n$/m);
 });

@@ -4,14 +4,15 @@ import { join } from 'node:path';
 import tap from 'tap';
 
 import { openSafetensors } from '../../dist/formats/safetensors.js';
-import type { OptimizerName, Session, SessionConfig, StateKind } from '../../dist/native/index.js';
+import type { OptimizerName, Session, StateKind } from '../../dist/native/index.js';
 import { divisorOf, pack, worst, type Batch } from '../fixtures/parity.js';
 import { largestDifference, timelessLog, toyRun, weightsOf } from '../fixtures/run.js';
 import { readAll, seededSession, TINY, weightBits } from '../fixtures/session.js';
+import type { BertShape } from '../fixtures/bert-spec.mjs';
 
 interface Case {
   name: string;
-  config: SessionConfig;
+  config: BertShape;
   scale: number;
   optimizer: OptimizerName;
   momentum: number;

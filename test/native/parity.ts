@@ -7,15 +7,16 @@
 // implies agreement with float32 transformers within it.
 import tap from 'tap';
 
-import type { Session, SessionConfig } from '../../dist/native/index.js';
+import type { Session } from '../../dist/native/index.js';
 import { divisorOf, fixture, pack, worst, type Batch, type Curve } from '../fixtures/parity.js';
 import { seededBatch, seededWeight } from '../fixtures/seeded.js';
 import * as support from '../fixtures/session.js';
+import type { BertShape } from '../fixtures/bert-spec.mjs';
 
 /** Rows per micro-batch -> the optimizer step in as many `accumulate` calls. */
 async function accumulateSplit(
   session: Session,
-  config: SessionConfig,
+  config: BertShape,
   batch: Batch,
   split: number[],
 ): Promise<void> {

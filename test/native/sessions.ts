@@ -1,6 +1,9 @@
 // The life of native sessions: several at once, the order of calls, memory that changes hands, updates that are skipped,
 // resuming, starting afresh, where they compute, and every way to end: closed, closed amid a step, abandoned, with the process, with a worker thread.
-import { execFile } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 
 import tap, { type Test } from 'tap';
 
@@ -17,6 +20,7 @@ import {
   seededSession,
   weightBits,
 } from '../fixtures/session.js';
+import { bertSpec } from '../fixtures/bert-spec.mjs';
 
 const WEIGHT = 'bert.encoder.layer.0.attention.self.value.weight';
 const DROPPING = { ...TINY, hiddenDropoutProb: 0.1, attentionProbsDropoutProb: 0.1, classifierDropout: 0.1 };
@@ -157,24 +161,24 @@ await tap.test('an update that is not finite is left out', async (t) => {
   const after = await session.stats();
   t.ok(
     Number.isFinite(after.loss) && Number.isFinite(after.gradNorm),
-    'with good weights the training goes on',
+    'with good weights the training continues',
   );
   t.same([after.updates, after.skipped], [3, 2]);
   await session.close();
 });
 
-await tap.test('a resumed session goes on bit for bit', async (t) => {
+await tap.test('a resumed session continues bit for bit', async (t) => {
   const whole = await seededSession(DROPPING, 0.3, { seed: 9 });
   await trainSteps(whole, 0, 5);
   const first = await seededSession(DROPPING, 0.3, { seed: 9 });
   await trainSteps(first, 0, 3);
-  const second = await Session.create(DROPPING, { ...OPTIONS, seed: 9 });
+  const second = await Session.create(bertSpec(DROPPING), { ...OPTIONS, seed: 9 });
   await copyTensors(first, second, ['weight', 'exp_avg', 'exp_avg_sq']);
   await second.setProgress(3, 3, (await first.stats()).totalLoss);
   await trainSteps(second, 3, 5);
   t.ok((await weightBits(second)) === (await weightBits(whole)));
   const [resumed, straight] = [await second.stats(), await whole.stats()];
-  t.same([resumed.updates, resumed.totalLoss], [5, straight.totalLoss], 'the counters go on too');
+  t.same([resumed.updates, resumed.totalLoss], [5, straight.totalLoss], 'the counters continue too');
   await Promise.all([whole.close(), first.close(), second.close()]);
 });
 
@@ -188,7 +192,7 @@ await tap.test('a restarted session trains as a new one with its weights', async
   await used.accumulate(batchOf('not updated', [12]), { divisor: 1 });
   await used.restart();
 
-  const fresh = await Session.create(DROPPING, { ...OPTIONS, seed: 9 });
+  const fresh = await Session.create(bertSpec(DROPPING), { ...OPTIONS, seed: 9 });
   await copyTensors(used, fresh);
   t.match(await used.stats(), { loss: 0, totalLoss: 0, updates: 0, skipped: 0 });
   for (const session of [used, fresh]) await trainSteps(session, 0, 3);
@@ -199,15 +203,50 @@ await tap.test('a restarted session trains as a new one with its weights', async
   await Promise.all([used.close(), fresh.close()]);
 });
 
+const withLimits = { skip: spawnSync('prlimit', ['--version']).status !== 0 && 'prlimit is needed' };
+
+await tap.test('a call that runs out of memory leaves the session as it was', withLimits, async (t) => {
+  const program = join(import.meta.dirname, '..', 'fixtures', 'failed-calls.mjs');
+  const { stdout } = await promisify(execFile)(process.execPath, [program], {
+    env: { ...process.env, NODE_OPTIONS: '' },
+  });
+  const { messages, ...rest } = JSON.parse(stdout) as { messages: string[] };
+  for (const message of messages)
+    t.match(message, /^Memory ran out; use .*; the session is as it was before this call\)$/);
+  t.same(
+    rest,
+    { isSameGradient: true, isSameLoss: true, states: 0, isSameWeight: true },
+    'gradients of earlier micro-batches, and updates afterwards',
+  );
+});
+
+await tap.test(
+  'a session that could not be made leaves no thread',
+  { skip: !existsSync('/proc/self/task') },
+  async (t) => {
+    const spec = bertSpec(TINY);
+    const wrong = { ...spec, parameters: spec.parameters.slice(1) };
+    const threads = (): number => readdirSync('/proc/self/task').length;
+    await t.rejects(Session.create(wrong, OPTIONS), { message: /no parameter named/ });
+    const before = threads();
+    for (let i = 0; i < 20; i++) await t.rejects(Session.create(wrong, OPTIONS));
+    t.ok(threads() < before + 10, `${threads()} threads, from ${before}`);
+  },
+);
+
 await tap.test('label smoothing is refused where it would be left out', async (t) => {
   const batch = seededBatch({ name: 'smooth', lengths: [5, 9], pairs: false, vocabSize: TINY.vocabSize });
   const labels = new Float32Array(2 * TINY.numLabels);
   for (const problemType of ['regression'] as const) {
-    const session = await Session.create({ ...TINY, problemType }, OPTIONS);
+    const session = await Session.create(bertSpec({ ...TINY, problemType }), OPTIONS);
     const accumulate = (labelSmoothing: number): Promise<void> =>
       session.accumulate({ ...batch, labels }, { divisor: 2, labelSmoothing });
-    const message = `labelSmoothing does not go with ${problemType}; leave it out, or give 0`;
-    await t.rejects(accumulate(0.1), { name: 'UsageError', message, stack: /test[\\/]sessions\.ts:\d+/ });
+    const message = `labelSmoothing does not go with mean_squared_error; leave it out, or give 0`;
+    await t.rejects(accumulate(0.1), {
+      name: 'UsageError',
+      message,
+      stack: /test[\\/]native[\\/]sessions\.ts:\d+/,
+    });
     t.equal((await session.stats()).totalLoss, 0, 'nothing was accumulated');
     await t.resolves(accumulate(0));
     await session.close();
@@ -287,7 +326,11 @@ await tap.test('closing', async (t) => {
   };
   for (const [name, call] of Object.entries(calls)) {
     const error: unknown = await call().catch((reason: unknown) => reason);
-    t.match(error, { message: /closed/, stack: /test[\\/]sessions\.ts:\d+/ }, `${name} after close`);
+    t.match(
+      error,
+      { message: /closed/, stack: /test[\\/]native[\\/]sessions\.ts:\d+/ },
+      `${name} after close`,
+    );
   }
 });
 
@@ -309,7 +352,7 @@ await tap.test('a long queue', async (t) => {
 const PREAMBLE = `
   const { Session } = await import(${JSON.stringify(new URL('../../dist/native/index.js', import.meta.url).href)});
   const options = ${JSON.stringify({ ...OPTIONS, threads: 1 })};
-  const create = () => Session.create(${JSON.stringify({ ...DROPPING, hiddenSize: 64 })}, options);
+  const create = () => Session.create(${JSON.stringify(bertSpec({ ...DROPPING, hiddenSize: 64 }))}, options);
   const session = await create();
   const batch = { inputIds: new Int32Array(128), cuSeqlens: Int32Array.of(0, 64, 128), labels: new Int32Array(2) };
   const queue = (steps) => {

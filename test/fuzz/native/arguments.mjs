@@ -1,7 +1,7 @@
 // Right arguments of every call of a session: what the fuzz then makes wrong.
 
 /** @typedef {import('../../../scripts/fuzz/dice.mjs').Dice} Dice */
-/** @typedef {import('../../../dist/native/index.js').SessionConfig} SessionConfig */
+/** @typedef {import('../../fixtures/bert-spec.mjs').BertShape} BertShape */
 
 /** Heads and hidden sizes: odd ones, such that fit no vector, and such that are wider than a tile of a product. */
 const SHAPES = /** @type {const} */ ([
@@ -13,7 +13,7 @@ const SHAPES = /** @type {const} */ ([
 
 /**
  * @param {Dice} random
- * @returns {SessionConfig}
+ * @returns {BertShape}
  */
 export function configOf(random) {
   const [heads, hidden] = random.pick(SHAPES);
@@ -58,7 +58,7 @@ export function optionsOf(random) {
 
 /**
  * @param {Dice} random
- * @param {SessionConfig} config
+ * @param {BertShape} config
  * @returns {import('../../../dist/native/index.js').PackedBatch}
  */
 function batchOf(random, { vocabSize, maxPositionEmbeddings, numLabels, problemType }) {
@@ -77,7 +77,7 @@ function batchOf(random, { vocabSize, maxPositionEmbeddings, numLabels, problemT
 
 /**
  * @param {Dice} random
- * @param {SessionConfig} config
+ * @param {BertShape} config
  */
 function tensorOf(random, { hiddenSize }) {
   const [name, shape] = random.pick(
@@ -99,7 +99,7 @@ function kindOf(random) {
 
 /**
  * @param {Dice} random
- * @param {SessionConfig} config
+ * @param {BertShape} config
  */
 function lossOf(random, { problemType }) {
   if (problemType === 'regression') return {};
@@ -108,7 +108,7 @@ function lossOf(random, { problemType }) {
   return { ...shape, ...random.pick([{}, { [name]: Float32Array.of(1, 2, 3) }]) };
 }
 
-/** @type {Record<string, (random: Dice, config: SessionConfig, isTyped: boolean) => unknown[]>} */
+/** @type {Record<string, (random: Dice, config: BertShape, isTyped: boolean) => unknown[]>} */
 export const rightArguments = {
   open: () => [],
   read: (random, config) => [tensorOf(random, config).name, kindOf(random)],

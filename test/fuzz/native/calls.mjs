@@ -12,6 +12,7 @@ import * as typedAddon from '../../../dist/native/index.js';
 import { rightArguments, configOf, optionsOf } from './arguments.mjs';
 import { Dice } from '../../../scripts/fuzz/dice.mjs';
 import { altered, isOurs, oddValue } from './values.mjs';
+import { bertSpec } from '../../fixtures/bert-spec.mjs';
 
 const [seed = 0, calls = 0] = process.argv.slice(2).map(Number);
 const random = new Dice(seed);
@@ -36,7 +37,7 @@ const counts = {
  * @typedef {object} Subject a session, whether of the addon or of its wrapper
  * @property {object} session
  * @property {boolean} isTyped
- * @property {import('../../../dist/native/index.js').SessionConfig} config
+ * @property {import('../../fixtures/bert-spec.mjs').BertShape} config
  * @property {boolean} isOpen
  */
 
@@ -192,7 +193,7 @@ function spoiled(right) {
 /** @param {boolean} isTyped @param {boolean} isRight */
 async function create(isTyped, isRight = random.chance(0.5)) {
   const config = configOf(random);
-  const parts = [config, optionsOf(random)];
+  const parts = [bertSpec(config), optionsOf(random)];
   const parameters = isRight ? parts : spoiled(parts);
   log(`${isTyped ? 'typed' : 'raw'} create(${parameters.map(shown).join(', ')})`);
   /** @param {object} session */
@@ -230,7 +231,7 @@ function misuse() {
   const name = random.pick(Object.getOwnPropertyNames(NativeSession.prototype));
   const method = NativeSession.prototype[name];
   const receiver = random.pick([oddValue(random), NativeSession.prototype, subjects[0]?.session]);
-  const parts = [configOf(random), optionsOf(random)];
+  const parts = [bertSpec(configOf(random)), optionsOf(random)];
   const place = random.below(4);
   log(`misuse ${place} of ${name} on ${shown(receiver)}`);
   const attempts = [
@@ -275,7 +276,12 @@ async function step() {
 
 /** A session that nobody else calls: its answers may not change. */
 async function canary() {
-  const session = await Session.create(TINY, { device: 'cpu', dtype: 'float32', threads: 2, seed: 7 });
+  const session = await Session.create(bertSpec(TINY), {
+    device: 'cpu',
+    dtype: 'float32',
+    threads: 2,
+    seed: 7,
+  });
   const batch = {
     inputIds: Int32Array.from({ length: 70 }, (_, i) => i % 19),
     cuSeqlens: Int32Array.of(0, 3, 20),

@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 
 import { Session } from '../../../dist/native/index.js';
 import { Dice } from '../../../scripts/fuzz/dice.mjs';
+import { bertSpec } from '../../fixtures/bert-spec.mjs';
 
 /** @typedef {{ before: number, after: number, growth: number, threads: number, files: number }} Growth
  *   `before` and `after` in MB of resident memory, `growth` as a share of `before`; threads and open files more at the end */
@@ -53,7 +54,7 @@ function batchOf(random) {
 async function liveOf(number) {
   const random = new Dice(number % 10);
   const dtype = number % 2 === 0 ? 'float32' : 'bfloat16';
-  const session = await Session.create(CONFIG, { device: 'cpu', dtype, threads: 2, seed: number });
+  const session = await Session.create(bertSpec(CONFIG), { device: 'cpu', dtype, threads: 2, seed: number });
   for (let step = 0; step < 2; step++) {
     await session.accumulate(batchOf(random), { divisor: 3 });
     await session.update(UPDATE);

@@ -3,6 +3,7 @@
 import { Session } from '../../../dist/native/index.js';
 import { rightArguments, configOf } from './arguments.mjs';
 import { Dice } from '../../../scripts/fuzz/dice.mjs';
+import { bertSpec } from '../../fixtures/bert-spec.mjs';
 
 const random = new Dice(1);
 const config = {
@@ -12,7 +13,12 @@ const config = {
   numHiddenLayers: 2,
   intermediateSize: 80,
 };
-const session = await Session.create(config, { device: 'cpu', dtype: 'float32', threads: 2, seed: 1 });
+const session = await Session.create(bertSpec(config), {
+  device: 'cpu',
+  dtype: 'float32',
+  threads: 2,
+  seed: 1,
+});
 const call = (/** @type {'accumulate' | 'update' | 'predict'} */ name) =>
   Reflect.apply(session[name], session, rightArguments[name]?.(random, config, true) ?? []);
 await session.restart({ gradientCheckpointing: true, neftuneNoiseAlpha: 5 });

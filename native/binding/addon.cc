@@ -1,0 +1,68 @@
+// Registration, nothing else.
+#include <torch/version.h>
+
+#include "binding/js.h"
+#include "binding/session.h"
+#include "binding/worker.h"
+#include "core/allocator.h"
+#include "core/device.h"
+#include "core/phases.h"
+
+namespace {
+
+Napi::Value deviceInfo(const Napi::CallbackInfo& info) {
+  auto result = Napi::Object::New(info.Env());
+  result.Set("cudaDevices", static_cast<double>(bertune::cudaDevices()));
+  result.Set("cudaProblem", bertune::cudaProblem());
+  if (const auto capability = bertune::cudaCapability()) {
+    auto pair = Napi::Array::New(info.Env(), 2);
+    pair.Set(0u, capability->first);
+    pair.Set(1u, capability->second);
+    result.Set("cudaCapability", pair);
+  }
+  result.Set("cudaName", bertune::cudaName());
+  result.Set("cpuHasBFloat16", bertune::cpuHasBFloat16());
+  result.Set("libtorch", TORCH_VERSION);
+  return result;
+}
+
+Napi::Value cudaPeakBytes(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(bertune::cudaPeakBytes()));
+}
+
+Napi::Value busySeconds(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), bertune::phases::busySeconds());
+}
+
+Napi::Value stopPhases(const Napi::CallbackInfo& info) {
+  const bertune::phases::Times times = bertune::phases::stop();
+  auto result = Napi::Object::New(info.Env());
+  result.Set("gemm", times.gemm);
+  result.Set("attention", times.attention);
+  result.Set("elementWise", times.elementWise);
+  result.Set("optimizer", times.optimizer);
+  return result;
+}
+
+Napi::Object initialize(Napi::Env env, Napi::Object exports) {
+  bertune::installAllocator();
+  bertune::loadCuda();
+  exports.Set("Session", bertune::Session::define(env));
+  exports.Set("deviceInfo", Napi::Function::New<deviceInfo>(env, "deviceInfo"));
+  exports.Set("cudaPeakBytes", Napi::Function::New<cudaPeakBytes>(env, "cudaPeakBytes"));
+  exports.Set("busySeconds", Napi::Function::New<busySeconds>(env, "busySeconds"));
+  exports.Set("startPhases",
+              Napi::Function::New(env, [](const Napi::CallbackInfo&) { bertune::phases::start(); }));
+  exports.Set("stopPhases", Napi::Function::New<stopPhases>(env, "stopPhases"));
+  // process.exit and uncaught exceptions run no clean-up hooks of the environment, and LibTorch's statics
+  // must not be destroyed while a step runs.
+  const auto process = env.Global().Get("process").As<Napi::Object>();
+  const auto stop =
+      Napi::Function::New(env, [](const Napi::CallbackInfo& info) { bertune::Worker::stopAll(info.Env()); });
+  process.Get("on").As<Napi::Function>().Call(process, {Napi::String::New(env, "exit"), stop});
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(NODE_GYP_MODULE_NAME, initialize)

@@ -1,0 +1,40 @@
+// JavaScript values to C++ values, on the JavaScript thread. TypeScript has validated before; what is checked
+// here is what could corrupt memory, with a readable line for callers of the bare addon.
+#pragma once
+
+#include <limits>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "binding/js.h"
+#include "core/batch.h"
+#include "model/loss.h"
+#include "train/optimizer.h"
+#include "train/training.h"
+
+namespace bertune::arguments {
+
+// Throws a TypeError: Expected ... for NAME but received ...
+[[noreturn]] void fail(const Napi::Value& value, const std::string& expected, const char* name);
+Napi::Object object(const Napi::Value& value, const char* name);
+std::string text(const Napi::Value& value, const char* name);
+bool flag(const Napi::Value& value, const char* name);
+Napi::Array list(const Napi::Value& value, const char* name);
+double number(const Napi::Value& value, const char* name, double least, double most);
+int64_t integer(const Napi::Value& value, const char* name, int64_t least,
+                int64_t most = std::numeric_limits<int32_t>::max());
+
+c10::Device device(const Napi::Value& name);
+at::ScalarType computeType(const Napi::Value& dtype);
+RawBatch batch(const Napi::Value& value);
+std::optional<bool> optionalFlag(const Napi::Object& options, const char* name);
+LossOptions lossOptions(const Napi::Object& options, int64_t outputs);
+TrainingOptions trainingOptions(const Napi::Value& value);
+UpdateOptions updateOptions(const Napi::Object& options);
+std::vector<std::pair<std::string, TensorSettings>> tensorSettings(const Napi::Value& value);
+
+// {dtype: 'F32' | 'F16' | 'BF16', shape: number[], data: Uint8Array} copied into a tensor of that dtype.
+at::Tensor tensor(const Napi::Object& value);
+
+}  // namespace bertune::arguments

@@ -1,0 +1,64 @@
+// One thread that runs a session's jobs in order, each answered by a promise.
+// LibTorch starts an OpenMP team for every thread that calls it, so a session has exactly one.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "binding/js.h"
+
+namespace bertune {
+
+class Worker {
+ public:
+  // `run` executes on the worker thread, `resolve` afterwards on the JavaScript thread, which needs `owner`
+  // to live until then.
+  using Run = std::function<void()>;
+  using Resolve = std::function<Napi::Value(Napi::Env)>;
+
+  explicit Worker(Napi::Env env);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  // Stops the workers of an environment whose process is about to exit.
+  static void stopAll(napi_env env);
+
+  // Rejects nothing: throws a Napi::Error where the thread has ended.
+  Napi::Promise post(Napi::Object owner, Run run, Resolve resolve);
+
+  // The same for the last job of all. The thread ends with it, and takes its OpenMP threads along.
+  Napi::Promise postLast(Napi::Object owner, Run run, Resolve resolve);
+
+ private:
+  struct Job;
+
+  Napi::Promise push(Napi::Object owner, Run run, Resolve resolve, bool isLast);
+  void loop();
+  void stop();  // waits for the job that runs, drops those that wait
+  void deliver(std::unique_ptr<Job> job);
+  static void stopHook(void* worker);
+  static void settle(Napi::Env env, Napi::Function, Worker* worker, Job* job);
+
+  using Channel = Napi::TypedThreadSafeFunction<Worker, Job, &Worker::settle>;
+
+  napi_env env_;
+  Channel channel_;
+  size_t pending_ = 0;  // jobs posted and not yet settled; JavaScript thread only
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<std::unique_ptr<Job>> queue_;
+  bool stopping_ = false;
+  bool ended_ = false;  // no job may follow; JavaScript thread only
+  std::thread thread_;
+};
+
+// The one useful line of an exception, without LibTorch's C++ stack, whatever names from outside it quotes.
+std::string oneLine(const std::exception& error);
+
+}  // namespace bertune

@@ -1,0 +1,155 @@
+#include "core/allocator.h"
+
+#include <c10/core/CPUAllocator.h>
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <new>
+
+#include "core/device.h"
+
+namespace bertune {
+namespace {
+
+constexpr size_t kSmallest = size_t{64} << 10;  // smaller ones are quick to get, and not kept
+constexpr size_t kAlignment = 64;
+
+// A block may serve a tensor down to half of its size. Batches differ in length: without that, blocks of all
+// sizes would pile up.
+constexpr size_t kMostWaste = 2;
+
+// What is kept beyond the most that tensors had at once: this part of it. Without it the blocks of a step
+// whose sizes come in another order would be given back and asked for again.
+constexpr size_t kSlack = 8;
+
+// In front of the tensor's bytes, so that the pointer alone is enough to give them back.
+struct alignas(kAlignment) Header {
+  size_t size;  // of the whole block; 0 of one that is not kept
+};
+
+class CachingAllocator : public c10::Allocator {
+ public:
+  c10::DataPtr allocate(size_t bytes) override {
+    const c10::Device cpu(c10::kCPU);
+    if (bytes == 0) return {nullptr, nullptr, giveBack, cpu};
+    Header* block = bytes < kSmallest ? obtainSmall(bytes + sizeof(Header)) : take(bytes + sizeof(Header));
+    TORCH_CHECK_WITH(OutOfMemoryError, block != nullptr, "out of memory: no room for a tensor of ", bytes,
+                     " bytes");
+    void* data = block + 1;
+    return {data, data, giveBack, cpu};
+  }
+
+  // LibTorch also takes memory without an owner, and gives it back with this.
+  c10::DeleterFnPtr raw_deleter() const override { return giveBack; }
+
+  void copy_data(void* target, const void* source, size_t bytes) const override {
+    std::memcpy(target, source, bytes);
+  }
+
+  void releaseAll() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    releaseDownTo(0);
+    mostUsed_ = used_;
+  }
+
+ private:
+  static Header* obtainSmall(size_t bytes) {
+    const size_t size = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    auto* block = static_cast<Header*>(std::aligned_alloc(kAlignment, size));
+    if (block != nullptr) block->size = 0;
+    return block;
+  }
+
+  Header* take(size_t bytes) {
+    const size_t size = (bytes + kSmallest - 1) / kSmallest * kSmallest;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    Header* block = takeFree(size);
+    if (block == nullptr) block = obtain(size);
+    if (block == nullptr) return nullptr;
+    used_ += block->size;
+    mostUsed_ = std::max(mostUsed_, used_);
+    return block;
+  }
+
+  Header* takeFree(size_t size) {
+    const auto found = free_.lower_bound(size);
+    if (found == free_.end() || found->first > size * kMostWaste) return nullptr;
+    Header* block = found->second;
+    free_.erase(found);
+    return block;
+  }
+
+  Header* obtain(size_t size) {
+    const size_t most = std::max(mostUsed_, used_ + size);
+    releaseDownTo(most + most / kSlack - size);
+    Header* block = tryObtain(size);
+    if (block != nullptr) return block;
+    releaseDownTo(0);
+    return tryObtain(size);
+  }
+
+  Header* tryObtain(size_t size) {
+    auto* block = static_cast<Header*>(std::aligned_alloc(kAlignment, size));
+    if (block == nullptr) return nullptr;
+    block->size = size;
+    held_ += size;
+    return block;
+  }
+
+  // Gives free blocks back to the operating system, the largest first, until all blocks have at most `bytes`.
+  void releaseDownTo(size_t bytes) {
+    while (held_ > bytes && !free_.empty()) {
+      const auto largest = std::prev(free_.end());
+      held_ -= largest->first;
+      std::free(largest->second);
+      free_.erase(largest);
+    }
+  }
+
+  static void giveBack(void* data);
+
+  std::mutex mutex_;
+  std::multimap<size_t, Header*> free_;
+  size_t used_ = 0, mostUsed_ = 0, held_ = 0;  // bytes of the blocks of tensors, at most so far, and of all
+};
+
+// Lives as long as the process: tensors may die after the statics of this file.
+CachingAllocator& allocator() {
+  static CachingAllocator& instance = *std::make_unique<CachingAllocator>().release();
+  return instance;
+}
+
+void CachingAllocator::giveBack(void* data) {
+  if (data == nullptr) return;
+  Header* block = static_cast<Header*>(data) - 1;
+  if (block->size == 0) return std::free(block);
+  CachingAllocator& owner = allocator();
+  const std::lock_guard<std::mutex> lock(owner.mutex_);
+  owner.used_ -= block->size;
+  try {
+    owner.free_.emplace(block->size, block);
+  } catch (const std::bad_alloc&) {  // no memory to remember it by: it goes back
+    owner.held_ -= block->size;
+    std::free(block);
+  }
+}
+
+}  // namespace
+
+void installAllocator() {
+  constexpr uint8_t kAboveDefault = 1;
+  static std::once_flag installed;  // each JavaScript thread that loads the addon comes here
+  std::call_once(installed, [] { c10::SetCPUAllocator(&allocator(), kAboveDefault); });
+}
+
+void releaseCachedMemory() {
+  allocator().releaseAll();
+  releaseCudaMemory();
+}
+
+}  // namespace bertune

@@ -1,0 +1,38 @@
+// Which devices this process has. CUDA is looked for at run time: the addon itself links LibTorch's CPU half
+// only.
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace bertune {
+
+// Opens libtorch_cuda.so beside libtorch_cpu.so if there is one and the machine has an NVIDIA driver. Call
+// before anything asks LibTorch for CUDA, since LibTorch remembers the first answer.
+void loadCuda();
+
+int64_t cudaDevices();
+// Whether float32 products on CUDA may round their inputs to TF32. LibTorch has one setting for the process.
+void allowTf32(bool allowed);
+// CPU threads for all that the calling thread computes from now on.
+void setThreads(int threads);
+// Backward passes run on the thread that asks for them, on a GPU too. LibTorch has a thread for each GPU,
+// which with one GPU costs cache misses and context switches (pytorch pull request 192004).
+void keepBackwardOnThisThread();
+
+bool cpuHasBFloat16();  // in hardware; without it bfloat16 products are emulated and slow
+// Compute capability of the first CUDA device, major and minor; none without one.
+std::optional<std::pair<int, int>> cudaCapability();
+std::string cudaName();  // of the first CUDA device, e.g. NVIDIA H100; empty without one
+// Most memory that LibTorch has held on the first CUDA device, in bytes; 0 without one.
+int64_t cudaPeakBytes();
+void releaseCudaMemory();   // what LibTorch keeps there and on the host for it; nothing without a device
+std::string cudaProblem();  // why there is no CUDA device, for people; empty if there is one
+
+// The first CUDA device; throws std::invalid_argument with the reason if there is none.
+c10::Device cudaDevice();
+
+}  // namespace bertune

@@ -1,0 +1,109 @@
+// What a session is built from: numbers and kinds, never the name of a model. src/native/spec.ts says what
+// each means.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace bertune {
+
+enum class Activation { Gelu, GeluTanh, Relu, Silu, Tanh };
+
+enum class LossKind { CrossEntropy, BinaryCrossEntropy, MeanSquaredError };
+
+struct NormSpec {
+  double epsilon;
+  bool bias;
+};
+
+struct PositionsSpec {
+  int64_t rows;
+  int64_t first;  // the row of a sequence's first token
+};
+
+struct EmbeddingsSpec {
+  int64_t width, vocab;
+  std::optional<int64_t> padId;  // the row of the word table that gets no gradient
+  std::optional<PositionsSpec> positions;
+  int64_t tokenTypes;  // rows; 0 for an encoder without token types
+  std::optional<NormSpec> norm;
+  double dropout;
+  bool projection;
+};
+
+struct AttentionSpec {
+  bool bias;
+  double dropout, outputDropout;
+};
+
+struct MlpSpec {
+  int64_t width;
+  Activation activation;
+  bool biasIn, biasOut;
+  double outputDropout;
+};
+
+struct EncoderSpec {
+  int64_t hidden, heads;
+  EmbeddingsSpec embeddings;
+  AttentionSpec attention;
+  MlpSpec mlp;
+  bool isPreNorm;
+  NormSpec norm;
+  bool finalNorm;
+  std::vector<std::string>
+      layers;  // the prefix of each layer's parameters, in the order in which the layers run
+};
+
+struct HeadStage {
+  enum class Kind { PoolFirst, PoolMean, Linear, Activation, Norm, Dropout };
+  Kind kind;
+  std::string name = {};                     // of a linear layer or a norm
+  Activation activation = Activation::Tanh;  // of an activation
+  double probability = 0;                    // of a dropout
+};
+
+struct Initialisation {
+  enum class Kind { Normal, Uniform, Zeros, Ones };
+  Kind kind;
+  double spread = 0;  // the standard deviation, or the bound
+  std::optional<int64_t> zeroRow = std::nullopt;
+};
+
+// What some rows of a parameter are called outside.
+struct TensorSpec {
+  std::string name;
+  int64_t rows;
+};
+
+struct ParameterSpec {
+  std::string name;
+  std::vector<int64_t> shape;
+  Initialisation initialisation;
+  bool decays;
+  std::vector<TensorSpec> tensors;  // side by side, all rows together
+};
+
+struct AdapterSpec {
+  std::string linear;
+  int64_t firstRow, rows;
+  std::string a, b;
+};
+
+struct LoraSpec {
+  int64_t rank = 0;
+  double scaling = 0, dropout = 0;
+  std::vector<AdapterSpec> adapters;
+};
+
+struct SessionSpec {
+  EncoderSpec encoder;
+  std::vector<HeadStage> head;
+  LossKind loss;
+  std::vector<ParameterSpec> parameters;
+  LoraSpec lora;
+};
+
+}  // namespace bertune

@@ -1,0 +1,114 @@
+#include "model/block.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "ops/attention.h"
+#include "ops/dropout.h"
+#include "ops/linear.h"
+
+namespace bertune {
+
+Block::Block(const EncoderSpec& spec, const std::string& prefix, bool isFirstOnly, LayerFactory& factory)
+    : hidden_(spec.hidden),
+      heads_(spec.heads),
+      attention_(spec.attention),
+      mlp_(spec.mlp),
+      isPreNorm_(spec.isPreNorm),
+      isFirstOnly_(isFirstOnly) {
+  constexpr int64_t parts = 3;
+  const auto projection = [&](int64_t firstRow, int64_t rows) {
+    return factory.rows(prefix + ".queryKeyValue", parts * hidden_, hidden_, attention_.bias, Site::LoraQuery,
+                        parts, firstRow, rows);
+  };
+  if (isFirstOnly)
+    projections_ = {projection(0, hidden_), projection(hidden_, 2 * hidden_)};
+  else
+    projections_ = {projection(0, parts * hidden_)};
+  attentionOutput_ = factory.linear(prefix + ".attentionOutput", hidden_, hidden_, attention_.bias,
+                                    Site::LoraAttentionOutput);
+  attentionNorm_ = factory.norm(prefix + ".attentionNorm", hidden_, spec.norm);
+  mlpIn_ = factory.linear(prefix + ".mlpIn", mlp_.width, hidden_, mlp_.biasIn, Site::LoraIntermediate);
+  mlpOut_ = factory.linear(prefix + ".mlpOut", hidden_, mlp_.width, mlp_.biasOut, Site::LoraOutput);
+  mlpNorm_ = factory.norm(prefix + ".mlpNorm", hidden_, spec.norm);
+}
+
+// The matrix products are in the compute type; residuals, LayerNorm and dropout stay float32, as with
+// autocast in PyTorch.
+at::Tensor Block::forward(const at::Tensor& x, int64_t number, const Batch& batch, const TrainingPass* pass,
+                          at::ScalarType compute) const {
+  const Call call{number, batch, pass, compute};
+  const Mask attentionMask = outputMask(Site::AttentionOutput, attention_.outputDropout, call);
+  const Mask mlpMask = outputMask(Site::FeedForwardOutput, mlp_.outputDropout, call);
+  const auto expand = [&](const at::Tensor& input) {
+    return linearActivation(input, mlpIn_.weights(), mlp_.activation, addend(mlpIn_, input, call));
+  };
+  const auto residual = [&] { return isFirstOnly_ ? x.index_select(0, batch.firstTokens) : x; };
+  if (isPreNorm_) {
+    const at::Tensor context = attend(attentionNorm_.apply(x), call);
+    const at::Tensor attended = add(attentionOutput_, context, residual(), attentionMask, call);
+    return add(mlpOut_, expand(mlpNorm_.apply(attended)), attended, mlpMask, call);
+  }
+  const at::Tensor context = attend(x, call);
+  const at::Tensor attended =
+      linearAddNorm(context, residual(), attentionOutput_.weights(), attentionNorm_.weights(), attentionMask,
+                    addend(attentionOutput_, context, call));
+  const at::Tensor expanded = expand(attended);
+  return linearAddNorm(expanded, attended, mlpOut_.weights(), mlpNorm_.weights(), mlpMask,
+                       addend(mlpOut_, expanded, call));
+}
+
+at::Tensor Block::attend(const at::Tensor& x, const Call& call) const {
+  const int64_t earlier = earlierRows(call.pass, RowsAre::Tokens), headSize = hidden_ / heads_;
+  // The projection of keys and values, and of queries too where these are of all tokens.
+  const LinearLayer& last = projections_.back();
+  const at::Tensor projected =
+      linear(x, last.weights(), last.addend(x, call.number, call.pass, earlier, call.compute));
+  AttentionInput input{projected.view({call.batch.tokens(), isFirstOnly_ ? 2 : 3, heads_, headSize})};
+  if (isFirstOnly_) {
+    const LinearLayer& query = projections_.front();
+    const at::Tensor& first = call.batch.firstTokens;
+    const at::Tensor added = query.addend(x, call.number, call.pass, earlier, call.compute, first);
+    input.query = linear(x.index_select(0, first), query.weights(), added)
+                      .view({call.batch.sequences(), heads_, headSize});
+  }
+  const Mask mask = maskAt(call.pass, Site::Attention, call.number, attention_.dropout, earlier * heads_);
+  return attention(input, call.batch.cuSeqlens, call.batch.offsets, mask);
+}
+
+at::Tensor Block::addend(const LinearLayer& layer, const at::Tensor& x, const Call& call) const {
+  return layer.addend(x, call.number, call.pass, earlierRows(call.pass, outputRows()), call.compute);
+}
+
+Mask Block::outputMask(Site site, double probability, const Call& call) const {
+  return maskAt(call.pass, site, call.number, probability, earlierRows(call.pass, outputRows()));
+}
+
+at::Tensor Block::add(const LinearLayer& layer, const at::Tensor& x, const at::Tensor& residual,
+                      const Mask& mask, const Call& call) const {
+  return dropoutAdd(linear(x, layer.weights(), addend(layer, x, call)).to(at::kFloat), residual, mask);
+}
+
+std::vector<LinearLayer*> Block::linears() {
+  std::vector<LinearLayer*> all{&attentionOutput_, &mlpIn_, &mlpOut_};
+  for (LinearLayer& projection : projections_) all.push_back(&projection);
+  return all;
+}
+
+bool Block::isTrained() const {
+  const auto isTrained = [](const LinearLayer& layer) { return layer.isTrained(); };
+  return attentionNorm_.isTrained() || mlpNorm_.isTrained() || attentionOutput_.isTrained() ||
+         mlpIn_.isTrained() || mlpOut_.isTrained() ||
+         std::any_of(projections_.begin(), projections_.end(), isTrained);
+}
+
+void Block::prepare(OperandBuilder& builder, bool wantsBackward) {
+  for (LinearLayer* layer : linears()) layer->prepare(builder, wantsBackward);
+}
+
+void Block::mergeAdapters() {
+  for (LinearLayer* layer : linears()) layer->mergeAdapters();
+}
+
+}  // namespace bertune

@@ -1,0 +1,35 @@
+// The encoder: embeddings, layers, and a norm behind them where the spec has one.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <deque>
+#include <optional>
+#include <vector>
+
+#include "model/block.h"
+#include "model/embeddings.h"
+
+namespace bertune {
+
+class Encoder {
+ public:
+  // `isFirstOnly`: nothing but the first token of each sequence is read of the result.
+  Encoder(const EncoderSpec& spec, bool isFirstOnly, LayerFactory& factory);
+
+  // float32 [tokens, hidden], or [sequences, hidden].
+  at::Tensor forward(const Batch& batch, const TrainingPass* pass, at::ScalarType compute) const;
+  RowsAre outputRows() const { return isFirstOnly_ ? RowsAre::Sequences : RowsAre::Tokens; }
+
+  void prepare(OperandBuilder& builder, bool isTraining);
+  void mergeAdapters();
+
+ private:
+  bool isFirstOnly_;
+  Embeddings embeddings_;
+  std::deque<Block> blocks_;
+  std::vector<Block*> runs_;  // in the order in which they run; a shared layer several times
+  std::optional<NormLayer> finalNorm_;
+};
+
+}  // namespace bertune

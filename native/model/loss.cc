@@ -1,0 +1,75 @@
+#include "model/loss.h"
+
+#include <ATen/ATen.h>
+
+#include <limits>
+#include <optional>
+#include <stdexcept>
+
+#include "core/transfer.h"
+
+namespace bertune {
+namespace {
+
+constexpr int64_t kIgnoredLabel = -100;
+
+std::optional<at::Tensor> weightTensor(const std::vector<float>& weights, const at::Tensor& like) {
+  if (weights.empty()) return std::nullopt;
+  return toDevice(weights, like.device());
+}
+
+// (1 - p)^gamma. Below 1 its derivative has no bound at 0, where the loss itself is 0: the clamp keeps
+// infinity times 0 out of the gradient.
+at::Tensor focalFactor(const at::Tensor& missing, double gamma) {
+  return missing.clamp_min(std::numeric_limits<float>::min()).pow(gamma);
+}
+
+at::Tensor focalCrossEntropy(const at::Tensor& logits, const at::Tensor& labels, const LossOptions& options) {
+  const at::Tensor losses = at::cross_entropy_loss(logits, labels, {}, at::Reduction::None, kIgnoredLabel);
+  at::Tensor focal = focalFactor(-at::expm1(-losses), options.focalGamma) * losses;
+  if (const auto weights = weightTensor(options.classWeights, logits))
+    focal = focal * weights->index_select(0, labels.clamp_min(0));  // an ignored label's loss is 0 already
+  return focal.sum();
+}
+
+at::Tensor crossEntropy(const at::Tensor& logits, const at::Tensor& labels, const LossOptions& options) {
+  if (options.focalGamma > 0) return focalCrossEntropy(logits, labels, options);
+  return at::cross_entropy_loss(logits, labels, weightTensor(options.classWeights, logits),
+                                at::Reduction::Sum, kIgnoredLabel, options.labelSmoothing);
+}
+
+at::Tensor binaryCrossEntropy(const at::Tensor& logits, const at::Tensor& labels,
+                              const LossOptions& options) {
+  const double smoothing = options.labelSmoothing;
+  const at::Tensor targets = smoothing > 0 ? labels * (1 - smoothing) + smoothing / 2 : labels;
+  const auto posWeight = weightTensor(options.posWeight, logits);
+  if (options.focalGamma == 0)
+    return at::binary_cross_entropy_with_logits(logits, targets, {}, posWeight, at::Reduction::Sum);
+  const at::Tensor losses =
+      at::binary_cross_entropy_with_logits(logits, targets, {}, posWeight, at::Reduction::None);
+  const at::Tensor missing = at::sigmoid(logits) * (1 - targets) + at::sigmoid(-logits) * targets;
+  return (focalFactor(missing, options.focalGamma) * losses).sum();
+}
+
+}  // namespace
+
+at::Tensor lossSum(LossKind kind, const at::Tensor& logits, const at::Tensor& labels,
+                   const LossOptions& options) {
+  switch (kind) {
+    case LossKind::CrossEntropy:
+      return crossEntropy(logits, labels, options);
+    case LossKind::BinaryCrossEntropy:
+      return binaryCrossEntropy(logits, labels, options);
+    case LossKind::MeanSquaredError:
+      return at::mse_loss(logits, labels, at::Reduction::Sum);
+  }
+  return {};
+}
+
+void checkLoss(const LossOptions& options, LossKind kind, bool isClasses) {
+  if (kind == LossKind::CrossEntropy && !isClasses && options.focalGamma > 0)
+    throw std::invalid_argument(
+        "focalGamma needs class ids as labels; leave it out where labels are probabilities");
+}
+
+}  // namespace bertune

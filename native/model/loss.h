@@ -1,0 +1,29 @@
+// The loss of a batch as a sum over its labels, so that micro-batches add up exactly.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+#include "core/spec.h"
+
+namespace bertune {
+
+struct LossOptions {
+  double labelSmoothing = 0;
+  double focalGamma = 0;            // 0 is no focal loss
+  std::vector<float> classWeights;  // [outputs] or empty: a factor by class, of cross-entropy
+  std::vector<float> posWeight;  // [outputs] or empty: a factor of the positive term, of binary cross-entropy
+};
+
+// logits: float [rows, outputs]. Returns a scalar: the sum of cross-entropy over labels that are not -100, or
+// over rows of probabilities, of binary cross-entropy, or of squared errors. Smoothing and weights are those
+// of torch.nn.CrossEntropyLoss and BCEWithLogitsLoss; a focal loss (Lin et al. 2017) takes no smoothing, and
+// of cross-entropy class ids only.
+at::Tensor lossSum(LossKind kind, const at::Tensor& logits, const at::Tensor& labels,
+                   const LossOptions& options);
+
+// Throws std::invalid_argument for options that do not go with such labels.
+void checkLoss(const LossOptions& options, LossKind kind, bool isClasses);
+
+}  // namespace bertune

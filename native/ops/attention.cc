@@ -1,0 +1,128 @@
+#include "ops/attention.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "core/device.h"
+#include "core/phases.h"
+#include "ops/attention_backward.h"
+#include "ops/attention_cuda.h"
+#include "ops/attention_forward.h"
+#include "ops/dropout.h"
+
+namespace bertune {
+namespace {
+
+using namespace tiled;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// body(item, scratch) for all items, on all threads.
+template <typename ThreadScratch, typename Body>
+void forEachItem(const Items& items, const Shape& shape, const Body& body) {
+  at::parallel_for(0, items.count(), 1, [&](int64_t begin, int64_t end) {
+    const phases::Scope phase(phases::Phase::Attention);
+    const TileProducts products;
+    ThreadScratch scratch(items.longest(), shape.headSize);
+    for (int64_t i = begin; i < end; ++i) body(items[i], scratch);
+  });
+}
+
+std::optional<at::Tensor> optionalContiguous(const at::Tensor& tensor) {
+  return tensor.defined() ? std::optional(tensor.contiguous()) : std::nullopt;
+}
+
+struct Attention : torch::autograd::Function<Attention> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& projected,
+                            const std::optional<at::Tensor>& query, const std::vector<int32_t>& cuSeqlens,
+                            const Mask& mask) {
+    const at::AutoDispatchBelowADInplaceOrView guard;
+    const Shape shape(projected);
+    const Items items(cuSeqlens, shape.heads, query.has_value());
+    at::Tensor out = at::empty({items.outputs(), shape.heads, shape.headSize}, projected.options());
+    at::Tensor logSums = at::empty({shape.heads, items.outputs()}, projected.options().dtype(at::kFloat));
+    if (projected.scalar_type() == at::kFloat)
+      compute<float>(out, logSums, projected, query, shape, items, mask);
+    else
+      compute<at::BFloat16>(out, logSums, projected, query, shape, items, mask);
+    context->save_for_backward({projected, query.value_or(at::Tensor()), out, logSums});
+    context->saved_data["cuSeqlens"] = std::vector<int64_t>(cuSeqlens.begin(), cuSeqlens.end());
+    saveMask(context, mask);
+    return out.view({items.outputs(), shape.hidden()});
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor &projected = saved[0], &out = saved[2], &logSums = saved[3];
+    const auto query = saved[1].defined() ? std::optional(saved[1]) : std::nullopt;
+    const at::Tensor dOut = gradients[0].contiguous();
+    const std::vector<int64_t> offsets = context->saved_data["cuSeqlens"].toIntVector();
+    const std::vector<int32_t> cuSeqlens(offsets.begin(), offsets.end());
+    const Mask mask = savedMask(context);
+    const Shape shape(projected);
+    const Items items(cuSeqlens, shape.heads, query.has_value());
+    at::Tensor dProjected = at::empty_like(projected), dQuery;
+    if (query.has_value()) dQuery = at::empty_like(*query);
+    if (projected.scalar_type() == at::kFloat)
+      computeBackward<float>(dProjected, dQuery, projected, query, out, logSums, dOut, shape, items, mask);
+    else
+      computeBackward<at::BFloat16>(dProjected, dQuery, projected, query, out, logSums, dOut, shape, items,
+                                    mask);
+    return {dProjected, dQuery, at::Tensor(), at::Tensor()};
+  }
+
+ private:
+  template <typename T>
+  static Parts<const T> partsOf(const at::Tensor& projected, const std::optional<at::Tensor>& query) {
+    return {projected.const_data_ptr<T>(), query.has_value() ? query->const_data_ptr<T>() : nullptr};
+  }
+
+  template <typename T>
+  static void compute(at::Tensor& out, at::Tensor& logSums, const at::Tensor& projected,
+                      const std::optional<at::Tensor>& query, const Shape& shape, const Items& items,
+                      const Mask& mask) {
+    const Parts<const T> parts = partsOf<T>(projected, query);
+    T* target = out.mutable_data_ptr<T>();
+    auto* sums = logSums.mutable_data_ptr<float>();
+    forEachItem<ForwardScratch<T>>(items, shape, [&](const Item& item, ForwardScratch<T>& scratch) {
+      forwardItem<T>(shape.headOf(parts, item), shape, item, mask, scratch, target,
+                     sums + item.head * items.outputs() + item.firstOutput);
+    });
+  }
+
+  template <typename T>
+  static void computeBackward(at::Tensor& dProjected, at::Tensor& dQuery, const at::Tensor& projected,
+                              const std::optional<at::Tensor>& query, const at::Tensor& out,
+                              const at::Tensor& logSums, const at::Tensor& dOut, const Shape& shape,
+                              const Items& items, const Mask& mask) {
+    const Parts<const T> parts = partsOf<T>(projected, query);
+    const Parts<T> targets{dProjected.mutable_data_ptr<T>(),
+                           dQuery.defined() ? dQuery.mutable_data_ptr<T>() : nullptr};
+    const T *result = out.const_data_ptr<T>(), *gradient = dOut.const_data_ptr<T>();
+    const auto* sums = logSums.const_data_ptr<float>();
+    forEachItem<BackwardScratch<T>>(items, shape, [&](const Item& item, BackwardScratch<T>& scratch) {
+      BackwardItem<T>(shape.headOf(parts, item), result,
+                      sums + item.head * items.outputs() + item.firstOutput, gradient, shape, item, mask,
+                      scratch, shape.headOf(targets, item))
+          .run();
+    });
+  }
+};
+
+}  // namespace
+
+at::Tensor attention(const AttentionInput& input, const std::vector<int32_t>& cuSeqlens,
+                     const at::Tensor& offsets, const Mask& mask) {
+  const at::ScalarType type = input.projected.scalar_type();
+  if (input.projected.is_cuda() &&
+      hasCudaAttention(type, input.headSize(), cudaCapability().value_or(std::pair(0, 0))))
+    return attentionCuda(input, cuSeqlens, offsets, mask);
+  // Of bfloat16 the products take pairs.
+  const bool hasPairs = type == at::kFloat || input.headSize() % 2 == 0;
+  if (!input.projected.is_cpu() || !hasPairs || !hasTileProducts(type))
+    return attentionReference(input, cuSeqlens, mask);
+  return Attention::apply(input.projected.contiguous(), optionalContiguous(input.query), cuSeqlens, mask);
+}
+
+}  // namespace bertune

@@ -1,0 +1,179 @@
+// The backward pass of one head of one sequence, a tile of queries and a panel of keys at a time.
+#pragma once
+
+#include <limits>
+
+#include "core/random.h"
+#include "ops/attention_tiles.h"
+
+namespace bertune::tiled {
+
+// Working memory of a thread.
+template <typename T>
+struct BackwardScratch {
+  Columns<T> transposedKeys, transposedValues, keys;
+  QueryTiles<T> queries, gradients;
+  Scratch<T> transposedQueries, transposedGradients;  // [headSize, kTile]
+  Scratch<float> scores, dProbabilities;              // [kTile, kTile] each, of one panel
+  Scratch<T> dScores, dScorePairs, dropped;
+  Scratch<float> dQuery;          // [kTile, headSize]
+  Scratch<float> dKeys, dValues;  // transposed, panel by panel: [headSize, kTile]
+  Scratch<uint32_t> rows;         // of one panel, [kTile, headSize]
+  BackwardScratch(int64_t longest, int64_t headSize)
+      : transposedKeys(longest, headSize, true),
+        transposedValues(longest, headSize, true),
+        keys(longest, headSize, false),
+        queries(headSize),
+        gradients(headSize),
+        transposedQueries(headSize * kTile),
+        transposedGradients(headSize * kTile),
+        scores(kPanelValues),
+        dProbabilities(kPanelValues),
+        dScores(kPanelValues),
+        dScorePairs(kPanelValues),
+        dropped(kPanelValues),
+        dQuery(kTile * headSize),
+        dKeys(roundUp(longest, kTile) * headSize),
+        dValues(roundUp(longest, kTile) * headSize),
+        rows(kTile * headSize) {}
+
+  // The right-hand side of dK^T = Q^T dS: as float32 the rows of dS are that already.
+  const T* dScoreColumns() { return kPair<T> == 1 ? dScores.data() : dScorePairs.data(); }
+};
+
+// With P = softmax(S), D = dropout(P), O = D V: dV = D^T dO, dD = dO V^T, dS = P * (mask * dD - rowsum(dO *
+// O)), dQ = dS K, dK = dS^T Q (Dao et al. 2022, FlashAttention, appendix B).
+template <typename T>
+class BackwardItem {
+ public:
+  // `out` and `logSums` are what the forward pass gave for the item; `logSums` begins with its first query.
+  BackwardItem(const Head<const T>& head, const T* out, const float* logSums, const T* dOut,
+               const Shape& shape, const Item& item, const Mask& mask, BackwardScratch<T>& scratch,
+               const Head<T>& gradients)
+      : head_(head),
+        out_(out),
+        logSums_(logSums),
+        dOut_(dOut),
+        shape_(shape),
+        item_(item),
+        mask_(mask),
+        scratch_(scratch),
+        gradients_(gradients) {}
+
+  void run() {
+    packKeysAndValues();
+    for (int64_t first = 0; first < item_.queries; first += kTile) {
+      const Tile tile = load(first);
+      forEachPanel(item_.length, [&](const Panel& panel) { backward(tile, panel); });
+      storeQueries(tile);
+    }
+    forEachPanel(item_.length, [&](const Panel& panel) {
+      storeTransposed(gradients_.key, panel, scratch_.dKeys, shape_.scale);
+      storeTransposed(gradients_.value, panel, scratch_.dValues, 1.0f);
+    });
+  }
+
+ private:
+  using Side = typename QueryTiles<T>::Tile;
+  struct Tile {
+    int64_t first, rows, padded;
+    Side query, gradient;
+    kernels::QueryBack queries[kTile];
+  };
+
+  void packKeysAndValues() {
+    scratch_.transposedKeys.pack(head_.key, head_.stride, item_.length);
+    scratch_.transposedValues.pack(head_.value, head_.stride, item_.length);
+    scratch_.keys.pack(head_.key, head_.stride, item_.length);
+  }
+
+  Tile load(int64_t first) {
+    const int64_t rows = std::min(kTile, item_.queries - first), padded = roundUp(rows, kTileStep);
+    const T* gradients = dOut_ + shape_.output(item_) + first * shape_.hidden();
+    Tile tile{first,
+              rows,
+              padded,
+              scratch_.queries.load(head_.query + first * head_.queryStride, head_.queryStride, rows),
+              scratch_.gradients.load(gradients, shape_.hidden(), rows),
+              {}};
+    transpose(scratch_.transposedQueries, tile.query, padded);
+    transpose(scratch_.transposedGradients, tile.gradient, padded);
+    for (int64_t i = 0; i < kTile; ++i) tile.queries[i] = i < rows ? query(first + i) : kPadding;
+    return tile;
+  }
+
+  void transpose(Scratch<T>& target, const Side& side, int64_t padded) {
+    packTransposed(target.data(), kTile, side.values, side.ld, padded, shape_.headSize, padded);
+  }
+
+  static constexpr kernels::QueryBack kPadding{std::numeric_limits<float>::infinity(), 0.0f, {}};
+
+  kernels::QueryBack query(int64_t i) const {
+    const int64_t row = shape_.output(item_) + i * shape_.hidden();
+    return {logSums_[i], rowKernels().dot(out_ + row, dOut_ + row, shape_.headSize),
+            mask_.row((item_.start + i) * shape_.heads + item_.head)};
+  }
+
+  void backward(const Tile& tile, const Panel& panel) {
+    const int64_t width = panel.width(), columns = panel.first * shape_.headSize;
+    product(scratch_.scores, tile.query, scratch_.transposedKeys[panel], tile.padded, width);
+    product(scratch_.dProbabilities, tile.gradient, scratch_.transposedValues[panel], tile.padded, width);
+    softmaxBackward(tile, panel);
+    const bool adds = tile.first > 0;
+    const int64_t headSize = shape_.headSize;
+    multiply(scratch_.dValues.data() + columns, kTile, scratch_.transposedGradients.data(), kTile,
+             scratch_.dropped.data(), kTile, {headSize, width, tile.padded}, adds);
+    multiply(scratch_.dKeys.data() + columns, kTile, scratch_.transposedQueries.data(), kTile,
+             scratch_.dScoreColumns(), kTile, {headSize, width, tile.padded}, adds);
+    multiply(scratch_.dQuery.data(), headSize, scratch_.dScores.data(), kTile, scratch_.keys[panel], headSize,
+             {tile.padded, headSize, width}, panel.number > 0);
+  }
+
+  void product(Scratch<float>& target, const Side& side, const T* columns, int64_t padded, int64_t width) {
+    multiply(target.data(), kTile, side.values, side.ld, columns, kTile, {padded, width, shape_.headSize},
+             false);
+  }
+
+  void softmaxBackward(const Tile& tile, const Panel& panel) {
+    for (int64_t i = 0; i < tile.padded; i += 2) {
+      const int64_t row = i * kTile;
+      rowKernels().softmaxBackward(scratch_.dScores.data() + row, scratch_.dScorePairs.data() + row,
+                                   scratch_.dropped.data() + row, scratch_.scores.data() + row,
+                                   scratch_.dProbabilities.data() + row, panel.first, panel.keys,
+                                   shape_.scale, mask_, tile.queries + i);
+    }
+  }
+
+  void storeQueries(const Tile& tile) {
+    const int64_t stride = gradients_.queryStride;
+    T* target = gradients_.query + tile.first * stride;
+    for (int64_t i = 0; i < tile.rows; ++i)
+      rowKernels().scale(target + i * stride, scratch_.dQuery.data() + i * shape_.headSize, shape_.scale,
+                         shape_.headSize);
+  }
+
+  // From [headSize, kTile] of a panel to rows of keys or values, times `scale`.
+  void storeTransposed(T* first, const Panel& panel, Scratch<float>& transposed, float scale) {
+    const int64_t headSize = shape_.headSize, stride = gradients_.stride;
+    uint32_t* rows = scratch_.rows.data();
+    rowKernels().transpose(rows, headSize,
+                           reinterpret_cast<const uint32_t*>(transposed.data() + panel.first * headSize),
+                           kTile, headSize, panel.keys);
+    T* target = first + panel.first * stride;
+    for (int64_t i = 0; i < panel.keys; ++i)
+      rowKernels().scale(target + i * stride, reinterpret_cast<const float*>(rows) + i * headSize, scale,
+                         headSize);
+  }
+
+  const Head<const T> head_;
+  const T* out_;
+  const float* logSums_;
+  const T* dOut_;
+  const Shape& shape_;
+  const Item item_;
+  const Mask& mask_;
+  BackwardScratch<T>& scratch_;
+  const Head<T> gradients_;
+};
+
+}  // namespace bertune::tiled

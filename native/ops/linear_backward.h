@@ -1,0 +1,104 @@
+// What the backward passes of the linear layers share: the gradients of their input, weight and bias.
+#pragma once
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "ops/linear.h"
+#include "ops/linear_tiles.h"
+#include "ops/row_ranges.h"
+#include "ops/weight_gradient.h"
+
+namespace bertune {
+
+// Where the gradient of a layer's weight goes, kept from the forward pass to the backward pass.
+struct WeightTarget {
+  GradientPointer gradient;  // null: it is handed to autograd
+  int64_t firstRow, rows;
+};
+
+inline void saveTarget(torch::autograd::AutogradContext* context, const LinearWeights& weights) {
+  if (weights.gradient) context->saved_data["gradient"] = c10::IValue::make_capsule(weights.gradient);
+  context->saved_data["firstRow"] = weights.firstRow;
+  context->saved_data["rows"] = weights.rows;
+}
+
+inline WeightTarget savedTarget(torch::autograd::AutogradContext* context) {
+  const auto found = context->saved_data.find("gradient");
+  GradientPointer gradient;
+  if (found != context->saved_data.end())
+    gradient = c10::static_intrusive_pointer_cast<Gradient>(found->second.toCapsule());
+  return {gradient, context->saved_data["firstRow"].toInt(), context->saved_data["rows"].toInt()};
+}
+
+// Places of the tensors that every layer gets, among its inputs: to ask which of them want a gradient.
+constexpr size_t kInputPlace = 0, kWeightPlace = 1;
+
+// The gradient of a weight that is trained: into its place, or returned for autograd. That of a frozen one
+// would be half of the backward pass for nothing.
+inline at::Tensor giveWeightGradient(torch::autograd::AutogradContext* context, const at::Tensor& dY,
+                                     const at::Tensor& x) {
+  if (!context->needs_input_grad(kWeightPlace)) return {};
+  const WeightTarget target = savedTarget(context);
+  if (!target.gradient) {
+    at::Tensor gradient = at::empty({dY.size(1), x.size(1)}, at::kFloat);
+    weightGradient(gradient, dY, x, /*adds=*/false);
+    return gradient;
+  }
+  Gradient::Target place = target.gradient->rows(target.firstRow, target.rows);
+  weightGradient(place.values, dY, x, place.adds);
+  return {};
+}
+
+// The gradient of x is not worth a product where nothing below is trained.
+inline at::Tensor emptyIfWanted(const torch::autograd::AutogradContext* context, const at::Tensor& x) {
+  return context->needs_input_grad(kInputPlace) ? at::empty_like(x) : at::Tensor();
+}
+
+// [ranges, columns] of zeros, one row a range, so that ranges can add up side by side and in a fixed order.
+inline at::Tensor rangeSums(const RowRanges& ranges, int64_t columns) {
+  return at::zeros({ranges.count(), columns}, at::kFloat);
+}
+
+// What the tile kernels add where a layer has no bias.
+inline at::Tensor biasOrZeros(const std::optional<at::Tensor>& bias, int64_t columns) {
+  return bias.has_value() ? *bias : at::zeros({columns}, at::kFloat);
+}
+
+// dX = dY weight, block by block; dX is float32 or of type T, or not wanted.
+template <typename T>
+class InputGradient {
+ public:
+  InputGradient(at::Tensor& dX, const at::Tensor& dY, const at::Tensor& packed)
+      : dX_(dX),
+        weight_(packed, dX.defined() ? dX.size(1) : 0),
+        dY_(dY, weight_.rowsOfBlock()),
+        products_(weight_.rowsOfBlock() * kTile) {}
+
+  int64_t rowsOfBlock() const { return weight_.rowsOfBlock(); }
+
+  void compute(int64_t first, int64_t rows) {
+    if (!dX_.defined()) return;
+    if (dX_.scalar_type() == at::kFloat)
+      computeInto(Rows<float>(dX_), first, rows);
+    else
+      computeInto(Rows<T>(dX_), first, rows);
+  }
+
+ private:
+  template <typename X>
+  void computeInto(const Rows<X>& target, int64_t first, int64_t rows) {
+    weight_.forEach(dY_.load(first, rows), dY_.ld(), rows, products_.data(),
+                    [&](int64_t column, int64_t columns, const float* products) {
+                      for (int64_t i = 0; i < rows; ++i)
+                        rowKernels().narrow(target[first + i] + column, products + i * kTile, columns);
+                    });
+  }
+
+  at::Tensor& dX_;
+  Panels<T> weight_;
+  RowBlocks<T> dY_;
+  Scratch<float> products_;
+};
+
+}  // namespace bertune

@@ -1,0 +1,165 @@
+// What the linear layers do with a tile of rows: bring the rows of x into the products' type, multiply them by
+// a packed weight, and hand the float32 tile to what follows.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <type_traits>
+
+#include "core/phases.h"
+#include "core/scratch.h"
+#include "ops/linear.h"
+#include "ops/packing.h"
+#include "ops/row_kernels.h"
+#include "ops/row_ranges.h"
+
+namespace bertune {
+
+// Whether the products are those of tiles: packed weights alone do not say that this processor has them.
+inline bool usesTiles(const LinearWeights& weights) {
+  return weights.operands.packed.forward.defined() && hasTileProducts(weights.operands.type);
+}
+
+// The rows of a contiguous matrix, without asking the tensor each time.
+template <typename T>
+class Rows {
+ public:
+  explicit Rows(at::Tensor& matrix) : values_(matrix.mutable_data_ptr<T>()), columns_(matrix.size(1)) {}
+  explicit Rows(const at::Tensor& matrix)
+      : values_(matrix.const_data_ptr<std::remove_const_t<T>>()), columns_(matrix.size(1)) {}
+  T* operator[](int64_t row) const { return values_ + row * columns_; }
+  int64_t columns() const { return columns_; }
+
+ private:
+  T* values_;
+  int64_t columns_;
+};
+
+// How many rows of x, with `bytes` each in operands and products, to take at once: the more, the less often
+// the weight comes from the shared cache, but a block must stay in the core's own.
+inline int64_t rowsOfBlock(int64_t bytes) {
+  constexpr int64_t kBytes = 640 << 10, kMost = 4 * kTile;
+  return std::clamp(kBytes / bytes / kTile * kTile, kTile, kMost);
+}
+
+// Blocks of the rows of a matrix as left-hand sides in type T.
+template <typename T>
+class RowBlocks {
+ public:
+  RowBlocks(const at::Tensor& x, int64_t most)
+      : x_(x), inner_(x.size(1)), padded_(roundUp(inner_, kPair<T>)), copies_(most * padded_) {}
+
+  int64_t ld() const { return padded_; }
+
+  // [roundUp(rows, kTileStep), ld]: the rows from `first` on, where they lie or copied. What the sizes are
+  // rounded up by may be anything in the rows, and is zero in the inner dimension.
+  const T* load(int64_t first, int64_t rows) {
+    const bool isOwnType = x_.scalar_type() == c10::CppTypeToScalarType<T>::value;
+    const bool ends = first + roundUp(rows, kTileStep) > x_.size(0);
+    if (isOwnType && !ends && padded_ == inner_) return x_.const_data_ptr<T>() + first * inner_;
+    for (int64_t i = 0; i < rows; ++i) {
+      T* row = copies_.data() + i * padded_;
+      if (isOwnType)
+        std::copy_n(x_.const_data_ptr<T>() + (first + i) * inner_, inner_, row);
+      else
+        rowKernels().narrow(row, x_.const_data_ptr<float>() + (first + i) * inner_, inner_);
+      std::fill(row + inner_, row + padded_, T(0));
+    }
+    return copies_.data();
+  }
+
+ private:
+  const at::Tensor& x_;
+  int64_t inner_, padded_;
+  Scratch<T> copies_;
+};
+
+// A weight packed for y = x weight^T, or for dX = dY weight.
+template <typename T>
+class Panels {
+ public:
+  Panels(const at::Tensor& packed, int64_t columns)
+      : values_(packed.const_data_ptr<T>()), inner_(packed.size(1) * kPair<T>), columns_(columns) {}
+
+  // For products that are used panel by panel, and for whole ones.
+  int64_t rowsOfBlock() const { return bertune::rowsOfBlock(inner_ * sizeof(T) + kTile * sizeof(float)); }
+  int64_t rowsOfWholeBlock() const {
+    return bertune::rowsOfBlock(inner_ * sizeof(T) + width() * sizeof(float));
+  }
+
+  // body(first column, columns, products): the product of a block of rows, panel by panel, in rows kTile
+  // apart.
+  template <typename Body>
+  void forEach(const T* left, int64_t ld, int64_t rows, float* products, const Body& body) const {
+    for (int64_t first = 0; first < columns_; first += kTile) {
+      multiplyPanel(left, ld, rows, first, products, kTile);
+      body(first, std::min(kTile, columns_ - first), products);
+    }
+  }
+
+  // The whole product, in rows `width()` apart.
+  void multiplyAll(const T* left, int64_t ld, int64_t rows, float* products) const {
+    for (int64_t first = 0; first < columns_; first += kTile)
+      multiplyPanel(left, ld, rows, first, products + first, width());
+  }
+  int64_t width() const { return roundUp(columns_, kTile); }
+
+ private:
+  void multiplyPanel(const T* left, int64_t ld, int64_t rows, int64_t first, float* products,
+                     int64_t ldProducts) const {
+    const phases::Scope phase(phases::Phase::Gemm);
+    for (int64_t row = 0; row < rows; row += kTile)
+      multiply(products + row * ldProducts, ldProducts, left + row * ld, ld, values_ + first * inner_, kTile,
+               {roundUp(std::min(kTile, rows - row), kTileStep), kTile, inner_}, false);
+  }
+
+  const T* values_;
+  int64_t inner_, columns_;
+};
+
+// body(first row, rows) for the blocks of a range of rows.
+template <typename Body>
+void forEachBlock(int64_t first, int64_t rows, int64_t size, const Body& body) {
+  for (int64_t row = first; row < first + rows; row += size) body(row, std::min(size, first + rows - row));
+}
+
+// Adds the rows of an addend to products, where there is one.
+template <typename T>
+void addRows(float* products, int64_t ld, const std::optional<at::Tensor>& addend, int64_t firstRow,
+             int64_t rows, int64_t first, int64_t columns) {
+  if (!addend.has_value()) return;
+  const Rows<const T> added(*addend);
+  for (int64_t i = 0; i < rows; ++i)
+    rowKernels().add(products + i * ld, added[firstRow + i] + first, columns);
+}
+
+// body(zero of the type): calls the version of the products' type.
+template <typename Body>
+void withType(at::ScalarType type, const Body& body) {
+  if (type == at::kBFloat16)
+    body(at::BFloat16());
+  else
+    body(float());
+}
+
+// body(first row, rows, first column, columns, products): the products of the rows of x with a packed weight
+// of `columns` columns, tile by tile on all threads, in rows kTile apart.
+template <typename T, typename Body>
+void forEachProduct(const at::Tensor& x, const at::Tensor& packed, int64_t columns, const Body& body) {
+  const Panels<T> weight(packed, columns);
+  RowRanges(x.size(0)).forEach([&](int64_t, int64_t begin, int64_t count) {
+    RowBlocks<T> blocks(x, weight.rowsOfBlock());
+    Scratch<float> block(weight.rowsOfBlock() * kTile);
+    forEachBlock(begin, count, weight.rowsOfBlock(), [&](int64_t first, int64_t rows) {
+      weight.forEach(blocks.load(first, rows), blocks.ld(), rows, block.data(),
+                     [&](int64_t column, int64_t width, float* products) {
+                       body(first, rows, column, width, products);
+                     });
+    });
+  });
+}
+
+}  // namespace bertune

@@ -1,0 +1,39 @@
+#include "ops/row_kernels.h"
+
+#include <ATen/Version.h>
+
+#include <string>
+
+namespace bertune {
+
+namespace baseline {
+const RowKernels& rowKernels();
+}
+namespace avx2 {
+const RowKernels& rowKernels();
+}
+namespace avx512 {
+const RowKernels& rowKernels();
+}
+
+namespace {
+
+const RowKernels& choose() {
+#ifdef BERTUNE_X86_VARIANTS
+  const std::string capability =
+      at::get_cpu_capability();  // what the processor has, capped by the environment
+  if (capability == "AVX512" && __builtin_cpu_supports("x86-64-v4")) return avx512::rowKernels();
+  const bool hasAvx2 = capability == "AVX512" || capability == "AVX2";
+  if (hasAvx2 && __builtin_cpu_supports("x86-64-v3")) return avx2::rowKernels();
+#endif
+  return baseline::rowKernels();
+}
+
+}  // namespace
+
+const RowKernels& rowKernels() {
+  static const RowKernels& chosen = choose();
+  return chosen;
+}
+
+}  // namespace bertune

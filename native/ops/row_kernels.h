@@ -1,0 +1,136 @@
+// CPU kernels that work on rows, in the vectors of vectors.h: one implementation for each instruction set,
+// chosen at run time, so nothing assumes the machine that built the addon.
+#pragma once
+
+#include <c10/util/BFloat16.h>
+
+#include <algorithm>
+
+#include "core/random.h"
+
+// Where one compiler call can be given the instructions of several processors.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define BERTUNE_X86_VARIANTS
+#endif
+
+namespace bertune {
+
+namespace kernels {
+
+struct Norm {
+  const float* weight;
+  const float* bias;
+  float epsilon;
+};
+
+// Where a block of rows adds up the gradients of what all rows share.
+struct NormSums {
+  float* weight;
+  float* bias;
+  float* linearBias;
+};
+
+// Attention sees the keys of a sequence in panels of kPanel, and so has its scores: those of one query are
+// kPanel values in each panel, the panels `stride` apart.
+constexpr int64_t kPanel = 64;
+
+struct SoftmaxSums {
+  float sum;     // of exp(scale * (score - largest score))
+  float logSum;  // log(sum(exp(scale * score)))
+};
+
+// One query of the backward pass. A row of padding has an infinite logSum.
+struct QueryBack {
+  float logSum, delta;
+  RowKey key;
+};
+
+}  // namespace kernels
+
+class RowKernels {
+ public:
+  virtual ~RowKernels() = default;
+
+  virtual void narrow(c10::BFloat16* out, const float* x,
+                      int64_t n) const = 0;  // to the nearest, ties to even
+
+  // out[i] = first[i] | second[i] << 16 as bfloat16; no `second` is zeros.
+  virtual void interleave(uint32_t* out, const c10::BFloat16* first, const c10::BFloat16* second,
+                          int64_t n) const = 0;
+  virtual void interleave(uint32_t* out, const float* first, const float* second, int64_t n) const = 0;
+
+  // out[j * ldOut + i] = in[i * ldIn + j] for i < rows, j < columns.
+  virtual void transpose(uint32_t* out, int64_t ldOut, const uint32_t* in, int64_t ldIn, int64_t rows,
+                         int64_t columns) const = 0;
+
+  // sum += x.
+  virtual void add(float* sum, const float* x, int64_t n) const = 0;
+  virtual void add(float* sum, const c10::BFloat16* x, int64_t n) const = 0;
+
+  // out = (x * factor) rounded.
+  virtual void scale(float* out, const float* x, float factor, int64_t n) const = 0;
+  virtual void scale(c10::BFloat16* out, const float* x, float factor, int64_t n) const = 0;
+
+  virtual float dot(const float* a, const float* b, int64_t n) const = 0;
+  virtual float dot(const c10::BFloat16* a, const c10::BFloat16* b, int64_t n) const = 0;
+
+  // out = (x + bias) rounded.
+  virtual void addBias(float* out, const float* x, const float* bias, int64_t n) const = 0;
+  virtual void addBias(c10::BFloat16* out, const float* x, const float* bias, int64_t n) const = 0;
+
+  // z = (x + bias) rounded, y = gelu(z) = z * Phi(z) with Phi the normal distribution (Hendrycks, Gimpel
+  // 2016).
+  virtual void addBiasGelu(float* z, float* y, const float* x, const float* bias, int64_t n) const = 0;
+  virtual void addBiasGelu(c10::BFloat16* z, c10::BFloat16* y, const float* x, const float* bias,
+                           int64_t n) const = 0;
+
+  // dZ = dY * gelu'(z), and sum += dZ; dZ may be dY.
+  virtual void geluBackward(float* dZ, float* sum, const float* dY, const float* z, int64_t n) const = 0;
+  virtual void geluBackward(c10::BFloat16* dZ, float* sum, const c10::BFloat16* dY, const c10::BFloat16* z,
+                            int64_t n) const = 0;
+
+  // out = dropout(x) + residual; residual may be null.
+  virtual void dropoutAdd(float* out, const float* x, const float* residual, int64_t n, const Mask& mask,
+                          int64_t row) const = 0;
+
+  // out = LayerNorm(dropout(x + bias) + residual). `normalized` receives what LayerNorm's weight multiplies.
+  // Returns LayerNorm's 1 / standard deviation.
+  virtual float addNorm(float* out, float* normalized, const float* x, const float* bias,
+                        const float* residual, const kernels::Norm& norm, int64_t n, const Mask& mask,
+                        int64_t row) const = 0;
+
+  // The backward pass of addNorm: dSum is the gradient of the residual, dX that of x; `sums` grow.
+  virtual void addNormBackward(float* dSum, float* dX, const kernels::NormSums& sums, const float* dOut,
+                               const float* normalized, const float* weight, float inverseDeviation,
+                               int64_t n, const Mask& mask, int64_t row) const = 0;
+  virtual void addNormBackward(float* dSum, c10::BFloat16* dX, const kernels::NormSums& sums,
+                               const float* dOut, const float* normalized, const float* weight,
+                               float inverseDeviation, int64_t n, const Mask& mask, int64_t row) const = 0;
+
+  // out = exp(scale * (score - largest score)) of the keys that dropout keeps, and 0 of the others and up to
+  // a multiple of 16. Softmax with dropout is that times mask.scale / sum.
+  virtual kernels::SoftmaxSums expDropout(float* out, const float* scores, int64_t keys, int64_t stride,
+                                          float scale, const Mask& mask, int64_t row) const = 0;
+  virtual kernels::SoftmaxSums expDropout(c10::BFloat16* out, const float* scores, int64_t keys,
+                                          int64_t stride, float scale, const Mask& mask,
+                                          int64_t row) const = 0;
+
+  // Two queries and the keys [first, first + keys) of a panel, their rows kPanel apart: p = exp(scale * score
+  // - logSum) again, dropped = dropout(p) and dScores = p * (dropout(dProbabilities) - delta), 0 up to a
+  // multiple of 16. As bfloat16 `dropped` and `dScorePairs` are right-hand sides of products, [key][query];
+  // as float32 all are rows.
+  virtual void softmaxBackward(c10::BFloat16* dScores, c10::BFloat16* dScorePairs, c10::BFloat16* dropped,
+                               const float* scores, const float* dProbabilities, int64_t first, int64_t keys,
+                               float scale, const Mask& mask, const kernels::QueryBack queries[2]) const = 0;
+  virtual void softmaxBackward(float* dScores, float* dScorePairs, float* dropped, const float* scores,
+                               const float* dProbabilities, int64_t first, int64_t keys, float scale,
+                               const Mask& mask, const kernels::QueryBack queries[2]) const = 0;
+
+  void narrow(float* out, const float* x, int64_t n) const { std::copy_n(x, n, out); }
+};
+
+// Those of the best instruction set that this processor has, chosen once. ATEN_CPU_CAPABILITY=avx2 or
+// default, which caps LibTorch's own kernels, caps these too.
+const RowKernels& rowKernels();
+
+}  // namespace bertune

@@ -1,0 +1,364 @@
+// The row kernels in the vectors of one instruction set. A file for each instruction set includes this, after
+// the pragma that sets it and with BERTUNE_VARIANT as the namespace.
+#include "ops/vectors.h"
+
+namespace bertune::BERTUNE_VARIANT {
+
+using namespace kernels;
+
+namespace {
+
+template <typename T>
+INLINE void interleaveOf(uint32_t* out, const T* first, const T* second, int64_t n) {
+  if (second == nullptr) {
+    forEachVector(n, [&](int64_t j, int64_t lanes)
+                         BODY { storeLanes(out + j, roundedLanes(first + j, lanes), lanes); });
+  } else {
+    forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
+      storeLanes(out + j, roundedLanes(first + j, lanes) | roundedLanes(second + j, lanes) << 16, lanes);
+    });
+  }
+}
+
+// Exchanges the off-diagonal quarters of all 2 * D x 2 * D blocks. With D = 8, 4, 2, 1 that transposes.
+template <size_t D, size_t... Lane>
+INLINE void exchange(Words (&rows)[kLanes], std::index_sequence<Lane...>) {
+  for (size_t i = 0; i < kLanes; ++i) {
+    if ((i & D) != 0) continue;
+    const Words above = rows[i], below = rows[i + D];
+    rows[i] = __builtin_shufflevector(above, below, ((Lane & D) != 0 ? kLanes + Lane - D : Lane)...);
+    rows[i + D] = __builtin_shufflevector(above, below, ((Lane & D) != 0 ? kLanes + Lane : Lane + D)...);
+  }
+}
+
+INLINE void transposeBlock(uint32_t* out, int64_t ldOut, const uint32_t* in, int64_t ldIn) {
+  Words rows[kLanes];
+  constexpr std::make_index_sequence<kLanes> lanes;
+  for (int64_t i = 0; i < kLanes; ++i) std::memcpy(&rows[i], in + i * ldIn, sizeof rows[i]);
+  exchange<8>(rows, lanes);
+  exchange<4>(rows, lanes);
+  exchange<2>(rows, lanes);
+  exchange<1>(rows, lanes);
+  for (int64_t i = 0; i < kLanes; ++i) store(out + i * ldOut, rows[i]);
+}
+
+template <typename T>
+INLINE void addOf(float* sum, const T* x, int64_t n) {
+  forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
+    storeLanes(sum + j, loadLanes(sum + j, lanes) + loadLanes(x + j, lanes), lanes);
+  });
+}
+
+template <typename T>
+INLINE void scaleOf(T* out, const float* x, float factor, int64_t n) {
+  forEachVector(n, [&](int64_t j, int64_t lanes)
+                       BODY { storeLanes(out + j, loadLanes(x + j, lanes) * factor, lanes); });
+}
+
+template <typename T>
+INLINE float dotOf(const T* a, const T* b, int64_t n) {
+  Floats sum{};
+  forEachVector(
+      n, [&](int64_t j, int64_t lanes) BODY { sum += loadLanes(a + j, lanes) * loadLanes(b + j, lanes); });
+  return sumOf(sum);
+}
+
+template <typename T>
+INLINE void addBiasOf(T* out, const float* x, const float* bias, int64_t n) {
+  forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
+    storeLanes(out + j, loadLanes(x + j, lanes) + loadLanes(bias + j, lanes), lanes);
+  });
+}
+
+// Phi(z) and its derivative, which is the normal density. The tail is half of erfc(|z| / sqrt(2)) by
+// Abramowitz and Stegun 7.1.26, off by 0.8e-7 at most.
+struct Normal {
+  Floats distribution, density;
+
+  INLINE explicit Normal(Floats z) {
+    const Floats x = reinterpret_cast<Floats>(reinterpret_cast<Words>(z) & 0x7fffffffu) * 0.70710678118f;
+    const Floats t = 1.0f / (1.0f + 0.3275911f * x);
+    Floats p = t * (0.5f * 1.061405429f) - 0.5f * 1.453152027f;
+    p = p * t + 0.5f * 1.421413741f;
+    p = p * t - 0.5f * 0.284496736f;
+    p = p * t + 0.5f * 0.254829592f;
+    const Floats e = exp(-0.5f * z * z);
+    const Floats tail = p * t * e;
+    distribution = z < 0 ? tail : 1.0f - tail;
+    density = e * 0.39894228040f;
+  }
+};
+
+template <typename T>
+INLINE void addBiasGeluOf(T* z, T* y, const float* x, const float* bias, int64_t n) {
+  forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
+    const Floats value = roundedTo(loadLanes(x + j, lanes) + loadLanes(bias + j, lanes), z);
+    storeLanes(z + j, value, lanes);
+    storeLanes(y + j, value * Normal(value).distribution, lanes);
+  });
+}
+
+template <typename T>
+INLINE void geluBackwardOf(T* dZ, float* sum, const T* dY, const T* z, int64_t n) {
+  forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
+    const Floats value = loadLanes(z + j, lanes);
+    const Normal normal(value);
+    const Floats gradient = loadLanes(dY + j, lanes) * (normal.distribution + value * normal.density);
+    storeLanes(dZ + j, gradient, lanes);
+    storeLanes(sum + j, loadLanes(sum + j, lanes) + gradient, lanes);
+  });
+}
+
+template <typename T>
+INLINE void addNormBackwardOf(float* dSum, T* dX, const NormSums& sums, const float* dOut,
+                              const float* normalized, const float* weight, float inverseDeviation, int64_t n,
+                              const Mask& mask, int64_t row) {
+  Floats means{}, projections{};
+  forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
+    const Floats gradient = loadLanes(dOut + j, lanes) * loadLanes(weight + j, lanes);
+    means += gradient;
+    projections += gradient * loadLanes(normalized + j, lanes);
+  });
+  const float mean = sumOf(means) / static_cast<float>(n);
+  const float projection = sumOf(projections) / static_cast<float>(n);
+  const auto grow = [&](float* sum, Floats by, int64_t lanes)
+                        BODY { storeLanes(sum, loadLanes(sum, lanes) + by, lanes); };
+  const MaskRow kept(mask, row);
+  forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
+    const Floats dY = loadLanes(dOut + j, lanes), value = loadLanes(normalized + j, lanes);
+    const Floats gradient =
+        inverseDeviation * (dY * loadLanes(weight + j, lanes) - mean - value * projection);
+    const Floats dropped = gradient * kept(j);
+    storeLanes(dSum + j, gradient, lanes);
+    storeLanes(dX + j, dropped, lanes);
+    grow(sums.weight + j, dY * value, lanes);
+    grow(sums.bias + j, dY, lanes);
+    grow(sums.linearBias + j, dropped, lanes);
+  });
+}
+
+// The keys of one query, vector by vector: body(first key, its place, lanes).
+template <typename Body>
+INLINE void forEachKey(int64_t keys, int64_t stride, const Body& body) {
+  for (int64_t first = 0; first < keys; first += kPanel)
+    forEachVector(keys - first < kPanel ? keys - first : kPanel, [&](int64_t j, int64_t lanes) BODY {
+      body(first + j, first / kPanel * stride + j, lanes);
+    });
+}
+
+template <typename T>
+INLINE SoftmaxSums expDropoutOf(T* out, const float* scores, int64_t keys, int64_t stride, float scale,
+                                const Mask& mask, int64_t row) {
+  Floats most = Floats{} - std::numeric_limits<float>::infinity();
+  forEachKey(keys, stride, [&](int64_t, int64_t place, int64_t lanes) BODY {
+    // Rows are whole panels: there is something behind the last key, which must not count.
+    const Floats values = load(scores + place);
+    const Floats larger = values > most ? values : most;
+    most = laneNumbers() < static_cast<uint32_t>(lanes) ? larger : most;
+  });
+  const float largest = largestOf(most);
+  const RowKey key = mask.row(row);
+  const uint32_t threshold = mask.threshold;
+  Floats sums{};
+  forEachKey(keys, stride, [&](int64_t column, int64_t place, int64_t lanes) BODY {
+    Floats e = exp((load(scores + place) - largest) * scale);
+    if (lanes < kLanes) e = onlyFirst(e, lanes);
+    sums += e;
+    store(out + place, hashes(key, static_cast<uint32_t>(column)) < threshold ? Floats{} : e);
+  });
+  const float sum = sumOf(sums);
+  return {sum, largest * scale + std::log(sum)};
+}
+
+struct Backward {
+  Floats dropped, dScores;
+};
+
+// 16 keys of one query.
+INLINE Backward backwardOf(const float* scores, const float* dProbabilities, float scale,
+                           const QueryBack& query, uint32_t threshold, float maskScale, int64_t first,
+                           int64_t lanes) {
+  // Above 0 by rounding only, which of scores beyond all reason would be far; NaN stays.
+  const Floats exponent = load(scores) * scale - query.logSum;
+  Floats p = exp(exponent > 0.0f ? Floats{} : exponent);
+  if (lanes < kLanes) p = onlyFirst(p, lanes);
+  Floats dP = load(dProbabilities);
+  if (lanes < kLanes) dP = onlyFirst(dP, lanes);
+  const Words bits = hashes(query.key, static_cast<uint32_t>(first));
+  const Floats kept = bits < threshold ? Floats{} : Floats{} + maskScale;
+  return {p * kept, p * (dP * kept - query.delta)};
+}
+
+class Variant final : public RowKernels {
+ public:
+  using RowKernels::narrow;
+
+  void narrow(c10::BFloat16* out, const float* x, int64_t n) const override {
+    forEachVector(
+        n, [&](int64_t j, int64_t lanes) BODY { storeLanes(out + j, loadLanes(x + j, lanes), lanes); });
+  }
+  void interleave(uint32_t* out, const c10::BFloat16* first, const c10::BFloat16* second,
+                  int64_t n) const override {
+    interleaveOf(out, first, second, n);
+  }
+
+  void interleave(uint32_t* out, const float* first, const float* second, int64_t n) const override {
+    interleaveOf(out, first, second, n);
+  }
+
+  void transpose(uint32_t* out, int64_t ldOut, const uint32_t* in, int64_t ldIn, int64_t rows,
+                 int64_t columns) const override {
+    const int64_t wholeRows = rows / kLanes * kLanes, wholeColumns = columns / kLanes * kLanes;
+    for (int64_t i = 0; i < wholeRows; i += kLanes)
+      for (int64_t j = 0; j < wholeColumns; j += kLanes)
+        transposeBlock(out + j * ldOut + i, ldOut, in + i * ldIn + j, ldIn);
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t j = i < wholeRows ? wholeColumns : 0; j < columns; ++j)
+        std::memcpy(out + j * ldOut + i, in + i * ldIn + j, sizeof *out);  // words of any type
+  }
+  void add(float* sum, const float* x, int64_t n) const override { addOf(sum, x, n); }
+
+  void add(float* sum, const c10::BFloat16* x, int64_t n) const override { addOf(sum, x, n); }
+
+  void scale(float* out, const float* x, float factor, int64_t n) const override {
+    scaleOf(out, x, factor, n);
+  }
+
+  void scale(c10::BFloat16* out, const float* x, float factor, int64_t n) const override {
+    scaleOf(out, x, factor, n);
+  }
+
+  float dot(const float* a, const float* b, int64_t n) const override { return dotOf(a, b, n); }
+
+  float dot(const c10::BFloat16* a, const c10::BFloat16* b, int64_t n) const override {
+    return dotOf(a, b, n);
+  }
+
+  void addBias(float* out, const float* x, const float* bias, int64_t n) const override {
+    addBiasOf(out, x, bias, n);
+  }
+
+  void addBias(c10::BFloat16* out, const float* x, const float* bias, int64_t n) const override {
+    addBiasOf(out, x, bias, n);
+  }
+
+  void addBiasGelu(float* z, float* y, const float* x, const float* bias, int64_t n) const override {
+    addBiasGeluOf(z, y, x, bias, n);
+  }
+
+  void addBiasGelu(c10::BFloat16* z, c10::BFloat16* y, const float* x, const float* bias,
+                   int64_t n) const override {
+    addBiasGeluOf(z, y, x, bias, n);
+  }
+
+  void geluBackward(float* dZ, float* sum, const float* dY, const float* z, int64_t n) const override {
+    geluBackwardOf(dZ, sum, dY, z, n);
+  }
+
+  void geluBackward(c10::BFloat16* dZ, float* sum, const c10::BFloat16* dY, const c10::BFloat16* z,
+                    int64_t n) const override {
+    geluBackwardOf(dZ, sum, dY, z, n);
+  }
+
+  void dropoutAdd(float* out, const float* x, const float* residual, int64_t n, const Mask& mask,
+                  int64_t row) const override {
+    const MaskRow kept(mask, row);
+    forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
+      const Floats added = residual == nullptr ? Floats{} : loadLanes(residual + j, lanes);
+      storeLanes(out + j, loadLanes(x + j, lanes) * kept(j) + added, lanes);
+    });
+  }
+
+  float addNorm(float* out, float* normalized, const float* x, const float* bias, const float* residual,
+                const Norm& norm, int64_t n, const Mask& mask, int64_t row) const override {
+    const MaskRow kept(mask, row);
+    const auto count = static_cast<float>(n);
+    Floats sums{};
+    forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
+      const Floats product = loadLanes(x + j, lanes) + loadLanes(bias + j, lanes);
+      const Floats sum = product * kept(j) + loadLanes(residual + j, lanes);
+      storeLanes(normalized + j, sum, lanes);
+      sums += sum;
+    });
+    const float mean = sumOf(sums) / count;
+    Floats squares{};
+    forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
+      const Floats distance = onlyFirst(loadLanes(normalized + j, lanes) - mean, lanes);
+      squares += distance * distance;
+    });
+    const float inverseDeviation = 1.0f / std::sqrt(sumOf(squares) / count + norm.epsilon);
+    forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
+      const Floats value = (loadLanes(normalized + j, lanes) - mean) * inverseDeviation;
+      storeLanes(normalized + j, value, lanes);
+      storeLanes(out + j, value * loadLanes(norm.weight + j, lanes) + loadLanes(norm.bias + j, lanes), lanes);
+    });
+    return inverseDeviation;
+  }
+  void addNormBackward(float* dSum, float* dX, const NormSums& sums, const float* dOut,
+                       const float* normalized, const float* weight, float inverseDeviation, int64_t n,
+                       const Mask& mask, int64_t row) const override {
+    addNormBackwardOf(dSum, dX, sums, dOut, normalized, weight, inverseDeviation, n, mask, row);
+  }
+
+  void addNormBackward(float* dSum, c10::BFloat16* dX, const NormSums& sums, const float* dOut,
+                       const float* normalized, const float* weight, float inverseDeviation, int64_t n,
+                       const Mask& mask, int64_t row) const override {
+    addNormBackwardOf(dSum, dX, sums, dOut, normalized, weight, inverseDeviation, n, mask, row);
+  }
+  SoftmaxSums expDropout(float* out, const float* scores, int64_t keys, int64_t stride, float scale,
+                         const Mask& mask, int64_t row) const override {
+    return expDropoutOf(out, scores, keys, stride, scale, mask, row);
+  }
+
+  SoftmaxSums expDropout(c10::BFloat16* out, const float* scores, int64_t keys, int64_t stride, float scale,
+                         const Mask& mask, int64_t row) const override {
+    return expDropoutOf(out, scores, keys, stride, scale, mask, row);
+  }
+
+  void softmaxBackward(c10::BFloat16* dScores, c10::BFloat16* dScorePairs, c10::BFloat16* dropped,
+                       const float* scores, const float* dProbabilities, int64_t first, int64_t keys,
+                       float scale, const Mask& mask, const QueryBack queries[2]) const override {
+    auto* dScoreWords = reinterpret_cast<uint32_t*>(dScorePairs);
+    auto* droppedWords = reinterpret_cast<uint32_t*>(dropped);
+    const QueryBack a = queries[0], b = queries[1];  // copies: a store could change what pointers lead to
+    const uint32_t threshold = mask.threshold;
+    const float maskScale = mask.scale;
+    forEachVector(keys, [&](int64_t j, int64_t lanes) BODY {
+      const Backward one =
+          backwardOf(scores + j, dProbabilities + j, scale, a, threshold, maskScale, first + j, lanes);
+      const Backward two = backwardOf(scores + kPanel + j, dProbabilities + kPanel + j, scale, b, threshold,
+                                      maskScale, first + j, lanes);
+      const Words low = roundedBits(one.dScores), high = roundedBits(two.dScores);
+      storeHalves(dScores + j, low);
+      storeHalves(dScores + kPanel + j, high);
+      store(dScoreWords + j, low | high << 16);
+      store(droppedWords + j, roundedBits(one.dropped) | roundedBits(two.dropped) << 16);
+    });
+  }
+
+  void softmaxBackward(float* dScores, float*, float* dropped, const float* scores,
+                       const float* dProbabilities, int64_t first, int64_t keys, float scale,
+                       const Mask& mask, const QueryBack queries[2]) const override {
+    const uint32_t threshold = mask.threshold;
+    const float maskScale = mask.scale;
+    for (int64_t row = 0; row < 2; ++row) {
+      const QueryBack query = queries[row];
+      forEachVector(keys, [&](int64_t j, int64_t lanes) BODY {
+        const int64_t place = row * kPanel + j;
+        const Backward back = backwardOf(scores + place, dProbabilities + place, scale, query, threshold,
+                                         maskScale, first + j, lanes);
+        store(dropped + place, back.dropped);
+        store(dScores + place, back.dScores);
+      });
+    }
+  }
+};
+
+}  // namespace
+
+const RowKernels& rowKernels() {
+  static const Variant variant;
+  return variant;
+}
+
+}  // namespace bertune::BERTUNE_VARIANT

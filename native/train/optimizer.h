@@ -1,0 +1,104 @@
+// What all optimizers share: which tensors are trained and how, clipping by global norm, and state by name. A
+// step whose norm is not finite changes nothing and is counted. Nothing in an update waits for the device.
+//
+// State lies flat, as weights and gradients do, and tensors that are updated with the same numbers are a few
+// slices.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/parameters.h"
+
+namespace bertune {
+
+struct UpdateOptions {
+  double learningRate, beta1, beta2, epsilon, weightDecay;
+  double maxGradNorm;  // 0 = no clipping
+};
+
+// How one tensor is trained. Query, key and value may differ though they are rows of one parameter.
+struct TensorSettings {
+  bool trainable = true;
+  double learningRateFactor = 1;
+  double weightDecayFactor = 1;
+};
+
+// Slices that are updated with the same numbers, one entry a slice in each list.
+struct UpdateGroup {
+  std::vector<at::Tensor> weights, gradients, steps;
+  std::vector<std::vector<at::Tensor>> state;  // by state name
+  double learningRateFactor, weightDecayFactor;
+  at::Tensor step;                                       // the one that `steps` repeats
+  int64_t weightEnd = 0, gradientEnd = 0, stateEnd = 0;  // of the last slice
+};
+
+class Optimizer {
+ public:
+  // `stateNames`: what is kept of each tensor beside `step`, in shapes like the tensor's.
+  Optimizer(Parameters& parameters, std::vector<std::string> stateNames);
+  virtual ~Optimizer() = default;
+
+  // One entry a tensor of the model.
+  void configure(std::vector<TensorSettings> settings);
+
+  // An update in two halves: all that may fail for want of memory, and what changes weights and state. It
+  // reads the gradients and leaves them.
+  void prepareUpdate(const UpdateOptions& options);
+  void applyUpdate(const UpdateOptions& options);
+
+  // The state that tensors have, which is made by their first update, or written. `step` is the number of
+  // updates that the tensor had: the bias correction of a tensor that was frozen before starts from 0.
+  std::vector<std::string> stateNames() const;
+  void requireState(const std::string& name) const { indexOf(name); }  // throws std::invalid_argument
+  bool hasState(size_t tensor) const { return states_[tensor].exists; }
+  at::Tensor readState(size_t tensor, const std::string& name) const;  // zeros where there is none
+  void writeState(size_t tensor, const std::string& name, const at::Tensor& value);
+
+  const at::Tensor& updates() const { return updates_; }  // applied so far
+  void setUpdates(int64_t updates);                       // also of each tensor that has state
+  const at::Tensor& skipped() const { return skipped_; }  // updates left out for a norm that was not finite
+  const at::Tensor& gradNorm() const { return gradNorm_; }
+
+ private:
+  struct TensorState {
+    bool exists = false;
+    double step = 0;  // where the tensor is in no group
+    int group = -1;
+  };
+
+  // `shrink` divides the gradients; with `isBad` 1 nothing may change.
+  virtual void apply(UpdateGroup& group, const UpdateOptions& options, double learningRate,
+                     double weightDecay, const at::Tensor& shrink, const at::Tensor& isBad) const = 0;
+
+  void requireRoom(const std::vector<bool>& parameters);  // for the state of these, beside what there is
+  void dissolveGroups();
+  void makeGroups();
+  at::Tensor stateOf(const at::Tensor& flat, size_t tensor) const;
+  double stepOf(size_t tensor) const;
+  size_t indexOf(const std::string& name) const;
+
+  Parameters& parameters_;
+  std::vector<std::string> stateNames_;
+  std::vector<TensorSettings> settings_;
+  std::vector<TensorState> states_;  // by tensor
+  FlatLayout layout_;                // of the state
+  std::vector<at::Tensor> flats_;    // by state name; undefined until something has state
+  std::vector<UpdateGroup> groups_;
+  bool hasGroups_ = false;
+  at::Tensor updates_, skipped_, gradNorm_, shrink_, isBad_;
+};
+
+struct OptimizerOptions {
+  std::string name = "adamw";  // or adam, sgd, adagrad; as torch.optim's of these names
+  double momentum = 0;         // of sgd
+};
+
+// Throws std::invalid_argument for a name that is none of these.
+std::unique_ptr<Optimizer> makeOptimizer(Parameters& parameters, const OptimizerOptions& options);
+
+}  // namespace bertune

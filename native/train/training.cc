@@ -1,0 +1,249 @@
+#include "train/training.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <chrono>
+#include <stdexcept>
+#include <utility>
+
+#include "core/allocator.h"
+#include "core/out_of_memory.h"
+#include "core/phases.h"
+
+namespace bertune {
+
+Training::Training(const SessionSpec& spec, at::Device device, at::ScalarType compute, uint64_t seed)
+    : seed_(seed),
+      model_(spec, device, compute, seed),
+      optimizer_(makeOptimizer(model_.parameters(), {})),
+      loss_(at::zeros({}, at::TensorOptions().dtype(at::kDouble).device(device))) {}
+
+void Training::accumulate(const RawBatch& raw, double divisor, const LossOptions& options) {
+  const MicroBatch batch{raw, divisor, options};
+  if (batchesInStep_.empty()) lossBeforeStep_ = loss_.clone();
+  const int64_t maxTokens = maxTokens_;
+  try {
+    if (!options_.autoFindBatchSize) {
+      backward(batch);
+    } else if (!tryOrSplit(batch)) {
+      // Gradients may hold a part of what failed: the step begins again, with smaller micro-batches.
+      bool isDone = false;
+      while (!isDone) {
+        beginStepAgain();
+        isDone = std::all_of(batchesInStep_.begin(), batchesInStep_.end(),
+                             [this](const MicroBatch& each) { return tryOrSplit(each); }) &&
+                 tryOrSplit(batch);
+      }
+    }
+    batchesInStep_.push_back(batch);
+  } catch (const std::exception& error) {
+    maxTokens_ = maxTokens;
+    restoreStep();
+    throw;
+  }
+}
+
+bool Training::tryOrSplit(const MicroBatch& batch) {
+  const int64_t most = maxTokens_ > 0 ? maxTokens_ : batch.raw.cuSeqlens.back();
+  for (RawBatch& part : split(batch.raw, model_.format(), most)) {
+    const MicroBatch micro{std::move(part), batch.divisor, batch.options};
+    try {
+      backward(micro);
+    } catch (const std::exception& error) {
+      if (!isOutOfMemory(error) || micro.raw.cuSeqlens.size() <= 2) throw;
+      maxTokens_ = micro.raw.cuSeqlens.back() / 2;
+      releaseCachedMemory();
+      return false;
+    }
+  }
+  return true;
+}
+
+void Training::backward(const MicroBatch& micro) {
+  const Batch batch = toTensors(micro.raw, model_.format(), model_.device());
+  const TrainingPass pass{seed_,
+                          step_,
+                          tokensInStep_,
+                          sequencesInStep_,
+                          options_.neftuneNoiseAlpha,
+                          options_.gradientCheckpointing};
+  model_.parameters().prepareGradients();
+  const at::Tensor loss =
+      lossSum(model_.format().loss, model_.logits(batch, &pass), batch.labels, micro.options) / micro.divisor;
+  hasPartialGradients_ = true;
+  loss.backward();
+  model_.parameters().collectGradients();
+  // A loss that is not finite spoils its step only (which update leaves out), not the sum.
+  // at::where would copy its 0 to the device and wait for it.
+  loss_ += at::nan_to_num(loss.detach(), 0.0, 0.0, 0.0);
+  tokensInStep_ += batch.tokens();
+  sequencesInStep_ += batch.sequences();
+  hasPartialGradients_ = false;
+}
+
+void Training::beginStepAgain() {
+  model_.parameters().dropGradients();
+  loss_ = lossBeforeStep_.clone();
+  tokensInStep_ = sequencesInStep_ = 0;
+  hasPartialGradients_ = false;
+}
+
+void Training::restoreStep() {
+  releaseCachedMemory();
+  int64_t tokens = 0;
+  for (const MicroBatch& each : batchesInStep_) tokens += each.raw.cuSeqlens.back();
+  if (!hasPartialGradients_ && tokensInStep_ == tokens) return;
+  try {
+    beginStepAgain();
+    for (const MicroBatch& each : batchesInStep_) {
+      const int64_t most = maxTokens_ > 0 ? maxTokens_ : each.raw.cuSeqlens.back();
+      for (RawBatch& part : split(each.raw, model_.format(), most))
+        backward({std::move(part), each.divisor, each.options});
+    }
+  } catch (const std::exception& error) {
+    throw SessionLost(std::string("the gradients of earlier micro-batches could not be restored: ") +
+                      error.what());
+  }
+}
+
+void Training::update(const UpdateOptions& options) {
+  const phases::Scope phase(phases::Phase::Optimizer);
+  optimizer_->prepareUpdate(options);
+  try {
+    Parameters& parameters = model_.parameters();
+    for (size_t i = 0; i < parameters.size(); ++i)
+      if (parameters[i].isTrained()) ++parameters[i].version;
+    optimizer_->applyUpdate(options);
+  } catch (const std::exception& error) {
+    throw SessionLost(std::string("an update failed half way: ") + error.what());
+  }
+  model_.parameters().dropGradients();
+  ++step_;
+  tokensInStep_ = sequencesInStep_ = 0;
+  batchesInStep_.clear();
+}
+
+at::Tensor Training::predict(const RawBatch& raw) {
+  const at::NoGradGuard guard;
+  return model_.logits(toTensors(raw, model_.format(), model_.device()), nullptr).to(at::kCPU).contiguous();
+}
+
+double Training::matmulRate(int64_t rows, int64_t inner, int64_t columns) const {
+  constexpr size_t repetitions = 15;
+  // A GPU is waited for after many products, since waiting takes longer than one of them.
+  const int products = model_.device().is_cpu() ? 1 : 100;
+  const at::NoGradGuard guard;
+  const auto options = at::TensorOptions().device(model_.device());
+  const at::Tensor a = at::rand({rows, inner}, options).to(model_.compute());
+  const at::Tensor b = at::rand({columns, inner}, options).to(model_.compute());
+  at::Tensor product = at::mm(a, b.t());
+  const auto wait = [&] { product.view(-1)[0].item<float>(); };
+  wait();
+  std::vector<double> seconds;
+  for (size_t i = 0; i < repetitions; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    for (int j = 0; j < products; ++j) at::mm_out(product, a, b.t());
+    wait();
+    seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() /
+                      products);
+  }
+  std::nth_element(seconds.begin(), seconds.begin() + repetitions / 2, seconds.end());
+  return 2.0 * static_cast<double>(rows) * static_cast<double>(inner) * static_cast<double>(columns) /
+         seconds[repetitions / 2];
+}
+
+TrainingStats Training::stats() {
+  const at::Tensor all =
+      at::stack({loss_, optimizer_->gradNorm().to(at::kDouble), optimizer_->updates().to(at::kDouble),
+                 optimizer_->skipped().to(at::kDouble)})
+          .to(at::kCPU);  // waits once
+  const auto* numbers = all.const_data_ptr<double>();
+  return {numbers[0], numbers[1], numbers[2], numbers[3], static_cast<double>(maxTokens_)};
+}
+
+void Training::setProgress(int64_t step, int64_t updates, double loss, int64_t maxTokens) {
+  step_ = step;
+  maxTokens_ = maxTokens;
+  optimizer_->setUpdates(updates);
+  loss_.fill_(loss);
+}
+
+void Training::restart(const TrainingOptions& options) {
+  std::unique_ptr<Optimizer> optimizer = makeOptimizer(model_.parameters(), options.optimizer);
+  at::Tensor loss = at::zeros_like(loss_);
+  model_.parameters().setTrained(std::vector<bool>(model_.parameters().size(), true));
+  options_ = options;
+  maxTokens_ = 0;
+  batchesInStep_.clear();
+  optimizer_ = std::move(optimizer);
+  loss_ = std::move(loss);
+  step_ = tokensInStep_ = sequencesInStep_ = 0;
+}
+
+void Training::mergeAdapters() {
+  try {
+    model_.mergeAdapters();
+  } catch (const std::exception& error) {
+    throw SessionLost(std::string("adapters were merged in part: ") + error.what());
+  }
+}
+
+void Training::configure(const std::vector<std::pair<std::string, TensorSettings>>& settings) {
+  if (tokensInStep_ > 0) throw std::logic_error("configure was called between accumulate and update");
+  Parameters& parameters = model_.parameters();
+  std::vector<TensorSettings> all(parameters.tensors().size());
+  for (const auto& [name, tensorSettings] : settings) all[parameters.tensor(name)] = tensorSettings;
+  std::vector<bool> trained(parameters.size(), false);
+  for (size_t i = 0; i < all.size(); ++i)
+    if (all[i].trainable) trained[parameters.tensors()[i].parameter] = true;
+  if (std::find(trained.begin(), trained.end(), true) == trained.end())
+    throw std::invalid_argument("all tensors are frozen: there is nothing to train");
+  optimizer_->configure(std::move(all));
+  parameters.setTrained(trained);
+}
+
+std::vector<StateTensor> Training::optimizerState() const {
+  std::vector<StateTensor> result;
+  for (const std::string& kind : optimizer_->stateNames())
+    for (size_t i = 0; i < tensors().size(); ++i)
+      if (optimizer_->hasState(i)) result.push_back({tensors()[i].name, kind, shapeOf(i, kind).vec()});
+  return result;
+}
+
+at::IntArrayRef Training::shapeOf(size_t tensor, const std::string& kind) const {
+  return kind == "step" ? at::IntArrayRef() : at::IntArrayRef(tensors()[tensor].shape);
+}
+
+at::Tensor Training::read(const std::string& name, const std::string& kind) const {
+  const size_t index = model_.parameters().tensor(name);
+  const NamedTensor& tensor = tensors()[index];
+  const Parameter& parameter = model_.parameters()[tensor.parameter];
+  if (kind == "gradient" && !(parameter.gradient && parameter.gradient->isWritten()))
+    throw std::invalid_argument(
+        name +
+        " has no gradient: accumulate a batch first, and read before update; a frozen tensor has none");
+  const at::Tensor value = kind == "weight"     ? tensor.of(parameter.value)
+                           : kind == "gradient" ? tensor.of(parameter.gradient->values())
+                                                : optimizer_->readState(index, kind);
+  // A copy in any case: the caller looks at it when later jobs may already have changed the tensor.
+  return value.detach().to(at::kCPU, at::kFloat, /*non_blocking=*/false, /*copy=*/true).contiguous();
+}
+
+void Training::write(const std::string& name, const std::string& kind, const at::Tensor& value) {
+  const at::NoGradGuard guard;
+  const size_t index = model_.parameters().tensor(name);
+  const NamedTensor& tensor = tensors()[index];
+  const bool isWeight = kind == "weight";
+  if (!isWeight) optimizer_->requireState(kind);
+  if (!value.sizes().equals(shapeOf(index, kind)))
+    throw std::invalid_argument(name + " has shape " + c10::str(shapeOf(index, kind)) + " but was given " +
+                                c10::str(value.sizes()));
+  if (!isWeight) return optimizer_->writeState(index, kind, value);
+  Parameter& parameter = model_.parameters()[tensor.parameter];
+  tensor.of(parameter.value).copy_(value);
+  ++parameter.version;
+}
+
+}  // namespace bertune

@@ -1,0 +1,354 @@
+"""Writes test/fixtures/encoder-specs.json: logits, loss and gradients of sessions whose specs are no BERT's.
+
+An independent interpreter of src/native/spec.ts in PyTorch, sequence by sequence, in float64 without dropout. It reads the
+very specs that the tests hand to the addon, which stand in the fixture. Weights are functions of their names, as in parity.py.
+"""
+
+import json
+import math
+from pathlib import Path
+
+import torch
+from parity import digest, hashes, seeded_weight
+from torch.nn import functional as F
+
+FIXTURE = Path(__file__).parents[2] / "test" / "fixtures" / "encoder-specs.json"
+SCALE = 0.3
+HIDDEN, VOCAB, MLP = 16, 40, 20
+ACTIVATIONS = {
+    "gelu": F.gelu,
+    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "relu": F.relu,
+    "silu": F.silu,
+    "tanh": torch.tanh,
+}
+
+
+class Interpreter:
+    """The forward pass of a spec over one sequence at a time; `weights` by canonical name."""
+
+    def __init__(self, spec, weights):
+        self.spec, self.weights = spec, weights
+        self.encoder, self.lora = spec["encoder"], spec.get("lora")
+
+    def linear(self, name, x):
+        weight = self.weights[f"{name}.weight"]
+        if self.lora:
+            for adapter in self.lora["adapters"]:
+                if adapter["linear"] != name:
+                    continue
+                first, last = adapter["firstRow"], adapter["firstRow"] + adapter["rows"]
+                update = self.lora["scaling"] * self.weights[adapter["b"]] @ self.weights[adapter["a"]]
+                above, below = torch.zeros_like(weight[:first]), torch.zeros_like(weight[last:])
+                weight = weight + torch.cat([above, update, below])
+        return F.linear(x, weight, self.weights.get(f"{name}.bias"))
+
+    def norm(self, name, x, eps):
+        weight = self.weights[f"{name}.weight"]
+        return F.layer_norm(x, x.shape[-1:], weight, self.weights.get(f"{name}.bias"), eps)
+
+    def embed(self, ids, types):
+        spec = self.encoder["embeddings"]
+        table = self.weights["embeddings.words.weight"]
+        x = F.embedding(ids, table, padding_idx=spec["padId"])
+        if spec["tokenTypes"] > 0:
+            x = x + self.weights["embeddings.types.weight"][types]
+        if spec["positions"]:
+            first = spec["positions"]["first"]
+            x = x + self.weights["embeddings.positions.weight"][first : first + len(ids)]
+        if spec["norm"]:
+            x = self.norm("embeddings.norm", x, spec["norm"]["eps"])
+        return self.linear("embeddings.projection", x) if spec["projection"] else x
+
+    def attend(self, layer, x):
+        heads = self.encoder["heads"]
+        size = self.encoder["hidden"] // heads
+        q, k, v = (
+            part.view(len(x), heads, size).transpose(0, 1)
+            for part in self.linear(f"{layer}.queryKeyValue", x).chunk(3, dim=1)
+        )
+        context = torch.softmax(q @ k.transpose(1, 2) / math.sqrt(size), -1) @ v
+        return self.linear(f"{layer}.attentionOutput", context.transpose(0, 1).reshape(len(x), -1))
+
+    def feed_forward(self, layer, x):
+        inner = ACTIVATIONS[self.encoder["mlp"]["activation"]](self.linear(f"{layer}.mlpIn", x))
+        return self.linear(f"{layer}.mlpOut", inner)
+
+    def encode(self, ids, types):
+        x, eps = self.embed(ids, types), self.encoder["norm"]["eps"]
+        for layer in (each["parameters"] for each in self.encoder["layers"]):
+            if self.encoder["order"] == "pre":
+                x = x + self.attend(layer, self.norm(f"{layer}.attentionNorm", x, eps))
+                x = x + self.feed_forward(layer, self.norm(f"{layer}.mlpNorm", x, eps))
+            else:
+                x = self.norm(f"{layer}.attentionNorm", x + self.attend(layer, x), eps)
+                x = self.norm(f"{layer}.mlpNorm", x + self.feed_forward(layer, x), eps)
+        return self.norm("finalNorm", x, eps) if self.encoder["finalNorm"] else x
+
+    def logits(self, ids, types):
+        x = self.encode(ids, types)
+        for stage in self.spec["head"]:
+            [(kind, value)] = stage.items()
+            if kind == "pool":
+                x = x[:1] if value == "first" else x.mean(0, keepdim=True)
+            elif kind == "linear":
+                x = self.linear(value, x)
+            elif kind == "activation":
+                x = ACTIVATIONS[value](x)
+            elif kind == "norm":
+                x = self.norm(value, x, self.encoder["norm"]["eps"])
+        return x
+
+
+def loss_of(spec, logits, labels, options):
+    """The sum of losses; `labels` are class ids or values."""
+    if spec["loss"] == "cross_entropy":
+        weights = options.get("classWeights")
+        return F.cross_entropy(
+            logits,
+            labels,
+            weight=None if weights is None else torch.tensor(weights, dtype=logits.dtype),
+            reduction="sum",
+            label_smoothing=options.get("labelSmoothing", 0.0),
+        )
+    if spec["loss"] == "binary_cross_entropy":
+        return F.binary_cross_entropy_with_logits(logits, labels, reduction="sum")
+    return F.mse_loss(logits, labels, reduction="sum")
+
+
+def parameter(name, shape, tensors=None, zero_row=None):
+    initial = {"kind": "normal", "std": 0.02} if len(shape) > 1 else {"kind": "zeros"}
+    if zero_row is not None:
+        initial["zeroRow"] = zero_row
+    names = tensors or [f"outside.{name}"]
+    rows = shape[0] // len(names)
+    return {
+        "name": name,
+        "shape": shape,
+        "initialisation": initial,
+        "decays": len(shape) > 1,
+        "tensors": [{"name": each, "rows": rows} for each in names],
+    }
+
+
+def spec_of(changes):
+    """A spec of two layers, with what a case changes, and its parameters."""
+    width = changes.get("width", HIDDEN)
+    norm = {"eps": 1e-5, "bias": changes.get("normBias", True)}
+    bias = changes.get("bias", True)
+    embeddings = {
+        "width": width,
+        "vocab": VOCAB,
+        "padId": changes.get("padId", 0),
+        "positions": changes.get("positions", {"rows": 24, "first": 0}),
+        "tokenTypes": changes.get("tokenTypes", 2),
+        "norm": norm if changes.get("embeddingNorm", True) else None,
+        "dropout": 0,
+        "projection": changes.get("projection", width != HIDDEN),
+    }
+    layers = changes.get("layers", ["layers.0", "layers.1"])
+    encoder = {
+        "hidden": HIDDEN,
+        "heads": 2,
+        "embeddings": embeddings,
+        "attention": {"bias": bias, "dropout": 0, "outputDropout": 0},
+        "mlp": {
+            "width": MLP,
+            "activation": changes.get("activation", "gelu"),
+            "biasIn": bias,
+            "biasOut": changes.get("biasOut", bias),
+            "outputDropout": 0,
+        },
+        "order": changes.get("order", "post"),
+        "norm": norm,
+        "finalNorm": changes.get("finalNorm", False),
+        "layers": [{"parameters": each} for each in layers],
+    }
+    head = changes.get("head", [{"pool": "first"}, {"linear": "dense"}, {"activation": "tanh"}, {"linear": "out"}])
+    outputs = changes.get("outputs", 3)
+
+    list_ = []
+
+    def linear(name, out, inputs, has_bias=True, parts=None):
+        outside = [f"outside.{part}" for part in parts or [name]]
+        list_.append(parameter(f"{name}.weight", [out, inputs], [f"{each}.weight" for each in outside]))
+        if has_bias:
+            list_.append(parameter(f"{name}.bias", [out], [f"{each}.bias" for each in outside]))
+
+    def layer_norm(name, size):
+        # Named so that the seeded weights are about 1.
+        list_.append(parameter(f"{name}.weight", [size], [f"outside.{name}.LayerNorm.weight"]))
+        if norm["bias"]:
+            list_.append(parameter(f"{name}.bias", [size]))
+
+    list_.append(parameter("embeddings.words.weight", [VOCAB, width], zero_row=embeddings["padId"]))
+    if embeddings["positions"]:
+        list_.append(parameter("embeddings.positions.weight", [embeddings["positions"]["rows"], width]))
+    if embeddings["tokenTypes"]:
+        list_.append(parameter("embeddings.types.weight", [embeddings["tokenTypes"], width]))
+    if embeddings["norm"]:
+        layer_norm("embeddings.norm", width)
+    if embeddings["projection"]:
+        linear("embeddings.projection", HIDDEN, width)
+    for layer in dict.fromkeys(layers):
+        parts = [f"{layer}.{part}" for part in ("query", "key", "value")]
+        linear(f"{layer}.queryKeyValue", 3 * HIDDEN, HIDDEN, bias, parts)
+        linear(f"{layer}.attentionOutput", HIDDEN, HIDDEN, bias)
+        layer_norm(f"{layer}.attentionNorm", HIDDEN)
+        linear(f"{layer}.mlpIn", MLP, HIDDEN, bias)
+        linear(f"{layer}.mlpOut", HIDDEN, MLP, encoder["mlp"]["biasOut"])
+        layer_norm(f"{layer}.mlpNorm", HIDDEN)
+    if encoder["finalNorm"]:
+        layer_norm("finalNorm", HIDDEN)
+    names = [stage["linear"] for stage in head if "linear" in stage]
+    for stage in head:
+        if "linear" in stage:
+            last = stage["linear"] == names[-1]
+            linear(stage["linear"], outputs if last else HIDDEN, HIDDEN, changes.get("headBias", True))
+        if "norm" in stage:
+            layer_norm(stage["norm"], HIDDEN)
+    spec = {"encoder": encoder, "head": head, "loss": changes.get("loss", "cross_entropy"), "parameters": list_}
+    if "adapters" in changes:
+        adapters = []
+        for number, (name, first, rows) in enumerate(changes["adapters"]):
+            inputs = next(p["shape"][1] for p in list_ if p["name"] == f"{name}.weight")
+            a, b = f"adapter{number}.a", f"adapter{number}.b"
+            list_ += [parameter(a, [2, inputs]), parameter(b, [rows, 2])]
+            adapters.append({"linear": name, "firstRow": first, "rows": rows, "a": a, "b": b})
+        spec["lora"] = {"rank": 2, "scaling": 1.5, "dropout": 0, "adapters": adapters}
+    return spec
+
+
+TOKENS = [{"linear": "dense"}, {"activation": "gelu"}, {"norm": "headNorm"}, {"linear": "out"}]
+CASES = {
+    "post-norm, as BERT": {},
+    "pre-norm": {"order": "pre", "finalNorm": True},
+    "pre-norm without final norm, of tokens": {"order": "pre", "head": TOKENS},
+    "no biases at all": {"bias": False, "normBias": False, "headBias": False},
+    "no biases, pre-norm, mean": {
+        "bias": False,
+        "normBias": False,
+        "order": "pre",
+        "finalNorm": True,
+        "head": [{"pool": "mean"}, {"linear": "dense"}, {"activation": "gelu"}, {"norm": "headNorm"}, {"linear": "out"}],
+    },
+    "a bias on one side of the MLP": {"bias": False, "biasOut": True},
+    "a projection from narrow embeddings": {"width": 8},
+    "a projection of the same width": {"projection": True},
+    "positions from 2 on": {"positions": {"rows": 26, "first": 2}, "padId": 1, "tokenTypes": 1},
+    "no positions, no types, no norm, no padding": {
+        "positions": None,
+        "tokenTypes": 0,
+        "embeddingNorm": False,
+        "padId": None,
+    },
+    "the mean of tokens": {"head": [{"pool": "mean"}, {"linear": "out"}]},
+    "labels of tokens": {"head": TOKENS},
+    "labels of tokens, straight": {"head": [{"linear": "out"}], "outputs": 5},
+    "shared layers": {"layers": ["layers.0"] * 3},
+    "shared layers, of tokens": {"layers": ["layers.0", "layers.1", "layers.0"], "head": TOKENS},
+    "shared layers, pre-norm": {"layers": ["layers.0"] * 2, "order": "pre", "finalNorm": True},
+    "probabilities": {"labels": "probabilities"},
+    "probabilities, smoothed and weighed": {
+        "labels": "probabilities",
+        "options": {"labelSmoothing": 0.2, "classWeights": [0.5, 2.0, 1.25]},
+    },
+    "probabilities of tokens": {"labels": "probabilities", "head": TOKENS},
+    "soft labels of binary cross-entropy": {"loss": "binary_cross_entropy", "labels": "probabilities"},
+    "several values": {"loss": "mean_squared_error", "labels": "values", "outputs": 4},
+    "one value": {"loss": "mean_squared_error", "labels": "values", "outputs": 1},
+    "values of tokens": {"loss": "mean_squared_error", "labels": "values", "head": TOKENS},
+    "relu": {"activation": "relu"},
+    "silu, pre-norm": {"activation": "silu", "order": "pre", "finalNorm": True},
+    "adapters of the encoder and the head": {
+        "adapters": [
+            ("layers.0.queryKeyValue", 0, HIDDEN),
+            ("layers.0.queryKeyValue", 2 * HIDDEN, HIDDEN),
+            ("layers.1.queryKeyValue", 0, HIDDEN),
+            ("layers.1.queryKeyValue", HIDDEN, HIDDEN),
+            ("layers.1.mlpIn", 0, MLP),
+            ("layers.1.mlpOut", 0, HIDDEN),
+            ("dense", 0, HIDDEN),
+            ("out", 0, 3),
+        ]
+    },
+    "adapters, pre-norm, projection": {
+        "order": "pre",
+        "finalNorm": True,
+        "width": 8,
+        "adapters": [("embeddings.projection", 0, HIDDEN), ("layers.1.attentionOutput", 0, HIDDEN)],
+    },
+}
+LENGTHS = [7, 1, 19, 4]
+
+
+def rounded(values):
+    return [float(f"{value:.8g}") for value in values]
+
+
+def uniform(name, count):
+    return (hashes(name, count) % 1000).astype("float64") / 1000
+
+
+def case_of(name, changes):
+    spec = spec_of(changes)
+    types = spec["encoder"]["embeddings"]["tokenTypes"]
+    tokens = sum(LENGTHS)
+    ids = [int(each) % VOCAB for each in hashes(f"{name}.ids", tokens)]
+    type_ids = [int(each) % max(types, 1) for each in hashes(f"{name}.types", tokens)]
+    pooled = any("pool" in stage for stage in spec["head"])
+    rows, outputs = len(LENGTHS) if pooled else tokens, changes.get("outputs", 3)
+    kind, options = changes.get("labels", "classes"), changes.get("options", {})
+    if kind == "classes":
+        labels = [int(each) % outputs for each in hashes(f"{name}.labels", rows)]
+        labels[1] = -100
+    else:
+        labels = torch.tensor(uniform(f"{name}.labels", rows * outputs)).view(rows, outputs)
+        if kind == "probabilities" and spec["loss"] == "cross_entropy":
+            labels = labels / labels.sum(1, keepdim=True)
+        labels = rounded(labels.flatten().tolist())
+
+    weights, tensors = {}, {}
+    for each in spec["parameters"]:
+        parts = []
+        for tensor in each["tensors"]:
+            shape = (tensor["rows"], *each["shape"][1:])
+            value = torch.as_tensor(seeded_weight(tensor["name"], shape, SCALE)).double().requires_grad_()
+            tensors[tensor["name"]] = value
+            parts.append(value)
+        weights[each["name"]] = torch.cat(parts)
+    interpreter = Interpreter(spec, weights)
+    starts = [sum(LENGTHS[:i]) for i in range(len(LENGTHS))]
+    logits = torch.cat(
+        [
+            interpreter.logits(torch.tensor(ids[start : start + n]), torch.tensor(type_ids[start : start + n]))
+            for start, n in zip(starts, LENGTHS)
+        ]
+    )
+    if kind == "classes":
+        target = torch.tensor(labels)
+    else:
+        target = torch.tensor(labels, dtype=torch.float64).view(rows, outputs)
+    loss = loss_of(spec, logits, target, options)
+    loss.backward()
+    gradients = {each: rounded(digest(each, tensor.grad)) for each, tensor in tensors.items()}
+    return {
+        "name": name,
+        "spec": spec,
+        "batch": {"inputIds": ids, "lengths": LENGTHS, **({"tokenTypeIds": type_ids} if types > 0 else {})},
+        "labels": labels,
+        "isClasses": kind == "classes",
+        "options": options,
+        "logits": rounded(logits.flatten().tolist()),
+        "loss": loss.item(),
+        "gradients": gradients,
+    }
+
+
+def main():
+    cases = [case_of(name, changes) for name, changes in CASES.items()]
+    FIXTURE.write_text(json.dumps({"scale": SCALE, "cases": cases}, separators=(",", ":")) + "\n")
+
+
+if __name__ == "__main__":
+    main()
