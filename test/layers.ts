@@ -1,6 +1,6 @@
 // Dependencies point one way, as docs/architecture.md says: what stands in a layer imports from the layers below it.
 import { readdirSync, readFileSync } from 'node:fs';
-import { basename, dirname, join, normalize } from 'node:path';
+import { dirname, join, normalize } from 'node:path';
 import t from 'tap';
 
 const SOURCE = join(import.meta.dirname, '../src');

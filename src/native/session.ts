@@ -173,9 +173,13 @@ function knownKind(kind: TensorKind): TensorKind {
   throw expected(`one of ${kinds.join(', ')}`, 'kind', kind);
 }
 
+/** The canonical name without `.weight` or `.bias`. */
+function layerOf(name: string): string {
+  return name.replace(/\.\w+$/, '');
+}
+
 // Layer by layer, and of a layer that is several outside (query, key, value) each with its bias, as in Hugging Face's modules.
 function inOrder({ parameters }: SessionSpec, infos: readonly TensorInfo[]): TensorInfo[] {
-  const layerOf = (name: string): string => name.replace(/\.\w+$/, '');
   const places = new Map<string, readonly [layer: number, part: number]>();
   const layers = [...new Set(parameters.map(({ name }) => layerOf(name)))];
   for (const { name, tensors } of parameters)

@@ -116,7 +116,8 @@ function rowsOf({ spec, batch }: Case): number {
 /** The sequences from `from` to before `to`. */
 function part(batch: PackedBatch, from: number, to: number, isPerToken: boolean): PackedBatch {
   const { inputIds, cuSeqlens, tokenTypeIds, labels = new Int32Array() } = batch;
-  const [first = 0, last = 0] = [cuSeqlens[from], cuSeqlens[to]];
+  const first = cuSeqlens[from] ?? 0;
+  const last = cuSeqlens[to] ?? 0;
   const rows = isPerToken ? inputIds.length : cuSeqlens.length - 1;
   const [firstRow, lastRow] = isPerToken ? [first, last] : [from, to];
   const values = labels.length / rows;
