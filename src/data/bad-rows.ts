@@ -54,9 +54,9 @@ export class BadRowLog implements BadRowReport {
   /** The message that lists the first ten, when not one row was usable. */
   error(atLeast: '' | 'at least ' | 'only '): UsageError {
     const [rows, them] = this.count === 1 ? ['row', 'it'] : ['rows', 'them'];
-    const remedy = this.file === null ? `\nCorrect ${them}, or leave ${them} out with --bad-rows skip` : '';
+    const remedy = this.file === null ? `\nCorrect ${them}, or leave ${them} out with badRows skip` : '';
     const others = this.splitName === 'train' && this.first.every(({ reason }) => isUnknownLabel(reason));
-    const newHead = others ? '\nIf these are labels too, name all labels with --label-list' : '';
+    const newHead = others ? '\nIf these are labels too, name all labels with labelList' : '';
     const list = this.first.map((row) => `\n  ${describeBadRow(row)}`).join('');
     return new UsageError(
       `The ${this.splitName} data have ${atLeast}${this.count} bad ${rows}:${list}${remedy}${newHead}`,

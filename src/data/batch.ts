@@ -106,7 +106,7 @@ export function maxLengthOf(
   const positions = maxTokensOf(model.config);
   if (requested !== undefined && requested > positions)
     throw new UsageError(
-      `--max-seq-length is ${requested} but the model has ${positions} positions; use at most ${positions}`,
+      `maxSeqLength is ${requested} but the model has ${positions} positions; use at most ${positions}`,
     );
   return requested ?? Math.min(512, positions, tokenizer.modelMaxLength);
 }

@@ -94,12 +94,12 @@ export function chooseColumns(
   const label = options.needsLabels ? chooseLabel(file, columns, options.labelColumn) : null;
   const labels = labelColumnList(label);
   for (const [option, column] of [
-    ['--text-column', options.textColumn],
-    ['--text-pair-column', options.textPairColumn],
+    ['textColumn', options.textColumn],
+    ['textPairColumn', options.textPairColumn],
   ] as const)
     if (column !== undefined && labels.includes(column))
       throw new UsageError(
-        `${option} and the column of the labels are both ${column}; name another with --label-column`,
+        `${option} and the column of the labels are both ${column}; name another with labelColumn`,
       );
   const left = columns.filter((column) => !labels.includes(column));
   const { text, textPair } = chooseTexts(file, columns, left, options);
@@ -108,9 +108,9 @@ export function chooseColumns(
 
 /** Checks that a file has every chosen column, once. */
 export function requireColumns(file: string, columns: readonly string[], choice: ColumnChoice): void {
-  requireColumn(file, columns, choice.text, '--text-column');
-  if (choice.textPair !== null) requireColumn(file, columns, choice.textPair, '--text-pair-column');
-  for (const label of labelColumnList(choice.label)) requireColumn(file, columns, label, '--label-column');
+  requireColumn(file, columns, choice.text, 'textColumn');
+  if (choice.textPair !== null) requireColumn(file, columns, choice.textPair, 'textPairColumn');
+  for (const label of labelColumnList(choice.label)) requireColumn(file, columns, label, 'labelColumn');
 }
 
 function chooseLabel(
@@ -119,8 +119,8 @@ function chooseLabel(
   named: LabelColumns | undefined,
 ): LabelColumns {
   const label = named === undefined ? findUsual(columns, LABEL_NAMES) : labelColumns(named);
-  if (label === undefined) throw notFound(file, columns, 'label', '--label-column');
-  for (const column of labelColumnList(label)) requireColumn(file, columns, column, '--label-column');
+  if (label === undefined) throw notFound(file, columns, 'label', 'labelColumn');
+  for (const column of labelColumnList(label)) requireColumn(file, columns, column, 'labelColumn');
   return label;
 }
 
@@ -130,11 +130,11 @@ function chooseTexts(
   left: readonly string[],
   { textColumn, textPairColumn }: ColumnOptions,
 ): { text: string; textPair: string | null } {
-  if (textPairColumn !== undefined) requireColumn(file, columns, textPairColumn, '--text-pair-column');
+  if (textPairColumn !== undefined) requireColumn(file, columns, textPairColumn, 'textPairColumn');
   if (textColumn !== undefined) {
-    requireColumn(file, columns, textColumn, '--text-column');
+    requireColumn(file, columns, textColumn, 'textColumn');
     if (textColumn === textPairColumn)
-      throw new UsageError(`--text-column and --text-pair-column are both ${textColumn}`);
+      throw new UsageError(`textColumn and textPairColumn are both ${textColumn}`);
     return { text: textColumn, textPair: textPairColumn ?? null };
   }
   const usualPair = findUsualPair(left);
@@ -143,7 +143,7 @@ function chooseTexts(
   }
   const candidates = left.filter((column) => column !== textPairColumn);
   const text = findUsual(candidates, TEXT_NAMES) ?? (candidates.length === 1 ? candidates[0] : undefined);
-  if (text === undefined) throw notFound(file, columns, 'text', '--text-column');
+  if (text === undefined) throw notFound(file, columns, 'text', 'textColumn');
   return { text, textPair: textPairColumn ?? null };
 }
 

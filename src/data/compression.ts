@@ -76,7 +76,7 @@ async function* diskBytes(file: DataFile, onRead: (bytes: number) => void): Asyn
 function tooDense(path: string, { maxCompressionRatio }: DataLimits): UsageError {
   return new UsageError(
     `${path} becomes more than ${maxCompressionRatio} times as large when it is decompressed, as no rows of texts do; ` +
-      'if it is meant, --max-compression-ratio allows more',
+      'if it is meant, maxCompressionRatio allows more',
   );
 }
 

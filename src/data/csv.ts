@@ -24,7 +24,7 @@ const MAX_COLUMNS = 1_000_000;
 const MAX_OPEN = 100;
 
 const TOO_WIDE = `more than ${MAX_COLUMNS} fields`;
-const NEVER_CLOSED = 'a quoted field is never closed (--quoting none takes quotes as characters)';
+const NEVER_CLOSED = 'a quoted field is never closed (the quoting option none takes quotes as characters)';
 const NOT_AT_THE_START =
   'a quote keeps a field together only at its start, directly behind the delimiter (the quotes in it are written "")';
 
@@ -169,7 +169,7 @@ export class CsvParser implements RecordParser {
   private problemOf({ start, end, fields, hasLiteralQuote }: CsvRange, isGood: boolean): string | null {
     if (!isGood) return 'not valid UTF-8';
     if (end - start > this.maxRowBytes)
-      return `the row is longer than ${this.maxRowBytes} bytes (--max-row-bytes)`;
+      return `the row is longer than ${this.maxRowBytes} bytes (maxRowBytes)`;
     if (this.header === null || fields === this.header.length) return null;
     const found = `${counted(fields, 'field')} where the header has ${this.header.length}`;
     return hasLiteralQuote && fields > this.header.length ? `${found}; ${NOT_AT_THE_START}` : found;
@@ -181,7 +181,7 @@ function faultOf(bytes: Buffer, { start, end, fault }: CsvRange, line: number): 
   if (fault === 'open') return NEVER_CLOSED;
   const further = countLines(bytes, start, end);
   const where = further === 0 ? '' : ` in line ${line + further}`;
-  return `text follows the quote that closes a field${where} (a quote inside a quoted field is written ""; --quoting none takes all as characters)`;
+  return `text follows the quote that closes a field${where} (a quote inside a quoted field is written ""; the quoting option none takes all as characters)`;
 }
 
 /**

@@ -193,7 +193,7 @@ export function heldOut(split: Split, task: Task, { share, seed }: HoldOut): Hel
   if (found.train.length > 0 && found.validation.length > 0) return found;
   throw new UsageError(
     `A validation split of ${share} of ${counted(split.size, 'training row')} leaves ${found.train.length} to train on and ` +
-      `${found.validation.length} to validate with; use another share, or --validation-file`,
+      `${found.validation.length} to validate with; use another share, or validationFile`,
   );
 }
 

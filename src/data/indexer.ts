@@ -32,7 +32,7 @@ export interface SplitOptions extends ColumnOptions, Partial<ReadSettings> {
   maxSamples?: number;
   /** Hub ClassLabel names per column: the integer labels of that column are these names. */
   classNames?: Readonly<Record<string, readonly string[]>>;
-  /** When the labels are fixed beforehand (`--label-list`, a trained model): any other label is a bad row. */
+  /** When the labels are fixed beforehand (`labelList`, a trained model): any other label is a bad row. */
   knownLabels?: readonly string[];
   /** Decides how labels are read; without it a list column is multi-label and a column of decimals is regression. */
   problemType?: ProblemType;
@@ -150,9 +150,9 @@ class Indexer {
       ...(passthrough.length > 0 && { passthrough }),
     };
     requireColumns(file.path, source.columns, this.columns);
-    for (const column of passthrough) requireColumn(file.path, source.columns, column, '--id-column');
+    for (const column of passthrough) requireColumn(file.path, source.columns, column, 'idColumn');
     if (groupColumn !== undefined)
-      requireColumn(file.path, source.columns, groupColumn, '--validation-group-column');
+      requireColumn(file.path, source.columns, groupColumn, 'validationGroupColumn');
     return this.columns;
   }
 
@@ -166,7 +166,7 @@ class Indexer {
     const { text, label } = columns;
     if (holdsOnlyNumbers(sample, text)) {
       const column = `The column ${JSON.stringify(text)} of ${file.path}`;
-      throw new UsageError(`${column} holds only numbers; is it the text? --text-column names another`);
+      throw new UsageError(`${column} holds only numbers; is it the text? textColumn names another`);
     }
     if (label === null || this.labels !== null) return;
     const { problemType, softLabels, classNames, knownLabels, labelDelimiter: delimiter } = this.options;

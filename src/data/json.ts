@@ -98,12 +98,7 @@ export class JsonLinesParser implements RecordParser {
   };
 
   private tooLong(start: number, end: number, line: number): RawRecord {
-    return brokenRecord(
-      start,
-      end,
-      line,
-      `the line is longer than ${this.maxRowBytes} bytes (--max-row-bytes)`,
-    );
+    return brokenRecord(start, end, line, `the line is longer than ${this.maxRowBytes} bytes (maxRowBytes)`);
   }
 }
 
@@ -176,7 +171,7 @@ class JsonArrayParser implements RecordParser {
   }
 
   private tooLong(): string {
-    return `the element is longer than ${this.maxRowBytes} bytes (--max-row-bytes), or a quote or bracket is never closed`;
+    return `the element is longer than ${this.maxRowBytes} bytes (maxRowBytes), or a quote or bracket is never closed`;
   }
 
   /** Where the nesting is lost no later element can be trusted. */

@@ -15,9 +15,9 @@ export type LabelColumns = string | readonly string[];
 export function labelColumns(named: LabelColumns): LabelColumns {
   if (typeof named === 'string') return named;
   const twice = named.find((name, i) => named.indexOf(name) !== i);
-  if (twice !== undefined) throw new UsageError(`--label-column names ${JSON.stringify(twice)} twice`);
+  if (twice !== undefined) throw new UsageError(`labelColumn names ${JSON.stringify(twice)} twice`);
   const [only] = named;
-  if (only === undefined) throw new UsageError('--label-column names no column');
+  if (only === undefined) throw new UsageError('labelColumn names no column');
   return named.length === 1 ? only : named;
 }
 
@@ -32,7 +32,7 @@ export function kindOfSeveral(reading: LabelReading): TaskKind {
   const kind = taskKindOf(reading) ?? multiLabel;
   if (kind.columns.ofSeveral !== null) return kind;
   throw new UsageError(
-    `--problem-type ${kind.problemType} takes the numbers of one column; name it with --label-column`,
+    `problemType ${kind.problemType} takes the numbers of one column; name it with labelColumn`,
   );
 }
 

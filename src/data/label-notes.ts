@@ -23,7 +23,7 @@ function joinedNames(labels: LabelColumn): string[] {
   if (joined === undefined) return [];
   return [
     `The label ${JSON.stringify(joined)} is taken as one name; ` +
-      `--problem-type ${multiLabel.problemType} reads names joined by "|" as several labels`,
+      `problemType ${multiLabel.problemType} reads names joined by "|" as several labels`,
   ];
 }
 
@@ -68,7 +68,7 @@ function listsAsText({ kind, values }: LabelColumn): string[] {
   if (list === undefined) return [];
   return [
     `The label ${JSON.stringify(list)} is taken as one name; for several labels a row write a|b and give ` +
-      `--problem-type ${multiLabel.problemType}, or write lists as JSON Lines or Parquet`,
+      `problemType ${multiLabel.problemType}, or write lists as JSON Lines or Parquet`,
   ];
 }
 
@@ -93,7 +93,7 @@ function wholeScores(labels: LabelColumn, size: number): string[] {
   }
   return [
     `The labels are whole numbers written as decimals, such as ${[...found][0]}.0, and taken as scores to predict; ` +
-      `--problem-type ${singleLabel.problemType} takes them as classes`,
+      `problemType ${singleLabel.problemType} takes them as classes`,
   ];
 }
 

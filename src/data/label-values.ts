@@ -16,7 +16,7 @@ export function taskKindOf({ problemType, softLabels }: LabelReading): TaskKind 
   const kind = taskKinds[problemType];
   if (softLabels !== true || kind.columns.probabilities !== null) return kind;
   throw new UsageError(
-    `--soft-labels does not go with --problem-type ${problemType}, which takes numbers as they are`,
+    `softLabels does not go with problemType ${problemType}, which takes numbers as they are`,
   );
 }
 

@@ -155,7 +155,7 @@ export class LabelColumn {
   private addFloat(label: string): string | null {
     const value = isNumberText(label) ? Math.fround(Number(label)) : Number.NaN;
     if (!Number.isFinite(value)) {
-      const remedy = this.task === null ? '; --problem-type says how to read the labels' : '';
+      const remedy = this.task === null ? '; problemType says how to read the labels' : '';
       return `the label ${JSON.stringify(label)} is not a number, as other labels are${remedy}`;
     }
     this.floats.push(value);
@@ -186,7 +186,7 @@ export class LabelColumn {
 }
 
 const NO_LABEL =
-  'the label -1 means "no label" in Hugging Face data sets (if it is a class here, give all classes with --label-list)';
+  'the label -1 means "no label" in Hugging Face data sets (if it is a class here, give all classes with labelList)';
 
 function initialKind(
   { classNames, softLabels }: LabelOptions,
@@ -208,6 +208,6 @@ function initialKind(
 function tooManyClasses(column: string): UsageError {
   return new UsageError(
     `The column ${JSON.stringify(column)} has more than ${MAX_CLASSES} different labels; ` +
-      `--label-column names another one, and --problem-type ${regression.problemType} takes numbers as scores`,
+      `labelColumn names another one, and problemType ${regression.problemType} takes numbers as scores`,
   );
 }

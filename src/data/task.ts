@@ -20,7 +20,7 @@ import type { Split } from './split.js';
 export interface TaskOptions {
   /** Wins over what the labels look like; must be the one the splits were opened with. */
   problemType?: ProblemType;
-  /** The label map, in the order of the ids (`--label-list`). */
+  /** The label map, in the order of the ids (`labelList`). */
   labelList?: readonly string[];
   /** The label map of a trained model, when it has names of its own (not LABEL_0, LABEL_1, ...). */
   modelLabels?: readonly string[];
@@ -48,7 +48,7 @@ export function inferTask(splits: readonly Split[], options: TaskOptions = {}): 
   const kinds = new Set(labelled.map(({ labels }) => labels.kind));
   if (kinds.has('list') && kinds.size > 1) {
     throw new UsageError(
-      'Some splits hold lists of labels and others single labels; --problem-type makes them agree',
+      'Some splits hold lists of labels and others single labels; problemType makes them agree',
     );
   }
   const kind = taskKinds[options.problemType ?? inferProblemType(kinds)];
@@ -100,7 +100,7 @@ function requireTwoClasses(labelled: readonly Labelled[], task: Task): void {
     throw new UsageError(
       `The ${split.name} data hold only one class, ${JSON.stringify(alone)} ` +
         `(column ${JSON.stringify(split.columns.label)}); training needs at least two: add rows of another class, ` +
-        'or name another column with --label-column',
+        'or name another column with labelColumn',
     );
   }
 }

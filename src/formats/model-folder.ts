@@ -127,7 +127,7 @@ async function requireNothingBetter(directory: string): Promise<void> {
 function halfReplaced(directory: string): UsageError {
   return new UsageError(
     `${directory} was to get a new model when the process that wrote it was ended, and holds parts of both: ` +
-      `any bertune command with --model ${directory} finishes it first`,
+      `any bertune command on this model finishes it first`,
   );
 }
 

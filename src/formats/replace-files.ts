@@ -146,7 +146,7 @@ async function finish(directory: string, { temporary, removed }: Waiting): Promi
   } catch (error) {
     throw new RunError(
       `${messageOf(writeError(error, directory))}. The files of the new model are whole in ${temporary}: ` +
-        `any bertune command with --model ${directory} moves them first`,
+        `any bertune command on the model ${directory} moves them first`,
       { cause: error },
     );
   }

@@ -132,7 +132,7 @@ function chooseConfig(
   const chosen = marked ?? (names.length === 1 ? names[0] : usual);
   if (chosen !== undefined) return chosen;
   throw new UsageError(
-    `The hub's ${titleOf(repo)} has several configurations: choose one of ${list} (--dataset-config)`,
+    `The hub's ${titleOf(repo)} has several configurations: choose one of ${list} (datasetConfig)`,
   );
 }
 
@@ -160,6 +160,6 @@ function unreadable({ repo, files }: Snapshot): UsageError {
     : 'has no parquet, JSON or CSV files that can be read as they are,';
   return new UsageError(
     `The hub's ${titleOf(repo)} ${why} and the hub keeps no parquet copy of it: ` +
-      `load it with Python, write each split with to_parquet(), and give the files (--train-file, --validation-file)`,
+      `load it with Python, write each split with to_parquet(), and give the files (trainFile, validationFile)`,
   );
 }

@@ -168,7 +168,7 @@ function fileUrl({ repo, settings, commit }: Fetching, path: string): string {
 }
 
 function notCached(repo: Repo, settings: HubSettings, why: string, what: string): RunError {
-  const noun = repo.type === 'model' ? '--model' : '--train-file and --validation-file';
+  const noun = repo.type === 'model' ? 'the model option' : 'trainFile and validationFile';
   const type = repo.type === 'model' ? '' : '--repo-type dataset ';
   const ways = [
     `If ${repo.id} was meant to be a folder here: there is none of that name.`,

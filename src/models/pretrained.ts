@@ -77,7 +77,7 @@ export async function loadModel(
   const directory = await modelDirectory(idOrDir, { ...options, files: 'all' });
   if (options.lora !== undefined && (await isAdapterFolder(directory)))
     throw new UsageError(
-      `${directory} is an adapter already, and is trained further as it is; leave the LoRA options (--lora-rank ...) out, or merge it first with bertune merge`,
+      `${directory} is an adapter already, and is trained further as it is; leave the LoRA options (loraRank ...) out, or merge it first with bertune merge`,
     );
   const checkpoint = await openPretrained(directory, options);
   try {
@@ -129,7 +129,7 @@ export async function openPretrained(
 ): Promise<PretrainedModel> {
   if (!(await isAdapterFolder(directory))) {
     if (options.baseModel !== undefined)
-      throw new UsageError(`${directory} is no adapter and has no base; leave the base (--base-model) out`);
+      throw new UsageError(`${directory} is no adapter and has no base; leave the base (baseModel) out`);
     return openModelFolder(directory, parseConfig);
   }
   return openUnchanged(join(directory, 'adapter_config.json'), () => openAdapter(directory, options));
@@ -169,7 +169,7 @@ async function openAdapter(directory: string, options: PretrainedOptions): Promi
     const { baseModel, env, progress } = options;
     const name = baseModel ?? files.config.base;
     if (name === null || name === '')
-      throw new UsageError(`${directory} is an adapter that names no base; name it with --base-model`);
+      throw new UsageError(`${directory} is an adapter that names no base; name it with baseModel`);
     const revision = baseModel === undefined ? files.config.revision : null;
     const hub = {
       ...(env && { env }),
@@ -231,7 +231,7 @@ async function findBase(
     if (await isFolder(folder)) return { folder, lastingName: resolve(folder) };
   if (isAbsolute(name) || name.startsWith('.'))
     throw new UsageError(
-      `The base of the adapter in ${directory} is not at ${name}; name the folder it is in with --base-model`,
+      `The base of the adapter in ${directory} is not at ${name}; name the folder it is in with baseModel`,
     );
   const folder = await modelDirectory(name, hub);
   return { folder, lastingName: name };
@@ -247,7 +247,7 @@ async function adaptedConfig(
     const config = await readConfig(directory);
     if (config.modelType === base.modelType) return config;
     throw new UsageError(
-      `${directory} is an adapter of a ${config.modelType} model, but its base is of the model type ${base.modelType}; name the right base with --base-model`,
+      `${directory} is an adapter of a ${config.modelType} model, but its base is of the model type ${base.modelType}; name the right base with baseModel`,
     );
   }
   const numLabels = tensors.get(`${lastLinearOf(headOf('sequence', base))}.bias`)?.shape[0] ?? base.numLabels;

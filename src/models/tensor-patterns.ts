@@ -1,4 +1,4 @@
-// Patterns of tensor names, as `--freeze` takes them.
+// Patterns of tensor names, as the `freeze` option takes them.
 import picomatch from 'picomatch';
 
 import { UsageError } from '../util/errors.js';

@@ -56,7 +56,7 @@ export function passthroughColumns(columns: readonly PassthroughColumn[], task: 
   }));
   const twice = passthrough.find(({ name }, i) => passthrough.findIndex((other) => other.name === name) < i);
   if (twice === undefined) return passthrough;
-  throw new UsageError(`--id-column gives the predictions two columns called ${JSON.stringify(twice.name)}`);
+  throw new UsageError(`idColumn gives the predictions two columns called ${JSON.stringify(twice.name)}`);
 }
 
 /** A value in a cell of text: as it is, or as JSON where it is more than a text or a number. */

@@ -1,4 +1,4 @@
-// The kinds of tasks by the names that config.json and --problem-type give them.
+// The kinds of tasks by the names that config.json and problemType give them.
 import { WithTunedMetrics, tunedNames, type MetricAccumulator } from './metrics/accumulator.js';
 import type { Calibration } from './probabilities.js';
 import { regression } from './regression.js';

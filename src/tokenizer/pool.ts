@@ -76,14 +76,14 @@ class TokenizerThread {
     this.#worker.on('error', (error) =>
       this.#fail(
         new RunError(
-          `A tokenizer thread failed: ${messageOf(error)}; start again, or tokenize without threads: --dataloader-num-workers 0`,
+          `A tokenizer thread failed: ${messageOf(error)}; start again, or tokenize without threads: dataloaderNumWorkers 0`,
         ),
       ),
     );
     this.#worker.on('exit', (code) =>
       this.#fail(
         new RunError(
-          `A tokenizer thread ended (exit code ${code}); start again, or tokenize without threads: --dataloader-num-workers 0`,
+          `A tokenizer thread ended (exit code ${code}); start again, or tokenize without threads: dataloaderNumWorkers 0`,
         ),
       ),
     );

@@ -149,6 +149,6 @@ async function readSums(folder: string): Promise<[name: string, sum: string][]> 
 
 function damaged(what: string): UsageError {
   return new UsageError(
-    `${what}. Resume from an earlier checkpoint, or from the newest good one with --resume-from-checkpoint auto.`,
+    `${what}. Resume from an earlier checkpoint, or from the newest good one with resumeFromCheckpoint auto.`,
   );
 }

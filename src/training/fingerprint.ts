@@ -71,7 +71,7 @@ export async function fingerprintOf(
     quoting: data?.quoting,
     'the evaluation data': evaluatedData?.files,
     evalQuoting: evaluatedData?.quoting,
-    evalRows: evaluated?.size, // the files are the same with another --max-eval-samples
+    evalRows: evaluated?.size, // the files are the same with another maxEvalSamples
     trainRows: trainDataset.size,
     labels: model.task.labels,
     ...fingerprintFields(model.config, model.lora),
@@ -166,8 +166,8 @@ export function requireUntrained(directory: string, before: Fingerprint, updates
 function otherRun(directory: string, differences: readonly string[]): UsageError {
   return new UsageError(
     `${directory} cannot be resumed with these settings: ${differences.join('; ')}. ` +
-      'Use those of the first run, or leave out --resume-from-checkpoint to start again, or to train its weights further ' +
-      `with --model ${directory}.`,
+      'Use those of the first run, or leave out resumeFromCheckpoint to start again, or to train its weights further ' +
+      `with ${directory} as the model.`,
   );
 }
 
@@ -262,7 +262,7 @@ export function hasOtherMetric(
     `the ${greater ? 'greatest' : 'smallest'} ${key}`;
   throw new UsageError(
     `${directory} is of a run whose best model had ${named(before)}, which cannot be compared with ${named(now)}: leave ` +
-      `metricForBestModel and greaterIsBetter as they were, or start a new run from its weights with --model ${directory}`,
+      `metricForBestModel and greaterIsBetter as they were, or start a new run from its weights, with ${directory} as its model`,
   );
 }
 

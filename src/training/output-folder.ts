@@ -52,7 +52,7 @@ export async function intactCheckpoint(
     last === undefined
       ? `${outputDir} has no checkpoint to resume from: starting at the beginning`
       : `The latest training in ${outputDir} has no checkpoint to resume from: starting at the beginning. ` +
-          `To resume an earlier one, name its checkpoint: --resume-from-checkpoint ${last}`,
+          `To resume an earlier one, name its checkpoint: resumeFromCheckpoint ${last}`,
   );
   return null;
 }
@@ -65,8 +65,8 @@ async function newestOf(outputDir: string): Promise<string> {
   const other = others.at(-1);
   throw new UsageError(
     other === undefined
-      ? `${outputDir} has no checkpoint-N folder to resume from; leave --resume-from-checkpoint out`
-      : `The latest training in ${outputDir} has no checkpoint to resume from; leave --resume-from-checkpoint ` +
+      ? `${outputDir} has no checkpoint-N folder to resume from; leave resumeFromCheckpoint out`
+      : `The latest training in ${outputDir} has no checkpoint to resume from; leave resumeFromCheckpoint ` +
           `out, or name one of an earlier training, such as ${other}`,
   );
 }
@@ -82,7 +82,7 @@ async function verifyBest(folder: string): Promise<void> {
     if (!(error instanceof UsageError)) throw error;
     throw new UsageError(
       `${folder} is the sequel of ${best}, the best so far, which is to be loaded at the end; but ${error.message} ` +
-        'Or leave --load-best-model-at-end out.',
+        'Or leave loadBestModelAtEnd out.',
       { cause: error },
     );
   }
@@ -99,8 +99,8 @@ export async function findCheckpoint(outputDir: string, request: string | true):
   const isOurs = await stat(join(found, RESUME_STATE)).catch(() => null);
   if (isOurs === null)
     throw new UsageError(
-      `${found} is not a checkpoint of bertune: it has no ${RESUME_STATE}, or was saved with --save-only-model. Name a checkpoint-N folder, or start ` +
-        `a new run from its weights with --model ${found}`,
+      `${found} is not a checkpoint of bertune: it has no ${RESUME_STATE}, or was saved with saveOnlyModel. Name a checkpoint-N folder, or start ` +
+        `a new run from its weights, with ${found} as its model`,
     );
   return found;
 }
@@ -111,8 +111,8 @@ export async function olderCheckpointsNote(outputDir: string, saveStrategy: stri
   if (last === undefined) return null;
   const consequence =
     saveStrategy === 'no'
-      ? 'which --resume-from-checkpoint resumes. '
-      : 'those of the same steps will be replaced, and to resume another one --resume-from-checkpoint must name it. ';
+      ? 'which resumeFromCheckpoint resumes. '
+      : 'those of the same steps will be replaced, and to resume another one resumeFromCheckpoint must name it. ';
   return (
     `note: ${outputDir} holds checkpoints of an earlier training, the last at ${basename(last)}; ${consequence}` +
     'Remove them, or choose another output folder.'

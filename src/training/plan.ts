@@ -116,6 +116,6 @@ export function earlyEndNote(step: number, args: TrainingArguments, { totalSteps
   const reason =
     patience === undefined
       ? 'a callback asked for it'
-      : `${args.metricForBestModel ?? 'loss'} had not improved${byMore} for as long as --early-stopping-patience ${patience} allows, or a callback asked for it`;
+      : `${args.metricForBestModel ?? 'loss'} had not improved${byMore} for as long as earlyStoppingPatience ${patience} allows, or a callback asked for it`;
   return `Stopped at step ${step} of ${totalSteps}: ${reason}`;
 }

@@ -67,7 +67,7 @@ function logResume(
   const isAtEnd = step >= plan.totalSteps;
   if (isAtEnd)
     log(
-      'note: that training is at its end; no step is left to do unless there are more epochs (--num-train-epochs, --max-steps)',
+      'note: that training is at its end; no step is left to do unless there are more epochs (numTrainEpochs, maxSteps)',
     );
   if (settings === undefined) return; // of an earlier version's checkpoint
   const changes = changedSettings(settings, mutableSettings(parts.args, plan, parts.model));

@@ -174,7 +174,7 @@ class StepQueue {
 /** Steps in a row without an update, or returns to the same checkpoint, after which a run is given up. */
 const MOST_IN_A_ROW = 10;
 
-const REMEDY = 'Use a lower --learning-rate, more --warmup-steps, or --dtype float32.';
+const REMEDY = 'Use a lower learningRate, more warmupSteps, or the dtype float32.';
 
 /** Counts the steps whose gradient was not finite: the session has left their updates out. */
 class NonfiniteSteps {
@@ -218,9 +218,7 @@ class NonfiniteSteps {
     if (found === 0) return null;
     const what = `The gradient was not finite in ${counted(found, 'step')} up to step ${step}; ${found === 1 ? 'it' : 'they'} changed no weight`;
     if (this.#policy === 'stop')
-      throw new SettingsError(
-        `${what}. ${REMEDY} To continue without such steps: --nonfinite-gradient skip.`,
-      );
+      throw new SettingsError(`${what}. ${REMEDY} To continue without such steps: nonfiniteGradient skip.`);
     if (this.#fruitless >= MOST_IN_A_ROW)
       throw new SettingsError(`${what}, the same for ${this.#fruitless} steps in a row. ${REMEDY}`);
     return what;
@@ -233,7 +231,7 @@ class NonfiniteSteps {
   checkpointFor(checkpoint: string | null, step: number): string {
     if (checkpoint === null)
       throw new SettingsError(
-        `The gradient was not finite at step ${step}, before the first checkpoint to fall back to. ${REMEDY} Or save earlier, with --save-steps.`,
+        `The gradient was not finite at step ${step}, before the first checkpoint to fall back to. ${REMEDY} Or save earlier, with saveSteps.`,
       );
     this.#returns = checkpoint === this.#checkpoint ? this.#returns + 1 : 1;
     this.#checkpoint = checkpoint;

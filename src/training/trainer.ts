@@ -50,7 +50,7 @@ export class InterruptedError extends RunError {
 
   /** @param checkpoint the folder from which the run can be resumed */
   constructor(readonly checkpoint: string) {
-    super(`The training was interrupted. Resume it with --resume-from-checkpoint ${checkpoint}.`);
+    super(`The training was interrupted. Resume it with resumeFromCheckpoint ${checkpoint}.`);
   }
 }
 

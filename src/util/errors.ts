@@ -43,7 +43,7 @@ export class StoppedError extends Error {
  * The message for a wrong value.
  *
  * @param what what would have been right, e.g. `a number above 0`
- * @param name the option or argument, e.g. `--learning-rate`
+ * @param name the option or argument, e.g. `learningRate`
  * @param received the value as it came in
  */
 export function expected(what: string, name: string, received: unknown): UsageError {

@@ -210,7 +210,7 @@ async function release(path: string, own: ProcessId): Promise<void> {
 
 function inUse(folder: string, holder: ProcessId | null): UsageError {
   return new UsageError(
-    `${folder} is in use by ${named(holder)}: wait until it has ended, or choose another --output-dir`,
+    `${folder} is in use by ${named(holder)}: wait until it has ended, or choose another outputDir`,
   );
 }
 

@@ -378,7 +378,7 @@ await t.test('bad checkpoints to resume from', async (t) => {
     resumed(
       'single',
       'single is not a checkpoint of bertune: it has no bertune_state.json, ' +
-        'or was saved with --save-only-model. Name a checkpoint-N folder, or start a new run from its weights with --model single',
+        'or was saved with --save-only-model. Name a checkpoint-N folder, or start a new run from its weights, with single as its model',
     ),
     resumed(
       'single/checkpoint-50',

@@ -34,7 +34,11 @@ void t.test('one bad row: the message names file, line or row, column and reason
     ['a.csv', csv('bad,\n'), /a\.csv line 3, column "label": the label is missing\n/],
     ['a.csv', csv('\r\n\nbad\n'), /a\.csv line 5: 1 field where the header has 2\n/],
     ['a.csv', csv('a,b,c\n'), /a\.csv line 3: 3 fields where the header has 2\n/],
-    ['a.csv', csv('"open,x\nb,x\n'), /a\.csv line 3: a quoted field is never closed \(--quoting none /],
+    [
+      'a.csv',
+      csv('"open,x\nb,x\n'),
+      /a\.csv line 3: a quoted field is never closed \(the quoting option none /,
+    ],
     ['a.csv', csv('"a" b,x\n'), /a\.csv line 3: text follows the quote that closes a field/],
     ['a.csv', csv('"a ""b"" "c" d",x\n'), /a\.csv line 3: text follows the quote that closes a field/],
     [
@@ -48,7 +52,11 @@ void t.test('one bad row: the message names file, line or row, column and reason
       Buffer.from('\ufeffR\u00e9sum\u00e9,label\na,b\n', 'utf16le'),
       /a\.csv line 1: not valid UTF-8\n/,
     ],
-    ['a.csv', '"text,label\na,b\n', /a\.csv line 1: a quoted field is never closed \(--quoting none /],
+    [
+      'a.csv',
+      '"text,label\na,b\n',
+      /a\.csv line 1: a quoted field is never closed \(the quoting option none /,
+    ],
     [
       'a.csv',
       csv('b,y\n'),
@@ -167,7 +175,7 @@ void t.test('stop lists the first ten bad rows', async (test) => {
   test.equal(lines[0], 'The train data have at least 10 bad rows:');
   test.equal(lines[1], '  a.csv line 3, column "label": the label is missing');
   test.equal(lines[10], '  a.csv line 21, column "label": the label is missing');
-  test.equal(lines[11], 'Correct them, or leave them out with --bad-rows skip');
+  test.equal(lines[11], 'Correct them, or leave them out with badRows skip');
   test.equal(lines.length, 12);
 });
 
@@ -188,7 +196,7 @@ void t.test('skip leaves bad rows out, counts them and writes them all', async (
     file,
     line: 33,
     column: null,
-    reason: 'a quoted field is never closed (--quoting none takes quotes as characters)',
+    reason: 'a quoted field is never closed (the quoting option none takes quotes as characters)',
   });
   await test.rejects(split.badRows.writeTo(path.join(folder, 'none', 'b.jsonl')), { name: 'RunError' });
 

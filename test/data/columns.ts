@@ -31,7 +31,7 @@ void t.test('columns are found by their usual names', async (test) => {
   for (const option of ['textColumn', 'textPairColumn'])
     test.match(
       await refusal(test, 'same.csv', 'text,label\na,x\n', { [option]: 'label', labelColumn: 'label' }),
-      /^--text-(pair-)?column and the column of the labels are both label; name another with --label-column$/,
+      /^text(Pair)?Column and the column of the labels are both label; name another with labelColumn$/,
     );
 });
 

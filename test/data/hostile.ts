@@ -67,7 +67,7 @@ t.test('what compresses too well is refused, unless it is meant', async (t) => {
     'dense.csv.zst',
     frame(Buffer.concat([Buffer.from('text,label\na,1\n'), Buffer.alloc(80 * MIB, '\n')])),
   );
-  await refuses(t, 'gzip', /more than 1 times as large.*--max-compression-ratio/, () =>
+  await refuses(t, 'gzip', /more than 1 times as large.*maxCompressionRatio/, () =>
     textsOf(gzip, { maxCompressionRatio: 1 }),
   );
   await refuses(t, 'zstd', /more than 100 times as large/, () => textsOf(zstd));

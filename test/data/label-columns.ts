@@ -88,8 +88,8 @@ void t.test('columns and values that cannot be labels', async (test) => {
       /line 2, column "toxic": expected 0 or 1, or true or false, but found "2"/,
     ],
     [csv((hot) => (hot === 1 ? '' : '0')), columns, /line 2, column "toxic": the label is missing/],
-    [csv(String), ['toxic', 'toxic'], /^--label-column names "toxic" twice/],
-    [csv(String), [], /^--label-column names no column/],
+    [csv(String), ['toxic', 'toxic'], /^labelColumn names "toxic" twice/],
+    [csv(String), [], /^labelColumn names no column/],
     [csv(String), ['toxic', 'threats'], /has no column "threats"; .* did you mean "threat"\?/],
     [csv(String), ['toxic', 'comment_text'], /has no column with a usual name for the text/],
   ] as const)
@@ -97,12 +97,12 @@ void t.test('columns and values that cannot be labels', async (test) => {
   const text = { labelColumn: ['toxic', 'id'], textColumn: 'id' };
   test.match(
     await refusal(test, 'a.csv', csv(String), text),
-    /^--text-column and the column of the labels are both id/,
+    /^textColumn and the column of the labels are both id/,
   );
   const regression = { labelColumn: columns, problemType: 'regression' } as const;
   test.match(
     await refusal(test, 'a.csv', csv(String), regression),
-    /^--problem-type regression takes the numbers of one/,
+    /^problemType regression takes the numbers of one/,
   );
   const one = await openContent(test, 'a.csv', csv(String), { labelColumn: ['threat'] });
   test.same(

@@ -118,16 +118,16 @@ void t.test('labels of another model than the one to train', async (test) => {
   const known = { knownLabels: ['yes', 'no'] };
   test.match(
     await refusal(test, 'other.csv', content, known),
-    /\nIf these are labels too, name all labels with --label-list$/,
+    /\nIf these are labels too, name all labels with labelList$/,
   );
   const some = await refusal(test, 'some.csv', `${content},yes\n`, known);
-  test.notMatch(some, /--label-list/, 'a bad row of another kind');
-  test.notMatch(await refusal(test, 'eval.csv', content, { ...known, name: 'validation' }), /--label-list/);
+  test.notMatch(some, /labelList/, 'a bad row of another kind');
+  test.notMatch(await refusal(test, 'eval.csv', content, { ...known, name: 'validation' }), /labelList/);
 });
 
 void t.test('notes on labels that are probably not meant', async (test) => {
   const joined = await labelled(test, ['b|a', 'c']);
-  test.match(joined.notes.join(), /"b\|a" is taken as one name; --problem-type multi_label_classification/);
+  test.match(joined.notes.join(), /"b\|a" is taken as one name; problemType multi_label_classification/);
   const alike = await labelled(test, ['Spam', 'spam ', 'ham']);
   test.same(alike.notes, ['The labels "Spam" and "spam " differ only in case or spaces']);
   test.same((await labelled(test, ['a', 'b'])).notes, []);

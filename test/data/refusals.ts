@@ -16,12 +16,12 @@ void t.test('files and columns that cannot be used', async (test) => {
     [
       'a.csv',
       'v1,v2\nham,hello\n',
-      /no column with a usual name for the label; it has the columns "v1", "v2"; .*--label-column/,
+      /no column with a usual name for the label; it has the columns "v1", "v2"; .*labelColumn/,
     ],
     [
       'a.csv',
       'label,v1,v2\nx,a,b\n',
-      /usual name for the text; it has the columns .*; name it with --text-column/,
+      /usual name for the text; it has the columns .*; name it with textColumn/,
     ],
     [
       'a.csv',
@@ -40,7 +40,7 @@ void t.test('files and columns that cannot be used', async (test) => {
       /no column "txet"; it has the columns "text", "label"; did you mean "text"\?/,
       { textColumn: 'txet' },
     ],
-    ['a.csv', good, /no column "zzzzzz".*; --label-column names another/, { labelColumn: 'zzzzzz' }],
+    ['a.csv', good, /no column "zzzzzz".*; labelColumn names another/, { labelColumn: 'zzzzzz' }],
     ['a.csv', good, /no column "pair"/, { textPairColumn: 'pair' }],
     ['a.csv', good, /are both text/, { textColumn: 'text', textPairColumn: 'text' }],
     ['a.csv', 'text,label\n1,x\n2.5,y\n', /"text" of a\.csv holds only numbers; is it the text\?/],

@@ -189,7 +189,7 @@ await t.test('a folder of the name of a file', async (t) => {
 
   const waiting = { 'bertune_replacing.json': '{"removed":["vocab.txt"]}', 'config.json': 'new' };
   const half = t.testdir({ 'vocab.txt': {}, 'model.tmp-99999999-0': waiting });
-  const message = `whole in ${join(half, 'model.tmp-99999999-0')}: any bertune command with --model ${half} moves them`;
+  const message = `whole in ${join(half, 'model.tmp-99999999-0')}: any bertune command on the model ${half} moves them`;
   await t.rejects(removeLeftovers(half), { name: 'RunError', message: new RegExp(message) });
   rmSync(join(half, 'vocab.txt'), { recursive: true });
   await removeLeftovers(half);

@@ -199,7 +199,7 @@ void t.test('what are no probabilities', async (test) => {
     [
       lists([0.5, 0.5]),
       { problemType: 'regression' },
-      /^--soft-labels does not go with --problem-type regression, which takes numbers as they are/,
+      /^softLabels does not go with problemType regression, which takes numbers as they are/,
     ],
   ];
   for (const [content, overrides, message] of cases)

@@ -176,7 +176,7 @@ await t.test('checkpoints without the optimizer are for use, not for a resume', 
   t.ok(existsSync(join(folder, 'model.safetensors')) && existsSync(join(folder, 'trainer_state.json')));
   t.notOk(existsSync(join(folder, 'optimizer.safetensors')));
   const again = await toyRun(t.testdirName, { maxSteps: 2, resumeFromCheckpoint: true });
-  await t.rejects(again.trainer.train(), { message: /was saved with --save-only-model/ });
+  await t.rejects(again.trainer.train(), { message: /was saved with saveOnlyModel/ });
   await again.close();
 });
 

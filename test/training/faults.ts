@@ -272,7 +272,7 @@ await t.test('a tokenizer thread that ends', async (t) => {
   requireFault(
     t,
     stopped,
-    /^A tokenizer thread ended \(exit code 1\); begin again, or tokenize without threads: --dataloader-num-workers 0$/,
+    /^A tokenizer thread ended \(exit code 1\); start again, or tokenize without threads: dataloaderNumWorkers 0$/,
   );
   rmSync(join(folder, 'out'), { recursive: true });
   const cut = await trainWith(

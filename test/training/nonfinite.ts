@@ -63,7 +63,7 @@ await t.test('stop: the default', async (t) => {
   t.match(error, {
     name: 'RunError',
     message:
-      /^The gradient was not finite in 1 step up to step 3; it changed no weight\. Use a lower --learning-rate, .* --nonfinite-gradient skip\.$/,
+      /^The gradient was not finite in 1 step up to step 3; it changed no weight\. Use a lower learningRate, .* nonfiniteGradient skip\.$/,
   });
 });
 

@@ -144,7 +144,7 @@ await t.test('a damaged checkpoint is refused by name, and auto takes the one be
   bytes[bytes.length - 5] = (bytes[bytes.length - 5] ?? 0) ^ 1; // one bit
   writeFileSync(join(newest, 'model.safetensors'), bytes);
   await t.rejects(attempt(true), {
-    message: /checkpoint-6\/model\.safetensors is damaged: .*--resume-from-checkpoint auto/,
+    message: /checkpoint-6\/model\.safetensors is damaged: .*resumeFromCheckpoint auto/,
   });
   const lines = await attempt('auto');
   t.ok(lines.some((line) => /^Passing over .*checkpoint-6: .*model\.safetensors is damaged/.test(line)));

@@ -208,7 +208,7 @@ await t.test('a loss that is not finite stops the run and names the remedy', asy
   const session = await model.open({ threads: 2, dtype: 'float32' });
   const poison = new Uint8Array(new Float32Array(64).fill(Number.NaN).buffer);
   await session.write('classifier.weight', { dtype: 'F32', shape: [2, 32], data: poison });
-  await t.rejects(trainer.train(), { name: 'RunError', message: /not finite .*--learning-rate/ });
+  await t.rejects(trainer.train(), { name: 'RunError', message: /not finite .*learningRate/ });
   await close();
 });
 
