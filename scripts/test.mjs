@@ -11,7 +11,7 @@ import { runMain } from './setup/terminal.mjs';
 import { tapReader } from './test/tap.mjs';
 
 await runMain(async () => {
-  await ensureReady();
+  await ensureReady({ tests: true });
   const { exitCode, total } = await runTap(process.argv.slice(2));
   // A run that tested nothing, or that tap itself calls failed, must not look like a success.
   if (total.failed === 0 && (exitCode !== 0 || total.passed === 0)) {

@@ -20,6 +20,7 @@ const BYTES_PER_JOB = 2e9;
  * @typedef {object} AddonOptions
  * @property {import('../libtorch/versions.mjs').Variant | undefined} [variant] what --variant asks for
  * @property {boolean} [verbose] show the whole build
+ * @property {boolean} [tests] build the operators' test program too
  * @property {NodeJS.ProcessEnv} [env]
  * @property {string} [out] the build folder; the addon is `<out>/Release/bertune.node`
  */
@@ -30,11 +31,18 @@ const BYTES_PER_JOB = 2e9;
  * @param {AddonOptions} [options]
  * @throws {SetupError}
  */
-export async function ensureAddon({ variant, verbose = false, env = process.env, out = buildDir } = {}) {
+export async function ensureAddon({
+  variant,
+  verbose = false,
+  tests = false,
+  env = process.env,
+  out = buildDir,
+} = {}) {
   const stampFile = join(out, 'addon.stamp.json');
   const sources = await fingerprint(projectRoot, SOURCES);
   const stamp = await readStamp(stampFile);
-  const built = existsSync(join(out, 'Release', 'bertune.node'));
+  const programs = ['Release/bertune.node', ...(tests ? ['operators_test'] : [])];
+  const built = programs.every((name) => existsSync(join(out, name)));
   const kept = stamp && (await keptLibTorch(stamp, { variant, env }));
   if (built && kept && stamp.sources === sources) return;
 
@@ -43,7 +51,7 @@ export async function ensureAddon({ variant, verbose = false, env = process.env,
   // cmake-js hands its options to CMake only when the build folder is new.
   const command = (await configuredLibTorch(out)) === libtorch.root ? 'build' : 'rebuild';
   await rm(stampFile, { force: true });
-  await compile(command, libtorch.root, out, verbose, env);
+  await compile(command, libtorch.root, { out, tests, verbose, env });
   await checkLoads(join(out, 'Release', 'bertune.node'), libtorch);
   await writeStamp(stampFile, {
     libtorch: libtorch.root,
@@ -96,14 +104,14 @@ Then run: npm run setup`);
 /**
  * @param {'build' | 'rebuild'} command
  * @param {string} libtorch
- * @param {string} out
- * @param {boolean} verbose
- * @param {NodeJS.ProcessEnv} env
+ * @param {Required<Pick<AddonOptions, 'out' | 'tests' | 'verbose' | 'env'>>} options
  */
-async function compile(command, libtorch, out, verbose, env) {
+async function compile(command, libtorch, { out, tests, verbose, env }) {
   const jobs = Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / BYTES_PER_JOB)));
   const cmakeJs = join(projectRoot, 'node_modules', 'cmake-js', 'bin', 'cmake-js');
-  const args = [cmakeJs, command, '--out', out, '--parallel', String(jobs), `--CDLIBTORCH=${libtorch}`];
+  const target = tests ? 'addon_and_tests' : 'bertune';
+  const args = [cmakeJs, command, '--out', out, '--target', target];
+  args.push('--parallel', String(jobs), `--CDLIBTORCH=${libtorch}`);
   say('Building the native addon (some minutes the first time) ...');
   const progress = verbose ? null : buildProgress();
   const { code, stdout, stderr } = await capture(process.execPath, args, {
