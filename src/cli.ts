@@ -55,7 +55,7 @@ function program(): Command {
     .object({ version: z.string() })
     .parse(JSON.parse(readFileSync(new URL('package.json', root), 'utf8')));
   const cli = new Command('bertune')
-    .description('Fine-tune BERT classifiers: text in, a model folder that Hugging Face loads out.')
+    .description('Fine-tune BERT-family classifiers, and save them as folders that Hugging Face loads.')
     .version(version)
     .exitOverride()
     .configureOutput({ outputError: () => undefined })

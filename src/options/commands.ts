@@ -28,7 +28,10 @@ export interface Command<T = unknown> {
 }
 
 /** `bertune train` */
-export const trainCommand = command('train', 'Fine-tune a BERT classifier and save it as Hugging Face does.');
+export const trainCommand = command(
+  'train',
+  'Fine-tune a classifier or regressor (BERT, RoBERTa ...) and save it as Hugging Face does.',
+);
 
 /** `bertune search`: a training with ranges in place of values, many times. */
 export const searchCommand = command(

@@ -85,7 +85,7 @@ export const options = {
     commands: [...training, 'inspect'],
     onResume: 'must-match',
     help: 'what the head predicts, and so the loss',
-    otherwise: 'seen from the labels: lists are multi-label, decimals regression',
+    otherwise: 'inferred from the labels: lists are multi-label, decimals regression',
   }),
   numLabels: optional(integer(1), {
     group: 'Model',
