@@ -37,7 +37,7 @@ export async function crossValidate(k: number, options: TrainOptions, parts: Par
     progress.line(`Continuing with fold ${folds.length + 1}, as ${journal.path} has the others`);
   const signals = new StopSignals(progress, 'stopping after this step');
   try {
-    await signals.withKept(
+    await signals.resumable(
       () => ({ noun: 'fold', done: folds.length, of: k, path: journal.path }),
       async () => {
         for (const fold of rows.slice(folds.length)) {

@@ -1,4 +1,4 @@
-// Opens the data that a command was asked for and shows the person what was found in them.
+// Opens the data of a command and prints what was found in them.
 import { counted, listed } from '../util/counted.js';
 import { describeBadRow, type Example, type Split } from '../data/index.js';
 import type { Task } from '../tasks/index.js';
@@ -130,7 +130,7 @@ function describeShare({ train, validation }: DatasetDict): string {
   return `Set aside for validation: ${aside} of these rows${first}; ${train.size} to train on`;
 }
 
-/** A name for a single number would be one that nobody gave. */
+/** A single number has no name of its own. */
 function describeTask({ kind, problemType, labels }: Task): string {
   return !kind.hasClasses && labels.length === 1 ? problemType : `${problemType}, labels ${listed(labels)}`;
 }

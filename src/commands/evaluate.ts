@@ -133,7 +133,7 @@ function undefinedNote(metrics: Metrics): string[] {
 type TuneOptions = Pick<EvaluateOptions, 'model' | 'tuneThresholds' | 'tuneTemperature'>;
 
 /**
- * Makes sure, before the evaluation, that what is asked for can be tuned and saved.
+ * Makes sure, before the evaluation, that the requested calibration can be tuned and saved.
  *
  * @throws UsageError when it cannot
  */
@@ -155,7 +155,7 @@ export async function requireTunable(options: TuneOptions, { problemType, kind }
 }
 
 /**
- * Tunes what is asked for and saves it in the model's folder; what is not asked for stays as it was.
+ * Tunes what was requested and saves it in the model's folder; the rest stays as it was.
  *
  * @throws UsageError when these rows have no best temperature, after what else could be tuned was saved
  */

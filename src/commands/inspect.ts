@@ -47,7 +47,7 @@ export async function inspect(options: InspectOptions): Promise<void> {
   const columns = await columnsOf(options);
   const data = await openData({ ...read, badRows: 'skip', modelLabels: undefined }, 'train', progress).catch(
     (error: unknown) => {
-      // Whoever is to name the text and the label wants to see what there is.
+      // To name the text and the label one must see what there is.
       for (const line of columnLines(columns)) progress.line(line);
       throw error;
     },

@@ -194,9 +194,9 @@ async function trainedLength(directory: string, config: ModelConfig): Promise<nu
 }
 
 /**
- * The tokens that a text may have: what is asked for, or as in the training.
+ * The tokens that a text may have: what is requested, or as in the training.
  *
- * @throws UsageError when more is asked for than the model has positions
+ * @throws UsageError when more is requested than the model has positions
  */
 export function trainedMaxLength(
   { model, tokenizer, trainedLength: trained }: Awaited<ReturnType<typeof loadTrained>>,

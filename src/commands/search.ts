@@ -59,7 +59,7 @@ export function readSearch(file: ConfigFile, flags: NonNullable<OptionSources['f
 }
 
 /**
- * Runs trials until there are as many as asked for. Progress goes to stderr, the best trial to stdout as JSON, and its
+ * Runs trials until there are as many as requested. Progress goes to stderr, the best trial to stdout as JSON, and its
  * options to best.json, a configuration for `bertune train`.
  *
  * @throws UsageError for options, data or a model that cannot be used; RunError when no trial got to its end
@@ -93,7 +93,7 @@ async function runTrials(
     const { greaterIsBetter } = bestMetric(options);
     const { sampler, seed } = options;
     const { entries: trials } = study;
-    await signals.withKept(
+    await signals.resumable(
       () => ({ noun: 'trial', done: trials.length, of: options.nTrials, path: study.path }),
       async () => {
         while (trials.length < options.nTrials) {

@@ -33,16 +33,16 @@ export class StopSignals {
   /**
    * Does work of which finished parts are kept.
    *
-   * @param kept which those are when the work ends
+   * @param finished which parts those are when the work ends
    * @throws StoppedError after a signal, and what else the work throws, with how to continue
    */
-  async withKept(kept: () => Kept, work: () => Promise<void>): Promise<void> {
+  async resumable(finished: () => PartialResults, work: () => Promise<void>): Promise<void> {
     try {
       await work();
     } catch (error) {
       if (this.received !== undefined && error === this.signal.reason)
-        throw new StoppedError(this.received, howToContinue(kept()));
-      throw kept().done === 0 ? error : hinted(error, howToContinue(kept()));
+        throw new StoppedError(this.received, howToContinue(finished()));
+      throw finished().done === 0 ? error : hinted(error, howToContinue(finished()));
     }
   }
 
@@ -54,7 +54,7 @@ export class StopSignals {
     if (this.received === signal && performance.now() - this.#at < SAME_SIGNAL_MS) return;
     if (this.received !== undefined) {
       this.release();
-      process.kill(process.pid, signal); // with nobody listening any more it does what it always does
+      process.kill(process.pid, signal); // without listeners the signal has its default effect
       return;
     }
     this.received = signal;
@@ -65,7 +65,7 @@ export class StopSignals {
 }
 
 /** What is left of a run of several trainings. */
-export interface Kept {
+export interface PartialResults {
   /** What one is called, e.g. `fold`. */
   readonly noun: string;
   readonly done: number;
@@ -74,10 +74,10 @@ export interface Kept {
   readonly path: string;
 }
 
-function howToContinue({ noun, done, of, path }: Kept): string {
+function howToContinue({ noun, done, of, path }: PartialResults): string {
   if (done === 0) return `no ${noun} was finished`;
-  const kept = `${counted(done, noun)} of ${of} ${done === 1 ? 'is' : 'are'} in ${path}`;
-  return `${kept}: the same command continues with ${noun} ${done + 1}`;
+  const finished = `${counted(done, noun)} of ${of} ${done === 1 ? 'is' : 'are'} in ${path}`;
+  return `${finished}: the same command continues with ${noun} ${done + 1}`;
 }
 
 /** Does a part of a training. @throws what the part throws, where a checkpoint is left with how to resume from it */

@@ -94,9 +94,9 @@ function isLabelled(data: TextRows): data is LabelledRows {
 const ROWS_PER_REQUEST = 256;
 
 /**
- * Tokens a text may have, special tokens included: what was asked for, else 512 or the model's limit.
+ * Tokens a text may have, special tokens included: what was requested, else 512 or the model's limit.
  *
- * @throws UsageError when more is asked for than the model has positions
+ * @throws UsageError when more is requested than the model has positions
  */
 export function maxLengthOf(
   model: { config: ModelConfig },

@@ -11,7 +11,7 @@ import { nearestName } from '../util/nearest.js';
 export type Format = 'csv' | 'tsv' | 'jsonl' | 'json' | 'parquet';
 export type Compression = 'none' | 'gzip' | 'zstd';
 
-/** A file whose name says how to read it. `bytes` is its size on disk. */
+/** A file whose name shows how to read it. `bytes` is its size on disk. */
 export interface DataFile {
   path: string;
   format: Format;

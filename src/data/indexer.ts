@@ -51,7 +51,7 @@ export interface SplitOptions extends ColumnOptions, Partial<ReadSettings> {
 export interface IndexedRows {
   rows: RowStore;
   columns: ColumnChoice;
-  /** One label for each row; null when labels were not asked for. */
+  /** One label for each row; null when labels were not requested. */
   labels: LabelColumn | null;
   badRows: BadRowLog;
   hashes: TextHashes | null;

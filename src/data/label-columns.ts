@@ -27,7 +27,7 @@ export function labelColumnList(columns: LabelColumns | null): readonly string[]
   return typeof columns === 'string' ? [columns] : columns;
 }
 
-/** The task of labels from several columns: any number of them a row, unless another is asked for. */
+/** The task of labels from several columns: any number of them a row, unless another is requested. */
 export function kindOfSeveral(reading: LabelReading): TaskKind {
   const kind = taskKindOf(reading) ?? multiLabel;
   if (kind.columns.ofSeveral !== null) return kind;

@@ -100,7 +100,7 @@ function wholeScores(labels: LabelColumn, size: number): string[] {
 /** Scores of so few different whole numbers are rare. */
 const MOST_LIKELY_CLASSES = 20;
 
-/** A row of none of the labels, or one that nobody has labelled yet: the file does not show which. */
+/** A row of none of the labels, or one that is not labelled yet: the file does not show which. */
 function rowsOfNothing(labels: LabelColumn, size: number): string[] {
   if (labels.kind !== 'list') return [];
   let rows = 0;

@@ -10,7 +10,7 @@ export interface LabelReading {
   softLabels?: boolean | undefined;
 }
 
-/** The task that is asked for; undefined where the labels decide. @throws UsageError for one without soft labels */
+/** The requested task; undefined where the labels decide. @throws UsageError for one without soft labels */
 export function taskKindOf({ problemType, softLabels }: LabelReading): TaskKind | undefined {
   if (problemType === undefined) return softLabels === true ? singleLabel : undefined;
   const kind = taskKinds[problemType];

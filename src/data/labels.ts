@@ -61,7 +61,7 @@ export class LabelColumn {
     this.currentKind = initialKind(options, this.task, sample);
   }
 
-  /** Whether a person said how the labels are to be read. */
+  /** Whether an option decides how the labels are read. */
   get isKindGiven(): boolean {
     return this.task !== null;
   }
@@ -78,7 +78,7 @@ export class LabelColumn {
     return this.classNames?.filter((name) => this.codeOf.has(name)) ?? sortLabels(this.names);
   }
 
-  /** Appends the label of the next row, or says why it cannot be used and leaves the column as it was. */
+  /** Appends the label of the next row, or returns why it cannot be used and leaves the column as it was. */
   add(value: unknown): string | null {
     if (this.kind === 'probabilities') return this.addProbabilities(value);
     const read = this.kind === 'list' ? labelMembers(value, this.delimiter) : this.readOne(value);
@@ -155,7 +155,7 @@ export class LabelColumn {
   private addFloat(label: string): string | null {
     const value = isNumberText(label) ? Math.fround(Number(label)) : Number.NaN;
     if (!Number.isFinite(value)) {
-      const remedy = this.task === null ? '; problemType says how to read the labels' : '';
+      const remedy = this.task === null ? '; set problemType to choose how to read the labels' : '';
       return `the label ${JSON.stringify(label)} is not a number, as other labels are${remedy}`;
     }
     this.floats.push(value);

@@ -7,7 +7,7 @@ export interface RawRecord {
   /** Byte offset of the row in its (decompressed) file; 0 where that means nothing. */
   readonly start: number;
   readonly end: number;
-  /** Physical line of the row's first character, or row number, from 1; `RecordParser.unit` says which. */
+  /** Physical line of the row's first character, or row number, from 1; see `RecordParser.unit`. */
   readonly number: number;
   /** Why the row cannot be used at all, e.g. broken JSON. */
   readonly problem: string | null;

@@ -153,7 +153,7 @@ export class TextHashes {
   }
 }
 
-/** What `TextHashes.at` says of an equal text. */
+/** What `TextHashes.at` returns for an equal text. */
 export function hashOf(example: Example): number {
   return joined(...halves(example));
 }

@@ -22,14 +22,14 @@ export interface Split {
   readonly labelKind: 'none' | LabelKind;
   /** Distinct labels as written (members, for lists), in `sortLabels` order, or the ClassLabel names; empty for float. */
   readonly labelValues: readonly string[];
-  /** The labels behind `inferTask` and `labelReader`; null when labels were not asked for. */
+  /** The labels behind `inferTask` and `labelReader`; null when labels were not requested. */
   readonly labels: LabelColumn | null;
   readonly badRows: BadRowReport;
   /** Remarks worth a line in the log, e.g. that two labels differ only in case. */
   readonly notes: readonly string[];
   /** The first n rows, for people to look at. */
   preview(n: number): Promise<{ text: string; textPair?: string; label: string | null }[]>;
-  /** Reads rows by number, 0 to size - 1, in any order; the answer keeps the order asked for. */
+  /** Reads rows by number, 0 to size - 1, in any order; the answer keeps the requested order. */
   read(indices: ArrayLike<number>): Promise<Example[]>;
   /** Where a row stands, for messages: `train.csv line 7`. */
   place(row: number): string;

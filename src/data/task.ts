@@ -106,7 +106,7 @@ function requireTwoClasses(labelled: readonly Labelled[], task: Task): void {
 }
 
 /**
- * Labels of any rows as numbers, made when they are asked for, so that they cost no memory beyond the split's own; what
+ * Labels of any rows as numbers, made on demand, so that they cost no memory beyond the split's own; what
  * they are for which task: see `Task.collate`.
  *
  * @throws UsageError when a label is not in the task, naming file and line

@@ -38,7 +38,7 @@ export interface ModelFolder<Config> {
 }
 
 /**
- * Opens a local model folder. Tensors are read when asked for, until `close`.
+ * Opens a local model folder. Tensors are read on demand, until `close`.
  *
  * @throws UsageError naming the file and its fault when the folder is not a usable checkpoint
  */
@@ -114,7 +114,7 @@ export function convertCommand(pickled: string, converted: string): string {
   );
 }
 
-/** @throws UsageError that says where the model is, for a folder that a run was ended in */
+/** @throws UsageError that names the place of the model, for a folder in which a run was killed */
 async function requireNothingBetter(directory: string): Promise<void> {
   if (await isBeingReplaced(directory)) throw halfReplaced(directory);
   const newest = (await listCheckpoints(directory)).at(-1);

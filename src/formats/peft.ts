@@ -95,7 +95,7 @@ export async function isAdapterFolder(directory: string): Promise<boolean> {
   return !found.includes(true);
 }
 
-/** Opens both files; the tensors are read when asked for. @throws UsageError for files that are not sound */
+/** Opens both files; the tensors are read on demand. @throws UsageError for files that are not sound */
 export async function openAdapterFolder(directory: string): Promise<AdapterFolder> {
   const config = await readAdapterConfig(join(directory, ADAPTER_CONFIG));
   const path = join(directory, ADAPTER_WEIGHTS);

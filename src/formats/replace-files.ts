@@ -1,5 +1,5 @@
 // A model's files take the place of an older model's together: a process that ends on the way leaves the old model, the
-// new one, or a folder that nobody loads until a run finishes it, never a mixture.
+// new one, or a folder that cannot be loaded until a run finishes it, never a mixture.
 import { lstat, mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -96,7 +96,7 @@ export async function replaceFiles(
 }
 
 /**
- * Goes on where a process was ended while it moved a model into a folder. Without that there is nothing to do.
+ * Finishes a move of a model into a folder that was interrupted; otherwise there is nothing to do.
  *
  * @throws RunError naming the folder in which the files wait when they cannot be moved
  */

@@ -1,4 +1,4 @@
-// Safetensors files: one, or several that an index holds together. The header is read at once, each tensor when it is asked for;
+// Safetensors files: one, or several that an index holds together. The header is read at once, each tensor on demand;
 // written files are those of the Rust writer, tensor by tensor as they come.
 import { open, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
@@ -22,7 +22,7 @@ import {
 /** One system call reads less than 2 GiB, so larger tensors are read in parts. */
 const MAX_READ_BYTES = 1 << 30;
 
-/** A tensor of a checkpoint, read when asked for. */
+/** A tensor of a checkpoint, read on demand. */
 export interface TensorSource extends TensorLayout {
   /** The tensor's bytes as the file has them: little-endian, row-major. The file must still be open. */
   read: () => Promise<Uint8Array>;
@@ -160,9 +160,7 @@ function parseIndex(json: unknown, path: string): Map<string, string> {
   const map: unknown =
     typeof json === 'object' && json !== null && 'weight_map' in json ? json.weight_map : null;
   if (typeof map !== 'object' || map === null || Array.isArray(map) || Object.keys(map).length === 0) {
-    throw new UsageError(
-      `${path} has no weight_map that says which shard holds which tensor; download it again`,
-    );
+    throw new UsageError(`${path} has no weight_map from tensors to shards; download it again`);
   }
   const entries = Object.entries(map).map(([name, shard]: [string, unknown]): [string, string] => {
     if (isShardName(shard)) return [name, shard];

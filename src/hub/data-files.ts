@@ -82,7 +82,7 @@ export function splitsByConvention(paths: readonly string[]): SplitFiles {
   return new Map();
 }
 
-/** The splits whose keyword stands in one of the names, set off by separators; `after` is what must follow it. */
+/** The splits whose keyword is in one of the names, set off by separators; `after` is what must follow it. */
 function splitsNamedIn(names: readonly string[], after: string): string[] {
   const named = [...KEYWORDS].filter(([, words]) => {
     const pattern = new RegExp(`^(?:.*[-._ 0-9])?(?:${words})${after}`);

@@ -1,4 +1,4 @@
-// What a data set says about itself: the YAML at the head of its README.md, read within limits of time and memory.
+// The data set card: the YAML at the head of its README.md, read within limits of time and memory.
 import { Worker } from 'node:worker_threads';
 import { parse } from 'yaml';
 import { z } from 'zod';
@@ -77,7 +77,7 @@ const PLAIN_KEYS = new Set([
  * Reads `configs` and `dataset_info` from the front matter of a README.md; a README without any gives an empty card.
  *
  * @param where how messages name the file
- * @throws UsageError for YAML that cannot be read or says something else under those keys
+ * @throws UsageError for YAML that cannot be read or with other types under those keys
  */
 export function parseDatasetCard(readme: string, where: string): DatasetCard {
   const yaml = /^\uFEFF?---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|$)/s.exec(readme)?.[1] ?? '';

@@ -178,7 +178,7 @@ function secondsOf(retryAfter: string | null): number | null {
 }
 
 const ATTEMPTS = 5;
-/** Seconds that one request may be waited for in all, whatever the hub asks for. */
+/** Seconds that one request may be waited for in all, whatever Retry-After says. */
 const LONGEST_WAIT_S = 120;
 
 /** The hub could not be reached, or said that it cannot answer now; the same request may succeed later. */

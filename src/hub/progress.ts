@@ -2,7 +2,7 @@
 import { messageOf, RunError, UsageError } from '../util/errors.js';
 import type { HubSettings } from './settings.js';
 
-/** Told about each file as its bytes arrive. */
+/** Progress of each file as its bytes arrive. */
 export interface DownloadProgress {
   /** `done` of `total` bytes of a file are on disk; `done === total` ends its line. */
   report(name: string, done: number, total: number): void;

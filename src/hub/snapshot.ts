@@ -185,7 +185,7 @@ function notCached(repo: Repo, settings: HubSettings, why: string, what: string)
   );
 }
 
-/** A full or unwritable cache, said with its place and the way out; null for any error that is not the system's. */
+/** A full or unwritable cache, with its place and what to do; null for any other error. */
 function diskError(error: unknown, cacheDir: string): RunError | null {
   if (!/^E[A-Z0-9]+$/.test(errorCode(error))) return null;
   return new RunError(

@@ -15,7 +15,7 @@ export interface LengthReport {
 
 /**
  * @param lengths tokens of each row, special tokens included
- * @param limit another limit, that was asked for
+ * @param limit another limit, if requested
  */
 export function describeLengths(lengths: Uint16Array, limit?: number): LengthReport {
   const sorted = lengths.toSorted();

@@ -28,7 +28,7 @@ export interface Runtime {
   seed?: number;
 }
 
-/** Makes sure of a device that was asked for by name, before time is spent on data. @throws UsageError */
+/** Checks a device that was named, before time is spent on data. @throws UsageError */
 export function requireDevice({ device, dtype }: Runtime): void {
   // The others are always there, and asking the addon takes the time to load LibTorch.
   if (device === 'cuda') chooseDevice({ device, dtype: dtype ?? 'auto' }, deviceInfo());

@@ -11,7 +11,7 @@ export interface HeadOptions {
   problemType?: ProblemType;
 }
 
-/** A config with another head, or the same config where nothing else is asked for. */
+/** A config with another head, or the same config where nothing changes. */
 export function withHead<Config extends ModelConfig>(config: Config, head: HeadOptions): Config {
   const { numLabels, labels, problemType } = head;
   if (labels === undefined && numLabels === undefined && problemType === undefined) return config;

@@ -1,4 +1,4 @@
-// The label map of a config: id2label, label2id and num_labels, which say the same thing three times.
+// The label map of a config: id2label, label2id and num_labels, which repeat one another.
 
 import { UsageError } from '../util/errors.js';
 
@@ -22,7 +22,7 @@ export function defaultLabels(count: number): string[] {
   return Array.from({ length: count }, (_, id) => `LABEL_${id}`);
 }
 
-/** Whether the names are the ones that transformers makes up, so that they say nothing about the classes. */
+/** Whether the names are the ones that transformers generates, so that they do not describe the classes. */
 export function areDefaultLabels(labels: readonly string[]): boolean {
   return labels.every((label, id) => label === `LABEL_${id}`);
 }
@@ -34,7 +34,7 @@ export function labelsOf(names: readonly string[]): Labels {
 
 /**
  * Reads the label fields of a config. Without id2label there are num_labels (default 2) unnamed classes. An
- * id2label decides over a label2id that says otherwise, which is common in configs edited by hand.
+ * id2label decides over a label2id that contradicts it, which is common in configs edited by hand.
  *
  * @param where the file, for messages
  * @throws UsageError when id2label has gaps or a name twice, or contradicts num_labels

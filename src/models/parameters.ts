@@ -5,7 +5,7 @@ import { encoderOf, headOf, type ModelConfig } from './config.js';
 import type { EncoderNames } from './family.js';
 import { familyOf } from './registry.js';
 
-/** The parts of a model whose parameters are asked for. */
+/** The parts of a model whose parameters are listed. */
 export interface ModelParts {
   encoder: EncoderSpec;
   head: readonly HeadStage[];

@@ -4,7 +4,7 @@ import { isFloat } from '../formats/safetensors-header.js';
 import { openSafetensors, type TensorData, type TensorSource } from '../formats/safetensors.js';
 import type { Session, StateKind } from '../native/index.js';
 
-/** A tensor of a session as it stands in a file; the name of optimizer state begins with its kind. */
+/** A tensor of a session as it is in a file; the name of optimizer state begins with its kind. */
 export async function tensorOf(
   session: Session,
   { name, shape }: { name: string; shape: readonly number[] },

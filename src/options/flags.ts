@@ -22,7 +22,7 @@ interface Written {
  * which may stand alone, be followed by true or false, or be negated by --no-, is --switch=true|false.
  *
  * @param args what follows `bertune train` on the command line
- * @throws UsageError for a flag that nobody knows, one of another command, and one without the value that it needs
+ * @throws UsageError for an unknown flag, one of another command, and one without the value that it needs
  */
 export function normalizeArgs(args: readonly string[], command: Command): string[] {
   const result: string[] = [];
@@ -80,7 +80,7 @@ function truth(written: string, { contrary }: Written): string {
 
 /**
  * A message of the library, which names options as scripts write them, for those who write flags: `learningRate is 0`
- * becomes `--learning-rate is 0`. Names of one word are left alone, as they may be meant as words, and so is what stands in
+ * becomes `--learning-rate is 0`. Names of one word are left alone, as they may be meant as words, and so is what is in
  * quotes, backticks or paths: it is somebody's data, or code.
  */
 export function asFlags(message: string): string {

@@ -195,7 +195,7 @@ const special: Record<string, Foreign> = {
     read: (value, name) => {
       if (truth(value, name)) return {};
       const trains = '`bertune train` trains; `bertune evaluate` evaluates without training';
-      // HF's default, which stands in every file that TrainingArguments wrote; on the command line somebody means it.
+      // HF's default, which is in every file that TrainingArguments wrote; on the command line it is intended.
       if (name.startsWith('--')) throw new UsageError(`${name}: ${trains}`);
       return { note: `has no effect: ${trains}` };
     },

@@ -1,4 +1,4 @@
-// Options that are right one by one but do not fit together. Each rule names the options as the person wrote them and says
+// Options that are right one by one but do not fit together. Each rule names the options as the person wrote them and explains
 // what to do.
 import { formatNames, formatOfEnding, predictionFormats } from '../predictions/formats.js';
 import { taskKinds } from '../tasks/index.js';

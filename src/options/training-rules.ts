@@ -150,7 +150,7 @@ function oneMinimum(o: TrainingArguments, name: NameOf): Problem | undefined {
 const defaultEnds: Partial<Record<SchedulerType, number>> = { polynomial: defaultLrEnd, greedy: greedyMinLr };
 
 /**
- * HF raises for `lr_end`; a minimum above the peak would let the rate rise where a decay was asked for, and keeps
+ * HF raises for `lr_end`; a minimum above the peak would let the rate rise where a decay was requested, and keeps
  * `greedy` from ever lowering it, which HF's default does at any learning rate that suits BERT.
  */
 function belowLearningRate(o: TrainingArguments, name: NameOf): Problem | undefined {

@@ -59,7 +59,7 @@ export const predictionFormats = {
   // No ending is that of a pipe or a device.
   jsonl: { endings: ['jsonl', 'ndjson', ''], needsFile: false, write: jsonLines },
   csv: { endings: ['csv'], needsFile: false, write: csv },
-  // Its footer says where the parts of the file lie, so that a reader must be able to seek.
+  // Its footer has the places of the parts of the file, so that a reader must be able to seek.
   parquet: {
     endings: ['parquet'],
     needsFile: true,

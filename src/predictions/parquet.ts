@@ -59,7 +59,7 @@ export const parquet: PredictionFormat = async function* (batches, { task, hasPl
   yield taken(bytes);
 };
 
-/** The bytes written so far; the writer's `offset` goes on counting from the start of the file. */
+/** The bytes written so far; the writer's `offset` keeps counting from the start of the file. */
 function taken(writer: ByteWriter): Uint8Array {
   const bytes = writer.getBytes().slice();
   writer.index = 0;

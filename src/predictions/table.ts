@@ -7,7 +7,7 @@ import { UsageError } from '../util/errors.js';
 export interface PredictedRow extends Prediction {
   /** The number of the row among those read, from 0. */
   row: number;
-  /** Where it stands in its file, when rows were left out and the number alone no longer shows it. */
+  /** Its place in its file, when rows were left out and the number alone no longer shows it. */
   place?: string;
   /** The values of the columns that were carried over, in their order. */
   passthrough?: readonly PassthroughValue[];

@@ -27,7 +27,7 @@ export function impliedProblemType(numLabels: number): ProblemType {
 }
 
 /**
- * What label columns mean where nobody says it, by the rules of HF's run_classification: lists are multi-label, decimals
+ * What label columns mean unless an option decides, by the rules of HF's run_classification: lists are multi-label, decimals
  * are regression, anything else is single label.
  */
 export function inferProblemType(kinds: ReadonlySet<LabelKind>): ProblemType {

@@ -2,7 +2,7 @@
 // The JavaScript library has a fixed table in its place.
 //
 // The map is a size in bytes, a double array of that size, which finds keys, and the replacements, each ended by a NUL.
-// Of a unit of the double array: bits 0 to 7 and 31 are its label, bit 8 says that a value follows, bits 10 and up are
+// Of a unit of the double array: bits 0 to 7 and 31 are its label, bit 8 means that a value follows, bits 10 and up are
 // the offset of its children, shifted by 8 where bit 9 is set. All numbers are little-endian.
 import { UsageError } from '../util/errors.js';
 

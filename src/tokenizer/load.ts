@@ -48,7 +48,7 @@ export async function loadTokenizer(directory: string): Promise<TokenizerSpec> {
   return { tokenizerJson: parseTokenizerJson(rebuilt, jsonFile), tokenizerConfig: config };
 }
 
-/** tokenizer_config.json with what other files say, and the class in its place. */
+/** tokenizer_config.json with what other files have, and the class in its place. */
 async function readConfig(directory: string): Promise<TokenizerConfig> {
   const file = join(directory, 'tokenizer_config.json');
   const own = await readJson(file);
@@ -139,9 +139,7 @@ async function readSentencePiece(
   const className = config.tokenizer_class ?? '';
   const kind = tokenizerClass(className);
   if (kind === undefined)
-    throw new UsageError(
-      `${file} stands alone, and nothing says which of the tokenizers that bertune knows has it; ${conversionAdvice()}`,
-    );
+    throw new UsageError(`${file} does not identify the class of its tokenizer; ${conversionAdvice()}`);
   const { vocab, charsmap, added } = parseSentencePiece(await readSmallFile(file), file);
   const special = (name: string): string => specialToken(config, name, kind.specials);
   // ALBERT's ids are SentencePiece's own.

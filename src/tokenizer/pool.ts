@@ -1,4 +1,4 @@
-// Tokenization beside the training step: lists of texts go round a few worker threads, results come back in order.
+// Tokenization beside the training step: a few worker threads take lists of texts, and results keep their order.
 import { Worker } from 'node:worker_threads';
 import { RunError, UsageError, expected, messageOf } from '../util/errors.js';
 import type { EncodeOptions, Encoding } from './sequence-encoder.js';

@@ -4,7 +4,7 @@ import { writeFileAtomic } from '../util/files.js';
 import { specialToken, tokenizerClass } from './classes.js';
 import type { TokenizerConfig, TokenizerJson, TokenizerSpec } from './tokenizer-json.js';
 
-/** What transformers does not write either: where the tokenizer came from, and what tokenizer.json says already. */
+/** What transformers does not write either: where the tokenizer came from, and what tokenizer.json has already. */
 const NOT_SAVED = [
   'added_tokens_decoder',
   'additional_special_tokens',

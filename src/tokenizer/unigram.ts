@@ -40,7 +40,7 @@ class Trie {
     for (const [id, piece] of pieces.entries()) this.#add(piece, id);
   }
 
-  /** The node after `unit`, 0 where no entry goes on so; the root is 1. */
+  /** The node after `unit`, 0 where no entry continues so; the root is 1. */
   next(node: number, unit: number): number {
     return this.#targets[this.#slotOf(node, unit)] ?? 0;
   }

@@ -14,7 +14,7 @@ import { isFolder } from '../util/make-folder.js';
 import { verifyChecksums } from './checkpoint.js';
 import { readSavedRun, RESUME_STATE } from './resume.js';
 
-/** Asks for the newest checkpoint that is whole, or else for a start at the beginning. */
+/** Resume from the newest complete checkpoint, or else start from the beginning. */
 export const AUTO = 'auto';
 
 /**
@@ -23,7 +23,7 @@ export const AUTO = 'auto';
  *
  * @param options.needsBest whether the best checkpoint so far, too, must be whole, since it is loaded at the end
  * @returns null for `auto` where there is none, so that the run starts at the beginning
- * @throws UsageError as `findCheckpoint`, and for a damaged checkpoint that was asked for
+ * @throws UsageError as `findCheckpoint`, and for a damaged checkpoint that was named
  */
 export async function intactCheckpoint(
   outputDir: string,
@@ -166,7 +166,7 @@ export async function markRun(outputDir: string, run: string): Promise<void> {
 /** The checkpoints in a folder, by step: of the training that it is at (all where there is no mark), and of others. */
 async function checkpointsOf(outputDir: string): Promise<{ own: string[]; others: string[] }> {
   const { folders, current, runs } = await runsIn(outputDir);
-  // Whose a damaged checkpoint is nobody knows: it counts, so that a message names it when it would be the newest.
+  // The run of a damaged checkpoint is unknown: it counts, so that a message names it when it would be the newest.
   const isOwn = (i: number): boolean => current === null || runs[i] === null || runs[i] === current;
   return {
     own: folders.filter((_, i) => isOwn(i)),
@@ -206,7 +206,7 @@ const FOLDER = /^(?<target>checkpoint-\d+|model)\.tmp-(?<pid>\d+)-\d+(?<aside>\.
 /**
  * Finishes the model that a killed run was moving into an output folder, and removes what killed runs left unfinished
  * there. Only their temporary names are touched, and what is removed only where no process of that number runs. What
- * cannot be removed stays: it is in nobody's way. Only for a folder that is locked: another machine's processes do not
+ * cannot be removed stays, and does no harm. Only for a folder that is locked: another machine's processes do not
  * show.
  *
  * @throws RunError when a model that waits cannot be moved

@@ -85,7 +85,7 @@ export function resolveSteps(stepsOrShare: number, totalSteps: number): number {
   return stepsOrShare >= 1 ? Math.trunc(stepsOrShare) : Math.ceil(totalSteps * stepsOrShare);
 }
 
-/** HF's DefaultFlowCallback: what a step or the end of an epoch asks for, beside what callbacks ask for. */
+/** HF's DefaultFlowCallback: what is due after a step or an epoch, beside the requests of callbacks. */
 export type Due = Omit<TrainerControl, 'shouldTrainingStop'>;
 
 /** What is due after `step` optimizer steps, before the epoch ends. */
@@ -115,7 +115,7 @@ export function earlyEndNote(step: number, args: TrainingArguments, { totalSteps
   const byMore = threshold > 0 ? ` by more than ${threshold}` : '';
   const reason =
     patience === undefined
-      ? 'a callback asked for it'
-      : `${args.metricForBestModel ?? 'loss'} had not improved${byMore} for as long as earlyStoppingPatience ${patience} allows, or a callback asked for it`;
+      ? 'a callback requested it'
+      : `${args.metricForBestModel ?? 'loss'} had not improved${byMore} for as long as earlyStoppingPatience ${patience} allows, or a callback requested it`;
   return `Stopped at step ${step} of ${totalSteps}: ${reason}`;
 }

@@ -65,7 +65,7 @@ export class Trainer {
   readonly #maxLength: number;
   readonly #progress: Progress;
   #state: TrainerState;
-  /** What is due, and what callbacks have asked for. */
+  /** What is due, and what callbacks have requested. */
   readonly #control: TrainerControl = {
     shouldLog: false,
     shouldEvaluate: false,
@@ -240,7 +240,7 @@ export class Trainer {
     await this.#doWhatIsDue();
   }
 
-  /** Unlike HF it saves once and last, so that whoever resumes from the checkpoint has nothing to make up for. */
+  /** Unlike HF it saves once and last, so that nothing is missing when a run resumes from the checkpoint. */
   async #doWhatIsDue(): Promise<void> {
     do {
       await this.#logAndEvaluate();
@@ -424,7 +424,7 @@ export class Trainer {
     return this.#executor.synchronize({ step, lastCheckpoint: this.#lastCheckpoint });
   }
 
-  /** Adds what is due to what callbacks have asked for. */
+  /** Adds what is due to what callbacks have requested. */
   #request(due: Due): void {
     this.#control.shouldLog ||= due.shouldLog;
     this.#control.shouldEvaluate ||= due.shouldEvaluate;

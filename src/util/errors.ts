@@ -3,7 +3,7 @@
 import { constants } from 'node:os';
 import { printable } from './printable.js';
 
-/** A failure that a person is told; its message is safe to print. */
+/** A failure to report to the user; its message is safe to print. */
 class ToldError extends Error {
   constructor(message: string, options?: ErrorOptions) {
     super(printable(message), options);
@@ -15,7 +15,7 @@ export class UsageError extends ToldError {
   override name = 'UsageError';
 }
 
-/** The run failed although it was asked for correctly: disk, network, memory, or the native step. */
+/** A failure of a correct run: disk, network, memory, or the native step. */
 export class RunError extends ToldError {
   override name = 'RunError';
 }
@@ -32,7 +32,7 @@ export class StoppedError extends Error {
   /** As a shell gives it: 130 for SIGINT, 143 for SIGTERM. */
   readonly exitCode: number;
 
-  /** @param rest what the person should know: how to go on, or where the model is */
+  /** @param rest how to continue, or where the model is */
   constructor(signal: NodeJS.Signals, rest: string) {
     super(`stopped by ${signal}; ${rest}`);
     this.exitCode = 128 + constants.signals[signal];

@@ -14,7 +14,7 @@ const CHUNK = 1 << 20;
  */
 export async function hashFile(hash: Hash, path: string): Promise<void> {
   const found = await stat(path);
-  // What a folder is, the file system says.
+  // The file system reports what is a folder.
   if (!found.isFile() && !found.isDirectory()) throw new UsageError(`${path} is not a regular file`);
   // A stream takes so much memory at once, however little there is to read.
   const highWaterMark = Math.max(1, Math.min(CHUNK, found.size));

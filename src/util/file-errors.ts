@@ -38,7 +38,7 @@ export function readError(error: unknown, path: string): unknown {
   return new UsageError(`Could not read ${path}: ${fault}`, { cause: error });
 }
 
-/** What is wrong with a file that the caller named, as far as its error says; undefined when the system failed. */
+/** What is wrong with a file that the caller named, as far as its error shows; undefined when the system failed. */
 export function readFault(error: unknown): string | undefined {
   return READ_FAULTS.get(systemCode(error) ?? '');
 }

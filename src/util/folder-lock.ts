@@ -33,7 +33,7 @@ export interface FolderLock {
 /**
  * Does some work while no other process may use the folder. Within one process locks of one folder may be nested.
  *
- * A killed process leaves its lock behind, which is no obstacle: the kernel knows whether a process of this machine still
+ * A killed process leaves its lock behind, which does not block: the kernel knows whether a process of this machine still
  * runs. One of another machine or container is watched for a while; it shows that it lives by renewing the file's time,
  * which is compared with itself only, so that clocks do not matter.
  *
@@ -109,7 +109,7 @@ async function create(path: string, own: ProcessId): Promise<boolean> {
   try {
     await file.writeFile(`${JSON.stringify(own)}\n`);
   } catch (error) {
-    // A lock that names nobody, since the disk is full, would keep the next run waiting.
+    // A lock without a holder, since the disk is full, would keep the next run waiting.
     await rm(path, { force: true }).catch(() => undefined);
     throw error;
   } finally {
@@ -119,7 +119,7 @@ async function create(path: string, own: ProcessId): Promise<boolean> {
 }
 
 interface Found {
-  /** Null where the file names nobody, as in the moment in which it is written. */
+  /** Null where the file names no holder, as while it is being written. */
   holder: ProcessId | null;
   text: string;
   modified: number;
@@ -201,7 +201,7 @@ async function takeAgain(path: string, own: ProcessId, folder: string): Promise<
   throw takenOver(folder, (await look(path))?.holder ?? null);
 }
 
-/** What cannot be removed is the lock of a process that has ended: in nobody's way. */
+/** What cannot be removed is the lock of a process that has ended, which blocks nothing. */
 async function release(path: string, own: ProcessId): Promise<void> {
   const found = await look(path).catch(() => null);
   if (found !== null && found.holder !== null && isSameProcess(found.holder, own))

@@ -22,7 +22,7 @@ export async function readSmallFile(path: string): Promise<Buffer> {
     const { size } = await regularFile(path);
     const file = await open(path);
     try {
-      // Not readFile, which goes on for as long as there is something.
+      // Not readFile, which reads for as long as there is something.
       const bytes = Buffer.alloc(size);
       const { bytesRead } = await file.read(bytes, 0, size, 0);
       return bytes.subarray(0, bytesRead);

@@ -1,4 +1,4 @@
-// mkdir -p that always comes back: Node's own loops for ever where the system answers ENOENT although the parent is
+// mkdir -p that always returns: Node's own loops for ever where the system answers ENOENT although the parent is
 // there, as /proc does.
 import { mkdir, rmdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';

@@ -6,7 +6,7 @@ import { UsageError } from './errors.js';
 const TRIES = 5;
 
 /**
- * Opens files that belong together: anew where others took their place meanwhile.
+ * Opens files that belong together, and opens them again if they were replaced meanwhile.
  *
  * @param key the file that goes first and comes last when they are replaced
  * @throws UsageError when they never stay for as long as it takes, and whatever `open` throws

@@ -261,7 +261,7 @@ t.test('vocabularies without a tokenizer.json', async (t) => {
     [
       'a model alone',
       { 'sentencepiece.bpe.model': pieces(-1) },
-      /stands alone, and nothing says which .* convert it once with Python/,
+      /does not identify the class of its tokenizer; .*convert it once with Python/,
     ],
     [
       'merges of what is no piece',

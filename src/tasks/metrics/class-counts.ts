@@ -54,7 +54,7 @@ export class ClassCounts {
   }
 }
 
-/** 0 where there is nothing to find or nothing was found, as scikit-learn says it. */
+/** 0 where there is nothing to find or nothing was found, as in scikit-learn. */
 function classScores({ hits, predicted, labelled }: Tally): ClassScores {
   return {
     precision: predicted === 0 ? 0 : hits / predicted,

@@ -26,7 +26,7 @@ export const singleLabelMetrics = [
 const BINS = 15;
 
 /**
- * Whether a model that says 80% is right 80% of the time: Guo et al.'s expected calibration error: in 15 equal bins of confidence, each with its upper edge, the distance
+ * Whether a model with a confidence of 80% is right 80% of the time: Guo et al.'s expected calibration error: in 15 equal bins of confidence, each with its upper edge, the distance
  * between mean confidence and accuracy, weighted by rows. Keeps one number a bin.
  */
 class CalibrationError {
