@@ -99,6 +99,22 @@ t.test('one file sees the addon, one folder makes sessions', (t) => {
   t.end();
 });
 
+t.test('the same of the native side', (t) => {
+  const root = join(import.meta.dirname, '../native');
+  const layers = ['core', 'ops', 'model', 'train', 'binding'];
+  const upward = layers.flatMap((folder, layer) =>
+    readdirSync(join(root, folder)).flatMap((name) => {
+      const text = readFileSync(join(root, folder, name), 'utf8');
+      const included = Array.from(text.matchAll(/#include "(\w+)\//g), ([, from = '']) => from);
+      return included
+        .filter((from) => layers.indexOf(from) > layer)
+        .map((from) => `${folder}/${name} -> ${from}`);
+    }),
+  );
+  t.same(upward, []);
+  t.end();
+});
+
 t.test('docs/architecture.md has every folder', (t) => {
   const root = join(import.meta.dirname, '..');
   const [, tree = ''] = readFileSync(join(root, 'docs/architecture.md'), 'utf8').split('```');

@@ -3,7 +3,7 @@
 #include <map>
 #include <string>
 
-#include "train/gradient_checkpointing.h"
+#include "model/gradient_checkpointing.h"
 
 namespace bertune {
 

@@ -1,4 +1,4 @@
-#include "train/gradient_checkpointing.h"
+#include "model/gradient_checkpointing.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
