@@ -42,8 +42,7 @@ Head::Head(const std::vector<HeadStage>& stages, const EncoderSpec& encoder, Lay
         break;
       }
       case Kind::Norm:
-        stage.norm =
-            factory.norm(spec.name, width, {encoder.norm.epsilon, factory.has(spec.name + ".bias")});
+        stage.norm = factory.norm(spec.name, width, {encoder.norm.epsilon, factory.has(spec.name + ".bias")});
         break;
       case Kind::Dropout:
         stage.number = kNoLayer - dropouts++;
