@@ -106,7 +106,7 @@ async function randomModel(options: ModelOptions, progress: Progress): Promise<M
     );
   const config = parseConfig(await readJson(path), path);
   progress.line(
-    `Starting from random weights of the shape in ${path}; with pre-trained weights (--model) less data does.`,
+    `Starting from random weights of the shape in ${path}; pre-trained weights (--model) need less data.`,
   );
   return {
     config,

@@ -62,7 +62,7 @@ export function readSearch(file: ConfigFile, flags: NonNullable<OptionSources['f
  * Runs trials until there are as many as requested. Progress goes to stderr, the best trial to stdout as JSON, and its
  * options to best.json, a configuration for `bertune train`.
  *
- * @throws UsageError for options, data or a model that cannot be used; RunError when no trial got to its end
+ * @throws UsageError for options, data or a model that cannot be used; RunError when no trial finished
  */
 export async function search(asked: Search): Promise<void> {
   const progress = new CommandProgress();
@@ -127,7 +127,7 @@ async function finish(
   if (best === undefined) {
     const [failed] = trials.flatMap(({ error }) => error ?? []);
     throw new RunError(
-      `No trial got to its end${failed === undefined ? '' : `; the first failed with: ${failed}`}`,
+      `No trial finished${failed === undefined ? '' : `; the first failed with: ${failed}`}`,
     );
   }
   const { nTrials: _, sampler: _s, pruner: _p, ...run } = optionsOf(best.params);

@@ -75,8 +75,8 @@ async function* diskBytes(file: DataFile, onRead: (bytes: number) => void): Asyn
 
 function tooDense(path: string, { maxCompressionRatio }: DataLimits): UsageError {
   return new UsageError(
-    `${path} becomes more than ${maxCompressionRatio} times as large when it is decompressed, as no rows of texts do; ` +
-      'if it is meant, maxCompressionRatio allows more',
+    `${path} becomes more than ${maxCompressionRatio} times as large when decompressed, which rows of text never do; ` +
+      'if this is intended, raise maxCompressionRatio',
   );
 }
 

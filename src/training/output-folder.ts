@@ -81,7 +81,7 @@ async function verifyBest(folder: string): Promise<void> {
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     throw new UsageError(
-      `${folder} is the sequel of ${best}, the best so far, which is to be loaded at the end; but ${error.message} ` +
+      `${folder} needs the best checkpoint so far, ${best}, which is to be loaded at the end; but ${error.message} ` +
         'Or leave loadBestModelAtEnd out.',
       { cause: error },
     );
@@ -178,7 +178,7 @@ async function checkpointsOf(outputDir: string): Promise<{ own: string[]; others
 async function requireOfRun(folder: string, run: string | undefined): Promise<void> {
   const other = await runOf(stateIn(folder));
   if (run !== undefined && other !== null && other !== run)
-    throw new UsageError(`${folder} is a checkpoint of another training by now.`);
+    throw new UsageError(`${folder} now belongs to another training.`);
 }
 
 /** The checkpoints of a folder, the training of each, and the one that the mark names; null where it is not known. */

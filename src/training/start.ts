@@ -65,10 +65,7 @@ function logResume(
 ): void {
   log(`Resuming from ${folder} at step ${step} of ${plan.totalSteps}`);
   const isAtEnd = step >= plan.totalSteps;
-  if (isAtEnd)
-    log(
-      'note: that training is at its end; no step is left to do unless there are more epochs (numTrainEpochs, maxSteps)',
-    );
+  if (isAtEnd) log('note: that training is complete; to train further, raise numTrainEpochs or maxSteps');
   if (settings === undefined) return; // of an earlier version's checkpoint
   const changes = changedSettings(settings, mutableSettings(parts.args, plan, parts.model));
   const effect = isAtEnd ? 'with which the model was trained' : 'and so the result will differ';

@@ -135,8 +135,8 @@ export class Trainer {
   async train(): Promise<Metrics> {
     if (this.#phase !== 'new')
       throw new UsageError(
-        'This Trainer has trained already, and its state and callbacks are those of that run. Make another one: with ' +
-          'resumeFromCheckpoint to resume it, without to train the model further from the first step.',
+        'A Trainer trains once, and this one already has. Create another one: with resumeFromCheckpoint to resume ' +
+          'this run, without it to train the model further from the first step.',
       );
     this.#phase = 'training';
     try {

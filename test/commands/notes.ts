@@ -61,13 +61,13 @@ t.test('a model that is there already', async (t) => {
   t.match((await train()).stderr, note);
   const { code, stderr } = await train({ 'resume-from-checkpoint': 'auto' });
   t.equal(code, 0, stderr);
-  t.match(stderr, note, 'there was no checkpoint to go on from');
+  t.match(stderr, note, 'there was no checkpoint to resume from');
   const checkpoints = { 'save-strategy': 'steps', 'save-steps': '1', 'resume-from-checkpoint': 'auto' };
   t.match((await train(checkpoints)).stderr, note);
-  t.notMatch((await train(checkpoints)).stderr, /holds a model/, 'the same run goes on');
+  t.notMatch((await train(checkpoints)).stderr, /holds a model/, 'the same run continues');
 });
 
-t.test('weights that are new are told of where they are, and not at a resume', async (t) => {
+t.test('new weights are logged, and not at a resume', async (t) => {
   t.equal((await train()).code, 0);
   const note = /^note: classifier is newly initialised: the checkpoint's is for 2 labels, not 3$/m;
   const other: Options = {
@@ -87,7 +87,7 @@ t.test('weights that are new are told of where they are, and not at a resume', a
   t.notMatch(resumed.stderr, /newly initialised/i);
 });
 
-t.test('checkpoints of an earlier training, and a training that is at its end', async (t) => {
+t.test('checkpoints of an earlier training, and a training that is complete', async (t) => {
   const own = { 'output-dir': 'earlier', 'save-strategy': 'epoch' };
   t.notMatch((await train(own)).stderr, 'earlier training');
   const note =
@@ -97,13 +97,13 @@ t.test('checkpoints of an earlier training, and a training that is at its end', 
   t.match(resumed, {
     code: 0,
     stderr:
-      /step 1 of 1\nnote: that training is at its end; no step is left to do unless there are more epochs/,
+      /step 1 of 1\nnote: that training is complete; to train further, raise --num-train-epochs or --max-steps/,
   });
   t.match(resumed.stderr, /with which the model was trained: --learning-rate was 0\.00005 and is now 0\.001/);
   t.notMatch(resumed.stderr, /earlier training|will differ/);
 });
 
-t.test('of several trainings in a folder the one that was begun last goes on', async (t) => {
+t.test('of several trainings in a folder the latest is resumed', async (t) => {
   const own = { 'output-dir': 'several', 'save-strategy': 'steps', 'save-steps': '2' };
   const first = { ...own, 'max-steps': '6' };
   t.equal((await train(first)).code, 0);
@@ -225,11 +225,11 @@ t.test('a text as header, the length of the training, and a training that was en
   for (const name of ['config.json', 'model.safetensors']) rmSync(join(folder, 'short', name));
   t.match(await predict('short'), {
     code: 2,
-    stderr: /short has no config\.json, only checkpoints .* give one of them, such as short\/checkpoint-3$/m,
+    stderr: /short has no config\.json, only checkpoints .* use one of them, such as short\/checkpoint-3$/m,
   });
 });
 
-t.test('a training that stops before its last step says so', async (t) => {
+t.test('a training that stops before its last step is reported', async (t) => {
   const watched = { 'eval-strategy': 'steps', 'eval-steps': '1', 'max-steps': '6' };
   const hopeless = { 'early-stopping-patience': '1', 'early-stopping-threshold': '9' };
   const { stderr } = await train({ ...watched, ...hopeless });

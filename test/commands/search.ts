@@ -268,7 +268,7 @@ await tap.test('a search from the command line, stopped and continued', async (t
   }
 });
 
-await tap.test('a trial that breaks off is failed', async (t) => {
+await tap.test('a trial that breaks off fails', async (t) => {
   const folder = t.testdir();
   makeToy(folder, { train: 40, test: 20 });
   const rates = [1e-3, 1e30];
@@ -296,7 +296,7 @@ function trialsOf(folder: string): Trial[] {
   return lines.map((line) => JSON.parse(line) as Trial);
 }
 
-await tap.test('a trial whose options exclude each other is failed, and the search goes on', async (t) => {
+await tap.test('a trial whose options exclude each other fails, and the search continues', async (t) => {
   const folder = t.testdir();
   makeToy(folder, { train: 16, test: 8 });
   const written = {
@@ -445,7 +445,7 @@ await tap.test('trials are compared by the weights that a training would end wit
   t.equal((JSON.parse(trained.stdout) as Record<string, number>)['eval_loss'], value);
 });
 
-await tap.test('a hopeless trial is given up at its first evaluation', async (t) => {
+await tap.test('a hopeless trial is pruned at its first evaluation', async (t) => {
   const folder = t.testdir();
   makeToy(folder, { train: 16, test: 8 });
   const path = join(folder, 'search.json');

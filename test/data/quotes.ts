@@ -45,7 +45,7 @@ void t.test('of formats without quotes nothing is said', async (test) => {
   });
 });
 
-void t.test('behind a row with a fault the next line is read anew', async (test) => {
+void t.test('behind a row with a fault the next line is read afresh', async (test) => {
   const options = { badRows: 'skip' } as const;
   const opening = 'text,label\n"a" b,"x\nc,y\nd,"z"\ne,x\n';
   const split = await openContent(test, 'a.csv', opening, options);

@@ -158,7 +158,7 @@ await tap.test('the line about an evaluation', (t) => {
   t.end();
 });
 
-await tap.test('bertune evaluate says the same on both streams and in its file', async (t) => {
+await tap.test('bertune evaluate prints the same on both streams and in its file', async (t) => {
   const folder = t.testdir();
   const { model, tokenizer, close } = await toyRun(folder, {});
   await model.open({ threads: 1 });

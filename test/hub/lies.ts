@@ -162,7 +162,7 @@ t.test('compressed although plain was asked for', async (test) => {
   test.notOk(tree(hub).some((path) => path.includes('incomplete')));
 });
 
-t.test('waits that nobody waits for', async (test) => {
+t.test('waits that are refused', async (test) => {
   for (const [after, asked] of [
     ['9'.repeat(400), [1, 2, 4, 8]],
     ['1000000000', []],
@@ -281,7 +281,7 @@ t.test('a listing without end', async (test) => {
   }
 });
 
-t.test('redirects that nobody follows', async (test) => {
+t.test('redirects that are not followed', async (test) => {
   const { options } = home(test, { HF_TOKEN: TOKEN });
   for (const location of [
     'file:///etc/passwd',

@@ -390,11 +390,11 @@ async function ends(
 
 await tap.test('the process ends as it should', async (t) => {
   const done = { out: 'done\n' };
-  await ends(t, 'an idle session that nobody closed', `console.log('done')`, done);
-  await ends(t, 'steps that nobody waits for', `queue(20).then(() => console.log('done'))`, done);
+  await ends(t, 'an idle session that is not closed', `console.log('done')`, done);
+  await ends(t, 'steps that are not awaited', `queue(20).then(() => console.log('done'))`, done);
   await ends(t, 'process.exit at the call', `queue(20); process.exit(5)`, { code: 5 });
   await ends(t, 'process.exit while a model is made', `create(); process.exit(5)`, { code: 5 });
-  await ends(t, 'a failure that nobody handles', `session.read('nothing')`, { code: 1 });
+  await ends(t, 'a failure that is not handled', `session.read('nothing')`, { code: 1 });
   for (const delay of [5, 20]) {
     const later = (script: string): string => `setTimeout(() => { ${script} }, ${delay})`;
     await Promise.all([

@@ -59,7 +59,7 @@ await tap.test('a file in JSON or YAML, in three cases, and flags over it', (t) 
   t.end();
 });
 
-await tap.test('what is wrong with a file is said with file, line and column', (t) => {
+await tap.test('faults of a file are reported with file, line and column', (t) => {
   const rest = '"trainFile": "a.csv", "outputDir": "o"';
   const table: [string, string, string][] = [
     [

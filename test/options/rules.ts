@@ -201,18 +201,20 @@ await tap.test('options that do not fit together', (t) => {
 
 await tap.test('values that follow from others, and options without effect', (t) => {
   const rows = { ...job, validationFile: 'b.csv' };
-  const settled = (values: object): object => parseTrainOptions({ values: { ...rows, ...values } }).options;
+  const resolved = (values: object): object => parseTrainOptions({ values: { ...rows, ...values } }).options;
   const epoch = { evalStrategy: 'epoch', saveStrategy: 'epoch', loadBestModelAtEnd: true };
-  t.match(settled({ evalStrategy: 'steps', loggingSteps: 50 }), { evalSteps: 50 });
-  t.match(settled(epoch), { metricForBestModel: 'loss', greaterIsBetter: false });
-  t.match(settled({ ...epoch, metricForBestModel: 'eval_accuracy' }), {
+  t.match(resolved({ evalStrategy: 'steps', loggingSteps: 50 }), { evalSteps: 50 });
+  t.match(resolved(epoch), { metricForBestModel: 'loss', greaterIsBetter: false });
+  t.match(resolved({ ...epoch, metricForBestModel: 'eval_accuracy' }), {
     metricForBestModel: 'accuracy',
     greaterIsBetter: true,
   });
-  t.match(settled({ ...epoch, metricForBestModel: 'mse' }), { greaterIsBetter: false }, 'unlike HF');
-  t.match(settled({ ...epoch, metricForBestModel: 'mse', greaterIsBetter: true }), { greaterIsBetter: true });
+  t.match(resolved({ ...epoch, metricForBestModel: 'mse' }), { greaterIsBetter: false }, 'unlike HF');
+  t.match(resolved({ ...epoch, metricForBestModel: 'mse', greaterIsBetter: true }), {
+    greaterIsBetter: true,
+  });
   t.match(
-    settled({ ...epoch, evalStrategy: 'steps', saveStrategy: 'steps', evalSteps: 0.1, saveSteps: 0.3 }),
+    resolved({ ...epoch, evalStrategy: 'steps', saveStrategy: 'steps', evalSteps: 0.1, saveSteps: 0.3 }),
     { saveSteps: 0.3 },
     'shares that are multiples in spite of rounding',
   );

@@ -134,7 +134,7 @@ await t.test('from every kind of file, in the order of the rows', async (t) => {
     t.same(
       column(outcome, 'input_label'),
       texts.map((_, row) => `l${row}`),
-      'a name that predictions have is told apart',
+      'a name that predictions have is distinguished',
     );
     t.match(outcome.stderr, /text from "text", carried over "id", "label"/);
     t.ok(column(outcome, 'label').every((label) => label === 'neg' || label === 'pos'));

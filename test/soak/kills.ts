@@ -101,7 +101,7 @@ await t.test(`killed ${KILLS} times (seed ${SEED})`, { timeout: 0 }, async (t) =
   }
   const last = await begin().outcome;
   t.equal(last.code, 0, last.code === 0 ? 'the last life ends' : last.stderr.slice(-2000));
-  t.match(last.stderr, 'Resuming from', 'which had something to go on from');
+  t.match(last.stderr, 'Resuming from', 'which had something to resume from');
   t.same(outcomeOf(out), outcomeOf(join(folder, 'whole')), 'the same bits');
   t.notOk(
     readdirSync(out).some((name) => name.includes('.tmp-')),

@@ -29,7 +29,7 @@ t.test('a task has the properties of a head and no others', (t) => {
   t.end();
 });
 
-t.test('what is meant where nobody says it', (t) => {
+t.test('the task that the labels imply', (t) => {
   t.same(
     [1, 2, 3].map(impliedProblemType),
     [value, single, single].map((task) => task.problemType),

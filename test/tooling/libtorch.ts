@@ -112,7 +112,7 @@ t.test('download', async (t) => {
     t.ok(body.equals(await readFile(file)));
     t.strictSame(ranges, ['', 'bytes=30000-', 'bytes=50000-']);
   });
-  t.test('truncated for good: fails, keeps what came, and the next call goes on', async (t) => {
+  t.test('truncated for good: fails, keeps what came, and the next call continues', async (t) => {
     const { outcomes, file, ranges } = await attempt(t, { cutAfter: [60_000, 0, 0, 0, 0] }, {}, 2);
     t.match(outcomes[0], /after 0\.1 MB of 0\.1 MB; the next try goes on from there/);
     t.equal(outcomes[1], 'done');

@@ -117,7 +117,7 @@ await t.test('the epoch counts batches, of which the last step may have fewer', 
   );
 });
 
-await t.test('a callback asks for a log, an evaluation, a checkpoint and the end', async (t) => {
+await t.test('a callback requests a log, an evaluation, a checkpoint and the end', async (t) => {
   const callback: TrainerCallback = {
     onStepEnd({ state, control }) {
       if (state.global_step === 2) control.shouldLog = control.shouldEvaluate = control.shouldSave = true;

@@ -238,7 +238,7 @@ await t.test("another run's later checkpoints in the output folder are left alon
 });
 
 await t.test(
-  'where only models are saved, what an interruption left to go on from is not removed',
+  'where only models are saved, what an interruption left to resume from is not removed',
   async (t) => {
     const settings = {
       maxSteps: 8,

@@ -64,7 +64,7 @@ await t.test('a disk that becomes read-only', withDisk, async (t) =>
   }),
 );
 
-await t.test('an output folder that is deleted in the middle is made anew', async (t) => {
+await t.test('an output folder that is deleted in the middle is created again', async (t) => {
   const folder = t.testdir();
   const out = join(folder, 'out');
   const reference = await trainWith(folder, null);
@@ -150,7 +150,7 @@ function withoutNobody(): string | false {
 
 const withNobody = { skip: withoutNobody() };
 
-await t.test('an output folder that loses its permissions: what the command says', withNobody, async (t) => {
+await t.test('an output folder that loses its permissions', withNobody, async (t) => {
   const folder = t.testdir();
   makeToy(folder, { train: 40, test: 20 });
   chmodSync(folder, 0o777);

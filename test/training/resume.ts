@@ -234,7 +234,7 @@ await t.test('settings that may be changed on purpose are changed with a note th
   t.same(await notes({ learningRate: 1e-3 }), []);
 });
 
-await t.test('a run that had ended goes on with more epochs', async (t) => {
+await t.test('a finished run continues with more epochs', async (t) => {
   const settings = { loggingSteps: 1, saveStrategy: 'steps', saveSteps: 2, numTrainEpochs: 1 } as const;
   const lines: string[] = [];
   const progress = new Progress({ write: (text) => lines.push(text.trimEnd()) });
@@ -270,7 +270,7 @@ await t.test('a run that had ended goes on with more epochs', async (t) => {
   );
 });
 
-await t.test('what decides the best model is told where there are evaluations', async (t) => {
+await t.test('what decides the best model is logged where there are evaluations', async (t) => {
   const best = { metricForBestModel: 'loss', greaterIsBetter: false } as const; // as loadBestModelAtEnd has it
   const settings = { ...saving, ...best, maxSteps: 4, evalStrategy: 'steps', evalSteps: 2 } as const;
   const first = await toyRun(t.testdir(), settings);

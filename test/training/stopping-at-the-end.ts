@@ -25,7 +25,7 @@ function results(folder: string): Record<string, unknown> {
   return JSON.parse(readFileSync(join(folder, 'out/all_results.json'), 'utf8')) as Record<string, unknown>;
 }
 
-await t.test('in the last evaluation: it is broken off, and the model is saved', async (t) => {
+await t.test('in the last evaluation: it is cancelled, and the model is saved', async (t) => {
   const folder = t.testdir();
   makeToy(folder, { train: 40, test: 10_000 });
   const { kill, stderr, outcome } = startBertune(['train', ...flags(training)], { cwd: folder });

@@ -38,7 +38,7 @@ await t.test('early stopping counts as HF does', async (t) => {
   }
 });
 
-await t.test('early stopping goes on counting after a resume, and stays stopped', async (t) => {
+await t.test('early stopping keeps counting after a resume, and stays stopped', async (t) => {
   const settings = { ...watched, saveStrategy: 'epoch', earlyStoppingPatience: 3 } as const;
   const first = await toyRun(t.testdir(), settings, {
     computeMetrics: scripted([5, 4]),
@@ -71,7 +71,7 @@ await t.test('early stopping goes on counting after a resume, and stays stopped'
   await third.close();
 });
 
-await t.test('a stop ends the epoch, and what is asked for before a step is done after it', async (t) => {
+await t.test('a stop ends the epoch, and what is requested before a step is done after it', async (t) => {
   const seen: string[] = [];
   const callback: TrainerCallback = {
     onStepBegin({ state, control }) {
@@ -168,7 +168,7 @@ await t.test('interrupted when all steps are done, the training ends as it would
   await close();
 });
 
-await t.test('interrupted before the first step, a run begins again from checkpoint-0', async (t) => {
+await t.test('interrupted before the first step, a run restarts from checkpoint-0', async (t) => {
   const settings = { maxSteps: 3, loggingSteps: 1, evalOnStart: true } as const;
   const whole = await toyRun(t.testdir({ whole: {}, cut: {} }) + '/whole', settings);
   await whole.trainer.train();
@@ -190,7 +190,7 @@ await t.test('interrupted before the first step, a run begins again from checkpo
   }
 });
 
-await t.test('an evaluation is broken off between two batches', async (t) => {
+await t.test('an evaluation is cancelled between two batches', async (t) => {
   const { model, parts, tokenizer, close } = await toyRun(t.testdir(), {});
   await model.open();
   const pool = createTokenizerPool(tokenizer, { maxLength: 16, workers: 0 });
@@ -218,7 +218,7 @@ await t.test('options that need evaluations are refused without them', (t) => {
   t.end();
 });
 
-await t.test('a saved state that is none is refused in one line that names the file', (t) => {
+await t.test('an invalid saved state is refused in one line that names the file', (t) => {
   const callback = new EarlyStoppingCallback({ patience: 2 });
   const list = new CallbackList([callback], () => {
     throw new Error('no event is looked at');
@@ -346,7 +346,7 @@ await t.test('interrupted in the evaluation that ends it, a training ends where 
   t.same(timelessLog(again.trainer.state), timelessLog(whole.trainer.state));
 });
 
-await t.test('a stop that a callback asked for outlasts an interruption of its step', async (t) => {
+await t.test('a stop that a callback requested outlasts an interruption of its step', async (t) => {
   const settings = { maxSteps: 6, evalStrategy: 'steps', evalSteps: 2 } as const;
   const stop: TrainerCallback = {
     onStepEnd: ({ state, control }) => void (state.global_step === 2 && (control.shouldTrainingStop = true)),
@@ -371,7 +371,7 @@ await t.test('a Trainer trains once', async (t) => {
   await t.rejects(trainer.train(), InterruptedError);
   await t.rejects(trainer.train(), {
     name: 'UsageError',
-    message: /^This Trainer has trained already.* Make another one: with resumeFromCheckpoint to resume it/,
+    message: /^A Trainer trains once.* Create another one: with resumeFromCheckpoint to resume this run/,
   });
   // Another one goes on with the same model.
   const next = await toyRun(
@@ -414,18 +414,18 @@ await t.test('without the best checkpoint, which is loaded at the end, nothing i
   await t.rejects(resumed({ resumeFromCheckpoint: true }, 0), {
     name: 'UsageError',
     message:
-      /checkpoint-6 is the sequel of .*checkpoint-4, the best so far, which is to be loaded at the end; but .*model\.safetensors is damaged/,
+      /checkpoint-6 needs the best checkpoint so far, .*checkpoint-4, which is to be loaded at the end; but .*model\.safetensors is damaged/,
   });
   rmSync(join(out, 'checkpoint-4'), { recursive: true });
   await t.rejects(resumed({ resumeFromCheckpoint: true }, 0), {
-    message: /checkpoint-4, the best so far, which is to be loaded at the end; but .*SHA256SUMS is missing/,
+    message: /checkpoint-4, which is to be loaded at the end; but .*SHA256SUMS is missing/,
   });
   await t.resolves(resumed({ resumeFromCheckpoint: true, loadBestModelAtEnd: false }, 0));
   // `auto` goes back to the checkpoint before, and finds the best again.
   const { lines, state } = await resumed({ resumeFromCheckpoint: 'auto' }, 3);
   t.match(
     lines.find((line) => line.startsWith('Passing over')),
-    /checkpoint-6: .*the best so far/,
+    /checkpoint-6: .*the best checkpoint so far/,
   );
   t.match(
     lines.find((line) => line.startsWith('Resuming')),

@@ -121,7 +121,7 @@ await t.test('a second Trainer on a model trains as a first one on its weights',
   await fresh.trainer.train();
   t.equal(largestDifference(await weightsOf(model), await weightsOf(copy)), 0);
   t.same(timelessLog(second.state), timelessLog(fresh.trainer.state));
-  t.notSame(timelessLog(second.state), timelessLog(trainer.state), 'it did go on from the trained weights');
+  t.notSame(timelessLog(second.state), timelessLog(trainer.state), 'it continued from the trained weights');
   await Promise.all([second.close(), close(), fresh.close()]);
 });
 
@@ -185,7 +185,7 @@ function fitting({ task: { problemType, numLabels } }: EncoderModel): Rows {
   return rowsWith(isSingle ? Int32Array.of(0) : new Float32Array(numLabels));
 }
 
-await t.test('labels without names are told of, where the data have names', async (t) => {
+await t.test('labels without names are noted where the data have names', async (t) => {
   const said = async (head: { numLabels: number } | { labels: string[] }): Promise<string> => {
     let text = '';
     const progress = new Progress({ write: (line: string) => ((text += line), true) });

@@ -39,7 +39,7 @@ async function attempt(folder: string, holder: Partial<ProcessId> | string): Pro
   return lines;
 }
 
-await t.test('a second run is told who has the folder; a killed one is no obstacle', async (t) => {
+await t.test('a second run learns who has the folder; a killed one does not block', async (t) => {
   const folder = t.testdir();
   makeToy(folder, { train: 40, test: 20 });
   const options = {
@@ -102,7 +102,7 @@ await t.test('a run that is refused touches nothing of the one that has the fold
   );
 });
 
-await t.test('what a lock says of its process', async (t) => {
+await t.test('what a lock records of its process', async (t) => {
   const folder = join(t.testdir(), 'out');
   const { pid } = spawnSync(process.execPath, ['-e', '']);
   t.same(await attempt(folder, { pid }), [], 'an ended process');
