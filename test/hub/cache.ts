@@ -43,7 +43,7 @@ t.test('offline', async (test) => {
     test,
     modelDirectory(BERT_ID, offline),
     RunError,
-    /config.json of model .* is not in the cache/,
+    /model\.safetensors of model .* is not in the cache/,
   );
   await modelDirectory(BERT_ID, options);
   const data = await datasetFiles('imdb', options);
