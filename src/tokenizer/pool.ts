@@ -20,6 +20,8 @@ export interface TokenizerPool {
 const EXAMPLES_PER_JOB = 64;
 
 /**
+ * Starts threads that tokenize.
+ *
  * @param options.maxLength tokens per example, special tokens included; default: no truncation
  * @param options.tokenTypes how many token types the model has; see {@link EncodeOptions}
  * @param options.workers threads; 0 tokenizes in the calling thread
