@@ -173,7 +173,7 @@ export function packEncodings(encodings: readonly Encoding[]): PackedEncodings {
 }
 
 /** The encodings again, as views of the packed buffers. */
-export function unpackEncodings({ ids, ends, typeIds, pairs }: PackedEncodings): Encoding[] {
+function unpackEncodings({ ids, ends, typeIds, pairs }: PackedEncodings): Encoding[] {
   return pairs.map((isPair, index) => {
     const start = index === 0 ? 0 : (ends[index - 1] ?? 0);
     const end = ends[index] ?? 0;
