@@ -107,13 +107,15 @@ export {
   type LabelledRows,
   type TextRows,
 } from './data/batch.js';
-export type { TrainerCallback, TrainerControl, TrainerEvent } from './training/callbacks.js';
-export { EarlyStoppingCallback } from './training/callbacks.js';
-export { InterruptedError } from './training/trainer.js';
+export {
+  EarlyStoppingCallback,
+  type TrainerCallback,
+  type TrainerControl,
+  type TrainerEvent,
+} from './training/callbacks.js';
 export { Progress, type Terminal } from './terminal/progress.js';
 export { learningRateAt, type Schedule } from './training/schedules.js';
-export { trainingArguments } from './training/parts.js';
 export type { SchedulerKwargs, SchedulerType, TrainingArguments } from './options/index.js';
 export type { TrainerState } from './training/state.js';
-export type { TrainerParts } from './training/parts.js';
-export { Trainer } from './training/trainer.js';
+export { trainingArguments, type TrainerParts } from './training/parts.js';
+export { InterruptedError, Trainer } from './training/trainer.js';
