@@ -15,11 +15,14 @@ export {
   type BertConfig,
   type EncoderModel,
   type HeadOptions,
+  type Lora,
   type LoraOptions,
   type ModelConfig,
+  type PretrainedOptions,
   type Runtime,
+  sessionSpec,
 } from './models/index.js';
-export type { Example } from './data/index.js';
+export type { Example, Split } from './data/index.js';
 export {
   createMetrics,
   taskOf,
@@ -29,8 +32,11 @@ export {
   type MetricDetails,
   type Prediction,
   type ProblemType,
+  type Target,
+  type Targets,
   type Task,
   type TaskDescription,
+  type TaskKind,
 } from './tasks/index.js';
 export { Dataset, DatasetDict } from './data/dataset.js';
 export { loadDataset, type ReadOptions, type SplitFiles } from './data/load-dataset.js';
@@ -41,20 +47,42 @@ export {
   type EvalPrediction,
   type Metrics,
 } from './evaluation/evaluate.js';
-export type { LongTexts, Pooling } from './evaluation/long-texts.js';
-export { classify, predictionOf, predictRows, type PredictedBatch } from './evaluation/predict.js';
+export {
+  longTextsOf,
+  textReading,
+  type LongTexts,
+  type Pooling,
+  type TextReading,
+} from './evaluation/long-texts.js';
+export {
+  classify,
+  predictionOf,
+  predictRows,
+  type PredictedBatch,
+  type PredictRowsOptions,
+} from './evaluation/predict.js';
 export type { HubOptions } from './hub/index.js';
 export {
   deviceInfo,
   Session,
   type AccumulateOptions,
+  type AdapterSpec,
   type DeviceInfo,
+  type EncoderSpec,
+  type HeadStage,
+  type LossKind,
+  type LossOptions,
+  type OptimizerName,
   type PackedBatch,
+  type ParameterSpec,
   type SessionSpec,
   type SessionOptions,
+  type StateInfo,
   type TensorData,
   type TensorInfo,
   type TensorKind,
+  type TensorSettings,
+  type TrainingOptions,
   type TrainingStats,
   type UpdateOptions,
 } from './native/index.js';
@@ -67,17 +95,27 @@ export {
   ElectraTokenizer,
   RobertaTokenizer,
   XLMRobertaTokenizer,
+  type EncodeOptions,
   type Encoding,
+  type TextExample,
   type TokenizerPool,
 } from './tokenizer/index.js';
-export { pack, type LabelledRows, type TextRows } from './data/batch.js';
-export type { TrainerCallback, TrainerControl, TrainerEvent } from './training/callbacks.js';
-export { EarlyStoppingCallback } from './training/callbacks.js';
-export { InterruptedError } from './training/trainer.js';
+export {
+  pack,
+  type DataIdentity,
+  type LabelledExamples,
+  type LabelledRows,
+  type TextRows,
+} from './data/batch.js';
+export {
+  EarlyStoppingCallback,
+  type TrainerCallback,
+  type TrainerControl,
+  type TrainerEvent,
+} from './training/callbacks.js';
 export { Progress, type Terminal } from './terminal/progress.js';
 export { learningRateAt, type Schedule } from './training/schedules.js';
-export { trainingArguments } from './training/parts.js';
 export type { SchedulerKwargs, SchedulerType, TrainingArguments } from './options/index.js';
 export type { TrainerState } from './training/state.js';
-export type { TrainerParts } from './training/parts.js';
-export { Trainer } from './training/trainer.js';
+export { trainingArguments, type TrainerParts } from './training/parts.js';
+export { InterruptedError, Trainer } from './training/trainer.js';

@@ -1,4 +1,4 @@
-// Operands of tile products, laid out as the micro-kernels take them (see products.h). What the sizes are
+// Operands of tile products, laid out as the micro-kernels take them (see brgemm.h). What the sizes are
 // rounded up by is zero: the inner dimension reads it.
 #pragma once
 

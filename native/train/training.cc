@@ -98,13 +98,14 @@ void Training::restoreStep() {
   try {
     beginStepAgain();
     for (const MicroBatch& each : batchesInStep_) {
-      const int64_t most = maxTokens_ > 0 ? maxTokens_ : each.raw.cuSeqlens.back();
+      const int64_t most =
+          options_.autoFindBatchSize && maxTokens_ > 0 ? maxTokens_ : each.raw.cuSeqlens.back();
       for (RawBatch& part : split(each.raw, model_.format(), most))
         backward({std::move(part), each.divisor, each.options});
     }
   } catch (const std::exception& error) {
-    throw SessionLost(std::string("the gradients of earlier micro-batches could not be restored: ") +
-                      error.what());
+    const std::string mark = isOutOfMemory(error) ? "out of memory: " : "";
+    throw SessionLost(mark + "the gradients of earlier micro-batches could not be restored: " + error.what());
   }
 }
 

@@ -16,6 +16,11 @@ FIXTURE = Path(__file__).parents[2] / "test" / "fixtures" / "losses.json"
 LOGITS = [[0.5, -1.25, 2.0], [3.0, 0.0, -0.75], [-2.5, 1.5, 1.0], [0.125, 0.25, -4.0], [6.0, -6.0, 0.5]]
 CLASSES = [2, 0, 0, -100, 1]
 HOT = [[1, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0], [0, 1, 1]]
+# Probabilities add up to 1 a row where one label is right, and stand each for itself where any number is.
+SOFT = {
+    "single": [[0.25, 0.25, 0.5], [1, 0, 0], [0, 0.375, 0.625], [0.125, 0.75, 0.125], [0.5, 0.5, 0]],
+    "multi": [[0.25, 0.75, 1], [0, 0.5, 0.125], [1, 1, 0.875], [0.5, 0, 0], [0.0625, 0.25, 0.5]],
+}
 WEIGHTS = [0.5, 2.0, 1.25]
 
 
@@ -39,13 +44,16 @@ def multi(logits, labels, o):
     return ((1 - right) ** o["focalGamma"] * losses).mean() if "focalGamma" in o else losses.mean()
 
 
-def case(kind, options):
+def case(kind, options, soft=False):
     logits = torch.tensor(LOGITS, dtype=torch.float64, requires_grad=True)
     labels = torch.tensor(CLASSES) if kind == "single" else torch.tensor(HOT, dtype=torch.float64)
+    if soft:
+        labels = torch.tensor(SOFT[kind], dtype=torch.float64)
     loss = (single if kind == "single" else multi)(logits, labels, options)
     loss.backward()
     problem = f"{kind}_label_classification"
-    return {"problemType": problem, "options": options, "loss": loss.item(), "gradients": logits.grad.tolist()}
+    result = {"options": options, "isSoft": soft, "loss": loss.item(), "gradients": logits.grad.tolist()}
+    return {"problemType": problem, **result}
 
 
 def main():
@@ -62,9 +70,12 @@ def main():
             {"focalGamma": 2.0}, {"focalGamma": 0.5, "posWeight": WEIGHTS},
         )
     ]  # fmt: skip
+    smoothed = {"labelSmoothing": 0.1}
+    cases += [case("single", o, soft=True) for o in ({}, smoothed, {"classWeights": WEIGHTS, **smoothed})]
+    cases += [case("multi", o, soft=True) for o in ({}, {"posWeight": WEIGHTS, **smoothed}, {"focalGamma": 2.0})]
     y = [0] * 7 + [1] * 2 + [2] * 3
     balanced = {"labels": y, "weights": compute_class_weight("balanced", classes=np.unique(y), y=y).tolist()}
-    fixture = {"logits": LOGITS, "classes": CLASSES, "hot": HOT, "cases": cases, "balanced": balanced}
+    fixture = {"logits": LOGITS, "classes": CLASSES, "hot": HOT, "soft": SOFT, "cases": cases, "balanced": balanced}
     FIXTURE.write_text(json.dumps(fixture, separators=(",", ":")) + "\n")
 
 

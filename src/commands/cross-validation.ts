@@ -3,8 +3,7 @@ import { join } from 'node:path';
 import { rm } from 'node:fs/promises';
 import { z } from 'zod';
 import type { TrainOptions } from '../options/index.js';
-import type { Dataset } from '../data/dataset.js';
-import type { DatasetDict } from '../data/dataset.js';
+import type { Dataset, DatasetDict } from '../data/dataset.js';
 import type { Metrics } from '../evaluation/evaluate.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import { writeJson } from '../util/files.js';
@@ -81,22 +80,23 @@ async function runFold(
   signal: AbortSignal,
 ): Promise<Metrics> {
   const model = await source.load(data, options);
-  const trainer = new Trainer({
-    model,
-    args: { ...options, saveStrategy: 'no', reportTo: [] },
-    tokenizer,
-    trainDataset: train,
-    evalDataset: validation,
-    progress: new TitledProgress(progress, `fold ${number}`),
-    callbacks: [{ onStepEnd: () => signal.throwIfAborted(), onEvaluate: () => signal.throwIfAborted() }],
-  });
+  let trainer: Trainer | undefined;
   try {
+    trainer = new Trainer({
+      model,
+      args: { ...options, saveStrategy: 'no', reportTo: [] },
+      tokenizer,
+      trainDataset: train,
+      evalDataset: validation,
+      progress: new TitledProgress(progress, `fold ${number}`),
+      callbacks: [{ onStepEnd: () => signal.throwIfAborted(), onEvaluate: () => signal.throwIfAborted() }],
+    });
     await model.open(options);
     await trainer.train();
     const metrics = await trainer.evaluate({ signal });
     return Object.fromEntries(Object.entries(metrics).filter(([name]) => !TIMES.test(name)));
   } finally {
-    await trainer.close();
+    await trainer?.close();
     await model.close();
   }
 }

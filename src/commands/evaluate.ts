@@ -137,7 +137,7 @@ type TuneOptions = Pick<EvaluateOptions, 'model' | 'tuneThresholds' | 'tuneTempe
  *
  * @throws UsageError when it cannot
  */
-export async function requireTunable(options: TuneOptions, { problemType, kind }: Task): Promise<void> {
+async function requireTunable(options: TuneOptions, { problemType, kind }: Task): Promise<void> {
   const { model, tuneThresholds: mode, tuneTemperature } = options;
   if (mode === undefined && !tuneTemperature) return;
   if (mode !== undefined && !kind.tunable.includes('thresholds'))

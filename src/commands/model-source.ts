@@ -217,13 +217,13 @@ export interface TokenizerSource {
 }
 
 /** The folder of a model, or for an adapter that was saved without a tokenizer its base. */
-export async function tokenizerSource(directory: string, lora: Lora | undefined): Promise<TokenizerSource> {
+async function tokenizerSource(directory: string, lora: Lora | undefined): Promise<TokenizerSource> {
   if (lora === undefined || (await hasTokenizer(directory))) return { name: directory };
   return { name: lora.base, ...(lora.revision !== null && { revision: lora.revision }) };
 }
 
 /** The tokenizer that was named, or else the model's own. The revision of the model is that of its repository alone. */
-export function openTokenizer(
+function openTokenizer(
   options: { model?: string; modelRevision?: string; tokenizer?: string },
   own: TokenizerSource | null,
 ): Promise<BertTokenizer> {
@@ -235,7 +235,7 @@ export function openTokenizer(
 }
 
 /** @throws UsageError for a tokenizer whose ids the model has no embeddings for */
-export function checkVocabulary(tokenizer: BertTokenizer, config: ModelConfig): void {
+function checkVocabulary(tokenizer: BertTokenizer, config: ModelConfig): void {
   const { vocab } = encoderOf(config).embeddings;
   if (tokenizer.vocabSize > vocab)
     throw new UsageError(

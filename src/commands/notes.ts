@@ -1,7 +1,6 @@
 // What a person should know of the data and of an evaluation that its figures do not show: rows on both sides, labels without
 // a training row, a model that has learned nothing; and the figures of each class as a table.
-import type { DatasetDict } from '../data/dataset.js';
-import type { Dataset } from '../data/dataset.js';
+import type { Dataset, DatasetDict } from '../data/dataset.js';
 import type { Metrics } from '../evaluation/evaluate.js';
 import { eachTargets, type MetricDetails, type TaskKind } from '../tasks/index.js';
 import type { Progress } from '../terminal/progress.js';

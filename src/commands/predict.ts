@@ -1,7 +1,6 @@
 // `bertune predict`: label, score and probabilities of every row, in the order of the rows.
 import { realpath } from 'node:fs/promises';
-import { requireDevice } from '../models/encoder-model.js';
-import type { EncoderModel } from '../models/encoder-model.js';
+import { requireDevice, type EncoderModel } from '../models/encoder-model.js';
 import type { PredictOptions } from '../options/index.js';
 import { counted } from '../util/counted.js';
 import { openSplit, type Example, type Split } from '../data/index.js';

@@ -1,8 +1,7 @@
 // `bertune train`: data, model, Trainer, evaluation, and a folder that Hugging Face loads.
 import { join } from 'node:path';
 import { maxLengthOf } from '../data/batch.js';
-import { requireDevice } from '../models/encoder-model.js';
-import type { EncoderModel } from '../models/encoder-model.js';
+import { requireDevice, type EncoderModel } from '../models/encoder-model.js';
 import type { TrainOptions } from '../options/index.js';
 import { counted, listed } from '../util/counted.js';
 import type { DatasetDict } from '../data/dataset.js';

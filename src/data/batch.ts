@@ -96,17 +96,19 @@ const ROWS_PER_REQUEST = 256;
 /**
  * Tokens a text may have, special tokens included: what was requested, else 512 or the model's limit.
  *
- * @throws UsageError when more is requested than the model has positions
+ * @param option the name of what was asked for, for the message
+ * @throws UsageError when more is asked for than the model has positions
  */
 export function maxLengthOf(
   model: { config: ModelConfig },
   tokenizer: BertTokenizer,
   requested: number | undefined,
+  option = 'maxSeqLength',
 ): number {
   const positions = maxTokensOf(model.config);
   if (requested !== undefined && requested > positions)
     throw new UsageError(
-      `maxSeqLength is ${requested} but the model has ${positions} positions; use at most ${positions}`,
+      `${option} is ${requested} but the model has ${positions} positions; use at most ${positions}`,
     );
   return requested ?? Math.min(512, positions, tokenizer.modelMaxLength);
 }

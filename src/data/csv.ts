@@ -202,7 +202,7 @@ export interface CsvRange {
 }
 
 /** Passes over blank lines, then to the line end that is outside of quotes, or to the first fault. */
-export function csvRange(bytes: Buffer, from: number, dialect: Dialect): CsvRange {
+function csvRange(bytes: Buffer, from: number, dialect: Dialect): CsvRange {
   const delimiter = dialect.delimiter.charCodeAt(0);
   const quote = dialect.quoting === 'none' ? null : QUOTE;
   const start = pastBlankLines(bytes, from);
@@ -231,7 +231,7 @@ export function csvRange(bytes: Buffer, from: number, dialect: Dialect): CsvRang
 }
 
 /** Behind the line end that comes next. */
-export function afterLine(bytes: Buffer, from: number): number {
+function afterLine(bytes: Buffer, from: number): number {
   for (let at = from; at < bytes.length; at++) {
     const end = afterLineEnd(bytes, at);
     if (end > at) return end;

@@ -11,6 +11,7 @@ import { labelReader } from './task.js';
 
 /** Rows as the Trainer takes them. */
 export class Dataset implements LabelledRows {
+  /** The files that the rows are of. */
   readonly split: Split;
   readonly labels: LabelReader;
   readonly task: Task;
@@ -79,8 +80,11 @@ export class Dataset implements LabelledRows {
 
 export type SplitName = SplitOptions['name'];
 
+/** The splits of a data set, which share one task; HF's DatasetDict. Its files stay open until `close`. */
 export class DatasetDict {
+  /** What the labels of all splits mean: their kind and their names. */
   readonly task: Task;
+  /** Those that there are. */
   readonly splits: Readonly<Partial<Record<SplitName, Dataset>>>;
 
   readonly #opened: readonly Split[];
@@ -112,14 +116,17 @@ export class DatasetDict {
     };
   }
 
+  /** @throws UsageError where the data set has no train split */
   get train(): Dataset {
     return this.#split('train');
   }
 
+  /** @throws UsageError where the data set has no validation split */
   get validation(): Dataset {
     return this.#split('validation');
   }
 
+  /** @throws UsageError where the data set has no test split */
   get test(): Dataset {
     return this.#split('test');
   }

@@ -107,13 +107,13 @@ export interface ReadOptions {
   maxSamples?: Partial<Record<SplitName, number | undefined>> | undefined;
 }
 
-export function holdOutOf({ validationSplit: share, seed = 42 }: ReadOptions): HoldOut | undefined {
+function holdOutOf({ validationSplit: share, seed = 42 }: ReadOptions): HoldOut | undefined {
   if (share === undefined) return undefined;
   if (!(share > 0 && share < 1)) throw expected('a number above 0 and below 1', 'validationSplit', share);
   return { share, seed };
 }
 
-export function splitOptions(
+function splitOptions(
   name: SplitName,
   patterns: string | readonly string[],
   options: ReadOptions & { classNames?: SplitOptions['classNames'] },
@@ -145,9 +145,7 @@ export function splitOptions(
   };
 }
 
-export function taskOptions(
-  options: ReadOptions & { forTraining: boolean },
-): Parameters<typeof inferTask>[1] {
+function taskOptions(options: ReadOptions & { forTraining: boolean }): Parameters<typeof inferTask>[1] {
   const { problemType, labelList, modelLabels, forTraining } = options;
   return { forTraining, ...withoutUndefined({ problemType, labelList, modelLabels }) };
 }

@@ -16,7 +16,7 @@ import { checkFooter, checkRowGroup, compressors } from './parquet-check.js';
 import { brokenRecord, type RawRecord } from './records.js';
 
 /** Stands for a string that is not UTF-8, which hyparquet by itself would decode to replacement characters. */
-export const NOT_UTF8 = Symbol('not UTF-8');
+const NOT_UTF8 = Symbol('not UTF-8');
 
 /** A Parquet file whose footer could be read. */
 export interface ParquetFile {
@@ -49,7 +49,7 @@ export async function openParquet(path: string, limits: DataLimits): Promise<Par
 }
 
 /** The metadata of a file. @throws Error when it cannot be read, or would take more than it may */
-export async function parquetFooter(path: string): Promise<{ file: AsyncBuffer; metadata: FileMetaData }> {
+async function parquetFooter(path: string): Promise<{ file: AsyncBuffer; metadata: FileMetaData }> {
   const file = await asyncBufferFromFile(path);
   await checkFooter(file);
   return { file, metadata: await parquetMetadataAsync(file) };

@@ -81,7 +81,7 @@ export type PassthroughKind = 'integer' | 'number' | 'boolean' | 'text' | 'json'
 export type PassthroughValue = unknown;
 
 /** A value as it can be written again, or why it cannot. */
-export function passthroughValue(value: unknown): Reading<PassthroughValue> {
+function passthroughValue(value: unknown): Reading<PassthroughValue> {
   if (typeof value === 'symbol') return { problem: 'the value is not valid UTF-8' };
   // Two ids that differ in the last digit would become one.
   if (Number.isInteger(value) && !Number.isSafeInteger(value))

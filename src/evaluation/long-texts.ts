@@ -61,8 +61,8 @@ export function textReading(
  * Logits of texts, [texts * numLabels]. First windows go together, in the places of the texts: that is the batch that
  * there is without windows, so that a text that fits gets the very same bits.
  *
+ * @param texts no pairs; see `requireSingle`
  * @param batchSize windows a native call
- * @throws UsageError for a pair
  */
 export async function predictWindows(
   session: Session,
@@ -70,7 +70,6 @@ export async function predictWindows(
   { windowsOf, pooling }: LongTexts,
   batchSize: number,
 ): Promise<Float32Array> {
-  requireSingle(texts.some(({ typeIds }) => typeIds !== null));
   const windows = texts.map(windowsOf);
   const first = windows.flatMap((own) => own.slice(0, 1));
   const logits = await session.predict(pack(first));

@@ -1,7 +1,6 @@
 // Logits for any number of texts, batch by batch, in the order of the rows; and the labels of texts in memory.
 import type { EncoderModel } from '../models/encoder-model.js';
-import { pack, readRows, type LabelledRows, type TextRows } from '../data/batch.js';
-import { prefetch } from '../data/batch.js';
+import { maxLengthOf, pack, prefetch, readRows, type LabelledRows, type TextRows } from '../data/batch.js';
 import type { Example } from '../data/index.js';
 import {
   asTask,
@@ -12,7 +11,14 @@ import {
 } from '../tasks/index.js';
 import type { BertTokenizer, TextExample } from '../tokenizer/index.js';
 import { expected } from '../util/errors.js';
-import { longTextsOf, predictWindows, textReading, type Pooling, type TextReading } from './long-texts.js';
+import {
+  longTextsOf,
+  predictWindows,
+  requireSingle,
+  textReading,
+  type Pooling,
+  type TextReading,
+} from './long-texts.js';
 
 /** The logits of some rows in a row. */
 export interface PredictedBatch {
@@ -43,6 +49,8 @@ export async function* predictRows(
   const load = async (first: number): Promise<PredictedBatch> => {
     const rows = Uint32Array.from({ length: Math.min(batchSize, data.size - first) }, (_, i) => first + i);
     const { examples, labels } = await readRows(data, rows);
+    // By the texts: a tokenizer without token types does not mark the pairs that it encodes.
+    if (longTexts !== undefined) requireSingle(examples.some(({ textPair }) => textPair !== undefined));
     const encodings = await pool.encode(examples);
     const logits = await (longTexts === undefined
       ? model.session.predict(pack(encodings))
@@ -78,7 +86,7 @@ export function predictionOf(
  * @param options.maxLength tokens a text, default: all the model takes; longer texts are cut
  * @param options.stride reads longer texts whole instead, as windows of `maxLength` that share so many tokens
  * @param options.pooling what becomes of the windows' logits, default their mean
- * @throws UsageError when an input is not a text, or a pair with a stride
+ * @throws UsageError when an input is not a text, a pair with a stride, or `maxLength` more than the model has positions
  */
 export async function classify(
   model: EncoderModel,
@@ -88,7 +96,9 @@ export async function classify(
 ): Promise<Prediction[]> {
   if (!Array.isArray(texts)) throw expected('an array of texts', 'texts', texts);
   await model.open();
-  const maxLength = options.maxLength ?? Math.min(model.maxTokens, tokenizer.modelMaxLength);
+  const { maxLength: asked } = options;
+  const all = Math.min(model.maxTokens, tokenizer.modelMaxLength);
+  const maxLength = asked === undefined ? all : maxLengthOf(model, tokenizer, asked, 'maxLength');
   const { stride, pooling } = options;
   const longTexts = longTextsOf(tokenizer, { maxLength, stride, pooling });
   const reading = textReading(tokenizer, { maxLength, workers: 0, longTexts, tokenTypes: model.tokenTypes });

@@ -71,7 +71,7 @@ export interface ChosenThreshold {
  * @param probabilities [n]
  * @param isTrue [n], 1 where the label is right
  */
-export function bestThreshold(probabilities: Float64Array, isTrue: Uint8Array): ChosenThreshold {
+function bestThreshold(probabilities: Float64Array, isTrue: Uint8Array): ChosenThreshold {
   const positives = isTrue.reduce((sum, one) => sum + one, 0);
   const order = Uint32Array.from(probabilities, (_, i) => i).toSorted(
     (a, b) => (probabilities[a] ?? 0) - (probabilities[b] ?? 0),
@@ -95,7 +95,7 @@ export function bestThreshold(probabilities: Float64Array, isTrue: Uint8Array): 
 }
 
 /** F1 of the labels that a threshold gives; 0 where there are none, right or given. */
-export function f1At(threshold: number, probabilities: Float64Array, isTrue: Uint8Array): number {
+function f1At(threshold: number, probabilities: Float64Array, isTrue: Uint8Array): number {
   let [hits, given, positives] = [0, 0, 0];
   for (let i = 0; i < isTrue.length; i++) {
     const isGiven = (probabilities[i] ?? 0) > threshold ? 1 : 0;

@@ -11,7 +11,7 @@ import { oneLine, quoted } from '../util/text.js';
  * sorts tensors by it, as the Rust writer does). The sub-byte F4 and F6 types are left out: no encoder has them.
  * Source: safetensors 0.8, `tensor.rs`, `enum Dtype`.
  */
-export const DTYPE_BYTES = {
+const DTYPE_BYTES = {
   BOOL: 1,
   U8: 1,
   I8: 1,
@@ -39,7 +39,7 @@ export type DType = keyof typeof DTYPE_BYTES;
 const DTYPES = Object.keys(DTYPE_BYTES);
 
 /** Whether a value is the name of a known dtype. */
-export function isDType(value: unknown): value is DType {
+function isDType(value: unknown): value is DType {
   return typeof value === 'string' && Object.hasOwn(DTYPE_BYTES, value);
 }
 
@@ -51,7 +51,7 @@ export function isFloat(dtype: DType): dtype is 'F32' | 'F16' | 'BF16' {
 }
 
 /** The dtype's place in the format's enumeration; larger comes first in a file. */
-export function dtypeRank(dtype: DType): number {
+function dtypeRank(dtype: DType): number {
   return DTYPES.indexOf(dtype);
 }
 

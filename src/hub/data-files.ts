@@ -107,12 +107,12 @@ function oneFormat(splits: readonly (readonly [string, readonly string[]])[]): S
 type Token = { one: (character: string) => boolean } | { many: (character: string) => boolean } | 'folders';
 
 /** Whether a pattern matches more than the path of the same name. */
-export function hasMagic(pattern: string): boolean {
+function hasMagic(pattern: string): boolean {
   return /[*?[]/.test(pattern);
 }
 
 /** The pattern as fsspec takes it: without `/` and `./` at its start. */
-export function relativePattern(pattern: string): string {
+function relativePattern(pattern: string): string {
   return pattern.replace(/^(\.?\/)+/, '');
 }
 

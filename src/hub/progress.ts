@@ -16,7 +16,7 @@ export interface DownloadProgress {
  * @param sink receives whole lines; the default writes to stderr
  * @param quiet leaves out the progress but not the remarks
  */
-export function createProgress(sink: ((line: string) => void) | undefined, quiet: boolean): DownloadProgress {
+function createProgress(sink: ((line: string) => void) | undefined, quiet: boolean): DownloadProgress {
   const inPlace = sink === undefined && process.stderr.isTTY;
   const print = sink ?? ((line: string) => void process.stderr.write(`${line}\n`));
   let current = '';

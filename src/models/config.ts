@@ -128,7 +128,7 @@ export function parseBertConfig(json: unknown, where: string): BertConfig {
   );
 }
 
-export function isBert(config: ModelConfig): config is BertConfig {
+function isBert(config: ModelConfig): config is BertConfig {
   return config.modelType === 'bert';
 }
 

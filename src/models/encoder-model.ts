@@ -34,6 +34,10 @@ export function requireDevice({ device, dtype }: Runtime): void {
   if (device === 'cuda') chooseDevice({ device, dtype: dtype ?? 'auto' }, deviceInfo());
 }
 
+/**
+ * A model: what classes such as BertForSequenceClassification have in common. Weights are float32 tensors in a native session
+ * from `open` to `close`; before that they are on disk, or random.
+ */
 export class EncoderModel {
   readonly config: ModelConfig;
   /** The adapter that is trained in place of the weights, if there is one. */

@@ -147,7 +147,7 @@ function modulesOf(config: ModelConfig, tensors: readonly string[]): string[] {
  *
  * @throws UsageError for a target that matches nothing, naming what is near
  */
-export function targetedModules(config: ModelConfig, targets: readonly string[]): string[] {
+function targetedModules(config: ModelConfig, targets: readonly string[]): string[] {
   const all = adaptableLinears(config);
   const matching = (target: string): readonly string[] => {
     if (target === 'all-linear') return all;

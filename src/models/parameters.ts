@@ -141,7 +141,7 @@ export function lastLinearOf(head: readonly HeadStage[]): string {
 }
 
 /** Names and shapes of a model's tensors as Hugging Face has them, in the order of its named_parameters(). */
-export function tensorShapes(parameters: readonly ParameterSpec[]): Map<string, readonly number[]> {
+function tensorShapes(parameters: readonly ParameterSpec[]): Map<string, readonly number[]> {
   const layers = new Map<string, ParameterSpec[]>();
   for (const parameter of parameters) {
     const layer = parameter.name.replace(/\.\w+$/, '');

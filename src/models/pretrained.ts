@@ -123,10 +123,7 @@ export async function readBertConfig(directory: string): Promise<BertConfig> {
 }
 
 /** @throws UsageError for a folder that holds no usable model, or an adapter that does not fit its base */
-export async function openPretrained(
-  directory: string,
-  options: PretrainedOptions = {},
-): Promise<PretrainedModel> {
+async function openPretrained(directory: string, options: PretrainedOptions = {}): Promise<PretrainedModel> {
   if (!(await isAdapterFolder(directory))) {
     if (options.baseModel !== undefined)
       throw new UsageError(`${directory} is no adapter and has no base; leave the base (baseModel) out`);

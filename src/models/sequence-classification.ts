@@ -9,7 +9,10 @@ interface ClassifierClass<Model extends EncoderModel> {
   new (loaded: LoadedModel): Model;
 }
 
-/** What the classes have in common. */
+/**
+ * An encoder with the head of the class of that name in transformers: logits [sequences, numLabels], of one label or any number a
+ * text, or of numbers. `task` says which, and `config` what the labels are called.
+ */
 class SequenceClassifier extends EncoderModel {
   /** The only one that the class opens. */
   static readonly modelType: string = '';
@@ -27,7 +30,11 @@ class SequenceClassifier extends EncoderModel {
     return new this(await loadModel(idOrDir, options, this.modelType));
   }
 
-  /** A model with random weights, as the class of transformers makes one of a config. */
+  /**
+   * A model with random weights, as the class of transformers makes one of a config.
+   *
+   * @throws UsageError for a config of another model type
+   */
   static fromConfig<Model extends EncoderModel>(
     this: ClassifierClass<Model>,
     config: Model['config'],
@@ -38,22 +45,28 @@ class SequenceClassifier extends EncoderModel {
   }
 }
 
+/** BERT (Devlin et al. 2019): the pooled [CLS], tanh, and a linear layer. */
 export class BertForSequenceClassification extends SequenceClassifier {
   static override readonly modelType = 'bert';
   declare readonly config: BertConfig;
 }
+/** RoBERTa (Liu et al. 2019): no token types, and positions that begin behind that of the padding token. */
 export class RobertaForSequenceClassification extends SequenceClassifier {
   static override readonly modelType = 'roberta';
 }
+/** XLM-RoBERTa (Conneau et al. 2020): RoBERTa of 100 languages. */
 export class XLMRobertaForSequenceClassification extends SequenceClassifier {
   static override readonly modelType = 'xlm-roberta';
 }
+/** CamemBERT (Martin et al. 2020): RoBERTa of French. */
 export class CamembertForSequenceClassification extends SequenceClassifier {
   static override readonly modelType = 'camembert';
 }
+/** DistilBERT (Sanh et al. 2019): half the layers, no token types. */
 export class DistilBertForSequenceClassification extends SequenceClassifier {
   static override readonly modelType = 'distilbert';
 }
+/** ELECTRA (Clark et al. 2020): the discriminator, whose embeddings may be narrower than its layers. */
 export class ElectraForSequenceClassification extends SequenceClassifier {
   static override readonly modelType = 'electra';
 }

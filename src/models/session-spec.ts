@@ -8,7 +8,7 @@ import { scalingOf, type Lora } from './lora.js';
 import { linearModules, modelParameters } from './parameters.js';
 import { familyOf } from './registry.js';
 
-/** What a session of the model is made of. */
+/** What a session of the model is made of, also for scripts that run steps of their own. Its weights are random at first. */
 export function sessionSpec(config: ModelConfig, lora?: Lora): SessionSpec {
   const parameters = modelParameters(config);
   const adapters = lora === undefined ? [] : adaptersOf(parameters, lora);

@@ -6,19 +6,29 @@ const LONGEST_MESSAGE = 300;
 // A place in LibTorch's sources and the condition that did not hold there say nothing to a person.
 const LIBTORCH_PLACE = /^\[enforce fail at [^\]]*\] (?:[^.\n]*\. )?/;
 
+// The addon marks a failure for want of memory, whatever part of LibTorch it comes from (native/core/out_of_memory.cc); its own
+// allocator uses the same words.
+const MARK = /^(?:out of memory: )+/;
+// What JavaScript has no memory for has words of its own.
+const OUT_OF_MEMORY = /bad_alloc|Array buffer allocation failed/;
+
+// What the addon says of the session after a failure: it stays, however long the rest is.
+const STATE = /; the session is (?:as it was before this call|closed)$/;
+
 // What a caller's getter throws may have any length and any number of lines.
-function oneLineOf(error: unknown): string {
-  const text = messageOf(error).replace(LIBTORCH_PLACE, '');
-  const line = text.replaceAll(/[\p{Cc}\u2028\u2029]+\s*/gu, ' ');
-  return line.length > LONGEST_MESSAGE ? `${line.slice(0, LONGEST_MESSAGE)}...` : line;
+function oneLineOf(text: string): string {
+  const [state = ''] = STATE.exec(text) ?? [];
+  const reason = text
+    .slice(0, text.length - state.length)
+    .replace(MARK, '')
+    .replace(LIBTORCH_PLACE, '');
+  const line = reason.replaceAll(/[\p{Cc}\u2028\u2029]+\s*/gu, ' ');
+  return `${line.length > LONGEST_MESSAGE ? `${line.slice(0, LONGEST_MESSAGE)}...` : line}${state}`;
 }
 
-// The addon marks a failure for want of memory, whatever part of LibTorch it comes from (native/core/out_of_memory.cc); what
-// JavaScript has no memory for has words of its own.
-const OUT_OF_MEMORY = /^out of memory|bad_alloc|Array buffer allocation failed/;
-
-function failure(message: string): RunError {
-  if (!OUT_OF_MEMORY.test(message)) return new RunError(message);
+function failure(text: string): RunError {
+  const message = oneLineOf(text);
+  if (!MARK.test(text) && !OUT_OF_MEMORY.test(text)) return new RunError(message);
   const remedies = 'smaller batches, shorter texts, gradientCheckpointing or autoFindBatchSize';
   return new SettingsError(`Memory ran out; use ${remedies} (${message})`);
 }
@@ -31,11 +41,11 @@ export async function withStack<T>(call: () => Promise<T>): Promise<T> {
     return await call();
   } catch (error) {
     if (error instanceof RunError) throw error;
-    const message = oneLineOf(error);
+    const text = messageOf(error);
     const wrapped =
       error instanceof TypeError || error instanceof RangeError || error instanceof UsageError
-        ? new UsageError(message)
-        : failure(message);
+        ? new UsageError(oneLineOf(text))
+        : failure(text);
     wrapped.stack = `${wrapped.name}: ${wrapped.message}\n${(site.stack ?? '').split('\n').slice(1).join('\n')}`;
     throw wrapped;
   }

@@ -22,8 +22,9 @@ import type {
 /**
  * A model in training, its optimizer and its random state, on one device and one native thread.
  *
- * Calls return at once and run in the order they were made. A call with a wrong argument rejects without
- * touching the session; a failed native step rejects with one line and the caller's stack.
+ * Calls return at once and run in the order they were made. A failed one rejects with one line and the
+ * caller's stack: a UsageError for an argument of the wrong type or range, else a RunError. The session is then as it was
+ * before that call, unless the message ends in `the session is closed`: every later call but `close` rejects.
  */
 export class Session {
   readonly #native: NativeSession;

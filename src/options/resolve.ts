@@ -43,7 +43,7 @@ export function understand(
  *
  * @throws UsageError as `understand`, and for a foreign option that cannot be honoured
  */
-export function resolveEntry(entry: Entry, command: Command): { given?: Given; note?: string } {
+function resolveEntry(entry: Entry, command: Command): { given?: Given; note?: string } {
   const { own, foreign } = understand(entry, command);
   if (own !== undefined) return { given: { name: own, entry, value: read(entry, kindOf(own)) } };
 

@@ -214,7 +214,7 @@ function linesOf(text: string, where: string): string[] {
   let count = 0;
   for (let at = text.indexOf('\n'); at !== -1; at = text.indexOf('\n', at + 1)) count++;
   if (count > MAX_TOKENS)
-    throw new UsageError(`${where} has more than ${MAX_TOKENS} lines, which no BERT has`);
+    throw new UsageError(`${where} has more than ${MAX_TOKENS} lines, which no vocabulary has`);
   return text.split('\n').map((line) => line.replace(/\r$/, ''));
 }
 

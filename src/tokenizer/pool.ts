@@ -20,6 +20,8 @@ export interface TokenizerPool {
 const EXAMPLES_PER_JOB = 64;
 
 /**
+ * Starts threads that tokenize.
+ *
  * @param options.maxLength tokens per example, special tokens included; default: no truncation
  * @param options.tokenTypes how many token types the model has; see {@link EncodeOptions}
  * @param options.workers threads; 0 tokenizes in the calling thread
@@ -171,7 +173,7 @@ export function packEncodings(encodings: readonly Encoding[]): PackedEncodings {
 }
 
 /** The encodings again, as views of the packed buffers. */
-export function unpackEncodings({ ids, ends, typeIds, pairs }: PackedEncodings): Encoding[] {
+function unpackEncodings({ ids, ends, typeIds, pairs }: PackedEncodings): Encoding[] {
   return pairs.map((isPair, index) => {
     const start = index === 0 ? 0 : (ends[index - 1] ?? 0);
     const end = ends[index] ?? 0;

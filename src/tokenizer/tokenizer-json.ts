@@ -2,6 +2,7 @@
 // are kept and written back.
 import { z } from 'zod';
 import { UsageError } from '../util/errors.js';
+import { oneLine } from '../util/text.js';
 import { idSchema as id, modelSchemas, vocabularySchema, type ModelJson } from './models.js';
 import { normalizerSchema, normalizerStepSchema, type NormalizerJson } from './normalizers.js';
 import { requireKnownPatterns } from './patterns.js';
@@ -262,5 +263,7 @@ export function parseObject(json: unknown, where: string): Record<string, unknow
 function check<T>(schema: z.ZodType<T>, json: unknown, where: string): T {
   const result = schema.safeParse(json);
   if (result.success) return result.data;
-  throw new UsageError(`${where} cannot be used:\n${z.prettifyError(result.error)}`);
+  const [issue] = result.error.issues;
+  const place = issue === undefined || issue.path.length === 0 ? '' : ` ${oneLine(issue.path.join('.'))}:`;
+  throw new UsageError(`${where} cannot be used:${place} ${issue?.message}`);
 }

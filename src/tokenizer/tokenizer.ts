@@ -53,7 +53,11 @@ export class Tokenizer {
     );
   }
 
-  /** @throws UsageError when a part of the definition is missing or of the wrong kind */
+  /**
+   * A tokenizer of a definition as it stands in the files.
+   *
+   * @throws UsageError when a part of the definition is missing or of the wrong kind
+   */
   static fromSpec(spec: { tokenizerJson: object; tokenizerConfig: object }): Tokenizer {
     return new Tokenizer({
       tokenizerJson: parseTokenizerJson(spec.tokenizerJson, 'tokenizerJson'),
@@ -81,11 +85,13 @@ export class Tokenizer {
     return this.#decode(list, options.skipSpecialTokens ?? false);
   }
 
+  /** Of a token as it stands in the vocabulary; undefined where it does not. */
   tokenToId(token: string): number | undefined {
     this.#ids ??= new Map(tokensOf(this.spec));
     return this.#ids.get(token);
   }
 
+  /** The contrary; undefined for an id without a token. */
   idToToken(id: number): string | undefined {
     this.#tokens ??= new Map(Array.from(tokensOf(this.spec), ([token, at]) => [at, token]));
     return this.#tokens.get(id);

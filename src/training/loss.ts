@@ -4,10 +4,11 @@ import type { TrainingArguments } from '../options/index.js';
 import { UsageError } from '../util/errors.js';
 import type { LossOptions, PackedBatch } from '../native/index.js';
 
-/** The options of the loss with all weights as numbers. @throws UsageError where weights cannot be balanced */
+/** The options of the loss with all weights as numbers. @throws UsageError where the labels do not suit them */
 export function lossOptions(args: TrainingArguments, task: Task, rows: TargetRows): LossOptions {
   const { labelSmoothingFactor: labelSmoothing, focalGamma = 0, classWeights, posWeight } = args;
   const shared = { labelSmoothing, focalGamma };
+  if (focalGamma > 0) requireClassIds(task, rows);
   if (classWeights !== undefined) {
     const weights = classWeights === 'balanced' ? balancedClassWeights(task, rows) : classWeights;
     return { ...shared, classWeights: Float32Array.from(weights) };
@@ -15,6 +16,12 @@ export function lossOptions(args: TrainingArguments, task: Task, rows: TargetRow
   if (posWeight === undefined) return shared;
   const weights = posWeight === 'balanced' ? balancedPosWeight(task, rows) : posWeight;
   return { ...shared, posWeight: Float32Array.from(weights) };
+}
+
+/** A focal loss weighs a row by the probability of its class, of which probabilities name none. */
+function requireClassIds({ kind }: Task, { size, labels }: TargetRows): void {
+  if (kind.loss === 'cross_entropy' && size > 0 && labels([0]) instanceof Float32Array)
+    throw new UsageError('focalGamma needs class ids as labels; leave it out where labels are probabilities');
 }
 
 /** What the sum of an optimizer step's losses is divided by, over all micro-batches; see `Task.lossDivisor`. */

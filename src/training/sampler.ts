@@ -1,6 +1,5 @@
 // Which rows form which batch: pure functions of the sizes and the seed, so that a resumed run needs no state.
-import { measureLengths } from '../data/batch.js';
-import type { TextRows } from '../data/batch.js';
+import { measureLengths, type TextRows } from '../data/batch.js';
 import type { TrainingArguments } from '../options/index.js';
 import type { TokenizerPool } from '../tokenizer/index.js';
 import { randomNumbers, shuffle } from '../util/random.js';

@@ -86,6 +86,13 @@ t.test('pairs in a family without token types', async (t) => {
   const pair = [{ text: 'the film was good', textPair: 'a dull plot' }];
   const [first] = await classify(model, tokenizer, pair);
   t.equal(typeof first?.score, 'number');
+  const single = { ...tokenizer.spec.tokenizerConfig, model_input_names: ['input_ids', 'attention_mask'] };
+  const without = BertTokenizer.fromSpec({ ...tokenizer.spec, tokenizerConfig: single });
+  t.equal(without.encode('good', 'bad').typeIds, null, 'another gives none');
+  await t.rejects(classify(model, without, pair, { stride: 1 }), {
+    name: 'UsageError',
+    message: 'A stride goes with single texts, not with pairs; leave the stride out',
+  });
   await t.rejects(
     model.session.predict({
       inputIds: Int32Array.of(2, 5, 3),
@@ -94,6 +101,20 @@ t.test('pairs in a family without token types', async (t) => {
     }),
     { message: /the encoder has no token types; leave tokenTypeIds out/ },
   );
+  await model.close();
+});
+
+t.test('a length beyond the positions of the family', async (t) => {
+  const tokenizer = await BertTokenizer.fromPretrained(join(folder, 'model'));
+  const model = AutoModelForSequenceClassification.fromConfig(parseConfig(ROBERTA, 'roberta.json'));
+  t.equal(model.maxTokens, 32, 'positions begin behind that of the padding token');
+  const long = Array.from({ length: 40 }, () => 'film').join(' ');
+  t.equal((await classify(model, tokenizer, [long], { maxLength: 32 })).length, 1);
+  t.equal((await classify(model, tokenizer, [long])).length, 1, 'cut at what the model has by default');
+  await t.rejects(classify(model, tokenizer, ['film'], { maxLength: 33 }), {
+    name: 'UsageError',
+    message: 'maxLength is 33 but the model has 32 positions; use at most 32',
+  });
   await model.close();
 });
 

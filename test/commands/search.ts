@@ -364,7 +364,7 @@ await tap.test('settings for which no value suits the model end the search at on
 await tap.test('memory that runs out is the fault of the settings, other failures are not', async (t) => {
   const failing = (message: string): Promise<never> => withStack(() => Promise.reject(new Error(message)));
   const thrown = (message: string): Promise<unknown> => failing(message).catch((error: unknown) => error);
-  t.ok((await thrown('out of memory: DefaultCPUAllocator: cannot allocate memory')) instanceof SettingsError);
+  t.ok((await thrown("out of memory: DefaultCPUAllocator: can't allocate memory")) instanceof SettingsError);
   const other = await thrown('a file is locked');
   t.match(other, { name: 'RunError' });
   t.notOk(other instanceof SettingsError);

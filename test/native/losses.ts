@@ -31,9 +31,11 @@ interface Fixture {
   logits: number[][];
   classes: number[];
   hot: number[][];
+  soft: { single: number[][]; multi: number[][] };
   cases: {
     problemType: 'single_label_classification' | 'multi_label_classification';
     options: Options;
+    isSoft: boolean;
     loss: number;
     gradients: number[][];
   }[];
@@ -80,14 +82,16 @@ async function ofRow(
 }
 
 await tap.test('losses and their gradients equal those of torch', async (group) => {
-  for (const { problemType, options, loss, gradients } of fixture.cases) {
-    await group.test(`${problemType} ${JSON.stringify(options)}`, async (t) => {
+  for (const { problemType, options, isSoft, loss, gradients } of fixture.cases) {
+    const isSingle = problemType === 'single_label_classification';
+    await group.test(`${problemType}${isSoft ? ', soft' : ''} ${JSON.stringify(options)}`, async (t) => {
       const session = await biasSession(problemType);
       const settings = native(options);
+      const soft = isSingle ? fixture.soft.single : fixture.soft.multi;
       const labels = fixture.logits.map((_, row) =>
-        problemType === 'single_label_classification'
+        isSingle && !isSoft
           ? Int32Array.of(fixture.classes[row] ?? NaN)
-          : Float32Array.from(fixture.hot[row] ?? []),
+          : Float32Array.from((isSoft ? soft : fixture.hot)[row] ?? []),
       );
       const batches = labels.map((row) => ({
         inputIds: Int32Array.of(1),
@@ -241,6 +245,15 @@ await tap.test('options of the loss that do not fit', async (t) => {
   ];
   for (const [options, message] of refusals)
     await t.rejects(toyRun(t.testdir(), options), { name: 'UsageError', message });
+  const soft = {
+    size: 1,
+    read: () => Promise.resolve([{ text: 'a good film' }]),
+    labels: () => Float32Array.of(0.25, 0.75),
+  };
+  await t.rejects(toyRun(t.testdir(), { focalGamma: 2 }, { trainDataset: soft }), {
+    name: 'UsageError',
+    message: 'focalGamma needs class ids as labels; leave it out where labels are probabilities',
+  });
   const wrong: [object, RegExp][] = [
     [{ classWeights: [1, 0] }, /Expected balanced, or a number above 0 for each label for classWeights/],
     [{ classWeights: [1, NaN] }, /classWeights/],

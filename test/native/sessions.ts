@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 
 import tap, { type Test } from 'tap';
 
+import { withStack } from '../../dist/native/failures.js';
 import { chooseDevice, Session, type DeviceInfo, type PackedBatch } from '../../dist/native/index.js';
 import { seededBatch } from '../fixtures/seeded.js';
 import {
@@ -218,6 +219,23 @@ await tap.test('a call that runs out of memory leaves the session as it was', wi
     { isSameGradient: true, isSameLoss: true, states: 0, isSameWeight: true },
     'gradients of earlier micro-batches, and updates afterwards',
   );
+});
+
+await tap.test('a failure is one line that says how the session is', async (t) => {
+  const messageOf = (text: string): Promise<unknown> =>
+    withStack(() => Promise.reject(new Error(text))).catch((error: Error) => error.message);
+  const asBefore = '; the session is as it was before this call';
+  t.equal(
+    await messageOf(`out of memory: out of memory: no room for a tensor of 8 bytes${asBefore}`),
+    `Memory ran out; use smaller batches, shorter texts, gradientCheckpointing or autoFindBatchSize (no room for a tensor of 8 bytes${asBefore})`,
+  );
+  const place = '[enforce fail at alloc_cpu.cpp:127] err == 0. ';
+  t.match(
+    await messageOf(`out of memory: ${place}DefaultCPUAllocator: can't allocate memory`),
+    /\(DefaultCPUAllocator: can't allocate memory\)$/,
+  );
+  for (const state of [asBefore, '; the session is closed'])
+    t.equal(await messageOf(`${'long '.repeat(100)}${state}`), `${'long '.repeat(60)}...${state}`);
 });
 
 await tap.test(

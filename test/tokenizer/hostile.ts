@@ -266,7 +266,7 @@ t.test('vocabularies without a tokenizer.json', async (t) => {
     [
       'merges of what is no piece',
       bpeFiles('{"a": 0}', 'a b\n'),
-      /merges.txt, model cannot be used:\n.*"a b"/,
+      /merges.txt, model cannot be used: [^\n]*"a b"/,
     ],
     ['merges of a line', bpeFiles('{"a": 0}', 'aaa\n'), /"aaa" is no pair/],
     ['ids that are none', bpeFiles('{"a": -1}', ''), /vocab.json cannot be used/],
