@@ -239,6 +239,6 @@ function checkVocabulary(tokenizer: BertTokenizer, config: ModelConfig): void {
   const { vocab } = encoderOf(config).embeddings;
   if (tokenizer.vocabSize > vocab)
     throw new UsageError(
-      `The tokenizer has ${tokenizer.vocabSize} tokens but the model's vocabulary only ${vocab}: they do not belong together`,
+      `The tokenizer has ${tokenizer.vocabSize} tokens but the model's vocabulary only ${vocab}: they do not belong together; give the tokenizer that the model was trained with`,
     );
 }

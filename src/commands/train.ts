@@ -1,6 +1,7 @@
 // `bertune train`: data, model, Trainer, evaluation, and a folder that Hugging Face loads.
 import { join } from 'node:path';
 import { maxLengthOf } from '../data/batch.js';
+import { classNameOf } from '../models/config.js';
 import { requireDevice, type EncoderModel } from '../models/encoder-model.js';
 import type { TrainOptions } from '../options/index.js';
 import { counted, listed } from '../util/counted.js';
@@ -248,10 +249,14 @@ function withScore(label: Prediction['label'], score: number): string {
   return `${[label].flat().join(', ')} (${formatNumber(score)})`;
 }
 
-function showNextSteps({ outputDir }: TrainOptions, { lora, task }: EncoderModel, progress: Progress): void {
+function showNextSteps(
+  { outputDir }: TrainOptions,
+  { lora, task, config }: EncoderModel,
+  progress: Progress,
+): void {
   const inPython =
     lora === undefined
-      ? `The model is in ${outputDir}; EncoderModel.from_pretrained loads it too.`
+      ? `The model is in ${outputDir}; in Python ${classNameOf(config)}.from_pretrained loads it too.`
       : `The adapter is in ${outputDir}; PEFT's AutoPeftModelForSequenceClassification.from_pretrained, with num_labels=${task.numLabels}, loads it too, and bertune merge makes a model of it.`;
   progress.line(
     [

@@ -31,6 +31,12 @@ const CONFIGS = {
   },
   electra: { ...TOY_CONFIG, model_type: 'electra', embedding_size: 16 },
 };
+/** The classes of transformers. */
+const IN_PYTHON: Record<string, string> = {
+  roberta: 'RobertaForSequenceClassification',
+  distilbert: 'DistilBertForSequenceClassification',
+  electra: 'ElectraForSequenceClassification',
+};
 for (const [name, config] of Object.entries(CONFIGS)) write(`${name}.json`, JSON.stringify(config));
 
 const run = async (test: Test, command: string, options: Options): Promise<string> => {
@@ -42,7 +48,9 @@ const run = async (test: Test, command: string, options: Options): Promise<strin
 for (const name of Object.keys(CONFIGS))
   await t.test(name, async (t) => {
     const config = `${name}.json`;
-    await run(t, 'train', { ...toyTraining, config, 'validation-file': 'test.csv', 'output-dir': name });
+    const files = { 'validation-file': 'test.csv', 'output-dir': name };
+    const log = await run(t, 'train', { ...toyTraining, ...files, config });
+    t.match(log, `in Python ${IN_PYTHON[name]}.from_pretrained loads it too`);
     const { accuracy = 0 } = evaluated(name);
     t.ok(accuracy > 0.9, `learns the task: ${accuracy}`);
     const adapter = { ...toyTraining, config: undefined, tokenizer: undefined, model: name };
@@ -60,8 +68,8 @@ for (const name of Object.keys(CONFIGS))
       model: `${name}-adapter`,
       'output-dir': `${name}-merged`,
     });
-    const files = { 'test-file': 'test.csv', 'output-file': `${name}.jsonl` };
-    await run(t, 'predict', { ...files, model: `${name}-merged` });
+    const predicted = { 'test-file': 'test.csv', 'output-file': `${name}.jsonl` };
+    await run(t, 'predict', { ...predicted, model: `${name}-merged` });
     const lines = readFileSync(join(folder, `${name}.jsonl`), 'utf8')
       .trim()
       .split('\n');

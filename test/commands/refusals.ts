@@ -326,7 +326,7 @@ await t.test('bad models', async (t) => {
     ],
     [
       train({ tokenizer: 'larger' }),
-      "The tokenizer has 26 tokens but the model's vocabulary only 25: they do not belong together",
+      "The tokenizer has 26 tokens but the model's vocabulary only 25: they do not belong together; give the tokenizer that the model was trained with",
     ],
     [
       evaluate({ model: untrained }),
