@@ -11,10 +11,11 @@ const CAPS: readonly { env: Record<string, string>; rows: string; products: stri
   { env: { ONEDNN_MAX_CPU_ISA: 'AVX512_CORE_BF16' }, rows: 'AVX512', products: 'float32 and bfloat16' },
   { env: { ONEDNN_MAX_CPU_ISA: 'AVX512_CORE' }, rows: 'AVX512', products: 'float32' },
   { env: { ONEDNN_MAX_CPU_ISA: 'AVX2', ATEN_CPU_CAPABILITY: 'avx2' }, rows: 'AVX2', products: 'float32' },
+  // LibTorch has a plain product where oneDNN has no kernel.
   {
     env: { ONEDNN_MAX_CPU_ISA: 'SSE41', ATEN_CPU_CAPABILITY: 'default' },
     rows: 'DEFAULT',
-    products: 'no type',
+    products: 'float32',
   },
 ];
 const ORDER = {
