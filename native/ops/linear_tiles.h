@@ -1,5 +1,5 @@
-// What the linear layers do with a tile of rows: bring the rows of x into the products' type, multiply them by
-// a packed weight, and hand the float32 tile to what follows.
+// What the linear layers do with a tile of rows: bring the rows of x into the products' type, multiply them
+// by a packed weight, and hand the float32 tile to what follows.
 #pragma once
 
 #include <ATen/core/Tensor.h>

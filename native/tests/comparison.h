@@ -27,7 +27,8 @@ struct Case {
 // Reports the larger of the errors of the result and of the gradients, for one random gradient of the result.
 void compare(const Case& given, const Operator& kernel, const Operator& reference);
 
-// Where an operator is to leave the gradient of an input; `compare` finds it there. Null where none is wanted.
+// Where an operator is to leave the gradient of an input; `compare` finds it there. Null where none is
+// wanted.
 GradientPointer gradientPlaceOf(const at::Tensor& input);
 
 // Relative distance in the Euclidean norm; `expected` is float64.

@@ -1,4 +1,5 @@
-// Flat parameters: slices that are aligned and do not overlap, and gradients that are written first and added to later.
+// Flat parameters: slices that are aligned and do not overlap, and gradients that are written first and added
+// to later.
 #include "core/parameters.h"
 
 #include "ops/gradient_norm.h"
@@ -46,7 +47,8 @@ void testParameters() {
   check("a part is added", rows.adds);
   rows.values.add_(2);
   report("parameters: norm of all gradients",
-         distance(gradientNorm(parameters.flatGradients()), at::scalar_tensor(15 * 9 + 81 + 16 * 4, at::kDouble).sqrt()),
+         distance(gradientNorm(parameters.flatGradients()),
+                  at::scalar_tensor(15 * 9 + 81 + 16 * 4, at::kDouble).sqrt()),
          1e-6);
   parameters.dropGradients();
   check("no gradient is left", !parameters.hasGradients());
