@@ -27,8 +27,7 @@ import {
   type Command as CommandTable,
   type ParsedOptions,
 } from './options/index.js';
-import { StoppedError, UsageError, messageOf } from './util/errors.js';
-import { writeError } from './util/file-errors.js';
+import { StoppedError, UsageError, messageOf, writeError } from './util/errors.js';
 
 type Flags = Record<string, unknown>;
 

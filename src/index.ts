@@ -5,23 +5,25 @@ export {
   CamembertForSequenceClassification,
   DistilBertForSequenceClassification,
   ElectraForSequenceClassification,
-  parseBertConfig,
-  parseConfig,
-  readBertConfig,
-  readConfig,
   RobertaForSequenceClassification,
   XLMRobertaForSequenceClassification,
-  type AdapterOptions,
+} from './models/sequence-classification.js';
+export {
+  parseBertConfig,
+  parseConfig,
   type BertConfig,
-  type EncoderModel,
   type HeadOptions,
-  type Lora,
-  type LoraOptions,
   type ModelConfig,
+} from './models/config.js';
+export {
+  readBertConfig,
+  readConfig,
+  type AdapterOptions,
   type PretrainedOptions,
-  type Runtime,
-  sessionSpec,
-} from './models/index.js';
+} from './models/pretrained.js';
+export type { EncoderModel, Runtime } from './models/encoder-model.js';
+export type { Lora, LoraOptions } from './models/lora.js';
+export { sessionSpec } from './models/session.js';
 export type { Example, Split } from './data/index.js';
 export {
   createMetrics,
@@ -61,7 +63,7 @@ export {
   type PredictedBatch,
   type PredictRowsOptions,
 } from './evaluation/predict.js';
-export type { HubOptions } from './hub/index.js';
+export type { HubOptions } from './hub/model.js';
 export {
   deviceInfo,
   Session,
@@ -117,5 +119,5 @@ export { Progress, type Terminal } from './terminal/progress.js';
 export { learningRateAt, type Schedule } from './training/schedules.js';
 export type { SchedulerKwargs, SchedulerType, TrainingArguments } from './options/index.js';
 export type { TrainerState } from './training/state.js';
-export { trainingArguments, type TrainerParts } from './training/parts.js';
+export { trainingArguments, type TrainerParts } from './training/start.js';
 export { InterruptedError, Trainer } from './training/trainer.js';

@@ -1,13 +1,12 @@
 // Opens the data of a command and prints what was found in them.
-import { counted, listed } from '../util/counted.js';
+import { counted, listed } from '../util/text.js';
 import { describeBadRow, type Example, type Split } from '../data/index.js';
 import type { Task } from '../tasks/index.js';
-import { openSplits, type SplitFiles } from '../data/load-dataset.js';
+import { openSplits, type SplitFiles, type ReadOptions } from '../data/load-dataset.js';
 import type { DatasetDict } from '../data/dataset.js';
-import type { ReadOptions } from '../data/load-dataset.js';
 import { withoutUndefined } from '../util/without-undefined.js';
 import { UsageError } from '../util/errors.js';
-import { datasetFiles } from '../hub/index.js';
+import { datasetFiles } from '../hub/dataset.js';
 import type { Progress } from '../terminal/progress.js';
 import { reportOverlap, reportUnseenLabels } from './notes.js';
 

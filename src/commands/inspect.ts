@@ -2,14 +2,20 @@
 import { requireDevice } from '../models/encoder-model.js';
 import { maxLengthOf, measureLengths } from '../data/batch.js';
 import type { InspectOptions } from '../options/index.js';
-import { counted } from '../util/counted.js';
+import { counted } from '../util/text.js';
 import { readAllColumns } from '../data/index.js';
 import type { Dataset } from '../data/dataset.js';
 import { describeColumns, type ColumnReport } from '../inspection/columns.js';
-import { findDuplicates, type DuplicateReport } from '../inspection/duplicates.js';
-import { describeLabels, type LabelReport } from '../inspection/labels.js';
-import { describeLengths, tokensUpTo, type LengthReport } from '../inspection/lengths.js';
-import { measureSpeed } from '../inspection/speed.js';
+import {
+  findDuplicates,
+  type DuplicateReport,
+  describeLabels,
+  type LabelReport,
+  describeLengths,
+  tokensUpTo,
+  type LengthReport,
+  measureSpeed,
+} from '../inspection/dataset.js';
 import { BertTokenizer, createTokenizerPool } from '../tokenizer/index.js';
 import { formatNumber, formatSeconds, type Progress } from '../terminal/progress.js';
 import { findFiles, openData } from './data.js';

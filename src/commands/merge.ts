@@ -1,7 +1,7 @@
 // `bertune merge`: an adapter and its base become one plain model folder.
 import type { MergeOptions } from '../options/index.js';
 import { UsageError } from '../util/errors.js';
-import { isSameFolder } from '../util/make-folder.js';
+import { isSameFolder } from '../util/file-system.js';
 import { byteLength } from '../formats/safetensors-header.js';
 import { isAdapterFolder } from '../formats/peft.js';
 import { OF_TRAINING, replaceFiles } from '../formats/replace-files.js';

@@ -5,27 +5,19 @@ import { z } from 'zod';
 import type { DatasetDict } from '../data/dataset.js';
 import { maxLengthOf } from '../data/batch.js';
 import { finishReplacing, isBeingReplaced } from '../formats/replace-files.js';
-import { modelDirectory } from '../hub/index.js';
-import {
-  areDefaultLabels,
-  AutoModelForSequenceClassification,
-  encoderOf,
-  maxTokensOf,
-  otherTaskOf,
-  parseConfig,
-  type EncoderModel,
-  type Lora,
-  type LoraOptions,
-  type ModelConfig,
-} from '../models/index.js';
+import { modelDirectory } from '../hub/model.js';
+import { areDefaultLabels } from '../models/labels.js';
+import { AutoModelForSequenceClassification } from '../models/sequence-classification.js';
+import { encoderOf, maxTokensOf, otherTaskOf, parseConfig, type ModelConfig } from '../models/config.js';
+import type { EncoderModel } from '../models/encoder-model.js';
+import type { Lora, LoraOptions } from '../models/lora.js';
 import type { TrainOptions } from '../options/index.js';
 import type { Progress } from '../terminal/progress.js';
 import { BertTokenizer, hasTokenizer } from '../tokenizer/index.js';
 import { UsageError } from '../util/errors.js';
-import { exists } from '../util/exists.js';
+import { exists, isFolder } from '../util/file-system.js';
 import { whileLocked } from '../util/folder-lock.js';
 import { readJson } from '../util/json.js';
-import { isFolder } from '../util/make-folder.js';
 import { withoutUndefined } from '../util/without-undefined.js';
 import type { openData } from './data.js';
 import { CommandProgress } from './output.js';

@@ -4,7 +4,7 @@ import type { Dataset, DatasetDict } from '../data/dataset.js';
 import type { Metrics } from '../evaluation/evaluate.js';
 import { eachTargets, type MetricDetails, type TaskKind } from '../tasks/index.js';
 import type { Progress } from '../terminal/progress.js';
-import { counted } from '../util/counted.js';
+import { counted } from '../util/text.js';
 
 /** Notes how many validation rows are among the training rows, with one of them. */
 export function reportOverlap({ splits }: DatasetDict, progress: Progress): void {

@@ -6,15 +6,13 @@ import type { Split } from '../data/index.js';
 import { byteLength } from '../formats/safetensors-header.js';
 import type { ModelConfig } from '../models/config.js';
 import { adapterShapes, type Lora } from '../models/lora.js';
-import { parameterShapes } from '../models/parameters.js';
-import { matchingNames } from '../models/tensor-patterns.js';
+import { parameterShapes, matchingNames } from '../models/parameters.js';
 import { asFlags, type TrainOptions } from '../options/index.js';
 import { Progress } from '../terminal/progress.js';
 import { optimizerOf } from '../training/parameter-groups.js';
-import { messageOf, RunError, UsageError } from '../util/errors.js';
-import { systemCode, writeError } from '../util/file-errors.js';
+import { messageOf, RunError, UsageError, systemCode, writeError } from '../util/errors.js';
 import { writeFileAtomic } from '../util/files.js';
-import { makeFolder, removeEmptyFolders } from '../util/make-folder.js';
+import { makeFolder, removeEmptyFolders } from '../util/file-system.js';
 import { splitsOf } from './data.js';
 
 /** The progress of a command: options are shown as flags, but for indented lines, which are rows of somebody's data. */

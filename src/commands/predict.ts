@@ -2,13 +2,13 @@
 import { realpath } from 'node:fs/promises';
 import { requireDevice, type EncoderModel } from '../models/encoder-model.js';
 import type { PredictOptions } from '../options/index.js';
-import { counted } from '../util/counted.js';
+import { counted } from '../util/text.js';
 import { openSplit, type Example, type Split } from '../data/index.js';
 import { UsageError } from '../util/errors.js';
 import { withoutUndefined } from '../util/without-undefined.js';
 import { longTextsOf, requireSingle, textReading } from '../evaluation/long-texts.js';
 import { predictRows } from '../evaluation/predict.js';
-import { datasetFiles } from '../hub/index.js';
+import { datasetFiles } from '../hub/dataset.js';
 import { formatOfEnding, predictionFormats } from '../predictions/formats.js';
 import { passthroughColumns, type PredictedRow, type PredictionFormat } from '../predictions/table.js';
 import type { Progress } from '../terminal/progress.js';

@@ -12,8 +12,14 @@ import type { DatasetDict } from '../data/dataset.js';
 import { RunError, UsageError } from '../util/errors.js';
 import { nextParams } from '../search/sampler.js';
 import { extremes, isDimension, parseDimension, type Params, type Space } from '../search/space.js';
-import { bestTrial, openStudy, type Trial } from '../search/study.js';
-import { prepareTrial, runTrial, type TrialParts } from '../search/trial.js';
+import {
+  bestTrial,
+  openStudy,
+  type Trial,
+  prepareTrial,
+  runTrial,
+  type TrialParts,
+} from '../search/study.js';
 import type { JournalHeader } from '../util/journal.js';
 import { writeJson } from '../util/files.js';
 import { whileLocked } from '../util/folder-lock.js';

@@ -1,8 +1,8 @@
 // How a training ends early, and how it can be continued. Ctrl-C and SIGTERM let the step at hand
 // finish; a second signal ends the process at once.
-import { counted } from '../util/counted.js';
+import { counted } from '../util/text.js';
 import { RunError, StoppedError, UsageError } from '../util/errors.js';
-import { isFolder } from '../util/make-folder.js';
+import { isFolder } from '../util/file-system.js';
 import type { Progress } from '../terminal/progress.js';
 import type { Trainer } from '../training/trainer.js';
 

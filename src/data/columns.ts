@@ -1,6 +1,6 @@
 // Which columns hold the text, the second text of a pair, and the label.
 import { UsageError } from '../util/errors.js';
-import { nearestName } from '../util/nearest.js';
+import { nearestName } from '../util/text.js';
 import { labelColumnList, labelColumns, type LabelColumns } from './label-columns.js';
 import type { TextColumns } from './row.js';
 

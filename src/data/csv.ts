@@ -3,7 +3,7 @@
 // files written by hand have many, and pandas, which reads them for HF datasets, takes them so.
 import { isUtf8 } from 'node:buffer';
 import { parse } from 'csv-parse/sync';
-import { counted } from '../util/counted.js';
+import { counted } from '../util/text.js';
 import { csvOptions, type Delimiter, delimiterOf, type Dialect, separatorLine } from './csv-dialect.js';
 import {
   brokenRecord,

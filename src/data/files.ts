@@ -3,10 +3,9 @@ import path from 'node:path';
 import { createHash } from 'node:crypto';
 import { type BigIntStats, constants } from 'node:fs';
 import { access, readdir, stat } from 'node:fs/promises';
-import { errorCode, RunError, UsageError } from '../util/errors.js';
-import { hashFile } from '../util/file-digest.js';
-import { readError } from '../util/file-errors.js';
-import { nearestName } from '../util/nearest.js';
+import { errorCode, RunError, UsageError, readError } from '../util/errors.js';
+import { hashFile } from '../util/file-system.js';
+import { nearestName } from '../util/text.js';
 
 export type Format = 'csv' | 'tsv' | 'jsonl' | 'json' | 'parquet';
 export type Compression = 'none' | 'gzip' | 'zstd';

@@ -1,6 +1,6 @@
 // Which rows of the training data are held out for validation: a pure function of labels, groups and the seed.
 import { eachTargets, type Task } from '../tasks/index.js';
-import { counted } from '../util/counted.js';
+import { counted } from '../util/text.js';
 import { UsageError } from '../util/errors.js';
 import { randomNumbers, shuffle } from '../util/random.js';
 import type { Split } from './split.js';

@@ -1,6 +1,5 @@
 // The data layer: files of texts and labels in, rows by number out.
-export type { BadRow, BadRowReport } from './bad-rows.js';
-export { describeBadRow } from './bad-rows.js';
+export { type BadRow, type BadRowReport, describeBadRow } from './bad-rows.js';
 export type { ColumnChoice } from './columns.js';
 export { DEFAULT_LIMITS, type DataLimits } from './compression.js';
 export type { Quoting } from './csv-dialect.js';
@@ -11,5 +10,4 @@ export type { RawRecord } from './records.js';
 export type { Example, PassthroughKind, PassthroughValue } from './row.js';
 export { readAllColumns } from './source.js';
 export { openSplit, type Split } from './split.js';
-export type { TaskOptions } from './task.js';
-export { inferTask, labelArray, labelReader } from './task.js';
+export { type TaskOptions, inferTask, labelArray, labelReader } from './task.js';

@@ -2,7 +2,7 @@
 // has to fit in memory.
 import { isUtf8 } from 'node:buffer';
 import { messageOf } from '../util/errors.js';
-import { jsonExcess } from '../util/json-limits.js';
+import { jsonExcess } from '../util/json.js';
 import {
   brokenRecord,
   byteOrderMark,

@@ -1,6 +1,6 @@
 // Remarks on labels that are legal but probably not meant.
 import { multiLabel, singleLabel } from '../tasks/index.js';
-import { counted } from '../util/counted.js';
+import { counted } from '../util/text.js';
 import type { LabelColumn } from './labels.js';
 
 /** One line for each remark; `size` is the number of rows in use. */

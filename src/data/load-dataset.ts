@@ -1,6 +1,7 @@
 // Opens data sets, from files or from the hub.
 import { stat } from 'node:fs/promises';
-import { datasetFiles, type HubOptions } from '../hub/index.js';
+import { datasetFiles } from '../hub/dataset.js';
+import type { HubOptions } from '../hub/model.js';
 import type { ProblemType } from '../tasks/index.js';
 import { expected, UsageError } from '../util/errors.js';
 import { withoutUndefined } from '../util/without-undefined.js';

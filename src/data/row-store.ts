@@ -1,8 +1,7 @@
 // What is remembered of every row of a split: where it stands, in ten bytes, with the way back to its text; a hash of the
 // text, in eight; and its group.
 import { type FileHandle, open } from 'node:fs/promises';
-import { messageOf, RunError } from '../util/errors.js';
-import { systemCode } from '../util/file-errors.js';
+import { messageOf, RunError, systemCode } from '../util/errors.js';
 import { GrowingArray } from '../util/growing-array.js';
 import { TempFile } from '../util/temp-file.js';
 import { changedInUse } from './files.js';

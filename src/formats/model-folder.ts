@@ -3,12 +3,10 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 
-import { UsageError } from '../util/errors.js';
-import { exists } from '../util/exists.js';
-import { readError } from '../util/file-errors.js';
+import { UsageError, readError } from '../util/errors.js';
+import { exists, openUnchanged } from '../util/file-system.js';
 import { writeJson } from '../util/files.js';
 import { readJson } from '../util/json.js';
-import { openUnchanged } from '../util/open-unchanged.js';
 import { INDEX, isBeingReplaced, OF_WEIGHTS, replaceFiles } from './replace-files.js';
 import {
   openSafetensors,

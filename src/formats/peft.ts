@@ -4,10 +4,9 @@ import { join } from 'node:path';
 import { z } from 'zod';
 
 import { UsageError } from '../util/errors.js';
-import { exists } from '../util/exists.js';
+import { exists, isSameFolder } from '../util/file-system.js';
 import { writeJson } from '../util/files.js';
 import { readJson } from '../util/json.js';
-import { isSameFolder } from '../util/make-folder.js';
 import { convertCommand } from './model-folder.js';
 import { INDEX, OF_WEIGHTS, replaceFiles } from './replace-files.js';
 import { isFloat } from './safetensors-header.js';

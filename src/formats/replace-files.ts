@@ -4,9 +4,8 @@ import { lstat, mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 
-import { messageOf, RunError, UsageError } from '../util/errors.js';
-import { writeError } from '../util/file-errors.js';
-import { makeFolder } from '../util/make-folder.js';
+import { messageOf, RunError, UsageError, writeError } from '../util/errors.js';
+import { makeFolder } from '../util/file-system.js';
 import { claim, fillStaged, isStaged, syncFolder, writeFileAtomic } from '../util/files.js';
 import { readJson } from '../util/json.js';
 import { isShardName, shardsOf } from './safetensors.js';

@@ -3,7 +3,7 @@
 // (https://github.com/huggingface/safetensors#format).
 
 import { messageOf, UsageError } from '../util/errors.js';
-import { surveyJson } from '../util/json-limits.js';
+import { surveyJson } from '../util/json.js';
 import { oneLine, quoted } from '../util/text.js';
 
 /**

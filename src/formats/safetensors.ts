@@ -1,11 +1,9 @@
 // Safetensors files: one, or several that an index holds together. The header is read at once, each tensor on demand;
 // written files are those of the Rust writer, tensor by tensor as they come.
-import { open, stat } from 'node:fs/promises';
-import type { FileHandle } from 'node:fs/promises';
+import { open, stat, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
-import { RunError, UsageError } from '../util/errors.js';
-import { readError } from '../util/file-errors.js';
+import { RunError, UsageError, readError } from '../util/errors.js';
 import { writeAt, writeFileAtomic } from '../util/files.js';
 import { readJson } from '../util/json.js';
 import { quoted } from '../util/text.js';

@@ -1,8 +1,7 @@
 // Finds the tensors of a model among those of a checkpoint, whichever model of its family that was saved from. It knows no model:
 // names and shapes are passed in.
-import { counted } from '../util/counted.js';
+import { counted, quoted } from '../util/text.js';
 import { UsageError } from '../util/errors.js';
-import { quoted } from '../util/text.js';
 import { isFloat } from './safetensors-header.js';
 import type { TensorSource } from './safetensors.js';
 

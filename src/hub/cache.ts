@@ -5,7 +5,7 @@ import { lstat, readdir, readFile, rename, rm, stat, symlink, writeFile } from '
 import { dirname, join, relative, sep } from 'node:path';
 import { z } from 'zod';
 import { RunError } from '../util/errors.js';
-import { makeFolder } from '../util/make-folder.js';
+import { makeFolder } from '../util/file-system.js';
 import { isCommit, isSafePath, type Listing, type Repo, type RepoFile } from './repo.js';
 
 /** The paths of one repository's cache folder. */

@@ -1,8 +1,7 @@
 // From what the person calls a model to a local folder with its files.
 import { stat } from 'node:fs/promises';
 import { z } from 'zod';
-import { errorCode, UsageError } from '../util/errors.js';
-import { readError } from '../util/file-errors.js';
+import { errorCode, UsageError, readError } from '../util/errors.js';
 import { concealingToken } from './progress.js';
 import { checkedRepo, isSafePath, titleOf } from './repo.js';
 import { hubSettings } from './settings.js';

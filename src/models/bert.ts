@@ -14,8 +14,10 @@ import {
   optionalDropout,
   size,
   tokenId,
-} from './config-keys.js';
-import { defineFamily, type CamelCased, type EncoderNames } from './family.js';
+  defineFamily,
+  type CamelCased,
+  type EncoderNames,
+} from './family.js';
 
 export const bertKeys = {
   ...commonKeys,

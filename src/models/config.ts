@@ -1,13 +1,26 @@
 // The config of a model, from config.json and back: what all families have is here, their own keys are in their files.
+// A config also says which classes the model tells apart: its own, or those that it is given.
 import { z } from 'zod';
-
 import type { EncoderSpec, HeadStage } from '../native/spec.js';
-import { problemTypes, regression, singleLabel, type ProblemType } from '../tasks/index.js';
+import {
+  problemTypes,
+  regression,
+  singleLabel,
+  type ProblemType,
+  impliedProblemType,
+} from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
 import type { BertFields } from './bert.js';
-import { checkKeys, commonKeys, whole } from './config-keys.js';
-import { camelCased, keysOf, type HeadKind, type ModelFamily } from './family.js';
-import { areDefaultLabels, labelsOf, parseLabels, type Labels } from './labels.js';
+import {
+  checkKeys,
+  commonKeys,
+  whole,
+  camelCased,
+  keysOf,
+  type HeadKind,
+  type ModelFamily,
+} from './family.js';
+import { areDefaultLabels, labelsOf, parseLabels, type Labels, defaultLabels } from './labels.js';
 import { FAMILIES, familyOf, modelTypeOfClass } from './registry.js';
 
 /** A config of any family: beside these fields the keys of the family, in camelCase. Absent keys have the family's defaults. */
@@ -238,4 +251,47 @@ function requireSoundShape(spec: EncoderSpec, { aliases }: ModelFamily, where: s
     throw new UsageError(
       `max_position_embeddings (${positions.rows}) in ${where} leaves no position: those of tokens begin at ${positions.first}, behind pad_token_id`,
     );
+}
+
+/** The classes the model is to tell apart; what is left out comes from its config.json. */
+export interface HeadOptions {
+  numLabels?: number;
+  /** Names of the classes in the order of their ids; wins over numLabels. */
+  labels?: readonly string[];
+  problemType?: ProblemType;
+}
+
+/** A config with another head, or the same config where nothing changes. */
+export function withHead<Config extends ModelConfig>(config: Config, head: HeadOptions): Config {
+  const { numLabels, labels, problemType } = head;
+  if (labels === undefined && numLabels === undefined && problemType === undefined) return config;
+  const kept = numLabels === undefined || numLabels === config.numLabels ? config.id2label : undefined;
+  const names = labels ?? kept ?? defaultLabels(numLabels ?? 0);
+  const { problemType: configured } = config;
+  const type = problemType ?? problemTypeOf({ problemType: configured, numLabels: names.length });
+  return withLabels(config, names, type);
+}
+
+/** Whether two configs tell the same classes apart in the same way. */
+export function isSameHead(a: ModelConfig, b: ModelConfig): boolean {
+  const [labels, others] = [a.id2label, b.id2label];
+  return (
+    problemTypeOf(a) === problemTypeOf(b) &&
+    labels.length === others.length &&
+    labels.every((label, id) => label === others[id])
+  );
+}
+
+/** What a config without a problem type means: HF's rule. */
+export function problemTypeOf(config: Pick<ModelConfig, 'problemType' | 'numLabels'>): ProblemType {
+  return config.problemType ?? impliedProblemType(config.numLabels);
+}
+
+/** The class of a checkpoint whose head was trained for another task, with its article; undefined for all others. */
+export function otherTaskOf({ architectures }: Pick<ModelConfig, 'architectures'>): string | undefined {
+  const heads = /For(?:TokenClassification|QuestionAnswering|MultipleChoice|NextSentencePrediction)$/;
+  const [name] = architectures;
+  return name === undefined || !heads.test(name)
+    ? undefined
+    : `${/^[AEIOU]/.test(name) ? 'an' : 'a'} ${name}`;
 }

@@ -1,6 +1,15 @@
 // DistilBERT (Sanh et al. 2019): keys and names of its own, no token types, no dropout behind attention.
-import { activation, ACTIVATIONS, commonKeys, dropout, flag, layers, size, tokenId } from './config-keys.js';
-import { defineFamily } from './family.js';
+import {
+  activation,
+  ACTIVATIONS,
+  commonKeys,
+  dropout,
+  flag,
+  layers,
+  size,
+  tokenId,
+  defineFamily,
+} from './family.js';
 
 /** Fixed in transformers, without a key. */
 const NORM = { eps: 1e-12, bias: true };

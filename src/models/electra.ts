@@ -1,7 +1,6 @@
 // ELECTRA (Clark et al. 2020): embeddings may be narrower than the hidden states, and a projection leads from one to the other.
 import { bertEncoder, bertKeys, bertNames, headDropout } from './bert.js';
-import { dropout, flag, size, text } from './config-keys.js';
-import { defineFamily } from './family.js';
+import { dropout, flag, size, text, defineFamily } from './family.js';
 
 export const electra = defineFamily({
   modelType: 'electra',

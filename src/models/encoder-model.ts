@@ -6,15 +6,20 @@ import { openAdapterFolder, saveAdapterFolder } from '../formats/peft.js';
 import type { TensorData } from '../formats/safetensors.js';
 import { chooseDevice, deviceInfo, Session, type SessionOptions } from '../native/index.js';
 import { taskOf, type Calibration, type Task } from '../tasks/index.js';
-import { counted } from '../util/counted.js';
+import { counted } from '../util/text.js';
 import { RunError, UsageError } from '../util/errors.js';
-import { configJson, encoderOf, maxTokensOf, parseConfig, type ModelConfig } from './config.js';
-import { problemTypeOf } from './head.js';
+import {
+  configJson,
+  encoderOf,
+  maxTokensOf,
+  parseConfig,
+  type ModelConfig,
+  problemTypeOf,
+} from './config.js';
 import { adapterShapes, loraShapes, scalingOf, targetModulesOf, type Lora } from './lora.js';
 import { parameterShapes } from './parameters.js';
 import { fitAdapter, matchCheckpoint, readConfig, type LoadedModel } from './pretrained.js';
-import { sessionSpec } from './session-spec.js';
-import { ofAnotherModel, requireSameShapes, tensorOf, writeTensor } from './session-tensors.js';
+import { sessionSpec, ofAnotherModel, requireSameShapes, tensorOf, writeTensor } from './session.js';
 
 /** Where and how the model is computed. */
 export interface Runtime {

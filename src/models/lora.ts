@@ -3,12 +3,11 @@ import { resolve } from 'node:path';
 
 import type { AdapterConfig } from '../formats/peft.js';
 import { UsageError } from '../util/errors.js';
-import { isFolder } from '../util/make-folder.js';
-import { nearestName } from '../util/nearest.js';
+import { isFolder } from '../util/file-system.js';
+import { nearestName } from '../util/text.js';
 import { encoderOf, headOf, type ModelConfig } from './config.js';
-import { linearModules, modelParameters, parameterShapes } from './parameters.js';
+import { linearModules, modelParameters, parameterShapes, nameMatcher } from './parameters.js';
 import { familyOf } from './registry.js';
-import { nameMatcher } from './tensor-patterns.js';
 
 /** An adapter of one model. */
 export interface Lora extends AdapterConfig {

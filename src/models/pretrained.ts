@@ -11,12 +11,10 @@ import {
 } from '../formats/peft.js';
 import type { TensorSource } from '../formats/safetensors.js';
 import { matchStateDict, type StateDictMatch } from '../formats/state-dict.js';
-import { modelDirectory, type HubOptions } from '../hub/index.js';
+import { modelDirectory, type HubOptions } from '../hub/model.js';
 import { impliedProblemType, readCalibration, taskOf, type Calibration } from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
-import { exists } from '../util/exists.js';
-import { isFolder } from '../util/make-folder.js';
-import { openUnchanged } from '../util/open-unchanged.js';
+import { exists, isFolder, openUnchanged } from '../util/file-system.js';
 import {
   classNameOf,
   headOf,
@@ -25,8 +23,12 @@ import {
   withLabels,
   type BertConfig,
   type ModelConfig,
+  isSameHead,
+  otherTaskOf,
+  problemTypeOf,
+  withHead,
+  type HeadOptions,
 } from './config.js';
-import { isSameHead, otherTaskOf, problemTypeOf, withHead, type HeadOptions } from './head.js';
 import { defaultLabels } from './labels.js';
 import { adaptableLinears, freshLora, loraShapes, savedWhole, type Lora, type LoraOptions } from './lora.js';
 import { lastLinearOf, parameterShapes } from './parameters.js';

@@ -1,7 +1,6 @@
 // Sequence classifiers by the names of transformers: one class for each family, and the one that takes any.
-import type { BertConfig, ModelConfig } from './config.js';
+import { type BertConfig, type ModelConfig, withHead, type HeadOptions } from './config.js';
 import { EncoderModel } from './encoder-model.js';
-import { withHead, type HeadOptions } from './head.js';
 import { loadModel, requireType, type LoadedModel, type PretrainedOptions } from './pretrained.js';
 
 interface ClassifierClass<Model extends EncoderModel> {

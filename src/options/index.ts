@@ -1,14 +1,12 @@
 // Options: the one table (table.ts), and all that is derived from it.
-export type {
-  EvaluateOptions,
-  InspectOptions,
-  MergeOptions,
-  PredictOptions,
-  SearchOptions,
-  TrainingArguments,
-  TrainOptions,
-} from './commands.js';
 export {
+  type EvaluateOptions,
+  type InspectOptions,
+  type MergeOptions,
+  type PredictOptions,
+  type SearchOptions,
+  type TrainingArguments,
+  type TrainOptions,
   commands,
   evaluateCommand,
   inspectCommand,

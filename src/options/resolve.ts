@@ -1,6 +1,6 @@
 // From what people write to the options of a command: names in any case, ours, Hugging Face's and those of other tools;
 // and a file below script values below flags, merged into what is in force.
-import { nearestName } from '../util/nearest.js';
+import { nearestName } from '../util/text.js';
 import { UsageError, expected } from '../util/errors.js';
 import type { Command } from './commands.js';
 import { foreignNames, foreignOption, type Foreign } from './hf-arguments.js';

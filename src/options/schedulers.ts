@@ -2,7 +2,7 @@
 // Names and ranges only; the formulas are in training/schedules.ts.
 import { z } from 'zod';
 import { expected } from '../util/errors.js';
-import { nearestName } from '../util/nearest.js';
+import { nearestName } from '../util/text.js';
 import { choice, integer, real, toggle, type Kind } from './kinds.js';
 import { camelCase, snakeCase } from './option.js';
 

@@ -1,10 +1,8 @@
 // Options as a person wrote them, each with where it stands: in a configuration file, on the command line or in a script.
 import { readFile } from 'node:fs/promises';
 import { extname } from 'node:path';
-import { LineCounter, isMap, isScalar, parseDocument, visit } from 'yaml';
-import type { Document, Pair } from 'yaml';
-import { UsageError, errorCode, messageOf } from '../util/errors.js';
-import { readFault } from '../util/file-errors.js';
+import { LineCounter, isMap, isScalar, parseDocument, visit, type Document, type Pair } from 'yaml';
+import { UsageError, errorCode, messageOf, readFault } from '../util/errors.js';
 import { kebabCase } from './option.js';
 
 /** One option as written. */

@@ -5,8 +5,7 @@ import {
   type LossOption as OptionOfLoss,
   type ProblemType,
 } from '../tasks/index.js';
-import { counted } from '../util/counted.js';
-import { nearestName } from '../util/nearest.js';
+import { counted, nearestName } from '../util/text.js';
 import type { TrainingArguments, TrainOptions } from './commands.js';
 import {
   adaptiveTypes,

@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { UsageError } from '../util/errors.js';
-import { exists } from '../util/exists.js';
+import { exists } from '../util/file-system.js';
 import { writeFileAtomic } from '../util/files.js';
 import { readJson } from '../util/json.js';
 import type { Calibration } from './probabilities.js';

@@ -1,5 +1,5 @@
 // Numbers: the mean squared error of each logit from its target.
-import { counted } from '../util/counted.js';
+import { counted } from '../util/text.js';
 import type { MetricAccumulator } from './metrics/accumulator.js';
 import { RegressionMetrics, regressionMetrics } from './metrics/regression.js';
 import {

@@ -1,8 +1,12 @@
 // Classes of texts: one a row (cross-entropy over the classes), or any number of them (binary cross-entropy of each).
-import { listed } from '../util/counted.js';
+import { listed } from '../util/text.js';
 import type { MetricAccumulator } from './metrics/accumulator.js';
-import { MultiLabelMetrics, multiLabelMetrics } from './metrics/multi-label.js';
-import { SingleLabelMetrics, singleLabelMetrics } from './metrics/single-label.js';
+import {
+  MultiLabelMetrics,
+  multiLabelMetrics,
+  SingleLabelMetrics,
+  singleLabelMetrics,
+} from './metrics/classification.js';
 import {
   indexOfLargest,
   isAboveThreshold,

@@ -1,5 +1,5 @@
 // The labels of many rows, which are numbered and read some at a time: counting them, and whether a model can learn them.
-import { counted } from '../util/counted.js';
+import { counted } from '../util/text.js';
 import { UsageError } from '../util/errors.js';
 import { asTask } from './registry.js';
 import type { Targets, Task, TaskDescription } from './task.js';

@@ -1,5 +1,5 @@
 // What a person sees of a running training: one moving line on a terminal, plain lines elsewhere. On stderr only.
-import { printable } from '../util/printable.js';
+import { printable } from '../util/text.js';
 
 /** The part of a write stream that is used. */
 export interface Terminal {

@@ -1,7 +1,6 @@
 // Tokenization: text to packed token ids, equal to Hugging Face's Rust tokenizers.
-export { Tokenizer } from './tokenizer.js';
-// transformers' names. They are all one: the files say which class a tokenizer is of, as with its AutoTokenizer.
 export {
+  Tokenizer,
   Tokenizer as AutoTokenizer,
   Tokenizer as BertTokenizer,
   Tokenizer as CamembertTokenizer,
@@ -10,6 +9,7 @@ export {
   Tokenizer as RobertaTokenizer,
   Tokenizer as XLMRobertaTokenizer,
 } from './tokenizer.js';
+// transformers' names. They are all one: the files say which class a tokenizer is of, as with its AutoTokenizer.
 export { hasTokenizer } from './load.js';
 export { createTokenizerPool, type TextExample, type TokenizerPool } from './pool.js';
 export { createWindows } from './windows.js';

@@ -2,7 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import { join } from 'node:path';
 import { UsageError } from '../util/errors.js';
-import { exists } from '../util/exists.js';
+import { exists } from '../util/file-system.js';
 import { parseJson, readSmallFile } from '../util/json.js';
 import {
   buildTokenizerJson,

@@ -1,5 +1,5 @@
 // The tokenizer as a person meets it: load, encode, decode, save.
-import { modelDirectory, type HubOptions } from '../hub/index.js';
+import { modelDirectory, type HubOptions } from '../hub/model.js';
 import { expected } from '../util/errors.js';
 import { loadTokenizer } from './load.js';
 import { createDecoder } from './models.js';

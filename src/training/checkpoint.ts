@@ -5,15 +5,12 @@ import { join } from 'node:path';
 
 import { writeSafetensors, type TensorData } from '../formats/safetensors.js';
 import type { EncoderModel } from '../models/encoder-model.js';
-import { loadOptimizerState, tensorOf } from '../models/session-tensors.js';
+import { loadOptimizerState, tensorOf } from '../models/session.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
-import { errorCode, UsageError } from '../util/errors.js';
-import { exists } from '../util/exists.js';
-import { hashFile } from '../util/file-digest.js';
-import { readError } from '../util/file-errors.js';
+import { errorCode, UsageError, readError } from '../util/errors.js';
+import { exists, hashFile, isFolder } from '../util/file-system.js';
 import { writeDirectoryAtomic, writeFileAtomic, writeJson } from '../util/files.js';
 import { readSmallFile } from '../util/json.js';
-import { isFolder } from '../util/make-folder.js';
 import { RESUME_STATE, type ResumeState } from './resume.js';
 import { TRAINER_STATE, type TrainerState } from './state.js';
 

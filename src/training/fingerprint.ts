@@ -4,10 +4,10 @@ import { createHash } from 'node:crypto';
 
 import type { LabelledRows } from '../data/batch.js';
 import type { EncoderModel } from '../models/encoder-model.js';
-import { fingerprintFields } from '../models/session-spec.js';
+import { fingerprintFields } from '../models/session.js';
 import { optionsWithRole, type TrainingArguments } from '../options/index.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
-import { difference } from '../util/difference.js';
+import { difference } from '../util/text.js';
 import { UsageError } from '../util/errors.js';
 import { isTrainedWith, optimizerOf } from './parameter-groups.js';
 import type { RunPlan } from './plan.js';

@@ -7,10 +7,9 @@ import { z } from 'zod';
 import { finishReplacing } from '../formats/replace-files.js';
 import { listCheckpoints, stepOf } from '../formats/model-folder.js';
 import { errorCode, UsageError } from '../util/errors.js';
-import { exists } from '../util/exists.js';
+import { exists, isFolder } from '../util/file-system.js';
 import { removeDirectoryAtomic, writeJson } from '../util/files.js';
 import { readJson } from '../util/json.js';
-import { isFolder } from '../util/make-folder.js';
 import { verifyChecksums } from './checkpoint.js';
 import { readSavedRun, RESUME_STATE } from './resume.js';
 

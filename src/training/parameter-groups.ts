@@ -4,7 +4,7 @@ import type { TrainingArguments } from '../options/index.js';
 import { UsageError } from '../util/errors.js';
 import type { Lora } from '../models/lora.js';
 import type { OptimizerName, TensorSettings } from '../native/index.js';
-import { matchingNames } from '../models/tensor-patterns.js';
+import { matchingNames } from '../models/parameters.js';
 
 /** The optimizer that HF's name stands for. */
 export function optimizerOf({ optim }: Pick<TrainingArguments, 'optim'>): OptimizerName {

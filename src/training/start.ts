@@ -1,4 +1,16 @@
-// Where a run starts: at the first step, or at a checkpoint of a run that was the same.
+// What a run starts from: the parts of a Trainer, whether they fit together, and the first step or a checkpoint.
+import type { LabelledRows } from '../data/batch.js';
+import type { ComputeMetrics } from '../evaluation/evaluate.js';
+import type { EncoderModel } from '../models/encoder-model.js';
+import { areDefaultLabels } from '../models/labels.js';
+import { lossProblems, parseTrainingArguments, type TrainingArguments } from '../options/index.js';
+import { requireTaskFits } from '../tasks/index.js';
+import type { Progress } from '../terminal/progress.js';
+import type { BertTokenizer } from '../tokenizer/index.js';
+import { listed } from '../util/text.js';
+import { expected, UsageError } from '../util/errors.js';
+import { EarlyStoppingCallback, type TrainerCallback } from './callbacks.js';
+import { LogFileCallback, TensorBoardCallback } from './reporting.js';
 import {
   changedSettings,
   fingerprintOf,
@@ -11,10 +23,86 @@ import {
   type Fingerprint,
 } from './fingerprint.js';
 import { intactCheckpoint, olderCheckpointsNote, removeLeftovers } from './output-folder.js';
-import { labelsNote, type TrainerParts } from './parts.js';
 import type { RunPlan } from './plan.js';
 import { readSavedRun, type ResumeState, type SavedRun } from './resume.js';
 import { withoutBest } from './state.js';
+
+export interface TrainerParts {
+  model: EncoderModel;
+  args: TrainingArguments;
+  tokenizer: BertTokenizer;
+  trainDataset: LabelledRows;
+  evalDataset?: LabelledRows | undefined;
+  progress?: Progress;
+  /** Called after our own (early stopping, reports), in this order. */
+  callbacks?: readonly TrainerCallback[];
+  /** Metrics beside our own; HF's compute_metrics. Keeps the logits of all evaluated rows in memory. */
+  computeMetrics?: ComputeMetrics;
+}
+
+/**
+ * Completes and checks the arguments of a Trainer, as `TrainingArguments(...)` in Python.
+ *
+ * @param values options by HF's names in any case: `{ outputDir: 'out', numTrainEpochs: 3 }`
+ * @throws UsageError naming each unknown option, wrong value and contradiction
+ */
+export function trainingArguments(
+  values: Partial<TrainingArguments> & Pick<TrainingArguments, 'outputDir'>,
+): TrainingArguments {
+  const { options, notes } = parseTrainingArguments(values);
+  for (const note of notes) process.emitWarning(note, 'TrainingArguments');
+  return options;
+}
+
+/** The callbacks that options stand for: early stopping, and HF's `report_to`. */
+export function ownCallbacks(args: TrainingArguments): TrainerCallback[] {
+  const { earlyStoppingPatience: patience, earlyStoppingThreshold: threshold, reportTo, outputDir } = args;
+  const stopping = patience === undefined ? [] : [new EarlyStoppingCallback({ patience, threshold })];
+  const reports = reportTo.map((to) =>
+    to === 'tensorboard' ? new TensorBoardCallback(outputDir) : new LogFileCallback(outputDir, to),
+  );
+  return [...stopping, ...reports];
+}
+
+const REMEDY =
+  'Make the model for the data: AutoModelForSequenceClassification.fromPretrained(model, data.task), or fromConfig.';
+
+/** @throws UsageError for parts that do not fit together */
+export function requirePartsFit(parts: TrainerParts): void {
+  const { args, model, trainDataset, evalDataset } = parts;
+  const { task } = model;
+  requireKnownMetric(parts);
+  if (args.evalStrategy !== 'no' && evalDataset === undefined)
+    throw new UsageError(`evalStrategy is '${args.evalStrategy}' but there are no rows to evaluate on`);
+  const { problemType, labels: labelList } = task;
+  const [misfit] = lossProblems({ ...args, problemType, labelList }, (name) => name);
+  if (misfit !== undefined) throw new UsageError(misfit.message);
+  requireTaskFits(task, trainDataset, 'training data', REMEDY);
+  if (evalDataset !== undefined) requireTaskFits(task, evalDataset, 'evaluation data', REMEDY);
+}
+
+/** With metrics of the caller's own, their names are known after the first evaluation only. */
+function requireKnownMetric({ args, model, computeMetrics }: TrainerParts): void {
+  const { metricForBestModel: metric } = args;
+  const known: readonly string[] = model.task.kind.metricNames;
+  if (metric === undefined || computeMetrics !== undefined || known.includes(metric)) return;
+  throw expected(`one of ${known.join(', ')}`, 'metricForBestModel', metric);
+}
+
+/**
+ * A note where the model's labels are not those of the data: a script that gives the number of labels alone gets
+ * predictions that call them LABEL_1, and one that gives others may have names that stand for other classes.
+ */
+function labelsNote({ model, trainDataset: { task } }: TrainerParts): string | null {
+  const { labels } = model.task;
+  if (task === undefined || !model.task.kind.hasClasses) return null;
+  const haveNames = !areDefaultLabels(task.labels) && !task.labels.every((label) => /^\d+$/.test(label));
+  if (!haveNames || labels.some((label) => task.labels.includes(label))) return null;
+  return (
+    `note: the model calls its labels ${listed(labels, 3)}, and so will its predictions; give it those of the data ` +
+    `(${listed(task.labels, 3)}): fromPretrained(..., data.task)`
+  );
+}
 
 export interface Start {
   fingerprint: Fingerprint;

@@ -4,7 +4,7 @@ import type { LossOptions, PackedBatch, Session, TrainingStats } from '../native
 import type { TrainingArguments } from '../options/index.js';
 import type { EncoderModel } from '../models/encoder-model.js';
 import type { LabelledRows } from '../data/batch.js';
-import { counted } from '../util/counted.js';
+import { counted } from '../util/text.js';
 import { SettingsError } from '../util/errors.js';
 import { loadCheckpoint } from './checkpoint.js';
 import { lossDivisor, lossOptions } from './loss.js';

@@ -16,7 +16,7 @@ import { CallbackList, type TrainerControl } from './callbacks.js';
 import { loadBestWeights, saveCheckpoint } from './checkpoint.js';
 import { mutableSettings, weightsAtSave, type Fingerprint } from './fingerprint.js';
 import { markRun, removeOldCheckpoints } from './output-folder.js';
-import { ownCallbacks, requirePartsFit, type TrainerParts } from './parts.js';
+import { ownCallbacks, requirePartsFit, type TrainerParts, findStart } from './start.js';
 import {
   dueAfterEpoch,
   dueAfterStep,
@@ -30,7 +30,6 @@ import {
 import { applyResumeState, resumeStateOf, type RunCounters } from './resume.js';
 import { sampleSteps } from './sampler.js';
 import { createLearningRate, type LearningRate } from './schedules.js';
-import { findStart } from './start.js';
 import {
   bestMetric,
   isBetter,

@@ -1,11 +1,9 @@
 // Writing files and folders so that a reader sees the old content or the new, never a half.
 
-import { lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
-import type { FileHandle } from 'node:fs/promises';
+import { lstat, mkdir, open, readdir, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { RunError } from './errors.js';
-import { makeFolder } from './make-folder.js';
-import { systemCode, writeError } from './file-errors.js';
+import { RunError, systemCode, writeError } from './errors.js';
+import { makeFolder } from './file-system.js';
 
 /** What a file is to hold: text (UTF-8), bytes, or a function that writes into the open file. */
 export type FileContent = string | Uint8Array | ((file: FileHandle) => Promise<void>);

@@ -4,9 +4,8 @@ import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 
-import { errorCode, RunError, UsageError } from './errors.js';
-import { writeError } from './file-errors.js';
-import { makeFolder, removeEmptyFolders } from './make-folder.js';
+import { errorCode, RunError, UsageError, writeError } from './errors.js';
+import { makeFolder, removeEmptyFolders } from './file-system.js';
 import { isSameProcess, judgeOf, ownProcess, processId, type ProcessId } from './process-id.js';
 
 const NAME = '.bertune.lock';

@@ -3,9 +3,8 @@
 import { appendFile, readFile } from 'node:fs/promises';
 import { z } from 'zod';
 
-import { difference } from './difference.js';
-import { errorCode, UsageError } from './errors.js';
-import { readError, writeError } from './file-errors.js';
+import { difference } from './text.js';
+import { errorCode, UsageError, readError, writeError } from './errors.js';
 import { writeFileAtomic } from './files.js';
 
 /** What must be the same for a run to continue; values are compared as JSON. */

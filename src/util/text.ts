@@ -1,4 +1,4 @@
-// Text out of files, made fit for a one-line message: a hostile or broken file has long names and line breaks.
+// Text in messages: in one line, safe for a terminal, numbers with what they count, did you mean ...?
 
 /** The text in one line of at most 100 characters. */
 export function oneLine(text: string): string {
@@ -9,4 +9,63 @@ export function oneLine(text: string): string {
 /** A JSON value in one line of at most 100 characters, text in quotes. */
 export function quoted(value: unknown): string {
   return oneLine(value === undefined ? 'undefined' : JSON.stringify(value));
+}
+
+/** Control characters but tab and line feed, and those that turn the direction of writing. */
+const UNPRINTABLE = /[^\P{Cc}\t\n]|[\u061C\u200E\u200F\u202A-\u202E\u2066-\u2069]/gu;
+
+/** The text with control characters as escapes (`\u001b`): a terminal would obey them. */
+export function printable(text: string): string {
+  return text.replaceAll(
+    UNPRINTABLE,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
+/** `1 row`, `2 rows`, `0 rows`. */
+export function counted(number: number, one: string, many = `${one}s`): string {
+  return `${number} ${number === 1 ? one : many}`;
+}
+
+/** The first names, and where there are more of them how many there are. */
+export function listed(names: readonly string[], most = 12): string {
+  return names.length > most ? `${names.slice(0, most).join(', ')} ... (${names.length})` : names.join(', ');
+}
+
+/** Digests stand for what is too large to be shown. */
+const DIGEST = /^sha256:/;
+
+/** E.g. `seed was 42 and is now 7`; of a digest only that it changed. */
+export function difference(name: string, before: unknown, now: unknown): string {
+  if (typeof now === 'string' && DIGEST.test(now)) return `${name} changed`;
+  return `${name} was ${shown(before)} and is now ${shown(now)}`;
+}
+
+function shown(value: unknown): string {
+  return value === undefined ? 'not given' : JSON.stringify(value);
+}
+
+/** The candidate closest to `name`, or undefined when none is close enough to be a likely misspelling. */
+export function nearestName(name: string, candidates: readonly string[]): string | undefined {
+  const limit = Math.max(2, Math.floor(name.length / 3));
+  let best: { candidate: string; distance: number } | undefined;
+  for (const candidate of candidates) {
+    const distance = editDistance(name.toLowerCase(), candidate.toLowerCase());
+    if (distance <= limit && (best === undefined || distance < best.distance)) best = { candidate, distance };
+  }
+  return best?.candidate;
+}
+
+/** Levenshtein distance, one row of the table at a time. */
+function editDistance(a: string, b: string): number {
+  let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const current = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const substituted = (previous[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      current.push(Math.min((previous[j] ?? 0) + 1, (current[j - 1] ?? 0) + 1, substituted));
+    }
+    previous = current;
+  }
+  return previous[b.length] ?? 0;
 }

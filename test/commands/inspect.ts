@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 
-import { describeLengths, tokensUpTo } from '../../dist/inspection/lengths.js';
+import { describeLengths, tokensUpTo } from '../../dist/inspection/dataset.js';
 import { bertune } from '../fixtures/cli.js';
 import { makeToy } from '../fixtures/toy.js';
 

@@ -6,8 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 
 import { chanceNote } from '../../dist/commands/notes.js';
-import { normalizeArgs } from '../../dist/options/index.js';
-import { commands } from '../../dist/options/index.js';
+import { normalizeArgs, commands } from '../../dist/options/index.js';
 import { createMetrics, taskKinds, type ProblemType } from '../../dist/tasks/index.js';
 import { bertune, flags, startBertune, type Options, type Outcome } from '../fixtures/cli.js';
 import { makeToy } from '../fixtures/toy.js';

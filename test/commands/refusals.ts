@@ -7,8 +7,17 @@ import t, { type Test } from 'tap';
 
 import { deviceInfo } from '../../dist/index.js';
 import { writeChecksums } from '../../dist/training/checkpoint.js';
-import { bertune, flags, inPairs, misdescribed, renamed, tree, withHeader } from '../fixtures/cli.js';
-import type { Options, Outcome } from '../fixtures/cli.js';
+import {
+  bertune,
+  flags,
+  inPairs,
+  misdescribed,
+  renamed,
+  tree,
+  withHeader,
+  type Options,
+  type Outcome,
+} from '../fixtures/cli.js';
 import { TOY_CONFIG } from '../fixtures/toy.js';
 import { cheap, json, succeeded, toyTraining, workspace } from '../fixtures/workspace.js';
 

@@ -5,8 +5,14 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import tap from 'tap';
 
-import { normalMass, parzenEstimate, truncatedQuantile } from '../../dist/search/parzen.js';
-import { nextParams, splitTrials, type SamplerName } from '../../dist/search/sampler.js';
+import {
+  normalMass,
+  parzenEstimate,
+  truncatedQuantile,
+  nextParams,
+  splitTrials,
+  type SamplerName,
+} from '../../dist/search/sampler.js';
 import { isDimension, parseDimension, type Space } from '../../dist/search/space.js';
 import { isHopeless, openStudy, type Report, type Trial } from '../../dist/search/study.js';
 import { withStack } from '../../dist/native/failures.js';

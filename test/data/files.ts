@@ -6,8 +6,7 @@ import { gzipSync } from 'node:zlib';
 
 import t from 'tap';
 
-import { inferTask, labelArray } from '../../dist/data/index.js';
-import type { Split } from '../../dist/data/index.js';
+import { inferTask, labelArray, type Split } from '../../dist/data/index.js';
 import {
   FIXTURES,
   expected,

@@ -7,8 +7,7 @@ import { gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
 
 import { openSplit, type SplitOptions } from '../../dist/data/index.js';
-import { checkRuns, PageReader } from '../../dist/data/parquet-encoding.js';
-import { ThriftReader } from '../../dist/data/parquet-encoding.js';
+import { checkRuns, PageReader, ThriftReader } from '../../dist/data/parquet-encoding.js';
 import { ZstdFrames } from '../../dist/data/compression.js';
 import { BertTokenizer, UsageError } from '../../dist/index.js';
 import { frame } from '../../scripts/fuzz/formats/zstd.mjs';

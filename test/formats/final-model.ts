@@ -9,11 +9,10 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 
 import { BertForSequenceClassification, parseBertConfig } from '../../dist/index.js';
-import { INDEX, OF_TRAINING, replaceFiles } from '../../dist/formats/replace-files.js';
+import { INDEX, OF_TRAINING, replaceFiles, OF_WEIGHTS } from '../../dist/formats/replace-files.js';
 import { openModelFolder } from '../../dist/formats/model-folder.js';
-import { parseConfig } from '../../dist/models/index.js';
+import { parseConfig } from '../../dist/models/config.js';
 import { writeFileAtomic, writeJson } from '../../dist/util/files.js';
-import { OF_WEIGHTS } from '../../dist/formats/replace-files.js';
 import { removeLeftovers } from '../../dist/training/output-folder.js';
 import { bertune, flags, tree } from '../fixtures/cli.js';
 import { mountTmpfs, noTmpfs } from '../fixtures/tmpfs.js';

@@ -12,7 +12,8 @@ import {
 } from '../../dist/index.js';
 import { openAdapterFolder } from '../../dist/formats/peft.js';
 import { openModelFolder } from '../../dist/formats/model-folder.js';
-import { parseConfig, readBertConfig } from '../../dist/models/index.js';
+import { parseConfig } from '../../dist/models/config.js';
+import { readBertConfig } from '../../dist/models/pretrained.js';
 import { openSafetensors } from '../../dist/formats/safetensors.js';
 import { readJson } from '../../dist/util/json.js';
 import { verifyChecksums } from '../../dist/training/checkpoint.js';

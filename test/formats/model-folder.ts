@@ -15,15 +15,9 @@ import {
   type TensorData,
   type TensorSource,
 } from '../../dist/formats/safetensors.js';
-import {
-  configJson,
-  parameterShapes,
-  parseConfig,
-  readConfig,
-  withLabels,
-  type ModelConfig,
-} from '../../dist/models/index.js';
-import { matchCheckpoint } from '../../dist/models/pretrained.js';
+import { configJson, parseConfig, withLabels, type ModelConfig } from '../../dist/models/config.js';
+import { parameterShapes } from '../../dist/models/parameters.js';
+import { readConfig, matchCheckpoint } from '../../dist/models/pretrained.js';
 import { expected, fails, fixtures, readAll } from '../fixtures/model-files.js';
 
 const sha256 = (data: Uint8Array) => createHash('sha256').update(data).digest('hex');

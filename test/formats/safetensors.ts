@@ -6,9 +6,8 @@ import { join } from 'node:path';
 import tap from 'tap';
 
 import { RunError, UsageError } from '../../dist/util/errors.js';
-import { openSafetensors } from '../../dist/formats/safetensors.js';
-import { type TensorLayout } from '../../dist/formats/safetensors-header.js';
-import { type TensorData, writeSafetensors } from '../../dist/formats/safetensors.js';
+import { openSafetensors, type TensorData, writeSafetensors } from '../../dist/formats/safetensors.js';
+import type { TensorLayout } from '../../dist/formats/safetensors-header.js';
 import { writeFileAtomic, writeDirectoryAtomic } from '../../dist/util/files.js';
 import { failure, fails, fixtures } from '../fixtures/model-files.js';
 

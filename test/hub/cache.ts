@@ -5,7 +5,8 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import t from 'tap';
 import { RunError } from '../../dist/util/errors.js';
-import { datasetFiles, modelDirectory } from '../../dist/hub/index.js';
+import { datasetFiles } from '../../dist/hub/dataset.js';
+import { modelDirectory } from '../../dist/hub/model.js';
 import { BERT_ID, refused, startHub, tree } from '../fixtures/hub.js';
 
 const { server, home } = await startHub();

@@ -3,11 +3,9 @@
 import { readFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { UsageError } from '../../dist/util/errors.js';
-import { splitsByConvention, splitsByPattern } from '../../dist/hub/data-files.js';
-import { parseDatasetCard } from '../../dist/hub/dataset-card.js';
-import { globMatcher } from '../../dist/hub/data-files.js';
-import { datasetFiles } from '../../dist/hub/index.js';
-import { readDatasetCard } from '../../dist/hub/dataset-card.js';
+import { splitsByConvention, splitsByPattern, globMatcher } from '../../dist/hub/data-files.js';
+import { parseDatasetCard, readDatasetCard } from '../../dist/hub/dataset-card.js';
+import { datasetFiles } from '../../dist/hub/dataset.js';
 import { dataset, refused, startHub } from '../fixtures/hub.js';
 
 interface Globs {

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import t from 'tap';
 import { UsageError } from '../../dist/util/errors.js';
-import { datasetFiles } from '../../dist/hub/index.js';
+import { datasetFiles } from '../../dist/hub/dataset.js';
 import { dataset, refused, startHub } from '../fixtures/hub.js';
 
 const SEVERAL_CARD =

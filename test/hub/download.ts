@@ -7,7 +7,7 @@ import type { ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import t from 'tap';
 import { RunError } from '../../dist/util/errors.js';
-import { modelDirectory } from '../../dist/hub/index.js';
+import { modelDirectory } from '../../dist/hub/model.js';
 import { BERT_ID, refused, sha256, startHub, TOKEN, tree, weights } from '../fixtures/hub.js';
 
 const { server, home, blobBytes } = await startHub();
@@ -29,7 +29,7 @@ t.test('a connection that breaks is taken up where it broke', async (test) => {
 t.test('a run that was killed is taken up by the next; stdout stays empty', async (test) => {
   const { options, env, hub } = home(test, { HF_TOKEN: TOKEN });
   server.bend = (path) => (path === 'model.safetensors' ? { stallAfter: 200_000 } : {});
-  const code = `const { modelDirectory } = await import('./dist/hub/index.js'); await modelDirectory('${BERT_ID}');`;
+  const code = `const { modelDirectory } = await import('./dist/hub/model.js'); await modelDirectory('${BERT_ID}');`;
   const child = spawn(process.execPath, ['--input-type=module', '-e', code], {
     env: { ...env, PATH: process.env['PATH'] },
   });

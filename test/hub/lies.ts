@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import t from 'tap';
 import { RunError, UsageError } from '../../dist/util/errors.js';
-import { datasetFiles, modelDirectory } from '../../dist/hub/index.js';
+import { datasetFiles } from '../../dist/hub/dataset.js';
+import { modelDirectory } from '../../dist/hub/model.js';
 import type { Bend } from '../fixtures/hub-server.js';
 import {
   BERT_ID,

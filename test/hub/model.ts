@@ -3,7 +3,8 @@ import { mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } fro
 import { join, relative } from 'node:path';
 import t from 'tap';
 import { UsageError } from '../../dist/util/errors.js';
-import { datasetFiles, modelDirectory } from '../../dist/hub/index.js';
+import { datasetFiles } from '../../dist/hub/dataset.js';
+import { modelDirectory } from '../../dist/hub/model.js';
 import { BERT_ID, model, pickle, refused, SHARDED, startHub, TOKEN, tree, weights } from '../fixtures/hub.js';
 
 const { server, home, sentTo } = await startHub([

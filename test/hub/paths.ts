@@ -13,7 +13,7 @@ import {
 import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
 import { RunError, UsageError } from '../../dist/util/errors.js';
-import { modelDirectory } from '../../dist/hub/index.js';
+import { modelDirectory } from '../../dist/hub/model.js';
 import { BERT_ID, refused, sha256, startHub, weights } from '../fixtures/hub.js';
 
 const { server, home } = await startHub();

@@ -2,7 +2,8 @@
 import { readdirSync } from 'node:fs';
 import t from 'tap';
 import { RunError, UsageError } from '../../dist/util/errors.js';
-import { datasetFiles, modelDirectory } from '../../dist/hub/index.js';
+import { datasetFiles } from '../../dist/hub/dataset.js';
+import { modelDirectory } from '../../dist/hub/model.js';
 import {
   BERT_ID,
   failure,

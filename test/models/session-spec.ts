@@ -2,7 +2,9 @@
 // places of dropout and config.json. Expected values: scripts/reference/families.py.
 import tap, { type Test } from 'tap';
 
-import { configJson, parseConfig, sessionSpec, type Lora } from '../../dist/models/index.js';
+import { configJson, parseConfig } from '../../dist/models/config.js';
+import { sessionSpec } from '../../dist/models/session.js';
+import type { Lora } from '../../dist/models/lora.js';
 import { expectedOf, folderOf, readJson, type Expected } from '../fixtures/families.js';
 
 const FAMILIES = [

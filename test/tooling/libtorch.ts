@@ -16,8 +16,7 @@ import { parseVariant, variantFor } from '../../scripts/libtorch/variant.mjs';
 import { ARCHIVES, isSupported } from '../../scripts/libtorch/versions.mjs';
 import { fromWheel } from '../../scripts/libtorch/wheel.mjs';
 import type { SetupError } from '../../scripts/setup/errors.mjs';
-import { serveFile } from '../fixtures/file-server.js';
-import type { Faults } from '../fixtures/file-server.js';
+import { serveFile, type Faults } from '../fixtures/file-server.js';
 import { zip } from '../fixtures/zip.js';
 
 // What set-up tells a person is tested where it is printed by a process of its own.

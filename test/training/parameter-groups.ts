@@ -6,11 +6,10 @@ import tap from 'tap';
 
 import { trainingArguments } from '../../dist/index.js';
 import { openSafetensors } from '../../dist/formats/safetensors.js';
-import { parameterShapes } from '../../dist/models/parameters.js';
+import { parameterShapes, matchingNames } from '../../dist/models/parameters.js';
 import { parseBertConfig, parseConfig } from '../../dist/models/config.js';
 import type { TensorSettings } from '../../dist/native/index.js';
 import { parameterGroups } from '../../dist/training/parameter-groups.js';
-import { matchingNames } from '../../dist/models/tensor-patterns.js';
 import { divisorOf, pack, worst, type Batch } from '../fixtures/parity.js';
 import { largestDifference, timelessLog, toyRun, weightsOf } from '../fixtures/run.js';
 import { readAll, seededSession, TINY } from '../fixtures/session.js';

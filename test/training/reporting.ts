@@ -8,8 +8,12 @@ import { parse } from 'csv-parse/sync';
 import t from 'tap';
 
 import { InterruptedError, trainingArguments, type TrainerCallback } from '../../dist/index.js';
-import { restartRecord, scalarsRecord, versionRecord } from '../../dist/training/reporting/tensorboard.js';
-import { LogFileCallback } from '../../dist/training/reporting/log-file.js';
+import {
+  restartRecord,
+  scalarsRecord,
+  versionRecord,
+  LogFileCallback,
+} from '../../dist/training/reporting.js';
 import { timelessLog, toyRun } from '../fixtures/run.js';
 
 interface Fixture {

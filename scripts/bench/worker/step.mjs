@@ -1,6 +1,8 @@
 // Steps alone: forward, backward and update on sequences of one length.
 import { freshLora } from '../../../dist/models/lora.js';
-import { encoderOf, matchingNames, sessionSpec } from '../../../dist/models/index.js';
+import { encoderOf } from '../../../dist/models/config.js';
+import { matchingNames } from '../../../dist/models/parameters.js';
+import { sessionSpec } from '../../../dist/models/session.js';
 import {
   AutoModelForSequenceClassification,
   parseConfig,

@@ -1,12 +1,8 @@
 // config.json.
-import {
-  configJson,
-  FAMILIES,
-  maxTokensOf,
-  parseConfig,
-  readConfig,
-  sessionSpec,
-} from '../../../dist/models/index.js';
+import { configJson, maxTokensOf, parseConfig } from '../../../dist/models/config.js';
+import { FAMILIES } from '../../../dist/models/registry.js';
+import { readConfig } from '../../../dist/models/pretrained.js';
+import { sessionSpec } from '../../../dist/models/session.js';
 import { defineFormat, utf8 } from '../format.mjs';
 import { mutateJson } from '../mutate-json.mjs';
 

@@ -3,7 +3,8 @@ import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { join, relative, resolve, sep } from 'node:path';
 import { RunError, UsageError } from '../../../dist/util/errors.js';
-import { datasetFiles, modelDirectory } from '../../../dist/hub/index.js';
+import { datasetFiles } from '../../../dist/hub/dataset.js';
+import { modelDirectory } from '../../../dist/hub/model.js';
 import { Dice } from '../../../scripts/fuzz/dice.mjs';
 import { LIES } from './lies.mjs';
 import { PLANTS } from './plants.mjs';
@@ -97,7 +98,7 @@ export async function runTrial({ liar, honest }, seed, root) {
 
 /**
  * @param {import('./repositories.mjs').Repository} repository
- * @param {import('../../../dist/hub/index.js').HubOptions} options
+ * @param {import('../../../dist/hub/model.js').HubOptions} options
  * @returns {Promise<{ ok: true, paths: string[] } | { ok: false, error: unknown }>}
  */
 async function settled(repository, options) {
@@ -120,7 +121,7 @@ async function settled(repository, options) {
 
 /**
  * @param {import('./repositories.mjs').Repository} repository
- * @param {import('../../../dist/hub/index.js').HubOptions} options
+ * @param {import('../../../dist/hub/model.js').HubOptions} options
  */
 async function fetchAll(repository, options) {
   if (repository === DATA) {

@@ -1,0 +1,156 @@
+// From Hugging Face's files to a native session: what a config makes it of, and tensors between files and a session.
+import type { AdapterSpec, ParameterSpec, SessionSpec } from '../native/spec.js';
+import { taskOf } from '../tasks/index.js';
+import { encoderOf, headOf, type ModelConfig, problemTypeOf } from './config.js';
+import { camelCased, keysOf } from './family.js';
+import { scalingOf, type Lora } from './lora.js';
+import { linearModules, modelParameters } from './parameters.js';
+import { familyOf } from './registry.js';
+import { RunError, UsageError } from '../util/errors.js';
+import { isFloat } from '../formats/safetensors-header.js';
+import { openSafetensors, type TensorData, type TensorSource } from '../formats/safetensors.js';
+import type { Session, StateKind } from '../native/index.js';
+
+/** What a session of the model is made of, also for scripts that run steps of their own. Its weights are random at first. */
+export function sessionSpec(config: ModelConfig, lora?: Lora): SessionSpec {
+  const parameters = modelParameters(config);
+  const adapters = lora === undefined ? [] : adaptersOf(parameters, lora);
+  return {
+    encoder: encoderOf(config),
+    head: headOf('sequence', config),
+    loss: taskOf(problemTypeOf(config), config.id2label).kind.loss,
+    parameters: [...parameters, ...adapters.flatMap(({ parameters: own }) => own)],
+    ...(lora !== undefined && {
+      lora: {
+        rank: lora.rank,
+        scaling: scalingOf(lora),
+        dropout: lora.dropout,
+        adapters: adapters.map(({ adapter }) => adapter),
+      },
+    }),
+  };
+}
+
+/** Initial values as PEFT has them: kaiming_uniform with a = sqrt(5) for A, zeros for B. */
+function adaptersOf(
+  parameters: readonly ParameterSpec[],
+  { modules, rank }: Lora,
+): { adapter: AdapterSpec; parameters: ParameterSpec[] }[] {
+  const adapted = linearModules(parameters).filter(({ name }) => modules.includes(name));
+  return adapted.map(({ name, linear, firstRow, rows, inputs }) => {
+    const [a, b] = [`${name}.lora_A.weight`, `${name}.lora_B.weight`];
+    return {
+      adapter: { linear, firstRow, rows, a, b },
+      parameters: [
+        matrix(a, [rank, inputs], { kind: 'uniform', bound: 1 / Math.sqrt(inputs) }),
+        matrix(b, [rows, rank], { kind: 'zeros' }),
+      ],
+    };
+  });
+}
+
+function matrix(
+  name: string,
+  shape: [number, number],
+  initialisation: ParameterSpec['initialisation'],
+): ParameterSpec {
+  return { name, shape, initialisation, decays: true, tensors: [{ name, rows: shape[0] }] };
+}
+
+/** Fields of a config that change nothing in a step. */
+const OF_NO_EFFECT = new Set(['bosTokenId', 'eosTokenId']);
+
+/**
+ * What of a config decides the steps of a training, by the names of its fields, for a resumed run to be compared with the first.
+ * Values are written as earlier versions wrote them, so that their checkpoints resume.
+ */
+export function fingerprintFields(config: ModelConfig, lora?: Lora): Record<string, unknown> {
+  const fields = camelCased(keysOf(familyOf(config.modelType).schema, config));
+  const own = Object.entries(fields).filter(([name, value]) => {
+    return typeof value !== 'boolean' && !OF_NO_EFFECT.has(name);
+  });
+  const { activation } = encoderOf(config).mlp;
+  const { classifierDropout, hiddenDropoutProb, padTokenId } = config;
+  return {
+    ...Object.fromEntries(own),
+    ...('hiddenAct' in fields && {
+      hiddenAct: activation === 'gelu_tanh' ? 'gelu_pytorch_tanh' : activation,
+    }),
+    ...('classifierDropout' in fields && { classifierDropout: classifierDropout ?? hiddenDropoutProb }),
+    padTokenId: padTokenId ?? -1,
+    problemType: problemTypeOf(config),
+    ...(lora !== undefined && {
+      lora: { modules: lora.modules, rank: lora.rank, scaling: scalingOf(lora), dropout: lora.dropout },
+    }),
+  };
+}
+
+/** A tensor of a session as it is in a file; the name of optimizer state begins with its kind. */
+export async function tensorOf(
+  session: Session,
+  { name, shape }: { name: string; shape: readonly number[] },
+  kind: 'weight' | StateKind,
+): Promise<TensorData> {
+  const values = await session.read(name, kind);
+  const data = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  return { name: kind === 'weight' ? name : `${kind}.${name}`, dtype: 'F32', shape, data };
+}
+
+/** Writes a tensor of a file into a session. @throws RunError for a dtype that no weight has */
+export async function writeTensor(
+  session: Session,
+  name: string,
+  tensor: TensorSource,
+  kind: 'weight' | StateKind,
+): Promise<void> {
+  const { dtype, shape } = tensor;
+  if (!isFloat(dtype)) throw new RunError(`${tensor.name} has dtype ${dtype}; expected F32, F16 or BF16`);
+  await session.write(name, { dtype, shape, data: await tensor.read() }, kind);
+}
+
+/**
+ * Writes the optimizer state in a safetensors file into the session. Tensors that were frozen have none.
+ *
+ * @throws UsageError for the file of another model or optimizer, or one that is damaged
+ */
+export async function loadOptimizerState(session: Session, path: string): Promise<void> {
+  const file = await openSafetensors(path);
+  try {
+    const { stateKinds } = session;
+    const infos = session.tensors();
+    const trained = infos.filter(({ name }) =>
+      stateKinds.some((kind) => file.tensors.has(`${kind}.${name}`)),
+    );
+    for (const { name, shape } of trained.length > 0 ? trained : infos.slice(0, 1)) {
+      for (const kind of stateKinds) {
+        const tensor = file.tensors.get(`${kind}.${name}`);
+        const expected = kind === 'step' ? [] : shape;
+        if (tensor?.shape.join() !== expected.join())
+          throw ofAnotherModel(path, `it has no tensor ${kind}.${name} of [${expected.join(', ')}]`);
+        await writeTensor(session, name, tensor, kind);
+      }
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+/** @throws UsageError for tensors of other names or shapes than the model in training has */
+export function requireSameShapes(
+  directory: string,
+  found: ReadonlyMap<string, readonly number[]>,
+  own: ReadonlyMap<string, readonly number[]>,
+): void {
+  const shapeOf = (shapes: typeof own, name: string): string => shapes.get(name)?.join(', ') ?? '';
+  for (const name of new Set([...own.keys(), ...found.keys()])) {
+    const [theirs, ours] = [shapeOf(found, name), shapeOf(own, name)];
+    if (theirs !== ours) throw ofAnotherModel(directory, `its ${name} is [${theirs}], not [${ours}]`);
+  }
+}
+
+/** The error for a folder or file that is not a checkpoint of the model in training. */
+export function ofAnotherModel(path: string, difference: string): UsageError {
+  return new UsageError(
+    `${path} does not belong to the model in training: ${difference}. Use a checkpoint of this run.`,
+  );
+}
