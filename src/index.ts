@@ -17,6 +17,7 @@ export {
 } from './models/config.js';
 export {
   readBertConfig,
+  AutoConfig,
   readConfig,
   type AdapterOptions,
   type PretrainedOptions,
@@ -42,7 +43,7 @@ export {
 } from './tasks/index.js';
 export { Dataset, DatasetDict } from './data/dataset.js';
 export { loadDataset, type ReadOptions, type SplitFiles } from './data/load-dataset.js';
-export { RunError, UsageError } from './util/errors.js';
+export { InterruptedError, RunError, UsageError } from './util/errors.js';
 export {
   evaluateRows,
   type ComputeMetrics,
@@ -120,4 +121,4 @@ export { learningRateAt, type Schedule } from './training/schedules.js';
 export type { SchedulerKwargs, SchedulerType, TrainingArguments } from './options/index.js';
 export type { TrainerState } from './training/state.js';
 export { trainingArguments, type TrainerParts } from './training/start.js';
-export { InterruptedError, Trainer } from './training/trainer.js';
+export { Trainer } from './training/trainer.js';

@@ -136,7 +136,7 @@ async function estimate(
 function report(found: Inspection, options: InspectOptions): string {
   const { rows, badRows, columns, labels, duplicates, lengths, training } = found;
   return [
-    `${counted(rows, 'row')}, ${badRows} that cannot be used`,
+    [counted(rows, 'usable row'), ...(badRows > 0 ? [counted(badRows, 'bad row')] : [])].join(', '),
     ...columnLines(columns),
     ...labelLines(labels, rows),
     ...duplicateLines(duplicates),

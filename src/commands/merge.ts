@@ -16,7 +16,7 @@ export async function merge(options: MergeOptions): Promise<void> {
   const directory = await modelFolder(options);
   if (!(await isAdapterFolder(directory)))
     throw new UsageError(
-      `${name} is no adapter to merge: it has no adapter_config.json, or has the weights of a whole model`,
+      `${name} is not an adapter to merge: it has no adapter_config.json, or has the weights of a whole model`,
     );
   if (await isSameFolder(outputDir, directory))
     throw new UsageError(`--output-dir is the adapter's own folder; name another for the merged model`);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import type { DatasetDict } from '../data/dataset.js';
 import { maxLengthOf } from '../data/batch.js';
+import { listCheckpoints } from '../formats/model-folder.js';
 import { finishReplacing, isBeingReplaced } from '../formats/replace-files.js';
 import { modelDirectory } from '../hub/model.js';
 import { areDefaultLabels } from '../models/labels.js';
@@ -13,6 +14,7 @@ import type { EncoderModel } from '../models/encoder-model.js';
 import type { Lora, LoraOptions } from '../models/lora.js';
 import type { TrainOptions } from '../options/index.js';
 import type { Progress } from '../terminal/progress.js';
+import { AUTO } from '../training/output-folder.js';
 import { BertTokenizer, hasTokenizer } from '../tokenizer/index.js';
 import { UsageError } from '../util/errors.js';
 import { exists, isFolder } from '../util/file-system.js';
@@ -24,7 +26,7 @@ import { CommandProgress } from './output.js';
 
 type LoraFlags = Partial<Pick<TrainOptions, 'loraRank' | 'loraAlpha' | 'loraDropout' | 'loraTargetModules'>>;
 type ModelOptions = Pick<TrainOptions, 'model' | 'modelRevision' | 'config' | 'tokenizer'> &
-  Partial<Pick<TrainOptions, 'baseModel'>>;
+  Partial<Pick<TrainOptions, 'baseModel' | 'outputDir' | 'resumeFromCheckpoint'>>;
 
 /** Where the model of a training comes from; it is made when the labels of the data are known. */
 export interface ModelSource {
@@ -97,9 +99,10 @@ async function randomModel(options: ModelOptions, progress: Progress): Promise<M
       `--config ${path} is a folder; name the file in it: --config ${join(path, 'config.json')}`,
     );
   const config = parseConfig(await readJson(path), path);
-  progress.line(
-    `Starting from random weights of the shape in ${path}; pre-trained weights (--model) need less data.`,
-  );
+  if (!(await isToResume(options)))
+    progress.line(
+      `Starting from random weights of the shape in ${path}; pre-trained weights (--model) need less data.`,
+    );
   return {
     config,
     directory: null,
@@ -200,6 +203,15 @@ export function trainedMaxLength(
       `Texts are cut at ${trained} tokens as in the training; --max-seq-length gives another length`,
     );
   return maxLengthOf(model, tokenizer, asked ?? trained);
+}
+
+/** Whether weights will come from a checkpoint. */
+async function isToResume({
+  outputDir,
+  resumeFromCheckpoint: request = false,
+}: ModelOptions): Promise<boolean> {
+  if (request !== AUTO) return request !== false;
+  return outputDir !== undefined && (await listCheckpoints(outputDir)).length > 0;
 }
 
 /** Where a tokenizer is, and for a hub id at which revision. */

@@ -88,11 +88,22 @@ async function runTrials(
   const data = await openData(readOptions(options, source), 'train', progress);
   const signals = new StopSignals(progress, 'stopping after this step');
   const { signal } = signals;
-  const parts: TrialParts = { load: (own) => source.load(data, own), tokenizer, data, progress, signal };
+  const prepared = {
+    load: (own: SearchOptions) => source.load(data, own),
+    tokenizer,
+    data,
+    progress,
+    signal,
+  };
+  const requireTrainable = async (): Promise<void> => {
+    const trial = await prepareTrial(options, prepared, { past: [], title: '' });
+    await trial.close();
+  };
+  const parts: TrialParts = { ...prepared, requireTrainable };
   try {
     if (data.splits.validation === undefined)
       throw new UsageError('A search needs validation rows: --validation-file');
-    await requireTrainable(options, parts);
+    await requireTrainable();
     await writeBadRowsOf(data, options.outputDir, progress);
     const header = { ...headerOf(space, options), ...(await digestsOf(data)) };
     const study = await openStudy(join(options.outputDir, 'search.jsonl'), header);
@@ -116,12 +127,6 @@ async function runTrials(
     signals.release();
     await data.close();
   }
-}
-
-/** @throws UsageError where not even the first of all values suits the model and the data, so that no trial may be to blame */
-async function requireTrainable(options: SearchOptions, parts: TrialParts): Promise<void> {
-  const trial = await prepareTrial(options, parts, { past: [], title: '' });
-  await trial.close();
 }
 
 async function finish(

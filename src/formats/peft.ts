@@ -100,12 +100,17 @@ export async function openAdapterFolder(directory: string): Promise<AdapterFolde
   const path = join(directory, ADAPTER_WEIGHTS);
   if (!(await exists(path))) throw await noWeights(directory);
   const file = await openSafetensors(path);
-  const tensors = new Map(
-    [...file.tensors].map(([name, tensor]) => [
-      name.startsWith(PREFIX) ? name.slice(PREFIX.length) : name,
-      tensor,
-    ]),
-  );
+  const tensors = new Map<string, TensorSource>();
+  for (const [written, tensor] of file.tensors) {
+    const name = written.startsWith(PREFIX) ? written.slice(PREFIX.length) : written;
+    if (tensors.has(name)) {
+      await file.close();
+      throw new UsageError(
+        `${path} has the tensor ${name} twice, with and without ${PREFIX}; remove one of them`,
+      );
+    }
+    tensors.set(name, tensor);
+  }
   return { config, tensors, close: () => file.close() };
 }
 
@@ -144,7 +149,7 @@ export function checkAdapterTensors(
     const wanted = expected.get(name);
     if (wanted === undefined)
       throw new UsageError(
-        `${path} has the tensor ${written}, which is no part of a LoRA adapter of this model`,
+        `${path} has the tensor ${written}, which is not part of a LoRA adapter of this model`,
       );
     if (wanted.join() !== shape.join() && !mayDiffer.includes(name))
       throw new UsageError(

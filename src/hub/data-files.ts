@@ -91,7 +91,7 @@ function splitsNamedIn(names: readonly string[], after: string): string[] {
   return named.map(([split]) => split);
 }
 
-/** The same rows often lie there in several formats: only the one with the most files is kept. */
+/** The same rows often lie there in several formats: only the one with the most files is read. */
 function oneFormat(splits: readonly (readonly [string, readonly string[]])[]): SplitFiles {
   const all = splits.flatMap(([, paths]) => paths);
   const counts = FORMATS.map((format) => all.filter((path) => format.test(path)).length);

@@ -133,7 +133,7 @@ function otherPart(name: string, start: number): WrongContent {
   );
 }
 
-/** Length of the whole file by the response's headers; null where it does not say (chunked, compressed). */
+/** Length of the whole file by the response's headers; null where they do not have it (chunked, compressed). */
 function lengthOf({ status, headers }: Answer): number | null {
   if (headers.has('content-encoding')) return null;
   const length =

@@ -127,7 +127,7 @@ async function discard(response: Response): Promise<void> {
 function networkError(url: URL, error: unknown): HubUnavailable {
   const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
-  // HPE_: what came is not HTTP, which may be the rest of an earlier answer that was longer than it said.
+  // HPE_: what came is not HTTP, which may be the rest of an earlier answer that was longer than announced.
   const connected = /ECONNRESET|EPIPE|^HPE_|UND_ERR_(SOCKET|BODY_TIMEOUT|HEADERS_TIMEOUT)/.test(code);
   const reason = printable(messageOf(cause) || code);
   return new HubUnavailable(`Cannot reach ${url.origin} (${reason})`, connected);
@@ -181,7 +181,7 @@ const ATTEMPTS = 5;
 /** Seconds that one request may be waited for in all, whatever Retry-After says. */
 const LONGEST_WAIT_S = 120;
 
-/** The hub could not be reached, or said that it cannot answer now; the same request may succeed later. */
+/** The hub could not be reached, or answered that it is busy; the same request may succeed later. */
 export class HubUnavailable extends RunError {
   /** Whether enough bytes came before it failed that a next attempt starts well further on. */
   progressed = false;

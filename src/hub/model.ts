@@ -92,7 +92,7 @@ function tokenizerFiles(snapshot: Snapshot, needed: boolean): string[] {
   if (!isWhole) found.push(...(VOCABULARIES.find((names) => names.every((path) => files.has(path))) ?? []));
   if (!needed) return found;
   if (!found.some((path) => path === 'tokenizer.json' || /^(vocab|sentencepiece|spiece|spm)\b/.test(path)))
-    throw snapshot.lacks('tokenizer.json or vocab.txt');
+    throw snapshot.lacks('tokenizer.json, vocab.txt, vocab.json with merges.txt or SentencePiece model');
   // It names the tokenizer's class where nothing else does.
   return files.has('config.json') ? [...found, 'config.json'] : found;
 }
@@ -133,6 +133,8 @@ async function shardNames(snapshot: Snapshot): Promise<string[]> {
     return [...names].map((name) => required(snapshot, name));
   } catch (error) {
     if (!(error instanceof SyntaxError || error instanceof z.ZodError)) throw error;
-    throw new UsageError(`${WEIGHTS_INDEX} of the hub's ${titleOf(snapshot.repo)} is no index of weights`);
+    throw new UsageError(
+      `${WEIGHTS_INDEX} of the hub's ${titleOf(snapshot.repo)} is not an index of weights`,
+    );
   }
 }

@@ -17,7 +17,7 @@ export interface RepoFile {
   readonly blobId: string | null;
   /** Hash of the content of an LFS file. */
   readonly sha256: string | null;
-  /** Hash under the hub's newer storage; kept only because Python's listing file has it. */
+  /** Hash under the hub's newer storage; only for Python's listing file, which has it. */
   readonly xetHash: string | null;
 }
 
@@ -35,7 +35,7 @@ export type Listing = ReadonlyMap<string, RepoFile>;
 export function checkedRepo(type: Repo['type'], id: string, revision = 'main'): Repo {
   const name = /^(?:[\w-][\w.-]*\/)?[\w-](?:[\w.-]*[\w-])?$/;
   if (id.length > 96 || !name.test(id) || /--|\.\.|\.git$/.test(id)) {
-    const hint = type === 'model' ? 'is no folder here' : 'is no data set id';
+    const hint = type === 'model' ? 'is not a folder here' : 'is not a data set id';
     throw new UsageError(
       `"${id}" ${hint} and no repository of the hub has such a name (name or organization/name)`,
     );

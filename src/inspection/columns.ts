@@ -29,7 +29,7 @@ export interface ColumnReport {
   characters?: { shortest: number; mean: number; longest: number };
 }
 
-/** Describes the columns in the order in which they turn up. Rows that are broken are passed over. */
+/** Describes the columns in the order in which they turn up. Rows that are broken are skipped. */
 export async function describeColumns(batches: AsyncIterable<readonly RawRecord[]>): Promise<ColumnReport[]> {
   const columns = new Map<string, Column>();
   let rows = 0;

@@ -1,4 +1,4 @@
-// What `bertune inspect` says of a data set: lengths in tokens, labels, duplicates, and how fast this machine trains on it.
+// What `bertune inspect` reports on a data set: lengths in tokens, labels, duplicates, and how fast this machine trains on it.
 import type { Dataset } from '../data/dataset.js';
 import { countLabels, eachTargets } from '../tasks/index.js';
 import { loadBatch } from '../data/batch.js';

@@ -1,5 +1,5 @@
 // The config of a model, from config.json and back: what all families have is here, their own keys are in their files.
-// A config also says which classes the model tells apart: its own, or those that it is given.
+// A config also says which classes the model has: its own, or those of a new head.
 import { z } from 'zod';
 import type { EncoderSpec, HeadStage } from '../native/spec.js';
 import {
@@ -32,7 +32,7 @@ export interface ModelConfig extends Labels {
   readonly architectures: readonly string[];
   /** Standard deviation of random initial weights. */
   readonly initializerRange: number;
-  /** Other keys of the file, kept to be written back. */
+  /** Other keys of the file, to be written back. */
   readonly raw: Readonly<Record<string, unknown>>;
   /** What a person should know about how the file was read. */
   readonly warnings: readonly string[];
@@ -225,7 +225,7 @@ function withoutAliases(
   return keys;
 }
 
-/** A size under the name of another family would be passed over, and the default be taken in its place. */
+/** A size under the name of another family would be ignored in favour of the default. */
 function requireOwnKeys(keys: Readonly<Record<string, unknown>>, own: ModelFamily, where: string): void {
   for (const { schema, modelType } of FAMILIES)
     for (const [key, type] of Object.entries(schema.shape)) {
@@ -249,11 +249,11 @@ function requireSoundShape(spec: EncoderSpec, { aliases }: ModelFamily, where: s
     throw new UsageError(`pad_token_id (${padId}) is not below vocab_size (${vocab}) in ${where}`);
   if (positions !== null && positions.first >= positions.rows)
     throw new UsageError(
-      `max_position_embeddings (${positions.rows}) in ${where} leaves no position: those of tokens begin at ${positions.first}, behind pad_token_id`,
+      `max_position_embeddings (${positions.rows}) in ${where} leaves no position: those of tokens start at ${positions.first}, after pad_token_id`,
     );
 }
 
-/** The classes the model is to tell apart; what is left out comes from its config.json. */
+/** The classes that the model should have; what is left out comes from its config.json. */
 export interface HeadOptions {
   numLabels?: number;
   /** Names of the classes in the order of their ids; wins over numLabels. */
@@ -265,14 +265,14 @@ export interface HeadOptions {
 export function withHead<Config extends ModelConfig>(config: Config, head: HeadOptions): Config {
   const { numLabels, labels, problemType } = head;
   if (labels === undefined && numLabels === undefined && problemType === undefined) return config;
-  const kept = numLabels === undefined || numLabels === config.numLabels ? config.id2label : undefined;
-  const names = labels ?? kept ?? defaultLabels(numLabels ?? 0);
+  const own = numLabels === undefined || numLabels === config.numLabels ? config.id2label : undefined;
+  const names = labels ?? own ?? defaultLabels(numLabels ?? 0);
   const { problemType: configured } = config;
   const type = problemType ?? problemTypeOf({ problemType: configured, numLabels: names.length });
   return withLabels(config, names, type);
 }
 
-/** Whether two configs tell the same classes apart in the same way. */
+/** Whether two configs have the same classes and problem type. */
 export function isSameHead(a: ModelConfig, b: ModelConfig): boolean {
   const [labels, others] = [a.id2label, b.id2label];
   return (

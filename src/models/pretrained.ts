@@ -106,6 +106,19 @@ export async function loadModel(
   }
 }
 
+/** The config of a model of any family, without its weights; transformers' AutoConfig. */
+export class AutoConfig {
+  private constructor() {}
+
+  /**
+   * @param idOrDir a folder or Hugging Face hub id
+   * @throws UsageError for a config that is not usable; RunError when the hub is out of reach
+   */
+  static async fromPretrained(idOrDir: string, options: HubOptions = {}): Promise<ModelConfig> {
+    return readConfig(await modelDirectory(idOrDir, { ...options, files: 'config' }));
+  }
+}
+
 /** @throws UsageError for a config of another model type */
 export function requireType(config: ModelConfig, modelType: string, where: string): void {
   if (config.modelType === modelType) return;
@@ -128,7 +141,7 @@ export async function readBertConfig(directory: string): Promise<BertConfig> {
 async function openPretrained(directory: string, options: PretrainedOptions = {}): Promise<PretrainedModel> {
   if (!(await isAdapterFolder(directory))) {
     if (options.baseModel !== undefined)
-      throw new UsageError(`${directory} is no adapter and has no base; leave the base (baseModel) out`);
+      throw new UsageError(`${directory} is not an adapter and has no base; leave the base (baseModel) out`);
     return openModelFolder(directory, parseConfig);
   }
   return openUnchanged(join(directory, 'adapter_config.json'), () => openAdapter(directory, options));

@@ -90,6 +90,8 @@ export interface TrialParts {
   progress: Progress;
   /** Ends the trial after the step or evaluation at hand: it rejects with the signal's reason. */
   signal: AbortSignal;
+  /** Throws where not even the values that the search started with can be trained any more: then no trial is to blame. */
+  requireTrainable: () => Promise<void>;
 }
 
 /**
@@ -97,7 +99,7 @@ export interface TrialParts {
  * exclude each other, a loss that is no longer finite, batches too large for the memory.
  *
  * @param options completes and checks the options of the trial
- * @throws what the trial cannot help, such as a full disk or changed data
+ * @throws what the trial cannot help, such as a full disk, changed data, or a model folder that is gone
  */
 export async function runTrial(
   start: Pick<Trial, 'number' | 'params'>,
@@ -112,8 +114,9 @@ export async function runTrial(
   try {
     prepared = await prepareTrial(options(), parts, { past, title: `trial ${start.number + 1}` });
   } catch (error) {
-    if (error instanceof UsageError) return failed(error, []);
-    throw error;
+    if (!(error instanceof UsageError)) throw error;
+    await parts.requireTrainable();
+    return failed(error, []);
   }
   try {
     return { ...start, ...(await prepared.run()) };
@@ -134,7 +137,7 @@ interface PreparedTrial {
 /** @throws UsageError for options that do not suit the model or the data */
 export async function prepareTrial(
   options: SearchOptions,
-  { load, tokenizer, data, progress, signal }: TrialParts,
+  { load, tokenizer, data, progress, signal }: Omit<TrialParts, 'requireTrainable'>,
   { past, title }: { past: readonly Trial[]; title: string },
 ): Promise<PreparedTrial> {
   const watch = new TrialWatch(options, past, signal);

@@ -1,4 +1,5 @@
 // From logits to probabilities: softmax and sigmoid without overflow, thresholds, and what is tuned for them.
+import { RunError } from '../util/errors.js';
 
 /** How logits become probabilities and labels, where that is not by a temperature of 1 and thresholds of one half. */
 export interface Calibration {
@@ -10,6 +11,14 @@ export interface Calibration {
 
 /** The probability above which a multi-label model predicts a label, unless another was tuned. */
 export const DEFAULT_THRESHOLD = 0.5;
+
+/** @throws RunError for a row of logits from which no prediction follows */
+export function requireFinite(logits: ArrayLike<number>): void {
+  if (Array.from(logits).every(Number.isFinite)) return;
+  throw new RunError(
+    'The model gives logits that are not finite (NaN or infinite), so there is nothing to predict: its weights are damaged; use another checkpoint',
+  );
+}
 
 /** Numerically safe softmax of a row of logits, in float64. */
 export function softmax(logits: ArrayLike<number>): number[] {

@@ -1,4 +1,5 @@
 // Numbers: the mean squared error of each logit from its target.
+import { requireFinite } from './probabilities.js';
 import { counted } from '../util/text.js';
 import type { MetricAccumulator } from './metrics/accumulator.js';
 import { RegressionMetrics, regressionMetrics } from './metrics/regression.js';
@@ -70,6 +71,7 @@ class RegressionTask implements Task {
   }
 
   decode(logits: ArrayLike<number>): Prediction {
+    requireFinite(logits);
     const values = Array.from(logits);
     const [value = Number.NaN] = values;
     return { label: values.length === 1 ? value : values, score: value, probabilities: {} };

@@ -11,6 +11,7 @@ import {
   indexOfLargest,
   isAboveThreshold,
   isPositive,
+  requireFinite,
   sigmoid,
   softmax,
   type Calibration,
@@ -139,6 +140,7 @@ class SingleLabelTask extends ClassificationTask implements Task {
   }
 
   decode(logits: ArrayLike<number>, { temperature = 1 }: Calibration = {}): Prediction {
+    requireFinite(logits);
     const values = Array.from(logits);
     const probabilities = softmax(values.map((logit) => logit / temperature));
     // By the logits: a high temperature may round different ones to equal probabilities.
@@ -204,6 +206,7 @@ class MultiLabelTask extends ClassificationTask implements Task {
   }
 
   decode(logits: ArrayLike<number>, { temperature = 1, thresholds }: Calibration = {}): Prediction {
+    requireFinite(logits);
     const probabilities = Array.from(logits, (logit) => sigmoid(logit / temperature));
     return {
       label: this.labels.filter((_, id) => isAboveThreshold(logits[id] ?? 0, thresholds?.[id])),

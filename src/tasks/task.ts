@@ -93,7 +93,10 @@ export interface Task extends TaskDescription {
   lossDivisor(targets: Targets, classWeights?: Float32Array): number;
   /** Metrics of the model as it is; with `calibration` those that it would change are the changed ones. */
   accumulator(calibration: Calibration): MetricAccumulator;
-  /** @param logits of one row, [numLabels] */
+  /**
+   * @param logits of one row, [numLabels]
+   * @throws RunError where they are not finite
+   */
   decode(logits: ArrayLike<number>, calibration?: Calibration): Prediction;
 
   /** In words, for messages. */

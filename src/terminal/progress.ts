@@ -117,14 +117,18 @@ export function formatSeconds(seconds: number): string {
 
 /** What stands behind the bar of a training: loss, learning rate, real tokens per second, time left. */
 export function progressDetail(training: {
-  loss: number | undefined;
+  state: {
+    global_step: number;
+    num_input_tokens_seen: number;
+    log_history: readonly Readonly<Record<string, number>>[];
+  };
   learningRate: number;
-  tokens: number;
   seconds: number;
-  step: number;
   totalSteps: number;
 }): string {
-  const { loss, learningRate, tokens, seconds, step, totalSteps } = training;
+  const { state, learningRate, seconds, totalSteps } = training;
+  const { global_step: step, num_input_tokens_seen: tokens, log_history: history } = state;
+  const loss = history.findLast((entry) => 'loss' in entry)?.['loss'];
   return [
     ...(loss === undefined ? [] : [`loss ${formatNumber(loss)}`]),
     `lr ${formatNumber(learningRate)}`,

@@ -17,6 +17,11 @@ export interface TrainerControl {
   shouldTrainingStop: boolean;
 }
 
+/** Nothing is due. */
+export function newControl(): TrainerControl {
+  return { shouldLog: false, shouldEvaluate: false, shouldSave: false, shouldTrainingStop: false };
+}
+
 /** What every callback is given. */
 export interface TrainerEvent {
   readonly args: TrainingArguments;
@@ -59,28 +64,24 @@ export interface TrainerCallback {
   restoreState?(state: unknown): void;
 }
 
-/** The events by name, and what each is given beyond `TrainerEvent`. */
+/** The events by name, and what each is given. */
 type EventName = Extract<keyof TrainerCallback, `on${string}`>;
-type More<E extends EventName> = Omit<Parameters<NonNullable<TrainerCallback[E]>>[0], keyof TrainerEvent>;
+type EventOf<E extends EventName> = Parameters<NonNullable<TrainerCallback[E]>>[0];
 
 /** All callbacks of one Trainer. */
 export class CallbackList {
   readonly #callbacks: readonly TrainerCallback[];
-  readonly #event: () => TrainerEvent;
 
-  /** @param event what is so at the time of a call */
-  constructor(callbacks: readonly TrainerCallback[], event: () => TrainerEvent) {
+  constructor(callbacks: readonly TrainerCallback[]) {
     requireOwnNames(callbacks);
     this.#callbacks = callbacks;
-    this.#event = event;
   }
 
-  async call<E extends EventName>(name: E, more: More<E>): Promise<void> {
-    const event = { ...this.#event(), ...more };
+  async call<E extends EventName>(name: E, event: EventOf<E>): Promise<void> {
     for (const callback of this.#callbacks) {
-      // The compiler cannot follow that `more` is what this very handler takes.
+      // The compiler cannot follow that `event` is what this very handler takes.
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion
-      const handler = callback[name] as Handler<More<E>> | undefined;
+      const handler = callback[name] as ((event: EventOf<E>) => void | Promise<void>) | undefined;
       await handler?.call(callback, event);
     }
   }
@@ -120,7 +121,7 @@ function requireOwnNames(callbacks: readonly TrainerCallback[]): void {
     if (callback.saveState === undefined) continue;
     const { name } = callback;
     if (name === undefined)
-      throw new UsageError('A callback with saveState needs a name, under which it is kept');
+      throw new UsageError('A callback with saveState needs a name, under which its state is saved');
     if (names.has(name))
       throw new UsageError(`Two callbacks are called ${name}: their states would be mixed up`);
     names.add(name);

@@ -81,10 +81,12 @@ export async function loadCheckpoint(
 /** Where the best checkpoint is gone, a model keeps the weights of the last step, as in HF. */
 export async function loadBestWeights(
   model: EncoderModel,
-  folder: string,
+  folder: string | null,
   log: (line: string) => void,
 ): Promise<void> {
-  if (await isFolder(folder)) {
+  if (folder === null)
+    log('note: no evaluation found a best model to load: the weights are those of the last step');
+  else if (await isFolder(folder)) {
     log(`Loading the best model, ${folder}`);
     await model.loadWeights(folder);
   } else log(`The best model, ${folder}, is gone: keeping the weights of the last step`);

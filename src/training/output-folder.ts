@@ -18,7 +18,7 @@ export const AUTO = 'auto';
 
 /**
  * The checkpoint to resume from, with every byte checked. `auto` takes, of the training that the folder is at, the newest
- * that is whole, and logs why it passes over the others.
+ * that is whole, and logs why it skips the others.
  *
  * @param options.needsBest whether the best checkpoint so far, too, must be whole, since it is loaded at the end
  * @returns null for `auto` where there is none, so that the run starts at the beginning
@@ -43,7 +43,7 @@ export async function intactCheckpoint(
       return await checked(folder);
     } catch (error) {
       if (!(error instanceof UsageError)) throw error;
-      log(`Passing over ${folder}: ${error.message}`);
+      log(`Skipping ${folder}, which cannot be resumed: ${error.message}`);
     }
   }
   const last = others.at(-1);
@@ -129,12 +129,12 @@ export async function removeOldCheckpoints(
   keep: { newest: string; best: string | null; resumable: string | null },
 ): Promise<void> {
   const own = [keep.newest, keep.best, keep.resumable].filter((folder) => folder !== null);
-  const kept = new Set(own.filter((folder) => isIn(outputDir, folder)).map((folder) => basename(folder)));
+  const retained = new Set(own.filter((folder) => isIn(outputDir, folder)).map((folder) => basename(folder)));
   const step = stepOf(keep.newest);
   const removable = (await listCheckpoints(outputDir)).filter(
-    (folder) => stepOf(folder) < step && !kept.has(basename(folder)),
+    (folder) => stepOf(folder) < step && !retained.has(basename(folder)),
   );
-  const surplus = Math.max(removable.length + kept.size - limit, 0);
+  const surplus = Math.max(removable.length + retained.size - limit, 0);
   for (const folder of removable.slice(0, surplus)) await removeDirectoryAtomic(folder);
 }
 

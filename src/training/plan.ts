@@ -88,6 +88,13 @@ export function resolveSteps(stepsOrShare: number, totalSteps: number): number {
 /** HF's DefaultFlowCallback: what is due after a step or an epoch, beside the requests of callbacks. */
 export type Due = Omit<TrainerControl, 'shouldTrainingStop'>;
 
+/** Adds what is due to what callbacks have requested. */
+export function request(control: TrainerControl, due: Due): void {
+  control.shouldLog ||= due.shouldLog;
+  control.shouldEvaluate ||= due.shouldEvaluate;
+  control.shouldSave ||= due.shouldSave;
+}
+
 /** What is due after `step` optimizer steps, before the epoch ends. */
 export function dueAfterStep(step: number, args: TrainingArguments, plan: RunPlan): Due {
   const isLast = step === plan.totalSteps;

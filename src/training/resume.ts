@@ -1,5 +1,6 @@
 // The numbers that a resumed run continues from: bertune_state.json beside HF's trainer_state.json, how they are taken from a
 // run, read back as what others may have written, and given to the run that continues.
+import { randomUUID } from 'node:crypto';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 
@@ -22,7 +23,7 @@ import {
 
 export const RESUME_STATE = 'bertune_state.json';
 
-/** Everything else follows from the step. What is optional was not kept by earlier versions. */
+/** Everything else follows from the step. What is optional is not in checkpoints of earlier versions. */
 const resumeState = z.object({
   /** Tells this training from others in the same output folder. */
   run: z.string().exactOptional(),
@@ -68,8 +69,20 @@ export type RunCounters = Required<
   Pick<ResumeState, 'run' | 'lossLogged' | 'stepLogged' | 'trainSeconds' | 'hasEpochEnded' | 'lastRate'>
 >;
 
+/** Before the first step of a new run. */
+export function newCounters(): RunCounters {
+  return {
+    run: randomUUID(),
+    lossLogged: 0,
+    stepLogged: 0,
+    trainSeconds: 0,
+    hasEpochEnded: true,
+    lastRate: 0,
+  };
+}
+
 /** The parts of a run that have a state of their own. */
-interface StatefulParts {
+export interface StatefulParts {
   args: TrainingArguments;
   control: TrainerControl;
   learningRate: LearningRate;

@@ -22,10 +22,18 @@ import {
   weightsToCompare,
   type Fingerprint,
 } from './fingerprint.js';
-import { intactCheckpoint, olderCheckpointsNote, removeLeftovers } from './output-folder.js';
+import { intactCheckpoint, markRun, olderCheckpointsNote, removeLeftovers } from './output-folder.js';
 import type { RunPlan } from './plan.js';
-import { readSavedRun, type ResumeState, type SavedRun } from './resume.js';
-import { withoutBest } from './state.js';
+import {
+  applyResumeState,
+  readSavedRun,
+  type ResumeState,
+  type RunCounters,
+  type SavedRun,
+  type StatefulParts,
+} from './resume.js';
+import { withoutBest, type TrainerState } from './state.js';
+import type { StepExecutor } from './step-executor.js';
 
 export interface TrainerParts {
   model: EncoderModel;
@@ -104,21 +112,49 @@ function labelsNote({ model, trainDataset: { task } }: TrainerParts): string | n
   );
 }
 
-export interface Start {
-  fingerprint: Fingerprint;
-  /** The checkpoint to resume, null to start at the first step. */
-  saved: (SavedRun & { folder: string }) | null;
+/** A run as far as it is planned. */
+interface PlannedRun extends StatefulParts {
+  plan: RunPlan;
+  maxLength: number;
+  state: TrainerState;
+  counters: RunCounters;
+  log: (line: string) => void;
 }
 
 /**
- * Finds out where a run with an open model starts, and logs what the person should know of it.
+ * Makes an open model ready for the first step that is still to be done.
  *
+ * @returns where the run stands, and the checkpoint that it resumes; null for one that starts at the first step
  * @throws UsageError for a checkpoint that cannot be resumed
  */
-export async function findStart(
+export async function startOrResume(
   parts: TrainerParts,
-  { plan, maxLength, log }: { plan: RunPlan; maxLength: number; log: (line: string) => void },
-): Promise<Start> {
+  executor: StepExecutor,
+  run: PlannedRun,
+): Promise<{
+  state: TrainerState;
+  counters: RunCounters;
+  fingerprint: Fingerprint;
+  checkpoint: string | null;
+}> {
+  const { outputDir, saveStrategy } = parts.args;
+  const { fingerprint, saved } = await findStart(parts, run);
+  await executor.start();
+  let { state, counters } = run;
+  if (saved !== null) {
+    await executor.resume(saved.folder, saved.resume);
+    ({ state, counters } = applyResumeState(run, saved, { planned: state, counters }));
+  }
+  // A run that saves nothing, such as a fold, leaves the folder to the training that it is at.
+  if (saved !== null || saveStrategy !== 'no') await markRun(outputDir, counters.run);
+  return { state, counters, fingerprint, checkpoint: saved?.folder ?? null };
+}
+
+/** Finds out where a run starts, and logs what the person should know of it. */
+async function findStart(
+  parts: TrainerParts,
+  { plan, maxLength, log }: Pick<PlannedRun, 'plan' | 'maxLength' | 'log'>,
+): Promise<{ fingerprint: Fingerprint; saved: (SavedRun & { folder: string }) | null }> {
   const { args, model } = parts;
   const { outputDir, saveStrategy, resumeFromCheckpoint: request = false, loadBestModelAtEnd } = args;
   await removeLeftovers(outputDir);

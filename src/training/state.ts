@@ -3,6 +3,7 @@ import { z } from 'zod';
 
 import { stepOf } from '../formats/model-folder.js';
 import { isGreaterBetter } from '../tasks/index.js';
+import { UsageError } from '../util/errors.js';
 
 /** The file of a checkpoint. */
 export const TRAINER_STATE = 'trainer_state.json';
@@ -14,7 +15,7 @@ export const count = z.int().nonnegative();
 /** JSON has no NaN: a metric that was not defined is null in it. */
 export const numberOrNaN = z.union([z.number(), z.nan(), z.null()]).transform((value) => value ?? Number.NaN);
 
-// Not z.record, which would pass over an entry named __proto__.
+// Not z.record, which would ignore an entry named __proto__.
 const logEntry = z
   .custom<Record<string, number | null>>(
     (value) =>
@@ -125,6 +126,25 @@ export function withoutBest(state: TrainerState): TrainerState {
   return { ...state, best_metric: null, best_global_step: null, best_model_checkpoint: null };
 }
 
+/**
+ * Compares the metrics of an evaluation with the best so far.
+ *
+ * @returns the value that decides where it is the best, else null
+ * @throws UsageError where it is not among the metrics
+ */
+export function newBest(
+  state: TrainerState,
+  metrics: Readonly<Record<string, number>>,
+  options: Parameters<typeof bestMetric>[0],
+): number | null {
+  const { key, greaterIsBetter } = bestMetric(options);
+  const value = metrics[key];
+  if (value !== undefined) return isBetter(value, state.best_metric, greaterIsBetter) ? value : null;
+  throw new UsageError(
+    `metricForBestModel '${key}' is not among the metrics: ${Object.keys(metrics).join(', ')}`,
+  );
+}
+
 /** Whether an evaluation is in the log history. */
 export function wasEvaluated({ log_history: history }: TrainerState): boolean {
   return history.some((entry) => 'eval_runtime' in entry);
@@ -134,6 +154,16 @@ export function wasEvaluated({ log_history: history }: TrainerState): boolean {
 export function isBetter(value: number, best: number | null, greaterIsBetter: boolean): boolean {
   if (Number.isNaN(value)) return false;
   return best === null || (greaterIsBetter ? value > best : value < best);
+}
+
+/** HF's estimate: a weight that takes part in matrix products, which is all but the embeddings, costs 6 for each token. */
+export function totalFlos(
+  tokens: number,
+  tensors: readonly { name: string; shape: readonly number[] }[],
+): number {
+  const weights = tensors.filter(({ name }) => !name.includes('embeddings'));
+  const sizes = weights.map(({ shape }) => shape.reduce((product, size) => product * size, 1));
+  return 6 * tokens * sizes.reduce((sum, size) => sum + size, 0);
 }
 
 /**

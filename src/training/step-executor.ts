@@ -4,6 +4,7 @@ import type { LossOptions, PackedBatch, Session, TrainingStats } from '../native
 import type { TrainingArguments } from '../options/index.js';
 import type { EncoderModel } from '../models/encoder-model.js';
 import type { LabelledRows } from '../data/batch.js';
+import type { Progress } from '../terminal/progress.js';
 import { counted } from '../util/text.js';
 import { SettingsError } from '../util/errors.js';
 import { loadCheckpoint } from './checkpoint.js';
@@ -17,7 +18,7 @@ const ADAGRAD_EPSILON = 1e-10;
 export class StepExecutor {
   readonly #args: TrainingArguments;
   readonly #model: EncoderModel;
-  readonly #log: (line: string) => void;
+  readonly #progress: Progress;
   readonly #loss: LossOptions;
   readonly #groups: ParameterGroups;
   readonly #nonfinite: NonfiniteSteps;
@@ -32,12 +33,12 @@ export class StepExecutor {
   constructor(
     parts: { args: TrainingArguments; model: EncoderModel; trainDataset: LabelledRows },
     stepsPerEpoch: number,
-    log: (line: string) => void,
+    progress: Progress,
   ) {
     const { args, model, trainDataset } = parts;
     this.#args = args;
     this.#model = model;
-    this.#log = log;
+    this.#progress = progress;
     this.#loss = lossOptions(args, model.task, trainDataset);
     this.#groups = parameterGroups(args, model.tensorNames(), stepsPerEpoch, model.lora);
     this.#nonfinite = new NonfiniteSteps(args.nonfiniteGradient);
@@ -82,10 +83,10 @@ export class StepExecutor {
     await this.#queue.drain();
     const stats = await this.#model.session.stats();
     if (stats.maxTokens > 0 && stats.maxTokens !== this.#maxTokens)
-      this.#log(`Memory ran out; batches go in parts of at most ${stats.maxTokens} tokens`);
+      this.#progress.line(`Memory ran out; batches go in parts of at most ${stats.maxTokens} tokens`);
     this.#maxTokens = stats.maxTokens;
     const fault = this.#nonfinite.check(stats, run.step);
-    if (fault !== null) this.#log(fault);
+    if (fault !== null) this.#progress.line(fault);
     const isRolledBack = fault !== null && this.#args.nonfiniteGradient === 'rollback';
     const current = isRolledBack ? await this.#rollBack(stats, run) : stats;
     const { step, gradNorm = current.gradNorm } = this.#resumed ?? {};
@@ -97,7 +98,7 @@ export class StepExecutor {
     { step, lastCheckpoint }: { step: number; lastCheckpoint: string | null },
   ): Promise<TrainingStats> {
     const folder = this.#nonfinite.checkpointFor(lastCheckpoint, step);
-    this.#log(`Falling back to ${folder}; the training continues with the rows after step ${step}`);
+    this.#progress.line(`Falling back to ${folder}; the training continues with the rows after step ${step}`);
     await this.#restart(this.#model.session);
     const { resume } = await readSavedRun(folder);
     await loadCheckpoint(folder, this.#model, resume, { step, totalLoss: stats.totalLoss });

@@ -1,7 +1,6 @@
-// A training from its first step to its last: batches in, optimizer steps, and between two steps, in HF's order, log,
-// evaluate, end the epoch, save. Read this file first: `#train` is the loop, `#trainStep` one step, `#doWhatIsDue` what
-// follows it. The state of a run is in the private fields below; no other file holds a reference to it.
-import { randomUUID } from 'node:crypto';
+// A training from its first step to its last. Read this file first: `#train` is the loop, `#trainStep` one step, and
+// `#finishStep` what follows it in HF's order: log, evaluate, end the epoch, save. The state of a run is in the private fields
+// below; no other file holds a reference to it.
 import { join } from 'node:path';
 
 import { loadBatch, maxLengthOf, prefetch } from '../data/batch.js';
@@ -10,13 +9,12 @@ import type { PackedBatch, TrainingStats } from '../native/index.js';
 import { detailMetrics } from '../tasks/index.js';
 import { Progress, progressDetail } from '../terminal/progress.js';
 import { createTokenizerPool, type TokenizerPool } from '../tokenizer/index.js';
-import { RunError, UsageError } from '../util/errors.js';
+import { InterruptedError, UsageError } from '../util/errors.js';
 import { whileLocked, type FolderLock } from '../util/folder-lock.js';
-import { CallbackList, type TrainerControl } from './callbacks.js';
+import { CallbackList, newControl, type TrainerControl, type TrainerEvent } from './callbacks.js';
 import { loadBestWeights, saveCheckpoint } from './checkpoint.js';
 import { mutableSettings, weightsAtSave, type Fingerprint } from './fingerprint.js';
 import { markRun, removeOldCheckpoints } from './output-folder.js';
-import { ownCallbacks, requirePartsFit, type TrainerParts, findStart } from './start.js';
 import {
   dueAfterEpoch,
   dueAfterStep,
@@ -24,34 +22,18 @@ import {
   epochAfter,
   plannedState,
   planRun,
-  type Due,
+  request,
   type RunPlan,
 } from './plan.js';
-import { applyResumeState, resumeStateOf, type RunCounters } from './resume.js';
+import { newCounters, resumeStateOf, type RunCounters, type StatefulParts } from './resume.js';
 import { sampleSteps } from './sampler.js';
 import { createLearningRate, type LearningRate } from './schedules.js';
-import {
-  bestMetric,
-  isBetter,
-  trainResults,
-  wasEvaluated,
-  type LogEntry,
-  type TrainerState,
-} from './state.js';
+import { ownCallbacks, requirePartsFit, startOrResume, type TrainerParts } from './start.js';
+import { newBest, totalFlos, trainResults, wasEvaluated, type LogEntry, type TrainerState } from './state.js';
 import { StepExecutor } from './step-executor.js';
 
 /** Optimizer steps whose batches are tokenized and packed before their turn. */
 const STEPS_AHEAD = 4;
-
-/** `Trainer.interrupt()` was called while `train()` ran; nothing is lost. */
-export class InterruptedError extends RunError {
-  override name = 'InterruptedError';
-
-  /** @param checkpoint the folder from which the run can be resumed */
-  constructor(readonly checkpoint: string) {
-    super(`The training was interrupted. Resume it with resumeFromCheckpoint ${checkpoint}.`);
-  }
-}
 
 /** Fine-tunes a model; the counterpart of transformers' Trainer. */
 export class Trainer {
@@ -65,20 +47,8 @@ export class Trainer {
   readonly #progress: Progress;
   #state: TrainerState;
   /** What is due, and what callbacks have requested. */
-  readonly #control: TrainerControl = {
-    shouldLog: false,
-    shouldEvaluate: false,
-    shouldSave: false,
-    shouldTrainingStop: false,
-  };
-  #counters: RunCounters = {
-    run: randomUUID(),
-    lossLogged: 0,
-    stepLogged: 0,
-    trainSeconds: 0,
-    hasEpochEnded: true, // before the first step
-    lastRate: 0,
-  };
+  readonly #control: TrainerControl = newControl();
+  #counters: RunCounters = newCounters();
   #fingerprint: Fingerprint = {};
   #lastCheckpoint: string | null = null;
   #startedAt = 0;
@@ -95,14 +65,8 @@ export class Trainer {
     this.#state = plannedState(args, this.#plan);
     this.#progress = progress ?? new Progress();
     this.#learningRate = createLearningRate(args, this.#plan.totalSteps);
-    this.#callbacks = new CallbackList([...ownCallbacks(args), ...callbacks], () => ({
-      args,
-      state: this.#state,
-      control: this.#control,
-      model,
-      tokenizer,
-    }));
-    this.#executor = new StepExecutor(parts, this.#plan.stepsPerEpoch, this.#log);
+    this.#callbacks = new CallbackList([...ownCallbacks(args), ...callbacks]);
+    this.#executor = new StepExecutor(parts, this.#plan.stepsPerEpoch, this.#progress);
     this.#maxLength = maxLengthOf(model, tokenizer, args.maxSeqLength);
     this.#pool = createTokenizerPool(tokenizer, {
       maxLength: this.#maxLength,
@@ -150,14 +114,30 @@ export class Trainer {
   }
 
   async #train(): Promise<Metrics> {
-    const { model, args } = this.#parts;
+    const { model, args, trainDataset } = this.#parts;
     await model.open(args);
-    await this.#startOrResume();
+    const start = await startOrResume(this.#parts, this.#executor, {
+      ...this.#statefulParts,
+      plan: this.#plan,
+      maxLength: this.#maxLength,
+      state: this.#state,
+      counters: this.#counters,
+      log: this.#log,
+    });
+    ({ state: this.#state, counters: this.#counters } = start);
+    ({ fingerprint: this.#fingerprint, checkpoint: this.#lastCheckpoint } = start);
     model.dropCalibration();
     this.#startedAt = performance.now();
-    await this.#callbacks.call('onTrainBegin', {});
+    await this.#callbacks.call('onTrainBegin', this.#event);
     await this.#beforeFirstStep();
-    for await (const batches of prefetch(await this.#stepsToDo(), this.#load, STEPS_AHEAD)) {
+    const steps = await sampleSteps(this.#state.global_step, this.#plan, args, {
+      rows: trainDataset,
+      pool: this.#pool,
+      onMeasured: (rows) => this.#progress.bar('measuring lengths', rows, trainDataset.size, ''),
+    });
+    const load = (rows: readonly Uint32Array[]): Promise<PackedBatch[]> =>
+      Promise.all(rows.map((group) => loadBatch(trainDataset, group, this.#pool)));
+    for await (const batches of prefetch(steps, load, STEPS_AHEAD)) {
       if (this.#control.shouldTrainingStop) break;
       await this.#trainStep(batches);
       await this.#finishStep();
@@ -167,30 +147,9 @@ export class Trainer {
     const metrics = await this.#results();
     await this.#record(metrics);
     const { best_model_checkpoint: best } = this.#state;
-    if (args.loadBestModelAtEnd && best !== null) await loadBestWeights(model, best, this.#log);
-    else if (args.loadBestModelAtEnd)
-      this.#log('note: no evaluation found a best model to load: the weights are those of the last step');
-    await this.#callbacks.call('onTrainEnd', {});
+    if (args.loadBestModelAtEnd) await loadBestWeights(model, best, this.#log);
+    await this.#callbacks.call('onTrainEnd', this.#event);
     return metrics;
-  }
-
-  /** Makes the open model ready for the first step to be done. @throws UsageError for a checkpoint that cannot be resumed */
-  async #startOrResume(): Promise<void> {
-    const { outputDir, saveStrategy } = this.#parts.args;
-    const run = { plan: this.#plan, maxLength: this.#maxLength, log: this.#log };
-    const { fingerprint, saved } = await findStart(this.#parts, run);
-    this.#fingerprint = fingerprint;
-    await this.#executor.start();
-    if (saved !== null) {
-      await this.#executor.resume(saved.folder, saved.resume);
-      const fresh = { planned: this.#state, counters: this.#counters };
-      const { state, counters } = applyResumeState(this.#statefulParts, saved, fresh);
-      this.#state = state;
-      this.#counters = counters;
-      this.#lastCheckpoint = saved.folder;
-    }
-    // A run that saves nothing, such as a fold, leaves the folder to the training that it is at.
-    if (saved !== null || saveStrategy !== 'no') await markRun(outputDir, this.#counters.run);
   }
 
   /** What is to be done before the first step, or what an interrupted run had still to do for its last one. */
@@ -204,37 +163,26 @@ export class Trainer {
     if (shouldEvaluate || shouldSave || this.#isInterrupted) await this.#doWhatIsDue();
   }
 
-  /** The rows of each step that is still to be done. */
-  #stepsToDo(): Promise<Iterable<Uint32Array[]>> {
-    const { args, trainDataset } = this.#parts;
-    return sampleSteps(this.#state.global_step, this.#plan, args, {
-      rows: trainDataset,
-      pool: this.#pool,
-      onMeasured: (rows) => this.#progress.bar('measuring lengths', rows, trainDataset.size, ''),
-    });
-  }
-
-  /** The micro-batches of a step, tokenized and packed. */
-  readonly #load = (rows: readonly Uint32Array[]): Promise<PackedBatch[]> =>
-    Promise.all(rows.map((group) => loadBatch(this.#parts.trainDataset, group, this.#pool)));
-
   async #trainStep(batches: readonly PackedBatch[]): Promise<void> {
     const state = this.#state;
     const learningRate = this.#learningRate.at(state.global_step);
-    if (state.global_step % this.#plan.stepsPerEpoch === 0) await this.#callbacks.call('onEpochBegin', {});
-    await this.#callbacks.call('onStepBegin', {});
+    if (state.global_step % this.#plan.stepsPerEpoch === 0)
+      await this.#callbacks.call('onEpochBegin', this.#event);
+    await this.#callbacks.call('onStepBegin', this.#event);
     await this.#executor.push(batches, { step: state.global_step, learningRate });
     state.global_step += 1;
     state.epoch = epochAfter(state.global_step, this.#plan, this.#parts.args.gradientAccumulationSteps);
     for (const { inputIds } of batches) state.num_input_tokens_seen += inputIds.length;
     this.#counters.lastRate = learningRate;
     this.#counters.hasEpochEnded = false;
-    this.#showProgress();
+    const { totalSteps } = this.#plan;
+    const shown = { state, learningRate, seconds: this.#seconds, totalSteps };
+    this.#progress.bar('training', state.global_step, totalSteps, progressDetail(shown));
   }
 
   async #finishStep(): Promise<void> {
-    this.#request(dueAfterStep(this.#state.global_step, this.#parts.args, this.#plan));
-    await this.#callbacks.call('onStepEnd', {});
+    request(this.#control, dueAfterStep(this.#state.global_step, this.#parts.args, this.#plan));
+    await this.#callbacks.call('onStepEnd', this.#event);
     if (this.#executor.checksEachStep) await this.#synchronize();
     await this.#doWhatIsDue();
   }
@@ -245,8 +193,8 @@ export class Trainer {
       await this.#logAndEvaluate();
       if (this.#endsEpoch()) {
         this.#counters.hasEpochEnded = true;
-        this.#request(dueAfterEpoch(this.#state.epoch, this.#parts.args));
-        await this.#callbacks.call('onEpochEnd', {});
+        request(this.#control, dueAfterEpoch(this.#state.epoch, this.#parts.args));
+        await this.#callbacks.call('onEpochEnd', this.#event);
         await this.#logAndEvaluate();
       }
       await this.#saveIfDue();
@@ -286,18 +234,12 @@ export class Trainer {
     const metrics = await this.#evaluateUnlessInterrupted();
     if (metrics === null) return;
     control.shouldEvaluate = false;
-    const { key, greaterIsBetter } = bestMetric(args);
-    const value = metrics[key];
-    if (value === undefined)
-      throw new UsageError(
-        `metricForBestModel '${key}' is not among the metrics: ${Object.keys(metrics).join(', ')}`,
-      );
+    const best = newBest(state, metrics, args);
     this.#learningRate.evaluated(metrics);
-    const isBest = isBetter(value, state.best_metric, greaterIsBetter);
-    if (args.saveStrategy === 'best') control.shouldSave ||= isBest;
+    if (args.saveStrategy === 'best') control.shouldSave ||= best !== null;
     const isSaved = control.shouldSave;
-    if (!isBest || (args.loadBestModelAtEnd && !isSaved)) return; // only what is saved can be loaded at the end
-    state.best_metric = value;
+    if (best === null || (args.loadBestModelAtEnd && !isSaved)) return; // only what is saved can be loaded at the end
+    state.best_metric = best;
     state.best_global_step = state.global_step;
     if (isSaved) state.best_model_checkpoint = this.#checkpointFolder;
   }
@@ -330,7 +272,7 @@ export class Trainer {
       onBatch: (rows) => this.#progress.bar('evaluating', rows, evalDataset.size, ''),
     });
     await this.#record({ ...metrics });
-    await this.#callbacks.call('onEvaluate', { metrics });
+    await this.#callbacks.call('onEvaluate', { ...this.#event, metrics });
     return metrics;
   }
 
@@ -370,13 +312,10 @@ export class Trainer {
     await saveCheckpoint(folder, { model, tokenizer, state, resume: isResumable ? resume : null });
     if (isResumable) this.#lastCheckpoint = folder;
     this.#log(`Saved ${folder}`);
-    await this.#callbacks.call('onSave', { folder });
-    if (saveTotalLimit !== undefined)
-      await removeOldCheckpoints(outputDir, saveTotalLimit, {
-        newest: folder,
-        best: state.best_model_checkpoint,
-        resumable: this.#lastCheckpoint,
-      });
+    await this.#callbacks.call('onSave', { ...this.#event, folder });
+    const { best_model_checkpoint: best } = state;
+    const keep = { newest: folder, best, resumable: this.#lastCheckpoint };
+    if (saveTotalLimit !== undefined) await removeOldCheckpoints(outputDir, saveTotalLimit, keep);
     return isResumable;
   }
 
@@ -403,18 +342,18 @@ export class Trainer {
     return join(this.#parts.args.outputDir, `checkpoint-${this.#state.global_step}`);
   }
 
+  get #event(): TrainerEvent {
+    const { args, model, tokenizer } = this.#parts;
+    return { args, state: this.#state, control: this.#control, model, tokenizer };
+  }
+
   /** Of training, over all runs that were resumed. */
   get #seconds(): number {
     return this.#counters.trainSeconds + (performance.now() - this.#startedAt) / 1000;
   }
 
-  get #statefulParts(): Parameters<typeof resumeStateOf>[0] {
-    return {
-      args: this.#parts.args,
-      control: this.#control,
-      learningRate: this.#learningRate,
-      callbacks: this.#callbacks,
-    };
+  get #statefulParts(): StatefulParts {
+    return { ...this.#event, learningRate: this.#learningRate, callbacks: this.#callbacks };
   }
 
   /** Waits until the session has done all steps that it was given. */
@@ -423,40 +362,21 @@ export class Trainer {
     return this.#executor.synchronize({ step, lastCheckpoint: this.#lastCheckpoint });
   }
 
-  /** Adds what is due to what callbacks have requested. */
-  #request(due: Due): void {
-    this.#control.shouldLog ||= due.shouldLog;
-    this.#control.shouldEvaluate ||= due.shouldEvaluate;
-    this.#control.shouldSave ||= due.shouldSave;
-  }
-
   /** Adds an entry to the log history. */
   async #record(values: LogEntry): Promise<void> {
     const entry = { ...values, epoch: this.#state.epoch, step: this.#state.global_step };
     this.#state.log_history.push(entry);
     this.#progress.entry(entry, this.#plan.totalSteps, detailMetrics);
-    await this.#callbacks.call('onLog', { logs: entry });
+    await this.#callbacks.call('onLog', { ...this.#event, logs: entry });
   }
 
   readonly #log = (line: string): void => this.#progress.line(line);
-
-  #showProgress(): void {
-    const { global_step: step, num_input_tokens_seen: tokens, log_history: history } = this.#state;
-    const { totalSteps } = this.#plan;
-    const loss = history.findLast((entry) => 'loss' in entry)?.['loss'];
-    const { lastRate: learningRate } = this.#counters;
-    const detail = progressDetail({ loss, learningRate, tokens, seconds: this.#seconds, step, totalSteps });
-    this.#progress.bar('training', step, totalSteps, detail);
-  }
 
   async #results(): Promise<Metrics> {
     const { model, args, trainDataset } = this.#parts;
     const { totalLoss, updates } = await this.#synchronize();
     const state = this.#state;
-    // HF counts the weights that take part in matrix products: all but the embeddings.
-    const weights = model.session.tensors().filter(({ name }) => !name.includes('embeddings'));
-    const sizes = weights.map(({ shape }) => shape.reduce((product, size) => product * size, 1));
-    state.total_flos = 6 * state.num_input_tokens_seen * sizes.reduce((sum, size) => sum + size, 0);
+    state.total_flos = totalFlos(state.num_input_tokens_seen, model.session.tensors());
     return trainResults(state, {
       totalLoss,
       seconds: this.#seconds,

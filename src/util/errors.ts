@@ -4,27 +4,37 @@ import { constants } from 'node:os';
 import { printable } from './text.js';
 
 /** A failure to report to the user; its message is safe to print. */
-class ToldError extends Error {
+class ReportedError extends Error {
   constructor(message: string, options?: ErrorOptions) {
     super(printable(message), options);
   }
 }
 
 /** The caller's mistake: an option, a data file or a model file that cannot be used as given. */
-export class UsageError extends ToldError {
+export class UsageError extends ReportedError {
   override name = 'UsageError';
 }
 
 /** A failure of a correct run: disk, network, memory, or the native step. */
-export class RunError extends ToldError {
+export class RunError extends ReportedError {
   override name = 'RunError';
 }
 
 /**
  * A run that failed by its own settings, so that others may do: a loss that is not finite, batches too large for the
- * memory. To those who only tell failures from mistakes it is a RunError.
+ * memory. Code that only distinguishes failures from mistakes sees a RunError.
  */
 export class SettingsError extends RunError {}
+
+/** `Trainer.interrupt()` was called while `train()` ran; nothing is lost. */
+export class InterruptedError extends RunError {
+  override name = 'InterruptedError';
+
+  /** @param checkpoint the folder from which the run can be resumed */
+  constructor(readonly checkpoint: string) {
+    super(`The training was interrupted. Resume it with resumeFromCheckpoint ${checkpoint}.`);
+  }
+}
 
 /** A training that a signal ended, after all was saved. */
 export class StoppedError extends Error {

@@ -98,7 +98,7 @@ export async function openUnchanged<T extends { close: () => Promise<void> }>(
   );
 }
 
-/** What is not there has one as well: `open` says what it misses. */
+/** A missing file has a version as well: `open` reports it. */
 async function versionOf(path: string): Promise<string> {
   const found = await stat(path, { bigint: true }).catch(() => null);
   return found === null ? '' : [found.dev, found.ino, found.mtimeNs].join(' ');

@@ -1,12 +1,14 @@
 // What a command says by the way: a model that is about to be replaced, labels that nothing teaches, one row and two rows,
 // the option that was meant, and where the metrics are for people and for programs.
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 
+import { modelAndTokenizer } from '../../dist/commands/model-source.js';
 import { chanceNote } from '../../dist/commands/notes.js';
 import { normalizeArgs, commands } from '../../dist/options/index.js';
+import { Progress } from '../../dist/terminal/progress.js';
 import { createMetrics, taskKinds, type ProblemType } from '../../dist/tasks/index.js';
 import { bertune, flags, startBertune, type Options, type Outcome } from '../fixtures/cli.js';
 import { makeToy } from '../fixtures/toy.js';
@@ -40,6 +42,31 @@ function write(name: string, lines: readonly string[]): string {
   writeFileSync(join(folder, name), `${['text,label', ...lines].join('\n')}\n`);
   return name;
 }
+
+t.test('a run that resumes does not start from random weights', async (t) => {
+  const notesOf = async (outputDir: string, resumeFromCheckpoint?: string | boolean): Promise<string[]> => {
+    const lines: string[] = [];
+    const progress = new Progress({ write: (line: string) => lines.push(line) });
+    const config = join(folder, 'model/config.json');
+    const options = { config, tokenizer: join(folder, 'model'), outputDir };
+    await modelAndTokenizer({ ...options, ...(resumeFromCheckpoint && { resumeFromCheckpoint }) }, progress);
+    return lines;
+  };
+  const [empty, resumable] = [join(folder, 'empty'), join(folder, 'resumable')];
+  mkdirSync(join(resumable, 'checkpoint-2'), { recursive: true });
+  for (const [outputDir, request, expected] of [
+    [empty, false, 1],
+    [empty, 'auto', 1],
+    [resumable, false, 1],
+    [resumable, 'auto', 0],
+    [resumable, true, 0],
+    [empty, join(resumable, 'checkpoint-2'), 0],
+  ] as const) {
+    const lines = await notesOf(outputDir, request);
+    const found = lines.filter((line) => line.startsWith('Starting from random weights'));
+    t.equal(found.length, expected, `${outputDir} ${request}`);
+  }
+});
 
 t.test('metrics: JSON for programs, a summary last for people', async (t) => {
   const piped = await train();

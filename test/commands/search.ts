@@ -14,9 +14,17 @@ import {
   type SamplerName,
 } from '../../dist/search/sampler.js';
 import { isDimension, parseDimension, type Space } from '../../dist/search/space.js';
-import { isHopeless, openStudy, type Report, type Trial } from '../../dist/search/study.js';
+import type { SearchOptions } from '../../dist/options/index.js';
+import {
+  isHopeless,
+  openStudy,
+  runTrial,
+  type Report,
+  type Trial,
+  type TrialParts,
+} from '../../dist/search/study.js';
 import { withStack } from '../../dist/native/failures.js';
-import { SettingsError } from '../../dist/util/errors.js';
+import { SettingsError, UsageError } from '../../dist/util/errors.js';
 import { bertune, startBertune } from '../fixtures/cli.js';
 import { makeToy } from '../fixtures/toy.js';
 
@@ -356,6 +364,27 @@ await tap.test('what no trial can help ends the search, and the same command con
   t.equal(continued.code, 0, continued.stderr);
   t.same(trialsOf(folder).slice(0, -1), trials);
 });
+
+await tap.test(
+  'a model that cannot be opened is the fault of a trial only where others can be trained',
+  async (t) => {
+    const start = { number: 3, params: { freeze: 'nothing' } };
+    const load = (): Promise<never> => Promise.reject(new UsageError('there is no such file or folder'));
+    const { signal } = new AbortController();
+    const run = (requireTrainable: () => Promise<void>): Promise<Trial> => {
+      const parts: Partial<TrialParts> = { load, signal, requireTrainable };
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- nothing else is reached
+      return runTrial(start, () => ({}) as SearchOptions, parts as TrialParts, []);
+    };
+    const failed = await run(() => Promise.resolve());
+    t.match(failed, { state: 'failed', error: 'there is no such file or folder' });
+    await t.rejects(
+      run(() => load()),
+      { name: 'UsageError', message: 'there is no such file or folder' },
+      'the search ends',
+    );
+  },
+);
 
 await tap.test('settings for which no value suits the model end the search at once', async (t) => {
   const folder = t.testdir();

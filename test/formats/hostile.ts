@@ -11,6 +11,7 @@ import {
   UsageError,
 } from '../../dist/index.js';
 import { openAdapterFolder } from '../../dist/formats/peft.js';
+import { writeSafetensors } from '../../dist/formats/safetensors.js';
 import { openModelFolder } from '../../dist/formats/model-folder.js';
 import { parseConfig } from '../../dist/models/config.js';
 import { readBertConfig } from '../../dist/models/pretrained.js';
@@ -122,6 +123,20 @@ t.test('pickle is never opened, and the message says how to convert', async (t) 
   writeFileSync(join(adapter, 'adapter_config.json'), '{"peft_type":"LORA","r":1,"lora_alpha":1}');
   execFileSync('mkfifo', [join(adapter, 'adapter_model.bin')]);
   await refuses(t, 'adapter', /only as adapter_model.bin.*'adapter_model.safetensors'/, () =>
+    openAdapterFolder(adapter),
+  );
+});
+
+t.test('a tensor of an adapter under two spellings is refused, not read from the last', async (t) => {
+  const adapter = join(folder, 'twice');
+  mkdirSync(adapter);
+  writeFileSync(join(adapter, 'adapter_config.json'), '{"peft_type":"LORA","r":1,"lora_alpha":1}');
+  const name = 'bert.encoder.layer.0.attention.self.query.lora_A.weight';
+  const tensors = [name, `base_model.model.${name}`].map((written) => {
+    return { name: written, dtype: 'F32' as const, shape: [1], data: new Uint8Array(4) };
+  });
+  await writeSafetensors(join(adapter, 'adapter_model.safetensors'), tensors, tensors);
+  await refuses(t, 'adapter', /query\.lora_A\.weight twice, with and without base_model\.model\./, () =>
     openAdapterFolder(adapter),
   );
 });

@@ -140,5 +140,5 @@ await t.test('on the command line', async (t) => {
   t.match(saved, { base_model_name_or_path: 'org/base', revision: 'v2', r: 2 }, 'trained further');
   const notOne = await run('merge', { model: 'org/base', 'model-revision': 'v2', 'output-dir': 'x' });
   t.equal(notOne.code, 2);
-  t.match(notOne.stderr, /org\/base is no adapter to merge/);
+  t.match(notOne.stderr, /org\/base is not an adapter to merge/);
 });

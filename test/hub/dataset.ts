@@ -114,5 +114,5 @@ t.test('data sets in other forms, several configurations', async (test) => {
     /README.md of data set "org\/bad-card".*line/,
   );
   await refused(test, datasetFiles('org/wrong-card', options), UsageError, /configs.0.data_files/);
-  await refused(test, datasetFiles('./reviews.csv', options), UsageError, /no data set id/);
+  await refused(test, datasetFiles('./reviews.csv', options), UsageError, /not a data set id/);
 });

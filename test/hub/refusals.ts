@@ -76,7 +76,7 @@ t.test('what the hub does not give', async (test) => {
       test,
       modelDirectory(id, options),
       UsageError,
-      /no folder here and no repository of the hub has such a name/,
+      /not a folder here and no repository of the hub has such a name/,
     );
   }
   await refused(test, modelDirectory(process.argv[1] ?? '', options), UsageError, /is a file/);
@@ -92,9 +92,9 @@ t.test('what the hub does not give', async (test) => {
     test,
     modelDirectory('org/no-tokenizer', { ...options, files: 'tokenizer' }),
     UsageError,
-    /no tokenizer.json or vocab.txt/,
+    /no tokenizer.json, vocab.txt, vocab.json with merges.txt or SentencePiece model/,
   );
-  await refused(test, modelDirectory('org/bad-index', options), UsageError, /is no index of weights/);
+  await refused(test, modelDirectory('org/bad-index', options), UsageError, /is not an index of weights/);
   for (const endpoint of ['hub.local', 'ftp://x', 'https://user:pass@host']) {
     const error = await failure(modelDirectory('a', { ...options, env: { ...env, HF_ENDPOINT: endpoint } }));
     test.match(error.message, /^Expected an http or https address/);

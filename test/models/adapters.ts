@@ -287,6 +287,6 @@ await tap.test('adapters that cannot be used', async (t) => {
   }
   const notOne = await bertune(['merge', 'base', '--output-dir', 'nothing'], here);
   t.equal(notOne.code, 2);
-  t.match(notOne.stderr, /base is no adapter to merge/);
+  t.match(notOne.stderr, /base is not an adapter to merge/);
   t.notOk(existsSync(join(folder, 'nothing')));
 });

@@ -53,7 +53,7 @@ await tap.test('config.json with what cannot be done', async (t) => {
     [{ model_type: 'electra', embedding_size: 0 }, 'embedding_size', 'received 0'],
     [{ model_type: 'electra', summary_type: 1 }, 'summary_type', 'a text'],
     [{ model_type: 'roberta', pad_token_id: null }, 'pad_token_id', 'null'],
-    [{ model_type: 'roberta', max_position_embeddings: 2 }, 'max_position_embeddings (2)', 'begin at 2'],
+    [{ model_type: 'roberta', max_position_embeddings: 2 }, 'max_position_embeddings (2)', 'start at 2'],
     [{ model_type: 'roberta', eos_token_id: 'x' }, 'eos_token_id', 'a list of them'],
     [{ model_type: 'roberta', is_decoder: true }, 'is_decoder', 'false'],
     [{ use_cache: 'no' }, 'use_cache', 'true or false'],

@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import tap, { type Test } from 'tap';
 
-import { AutoModelForSequenceClassification, type PackedBatch } from '../../dist/index.js';
+import { AutoConfig, AutoModelForSequenceClassification, type PackedBatch } from '../../dist/index.js';
 import {
   batches,
   divisorOf,
@@ -51,6 +51,9 @@ async function checkForms(t: Test, family: Family): Promise<void> {
     numLabels: 5,
   });
   t.same(model.newlyInitialised.toSorted(), expectedOf(family).relabelled, 'for other labels');
+  const { id2label, modelType } = await AutoConfig.fromPretrained(folderOf(family, 'model'));
+  t.same(modelType, model.config.modelType);
+  t.not(id2label.length, model.config.id2label.length, 'the config as it is in the file');
   await model.close();
   const all = expectedOf(family).parameters.map(([name, shape]) => ({ name, shape }));
   await withModel(folderOf(family, 'model'), async (session) => {

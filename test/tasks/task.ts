@@ -113,6 +113,12 @@ t.test('predictions', (t) => {
   t.ok(close(one.probabilities, [1 / 8, 2 / 8, 5 / 8]), 'softmax');
   t.equal(one.score, Math.max(...Object.values(one.probabilities)));
   const several = multi.decode(logits);
+  for (const task of [single, multi, value])
+    for (const broken of [Number.NaN, Infinity, -Infinity])
+      t.throws(() => task.decode([broken, ...logits].slice(0, task.numLabels)), {
+        name: 'RunError',
+        message: /logits that are not finite.*weights are damaged/,
+      });
   t.same(several.label, ['b', 'c'], 'a probability of one half is not above it');
   t.ok(close(several.probabilities, [1 / 2, 2 / 3, 5 / 6]), 'sigmoid');
   t.same(value.decode([0.5]), { label: 0.5, score: 0.5, probabilities: {} });

@@ -225,7 +225,7 @@ await t.test('metricForBestModel is one of ours where there is no computeMetrics
 await t.test('states of callbacks are not lost or mixed up', async (t) => {
   const saveState = (): number => 1;
   await t.rejects(toyRun(t.testdir(), {}, { callbacks: [{ saveState }] }), {
-    message: 'A callback with saveState needs a name, under which it is kept',
+    message: 'A callback with saveState needs a name, under which its state is saved',
   });
   const two = [new EarlyStoppingCallback(), new EarlyStoppingCallback({ patience: 3 })];
   await t.rejects(toyRun(t.testdir(), {}, { callbacks: two }), {

@@ -147,7 +147,11 @@ await t.test('a damaged checkpoint is refused by name, and auto takes the one be
     message: /checkpoint-6\/model\.safetensors is damaged: .*resumeFromCheckpoint auto/,
   });
   const lines = await attempt('auto');
-  t.ok(lines.some((line) => /^Passing over .*checkpoint-6: .*model\.safetensors is damaged/.test(line)));
+  t.ok(
+    lines.some((line) =>
+      /^Skipping .*checkpoint-6, which cannot be resumed: .*model\.safetensors is damaged/.test(line),
+    ),
+  );
   t.ok(lines.some((line) => /^Resuming from .*checkpoint-4 at step 4 of 6/.test(line)));
 
   rmSync(join(out, 'checkpoint-4/optimizer.safetensors'));
@@ -164,7 +168,7 @@ await t.test('a damaged checkpoint is refused by name, and auto takes the one be
   appendFileSync(join(out, 'checkpoint-2/SHA256SUMS'), 'nonsense\n');
   await t.rejects(attempt(join(out, 'checkpoint-2')), { message: /checkpoint-2\/SHA256SUMS is damaged/ });
   const none = await attempt('auto');
-  t.equal(none.filter((line) => line.startsWith('Passing over')).length, 3);
+  t.equal(none.filter((line) => line.startsWith('Skipping')).length, 3);
   t.ok(none.some((line) => /no checkpoint to resume from: starting at the beginning/.test(line)));
 });
 
