@@ -1,5 +1,5 @@
-// How good trained models are beside HF Trainer's: the table of docs/measurements.md. Both sides take turns, each run is a process of
-// its own in the folder of its data, and what is done stays done: the same command goes on where it was stopped.
+// Accuracies of trained models beside HF Trainer's: the table of docs/measurements.md. Both sides alternate, each run is a
+// process of its own in the folder of its data, and finished runs are recorded: the same command resumes where it stopped.
 import { existsSync } from 'node:fs';
 import { appendFile, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -9,7 +9,7 @@ import { accuracyTable, figuresOf, SIDES } from './accuracy/table.mjs';
 import { SetupError } from './setup/errors.mjs';
 import { distDir, projectRoot } from './setup/paths.mjs';
 import { capture } from './setup/process.mjs';
-import { runMain, say } from './setup/terminal.mjs';
+import { runMain, log } from './setup/terminal.mjs';
 
 /** @import { AccuracyOptions } from './accuracy/options.mjs' */
 /** @import { Result, Run } from './accuracy/table.mjs' */
@@ -25,7 +25,7 @@ await runMain(async () => {
     if ((await resultsIn(options.results)).some(isOf(run))) continue;
     const result = { ...run, metrics: await train(run, options) };
     await appendFile(options.results, `${JSON.stringify(result)}\n`);
-    say(`${titleOf(run)}: ${figuresOf(result)}`);
+    log(`${titleOf(run)}: ${figuresOf(result)}`);
   }
   const results = await resultsIn(options.results);
   process.stdout.write(`${accuracyTable(runs.flatMap((run) => results.find(isOf(run)) ?? []))}\n`);

@@ -1,5 +1,5 @@
 // npm run bench: real tokens per second of this machine, step by step, end to end or in evaluation, and against HF.
-// Every run is a process of its own; this one only takes turns, adds up and prints. Results go to stdout.
+// Every run is a process of its own; this one alternates the sides, summarizes and prints. Results go to stdout.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ import { LEGEND, workLines } from './bench/report.mjs';
 import { takeTurns } from './bench/runs.mjs';
 import { planSteps } from './bench/steps.mjs';
 import { planTargets } from './bench/targets.mjs';
-import { runMain, say } from './setup/terminal.mjs';
+import { runMain, log } from './setup/terminal.mjs';
 
 /**
  * What each kind of measurement consists of.
@@ -31,7 +31,7 @@ await runMain(async () => {
   const machine = await machineFacts(options.device);
   print(machineLines(machine));
   const warning = loadWarning(machine.load);
-  if (warning !== '') say(warning);
+  if (warning !== '') log(warning);
 
   const folder = await mkdtemp(join(tmpdir(), 'bertune-bench-'));
   try {
@@ -41,7 +41,7 @@ await runMain(async () => {
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
-  if (warning !== '') say(warning);
+  if (warning !== '') log(warning);
 });
 
 /**

@@ -1,25 +1,25 @@
 // npm run check:cuda-build: proves that the addon builds from the CUDA build of LibTorch with no CUDA toolkit, that it
-// then trains on the CPU, and that a missing GPU is said clearly. Fetches torch and NVIDIA's libraries with pip
+// then trains on the CPU, and that a missing GPU is reported clearly. Fetches torch and NVIDIA's libraries with pip
 // (about 5.5 GB on disk) into a temporary folder, builds there, and removes it: too heavy for every CI run.
 import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { missingLibraries } from './libtorch/cuda.mjs';
-import { inspect } from './libtorch/inspect.mjs';
+import { inspect } from './libtorch/install.mjs';
 import { findPip, lastError, pipInstall } from './libtorch/pip.mjs';
 import { ensureAddon } from './setup/addon.mjs';
 import { ensureDist } from './setup/dist.mjs';
 import { SetupError } from './setup/errors.mjs';
 import { projectRoot } from './setup/paths.mjs';
 import { capture } from './setup/process.mjs';
-import { runMain, say } from './setup/terminal.mjs';
+import { runMain, log } from './setup/terminal.mjs';
 
 const TORCH = '2.14.1';
 const WORDS = ['good', 'bad', 'film', 'a', 'very', 'the', 'was', 'truly'];
 
 await runMain(async () => {
   const folder = await mkdtemp(join(tmpdir(), 'bertune-cuda-build-'));
-  say(`Working in ${folder}`);
+  log(`Working in ${folder}`);
   try {
     const libtorch = await installTorch(join(folder, 'site-packages'));
     const cli = await buildPackage(join(folder, 'bertune'), libtorch.root);
@@ -29,7 +29,7 @@ await runMain(async () => {
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
-  say('\nThe CUDA build of LibTorch works on this machine without a GPU.');
+  log('\nThe CUDA build of LibTorch works on this machine without a GPU.');
 });
 
 /** @param {string} target */
@@ -60,7 +60,7 @@ async function buildPackage(target, libtorch) {
     await cp(join(projectRoot, name), join(target, name), { recursive: true });
   }
   await symlink(join(projectRoot, 'node_modules'), join(target, 'node_modules'));
-  // A build that asked for the toolkit would find none in these places.
+  // A build that looks for the toolkit finds none in these places.
   const env = { ...process.env, LIBTORCH: libtorch, CUDA_HOME: '/nonexistent', CUDA_PATH: '/nonexistent' };
   await ensureAddon({ env, out: join(target, 'build') });
   expect(true, 'the addon builds and loads');
@@ -100,7 +100,11 @@ async function checkTraining(cli, data, out) {
   expect(code === 0, 'it trains with --device auto', stderr);
   const accuracy = /"eval_accuracy": ([\d.]+)/.exec(stdout)?.[1];
   expect(Number(accuracy) === 1, 'it learns the task', stdout);
-  expect(/cpu/i.test(stderr) && /no (CUDA|NVIDIA)/i.test(stderr), 'it says that it found no device', stderr);
+  expect(
+    /cpu/i.test(stderr) && /no (CUDA|NVIDIA)/i.test(stderr),
+    'it reports that it found no device',
+    stderr,
+  );
 }
 
 /**
@@ -111,9 +115,9 @@ async function checkTraining(cli, data, out) {
 async function checkCudaIsRefused(cli, data, out) {
   const { code, stderr } = await train(cli, data, out, 'cuda');
   expect(code === 2 || code === 1, '--device cuda is an error', stderr);
-  expect(/cuda/i.test(stderr) && /no NVIDIA driver|no device/i.test(stderr), 'and says why', stderr);
+  expect(/cuda/i.test(stderr) && /no NVIDIA driver|no device/i.test(stderr), 'and gives the reason', stderr);
   expect(!/^ +at /m.test(stderr), 'in words, without a stack trace', stderr);
-  say(`      ${stderr.trim().split('\n').at(-1)}`);
+  log(`      ${stderr.trim().split('\n').at(-1)}`);
 }
 
 /**
@@ -141,9 +145,9 @@ function train(cli, data, out, device) {
 /**
  * @param {boolean} truth
  * @param {string} what
- * @param {string} [details] shown when it is not so
+ * @param {string} [details] shown on failure
  */
 function expect(truth, what, details = '') {
-  if (!truth) throw new SetupError(`NOT SO: ${what}\n${details}`);
-  say(`  ok: ${what}`);
+  if (!truth) throw new SetupError(`FAILED: ${what}\n${details}`);
+  log(`  ok: ${what}`);
 }

@@ -1,10 +1,10 @@
-// node scripts/check-sanitizers.mjs [address] [thread] [guarded] [valgrind]: the C++ under the tools that find what
+// node scripts/check-sanitizers.mjs [address] [thread] [guarded] [valgrind]: the C++ under tools that find what
 // tests do not. Each builds native/tests/operators_test.cc in a folder of its own under build/sanitizers/ (valgrind takes the
 // addon as it is) and prints one line. Debian: apt-get install -y libomp5-14 libomp-14-dev valgrind
 //
 // - address: AddressSanitizer and UndefinedBehaviorSanitizer.
 // - thread: ThreadSanitizer. LibTorch's OpenMP runtime (libgomp) hands work over in ways that it cannot see, so LLVM's
-//   takes its place for this run, with Archer, which tells ThreadSanitizer of each fork, join and barrier.
+//   takes its place for this run, with Archer, which reports to ThreadSanitizer each fork, join and barrier.
 // - guarded: memory that ends the process when something goes beyond a tensor. It finds what oneDNN's products, which
 //   are compiled at run time, read: no sanitizer sees them.
 // - valgrind: a short training in Node.js. It knows no AVX-512, so all kernels are capped by the environment.
@@ -17,7 +17,7 @@ import { SetupError } from './setup/errors.mjs';
 import { ensureReady } from './setup/ensure.mjs';
 import { buildDir, projectRoot } from './setup/paths.mjs';
 import { capture } from './setup/process.mjs';
-import { runMain, say } from './setup/terminal.mjs';
+import { runMain, log } from './setup/terminal.mjs';
 
 const LLVM = '/usr/lib/llvm-14/lib';
 const SUPPRESSIONS = join(projectRoot, 'scripts', 'sanitizers');
@@ -26,13 +26,13 @@ const SUPPRESSIONS = join(projectRoot, 'scripts', 'sanitizers');
 const CHECKS = { address, thread, guarded, valgrind };
 
 await runMain(async () => {
-  const asked = process.argv.slice(2);
+  const requested = process.argv.slice(2);
   await ensureReady();
-  for (const name of asked.length > 0 ? asked : Object.keys(CHECKS)) {
+  for (const name of requested.length > 0 ? requested : Object.keys(CHECKS)) {
     const check = CHECKS[name];
     if (!check)
       throw new SetupError(`Expected ${Object.keys(CHECKS).join(', ')} but received ${JSON.stringify(name)}`);
-    say(`${name}: ${await check()}`);
+    log(`${name}: ${await check()}`);
   }
 });
 

@@ -1,9 +1,9 @@
-// npm run test:fuzz: hostile files by the hundred thousand for every reader of files that others made, a hub that lies, and
-// random calls of the addon. The last line on stdout is `N passed, N failed`, by input.
+// npm run test:fuzz: hundreds of thousands of hostile files for each reader of untrusted files, a malicious hub, and random
+// calls of the addon. The last line on stdout is `N passed, N failed`, by input.
 //
 //   npm run test:fuzz                                    200,000 inputs for each format, 20,000 downloads, 100,000 calls
 //   npm run test:fuzz -- csv parquet --inputs 5000       some of it, and fewer inputs
-//   npm run test:fuzz -- csv --repeat FOLDER             one input that was kept, again
+//   npm run test:fuzz -- csv --repeat FOLDER             one saved input, again
 //   --seed N (default 1): other inputs
 import { parseArgs } from 'node:util';
 import { formats } from './fuzz/formats/index.mjs';
@@ -26,7 +26,7 @@ const { values: options, positionals } = parseArgs({
   },
 });
 
-// So that what is cut off, as by `head`, ends at once and leaves no folders in memory.
+// A run that is cut off, as by `head`, ends at once and leaves no folders in memory.
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
 process.stdout.on('error', () => process.exit(1));
 
@@ -34,7 +34,8 @@ await runMain(async () => {
   await ensureReady();
   const all = [...formats, ...programs].map(({ name }) => name);
   const unknown = positionals.find((name) => !all.includes(name));
-  if (unknown !== undefined) throw new Error(`there is no ${unknown}; there are ${all.join(', ')}`);
+  if (unknown !== undefined)
+    throw new Error(`Expected ${all.join(', ')} but received ${JSON.stringify(unknown)}`);
   const names = positionals.length > 0 ? positionals : all;
   if (options.repeat !== undefined) {
     const fault = await repeat(names[0] ?? '', options.repeat);
@@ -46,7 +47,7 @@ await runMain(async () => {
   const waiting = [...names];
   const worker = async () => {
     for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
-      const { wanted, inputs, failed } = await fuzzed(name);
+      const { wanted, inputs, failed } = await fuzz(name);
       total.inputs += inputs;
       total.failed += failed;
       isWhole &&= inputs >= wanted;
@@ -58,7 +59,7 @@ await runMain(async () => {
 });
 
 /** @param {string} name @returns {Promise<{ wanted: number, inputs: number, failed: number }>} */
-async function fuzzed(name) {
+async function fuzz(name) {
   const seed = Number(options.seed);
   const program = programs.find((candidate) => candidate.name === name);
   const wanted = Number(options.inputs ?? program?.inputs ?? INPUTS);
@@ -75,13 +76,13 @@ async function fuzzed(name) {
 /** @param {import('./fuzz/runner.mjs').Outcome} outcome */
 function show({ name, inputs, accepted, corpus, parts, seconds, findings }) {
   const share = ((100 * accepted) / inputs).toFixed(1);
-  const reached = `${share} % read, ${corpus} kept for ${parts} parts of the code`;
+  const reached = `${share} % read, corpus of ${corpus} for ${parts} parts of the code`;
   print(
     `${findings.length > 0 ? 'FAIL' : 'ok  '} ${name}: ${inputs} inputs, ${findings.length} with a fault; ${reached} (${seconds.toFixed(0)} s)`,
   );
   for (const { fault, folder } of findings)
     print(
-      `  ${fault.trim().replaceAll('\n', '\n    ')}\n    again: npm run test:fuzz -- ${name} --repeat ${folder}`,
+      `  ${fault.trim().replaceAll('\n', '\n    ')}\n    repeat: npm run test:fuzz -- ${name} --repeat ${folder}`,
     );
 }
 

@@ -1,5 +1,5 @@
 // Keeps the option tables of README.md (the most used) and docs/options.md (all) equal to the one in
-// src/options/table.ts. `--check` only says whether they are.
+// src/options/table.ts. `--check` only reports whether they are.
 import { readFileSync, writeFileSync } from 'node:fs';
 
 import { format, resolveConfig } from 'prettier';

@@ -1,11 +1,11 @@
-// npm run train | evaluate | predict | bench ...: the set-up that is still missing, then the command with its arguments.
+// npm run train | evaluate | predict | bench ...: what set-up still has to do, then the command with its arguments.
 import { join } from 'node:path';
 import { OPTION_NAMES } from './bench/options.mjs';
 import { prepareQuickstartData } from './quickstart/data.mjs';
 import { ensureReady } from './setup/ensure.mjs';
-import { refuseKeptByNpm } from './setup/npm.mjs';
+import { refuseOptionsTakenByNpm } from './setup/npm.mjs';
 import { distDir, projectRoot } from './setup/paths.mjs';
-import { hand } from './setup/process.mjs';
+import { runForeground } from './setup/process.mjs';
 import { runMain } from './setup/terminal.mjs';
 
 await runMain(async () => {
@@ -13,14 +13,14 @@ await runMain(async () => {
   const wantsHelp = args.some((arg) => arg === '--help' || arg === '-h');
   // The options are in the compiled TypeScript: seconds, where the addon takes minutes.
   await ensureReady({ only: 'dist' });
-  refuseKeptByNpm(command, args, await optionNames(command));
+  refuseOptionsTakenByNpm(command, args, await optionNames(command));
   if (!wantsHelp) {
     await ensureReady();
     if (command === 'train' && isQuickstart(args)) await prepareQuickstartData();
   }
   const script =
     command === 'bench' ? [join(projectRoot, 'scripts', 'bench.mjs')] : [join(distDir, 'cli.js'), command];
-  return hand(process.execPath, [...script, ...args]);
+  return runForeground(process.execPath, [...script, ...args]);
 });
 
 /** @param {string} command */

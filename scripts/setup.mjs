@@ -1,11 +1,11 @@
 // npm run setup: LibTorch, the native addon and the compiled TypeScript. `npm run train` and `npm test` do the same
-// by themselves; this command is for doing it beforehand, or with options.
+// by themselves; this command does it in advance, or with options.
 import { SetupError, messageOf } from './setup/errors.mjs';
 import { parseArgs } from 'node:util';
-import { parseVariant } from './libtorch/variant.mjs';
+import { parseVariant } from './libtorch/versions.mjs';
 import { ensureReady } from './setup/ensure.mjs';
-import { refuseKeptByNpm } from './setup/npm.mjs';
-import { runMain, say } from './setup/terminal.mjs';
+import { refuseOptionsTakenByNpm } from './setup/npm.mjs';
+import { runMain, log } from './setup/terminal.mjs';
 
 const USAGE = `npm run setup [-- options]
 
@@ -18,7 +18,7 @@ LibTorch comes from the first of: the folder in LIBTORCH; an earlier install und
 can import; the PyTorch project's archive (BERTUNE_LIBTORCH_URL names a mirror); pip.`;
 
 await runMain(async () => {
-  refuseKeptByNpm('setup', process.argv.slice(2), ['variant', 'native-only']);
+  refuseOptionsTakenByNpm('setup', process.argv.slice(2), ['variant', 'native-only']);
   const { variant, help, ...flags } = parseOptions();
   if (help) {
     process.stdout.write(`${USAGE}\n`);
@@ -29,7 +29,7 @@ await runMain(async () => {
     ...(flags['native-only'] && { only: 'addon' }),
     verbose: flags.verbose ?? false,
   });
-  say('Set-up is complete.');
+  log('Set-up is complete.');
 });
 
 function parseOptions() {

@@ -1,5 +1,5 @@
-// npm test: the set-up that is still missing, then every test, one line for each file and in full what failed.
-// BERTUNE_TEST_DEVICE=cuda holds the native steps' expected values against a GPU; without it no test sees one.
+// npm test: what set-up still has to do, then every test: one line for each file, and failures in full.
+// BERTUNE_TEST_DEVICE=cuda compares native steps on a GPU with their expected values; without it no test sees a GPU.
 // The last line on stdout is `N passed, N failed` with the numbers of assertions. `npm test -- test/one.ts` runs one.
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ import { tapReader } from './test/tap.mjs';
 await runMain(async () => {
   await ensureReady({ tests: true });
   const { exitCode, total } = await runTap(process.argv.slice(2));
-  // A run that tested nothing, or that tap itself calls failed, must not look like a success.
+  // A run that tested nothing, or that tap itself reports as failed, must not look like a success.
   if (total.failed === 0 && (exitCode !== 0 || total.passed === 0)) {
     total.failed = 1;
     process.stdout.write(

@@ -30,7 +30,7 @@ The Python needs the packages of scripts/reference/requirements.txt.
  * Reads the command line.
  *
  * @param {readonly string[]} args
- * @returns undefined when help is asked for
+ * @returns undefined for --help
  * @throws {SetupError} (exit code 2) for an option that does not exist or cannot be used
  */
 export function accuracyOptions(args) {

@@ -3,12 +3,12 @@
 /** @typedef {{ task: string, side: 'bertune' | 'HF', seed: number, dtype: string, device: string }} Run */
 /** @typedef {Run & { metrics: Record<string, number> }} Result metrics by name, without `eval_` */
 
-/** The two sides of the comparison, in the order in which they take turns. */
+/** The two sides of the comparison, in the order in which they alternate. */
 export const SIDES = /** @type {const} */ (['bertune', 'HF']);
 
 const ACCURACY = [{ name: 'accuracy', title: 'accuracy' }];
 
-/** What is compared where it is not accuracy alone. With few epochs rare labels are never given: ranks say more than F1. */
+/** What is compared where it is not accuracy alone. With few epochs rare labels are never predicted: ranks say more than F1. */
 const METRICS = new Map([
   ['sms-spam', [...ACCURACY, { name: 'f1_macro', title: 'macro F1' }]],
   ['stsb', [{ name: 'pearson', title: "Pearson's r" }]],

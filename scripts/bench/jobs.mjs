@@ -1,4 +1,4 @@
-// Work given to another process: a job goes in as one JSON argument, its result comes back as the last line of stdout.
+// Jobs for another process: a job is one JSON argument, its result the last line of stdout.
 import { fileURLToPath } from 'node:url';
 import { SetupError } from '../setup/errors.mjs';
 import { capture } from '../setup/process.mjs';

@@ -11,14 +11,14 @@ const QUIET = 0.5;
 /** @typedef {Awaited<ReturnType<typeof machineFacts>>} Machine */
 
 /**
- * @param {'auto' | 'cpu' | 'cuda'} asked
+ * @param {'auto' | 'cpu' | 'cuda'} requested
  * @throws {import('../setup/errors.mjs').SetupError} (exit code 2) when there is no such device
  */
-export async function machineFacts(asked) {
+export async function machineFacts(requested) {
   const load = loadavg()[0] ?? 0; // first, before anything here adds to it
   const { version } = JSON.parse(await readFile(join(projectRoot, 'package.json'), 'utf8'));
   /** @type {{ device: 'cpu' | 'cuda', gpu: string | null, bfloat16: boolean, libtorch: string }} */
-  const { device, gpu, bfloat16, libtorch } = await runJob(ourWorker, { task: 'machine', device: asked });
+  const { device, gpu, bfloat16, libtorch } = await runJob(ourWorker, { task: 'machine', device: requested });
   return {
     date: new Date().toISOString().slice(0, 16),
     bertune: String(version),
@@ -49,10 +49,10 @@ function arithmetic(bfloat16) {
   return `${bfloat16 ? 'with' : 'without'} bfloat16 arithmetic`;
 }
 
-/** A warning when other programs had the cores, else nothing. @param {number} load */
+/** A warning if other programs used the cores, else empty. @param {number} load */
 export function loadWarning(load) {
   if (load <= QUIET) return '';
-  return `Warning: the load average was ${load.toFixed(2)} at the start. Other programs want the cores; repeat this on a quiet machine.`;
+  return `Warning: the load average was ${load.toFixed(2)} at the start. Other programs use the cores; repeat this on an idle machine.`;
 }
 
 async function commit() {

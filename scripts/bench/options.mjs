@@ -14,7 +14,7 @@ What is measured, in real tokens a second (padding does not count):
   --steps                 forward, backward and update on made-up ids of fixed lengths (the default without --data)
   --data FILE             end to end: one epoch with Trainer, from texts on disk to the last update
   --evaluate              a model's metrics on labelled texts, from texts on disk (without --data: quickstart mails)
-  --targets               all of them, as a table of ratios to transformers beside what this project wants to reach
+  --targets               all of them, as a table of ratios to transformers beside this project's targets
                           (half an hour and more)
 
 How:
@@ -27,7 +27,7 @@ How:
   --batch-size N          rows a batch (default 8)
   --batches RxT[,RxT...]  of steps: rows x tokens of the batches (default 8x256,32x64,8x512)
   --gradient-checkpointing, --lora-rank N, --freeze PATTERN...
-                          of steps: train so, in turns with the plain training
+                          of steps: train this way, alternating with plain training
   --device DEVICE         auto, cpu or cuda (default auto); cuda needs an NVIDIA driver, nothing else
   --dtype TYPE            auto, float32 or bfloat16 (default auto); of steps also for the other side
   --threads N             CPU threads, on both sides of a comparison (default all cores)
@@ -36,7 +36,7 @@ How:
 
 Against what:
 
-  --compare               in turns with transformers. Steps: its model with torch's autocast and fused AdamW. End to
+  --compare               alternating with transformers. Steps: its model with torch's autocast and fused AdamW. End to
                           end: HF Trainer at its best, with bf16, group_by_length, dynamic padding, fused AdamW (on a
                           CPU without bfloat16 arithmetic float32 too). Evaluation: Trainer.evaluate with rows sorted
                           by length and the fastest precision and batch size of those tried
@@ -99,7 +99,7 @@ const ONLY = /** @type {const} */ ({
   'model-type': ['steps', 'endToEnd', 'evaluate'],
 });
 
-/** How each kind of measurement is asked for. */
+/** How each kind of measurement is requested. */
 const HOW = { steps: '--steps', endToEnd: 'an end-to-end run (--data FILE)', evaluate: '--evaluate' };
 
 /**
@@ -164,8 +164,8 @@ function parse(args) {
  * @returns {Mode}
  */
 function modeOf({ steps, evaluate, targets, data }) {
-  const asked = [steps && '--steps', evaluate && '--evaluate', targets && '--targets'].filter(Boolean);
-  if (asked.length > 1) throw new SetupError(`${asked.join(' and ')} exclude each other`, 2);
+  const modes = [steps && '--steps', evaluate && '--evaluate', targets && '--targets'].filter(Boolean);
+  if (modes.length > 1) throw new SetupError(`${modes.join(' and ')} exclude each other`, 2);
   if (steps && data !== undefined) throw new SetupError('--steps takes no --data: its ids are made up', 2);
   if (evaluate) return 'evaluate';
   if (targets) return 'targets';

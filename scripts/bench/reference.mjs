@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { SetupError } from '../setup/errors.mjs';
 import { projectRoot } from '../setup/paths.mjs';
 import { capture } from '../setup/process.mjs';
-import { say } from '../setup/terminal.mjs';
+import { log } from '../setup/terminal.mjs';
 import { runJob } from './jobs.mjs';
 
 const REFERENCE = join(projectRoot, 'scripts', 'reference');
@@ -72,12 +72,12 @@ export function trainingSides(options, { reference, machine }, encoded) {
 export async function evaluationSides({ compare, threads }, { reference, machine }, encoded) {
   if (reference === null || !compare) return [];
   const shared = { encoded, threads, device: machine.device };
-  say('Looking for the best way of Trainer.evaluate ...');
+  log('Looking for the best way of Trainer.evaluate ...');
   const best = await runJob(reference.worker, { task: 'tune_evaluation', ...shared });
   /** @type {{ way: string, dtype: string, batchSize: number, tried: { way: string, batchSize: number, seconds: number }[] }} */
   const { way, dtype, batchSize, tried } = best;
   const times = tried.map((one) => `${one.way}, batch ${one.batchSize}: ${one.seconds.toFixed(1)} s`);
-  say(`On a part of the rows: ${times.join('; ')}`);
+  log(`On a part of the rows: ${times.join('; ')}`);
   return [
     {
       name: `HF Trainer.evaluate, ${way}, batch ${batchSize}`,
@@ -145,7 +145,7 @@ async function faultOf(python) {
  * @param {string[]} args
  */
 async function step(what, command, args) {
-  say(`${what} ...`);
+  log(`${what} ...`);
   const { code, stderr } = await capture(command, args, { cwd: projectRoot, stdout: 'stderr' });
   if (code === 0) return;
   throw new SetupError(`${what} failed: ${stderr.trim().split('\n').slice(-5).join('\n')}

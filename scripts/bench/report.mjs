@@ -92,8 +92,8 @@ function shown(figure, format) {
 
 /** Leaves out columns in which no row has anything. @param {readonly string[][]} rows with their heading */
 function withoutEmpty([heading = [], ...rows]) {
-  const kept = heading.map((_, column) => column === 0 || rows.some((row) => row[column] !== '-'));
-  return [heading, ...rows].map((row) => row.filter((_, column) => kept[column]));
+  const used = heading.map((_, column) => column === 0 || rows.some((row) => row[column] !== '-'));
+  return [heading, ...rows].map((row) => row.filter((_, column) => used[column]));
 }
 
 /**

@@ -1,6 +1,6 @@
-// A piece of work that several programs do in turns, each time in a process of its own.
+// Work that several programs do in alternation, each time in a process of its own.
 import { SetupError } from '../setup/errors.mjs';
-import { say } from '../setup/terminal.mjs';
+import { log } from '../setup/terminal.mjs';
 import { runJob } from './jobs.mjs';
 import { trainingFlops } from './shape.mjs';
 
@@ -32,7 +32,7 @@ import { trainingFlops } from './shape.mjs';
  * @typedef {object} Context
  * @property {import('./machine.mjs').Machine} machine
  * @property {import('./reference.mjs').Reference | null} reference null where nothing is compared
- * @property {string} folder for files that are not kept
+ * @property {string} folder for temporary files
  *
  * What a worker measures.
  *
@@ -45,13 +45,13 @@ import { trainingFlops } from './shape.mjs';
  * @property {number} [outside] share of the time in which the native thread had nothing to do
  * @property {number} [dataWait] share of the time in which no step was ready after the first
  * @property {import('./worker/measures.mjs').Split} [split] shares of the step's thread-seconds
- * @property {number} [stateBytes] what the optimizer keeps
+ * @property {number} [stateBytes] bytes of the optimizer's state
  *
  * @typedef {{ name: string, role: Side['role'], repetition: number, tokensPerSecond: number, samplesPerSecond: number, flopsPerSecond: number, matmulShare?: number } & Omit<Measured, 'dtype' | 'tokens' | 'matmulRate'>} Run
  */
 
 /**
- * Does the work as often as asked.
+ * Repeats the work.
  *
  * @param {Work} work
  * @param {number} repeat
@@ -63,7 +63,7 @@ export async function takeTurns(work, repeat) {
   const runs = [];
   for (let repetition = 1; repetition <= repeat; repetition++)
     for (const side of work.sides) {
-      say(
+      log(
         `${work.title}, repetition ${repetition} of ${repeat}: ${side.name} (${String(side.job['dtype'])}) ...`,
       );
       runs.push({ ...runOf(work, side, await runJob(side.worker, side.job)), repetition });

@@ -1,4 +1,4 @@
-// What this project wants to reach, and whether it does: ratios to transformers taken in one run.
+// The project's targets and whether they are met: ratios to transformers, measured in one run.
 import { trainingWork, TRAINING_NOTES } from './end-to-end.mjs';
 import { evaluationWork, EVALUATION_NOTES } from './evaluation.mjs';
 import { shapeOf } from './shape.mjs';

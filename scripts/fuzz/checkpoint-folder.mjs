@@ -1,4 +1,4 @@
-// A checkpoint of a training of one step, and its way back into a session.
+// A checkpoint after one training step, and how it is loaded into a session again.
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -24,7 +24,7 @@ const UPDATE = {
   maxGradNorm: 1,
 };
 
-/** One model for all inputs: what a checkpoint is read into. @type {import('../../dist/models/sequence-classification.js').BertForSequenceClassification | null} */
+/** One model for all inputs: checkpoints are loaded into it. @type {import('../../dist/models/sequence-classification.js').BertForSequenceClassification | null} */
 let model = null;
 
 /** @returns {Promise<Files>} */
@@ -69,7 +69,7 @@ export async function checkpointFiles() {
   return filesOf((folder) => saveCheckpoint(join(folder, '.'), parts));
 }
 
-/** What a resumed run begins with. @param {string} folder */
+/** The state that a resumed run starts from. @param {string} folder */
 export async function resumed(folder) {
   if (model === null) throw new Error('no checkpoint was made');
   const found = await intactCheckpoint(folder, folder, { needsBest: false, log: () => undefined });
@@ -83,7 +83,7 @@ export async function resumed(folder) {
   return { state, resume, weights };
 }
 
-/** The same files with sums that fit: who changes a file can change its sum. @param {Files} files @returns {Files} */
+/** The same files with matching checksums: an attacker who changes a file can change its checksum. @param {Files} files @returns {Files} */
 export function withSums(files) {
   const { [SUMS]: _, ...others } = files;
   const lines = Object.entries(others).map(

@@ -1,19 +1,19 @@
-// A process that feeds one reader: it makes input after input, and says what is wrong with those that went wrong. That it
-// may crash or hang is why it is a process; its parent (runner.mjs) notices, and finds the input in the work folder.
+// A process that feeds inputs to one reader and reports faults. It is a process of its own because it may crash or hang; its
+// parent (runner.mjs) notices, and finds the input in the work folder.
 import { mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { Coverage } from './coverage.mjs';
-import { Dice } from './dice.mjs';
-import { readFilesAtOnce } from './files-at-once.mjs';
+import { SeededRandom } from './seeded-random.mjs';
+import { useSyncFileSystem } from './sync-file-system.mjs';
 import { formatNamed } from './formats/index.mjs';
-import { MOST_MEMORY, MOST_MS } from './limits.mjs';
+import { MAX_EXTRA_BYTES, MAX_MS } from './format.mjs';
 
 /** @typedef {import('./format.mjs').Files} Files */
 /**
  * @typedef {object} Job
  * @property {string} name of the format
- * @property {string} work a folder to work in: `input` is the input at hand, `done` how many were done before it
- * @property {string} keep where inputs with a fault are kept
+ * @property {string} work a folder to work in: `input` is the current input, `done` the number of inputs before it
+ * @property {string} keep where inputs with a fault are saved
  * @property {number} seed
  * @property {number} first the number of the first input
  * @property {number} count
@@ -23,13 +23,13 @@ import { MOST_MEMORY, MOST_MS } from './limits.mjs';
 
 /** Inputs between two looks at the coverage, which takes milliseconds. */
 const BATCH = 64;
-const MOST_KEPT = 2000;
-/** Milliseconds above which an input is not changed again: what came of one bomb would take most of the time. */
+const MAX_CORPUS = 2000;
+/** Milliseconds above which an input is not changed again: variants of one slow input would take most of the time. */
 const QUICK_MS = 50;
 const NEWEST = 50;
 const PROTOTYPE = prototypeNames();
 
-// What belongs to nobody must not go on.
+// Without its parent this process must not continue.
 const orphaned = () => process.exit(1);
 process.once('disconnect', orphaned);
 
@@ -38,24 +38,24 @@ const job = JSON.parse(process.argv[2] ?? '');
 const format = formatNamed(job.name);
 const current = join(job.work, 'input');
 mkdirSync(current, { recursive: true });
-/** What lies in the folder, so that only what differs is written. @type {Files} */
+/** The files in the folder, so that only changed ones are written. @type {Files} */
 let present = {};
 let memoryLimit = Infinity;
 
-readFilesAtOnce();
+useSyncFileSystem();
 const seeds = await format.seeds();
 for (const seed of seeds) {
-  const { fault, refusal } = await tried(seed);
+  const { fault, refusal } = await runInput(seed);
   // A fuzzer whose valid files are refused would test the first check and nothing else.
   if (fault !== null || refusal !== null)
     throw new Error(`a valid ${job.name} was refused: ${fault ?? refusal}`);
 }
-memoryLimit = process.resourceUsage().maxRSS * 1024 + MOST_MEMORY;
-report({ done: 0, accepted: 0, corpus: 0, parts: 0 }); // from now on every input has its time
+memoryLimit = process.resourceUsage().maxRSS * 1024 + MAX_EXTRA_BYTES;
+report({ done: 0, accepted: 0, corpus: 0, parts: 0 }); // from now on every input has its time limit
 
 if (job.repeat === undefined) await run();
 else {
-  const { fault } = await tried(filesOf(job.repeat));
+  const { fault } = await runInput(filesOf(job.repeat));
   report({ fault: fault ?? '', folder: job.repeat });
 }
 process.off('disconnect', orphaned);
@@ -66,26 +66,26 @@ async function run() {
   const coverage = new Coverage();
   const corpus = [...seeds];
   let accepted = 0;
-  let said = 0;
+  let lastReport = 0;
   /** @type {Files[]} */
   let batch = [];
   const counter = openSync(join(job.work, 'done'), 'w');
   for (let done = 0; done < job.count; done++) {
     writeSync(counter, String(done), 0);
-    const dice = new Dice(job.seed * 1_000_003 + job.first + done);
-    // Half of them from what reached something new not long ago.
-    const files = format.mutate(dice.pick(dice.chance(0.5) ? corpus : corpus.slice(-NEWEST)), dice);
-    const { fault, refusal, ms } = await tried(files);
+    const random = new SeededRandom(job.seed * 1_000_003 + job.first + done);
+    // Half of them from the newest inputs that reached new code.
+    const files = format.mutate(random.pick(random.chance(0.5) ? corpus : corpus.slice(-NEWEST)), random);
+    const { fault, refusal, ms } = await runInput(files);
     accepted += Number(refusal === null);
-    if (fault !== null) report({ fault, folder: kept(files, job.first + done) });
+    if (fault !== null) report({ fault, folder: saveInput(files, job.first + done) });
     if (ms < QUICK_MS) batch.push(files);
     if (batch.length === BATCH) {
-      const found = await coverage.newAmong(batch, tried);
-      if (corpus.length < MOST_KEPT) corpus.push(...found);
+      const found = await coverage.newAmong(batch, runInput);
+      if (corpus.length < MAX_CORPUS) corpus.push(...found);
       batch = [];
     }
-    if (Date.now() - said < 200) continue;
-    said = Date.now();
+    if (Date.now() - lastReport < 200) continue;
+    lastReport = Date.now();
     report({ done: done + 1, accepted, corpus: corpus.length, parts: coverage.size });
   }
   report({ done: job.count, accepted, corpus: corpus.length, parts: coverage.size });
@@ -97,7 +97,7 @@ async function run() {
  * @param {Files} files
  * @returns {Promise<{ fault: string | null, refusal: string | null, ms: number }>}
  */
-async function tried(files) {
+async function runInput(files) {
   place(files);
   const started = cpuMs();
   let fault = null;
@@ -111,23 +111,23 @@ async function tried(files) {
   }
   const ms = cpuMs() - started;
   if (prototypeNames() !== PROTOTYPE) fault = `Object.prototype changed: ${prototypeNames()}`;
-  if (ms > MOST_MS) fault = `took ${Math.round(ms)} ms`;
+  if (ms > MAX_MS) fault = `took ${Math.round(ms)} ms`;
   const size = Object.values(files).reduce((sum, { length }) => sum + length, 0);
   const memory = process.resourceUsage().maxRSS * 1024;
   if (memory > memoryLimit + size) {
-    fault = `took ${Math.round((memory - memoryLimit + MOST_MEMORY) / 2 ** 20)} MiB`;
-    memoryLimit = memory; // said once
+    fault = `took ${Math.round((memory - memoryLimit + MAX_EXTRA_BYTES) / 2 ** 20)} MiB`;
+    memoryLimit = memory; // reported once
   }
   return { fault, refusal, ms };
 }
 
-/** Milliseconds of computing, which a busy machine does not change; runner.mjs sees who waits for ever. */
+/** CPU time, which does not depend on the load of the machine; runner.mjs notices an input that hangs. */
 function cpuMs() {
   const { user, system } = process.cpuUsage();
   return (user + system) / 1000;
 }
 
-/** What is wrong with a refusal: an error that is a bug, or a message that is no message. @param {unknown} error */
+/** The fault of a refusal: an error that is a bug, or an unusable message. @param {unknown} error */
 function faultOf(error) {
   if (!(error instanceof Error)) return `threw ${typeof error}`;
   if (error.name !== 'UsageError' && error.name !== 'RunError')
@@ -157,7 +157,7 @@ function filesOf(folder) {
 }
 
 /** @param {Files} files @param {number} index */
-function kept(files, index) {
+function saveInput(files, index) {
   const folder = join(job.keep, `${job.name}-${job.seed}-${index}`);
   mkdirSync(folder, { recursive: true });
   for (const [name, bytes] of Object.entries(files)) writeFileSync(join(folder, name), bytes);

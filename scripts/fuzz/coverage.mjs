@@ -1,4 +1,4 @@
-// Which parts of the readers an input reached, from V8's own counters: what reaches a new part is worth changing again.
+// Which parts of the readers an input reached, from V8's own counters: an input that reaches a new one is worth mutating again.
 import { Session } from 'node:inspector';
 
 /** The product, and the packages that read files for it. */
@@ -6,14 +6,14 @@ const WATCHED =
   /\/dist\/|node_modules\/(csv-parse|fzstd|hyparquet|hyparquet-compressors|zod|@huggingface\/tokenizers)\//;
 
 /**
- * Looks in a row without anything new after which no more is expected. V8 does not optimize while it counts: without, most
- * readers take half the time.
+ * Lookups in a row without a new part after which coverage is switched off: V8 does not optimize while it counts, and without
+ * it most readers take half the time.
  */
-const ENOUGH = 100;
+const MAX_FRUITLESS = 100;
 
 export class Coverage {
   #session = new Session();
-  #inVain = 0;
+  #fruitless = 0;
   /** @type {Set<string>} */
   #known = new Set();
 
@@ -37,11 +37,11 @@ export class Coverage {
    * @returns {Promise<Input[]>}
    */
   async newAmong(inputs, again) {
-    if (this.#inVain === ENOUGH) return [];
+    if (this.#fruitless === MAX_FRUITLESS) return [];
     const fresh = new Set(this.#take().filter((part) => !this.#known.has(part)));
     for (const part of fresh) this.#known.add(part);
-    this.#inVain = fresh.size === 0 ? this.#inVain + 1 : 0;
-    if (this.#inVain === ENOUGH) this.#session.post('Profiler.stopPreciseCoverage');
+    this.#fruitless = fresh.size === 0 ? this.#fruitless + 1 : 0;
+    if (this.#fruitless === MAX_FRUITLESS) this.#session.post('Profiler.stopPreciseCoverage');
     const found = [];
     for (const input of inputs) {
       if (fresh.size === 0) break;

@@ -1,7 +1,14 @@
-// What the fuzzer knows of a format: valid files to begin with, how to spoil them, how the product reads them, and what
-// must hold of those that it accepts.
+// A format to fuzz: valid files as seeds, how to mutate them, how the product reads them, and what must hold of accepted
+// ones.
 
-/** @typedef {import('./dice.mjs').Dice} Dice */
+/** @typedef {import('./seeded-random.mjs').SeededRandom} SeededRandom */
+
+/** CPU milliseconds that one input may take. */
+export const MAX_MS = 5000;
+/** Bytes of memory beyond the size of the input. */
+export const MAX_EXTRA_BYTES = 256 * 2 ** 20;
+/** V8 gives up above this, long before the machine does; in MiB. */
+export const HEAP_MIB = 320;
 
 /** @typedef {Record<string, Uint8Array>} Files the content of a folder, by name */
 
@@ -9,10 +16,10 @@
  * @typedef {object} Format
  * @property {string} name
  * @property {() => Promise<Files[]>} seeds
- * @property {(files: Files, dice: Dice) => Files} mutate
+ * @property {(files: Files, random: SeededRandom) => Files} mutate
  * @property {(folder: string) => Promise<unknown>} read what the product does with the folder; it may refuse by throwing
- * @property {(result: never, files: Files) => Promise<string | null> | string | null} [check] the fault of what was
- *   accepted and should not have been, found without the product's own code
+ * @property {(result: never, files: Files) => Promise<string | null> | string | null} [check] the fault of an input
+ *   that was wrongly accepted, found without the product's own code
  */
 
 /**

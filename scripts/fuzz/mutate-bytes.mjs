@@ -1,62 +1,63 @@
-// Spoils any bytes: flipped, cut, repeated, and numbers that lie.
-import { DICTIONARY, NUMBERS } from './nasty.mjs';
+// Mutates any bytes: flipped, cut, repeated, and wrong numbers.
+import { DICTIONARY, NUMBERS } from './edge-cases.mjs';
 
-/** @typedef {import('./dice.mjs').Dice} Dice */
+/** @typedef {import('./seeded-random.mjs').SeededRandom} SeededRandom */
 
 /**
  * One to four changes.
  *
  * @param {Uint8Array} bytes
- * @param {Dice} dice
+ * @param {SeededRandom} random
  * @returns {Uint8Array}
  */
-export function mutateBytes(bytes, dice) {
+export function mutateBytes(bytes, random) {
   let result = bytes;
-  for (let left = 1 + dice.below(4); left > 0; left--) result = dice.pick(CHANGES)(result, dice);
+  for (let left = 1 + random.below(4); left > 0; left--) result = random.pick(CHANGES)(result, random);
   return result;
 }
 
-/** @type {((bytes: Uint8Array, dice: Dice) => Uint8Array)[]} */
+/** @type {((bytes: Uint8Array, random: SeededRandom) => Uint8Array)[]} */
 const CHANGES = [
-  (bytes, dice) => withByte(bytes, dice, (byte) => byte ^ (1 << dice.below(8))),
-  (bytes, dice) =>
-    withByte(bytes, dice, () => dice.pick([0, 1, 0x0a, 0x0d, 0x22, 0x2c, 0x7f, 0x80, 0xfe, 0xff])),
-  (bytes, dice) => withByte(bytes, dice, (byte) => byte + dice.pick([-1, 1])),
-  (bytes, dice) => replaced(bytes, dice.below(bytes.length + 1), 0, Uint8Array.of(dice.below(256))),
-  (bytes, dice) => replaced(bytes, dice.below(bytes.length + 1), 0, Buffer.from(dice.pick(DICTIONARY))),
-  (bytes, dice) => replaced(bytes, dice.below(bytes.length), 1 + dice.below(16), new Uint8Array()),
-  (bytes, dice) => bytes.subarray(0, dice.below(bytes.length)),
-  (bytes, dice) => {
-    const start = dice.below(bytes.length);
-    const part = bytes.subarray(start, start + 1 + dice.below(64));
-    return replaced(bytes, dice.below(bytes.length), dice.chance(0.5) ? part.length : 0, part);
+  (bytes, random) => withByte(bytes, random, (byte) => byte ^ (1 << random.below(8))),
+  (bytes, random) =>
+    withByte(bytes, random, () => random.pick([0, 1, 0x0a, 0x0d, 0x22, 0x2c, 0x7f, 0x80, 0xfe, 0xff])),
+  (bytes, random) => withByte(bytes, random, (byte) => byte + random.pick([-1, 1])),
+  (bytes, random) => replaced(bytes, random.below(bytes.length + 1), 0, Uint8Array.of(random.below(256))),
+  (bytes, random) => replaced(bytes, random.below(bytes.length + 1), 0, Buffer.from(random.pick(DICTIONARY))),
+  (bytes, random) => replaced(bytes, random.below(bytes.length), 1 + random.below(16), new Uint8Array()),
+  (bytes, random) => bytes.subarray(0, random.below(bytes.length)),
+  (bytes, random) => {
+    const start = random.below(bytes.length);
+    const part = bytes.subarray(start, start + 1 + random.below(64));
+    return replaced(bytes, random.below(bytes.length), random.chance(0.5) ? part.length : 0, part);
   },
-  (bytes, dice) => {
-    const part = bytes.subarray(dice.below(bytes.length)).subarray(0, 1 + dice.below(32));
-    const times = 1 + dice.below(dice.chance(0.02) ? 1000 : 20);
+  (bytes, random) => {
+    const part = bytes.subarray(random.below(bytes.length)).subarray(0, 1 + random.below(32));
+    const times = 1 + random.below(random.chance(0.02) ? 1000 : 20);
     return replaced(
       bytes,
-      dice.below(bytes.length),
+      random.below(bytes.length),
       0,
       Buffer.concat(Array.from({ length: times }, () => part)),
     );
   },
-  (bytes, dice) => {
+  (bytes, random) => {
     const number = new Uint8Array(8);
-    new DataView(number.buffer).setBigUint64(0, BigInt.asUintN(64, dice.pick(NUMBERS)), dice.chance(0.8));
-    return replaced(bytes, dice.below(bytes.length), 8, number.subarray(0, dice.pick([1, 2, 4, 8])));
+    new DataView(number.buffer).setBigUint64(0, BigInt.asUintN(64, random.pick(NUMBERS)), random.chance(0.8));
+    return replaced(bytes, random.below(bytes.length), 8, number.subarray(0, random.pick([1, 2, 4, 8])));
   },
-  (bytes, dice) => replaced(bytes, dice.below(bytes.length), dice.below(6), varint(dice.pick(NUMBERS))),
+  (bytes, random) =>
+    replaced(bytes, random.below(bytes.length), random.below(6), varint(random.pick(NUMBERS))),
 ];
 
-/** @param {Uint8Array} bytes @param {Dice} dice @param {(byte: number) => number} change */
-function withByte(bytes, dice, change) {
-  const at = dice.below(bytes.length);
+/** @param {Uint8Array} bytes @param {SeededRandom} random @param {(byte: number) => number} change */
+function withByte(bytes, random, change) {
+  const at = random.below(bytes.length);
   return replaced(bytes, at, 1, Uint8Array.of(change(bytes[at] ?? 0)));
 }
 
 /**
- * `length` bytes from `start` on in exchange for others.
+ * Replaces `length` bytes from `start` on.
  *
  * @param {Uint8Array} bytes
  * @param {number} start

@@ -1,9 +1,9 @@
-// Spoils JSON by its structure: values, keys, nesting, keys given twice, and now and then the text itself.
+// Mutates JSON by its structure: values, keys, nesting, duplicate keys, and sometimes the text itself.
 import { mutateBytes } from './mutate-bytes.mjs';
-import { KEYS, VALUES } from './nasty.mjs';
+import { KEYS, VALUES } from './edge-cases.mjs';
 import { utf8 } from './format.mjs';
 
-/** @typedef {import('./dice.mjs').Dice} Dice */
+/** @typedef {import('./seeded-random.mjs').SeededRandom} SeededRandom */
 
 /** @typedef {{ raw: string } | { items: Node[] } | { members: [key: string, value: Node][] }} Node a value of JSON; members may repeat */
 
@@ -12,64 +12,64 @@ const DEPTHS = [5, 100, 128, 129, 200];
 
 /**
  * @param {Uint8Array} bytes
- * @param {Dice} dice
+ * @param {SeededRandom} random
  * @returns {Uint8Array}
  */
-export function mutateJson(bytes, dice) {
-  const tree = dice.chance(0.1) ? null : parsed(bytes);
-  if (tree === null) return mutateBytes(bytes, dice);
-  for (let left = 1 + dice.below(3); left > 0; left--) change(tree, dice);
+export function mutateJson(bytes, random) {
+  const tree = random.chance(0.1) ? null : parsed(bytes);
+  if (tree === null) return mutateBytes(bytes, random);
+  for (let left = 1 + random.below(3); left > 0; left--) change(tree, random);
   const text = written(tree);
-  return utf8(dice.chance(0.02) ? `\uFEFF${text}` : text);
+  return utf8(random.chance(0.02) ? `\uFEFF${text}` : text);
 }
 
-/** @param {Node} tree @param {Dice} dice */
-function change(tree, dice) {
+/** @param {Node} tree @param {SeededRandom} random */
+function change(tree, random) {
   const parents = parentsIn(tree);
   if (parents.length === 0) return;
-  const parent = dice.pick(parents);
-  if ('members' in parent) changeMember(parent.members, parents, dice);
-  else if ('items' in parent) changeItem(parent.items, parents, dice);
+  const parent = random.pick(parents);
+  if ('members' in parent) changeMember(parent.members, parents, random);
+  else if ('items' in parent) changeItem(parent.items, parents, random);
 }
 
-/** @param {[string, Node][]} members @param {Node[]} parents @param {Dice} dice */
-function changeMember(members, parents, dice) {
-  const at = dice.below(members.length);
+/** @param {[string, Node][]} members @param {Node[]} parents @param {SeededRandom} random */
+function changeMember(members, parents, random) {
+  const at = random.below(members.length);
   const [key, value] = members[at] ?? ['', { raw: 'null' }];
-  const kind = dice.below(7);
+  const kind = random.below(7);
   if (kind === 0) members.splice(at, 1);
   else if (kind === 1)
-    members.splice(dice.below(members.length + 1), 0, [key, otherValue(value, parents, dice)]);
-  else if (kind === 2) members[at] = [dice.pick(KEYS), value];
-  else if (kind === 3) members.push([dice.pick(KEYS), otherValue(value, parents, dice)]);
-  else members[at] = [key, otherValue(value, parents, dice)];
+    members.splice(random.below(members.length + 1), 0, [key, otherValue(value, parents, random)]);
+  else if (kind === 2) members[at] = [random.pick(KEYS), value];
+  else if (kind === 3) members.push([random.pick(KEYS), otherValue(value, parents, random)]);
+  else members[at] = [key, otherValue(value, parents, random)];
 }
 
-/** @param {Node[]} items @param {Node[]} parents @param {Dice} dice */
-function changeItem(items, parents, dice) {
-  const at = dice.below(items.length);
+/** @param {Node[]} items @param {Node[]} parents @param {SeededRandom} random */
+function changeItem(items, parents, random) {
+  const at = random.below(items.length);
   const value = items[at] ?? { raw: 'null' };
-  const kind = dice.below(5);
+  const kind = random.below(5);
   if (kind === 0) items.splice(at, 1);
   else if (kind === 1) items.splice(at, 0, value);
-  else items[at] = otherValue(value, parents, dice);
+  else items[at] = otherValue(value, parents, random);
 }
 
-/** @param {Node} value @param {Node[]} parents @param {Dice} dice @returns {Node} */
-function otherValue(value, parents, dice) {
-  const kind = dice.below(20);
-  if (kind === 0) return { raw: nested(written(value), dice) };
-  if (kind === 1) return structuredClone(dice.pick(parents));
+/** @param {Node} value @param {Node[]} parents @param {SeededRandom} random @returns {Node} */
+function otherValue(value, parents, random) {
+  const kind = random.below(20);
+  if (kind === 0) return { raw: nested(written(value), random) };
+  if (kind === 1) return structuredClone(random.pick(parents));
   if (kind === 2 && 'raw' in value) return { raw: JSON.stringify(value.raw) };
   if (kind <= 5 && 'raw' in value && Number.isFinite(Number(value.raw)))
-    return { raw: String(Number(value.raw) + dice.pick([-1, 1, 0.5, 1000])) };
-  return { raw: dice.pick(VALUES) };
+    return { raw: String(Number(value.raw) + random.pick([-1, 1, 0.5, 1000])) };
+  return { raw: random.pick(VALUES) };
 }
 
-/** @param {string} text @param {Dice} dice */
-function nested(text, dice) {
-  const depth = dice.pick(DEPTHS);
-  return dice.chance(0.5)
+/** @param {string} text @param {SeededRandom} random */
+function nested(text, random) {
+  const depth = random.pick(DEPTHS);
+  return random.chance(0.5)
     ? `${'['.repeat(depth)}${text}${']'.repeat(depth)}`
     : `${'{"a":'.repeat(depth)}${text}${'}'.repeat(depth)}`;
 }

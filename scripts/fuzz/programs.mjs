@@ -1,4 +1,4 @@
-// The fuzzers that are programs of their own: of the client of the hub, and of the addon.
+// Fuzzers that are programs of their own: for the client of the hub, and for the addon.
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
@@ -30,7 +30,7 @@ export const programs = [
 ];
 
 /**
- * Runs a program to its end; what it prints is printed. One that ends without a count has failed once.
+ * Runs a program to its end with its output shown. One that ends without a count counts as one failure.
  *
  * @param {Program} program
  * @param {number} inputs

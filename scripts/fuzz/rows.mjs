@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { openSplit } from '../../dist/data/index.js';
 
-const READ_AGAIN = 40;
+const REREAD_ROWS = 40;
 
 /**
  * @param {string} folder
@@ -14,7 +14,7 @@ export async function readRows(folder, name, how = {}) {
   const options = /** @type {const} */ ({ name: 'train', files: [file], badRows: 'skip' });
   const split = await openSplit({ ...options, ...how, needsLabels: true });
   try {
-    const rows = Array.from({ length: Math.min(split.size, READ_AGAIN) }, (_, row) => row);
+    const rows = Array.from({ length: Math.min(split.size, REREAD_ROWS) }, (_, row) => row);
     const examples = await split.read(rows);
     const last = await split.read([split.size - 1]);
     return {
@@ -31,8 +31,8 @@ export async function readRows(folder, name, how = {}) {
 /** @param {Awaited<ReturnType<typeof readRows>>} result */
 export function checkRows({ examples, labels }) {
   if (examples.some(({ text }) => text.trim() === '' || /\p{Surrogate}/u.test(text)))
-    return 'gives a text that is none';
+    return 'returns an empty or invalid text';
   if (labels.flat().some((label) => label === '' || /\p{Surrogate}/u.test(label)))
-    return 'gives a label that is none';
+    return 'returns an empty or invalid label';
   return null;
 }

@@ -2,9 +2,9 @@
 // (https://github.com/huggingface/safetensors#format).
 import { mutateBytes, replaced } from './mutate-bytes.mjs';
 import { mutateJson } from './mutate-json.mjs';
-import { NUMBERS } from './nasty.mjs';
+import { NUMBERS } from './edge-cases.mjs';
 
-/** @typedef {import('./dice.mjs').Dice} Dice */
+/** @typedef {import('./seeded-random.mjs').SeededRandom} SeededRandom */
 /** @typedef {{ dtype: string, shape: number[], bytes: Uint8Array }} Tensor */
 
 const SIZES = new Map(
@@ -30,27 +30,27 @@ const SIZES = new Map(
  * Header, length or data spoiled.
  *
  * @param {Uint8Array} bytes
- * @param {Dice} dice
+ * @param {SeededRandom} random
  * @returns {Uint8Array}
  */
-export function mutateSafetensors(bytes, dice) {
-  if (bytes.length < 16 || dice.chance(0.1))
-    return mutateBytes(bytes.length > 0 ? bytes : Uint8Array.of(0), dice);
+export function mutateSafetensors(bytes, random) {
+  if (bytes.length < 16 || random.chance(0.1))
+    return mutateBytes(bytes.length > 0 ? bytes : Uint8Array.of(0), random);
   const length = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
   const header = bytes.subarray(8, 8 + length);
   const data = bytes.subarray(8 + length);
-  const kind = dice.below(8);
-  if (kind === 0) return withLength(bytes, dice.pick(NUMBERS));
-  if (kind === 1) return withLength(bytes, BigInt(length + dice.below(65) - 32));
+  const kind = random.below(8);
+  if (kind === 0) return withLength(bytes, random.pick(NUMBERS));
+  if (kind === 1) return withLength(bytes, BigInt(length + random.below(65) - 32));
   if (kind === 2)
     return joined(
       header,
-      dice.chance(0.5)
-        ? data.subarray(0, dice.below(data.length + 1))
-        : replaced(data, 0, 0, new Uint8Array(dice.below(64))),
+      random.chance(0.5)
+        ? data.subarray(0, random.below(data.length + 1))
+        : replaced(data, 0, 0, new Uint8Array(random.below(64))),
     );
-  if (kind === 3) return joined(mutateBytes(header.length > 0 ? header : Uint8Array.of(0), dice), data);
-  return joined(mutateJson(header, dice), data);
+  if (kind === 3) return joined(mutateBytes(header.length > 0 ? header : Uint8Array.of(0), random), data);
+  return joined(mutateJson(header, random), data);
 }
 
 /** @param {Uint8Array} header @param {Uint8Array} data */
@@ -81,7 +81,7 @@ export function soundTensors(bytes) {
     /** @type {Record<string, { dtype: string, shape: number[], data_offsets: [number, number] }>} */ (
       JSON.parse(text)
     );
-  if (hasKeyTwice(text)) return 'a key stands twice in the header';
+  if (hasKeyTwice(text)) return 'the header has a duplicate key';
   const data = bytes.subarray(8 + Number(length));
   const tensors = new Map();
   let end = 0n;
@@ -117,7 +117,7 @@ export function soundTensors(bytes) {
 export function faultOfLoaded(name, values, tensor) {
   if (tensor === undefined) return `claims to have loaded ${name}, which is not in the file`;
   const isHeld = Buffer.from(values.buffer, values.byteOffset, values.byteLength).equals(tensor.bytes);
-  return tensor.dtype === 'F32' && !isHeld ? `${name} does not hold what the file says` : null;
+  return tensor.dtype === 'F32' && !isHeld ? `${name} differs from the file` : null;
 }
 
 /** @param {string} text valid JSON */

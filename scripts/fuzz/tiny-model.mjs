@@ -55,7 +55,7 @@ export async function modelFiles() {
 }
 
 /**
- * What a model holds once it says that it is loaded.
+ * The weights of a model that claims to be loaded.
  *
  * @param {BertForSequenceClassification} model
  * @returns {Promise<Map<string, Float32Array>>}

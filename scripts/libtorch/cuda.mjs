@@ -1,17 +1,17 @@
-// NVIDIA's run-time libraries for a CUDA build of LibTorch. Neither its archive nor its wheel brings them, and even
+// NVIDIA's run-time libraries for a CUDA build of LibTorch. Neither its archive nor its wheel contains them, and even
 // on the CPU it does not load without two of them.
 import { mkdir, readdir, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { capture } from '../setup/process.mjs';
-import { say } from '../setup/terminal.mjs';
-import { Unavailable } from './inspect.mjs';
+import { log } from '../setup/terminal.mjs';
+import { Unavailable } from './install.mjs';
 import { findPip, lastError, pipInstall } from './pip.mjs';
 import { NVIDIA_PACKAGES } from './versions.mjs';
 
 /**
  * Puts what is missing into `nvidia/` beside the LibTorch folder, where a wheel's libraries look for it.
  *
- * @param {import('./inspect.mjs').LibTorch} libtorch
+ * @param {import('./install.mjs').LibTorch} libtorch
  * @param {{ env: NodeJS.ProcessEnv, variant: import('./versions.mjs').Variant }} options
  *   variant `cpu`: only what it takes to load; `cu130`: what it takes to use a GPU
  * @throws {Unavailable} naming the libraries
@@ -22,7 +22,7 @@ export async function addCudaLibraries(libtorch, { env, variant }) {
 
   const beside = dirname(libtorch.root);
   const packages = variant === 'cpu' ? NVIDIA_PACKAGES.load : NVIDIA_PACKAGES.all;
-  say(`Installing NVIDIA's run-time libraries with pip (${variant === 'cpu' ? '15 MB' : 'about 2 GB'}) ...`);
+  log(`Installing NVIDIA's run-time libraries with pip (${variant === 'cpu' ? '15 MB' : 'about 2 GB'}) ...`);
   const { code, stderr } = await pipInstall(await findPip(env), env, beside, [...packages]);
   if (code !== 0) throw new Unavailable(`NVIDIA's run-time libraries: ${lastError(stderr)}`);
 

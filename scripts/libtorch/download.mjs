@@ -1,4 +1,4 @@
-// One large file over HTTP: streamed to disk, taken up again where it stopped, checked for size and SHA-256.
+// One large file over HTTP: streamed to disk, resumed after a break, checked for size and SHA-256.
 import { messageOf } from '../setup/errors.mjs';
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
@@ -7,21 +7,21 @@ import { dirname } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { megabytes, progressLine } from '../setup/terminal.mjs';
-import { Unavailable } from './inspect.mjs';
+import { Unavailable } from './install.mjs';
 
-/** Without progress, see SLOWEST. */
+/** Without progress, see MIN_RATE. */
 const ATTEMPTS = 5;
-/** Bytes a second, over the time of a stall, below which a connection counts as dead; as for the hub. */
-const SLOWEST = 1024;
+/** Bytes a second, over the time of a stall, below which a connection counts as stalled; as for the hub. */
+const MIN_RATE = 1024;
 
 /**
  * @typedef {{ url: string, file: string, size: number, sha256: string }} Wanted size in bytes, sha256 in hex
  * @typedef {{ waitMs?: number, stallMs?: number }} Patience
- *   waitMs: the first pause after a break, doubled with every further one; stallMs: how long next to nothing may come
+ *   waitMs: the first pause after a break, doubled with every further one; stallMs: how long a connection may stall
  */
 
 /**
- * Downloads to `file`. What an interruption leaves in `file.part` is kept, and the next call goes on from there.
+ * Downloads to `file`. An interrupted download stays in `file.part`, and the next call resumes it.
  *
  * @param {Wanted} wanted
  * @param {Patience} [patience]
@@ -42,8 +42,8 @@ export async function download(wanted, { waitMs = 1000, stallMs = 60_000 } = {})
     const now = await sizeOf(part);
     if (now < wanted.size) {
       problem ??= 'the connection was closed early';
-      failures = now - have >= leastBytes(stallMs) ? 1 : failures + 1;
-      if (failures === ATTEMPTS) throw broken(problem, now, wanted);
+      failures = now - have >= minBytes(stallMs) ? 1 : failures + 1;
+      if (failures === ATTEMPTS) throw interrupted(problem, now, wanted);
       await sleep(waitMs * 2 ** (failures - 1));
     }
     have = now;
@@ -65,15 +65,15 @@ export async function download(wanted, { waitMs = 1000, stallMs = 60_000 } = {})
 async function fetchRest(wanted, part, have, bar, stallMs) {
   const abort = new AbortController();
   let done = have;
-  // A host that gives nothing at all is reported at once; a download under way is worth waiting for.
+  // A host that sends nothing at all is reported at once; a download under way is retried.
   const failure = (/** @type {string} */ problem) =>
-    done > 0 ? new Error(problem) : broken(problem, 0, wanted);
-  let came = 0;
+    done > 0 ? new Error(problem) : interrupted(problem, 0, wanted);
+  let received = 0;
   const timer = setInterval(() => {
     const seconds = `${stallMs / 1000} s`;
-    if (came === 0) abort.abort(failure(`no data for ${seconds}`));
-    else if (came < leastBytes(stallMs)) abort.abort(failure(`only ${came} bytes in ${seconds}`));
-    came = 0;
+    if (received === 0) abort.abort(failure(`no data for ${seconds}`));
+    else if (received < minBytes(stallMs)) abort.abort(failure(`only ${received} bytes in ${seconds}`));
+    received = 0;
   }, stallMs);
   try {
     const headers = { 'accept-encoding': 'identity', ...(have > 0 && { range: `bytes=${have}-` }) };
@@ -82,7 +82,7 @@ async function fetchRest(wanted, part, have, bar, stallMs) {
     });
     if (response.status >= 500) throw new Error(`HTTP ${response.status}`);
     if (!response.ok || !response.body) throw new Unavailable(`HTTP ${response.status} for ${wanted.url}`);
-    // A server that ignores the range sends everything, so writing starts over.
+    // A server that ignores the range sends the whole file, so writing restarts.
     const start = response.status === 206 ? have : 0;
     checkOffer(wanted, response, start);
     done = start;
@@ -91,7 +91,7 @@ async function fetchRest(wanted, part, have, bar, stallMs) {
       response.body,
       async function* count(source) {
         for await (const chunk of source) {
-          came += chunk.length;
+          received += chunk.length;
           done += chunk.length;
           if (done > wanted.size) throw await overlong(wanted, part);
           bar.update(done, wanted.size, `${megabytes(done)} of ${megabytes(wanted.size)}`);
@@ -106,8 +106,8 @@ async function fetchRest(wanted, part, have, bar, stallMs) {
 }
 
 /** @param {number} stallMs the time of a stall */
-function leastBytes(stallMs) {
-  return (SLOWEST * stallMs) / 1000;
+function minBytes(stallMs) {
+  return (MIN_RATE * stallMs) / 1000;
 }
 
 /**
@@ -128,7 +128,7 @@ function checkOffer(wanted, response, start) {
 
 /**
  * @param {Wanted} wanted
- * @param {string} part removed when it is not what was wanted, so that the next call starts afresh
+ * @param {string} part removed when it is not what was wanted, so that the next call starts over
  */
 async function check({ size, sha256, url }, part) {
   const actualSize = await sizeOf(part);
@@ -139,8 +139,8 @@ async function check({ size, sha256, url }, part) {
   await rm(part);
   throw new Unavailable(
     actualSize === size
-      ? `${url} came with SHA-256 ${actual.slice(0, 12)}... instead of ${sha256.slice(0, 12)}...; it was removed`
-      : `${url} came with ${actualSize} bytes instead of ${size}; it was removed`,
+      ? `${url} has SHA-256 ${actual.slice(0, 12)}... instead of ${sha256.slice(0, 12)}...; it was removed`
+      : `${url} has ${actualSize} bytes instead of ${size}; it was removed`,
   );
 }
 
@@ -158,10 +158,10 @@ async function overlong({ url, size }, part) {
  * @param {number} have
  * @param {Wanted} wanted
  */
-function broken(problem, have, { url, size }) {
-  const kept =
-    have > 0 ? ` after ${megabytes(have)} of ${megabytes(size)}; the next try goes on from there` : '';
-  return new Unavailable(`${url}: ${problem}${kept}`);
+function interrupted(problem, have, { url, size }) {
+  const progress =
+    have > 0 ? ` after ${megabytes(have)} of ${megabytes(size)}; the next try resumes there` : '';
+  return new Unavailable(`${url}: ${problem}${progress}`);
 }
 
 /** @param {string} file */

@@ -1,6 +1,6 @@
 // pip as a client of whatever package index this machine has.
 import { capture } from '../setup/process.mjs';
-import { Unavailable } from './inspect.mjs';
+import { Unavailable } from './install.mjs';
 
 /** @typedef {{ command: string, args: string[] }} Pip */
 
@@ -53,8 +53,8 @@ export function pipInstall(pip, env, target, args) {
 }
 
 /**
- * Whether there is no such wheel, as opposed to a failure on the way. A machine with a constraints file gets the other
- * of the two messages.
+ * Whether there is no such wheel, as opposed to a failure of the download. With a constraints file pip prints the second
+ * message.
  *
  * @param {string} stderr of a pip that failed
  */
@@ -68,7 +68,7 @@ function isUnreachable(stderr) {
 }
 
 /**
- * The line that says why.
+ * The line of pip's output that gives the reason.
  *
  * @param {string} stderr of a pip that failed
  */

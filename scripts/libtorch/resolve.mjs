@@ -1,19 +1,18 @@
-// Finds or fetches LibTorch: the ways in the order they are tried, and the message when none of them works.
+// Finds or fetches LibTorch: its sources in the order they are tried, and the message when all of them fail.
 import { SetupError } from '../setup/errors.mjs';
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { say } from '../setup/terminal.mjs';
+import { capture } from '../setup/process.mjs';
+import { log } from '../setup/terminal.mjs';
 import { fromArchive } from './archive.mjs';
-import { Unavailable, describe, inspect } from './inspect.mjs';
-import { fromPython } from './python.mjs';
-import { variantFor } from './variant.mjs';
-import { ARCHIVES, ARCHIVE_HOST, PINNED, SUPPORTED_TEXT } from './versions.mjs';
+import { Unavailable, describe, inspect } from './install.mjs';
+import { ARCHIVES, ARCHIVE_HOST, PINNED, SUPPORTED_TEXT, variantFor } from './versions.mjs';
 import { fromWheel } from './wheel.mjs';
 
 /**
  * @typedef {import('./versions.mjs').Variant} Variant
- * @typedef {import('./inspect.mjs').LibTorch} LibTorch
+ * @typedef {import('./install.mjs').LibTorch} LibTorch
  * @typedef {object} Context
  * @property {NodeJS.ProcessEnv} env
  * @property {Variant} variant the build to fetch
@@ -23,8 +22,12 @@ import { fromWheel } from './wheel.mjs';
  * @property {{ platform: string, arch: string }} [platform]
  */
 
+// Prints the folder of torch, without the seconds that importing it takes.
+const WHERE =
+  'import importlib.util as u; s = u.find_spec("torch"); print((s and s.origin and s.submodule_search_locations or [""])[0])';
+
 /** @type {readonly { name: string, find: (context: Context) => Promise<LibTorch>, fetches: boolean }[]} */
-const WAYS = [
+const SOURCES = [
   { name: 'an earlier install under .libtorch/', find: fromEarlierInstall, fetches: false },
   { name: "Python's torch", find: fromPython, fetches: false },
   { name: "the PyTorch project's archive", find: fromArchive, fetches: true },
@@ -32,32 +35,32 @@ const WAYS = [
 ];
 
 /**
- * Tries LIBTORCH, an earlier install, Python's torch, the archive and pip, and says which one it took.
+ * Tries LIBTORCH, an earlier install, Python's torch, the archive and pip, and logs which one it uses.
  *
  * @param {{ env: NodeJS.ProcessEnv, directory: string, variant?: Variant | undefined }
- *   & Partial<Pick<Context, 'archives' | 'patience' | 'platform'>>} options variant: only when a person asked for one
+ *   & Partial<Pick<Context, 'archives' | 'patience' | 'platform'>>} options variant: only where --variant was given
  * @returns {Promise<LibTorch & { from: string }>}
- * @throws {SetupError} exit code 2 for a LIBTORCH that is none, else 1 with everything that was tried
+ * @throws {SetupError} exit code 2 for an unusable LIBTORCH, else 1 with everything that was tried
  */
 export async function resolveLibTorch({ variant: wanted, ...options }) {
   const { env } = options;
-  if (env['LIBTORCH']) return announce(await fromVariable(env['LIBTORCH']), 'LIBTORCH');
+  if (env['LIBTORCH']) return logged(await fromVariable(env['LIBTORCH']), 'LIBTORCH');
 
   const { variant, reason } = wanted ? { variant: wanted, reason: '--variant' } : variantFor();
   const tried = [{ name: 'LIBTORCH', reason: 'not set' }];
-  for (const { name, find, fetches } of WAYS) {
+  for (const { name, find, fetches } of SOURCES) {
     try {
-      if (fetches) say(`Fetching LibTorch ${PINNED}, ${variant} (${reason}), from ${name} ...`);
+      if (fetches) log(`Fetching LibTorch ${PINNED}, ${variant} (${reason}), from ${name} ...`);
       const found = await find({ ...options, variant });
       if (wanted && !fetches && found.cuda !== (wanted !== 'cpu')) {
         throw new Unavailable(
-          `${found.root} is a ${found.cuda ? 'CUDA' : 'CPU'} build, and --variant asks for ${wanted}`,
+          `${found.root} is a ${found.cuda ? 'CUDA' : 'CPU'} build, and --variant is ${wanted}`,
         );
       }
-      return announce(found, name);
+      return logged(found, name);
     } catch (error) {
       if (!(error instanceof Unavailable)) throw error;
-      if (fetches) say(`  not to be had: ${error.message}`);
+      if (fetches) log(`  failed: ${error.message}`);
       tried.push({ name, reason: error.message });
     }
   }
@@ -78,7 +81,7 @@ async function fromVariable(folder) {
 }
 
 /**
- * The newest usable install; with --variant, of that kind.
+ * The newest usable install; with --variant, of that variant first.
  *
  * @param {Context} context
  * @returns {Promise<LibTorch>}
@@ -102,11 +105,38 @@ async function fromEarlierInstall({ directory, variant }) {
 }
 
 /**
+ * A torch that the machine's Python can import: its wheel holds a whole LibTorch.
+ *
+ * @param {{ env: NodeJS.ProcessEnv }} context
+ * @returns {Promise<import('./install.mjs').LibTorch>}
+ * @throws {Unavailable} with one reason for each Python
+ */
+async function fromPython({ env }) {
+  const reasons = [];
+  for (const python of ['python3', 'python']) {
+    // From / so that a folder called torch in the current directory is not taken for the package.
+    const { code, stdout, missing } = await capture(python, ['-c', WHERE], { env, cwd: '/' });
+    const folder = stdout.trim();
+    if (missing) reasons.push(`there is no ${python}`);
+    else if (code !== 0 || folder === '') reasons.push(`${python} has no torch`);
+    else {
+      try {
+        return await inspect(folder);
+      } catch (error) {
+        if (!(error instanceof Unavailable)) throw error;
+        reasons.push(error.message);
+      }
+    }
+  }
+  throw new Unavailable([...new Set(reasons)].join('; '));
+}
+
+/**
  * @param {LibTorch} libtorch
  * @param {string} from
  */
-function announce(libtorch, from) {
-  say(`Using ${describe(libtorch)} from ${from}: ${libtorch.root}`);
+function logged(libtorch, from) {
+  log(`Using ${describe(libtorch)} from ${from}: ${libtorch.root}`);
   return { ...libtorch, from };
 }
 
@@ -119,11 +149,11 @@ function failure(tried, variant) {
     `No LibTorch (${SUPPORTED_TEXT}) could be found or fetched. Tried, in this order:`,
     ...tried.map(({ name, reason }, index) => `  ${index + 1}. ${name}: ${reason}`),
     '',
-    'Any one of these helps:',
+    'Do one of these:',
     `  - Download and unpack ${ARCHIVE_HOST}/${ARCHIVES[variant].path} yourself,`,
     '    then run: LIBTORCH=/path/to/libtorch npm run setup',
     `  - Install torch for the python3 on your PATH (python3 -m pip install torch==${PINNED}), then run: npm run setup`,
-    '  - Give this machine a way to one of the two hosts: BERTUNE_LIBTORCH_URL for a mirror of the archives,',
-    '    PIP_INDEX_URL or HTTPS_PROXY for pip; then run: npm run setup. A download goes on where it stopped.',
+    '  - Give this machine access to one of the two hosts: BERTUNE_LIBTORCH_URL for a mirror of the archives,',
+    '    PIP_INDEX_URL or HTTPS_PROXY for pip; then run: npm run setup. A download resumes where it stopped.',
   ].join('\n');
 }

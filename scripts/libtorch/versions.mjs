@@ -1,4 +1,6 @@
-// Which LibTorch bertune is built and tested with, and where its parts are published.
+// Which LibTorch bertune is built and tested with, CPU or CUDA, and where its parts are published.
+import { readFileSync } from 'node:fs';
+import { SetupError } from '../setup/errors.mjs';
 
 /** The version that set-up fetches. */
 export const PINNED = '2.13.0';
@@ -55,3 +57,46 @@ export const NVIDIA_PACKAGES = {
     'nvidia-nvshmem-cu13==3.4.5',
   ],
 };
+
+/**
+ * @param {string} value
+ * @returns {Variant}
+ * @throws {SetupError} exit code 2
+ */
+export function parseVariant(value) {
+  const variant = VARIANTS.find((known) => known === value);
+  if (!variant)
+    throw new SetupError(`Expected ${VARIANTS.join(' or ')} for --variant but received "${value}"`, 2);
+  return variant;
+}
+
+/**
+ * The build to fetch on this machine, and why.
+ *
+ * @param {{ driverFile?: string }} [options] the file in which the NVIDIA kernel driver states its version
+ * @returns {{ variant: Variant, reason: string }}
+ */
+export function variantFor({ driverFile = '/proc/driver/nvidia/version' } = {}) {
+  const driver = driverVersion(driverFile);
+  if (driver === null) return { variant: 'cpu', reason: 'no NVIDIA driver on this machine' };
+  if (driver < OLDEST_DRIVER) {
+    return {
+      variant: 'cpu',
+      reason: `NVIDIA driver ${driver} is older than ${OLDEST_DRIVER}, which CUDA 13 needs`,
+    };
+  }
+  return { variant: 'cu130', reason: `NVIDIA driver ${driver} found` };
+}
+
+/**
+ * @param {string} file
+ * @returns {number | null} the major version
+ */
+function driverVersion(file) {
+  try {
+    const major = / (\d+)\.\d+/.exec(readFileSync(file, 'utf8'))?.[1];
+    return major ? Number(major) : null;
+  } catch {
+    return null;
+  }
+}

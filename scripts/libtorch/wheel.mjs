@@ -2,11 +2,10 @@
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { say } from '../setup/terminal.mjs';
+import { log } from '../setup/terminal.mjs';
 import { addCudaLibraries } from './cuda.mjs';
-import { Unavailable, inspect } from './inspect.mjs';
+import { Unavailable, inspect, moveIntoPlace } from './install.mjs';
 import { findPip, isMissingWheel, lastError, pipInstall } from './pip.mjs';
-import { moveIntoPlace } from './place.mjs';
 import { PINNED } from './versions.mjs';
 
 // The library inside is the same whichever Python a wheel is made for, and Python itself is never run.
@@ -14,7 +13,7 @@ const OTHER_PYTHONS = ['3.11', '3.12', '3.13', '3.14', '3.10'];
 
 /**
  * @param {import('./resolve.mjs').Context} context
- * @returns {Promise<import('./inspect.mjs').LibTorch>}
+ * @returns {Promise<import('./install.mjs').LibTorch>}
  * @throws {Unavailable}
  */
 export async function fromWheel({ env, variant, directory }) {
@@ -47,7 +46,7 @@ export async function fromWheel({ env, variant, directory }) {
  * @param {string} target
  */
 async function installWheel(pip, env, variant, target) {
-  say(`Installing torch ${PINNED} with pip (its libraries only, nothing outside this folder) ...`);
+  log(`Installing torch ${PINNED} with pip (its libraries only, nothing outside this folder) ...`);
   // An index may carry the wanted build under its own label; the plain version is what PyPI calls its only build.
   const requirements = [`torch===${PINNED}+${variant}`, `torch===${PINNED}`];
   const pythons = [[], ...OTHER_PYTHONS.map((python) => ['--only-binary=:all:', '--python-version', python])];
@@ -58,7 +57,7 @@ async function installWheel(pip, env, variant, target) {
     const { code, stderr } = await pipInstall(pip, env, target, ['--no-deps', ...args]);
     if (code === 0) return;
     failure = stderr;
-    // Only a missing wheel is a reason to ask for another one; any other failure would just be met again.
+    // Only a missing wheel is a reason to try another one; any other failure would only repeat.
     if (!isMissingWheel(stderr)) break;
   }
   throw new Unavailable(`${[pip.command, ...pip.args].join(' ')}: ${lastError(failure)}`);

@@ -1,5 +1,5 @@
 // The quickstart's data: the SpamAssassin mails as .quickstart/train.csv and .quickstart/test.csv (text, label).
-// Run directly, or through `npm run train`. Only subject and body are kept: headers would give the label away.
+// Run directly, or through `npm run train`. Only subject and body are used: headers would reveal the label.
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, readdir, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';

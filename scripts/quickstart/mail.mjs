@@ -82,7 +82,7 @@ function decodeQuoted(text) {
 
 /**
  * @param {Uint8Array} bytes
- * @param {string} [charset] what the mail says; mails of 2002 say odd things
+ * @param {string} [charset] as declared by the mail; in mails of 2002 often invalid
  */
 function decodeCharset(bytes, charset = 'utf-8') {
   try {

@@ -1,5 +1,5 @@
 // Trains the quickstart's tokenizer from its training mails into configs/quickstart-model. The result is committed;
-// to make it anew: npm run build && node scripts/quickstart/tokenizer.mjs
+// to make it again: npm run build && node scripts/quickstart/tokenizer.mjs
 import { createReadStream } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'csv-parse';

@@ -36,7 +36,7 @@ EVALUATIONS = 60
 
 
 def series(name, numbers):
-    """As a loss that is learnt, one that stands still, one that gets worse, and one without a direction."""
+    """As a loss that is learnt, a constant one, one that gets worse, and one without a direction."""
     falling = [2 * 0.93**i + numbers.uniform(0, 0.02) for i in range(EVALUATIONS)]
     named = {
         "falling": falling,

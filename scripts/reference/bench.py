@@ -241,7 +241,7 @@ def step(job: dict) -> dict:
         one_step()
     synchronize(device)
     seconds = time.perf_counter() - started
-    state = [value for kept in optimizer.state.values() for value in kept.values()]
+    state = [value for state in optimizer.state.values() for value in state.values()]
     return {
         "seconds": seconds / job["steps"],
         "tokens": rows * length,

@@ -1,4 +1,4 @@
-"""Loads a folder that bertune saved with transformers and prints, as JSON, what from_pretrained has to say of
+"""Loads a folder that bertune saved with transformers and prints, as JSON, what from_pretrained reports for
 it and the logits of a few token id sequences.
 
     python scripts/reference/check_saved.py DIR --ids '[[101, 2023, 102], [101, 102]]'

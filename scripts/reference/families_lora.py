@@ -32,7 +32,7 @@ def attempt(folder, **options):
 
 
 def save_adapter(family, folder, targets):
-    """Random A, B and head, on the base that lies beside it."""
+    """Random A, B and head, on the base beside it."""
     torch.manual_seed(17)
     config = LoraConfig(task_type="SEQ_CLS", r=3, lora_alpha=5, lora_dropout=0.0, target_modules=targets)
     model = get_peft_model(load(folder / "model", torch.float32), config)

@@ -73,7 +73,7 @@ def case_of(label, targets, rank, alpha):
     losses, norms, logits, weights, sizes = train(case, torch.float64)
     losses32, norms32, logits32, weights32, _ = train(case, torch.float32)
     # Adding to all keys changes no attention weight, so the key's B has a gradient of rounding errors only where x is
-    # constant; its A and B are kept, and `rounding` says how far float32 is off.
+    # constant; its A and B are recorded, and `rounding` says how far float32 is off.
     rounding = {
         "loss": np.abs(losses - losses32).max(),
         "gradNorm": (np.abs(norms - norms32) / norms).max(),

@@ -28,9 +28,9 @@ def single(logits, labels, o):
     weight = torch.tensor(o["classWeights"], dtype=torch.float64) if "classWeights" in o else None
     if "focalGamma" not in o:
         return F.cross_entropy(logits, labels, weight, label_smoothing=o.get("labelSmoothing", 0.0))
-    kept = labels != -100
-    losses = F.cross_entropy(logits[kept], labels[kept], reduction="none")
-    factors = torch.ones(len(losses), dtype=torch.float64) if weight is None else weight[labels[kept]]
+    labelled = labels != -100
+    losses = F.cross_entropy(logits[labelled], labels[labelled], reduction="none")
+    factors = torch.ones(len(losses), dtype=torch.float64) if weight is None else weight[labels[labelled]]
     return (factors * (1 - torch.exp(-losses)) ** o["focalGamma"] * losses).sum() / factors.sum()
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes test/fixtures/metrics.json: what scikit-learn, scipy and torch (float64) say of random and degenerate rows.
+"""Writes test/fixtures/metrics.json: what scikit-learn, scipy and torch (float64) compute for random and degenerate rows.
 
     pip install -r scripts/reference/requirements.txt
     python scripts/reference/metrics.py
@@ -103,7 +103,7 @@ def per_class(labels, guess, classes):
 
 
 def calibration_error(confidence, right, bins=15):
-    """Guo et al.'s, in the bins of scikit-learn's calibration_curve, which says each bin's means but not its rows."""
+    """Guo et al.'s, in the bins of scikit-learn's calibration_curve, which gives each bin's means but not its rows."""
     counts = np.bincount(np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence), minlength=bins)
     accuracy, mean_confidence = calibration_curve(right, confidence, pos_label=True, n_bins=bins)
     return np.sum(counts[counts > 0] * np.abs(accuracy - mean_confidence)) / len(confidence)

@@ -37,13 +37,13 @@ def train(case, dtype):
         optimizer.step()
         optimizer.zero_grad()
     # The gradient of key biases is zero but for rounding, which optimizers that divide by its size make large.
-    kept = {name: p for name, p in parameters.items() if not name.endswith("key.bias")}
+    compared = {name: p for name, p in parameters.items() if not name.endswith("key.bias")}
     kinds = {"adam": ["exp_avg", "exp_avg_sq"], "sgd": ["momentum_buffer"], "adagrad": ["sum"]}[case["optimizer"]]
     if case["optimizer"] == "sgd" and case["momentum"] == 0:
         kinds = []
-    states = {kind: {name: digest(name, optimizer.state[p][kind]) for name, p in kept.items()} for kind in kinds}
-    weights = {name: digest(name, p) for name, p in kept.items()}
-    return np.array(losses), weights, states, {name: p.numel() for name, p in kept.items()}
+    states = {kind: {name: digest(name, optimizer.state[p][kind]) for name, p in compared.items()} for kind in kinds}
+    weights = {name: digest(name, p) for name, p in compared.items()}
+    return np.array(losses), weights, states, {name: p.numel() for name, p in compared.items()}
 
 
 def case_of(label, optimizer, rate, momentum=0.0, decay=0.0, epsilon=1e-10):

@@ -31,7 +31,7 @@ NORMALIZERS = {
     "accents": {"lowercase": True, "strip_accents": False, "handle_chinese_chars": False},
     "raw": {"lowercase": True, "strip_accents": True, "handle_chinese_chars": True, "clean_text": False},
 }
-NASTY = [
+EDGE_CASES = [
     "", " ", "\t\n\r ", "Hello, my dog is cute!", "don't stop... can't won't", "a\x00b\x01c\x7fd\x0be\x0cf",
     "tab\tnew\nline\rreturn", "nbsp\u00a0here\u2003em\u3000wide\u1680ogham\u180emvs", "nel\u0085line\u2028para\u2029end",
     "zero\u200bwidth\u200cnon\u200djoin\ufeffbom\u2060wj", "soft\u00adhyphen", "\ufeffbom first", "bad\ufffdchar\ufffe\uffff",
@@ -62,10 +62,10 @@ def vocabulary() -> list[str]:
     characters = set()
     for settings in NORMALIZERS.values():
         normalizer = bert_normalizer(settings)
-        for text in NASTY:
+        for text in EDGE_CASES:
             characters.update(normalizer.normalize_str(valid(text)))
-    kept = [c for c in sorted(characters) if not c.isspace() and c != "\ufffd" and c not in "\U0001f600🇩\u2e43"]
-    return SPECIALS + WORDS + kept + ["##" + c for c in kept]
+    visible = [c for c in sorted(characters) if not c.isspace() and c != "\ufffd" and c not in "\U0001f600🇩\u2e43"]
+    return SPECIALS + WORDS + visible + ["##" + c for c in visible]
 
 
 def word_hashes() -> dict[str, dict[int, str]]:
@@ -107,7 +107,7 @@ def with_spaced_token(vocab: list[str]) -> BertTokenizer:
     return tokenizer
 
 
-def nasty(vocab: list[str]) -> dict:
+def edge_cases(vocab: list[str]) -> dict:
     tokenizers = {
         **{name: tokenizer_with(vocab, settings) for name, settings in NORMALIZERS.items() if name != "raw"},
         "added": with_added_tokens(vocab),
@@ -116,7 +116,7 @@ def nasty(vocab: list[str]) -> dict:
     return {
         name: {
             "added_tokens": json.loads(tokenizer._tokenizer.to_str())["added_tokens"],
-            "ids": [tokenizer(valid(text))["input_ids"] for text in NASTY],
+            "ids": [tokenizer(valid(text))["input_ids"] for text in EDGE_CASES],
         }
         for name, tokenizer in tokenizers.items()
     }
@@ -210,9 +210,9 @@ def main() -> None:
     fixture = {
         "normalizers": NORMALIZERS,
         "vocab": vocab,
-        "texts": NASTY,
+        "texts": EDGE_CASES,
         "words": word_hashes(),
-        "nasty": nasty(vocab),
+        "edge_cases": edge_cases(vocab),
         "truncated": truncated(vocab),
         "decoded": decoded(vocab),
         "saved": saved(),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from transformers import AutoTokenizer
 
-from tokenizer import NASTY, ROOT, valid
+from tokenizer import EDGE_CASES, ROOT, valid
 
 # Saves the tokenizer again first, so that both sides are bertune's: the ids and the folder.
 ENCODE = """
@@ -33,7 +33,7 @@ def code_point_texts() -> list[str]:
 
 
 def main() -> None:
-    texts = [valid(text) for text in NASTY] + code_point_texts()
+    texts = [valid(text) for text in EDGE_CASES] + code_point_texts()
     with tempfile.TemporaryDirectory() as folder:
         source = str(Path(sys.argv[1]).resolve())
         command = ["node", "--input-type=module", "--eval", ENCODE]

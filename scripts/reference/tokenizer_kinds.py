@@ -24,7 +24,7 @@ import transformers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import AddedToken, AutoTokenizer, RobertaTokenizer
 
-from tokenizer import NASTY, ROOT, texts_of, valid
+from tokenizer import EDGE_CASES, ROOT, texts_of, valid
 
 FIXTURE = ROOT / "test" / "fixtures" / "tokenizer-kinds.json"
 SPECIALS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
@@ -54,7 +54,7 @@ def made_up_text() -> list[str]:
         if dice.random() < 0.5:
             line[0] = line[0].capitalize()
         lines.append(" ".join(line) + dice.choice([".", "!", "?", "...", ", ", " - ", ' "x"', ""]))
-    return lines + [text for text in NASTY[:60] for _ in range(3)]
+    return lines + [text for text in EDGE_CASES[:60] for _ in range(3)]
 
 
 def bpe(lines: list[str], size: int, folder: Path) -> dict:
@@ -175,7 +175,7 @@ def digest(ids: list[int]) -> str:
 
 def kinds(bpe_json: dict, unigram_json: dict) -> dict:
     """Of the two tokenizers the ids of every line, of their variants a digest of them."""
-    lines = [valid(text) for text in NASTY + LINES]
+    lines = [valid(text) for text in EDGE_CASES + LINES]
     found = {}
     for name, (base, parts) in ({"bpe": ("bpe", {}), "unigram": ("unigram", {})} | variants(bpe_json, unigram_json)).items():
         tokenizer = Tokenizer.from_str(json.dumps(merged(bpe_json if base == "bpe" else unigram_json, parts)))
@@ -409,7 +409,7 @@ def main() -> None:
         strings = random_strings(5000)
         normalize = component(charsmap)
         fixture = {
-            "lines": NASTY + LINES,
+            "lines": EDGE_CASES + LINES,
             "tokenizers": {"bpe": bpe_json, "unigram": unigram_json},
             "kinds": kinds(bpe_json, unigram_json),
             "texts": PAIRS,

@@ -4,22 +4,21 @@ import { existsSync } from 'node:fs';
 import { appendFile, mkdir, readFile, rm } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { inspect } from '../libtorch/inspect.mjs';
+import { inspect } from '../libtorch/install.mjs';
 import { resolveLibTorch } from '../libtorch/resolve.mjs';
-import { buildProgress } from './build-progress.mjs';
 import { buildDir, libtorchDir, projectRoot } from './paths.mjs';
 import { capture } from './process.mjs';
 import { fingerprint, readStamp, writeStamp } from './stamp.mjs';
-import { say } from './terminal.mjs';
+import { buildProgress, log } from './terminal.mjs';
 
 const SOURCES = ['native', 'CMakeLists.txt', 'node_modules/node-addon-api/package.json'];
-// A file that includes LibTorch's headers takes the compiler this much memory.
+// A file that includes LibTorch's headers needs this much memory to compile.
 const BYTES_PER_JOB = 2e9;
 
 /**
  * @typedef {object} AddonOptions
- * @property {import('../libtorch/versions.mjs').Variant | undefined} [variant] what --variant asks for
- * @property {boolean} [verbose] show the whole build
+ * @property {import('../libtorch/versions.mjs').Variant | undefined} [variant] the value of --variant
+ * @property {boolean} [verbose] print the output of the whole build
  * @property {boolean} [tests] build the operators' test program too
  * @property {NodeJS.ProcessEnv} [env]
  * @property {string} [out] the build folder; the addon is `<out>/Release/bertune.node`
@@ -43,12 +42,12 @@ export async function ensureAddon({
   const stamp = await readStamp(stampFile);
   const programs = ['Release/bertune.node', ...(tests ? ['operators_test'] : [])];
   const built = programs.every((name) => existsSync(join(out, name)));
-  const kept = stamp && (await keptLibTorch(stamp, { variant, env }));
-  if (built && kept && stamp.sources === sources) return;
+  const previous = stamp && (await previousLibTorch(stamp, { variant, env }));
+  if (built && previous && stamp.sources === sources) return;
 
-  const libtorch = kept || (await resolveLibTorch({ env, variant, directory: libtorchDir }));
+  const libtorch = previous || (await resolveLibTorch({ env, variant, directory: libtorchDir }));
   await checkTools(env);
-  // cmake-js hands its options to CMake only when the build folder is new.
+  // cmake-js passes its options to CMake only for a new build folder.
   const command = (await configuredLibTorch(out)) === libtorch.root ? 'build' : 'rebuild';
   await rm(stampFile, { force: true });
   await compile(command, libtorch.root, { out, tests, verbose, env });
@@ -62,12 +61,12 @@ export async function ensureAddon({
 }
 
 /**
- * The LibTorch of the last build, while it is still there, the same, and what is asked for.
+ * The LibTorch of the last build, unless it is gone, has changed, or another one is requested.
  *
  * @param {Record<string, string>} stamp
  * @param {{ variant: AddonOptions['variant'], env: NodeJS.ProcessEnv }} options
  */
-async function keptLibTorch({ libtorch: root = '', version, from = '' }, { variant, env }) {
+async function previousLibTorch({ libtorch: root = '', version, from = '' }, { variant, env }) {
   const found = await inspect(root).catch(() => null);
   if (!found || found.version !== version || (variant && found.cuda !== (variant !== 'cpu'))) return null;
   const named = env['LIBTORCH'] ? await inspect(env['LIBTORCH']).catch(() => null) : null;
@@ -112,41 +111,41 @@ async function compile(command, libtorch, { out, tests, verbose, env }) {
   const target = tests ? 'addon_and_tests' : 'bertune';
   const args = [cmakeJs, command, '--out', out, '--target', target];
   args.push('--parallel', String(jobs), `--CDLIBTORCH=${libtorch}`);
-  say('Building the native addon (some minutes the first time) ...');
+  log('Building the native addon (some minutes the first time) ...');
   const progress = verbose ? null : buildProgress();
   const { code, stdout, stderr } = await capture(process.execPath, args, {
     cwd: projectRoot,
     env,
-    onLine: (line) => (progress ? progress.read(line) : say(line)),
+    onLine: (line) => (progress ? progress.read(line) : log(line)),
   });
   progress?.end();
-  const log = join(out, 'build.log');
+  const logFile = join(out, 'build.log');
   await mkdir(out, { recursive: true });
-  await rm(log, { force: true });
-  await appendFile(log, stdout + stderr);
-  if (code !== 0) throw new SetupError(`The native addon did not build. ${await excerpt(log)}`);
+  await rm(logFile, { force: true });
+  await appendFile(logFile, stdout + stderr);
+  if (code !== 0) throw new SetupError(`The native addon did not build. ${await excerpt(logFile)}`);
   const warnings = stdout
     .split('\n')
     .filter((line) => line.includes('warning:') && line.includes(`${projectRoot}/native/`));
-  for (const warning of warnings) say(warning);
+  for (const warning of warnings) log(warning);
 }
 
 /**
- * The part of a build log that a person needs: the first errors, else its end.
+ * The part of a build log worth showing: the first errors, else its end.
  *
- * @param {string} log
+ * @param {string} logFile
  */
-async function excerpt(log) {
-  const lines = (await readFile(log, 'utf8')).split('\n');
+async function excerpt(logFile) {
+  const lines = (await readFile(logFile, 'utf8')).split('\n');
   const errors = lines.filter((line) => /\berror:|CMake Error|FATAL_ERROR/.test(line)).slice(0, 10);
-  return `The whole log is ${log}; it says:\n${(errors.length > 0 ? errors : lines.slice(-20)).join('\n')}`;
+  return `From the log ${logFile}:\n${(errors.length > 0 ? errors : lines.slice(-20)).join('\n')}`;
 }
 
 /**
- * Loads the new addon once, in a process of its own, so that a missing library is met here and not in the training.
+ * Loads the new addon once, in a process of its own, so that a missing library is found now and not in the training.
  *
  * @param {string} addon
- * @param {import('../libtorch/inspect.mjs').LibTorch} libtorch
+ * @param {import('../libtorch/install.mjs').LibTorch} libtorch
  */
 async function checkLoads(addon, libtorch) {
   const load = 'process.dlopen({ exports: {} }, process.argv[1])';

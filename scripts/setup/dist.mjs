@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { buildDir, distDir, projectRoot } from './paths.mjs';
 import { capture } from './process.mjs';
 import { fingerprint, readStamp, writeStamp } from './stamp.mjs';
-import { say } from './terminal.mjs';
+import { log } from './terminal.mjs';
 
 /** Not its link in .bin, which has no ending: under the loader that test runners put into NODE_OPTIONS it does not start. */
 const TSC = join(projectRoot, 'node_modules', '@typescript', 'native', 'lib', 'tsc.js');
@@ -21,8 +21,8 @@ export async function ensureDist() {
   if (existsSync(join(distDir, 'cli.js')) && (await readStamp(stampFile))?.sources === sources) return;
 
   if (!existsSync(TSC))
-    throw new SetupError('The packages that bertune needs are not there: run npm ci first');
-  say('Compiling TypeScript ...');
+    throw new SetupError('The packages that bertune needs are not installed: run npm ci first');
+  log('Compiling TypeScript ...');
   const { code, stdout, stderr } = await capture(process.execPath, [TSC, '-p', 'tsconfig.json'], {
     cwd: projectRoot,
   });

@@ -1,6 +1,6 @@
-// Reading what was thrown, since JavaScript lets anything be thrown; and the failure meant for a person.
+// Errors of the scripts, and what can be read from an unknown thrown value.
 
-/** A failure already put into words for a person; `exitCode` 2 is the caller's mistake. */
+/** A failure whose message is complete as it is, without a stack; `exitCode` 2 is the caller's mistake. */
 export class SetupError extends Error {
   /**
    * @param {string} message
@@ -13,7 +13,7 @@ export class SetupError extends Error {
 }
 
 /**
- * The message that says most: fetch, for one, hides the reason in the cause.
+ * The most specific message: fetch, for one, hides the reason in the cause.
  *
  * @param {unknown} error
  */

@@ -1,52 +1,52 @@
-// `npm run train --model x`, without `--` before the options: npm keeps them as settings of its own and passes on `x`.
+// `npm run train --model x`, without `--` before the options: npm takes them as its own settings and passes only `x` on.
 import { SetupError } from './errors.mjs';
 
-/** What npm takes for its own everywhere, whether or not it was meant for the script. */
-const NPMS_OWN = new Set(['json', 'verbose', 'help', 'log-level']);
+/** Settings of npm itself, whether or not they were meant for the script. */
+const NPM_SETTINGS = new Set(['json', 'verbose', 'help', 'log-level']);
 
 /**
- * Refuses a command whose options stayed with npm, instead of running without them. Where an option did arrive, nothing is
- * said: what npm kept may have been meant for another script that called this one.
+ * Refuses a command whose options npm took, instead of running without them. Where an option did arrive, the command runs:
+ * what npm took may have been meant for another script that called this one.
  *
  * @param {string} script as in `npm run script`
  * @param {readonly string[]} args what arrived
  * @param {readonly string[]} names the options that the script knows, in camelCase or kebab-case
  * @param {NodeJS.ProcessEnv} env
- * @throws {SetupError} (exit code 2) that says what to type
+ * @throws {SetupError} (exit code 2) with the command to type
  */
-export function refuseKeptByNpm(script, args, names, env = process.env) {
+export function refuseOptionsTakenByNpm(script, args, names, env = process.env) {
   if (env['npm_lifecycle_event'] !== script || args.some((arg) => arg.startsWith('-'))) return;
-  const kept = names.flatMap((name) => {
+  const taken = names.flatMap((name) => {
     const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
     const value = env[`npm_config_${flag.replaceAll('-', '_')}`] ?? env[`npm_config_${name.toLowerCase()}`];
-    return value === undefined || NPMS_OWN.has(flag) ? [] : [{ flag: `--${flag}`, value }];
+    return value === undefined || NPM_SETTINGS.has(flag) ? [] : [{ flag: `--${flag}`, value }];
   });
-  if (kept.length === 0) return;
+  if (taken.length === 0) return;
   throw new SetupError(
-    `npm kept ${kept.map(({ flag }) => flag).join(', ')} for itself: options go behind a -- that stands alone. Type:\n` +
-      `  npm run ${script} -- ${retyped(kept, args)}`,
+    `npm took ${taken.map(({ flag }) => flag).join(', ')} as its own: put -- before the options. Type:\n` +
+      `  npm run ${script} -- ${retyped(taken, args)}`,
     2,
   );
 }
 
 /**
- * What stood on the command line, as far as it can be known: of `--model x` npm makes `true`, and leaves `x` where it was.
+ * The command line as it was typed, as far as it can be known: of `--model x` npm makes `true`, and passes `x` on.
  *
- * @param {readonly { flag: string, value: string }[]} kept
+ * @param {readonly { flag: string, value: string }[]} taken
  * @param {readonly string[]} args
  */
-function retyped(kept, args) {
-  const flags = kept.map((one) => (isBare(one) ? one.flag : `${one.flag}=${quoted(one.value)}`));
+function retyped(taken, args) {
+  const flags = taken.map((one) => (isBare(one) ? one.flag : `${one.flag}=${quoted(one.value)}`));
   if (args.length === 0) return flags.join(' ');
   const [only = ''] = args;
-  // A configuration file may be the option's value or may stand for itself.
+  // A configuration file may be the option's value or an argument of its own.
   const belongs =
-    args.length === 1 && kept.length === 1 && kept.every(isBare) && !/\.(json|ya?ml)$/.test(only);
+    args.length === 1 && taken.length === 1 && taken.every(isBare) && !/\.(json|ya?ml)$/.test(only);
   if (belongs) return `${flags.join(' ')} ${quoted(only)}`;
-  return '...\nwith all that stood behind the name of the script in place of the dots.';
+  return '...\nwith your arguments in place of the dots.';
 }
 
-/** @param {{ value: string }} kept */
+/** @param {{ value: string }} option */
 function isBare({ value }) {
   return value === 'true' || value === '';
 }

@@ -1,4 +1,4 @@
-// Where the parts of a checkout lie.
+// Folders of the package.
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 

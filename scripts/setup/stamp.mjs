@@ -1,4 +1,4 @@
-// Stamps: a small JSON file beside a result that says what it was made from, so that nothing is made twice.
+// Stamps: a small JSON file beside a build result records its inputs, so that nothing is built twice.
 import { codeOf } from './errors.mjs';
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, readdir, rename, writeFile } from 'node:fs/promises';

@@ -1,8 +1,10 @@
-// What the set-up scripts show a person: plain lines and one progress line, all on stderr (stdout is for results).
+// Terminal output of the scripts: log lines and one progress line, all on stderr (stdout is for results).
 import { SetupError } from './errors.mjs';
 
+const SECOND = 1000;
+
 /** @param {string} line */
-export function say(line) {
+export function log(line) {
   process.stderr.write(`${line}\n`);
 }
 
@@ -15,7 +17,7 @@ export async function runMain(main) {
   try {
     process.exitCode = (await main()) ?? 0;
   } catch (error) {
-    say(
+    log(
       error instanceof SetupError
         ? `\n${error.message}`
         : String(error instanceof Error ? error.stack : error),
@@ -25,7 +27,7 @@ export async function runMain(main) {
 }
 
 // Without a terminal: a line for every quarter done, and one after this long, since silence looks like a hang.
-const SILENCE_MS = 15_000;
+const SILENCE_MS = 15 * SECOND;
 
 /**
  * A progress line: redrawn in place on a terminal; else, after two seconds, a line now and then.
@@ -67,4 +69,39 @@ export function progressLine(label, { stream = process.stderr, now = Date.now } 
 /** @param {number} bytes */
 export function megabytes(bytes) {
   return `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
+}
+
+/**
+ * The progress of a native build, redrawn every second: a file takes the compiler half a minute, in which it prints nothing.
+ *
+ * @param {{ stream?: Pick<NodeJS.WriteStream, 'isTTY' | 'write'>, now?: () => number }} [options]
+ * @returns {{ read(line: string): void, end(): void }} `read` takes each line that the build prints
+ */
+export function buildProgress(options = {}) {
+  const { now = Date.now } = options;
+  const bar = progressLine('Compiling', options);
+  const started = now();
+  let [done, total, files] = [0, 0, ''];
+  const update = () => bar.update(done, total, `${files}${clock((now() - started) / SECOND)}`);
+  const timer = setInterval(update, SECOND);
+  update();
+  return {
+    read(line) {
+      // Ninja counts files, Make gives per cent.
+      const [, count, of] = /^\[ *(\d+)(?:\/(\d+)|%)\]/.exec(line) ?? [];
+      if (count === undefined) return;
+      [done, total] = [Number(count), Number(of ?? 100)];
+      if (of !== undefined) files = `${count} of ${of} files, `;
+      update();
+    },
+    end() {
+      clearInterval(timer);
+      bar.end();
+    },
+  };
+}
+
+/** @param {number} seconds shown as 1:05 */
+function clock(seconds) {
+  return `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, '0')}`;
 }

@@ -1,4 +1,4 @@
-// What tap's machine output (TAP 14) says: how each file ended, and true counts of its assertions.
+// Reads tap's machine output (TAP 14): the result of each file, and true counts of its assertions.
 import { Parser } from 'tap-parser';
 
 /**
@@ -53,7 +53,7 @@ function watch(parser, path, self, onEnd) {
  *
  * @param {import('tap-parser').Result} result
  * @param {readonly string[]} path
- * @param {Result} below what the subtest that the line ends came to
+ * @param {Result} below the result of the subtest that the line ends
  */
 function note(result, path, below) {
   const excused = Boolean(result.skip) || Boolean(result.todo);

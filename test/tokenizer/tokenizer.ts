@@ -28,7 +28,7 @@ interface Fixture {
   vocab: string[];
   texts: string[];
   words: Record<string, Record<string, string>>;
-  nasty: Record<string, { added_tokens: object[]; ids: number[][] }>;
+  edge_cases: Record<string, { added_tokens: object[]; ids: number[][] }>;
   truncated: {
     text: string;
     pair: string | null;
@@ -116,8 +116,8 @@ await test('words of every code point are those of Rust, with each kind of norma
   }
 });
 
-await test('nasty strings', async (t) => {
-  for (const [name, { added_tokens, ids }] of Object.entries(fixture.nasty)) {
+await test('edge cases', async (t) => {
+  for (const [name, { added_tokens, ids }] of Object.entries(fixture.edge_cases)) {
     const normalizer = name in fixture.normalizers ? name : 'uncased';
     const tokenizer = fixtureTokenizer({ normalizer, json: { added_tokens } });
     for (const round of ['first', 'from the cache']) {

@@ -27,7 +27,7 @@ const jsonl = (rows: Record<string, string>[]): string => rows.map((row) => JSON
 
 const PARQUET_WRITER = fileURLToPath(new URL('../fixtures/write-parquet.mjs', import.meta.url));
 
-/** Writes the rows in the format that the file's name asks for. */
+/** Writes the rows in the format that the file's extension names. */
 async function write(path: string, rows: Record<string, string>[]): Promise<void> {
   if (path.endsWith('.parquet')) {
     const env = { ...process.env, NODE_OPTIONS: '' };
@@ -63,7 +63,7 @@ const TASKS = {
   'imdb-small': { files: ['train.csv.gz', 'test.csv.gz'], columns: toyRow, metric: 'accuracy' },
 };
 
-await tap.test('every configuration runs as it stands on the files it names', async (t) => {
+await tap.test('every configuration runs unchanged on the files it names', async (t) => {
   const folder = t.testdir();
   const { model } = makeToy(folder, { train: 1, test: 1 });
   const config = parseBertConfig({ ...TOY_CONFIG, max_position_embeddings: 128 }, 'toy');
@@ -86,7 +86,7 @@ await tap.test('every configuration runs as it stands on the files it names', as
   }
 });
 
-/** Runs the script with a results file in which all is done. */
+/** Runs the script with a results file in which every run is finished. */
 async function accuracy(
   folder: string,
   changes: Record<string, string>,

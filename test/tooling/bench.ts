@@ -1,4 +1,4 @@
-// `npm run bench`: what it refuses, how it adds up, and small runs of each kind without a reference (with one where
+// `npm run bench`: what it refuses, how it summarizes, and small runs of each kind without a reference (with one where
 // BERTUNE_PYTHON names it).
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -85,7 +85,7 @@ await t.test('options that cannot be used are refused in one line', async (t) =>
   }
 });
 
-await t.test('what only a run can know ends in one line too', async (t) => {
+await t.test('errors found during a run are one line too', async (t) => {
   const cases: [string[], RegExp][] = [
     [['--rows'], /--rows/],
     [['--data', toy.train, '--rows', '21'], /--rows is 21 but .*train\.csv has 20 rows/],
@@ -101,7 +101,7 @@ await t.test('what only a run can know ends in one line too', async (t) => {
   }
 });
 
-await t.test('without a GPU --device cuda says so', async (t) => {
+await t.test('--device cuda is refused without a GPU', async (t) => {
   const { code, stdout, stderr } = await bench(...small, '--device', 'cuda', '--batches', '1x4');
   const hasGpu = code === 0;
   t.equal(code, hasGpu ? 0 : 2);
@@ -137,7 +137,7 @@ t.test('ratios are those of medians, with the spread of the repetitions', async 
   );
 });
 
-t.test('a target is held against the fastest way of the other side', (t) => {
+t.test('a target is compared with the fastest way of the other side', (t) => {
   const run = (
     role: 'ours' | 'best',
     name: string,

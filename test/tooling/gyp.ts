@@ -1,5 +1,5 @@
 // bindings.gyp: a project built with node-gyp that depends on it gets bertune's addon, built by CMakeLists.txt.
-// Compiling the real sources takes minutes, so a copy of the package with empty ones stands in for it.
+// Compiling the real sources takes minutes, so a copy of the package with empty sources replaces it.
 import { existsSync } from 'node:fs';
 import { cp, mkdir, readdir, stat, symlink, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';

@@ -1,5 +1,5 @@
-// Where LibTorch comes from, what interrupts a download, and what is printed when nothing works. None is needed: archives,
-// wheels, Pythons and pips are made up here.
+// Where LibTorch comes from, interrupted downloads, and the message when every source fails. No real one is needed: archives,
+// wheels, Pythons and pips are fakes.
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { chmod, mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
@@ -10,16 +10,15 @@ import type { Test } from 'tap';
 import { fromArchive } from '../../scripts/libtorch/archive.mjs';
 import { addCudaLibraries, missingLibraries } from '../../scripts/libtorch/cuda.mjs';
 import { download } from '../../scripts/libtorch/download.mjs';
-import { inspect } from '../../scripts/libtorch/inspect.mjs';
+import { inspect } from '../../scripts/libtorch/install.mjs';
 import { resolveLibTorch } from '../../scripts/libtorch/resolve.mjs';
-import { parseVariant, variantFor } from '../../scripts/libtorch/variant.mjs';
-import { ARCHIVES, isSupported } from '../../scripts/libtorch/versions.mjs';
+import { ARCHIVES, isSupported, parseVariant, variantFor } from '../../scripts/libtorch/versions.mjs';
 import { fromWheel } from '../../scripts/libtorch/wheel.mjs';
 import type { SetupError } from '../../scripts/setup/errors.mjs';
 import { serveFile, type Faults } from '../fixtures/file-server.js';
 import { zip } from '../fixtures/zip.js';
 
-// What set-up tells a person is tested where it is printed by a process of its own.
+// What set-up prints is tested where a process of its own prints it.
 t.capture(process.stderr, 'write');
 
 const patience = { waitMs: 1, stallMs: 300 };
@@ -67,7 +66,7 @@ const archiveOf = (files: Record<string, string>, damaged: string[] = []) =>
 t.test('download', async (t) => {
   const body = Buffer.from(Array.from({ length: 100_000 }, (_, i) => i % 251));
 
-  /** Downloads twice at most, each time from the same server, and tells how each call ended. */
+  /** Downloads twice at most, each time from the same server, and returns how each call ended. */
   async function attempt(
     t: Test,
     faults: Faults,
@@ -105,15 +104,15 @@ t.test('download', async (t) => {
     t.strictSame(ranges, ['']);
     t.notOk(existsSync(`${file}.part`));
   });
-  t.test('interrupted twice, taken up where it stopped', async (t) => {
+  t.test('interrupted twice, resumed where it stopped', async (t) => {
     const { outcomes, file, ranges } = await attempt(t, { cutAfter: [30_000, 20_000] });
     t.strictSame(outcomes, ['done']);
     t.ok(body.equals(await readFile(file)));
     t.strictSame(ranges, ['', 'bytes=30000-', 'bytes=50000-']);
   });
-  t.test('truncated for good: fails, keeps what came, and the next call continues', async (t) => {
+  t.test('truncated every time: fails, leaves the partial file, and the next call resumes', async (t) => {
     const { outcomes, file, ranges } = await attempt(t, { cutAfter: [60_000, 0, 0, 0, 0] }, {}, 2);
-    t.match(outcomes[0], /after 0\.1 MB of 0\.1 MB; the next try goes on from there/);
+    t.match(outcomes[0], /after 0\.1 MB of 0\.1 MB; the next try resumes there/);
     t.equal(outcomes[1], 'done');
     t.equal(ranges.at(-1), 'bytes=60000-');
     t.ok(body.equals(await readFile(file)));
@@ -123,13 +122,13 @@ t.test('download', async (t) => {
     t.strictSame(outcomes, ['done']);
     t.ok(body.equals(await readFile(file)));
   });
-  t.test('HTTP 503 on the way is waited out', async (t) => {
+  t.test('HTTP 503 is retried', async (t) => {
     const { outcomes } = await attempt(t, { cutAfter: [30_000], status: [undefined, 503] });
     t.strictSame(outcomes, ['done']);
   });
-  t.test('wrong checksum: removed, and the next call starts afresh', async (t) => {
+  t.test('wrong checksum: removed, and the next call starts over', async (t) => {
     const { outcomes, file, ranges } = await attempt(t, {}, { sha256: 'ab'.repeat(32) }, 2);
-    t.match(outcomes[0], /SHA-256 [0-9a-f]{12}\.\.\. instead of abababababab/);
+    t.match(outcomes[0], /has SHA-256 [0-9a-f]{12}\.\.\. instead of abababababab/);
     t.strictSame(ranges, ['', '']);
     t.notOk(existsSync(file) || existsSync(`${file}.part`));
   });
@@ -151,11 +150,11 @@ t.test('download', async (t) => {
     const { outcomes } = await attempt(t, { stall: true });
     t.match(outcomes[0], /no data for 0\.3 s/);
   });
-  t.test('a host that sends a byte now and then', async (t) => {
+  t.test('a host that sends single bytes', async (t) => {
     const { outcomes, ranges } = await attempt(t, { trickleMs: 20 });
     t.match(
       outcomes[0],
-      /^http\S+: (only \d+ bytes in|no data for) 0\.3 s after 0\.0 MB of 0\.1 MB; the next try goes on from there$/,
+      /^http\S+: (only \d+ bytes in|no data for) 0\.3 s after 0\.0 MB of 0\.1 MB; the next try resumes there$/,
     );
     t.equal(ranges.length, 5, 'what trickles in is no progress');
   });
@@ -246,7 +245,7 @@ t.test('archive', async (t) => {
 });
 
 t.test('pip', async (t) => {
-  /** A python3 whose pip has wheels for some requirements and Python versions, and notes how it is called. */
+  /** A python3 whose pip has wheels for some requirements and Python versions, and records how it is called. */
   async function withPip(
     t: Test,
     wheels: string,
@@ -304,7 +303,7 @@ t.test('pip', async (t) => {
     t.equal((await fromWheel(context)).version, '2.13.0');
     t.equal((await calls()).length, 2);
   });
-  t.test('an index out of reach is asked once', async (t) => {
+  t.test('an unreachable index is tried once', async (t) => {
     const { context, calls } = await withPip(
       t,
       '/never/',
@@ -367,7 +366,7 @@ t.test('CUDA libraries', async (t) => {
   t.notOk(existsSync(found), 'a CPU build needs none');
 });
 
-t.test('the order of the ways, and the choice is printed', async (t) => {
+t.test('the order of the sources, and the choice is printed', async (t) => {
   const folder = t.testdir();
   const archive = archiveOf(libtorchFiles('2.13.0'));
   const server = await serveFile(archive);
@@ -382,7 +381,7 @@ t.test('the order of the ways, and the choice is printed', async (t) => {
     `if (args[0] !== '-c') process.exit(1);\nconsole.log(${JSON.stringify(python)});`,
   );
 
-  /** What came of it: a LibTorch or a failure, and what was printed. */
+  /** The outcome, a LibTorch or a failure, and what was printed. */
   async function resolve(settings: Record<string, string>, variant?: 'cpu' | 'cu130') {
     const printed = t.capture(process.stderr, 'write');
     const env = { PATH: join(folder, 'bin'), BERTUNE_LIBTORCH_URL: server.url, ...settings };
@@ -431,7 +430,7 @@ t.test('the order of the ways, and the choice is printed', async (t) => {
   const failed = await resolve({ BERTUNE_LIBTORCH_URL: 'http://127.0.0.1:1' });
   t.equal(failed.failure?.exitCode, 1);
   const message = failed.failure?.message ?? '';
-  t.equal(message.match(/^ {2}\d\. .*$/gm)?.length, 5, 'lists the five ways');
+  t.equal(message.match(/^ {2}\d\. .*$/gm)?.length, 5, 'lists the five sources');
   t.match(message, '  1. LIBTORCH: not set\n  2. an earlier install under .libtorch/: none\n');
   t.match(
     message,

@@ -1,4 +1,4 @@
-// The quickstart's data and vocabulary: what its scripts make of mails, and that the committed tokenizer fits them.
+// The quickstart's data and vocabulary: how its scripts read mails, and that the committed tokenizer fits them.
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'csv-parse/sync';

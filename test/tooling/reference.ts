@@ -1,5 +1,5 @@
 // The Python under scripts/reference/ is run by hand, to make fixtures, or where BERTUNE_PYTHON names an interpreter with its
-// packages: that it is Python at all is seen here.
+// packages: that it is valid Python is checked here.
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import tap from 'tap';

@@ -1,5 +1,5 @@
-// What `npm run train` and its like do before the command itself: help without a set-up, options that npm kept, a build
-// that tells where it is and that ends with Ctrl-C. No compiler is needed.
+// What `npm run train` and its like do before the command itself: help without a set-up, options that npm took, a build
+// that shows its progress and ends with Ctrl-C. No compiler is needed.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdir, readFile } from 'node:fs/promises';
@@ -8,18 +8,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { commands, foreignNames } from '../../dist/options/index.js';
 import { OPTION_NAMES } from '../../scripts/bench/options.mjs';
-import { buildProgress } from '../../scripts/setup/build-progress.mjs';
 import { SetupError } from '../../scripts/setup/errors.mjs';
-import { refuseKeptByNpm } from '../../scripts/setup/npm.mjs';
+import { refuseOptionsTakenByNpm } from '../../scripts/setup/npm.mjs';
 import { projectRoot } from '../../scripts/setup/paths.mjs';
 import { capture } from '../../scripts/setup/process.mjs';
-import { progressLine } from '../../scripts/setup/terminal.mjs';
+import { buildProgress, progressLine } from '../../scripts/setup/terminal.mjs';
 import { flags } from '../fixtures/cli.js';
 import { makeToy } from '../fixtures/toy.js';
 
 const script = (name: string): string => join(projectRoot, 'scripts', name);
 
-/** With a LIBTORCH that is none, so that a set-up of the addon would end the script; without what tap puts into Node. */
+/** With an invalid LIBTORCH, so that a set-up of the addon would end the script; without tap's NODE_OPTIONS. */
 function run(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
   const clean = Object.entries(process.env).filter(([name]) => !name.startsWith('npm_'));
   return capture('sh', ['-c', 'unset NODE_OPTIONS; exec "$0" "$@"', process.execPath, ...args], {
@@ -65,12 +64,16 @@ t.test('help needs no addon', async (t) => {
   t.match(await run([script('run.mjs'), 'predict']), { code: 2, stderr: /LIBTORCH cannot be used/ });
 });
 
-t.test('options that npm kept for itself', async (t) => {
-  const kept = (script: string, settings: Record<string, string>, ...args: string[]): SetupError | null => {
+t.test('options that npm took as its own', async (t) => {
+  const refusal = (
+    script: string,
+    settings: Record<string, string>,
+    ...args: string[]
+  ): SetupError | null => {
     const table = commands.find(({ name }) => name === script);
     const names = table === undefined ? OPTION_NAMES : [...Object.keys(table.options), ...foreignNames()];
     try {
-      refuseKeptByNpm(script, args, names, { npm_lifecycle_event: script, ...settings });
+      refuseOptionsTakenByNpm(script, args, names, { npm_lifecycle_event: script, ...settings });
       return null;
     } catch (error) {
       if (error instanceof SetupError) return error;
@@ -88,30 +91,27 @@ t.test('options that npm kept for itself', async (t) => {
       'train',
       { npm_config_model: 'true', npm_config_train_file: 'true' },
       ['x', 'a.csv', 'b.csv'],
-      'npm run train -- ...\nwith all that stood behind the name of the script in place of the dots.',
+      'npm run train -- ...\nwith your arguments in place of the dots.',
     ],
     [
       'train',
       { npm_config_learning_rate: 'true' },
       ['run.json', '2e-5'],
-      'npm run train -- ...\nwith all that stood behind the name of the script in place of the dots.',
+      'npm run train -- ...\nwith your arguments in place of the dots.',
     ],
     [
       'train',
       { npm_config_resume_from_checkpoint: 'true' },
       ['run.json'],
-      'npm run train -- ...\nwith all that stood behind the name of the script in place of the dots.',
+      'npm run train -- ...\nwith your arguments in place of the dots.',
     ],
     ['predict', { npm_config_test_file: 'a.csv' }, [], 'npm run predict -- --test-file=a.csv'],
     ['bench', { npm_config_batches: '8x64' }, [], 'npm run bench -- --batches=8x64'],
   ];
   for (const [command, settings, args, typed] of cases) {
-    const error = kept(command, settings, ...args);
+    const error = refusal(command, settings, ...args);
     t.equal(error?.exitCode, 2);
-    t.match(
-      error?.message,
-      /^npm kept --[\w, -]+ for itself: options go behind a -- that stands alone. Type:\n/,
-    );
+    t.match(error?.message, /^npm took --[\w, -]+ as its own: put -- before the options. Type:\n/);
     t.ok(error?.message.endsWith(`\n  ${typed}`), error?.message ?? '');
   }
   const settings = { npm_lifecycle_event: 'train', npm_config_model: 'x' };
@@ -127,7 +127,7 @@ t.test('options that npm kept for itself', async (t) => {
     [{ npm_config_model: 'x', npm_lifecycle_event: 'pipeline' }, []],
     [{ npm_config_output_file: 'x' }, []],
   ];
-  for (const [env, args] of silent) t.equal(kept('train', env, ...args), null);
+  for (const [env, args] of silent) t.equal(refusal('train', env, ...args), null);
 });
 
 t.test('the progress of a build', async (t) => {
@@ -196,7 +196,7 @@ t.test('a signal ends what was started, grandchildren too', async (t) => {
       await sleep(20);
       pid = await pidOf();
     }
-    // npm passes on the Ctrl-C that the terminal sends as well.
+    // npm forwards the Ctrl-C that the terminal sends too.
     setup.kill(signal);
     setup.kill(signal);
     const [code] = await once(setup, 'close');
@@ -206,7 +206,7 @@ t.test('a signal ends what was started, grandchildren too', async (t) => {
   }
 });
 
-/** Whether it is still that program: one that has ended may wait as a zombie for somebody to take note. */
+/** Whether it is still that program: one that has ended may remain as a zombie. */
 async function isAlive(pid: number): Promise<boolean> {
   return (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).includes('compiler.mjs');
 }

@@ -1,4 +1,4 @@
-// Set-up beside LibTorch: stamps and fingerprints, one set-up at a time, the command, and what npm and tap are told.
+// Set-up beside LibTorch: stamps and fingerprints, one set-up at a time, the command, and how npm and tap are used.
 import { existsSync } from 'node:fs';
 import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -6,13 +6,13 @@ import { execFile } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import t from 'tap';
-import { withLock } from '../../scripts/setup/lock.mjs';
+import { withLock } from '../../scripts/setup/ensure.mjs';
 import { projectRoot } from '../../scripts/setup/paths.mjs';
 import { capture } from '../../scripts/setup/process.mjs';
 import { fingerprint, readStamp, writeStamp } from '../../scripts/setup/stamp.mjs';
 import { tapReader } from '../../scripts/test/tap.mjs';
 
-// What set-up tells a person is tested where it is printed by a process of its own.
+// What set-up prints is tested where a process of its own prints it.
 t.capture(process.stderr, 'write');
 
 t.test('stamps and fingerprints', async (t) => {
@@ -138,14 +138,14 @@ not ok 3 - test/nothing.ts # time=20ms
   t.strictSame(total, { passed: 3, failed: 3, skipped: 2 });
 });
 
-t.test('package.json keeps npm away from bindings.gyp', async (t) => {
+t.test('npm does not build bindings.gyp by itself', async (t) => {
   // Without this line npm publish adds "install": "node-gyp rebuild" to the manifest for any *.gyp in the package.
   const manifest = JSON.parse(await readFile(join(projectRoot, 'package.json'), 'utf8'));
   t.equal(manifest.gypfile, false);
   t.equal(manifest.scripts.install, undefined);
 });
 
-t.test('without npm ci the message says so', async (t) => {
+t.test('without npm ci the message names it', async (t) => {
   const folder = t.testdir({ 'tsconfig.json': '{}', 'package.json': '{"type":"module"}', src: {} });
   await cp(join(projectRoot, 'scripts/setup'), join(folder, 'scripts/setup'), { recursive: true });
   const { ensureDist }: typeof import('../../scripts/setup/dist.mjs') = await import(

@@ -1,4 +1,4 @@
-// What an install brings: exact versions, checksums, licences, and no script that runs by itself.
+// What an install contains: exact versions, checksums, licences, and no script that runs by itself.
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { dependencies, isAllowedExpression } from '../../scripts/check-licences.mjs';

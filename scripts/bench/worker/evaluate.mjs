@@ -17,8 +17,8 @@ const TOKENIZER_THREADS = 1; // dataloaderNumWorkers' default
  *
  * @param {{ batchSize: number } & import('./inputs.mjs').Input & import('./inputs.mjs').Runtime} job
  */
-export async function evaluate({ batchSize, threads, device, dtype: asked, ...input }) {
-  const dtype = dtypeOf({ threads, device, dtype: asked });
+export async function evaluate({ batchSize, threads, device, dtype: requested, ...input }) {
+  const dtype = dtypeOf({ threads, device, dtype: requested });
   const { rows, tokenizer, config, close } = await openInput(input);
   const model = AutoModelForSequenceClassification.fromConfig(parseConfig(config, 'the bench'));
   await model.open({ device, dtype, threads, seed: SEED });

@@ -15,9 +15,9 @@ import { busySeconds, cudaPeakBytes, startPhases, stopPhases } from '../../../di
  * @param {{ device: 'auto' | 'cpu' | 'cuda' }} job
  * @throws {import('../../../dist/index.js').UsageError} when there is no such device
  */
-export function machine({ device: asked }) {
+export function machine({ device: requested }) {
   const info = deviceInfo();
-  const { device, dtype } = chooseDevice({ device: asked, dtype: 'auto' }, info);
+  const { device, dtype } = chooseDevice({ device: requested, dtype: 'auto' }, info);
   const gpu = device === 'cuda' ? (info.cudaName ?? 'a GPU of unknown name') : null;
   return { device, gpu, bfloat16: dtype === 'bfloat16', libtorch: info.libtorch };
 }

@@ -52,9 +52,9 @@ export async function step({
   variant,
   threads,
   device,
-  dtype: asked,
+  dtype: requested,
 }) {
-  const dtype = dtypeOf({ threads, device, dtype: asked });
+  const dtype = dtypeOf({ threads, device, dtype: requested });
   const config = parseConfig(json, 'the bench');
   const session = await openSession(config, variant, { device, dtype, threads, seed: SEED });
   const batch = batchOf(rows, length, encoderOf(config).embeddings.vocab);

@@ -21,8 +21,8 @@ const SEED = 42;
  *
  * @param {{ batchSize: number } & import('./inputs.mjs').Input & import('./inputs.mjs').Runtime} job
  */
-export async function train({ batchSize, threads, device, dtype: asked, ...input }) {
-  const dtype = dtypeOf({ threads, device, dtype: asked });
+export async function train({ batchSize, threads, device, dtype: requested, ...input }) {
+  const dtype = dtypeOf({ threads, device, dtype: requested });
   const { rows, tokenizer, config, close } = await openInput(input);
   const folder = await mkdtemp(join(tmpdir(), 'bertune-bench-'));
   /** @param {number} maxSteps */

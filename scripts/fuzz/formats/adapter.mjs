@@ -10,7 +10,7 @@ import { filesOf, loadedWeights, modelFiles, RUNTIME } from '../tiny-model.mjs';
 
 const WEIGHTS = 'adapter_model.safetensors';
 
-/** The base lies where the adapter says, which the input may change. */
+/** Where the adapter's config finds its base; the input may change that path. */
 let base = '';
 
 export const adapter = defineFormat({
@@ -27,10 +27,13 @@ export const adapter = defineFormat({
     const { 'config.json': _, ...asPeft } = files;
     return [files, asPeft];
   },
-  mutate(files, dice) {
-    const name = dice.pick(Object.keys(files));
+  mutate(files, random) {
+    const name = random.pick(Object.keys(files));
     const bytes = files[name] ?? new Uint8Array();
-    return { ...files, [name]: name === WEIGHTS ? mutateSafetensors(bytes, dice) : mutateJson(bytes, dice) };
+    return {
+      ...files,
+      [name]: name === WEIGHTS ? mutateSafetensors(bytes, random) : mutateJson(bytes, random),
+    };
   },
   async read(folder) {
     const model = await BertForSequenceClassification.fromPretrained(folder, { baseModel: base });

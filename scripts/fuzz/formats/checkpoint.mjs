@@ -8,19 +8,19 @@ import { mutateSafetensors, soundTensors } from '../safetensors-file.mjs';
 export const checkpoint = defineFormat({
   name: 'checkpoint',
   seeds: async () => [await checkpointFiles()],
-  mutate(files, dice) {
-    const name = dice.pick(
+  mutate(files, random) {
+    const name = random.pick(
       Object.keys(files).filter((file) => !file.startsWith('tokenizer') && file !== 'vocab.txt'),
     );
     const bytes = files[name] ?? new Uint8Array();
-    if (dice.chance(0.02)) {
+    if (random.chance(0.02)) {
       const { [name]: _, ...others } = files;
       return withSums(others);
     }
-    if (!/\.(json|safetensors)$/.test(name)) return { ...files, [name]: mutateBytes(bytes, dice) };
-    const changed = name.endsWith('.json') ? mutateJson(bytes, dice) : mutateSafetensors(bytes, dice);
+    if (!/\.(json|safetensors)$/.test(name)) return { ...files, [name]: mutateBytes(bytes, random) };
+    const changed = name.endsWith('.json') ? mutateJson(bytes, random) : mutateSafetensors(bytes, random);
     const spoiled = { ...files, [name]: changed };
-    return dice.chance(0.9) ? withSums(spoiled) : spoiled;
+    return random.chance(0.9) ? withSums(spoiled) : spoiled;
   },
   read: resumed,
   check({ state, resume, weights }, files) {
@@ -34,7 +34,7 @@ export const checkpoint = defineFormat({
           found.dtype === 'F32' &&
           !Buffer.from(found.bytes).equals(Buffer.from(values.buffer, values.byteOffset, values.byteLength))
         )
-          return `${tensor} does not hold what the file says`;
+          return `${tensor} differs from the file`;
       }
     }
     if (!(Number.isSafeInteger(resume.step) && resume.step >= 0)) return `resumes at step ${resume.step}`;

@@ -44,7 +44,9 @@ export const config = defineFormat({
       };
     }),
   ],
-  mutate: (files, dice) => ({ 'config.json': mutateJson(files['config.json'] ?? new Uint8Array(), dice) }),
+  mutate: (files, random) => ({
+    'config.json': mutateJson(files['config.json'] ?? new Uint8Array(), random),
+  }),
   async read(folder) {
     const found = await readConfig(folder);
     // What a training would do with it in the end.
@@ -67,7 +69,8 @@ export const config = defineFormat({
     if (hidden % heads !== 0) return 'accepted heads that do not divide the size';
     if (new Set(found.id2label).size !== found.numLabels)
       return 'accepted labels that are not one name for each id';
-    if (Object.getPrototypeOf(found.raw) !== Object.prototype) return 'the kept keys have another prototype';
+    if (Object.getPrototypeOf(found.raw) !== Object.prototype)
+      return 'the unknown keys have another prototype';
     const tensors = spec.parameters.flatMap(({ tensors: own }) => own.map(({ name }) => name));
     if (new Set(tensors).size !== tensors.length || tensors.length < 4 + 16 * layers.length + 4)
       return `has ${tensors.length} tensors`;

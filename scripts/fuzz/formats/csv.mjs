@@ -15,7 +15,7 @@ export const csv = defineFormat({
     { 'rows.csv': utf8('sentence1,sentence2,label\na,b,0\nc,d,1\ne,"f",0\n') },
     { 'rows.csv': utf8('text,label\rfirst film,1.5\rsecond film,2.5\r') },
   ],
-  mutate: (files, dice) => ({ 'rows.csv': mutated(files['rows.csv'], ROWS, dice) }),
+  mutate: (files, random) => ({ 'rows.csv': mutated(files['rows.csv'], ROWS, random) }),
   read: (folder) => readRows(folder, 'rows.csv'),
   check: checkRows,
 });
@@ -28,7 +28,7 @@ export const unquoted = defineFormat({
     { 'rows.tsv': utf8(UNQUOTED.replaceAll('\t', ';')) },
     { 'rows.tsv': utf8('text\tlabel\r"first" film\t1.5\rsecond "film\t2.5\r') },
   ],
-  mutate: (files, dice) => ({ 'rows.tsv': mutated(files['rows.tsv'], UNQUOTED, dice) }),
+  mutate: (files, random) => ({ 'rows.tsv': mutated(files['rows.tsv'], UNQUOTED, random) }),
   read: (folder) => readRows(folder, 'rows.tsv', { quoting: 'none' }),
   check: (result) => {
     // Without quotes nothing can hold the end of its line.
@@ -41,8 +41,8 @@ export const unquoted = defineFormat({
 /**
  * @param {Uint8Array | undefined} bytes
  * @param {string} otherwise where there are none left
- * @param {import('../format.mjs').Dice} dice
+ * @param {import('../format.mjs').SeededRandom} random
  */
-function mutated(bytes, otherwise, dice) {
-  return mutateBytes(bytes?.length ? bytes : utf8(otherwise), dice);
+function mutated(bytes, otherwise, random) {
+  return mutateBytes(bytes?.length ? bytes : utf8(otherwise), random);
 }

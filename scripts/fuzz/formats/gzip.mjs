@@ -17,8 +17,8 @@ export const gzip = defineFormat({
       ),
     },
   ],
-  mutate: (files, dice) => ({
-    'rows.csv.gz': mutateCompressed(files['rows.csv.gz'] ?? new Uint8Array(), dice, compress),
+  mutate: (files, random) => ({
+    'rows.csv.gz': mutateCompressed(files['rows.csv.gz'] ?? new Uint8Array(), random, compress),
   }),
   read: (folder) => readRows(folder, 'rows.csv.gz'),
   check: checkRows,

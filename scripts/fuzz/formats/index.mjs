@@ -32,6 +32,6 @@ export const formats = [
 export function formatNamed(name) {
   const format = formats.find((candidate) => candidate.name === name);
   if (format === undefined)
-    throw new Error(`there is no format ${name}; there are ${formats.map((one) => one.name).join(', ')}`);
+    throw new Error(`Expected a format of ${formats.map((one) => one.name).join(', ')} but received ${name}`);
   return format;
 }

@@ -14,9 +14,9 @@ export const json = defineFormat({
     { 'rows.json': utf8(JSON.stringify(ROWS)) },
     { 'rows.json': utf8(`\uFEFF${JSON.stringify(ROWS, null, 2)}\n`) },
   ],
-  mutate: (files, dice) => {
+  mutate: (files, random) => {
     const bytes = files['rows.json'] ?? new Uint8Array();
-    return { 'rows.json': mutateJson(bytes.length > 0 ? bytes : utf8('[]'), dice) };
+    return { 'rows.json': mutateJson(bytes.length > 0 ? bytes : utf8('[]'), random) };
   },
   read: (folder) => readRows(folder, 'rows.json'),
   check: checkRows,

@@ -17,13 +17,15 @@ export const jsonl = defineFormat({
     { 'rows.jsonl': utf8('{"text":"a","labels":["x","y"]}\r\n\r\n{"text":"b","labels":[]}\r\n') },
     { 'rows.jsonl': utf8('{"text":"a","label":1.5}\n{"text":"b","label":2}') },
   ],
-  mutate(files, dice) {
+  mutate(files, random) {
     const bytes = files['rows.jsonl'] ?? new Uint8Array();
-    if (bytes.length === 0 || dice.chance(0.4))
-      return { 'rows.jsonl': mutateBytes(bytes.length > 0 ? bytes : utf8('{}'), dice) };
+    if (bytes.length === 0 || random.chance(0.4))
+      return { 'rows.jsonl': mutateBytes(bytes.length > 0 ? bytes : utf8('{}'), random) };
     const lines = Buffer.from(bytes).toString().split('\n');
-    const at = dice.below(lines.length);
-    lines[at] = Buffer.from(mutateJson(utf8(lines[at] === '' ? '{}' : (lines[at] ?? '{}')), dice)).toString();
+    const at = random.below(lines.length);
+    lines[at] = Buffer.from(
+      mutateJson(utf8(lines[at] === '' ? '{}' : (lines[at] ?? '{}')), random),
+    ).toString();
     return { 'rows.jsonl': utf8(lines.join('\n')) };
   },
   read: (folder) => readRows(folder, 'rows.jsonl'),

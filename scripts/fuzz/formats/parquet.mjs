@@ -1,4 +1,4 @@
-// Parquet with the codecs and encodings that others write; numbers in headers lie.
+// Parquet with the codecs and encodings of other writers, and wrong numbers in headers.
 import { readFileSync } from 'node:fs';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { defineFormat } from '../format.mjs';
@@ -17,9 +17,9 @@ export const parquet = defineFormat({
     }));
     return [...files, { 'rows.parquet': written('UNCOMPRESSED') }, { 'rows.parquet': written('SNAPPY') }];
   },
-  mutate: (files, dice) => {
+  mutate: (files, random) => {
     const bytes = files['rows.parquet'] ?? new Uint8Array();
-    return { 'rows.parquet': mutateBytes(bytes.length > 0 ? bytes : written('SNAPPY'), dice) };
+    return { 'rows.parquet': mutateBytes(bytes.length > 0 ? bytes : written('SNAPPY'), random) };
   },
   read: (folder) => readRows(folder, 'rows.parquet'),
   check: checkRows,

@@ -18,10 +18,13 @@ export const safetensors = defineFormat({
     const index = utf8(JSON.stringify({ metadata: { total_size: 1 }, weight_map: map }));
     return [files, { ...others, [INDEX]: index, 'a.safetensors': weights }];
   },
-  mutate(files, dice) {
-    const name = dice.pick(Object.keys(files).filter((file) => file !== 'config.json'));
+  mutate(files, random) {
+    const name = random.pick(Object.keys(files).filter((file) => file !== 'config.json'));
     const bytes = files[name] ?? new Uint8Array();
-    return { ...files, [name]: name === INDEX ? mutateJson(bytes, dice) : mutateSafetensors(bytes, dice) };
+    return {
+      ...files,
+      [name]: name === INDEX ? mutateJson(bytes, random) : mutateSafetensors(bytes, random),
+    };
   },
   async read(folder) {
     const model = await BertForSequenceClassification.fromPretrained(folder);

@@ -184,14 +184,14 @@ export const tokenizer = defineFormat({
     });
     return [json, fromVocab, ...others, ...VOCABULARIES];
   },
-  mutate(files, dice) {
-    const name = dice.pick(Object.keys(files));
+  mutate(files, random) {
+    const name = random.pick(Object.keys(files));
     const bytes = files[name] ?? new Uint8Array();
     return {
       ...files,
       [name]: !name.endsWith('.json')
-        ? mutateBytes(bytes.length > 0 ? bytes : utf8('a'), dice)
-        : mutateJson(bytes, dice),
+        ? mutateBytes(bytes.length > 0 ? bytes : utf8('a'), random)
+        : mutateJson(bytes, random),
     };
   },
   async read(folder) {

@@ -8,9 +8,9 @@ const NUMBERS = ['lossLogged', 'stepLogged', 'trainSeconds', 'idleSeconds', 'tot
 export const trainerState = defineFormat({
   name: 'trainer-state',
   seeds: async () => [await checkpointFiles()],
-  mutate(files, dice) {
-    const name = dice.pick(['trainer_state.json', 'bertune_state.json']);
-    return withSums({ ...files, [name]: mutateJson(files[name] ?? new Uint8Array(), dice) });
+  mutate(files, random) {
+    const name = random.pick(['trainer_state.json', 'bertune_state.json']);
+    return withSums({ ...files, [name]: mutateJson(files[name] ?? new Uint8Array(), random) });
   },
   read: resumed,
   check({ state, resume }) {

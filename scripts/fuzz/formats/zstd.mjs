@@ -17,8 +17,8 @@ export const zstd = defineFormat({
     { 'rows.csv.zst': withSmallWindows(readFileSync(FIXTURE)) },
     { 'rows.csv.zst': frame(utf8(ROWS)) },
   ],
-  mutate: (files, dice) => ({
-    'rows.csv.zst': mutateCompressed(files['rows.csv.zst'] ?? new Uint8Array(), dice, frame),
+  mutate: (files, random) => ({
+    'rows.csv.zst': mutateCompressed(files['rows.csv.zst'] ?? new Uint8Array(), random, frame),
   }),
   read: (folder) => readRows(folder, 'rows.csv.zst'),
   check: checkRows,

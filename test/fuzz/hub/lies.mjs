@@ -4,7 +4,7 @@ import { TOKEN } from './server.mjs';
 
 /**
  * @typedef {import('./server.mjs').Plan} Plan
- * @typedef {{ kinds: readonly Plan['kind'][], tell: (plan: Plan, random: import('../../../scripts/fuzz/dice.mjs').Dice, origins: import('./server.mjs').Origins) => void }} Lie
+ * @typedef {{ kinds: readonly Plan['kind'][], tell: (plan: Plan, random: import('../../../scripts/fuzz/seeded-random.mjs').SeededRandom, origins: import('./server.mjs').Origins) => void }} Lie
  */
 
 const ALL = /** @type {const} */ (['revision', 'tree', 'file']);
@@ -42,7 +42,7 @@ const STATUSES = [
 /**
  * A change of some entries of a listing.
  *
- * @param {(entry: Record<string, unknown>, random: import('../../../scripts/fuzz/dice.mjs').Dice) => void} change
+ * @param {(entry: Record<string, unknown>, random: import('../../../scripts/fuzz/seeded-random.mjs').SeededRandom) => void} change
  * @returns {Lie}
  */
 function inListing(change) {

@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
  * @property {string} folder the repository's in the cache
  * @property {string} outside a folder that must stay as it is; `file` is in it
  * @property {import('./repositories.mjs').Repository} repository
- * @property {import('../../../scripts/fuzz/dice.mjs').Dice} random
+ * @property {import('../../../scripts/fuzz/seeded-random.mjs').SeededRandom} random
  */
 
 /** @param {Place} place */

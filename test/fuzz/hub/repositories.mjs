@@ -1,6 +1,6 @@
 // The two repositories of the liar's hub as an honest hub has them.
 import { createHash } from 'node:crypto';
-import { Dice } from '../../../scripts/fuzz/dice.mjs';
+import { SeededRandom } from '../../../scripts/fuzz/seeded-random.mjs';
 
 /**
  * @typedef {{ data: Buffer, oid: string, sha256: string | null }} File
@@ -38,7 +38,7 @@ export const MODEL = {
   commit: sha1('model'),
   files: new Map([
     file('config.json', text('{"model_type":"bert"}')),
-    file('model.safetensors', new Dice(1).bytes(150_000)),
+    file('model.safetensors', new SeededRandom(1).bytes(150_000)),
     file('tokenizer.json', text('{"version":"1.0"}')),
     file('vocab.txt', text('[PAD]\n[UNK]\n')),
     file('README.md', text('never asked for')),
@@ -54,6 +54,6 @@ export const DATA = {
     file('README.md', text(CARD)),
     file('data/train-0.csv', text('text,label\na,1\n'.repeat(2000))),
     file('data/train-1.csv', text('text,label\nb,0\n'.repeat(100))),
-    file('other.parquet', new Dice(2).bytes(1000)),
+    file('other.parquet', new SeededRandom(2).bytes(1000)),
   ]),
 };

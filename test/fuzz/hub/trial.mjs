@@ -5,7 +5,7 @@ import { join, relative, resolve, sep } from 'node:path';
 import { RunError, UsageError } from '../../../dist/util/errors.js';
 import { datasetFiles } from '../../../dist/hub/dataset.js';
 import { modelDirectory } from '../../../dist/hub/model.js';
-import { Dice } from '../../../scripts/fuzz/dice.mjs';
+import { SeededRandom } from '../../../scripts/fuzz/seeded-random.mjs';
 import { LIES } from './lies.mjs';
 import { PLANTS } from './plants.mjs';
 import { DATA, MODEL } from './repositories.mjs';
@@ -29,7 +29,7 @@ const HANGS = 240;
  * @returns {Promise<Result>}
  */
 export async function runTrial({ liar, honest }, seed, root) {
-  const random = new Dice(seed);
+  const random = new SeededRandom(seed);
   const repository = random.chance(0.6) ? MODEL : DATA;
   const lies = Array.from({ length: 1 + random.below(3) }, () => random.pick(Object.keys(LIES)));
   const plant = random.chance(0.3) ? random.pick(Object.keys(PLANTS)) : null;

@@ -1,6 +1,6 @@
 // Right arguments of every call of a session: what the fuzz then makes wrong.
 
-/** @typedef {import('../../../scripts/fuzz/dice.mjs').Dice} Dice */
+/** @typedef {import('../../../scripts/fuzz/seeded-random.mjs').SeededRandom} SeededRandom */
 /** @typedef {import('../../fixtures/bert-spec.mjs').BertShape} BertShape */
 
 /** Heads and hidden sizes: odd ones, such that fit no vector, and such that are wider than a tile of a product. */
@@ -12,7 +12,7 @@ const SHAPES = /** @type {const} */ ([
 ]);
 
 /**
- * @param {Dice} random
+ * @param {SeededRandom} random
  * @returns {BertShape}
  */
 export function configOf(random) {
@@ -48,7 +48,7 @@ export function configOf(random) {
 }
 
 /**
- * @param {Dice} random
+ * @param {SeededRandom} random
  * @returns {import('../../../dist/native/index.js').SessionOptions}
  */
 export function optionsOf(random) {
@@ -57,7 +57,7 @@ export function optionsOf(random) {
 }
 
 /**
- * @param {Dice} random
+ * @param {SeededRandom} random
  * @param {BertShape} config
  * @returns {import('../../../dist/native/index.js').PackedBatch}
  */
@@ -76,7 +76,7 @@ function batchOf(random, { vocabSize, maxPositionEmbeddings, numLabels, problemT
 }
 
 /**
- * @param {Dice} random
+ * @param {SeededRandom} random
  * @param {BertShape} config
  */
 function tensorOf(random, { hiddenSize }) {
@@ -92,13 +92,13 @@ function tensorOf(random, { hiddenSize }) {
   return { name, tensor: { dtype, shape, data: new Uint8Array(size).fill(random.below(50)) } };
 }
 
-/** @param {Dice} random */
+/** @param {SeededRandom} random */
 function kindOf(random) {
   return random.pick(['weight', 'gradient', 'step', 'exp_avg', 'exp_avg_sq', 'momentum_buffer', 'sum']);
 }
 
 /**
- * @param {Dice} random
+ * @param {SeededRandom} random
  * @param {BertShape} config
  */
 function lossOf(random, { problemType }) {
@@ -108,7 +108,7 @@ function lossOf(random, { problemType }) {
   return { ...shape, ...random.pick([{}, { [name]: Float32Array.of(1, 2, 3) }]) };
 }
 
-/** @type {Record<string, (random: Dice, config: BertShape, isTyped: boolean) => unknown[]>} */
+/** @type {Record<string, (random: SeededRandom, config: BertShape, isTyped: boolean) => unknown[]>} */
 export const rightArguments = {
   open: () => [],
   read: (random, config) => [tensorOf(random, config).name, kindOf(random)],

@@ -10,12 +10,12 @@ import { Worker } from 'node:worker_threads';
 import { Session } from '../../../dist/native/index.js';
 import * as typedAddon from '../../../dist/native/index.js';
 import { rightArguments, configOf, optionsOf } from './arguments.mjs';
-import { Dice } from '../../../scripts/fuzz/dice.mjs';
+import { SeededRandom } from '../../../scripts/fuzz/seeded-random.mjs';
 import { altered, isOurs, oddValue } from './values.mjs';
 import { bertSpec } from '../../fixtures/bert-spec.mjs';
 
 const [seed = 0, calls = 0] = process.argv.slice(2).map(Number);
-const random = new Dice(seed);
+const random = new SeededRandom(seed);
 const FUNCTIONS = ['deviceInfo', 'cudaPeakBytes', 'busySeconds', 'startPhases', 'stopPhases'];
 const MOST_SESSIONS = 4;
 /** Of address space, for all that the calls ask for. */
@@ -223,7 +223,7 @@ async function create(isTyped, isRight = random.chance(0.5)) {
   );
 }
 
-const TINY = configOf(new Dice(1));
+const TINY = configOf(new SeededRandom(1));
 
 /** The class and its methods where they do not belong. */
 function misuse() {

@@ -3,7 +3,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
 import { Session } from '../../../dist/native/index.js';
-import { Dice } from '../../../scripts/fuzz/dice.mjs';
+import { SeededRandom } from '../../../scripts/fuzz/seeded-random.mjs';
 import { bertSpec } from '../../fixtures/bert-spec.mjs';
 
 /** @typedef {{ before: number, after: number, growth: number, threads: number, files: number }} Growth
@@ -41,7 +41,7 @@ const UPDATE = {
   maxGradNorm: 1,
 };
 
-/** @param {Dice} random */
+/** @param {SeededRandom} random */
 function batchOf(random) {
   const lengths = Array.from({ length: 4 }, () => 1 + random.below(128));
   const cuSeqlens = Int32Array.from([0, ...lengths]);
@@ -52,7 +52,7 @@ function batchOf(random) {
 
 /** @param {number} number */
 async function liveOf(number) {
-  const random = new Dice(number % 10);
+  const random = new SeededRandom(number % 10);
   const dtype = number % 2 === 0 ? 'float32' : 'bfloat16';
   const session = await Session.create(bertSpec(CONFIG), { device: 'cpu', dtype, threads: 2, seed: number });
   for (let step = 0; step < 2; step++) {

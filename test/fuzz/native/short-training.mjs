@@ -2,10 +2,10 @@
 // last line that it came to its end.
 import { Session } from '../../../dist/native/index.js';
 import { rightArguments, configOf } from './arguments.mjs';
-import { Dice } from '../../../scripts/fuzz/dice.mjs';
+import { SeededRandom } from '../../../scripts/fuzz/seeded-random.mjs';
 import { bertSpec } from '../../fixtures/bert-spec.mjs';
 
-const random = new Dice(1);
+const random = new SeededRandom(1);
 const config = {
   ...configOf(random),
   hiddenSize: 48,

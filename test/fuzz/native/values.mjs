@@ -1,7 +1,7 @@
 // What a caller could hand over in place of what is wanted: values of all types, typed arrays in memory of all kinds,
 // and objects whose getters throw or do mischief.
 
-/** @typedef {import('../../../scripts/fuzz/dice.mjs').Dice} Dice */
+/** @typedef {import('../../../scripts/fuzz/seeded-random.mjs').SeededRandom} SeededRandom */
 /** @typedef {Int32Array | Float32Array | Uint8Array} Numbers */
 
 const KINDS = [
@@ -90,7 +90,7 @@ const THROWN = [
 const ours = new WeakSet();
 
 /**
- * @param {Dice} random
+ * @param {SeededRandom} random
  * @returns {unknown}
  */
 function thrown(random) {
@@ -108,7 +108,7 @@ export function isOurs(error) {
   return ours.has(error);
 }
 
-/** @param {Dice} random */
+/** @param {SeededRandom} random */
 export function oddNumber(random) {
   return random.pick(NUMBERS);
 }
@@ -116,7 +116,7 @@ export function oddNumber(random) {
 /**
  * Any value at all.
  *
- * @param {Dice} random
+ * @param {SeededRandom} random
  * @param {number} [depth] how deep objects may still be nested
  * @returns {unknown}
  */
@@ -144,7 +144,7 @@ export function oddValue(random, depth = 2) {
   ])();
 }
 
-/** @param {Dice} random */
+/** @param {SeededRandom} random */
 function throwing(random) {
   const handler = {
     get() {
@@ -155,7 +155,7 @@ function throwing(random) {
 }
 
 /**
- * @param {Dice} random
+ * @param {SeededRandom} random
  * @param {unknown} target
  */
 function proxies(random, target) {
@@ -173,7 +173,7 @@ function circular() {
 }
 
 /**
- * @param {Dice} random
+ * @param {SeededRandom} random
  * @param {number} bytes
  */
 function memory(random, bytes) {
@@ -214,7 +214,7 @@ export function growable(bytes, maxByteLength) {
  * The same numbers in memory of another kind: shared, with more before and behind, resizable, shrunk until nothing or
  * half is left, grown, or gone.
  *
- * @param {Dice} random
+ * @param {SeededRandom} random
  * @param {ArrayLike<number> & { constructor: Function, BYTES_PER_ELEMENT: number }} numbers
  * @returns {unknown}
  */
@@ -256,7 +256,7 @@ export function housed(random, numbers) {
 /**
  * An object with one property changed: another value, none, or a getter that throws or does something first.
  *
- * @param {Dice} random
+ * @param {SeededRandom} random
  * @param {object} object
  * @param {readonly (() => unknown)[]} mischief what a getter may do before it gives the value
  */
@@ -294,7 +294,7 @@ export function altered(random, object, mischief) {
 /**
  * A typed array in other memory, of another length, or with another number in it.
  *
- * @param {Dice} random
+ * @param {SeededRandom} random
  * @param {ArrayBufferView} view
  */
 function changed(random, view) {

@@ -1,4 +1,4 @@
-// Values that break readers: numbers at the limits of their types, names of Object.prototype, paths, patterns.
+// Values that often break readers: numbers at the limits of their types, names of Object.prototype, paths, patterns.
 
 /** For lengths, counts and offsets. */
 export const NUMBERS = [

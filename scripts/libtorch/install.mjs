@@ -1,6 +1,6 @@
-// What a folder has to hold to be a LibTorch that the addon can be built against.
+// A LibTorch on disk: what makes a folder one, and how a new one gets to its final name.
 import { existsSync } from 'node:fs';
-import { readFile, realpath } from 'node:fs/promises';
+import { chmod, readFile, realpath, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SUPPORTED_TEXT, isSupported } from './versions.mjs';
 
@@ -9,7 +9,7 @@ import { SUPPORTED_TEXT, isSupported } from './versions.mjs';
  *   root: the folder that holds lib/ and include/; cuda: a CUDA build (which runs on the CPU as well)
  */
 
-/** Why a way of getting LibTorch did not lead to one: a short clause for the list a person reads. */
+/** Why a source of LibTorch has none to offer: a short clause for the list in the final message. */
 export class Unavailable extends Error {}
 
 /**
@@ -38,4 +38,20 @@ export async function inspect(folder) {
 /** @param {LibTorch} libtorch */
 export function describe({ version, cuda }) {
   return `LibTorch ${version} (${cuda ? 'CUDA' : 'CPU'} build)`;
+}
+
+/**
+ * Moves a complete `staging/libtorch` and what is beside it to `.libtorch/<version>-<cpu|cuda>/`, in one rename.
+ *
+ * @param {string} staging
+ * @param {string} directory
+ */
+export async function moveIntoPlace(staging, directory) {
+  const { version, cuda } = await inspect(join(staging, 'libtorch'));
+  const place = join(directory, `${version}-${cuda ? 'cuda' : 'cpu'}`);
+  await rm(place, { recursive: true, force: true });
+  // mkdtemp makes folders that only their owner can enter.
+  await chmod(staging, 0o755);
+  await rename(staging, place);
+  return await inspect(join(place, 'libtorch'));
 }

@@ -1,5 +1,5 @@
-// Calls of the file system done at once instead of through the thread pool. The readers stay the product's own; but an
-// input is a small file in memory, and where the machine is busy the ways to the pool and back are nearly all that it costs.
+// Runs calls of the file system synchronously instead of on the thread pool. The readers stay the product's own; but an input
+// is a small file in memory, and on a busy machine the round trip to the pool is nearly all of its cost.
 import fs from 'node:fs';
 import promises from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
@@ -18,16 +18,16 @@ const NAMES = /** @type {const} */ ([
   'unlink',
   'writeFile',
 ]);
-/** What streams call. */
-const CALLED_BACK = /** @type {const} */ (['open', 'read', 'write', 'close']);
+/** Those that streams call. */
+const WITH_CALLBACK = /** @type {const} */ (['open', 'read', 'write', 'close']);
 
-/** To be called before an input is read. */
-export function readFilesAtOnce() {
+/** Call it before an input is read. */
+export function useSyncFileSystem() {
   for (const name of NAMES) {
-    const call = atOnce(`${name}Sync`);
+    const call = synchronous(`${name}Sync`);
     Reflect.set(promises, name, async (/** @type {unknown[]} */ ...args) => call(...args));
   }
-  for (const name of CALLED_BACK) Reflect.set(fs, name, calledBack(atOnce(`${name}Sync`)));
+  for (const name of WITH_CALLBACK) Reflect.set(fs, name, withCallback(synchronous(`${name}Sync`)));
   Reflect.set(promises, 'open', async (/** @type {Parameters<typeof fs.openSync>} */ ...args) =>
     Promise.resolve(new Handle(fs.openSync(...args))),
   );
@@ -35,12 +35,12 @@ export function readFilesAtOnce() {
 }
 
 /** @param {string} name @returns {(...args: unknown[]) => unknown} */
-function atOnce(name) {
+function synchronous(name) {
   return Reflect.get(fs, name).bind(fs);
 }
 
 /** @param {(...args: unknown[]) => unknown} call */
-function calledBack(call) {
+function withCallback(call) {
   return (/** @type {unknown[]} */ ...args) => {
     const callback = /** @type {(...results: unknown[]) => void} */ (args.pop());
     try {
@@ -78,7 +78,7 @@ class Handle {
     return fs.fstatSync(this.fd);
   }
 
-  /** What is in memory is on its disk. */
+  /** A file in memory needs no sync. */
   async sync() {}
 
   async close() {

@@ -1,7 +1,7 @@
-// Random choices that one number decides, so that every input can be made again.
+// Random choices from a seed, so that every input can be reproduced.
 import { randomNumbers } from '../../dist/util/random.js';
 
-export class Dice {
+export class SeededRandom {
   #next;
 
   /** @param {number} seed */
