@@ -5,16 +5,17 @@ import { parseArgs } from 'node:util';
 import { parseVariant } from './libtorch/versions.mjs';
 import { ensureReady } from './setup/ensure.mjs';
 import { refuseOptionsTakenByNpm } from './setup/npm.mjs';
+import { commandLine } from './setup/paths.mjs';
 import { runMain, log } from './setup/terminal.mjs';
 
-const USAGE = `npm run setup [-- options]
+const USAGE = `${commandLine('setup [options]')}
 
   --variant cpu|cu130   the LibTorch build to use (default: cu130 with an NVIDIA driver for CUDA 13, else cpu)
   --native-only         the addon only, not dist/
   --verbose             show the whole native build
   --help
 
-LibTorch comes from the first of: the folder in LIBTORCH; an earlier install under .libtorch/; a torch that python3
+LibTorch comes from the first of: the folder in LIBTORCH; an earlier install; a torch that python3
 can import; the PyTorch project's archive (BERTUNE_LIBTORCH_URL names a mirror); pip.`;
 
 await runMain(async () => {

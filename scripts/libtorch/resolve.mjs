@@ -3,6 +3,7 @@ import { SetupError } from '../setup/errors.mjs';
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { commandLine } from '../setup/paths.mjs';
 import { capture } from '../setup/process.mjs';
 import { log } from '../setup/terminal.mjs';
 import { fromArchive } from './archive.mjs';
@@ -16,7 +17,8 @@ import { fromWheel } from './wheel.mjs';
  * @typedef {object} Context
  * @property {NodeJS.ProcessEnv} env
  * @property {Variant} variant the build to fetch
- * @property {string} directory where installs go (.libtorch)
+ * @property {string} [version] the version to prefer
+ * @property {string} directory where installs go
  * @property {Readonly<Record<Variant, import('./versions.mjs').Archive>>} [archives]
  * @property {import('./download.mjs').Patience} [patience]
  * @property {{ platform: string, arch: string }} [platform]
@@ -28,7 +30,7 @@ const WHERE =
 
 /** @type {readonly { name: string, find: (context: Context) => Promise<LibTorch>, fetches: boolean }[]} */
 const SOURCES = [
-  { name: 'an earlier install under .libtorch/', find: fromEarlierInstall, fetches: false },
+  { name: 'an earlier install', find: fromEarlierInstall, fetches: false },
   { name: "Python's torch", find: fromPython, fetches: false },
   { name: "the PyTorch project's archive", find: fromArchive, fetches: true },
   { name: 'pip', find: fromWheel, fetches: true },
@@ -37,33 +39,42 @@ const SOURCES = [
 /**
  * Tries LIBTORCH, an earlier install, Python's torch, the archive and pip, and logs which one it uses.
  *
- * @param {{ env: NodeJS.ProcessEnv, directory: string, variant?: Variant | undefined }
- *   & Partial<Pick<Context, 'archives' | 'patience' | 'platform'>>} options variant: only where --variant was given
+ * @param {{ env: NodeJS.ProcessEnv, directory: string, variant?: Variant | undefined, version?: string | undefined }
+ *   & Partial<Pick<Context, 'archives' | 'patience' | 'platform'>>} options variant: only where --variant was given;
+ *   version: another one than LIBTORCH's is used only where this one cannot be fetched
  * @returns {Promise<LibTorch & { from: string }>}
  * @throws {SetupError} exit code 2 for an unusable LIBTORCH, else 1 with everything that was tried
  */
-export async function resolveLibTorch({ variant: wanted, ...options }) {
+export async function resolveLibTorch({ variant: wanted, version, ...options }) {
   const { env } = options;
   if (env['LIBTORCH']) return logged(await fromVariable(env['LIBTORCH']), 'LIBTORCH');
 
   const { variant, reason } = wanted ? { variant: wanted, reason: '--variant' } : variantFor();
   const tried = [{ name: 'LIBTORCH', reason: 'not set' }];
+  /** @type {{ found: LibTorch, name: string } | undefined} */
+  let other;
   for (const { name, find, fetches } of SOURCES) {
     try {
       if (fetches) log(`Fetching LibTorch ${PINNED}, ${variant} (${reason}), from ${name} ...`);
-      const found = await find({ ...options, variant });
+      const found = await find({ ...options, variant, ...(version !== undefined && { version }) });
       if (wanted && !fetches && found.cuda !== (wanted !== 'cpu')) {
         throw new Unavailable(
           `${found.root} is a ${found.cuda ? 'CUDA' : 'CPU'} build, and --variant is ${wanted}`,
         );
       }
-      return logged(found, name);
+      if (version === undefined || found.version === version) return logged(found, name);
+      other ??= { found, name };
+      tried.push({
+        name,
+        reason: `${found.root} is version ${found.version}, and the prebuilt addon needs ${version}`,
+      });
     } catch (error) {
       if (!(error instanceof Unavailable)) throw error;
       if (fetches) log(`  failed: ${error.message}`);
       tried.push({ name, reason: error.message });
     }
   }
+  if (other !== undefined) return logged(other.found, other.name);
   throw new SetupError(failure(tried, variant));
 }
 
@@ -81,14 +92,16 @@ async function fromVariable(folder) {
 }
 
 /**
- * The newest usable install; with --variant, of that variant first.
+ * The newest usable install, one of the preferred version and of the variant first.
  *
  * @param {Context} context
  * @returns {Promise<LibTorch>}
  */
-async function fromEarlierInstall({ directory, variant }) {
+async function fromEarlierInstall({ directory, variant, version }) {
   const names = existsSync(directory) ? await readdir(directory) : [];
-  const order = (/** @type {string} */ name) => (name.endsWith(variant === 'cpu' ? '-cpu' : '-cuda') ? 0 : 1);
+  const order = (/** @type {string} */ name) =>
+    Number(!name.endsWith(variant === 'cpu' ? '-cpu' : '-cuda')) +
+    2 * Number(version !== undefined && !name.startsWith(`${version}-`));
   const installs = names
     .filter((name) => /^\d/.test(name))
     .toSorted((a, b) => order(a) - order(b) || (a < b ? 1 : -1));
@@ -151,9 +164,9 @@ function failure(tried, variant) {
     '',
     'Do one of these:',
     `  - Download and unpack ${ARCHIVE_HOST}/${ARCHIVES[variant].path} yourself,`,
-    '    then run: LIBTORCH=/path/to/libtorch npm run setup',
-    `  - Install torch for the python3 on your PATH (python3 -m pip install torch==${PINNED}), then run: npm run setup`,
+    `    then run: LIBTORCH=/path/to/libtorch ${commandLine('setup')}`,
+    `  - Install torch for the python3 on your PATH (python3 -m pip install torch==${PINNED}), then run: ${commandLine('setup')}`,
     '  - Give this machine access to one of the two hosts: BERTUNE_LIBTORCH_URL for a mirror of the archives,',
-    '    PIP_INDEX_URL or HTTPS_PROXY for pip; then run: npm run setup. A download resumes where it stopped.',
+    `    PIP_INDEX_URL or HTTPS_PROXY for pip; then run: ${commandLine('setup')}. A download resumes where it stopped.`,
   ].join('\n');
 }

@@ -1,16 +1,19 @@
-// The native addon: built by cmake-js against the LibTorch found, and again only when that or a source has changed.
+// The native addon: prebuilt, or built by cmake-js against the LibTorch found; again only when that or a source has changed.
 import { SetupError } from './errors.mjs';
 import { existsSync } from 'node:fs';
 import { appendFile, mkdir, readFile, rm } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { inspect } from '../libtorch/install.mjs';
 import { resolveLibTorch } from '../libtorch/resolve.mjs';
-import { buildDir, libtorchDir, projectRoot } from './paths.mjs';
+import { buildDir, commandLine, isInstalled, libtorchDir, prebuiltDir, projectRoot } from './paths.mjs';
+import { ADDON, glibcProblem, installPrebuilt, loaderProblem, readManifest } from './prebuilt.mjs';
 import { capture } from './process.mjs';
 import { fingerprint, readStamp, writeStamp } from './stamp.mjs';
 import { buildProgress, log } from './terminal.mjs';
 
+const STAMP = 'addon.stamp.json';
 const SOURCES = ['native', 'CMakeLists.txt', 'node_modules/node-addon-api/package.json'];
 // A file that includes LibTorch's headers needs this much memory to compile.
 const BYTES_PER_JOB = 2e9;
@@ -25,39 +28,73 @@ const BYTES_PER_JOB = 2e9;
  */
 
 /**
- * Brings the addon up to date, LibTorch included.
+ * Whether the addon is up to date; nothing is written.
+ *
+ * @param {AddonOptions} options
+ */
+export async function isAddonReady(options) {
+  return (await stateOf(options)).isReady;
+}
+
+/**
+ * Brings the addon up to date, LibTorch included: the prebuilt one where it fits this machine, else one that is built here.
  *
  * @param {AddonOptions} [options]
  * @throws {SetupError}
  */
-export async function ensureAddon({
-  variant,
-  verbose = false,
-  tests = false,
-  env = process.env,
-  out = buildDir,
-} = {}) {
-  const stampFile = join(out, 'addon.stamp.json');
-  const sources = await fingerprint(projectRoot, SOURCES);
-  const stamp = await readStamp(stampFile);
-  const programs = ['Release/bertune.node', ...(tests ? ['operators_test'] : [])];
-  const built = programs.every((name) => existsSync(join(out, name)));
-  const previous = stamp && (await previousLibTorch(stamp, { variant, env }));
-  if (built && previous && stamp.sources === sources) return;
+export async function ensureAddon(options = {}) {
+  const { variant, verbose = false, tests = false, env = process.env, out = buildDir } = options;
+  const { sources, previous, isReady } = await stateOf(options);
+  if (isReady) return;
 
-  const libtorch = previous || (await resolveLibTorch({ env, variant, directory: libtorchDir }));
-  await checkTools(env);
+  // In a checkout it may be older than the sources.
+  const manifest = isInstalled ? await readManifest(prebuiltDir) : null;
+  let problem = manifest && glibcProblem(manifest);
+  const version = manifest && problem === null ? manifest.libtorch : undefined;
+  const libtorch =
+    previous || (await resolveLibTorch({ env, variant, version, directory: libtorchDir(env) }));
+  const stampFile = join(out, STAMP);
+  await rm(stampFile, { force: true });
+  const stamp = { libtorch: libtorch.root, version: libtorch.version, from: libtorch.from, sources };
+  if (manifest && problem === null) {
+    problem = await tryPrebuilt(manifest, { out, libtorch });
+    if (problem === null) return writeStamp(stampFile, stamp);
+  }
+  const why = problem === null ? '' : `The prebuilt addon does not fit: ${problem}.`;
+  if (why !== '') log(why);
+  await checkTools(env, why);
   // cmake-js passes its options to CMake only for a new build folder.
   const command = (await configuredLibTorch(out)) === libtorch.root ? 'build' : 'rebuild';
-  await rm(stampFile, { force: true });
   await compile(command, libtorch.root, { out, tests, verbose, env });
-  await checkLoads(join(out, 'Release', 'bertune.node'), libtorch);
-  await writeStamp(stampFile, {
-    libtorch: libtorch.root,
-    version: libtorch.version,
-    from: libtorch.from,
-    sources,
-  });
+  await checkLoads(join(out, 'Release', ADDON), libtorch);
+  await writeStamp(stampFile, stamp);
+}
+
+/**
+ * @param {AddonOptions} options
+ * @returns {Promise<{ sources: string, previous: Awaited<ReturnType<typeof previousLibTorch>>, isReady: boolean }>}
+ *   sources: a hash of what the addon is made from; previous: the LibTorch of the last set-up, if it can stay
+ */
+async function stateOf({ variant, tests = false, env = process.env, out = buildDir }) {
+  const sources = await fingerprint(projectRoot, SOURCES);
+  const stamp = await readStamp(join(out, STAMP));
+  const programs = [join('Release', ADDON), ...(tests ? ['operators_test'] : [])];
+  const isBuilt = programs.every((name) => existsSync(join(out, name)));
+  const previous = stamp && (await previousLibTorch(stamp, { variant, env }));
+  return { sources, previous, isReady: isBuilt && previous !== null && stamp?.['sources'] === sources };
+}
+
+/**
+ * @param {import('./prebuilt.mjs').Manifest} manifest
+ * @param {{ out: string, libtorch: import('../libtorch/install.mjs').LibTorch }} options
+ * @returns {Promise<string | null>} why it cannot be used; null when it is in place
+ */
+async function tryPrebuilt(manifest, { out, libtorch }) {
+  if (libtorch.version !== manifest.libtorch)
+    return `it is for LibTorch ${manifest.libtorch}, and ${libtorch.root} is ${libtorch.version}`;
+  await installPrebuilt(prebuiltDir, out, libtorch.root);
+  const message = await loadError(join(out, 'Release', ADDON));
+  return message === null ? null : loaderProblem(message, manifest);
 }
 
 /**
@@ -84,8 +121,11 @@ async function configuredLibTorch(out) {
   return /^LIBTORCH:PATH=(.*)$/m.exec(cache)?.[1];
 }
 
-/** @param {NodeJS.ProcessEnv} env */
-async function checkTools(env) {
+/**
+ * @param {NodeJS.ProcessEnv} env
+ * @param {string} why no prebuilt addon is used; may be empty
+ */
+async function checkTools(env, why) {
   const tools = { cmake: 'cmake', 'g++': env['CXX'] ?? 'c++' };
   const missing = [];
   for (const [name, command] of Object.entries(tools)) {
@@ -94,9 +134,9 @@ async function checkTools(env) {
   const ninja = await capture('ninja', ['--version'], { env });
   if (ninja.missing && (await capture('make', ['--version'], { env })).missing) missing.push('make');
   if (missing.length > 0) {
-    throw new SetupError(`The native addon is built on this machine, and these tools are missing: ${missing.join(', ')}.
+    throw new SetupError(`${why === '' ? '' : `${why} `}The addon has to be built on this machine, and these tools are missing: ${missing.join(', ')}.
 On Debian or Ubuntu: apt-get install -y cmake g++ make
-Then run: npm run setup`);
+Then run: ${commandLine('setup')}`);
   }
 }
 
@@ -107,7 +147,7 @@ Then run: npm run setup`);
  */
 async function compile(command, libtorch, { out, tests, verbose, env }) {
   const jobs = Math.max(1, Math.min(availableParallelism(), Math.floor(totalmem() / BYTES_PER_JOB)));
-  const cmakeJs = join(projectRoot, 'node_modules', 'cmake-js', 'bin', 'cmake-js');
+  const cmakeJs = fileURLToPath(import.meta.resolve('cmake-js/bin/cmake-js'));
   const target = tests ? 'addon_and_tests' : 'bertune';
   const args = [cmakeJs, command, '--out', out, '--target', target];
   args.push('--parallel', String(jobs), `--CDLIBTORCH=${libtorch}`);
@@ -142,17 +182,26 @@ async function excerpt(logFile) {
 }
 
 /**
- * Loads the new addon once, in a process of its own, so that a missing library is found now and not in the training.
+ * Loads the new addon once, so that a missing library is found now and not in the training.
  *
  * @param {string} addon
  * @param {import('../libtorch/install.mjs').LibTorch} libtorch
  */
 async function checkLoads(addon, libtorch) {
-  const load = 'process.dlopen({ exports: {} }, process.argv[1])';
-  const { code, stderr } = await capture(process.execPath, ['--eval', load, addon]);
-  if (code === 0) return;
-  const reason = /Error: (.*)/.exec(stderr)?.[1] ?? stderr.trim();
+  const reason = await loadError(addon);
+  if (reason === null) return;
   throw new SetupError(`The native addon was built but does not load: ${reason}
 It was built against ${libtorch.root}. ${libtorch.cuda ? "A CUDA build needs NVIDIA's run-time libraries beside it; " : ''}
-npm run setup -- --variant cpu fetches a CPU build that needs nothing else.`);
+${commandLine('setup --variant cpu')} fetches a CPU build that needs nothing else.`);
+}
+
+/**
+ * What the dynamic loader says of an addon, in a process of its own; null when it loads.
+ *
+ * @param {string} addon
+ */
+async function loadError(addon) {
+  const load = 'process.dlopen({ exports: {} }, process.argv[1])';
+  const { code, stderr } = await capture(process.execPath, ['--eval', load, addon]);
+  return code === 0 ? null : (/Error: (.*)/.exec(stderr)?.[1] ?? stderr.trim());
 }

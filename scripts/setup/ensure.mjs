@@ -2,10 +2,10 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ensureAddon } from './addon.mjs';
-import { ensureDist } from './dist.mjs';
-import { codeOf } from './errors.mjs';
-import { projectRoot } from './paths.mjs';
+import { ensureAddon, isAddonReady } from './addon.mjs';
+import { ensureDist, isDistReady } from './dist.mjs';
+import { SetupError, codeOf } from './errors.mjs';
+import { commandLine, projectRoot } from './paths.mjs';
 import { log } from './terminal.mjs';
 
 /**
@@ -14,8 +14,10 @@ import { log } from './terminal.mjs';
  */
 export async function ensureReady({ only, ...options } = {}) {
   // Not in build/, which a rebuild empties. Two locks, so that --help does not wait for a compiler.
-  if (only !== 'dist') await withLock(join(projectRoot, '.setup.lock'), () => ensureAddon(options));
-  if (only !== 'addon') await withLock(join(projectRoot, '.dist.lock'), ensureDist);
+  // What is up to date needs no lock, so that a package installed by root can be used by others.
+  if (only !== 'dist' && !(await isAddonReady(options)))
+    await withLock(join(projectRoot, '.setup.lock'), () => ensureAddon(options));
+  if (only !== 'addon' && !(await isDistReady())) await withLock(join(projectRoot, '.dist.lock'), ensureDist);
 }
 
 /**
@@ -47,6 +49,10 @@ async function acquire(path) {
     await writeFile(join(path, 'pid'), String(process.pid));
     return true;
   } catch (error) {
+    if (['EACCES', 'EPERM', 'EROFS'].includes(String(codeOf(error))))
+      throw new SetupError(
+        `No permission to write to ${dirname(path)}: run \`${commandLine('setup')}\` as the user who installed bertune`,
+      );
     if (codeOf(error) !== 'EEXIST') throw error;
     const holder = Number(await readFile(join(path, 'pid'), 'utf8').catch(() => String(process.pid)));
     if (!isAlive(holder)) await rm(path, { recursive: true, force: true });

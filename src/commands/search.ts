@@ -22,6 +22,7 @@ import {
 } from '../search/study.js';
 import type { JournalHeader } from '../util/journal.js';
 import { writeJson } from '../util/files.js';
+import { commandLine } from '../util/installation.js';
 import { whileLocked } from '../util/folder-lock.js';
 import { formatNumber } from '../terminal/progress.js';
 import { bestMetric } from '../training/state.js';
@@ -144,7 +145,7 @@ async function finish(
   const { nTrials: _, sampler: _s, pruner: _p, ...run } = optionsOf(best.params);
   const path = join(options.outputDir, 'best.json');
   await writeJson(path, { ...run, outputDir: join(options.outputDir, 'best') });
-  process.stderr.write(`Train with the best values:\n  npm run train -- ${path}\n`);
+  process.stderr.write(`Train with the best values:\n  ${commandLine('train', path)}\n`);
   const { number, params, value } = best;
   await printResult(
     `${JSON.stringify({ best: { number, params, value }, trials: trials.length }, null, 2)}\n`,

@@ -11,6 +11,7 @@ import { classify } from '../evaluation/predict.js';
 import type { Metrics } from '../evaluation/evaluate.js';
 import type { Prediction } from '../tasks/index.js';
 import { isSameFolder, exists } from '../util/file-system.js';
+import { commandLine } from '../util/installation.js';
 import { INDEX, OF_TRAINING, replaceFiles, requireNoFolders } from '../formats/replace-files.js';
 import { writeJson } from '../util/files.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
@@ -263,7 +264,7 @@ function showNextSteps(
       inPython,
       `All metrics are in ${join(outputDir, 'all_results.json')}.`,
       'Classify a file with it:',
-      `  npm run predict -- --model ${outputDir} --test-file FILE.csv --output-file predictions.jsonl`,
+      `  ${commandLine('predict', `--model ${outputDir} --test-file FILE.csv --output-file predictions.jsonl`)}`,
     ].join('\n'),
   );
 }

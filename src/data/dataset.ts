@@ -152,6 +152,11 @@ export class DatasetDict {
     await Promise.all(this.#opened.map((split) => split.close()));
   }
 
+  /** The same as `close`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   /** Of rows in the order of their file, as run_classification.py takes the first of its validation split. */
   #validating(split: Split, rows: Uint32Array): Dataset {
     return new Dataset(split, this.task, rows.subarray(0, this.#maxValidation));

@@ -244,6 +244,11 @@ export class EncoderModel {
     await this.#source?.close();
     await this.#session?.close();
   }
+
+  /** The same as `close`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
 }
 
 /** `auto` and what is left out go with any settings. */

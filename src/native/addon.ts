@@ -1,11 +1,13 @@
 // The only file that sees the addon: loads it, types it, and asks it about the machine and the process.
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
-import { fileURLToPath } from 'node:url';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 
 import type { DeviceInfo } from './device.js';
 import type { SessionSpec } from './spec.js';
 import { messageOf, RunError } from '../util/errors.js';
+import { commandLine, packageRoot } from '../util/installation.js';
 import type {
   AccumulateOptions,
   PackedBatch,
@@ -60,7 +62,12 @@ let addon: Addon | undefined; // a process loads a shared library once
 /** The addon. @throws RunError when it was not built, or not for this machine */
 export function loadAddon(): Addon {
   if (addon !== undefined) return addon;
-  const path = fileURLToPath(new URL('../../build/Release/bertune.node', import.meta.url));
+  const path = join(packageRoot, 'build', 'Release', 'bertune.node');
+  if (!existsSync(path)) {
+    throw new RunError(
+      `The native addon is not set up yet: run \`${commandLine('setup')}\`, which finds or fetches LibTorch`,
+    );
+  }
   // OpenMP reads this once, when LibTorch is loaded. Its threads would otherwise spin at every barrier, which takes
   // the cores from the tokenizer threads and, where another program wants a core too, makes steps many times slower.
   // Some microseconds of it are worth more than they cost: with none, steps of small models took half as long again.
@@ -72,8 +79,7 @@ export function loadAddon(): Addon {
   } catch (error) {
     const [reason = ''] = messageOf(error).split('\n');
     throw new RunError(
-      `The native addon could not be loaded (${reason}). Run \`npm run setup\` in the folder of bertune: ` +
-        'it finds or fetches LibTorch and builds the addon for this machine.',
+      `The native addon could not be loaded (${reason}): run \`${commandLine('setup')}\`, which finds or fetches LibTorch`,
     );
   }
   return addon;

@@ -166,6 +166,11 @@ export class Session {
     this.#closed = true;
     await withStack(() => this.#native.close());
   }
+
+  /** The same as `close`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
 }
 
 function knownKind(kind: TensorKind): TensorKind {

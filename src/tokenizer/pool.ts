@@ -5,7 +5,7 @@ import type { EncodeOptions, Encoding } from './sequence-encoder.js';
 import type { TokenizerSpec } from './tokenizer-json.js';
 import type { Tokenizer } from './tokenizer.js';
 
-export interface TokenizerPool {
+export interface TokenizerPool extends AsyncDisposable {
   /**
    * Encodes a list of examples, truncated to the pool's `maxLength` if it has one; the result has the order of the list.
    *
@@ -38,11 +38,15 @@ export function createTokenizerPool(
       encode: async (examples) =>
         examples.map(({ text, textPair }) => tokenizer.encode(text, textPair, encodeOptions)),
       close: async () => {},
+      [Symbol.asyncDispose]: async () => {},
     };
   }
   const setup: WorkerSetup = { spec: tokenizer.spec, encodeOptions };
   const threads = Array.from({ length: workers }, () => new TokenizerThread(setup));
   let next = 0;
+  const close = async (): Promise<void> => {
+    await Promise.all(threads.map((thread) => thread.close()));
+  };
   return {
     encode: async (examples) => {
       const jobs: Promise<Encoding[]>[] = [];
@@ -52,9 +56,8 @@ export function createTokenizerPool(
       }
       return (await Promise.all(jobs)).flat();
     },
-    close: async () => {
-      await Promise.all(threads.map((thread) => thread.close()));
-    },
+    close,
+    [Symbol.asyncDispose]: close,
   };
 }
 

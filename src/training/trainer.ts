@@ -333,6 +333,11 @@ export class Trainer {
     await this.#pool.close();
   }
 
+  /** The same as `close`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   get #isInterrupted(): boolean {
     return this.#interruption.signal.aborted;
   }

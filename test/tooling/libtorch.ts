@@ -424,14 +424,14 @@ t.test('the order of the sources, and the choice is printed', async (t) => {
     /Fetching LibTorch 2\.13\.0, \w+ \(.+\), from the PyTorch project's archive \.\.\./,
   );
   const nextTime = await resolve({ BERTUNE_LIBTORCH_URL: 'http://127.0.0.1:1' });
-  t.match(nextTime.found, { root: fetched.found?.root, from: 'an earlier install under .libtorch/' });
+  t.match(nextTime.found, { root: fetched.found?.root, from: 'an earlier install' });
 
   await rm(join(folder, 'libtorch'), { recursive: true });
   const failed = await resolve({ BERTUNE_LIBTORCH_URL: 'http://127.0.0.1:1' });
   t.equal(failed.failure?.exitCode, 1);
   const message = failed.failure?.message ?? '';
   t.equal(message.match(/^ {2}\d\. .*$/gm)?.length, 5, 'lists the five sources');
-  t.match(message, '  1. LIBTORCH: not set\n  2. an earlier install under .libtorch/: none\n');
+  t.match(message, '  1. LIBTORCH: not set\n  2. an earlier install: none\n');
   t.match(
     message,
     /3\. Python's torch: there is no python3; .*is version 2\.15\.0, and bertune supports 2\.11 to 2\.14/,

@@ -29,7 +29,7 @@ export async function evaluate({ batchSize, threads, device, dtype: requested, .
     tokens = 0;
     /** @type {typeof pool} */
     const counting = {
-      close: () => pool.close(),
+      ...pool,
       encode: async (examples) => {
         const encodings = await pool.encode(examples);
         for (const { ids } of encodings) tokens += ids.length;

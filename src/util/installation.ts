@@ -1,0 +1,19 @@
+// Where this package is, and how its commands are typed there: `npm run` in a checkout, `npx bertune` elsewhere.
+import { dirname, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const packageRoot = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+/** Whether npm installed the package in another project. */
+export const isInstalled = packageRoot.split(sep).includes('node_modules');
+
+/**
+ * A command as it can be typed in the current folder.
+ *
+ * @param name e.g. `predict`
+ * @param args for a shell
+ */
+export function commandLine(name: string, args = ''): string {
+  const isCheckout = !isInstalled && process.cwd() === packageRoot;
+  const words = isCheckout ? ['npm run', name, args && '--', args] : ['npx bertune', name, args];
+  return words.filter((word) => word !== '').join(' ');
+}
