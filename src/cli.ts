@@ -27,6 +27,7 @@ import {
   type Command as CommandTable,
   type ParsedOptions,
 } from './options/index.js';
+import { commandLine } from './util/installation.js';
 import { StoppedError, UsageError, messageOf, writeError } from './util/errors.js';
 
 type Flags = Record<string, unknown>;
@@ -58,7 +59,11 @@ function program(): Command {
     .version(version)
     .exitOverride()
     .configureOutput({ outputError: () => undefined })
-    .configureHelp({ optionTerm: shownTerm });
+    .configureHelp({ optionTerm: shownTerm })
+    .addHelpText(
+      'after',
+      `\nThe first command sets up LibTorch and the addon; in advance: ${commandLine('setup')}`,
+    );
 
   addCommand(cli, trainCommand)
     .usage('[config] [options]')

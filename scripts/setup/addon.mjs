@@ -61,8 +61,8 @@ export async function ensureAddon(options = {}) {
     if (problem === null) return writeStamp(stampFile, stamp);
   }
   const why = problem === null ? '' : `The prebuilt addon does not fit: ${problem}.`;
-  if (why !== '') log(why);
   await checkTools(env, why);
+  if (why !== '') log(`${why} It is built on this machine instead.`);
   // cmake-js passes its options to CMake only for a new build folder.
   const command = (await configuredLibTorch(out)) === libtorch.root ? 'build' : 'rebuild';
   await compile(command, libtorch.root, { out, tests, verbose, env });

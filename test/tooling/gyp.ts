@@ -8,16 +8,12 @@ import t from 'tap';
 import { buildDir, projectRoot } from '../../scripts/setup/paths.mjs';
 import { capture } from '../../scripts/setup/process.mjs';
 import { readStamp } from '../../scripts/setup/stamp.mjs';
+import { EMPTY_MODULE } from '../fixtures/empty-module.js';
 
 const require = createRequire(import.meta.url);
 const nodeDir = [dirname(dirname(process.execPath)), '/usr', '/usr/local'].find((dir) =>
   existsSync(join(dir, 'include', 'node', 'node_api.h')),
 );
-
-const MODULE = `#include <node_api.h>
-extern "C" napi_value init(napi_env env, napi_value exports) { return exports; }
-NAPI_MODULE(module, init)
-`;
 
 /** Everything of this package that a build reads, with nothing in the sources but an empty module. */
 async function copyPackage(folder: string) {
@@ -27,7 +23,8 @@ async function copyPackage(folder: string) {
   for (const name of await readdir(join(projectRoot, 'native'), { recursive: true })) {
     const target = join(folder, 'native', name);
     await mkdir(dirname(target), { recursive: true });
-    if (/\.(cc|h)$/.test(name)) await writeFile(target, name === join('binding', 'addon.cc') ? MODULE : '');
+    if (/\.(cc|h)$/.test(name))
+      await writeFile(target, name === join('binding', 'addon.cc') ? EMPTY_MODULE : '');
   }
   await symlink(join(projectRoot, 'node_modules'), join(folder, 'node_modules'));
 }
@@ -37,7 +34,7 @@ t.test('a node-gyp project', { skip: nodeDir ? false : 'no Node headers here' },
     app: {
       'binding.gyp': `{ 'targets': [{
         'target_name': 'app', 'sources': ['app.cc'], 'dependencies': ['../bertune/bindings.gyp:native'] }] }`,
-      'app.cc': MODULE,
+      'app.cc': EMPTY_MODULE,
       'package.json': '{ "name": "app", "version": "1.0.0" }',
     },
   });

@@ -382,7 +382,7 @@ t.test('the order of the sources, and the choice is printed', async (t) => {
   );
 
   /** The outcome, a LibTorch or a failure, and what was printed. */
-  async function resolve(settings: Record<string, string>, variant?: 'cpu' | 'cu130') {
+  async function resolve(settings: Record<string, string>, variant?: 'cpu' | 'cu130', version?: string) {
     const printed = t.capture(process.stderr, 'write');
     const env = { PATH: join(folder, 'bin'), BERTUNE_LIBTORCH_URL: server.url, ...settings };
     const archives = { cpu: description, cu130: description };
@@ -390,6 +390,7 @@ t.test('the order of the sources, and the choice is printed', async (t) => {
     const outcome = await resolveLibTorch({
       env,
       variant,
+      version,
       directory,
       archives,
       patience,
@@ -408,6 +409,15 @@ t.test('the order of the sources, and the choice is printed', async (t) => {
   t.strictSame(first.lines, [`Using LibTorch 2.11.0 (CPU build) from LIBTORCH: ${named}\n`]);
 
   t.match((await resolve({})).found, { root: earlier, version: '2.12.1', cuda: false });
+
+  const unreachable = { BERTUNE_LIBTORCH_URL: 'http://127.0.0.1:1' };
+  const other = await resolve(unreachable, undefined, '2.13.0');
+  t.match(other.found, { root: earlier, version: '2.12.1' }, 'where the preferred version cannot be fetched');
+  const preferred = await resolve({}, undefined, '2.13.0');
+  t.match(preferred.found, { version: '2.13.0', from: "the PyTorch project's archive" });
+  t.match((await resolve(unreachable, undefined, '2.13.0')).found, { from: 'an earlier install' });
+  t.match((await resolve(unreachable, undefined, '2.12.1')).found, { root: earlier });
+  await rm(dirname(preferred.found?.root ?? ''), { recursive: true });
 
   const ofOtherKind = await resolve({}, 'cu130');
   t.match(ofOtherKind.found, { root: python, version: '2.14.1', cuda: true, from: "Python's torch" });
