@@ -1,10 +1,13 @@
 // The BPE model: the characters of a piece of text, of which neighbours are merged in the order of the merges. The
 // JavaScript library takes minutes and gigabytes for a word of some million characters, and keeps unknown characters
 // between those that Rust lets merge.
+import type { Wanted } from './chunk-cache.js';
+
 interface BpeJson {
   vocab: Readonly<Record<string, number>>;
   merges: readonly (string | readonly [string, string])[];
   unk_token?: string | null | undefined;
+  continuing_subword_prefix?: string | null | undefined;
   end_of_word_suffix?: string | null | undefined;
   fuse_unk: boolean;
   byte_fallback: boolean;
@@ -19,14 +22,20 @@ const PAIR_BASE = 2 ** 21;
 /** Above every place in a text: rank and place are one number too, which orders merges as Rust does. */
 const RANK_BASE = 2 ** 32;
 
+/** Pieces above this length are cut where no merge can reach across, if not all of their ids are wanted. */
+const LONG = 256;
+
 /** Ids of a piece of text; null stands for an unknown token that the vocabulary lacks. */
-export function createBpe(json: BpeJson): (piece: string) => (number | null)[] {
+export function createBpe(json: BpeJson): (piece: string, wanted?: Wanted) => (number | null)[] {
   const ids = new Map(Object.entries(json.vocab));
   const { ranks, mergedIds } = readMerges(json, ids);
+  const prefix = json.continuing_subword_prefix ?? '';
   const suffix = json.end_of_word_suffix ?? '';
   const unknown = json.unk_token ?? null;
   const unknownId = unknown === null ? null : (ids.get(unknown) ?? null);
   const bytes = json.byte_fallback ? byteIds(ids) : null;
+  /** At most, of a UTF-16 unit. */
+  const symbolsPerUnit = bytes === null ? 1 : 3 + Buffer.byteLength(prefix);
 
   // A linked list of symbols: by place its id and its neighbours.
   let symbols = new Int32Array(USUAL_LENGTH);
@@ -34,9 +43,13 @@ export function createBpe(json: BpeJson): (piece: string) => (number | null)[] {
   let after = new Int32Array(USUAL_LENGTH);
   const heap = new Heap();
 
-  /** Ids of the characters, or false where one is unknown and nothing stands for it. */
-  const readSymbols = (piece: string): number | false => {
-    const size = Math.max(USUAL_LENGTH, piece.length * (bytes === null ? 1 : 3) + 1);
+  /**
+   * Ids of the characters, or false where one is unknown and nothing stands for it.
+   *
+   * @param isStart whether the piece begins here, `isEnd` whether it ends here
+   */
+  const readSymbols = (piece: string, isStart: boolean, isEnd: boolean): number | false => {
+    const size = Math.max(USUAL_LENGTH, piece.length * symbolsPerUnit + Buffer.byteLength(suffix) + 1);
     if (symbols.length !== size) {
       symbols = new Int32Array(size);
       before = new Int32Array(size);
@@ -46,7 +59,10 @@ export function createBpe(json: BpeJson): (piece: string) => (number | null)[] {
     let unknowns = 0;
     for (let index = 0; index < piece.length;) {
       const next = index + ((piece.codePointAt(index) ?? 0) > 0xffff ? 2 : 1);
-      const character = piece.slice(index, next) + (next === piece.length ? suffix : '');
+      const character =
+        (isStart && index === 0 ? '' : prefix) +
+        piece.slice(index, next) +
+        (isEnd && next === piece.length ? suffix : '');
       index = next;
       const id = ids.get(character);
       const own = id === undefined && bytes !== null ? idsOfBytes(character, bytes) : null;
@@ -72,10 +88,8 @@ export function createBpe(json: BpeJson): (piece: string) => (number | null)[] {
     if (rank !== undefined) heap.push(rank * RANK_BASE + left);
   };
 
-  return (piece) => {
-    const whole = json.ignore_merges ? ids.get(piece) : undefined;
-    if (whole !== undefined) return [whole];
-    const count = readSymbols(piece);
+  const merged = (piece: string, isStart: boolean, isEnd: boolean): (number | null)[] => {
+    const count = readSymbols(piece, isStart, isEnd);
     if (count === false) return [null];
     for (let place = 0; place < count; place++) {
       before[place] = place - 1;
@@ -107,11 +121,56 @@ export function createBpe(json: BpeJson): (piece: string) => (number | null)[] {
     }
     return result;
   };
+
+  let joints: ReadonlySet<string> | null = null;
+  /** Where the piece falls apart: two characters of the vocabulary that no merge joins. */
+  const isCut = (piece: string, at: number): boolean => {
+    joints ??= jointsOf(json);
+    const [left = '', right = ''] = [piece[at - 1], piece[at]];
+    return !joints.has(left + right) && ids.has(prefix + left) && ids.has(prefix + right);
+  };
+  /** The first or last sections that give enough ids. */
+  const someOf = (piece: string, { count, side }: Wanted): (number | null)[] => {
+    const isFirst = side === 'first';
+    const sections: (number | null)[][] = [];
+    // The first and the last character may have other tokens than elsewhere: neither stands alone.
+    let [start, end] = isFirst ? [0, 2] : [piece.length - 2, piece.length];
+    for (let found = 0; found < count && end > start;) {
+      while (isFirst ? end < piece.length - 1 && !isCut(piece, end) : start > 1 && !isCut(piece, start))
+        if (isFirst) end++;
+        else start--;
+      if (isFirst && end === piece.length - 1) end++;
+      if (!isFirst && start === 1) start--;
+      const section = merged(piece.slice(start, end), start === 0, end === piece.length);
+      sections.push(section);
+      found += section.length;
+      [start, end] = isFirst ? [end, Math.min(end + 1, piece.length)] : [Math.max(start - 1, 0), start];
+    }
+    return (isFirst ? sections : sections.toReversed()).flat();
+  };
+
+  return (piece, wanted) => {
+    const whole = json.ignore_merges ? ids.get(piece) : undefined;
+    if (whole !== undefined) return [whole];
+    if (wanted === undefined || piece.length <= LONG || wanted.count > piece.length)
+      return merged(piece, true, true);
+    return someOf(piece, wanted);
+  };
+}
+
+/** The UTF-16 units that stand on both sides of what a merge joins. */
+function jointsOf({ merges, continuing_subword_prefix: prefix }: BpeJson): Set<string> {
+  return new Set(
+    merges.map((merge) => {
+      const [left = '', right = ''] = typeof merge === 'string' ? merge.split(' ') : merge;
+      return `${left.at(-1)}${right.at(prefix?.length ?? 0)}`;
+    }),
+  );
 }
 
 /** Of equal merges the last counts, as in Rust. */
 function readMerges(
-  { merges }: BpeJson,
+  { merges, continuing_subword_prefix: prefix }: BpeJson,
   ids: ReadonlyMap<string, number>,
 ): { ranks: Map<number, number>; mergedIds: Int32Array } {
   const ranks = new Map<number, number>();
@@ -119,7 +178,7 @@ function readMerges(
   for (const [rank, merge] of merges.entries()) {
     const [left = '', right = ''] = typeof merge === 'string' ? merge.split(' ') : merge;
     ranks.set((ids.get(left) ?? 0) * PAIR_BASE + (ids.get(right) ?? 0), rank);
-    mergedIds[rank] = ids.get(left + right) ?? 0;
+    mergedIds[rank] = ids.get(left + right.slice(prefix?.length ?? 0)) ?? 0;
   }
   return { ranks, mergedIds };
 }

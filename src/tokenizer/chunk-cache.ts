@@ -2,7 +2,7 @@
 // look-up, and took twice the time. When it is full it starts afresh, with more room as long as there is more to have.
 
 /** Longer pieces (links, encoded data) seldom come twice. */
-const MAX_LENGTH = 64;
+export const MAX_CACHED_LENGTH = 64;
 /** What a byte counts. */
 const MAX_IDS = 255;
 const CHARACTERS_PER_ENTRY = 12;
@@ -106,13 +106,9 @@ export class ChunkCache {
     this.#table = new Table(Math.min(FIRST_BITS, mostBits));
   }
 
-  /** Appends the ids of the chunk from `start` to before `end`, which must not be empty. */
+  /** Appends the ids of the chunk from `start` to before `end`, of 1 to {@link MAX_CACHED_LENGTH} units. */
   append(text: string, start: number, end: number, ids: IdBuffer): void {
     const length = end - start;
-    if (length > MAX_LENGTH) {
-      ids.append(this.#encode(text.slice(start, end)));
-      return;
-    }
     const table = this.#table;
     const hash = hashOf(text, start, end);
     const slot = table.slotOf(text, start, length, hash);
@@ -141,6 +137,12 @@ function hashOf(text: string, start: number, end: number): number {
   return hash;
 }
 
+/** How many ids are wanted, from which end of the text. */
+export interface Wanted {
+  count: number;
+  side: 'first' | 'last';
+}
+
 /** A list of token ids that grows in place and is used again for the next text. */
 export class IdBuffer {
   #ids = new Int32Array(1024);
@@ -167,6 +169,11 @@ export class IdBuffer {
     let at = this.#length;
     for (let index = start; index < end; index++) target[at++] = source[index] ?? 0;
     this.#length = at;
+  }
+
+  /** Turns the ids from `start` on around. */
+  reverse(start: number): void {
+    this.#ids.subarray(start, this.#length).reverse();
   }
 
   /** A view, valid until the next `append` or `clear`. */

@@ -1,5 +1,7 @@
 // The tokenizer classes of transformers 5.18. Of a tokenizer.json they take the vocabulary, the added tokens and the
 // charsmap, and build all else from tokenizer_config.json; so the same serves files that come without a tokenizer.json.
+import { UsageError } from '../util/errors.js';
+import { quoted } from '../util/text.js';
 import type { ModelJson } from './models.js';
 import {
   withIds,
@@ -32,7 +34,7 @@ interface TokenizerClass {
   readonly modelType: 'WordPiece' | 'BPE' | 'Unigram';
   /** Whether its models take token types. */
   readonly tokenTypes: boolean;
-  /** The named special tokens and their defaults, in the order in which transformers adds the missing ones. */
+  /** The named special tokens and their defaults. */
   readonly specials: ReadonlyMap<string, string>;
   /** Settings of special tokens that the files name by their content alone. */
   readonly settings?: Readonly<Record<string, Partial<NamedToken>>>;
@@ -189,32 +191,99 @@ const albert: TokenizerClass = {
   },
 };
 
-const CLASSES: Readonly<Record<string, TokenizerClass>> = {
-  BertTokenizer: bert,
-  ElectraTokenizer: bert,
-  DistilBertTokenizer: { ...bert, tokenTypes: false },
-  RobertaTokenizer: roberta,
-  XLMRobertaTokenizer: xlmRoberta,
-  CamembertTokenizer: camembert,
-  MPNetTokenizer: mpnet,
-  AlbertTokenizer: albert,
+const funnel: TokenizerClass = {
+  ...bert,
+  tokenTypes: false,
+  specials: new Map([
+    ['bos_token', '<s>'],
+    ['eos_token', '</s>'],
+    ['unk_token', '<unk>'],
+    ['sep_token', '<sep>'],
+    ['pad_token', '<pad>'],
+    ['cls_token', '<cls>'],
+    ['mask_token', '<mask>'],
+  ]),
 };
+
+const CLASSES: Readonly<Record<string, TokenizerClass>> = {
+  AlbertTokenizer: albert,
+  BartTokenizer: roberta,
+  BertTokenizer: bert,
+  CamembertTokenizer: camembert,
+  DistilBertTokenizer: { ...bert, tokenTypes: false },
+  ElectraTokenizer: bert,
+  FunnelTokenizer: funnel,
+  LEDTokenizer: roberta,
+  LayoutLMTokenizer: bert,
+  LxmertTokenizer: bert,
+  MPNetTokenizer: mpnet,
+  MobileBertTokenizer: bert,
+  MvpTokenizer: roberta,
+  RobertaTokenizer: roberta,
+  SqueezeBertTokenizer: bert,
+  XLMRobertaTokenizer: xlmRoberta,
+};
+
+/** The class of transformers that reads a tokenizer.json as it stands. */
+export const BACKEND = 'TokenizersBackend';
+/** Its names in older files, and classes that add nothing to it. */
+const BACKENDS = new Set([
+  BACKEND,
+  'PreTrainedTokenizer',
+  'PythonBackend',
+  'ConvBertTokenizer',
+  'BloomTokenizer',
+  'FNetTokenizer',
+]);
+
+/**
+ * Classes of transformers 5.18 that tokenize in Python, with dictionaries or rules of their own: no tokenizer.json says
+ * what they do, and they do not read one (but RoFormer's, to which they add the words of a Chinese dictionary).
+ */
+const IN_PYTHON = new Set(
+  (
+    'Bartpho BertGeneration BertJapanese Bertweet BioGpt BlenderbotSmall ByT5 CTRL Canine Clvp CpmAnt Cpm Dia Esm FSMT ' +
+    'Flaubert GPTNeoXJapanese GPTSw3 M2M100 Marian Mgpstr MyT5 PLBart Perceiver Phobert Pop2Piano ProphetNet RoCBert RoFormer ' +
+    'Siglip Speech2Text SpeechT5 Tapas Vits Wav2Vec2CTC Wav2Vec2PhonemeCTC XLM'
+  )
+    .split(' ')
+    .map((name) => `${name}Tokenizer`),
+);
 
 /** What transformers takes for a model of which nothing names the tokenizer's class. */
 const BY_MODEL_TYPE: Readonly<Record<string, string>> = {
   bert: 'BertTokenizer',
   electra: 'BertTokenizer',
   distilbert: 'BertTokenizer',
+  funnel: 'FunnelTokenizer',
   roberta: 'RobertaTokenizer',
   'xlm-roberta': 'XLMRobertaTokenizer',
   camembert: 'CamembertTokenizer',
   mpnet: 'MPNetTokenizer',
   albert: 'AlbertTokenizer',
+  modernbert: BACKEND,
 };
 
-/** The name in tokenizer_config.json or config.json, without the `Fast` of older versions; else by the model's type. */
-export function tokenizerClassName(named: string | null | undefined, modelType?: string): string | undefined {
-  return named?.replace(/Fast$/, '') ?? (modelType === undefined ? undefined : BY_MODEL_TYPE[modelType]);
+/**
+ * The class that transformers takes, without the `Fast` of older versions; undefined where nothing says which.
+ *
+ * @param named in tokenizer_config.json or config.json
+ * @throws UsageError for a class that tokenizes in Python
+ */
+export function tokenizerClassName(
+  named: string | null | undefined,
+  { modelType, where }: { modelType?: string | undefined; where: string },
+): string | undefined {
+  const registered =
+    modelType !== undefined && Object.hasOwn(BY_MODEL_TYPE, modelType) ? BY_MODEL_TYPE[modelType] : undefined;
+  if (!named || registered === BACKEND) return registered;
+  const name = named.replace(/Fast$/, '');
+  if (IN_PYTHON.has(name))
+    throw new UsageError(
+      `${where} names ${quoted(name)}, which cuts texts with Python code of its own; bertune has no such code, so that ` +
+        'the tokens would be others than in transformers: use a model whose tokenizer is a tokenizer.json',
+    );
+  return BACKENDS.has(name) ? BACKEND : name;
 }
 
 export function tokenizerClass(name: string | null | undefined): TokenizerClass | undefined {
@@ -235,23 +304,56 @@ export function buildTokenizerJson(
   }: { model: Vocabulary; charsmap?: string | undefined; added: readonly NamedToken[] },
   config: TokenizerConfig,
 ): object {
-  const special = (name: string): string => specialToken(config, name, specials);
-  const listed = config['extra_special_tokens'] ?? config['additional_special_tokens'];
-  const named = [...specials.keys()].map((name): NamedToken => {
-    const given = config[name];
-    const own = typeof given === 'object' && given !== null ? given : settings[name];
-    return Object.assign({}, own, { content: special(name), special: true });
-  });
-  const others = (Array.isArray(listed) ? listed : extra).flatMap((token: unknown): NamedToken[] => {
-    const content = contentOf(token);
-    return content === undefined
-      ? []
-      : [{ special: true, ...(typeof token === 'object' ? token : {}), content }];
-  });
-  const tokens = withIds(model, [...added, ...named, ...others]);
-  const idOf = (token: string): number => tokens.find(({ content }) => content === token)?.id ?? 0;
-  const parts = build({ model, config, charsmap, special: (name) => [special(name), idOf(special(name))] });
+  const tokens = withIds(model, withSpecials(added, config, { specials, settings, extra }));
+  const special = (name: string): [string, number] => {
+    const content = specialToken(config, name, specials);
+    return [content, tokens.find((token) => token.content === content)?.id ?? 0];
+  };
+  const parts = build({ model, config, charsmap, special });
   return { version: '1.0', truncation: null, padding: null, added_tokens: tokens, ...parts };
+}
+
+/** In the order in which transformers adds those that are missing. */
+const NAMED = ['bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token', 'cls_token', 'mask_token'];
+
+/**
+ * The tokens with those that tokenizer_config.json names and that are not among them: the named ones, `image_token` and
+ * its like, and the lists.
+ *
+ * @param present contents that count as there already
+ */
+export function withSpecials(
+  added: readonly NamedToken[],
+  config: TokenizerConfig,
+  {
+    specials = new Map(),
+    settings = {},
+    extra = [],
+    present = [],
+  }: Partial<Pick<TokenizerClass, 'specials' | 'settings' | 'extra'>> & { present?: readonly string[] },
+): NamedToken[] {
+  const listed = config['extra_special_tokens'] ?? config['additional_special_tokens'] ?? extra;
+  const others = Object.keys(config).filter((key) => key.endsWith('_token') && !NAMED.includes(key));
+  const named = [...NAMED, ...others].map((name): NamedToken | null => {
+    const given: unknown = config[name];
+    const content = contentOf(given) ?? (given === null ? undefined : specials.get(name));
+    if (content === undefined) return null;
+    return Object.assign({}, isObject(given) ? given : settings[name], { content, special: true });
+  });
+  const list = (Array.isArray(listed) ? listed : isObject(listed) ? Object.values(listed) : []).map(
+    (token: unknown): NamedToken | null => {
+      const content = contentOf(token);
+      return content === undefined ? null : { special: true, ...(isObject(token) ? token : {}), content };
+    },
+  );
+  const all = [...added];
+  const known = new Set([...present, ...added.map(({ content }) => content)]);
+  for (const token of [...named, ...list]) {
+    if (token === null || known.has(token.content)) continue;
+    known.add(token.content);
+    all.push(token);
+  }
+  return all;
 }
 
 /** The content of a named special token, which may be given as text or as an object with its content. */
@@ -263,10 +365,14 @@ export function specialToken(
   return contentOf(config[name]) ?? defaults.get(name) ?? '';
 }
 
-function contentOf(token: unknown): string | undefined {
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Of a token that is text or an object with its content. */
+export function contentOf(token: unknown): string | undefined {
   if (typeof token === 'string') return token;
-  const content =
-    typeof token === 'object' && token !== null && 'content' in token ? token.content : undefined;
+  const content = isObject(token) && 'content' in token ? token.content : undefined;
   return typeof content === 'string' ? content : undefined;
 }
 

@@ -4,11 +4,14 @@ import { join } from 'node:path';
 import { UsageError } from '../util/errors.js';
 import { exists } from '../util/file-system.js';
 import { parseJson, readSmallFile } from '../util/json.js';
+import { quoted } from '../util/text.js';
 import {
+  BACKEND,
   buildTokenizerJson,
   specialToken,
   tokenizerClass,
   tokenizerClassName,
+  withSpecials,
   type Vocabulary,
 } from './classes.js';
 import { MAX_TOKENS } from './models.js';
@@ -18,6 +21,7 @@ import {
   parseTokenizerConfig,
   parseTokenizerJson,
   parseVocabulary,
+  withIds,
   type NamedToken,
   type TokenizerConfig,
   type TokenizerJson,
@@ -32,34 +36,101 @@ const BYTE_ORDER_MARK = Buffer.of(0xef, 0xbb, 0xbf);
  *
  * @throws UsageError when no source is there or one is broken
  */
-export async function loadTokenizer(directory: string): Promise<TokenizerSpec> {
+export async function loadTokenizer(directory: string): Promise<LoadedTokenizer> {
   const config = await readConfig(directory);
   const jsonFile = join(directory, 'tokenizer.json');
-  if (!(await exists(jsonFile))) return fromVocabulary(directory, config);
+  if (!(await exists(jsonFile))) return { spec: await fromVocabulary(directory, config), notes: [] };
 
   const json = parseTokenizerJson(await readJson(jsonFile), jsonFile);
   const kind = tokenizerClass(config.tokenizer_class);
+  const added = await listedTokens(directory, config, json);
+  const tokenizerConfig = { ...config, truncation_side: config.truncation_side ?? sideOf(json) };
   // A class that does not fit the model is a mistake in the config, which transformers knows by a list of names.
-  if (kind === undefined || kind.modelType !== json.model.type)
-    return { tokenizerJson: withBertSettings(json, config), tokenizerConfig: config };
-  const added = [...(await addedTokens(directory, config)), ...namedTokens(config, json)];
+  if (kind === undefined || kind.modelType !== json.model.type) {
+    const present = json.added_tokens.map(({ content }) => content);
+    const all = withSpecials(added, config, { present });
+    const added_tokens = withIds(json.model, json.added_tokens, all);
+    const { tokenizer_class: name } = config;
+    return {
+      spec: {
+        tokenizerJson: withBertSettings({ ...json, added_tokens }, config),
+        tokenizerConfig: { ...tokenizerConfig, tokenizer_class: BACKEND },
+      },
+      notes: !name || name === BACKEND ? [] : [asItStands(name)],
+    };
+  }
   const source = { model: json.model, charsmap: charsmapOf(json), added };
-  const rebuilt = buildTokenizerJson(kind, source, config);
-  return { tokenizerJson: parseTokenizerJson(rebuilt, jsonFile), tokenizerConfig: config };
+  const tokenizerJson = parseTokenizerJson(buildTokenizerJson(kind, source, config), jsonFile);
+  return { spec: { tokenizerJson, tokenizerConfig }, notes: caseNotes(json, tokenizerJson, config) };
+}
+
+interface LoadedTokenizer {
+  spec: TokenizerSpec;
+  /** What a person should know about how the files were read. */
+  notes: string[];
+}
+
+function asItStands(className: string): string {
+  return (
+    `bertune does not build a ${className}: its tokenizer.json is used as it stands, and is saved as ${BACKEND}, so ` +
+    'that Python reads it alike'
+  );
+}
+
+/** Where the class does other than tokenizer.json says. */
+function caseNotes(file: TokenizerJson, built: TokenizerJson, config: TokenizerConfig): string[] {
+  const [before, after] = [file.normalizer, built.normalizer];
+  if (before?.type !== 'BertNormalizer' || after?.type !== 'BertNormalizer') return [];
+  if (before.lowercase === after.lowercase) return [];
+  return [
+    `tokenizer.json ${before.lowercase ? 'lower-cases' : 'keeps capitals'}, but a ${config.tokenizer_class} ` +
+      `${after.lowercase ? 'lower-cases without' : 'keeps capitals with'} "do_lower_case": false in tokenizer_config.json, ` +
+      'as in transformers: that counts',
+  ];
+}
+
+/** Where the config is silent, the side of a tokenizer.json's own truncation. */
+function sideOf({ truncation }: TokenizerJson): 'left' | undefined {
+  const isLeft =
+    typeof truncation === 'object' && truncation !== null && 'direction' in truncation
+      ? truncation.direction === 'Left'
+      : false;
+  return isLeft ? 'left' : undefined;
 }
 
 /** tokenizer_config.json with what other files have, and the class in its place. */
 async function readConfig(directory: string): Promise<TokenizerConfig> {
   const file = join(directory, 'tokenizer_config.json');
   const own = await readJson(file);
-  const model = await readJson(join(directory, 'config.json'));
+  const modelFile = join(directory, 'config.json');
+  const model = await readJson(modelFile);
   // Older models name their special tokens in a file of their own, which counts unless the config lists added tokens.
   const specials =
     'added_tokens_decoder' in own ? {} : await readJson(join(directory, 'special_tokens_map.json'));
-  const config = parseTokenizerConfig({ ...own, ...specials }, file);
-  const name = config.tokenizer_class ?? textOf(model['tokenizer_class']);
-  const className = tokenizerClassName(name, textOf(model['model_type']));
-  return { ...config, ...(className !== undefined && { tokenizer_class: className }) };
+  const config = parseTokenizerConfig({ ...own, ...specials, ...extraTokens(own, specials) }, file);
+  const className = tokenizerClassName(config.tokenizer_class || textOf(model['tokenizer_class']), {
+    modelType: textOf(model['model_type']),
+    where: config.tokenizer_class ? file : modelFile,
+  });
+  return { ...config, tokenizer_class: className };
+}
+
+/** The list of further special tokens: of both files where both have the newer name, else the one that counts. */
+function extraTokens(
+  own: Record<string, unknown>,
+  specials: Record<string, unknown>,
+): { extra_special_tokens?: unknown } {
+  const older = own['additional_special_tokens'];
+  const ofConfig = isEmpty(own['extra_special_tokens']) ? older : own['extra_special_tokens'];
+  const more = specials['extra_special_tokens'];
+  if (Array.isArray(more))
+    return { extra_special_tokens: [...(Array.isArray(ofConfig) ? ofConfig : []), ...more] };
+  const listed = more ?? ofConfig ?? specials['additional_special_tokens'];
+  return listed === undefined ? {} : { extra_special_tokens: listed };
+}
+
+function isEmpty(value: unknown): boolean {
+  return value === undefined || value === null || (Array.isArray(value) && value.length === 0);
 }
 
 function textOf(value: unknown): string | undefined {
@@ -94,7 +165,12 @@ function vocabularies(): VocabularyFiles[] {
 
 /** From what older models have in place of a tokenizer.json. */
 async function fromVocabulary(directory: string, config: TokenizerConfig): Promise<TokenizerSpec> {
-  const wanted = tokenizerClass(config.tokenizer_class)?.modelType;
+  const { tokenizer_class: name } = config;
+  const wanted = tokenizerClass(name)?.modelType;
+  if (name && wanted === undefined)
+    throw new UsageError(
+      `${directory} has no tokenizer.json, and ${quoted(name)} is no class whose vocabulary bertune reads; ${conversionAdvice()}`,
+    );
   for (const { modelType, files, read } of vocabularies()) {
     if (wanted !== undefined && wanted !== modelType) continue;
     const paths = files.map((name) => join(directory, name));
@@ -103,7 +179,7 @@ async function fromVocabulary(directory: string, config: TokenizerConfig): Promi
   }
   throw new UsageError(
     `No tokenizer.json, and no vocab.txt, vocab.json with merges.txt or SentencePiece model in ${directory}` +
-      `${wanted === undefined ? '' : ` that a ${config.tokenizer_class} reads`}: name a folder or model that has one`,
+      `${wanted === undefined ? '' : ` that a ${name} reads`}: name a folder or model that has one`,
   );
 }
 
@@ -160,7 +236,7 @@ async function built(
   const className = tokenizerClass(config.tokenizer_class) === undefined ? fallback : config.tokenizer_class;
   const kind = tokenizerClass(className);
   if (kind === undefined) throw new TypeError(`no class ${className}`);
-  const added = [...namedTokens(config), ...(await addedTokens(directory, config))];
+  const added = await listedTokens(directory, config);
   const json = buildTokenizerJson(kind, { ...source, added }, config);
   return {
     tokenizerJson: parseTokenizerJson(json, where),
@@ -168,26 +244,33 @@ async function built(
   };
 }
 
-/** The added tokens of the config, else those of tokenizer.json, in the order of their ids. */
-function namedTokens(config: TokenizerConfig, json?: TokenizerJson): NamedToken[] {
-  if (config.added_tokens_decoder) return Object.values(config.added_tokens_decoder);
-  const own = (json?.added_tokens ?? []).toSorted((left, right) => left.id - right.id);
-  return own;
+/**
+ * The added tokens in the order of their ids: those of the config, else those of added_tokens.json and tokenizer.json,
+ * which wins where both have an id.
+ */
+async function listedTokens(
+  directory: string,
+  config: TokenizerConfig,
+  json?: TokenizerJson,
+): Promise<NamedToken[]> {
+  const byId = new Map<number, NamedToken>();
+  if (config.added_tokens_decoder) {
+    for (const [id, token] of Object.entries(config.added_tokens_decoder)) byId.set(Number(id), token);
+  } else {
+    for (const [id, token] of await addedTokens(directory, config)) byId.set(id, token);
+    for (const { id, ...token } of json?.added_tokens ?? []) byId.set(id, token);
+  }
+  return Array.from(byId)
+    .toSorted(([left], [right]) => left - right)
+    .map(([, token]) => token);
 }
 
-/** added_tokens.json, in the order of their ids; it counts where the config lists no added tokens. */
-async function addedTokens(directory: string, config: TokenizerConfig): Promise<NamedToken[]> {
+/** added_tokens.json, by id. */
+async function addedTokens(directory: string, config: TokenizerConfig): Promise<[number, NamedToken][]> {
   const file = join(directory, 'added_tokens.json');
   const ids = Object.entries(parseVocabulary(await readJson(file), file));
-  const listed = [
-    ...Object.values(config),
-    config['extra_special_tokens'],
-    config['additional_special_tokens'],
-  ];
-  const specials = new Set<unknown>(listed.flat());
-  return ids
-    .toSorted(([, left], [, right]) => left - right)
-    .map(([content]) => ({ content, special: specials.has(content) }));
+  const specials = new Set(withSpecials([], config, {}).map(({ content }) => content));
+  return ids.map(([content, id]) => [id, { content, special: specials.has(content) }]);
 }
 
 function charsmapOf({ normalizer }: TokenizerJson): string | undefined {
@@ -195,7 +278,7 @@ function charsmapOf({ normalizer }: TokenizerJson): string | undefined {
   return all.find((one) => one?.type === 'Precompiled')?.precompiled_charsmap;
 }
 
-/** Where nothing names a class, a BERT's settings in the config still count. */
+/** Where nothing names a class, a BERT's settings in the config count, as for `BertTokenizer.from_pretrained`. */
 function withBertSettings(json: TokenizerJson, config: TokenizerConfig): TokenizerJson {
   const { normalizer } = json;
   if (normalizer?.type !== 'BertNormalizer' || config.tokenizer_class) return json;

@@ -1,9 +1,9 @@
-// The models of a tokenizer.json: a piece of text to token ids. WordPiece and all decoding come from
-// @huggingface/tokenizers, the same as Rust's on every text that was tried.
+// The models of a tokenizer.json: a piece of text to token ids. Decoding comes from @huggingface/tokenizers.
 import { Tokenizer } from '@huggingface/tokenizers';
 import { z } from 'zod';
 import { UsageError, messageOf } from '../util/errors.js';
 import { createBpe } from './bpe.js';
+import type { Wanted } from './chunk-cache.js';
 import { createUnigram } from './unigram.js';
 
 /** Twice the largest vocabulary of a published BERT (LaBSE, 501,153 tokens). */
@@ -42,7 +42,7 @@ const bpe = z
     type: z.literal('BPE').default('BPE'),
     dropout: z.literal(0, 'BPE with dropout gives other ids each time; set it to null').nullish(),
     unk_token: z.string().nullish(),
-    continuing_subword_prefix: z.literal('').nullish(),
+    continuing_subword_prefix: z.string().nullish(),
     end_of_word_suffix: z.string().nullish(),
     fuse_unk: z.boolean().default(false),
     byte_fallback: z.boolean().default(false),
@@ -50,8 +50,8 @@ const bpe = z
     vocab: vocabularySchema,
     merges: z.custom<(string | [string, string])[]>(Array.isArray, 'expected a list of pairs'),
   })
-  .superRefine(({ vocab, merges }, context) => {
-    const wrong = merges.find((merge) => !isMergeOf(vocab, merge));
+  .superRefine(({ vocab, merges, continuing_subword_prefix: prefix }, context) => {
+    const wrong = merges.find((merge) => !isMergeOf(vocab, merge, prefix ?? ''));
     if (wrong !== undefined)
       context.addIssue(
         `the merge ${JSON.stringify(wrong ?? null).slice(0, 100)} is no pair of pieces whose union is in the vocabulary`,
@@ -85,12 +85,12 @@ const wordLevel = z.looseObject({
 
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
-function isMergeOf(vocab: Record<string, number>, merge: unknown): boolean {
+function isMergeOf(vocab: Record<string, number>, merge: unknown, prefix: string): boolean {
   const parts: unknown = typeof merge === 'string' ? merge.split(' ') : merge;
   if (!Array.isArray(parts) || parts.length !== 2) return false;
-  return [parts[0], parts[1], `${parts[0]}${parts[1]}`].every(
-    (piece) => typeof piece === 'string' && Object.hasOwn(vocab, piece),
-  );
+  const [left, right]: unknown[] = parts;
+  if (typeof left !== 'string' || typeof right !== 'string' || !right.startsWith(prefix)) return false;
+  return [left, right, left + right.slice(prefix.length)].every((piece) => Object.hasOwn(vocab, piece));
 }
 
 export const modelSchemas = { WordPiece: wordPiece, BPE: bpe, Unigram: unigram, WordLevel: wordLevel };
@@ -106,11 +106,6 @@ interface LibraryTokenizer {
     ids: number[],
     options: { skip_special_tokens: boolean; clean_up_tokenization_spaces: boolean },
   ): string;
-  /** Words in, vocabulary entries out. */
-  readonly model: {
-    encode(words: string[]): string[];
-    readonly tokens_to_ids: ReadonlyMap<string, number>;
-  };
 }
 
 const LibraryTokenizerClass: new (json: object, config: object) => LibraryTokenizer = Tokenizer;
@@ -122,14 +117,14 @@ interface LibraryJson {
   decoder?: object | null;
 }
 
-/** The ids of a piece of text that the pre-tokenizer gave. */
-export type Model = (piece: string) => number[];
+/** The ids of a piece of text that the pre-tokenizer gave: all of them, or of a long piece at least those wanted. */
+export type Model = (piece: string, wanted?: Wanted) => number[];
 
 export function createModel(json: ModelJson): Model {
   switch (json.type) {
     case 'Unigram': {
       const encode = createUnigram(json);
-      return (piece) => encode(piece).map(requireId);
+      return (piece, wanted) => encode(piece, wanted).map(requireId);
     }
     case 'WordLevel': {
       const unknown = ownId(json.vocab, json.unk_token);
@@ -137,11 +132,40 @@ export function createModel(json: ModelJson): Model {
     }
     case 'BPE': {
       const encode = createBpe(json);
-      return (piece) => encode(piece).map(requireId);
+      return (piece, wanted) => encode(piece, wanted).map(requireId);
     }
   }
-  const { model } = createLibrary({ model: json, added_tokens: [] }, {});
-  return (piece) => model.encode([piece]).map((token) => requireId(model.tokens_to_ids.get(token)));
+  return createWordPiece(json);
+}
+
+/** From the left the longest piece of the vocabulary, again and again; a word that cannot be cut so is unknown. */
+function createWordPiece(json: z.infer<typeof wordPiece>): Model {
+  const ids = new Map(Object.entries(json.vocab));
+  const { continuing_subword_prefix: prefix, max_input_chars_per_word: most } = json;
+  const unknown = requireId(ids.get(json.unk_token));
+  return (word) => {
+    // A character has one or two UTF-16 units.
+    if (word.length > most && (word.length > 2 * most || Array.from(word).length > most)) return [unknown];
+    const found: number[] = [];
+    for (let start = 0; start < word.length;) {
+      let end = word.length;
+      let id: number | undefined;
+      for (; end > start; end -= isLowSurrogate(word, end - 1) ? 2 : 1) {
+        const piece = word.slice(start, end);
+        id = ids.get(start > 0 ? prefix + piece : piece);
+        if (id !== undefined) break;
+      }
+      if (id === undefined) return [unknown];
+      found.push(id);
+      start = end;
+    }
+    return found;
+  };
+}
+
+function isLowSurrogate(text: string, index: number): boolean {
+  const code = text.charCodeAt(index);
+  return code >= 0xdc00 && code <= 0xdfff;
 }
 
 /** Ids to text, by the decoder of the tokenizer.json. */

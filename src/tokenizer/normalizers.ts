@@ -11,6 +11,7 @@ import {
   MARK,
   REMOVED,
   SPACE,
+  byteCharacters,
   lowerCase,
   normalizeUnicode,
   trim,
@@ -36,7 +37,7 @@ export const normalizerStepSchema = z.discriminatedUnion('type', [
   z.looseObject({ type: z.literal('Prepend'), prepend: contentSchema }),
   z.looseObject({ type: z.enum(['NFC', 'NFD', 'NFKC', 'NFKD']) }),
   z.looseObject({ type: z.literal('Lowercase') }),
-  z.looseObject({ type: z.literal('StripAccents') }),
+  z.looseObject({ type: z.enum(['StripAccents', 'Nmt', 'ByteLevel']) }),
 ]);
 
 // A sequence within a sequence, which Rust takes too, is not made by anything.
@@ -76,6 +77,7 @@ export function keepsChunksApart(json: NormalizerJson | null): boolean {
     case 'Precompiled':
       return createCharsmap(json.precompiled_charsmap).keepsApart(SEPARATORS);
     case 'Prepend':
+    case 'ByteLevel':
       return false;
     case 'Replace':
       // The known patterns replace runs of white space alone.
@@ -112,11 +114,19 @@ function createStep(json: NormalizerJson): Step {
       return lowerCase;
     case 'StripAccents':
       return (text) => without(text, COMBINING);
+    case 'Nmt':
+      return (text) => text.replaceAll(NMT_REMOVED, '').replaceAll(NMT_SPACES, ' ');
+    case 'ByteLevel':
+      return byteCharacters;
     case 'Strip':
       return (text) => trim(text, { left: json.strip_left, right: json.strip_right });
   }
   return (text) => (text === '' ? text : json.prepend + text);
 }
+
+/** Of the normalizer Nmt; the list is its own. */
+const NMT_REMOVED = /[\u0001-\u0008\u000B\u000E-\u001F\u007F\u008F\u009F]/g;
+const NMT_SPACES = /[\t\n\f\r\u1680\u200B-\u200F\u2028\u2029\u2581\uFEFF\uFFFD]/g;
 
 /** Cleans control characters, sets CJK apart, strips accents, folds case, in that order. */
 function createBertNormalizer(json: BertNormalizerJson): Step {

@@ -9,6 +9,7 @@ import {
   PUNCTUATION,
   SPACE,
   WORD_OR_SYMBOLS,
+  byteCharacters,
   hasFlag,
 } from './unicode.js';
 
@@ -16,10 +17,11 @@ import {
 const MAX_STEPS = 32;
 
 const behaviorSchema = z.enum(['Removed', 'Isolated', 'MergedWithPrevious', 'MergedWithNext', 'Contiguous']);
+const oneCharacter = z.string().regex(/^.$/su, 'expected one character');
 const metaspace = z
   .looseObject({
     type: z.literal('Metaspace'),
-    replacement: z.string().regex(/^.$/u, 'expected one character'),
+    replacement: oneCharacter,
     prepend_scheme: z.enum(['always', 'first', 'never']).default('always'),
     split: z.boolean().default(true),
     /** Of older files; Rust refuses one that contradicts `prepend_scheme`. */
@@ -38,6 +40,9 @@ export const preTokenizerStepSchema = z.discriminatedUnion('type', [
     use_regex: z.boolean().default(true),
   }),
   z.looseObject({ type: z.literal('Punctuation'), behavior: behaviorSchema.default('Isolated') }),
+  z.looseObject({ type: z.literal('Digits'), individual_digits: z.boolean() }),
+  z.looseObject({ type: z.literal('CharDelimiterSplit'), delimiter: oneCharacter }),
+  z.looseObject({ type: z.literal('FixedLength'), length: z.int().positive().default(5) }),
   z.looseObject({
     type: z.literal('Split'),
     pattern: patternSchema,
@@ -99,6 +104,13 @@ export function createPreTokenizer(json: PreTokenizerJson | null): PreTokenizer 
       return (text) => text.match(WORD_OR_SYMBOLS) ?? [];
     case 'Punctuation':
       return (text) => splitAt(text, spansOf(text, PUNCTUATION, false), json.behavior);
+    case 'Digits':
+      return (text) =>
+        splitAt(text, spansOf(text, NUMBER, false), json.individual_digits ? 'Isolated' : 'Contiguous');
+    case 'CharDelimiterSplit':
+      return (text) => splitAt(text, occurrences(text, json.delimiter), 'Removed');
+    case 'FixedLength':
+      return (text) => stretchesOf(text, json.length);
     case 'Metaspace':
       return (text, isFirst) => splitAtBlanks(text, isFirst, json);
     case 'ByteLevel': {
@@ -123,10 +135,18 @@ export function createPreTokenizer(json: PreTokenizerJson | null): PreTokenizer 
 export function chunkingOf(json: PreTokenizerJson | null): Chunking {
   if (json === null) return null;
   if (json.type === 'ByteLevel') return json.use_regex ? 'byte-level' : null;
-  const [first, ...others] = json.type === 'Sequence' ? json.pretokenizers : [json];
+  const [first] = stepsOf(json);
   const splitsWords = ['BertPreTokenizer', 'WhitespaceSplit', 'Whitespace'].includes(first?.type ?? '');
-  const readsPlace = others.some((other) => other.type === 'Metaspace' && other.prepend_scheme === 'first');
-  return splitsWords && !readsPlace ? 'words' : null;
+  return splitsWords && !readsPlace(json) ? 'words' : null;
+}
+
+/** Whether the beginning of a text gives other pieces than the same elsewhere. */
+export function readsPlace(json: PreTokenizerJson | null): boolean {
+  return stepsOf(json).some((step) => step.type === 'Metaspace' && step.prepend_scheme === 'first');
+}
+
+function stepsOf(json: PreTokenizerJson | null): PreTokenizerJson[] {
+  return json === null ? [] : json.type === 'Sequence' ? json.pretokenizers : [json];
 }
 
 /** BERT's words: white space separates, punctuation stands alone. */
@@ -159,6 +179,20 @@ function splitAtBlanks(
   const prepends = scheme === 'always' || (scheme === 'first' && isFirst);
   if (prepends && !marked.startsWith(replacement)) marked = replacement + marked;
   return json.split ? splitAt(marked, occurrences(marked, replacement), 'MergedWithNext') : [marked];
+}
+
+/** Stretches of so many characters; the last may be shorter. */
+function stretchesOf(text: string, length: number): string[] {
+  const pieces: string[] = [];
+  let start = 0;
+  let count = 0;
+  for (let index = 0; index < text.length;) {
+    index += (text.codePointAt(index) ?? 0) > 0xffff ? 2 : 1;
+    if (++count % length !== 0 && index < text.length) continue;
+    pieces.push(text.slice(start, index));
+    start = index;
+  }
+  return pieces;
 }
 
 const CONTRACTIONS = ["'s", "'t", "'re", "'ve", "'m", "'ll", "'d"];
@@ -197,24 +231,6 @@ function runEnd(text: string, start: number, belongs: (flags: number) => boolean
     index += code > 0xffff ? 2 : 1;
   }
   return index;
-}
-
-/** By byte, the printable character that stands for it in a byte-level vocabulary. */
-const BYTE_CHARACTERS = (() => {
-  let others = 0;
-  return Array.from({ length: 256 }, (_, byte) =>
-    String.fromCharCode(isPrintable(byte) ? byte : 256 + others++),
-  );
-})();
-
-function isPrintable(byte: number): boolean {
-  return (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte !== 0xad);
-}
-
-function byteCharacters(text: string): string {
-  let result = '';
-  for (const byte of Buffer.from(text)) result += BYTE_CHARACTERS[byte];
-  return result;
 }
 
 /**

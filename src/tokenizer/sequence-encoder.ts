@@ -1,7 +1,7 @@
 // One text or pair to the ids a model takes: special tokens in place, truncated, token types. Used by the tokenizer and
 // by its worker threads.
 import { UsageError, expected } from '../util/errors.js';
-import { IdBuffer } from './chunk-cache.js';
+import { IdBuffer, type Wanted } from './chunk-cache.js';
 import { tokenizerClass } from './classes.js';
 import { createTextToIds, type TextToIds } from './text-ids.js';
 import type {
@@ -24,6 +24,9 @@ export interface Encoding {
 
 /** A special token by its id, or the place of the first (A) or second (B) text. */
 type Piece = { typeId: number } & ({ id: number } | { sequence: 'A' | 'B' });
+
+/** In the buffer. */
+type Place = readonly [start: number, end: number];
 
 /** Where the special tokens go. */
 interface Template {
@@ -51,17 +54,12 @@ export class SequenceEncoder {
   readonly #buffer = new IdBuffer();
 
   constructor(spec: TokenizerSpec) {
-    this.#append = createTextToIds(spec.tokenizerJson);
+    this.#append = createTextToIds(spec.tokenizerJson, spec.tokenizerConfig.split_special_tokens !== true);
     this.#template = createTemplate(spec.tokenizerJson.post_processor);
-    const { single, pair } = this.#template;
+    const { single } = this.#template;
     const place = single.findIndex((piece) => 'sequence' in piece);
     this.specialsAround = [place, single.length - 1 - place];
-    const { model_input_names: inputs, tokenizer_class: className } = spec.tokenizerConfig;
-    const takesTypes =
-      inputs?.includes('token_type_ids') ??
-      tokenizerClass(className)?.tokenTypes ??
-      pair.some(({ typeId }) => typeId > 0);
-    this.tokenTypes = takesTypes ? 2 : 0;
+    this.tokenTypes = takesTokenTypes(spec) ? 2 : 0;
     this.#keepTail = spec.tokenizerConfig.truncation_side === 'left';
   }
 
@@ -75,9 +73,10 @@ export class SequenceEncoder {
       options.addSpecialTokens === false ? whole.filter((piece) => 'sequence' in piece) : whole;
     const budget = textBudget(options.maxLength, specialCount(template));
 
-    this.#buffer.clear();
-    const a = this.#sequence(text, textPair === undefined ? budget : Infinity);
-    const b = textPair === undefined ? ([0, 0] as const) : this.#sequence(textPair, Infinity);
+    let [a, b] = this.#sequences(text, textPair, budget);
+    // Of an odd budget the longer text gets one token more: which one that is takes all of both.
+    const areBothLong = a[1] - a[0] >= budget && b[1] - b[0] >= budget;
+    if (areBothLong && budget % 2 === 1) [a, b] = this.#sequences(text, textPair, Infinity);
     const [keepA, keepB] = longestFirst(a[1] - a[0], b[1] - b[0], budget);
     const encoding = this.#assemble(template, { A: this.#kept(a, keepA), B: this.#kept(b, keepB) });
     const tokenTypes = Math.min(options.tokenTypes ?? this.tokenTypes, this.tokenTypes);
@@ -85,14 +84,20 @@ export class SequenceEncoder {
     return { ids: encoding.ids, typeIds: hasTypes ? encoding.typeIds : null };
   }
 
-  /** Tokenizes into the buffer and returns the place: [start, end). */
-  #sequence(text: string, limit: number): readonly [start: number, end: number] {
-    const start = this.#buffer.length;
-    this.#append(text, this.#buffer, this.#keepTail ? Infinity : limit);
-    return [start, this.#buffer.length];
+  /** Tokenizes into the buffer, each text up to `count` ids or more, and returns the places: [start, end). */
+  #sequences(text: string, textPair: string | undefined, count: number): [Place, Place] {
+    const wanted: Wanted = { count, side: this.#keepTail ? 'last' : 'first' };
+    this.#buffer.clear();
+    this.#append(text, this.#buffer, wanted);
+    const middle = this.#buffer.length;
+    if (textPair !== undefined) this.#append(textPair, this.#buffer, wanted);
+    return [
+      [0, middle],
+      [middle, this.#buffer.length],
+    ];
   }
 
-  #kept([start, end]: readonly [number, number], count: number): Int32Array {
+  #kept([start, end]: Place, count: number): Int32Array {
     return this.#keepTail ? this.#buffer.view(end - count, end) : this.#buffer.view(start, start + count);
   }
 
@@ -115,6 +120,16 @@ export class SequenceEncoder {
     }
     return { ids, typeIds };
   }
+}
+
+/** Whether the tokenizer's models take token types: as its config says, or its class, or the template for pairs. */
+export function takesTokenTypes({ tokenizerJson, tokenizerConfig }: TokenizerSpec): boolean {
+  const { model_input_names: inputs, tokenizer_class: className } = tokenizerConfig;
+  return (
+    inputs?.includes('token_type_ids') ??
+    tokenizerClass(className)?.tokenTypes ??
+    createTemplate(tokenizerJson.post_processor).pair.some(({ typeId }) => typeId > 0)
+  );
 }
 
 function textBudget(maxLength: number | undefined, specials: number): number {

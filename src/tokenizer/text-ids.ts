@@ -1,24 +1,27 @@
 // Text to token ids, without special tokens: added tokens, normalizer, pre-tokenizer, model. What comes often is
 // remembered: the ids of a chunk of text where chunks do not depend on each other, else those of a piece of the model.
-import { createAddedTokenSplitter } from './added-tokens.js';
-import { ChunkCache, type IdBuffer } from './chunk-cache.js';
-import { createModel } from './models.js';
+// Where only so many ids are wanted, the model sees no more of the text than those take.
+import { ChunkCache, MAX_CACHED_LENGTH, type IdBuffer, type Wanted } from './chunk-cache.js';
+import { createModel, type Model } from './models.js';
 import { createNormalizer, keepsChunksApart } from './normalizers.js';
-import { chunkingOf, createPreTokenizer } from './pre-tokenizers.js';
-import type { TokenizerJson } from './tokenizer-json.js';
-import { SPACE, hasFlag } from './unicode.js';
+import { chunkingOf, createPreTokenizer, readsPlace } from './pre-tokenizers.js';
+import type { AddedToken, TokenizerJson } from './tokenizer-json.js';
+import { ENDS_WITH_WORD, SPACE, STARTS_WITH_WORD, hasFlag } from './unicode.js';
 
-/** Appends the ids of `text` to `ids`; may stop once `limit` ids were added, but may also add more. */
-export type TextToIds = (text: string, ids: IdBuffer, limit: number) => void;
+/** Appends the ids of `text` in their order to `ids`: all of them, or at least those that are wanted. */
+export type TextToIds = (text: string, ids: IdBuffer, wanted: Wanted) => void;
 
 /** 131,072 chunks in 8 MB; the 6,000 reviews of imdb-small hold 116,000 different ones. */
 const CACHED_CHUNKS_BITS = 17;
 const LONE_SURROGATE = /\p{Surrogate}/u;
+/** How far into a text what the normalizer drops is looked for. */
+const DROPPED_LENGTH = 16;
 
-export function createTextToIds(json: TokenizerJson): TextToIds {
+/** @param readSpecials whether special tokens in a text are tokens, and not text */
+export function createTextToIds(json: TokenizerJson, readSpecials: boolean): TextToIds {
   const { added_tokens: added } = json;
   const chunking = chunkingOf(json.pre_tokenizer);
-  const pipeline = new Pipeline(json);
+  const pipeline = new Pipeline(json, readSpecials);
   const hasSpaces = added.some(({ content }) => /\s/.test(content));
   if (chunking === 'words' && keepsChunksApart(json.normalizer) && !hasSpaces) return byWords(pipeline);
   // NFC changes no white space and composes nothing with it.
@@ -33,24 +36,40 @@ class Pipeline {
   readonly #normalize: (text: string) => string;
   readonly #preTokenize: (text: string, isFirst: boolean) => string[];
   readonly #splitNormalized: (text: string) => (string | number)[];
-  readonly model: (piece: string) => number[];
+  readonly #readsPlace: boolean;
+  readonly model: Model;
   /** Added tokens that are looked for in the text as it is given. */
   readonly splitRaw: (text: string) => (string | number)[];
 
-  constructor({ normalizer, pre_tokenizer: preTokenizer, model, added_tokens: added }: TokenizerJson) {
+  constructor(
+    { normalizer, pre_tokenizer: preTokenizer, model, added_tokens: added }: TokenizerJson,
+    readSpecials: boolean,
+  ) {
     this.#normalize = createNormalizer(normalizer);
     this.#preTokenize = createPreTokenizer(preTokenizer);
+    this.#readsPlace = normalizer !== null && readsPlace(preTokenizer);
     this.model = createModel(model);
-    this.splitRaw = createAddedTokenSplitter(added.filter(({ normalized }) => !normalized));
+    this.splitRaw = createAddedTokenSplitter(
+      added.filter(({ normalized }) => !normalized),
+      readSpecials,
+    );
     this.#splitNormalized = createAddedTokenSplitter(
       added
         .filter(({ normalized }) => normalized)
         .map((token) => Object.assign({}, token, { content: this.#normalize(token.content) })),
+      readSpecials,
     );
   }
 
   ids(text: string): number[] {
     return this.pieces(text).flatMap((piece) => (typeof piece === 'number' ? piece : this.model(piece)));
+  }
+
+  /** Of a long text. */
+  append(text: string, ids: IdBuffer, wanted: Wanted): void {
+    appendParts(this.pieces(text), ids, wanted, (piece, left) =>
+      ids.append(typeof piece === 'number' ? [piece] : this.model(piece, left)),
+    );
   }
 
   /** Pieces for the model, and ids of added tokens. */
@@ -61,27 +80,89 @@ class Pipeline {
   }
 
   #sectionPieces(text: string, isFirst: boolean): (string | number)[] {
+    const keepsPlace = isFirst && !(this.#readsPlace && this.#dropsStart(text));
     return this.#splitNormalized(this.#normalize(text)).flatMap((section, index): (string | number)[] =>
-      typeof section === 'number' ? [section] : this.#preTokenize(section, isFirst && index === 0),
+      typeof section === 'number' ? [section] : this.#preTokenize(section, keepsPlace && index === 0),
+    );
+  }
+
+  /** Rust asks for the place in the text as it was given: what follows a dropped beginning is not the first. */
+  #dropsStart(text: string): boolean {
+    const most = Math.min(text.length, DROPPED_LENGTH);
+    return Array.from({ length: most }, (_, index) => text.slice(0, index + 1)).some(
+      (start) => this.#normalize(start) === '',
     );
   }
 }
 
+/** Appends part by part from the wanted side on, until there are enough ids. */
+function appendParts<T>(
+  parts: readonly T[],
+  ids: IdBuffer,
+  { count, side }: Wanted,
+  append: (part: T, left: Wanted) => void,
+): void {
+  const first = ids.length;
+  const enough = first + count;
+  for (let index = 0; index < parts.length && ids.length < enough; index++) {
+    const part = parts[side === 'first' ? index : parts.length - 1 - index];
+    const start = ids.length;
+    if (part !== undefined) append(part, { count: enough - start, side });
+    if (side === 'last') ids.reverse(start);
+  }
+  if (side === 'last') ids.reverse(first);
+}
+
 /** Chunks between space, tab, LF and CR, which end a word under every setting. */
 function byWords(pipeline: Pipeline): TextToIds {
-  const cache = new ChunkCache(CACHED_CHUNKS_BITS, (chunk) => pipeline.ids(wellFormed(chunk)));
-  return (text, ids, limit) => {
-    const enough = ids.length + limit;
-    let start = 0;
-    for (let index = 0; index <= text.length; index++) {
-      const code = index < text.length ? text.charCodeAt(index) : 0x20;
-      if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) continue;
-      if (index > start) {
-        cache.append(text, start, index, ids);
-        if (ids.length >= enough) return;
+  const append = cached(
+    (chunk) => pipeline.ids(wellFormed(chunk)),
+    (chunk, ids, wanted) => pipeline.append(wellFormed(chunk), ids, wanted),
+  );
+  return (text, ids, wanted) => {
+    const first = ids.length;
+    const enough = first + wanted.count;
+    if (wanted.side === 'first') {
+      for (let start = 0; start < text.length && ids.length < enough;) {
+        let end = start;
+        while (end < text.length && !isSeparator(text.charCodeAt(end))) end++;
+        append(text, start, end, ids, wanted, enough);
+        start = end + 1;
       }
-      start = index + 1;
+      return;
     }
+    for (let end = text.length; end > 0 && ids.length < enough;) {
+      let start = end;
+      while (start > 0 && !isSeparator(text.charCodeAt(start - 1))) start--;
+      const at = ids.length;
+      append(text, start, end, ids, wanted, enough);
+      ids.reverse(at);
+      end = start - 1;
+    }
+    ids.reverse(first);
+  };
+}
+
+function isSeparator(code: number): boolean {
+  return code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;
+}
+
+type AppendChunk = (
+  text: string,
+  start: number,
+  end: number,
+  ids: IdBuffer,
+  wanted: Wanted,
+  enough: number,
+) => void;
+
+/** A short chunk is looked up; of a long one no more is tokenized than is wanted. */
+function cached(encode: (chunk: string) => number[], appendLong: TextToIds): AppendChunk {
+  const cache = new ChunkCache(CACHED_CHUNKS_BITS, encode);
+  return (text, start, end, ids, { side }, enough) => {
+    if (end - start > MAX_CACHED_LENGTH)
+      appendLong(text.slice(start, end), ids, { count: enough - ids.length, side });
+    else if (end > start) cache.append(text, start, end, ids);
   };
 }
 
@@ -91,27 +172,48 @@ function byWords(pipeline: Pipeline): TextToIds {
  */
 function byteLevel(json: TokenizerJson, pipeline: Pipeline): TextToIds {
   const addsSpace = json.pre_tokenizer?.type === 'ByteLevel' && json.pre_tokenizer.add_prefix_space;
-  const chunkPipeline = new Pipeline({
-    ...json,
-    added_tokens: [],
-    pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, use_regex: true },
-  });
-  const cache = new ChunkCache(CACHED_CHUNKS_BITS, (chunk) => chunkPipeline.ids(chunk));
-  const append = (text: string, ids: IdBuffer, enough: number): void => {
+  const chunkPipeline = new Pipeline(
+    {
+      ...json,
+      added_tokens: [],
+      pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, use_regex: true },
+    },
+    true,
+  );
+  const appendChunk = cached(
+    (chunk) => chunkPipeline.ids(chunk),
+    (chunk, ids, wanted) => chunkPipeline.append(chunk, ids, wanted),
+  );
+  const appendText = (text: string, ids: IdBuffer, wanted: Wanted): void => {
+    const enough = ids.length + wanted.count;
+    if (wanted.side === 'last') {
+      appendParts(byteLevelChunks(text), ids, wanted, ([start, end]) =>
+        appendChunk(text, start, end, ids, wanted, enough),
+      );
+      return;
+    }
     for (let start = 0; start < text.length && ids.length < enough;) {
       const end = byteLevelChunkEnd(text, start);
-      cache.append(text, start, end, ids);
+      appendChunk(text, start, end, ids, wanted, enough);
       start = end;
     }
   };
-  return (text, ids, limit) => {
-    const enough = ids.length + limit;
-    for (const section of pipeline.splitRaw(wellFormed(text))) {
-      if (ids.length >= enough) return;
+  return (text, ids, wanted) =>
+    appendParts(pipeline.splitRaw(wellFormed(text)), ids, wanted, (section, left) => {
       if (typeof section === 'number') ids.append([section]);
-      else append(addsSpace && !section.startsWith(' ') ? ` ${section}` : section, ids, enough);
-    }
-  };
+      else if (section !== '')
+        appendText(addsSpace && !section.startsWith(' ') ? ` ${section}` : section, ids, left);
+    });
+}
+
+function byteLevelChunks(text: string): [start: number, end: number][] {
+  const chunks: [number, number][] = [];
+  for (let start = 0; start < text.length;) {
+    const end = byteLevelChunkEnd(text, start);
+    chunks.push([start, end]);
+    start = end;
+  }
+  return chunks;
 }
 
 function byteLevelChunkEnd(text: string, start: number): number {
@@ -133,18 +235,68 @@ function isSpace(text: string, index: number): boolean {
 
 /** Each piece of the model by itself. */
 function byPieces(pipeline: Pipeline): TextToIds {
-  const cache = new ChunkCache(CACHED_CHUNKS_BITS, (piece) => pipeline.model(piece));
-  return (text, ids, limit) => {
-    const enough = ids.length + limit;
-    for (const piece of pipeline.pieces(wellFormed(text))) {
-      if (ids.length >= enough) return;
+  const append = cached(
+    (piece) => pipeline.model(piece),
+    (piece, ids, wanted) => ids.append(pipeline.model(piece, wanted)),
+  );
+  return (text, ids, wanted) => {
+    const enough = ids.length + wanted.count;
+    appendParts(pipeline.pieces(wellFormed(text)), ids, wanted, (piece) => {
       if (typeof piece === 'number') ids.append([piece]);
-      else if (piece !== '') cache.append(piece, 0, piece.length, ids);
-    }
+      else append(piece, 0, piece.length, ids, wanted, enough);
+    });
   };
 }
 
 /** Half a surrogate pair has no UTF-8 form: every reader of bytes sees U+FFFD instead. */
 function wellFormed(text: string): string {
   return LONE_SURROGATE.test(text) ? text.replace(/\p{Surrogate}/gu, '\uFFFD') : text;
+}
+
+/** Splits a text into stretches of text and the ids of the added tokens between them, in order. */
+type AddedTokenSplitter = (text: string) => (string | number)[];
+
+type Token = Pick<AddedToken, 'id' | 'content' | 'single_word' | 'lstrip' | 'rstrip' | 'special'>;
+
+/**
+ * The leftmost match wins and the longest among those. A `single_word` token must not touch a letter or digit; one with
+ * `lstrip` or `rstrip` takes the white space on that side along.
+ */
+function createAddedTokenSplitter(tokens: readonly Token[], readSpecials: boolean): AddedTokenSplitter {
+  const byContent = new Map(
+    tokens.filter(({ content }) => content !== '').map((token) => [token.content, token]),
+  );
+  if (byContent.size === 0) return (text) => [text];
+  const contents = [...byContent.keys()].toSorted((left, right) => right.length - left.length);
+  const pattern = new RegExp(
+    contents.map((content) => content.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')).join('|'),
+    'gu',
+  );
+
+  return (text) => {
+    const sections: (string | number)[] = [];
+    let done = 0;
+    for (const match of text.matchAll(pattern)) {
+      const token = byContent.get(match[0]);
+      let start = match.index;
+      let end = start + match[0].length;
+      if (token === undefined || (token.special && !readSpecials)) continue;
+      if (token.single_word && touchesWord(text, start, end)) continue;
+      if (token.lstrip) while (start > done && hasFlag(text, start - 1, SPACE)) start--;
+      if (token.rstrip) while (end < text.length && hasFlag(text, end, SPACE)) end++;
+      if (start > done) sections.push(text.slice(done, start));
+      sections.push(token.id);
+      done = end;
+    }
+    if (done < text.length) sections.push(text.slice(done));
+    return sections;
+  };
+}
+
+/** Two UTF-16 units hold any character; the pattern would search all of a longer text. */
+function touchesWord(text: string, start: number, end: number): boolean {
+  return (
+    ENDS_WITH_WORD.test(text.slice(Math.max(0, start - 2), start)) ||
+    STARTS_WITH_WORD.test(text.slice(end, end + 2))
+  );
 }

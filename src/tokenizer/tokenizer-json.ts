@@ -12,6 +12,8 @@ import { preTokenizerSchema, preTokenizerStepSchema, type PreTokenizerJson } fro
 const MAX_ADDED_TOKENS = 20_000;
 const MAX_ADDED_TOKEN_LENGTH = 1000;
 const MAX_TEMPLATE_PIECES = 32;
+/** Of sequences within sequences. */
+const MAX_DEPTH = 8;
 
 const addedTokenSettings = z.looseObject({
   content: z.string().max(MAX_ADDED_TOKEN_LENGTH),
@@ -33,30 +35,40 @@ const templatePiece = z.union([
   z.object({ SpecialToken: z.object({ id: z.string(), type_id: typeId }) }),
   z.object({ Sequence: z.object({ id: z.enum(['A', 'B']), type_id: typeId }) }),
 ]);
-const template = (sequences: string) =>
+const template = (...orders: string[]) =>
   z
     .array(templatePiece)
     .max(MAX_TEMPLATE_PIECES)
     .refine(
       (pieces) =>
-        pieces.flatMap((piece) => ('Sequence' in piece ? piece.Sequence.id : [])).join() === sequences,
-      `expected the texts ${sequences} once and in this order`,
+        orders.includes(
+          pieces.flatMap((piece) => ('Sequence' in piece ? piece.Sequence.id : [])).join(' and '),
+        ),
+      `expected the texts ${orders.join(' or ')}, each once`,
     );
 const tokenAndId = z.tuple([z.string(), id]);
 const clsSepProcessing = { sep: tokenAndId, cls: tokenAndId };
-const templateProcessing = z.looseObject({
-  type: z.literal('TemplateProcessing'),
-  single: template('A'),
-  pair: template('A,B'),
-  special_tokens: z.record(
-    z.string(),
-    z.object({
-      id: z.string(),
-      ids: z.array(id).min(1).max(MAX_TEMPLATE_PIECES),
-      tokens: z.array(z.string()),
-    }),
-  ),
-});
+const templateProcessing = z
+  .looseObject({
+    type: z.literal('TemplateProcessing'),
+    single: template('A'),
+    pair: template('A and B', 'B and A'),
+    special_tokens: z.record(
+      z.string(),
+      z.object({
+        id: z.string(),
+        ids: z.array(id).min(1).max(MAX_TEMPLATE_PIECES),
+        tokens: z.array(z.string()),
+      }),
+    ),
+  })
+  .refine(
+    ({ single, pair, special_tokens: tokens }) =>
+      [...single, ...pair].every(
+        (piece) => 'Sequence' in piece || Object.hasOwn(tokens, piece.SpecialToken.id),
+      ),
+    'a template has a token that special_tokens lacks',
+  );
 const simplePostProcessor = z.discriminatedUnion('type', [
   templateProcessing,
   z.looseObject({ type: z.literal('BertProcessing'), ...clsSepProcessing }),
@@ -94,6 +106,8 @@ const tokenizerJson = z.looseObject({
 const tokenizerConfig = z.looseObject({
   tokenizer_class: z.string().nullish(),
   model_max_length: z.number().positive().nullish(),
+  /** Of older files, where there is no `model_max_length`. */
+  max_len: z.number().positive().nullish(),
   model_input_names: z.array(z.string()).nullish(),
   do_lower_case: z.boolean().nullish(),
   strip_accents: z.boolean().nullish(),
@@ -103,6 +117,8 @@ const tokenizerConfig = z.looseObject({
   trim_offsets: z.boolean().nullish(),
   truncation_side: z.enum(['left', 'right']).nullish(),
   clean_up_tokenization_spaces: z.boolean().nullish(),
+  /** Whether special tokens in a text are read as text. */
+  split_special_tokens: z.boolean().nullish(),
   /** By id, as text; without it the tokens of tokenizer.json or added_tokens.json count. */
   added_tokens_decoder: z.record(z.string().regex(/^\d+$/), addedTokenSettings).nullish(),
 });
@@ -134,25 +150,42 @@ export interface TokenizerSpec {
 
 /** @throws UsageError naming `where` and what is wrong */
 export function parseTokenizerJson(json: unknown, where: string): TokenizerJson {
-  const parsed = check(tokenizerJson, json, where);
+  const parsed = check(tokenizerJson, withFlatProcessors(json), where);
   const { normalizer: normalizerJson, pre_tokenizer: preTokenizerJson, decoder, model } = parsed;
   requireKnownPatterns({ normalizer: normalizerJson, pre_tokenizer: preTokenizerJson, decoder }, where);
   const parsedModel = parseModel(model, `${where}, model`);
   const tokenizer: TokenizerJson = {
     ...parsed,
     added_tokens: withIds(parsedModel, parsed.added_tokens),
-    normalizer: parseComponent(normalizerSchema, normalizerJson, `${where}, normalizer`),
-    pre_tokenizer: parseComponent(preTokenizerSchema, preTokenizerJson, `${where}, pre_tokenizer`),
+    normalizer: parseComponent(normalizerSchema, normalizerJson, {
+      list: 'normalizers',
+      where: `${where}, normalizer`,
+    }),
+    pre_tokenizer: parseComponent(preTokenizerSchema, preTokenizerJson, {
+      list: 'pretokenizers',
+      where: `${where}, pre_tokenizer`,
+    }),
     model: parsedModel,
   };
   requireOwnIds(tokenizer, where);
   return tokenizer;
 }
 
-/** A `Sequence` in its parts, any other component by itself. */
-function partsOf(json: Record<string, unknown>): unknown[] {
-  const parts = json['normalizers'] ?? json['pretokenizers'];
-  return json['type'] === 'Sequence' && Array.isArray(parts) ? parts : [json];
+/** The steps of a component, also of a `Sequence` within a `Sequence`. */
+function stepsOf(json: unknown, list: string, depth = 0): unknown[] {
+  if (typeof json !== 'object' || json === null || !('type' in json) || json.type !== 'Sequence')
+    return [json];
+  const steps: unknown = new Map(Object.entries(json)).get(list);
+  if (!Array.isArray(steps) || depth > MAX_DEPTH) return [json];
+  return steps.flatMap((step) => stepsOf(step, list, depth + 1));
+}
+
+function withFlatProcessors(json: unknown): unknown {
+  if (typeof json !== 'object' || json === null || !('post_processor' in json)) return json;
+  const { post_processor: processor } = json;
+  const steps = stepsOf(processor, 'processors');
+  if (steps.length === 1 && steps[0] === processor) return json;
+  return { ...json, post_processor: Object.assign({}, processor, { processors: steps }) };
 }
 
 const KNOWN_TYPES = new Set(
@@ -162,19 +195,26 @@ const KNOWN_TYPES = new Set(
   }) as string[],
 );
 
-/** Of an unknown type the message names it: a union of schemas would list what each of them lacks. */
+/**
+ * Of an unknown type the message names it: a union of schemas would list what each of them lacks.
+ *
+ * @param list what a `Sequence` calls its steps
+ */
 function parseComponent<T>(
   schema: z.ZodType<T>,
   json: Record<string, unknown> | null,
-  where: string,
+  { list, where }: { list: string; where: string },
 ): T | null {
   if (json === null) return null;
-  for (const part of partsOf(json)) {
-    const type = typeof part === 'object' && part !== null && 'type' in part ? part.type : null;
+  const steps = stepsOf(json, list);
+  for (const step of steps) {
+    const type = typeof step === 'object' && step !== null && 'type' in step ? step.type : null;
     if (typeof type !== 'string' || !KNOWN_TYPES.has(type))
-      throw new UsageError(`${where} cannot be used: unknown type ${JSON.stringify(type).slice(0, 100)}`);
+      throw new UsageError(
+        `${where} cannot be used: unknown type ${JSON.stringify(type).slice(0, 100)}; docs/tokenizers.md lists those that there are`,
+      );
   }
-  return check(schema, json, where);
+  return check(schema, json['type'] === 'Sequence' ? { ...json, [list]: steps } : json, where);
 }
 
 /** Files from before 2021, bert-base-uncased's among them, do not name the model's type. */
@@ -198,21 +238,29 @@ export interface NamedToken {
 }
 
 /**
- * Rust does not believe the ids of added tokens: one of the vocabulary has its id there, others get the next ones. The
- * first of equal tokens counts.
+ * Rust does not believe the ids of added tokens: one of the vocabulary has its id there, others get the next ones. Of
+ * equal tokens the last settings count.
+ *
+ * @param batches lists that are added one after another: the next id lies above the vocabulary and the lists before
  */
-export function withIds({ vocab }: Pick<ModelJson, 'vocab'>, named: readonly NamedToken[]): AddedToken[] {
+export function withIds(
+  { vocab }: Pick<ModelJson, 'vocab'>,
+  ...batches: (readonly NamedToken[])[]
+): AddedToken[] {
   const own = Array.isArray(vocab)
     ? new Map(vocab.map(([piece], at): [string, number] => [piece, at]))
     : { get: (token: string) => (Object.hasOwn(vocab, token) ? vocab[token] : undefined) };
-  let nextId = Array.isArray(vocab) ? vocab.length : Object.keys(vocab).length;
+  const size = Array.isArray(vocab) ? vocab.length : Object.keys(vocab).length;
   const tokens = new Map<string, AddedToken>();
-  for (const { content, ...settings } of named) {
-    if (tokens.has(content)) continue;
-    const { single_word = false, lstrip = false, rstrip = false, special = false } = settings;
-    const normalized = settings.normalized ?? !special;
-    const at = own.get(content) ?? nextId++;
-    tokens.set(content, { id: at, content, single_word, lstrip, rstrip, normalized, special });
+  for (const batch of batches) {
+    let nextId = Array.from(tokens.values()).reduce((next, { id: one }) => Math.max(next, one + 1), size);
+    for (const { content, ...settings } of batch) {
+      if (content === '') continue;
+      const { single_word = false, lstrip = false, rstrip = false, special = false } = settings;
+      const normalized = settings.normalized ?? !special;
+      const at = tokens.get(content)?.id ?? own.get(content) ?? nextId++;
+      tokens.set(content, { id: at, content, single_word, lstrip, rstrip, normalized, special });
+    }
   }
   return [...tokens.values()].toSorted((left, right) => left.id - right.id);
 }

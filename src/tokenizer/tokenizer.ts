@@ -31,11 +31,11 @@ export class Tokenizer {
   #ids: ReadonlyMap<string, number> | undefined;
   #tokens: ReadonlyMap<number, string> | undefined;
 
-  private constructor(spec: TokenizerSpec) {
+  private constructor(spec: TokenizerSpec, notes: readonly string[] = []) {
     this.spec = spec;
     this.vocabSize = highestId(spec.tokenizerJson) + 1;
-    this.modelMaxLength = spec.tokenizerConfig.model_max_length ?? NO_LIMIT;
-    this.notes = spec.tokenizerConfig['auto_map'] === undefined ? [] : [REMOTE_CODE];
+    this.modelMaxLength = spec.tokenizerConfig.model_max_length ?? spec.tokenizerConfig.max_len ?? NO_LIMIT;
+    this.notes = spec.tokenizerConfig['auto_map'] === undefined ? notes : [...notes, REMOTE_CODE];
     this.#encoder = new SequenceEncoder(spec);
     this.tokenTypes = this.#encoder.tokenTypes;
     this.specialsAround = this.#encoder.specialsAround;
@@ -48,9 +48,9 @@ export class Tokenizer {
    * @throws UsageError when the files are missing or broken; RunError when the hub cannot be reached
    */
   static async fromPretrained(idOrDir: string, options: HubOptions = {}): Promise<Tokenizer> {
-    return new Tokenizer(
-      await loadTokenizer(await modelDirectory(idOrDir, { ...options, files: 'tokenizer' })),
-    );
+    const directory = await modelDirectory(idOrDir, { ...options, files: 'tokenizer' });
+    const { spec, notes } = await loadTokenizer(directory);
+    return new Tokenizer(spec, notes);
   }
 
   /**

@@ -83,6 +83,25 @@ export function trim(text: string, { left, right }: { left: boolean; right: bool
   return text.slice(start, end);
 }
 
+/** By byte, the printable character that stands for it in a byte-level vocabulary. */
+const BYTE_CHARACTERS = (() => {
+  let others = 0;
+  return Array.from({ length: 256 }, (_, byte) =>
+    String.fromCharCode(isPrintable(byte) ? byte : 256 + others++),
+  );
+})();
+
+function isPrintable(byte: number): boolean {
+  return (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte !== 0xad);
+}
+
+/** The bytes of a text as the characters that stand for them. */
+export function byteCharacters(text: string): string {
+  let result = '';
+  for (const byte of Buffer.from(text)) result += BYTE_CHARACTERS[byte];
+  return result;
+}
+
 function ranges(table: string): [first: number, last: number][] {
   let code = 0;
   return table.split(' ').map((range) => {

@@ -2,6 +2,7 @@
 // scores. The JavaScript library compares other sums where two ways are equal, and so cuts `50000` otherwise than Rust.
 
 import { byteIds, idsOfBytes } from './bpe.js';
+import type { Wanted } from './chunk-cache.js';
 
 /** What it reads of the model in a tokenizer.json. */
 interface UnigramJson {
@@ -76,7 +77,7 @@ class Trie {
 }
 
 /** Ids of a piece of text; null stands for an unknown one where the model has no token for it. */
-export function createUnigram(json: UnigramJson): (text: string) => (number | null)[] {
+export function createUnigram(json: UnigramJson): (text: string, wanted?: Wanted) => (number | null)[] {
   const { vocab, unk_id: unknownId = null, byte_fallback: byteFallback } = json;
   const scores = Float64Array.from(vocab, ([, score]) => score);
   const unknownScore = scores.reduce((lowest, score) => Math.min(lowest, score), Infinity) - UNKNOWN_PENALTY;
@@ -88,8 +89,14 @@ export function createUnigram(json: UnigramJson): (text: string) => (number | nu
   let starts = new Int32Array(USUAL_LENGTH);
   let ids = new Int32Array(USUAL_LENGTH);
 
-  /** Goes over the text once; each step goes as far as the longest entry. */
-  const fill = (text: string): void => {
+  /**
+   * Goes over the text once; each step goes as far as the longest entry. Every way through the text goes through a place
+   * that no entry spans: what lies before it is decided.
+   *
+   * @param onDecided takes such places, and says whether to go on
+   * @returns whether it went to the end
+   */
+  const fill = (text: string, onDecided?: (end: number) => boolean): boolean => {
     const size = Math.max(USUAL_LENGTH, text.length + 1);
     if (best.length !== size) {
       best = new Float64Array(size);
@@ -98,6 +105,7 @@ export function createUnigram(json: UnigramJson): (text: string) => (number | nu
     }
     starts.fill(-1, 0, text.length + 1);
     best[0] = 0;
+    let reach = 0;
     const offer = (end: number, score: number, start: number, id: number): void => {
       if (starts[end] !== -1 && score <= (best[end] ?? 0)) return;
       best[end] = score;
@@ -106,6 +114,7 @@ export function createUnigram(json: UnigramJson): (text: string) => (number | nu
     };
     for (let start = 0; start < text.length;) {
       const next = start + ((text.codePointAt(start) ?? 0) > 0xffff ? 2 : 1);
+      if (onDecided !== undefined && start === reach && start > 0 && !onDecided(start)) return false;
       const soFar = best[start] ?? 0;
       let isKnown = false;
       let node = 1;
@@ -115,11 +124,14 @@ export function createUnigram(json: UnigramJson): (text: string) => (number | nu
         const id = trie.idAt(node);
         if (id === NO_ID) continue;
         offer(end, (scores[id] ?? 0) + soFar, start, id);
+        if (end > reach) reach = end;
         if (end === next) isKnown = true;
       }
       if (!isKnown) offer(next, unknownScore + soFar, start, NO_ID);
+      if (next > reach) reach = next;
       start = next;
     }
+    return true;
   };
 
   const idOf = (text: string): number => {
@@ -135,22 +147,42 @@ export function createUnigram(json: UnigramJson): (text: string) => (number | nu
     return (bytes && idsOfBytes(text, bytes)) ?? [unknownId];
   };
 
-  return (text) => {
-    fill(text);
+  const isUnknownAt = (end: number): boolean => {
+    const id = ids[end] ?? NO_ID;
+    return id === NO_ID || id === unknownId;
+  };
+  /** What the best way has between two places that it goes through. */
+  const between = (text: string, first: number, last: number): (number | null)[] => {
     const result: (number | null)[] = [];
     let unknownEnd = -1;
-    for (let end = text.length; end > 0; end = starts[end] ?? 0) {
-      const id = ids[end] ?? NO_ID;
-      const isUnknown = id === NO_ID || id === unknownId;
+    for (let end = last; end > first; end = starts[end] ?? 0) {
+      const isUnknown = isUnknownAt(end);
       if (isUnknown && unknownEnd === -1) unknownEnd = end;
-      if (!isUnknown) result.push(id);
+      if (!isUnknown) result.push(ids[end] ?? NO_ID);
       const before = starts[end] ?? 0;
-      const beforeId = ids[before] ?? NO_ID;
-      const goesOn = before > 0 && (beforeId === NO_ID || beforeId === unknownId);
-      if (!isUnknown || goesOn) continue;
+      if (!isUnknown || (before > first && isUnknownAt(before))) continue;
       for (const one of idsOfUnknown(text.slice(before, unknownEnd)).toReversed()) result.push(one);
       unknownEnd = -1;
     }
     return result.toReversed();
+  };
+
+  return (text, wanted) => {
+    // From the end the sums of scores would be others, and equal ones fall otherwise.
+    if (wanted === undefined || wanted.side === 'last') {
+      fill(text);
+      return between(text, 0, text.length);
+    }
+    const result: (number | null)[] = [];
+    let done = 0;
+    const take = (end: number): boolean => {
+      // The next characters may still belong to the unknown token.
+      if (isUnknownAt(end) && end < text.length) return true;
+      for (const id of between(text, done, end)) result.push(id);
+      done = end;
+      return result.length < wanted.count;
+    };
+    if (fill(text, take)) take(text.length);
+    return result;
   };
 }
