@@ -131,6 +131,18 @@ export function createPreTokenizer(json: PreTokenizerJson | null): PreTokenizer 
   return (text) => splitAt(text, find(text), behavior, invert);
 }
 
+/** Pieces one by one, from either end of the text: of a long one only the first or the last may be wanted. */
+export type PieceStream = (text: string, side: 'first' | 'last') => Iterable<string>;
+
+/** null for a pre-tokenizer that is not worth it or needs the whole text. */
+export function createPieceStream(json: PreTokenizerJson | null): PieceStream | null {
+  if (json?.type === 'BertPreTokenizer')
+    return (text, side) => (side === 'first' ? words(text) : lastWords(text));
+  if (json?.type !== 'ByteLevel' || json.add_prefix_space || !json.use_regex) return null;
+  return (text, side) =>
+    byteLevelPieces(side === 'first' ? gpt2Pieces(text) : splitLikeGpt2(text).toReversed());
+}
+
 /** What {@link Chunking} the pre-tokenizer allows, if the normalizer allows any. */
 export function chunkingOf(json: PreTokenizerJson | null): Chunking {
   if (json === null) return null;
@@ -166,6 +178,27 @@ export function splitWords(text: string): string[] {
   }
   if (start < text.length) words.push(text.slice(start));
   return words;
+}
+
+/** The words of a stretch of about this length are found at once. */
+const STRETCH = 512;
+
+function* words(text: string): Iterable<string> {
+  for (let start = 0; start < text.length;) {
+    let end = Math.min(start + STRETCH, text.length);
+    while (end < text.length && !hasFlag(text, end, SPACE | PUNCTUATION)) end++;
+    yield* splitWords(text.slice(start, end));
+    start = end;
+  }
+}
+
+function* lastWords(text: string): Iterable<string> {
+  for (let end = text.length; end > 0;) {
+    let start = Math.max(end - STRETCH, 0);
+    while (start > 0 && !hasFlag(text, start, SPACE | PUNCTUATION)) start--;
+    yield* splitWords(text.slice(start, end)).toReversed();
+    end = start;
+  }
 }
 
 function splitAtBlanks(
@@ -206,6 +239,18 @@ function splitLikeGpt2(text: string): string[] {
     start = end;
   }
   return pieces;
+}
+
+function* gpt2Pieces(text: string): Iterable<string> {
+  for (let start = 0; start < text.length;) {
+    const end = gpt2PieceEnd(text, start);
+    yield text.slice(start, end);
+    start = end;
+  }
+}
+
+function* byteLevelPieces(pieces: Iterable<string>): Iterable<string> {
+  for (const piece of pieces) yield byteCharacters(piece);
 }
 
 function gpt2PieceEnd(text: string, start: number): number {

@@ -4,7 +4,13 @@
 import { ChunkCache, MAX_CACHED_LENGTH, type IdBuffer, type Wanted } from './chunk-cache.js';
 import { createModel, type Model } from './models.js';
 import { createNormalizer, keepsChunksApart } from './normalizers.js';
-import { chunkingOf, createPreTokenizer, readsPlace } from './pre-tokenizers.js';
+import {
+  chunkingOf,
+  createPieceStream,
+  createPreTokenizer,
+  readsPlace,
+  type PieceStream,
+} from './pre-tokenizers.js';
 import type { AddedToken, TokenizerJson } from './tokenizer-json.js';
 import { ENDS_WITH_WORD, SPACE, STARTS_WITH_WORD, hasFlag } from './unicode.js';
 
@@ -36,6 +42,7 @@ class Pipeline {
   readonly #normalize: (text: string) => string;
   readonly #preTokenize: (text: string, isFirst: boolean) => string[];
   readonly #splitNormalized: (text: string) => (string | number)[];
+  readonly #streamPieces: PieceStream | null;
   readonly #readsPlace: boolean;
   readonly model: Model;
   /** Added tokens that are looked for in the text as it is given. */
@@ -47,6 +54,7 @@ class Pipeline {
   ) {
     this.#normalize = createNormalizer(normalizer);
     this.#preTokenize = createPreTokenizer(preTokenizer);
+    this.#streamPieces = createPieceStream(preTokenizer);
     this.#readsPlace = normalizer !== null && readsPlace(preTokenizer);
     this.model = createModel(model);
     this.splitRaw = createAddedTokenSplitter(
@@ -65,11 +73,29 @@ class Pipeline {
     return this.pieces(text).flatMap((piece) => (typeof piece === 'number' ? piece : this.model(piece)));
   }
 
-  /** Of a long text. */
+  /** Of a long text, piece by piece, as many as are wanted. */
   append(text: string, ids: IdBuffer, wanted: Wanted): void {
-    appendParts(this.pieces(text), ids, wanted, (piece, left) =>
-      ids.append(typeof piece === 'number' ? [piece] : this.model(piece, left)),
-    );
+    const sections = this.splitRaw(text).map((section, index) => ({ section, isFirst: index === 0 }));
+    appendParts(inOrder(sections, wanted), ids, wanted, ({ section, isFirst }, left) => {
+      if (typeof section === 'number') ids.append([section]);
+      else this.#appendSection(section, isFirst, ids, left);
+    });
+  }
+
+  #appendSection(text: string, isFirst: boolean, ids: IdBuffer, wanted: Wanted): void {
+    const stream = this.#streamPieces;
+    if (stream === null) {
+      appendParts(inOrder(this.#sectionPieces(text, isFirst), wanted), ids, wanted, (piece, left) =>
+        ids.append(typeof piece === 'number' ? [piece] : this.model(piece, left)),
+      );
+      return;
+    }
+    const parts = this.#splitNormalized(this.#normalize(text));
+    appendParts(inOrder(parts, wanted), ids, wanted, (part, left) => {
+      if (typeof part === 'number') ids.append([part]);
+      else
+        appendParts(stream(part, left.side), ids, left, (piece, rest) => ids.append(this.model(piece, rest)));
+    });
   }
 
   /** Pieces for the model, and ids of added tokens. */
@@ -95,22 +121,26 @@ class Pipeline {
   }
 }
 
-/** Appends part by part from the wanted side on, until there are enough ids. */
+/** Appends part after part, those on the wanted side first, until there are enough ids. */
 function appendParts<T>(
-  parts: readonly T[],
+  parts: Iterable<T>,
   ids: IdBuffer,
   { count, side }: Wanted,
   append: (part: T, left: Wanted) => void,
 ): void {
   const first = ids.length;
   const enough = first + count;
-  for (let index = 0; index < parts.length && ids.length < enough; index++) {
-    const part = parts[side === 'first' ? index : parts.length - 1 - index];
+  for (const part of parts) {
+    if (ids.length >= enough) break;
     const start = ids.length;
-    if (part !== undefined) append(part, { count: enough - start, side });
+    append(part, { count: enough - start, side });
     if (side === 'last') ids.reverse(start);
   }
   if (side === 'last') ids.reverse(first);
+}
+
+function inOrder<T>(parts: readonly T[], { side }: Wanted): readonly T[] {
+  return side === 'first' ? parts : parts.toReversed();
 }
 
 /** Chunks between space, tab, LF and CR, which end a word under every setting. */
@@ -187,7 +217,7 @@ function byteLevel(json: TokenizerJson, pipeline: Pipeline): TextToIds {
   const appendText = (text: string, ids: IdBuffer, wanted: Wanted): void => {
     const enough = ids.length + wanted.count;
     if (wanted.side === 'last') {
-      appendParts(byteLevelChunks(text), ids, wanted, ([start, end]) =>
+      appendParts(byteLevelChunks(text).toReversed(), ids, wanted, ([start, end]) =>
         appendChunk(text, start, end, ids, wanted, enough),
       );
       return;
@@ -199,7 +229,7 @@ function byteLevel(json: TokenizerJson, pipeline: Pipeline): TextToIds {
     }
   };
   return (text, ids, wanted) =>
-    appendParts(pipeline.splitRaw(wellFormed(text)), ids, wanted, (section, left) => {
+    appendParts(inOrder(pipeline.splitRaw(wellFormed(text)), wanted), ids, wanted, (section, left) => {
       if (typeof section === 'number') ids.append([section]);
       else if (section !== '')
         appendText(addsSpace && !section.startsWith(' ') ? ` ${section}` : section, ids, left);
@@ -241,7 +271,7 @@ function byPieces(pipeline: Pipeline): TextToIds {
   );
   return (text, ids, wanted) => {
     const enough = ids.length + wanted.count;
-    appendParts(pipeline.pieces(wellFormed(text)), ids, wanted, (piece) => {
+    appendParts(inOrder(pipeline.pieces(wellFormed(text)), wanted), ids, wanted, (piece) => {
       if (typeof piece === 'number') ids.append([piece]);
       else append(piece, 0, piece.length, ids, wanted, enough);
     });
