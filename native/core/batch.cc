@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 #include <stdexcept>
 #include <string>
@@ -38,6 +39,14 @@ void checkIds(const std::vector<int32_t>& ids, const char* name, int64_t limit) 
     if (ids[i] < 0 || ids[i] >= limit)
       fail(std::string(name) + "[" + std::to_string(i) + "] is " + std::to_string(ids[i]) +
            "; it must be from 0 to " + std::to_string(limit - 1));
+}
+
+void checkTypes(const std::vector<int32_t>& types, int64_t limit) {
+  const auto other = std::find_if(types.begin(), types.end(), [](int32_t type) { return type != 0; });
+  if (limit == 1 && other != types.end())
+    fail("tokenTypeIds[" + std::to_string(other - types.begin()) + "] is " + std::to_string(*other) +
+         ", but the model has one token type, 0: leave tokenTypeIds out, or encode with tokenTypes 1");
+  checkIds(types, "tokenTypeIds", limit);
 }
 
 size_t rowsOf(const RawBatch& raw, const BatchFormat& format) {
@@ -143,7 +152,7 @@ void checkBatch(const RawBatch& raw, const BatchFormat& format, bool needsLabels
   if (raw.tokenTypeIds.has_value()) {
     if (format.tokenTypes == 0) fail("the encoder has no token types; leave tokenTypeIds out");
     if (raw.tokenTypeIds->size() != raw.inputIds.size()) fail("tokenTypeIds must be as long as inputIds");
-    checkIds(*raw.tokenTypeIds, "tokenTypeIds", format.tokenTypes);
+    checkTypes(*raw.tokenTypeIds, format.tokenTypes);
   }
   if (!needsLabels) return;
   const size_t rows = rowsOf(raw, format);

@@ -10,12 +10,14 @@ import {
   impliedProblemType,
 } from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
+import { Float } from '../util/json.js';
 import type { BertFields } from './bert.js';
 import {
   checkKeys,
   commonKeys,
   whole,
   camelCased,
+  isMarked,
   keysOf,
   type HeadKind,
   type ModelFamily,
@@ -175,7 +177,7 @@ export function classNameOf({ modelType }: Pick<ModelConfig, 'modelType'>): stri
 
 /**
  * The content of config.json for a float32 classifier, keys sorted, as `save_pretrained` of transformers 5.18 writes it. As
- * there, the label maps are left out when they are the default two.
+ * there, the label maps are left out when they are the default two. Whole numbers of float keys are {@link Float}s.
  */
 export function configJson(config: ModelConfig): Record<string, unknown> {
   const hasDefaultLabels = config.numLabels === 2 && areDefaultLabels(config.id2label);
@@ -183,11 +185,16 @@ export function configJson(config: ModelConfig): Record<string, unknown> {
     id2label: Object.fromEntries(config.id2label.entries()),
     label2id: sorted(Object.fromEntries(config.label2id)),
   };
+  const { schema } = familyOf(config.modelType);
+  const own = Object.entries(keysOf(schema, config)).map(([key, value]): [string, unknown] => [
+    key,
+    Number.isInteger(value) && isMarked(schema.shape[key], 'isFloat') ? new Float(Number(value)) : value,
+  ]);
   return sorted({
     ...config.raw,
     ...(!hasDefaultLabels && labelMaps),
     ...(config.problemType !== null && { problem_type: config.problemType }),
-    ...keysOf(familyOf(config.modelType).schema, config),
+    ...Object.fromEntries(own),
     architectures: [classNameOf(config)],
     dtype: 'float32',
     model_type: config.modelType,
@@ -230,7 +237,7 @@ function requireOwnKeys(keys: Readonly<Record<string, unknown>>, own: ModelFamil
   for (const { schema, modelType } of FAMILIES)
     for (const [key, type] of Object.entries(schema.shape)) {
       if (Object.hasOwn(own.schema.shape, key) || keys[key] === undefined || keys[key] === null) continue;
-      if (!(type instanceof z.ZodType) || type.meta()?.['decidesShapes'] !== true) continue;
+      if (!isMarked(type, 'decidesShapes')) continue;
       throw new UsageError(
         `${where} has ${key}, a key of ${modelType} models, but is of the model type ${own.modelType}; correct model_type, or remove the key`,
       );

@@ -82,6 +82,11 @@ export function defineFamily<Keys extends z.ZodRawShape>(definition: FamilyDefin
   };
 }
 
+/** Whether a key of a schema has this mark in its `meta`. */
+export function isMarked(type: unknown, mark: 'decidesShapes' | 'isFloat'): boolean {
+  return type instanceof z.ZodType && type.meta()?.[mark] === true;
+}
+
 /** The keys of config.json from the fields of a config. */
 export function keysOf({ shape }: z.ZodObject, config: ConfigFields): Record<string, unknown> {
   return Object.fromEntries(Object.keys(shape).map((key) => [key, config[camelCase(key)]]));
@@ -143,10 +148,10 @@ const probability = z.number({ error: dropoutError }).min(0, dropoutError).lt(1,
 export const dropout = (fallback: number) => probability.default(fallback);
 export const optionalDropout = probability.nullable().default(null);
 
-// Below 1 also because transformers takes no whole number here, and JSON.stringify writes 1.0 as 1.
-const fractionError = 'a number above 0 and below 1';
-export const fraction = (fallback: number) =>
-  z.number({ error: fractionError }).gt(0, fractionError).lt(1, fractionError).default(fallback);
+const floatError = 'a number above 0';
+/** Of Python's float alone: transformers takes no whole number here, so that 1 has to be written 1.0. */
+export const float = (fallback: number) =>
+  z.number({ error: floatError }).gt(0, floatError).default(fallback).meta({ isFloat: true });
 
 export const activation = z
   .string({ error: 'a name' })
@@ -174,7 +179,7 @@ export const text = (fallback: string) => z.string({ error: 'a text' }).default(
 export const commonKeys = {
   bos_token_id: tokenId(null),
   eos_token_id: tokenIds(null),
-  initializer_range: fraction(0.02),
+  initializer_range: float(0.02),
   tie_word_embeddings: flag(true),
 };
 

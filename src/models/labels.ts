@@ -1,6 +1,7 @@
 // The label map of a config: id2label, label2id and num_labels, which repeat one another.
 
 import { UsageError } from '../util/errors.js';
+import { quoted } from '../util/text.js';
 
 /** The three label fields of a config, consistent with each other. */
 export interface Labels {
@@ -33,35 +34,71 @@ export function labelsOf(names: readonly string[]): Labels {
 }
 
 /**
- * Reads the label fields of a config. Without id2label there are num_labels (default 2) unnamed classes. An
- * id2label decides over a label2id that contradicts it, which is common in configs edited by hand.
+ * Reads the label fields of a config as transformers 5.18 does, which takes what it can. Without id2label there are
+ * num_labels (default 2) unnamed classes, and as well where the two contradict each other. Class ids are places in the
+ * output of the model: other ids than 0, 1, ... only give the order of the names. An id2label decides over a label2id
+ * that contradicts it, which is common in configs edited by hand.
  *
  * @param where the file, for messages
- * @throws UsageError when id2label has gaps or a name twice, or contradicts num_labels
+ * @throws UsageError when a key of id2label is no whole number
  */
 export function parseLabels(raw: RawLabels, where: string): { labels: Labels; warnings: string[] } {
-  const names = raw.id2label ? namesById(raw.id2label, where) : defaultLabels(raw.num_labels ?? 2);
-  if (raw.num_labels !== undefined && raw.num_labels !== names.length) {
-    throw new UsageError(
-      `num_labels is ${raw.num_labels} but id2label has ${names.length} classes in ${where}; correct one of them`,
+  const warnings: string[] = [];
+  const named = raw.id2label ? namesById(raw.id2label, where, warnings) : null;
+  const count = raw.num_labels ?? named?.length ?? 2;
+  if (named !== null && named.length !== count)
+    warnings.push(
+      `num_labels is ${count} but id2label has ${named.length} classes in ${where}; as in transformers, there are ${count} classes without names`,
     );
-  }
-  const labels = labelsOf(names);
-  if (labels.label2id.size < names.length) {
-    throw new UsageError(`id2label gives one name to two ids in ${where}; class names must differ`);
-  }
+  const labels = labelsOf(named?.length === count ? named : defaultLabels(count));
   const reverse = Object.entries(raw.label2id ?? {});
-  const contradicts = reverse.some(([name, id]) => labels.label2id.get(name) !== id);
-  const warnings = contradicts ? [`label2id does not agree with id2label in ${where}; id2label is used`] : [];
+  if (warnings.length === 0 && reverse.some(([name, id]) => labels.label2id.get(name) !== id))
+    warnings.push(`label2id does not agree with id2label in ${where}; id2label is used`);
   return { labels, warnings };
 }
 
-function namesById(id2label: Readonly<Record<string, string>>, where: string): string[] {
-  const count = Object.keys(id2label).length;
-  return Array.from({ length: count }, (_, id) => {
-    const name = id2label[id];
-    if (name === undefined)
-      throw new UsageError(`id2label has ${count} classes but none for id ${id} in ${where}`);
-    return name;
+function namesById(id2label: Readonly<Record<string, string>>, where: string, warnings: string[]): string[] {
+  const entries = Object.entries(id2label).map(([key, name]) => ({ id: wholeNumber(key, where), name }));
+  const ordered = entries.toSorted((left, right) => left.id - right.id);
+  const ids = ordered.map(({ id }) => id);
+  if (ids.some((id, at) => id !== at))
+    warnings.push(
+      `id2label has the ids ${listed(ids)} in ${where}, and not 0 to ${ids.length - 1}: its names are taken in this order`,
+    );
+  return distinct(
+    ordered.map(({ name }) => name),
+    where,
+    warnings,
+  );
+}
+
+/** A class is known by its name: of equal names the later ones get a number. */
+function distinct(names: readonly string[], where: string, warnings: string[]): string[] {
+  const taken = new Set(names);
+  const seen = new Set<string>();
+  return names.map((name, id) => {
+    if (!seen.has(name)) {
+      seen.add(name);
+      return name;
+    }
+    let other = name;
+    for (let number = 2; taken.has(other); number++) other = `${name} (${number})`;
+    taken.add(other);
+    warnings.push(
+      `id2label gives the name ${quoted(name)} twice in ${where}; class ${id} is called ${quoted(other)} here`,
+    );
+    return other;
   });
+}
+
+function wholeNumber(key: string, where: string): number {
+  const id = Number(key);
+  if (Number.isSafeInteger(id) && key.trim() !== '') return id;
+  throw new UsageError(
+    `id2label has the class id ${quoted(key)} in ${where}; ids are whole numbers: 0, 1, ...`,
+  );
+}
+
+function listed(ids: readonly number[]): string {
+  return ids.length > 5 ? `${ids.slice(0, 3).join(', ')} ... ${ids.at(-1)}` : ids.join(', ');
 }

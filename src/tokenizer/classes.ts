@@ -343,7 +343,9 @@ export function withSpecials(
   const list = (Array.isArray(listed) ? listed : isObject(listed) ? Object.values(listed) : []).map(
     (token: unknown): NamedToken | null => {
       const content = contentOf(token);
-      return content === undefined ? null : { special: true, ...(isObject(token) ? token : {}), content };
+      return content === undefined
+        ? null
+        : Object.assign({ special: true }, isObject(token) ? token : {}, { content });
     },
   );
   const all = [...added];

@@ -17,6 +17,7 @@ import {
 import { MAX_TOKENS } from './models.js';
 import { SENTENCEPIECE_FILES, conversionAdvice, fairseqVocab, parseSentencePiece } from './sentencepiece.js';
 import {
+  parseAddedTokens,
   parseObject,
   parseTokenizerConfig,
   parseTokenizerJson,
@@ -49,7 +50,8 @@ export async function loadTokenizer(directory: string): Promise<LoadedTokenizer>
   if (kind === undefined || kind.modelType !== json.model.type) {
     const present = json.added_tokens.map(({ content }) => content);
     const all = withSpecials(added, config, { present });
-    const added_tokens = withIds(json.model, json.added_tokens, all);
+    const tokens = withIds(json.model, json.added_tokens, all);
+    const added_tokens = parseAddedTokens(tokens, `the special tokens in ${directory}`);
     const { tokenizer_class: name } = config;
     return {
       spec: {
@@ -78,8 +80,8 @@ function asItStands(className: string): string {
 }
 
 /** Where the class does other than tokenizer.json says. */
-function caseNotes(file: TokenizerJson, built: TokenizerJson, config: TokenizerConfig): string[] {
-  const [before, after] = [file.normalizer, built.normalizer];
+function caseNotes(file: TokenizerJson, made: TokenizerJson, config: TokenizerConfig): string[] {
+  const [before, after] = [file.normalizer, made.normalizer];
   if (before?.type !== 'BertNormalizer' || after?.type !== 'BertNormalizer') return [];
   if (before.lowercase === after.lowercase) return [];
   return [
@@ -173,7 +175,7 @@ async function fromVocabulary(directory: string, config: TokenizerConfig): Promi
     );
   for (const { modelType, files, read } of vocabularies()) {
     if (wanted !== undefined && wanted !== modelType) continue;
-    const paths = files.map((name) => join(directory, name));
+    const paths = files.map((file) => join(directory, file));
     const found = await Promise.all(paths.map(exists));
     if (!found.includes(false)) return read(paths, directory, config);
   }

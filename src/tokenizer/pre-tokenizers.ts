@@ -137,7 +137,7 @@ export type PieceStream = (text: string, side: 'first' | 'last') => Iterable<str
 /** null for a pre-tokenizer that is not worth it or needs the whole text. */
 export function createPieceStream(json: PreTokenizerJson | null): PieceStream | null {
   if (json?.type === 'BertPreTokenizer')
-    return (text, side) => (side === 'first' ? words(text) : lastWords(text));
+    return (text, side) => (side === 'first' ? firstWords(text) : lastWords(text));
   if (json?.type !== 'ByteLevel' || json.add_prefix_space || !json.use_regex) return null;
   return (text, side) =>
     byteLevelPieces(side === 'first' ? gpt2Pieces(text) : splitLikeGpt2(text).toReversed());
@@ -183,7 +183,7 @@ export function splitWords(text: string): string[] {
 /** The words of a stretch of about this length are found at once. */
 const STRETCH = 512;
 
-function* words(text: string): Iterable<string> {
+function* firstWords(text: string): Iterable<string> {
   for (let start = 0; start < text.length;) {
     let end = Math.min(start + STRETCH, text.length);
     while (end < text.length && !hasFlag(text, end, SPACE | PUNCTUATION)) end++;

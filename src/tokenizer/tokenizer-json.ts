@@ -298,6 +298,11 @@ export function parseTokenizerConfig(json: unknown, where: string): TokenizerCon
   return check(tokenizerConfig, json, where);
 }
 
+/** @throws UsageError naming `where` and what is wrong */
+export function parseAddedTokens(tokens: readonly AddedToken[], where: string): AddedToken[] {
+  return check(tokenizerJson.shape.added_tokens, tokens, where);
+}
+
 /** A map of tokens to ids: vocab.json, added_tokens.json. @throws UsageError naming the file and what is wrong */
 export function parseVocabulary(json: unknown, where: string): Record<string, number> {
   return check(vocabularySchema, json, where);

@@ -4,6 +4,7 @@ import { lstat, mkdir, open, readdir, rename, rm, type FileHandle } from 'node:f
 import { dirname, join, resolve } from 'node:path';
 import { RunError, systemCode, writeError } from './errors.js';
 import { makeFolder } from './file-system.js';
+import { jsonText } from './json.js';
 
 /** What a file is to hold: text (UTF-8), bytes, or a function that writes into the open file. */
 export type FileContent = string | Uint8Array | ((file: FileHandle) => Promise<void>);
@@ -66,7 +67,7 @@ async function fillFile(file: FileHandle, content: FileContent, { sync }: { sync
 
 /** Writes a value as indented JSON. Errors as {@link writeFileAtomic}. */
 export async function writeJson(path: string, value: unknown): Promise<void> {
-  await writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
+  await writeFileAtomic(path, `${jsonText(value)}\n`);
 }
 
 /**

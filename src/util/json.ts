@@ -67,6 +67,23 @@ function holdsInfinity(value: unknown): boolean {
   return value === Infinity || value === -Infinity;
 }
 
+/** A number that is written with its point, as Python writes a float: 2.0, where JSON.stringify writes 2. */
+export class Float {
+  constructor(readonly value: number) {}
+
+  toJSON(): string {
+    return `${FLOAT_MARK}${this.value}${Number.isInteger(this.value) && Math.abs(this.value) < 1e21 ? '.0' : ''}`;
+  }
+}
+
+/** JSON.stringify writes nothing but text for what has a form of its own; no text of a file begins so. */
+const FLOAT_MARK = '\u0000float ';
+
+/** A value as indented JSON. */
+export function jsonText(value: unknown): string {
+  return JSON.stringify(value, null, 2).replaceAll(/"\\u0000float (-?[\d.]+(?:e[+-]\d+)?)"(?=,?$)/gm, '$1');
+}
+
 async function regularFile(path: string): Promise<{ size: number }> {
   const stats = await stat(path);
   if (stats.isDirectory()) throw new UsageError(`${path} is a folder, not a file`);

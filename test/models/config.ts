@@ -1,10 +1,13 @@
 // config.json both ways as transformers reads and writes it, and what it may not say.
 // Expected values: scripts/reference/model.py.
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import tap from 'tap';
 
 import { UsageError } from '../../dist/util/errors.js';
 import { configJson, parseConfig, withLabels } from '../../dist/models/config.js';
 import { areDefaultLabels } from '../../dist/models/labels.js';
+import { writeJson } from '../../dist/util/files.js';
 import { expected, fails } from '../fixtures/model-files.js';
 
 await tap.test('config.json is read and written as transformers does', async (t) => {
@@ -81,11 +84,9 @@ await tap.test('config.json with what cannot be done', async (t) => {
     [{ problem_type: 'ranking' }, 'problem_type', 'regression', '"ranking"'],
     [{ problem_type: 'single_label_classification', num_labels: 1 }, 'problem_type', 'one label'],
     [{ num_labels: 0 }, 'num_labels'],
-    [{ num_labels: 3, id2label: { 0: 'a', 1: 'b' } }, 'num_labels is 3', '2 classes'],
     [{ id2label: {} }, 'id2label', 'at least one class'],
     [{ id2label: ['a', 'b'] }, 'id2label', 'an object of class ids'],
-    [{ id2label: { 1: 'a', 2: 'b' } }, 'id2label', 'id 0'],
-    [{ id2label: { 0: 'a', 1: 'a' } }, 'id2label', 'two ids'],
+    [{ id2label: { zero: 'a', one: 'b' } }, 'id2label', '"zero"', 'whole numbers'],
     [{ id2label: { 0: 'a', 1: {} } }, 'id2label.1', 'a class name'],
     [{ label2id: 5 }, 'label2id', '5'],
     [{ architectures: 'BertModel' }, 'architectures', '"BertModel"'],
@@ -110,4 +111,50 @@ await tap.test('config.json with what cannot be done', async (t) => {
     'id2label decides',
   );
   t.strictSame(raw, {}, 'auto_map is not written back');
+});
+
+// What transformers 5.18 makes of them, but for names that are there twice: AutoConfig.from_pretrained(...).num_labels.
+await tap.test('label maps that transformers takes although they are odd', (t) => {
+  const read = (file: object) => {
+    const { numLabels, id2label, warnings } = parseConfig({ model_type: 'bert', ...file }, 'config.json');
+    return { numLabels, id2label, warnings: warnings.length };
+  };
+  t.same(read({ id2label: { 1: 'a', 2: 'b', 3: 'c' } }), {
+    numLabels: 3,
+    id2label: ['a', 'b', 'c'],
+    warnings: 1,
+  });
+  t.same(read({ id2label: { 0: 'a', 2: 'b' } }), { numLabels: 2, id2label: ['a', 'b'], warnings: 1 });
+  t.same(read({ id2label: { 0: 'a', 1: 'a', 2: 'a (2)' } }), {
+    numLabels: 3,
+    id2label: ['a', 'a (3)', 'a (2)'],
+    warnings: 1,
+  });
+  t.same(read({ num_labels: 3, id2label: { 0: 'a', 1: 'b' } }), {
+    numLabels: 3,
+    id2label: ['LABEL_0', 'LABEL_1', 'LABEL_2'],
+    warnings: 1,
+  });
+  t.same(read({ id2label: { 10: 'k', 9: 'j', 0: 'a' } }).id2label, ['a', 'j', 'k'], 'ordered as numbers');
+  t.same(read({ id2label: { 0: 'a', 1: 'b' }, label2id: { a: 0, b: 1 } }).warnings, 0);
+  t.end();
+});
+
+// transformers 5.18: "Field 'layer_norm_eps' expected float, got int (value: 1)".
+await tap.test('a float is written with its point', async (t) => {
+  const config = parseConfig(
+    { model_type: 'bert', layer_norm_eps: 1, initializer_range: 2, rate: 3 },
+    'config.json',
+  );
+  const file = join(t.testdir(), 'config.json');
+  await writeJson(file, configJson(config));
+  const text = await readFile(file, 'utf8');
+  t.match(text, /^ {2}"layer_norm_eps": 1\.0,$/m);
+  t.match(text, /^ {2}"initializer_range": 2\.0,$/m);
+  t.match(text, /^ {2}"vocab_size": 30522$/m);
+  t.match(text, /^ {2}"rate": 3,$/m);
+  t.strictSame(parseConfig(JSON.parse(text), 'config.json').layerNormEps, 1);
+  const odd = { '\u0000float 1': '\u0000float x', number: 1e-12 };
+  await writeJson(file, odd);
+  t.strictSame(JSON.parse(await readFile(file, 'utf8')), odd, 'a text stays a text');
 });

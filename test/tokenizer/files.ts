@@ -81,7 +81,7 @@ await t.test('transformers gives the same ids with what was saved', { skip: PYTH
   t.end();
 });
 
-const tokenizerJson = fixture.folders[0]?.files['tokenizer.json'] ?? {};
+const tokenizerJson: object = Object(fixture.folders[0]?.files['tokenizer.json']);
 
 await t.test('a class that tokenizes in Python is refused, also beside a tokenizer.json', async (t) => {
   for (const name of fixture.in_python) {
