@@ -94,6 +94,23 @@ for (const group of ['normalizer', 'pre_tokenizer', 'post_processor', 'added_tok
   });
 }
 
+await t.test('docs/tokenizers.md has them all', (t) => {
+  const docs = readFileSync(join(ROOT, 'docs/tokenizers.md'), 'utf8');
+  const rows = docs.split('\n').filter((line) => line.startsWith('|'));
+  const names = (value: unknown): string[] =>
+    typeof value === 'object' && value !== null
+      ? Object.entries(value).flatMap(([key, item]) =>
+          key === 'type' ? String(item) : key === 'vocab' ? [] : names(item),
+        )
+      : [];
+  for (const type of new Set(fixture.cases.flatMap(({ parts }) => names(parts)))) {
+    const row = rows.find((line) => new RegExp(`^\\|[^|]*\\b${type}\\b`).test(line));
+    t.ok(row, type);
+    if (REFUSED[type] !== undefined) t.match(row, /refused/, type);
+  }
+  t.end();
+});
+
 /** Long texts without white space, and ordinary ones. */
 const LONG = [
   Array.from({ length: 3000 }, (_, index) => 'abcdexy12é'[(index * index * 7 + (index >> 3)) % 10]).join(''),
