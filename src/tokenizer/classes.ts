@@ -1,15 +1,8 @@
 // The tokenizer classes of transformers 5.18. Of a tokenizer.json they take the vocabulary, the added tokens and the
 // charsmap, and build all else from tokenizer_config.json; so the same serves files that come without a tokenizer.json.
-import { UsageError } from '../util/errors.js';
-import { quoted } from '../util/text.js';
+import { specialToken, withIds, withSpecials, type NamedToken } from './added-tokens.js';
 import type { ModelJson } from './models.js';
-import {
-  withIds,
-  type NamedToken,
-  type PostProcessorJson,
-  type TemplatePiece,
-  type TokenizerConfig,
-} from './tokenizer-json.js';
+import type { PostProcessorJson, TemplatePiece, TokenizerConfig } from './tokenizer-json.js';
 
 /** As in a file that was not checked yet. */
 type Parts = Record<'normalizer' | 'pre_tokenizer' | 'post_processor' | 'decoder' | 'model', object | null>;
@@ -224,68 +217,6 @@ const CLASSES: Readonly<Record<string, TokenizerClass>> = {
   XLMRobertaTokenizer: xlmRoberta,
 };
 
-/** The class of transformers that reads a tokenizer.json as it stands. */
-export const BACKEND = 'TokenizersBackend';
-/** Its names in older files, and classes that add nothing to it. */
-const BACKENDS = new Set([
-  BACKEND,
-  'PreTrainedTokenizer',
-  'PythonBackend',
-  'ConvBertTokenizer',
-  'BloomTokenizer',
-  'FNetTokenizer',
-]);
-
-/**
- * Classes of transformers 5.18 that tokenize in Python, with dictionaries or rules of their own: no tokenizer.json says
- * what they do, and they do not read one (but RoFormer's, to which they add the words of a Chinese dictionary).
- */
-const IN_PYTHON = new Set(
-  (
-    'Bartpho BertGeneration BertJapanese Bertweet BioGpt BlenderbotSmall ByT5 CTRL Canine Clvp CpmAnt Cpm Dia Esm FSMT ' +
-    'Flaubert GPTNeoXJapanese GPTSw3 M2M100 Marian Mgpstr MyT5 PLBart Perceiver Phobert Pop2Piano ProphetNet RoCBert RoFormer ' +
-    'Siglip Speech2Text SpeechT5 Tapas Vits Wav2Vec2CTC Wav2Vec2PhonemeCTC XLM'
-  )
-    .split(' ')
-    .map((name) => `${name}Tokenizer`),
-);
-
-/** What transformers takes for a model of which nothing names the tokenizer's class. */
-const BY_MODEL_TYPE: Readonly<Record<string, string>> = {
-  bert: 'BertTokenizer',
-  electra: 'BertTokenizer',
-  distilbert: 'BertTokenizer',
-  funnel: 'FunnelTokenizer',
-  roberta: 'RobertaTokenizer',
-  'xlm-roberta': 'XLMRobertaTokenizer',
-  camembert: 'CamembertTokenizer',
-  mpnet: 'MPNetTokenizer',
-  albert: 'AlbertTokenizer',
-  modernbert: BACKEND,
-};
-
-/**
- * The class that transformers takes, without the `Fast` of older versions; undefined where nothing says which.
- *
- * @param named in tokenizer_config.json or config.json
- * @throws UsageError for a class that tokenizes in Python
- */
-export function tokenizerClassName(
-  named: string | null | undefined,
-  { modelType, where }: { modelType?: string | undefined; where: string },
-): string | undefined {
-  const registered =
-    modelType !== undefined && Object.hasOwn(BY_MODEL_TYPE, modelType) ? BY_MODEL_TYPE[modelType] : undefined;
-  if (!named || registered === BACKEND) return registered;
-  const name = named.replace(/Fast$/, '');
-  if (IN_PYTHON.has(name))
-    throw new UsageError(
-      `${where} names ${quoted(name)}, which cuts texts with Python code of its own; bertune has no such code, so that ` +
-        'the tokens would be others than in transformers: use a model whose tokenizer is a tokenizer.json',
-    );
-  return BACKENDS.has(name) ? BACKEND : name;
-}
-
 export function tokenizerClass(name: string | null | undefined): TokenizerClass | undefined {
   return name !== null && name !== undefined && Object.hasOwn(CLASSES, name) ? CLASSES[name] : undefined;
 }
@@ -311,71 +242,6 @@ export function buildTokenizerJson(
   };
   const parts = build({ model, config, charsmap, special });
   return { version: '1.0', truncation: null, padding: null, added_tokens: tokens, ...parts };
-}
-
-/** In the order in which transformers adds those that are missing. */
-const NAMED = ['bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token', 'cls_token', 'mask_token'];
-
-/**
- * The tokens with those that tokenizer_config.json names and that are not among them: the named ones, `image_token` and
- * its like, and the lists.
- *
- * @param present contents that count as there already
- */
-export function withSpecials(
-  added: readonly NamedToken[],
-  config: TokenizerConfig,
-  {
-    specials = new Map(),
-    settings = {},
-    extra = [],
-    present = [],
-  }: Partial<Pick<TokenizerClass, 'specials' | 'settings' | 'extra'>> & { present?: readonly string[] },
-): NamedToken[] {
-  const listed = config['extra_special_tokens'] ?? config['additional_special_tokens'] ?? extra;
-  const others = Object.keys(config).filter((key) => key.endsWith('_token') && !NAMED.includes(key));
-  const named = [...NAMED, ...others].map((name): NamedToken | null => {
-    const given: unknown = config[name];
-    const content = contentOf(given) ?? (given === null ? undefined : specials.get(name));
-    if (content === undefined) return null;
-    return Object.assign({}, isObject(given) ? given : settings[name], { content, special: true });
-  });
-  const list = (Array.isArray(listed) ? listed : isObject(listed) ? Object.values(listed) : []).map(
-    (token: unknown): NamedToken | null => {
-      const content = contentOf(token);
-      return content === undefined
-        ? null
-        : Object.assign({ special: true }, isObject(token) ? token : {}, { content });
-    },
-  );
-  const all = [...added];
-  const known = new Set([...present, ...added.map(({ content }) => content)]);
-  for (const token of [...named, ...list]) {
-    if (token === null || known.has(token.content)) continue;
-    known.add(token.content);
-    all.push(token);
-  }
-  return all;
-}
-
-/** The content of a named special token, which may be given as text or as an object with its content. */
-export function specialToken(
-  config: TokenizerConfig,
-  name: string,
-  defaults: ReadonlyMap<string, string>,
-): string {
-  return contentOf(config[name]) ?? defaults.get(name) ?? '';
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** Of a token that is text or an object with its content. */
-export function contentOf(token: unknown): string | undefined {
-  if (typeof token === 'string') return token;
-  const content = isObject(token) && 'content' in token ? token.content : undefined;
-  return typeof content === 'string' ? content : undefined;
 }
 
 function bertText(

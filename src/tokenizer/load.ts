@@ -5,15 +5,9 @@ import { UsageError } from '../util/errors.js';
 import { exists } from '../util/file-system.js';
 import { parseJson, readSmallFile } from '../util/json.js';
 import { quoted } from '../util/text.js';
-import {
-  BACKEND,
-  buildTokenizerJson,
-  specialToken,
-  tokenizerClass,
-  tokenizerClassName,
-  withSpecials,
-  type Vocabulary,
-} from './classes.js';
+import { BACKEND, tokenizerClassName } from './class-names.js';
+import { specialToken, withIds, withSpecials, type NamedToken } from './added-tokens.js';
+import { buildTokenizerJson, tokenizerClass, type Vocabulary } from './classes.js';
 import { MAX_TOKENS } from './models.js';
 import { SENTENCEPIECE_FILES, conversionAdvice, fairseqVocab, parseSentencePiece } from './sentencepiece.js';
 import {
@@ -22,8 +16,6 @@ import {
   parseTokenizerConfig,
   parseTokenizerJson,
   parseVocabulary,
-  withIds,
-  type NamedToken,
   type TokenizerConfig,
   type TokenizerJson,
   type TokenizerSpec,

@@ -1,7 +1,9 @@
 // The tokenizer's definition to the files that transformers 5.18 writes, and vocab.txt for older tools of BERT.
 import { join } from 'node:path';
 import { writeFileAtomic } from '../util/files.js';
-import { BACKEND, contentOf, specialToken, tokenizerClass } from './classes.js';
+import { contentOf, specialToken } from './added-tokens.js';
+import { BACKEND } from './class-names.js';
+import { tokenizerClass } from './classes.js';
 import { takesTokenTypes } from './sequence-encoder.js';
 import type { TokenizerConfig, TokenizerJson, TokenizerSpec } from './tokenizer-json.js';
 

@@ -2,7 +2,7 @@
 // Unigram tokenizer needs it: its pieces and its character map.
 import { UsageError } from '../util/errors.js';
 import { MAX_TOKENS } from './models.js';
-import type { NamedToken } from './tokenizer-json.js';
+import type { NamedToken } from './added-tokens.js';
 
 type Pieces = [piece: string, score: number][];
 

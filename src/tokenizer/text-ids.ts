@@ -1,6 +1,7 @@
 // Text to token ids, without special tokens: added tokens, normalizer, pre-tokenizer, model. What comes often is
 // remembered: the ids of a chunk of text where chunks do not depend on each other, else those of a piece of the model.
 // Where only so many ids are wanted, the model sees no more of the text than those take.
+import { createAddedTokenSplitter } from './added-tokens.js';
 import { ChunkCache, MAX_CACHED_LENGTH, type IdBuffer, type Wanted } from './chunk-cache.js';
 import { createModel, type Model } from './models.js';
 import { createNormalizer, keepsChunksApart } from './normalizers.js';
@@ -11,8 +12,8 @@ import {
   readsPlace,
   type PieceStream,
 } from './pre-tokenizers.js';
-import type { AddedToken, TokenizerJson } from './tokenizer-json.js';
-import { ENDS_WITH_WORD, SPACE, STARTS_WITH_WORD, hasFlag } from './unicode.js';
+import type { TokenizerJson } from './tokenizer-json.js';
+import { SPACE, hasFlag } from './unicode.js';
 
 /** Appends the ids of `text` in their order to `ids`: all of them, or at least those that are wanted. */
 export type TextToIds = (text: string, ids: IdBuffer, wanted: Wanted) => void;
@@ -281,52 +282,4 @@ function byPieces(pipeline: Pipeline): TextToIds {
 /** Half a surrogate pair has no UTF-8 form: every reader of bytes sees U+FFFD instead. */
 function wellFormed(text: string): string {
   return LONE_SURROGATE.test(text) ? text.replace(/\p{Surrogate}/gu, '\uFFFD') : text;
-}
-
-/** Splits a text into stretches of text and the ids of the added tokens between them, in order. */
-type AddedTokenSplitter = (text: string) => (string | number)[];
-
-type Token = Pick<AddedToken, 'id' | 'content' | 'single_word' | 'lstrip' | 'rstrip' | 'special'>;
-
-/**
- * The leftmost match wins and the longest among those. A `single_word` token must not touch a letter or digit; one with
- * `lstrip` or `rstrip` takes the white space on that side along.
- */
-function createAddedTokenSplitter(tokens: readonly Token[], readSpecials: boolean): AddedTokenSplitter {
-  const byContent = new Map(
-    tokens.filter(({ content }) => content !== '').map((token) => [token.content, token]),
-  );
-  if (byContent.size === 0) return (text) => [text];
-  const contents = [...byContent.keys()].toSorted((left, right) => right.length - left.length);
-  const pattern = new RegExp(
-    contents.map((content) => content.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')).join('|'),
-    'gu',
-  );
-
-  return (text) => {
-    const sections: (string | number)[] = [];
-    let done = 0;
-    for (const match of text.matchAll(pattern)) {
-      const token = byContent.get(match[0]);
-      let start = match.index;
-      let end = start + match[0].length;
-      if (token === undefined || (token.special && !readSpecials)) continue;
-      if (token.single_word && touchesWord(text, start, end)) continue;
-      if (token.lstrip) while (start > done && hasFlag(text, start - 1, SPACE)) start--;
-      if (token.rstrip) while (end < text.length && hasFlag(text, end, SPACE)) end++;
-      if (start > done) sections.push(text.slice(done, start));
-      sections.push(token.id);
-      done = end;
-    }
-    if (done < text.length) sections.push(text.slice(done));
-    return sections;
-  };
-}
-
-/** Two UTF-16 units hold any character; the pattern would search all of a longer text. */
-function touchesWord(text: string, start: number, end: number): boolean {
-  return (
-    ENDS_WITH_WORD.test(text.slice(Math.max(0, start - 2), start)) ||
-    STARTS_WITH_WORD.test(text.slice(end, end + 2))
-  );
 }

@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { UsageError } from '../util/errors.js';
 import { oneLine } from '../util/text.js';
+import { addedToken, addedTokenSettings, withIds, type AddedToken } from './added-tokens.js';
 import { idSchema as id, modelSchemas, vocabularySchema, type ModelJson } from './models.js';
 import { normalizerSchema, normalizerStepSchema, type NormalizerJson } from './normalizers.js';
 import { requireKnownPatterns } from './patterns.js';
@@ -10,25 +11,9 @@ import { preTokenizerSchema, preTokenizerStepSchema, type PreTokenizerJson } fro
 
 /** More would be looked for in every text, one by one; published tokenizers have up to a few thousand. */
 const MAX_ADDED_TOKENS = 20_000;
-const MAX_ADDED_TOKEN_LENGTH = 1000;
 const MAX_TEMPLATE_PIECES = 32;
 /** Of sequences within sequences. */
 const MAX_DEPTH = 8;
-
-const addedTokenSettings = z.looseObject({
-  content: z.string().max(MAX_ADDED_TOKEN_LENGTH),
-  single_word: z.boolean().default(false),
-  lstrip: z.boolean().default(false),
-  rstrip: z.boolean().default(false),
-  /** Default: as transformers has it, whether it is not special. */
-  normalized: z.boolean().optional(),
-  special: z.boolean().default(false),
-});
-const addedToken = z.looseObject({
-  id,
-  ...addedTokenSettings.shape,
-  normalized: z.boolean().default(false),
-});
 
 const typeId = z.int().min(0).max(1).default(0);
 const templatePiece = z.union([
@@ -123,8 +108,6 @@ const tokenizerConfig = z.looseObject({
   added_tokens_decoder: z.record(z.string().regex(/^\d+$/), addedTokenSettings).nullish(),
 });
 
-/** A token matched in the raw text (`normalized: false`) or in the normalized one, before anything splits it. */
-export type AddedToken = z.infer<typeof addedToken>;
 export type PostProcessorJson = z.infer<typeof postProcessor>;
 export type TemplatePiece = z.infer<typeof templatePiece>;
 export type TemplateProcessing = z.infer<typeof templateProcessing>;
@@ -225,44 +208,6 @@ function parseModel(json: Record<string, unknown>, where: string): ModelJson {
   if (schema === undefined)
     throw new UsageError(`${where} cannot be used: unknown type ${JSON.stringify(type).slice(0, 100)}`);
   return check<ModelJson>(schema, json, where);
-}
-
-/** An added token whose id depends on the vocabulary. */
-export interface NamedToken {
-  content: string;
-  single_word?: boolean | undefined;
-  lstrip?: boolean | undefined;
-  rstrip?: boolean | undefined;
-  normalized?: boolean | undefined;
-  special?: boolean | undefined;
-}
-
-/**
- * Rust does not believe the ids of added tokens: one of the vocabulary has its id there, others get the next ones. Of
- * equal tokens the last settings count.
- *
- * @param batches lists that are added one after another: the next id lies above the vocabulary and the lists before
- */
-export function withIds(
-  { vocab }: Pick<ModelJson, 'vocab'>,
-  ...batches: (readonly NamedToken[])[]
-): AddedToken[] {
-  const own = Array.isArray(vocab)
-    ? new Map(vocab.map(([piece], at): [string, number] => [piece, at]))
-    : { get: (token: string) => (Object.hasOwn(vocab, token) ? vocab[token] : undefined) };
-  const size = Array.isArray(vocab) ? vocab.length : Object.keys(vocab).length;
-  const tokens = new Map<string, AddedToken>();
-  for (const batch of batches) {
-    let nextId = Array.from(tokens.values()).reduce((next, { id: one }) => Math.max(next, one + 1), size);
-    for (const { content, ...settings } of batch) {
-      if (content === '') continue;
-      const { single_word = false, lstrip = false, rstrip = false, special = false } = settings;
-      const normalized = settings.normalized ?? !special;
-      const at = tokens.get(content)?.id ?? own.get(content) ?? nextId++;
-      tokens.set(content, { id: at, content, single_word, lstrip, rstrip, normalized, special });
-    }
-  }
-  return [...tokens.values()].toSorted((left, right) => left.id - right.id);
 }
 
 /** Special tokens are put in by their ids alone. @throws UsageError for an id that no token has */
