@@ -9,6 +9,7 @@ import {
   brokenRecord,
   byteOrderMark,
   countLines,
+  NOT_UTF8,
   type Position,
   type RawRecord,
   type RecordParser,
@@ -167,7 +168,7 @@ export class CsvParser implements RecordParser {
   }
 
   private problemOf({ start, end, fields, hasLiteralQuote }: CsvRange, isGood: boolean): string | null {
-    if (!isGood) return 'not valid UTF-8';
+    if (!isGood) return NOT_UTF8;
     if (end - start > this.maxRowBytes)
       return `the row is longer than ${this.maxRowBytes} bytes (maxRowBytes)`;
     if (this.header === null || fields === this.header.length) return null;

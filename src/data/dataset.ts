@@ -63,7 +63,8 @@ export class Dataset implements LabelledRows {
       this.#rows === null
         ? whole
         : `${whole}, of them ${createHash('sha256').update(this.#rows).digest('hex')}`;
-    return { files, columns: this.split.columns, quoting: this.split.quoting };
+    const { columns, quoting, encoding } = this.split;
+    return { files, columns, quoting, encoding };
   }
 
   #inSplit(rows: ArrayLike<number>): ArrayLike<number> {

@@ -6,6 +6,7 @@ import { jsonExcess } from '../util/json.js';
 import {
   brokenRecord,
   byteOrderMark,
+  NOT_UTF8,
   type Position,
   type RawRecord,
   type RecordParser,
@@ -46,7 +47,7 @@ class JsonRecord implements RawRecord {
 /** The record in one stretch of JSON text; anything but one object in good UTF-8 has a problem instead of columns. */
 export function jsonRecord(json: Buffer, start: number, number: number): RawRecord {
   const end = start + json.length;
-  if (!isUtf8(json)) return brokenRecord(start, end, number, 'not valid UTF-8');
+  if (!isUtf8(json)) return brokenRecord(start, end, number, NOT_UTF8);
   const excess = json.length > SMALL_BYTES ? jsonExcess(json) : null;
   if (excess !== null) return brokenRecord(start, end, number, `too much JSON: ${excess}`);
   try {

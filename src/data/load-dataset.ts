@@ -93,6 +93,11 @@ export interface ReadOptions {
   badRows?: 'stop' | 'skip' | undefined;
   /** Whether quotes in CSV and TSV keep fields together: `minimal` (default), or are characters: `none`. */
   quoting?: Quoting | undefined;
+  /**
+   * Of text files without a byte order mark, by the name that Python or WHATWG gives it, e.g. `windows-1252`,
+   * `shift_jis`. Default UTF-8.
+   */
+  encoding?: string | undefined;
   /** Default 16 MiB; see `DataLimits`. */
   maxRowBytes?: number | undefined;
   /** Default 100; see `DataLimits`. */
@@ -135,6 +140,7 @@ function splitOptions(
       classNames,
       softLabels: options.softLabels,
       quoting: options.quoting,
+      encoding: options.encoding,
       maxRowBytes: options.maxRowBytes,
       maxCompressionRatio: options.maxCompressionRatio,
     }),

@@ -44,6 +44,9 @@ export interface RecordParser {
   readonly reread: ((bytes: Buffer) => RawRecord) | null;
 }
 
+/** Why a row is bad whose bytes are no text. */
+export const NOT_UTF8 = 'not valid UTF-8';
+
 /** A row of which only the position and the fault are known. */
 export function brokenRecord(start: number, end: number, number: number, problem: string): RawRecord {
   return { start, end, number, problem, columns: noColumns, value: noValue };

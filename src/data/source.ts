@@ -3,14 +3,24 @@ import { messageOf } from '../util/errors.js';
 import { type DataLimits, DEFAULT_LIMITS, readBytes } from './compression.js';
 import { type Delimiter, delimiterName, type Quoting } from './csv-dialect.js';
 import { CsvParser } from './csv.js';
+import { encodingOf, otherEncoding, recognizeEncoding, Utf8Stream } from './encoding.js';
 import { type DataFile, findDataFiles } from './files.js';
 import { JsonFileParser, JsonLinesParser } from './json.js';
-import { brokenRecord, cutRecords, type RawRecord, type RecordParser, type Unit } from './records.js';
+import {
+  brokenRecord,
+  cutRecords,
+  NOT_UTF8,
+  type RawRecord,
+  type RecordParser,
+  type Unit,
+} from './records.js';
 
 /** What decides how a file is read, other than its name. */
 export interface ReadSettings extends DataLimits {
   /** Of CSV and TSV. */
   readonly quoting: Quoting;
+  /** Of text formats without a byte order mark: as `encodingOf` takes it. Default UTF-8. */
+  readonly encoding?: string | undefined;
 }
 
 export const DEFAULT_READ_SETTINGS: ReadSettings = { ...DEFAULT_LIMITS, quoting: 'minimal' };
@@ -78,20 +88,49 @@ async function textSource(
   settings: ReadSettings,
 ): Promise<RecordSource> {
   const parser = parserOf(file, settings);
-  const rest = cutRecords(readBytes(file, onRead, settings), parser);
+  const text = new Utf8Stream(file.path, encodingOf(settings.encoding));
+  const records = cutRecords(text.decode(readBytes(file, onRead, settings)), parser);
+  const rest = withEncodingFaults(records, file, text, settings);
   const head = await firstRows(rest);
   const isDeclared = parser.header !== null && parser.header.length > 0;
   return {
     columns: isDeclared ? parser.header : columnsOf(head),
     classNames: {},
-    notes: delimiterNotes(file, parser),
+    notes: [...text.notes, ...delimiterNotes(file, parser)],
     unit: parser.unit,
-    reread: file.compression === 'none' ? parser.reread : null,
+    reread: file.compression === 'none' && text.encoding === null ? parser.reread : null,
     async *batches() {
       yield head;
       yield* rest;
     },
   };
+}
+
+/** Rows whose bytes are no text say what the file is likely to be, which is found out for the first of them. */
+async function* withEncodingFaults(
+  batches: AsyncGenerator<RawRecord[]>,
+  file: DataFile,
+  text: Utf8Stream,
+  limits: DataLimits,
+): AsyncGenerator<RawRecord[]> {
+  let fault: string | null = null;
+  for await (const batch of batches) {
+    if (!batch.some(({ problem }) => problem === NOT_UTF8)) {
+      yield batch;
+      continue;
+    }
+    fault ??= await encodingFault(file, text.encoding, limits);
+    const problem = fault;
+    yield batch.map((record) =>
+      record.problem === NOT_UTF8 ? brokenRecord(record.start, record.end, record.number, problem) : record,
+    );
+  }
+}
+
+async function encodingFault(file: DataFile, encoding: string | null, limits: DataLimits): Promise<string> {
+  if (encoding !== null) return `not valid ${encoding}`;
+  const recognized = await recognizeEncoding(readBytes(file, () => undefined, limits));
+  return recognized === null ? NOT_UTF8 : otherEncoding(recognized);
 }
 
 /** The columns of the first good rows; null where there is none. */

@@ -4,6 +4,7 @@ import { expected } from '../util/errors.js';
 import type { BadRowReport } from './bad-rows.js';
 import type { ColumnChoice } from './columns.js';
 import type { Quoting } from './csv-dialect.js';
+import { encodingOf } from './encoding.js';
 import { changedInUse, type DataFile, digestOf, findDataFiles } from './files.js';
 import { type IndexedRows, indexFiles, type SplitOptions } from './indexer.js';
 import { labelNotes } from './label-notes.js';
@@ -35,6 +36,8 @@ export interface Split {
   place(row: number): string;
   /** How quotes are read; null without CSV and TSV. */
   readonly quoting: Quoting | null;
+  /** The encoding that text files are read in by request; null for UTF-8, and without text files. */
+  readonly encoding: string | null;
   /** SHA-256 over the bytes of all files of the split. */
   digest(): Promise<string>;
   /** A number that is equal for rows with equal texts, and hardly ever for others; null where labels are not read. */
@@ -59,6 +62,7 @@ export async function openSplit(options: SplitOptions): Promise<Split> {
   }
   if (options.quoting !== undefined && !['minimal', 'none'].includes(options.quoting))
     throw expected('"minimal" or "none"', 'quoting', options.quoting);
+  encodingOf(options.encoding);
   const files = await findDataFiles(options.files, options.name);
   return new IndexedSplit(options, files, await indexFiles(files, options));
 }
@@ -76,6 +80,7 @@ class IndexedSplit implements Split {
   readonly hashes;
   readonly groups;
   readonly quoting;
+  readonly encoding;
   private readonly rows;
   /** Every trial of a search and every fold asks for it. */
   private digested: Promise<string> | undefined;
@@ -98,6 +103,7 @@ class IndexedSplit implements Split {
     this.quoting = files.some(({ format }) => format === 'csv' || format === 'tsv')
       ? (options.quoting ?? 'minimal')
       : null;
+    this.encoding = files.some(({ format }) => format !== 'parquet') ? encodingOf(options.encoding) : null;
     this.hashes = hashes;
     this.groups = groups;
   }

@@ -248,6 +248,13 @@ export const options = {
     onResume: 'must-match',
     help: 'none: quotes in CSV and TSV are characters like others, as in the files of GLUE',
   }),
+  encoding: optional(text('NAME'), {
+    group: 'Data',
+    commands: readers,
+    onResume: 'must-match',
+    help: 'the encoding of text files without a byte order mark: windows-1252, shift_jis, gb18030, ...',
+    otherwise: 'UTF-8',
+  }),
   maxRowBytes: withDefault(integer(1024, { max: 2 ** 29 }), DEFAULT_LIMITS.maxRowBytes, {
     group: 'Data',
     commands: readers,
