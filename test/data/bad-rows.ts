@@ -46,7 +46,11 @@ void t.test('one bad row: the message names file, line or row, column and reason
       csv('a "b, c",x\n'),
       /line 3: 3 fields where the header has 2; a quote keeps a field together only at its start/,
     ],
-    ['a.csv', Buffer.from(csv('Z\xfcrich,x\n'), 'latin1'), /a\.csv line 3: not valid UTF-8, but looks like windows-1252\n/],
+    [
+      'a.csv',
+      Buffer.from(csv('Z\xfcrich,x\n'), 'latin1'),
+      /a\.csv line 3: not valid UTF-8, but looks like windows-1252\n/,
+    ],
     [
       'a.csv',
       '"text,label\na,b\n',
