@@ -212,3 +212,8 @@ function listed(columns: readonly string[]): string {
 function quote(name: string): string {
   return JSON.stringify(name);
 }
+
+/** Whether there are columns with usual names for a text and for a label. */
+export function labelledColumns(columns: readonly string[]): boolean {
+  return findUsual(columns, TEXT_NAMES) !== undefined && findUsual(columns, LABEL_NAMES) !== undefined;
+}

@@ -63,7 +63,8 @@ export class Dataset implements LabelledRows {
       this.#rows === null
         ? whole
         : `${whole}, of them ${createHash('sha256').update(this.#rows).digest('hex')}`;
-    const { columns, quoting, encoding } = this.split;
+    const { quoting, encoding, jsonField } = this.split;
+    const columns = { ...this.split.columns, jsonField };
     return { files, columns, quoting, encoding };
   }
 

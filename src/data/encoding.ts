@@ -4,7 +4,7 @@ import { isUtf8 } from 'node:buffer';
 import chardet from 'chardet';
 import iconv from 'iconv-lite';
 import { UsageError } from '../util/errors.js';
-import { nearestName } from '../util/nearest.js';
+import { nearestName } from '../util/text.js';
 
 /** Ends what is no character in the file's own encoding; no UTF-8 holds it, so the row that has it is a bad one. */
 const NO_CHARACTER = Buffer.of(0xff);

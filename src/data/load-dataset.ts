@@ -98,6 +98,8 @@ export interface ReadOptions {
    * `shift_jis`. Default UTF-8.
    */
   encoding?: string | undefined;
+  /** The list with the rows in JSON files that are one object, e.g. `data`; found by itself where there is one. */
+  jsonField?: string | undefined;
   /** Default 16 MiB; see `DataLimits`. */
   maxRowBytes?: number | undefined;
   /** Default 100; see `DataLimits`. */
@@ -141,6 +143,7 @@ function splitOptions(
       softLabels: options.softLabels,
       quoting: options.quoting,
       encoding: options.encoding,
+      jsonField: options.jsonField,
       maxRowBytes: options.maxRowBytes,
       maxCompressionRatio: options.maxCompressionRatio,
     }),

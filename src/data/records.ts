@@ -35,6 +35,8 @@ export interface RecordParser {
   readonly header: readonly string[] | null;
   /** What separates the fields of a row, once it is known; only in CSV and TSV. */
   readonly delimiter?: Delimiter | null;
+  /** Remarks on how the file is read, once the first record has been parsed. */
+  readonly notes?: readonly string[];
   /**
    * Parses whole records from the head of `bytes` and moves `at` past them. Bytes left over come again with more
    * behind them, unless `isLast`. A record above the limit of a row is the parser's to report and pass over.

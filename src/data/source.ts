@@ -5,7 +5,7 @@ import { type Delimiter, delimiterName, type Quoting } from './csv-dialect.js';
 import { CsvParser } from './csv.js';
 import { encodingOf, otherEncoding, recognizeEncoding, Utf8Stream } from './encoding.js';
 import { type DataFile, findDataFiles } from './files.js';
-import { JsonFileParser, JsonLinesParser } from './json.js';
+import { JsonParser } from './json.js';
 import {
   brokenRecord,
   cutRecords,
@@ -21,6 +21,10 @@ export interface ReadSettings extends DataLimits {
   readonly quoting: Quoting;
   /** Of text formats without a byte order mark: as `encodingOf` takes it. Default UTF-8. */
   readonly encoding?: string | undefined;
+  /** The member of a JSON object that holds the rows, where the whole file is one. */
+  readonly jsonField?: string | undefined;
+  /** The split that the rows are for, whose name may be a member of such an object. */
+  readonly name?: 'train' | 'validation' | 'test' | undefined;
 }
 
 export const DEFAULT_READ_SETTINGS: ReadSettings = { ...DEFAULT_LIMITS, quoting: 'minimal' };
@@ -96,7 +100,7 @@ async function textSource(
   return {
     columns: isDeclared ? parser.header : columnsOf(head),
     classNames: {},
-    notes: [...text.notes, ...delimiterNotes(file, parser)],
+    notes: [...text.notes, ...(parser.notes ?? []), ...delimiterNotes(file, parser)],
     unit: parser.unit,
     reread: file.compression === 'none' && text.encoding === null ? parser.reread : null,
     async *batches() {
@@ -139,9 +143,12 @@ function columnsOf(rows: readonly RawRecord[]): string[] | null {
   return good.length === 0 ? null : [...new Set(good.flatMap((record) => record.columns()))];
 }
 
-function parserOf({ format }: DataFile, { maxRowBytes, quoting }: ReadSettings): RecordParser {
-  if (format === 'jsonl') return new JsonLinesParser(maxRowBytes);
-  if (format === 'json') return new JsonFileParser(maxRowBytes);
+function parserOf(
+  { path, format }: DataFile,
+  { maxRowBytes, quoting, jsonField: field, name: split = 'train' }: ReadSettings,
+): RecordParser {
+  if (format === 'jsonl' || format === 'json')
+    return new JsonParser({ path, maxRowBytes, field, split, isLines: format === 'jsonl' });
   return new CsvParser({ delimiter: usualDelimiter(format), quoting }, maxRowBytes);
 }
 
@@ -183,7 +190,7 @@ export async function* readAllColumns(
   settings: ReadSettings,
 ): AsyncGenerator<RawRecord[]> {
   for (const file of await findDataFiles(patterns, name)) {
-    const source = await openSource(file, () => undefined, settings);
+    const source = await openSource(file, () => undefined, { ...settings, name });
     yield* source.batches(source.columns ?? [], null);
   }
 }

@@ -38,6 +38,8 @@ export interface Split {
   readonly quoting: Quoting | null;
   /** The encoding that text files are read in by request; null for UTF-8, and without text files. */
   readonly encoding: string | null;
+  /** The list of JSON files with the rows, by request. */
+  readonly jsonField: string | undefined;
   /** SHA-256 over the bytes of all files of the split. */
   digest(): Promise<string>;
   /** A number that is equal for rows with equal texts, and hardly ever for others; null where labels are not read. */
@@ -81,6 +83,7 @@ class IndexedSplit implements Split {
   readonly groups;
   readonly quoting;
   readonly encoding;
+  readonly jsonField;
   private readonly rows;
   /** Every trial of a search and every fold asks for it. */
   private digested: Promise<string> | undefined;
@@ -104,6 +107,7 @@ class IndexedSplit implements Split {
       ? (options.quoting ?? 'minimal')
       : null;
     this.encoding = files.some(({ format }) => format !== 'parquet') ? encodingOf(options.encoding) : null;
+    this.jsonField = options.jsonField;
     this.hashes = hashes;
     this.groups = groups;
   }

@@ -255,6 +255,13 @@ export const options = {
     help: 'the encoding of text files without a byte order mark: windows-1252, shift_jis, gb18030, ...',
     otherwise: 'UTF-8',
   }),
+  jsonField: optional(text('NAME'), {
+    group: 'Data',
+    commands: readers,
+    onResume: 'must-match',
+    help: 'the list with the rows in a JSON file that is one object: data of {"data": [...]}',
+    otherwise: 'the only list, or the one named as the split',
+  }),
   maxRowBytes: withDefault(integer(1024, { max: 2 ** 29 }), DEFAULT_LIMITS.maxRowBytes, {
     group: 'Data',
     commands: readers,
