@@ -80,7 +80,7 @@ async function requireOtherFile(outputFile: string | undefined, files: readonly 
 
 async function openRows(options: PredictOptions, files: readonly string[]): Promise<Split> {
   const { textColumn, textPairColumn, idColumn, badRows, maxPredictSamples: maxSamples } = options;
-  const { quoting, encoding, jsonField, maxRowBytes, maxCompressionRatio } = options;
+  const { quoting, encoding, escape, jsonField, maxRowBytes, maxCompressionRatio } = options;
   const optional = withoutUndefined({
     textColumn,
     textPairColumn,
@@ -88,6 +88,7 @@ async function openRows(options: PredictOptions, files: readonly string[]): Prom
     badRows,
     quoting,
     encoding,
+    escape,
     jsonField,
     maxRowBytes,
     maxCompressionRatio,

@@ -63,8 +63,8 @@ export class Dataset implements LabelledRows {
       this.#rows === null
         ? whole
         : `${whole}, of them ${createHash('sha256').update(this.#rows).digest('hex')}`;
-    const { quoting, encoding, jsonField } = this.split;
-    const columns = { ...this.split.columns, jsonField };
+    const { quoting, encoding, escape, jsonField } = this.split;
+    const columns = { ...this.split.columns, escape, jsonField };
     return { files, columns, quoting, encoding };
   }
 

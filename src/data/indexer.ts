@@ -2,13 +2,7 @@
 import type { ProblemType } from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
 import { BadRowLog } from './bad-rows.js';
-import {
-  chooseColumns,
-  type ColumnChoice,
-  type ColumnOptions,
-  requireColumn,
-  requireColumns,
-} from './columns.js';
+import { chooseColumns, type ColumnChoice, type ColumnOptions, requireColumns } from './columns.js';
 import type { DataFile } from './files.js';
 import { kindOfSeveral, labelColumnList, readLabel } from './label-columns.js';
 import { LabelColumn } from './labels.js';
@@ -149,10 +143,7 @@ class Indexer {
       ...chooseColumns(file.path, source.columns, this.options),
       ...(passthrough.length > 0 && { passthrough }),
     };
-    requireColumns(file.path, source.columns, this.columns);
-    for (const column of passthrough) requireColumn(file.path, source.columns, column, 'idColumn');
-    if (groupColumn !== undefined)
-      requireColumn(file.path, source.columns, groupColumn, 'validationGroupColumn');
+    requireColumns(file.path, source.columns, this.columns, groupColumn);
     return this.columns;
   }
 

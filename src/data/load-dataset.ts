@@ -98,6 +98,8 @@ export interface ReadOptions {
    * `shift_jis`. Default UTF-8.
    */
   encoding?: string | undefined;
+  /** In CSV and TSV, the character that makes the one behind it a character like others, e.g. a backslash. Default none. */
+  escape?: string | undefined;
   /** The list with the rows in JSON files that are one object, e.g. `data`; found by itself where there is one. */
   jsonField?: string | undefined;
   /** Default 16 MiB; see `DataLimits`. */
@@ -143,6 +145,7 @@ function splitOptions(
       softLabels: options.softLabels,
       quoting: options.quoting,
       encoding: options.encoding,
+      escape: options.escape,
       jsonField: options.jsonField,
       maxRowBytes: options.maxRowBytes,
       maxCompressionRatio: options.maxCompressionRatio,

@@ -14,6 +14,7 @@ import {
   type RecordParser,
   type Unit,
 } from './records.js';
+import { TextLinesParser } from './text-lines.js';
 
 /** What decides how a file is read, other than its name. */
 export interface ReadSettings extends DataLimits {
@@ -21,6 +22,8 @@ export interface ReadSettings extends DataLimits {
   readonly quoting: Quoting;
   /** Of text formats without a byte order mark: as `encodingOf` takes it. Default UTF-8. */
   readonly encoding?: string | undefined;
+  /** Of CSV and TSV: the character that makes the one behind it a character like others, e.g. a backslash. Default none. */
+  readonly escape?: string | undefined;
   /** The member of a JSON object that holds the rows, where the whole file is one. */
   readonly jsonField?: string | undefined;
   /** The split that the rows are for, whose name may be a member of such an object. */
@@ -145,11 +148,12 @@ function columnsOf(rows: readonly RawRecord[]): string[] | null {
 
 function parserOf(
   { path, format }: DataFile,
-  { maxRowBytes, quoting, jsonField: field, name: split = 'train' }: ReadSettings,
+  { maxRowBytes, quoting, escape, jsonField: field, name: split = 'train' }: ReadSettings,
 ): RecordParser {
   if (format === 'jsonl' || format === 'json')
     return new JsonParser({ path, maxRowBytes, field, split, isLines: format === 'jsonl' });
-  return new CsvParser({ delimiter: usualDelimiter(format), quoting }, maxRowBytes);
+  if (format === 'text') return new TextLinesParser(path, maxRowBytes);
+  return new CsvParser({ delimiter: usualDelimiter(format), quoting, escape: escape ?? null }, maxRowBytes);
 }
 
 function usualDelimiter(format: DataFile['format']): Delimiter {

@@ -38,6 +38,8 @@ export interface Split {
   readonly quoting: Quoting | null;
   /** The encoding that text files are read in by request; null for UTF-8, and without text files. */
   readonly encoding: string | null;
+  /** What escapes a character in CSV and TSV, by request. */
+  readonly escape: string | undefined;
   /** The list of JSON files with the rows, by request. */
   readonly jsonField: string | undefined;
   /** SHA-256 over the bytes of all files of the split. */
@@ -65,6 +67,8 @@ export async function openSplit(options: SplitOptions): Promise<Split> {
   if (options.quoting !== undefined && !['minimal', 'none'].includes(options.quoting))
     throw expected('"minimal" or "none"', 'quoting', options.quoting);
   encodingOf(options.encoding);
+  if (options.escape !== undefined && !/^[\x20-\x7e]$/.test(options.escape.replace(/[",;|\s]/, '')))
+    throw expected('one character other than a quote or a delimiter, such as \\,', 'escape', options.escape);
   const files = await findDataFiles(options.files, options.name);
   return new IndexedSplit(options, files, await indexFiles(files, options));
 }
@@ -84,6 +88,7 @@ class IndexedSplit implements Split {
   readonly quoting;
   readonly encoding;
   readonly jsonField;
+  readonly escape;
   private readonly rows;
   /** Every trial of a search and every fold asks for it. */
   private digested: Promise<string> | undefined;
@@ -108,6 +113,7 @@ class IndexedSplit implements Split {
       : null;
     this.encoding = files.some(({ format }) => format !== 'parquet') ? encodingOf(options.encoding) : null;
     this.jsonField = options.jsonField;
+    this.escape = options.escape;
     this.hashes = hashes;
     this.groups = groups;
   }

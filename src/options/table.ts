@@ -255,6 +255,13 @@ export const options = {
     help: 'the encoding of text files without a byte order mark: windows-1252, shift_jis, gb18030, ...',
     otherwise: 'UTF-8',
   }),
+  escape: optional(text('CHAR'), {
+    group: 'Data',
+    commands: readers,
+    onResume: 'must-match',
+    help: 'in CSV and TSV this character makes the next one a character like others: \\ where quotes are written \\"',
+    otherwise: 'none; quotes in quotes are doubled',
+  }),
   jsonField: optional(text('NAME'), {
     group: 'Data',
     commands: readers,

@@ -34,11 +34,7 @@ void t.test('one bad row: the message names file, line or row, column and reason
     ['a.csv', csv('bad,\n'), /a\.csv line 3, column "label": the label is missing\n/],
     ['a.csv', csv('\r\n\nbad\n'), /a\.csv line 5: 1 field where the header has 2\n/],
     ['a.csv', csv('a,b,c\n'), /a\.csv line 3: 3 fields where the header has 2\n/],
-    [
-      'a.csv',
-      csv('"open,x\nb,x\n'),
-      /a\.csv line 3: a quoted field is never closed \(the quoting option none /,
-    ],
+    ['a.csv', csv('"open,x\nb,x\n'), /a\.csv line 3: a quoted field is never closed \(with quoting none, /],
     ['a.csv', csv('"a" b,x\n'), /a\.csv line 3: text follows the quote that closes a field/],
     ['a.csv', csv('"a ""b"" "c" d",x\n'), /a\.csv line 3: text follows the quote that closes a field/],
     [
@@ -51,11 +47,7 @@ void t.test('one bad row: the message names file, line or row, column and reason
       Buffer.from(csv('Z\xfcrich,x\n'), 'latin1'),
       /a\.csv line 3: not valid UTF-8, but looks like windows-1252\n/,
     ],
-    [
-      'a.csv',
-      '"text,label\na,b\n',
-      /a\.csv line 1: a quoted field is never closed \(the quoting option none /,
-    ],
+    ['a.csv', '"text,label\na,b\n', /a\.csv line 1: a quoted field is never closed \(with quoting none, /],
     [
       'a.csv',
       csv('b,y\n'),
@@ -195,7 +187,7 @@ void t.test('skip leaves bad rows out, counts them and writes them all', async (
     file,
     line: 33,
     column: null,
-    reason: 'a quoted field is never closed (the quoting option none takes quotes as characters)',
+    reason: 'a quoted field is never closed (with quoting none, quotes are characters)',
   });
   await test.rejects(split.badRows.writeTo(path.join(folder, 'none', 'b.jsonl')), { name: 'RunError' });
 
@@ -307,7 +299,7 @@ void t.test('fields that are not separated as the ending says', async (test) => 
   }
 
   const long = `text;label\n${'x'.repeat(70_000)};a\ny;b\n`;
-  test.match(await refusal(test, 'a.csv', long), /no column with a usual name for the label/);
+  test.match(await refusal(test, 'a.csv', long), /no columns with usual names for the label and text/);
   const many = `text;label\n${Array.from({ length: 50_000 }, (_, i) => `text ${i};${i % 2}\n`).join('')}`;
   const split = await openContent(test, 'a.csv', many);
   test.equal(split.size, 50_000);
