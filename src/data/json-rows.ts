@@ -70,7 +70,7 @@ function labelStudioRows(task: JsonObject & { data: JsonObject }): JsonObject[] 
   const shared = { ...data, ...(id !== undefined && { id }) };
   if (finished.length === 0) return [shared];
   return finished.map(({ result }) => {
-    const row: Record<string, unknown> = { ...shared };
+    const row: Record<string, unknown> = Object.assign({}, shared);
     for (const { from_name: control, value } of objectsIn(result)) {
       if (typeof control !== 'string' || !isObject(value)) continue;
       row[control] = oneOrList(value['choices']) ?? value['number'] ?? value['rating'] ?? value['text'];

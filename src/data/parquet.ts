@@ -105,8 +105,8 @@ const parsers = {
     if (!isUtf8(bytes)) return NOT_UTF8;
     return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
   },
-  timestampFromMicroseconds: (micros: bigint) => timeOf(BigInt(micros) * 1000n),
-  timestampFromNanoseconds: (nanos: bigint) => timeOf(BigInt(nanos)),
+  timestampFromMicroseconds: (micros: bigint) => timeOf(micros * 1000n),
+  timestampFromNanoseconds: timeOf,
 };
 
 /** A time as a Date where that holds it, else as ISO 8601 with the digits of its microseconds or nanoseconds. */

@@ -5,10 +5,11 @@ import type { BadRowReport } from './bad-rows.js';
 import type { ColumnChoice } from './columns.js';
 import type { Quoting } from './csv-dialect.js';
 import { encodingOf } from './encoding.js';
-import { changedInUse, type DataFile, digestOf, findDataFiles } from './files.js';
-import { type IndexedRows, indexFiles, type SplitOptions } from './indexer.js';
+import { changedInUse, digestOf, findDataFiles } from './files.js';
+import { type DataInput, type IndexedRows, indexFiles, type SplitOptions } from './indexer.js';
 import { labelNotes } from './label-notes.js';
 import type { LabelColumn } from './labels.js';
+import { OwnRows } from './own-rows.js';
 import { type GroupColumn, hashOf, type TextHashes } from './row-store.js';
 import type { Example, PassthroughKind } from './row.js';
 
@@ -69,7 +70,10 @@ export async function openSplit(options: SplitOptions): Promise<Split> {
   encodingOf(options.encoding);
   if (options.escape !== undefined && !/^[\x20-\x7e]$/.test(options.escape.replace(/[",;|\s]/, '')))
     throw expected('one character other than a quote or a delimiter, such as \\,', 'escape', options.escape);
-  const files = await findDataFiles(options.files, options.name);
+  const files =
+    options.rows === undefined
+      ? await findDataFiles(options.files, options.name)
+      : [new OwnRows(options.name, options.rows)];
   return new IndexedSplit(options, files, await indexFiles(files, options));
 }
 
@@ -95,7 +99,7 @@ class IndexedSplit implements Split {
 
   constructor(
     options: SplitOptions,
-    private readonly files: readonly DataFile[],
+    private readonly files: readonly DataInput[],
     { rows, columns, labels, badRows, hashes, groups, passthrough, notes }: IndexedRows,
   ) {
     this.name = options.name;
@@ -111,7 +115,9 @@ class IndexedSplit implements Split {
     this.quoting = files.some(({ format }) => format === 'csv' || format === 'tsv')
       ? (options.quoting ?? 'minimal')
       : null;
-    this.encoding = files.some(({ format }) => format !== 'parquet') ? encodingOf(options.encoding) : null;
+    this.encoding = files.some(({ format }) => format !== 'parquet' && format !== 'rows')
+      ? encodingOf(options.encoding)
+      : null;
     this.jsonField = options.jsonField;
     this.escape = options.escape;
     this.hashes = hashes;
@@ -135,7 +141,11 @@ class IndexedSplit implements Split {
   }
 
   digest(): Promise<string> {
-    this.digested ??= digestOf(this.files);
+    const [first] = this.files;
+    this.digested ??=
+      first?.format === 'rows'
+        ? Promise.resolve(first.digest())
+        : digestOf(this.files.filter((file) => file.format !== 'rows'));
     return this.digested;
   }
 

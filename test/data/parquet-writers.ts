@@ -5,7 +5,7 @@ import path from 'node:path';
 import t from 'tap';
 import { DEFAULT_LIMITS } from '../../dist/data/index.js';
 import { openParquet } from '../../dist/data/parquet.js';
-import { FIXTURES, openPaths, textsOf } from '../fixtures/splits.js';
+import { FIXTURES, openPaths } from '../fixtures/splits.js';
 
 const FOLDER = path.join(FIXTURES, '../parquet');
 const read: { files: Record<string, Record<string, number>>; values: unknown[][] } = JSON.parse(
