@@ -1,8 +1,7 @@
 // The encoding of a text file: UTF-8 unless its byte order mark or an option names another; what is not UTF-8 is recognised
 // for the message. Rows are UTF-8 from here on, so that nothing behind this file knows of any other encoding.
 import { isUtf8 } from 'node:buffer';
-import chardet from 'chardet';
-import iconv from 'iconv-lite';
+import type { DecoderStream } from 'iconv-lite';
 import { UsageError } from '../util/errors.js';
 import { nearestName } from '../util/text.js';
 
@@ -52,15 +51,21 @@ const LONGEST_MARK = 4;
  * @param name as Python or WHATWG call it, e.g. `windows-1252`, `cp1252`, `latin-1`, `shift_jis`, `gb18030`
  * @throws UsageError for a name that is not known
  */
-export function encodingOf(name: string | undefined): string | null {
+export async function encodingOf(name: string | undefined): Promise<string | null> {
   if (name === undefined) return null;
   const plain = name.toLowerCase().replaceAll(/[^a-z0-9]/g, '');
   if (UTF8.test(plain)) return null;
+  const iconv = await loadIconv();
   if (iconv.encodingExists(name) && !NO_ENCODINGS.test(plain)) return name.toLowerCase();
   const nearest = nearestName(name, USUAL);
   const hint =
     nearest === undefined ? `for example ${USUAL.slice(1, 5).join(', ')}` : `did you mean ${nearest}?`;
   throw new UsageError(`encoding ${JSON.stringify(name)} is not known; ${hint}`);
+}
+
+/** Loaded with the first such file, as `chardet` is, so that start-up does without their tables. */
+async function loadIconv(): Promise<typeof import('iconv-lite')> {
+  return (await import('iconv-lite')).default;
 }
 
 /** Turns the bytes of one file into UTF-8. */
@@ -84,7 +89,7 @@ export class Utf8Stream {
   }
 
   async *decode(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-    let decoder: ReturnType<typeof iconv.getDecoder> | null = null;
+    let decoder: DecoderStream | null = null;
     let head: Buffer | null = Buffer.alloc(0);
     for await (const chunk of withLast(chunks)) {
       let bytes = chunk.bytes;
@@ -94,7 +99,8 @@ export class Utf8Stream {
         if (bytes.length < LONGEST_MARK && !chunk.isLast) continue;
         bytes = this.begin(bytes);
         head = null;
-        decoder = this.encoding === null ? null : iconv.getDecoder(this.encoding, { stripBOM: true });
+        if (this.encoding !== null)
+          decoder = (await loadIconv()).getDecoder(this.encoding, { stripBOM: true });
       }
       if (decoder === null) yield bytes;
       else if (bytes.length > 0) yield this.encoded(decoder.write(bytes));
@@ -115,7 +121,7 @@ export class Utf8Stream {
       return head;
     }
     const requested = this.encoding;
-    this.encoding = encodingOf(marked);
+    this.encoding = marked === 'utf-8' ? null : marked;
     if (marked !== 'utf-8')
       this.notes.push(`${this.path} is read as ${marked.toUpperCase()}, as its byte order mark says`);
     else if (requested !== null)
@@ -219,15 +225,16 @@ const WINDOWS_1250_LETTERS = /[\x8a\x8c-\x8f\x9a\x9c-\x9f\xa5\xb9\xbc\xbe]/g;
  */
 function tellingWords(bytes: Buffer): Buffer {
   const words = bytes.toString('latin1').split(/[\s",;:]+/);
-  const tells = (word: string | undefined): boolean => word !== undefined && /[\x80-\xff]/.test(word);
-  const telling = words.filter((word, i) => tells(word) || tells(words[i - 1]) || tells(words[i + 1]));
+  const areTelling = words.map((word) => /[\x80-\xff]/.test(word));
+  const telling = words.filter((_, i) => areTelling.slice(Math.max(0, i - 1), i + 2).includes(true));
   return Buffer.from(telling.join(' '), 'latin1');
 }
 
-function likeliest(bytes: Buffer): string | null {
-  const [found] = chardet
+async function likeliest(bytes: Buffer): Promise<string | null> {
+  const { default: chardet } = await import('chardet');
+  const found = chardet
     .analyse(tellingWords(bytes))
-    .filter(({ name }) => !name.startsWith('UTF') && name !== 'ASCII');
+    .find(({ name }) => !name.startsWith('UTF') && name !== 'ASCII');
   if (found === undefined) return null;
   if (found.name === 'ISO-8859-2') {
     const text = bytes.toString('latin1');

@@ -95,7 +95,7 @@ async function textSource(
   settings: ReadSettings,
 ): Promise<RecordSource> {
   const parser = parserOf(file, settings);
-  const text = new Utf8Stream(file.path, encodingOf(settings.encoding));
+  const text = new Utf8Stream(file.path, await encodingOf(settings.encoding));
   const records = cutRecords(text.decode(readBytes(file, onRead, settings)), parser);
   const rest = withEncodingFaults(records, file, text, settings);
   const head = await firstRows(rest);

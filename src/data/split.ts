@@ -67,14 +67,14 @@ export async function openSplit(options: SplitOptions): Promise<Split> {
   }
   if (options.quoting !== undefined && !['minimal', 'none'].includes(options.quoting))
     throw expected('"minimal" or "none"', 'quoting', options.quoting);
-  encodingOf(options.encoding);
+  const encoding = await encodingOf(options.encoding);
   if (options.escape !== undefined && !/^[\x20-\x7e]$/.test(options.escape.replace(/[",;|\s]/, '')))
     throw expected('one character other than a quote or a delimiter, such as \\,', 'escape', options.escape);
   const files =
     options.rows === undefined
       ? await findDataFiles(options.files, options.name)
       : [new OwnRows(options.name, options.rows)];
-  return new IndexedSplit(options, files, await indexFiles(files, options));
+  return new IndexedSplit(options, encoding, files, await indexFiles(files, options));
 }
 
 class IndexedSplit implements Split {
@@ -99,6 +99,7 @@ class IndexedSplit implements Split {
 
   constructor(
     options: SplitOptions,
+    encoding: string | null,
     private readonly files: readonly DataInput[],
     { rows, columns, labels, badRows, hashes, groups, passthrough, notes }: IndexedRows,
   ) {
@@ -115,9 +116,7 @@ class IndexedSplit implements Split {
     this.quoting = files.some(({ format }) => format === 'csv' || format === 'tsv')
       ? (options.quoting ?? 'minimal')
       : null;
-    this.encoding = files.some(({ format }) => format !== 'parquet' && format !== 'rows')
-      ? encodingOf(options.encoding)
-      : null;
+    this.encoding = files.some(({ format }) => format !== 'parquet' && format !== 'rows') ? encoding : null;
     this.jsonField = options.jsonField;
     this.escape = options.escape;
     this.hashes = hashes;

@@ -252,7 +252,7 @@ export const options = {
     group: 'Data',
     commands: readers,
     onResume: 'must-match',
-    help: 'the encoding of text files without a byte order mark: windows-1252, shift_jis, gb18030, ...',
+    help: 'the encoding of text files without a byte order mark, such as windows-1252, shift_jis or gb18030',
     otherwise: 'UTF-8',
   }),
   escape: optional(text('CHAR'), {
