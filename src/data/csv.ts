@@ -292,23 +292,30 @@ function escapedCells(record: string, { delimiter, quoting, escape }: Dialect): 
   const cells: string[] = [];
   let cell = '';
   let isQuoted = false;
-  let isStart = true;
+  /** Where the characters begin that are in the field as they are and not yet in `cell`. */
+  let from = 0;
+  let fieldStart = 0;
+  const take = (at: number, next: number): void => {
+    cell += record.slice(from, at);
+    from = next;
+  };
   for (let at = 0; at < record.length; at++) {
     const character = record.charAt(at);
-    const isQuote = character === '"' && quoting !== 'none';
-    if (character === escape) cell += record.charAt(++at);
-    else if (isQuoted && isQuote) {
-      if (record.charAt(at + 1) === '"') cell += record.charAt(++at);
-      else isQuoted = false;
-    } else if (isQuote && isStart) isQuoted = true;
-    else if (character === delimiter && !isQuoted) {
+    if (character === escape) take(at, ++at);
+    else if (character === '"' && quoting !== 'none') {
+      if (isQuoted && record.charAt(at + 1) === '"') take(at, ++at);
+      else if (isQuoted || at === fieldStart) {
+        isQuoted = !isQuoted;
+        take(at, at + 1);
+      }
+    } else if (character === delimiter && !isQuoted) {
+      take(at, at + 1);
       cells.push(cell);
       cell = '';
-      isStart = true;
-      continue;
-    } else cell += character;
-    isStart = false;
+      fieldStart = at + 1;
+    }
   }
+  take(record.length, record.length);
   cells.push(cell);
   return cells;
 }
