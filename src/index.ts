@@ -42,7 +42,14 @@ export {
   type TaskKind,
 } from './tasks/index.js';
 export { Dataset, DatasetDict } from './data/dataset.js';
-export { loadDataset, type ReadOptions, type SplitFiles } from './data/load-dataset.js';
+export {
+  loadDataset,
+  type ReadOptions,
+  type RowReadOptions,
+  type SplitFiles,
+  type SplitRows,
+} from './data/load-dataset.js';
+export type { Rows } from './data/own-rows.js';
 export { InterruptedError, RunError, UsageError } from './util/errors.js';
 export {
   evaluateRows,

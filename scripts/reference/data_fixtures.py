@@ -3,6 +3,7 @@
     python scripts/reference/data_fixtures.py      (needs pyarrow, datasets, and zstd on the PATH)
 """
 
+import base64
 import csv
 import io
 import json
@@ -43,6 +44,36 @@ def write_csv(name: str, data: list[dict], delimiter: str, line_end: str, bom: b
     return lines
 
 
+ENCODED = {
+    "windows-1252": ["C’était une très belle soirée, mais le café était froid.", "Größe: 5 € – „überraschend schön“, süß", "¿Qué pasó ayer? ¡Qué película tan mala!"],
+    "windows-1250": ["Książka była świetna, ale źle się skończyła.", "Zboží přišlo včas a v pořádku, žádné potíže.", "Dziękuję za szybką przesyłkę, będę polecać."],
+    "iso-8859-2": ["Książka była świetna, ale źle się skończyła.", "Jestem bardzo zadowolony, książkę polecam wszystkim.", "Dziękuję za szybką przesyłkę, będę polecać."],
+    "windows-1251": ["Очень хороший фильм, всем советую.", "Сюжет скучный, актёры играли плохо.", "Доставка быстрая, спасибо."],
+    "koi8-r": ["Очень хороший фильм, всем советую.", "Сюжет скучный, актёры играли плохо.", "Доставка быстрая, спасибо."],
+    "windows-1253": ["Η ταινία ήταν πολύ καλή.", "Οι ηθοποιοί έπαιξαν υπέροχα.", "Την προτείνω σε όλους."],
+    "windows-1254": ["Film çok güzeldi, teşekkür ederim.", "Sonu beni hayal kırıklığına uğrattı.", "Şimdi gidiyorum, görüşürüz."],
+    "windows-1255": ["הסרט היה טוב מאוד", "השחקנים היו נהדרים", "אני ממליץ לכולם לראות אותו"],
+    "windows-1256": ["كان الفيلم جيدا جدا", "والممثلون كانوا رائعين", "أنصح الجميع بمشاهدته في السينما"],
+    "shift_jis": ["この映画はとても面白かったです。", "俳優の演技も素晴らしかった、ソ能表。", "また見たいと思います。"],
+    "euc-jp": ["この映画はとても面白かったです。", "俳優の演技も素晴らしかった。", "また見たいと思います。"],
+    "gb18030": ["这部电影非常好看，推荐大家去看。", "服务态度也很好，下次还会再来。𠀀", "演员的表演很精彩。"],
+    "big5": ["這部電影非常好看，推薦大家去看。", "服務態度也很好，下次還會再來。", "演員的表演很精彩，功蓋許。"],
+    "euc-kr": ["이 영화는 정말 재미있었습니다.", "배우들의 연기도 훌륭했고", "다시 보고 싶습니다."],
+    "utf-16": ["Größe 👍🏽 𠀀 \ufffd", "一二三, \"x\"", "plain"],
+    "utf-16-be": ["Größe 👍🏽 𠀀 \ufffd", "一二三, \"x\"", "plain"],
+    "utf-32": ["Größe 👍🏽 𠀀 \ufffd", "一二三, \"x\"", "plain"],
+}
+
+
+def write_encodings() -> None:
+    """The texts as Python's codecs encode them, without line ends, in base64."""
+    written = {
+        name: [{"text": text, "bytes": base64.b64encode(text.encode(name)).decode()} for text in texts]
+        for name, texts in ENCODED.items()
+    }
+    (OUT / "encodings.json").write_text(json.dumps(written, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
 def invalid_utf8_strings() -> pa.Array:
     offsets = pa.py_buffer(b"".join(n.to_bytes(4, "little") for n in (0, 4, 8)))
     return pa.Array.from_buffers(pa.string(), 2, [None, offsets, pa.py_buffer(b"good\xff\xfeok")])
@@ -50,6 +81,7 @@ def invalid_utf8_strings() -> pa.Array:
 
 def main() -> None:
     OUT.mkdir(parents=True, exist_ok=True)
+    write_encodings()
     data = rows(120)
     lines = write_csv("random.csv", data, ",", "\n", bom=False)
     write_csv("random-crlf-bom.csv", data, ",", "\r\n", bom=True)

@@ -80,13 +80,16 @@ async function requireOtherFile(outputFile: string | undefined, files: readonly 
 
 async function openRows(options: PredictOptions, files: readonly string[]): Promise<Split> {
   const { textColumn, textPairColumn, idColumn, badRows, maxPredictSamples: maxSamples } = options;
-  const { quoting, maxRowBytes, maxCompressionRatio } = options;
+  const { quoting, encoding, escape, jsonField, maxRowBytes, maxCompressionRatio } = options;
   const optional = withoutUndefined({
     textColumn,
     textPairColumn,
     passthroughColumns: idColumn && [...new Set(idColumn)],
     badRows,
     quoting,
+    encoding,
+    escape,
+    jsonField,
     maxRowBytes,
     maxCompressionRatio,
     maxSamples,

@@ -1,6 +1,7 @@
 // Rows that cannot be used: collected for the message when the run stops, or written to a file when they are skipped.
 import { UsageError } from '../util/errors.js';
 import { TempFile } from '../util/temp-file.js';
+import { encodingIn } from './encoding.js';
 import { isUnknownLabel } from './label-values.js';
 
 /** One bad row: `line` in text files, `row` where lines mean nothing; both from 1. `column` is null for the whole row. */
@@ -54,7 +55,10 @@ export class BadRowLog implements BadRowReport {
   /** The message that lists the first ten, when not one row was usable. */
   error(atLeast: '' | 'at least ' | 'only '): UsageError {
     const [rows, them] = this.count === 1 ? ['row', 'it'] : ['rows', 'them'];
-    const remedy = this.file === null ? `\nCorrect ${them}, or leave ${them} out with badRows skip` : '';
+    const encoding = this.first.map(({ reason }) => encodingIn(reason)).find((found) => found !== undefined);
+    const skip = this.file === null ? `\nCorrect ${them}, or leave ${them} out with badRows skip` : '';
+    // Skipped, these would be the rows with letters that are not English.
+    const remedy = encoding === undefined ? skip : `\nRead the file with encoding ${encoding}`;
     const others = this.splitName === 'train' && this.first.every(({ reason }) => isUnknownLabel(reason));
     const newHead = others ? '\nIf these are labels too, name all labels with labelList' : '';
     const list = this.first.map((row) => `\n  ${describeBadRow(row)}`).join('');

@@ -37,6 +37,8 @@ export interface DataIdentity {
   readonly columns: unknown;
   /** How quotes in the files are read, where there are such that may be. */
   readonly quoting?: string | null;
+  /** The encoding that was asked for, of text files. */
+  readonly encoding?: string | null;
 }
 
 /** Lays sequences one after another. */

@@ -70,6 +70,9 @@ export interface ColumnOptions {
   labelColumn?: LabelColumns;
   /** False for prediction: labels are not looked for and not read. */
   needsLabels: boolean;
+  /** Columns that have to be there besides. */
+  passthroughColumns?: readonly string[];
+  groupColumn?: string;
 }
 
 /** The columns in use; `label` is null when labels are not needed. */
@@ -91,8 +94,17 @@ export function chooseColumns(
   columns: readonly string[],
   options: ColumnOptions,
 ): ColumnChoice {
-  const label = options.needsLabels ? chooseLabel(file, columns, options.labelColumn) : null;
-  const labels = labelColumnList(label);
+  requireAll(file, columns, [
+    ['textColumn', options.textColumn],
+    ['textPairColumn', options.textPairColumn],
+    ...(options.passthroughColumns ?? []).map((column) => ['idColumn', column] as const),
+    ['validationGroupColumn', options.groupColumn],
+    ...(options.needsLabels ? labelColumnList(options.labelColumn ?? null) : []).map(
+      (column) => ['labelColumn', column] as const,
+    ),
+  ]);
+  const label = options.needsLabels ? chooseLabel(columns, options.labelColumn) : null;
+  const labels = labelColumnList(label ?? null);
   for (const [option, column] of [
     ['textColumn', options.textColumn],
     ['textPairColumn', options.textPairColumn],
@@ -102,37 +114,49 @@ export function chooseColumns(
         `${option} and the column of the labels are both ${column}; name another with labelColumn`,
       );
   const left = columns.filter((column) => !labels.includes(column));
-  const { text, textPair } = chooseTexts(file, columns, left, options);
-  return { text, textPair, label };
+  const texts = chooseTexts(left, options, label === undefined);
+  if (label === undefined || texts === undefined)
+    throw notFound(file, columns, [
+      ...(label === undefined ? [['label', 'labelColumn'] as const] : []),
+      ...(texts === undefined ? [['text', 'textColumn'] as const] : []),
+    ]);
+  return { ...texts, label };
 }
 
-/** Checks that a file has every chosen column, once. */
-export function requireColumns(file: string, columns: readonly string[], choice: ColumnChoice): void {
-  requireColumn(file, columns, choice.text, 'textColumn');
-  if (choice.textPair !== null) requireColumn(file, columns, choice.textPair, 'textPairColumn');
-  for (const label of labelColumnList(choice.label)) requireColumn(file, columns, label, 'labelColumn');
-}
-
-function chooseLabel(
+/** Checks that a file has every chosen column, once, and the group column where there is one. */
+export function requireColumns(
   file: string,
   columns: readonly string[],
-  named: LabelColumns | undefined,
-): LabelColumns {
-  const label = named === undefined ? findUsual(columns, LABEL_NAMES) : labelColumns(named);
-  if (label === undefined) throw notFound(file, columns, 'label', 'labelColumn');
-  for (const column of labelColumnList(label)) requireColumn(file, columns, column, 'labelColumn');
-  return label;
+  choice: ColumnChoice,
+  groupColumn?: string,
+): void {
+  const { text, textPair, label, passthrough = [] } = choice;
+  requireAll(file, columns, [
+    ['textColumn', text],
+    ['textPairColumn', textPair],
+    ...labelColumnList(label).map((column) => ['labelColumn', column] as const),
+    ...passthrough.map((column) => ['idColumn', column] as const),
+    ['validationGroupColumn', groupColumn],
+  ]);
 }
 
+/** Undefined where none is named and none has a usual name. */
+function chooseLabel(columns: readonly string[], named: LabelColumns | undefined): LabelColumns | undefined {
+  return named === undefined ? findUsual(columns, LABEL_NAMES) : labelColumns(named);
+}
+
+/**
+ * Undefined where none is named and none has a usual name.
+ *
+ * @param left the columns without those of the labels
+ * @param isLabelAmong whether one of them may be the label
+ */
 function chooseTexts(
-  file: string,
-  columns: readonly string[],
   left: readonly string[],
   { textColumn, textPairColumn }: ColumnOptions,
-): { text: string; textPair: string | null } {
-  if (textPairColumn !== undefined) requireColumn(file, columns, textPairColumn, 'textPairColumn');
+  isLabelAmong: boolean,
+): { text: string; textPair: string | null } | undefined {
   if (textColumn !== undefined) {
-    requireColumn(file, columns, textColumn, 'textColumn');
     if (textColumn === textPairColumn)
       throw new UsageError(`textColumn and textPairColumn are both ${textColumn}`);
     return { text: textColumn, textPair: textPairColumn ?? null };
@@ -142,9 +166,9 @@ function chooseTexts(
     return { text: usualPair[0], textPair: usualPair[1] };
   }
   const candidates = left.filter((column) => column !== textPairColumn);
-  const text = findUsual(candidates, TEXT_NAMES) ?? (candidates.length === 1 ? candidates[0] : undefined);
-  if (text === undefined) throw notFound(file, columns, 'text', 'textColumn');
-  return { text, textPair: textPairColumn ?? null };
+  const only = candidates.length === 1 && !isLabelAmong ? candidates[0] : undefined;
+  const text = findUsual(candidates, TEXT_NAMES) ?? only;
+  return text === undefined ? undefined : { text, textPair: textPairColumn ?? null };
 }
 
 function findUsual(columns: readonly string[], usual: readonly string[]): string | undefined {
@@ -179,24 +203,50 @@ function plain(column: string): string {
     .replaceAll(/[\s-]+/g, '_');
 }
 
-/** @throws UsageError naming the columns that there are, and the option that names another */
-export function requireColumn(file: string, columns: readonly string[], name: string, option: string): void {
-  const count = columns.filter((column) => column === name).length;
-  if (count === 1) return;
-  if (count > 1) throw new UsageError(`${file} has ${count} columns called ${quote(name)}`);
-  const nearest = nearestName(name, columns);
-  const hint = nearest === undefined ? `${option} names another` : `did you mean ${quote(nearest)}?`;
-  throw new UsageError(`${file} has no column ${quote(name)}; it has ${listed(columns)}; ${hint}`);
+/**
+ * @param named columns by the option that names them
+ * @throws UsageError naming all that are missing, the columns that there are, and the options that name others
+ */
+function requireAll(
+  file: string,
+  columns: readonly string[],
+  named: readonly (readonly [option: string, column: string | null | undefined])[],
+): void {
+  const missing = new Map<string, string>();
+  for (const [option, name] of named) {
+    if (name === null || name === undefined) continue;
+    const count = columns.filter((column) => column === name).length;
+    if (count > 1) throw new UsageError(`${file} has ${count} columns called ${quote(name)}`);
+    if (count === 0 && !missing.has(name)) missing.set(name, option);
+  }
+  if (missing.size === 0) return;
+  const nearest = [...missing.keys()].map((name) => nearestName(name, columns));
+  const options = [...new Set(missing.values())].join(' and ');
+  const hint = nearest.every((name) => name !== undefined)
+    ? `did you mean ${nearest.map(quote).join(' and ')}?`
+    : `${options} ${options.includes(' ') ? 'name others' : 'names another'}`;
+  const names = [...missing.keys()].map(quote).join(', ');
+  throw new UsageError(
+    `${file} has no ${missing.size === 1 ? 'column' : 'columns'} ${names}; it has ${listed(columns)}; ${hint}`,
+  );
 }
 
-function notFound(file: string, columns: readonly string[], what: string, option: string): UsageError {
+function notFound(
+  file: string,
+  columns: readonly string[],
+  missing: readonly (readonly [what: string, option: string])[],
+): UsageError {
+  const [what, option] = [0, 1].map((i) => missing.map((one) => one[i]).join(' and '));
   const separator = columns.length === 1 ? (/[;\t|]/.exec(columns[0] ?? '')?.[0] ?? null) : null;
-  const hint =
-    separator === null
-      ? `name it with ${option}${/\.(csv|tsv)(\.|$)/i.test(file) ? ', or, if that is a row already, write a line of names above it' : ''}`
-      : `fields are separated by a comma in .csv and a tab in .tsv, here it seems to be ${quote(separator)}, but not in every row alike: write the file with ${/\.tsv(\.|$)/i.test(file) ? 'tabs' : 'commas'}, and texts in quotes`;
+  const hint = (columns[0] ?? '').startsWith('__label__')
+    ? 'its rows look like those of fastText: give it a name that ends in .txt'
+    : /\.txt(\.|$)/i.test(file)
+      ? 'a .txt file has one text a line, with labels only as the __label__ of fastText; a table has a name that ends in .csv or .tsv'
+      : separator === null
+        ? `name ${missing.length === 1 ? 'it' : 'them'} with ${option}${/\.(csv|tsv)(\.|$)/i.test(file) ? ', or, if that is a row already, write a line of names above it' : ''}`
+        : `fields are separated by a comma in .csv and a tab in .tsv, here it seems to be ${quote(separator)}, but not in every row alike: write the file with ${/\.tsv(\.|$)/i.test(file) ? 'tabs' : 'commas'}, and texts in quotes`;
   return new UsageError(
-    `${file} has no column with a usual name for the ${what}; it has ${listed(columns)}; ${hint}`,
+    `${file} has no ${missing.length === 1 ? 'column with a usual name' : 'columns with usual names'} for the ${what}; it has ${listed(columns)}; ${hint}`,
   );
 }
 
@@ -211,4 +261,9 @@ function listed(columns: readonly string[]): string {
 
 function quote(name: string): string {
   return JSON.stringify(name);
+}
+
+/** Whether there are columns with usual names for a text and for a label. */
+export function labelledColumns(columns: readonly string[]): boolean {
+  return findUsual(columns, TEXT_NAMES) !== undefined && findUsual(columns, LABEL_NAMES) !== undefined;
 }

@@ -14,13 +14,16 @@ export type Quoting = 'minimal' | 'none';
 export interface Dialect {
   readonly delimiter: Delimiter;
   readonly quoting: Quoting;
+  /** Makes the character behind it one like others, within quotes and without: `escapechar` of Python; null for none. */
+  readonly escape: string | null;
 }
 
 /** Rows may have any number of fields, and quotes stand where a field does not begin; blank lines are skipped. */
-export function csvOptions({ delimiter, quoting }: Dialect): Options {
+export function csvOptions({ delimiter, quoting, escape }: Dialect): Options {
   return {
     delimiter,
     quote: quoting === 'none' ? null : '"',
+    escape: escape ?? '"',
     record_delimiter: ['\r\n', '\n', '\r'],
     relax_column_count: true,
     relax_quotes: true,
@@ -46,15 +49,15 @@ const HEAD_BYTES = 65_536;
  * @returns null where more bytes are needed to tell
  */
 export function delimiterOf(bytes: Buffer, expected: Dialect, isAll: boolean): Delimiter | null {
-  const { delimiter: usual, quoting } = expected;
+  const { delimiter: usual } = expected;
   const head = headOf(bytes);
   const mayGrow = !isAll && bytes.length < HEAD_BYTES;
-  const columns = (delimiter: Delimiter): number => firstWidths(head, { delimiter, quoting }, 1)[0] ?? 0;
+  const columns = (delimiter: Delimiter): number => firstWidths(head, { ...expected, delimiter }, 1)[0] ?? 0;
   const usually = columns(usual);
   if (usually !== 1) return usually === 0 && mayGrow ? null : usual;
   const [found, ...others] = DELIMITERS.filter((delimiter) => columns(delimiter) > 1);
   if (found === undefined || others.length > 0) return usual;
-  const [width, ...rows] = firstWidths(head, { delimiter: found, quoting }, ROWS + 1);
+  const [width, ...rows] = firstWidths(head, { ...expected, delimiter: found }, ROWS + 1);
   if (rows.length < ROWS && mayGrow) return null;
   return rows.length > 0 && rows.every((fields) => fields === width) ? found : usual;
 }

@@ -9,6 +9,7 @@ import {
   brokenRecord,
   byteOrderMark,
   countLines,
+  NOT_UTF8,
   type Position,
   type RawRecord,
   type RecordParser,
@@ -17,6 +18,7 @@ import {
 const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
 const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
 
 /** Far above any table of texts; each name is looked at. */
 const MAX_COLUMNS = 1_000_000;
@@ -24,7 +26,7 @@ const MAX_COLUMNS = 1_000_000;
 const MAX_OPEN = 100;
 
 const TOO_WIDE = `more than ${MAX_COLUMNS} fields`;
-const NEVER_CLOSED = 'a quoted field is never closed (the quoting option none takes quotes as characters)';
+const NEVER_CLOSED = 'a quoted field is never closed (with quoting none, quotes are characters)';
 const NOT_AT_THE_START =
   'a quote keeps a field together only at its start, directly behind the delimiter (the quotes in it are written "")';
 
@@ -121,7 +123,10 @@ export class CsvParser implements RecordParser {
   }
 
   readonly reread = (bytes: Buffer): RawRecord => {
-    const [cells] = parse(bytes, { ...csvOptions(this.dialect), to: 1 });
+    const [cells] =
+      this.dialect.escape === null
+        ? parse(bytes, { ...csvOptions(this.dialect), to: 1 })
+        : escapedRows(bytes, this.dialect);
     return new CsvRecord(0, 0, 0, this.header ?? [], cells ?? []);
   };
 
@@ -147,7 +152,11 @@ export class CsvParser implements RecordParser {
   private addRecords(records: RawRecord[], bytes: Buffer, at: Position, isAllUtf8: boolean): void {
     let { line } = at;
     let next = 0;
-    for (const cells of parse(bytes, csvOptions(this.dialect))) {
+    const rows =
+      this.dialect.escape === null
+        ? parse(bytes, csvOptions(this.dialect))
+        : escapedRows(bytes, this.dialect);
+    for (const cells of rows) {
       const range = csvRange(bytes, next, this.dialect);
       const { from, start, end } = range;
       line += countLines(bytes, from, start);
@@ -167,7 +176,7 @@ export class CsvParser implements RecordParser {
   }
 
   private problemOf({ start, end, fields, hasLiteralQuote }: CsvRange, isGood: boolean): string | null {
-    if (!isGood) return 'not valid UTF-8';
+    if (!isGood) return NOT_UTF8;
     if (end - start > this.maxRowBytes)
       return `the row is longer than ${this.maxRowBytes} bytes (maxRowBytes)`;
     if (this.header === null || fields === this.header.length) return null;
@@ -181,7 +190,12 @@ function faultOf(bytes: Buffer, { start, end, fault }: CsvRange, line: number): 
   if (fault === 'open') return NEVER_CLOSED;
   const further = countLines(bytes, start, end);
   const where = further === 0 ? '' : ` in line ${line + further}`;
-  return `text follows the quote that closes a field${where} (a quote inside a quoted field is written ""; the quoting option none takes all as characters)`;
+  // The fault stands behind the quote that closes the field too early.
+  const isEscaped = bytes[end - 1] === BACKSLASH;
+  const hint = isEscaped
+    ? 'quotes written \\" are read with escape \\'
+    : 'with quoting none, all are characters';
+  return `text follows the quote that closes a field${where} (a quote inside a quoted field is written ""; ${hint})`;
 }
 
 /**
@@ -205,17 +219,19 @@ export interface CsvRange {
 function csvRange(bytes: Buffer, from: number, dialect: Dialect): CsvRange {
   const delimiter = dialect.delimiter.charCodeAt(0);
   const quote = dialect.quoting === 'none' ? null : QUOTE;
+  const escape = dialect.escape?.charCodeAt(0);
   const start = pastBlankLines(bytes, from);
   const range: CsvRange = { from, start, end: bytes.length, fields: 1, hasLiteralQuote: false, fault: null };
   let field = start;
   for (let at = start; at < bytes.length; at++) {
     const byte = bytes[at];
-    if (byte === delimiter) {
+    if (byte === escape) at++;
+    else if (byte === delimiter) {
       range.fields++;
       field = at + 1;
     } else if (byte === quote && at > field) range.hasLiteralQuote = true;
     else if (byte === quote) {
-      at = closingQuote(bytes, at);
+      at = closingQuote(bytes, at, escape);
       if (at === -1) range.fault = 'open';
       else if (!isFieldEnd(bytes, at + 1, delimiter)) range.fault = 'text';
       if (range.fault !== null) {
@@ -246,10 +262,62 @@ function pastBlankLines(bytes: Buffer, from: number): number {
 }
 
 /** The quote that closes the field whose opening one is at a place, or -1; two in a row are one of its characters. */
-function closingQuote(bytes: Buffer, opening: number): number {
+function closingQuote(bytes: Buffer, opening: number, escape: number | undefined): number {
+  if (escape !== undefined) {
+    for (let at = opening + 1; at < bytes.length; at++) {
+      if (bytes[at] === escape || (bytes[at] === QUOTE && bytes[at + 1] === QUOTE)) at++;
+      else if (bytes[at] === QUOTE) return at;
+    }
+    return -1;
+  }
   let at = bytes.indexOf(QUOTE, opening + 1);
   while (at !== -1 && bytes[at + 1] === QUOTE) at = bytes.indexOf(QUOTE, at + 2);
   return at;
+}
+
+/**
+ * The records of bytes that hold no fault, with a character that escapes. csv-parse knows that only within quotes, and then
+ * not the two quotes in a row that pandas takes for one all the same.
+ */
+function* escapedRows(bytes: Buffer, dialect: Dialect): Generator<string[]> {
+  for (let next = 0; next < bytes.length;) {
+    const { start, end } = csvRange(bytes, next, dialect);
+    if (start >= bytes.length) return;
+    yield escapedCells(bytes.toString('utf8', start, end).replace(/(?:\r\n|\n|\r)$/, ''), dialect);
+    next = end;
+  }
+}
+
+function escapedCells(record: string, { delimiter, quoting, escape }: Dialect): string[] {
+  const cells: string[] = [];
+  let cell = '';
+  let isQuoted = false;
+  /** Where the characters begin that are in the field as they are and not yet in `cell`. */
+  let from = 0;
+  let fieldStart = 0;
+  const take = (at: number, next: number): void => {
+    cell += record.slice(from, at);
+    from = next;
+  };
+  for (let at = 0; at < record.length; at++) {
+    const character = record.charAt(at);
+    if (character === escape) take(at, ++at);
+    else if (character === '"' && quoting !== 'none') {
+      if (isQuoted && record.charAt(at + 1) === '"') take(at, ++at);
+      else if (isQuoted || at === fieldStart) {
+        isQuoted = !isQuoted;
+        take(at, at + 1);
+      }
+    } else if (character === delimiter && !isQuoted) {
+      take(at, at + 1);
+      cells.push(cell);
+      cell = '';
+      fieldStart = at + 1;
+    }
+  }
+  take(record.length, record.length);
+  cells.push(cell);
+  return cells;
 }
 
 function isFieldEnd(bytes: Buffer, at: number, delimiter: number): boolean {

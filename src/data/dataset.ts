@@ -63,7 +63,9 @@ export class Dataset implements LabelledRows {
       this.#rows === null
         ? whole
         : `${whole}, of them ${createHash('sha256').update(this.#rows).digest('hex')}`;
-    return { files, columns: this.split.columns, quoting: this.split.quoting };
+    const { quoting, encoding, escape, jsonField } = this.split;
+    const columns = { ...this.split.columns, escape, jsonField };
+    return { files, columns, quoting, encoding };
   }
 
   #inSplit(rows: ArrayLike<number>): ArrayLike<number> {

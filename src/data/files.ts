@@ -2,12 +2,12 @@
 import path from 'node:path';
 import { createHash } from 'node:crypto';
 import { type BigIntStats, constants } from 'node:fs';
-import { access, readdir, stat } from 'node:fs/promises';
+import { access, readdir, readFile, stat } from 'node:fs/promises';
 import { errorCode, RunError, UsageError, readError } from '../util/errors.js';
-import { hashFile } from '../util/file-system.js';
+import { hashFile, MOST_POINTER_BYTES, requireNoPointer } from '../util/file-system.js';
 import { nearestName } from '../util/text.js';
 
-export type Format = 'csv' | 'tsv' | 'jsonl' | 'json' | 'parquet';
+export type Format = 'csv' | 'tsv' | 'jsonl' | 'json' | 'text' | 'parquet';
 export type Compression = 'none' | 'gzip' | 'zstd';
 
 /** A file whose name shows how to read it. `bytes` is its size on disk. */
@@ -26,10 +26,11 @@ const FORMATS: Readonly<Record<string, Format>> = {
   '.jsonl': 'jsonl',
   '.ndjson': 'jsonl',
   '.json': 'json',
+  '.txt': 'text',
   '.parquet': 'parquet',
 };
 const COMPRESSIONS: Readonly<Record<string, Compression>> = { '.gz': 'gzip', '.zst': 'zstd' };
-const SUPPORTED = '.csv, .tsv, .jsonl, .ndjson, .json (each also with .gz or .zst) and .parquet';
+const SUPPORTED = '.csv, .tsv, .jsonl, .ndjson, .json, .txt (each also with .gz or .zst) and .parquet';
 
 /**
  * Resolves paths and globs, in the order given; the matches of one glob are sorted by name.
@@ -49,7 +50,10 @@ async function matchPattern(pattern: string): Promise<string[]> {
   const isGlob = /[*?]/.test(pattern);
   if (!isGlob || (await exists(pattern))) return [pattern];
   const matches = await glob(pattern);
-  if (matches.length === 0) throw new UsageError(`No file matches ${pattern}`);
+  if (matches.length === 0) {
+    const others = await dataFilesIn(path.dirname(pattern));
+    throw new UsageError(`No file matches ${pattern}${others === null ? '' : `; there is ${others}`}`);
+  }
   return matches;
 }
 
@@ -85,15 +89,55 @@ function segmentPattern(segment: string, index: number, segments: readonly strin
 async function inspect(file: string): Promise<DataFile> {
   try {
     const found = await stat(file, { bigint: true });
-    if (found.isDirectory())
-      throw new UsageError(`${file} is a folder; name the files in it, e.g. ${path.join(file, '*.csv')}`);
+    if (found.isDirectory()) throw await folderError(file);
     const kind = formatOf(file);
     await access(file, constants.R_OK);
     if (found.size === 0n) throw new UsageError(`${file} is empty; give a file that holds rows`);
+    if (found.size <= MOST_POINTER_BYTES) requireNoPointer(await readFile(file), file);
     return { path: file, ...kind, bytes: Number(found.size), version: versionIn(found) };
   } catch (error) {
     throw error instanceof UsageError ? error : await cannotOpen(file, error);
   }
+}
+
+/** What to do about a folder where files are expected. */
+async function folderError(folder: string): Promise<UsageError> {
+  const names = await readdir(folder).catch((): string[] => []);
+  const load = `load_from_disk(${JSON.stringify(folder)})`;
+  if (names.includes('dataset_dict.json'))
+    return new UsageError(
+      `${folder} holds the splits that save_to_disk of Hugging Face datasets wrote, in Arrow's format; ` +
+        `write each as Parquet in Python, ${load}["train"].to_parquet("train.parquet"), and name that file`,
+    );
+  if (names.includes('state.json') && names.some((name) => name.endsWith('.arrow')))
+    return new UsageError(
+      `${folder} was written by save_to_disk of Hugging Face datasets, in Arrow's format; ` +
+        `write it as Parquet in Python, ${load}.to_parquet("rows.parquet"), and name that file`,
+    );
+  const files = await dataFilesIn(folder);
+  return new UsageError(
+    files === null
+      ? `${folder} is a folder without data files (${SUPPORTED})`
+      : `${folder} is a folder; name the files in it, e.g. ${files}`,
+  );
+}
+
+/** A glob for the data files of a folder by their most frequent ending, or the only one; null where there is none. */
+async function dataFilesIn(folder: string): Promise<string | null> {
+  const names = await readdir(folder).catch((): string[] => []);
+  const byEnding = new Map<string, string[]>();
+  for (const name of names) {
+    const [ending] = /\.[a-z]+(?:\.gz|\.zst)?$/i.exec(name) ?? [];
+    if (
+      ending === undefined ||
+      FORMATS[path.extname(name.replace(/\.(?:gz|zst)$/i, '')).toLowerCase()] === undefined
+    )
+      continue;
+    byEnding.set(ending, [...(byEnding.get(ending) ?? []), name]);
+  }
+  const [ending, files] = [...byEnding].toSorted(([, a], [, b]) => b.length - a.length)[0] ?? [];
+  if (ending === undefined || files === undefined) return null;
+  return path.join(folder, files.length === 1 ? (files[0] ?? '') : `*${ending}`);
 }
 
 /** What changes when a file is written to, or another takes its name. Throws what the file system throws. */
@@ -112,6 +156,10 @@ function formatOf(file: string): { format: Format; compression: Compression } {
     compression === 'none' ? extension : path.extname(file.slice(0, -extension.length)).toLowerCase();
   const format = FORMATS[inner];
   if (format === undefined || (format === 'parquet' && compression !== 'none')) {
+    if (inner === '.arrow' || inner === '.feather')
+      throw new UsageError(
+        `${file} is in Arrow's format; write it as Parquet in Python, e.g. Dataset.from_file(${JSON.stringify(file)}).to_parquet("rows.parquet") with datasets, and name that file`,
+      );
     throw new UsageError(`${file} is of an unknown format; the name must end in one of ${SUPPORTED}`);
   }
   return { format, compression };

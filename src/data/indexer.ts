@@ -2,17 +2,12 @@
 import type { ProblemType } from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
 import { BadRowLog } from './bad-rows.js';
-import {
-  chooseColumns,
-  type ColumnChoice,
-  type ColumnOptions,
-  requireColumn,
-  requireColumns,
-} from './columns.js';
+import { chooseColumns, type ColumnChoice, type ColumnOptions, requireColumns } from './columns.js';
 import type { DataFile } from './files.js';
 import { kindOfSeveral, labelColumnList, readLabel } from './label-columns.js';
 import { LabelColumn } from './labels.js';
 import type { RawRecord } from './records.js';
+import type { OwnRows, Rows } from './own-rows.js';
 import { GroupColumn, RowStore, TextHashes } from './row-store.js';
 import { type Fault, holdsOnlyNumbers, PassthroughKinds, readExample } from './row.js';
 import { DEFAULT_READ_SETTINGS, openSource, type ReadSettings, type RecordSource } from './source.js';
@@ -22,6 +17,8 @@ export interface SplitOptions extends ColumnOptions, Partial<ReadSettings> {
   name: 'train' | 'validation' | 'test';
   /** Paths or globs (`*`, `?`, `**`) of .csv .tsv .jsonl .ndjson .json .parquet; text formats also with .gz or .zst. */
   files: readonly string[];
+  /** Instead of files: the rows themselves, which are read once. */
+  rows?: Rows;
   /** Rows with equal values in this column belong together; for `holdOutGroups`. */
   groupColumn?: string;
   /** Columns that are read with every row, for `Example.passthrough`. */
@@ -61,8 +58,11 @@ export interface IndexedRows {
   notes: readonly string[];
 }
 
+/** A file, or the rows of a script. */
+export type DataInput = DataFile | OwnRows;
+
 /** Reads all files once; on an error nothing stays open. */
-export async function indexFiles(files: readonly DataFile[], options: SplitOptions): Promise<IndexedRows> {
+export async function indexFiles(files: readonly DataInput[], options: SplitOptions): Promise<IndexedRows> {
   const indexer = new Indexer(options, await BadRowLog.create(options.name, options.badRows ?? 'stop'));
   try {
     return await indexer.run(files);
@@ -90,7 +90,7 @@ class Indexer {
     this.passthrough = new PassthroughKinds(options.passthroughColumns ?? []);
   }
 
-  async run(files: readonly DataFile[]): Promise<IndexedRows> {
+  async run(files: readonly DataInput[]): Promise<IndexedRows> {
     const totalBytes = files.reduce((sum, file) => sum + file.bytes, 0);
     let bytes = 0;
     const onRead = (count: number): void => {
@@ -98,7 +98,11 @@ class Indexer {
       this.options.onProgress?.({ bytes, totalBytes });
     };
     const settings = { ...DEFAULT_READ_SETTINGS, ...this.options };
-    for (const file of files) await this.addFile(file, await openSource(file, onRead, settings));
+    for (const file of files)
+      await this.addFile(
+        file,
+        file.format === 'rows' ? await file.open() : await openSource(file, onRead, settings),
+      );
     this.rows.finish();
     this.badRows.finish();
     const { rows, columns, labels, badRows, hashes, groups, passthrough, notes } = this;
@@ -106,7 +110,9 @@ class Indexer {
       return { rows, columns, labels, badRows, hashes, groups, passthrough, notes };
     if (badRows.count > 0) throw badRows.error('only ');
     throw new UsageError(
-      `${files.map((file) => file.path).join(', ')}: no rows, only a header or an empty list; give a file that holds rows`,
+      this.options.rows === undefined
+        ? `${files.map((file) => file.path).join(', ')}: no rows, only a header or an empty list; give a file that holds rows`
+        : `The ${this.options.name} data have no rows; was a generator or a cursor read before?`,
     );
   }
 
@@ -114,7 +120,7 @@ class Indexer {
     await Promise.all([this.rows.close(), this.badRows.close()]);
   }
 
-  private async addFile(file: DataFile, source: RecordSource): Promise<void> {
+  private async addFile(file: DataInput, source: RecordSource): Promise<void> {
     // One note is enough for many files.
     if (this.notes.length === 0) this.notes.push(...source.notes);
     const columns = this.columnsOf(file, source);
@@ -142,17 +148,14 @@ class Indexer {
   }
 
   /** The columns are chosen in the first file and required of the others; null for a file without one good row. */
-  private columnsOf(file: DataFile, source: RecordSource): ColumnChoice | null {
+  private columnsOf(file: DataInput, source: RecordSource): ColumnChoice | null {
     if (source.columns === null) return null;
     const { groupColumn, passthroughColumns: passthrough = [] } = this.options;
     this.columns ??= {
       ...chooseColumns(file.path, source.columns, this.options),
       ...(passthrough.length > 0 && { passthrough }),
     };
-    requireColumns(file.path, source.columns, this.columns);
-    for (const column of passthrough) requireColumn(file.path, source.columns, column, 'idColumn');
-    if (groupColumn !== undefined)
-      requireColumn(file.path, source.columns, groupColumn, 'validationGroupColumn');
+    requireColumns(file.path, source.columns, this.columns, groupColumn);
     return this.columns;
   }
 
@@ -160,7 +163,7 @@ class Indexer {
   private lookAt(
     sample: readonly RawRecord[],
     columns: ColumnChoice,
-    file: DataFile,
+    file: DataInput,
     source: RecordSource,
   ): void {
     const { text, label } = columns;
@@ -182,7 +185,7 @@ class Indexer {
     this.labels = new LabelColumn({ ...ofColumn, softLabels, knownLabels, delimiter }, values);
   }
 
-  private addRecord(file: DataFile, source: RecordSource, record: RawRecord, columns: ColumnChoice): void {
+  private addRecord(file: DataInput, source: RecordSource, record: RawRecord, columns: ColumnChoice): void {
     const read = readExample(record, columns);
     if ('reason' in read) {
       this.addBad(file, source, record, read.column, read.reason);
@@ -208,7 +211,7 @@ class Indexer {
   }
 
   private addBad(
-    file: DataFile,
+    file: DataInput,
     source: RecordSource,
     record: RawRecord,
     column: string | null,

@@ -1,29 +1,45 @@
-// JSON Lines, one object a line, and .json files of one array of objects, which is cut into its elements so that it never
-// has to fit in memory.
+// JSON of every layout, cut into its rows so that a file never has to fit in memory: an object a line; objects behind one
+// another, indented, glued or with commas between; arrays of objects; and such an array in an object.
 import { isUtf8 } from 'node:buffer';
-import { messageOf } from '../util/errors.js';
+import { messageOf, UsageError } from '../util/errors.js';
 import { jsonExcess } from '../util/json.js';
+import {
+  isLabelStudioTask,
+  isObject,
+  parseRow,
+  rowsOf,
+  tableOf,
+  type JsonObject,
+  type Table,
+} from './json-rows.js';
+import {
+  arrayMembers,
+  CLOSE_ARRAY,
+  COMMA,
+  elementEnd,
+  isSpace,
+  LINE_FEED,
+  OPEN_ARRAY,
+  OPEN_OBJECT,
+  scanObject,
+  skipSpace,
+} from './json-scan.js';
 import {
   brokenRecord,
   byteOrderMark,
+  NOT_UTF8,
   type Position,
   type RawRecord,
   type RecordParser,
   type Unit,
 } from './records.js';
 
-const LINE_FEED = 0x0a;
-const QUOTE = 0x22;
-const COMMA = 0x2c;
-const BACKSLASH = 0x5c;
-const OPEN_ARRAY = 0x5b;
-const CLOSE_ARRAY = 0x5d;
-const OPEN_OBJECT = 0x7b;
-const CLOSE_OBJECT = 0x7d;
 /** What a shorter row becomes in memory cannot do harm. */
 const SMALL_BYTES = 1 << 20;
 
-/** A row that was one JSON object. */
+const EXAMPLE = '{"text": "...", "label": "..."}';
+
+/** A row that was one JSON object, or a part of one. */
 class JsonRecord implements RawRecord {
   readonly problem = null;
 
@@ -31,7 +47,7 @@ class JsonRecord implements RawRecord {
     readonly start: number,
     readonly end: number,
     readonly number: number,
-    private readonly object: Readonly<Record<string, unknown>>,
+    private readonly object: JsonObject,
   ) {}
 
   columns(): readonly string[] {
@@ -43,32 +59,160 @@ class JsonRecord implements RawRecord {
   }
 }
 
-/** The record in one stretch of JSON text; anything but one object in good UTF-8 has a problem instead of columns. */
-export function jsonRecord(json: Buffer, start: number, number: number): RawRecord {
+/** The records in one stretch of JSON text: for anything but one object in good UTF-8, one with a problem. */
+function jsonRecords(json: Buffer, start: number, number: number): RawRecord[] {
   const end = start + json.length;
-  if (!isUtf8(json)) return brokenRecord(start, end, number, 'not valid UTF-8');
+  const read = readValue(json);
+  return 'problem' in read
+    ? [brokenRecord(start, end, number, read.problem)]
+    : recordsOf(read.value, start, end, number);
+}
+
+/** The record in one stretch of JSON text; of an export with several annotations for a text, the first. */
+export function jsonRecord(json: Buffer, start: number, number: number): RawRecord {
+  const [record] = jsonRecords(json, start, number);
+  return record ?? brokenRecord(start, start + json.length, number, `expected ${EXAMPLE}`);
+}
+
+function readValue(json: Buffer): { value: unknown } | { problem: string } {
+  if (!isUtf8(json)) return { problem: NOT_UTF8 };
   const excess = json.length > SMALL_BYTES ? jsonExcess(json) : null;
-  if (excess !== null) return brokenRecord(start, end, number, `too much JSON: ${excess}`);
+  if (excess !== null) return { problem: `too much JSON: ${excess}` };
   try {
-    const value: unknown = JSON.parse(json.toString('utf8'));
-    if (isObject(value)) return new JsonRecord(start, end, number, value);
-    return brokenRecord(start, end, number, 'expected a JSON object such as {"text": "...", "label": "..."}');
+    return { value: parseRow(json.toString('utf8')) };
   } catch (error) {
-    return brokenRecord(start, end, number, `broken JSON: ${messageOf(error).replaceAll(/\s+/g, ' ')}`);
+    return { problem: `broken JSON: ${messageOf(error).replaceAll(/\s+/g, ' ')}` };
   }
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+function recordsOf(value: unknown, start: number, end: number, number: number): RawRecord[] {
+  // As `datasets` names the column of a list of texts.
+  if (typeof value === 'string') return [new JsonRecord(start, end, number, { text: value })];
+  if (isObject(value)) return rowsOf(value).map((row) => new JsonRecord(start, end, number, row));
+  const problem = Array.isArray(value)
+    ? `a list has no names for its columns; write each row as a JSON object such as ${EXAMPLE}`
+    : `expected a JSON object such as ${EXAMPLE}`;
+  return [brokenRecord(start, end, number, problem)];
 }
 
-/** Cuts at line feeds; blank lines are skipped but counted. */
-export class JsonLinesParser implements RecordParser {
+/** What is to be read from a file, and how much of it at once. */
+export interface JsonRequest {
+  /** For messages. */
+  readonly path: string;
+  readonly maxRowBytes: number;
+  /** The member of the only object that holds the rows. */
+  readonly field?: string | undefined;
+  /** Where that is not named, the list with this name is meant. */
+  readonly split: string;
+  /** Whether the name of the file promises an object a line. */
+  readonly isLines: boolean;
+}
+
+/** Finds the layout of a file from its first bytes, whatever its name, and reads it so. */
+export class JsonParser implements RecordParser {
+  readonly header = null;
+  readonly notes: string[] = [];
+  private inner: RecordParser | null = null;
+
+  constructor(private readonly request: JsonRequest) {}
+
+  get unit(): Unit {
+    return this.inner?.unit ?? (this.request.isLines ? 'line' : 'row');
+  }
+
+  get reread(): RecordParser['reread'] {
+    return this.inner?.reread ?? null;
+  }
+
+  parse(bytes: Buffer, at: Position, isLast: boolean): RawRecord[] {
+    if (this.inner === null) {
+      const from = skipSpace(bytes, byteOrderMark(bytes, at));
+      if (from === bytes.length) return [];
+      this.inner = this.layout(bytes, from, isLast);
+      if (this.inner === null) return [];
+    }
+    return this.inner.parse(bytes, at, isLast);
+  }
+
+  /** Null when more bytes are needed to tell. */
+  private layout(bytes: Buffer, from: number, isLast: boolean): RecordParser | null {
+    const { maxRowBytes, isLines, field } = this.request;
+    const lines = (): RecordParser => new JsonLinesParser(maxRowBytes);
+    if (bytes[from] === OPEN_ARRAY) return new JsonValuesParser(maxRowBytes);
+    if (bytes[from] !== OPEN_OBJECT) return isLines ? lines() : new JsonValuesParser(maxRowBytes);
+    const first = scanObject(bytes, from);
+    if (first.fault) return lines();
+    const isLong = (first.end ?? bytes.length) - from > maxRowBytes;
+    if (first.end === null && !isLong && !isLast) return null;
+    if (first.end === null || isLong)
+      return this.longTable(bytes.subarray(0, from + maxRowBytes), from) ?? lines();
+    const next = skipSpace(bytes, first.end, true);
+    if (next === bytes.length && !isLast) return null;
+    const read = readValue(bytes.subarray(from, first.end));
+    const object = 'value' in read && isObject(read.value) ? read.value : null;
+    if (next === bytes.length && object !== null) {
+      const table = tableOf(object, this.request);
+      if (table !== null) return this.tableParser(table);
+    }
+    if (field !== undefined)
+      throw new UsageError(
+        `${this.request.path} is no single JSON object, so jsonField does not apply to it`,
+      );
+    const gap = bytes.subarray(first.end, next);
+    const isLine = !first.hasFeed && (next === bytes.length || gap.includes(LINE_FEED));
+    if (!isLine) return new JsonValuesParser(maxRowBytes);
+    return new JsonLinesParser(maxRowBytes, object === null || !isLabelStudioTask(object));
+  }
+
+  private tableParser(table: Table): RecordParser {
+    const { path, field } = this.request;
+    if ('rows' in table) {
+      this.notes.push(`${path}: ${table.note}`);
+      return new JsonTableParser(table.rows);
+    }
+    const members = table.members.map((name) => JSON.stringify(name)).join(', ');
+    throw new UsageError(
+      field === undefined
+        ? `${path} has several lists of rows: ${members}; name one with jsonField`
+        : `${path} has no rows in ${JSON.stringify(field)}; it has ${members}`,
+    );
+  }
+
+  /** An object larger than any row: its rows are in an array, which is read element by element. */
+  private longTable(bytes: Buffer, from: number): RecordParser | null {
+    const { field, split, path, maxRowBytes } = this.request;
+    const arrays = arrayMembers(bytes, from);
+    const [only, other] = arrays.filter(({ holdsObjects }) => holdsObjects);
+    const named = field ?? split;
+    const found =
+      arrays.find(({ name }) => name === named) ??
+      (field === undefined && other === undefined ? only : undefined);
+    if (found === undefined) {
+      if (field === undefined && only === undefined) return null;
+      throw new UsageError(
+        `${path} has ${arrays.length === 0 ? 'no list of rows' : `lists in ${arrays.map(({ name }) => JSON.stringify(name)).join(', ')}`} ` +
+          `within its first ${maxRowBytes} bytes; name the one with the rows with jsonField`,
+      );
+    }
+    this.notes.push(`${path}: the rows are read from ${JSON.stringify(found.name)}`);
+    return new JsonValuesParser(maxRowBytes, found.start);
+  }
+}
+
+/** Cuts at line feeds; blank lines are skipped but counted, and a comma behind an object is no fault. */
+class JsonLinesParser implements RecordParser {
   readonly unit = 'line';
   readonly header = null;
+  readonly reread: RecordParser['reread'];
   private insideLongLine = false;
 
-  constructor(private readonly maxRowBytes: number) {}
+  /** @param areSingle whether each line is one row, so that its bytes are enough to read it again */
+  constructor(
+    private readonly maxRowBytes: number,
+    areSingle = true,
+  ) {
+    this.reread = areSingle ? rereadLine : null;
+  }
 
   parse(bytes: Buffer, at: Position, isLast: boolean): RawRecord[] {
     const records: RawRecord[] = [];
@@ -83,7 +227,8 @@ export class JsonLinesParser implements RecordParser {
         this.insideLongLine = feed === -1;
       } else {
         const line = bytes.subarray(from, to);
-        if (!isBlank(line)) records.push(jsonRecord(line, base + from, at.line));
+        if (!isBlank(line))
+          for (const record of lineRecords(line, base + from, at.line)) records.push(record);
       }
       if (feed !== -1) at.line++;
       from = to;
@@ -92,82 +237,159 @@ export class JsonLinesParser implements RecordParser {
     return records;
   }
 
-  readonly reread = (bytes: Buffer): RawRecord => {
-    const feed = bytes.indexOf(LINE_FEED);
-    return jsonRecord(feed === -1 ? bytes : bytes.subarray(0, feed), 0, 0);
-  };
-
   private tooLong(start: number, end: number, line: number): RawRecord {
     return brokenRecord(start, end, line, `the line is longer than ${this.maxRowBytes} bytes (maxRowBytes)`);
   }
+}
+
+function rereadLine(bytes: Buffer): RawRecord {
+  const feed = bytes.indexOf(LINE_FEED);
+  const line = feed === -1 ? bytes : bytes.subarray(0, feed);
+  const [record] = lineRecords(line, 0, 0);
+  return record ?? brokenRecord(0, 0, 0, 'no row');
+}
+
+function lineRecords(line: Buffer, start: number, number: number): RawRecord[] {
+  let end = line.length;
+  while (end > 0 && isSpace(line[end - 1])) end--;
+  if (end === 0 || line[end - 1] !== COMMA) return jsonRecords(line, start, number);
+  return jsonRecords(line.subarray(0, end - 1), start, number);
 }
 
 function isBlank(line: Buffer): boolean {
   return line.every((byte) => byte === 0x20 || (byte >= 0x09 && byte <= 0x0d));
 }
 
-/** An array, or JSON Lines under the name .json (as HF's `json` loader accepts): the first character tells. */
-export class JsonFileParser implements RecordParser {
-  readonly header = null;
-  private inner: RecordParser | null = null;
-
-  constructor(private readonly maxRowBytes: number) {}
-
-  get unit(): Unit {
-    return this.inner?.unit ?? 'line';
-  }
-
-  get reread(): RecordParser['reread'] {
-    return this.inner?.reread ?? null;
-  }
-
-  parse(bytes: Buffer, at: Position, isLast: boolean): RawRecord[] {
-    if (this.inner === null) {
-      const first = bytes[skipSpace(bytes, byteOrderMark(bytes, at))];
-      if (first === undefined) return [];
-      this.inner =
-        first === OPEN_OBJECT ? new JsonLinesParser(this.maxRowBytes) : new JsonArrayParser(this.maxRowBytes);
-    }
-    return this.inner.parse(bytes, at, isLast);
-  }
-}
-
-/** Records are numbered by row, since such a file is often a single line. */
-class JsonArrayParser implements RecordParser {
+/** Rows of a table that was small enough to be read as a whole. */
+class JsonTableParser implements RecordParser {
   readonly unit = 'row';
   readonly header = null;
   readonly reread = null;
-  private state: 'before' | 'inside' | 'after' = 'before';
-  private row = 0;
 
-  constructor(private readonly maxRowBytes: number) {}
+  constructor(private rows: readonly unknown[]) {}
+
+  parse(bytes: Buffer, at: Position): RawRecord[] {
+    const { rows } = this;
+    this.rows = [];
+    at.offset += bytes.length;
+    return rows.flatMap((row, i) => recordsOf(row, 0, 0, i + 1));
+  }
+}
+
+/** Objects and arrays of objects behind one another. Records are numbered by row, since such a file is often a single line. */
+class JsonValuesParser implements RecordParser {
+  readonly unit = 'row';
+  readonly header = null;
+  readonly reread = null;
+  private state: 'top' | 'array' | 'after' = 'top';
+  private row = 0;
+  /** Where the array begins that alone is read; null once it has been reached, and for a whole file. */
+  private entry: number | null;
+  private readonly isMember: boolean;
+
+  /** @param entry in bytes: behind the bracket of an array within an object, which alone is read */
+  constructor(
+    private readonly maxRowBytes: number,
+    entry: number | null = null,
+  ) {
+    this.entry = entry;
+    this.isMember = entry !== null;
+  }
 
   parse(bytes: Buffer, at: Position, isLast: boolean): RawRecord[] {
     const records: RawRecord[] = [];
-    let from = 0;
-    if (this.state === 'before') {
-      from = skipSpace(bytes, byteOrderMark(bytes, at)) + 1;
-      if (bytes[from - 1] === OPEN_ARRAY) this.state = 'inside';
-      else records.push(this.giveUp(at, 'expected a JSON array of objects, or one object a line'));
+    let from = byteOrderMark(bytes, at);
+    if (this.entry !== null) {
+      from = this.entry;
+      this.entry = null;
+      this.state = 'array';
     }
-    while (this.state === 'inside') {
-      const to = elementEnd(bytes, from);
-      if (to === -1) {
-        if (isLast) records.push(this.giveUp(at, 'the JSON array is never closed (truncated file?)'));
-        else if (bytes.length - from > this.maxRowBytes) records.push(this.giveUp(at, this.tooLong()));
-        break;
-      }
-      const isClosing = bytes[to] === CLOSE_ARRAY;
-      const element = bytes.subarray(from, to);
-      const isEmptyArray = isClosing && this.row === 0 && skipSpace(element, 0) === element.length;
-      const isTooLong = element.length > this.maxRowBytes;
-      if (isTooLong) records.push(brokenRecord(at.offset + from, at.offset + to, ++this.row, this.tooLong()));
-      else if (!isEmptyArray) records.push(jsonRecord(element, at.offset + from, ++this.row));
-      if (isClosing) this.state = 'after';
-      from = to + 1;
+    while (this.state !== 'after' && from < bytes.length) {
+      const next =
+        this.state === 'top'
+          ? this.topLevel(bytes, from, at, isLast, records)
+          : this.element(bytes, from, at, isLast, records);
+      if (next === null) break;
+      from = next;
     }
+    if (isLast && this.state === 'array' && from >= bytes.length) records.push(this.giveUp(at, NEVER_CLOSED));
     at.offset += this.state === 'after' ? bytes.length : from;
     return records;
+  }
+
+  /** @returns where to continue; null when more bytes are needed, or nothing is left to read */
+  private topLevel(
+    bytes: Buffer,
+    start: number,
+    at: Position,
+    isLast: boolean,
+    records: RawRecord[],
+  ): number | null {
+    let from = skipSpace(bytes, start);
+    if (this.row > 0 && bytes[from] === COMMA) from = skipSpace(bytes, from + 1);
+    if (from === bytes.length) return from;
+    if (bytes[from] === OPEN_ARRAY) {
+      this.state = 'array';
+      return from + 1;
+    }
+    if (bytes[from] !== OPEN_OBJECT) {
+      const expected =
+        this.row === 0 ? 'a JSON array of objects, or JSON objects' : 'another JSON object or the end';
+      records.push(
+        this.giveUp(
+          at,
+          `expected ${expected}, but found ${JSON.stringify(String.fromCharCode(bytes[from] ?? 0))}`,
+        ),
+      );
+      return null;
+    }
+    const { end } = scanObject(bytes, from);
+    if (end === null)
+      return this.unended(
+        bytes,
+        from,
+        at,
+        isLast,
+        records,
+        'a JSON object is never closed (truncated file?)',
+      );
+    this.add(bytes, from, end, at, records);
+    return end;
+  }
+
+  private element(
+    bytes: Buffer,
+    from: number,
+    at: Position,
+    isLast: boolean,
+    records: RawRecord[],
+  ): number | null {
+    const to = elementEnd(bytes, from);
+    if (to === -1) return this.unended(bytes, from, at, isLast, records, NEVER_CLOSED);
+    const isClosing = bytes[to] === CLOSE_ARRAY;
+    const isNothing = isClosing && skipSpace(bytes, from) === to;
+    if (!isNothing) this.add(bytes, from, to, at, records);
+    if (isClosing) this.state = this.isMember ? 'after' : 'top';
+    return to + 1;
+  }
+
+  private add(bytes: Buffer, from: number, to: number, at: Position, records: RawRecord[]): void {
+    const [start, end, number] = [at.offset + from, at.offset + to, ++this.row];
+    if (to - from > this.maxRowBytes) records.push(brokenRecord(start, end, number, this.tooLong()));
+    else for (const record of jsonRecords(bytes.subarray(from, to), start, number)) records.push(record);
+  }
+
+  private unended(
+    bytes: Buffer,
+    from: number,
+    at: Position,
+    isLast: boolean,
+    records: RawRecord[],
+    fault: string,
+  ): null {
+    if (isLast) records.push(this.giveUp(at, fault));
+    else if (bytes.length - from > this.maxRowBytes) records.push(this.giveUp(at, this.tooLong()));
+    return null;
   }
 
   private tooLong(): string {
@@ -181,32 +403,4 @@ class JsonArrayParser implements RecordParser {
   }
 }
 
-/** Index of the comma or bracket that ends the element at `from`, or -1 when it is not in these bytes. */
-function elementEnd(bytes: Buffer, from: number): number {
-  let depth = 0;
-  for (let i = from; i < bytes.length; i++) {
-    const byte = bytes[i];
-    if (byte === QUOTE) {
-      i = stringEnd(bytes, i + 1);
-      if (i === -1) return -1;
-    } else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) depth++;
-    else if (depth === 0 && (byte === COMMA || byte === CLOSE_ARRAY)) return i;
-    else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) depth--;
-  }
-  return -1;
-}
-
-/** Index of the quote that closes a string whose first character is at `from`, or -1. */
-function stringEnd(bytes: Buffer, from: number): number {
-  for (let i = from; i < bytes.length; i++) {
-    if (bytes[i] === BACKSLASH) i++;
-    else if (bytes[i] === QUOTE) return i;
-  }
-  return -1;
-}
-
-function skipSpace(bytes: Buffer, from: number): number {
-  let at = from;
-  while (bytes[at] === 0x20 || bytes[at] === 0x0a || bytes[at] === 0x0d || bytes[at] === 0x09) at++;
-  return at;
-}
+const NEVER_CLOSED = 'the JSON array is never closed (truncated file?)';

@@ -9,11 +9,25 @@ import type { Quoting } from './csv-dialect.js';
 import { DatasetDict, type SplitName } from './dataset.js';
 import type { HoldOut } from './hold-out.js';
 import type { SplitOptions } from './indexer.js';
+import { areRows, type Rows } from './own-rows.js';
 import { openSplit, type Split } from './split.js';
 import { inferTask } from './task.js';
 
 /** Local files or globs per split. */
 export type SplitFiles = Partial<Record<SplitName, string | readonly string[]>>;
+
+/** Rows of a script per split, or files and globs. */
+export type SplitRows<R extends object> = Partial<Record<SplitName, string | readonly string[] | Rows<R>>>;
+
+type ColumnOf<R> = Extract<keyof R, string>;
+
+/** As {@link ReadOptions}, with the columns that the rows of a script have. */
+export interface RowReadOptions<R extends object> extends ReadOptions {
+  textColumn?: ColumnOf<R> | undefined;
+  textPairColumn?: ColumnOf<R> | undefined;
+  labelColumn?: ColumnOf<R> | readonly ColumnOf<R>[] | undefined;
+  validationGroupColumn?: ColumnOf<R> | undefined;
+}
 
 /**
  * Opens a data set: a hub id such as `stanfordnlp/imdb`, or local files by split.
@@ -22,6 +36,20 @@ export type SplitFiles = Partial<Record<SplitName, string | readonly string[]>>;
  */
 export async function loadDataset(
   source: string | SplitFiles,
+  options?: ReadOptions & HubOptions & { config?: string },
+): Promise<DatasetDict>;
+/**
+ * Opens rows that a script has, e.g. `loadDataset({ train: [{ text: 'a film', label: 'good' }] })`: arrays, generators, and
+ * streams of objects such as the cursor of a database. They are read once, into a temporary file.
+ *
+ * @throws UsageError naming split, row and column for rows that cannot be used; what an iterator throws
+ */
+export async function loadDataset<R extends object>(
+  source: SplitRows<R>,
+  options?: RowReadOptions<R>,
+): Promise<DatasetDict>;
+export async function loadDataset(
+  source: string | SplitRows<object>,
   options: ReadOptions & HubOptions & { config?: string } = {},
 ): Promise<DatasetDict> {
   if (typeof source !== 'string' && [source.validation ?? []].flat().length > 0)
@@ -38,17 +66,18 @@ function requireNoShare(validationSplit: number | undefined): void {
 
 /** Opens the splits that have files and gives them one label map. */
 export async function openSplits(
-  files: SplitFiles,
+  files: SplitRows<object>,
   options: ReadOptions & { classNames?: SplitOptions['classNames']; forTraining: boolean },
 ): Promise<DatasetDict> {
   const opened: Split[] = [];
   try {
     for (const name of ['train', 'validation', 'test'] as const) {
       const patterns = files[name];
-      if (patterns === undefined || patterns.length === 0) continue;
+      if (patterns === undefined || patterns === '') continue;
+      if (Array.isArray(patterns) && patterns.length === 0) continue;
       opened.push(await openSplit(splitOptions(name, patterns, options)));
     }
-    if (opened.length === 0) throw new UsageError('No data were given: name a hub data set or files');
+    if (opened.length === 0) throw new UsageError('No data were given: name a hub data set, files or rows');
     return new DatasetDict(opened, inferTask(opened, taskOptions(options)), {
       aside: holdOutOf(options),
       maxValidation: options.maxSamples?.validation,
@@ -60,9 +89,9 @@ export async function openSplits(
 }
 
 async function filesOf(
-  source: string | SplitFiles,
+  source: string | SplitRows<object>,
   options: HubOptions & { config?: string },
-): Promise<{ files: SplitFiles; classNames?: SplitOptions['classNames'] }> {
+): Promise<{ files: SplitRows<object>; classNames?: SplitOptions['classNames'] }> {
   if (typeof source !== 'string') return { files: source };
   const isLocal = await stat(source).then(
     () => true,
@@ -93,6 +122,15 @@ export interface ReadOptions {
   badRows?: 'stop' | 'skip' | undefined;
   /** Whether quotes in CSV and TSV keep fields together: `minimal` (default), or are characters: `none`. */
   quoting?: Quoting | undefined;
+  /**
+   * Of text files without a byte order mark, by the name that Python or WHATWG gives it, e.g. `windows-1252`,
+   * `shift_jis`. Default UTF-8.
+   */
+  encoding?: string | undefined;
+  /** In CSV and TSV, the character that makes the one behind it a character like others, e.g. a backslash. Default none. */
+  escape?: string | undefined;
+  /** The list with the rows in JSON files that are one object, e.g. `data`; found by itself where there is one. */
+  jsonField?: string | undefined;
   /** Default 16 MiB; see `DataLimits`. */
   maxRowBytes?: number | undefined;
   /** Default 100; see `DataLimits`. */
@@ -116,14 +154,16 @@ function holdOutOf({ validationSplit: share, seed = 42 }: ReadOptions): HoldOut 
 
 function splitOptions(
   name: SplitName,
-  patterns: string | readonly string[],
+  patterns: string | readonly string[] | Rows,
   options: ReadOptions & { classNames?: SplitOptions['classNames'] },
 ): SplitOptions {
   const { textColumn, textPairColumn, labelColumn, labelDelimiter, badRows, problemType, classNames } =
     options;
   return {
     name,
-    files: typeof patterns === 'string' ? [patterns] : patterns,
+    ...(areRows(patterns)
+      ? { files: [], rows: patterns }
+      : { files: typeof patterns === 'string' ? [patterns] : patterns }),
     needsLabels: true,
     ...withoutUndefined({
       textColumn,
@@ -135,6 +175,9 @@ function splitOptions(
       classNames,
       softLabels: options.softLabels,
       quoting: options.quoting,
+      encoding: options.encoding,
+      escape: options.escape,
+      jsonField: options.jsonField,
       maxRowBytes: options.maxRowBytes,
       maxCompressionRatio: options.maxCompressionRatio,
     }),

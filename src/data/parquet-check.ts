@@ -135,12 +135,10 @@ class ColumnChunk {
       case 0: {
         const count = within(numberOf(first, 1), most.values, 'the number of values of a page');
         const reader = new PageReader(this.decompressed(page, size));
-        for (const width of this.levelWidths()) {
-          const end = reader.length() + reader.offset;
-          checkRuns(reader, width, count);
-          reader.offset = end;
-        }
-        this.checkValues(reader, numberOf(first, 2), count, most.bytes);
+        const [repeats, depths] = [this.levels(isRepeated), this.levels(isOptional)];
+        this.checkFirst(reader, repeats, count);
+        const present = this.checkFirst(reader, depths, count);
+        this.checkValues(reader, numberOf(first, 2), present, most.bytes);
         return count;
       }
       case 2:
@@ -155,6 +153,15 @@ class ColumnChunk {
       default:
         throw new Error('a page is of an unknown type');
     }
+  }
+
+  /** Levels in a page of the first version. @returns how many are the highest: of depths, the values that are there */
+  private checkFirst(reader: PageReader, most: number, count: number): number {
+    if (most === 0) return count;
+    const end = reader.length() + reader.offset;
+    const highest = checkRuns(reader, widthOf(most), count, most);
+    reader.offset = end;
+    return highest;
   }
 
   /** A page of the second version has its levels outside of what is compressed. */
@@ -175,31 +182,18 @@ class ColumnChunk {
     this.checkValues(new PageReader(content), numberOf(header, 4), count - numberOf(header, 2), bytes);
   }
 
+  /** @param count values that are not null: only these are written */
   private checkValues(reader: PageReader, encoding: number, count: number, mostBytes: number): void {
     const isBoolean = this.meta.type === 'BOOLEAN';
     if (encoding === RLE && isBoolean) {
       reader.offset += 4;
       if (count > 0) checkRuns(reader, 1, count);
     } else if (encoding === PLAIN_DICTIONARY || encoding === RLE_DICTIONARY || encoding === RLE) {
-      if (count > 0) this.checkIndices(reader, count);
+      const width = count > 0 ? reader.byte() : 0;
+      if (width > 0) checkRuns(reader, width, count);
     } else if (encoding === DELTA_BYTE_ARRAY) {
       const [prefixes, suffixes] = [unpackDeltas(reader, count), unpackDeltas(reader, count)];
       within(sumOf(prefixes) + sumOf(suffixes), mostBytes, 'the length of all texts of a page');
-    }
-  }
-
-  /** The nulls among the values have no index: a page of few indices ends before all values are seen. */
-  private checkIndices(reader: PageReader, count: number): void {
-    const width = reader.byte();
-    if (width === 0) return;
-    let left = count;
-    while (left > 0 && reader.offset < reader.bytes.length) {
-      const head = reader.varint();
-      const isPacked = head % 2 === 1;
-      const values = isPacked ? ((head - 1) / 2) * 8 : head / 2;
-      if (!isPacked && values > left) throw new Error('a run has more values than its page');
-      reader.offset += isPacked ? (values * width) / 8 : Math.ceil(width / 8);
-      left -= values;
     }
   }
 
@@ -208,10 +202,6 @@ class ColumnChunk {
     const decompress = compressors[this.meta.codec];
     if (decompress === undefined) throw new Error(`the codec ${this.meta.codec} is unknown`);
     return decompress(page, within(size, Infinity, 'the size of a page'));
-  }
-
-  private levelWidths(): number[] {
-    return [this.levels(isRepeated), this.levels(isOptional)].filter((most) => most > 0).map(widthOf);
   }
 
   private levels(counts: (node: SchemaTree) => boolean): number {

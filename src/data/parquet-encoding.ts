@@ -128,17 +128,33 @@ export class PageReader {
 /**
  * Goes over a stream of runs and bit-packed groups.
  *
- * @throws Error where a run is longer than the values that are left
+ * @param counted a value of which it is asked how many there are
+ * @returns how many there are; without `counted` always 0
+ * @throws Error where a run is longer than the values that are left, or the page ends within one
  */
-export function checkRuns(page: PageReader, bitWidth: number, count: number): void {
+export function checkRuns(page: PageReader, bitWidth: number, count: number, counted?: number): number {
+  let found = 0;
   for (let seen = 0; seen < count;) {
     const head = page.varint();
     const isPacked = head % 2 === 1;
     const values = isPacked ? ((head - 1) / 2) * 8 : head / 2;
     if (!isPacked && values > count - seen) throw new Error('a run has more values than its page');
+    if (counted !== undefined) {
+      if (isPacked) found += packedEqual(page, bitWidth, Math.min(values, count - seen), counted);
+      else if (bitsAt(page.bytes, page.offset * 8, bitWidth) === counted) found += values;
+    }
     page.offset += isPacked ? (values * bitWidth) / 8 : Math.ceil(bitWidth / 8);
     seen += values;
   }
+  return found;
+}
+
+function packedEqual(page: PageReader, bitWidth: number, values: number, counted: number): number {
+  let found = 0;
+  const start = page.offset * 8;
+  for (let i = 0; i < values; i++)
+    if (bitsAt(page.bytes, start + i * bitWidth, bitWidth) === counted) found++;
+  return found;
 }
 
 /** The numbers of a stream of DELTA_BINARY_PACKED, 32 bits each, at most `count`. */

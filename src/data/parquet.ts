@@ -7,6 +7,7 @@ import {
   parquetMetadataAsync,
   parquetReadObjects,
   parquetSchema,
+  type SchemaElement,
   type SchemaTree,
 } from 'hyparquet';
 import { z } from 'zod';
@@ -39,12 +40,12 @@ export interface ParquetFile {
  */
 export async function openParquet(path: string, limits: DataLimits): Promise<ParquetFile> {
   const { file, metadata } = await parquetFooter(path);
+  const schema = parquetSchema(metadata);
   return {
-    columns: parquetSchema(metadata).children.map((child) => child.element.name),
+    columns: schema.children.map((child) => child.element.name),
     classNames: classNamesOf(metadata),
     rows: Number(metadata.num_rows),
-    batches: (columns, label) =>
-      readRowGroups(file, metadata, { columns, label, limits, schema: parquetSchema(metadata) }),
+    batches: (columns, label) => readRowGroups(file, metadata, { columns, label, limits, schema }),
   };
 }
 
@@ -57,21 +58,38 @@ async function parquetFooter(path: string): Promise<{ file: AsyncBuffer; metadat
 
 async function* readRowGroups(
   file: AsyncBuffer,
-  metadata: FileMetaData,
+  footer: FileMetaData,
   request: { columns: readonly string[]; label: string | null; limits: DataLimits; schema: SchemaTree },
 ): AsyncGenerator<RawRecord[]> {
-  const { columns, label } = request;
-  const areDecimals = label !== null && isDecimal(metadata, label);
-  const parsers = { stringFromBytes };
+  const { columns, label, schema } = request;
+  const decoders = new Map(schema.children.map((column) => [column.element.name, decoderOf(column)]));
+  const decode = (column: string, cell: unknown): unknown => decoders.get(column)?.(cell, column === label);
+  const metadata = { ...footer, schema: footer.schema.map(asHyparquetMayHaveIt) };
   let rowStart = 0;
   for (const group of metadata.row_groups) {
     const rowEnd = rowStart + Number(group.num_rows);
-    const options = { file, metadata, columns: [...columns], rowStart, rowEnd, compressors, parsers };
+    const options = {
+      file,
+      metadata,
+      columns: [...columns],
+      rowStart,
+      rowEnd,
+      compressors,
+      parsers,
+      utf8: false,
+    };
     try {
       await checkRowGroup(file, group, request);
       const rows: Record<string, unknown>[] = await parquetReadObjects(options);
       const first = rowStart + 1;
-      yield rows.map((row, i) => parquetRecord(row, first + i, columns, areDecimals ? label : null));
+      yield rows.map((row, i) => ({
+        start: 0,
+        end: 0,
+        number: first + i,
+        problem: null,
+        columns: () => columns,
+        value: (column) => decode(column, row[column]),
+      }));
     } catch (error) {
       const range = `rows ${rowStart + 1} to ${rowEnd} cannot be decoded (damaged file?)`;
       yield [brokenRecord(0, 0, rowStart + 1, `${range}: ${messageOf(error)}`)];
@@ -80,31 +98,97 @@ async function* readRowGroups(
   }
 }
 
-function parquetRecord(
-  row: Readonly<Record<string, unknown>>,
-  number: number,
-  columns: readonly string[],
-  decimals: string | null,
-): RawRecord {
-  const value = (column: string): unknown => {
-    const cell = row[column];
-    // 1 in a column of decimals is 1.0, as Python writes it: that is what makes the column a regression target.
-    return column === decimals && typeof cell === 'number' && Number.isInteger(cell) ? `${cell}.0` : cell;
-  };
-  return { start: 0, end: 0, number, problem: null, columns: () => columns, value };
+/** What hyparquet makes of times has three digits, and of texts replacement characters for what is no UTF-8. */
+const parsers = {
+  stringFromBytes(bytes: Uint8Array | undefined): string | symbol | undefined {
+    if (bytes === undefined) return undefined;
+    if (!isUtf8(bytes)) return NOT_UTF8;
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
+  },
+  timestampFromMicroseconds: (micros: bigint) => timeOf(micros * 1000n),
+  timestampFromNanoseconds: timeOf,
+};
+
+/** A time as a Date where that holds it, else as ISO 8601 with the digits of its microseconds or nanoseconds. */
+function timeOf(nanos: bigint): Date | string {
+  const rest = ((nanos % 1_000_000n) + 1_000_000n) % 1_000_000n;
+  const date = new Date(Number((nanos - rest) / 1_000_000n));
+  if (rest === 0n || Number.isNaN(date.getTime())) return date;
+  const digits = String(rest).padStart(6, '0').replace(/000$/, '');
+  return date.toISOString().replace('Z', `${digits}Z`);
 }
 
-function stringFromBytes(bytes: Uint8Array | undefined): string | symbol | undefined {
-  if (bytes === undefined) return undefined;
-  if (!isUtf8(bytes)) return NOT_UTF8;
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
+/** Reads a cell as hyparquet hands it out. */
+type CellDecoder = (cell: unknown, isLabel: boolean) => unknown;
+
+function decoderOf(column: SchemaTree): CellDecoder {
+  const { element } = onlyLeaf(column);
+  if (isDecimal(element)) {
+    const scale = element.scale ?? 0;
+    // Of a label the digits tell whether it is a class or a score.
+    return (cell, isLabel) => deep(cell, (raw) => decimalOf(raw, scale, isLabel));
+  }
+  const isFloat = element.type === 'FLOAT' || element.type === 'DOUBLE' || isFloat16(element);
+  // 1 in a column of floats is 1.0, as Python writes it: that is what makes the column a regression target.
+  if (isFloat && column.children.length === 0)
+    return (cell, isLabel) => (isLabel && Number.isInteger(cell) ? `${String(cell)}.0` : cell);
+  return (cell) => cell;
 }
 
-function isDecimal(metadata: FileMetaData, column: string): boolean {
-  return parquetSchema(metadata).children.some(
-    ({ element: { name, type, converted_type: converted } }) =>
-      name === column && (type === 'FLOAT' || type === 'DOUBLE' || converted === 'DECIMAL'),
-  );
+/** The leaf of a column that has only one: of a list, what it lists. */
+function onlyLeaf(column: SchemaTree): SchemaTree {
+  let node = column;
+  for (
+    let [child, other] = node.children;
+    child !== undefined && other === undefined;
+    [child, other] = node.children
+  )
+    node = child;
+  return node;
+}
+
+function deep(cell: unknown, decode: (raw: unknown) => unknown): unknown {
+  return Array.isArray(cell) ? cell.map((one) => deep(one, decode)) : decode(cell);
+}
+
+function isDecimal({ converted_type: converted, logical_type: logical }: SchemaElement): boolean {
+  return converted === 'DECIMAL' || logical?.type === 'DECIMAL';
+}
+
+function isFloat16({ logical_type: logical }: SchemaElement): boolean {
+  return logical?.type === 'FLOAT16';
+}
+
+/**
+ * A decimal number from its unscaled digits: as a number where that prints the same digits, else as text. hyparquet's
+ * product with a power of ten does not: 57 hundredths become 0.5700000000000001.
+ */
+function decimalOf(raw: unknown, scale: number, isLabel: boolean): unknown {
+  const unscaled = raw instanceof Uint8Array ? bigEndian(raw) : raw;
+  if (typeof unscaled !== 'bigint' && typeof unscaled !== 'number') return raw;
+  if (scale === 0) return unscaled;
+  const digits = String(unscaled)
+    .replace('-', '')
+    .padStart(scale + 1, '0');
+  const text = `${unscaled < 0 ? '-' : ''}${digits.slice(0, -scale)}.${digits.slice(-scale)}`;
+  const short = text.replace(/\.?0+$/, '');
+  return !isLabel && String(Number(text)) === short ? Number(text) : text;
+}
+
+function bigEndian(bytes: Uint8Array): bigint {
+  const value = bytes.reduce((sum, byte) => sum * 256n + BigInt(byte), 0n);
+  return BigInt.asIntN(8 * bytes.length, value);
+}
+
+/**
+ * An element of the schema for hyparquet: bytes without a type are texts, as Hive, Impala and early versions of Spark write
+ * them, and decimals in a column are left as they are.
+ */
+function asHyparquetMayHaveIt(element: SchemaElement): SchemaElement {
+  const { converted_type: converted, logical_type: logical, ...rest } = element;
+  if (isDecimal(element)) return rest;
+  const isPlain = element.type === 'BYTE_ARRAY' && converted === undefined && logical === undefined;
+  return isPlain ? { ...element, converted_type: 'UTF8' } : element;
 }
 
 /** A ClassLabel among the features that `datasets` writes as JSON under the key `huggingface`, alone or in a list. */

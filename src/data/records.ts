@@ -35,6 +35,8 @@ export interface RecordParser {
   readonly header: readonly string[] | null;
   /** What separates the fields of a row, once it is known; only in CSV and TSV. */
   readonly delimiter?: Delimiter | null;
+  /** Remarks on how the file is read, once the first record has been parsed. */
+  readonly notes?: readonly string[];
   /**
    * Parses whole records from the head of `bytes` and moves `at` past them. Bytes left over come again with more
    * behind them, unless `isLast`. A record above the limit of a row is the parser's to report and pass over.
@@ -43,6 +45,9 @@ export interface RecordParser {
   /** Reads the record at the head of `bytes` again, whatever follows it; null where rows cannot be read singly. */
   readonly reread: ((bytes: Buffer) => RawRecord) | null;
 }
+
+/** Why a row is bad whose bytes are no text. */
+export const NOT_UTF8 = 'not valid UTF-8';
 
 /** A row of which only the position and the fault are known. */
 export function brokenRecord(start: number, end: number, number: number, problem: string): RawRecord {

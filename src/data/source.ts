@@ -3,14 +3,31 @@ import { messageOf } from '../util/errors.js';
 import { type DataLimits, DEFAULT_LIMITS, readBytes } from './compression.js';
 import { type Delimiter, delimiterName, type Quoting } from './csv-dialect.js';
 import { CsvParser } from './csv.js';
+import { encodingOf, otherEncoding, recognizeEncoding, Utf8Stream } from './encoding.js';
 import { type DataFile, findDataFiles } from './files.js';
-import { JsonFileParser, JsonLinesParser } from './json.js';
-import { brokenRecord, cutRecords, type RawRecord, type RecordParser, type Unit } from './records.js';
+import { JsonParser } from './json.js';
+import {
+  brokenRecord,
+  cutRecords,
+  NOT_UTF8,
+  type RawRecord,
+  type RecordParser,
+  type Unit,
+} from './records.js';
+import { TextLinesParser } from './text-lines.js';
 
 /** What decides how a file is read, other than its name. */
 export interface ReadSettings extends DataLimits {
   /** Of CSV and TSV. */
   readonly quoting: Quoting;
+  /** Of text formats without a byte order mark: as `encodingOf` takes it. Default UTF-8. */
+  readonly encoding?: string | undefined;
+  /** Of CSV and TSV: the character that makes the one behind it a character like others, e.g. a backslash. Default none. */
+  readonly escape?: string | undefined;
+  /** The member of a JSON object that holds the rows, where the whole file is one. */
+  readonly jsonField?: string | undefined;
+  /** The split that the rows are for, whose name may be a member of such an object. */
+  readonly name?: 'train' | 'validation' | 'test' | undefined;
 }
 
 export const DEFAULT_READ_SETTINGS: ReadSettings = { ...DEFAULT_LIMITS, quoting: 'minimal' };
@@ -78,20 +95,49 @@ async function textSource(
   settings: ReadSettings,
 ): Promise<RecordSource> {
   const parser = parserOf(file, settings);
-  const rest = cutRecords(readBytes(file, onRead, settings), parser);
+  const text = new Utf8Stream(file.path, await encodingOf(settings.encoding));
+  const records = cutRecords(text.decode(readBytes(file, onRead, settings)), parser);
+  const rest = withEncodingFaults(records, file, text, settings);
   const head = await firstRows(rest);
   const isDeclared = parser.header !== null && parser.header.length > 0;
   return {
     columns: isDeclared ? parser.header : columnsOf(head),
     classNames: {},
-    notes: delimiterNotes(file, parser),
+    notes: [...text.notes, ...(parser.notes ?? []), ...delimiterNotes(file, parser)],
     unit: parser.unit,
-    reread: file.compression === 'none' ? parser.reread : null,
+    reread: file.compression === 'none' && text.encoding === null ? parser.reread : null,
     async *batches() {
       yield head;
       yield* rest;
     },
   };
+}
+
+/** Rows whose bytes are no text say what the file is likely to be, which is found out for the first of them. */
+async function* withEncodingFaults(
+  batches: AsyncGenerator<RawRecord[]>,
+  file: DataFile,
+  text: Utf8Stream,
+  limits: DataLimits,
+): AsyncGenerator<RawRecord[]> {
+  let fault: string | null = null;
+  for await (const batch of batches) {
+    if (!batch.some(({ problem }) => problem === NOT_UTF8)) {
+      yield batch;
+      continue;
+    }
+    fault ??= await encodingFault(file, text.encoding, limits);
+    const problem = fault;
+    yield batch.map((record) =>
+      record.problem === NOT_UTF8 ? brokenRecord(record.start, record.end, record.number, problem) : record,
+    );
+  }
+}
+
+async function encodingFault(file: DataFile, encoding: string | null, limits: DataLimits): Promise<string> {
+  if (encoding !== null) return `not valid ${encoding}`;
+  const recognized = await recognizeEncoding(readBytes(file, () => undefined, limits));
+  return recognized === null ? NOT_UTF8 : otherEncoding(recognized);
 }
 
 /** The columns of the first good rows; null where there is none. */
@@ -100,10 +146,14 @@ function columnsOf(rows: readonly RawRecord[]): string[] | null {
   return good.length === 0 ? null : [...new Set(good.flatMap((record) => record.columns()))];
 }
 
-function parserOf({ format }: DataFile, { maxRowBytes, quoting }: ReadSettings): RecordParser {
-  if (format === 'jsonl') return new JsonLinesParser(maxRowBytes);
-  if (format === 'json') return new JsonFileParser(maxRowBytes);
-  return new CsvParser({ delimiter: usualDelimiter(format), quoting }, maxRowBytes);
+function parserOf(
+  { path, format }: DataFile,
+  { maxRowBytes, quoting, escape, jsonField: field, name: split = 'train' }: ReadSettings,
+): RecordParser {
+  if (format === 'jsonl' || format === 'json')
+    return new JsonParser({ path, maxRowBytes, field, split, isLines: format === 'jsonl' });
+  if (format === 'text') return new TextLinesParser(path, maxRowBytes);
+  return new CsvParser({ delimiter: usualDelimiter(format), quoting, escape: escape ?? null }, maxRowBytes);
 }
 
 function usualDelimiter(format: DataFile['format']): Delimiter {
@@ -144,7 +194,7 @@ export async function* readAllColumns(
   settings: ReadSettings,
 ): AsyncGenerator<RawRecord[]> {
   for (const file of await findDataFiles(patterns, name)) {
-    const source = await openSource(file, () => undefined, settings);
+    const source = await openSource(file, () => undefined, { ...settings, name });
     yield* source.batches(source.columns ?? [], null);
   }
 }

@@ -4,10 +4,12 @@ import { expected } from '../util/errors.js';
 import type { BadRowReport } from './bad-rows.js';
 import type { ColumnChoice } from './columns.js';
 import type { Quoting } from './csv-dialect.js';
-import { changedInUse, type DataFile, digestOf, findDataFiles } from './files.js';
-import { type IndexedRows, indexFiles, type SplitOptions } from './indexer.js';
+import { encodingOf } from './encoding.js';
+import { changedInUse, digestOf, findDataFiles } from './files.js';
+import { type DataInput, type IndexedRows, indexFiles, type SplitOptions } from './indexer.js';
 import { labelNotes } from './label-notes.js';
 import type { LabelColumn } from './labels.js';
+import { OwnRows } from './own-rows.js';
 import { type GroupColumn, hashOf, type TextHashes } from './row-store.js';
 import type { Example, PassthroughKind } from './row.js';
 
@@ -35,6 +37,12 @@ export interface Split {
   place(row: number): string;
   /** How quotes are read; null without CSV and TSV. */
   readonly quoting: Quoting | null;
+  /** The encoding that text files are read in by request; null for UTF-8, and without text files. */
+  readonly encoding: string | null;
+  /** What escapes a character in CSV and TSV, by request. */
+  readonly escape: string | undefined;
+  /** The list of JSON files with the rows, by request. */
+  readonly jsonField: string | undefined;
   /** SHA-256 over the bytes of all files of the split. */
   digest(): Promise<string>;
   /** A number that is equal for rows with equal texts, and hardly ever for others; null where labels are not read. */
@@ -59,8 +67,14 @@ export async function openSplit(options: SplitOptions): Promise<Split> {
   }
   if (options.quoting !== undefined && !['minimal', 'none'].includes(options.quoting))
     throw expected('"minimal" or "none"', 'quoting', options.quoting);
-  const files = await findDataFiles(options.files, options.name);
-  return new IndexedSplit(options, files, await indexFiles(files, options));
+  const encoding = await encodingOf(options.encoding);
+  if (options.escape !== undefined && !/^[\x20-\x7e]$/.test(options.escape.replace(/[",;|\s]/, '')))
+    throw expected('one character other than a quote or a delimiter, such as \\,', 'escape', options.escape);
+  const files =
+    options.rows === undefined
+      ? await findDataFiles(options.files, options.name)
+      : [new OwnRows(options.name, options.rows)];
+  return new IndexedSplit(options, encoding, files, await indexFiles(files, options));
 }
 
 class IndexedSplit implements Split {
@@ -76,13 +90,17 @@ class IndexedSplit implements Split {
   readonly hashes;
   readonly groups;
   readonly quoting;
+  readonly encoding;
+  readonly jsonField;
+  readonly escape;
   private readonly rows;
   /** Every trial of a search and every fold asks for it. */
   private digested: Promise<string> | undefined;
 
   constructor(
     options: SplitOptions,
-    private readonly files: readonly DataFile[],
+    encoding: string | null,
+    private readonly files: readonly DataInput[],
     { rows, columns, labels, badRows, hashes, groups, passthrough, notes }: IndexedRows,
   ) {
     this.name = options.name;
@@ -98,6 +116,9 @@ class IndexedSplit implements Split {
     this.quoting = files.some(({ format }) => format === 'csv' || format === 'tsv')
       ? (options.quoting ?? 'minimal')
       : null;
+    this.encoding = files.some(({ format }) => format !== 'parquet' && format !== 'rows') ? encoding : null;
+    this.jsonField = options.jsonField;
+    this.escape = options.escape;
     this.hashes = hashes;
     this.groups = groups;
   }
@@ -119,7 +140,11 @@ class IndexedSplit implements Split {
   }
 
   digest(): Promise<string> {
-    this.digested ??= digestOf(this.files);
+    const [first] = this.files;
+    this.digested ??=
+      first?.format === 'rows'
+        ? Promise.resolve(first.digest())
+        : digestOf(this.files.filter((file) => file.format !== 'rows'));
     return this.digested;
   }
 

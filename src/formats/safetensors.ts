@@ -4,6 +4,7 @@ import { open, stat, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import { RunError, UsageError, readError } from '../util/errors.js';
+import { MOST_POINTER_BYTES, requireNoPointer } from '../util/file-system.js';
 import { writeAt, writeFileAtomic } from '../util/files.js';
 import { readJson } from '../util/json.js';
 import { quoted } from '../util/text.js';
@@ -72,7 +73,8 @@ async function readHeader(
   path: string,
 ): Promise<{ header: Header; dataStart: number }> {
   if (size < 8) throw badFile(path, `it has only ${size} bytes`);
-  const prefix = await readBytes(file, 0, 8, path);
+  const prefix = await readBytes(file, 0, Math.min(size, MOST_POINTER_BYTES), path);
+  requireNoPointer(prefix, path);
   const length = new DataView(prefix.buffer).getBigUint64(0, true);
   if (length > MAX_HEADER_BYTES) {
     throw badFile(path, `it claims a header of ${length} bytes, over the limit of 32 MiB`);

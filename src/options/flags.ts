@@ -80,12 +80,17 @@ function truth(written: string, { contrary }: Written): string {
 
 /**
  * A message of the library, which names options as scripts write them, for those who write flags: `learningRate is 0`
- * becomes `--learning-rate is 0`. Names of one word are left alone, as they may be meant as words, and so is what is in
+ * becomes `--learning-rate is 0`. Names of one word are mostly left alone, as they may be meant as words, and so is what is in
  * quotes, backticks or paths: it is somebody's data, or code.
  */
 export function asFlags(message: string): string {
-  return message.replace(CAMEL_CASE, (name) => `--${kebabCase(name)}`);
+  return message
+    .replace(CAMEL_CASE, (name) => `--${kebabCase(name)}`)
+    .replace(WITH_ONE_WORD, (phrase) => phrase.replace('with ', 'with --'));
 }
+
+/** Options of one word are those that stand in these words, with a value. */
+const WITH_ONE_WORD = /(?<!["'`])\bwith (?:encoding|escape|quoting) \S/g;
 
 const CAMEL_CASE = new RegExp(
   `(?<![\\w./"'\`-])(?:${Object.keys(options)

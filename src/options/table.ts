@@ -248,6 +248,27 @@ export const options = {
     onResume: 'must-match',
     help: 'none: quotes in CSV and TSV are characters like others, as in the files of GLUE',
   }),
+  encoding: optional(text('NAME'), {
+    group: 'Data',
+    commands: readers,
+    onResume: 'must-match',
+    help: 'the encoding of text files without a byte order mark, such as windows-1252, shift_jis or gb18030',
+    otherwise: 'UTF-8',
+  }),
+  escape: optional(text('CHAR'), {
+    group: 'Data',
+    commands: readers,
+    onResume: 'must-match',
+    help: 'in CSV and TSV this character makes the next one a character like others: \\ where quotes are written \\"',
+    otherwise: 'none; quotes in quotes are doubled',
+  }),
+  jsonField: optional(text('NAME'), {
+    group: 'Data',
+    commands: readers,
+    onResume: 'must-match',
+    help: 'the list with the rows in a JSON file that is one object: data of {"data": [...]}',
+    otherwise: 'the only list, or the one named as the split',
+  }),
   maxRowBytes: withDefault(integer(1024, { max: 2 ** 29 }), DEFAULT_LIMITS.maxRowBytes, {
     group: 'Data',
     commands: readers,

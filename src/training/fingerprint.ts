@@ -26,6 +26,8 @@ const MAY_BE_UNKNOWN = new Set([
   'truncationSide',
   'quoting',
   'evalQuoting',
+  'encoding',
+  'evalEncoding',
   START_WEIGHTS, // of a run that was not to save anything
 ]);
 
@@ -37,6 +39,7 @@ const SHOWN_AS: Readonly<Record<string, string>> = {
   trainRows: 'the number of training rows',
   evalRows: 'the number of rows to evaluate on',
   evalQuoting: 'quoting of the evaluation data',
+  evalEncoding: 'encoding of the evaluation data',
   totalSteps: 'the number of steps',
 };
 const KEPT_AS = Object.fromEntries(Object.entries(SHOWN_AS).map(([kept, shown]) => [shown, kept]));
@@ -69,8 +72,10 @@ export async function fingerprintOf(
     'the training data': data?.files,
     'the columns': data?.columns,
     quoting: data?.quoting,
+    encoding: data?.encoding,
     'the evaluation data': evaluatedData?.files,
     evalQuoting: evaluatedData?.quoting,
+    evalEncoding: evaluatedData?.encoding,
     evalRows: evaluated?.size, // the files are the same with another maxEvalSamples
     trainRows: trainDataset.size,
     labels: model.task.labels,

@@ -1,5 +1,5 @@
-// What node:fs leaves open: mkdir -p that always returns, whether a file or folder is there, hashing a file, and opening
-// files that another process may be replacing.
+// What node:fs leaves open: mkdir -p that always returns, whether a file or folder is there, hashing a file, opening files that
+// another process may be replacing, and telling a file from the pointer that Git LFS puts in its place.
 import { mkdir, rmdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { systemCode, UsageError } from './errors.js';
@@ -102,4 +102,25 @@ export async function openUnchanged<T extends { close: () => Promise<void> }>(
 async function versionOf(path: string): Promise<string> {
   const found = await stat(path, { bigint: true }).catch(() => null);
   return found === null ? '' : [found.dev, found.ino, found.mtimeNs].join(' ');
+}
+
+/** The longest pointer of Git LFS, by its specification. */
+export const MOST_POINTER_BYTES = 1024;
+
+/**
+ * Throws where a file is a pointer of Git LFS: a clone without LFS, and many downloads, have it in place of the content.
+ *
+ * @param head the whole file or its first bytes
+ * @throws UsageError that says what to do
+ */
+export function requireNoPointer(head: Uint8Array, path: string): void {
+  const text = Buffer.from(head.buffer, head.byteOffset, Math.min(head.length, MOST_POINTER_BYTES)).toString(
+    'latin1',
+  );
+  if (!text.startsWith('version https://git-lfs.github.com/spec/')) return;
+  const size = /^size (\d+)$/m.exec(text)?.[1];
+  const bytes = size === undefined ? '' : ` of ${size} bytes`;
+  throw new UsageError(
+    `${path} is a pointer of Git LFS, not the file${bytes} itself; run "git lfs pull" in its repository, or download the file`,
+  );
 }

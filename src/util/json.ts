@@ -2,6 +2,7 @@
 // memory that they need is up to 35 times that of the text.
 import { open, stat } from 'node:fs/promises';
 import { messageOf, UsageError, readError } from './errors.js';
+import { requireNoPointer } from './file-system.js';
 import { oneLine } from './text.js';
 
 /** The largest file that is read as a whole; tokenizer.json of the largest vocabularies has half of it. */
@@ -12,7 +13,7 @@ const PERHAPS_HUGE = /\d[eE]\+?\d{3}|\d{309}/;
 /**
  * Reads a file that has to fit in memory: a regular one of at most 32 MiB.
  *
- * @throws UsageError naming the file when it cannot be read, is a folder, a pipe or a device, or is too large
+ * @throws UsageError naming the file when it cannot be read, is a folder, a pipe or a device, too large, or a Git LFS pointer
  */
 export async function readSmallFile(path: string): Promise<Buffer> {
   try {
@@ -23,6 +24,7 @@ export async function readSmallFile(path: string): Promise<Buffer> {
       // Not readFile, which reads for as long as there is something.
       const bytes = Buffer.alloc(size);
       const { bytesRead } = await file.read(bytes, 0, size, 0);
+      requireNoPointer(bytes.subarray(0, bytesRead), path);
       return bytes.subarray(0, bytesRead);
     } finally {
       await file.close();

@@ -144,7 +144,10 @@ await t.test('all columns, whatever they hold', async (t) => {
   t.equal(code, 2);
   t.equal(stdout, '');
   t.match(stderr, /"a": integers from 1 to 2, 2 different \(1, 2\)\n.*"b": texts/);
-  t.match(stderr, /has no column with a usual name for the label.*name it with --label-column/);
+  t.match(
+    stderr,
+    /has no columns with usual names for the label and text.*name them with --label-column and --text-column/,
+  );
 });
 
 await t.test('several labels a row, and numbers', async (t) => {

@@ -89,7 +89,7 @@ Correct it, or leave it out with --bad-rows skip`;
     trainFile('data/empty.csv', 'data/empty.csv is empty; give a file that holds rows'),
     trainFile(
       'data/folder.csv',
-      'data/folder.csv is a folder; name the files in it, e.g. data/folder.csv/*.csv',
+      'data/folder.csv is a folder without data files (.csv, .tsv, .jsonl, .ndjson, .json, .txt (each also with .gz or .zst) and .parquet)',
     ),
     trainFile(
       'data/unlabelled.csv',

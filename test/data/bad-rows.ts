@@ -34,11 +34,7 @@ void t.test('one bad row: the message names file, line or row, column and reason
     ['a.csv', csv('bad,\n'), /a\.csv line 3, column "label": the label is missing\n/],
     ['a.csv', csv('\r\n\nbad\n'), /a\.csv line 5: 1 field where the header has 2\n/],
     ['a.csv', csv('a,b,c\n'), /a\.csv line 3: 3 fields where the header has 2\n/],
-    [
-      'a.csv',
-      csv('"open,x\nb,x\n'),
-      /a\.csv line 3: a quoted field is never closed \(the quoting option none /,
-    ],
+    ['a.csv', csv('"open,x\nb,x\n'), /a\.csv line 3: a quoted field is never closed \(with quoting none, /],
     ['a.csv', csv('"a" b,x\n'), /a\.csv line 3: text follows the quote that closes a field/],
     ['a.csv', csv('"a ""b"" "c" d",x\n'), /a\.csv line 3: text follows the quote that closes a field/],
     [
@@ -46,17 +42,12 @@ void t.test('one bad row: the message names file, line or row, column and reason
       csv('a "b, c",x\n'),
       /line 3: 3 fields where the header has 2; a quote keeps a field together only at its start/,
     ],
-    ['a.csv', Buffer.from(csv('Z\xfcrich,x\n'), 'latin1'), /a\.csv line 3: not valid UTF-8\n/],
     [
       'a.csv',
-      Buffer.from('\ufeffR\u00e9sum\u00e9,label\na,b\n', 'utf16le'),
-      /a\.csv line 1: not valid UTF-8\n/,
+      Buffer.from(csv('Z\xfcrich,x\n'), 'latin1'),
+      /a\.csv line 3: not valid UTF-8, but looks like windows-1252\n/,
     ],
-    [
-      'a.csv',
-      '"text,label\na,b\n',
-      /a\.csv line 1: a quoted field is never closed \(the quoting option none /,
-    ],
+    ['a.csv', '"text,label\na,b\n', /a\.csv line 1: a quoted field is never closed \(with quoting none, /],
     [
       'a.csv',
       csv('b,y\n'),
@@ -88,7 +79,7 @@ void t.test('one bad row: the message names file, line or row, column and reason
     ],
     ['a.tsv', 'text\tlabel\ngood\tx\na,b\n', /a\.tsv line 3: 1 field where the header has 2\n/],
     ['a.jsonl', json('{"text":"a","label":"x"'), /a\.jsonl line 2: broken JSON: /],
-    ['a.jsonl', json('["a","x"]'), /a\.jsonl line 2: expected a JSON object/],
+    ['a.jsonl', json('["a","x"]'), /a\.jsonl line 2: a list has no names for its columns/],
     ['a.jsonl', json('{"label":"x"}'), /a\.jsonl line 2, column "text": the column is missing\n/],
     ['a.jsonl', json('{"text":"a"}'), /a\.jsonl line 2, column "label": the label is missing\n/],
     ['a.jsonl', json('{"text":null,"label":"x"}'), /line 2, column "text": the text is missing\n/],
@@ -103,11 +94,11 @@ void t.test('one bad row: the message names file, line or row, column and reason
       json('{"text":"a","label":{}}'),
       /column "label": expected a string or a number but found an object/,
     ],
-    ['a.jsonl', json('{"text":"a","label":NaN}'), /a\.jsonl line 2: broken JSON/],
+    ['a.jsonl', json('{"text":"a","label":nan}'), /a\.jsonl line 2: broken JSON/],
     [
       'a.jsonl',
       Buffer.from(json('{"text":"\xfc","label":"x"}'), 'latin1'),
-      /a\.jsonl line 2: not valid UTF-8\n/,
+      /a\.jsonl line 2: not valid UTF-8/,
     ],
     [
       'a.jsonl',
@@ -119,7 +110,7 @@ void t.test('one bad row: the message names file, line or row, column and reason
     ['a.json', array('7'), /a\.json row 2: expected a JSON object/],
     ['a.json', array('{"text":"a"').slice(0, -1), /a\.json row 2: the JSON array is never closed/],
     ['a.json', array('{"text":"a]'), /a\.json row 2: the JSON array is never closed/],
-    ['a.json', '"text"', /a\.json row 1: expected a JSON array of objects, or one object a line\n/],
+    ['a.json', '"text"', /a\.json row 1: expected a JSON array of objects, or JSON objects, but found/],
     ['a.csv.gz', cut(gzipSync(manyRows)), /a\.csv\.gz line \d{4}: the gzip data end in the middle/],
     ['a.csv.gz', Buffer.from('no gzip'), /a\.csv\.gz line 1: the gzip data are damaged/],
     [
@@ -196,7 +187,7 @@ void t.test('skip leaves bad rows out, counts them and writes them all', async (
     file,
     line: 33,
     column: null,
-    reason: 'a quoted field is never closed (the quoting option none takes quotes as characters)',
+    reason: 'a quoted field is never closed (with quoting none, quotes are characters)',
   });
   await test.rejects(split.badRows.writeTo(path.join(folder, 'none', 'b.jsonl')), { name: 'RunError' });
 
@@ -308,7 +299,7 @@ void t.test('fields that are not separated as the ending says', async (test) => 
   }
 
   const long = `text;label\n${'x'.repeat(70_000)};a\ny;b\n`;
-  test.match(await refusal(test, 'a.csv', long), /no column with a usual name for the label/);
+  test.match(await refusal(test, 'a.csv', long), /no columns with usual names for the label and text/);
   const many = `text;label\n${Array.from({ length: 50_000 }, (_, i) => `text ${i};${i % 2}\n`).join('')}`;
   const split = await openContent(test, 'a.csv', many);
   test.equal(split.size, 50_000);

@@ -158,7 +158,7 @@ t.test('a million columns', async (t) => {
   );
   const started = cpuMs();
   t.same(await textsOf(columns), ['a film']);
-  await refuses(t, 'no usual name', /has no column with a usual name.* and 999980 more/, () =>
+  await refuses(t, 'no usual name', /has no columns with usual names .* and 999980 more/, () =>
     textsOf(written('unnamed.csv', `${names.join()}\n`)),
   );
   t.ok(cpuMs() - started < 20_000, `${Math.round(cpuMs() - started)} ms`);
@@ -207,8 +207,8 @@ t.test('NUL bytes, lone surrogates, byte order marks, quotes that are never clos
     ),
     ['c'],
   );
-  const wide = Buffer.from('\uFEFFtext,label\na,b\n', 'utf16le');
-  await refuses(t, 'UTF-16', /not valid UTF-8/, () => textsOf(written('utf16.csv', wide)));
+  const wide = Buffer.from('\uFEFFtext,label\na\ud800,b\n', 'utf16le');
+  await refuses(t, 'UTF-16', /not valid utf-16le/, () => textsOf(written('utf16.csv', wide)));
   await refuses(t, 'unclosed', /never closed/, () =>
     textsOf(written('open.csv', `text,label\n"${'a,b\n'.repeat(2000)}`), { badRows: 'stop' }),
   );

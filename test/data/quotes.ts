@@ -29,7 +29,7 @@ void t.test('with quoting none every quote is a character', async (test) => {
   test.same(await textsOf(await openContent(test, 'a.csv', tsv, options)), rows, 'the tabs are still found');
   test.match(
     await refusal(test, 'a.tsv', tsv),
-    /line 2: text follows the quote .*; the quoting option none takes all as/,
+    /line 2: text follows the quote .*; with quoting none, all are characters/,
   );
   const cut = await refusal(test, 'a.csv', 'text,label\n"a, b",x\n', { quoting: 'none' });
   test.match(cut, /a\.csv line 2: 3 fields where the header has 2\n/);

@@ -11,12 +11,12 @@ void t.test('files and columns that cannot be used', async (test) => {
     ['a.csv', '', /^a\.csv is empty; give a file that holds rows$/],
     ['a.csv', 'text,label\n', /a\.csv: no rows, only a header/],
     ['a.json', '[ ]', /a\.json: no rows/],
-    ['a.txt', good, /^a\.txt is of an unknown format; the name must end in one of \.csv/],
+    ['a.doc', good, /^a\.doc is of an unknown format; the name must end in one of \.csv/],
     ['a.parquet.gz', good, /unknown format/],
     [
       'a.csv',
       'v1,v2\nham,hello\n',
-      /no column with a usual name for the label; it has the columns "v1", "v2"; .*labelColumn/,
+      /no columns with usual names for the label and text; it has the columns "v1", "v2"; .*labelColumn/,
     ],
     [
       'a.csv',

@@ -1,0 +1,104 @@
+// Rows that a script has, in an array, a generator or a stream of objects such as the cursor of a database: read once, as a
+// file is, and with the same checks.
+import { createHash } from 'node:crypto';
+import type { RawRecord } from './records.js';
+import { brokenRecord } from './records.js';
+import type { RecordSource } from './source.js';
+
+/** Objects with a value for each column, all at once or one after another. */
+export type Rows<R extends object = object> = Iterable<R> | AsyncIterable<R>;
+
+/** How many rows are looked at to find the columns, and handed on at once. */
+const BATCH_ROWS = 100;
+
+/** Whether a script gave rows rather than names of files. */
+export function areRows(given: string | readonly string[] | Rows): given is Rows {
+  if (typeof given === 'string') return false;
+  if (!Array.isArray(given)) return true;
+  return given.length > 0 && typeof given[0] !== 'string';
+}
+
+/** The rows of a split, in the place of its files. */
+export class OwnRows {
+  readonly format = 'rows';
+  readonly bytes = 0;
+  readonly #hash = createHash('sha256');
+  #digest: string | undefined;
+
+  /** @param path for messages: the name of the split */
+  constructor(
+    readonly path: string,
+    private readonly rows: Rows,
+  ) {}
+
+  /** Reads as many rows as it takes to know their columns. */
+  async open(): Promise<RecordSource> {
+    const batches = this.#batches();
+    const head = (await batches.next()).value ?? [];
+    const good = head.filter(({ problem }) => problem === null);
+    const hash = this.#hash;
+    return {
+      columns: good.length === 0 ? null : [...new Set(good.flatMap((record) => record.columns()))],
+      classNames: {},
+      notes: [],
+      unit: 'row',
+      reread: null,
+      async *batches(columns) {
+        for (let batch = head; batch.length > 0; batch = (await batches.next()).value ?? []) {
+          for (const record of batch) hash.update(digestible(columns.map((column) => record.value(column))));
+          yield batch;
+        }
+      },
+    };
+  }
+
+  /** SHA-256 over the values that were read. */
+  digest(): string {
+    this.#digest ??= `sha256:${this.#hash.digest('hex')}`;
+    return this.#digest;
+  }
+
+  async *#batches(): AsyncGenerator<RawRecord[], undefined> {
+    let batch: RawRecord[] = [];
+    let number = 0;
+    for await (const row of this.rows) {
+      batch.push(recordOf(row, ++number));
+      if (batch.length < BATCH_ROWS) continue;
+      yield batch;
+      batch = [];
+    }
+    if (batch.length > 0) yield batch;
+    return undefined;
+  }
+}
+
+/** Takes the values of a row as they are now: a cursor may fill the same object again. */
+function recordOf(row: unknown, number: number): RawRecord {
+  if (typeof row !== 'object' || row === null || Array.isArray(row))
+    return brokenRecord(0, 0, number, 'expected an object such as { text: "...", label: "..." }');
+  const values = new Map(Object.entries(row).map(([column, value]) => [column, valueOf(value)]));
+  const columns = [...values.keys()];
+  return {
+    start: 0,
+    end: 0,
+    number,
+    problem: null,
+    columns: () => columns,
+    value: (column) => values.get(column),
+  };
+}
+
+/** As a file would have it: typed arrays and sets are lists, what knows its own JSON (decimals of databases) is that. */
+function valueOf(value: unknown): unknown {
+  if (typeof value === 'number') return Number.isNaN(value) ? null : value;
+  if (typeof value !== 'object' || value === null || value instanceof Date || value instanceof Uint8Array)
+    return value;
+  if (Array.isArray(value)) return value.map(valueOf);
+  if (value instanceof Set || ArrayBuffer.isView(value))
+    return Symbol.iterator in value ? Array.from(value as Iterable<unknown>, valueOf) : value;
+  return 'toJSON' in value && typeof value.toJSON === 'function' ? (value.toJSON() as unknown) : value;
+}
+
+function digestible(values: readonly unknown[]): string {
+  return `${JSON.stringify(values, (_, value: unknown) => (typeof value === 'bigint' ? `${value}n` : value))}\n`;
+}

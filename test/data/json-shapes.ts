@@ -1,0 +1,270 @@
+// JSON in the shapes that people have it in. Expected: the rows that datasets 5.2 reads from the same files, with `field` for
+// those in an object, and that pandas.read_json reads from to_json's forms.
+import path from 'node:path';
+import { gzipSync } from 'node:zlib';
+import t from 'tap';
+import { loadDataset } from '../../dist/index.js';
+import { folderOf, messageOf, openContent, refusal, textsOf } from '../fixtures/splits.js';
+
+const ROWS = Array.from({ length: 9 }, (_, i) => ({
+  text: `row ${i} {"a": [1,\n2]} \\" }{ NaN`,
+  label: i % 2 === 0 ? 'x' : 'y',
+}));
+const TEXTS = ROWS.map(({ text }) => text);
+const each = (join: string, space?: number): string =>
+  ROWS.map((row) => JSON.stringify(row, null, space)).join(join);
+const byColumn = (of: (values: string[]) => unknown): string =>
+  JSON.stringify({ text: of(TEXTS), label: of(ROWS.map(({ label }) => label)) });
+const numbered = <T>(values: readonly T[]): Record<string, T> =>
+  Object.fromEntries(values.map((value, i) => [String(i), value]));
+
+const SHAPES: Record<string, string> = {
+  'an object a line': each('\n'),
+  'with blank lines and CRLF': `\n${each('\r\n\r\n')}\r\n`,
+  'commas behind the lines': `${each(',\n')},\n`,
+  glued: each(''),
+  'separated by commas': each(', '),
+  'separated by blanks': each(' '),
+  indented: each('\n', 2),
+  'indented, with commas': each(',\n', 2),
+  'indented with tabs, glued': ROWS.map((row) => JSON.stringify(row, null, '\t')).join(''),
+  'an array': `[${each(',')}]`,
+  'an indented array': `\n[\n${each(',\n', 1)}\n]\n`,
+  'an array a line': `[${each(',\n')}\n]`,
+  'a comma too many': `[${each(',')},]`,
+  'arrays behind one another': `[${each(',').slice(0, each(',').indexOf('},{') + 1)}]\n[${each(',').slice(each(',').indexOf('},{') + 2)}]`,
+  data: JSON.stringify({ version: 1, data: ROWS, licence: { name: 'x', tags: ['a'] } }),
+  'data, indented': JSON.stringify({ description: 'of texts', data: ROWS }, null, 2),
+  splits: JSON.stringify({ test: ROWS.slice(0, 2), train: ROWS }),
+  "orient='columns'": byColumn(numbered),
+  lists: byColumn((values) => values),
+  "orient='index'": JSON.stringify(numbered(ROWS)),
+  "orient='split'": JSON.stringify({
+    columns: ['text', 'label'],
+    index: ROWS.map((_, i) => i),
+    data: ROWS.map(({ text, label }) => [text, label]),
+  }),
+  "orient='table'": JSON.stringify({
+    schema: { fields: [{ name: 'index', type: 'integer' }], primaryKey: ['index'] },
+    data: ROWS.map((row, index) => ({ index, ...row })),
+  }),
+};
+
+void t.test('the same rows in every shape, whatever the name of the file', async (test) => {
+  for (const [shape, content] of Object.entries(SHAPES)) {
+    for (const name of ['a.json', 'a.jsonl', 'a.ndjson', 'a.json.gz']) {
+      for (const mark of ['', '\ufeff']) {
+        const bytes = Buffer.from(mark + content);
+        const split = await openContent(test, name, name.endsWith('.gz') ? gzipSync(bytes) : bytes);
+        test.same([await textsOf(split), split.labelValues], [TEXTS, ['x', 'y']], `${shape}, ${name}`);
+        test.match(await split.read([7, 2]), [{ text: TEXTS[7] }, { text: TEXTS[2] }]);
+      }
+    }
+  }
+});
+
+void t.test('where an object has the rows, a note says so', async (test) => {
+  const notes = async (content: string): Promise<readonly string[]> =>
+    (await openContent(test, 'a.json', content)).notes.map((note) => note.replace(/^.*a\.json/, 'a.json'));
+  test.same(await notes(SHAPES['data'] ?? ''), ['a.json: the rows are read from "data"']);
+  test.same(await notes(SHAPES['splits'] ?? ''), ['a.json: the rows are read from "train"']);
+  test.same(await notes(SHAPES["orient='split'"] ?? ''), [
+    'a.json: the rows are lists under "data", with their names in "columns"',
+  ]);
+  test.same(await notes(SHAPES['glued'] ?? ''), []);
+  const several = JSON.stringify({ good: ROWS.slice(0, 5), bad: ROWS.slice(5) });
+  test.equal(
+    await refusal(test, 'a.json', several),
+    'a.json has several lists of rows: "good", "bad"; name one with jsonField',
+  );
+  const named = await openContent(test, 'a.json', several, { jsonField: 'bad' });
+  test.same(await textsOf(named), TEXTS.slice(5));
+  test.equal(
+    await refusal(test, 'a.json', several, { jsonField: 'worse' }),
+    'a.json has no rows in "worse"; it has "good", "bad"',
+  );
+  test.match(
+    await refusal(test, 'a.json', each('\n'), { jsonField: 'data' }),
+    /a\.json is no single JSON object, so jsonField does not apply/,
+  );
+  const single = await openContent(test, 'a.jsonl', '{"text":"one","label":"x","spans":[{"start":0}]}\n');
+  test.same(await textsOf(single), ['one'], 'one row that has a list of objects');
+  const file = path.join(folderOf(test, { 's.json': SHAPES['splits'] ?? '' }), 's.json');
+  const both = await loadDataset({ train: file, test: file });
+  test.same([both.train.size, both.test.size], [9, 2], 'each split has its own');
+  await both.close();
+});
+
+// Longer than a row may be: it is not parsed as a whole.
+void t.test('an object with the rows that is larger than a row may be', async (test) => {
+  const options = { maxRowBytes: 1024 };
+  const many = Array.from({ length: 3000 }, (_, i) => ({ text: `row ${i}`, label: i % 2 }));
+  for (const content of [
+    JSON.stringify({ version: '1', data: many }),
+    JSON.stringify({ data: many, more: 'x'.repeat(5000) }, null, 1),
+    JSON.stringify({ labels: ['x', 'y'], train: many, test: [] }),
+  ]) {
+    const split = await openContent(test, 'a.json', content, options);
+    test.same([split.size, (await split.read([2999]))[0]?.text], [3000, 'row 2999']);
+    test.match(split.notes, [/a\.json: the rows are read from "(data|train)"/]);
+  }
+  const second = JSON.stringify({ head: [{ a: 1 }], rows: many });
+  test.match(
+    await refusal(test, 'a.json', second, options),
+    'a.json has lists in "head", "rows" within its first 1024 bytes; name the one with the rows with jsonField',
+  );
+  const named = await openContent(test, 'a.json', second, { ...options, jsonField: 'rows' });
+  test.equal(named.size, 3000);
+  const cut = JSON.stringify({ data: many }).slice(0, 60_000);
+  test.match(
+    await refusal(test, 'a.json', cut, options),
+    /the JSON array is never closed \(truncated file\?\)/,
+  );
+});
+
+void t.test('NaN and Infinity, as Python writes them', async (test) => {
+  const rows = [
+    '{"text": "NaN is \\" NaN", "label": 1.5, "x": NaN}',
+    '{"x": -Infinity, "text": "b", "label": 2.5}',
+    '{"x": [NaN, Infinity], "text": "c", "label": 3.0}',
+  ];
+  for (const content of [rows.join('\n'), `[${rows.join()}]`, rows.join('').replaceAll(',', ',\n')]) {
+    const split = await openContent(test, 'a.json', content, { passthroughColumns: ['x'] });
+    test.same(await textsOf(split), ['NaN is " NaN', 'b', 'c']);
+    test.equal(split.labelKind, 'float');
+    test.same((await split.read([0]))[0]?.passthrough, [null]);
+  }
+  test.match(
+    await refusal(test, 'a.jsonl', '{"text": "a", "label": 1}\n{"text": "b", "label": NaN}\n'),
+    /line 2, column "label": the label is missing/,
+  );
+  test.match(
+    await refusal(test, 'a.jsonl', '{"text": NaN, "label": 1}\n'),
+    /line 1, column "text": the text is missing/,
+  );
+  test.match(await refusal(test, 'a.jsonl', '{"text": "a", "label": nan}\n'), /line 1: broken JSON/);
+});
+
+void t.test('exports of Label Studio, doccano and Prodigy', async (test) => {
+  const task = (id: number, text: string, ...choices: string[][]): unknown => ({
+    id,
+    annotations: choices.map((chosen) => ({
+      result: [{ from_name: 'sentiment', to_name: 'text', type: 'choices', value: { choices: chosen } }],
+    })),
+    data: { text },
+    predictions: [],
+  });
+  const open = async (rows: readonly unknown[], name = 'a.json'): Promise<[string[], string, unknown]> => {
+    const content =
+      name === 'a.json' ? JSON.stringify(rows, null, 2) : rows.map((row) => JSON.stringify(row)).join('\n');
+    const split = await openContent(test, name, content);
+    const labels = (await split.preview(9)).map(({ label }) => label);
+    return [await textsOf(split), split.labelKind, labels];
+  };
+  for (const name of ['a.json', 'a.jsonl']) {
+    test.same(
+      await open([task(1, 'a', ['Bad']), task(2, 'b', ['Good'], ['Bad']), task(3, 'c', ['Good'])], name),
+      [['a', 'b', 'b', 'c'], 'integer', ['Bad', 'Good', 'Bad', 'Good']].with(1, 'string'),
+      'a row for each annotation, as in JSON-MIN',
+    );
+    test.same(await open([task(1, 'a', ['Bad', 'Old']), task(2, 'b', ['Good'])], name), [
+      ['a', 'b'],
+      'list',
+      ['Bad|Old', 'Good'],
+    ]);
+  }
+  const cancelled = {
+    ...(task(4, 'd', ['Bad']) as object),
+    annotations: [{ was_cancelled: true, result: [] }],
+  };
+  test.match(
+    await refusal(test, 'a.json', JSON.stringify([task(1, 'a', ['Bad']), cancelled])),
+    /row 2, column "sentiment": the label is missing/,
+  );
+  test.same(
+    await open([
+      { id: 0, text: 'a', sentiment: { choices: ['Bad', 'Old'] } },
+      { id: 1, text: 'b', sentiment: 'Good' },
+    ]),
+    [['a', 'b'], 'list', ['Bad|Old', 'Good']],
+    'JSON-MIN',
+  );
+  test.same(
+    await open(
+      [
+        { id: 1, text: 'a', label: ['pos', 'new'], Comments: [] },
+        { id: 2, text: 'b', label: ['neg'], Comments: [] },
+      ],
+      'a.jsonl',
+    ),
+    [['a', 'b'], 'list', ['pos|new', 'neg']],
+    'doccano',
+  );
+  test.same(
+    await open(
+      [
+        { id: 1, text: 'a', annotations: [{ label: 2, user: 1 }] },
+        { id: 2, text: 'b', annotations: [{ label: 1, user: 1 }] },
+      ],
+      'a.jsonl',
+    ),
+    [['a', 'b'], 'integer', ['2', '1']],
+    'doccano 1.0',
+  );
+  const options = [
+    { id: 'POS', text: 'positive' },
+    { id: 'NEG', text: 'negative' },
+  ];
+  test.same(
+    await open(
+      [
+        { text: 'a', options, accept: ['POS'], answer: 'accept' },
+        { text: 'b', options, accept: ['NEG'], answer: 'accept' },
+      ],
+      'a.jsonl',
+    ),
+    [['a', 'b'], 'string', ['POS', 'NEG']],
+    'Prodigy',
+  );
+  const multiple = { options, config: { choice_style: 'multiple' }, answer: 'accept' };
+  test.same(
+    await open(
+      [
+        { text: 'a', ...multiple, accept: ['POS'] },
+        { text: 'b', ...multiple, accept: ['POS', 'NEG'] },
+      ],
+      'a.jsonl',
+    ),
+    [['a', 'b'], 'list', ['POS', 'POS|NEG']],
+  );
+});
+
+void t.test('faults are placed', async (test) => {
+  const lines = '{"text":"a","label":"x"}\n{"text":"b","label":}\n{"text":"c","label":"y"}\n';
+  test.match(await refusal(test, 'a.json', lines), /a\.json line 2: broken JSON/);
+  test.match(await refusal(test, 'a.jsonl', '{"text":"a\n{"text":"b","label":"x"}\n'), /line 1: broken JSON/);
+  test.match(
+    await refusal(test, 'a.jsonl', '{"text":"a"\n{"text":"b","label":"x"}\n'),
+    /line 1: broken JSON/,
+  );
+  const glued = '{"text":"a","label":"x"}{"text":"b","label":}{"text":"c","label":"y"}';
+  test.match(await refusal(test, 'a.jsonl', glued), /a\.jsonl row 2: broken JSON/);
+  test.match(
+    await refusal(test, 'a.json', '[{"text":"a","label":"x"}] more'),
+    /row 2: expected another JSON object or the end, but found "m"/,
+  );
+  test.match(
+    await refusal(test, 'a.json', '{\n"text":"a","label":"x"\n}\n{\n"text":"b"'),
+    /row 2: a JSON object is never closed \(truncated file\?\)/,
+  );
+  test.match(
+    await refusal(test, 'a.json', '[["a","x"],["b","y"]]'),
+    /row 1: a list has no names for its columns; write each row as a JSON object/,
+  );
+  const texts = await openContent(test, 'a.json', '["one", "two"]', { needsLabels: false });
+  test.same(await textsOf(texts), ['one', 'two'], 'a list of texts');
+  test.match(
+    await messageOf(test, openContent(test, 'a.json', '17')),
+    /row 1: expected a JSON array of objects, or JSON objects, but found "1"/,
+  );
+});
