@@ -1,11 +1,11 @@
 // Registration, nothing else.
+#include <napi.h>
 #include <torch/version.h>
 
-#include "binding/js.h"
 #include "binding/session.h"
 #include "binding/worker.h"
-#include "core/allocator.h"
 #include "core/device.h"
+#include "core/memory.h"
 #include "core/phases.h"
 
 namespace {

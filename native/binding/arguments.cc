@@ -1,15 +1,33 @@
 #include "binding/arguments.h"
 
 #include <ATen/ATen.h>
+#include <c10/util/Exception.h>
 
 #include <cmath>
 #include <cstring>
 #include <sstream>
 
-#include "binding/one_line.h"
 #include "core/device.h"
 
-namespace bertune::arguments {
+namespace bertune {
+
+std::string oneLine(std::string text, size_t most) {
+  for (const char* separator : {"\u2028", "\u2029"})  // ends of lines for JavaScript
+    for (size_t at = text.find(separator); at != std::string::npos; at = text.find(separator, at))
+      text.replace(at, 3, " ");
+  for (char& character : text)
+    if (static_cast<unsigned char>(character) < ' ' || character == '\x7f') character = ' ';
+  return text.size() <= most ? text : text.substr(0, most) + "...";
+}
+
+std::string oneLine(const std::exception& error, size_t most) {
+  const auto* torchError = dynamic_cast<const c10::Error*>(&error);
+  if (torchError == nullptr) return oneLine(std::string(error.what()), most);
+  const std::string text = torchError->what_without_backtrace();
+  return oneLine(text.substr(0, text.find('\n')), most);
+}
+
+namespace arguments {
 namespace {
 
 std::string shown(double value) {
@@ -21,7 +39,7 @@ std::string shown(double value) {
 
 constexpr size_t kQuoted = 80;
 
-std::string quoted(const std::string& text) { return '"' + onOneLine(text, kQuoted) + '"'; }
+std::string quoted(const std::string& text) { return '"' + oneLine(text, kQuoted) + '"'; }
 
 std::string describe(const Napi::Value& value) {
   if (value.IsNumber()) return shown(value.As<Napi::Number>().DoubleValue());
@@ -227,4 +245,5 @@ at::Tensor tensor(const Napi::Object& value) {
   return result;
 }
 
-}  // namespace bertune::arguments
+}  // namespace arguments
+}  // namespace bertune

@@ -2,18 +2,29 @@
 // here is what could corrupt memory, with a readable line for callers of the bare addon.
 #pragma once
 
+#include <napi.h>
+
+#include <exception>
 #include <limits>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "binding/js.h"
 #include "core/batch.h"
+#include "core/spec.h"
 #include "model/loss.h"
 #include "train/optimizer.h"
 #include "train/training.h"
 
-namespace bertune::arguments {
+namespace bertune {
+
+// Text from outside within a message for people: on one line and of a bearable length, whatever it holds.
+constexpr size_t kLongestText = 300;  // bytes
+std::string oneLine(std::string text, size_t most = kLongestText);
+// The one useful line of an exception, without LibTorch's C++ stack.
+std::string oneLine(const std::exception& error, size_t most = kLongestText);
+
+namespace arguments {
 
 // Throws a TypeError: Expected ... for NAME but received ...
 [[noreturn]] void fail(const Napi::Value& value, const std::string& expected, const char* name);
@@ -24,6 +35,10 @@ Napi::Array list(const Napi::Value& value, const char* name);
 double number(const Napi::Value& value, const char* name, double least, double most);
 int64_t integer(const Napi::Value& value, const char* name, int64_t least,
                 int64_t most = std::numeric_limits<int32_t>::max());
+
+// The spec of a session. Throws a TypeError that names what is wrong, and where. Whether parameters fit the
+// encoder and head is for the model.
+SessionSpec sessionSpec(const Napi::Value& value);
 
 c10::Device device(const Napi::Value& name);
 at::ScalarType computeType(const Napi::Value& dtype);
@@ -37,4 +52,5 @@ std::vector<std::pair<std::string, TensorSettings>> tensorSettings(const Napi::V
 // {dtype: 'F32' | 'F16' | 'BF16', shape: number[], data: Uint8Array} copied into a tensor of that dtype.
 at::Tensor tensor(const Napi::Object& value);
 
-}  // namespace bertune::arguments
+}  // namespace arguments
+}  // namespace bertune

@@ -8,15 +8,16 @@
 #include <utility>
 
 #include "binding/arguments.h"
-#include "binding/spec_arguments.h"
-#include "core/allocator.h"
 #include "core/device.h"
-#include "core/out_of_memory.h"
+#include "core/memory.h"
 
 namespace bertune {
 namespace {
 
 constexpr int64_t kMaxSafeInteger = 9007199254740991;
+
+// Bytes of a reason, such that what is said of the session behind it is not cut off.
+constexpr size_t kReason = 150;
 
 Napi::Value toFloat32Array(Napi::Env env, const at::Tensor& tensor) {
   const auto count = static_cast<size_t>(tensor.numel());
@@ -249,11 +250,18 @@ void Session::runWhole(const std::function<void()>& run) {
     training_.reset();
     releaseCachedMemory();
     isLost_ = true;
-    throw std::runtime_error(oneLine(lost) + "; the session is closed");
+    try {
+      std::rethrow_if_nested(lost);
+    } catch (const std::exception& cause) {
+      const char* mark = isOutOfMemory(cause) ? "out of memory: " : "";
+      throw std::runtime_error(mark + std::string(lost.what()) + ": " + oneLine(cause, kReason) +
+                               "; the session is closed");
+    }
+    throw;
   } catch (const std::exception& error) {
     if (!isOutOfMemory(error)) throw;
     const char* state = training_ == nullptr ? "" : "; the session is as it was before this call";
-    throw std::runtime_error("out of memory: " + oneLine(error) + state);
+    throw std::runtime_error("out of memory: " + oneLine(error, kReason) + state);
   }
 }
 

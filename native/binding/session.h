@@ -1,10 +1,11 @@
 // The one JavaScript class: checks its arguments, copies them, and hands the work to its own thread.
 #pragma once
 
+#include <napi.h>
+
 #include <memory>
 #include <optional>
 
-#include "binding/js.h"
 #include "binding/worker.h"
 #include "core/spec.h"
 #include "train/training.h"

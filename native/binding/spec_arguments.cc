@@ -1,5 +1,4 @@
-#include "binding/spec_arguments.h"
-
+// The spec of a session from JavaScript.
 #include <limits>
 #include <string>
 

@@ -1,12 +1,10 @@
 #include "binding/worker.h"
 
-#include <c10/util/Exception.h>
-
 #include <set>
 #include <utility>
 #include <vector>
 
-#include "binding/one_line.h"
+#include "binding/arguments.h"
 #include "core/phases.h"
 
 namespace bertune {
@@ -15,17 +13,10 @@ struct Worker::Job {
   Run run;
   Resolve resolve;
   Napi::Promise::Deferred deferred;
-  Napi::ObjectReference owner;  // keeps the session alive until its promise is settled
+  Napi::ObjectReference owner;  // keeps the session alive until its promise is resolved
   std::string error;
   bool isLast;
 };
-
-std::string oneLine(const std::exception& error) {
-  const auto* torchError = dynamic_cast<const c10::Error*>(&error);
-  if (torchError == nullptr) return onOneLine(error.what());
-  const std::string text = torchError->what_without_backtrace();
-  return onOneLine(text.substr(0, text.find('\n')));
-}
 
 namespace {
 
@@ -136,12 +127,12 @@ void Worker::stop() {
 }
 
 void Worker::deliver(std::unique_ptr<Job> job) {
-  // settle owns the job from here. If the environment is closing nobody owns it, and the job is left alone:
-  // its JavaScript references may only be dropped on the JavaScript thread.
+  // `complete` owns the job from here. If the environment is closing nobody owns it, and the job is left
+  // alone: its JavaScript references may only be dropped on the JavaScript thread.
   channel_.NonBlockingCall(job.release());
 }
 
-void Worker::settle(Napi::Env env, Napi::Function, Worker* worker, Job* raw) {
+void Worker::complete(Napi::Env env, Napi::Function, Worker* worker, Job* raw) {
   if (env == nullptr) return;  // the environment is closing: nobody waits any more
   const std::unique_ptr<Job> job(raw);
   try {

@@ -2,6 +2,8 @@
 // LibTorch starts an OpenMP team for every thread that calls it, so a session has exactly one.
 #pragma once
 
+#include <napi.h>
+
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -9,8 +11,6 @@
 #include <mutex>
 #include <string>
 #include <thread>
-
-#include "binding/js.h"
 
 namespace bertune {
 
@@ -43,13 +43,13 @@ class Worker {
   void stop();  // waits for the job that runs, drops those that wait
   void deliver(std::unique_ptr<Job> job);
   static void stopHook(void* worker);
-  static void settle(Napi::Env env, Napi::Function, Worker* worker, Job* job);
+  static void complete(Napi::Env env, Napi::Function, Worker* worker, Job* job);
 
-  using Channel = Napi::TypedThreadSafeFunction<Worker, Job, &Worker::settle>;
+  using Channel = Napi::TypedThreadSafeFunction<Worker, Job, &Worker::complete>;
 
   napi_env env_;
   Channel channel_;
-  size_t pending_ = 0;  // jobs posted and not yet settled; JavaScript thread only
+  size_t pending_ = 0;  // jobs posted and not yet complete; JavaScript thread only
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<std::unique_ptr<Job>> queue_;
@@ -57,8 +57,5 @@ class Worker {
   bool ended_ = false;  // no job may follow; JavaScript thread only
   std::thread thread_;
 };
-
-// The one useful line of an exception, without LibTorch's C++ stack, whatever names from outside it quotes.
-std::string oneLine(const std::exception& error);
 
 }  // namespace bertune

@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "core/transfer.h"
+#include "core/memory.h"
 
 namespace bertune {
 namespace {

@@ -1,5 +1,6 @@
 #include "core/device.h"
 
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/CachingHostAllocator.h>
@@ -23,7 +24,7 @@ std::once_flag loaded;
 
 std::string libraryFolder() {
   Dl_info info;
-  // Any function of libtorch_cpu.so tells where that library lies.
+  // The address of any of its functions tells which folder libtorch_cpu.so is in.
   if (dladdr(reinterpret_cast<const void*>(&at::detail::getCUDAHooks), &info) == 0) return "";
   const std::string path = info.dli_fname;
   return path.substr(0, path.rfind('/') + 1);
@@ -42,7 +43,7 @@ void openCuda() {
   }
 }
 
-// A function of the driver: LibTorch tells what is asked of it here through libtorch_cuda.so only, which the
+// A function of the driver: LibTorch has what is read here in libtorch_cuda.so only, which the
 // addon does not link. Null without a device.
 template <typename Function>
 Function fromDriver(const char* name) {
@@ -74,13 +75,13 @@ int64_t cudaDevices() { return loadProblem.empty() ? at::detail::getCUDAHooks().
 void allowTf32(bool allowed) { at::globalContext().setAllowTF32CuBLAS(allowed); }
 
 void setThreads(int threads) {
-  // A thread's first question to LibTorch takes over the number of the whole process, so ours must come after
-  // it. LibTorch's headers keep that "first" for this library apart from LibTorch's own: hence both calls.
+  // A thread's first call of LibTorch takes the number of the whole process, so ours must come after it.
+  // LibTorch's headers keep that "first" for this library apart from LibTorch's own: hence both calls.
   at::internal::lazy_init_num_threads();
   at::get_num_threads();
   at::set_num_threads(threads);
-  // LibTorch tells MKL the same number for the whole process, where another session may want another one, and
-  // MKL's results depend on it. MKL's setting for the calling thread goes first.
+  // LibTorch sets the same number in MKL for the whole process, where another session may need another one,
+  // and MKL's results depend on it. MKL's setting for the calling thread takes precedence.
   if (MKL_Set_Num_Threads_Local != nullptr) MKL_Set_Num_Threads_Local(threads);
 }
 
@@ -130,6 +131,23 @@ c10::Device cudaDevice() {
   if (!problem.empty()) throw std::invalid_argument("device 'cuda' cannot be used: " + problem);
   at::globalContext().lazyInitDevice(c10::kCUDA);
   return c10::Device(c10::kCUDA, 0);
+}
+
+at::Generator generatorFor(const Mask& mask, c10::Device device) {
+  if (device.is_cpu()) return at::detail::createCPUGenerator(generatorSeed(mask));
+  at::Generator generator =
+      at::globalContext().getAcceleratorHooksInterface(device.type()).getNewGenerator(device.index());
+  generator.set_current_seed(generatorSeed(mask));
+  return generator;
+}
+
+std::unique_lock<std::mutex> seedDefaultGenerator(const Mask& mask, c10::Device device) {
+  static std::mutex drawing;
+  std::unique_lock lock(drawing);
+  at::Generator generator = at::globalContext().defaultGenerator(device);
+  const std::lock_guard own(generator.mutex());  // LibTorch's: its operators take it too
+  generator.set_current_seed(generatorSeed(mask));
+  return lock;
 }
 
 }  // namespace bertune

@@ -2,11 +2,15 @@
 // only.
 #pragma once
 
+#include <ATen/core/Generator.h>
 #include <c10/core/Device.h>
 
+#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
+
+#include "core/random.h"
 
 namespace bertune {
 
@@ -15,7 +19,8 @@ namespace bertune {
 void loadCuda();
 
 int64_t cudaDevices();
-// Whether float32 products on CUDA may round their inputs to TF32. LibTorch has one setting for the process.
+// Whether float32 matrix products on CUDA may round their inputs to TF32. LibTorch has one setting for the
+// process.
 void allowTf32(bool allowed);
 // CPU threads for all that the calling thread computes from now on.
 void setThreads(int threads);
@@ -23,7 +28,7 @@ void setThreads(int threads);
 // which with one GPU costs cache misses and context switches (pytorch pull request 192004).
 void keepBackwardOnThisThread();
 
-bool cpuHasBFloat16();  // in hardware; without it bfloat16 products are emulated and slow
+bool cpuHasBFloat16();  // in hardware; without it bfloat16 matrix products are emulated and slow
 // Compute capability of the first CUDA device, major and minor; none without one.
 std::optional<std::pair<int, int>> cudaCapability();
 std::string cudaName();  // of the first CUDA device, e.g. NVIDIA H100; empty without one
@@ -34,5 +39,15 @@ std::string cudaProblem();  // why there is no CUDA device, for people; empty if
 
 // The first CUDA device; throws std::invalid_argument with the reason if there is none.
 c10::Device cudaDevice();
+
+// LibTorch's random generators, seeded at each place that draws, so that what is drawn there depends on
+// (seed, step, layer, site, first row) alone, as with the masks of random.h. Nothing here waits for a device.
+
+// A new generator of `device`, at the beginning of the mask's own numbers.
+at::Generator generatorFor(const Mask& mask, c10::Device device);
+
+// The same for operators that take none but the device's default generator. That one belongs to the whole
+// process: draw while the lock is held.
+[[nodiscard]] std::unique_lock<std::mutex> seedDefaultGenerator(const Mask& mask, c10::Device device);
 
 }  // namespace bertune

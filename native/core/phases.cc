@@ -42,9 +42,9 @@ bool isWhole(Phase phase) { return phase == Phase::Attention || phase == Phase::
 bool isOperator(const char* name) { return std::strncmp(name, "aten::", 6) == 0; }
 
 Phase phaseOf(const char* name) {
-  for (const char* product :
+  for (const char* matmul :
        {"aten::mm", "aten::addmm", "aten::linear", "aten::bmm", "aten::baddbmm", "aten::matmul"})
-    if (std::strcmp(name, product) == 0) return Phase::Gemm;
+    if (std::strcmp(name, matmul) == 0) return Phase::Gemm;
   return Phase::ElementWise;
 }
 

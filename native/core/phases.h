@@ -1,7 +1,7 @@
 // Where a step's time goes, for the bench: thread-seconds by kind of work, counted between start() and
-// stop(). ATen's operators are seen by themselves; a Scope says what our own kernels do, or what a whole part
-// of the step is. Of nested ones the innermost counts, but attention and the optimizer count whole. Switched
-// off, a Scope costs one load.
+// stop(). ATen's operators are seen by themselves; a Scope marks what our own kernels do, or what a whole
+// part of the step is. Of nested ones the innermost counts, but attention and the optimizer count whole.
+// Switched off, a Scope costs one load.
 #pragma once
 
 #include <chrono>
@@ -9,7 +9,7 @@
 
 namespace bertune::phases {
 
-// Gemm: linear layers. Attention: all of it, its products too. ElementWise: all else between the products.
+// Gemm: linear layers. Attention: all of it, its matrix products too. ElementWise: all else between them.
 enum class Phase { Gemm, Attention, ElementWise, Optimizer };
 
 // Thread-seconds. One count for the process: OpenMP's threads do not know whose session they work for.

@@ -9,8 +9,7 @@
 
 #include "core/batch.h"
 #include "core/spec.h"
-#include "model/layer_factory.h"
-#include "model/training_pass.h"
+#include "model/layers.h"
 
 namespace bertune {
 

@@ -1,11 +1,126 @@
 #include "model/encoder.h"
 
-#include <map>
-#include <string>
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <c10/util/intrusive_ptr.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/edge.h>
+#include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/functions/utils.h>
 
-#include "model/gradient_checkpointing.h"
+#include <map>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "ops/dropout.h"
+#include "ops/embedding.h"
+#include "ops/linear.h"
 
 namespace bertune {
+namespace {
+
+at::Tensor rowsOf(const Parameter& table, const at::Tensor& ids,
+                  std::optional<int64_t> padId = std::nullopt) {
+  return embedding(table.value, table.gradient, ids, padId);
+}
+
+using Layer = std::function<at::Tensor(const at::Tensor&)>;
+using torch::autograd::variable_list;
+
+// A node of its own rather than a torch::autograd::Function: the layer's weights get their gradients though
+// only x is an input, even where x needs none.
+struct Recompute : torch::autograd::Node {
+  Recompute(Layer run, const at::Tensor& x)
+      : Node(torch::autograd::collect_next_edges(x)), layer(std::move(run)), input(x.detach()) {}
+
+  variable_list apply(variable_list&& gradients) override {
+    const at::AutoGradMode guard(true);
+    const at::Tensor x = input.detach().set_requires_grad(task_should_compute_output(0));
+    torch::autograd::backward({layer(x)}, {gradients[0]});
+    return {x.grad()};
+  }
+
+  void release_variables() override {
+    layer = nullptr;
+    input.reset();
+  }
+
+  Layer layer;
+  at::Tensor input;
+};
+
+// What autograd holds its nodes by: std::shared_ptr in LibTorch 2.11, c10::intrusive_ptr in later ones.
+using NodePointer = decltype(torch::autograd::Edge::function);
+
+template <typename Pointer, typename... Arguments>
+Pointer makeNode(Arguments&&... arguments) {
+  if constexpr (std::is_same_v<Pointer, std::shared_ptr<torch::autograd::Node>>)
+    return std::make_shared<Recompute>(std::forward<Arguments>(arguments)...);
+  else
+    return c10::make_intrusive<Recompute>(std::forward<Arguments>(arguments)...);
+}
+
+// Gradient checkpointing (Chen et al. 2016, arXiv 1604.06174): a layer keeps its input only and runs again in
+// the backward pass. Differentiable in x and in all that the layer reads. `layer` must give the same result
+// each time (its dropout masks are functions of the step), and what it refers to must live until the backward
+// pass.
+at::Tensor checkpoint(Layer layer, const at::Tensor& x) {
+  at::Tensor y;
+  {
+    const at::NoGradGuard guard;
+    y = layer(x);
+  }
+  torch::autograd::set_history(y, makeNode<NodePointer>(std::move(layer), x));
+  return y;
+}
+
+}  // namespace
+
+Embeddings::Embeddings(const EmbeddingsSpec& spec, int64_t hidden, LayerFactory& factory)
+    : spec_(spec), words_(&factory.table("embeddings.words.weight", spec.vocab, spec.width)) {
+  if (spec.positions.has_value())
+    positions_ = &factory.table("embeddings.positions.weight", spec.positions->rows, spec.width);
+  if (spec.tokenTypes > 0) types_ = &factory.table("embeddings.types.weight", spec.tokenTypes, spec.width);
+  if (spec.norm.has_value()) norm_ = factory.norm("embeddings.norm", spec.width, *spec.norm);
+  if (spec.projection)
+    projection_ = factory.linear("embeddings.projection", hidden, spec.width, true, Site::LoraProjection);
+}
+
+at::Tensor Embeddings::forward(const Batch& batch, const TrainingPass* pass, at::ScalarType compute) const {
+  at::Tensor x = rowsOf(*words_, batch.inputIds, spec_.padId);
+  if (pass != nullptr && pass->neftuneNoiseAlpha > 0) {
+    const Mask key = makeMask(pass->seed, pass->step, kNoLayer, Site::Neftune, 0, pass->firstToken);
+    x = x + neftuneNoise(batch, spec_.width, pass->neftuneNoiseAlpha, key);
+  }
+  if (types_ != nullptr) x = x + rowsOf(*types_, batch.tokenTypeIds);
+  if (positions_ != nullptr) x = x + rowsOf(*positions_, batch.positions);
+  if (norm_.has_value()) x = norm_->apply(x);
+  const int64_t earlier = earlierRows(pass, RowsAre::Tokens);
+  x = dropoutAdd(x, {}, maskAt(pass, Site::Embedding, kNoLayer, spec_.dropout, earlier));
+  if (!projection_.has_value()) return x;
+  const at::Tensor added = projection_->addend(x, kNoLayer, pass, earlier, compute);
+  return linear(x, projection_->weights(), added).to(at::kFloat);
+}
+
+bool Embeddings::isTrainedBelowProjection() const {
+  const auto isTrained = [](const Parameter* table) { return table != nullptr && table->isTrained(); };
+  return isTrained(words_) || isTrained(positions_) || isTrained(types_) ||
+         (norm_.has_value() && norm_->isTrained());
+}
+
+bool Embeddings::isTrained() const {
+  return isTrainedBelowProjection() || (projection_.has_value() && projection_->isTrained());
+}
+
+void Embeddings::prepare(OperandBuilder& builder, bool isTraining) {
+  if (projection_.has_value()) projection_->prepare(builder, isTraining && isTrained());
+}
+
+void Embeddings::mergeAdapters() {
+  if (projection_.has_value()) projection_->mergeAdapters();
+}
 
 Encoder::Encoder(const EncoderSpec& spec, bool isFirstOnly, LayerFactory& factory)
     : isFirstOnly_(isFirstOnly), embeddings_(spec.embeddings, spec.hidden, factory) {

@@ -6,7 +6,7 @@
 #include <optional>
 #include <stdexcept>
 
-#include "core/transfer.h"
+#include "core/memory.h"
 
 namespace bertune {
 namespace {

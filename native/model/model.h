@@ -11,7 +11,7 @@
 #include "core/spec.h"
 #include "model/encoder.h"
 #include "model/head.h"
-#include "model/training_pass.h"
+#include "model/layers.h"
 
 namespace bertune {
 

@@ -4,11 +4,11 @@
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <cmath>
+
 #include "core/device.h"
 #include "core/phases.h"
-#include "ops/attention_backward.h"
-#include "ops/attention_cuda.h"
-#include "ops/attention_forward.h"
+#include "ops/attention_kernels.h"
 #include "ops/dropout.h"
 
 namespace bertune {
@@ -23,7 +23,7 @@ template <typename ThreadScratch, typename Body>
 void forEachItem(const Items& items, const Shape& shape, const Body& body) {
   at::parallel_for(0, items.count(), 1, [&](int64_t begin, int64_t end) {
     const phases::Scope phase(phases::Phase::Attention);
-    const TileProducts products;
+    const BrgemmScope scope;
     ThreadScratch scratch(items.longest(), shape.headSize);
     for (int64_t i = begin; i < end; ++i) body(items[i], scratch);
   });
@@ -118,11 +118,41 @@ at::Tensor attention(const AttentionInput& input, const std::vector<int32_t>& cu
   if (input.projected.is_cuda() &&
       hasCudaAttention(type, input.headSize(), cudaCapability().value_or(std::pair(0, 0))))
     return attentionCuda(input, cuSeqlens, offsets, mask);
-  // Of bfloat16 the products take pairs.
+  // Of bfloat16 brgemm takes pairs.
   const bool hasPairs = type == at::kFloat || input.headSize() % 2 == 0;
-  if (!input.projected.is_cpu() || !hasPairs || !hasTileProducts(type))
+  if (!input.projected.is_cpu() || !hasPairs || !hasBrgemm(type))
     return attentionReference(input, cuSeqlens, mask);
   return Attention::apply(input.projected.contiguous(), optionalContiguous(input.query), cuSeqlens, mask);
+}
+
+at::Tensor attentionReference(const AttentionInput& input, const std::vector<int32_t>& cuSeqlens,
+                              const Mask& mask) {
+  const int64_t heads = input.heads(), headSize = input.headSize();
+  const int64_t parts = input.projected.size(1);
+  std::vector<at::Tensor> outputs;
+  for (size_t i = 1; i < cuSeqlens.size(); ++i) {
+    const int64_t start = cuSeqlens[i - 1], length = cuSeqlens[i] - start;
+    const int64_t queries = input.isFirstOnly() ? 1 : length;
+    const at::Tensor sequence =
+        input.projected.narrow(0, start, length).permute({1, 2, 0, 3});  // [parts, heads, length, head size]
+    const at::Tensor query = input.isFirstOnly()
+                                 ? input.query.narrow(0, static_cast<int64_t>(i) - 1, 1).transpose(0, 1)
+                                 : sequence[0];
+    const at::Tensor scores =
+        at::matmul(query, sequence[parts - 2].transpose(1, 2)) / std::sqrt(static_cast<double>(headSize));
+    at::Tensor probabilities = at::softmax(scores, -1);
+    if (!mask.dropsNothing()) {
+      Mask rows = mask;
+      rows.firstRow += start * heads;
+      const at::Tensor kept = maskTensor(rows, queries * heads, length, input.projected.device());
+      probabilities = probabilities *
+                      kept.view({queries, heads, length}).transpose(0, 1).to(input.projected.scalar_type());
+    }
+    outputs.push_back(at::matmul(probabilities, sequence[parts - 1])
+                          .permute({1, 0, 2})
+                          .reshape({queries, heads * headSize}));
+  }
+  return at::cat(outputs);
 }
 
 }  // namespace bertune

@@ -1,5 +1,3 @@
-#include "ops/attention_cuda.h"
-
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -10,7 +8,8 @@
 #include <tuple>
 #include <utility>
 
-#include "core/generators.h"
+#include "core/device.h"
+#include "ops/attention.h"
 #include "ops/dropout.h"
 
 namespace bertune {

@@ -1,5 +1,5 @@
 // How attention goes over a packed batch: heads of sequences as items of work, their keys in panels, and the
-// tiles that the products take.
+// tiles that brgemm takes.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -9,9 +9,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/scratch.h"
+#include "core/memory.h"
 #include "ops/attention.h"
-#include "ops/packing.h"
+#include "ops/brgemm.h"
 #include "ops/row_kernels.h"
 
 namespace bertune::tiled {
@@ -103,7 +103,7 @@ struct Shape {
   }
 };
 
-// Rows of one head as a left-hand side of products, kTile at a time: where they lie, or the last ones copied
+// Rows of one head as a left-hand side of brgemm, kTile at a time: where they lie, or the last ones copied
 // and followed by rows of zeros.
 template <typename T>
 class QueryTiles {
@@ -131,8 +131,8 @@ class QueryTiles {
 template <typename T>
 class Columns {
  public:
-  // Transposed: for products over the head size. A panel is [headSize / pair, kTile, pair].
-  // Else for products over the keys: [keys / pair, headSize, pair].
+  // Transposed: for sums over the head size. A panel is [headSize / pair, kTile, pair].
+  // Else for sums over the keys: [keys / pair, headSize, pair].
   Columns(int64_t longest, int64_t headSize, bool isTransposed)
       : headSize_(headSize), isTransposed_(isTransposed), values_(roundUp(longest, kTile) * headSize) {}
 

@@ -6,7 +6,7 @@
 
 #include <optional>
 
-#include "core/generators.h"
+#include "core/device.h"
 #include "core/phases.h"
 #include "ops/row_kernels.h"
 

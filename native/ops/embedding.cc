@@ -5,8 +5,12 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <cmath>
+#include <vector>
 
+#include "core/memory.h"
 #include "core/phases.h"
+#include "ops/dropout.h"
 #include "ops/row_kernels.h"
 
 namespace bertune {
@@ -63,6 +67,20 @@ struct Embedding : torch::autograd::Function<Embedding> {
 at::Tensor embedding(const at::Tensor& table, const GradientPointer& gradient, const at::Tensor& ids,
                      std::optional<int64_t> padId) {
   return Embedding::apply(table, gradient, ids, padId.value_or(kNoPad));
+}
+
+at::Tensor neftuneNoise(const Batch& batch, int64_t columns, double alpha, const Mask& key) {
+  std::vector<float> magnitudes;
+  magnitudes.reserve(batch.tokens());
+  for (size_t i = 1; i < batch.cuSeqlens.size(); ++i) {
+    const int32_t length = batch.cuSeqlens[i] - batch.cuSeqlens[i - 1];
+    const double elements = static_cast<double>(length) * static_cast<double>(columns);
+    magnitudes.insert(magnitudes.end(), length, static_cast<float>(alpha / std::sqrt(elements)));
+  }
+  const at::Device device = batch.inputIds.device();
+  const at::Tensor magnitude = toDevice(magnitudes, device).unsqueeze(1);
+  const at::Tensor bits = hashTensor(key, batch.tokens(), columns, device);
+  return (bits.to(at::kFloat) * (2.0 / 4294967296.0) - 1.0) * magnitude;
 }
 
 }  // namespace bertune

@@ -1,9 +1,14 @@
 #include "ops/linear.h"
 
+#include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "ops/brgemm.h"
 #include "ops/linear_backward.h"
-#include "ops/linear_library.h"
 #include "ops/linear_tiles.h"
 #include "ops/row_kernels.h"
 
@@ -12,6 +17,25 @@ namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
+
+using Slices = std::vector<std::pair<at::Tensor*, at::DimVector>>;
+
+// Makes tensors of these shapes, as slices of one new allocation.
+void allocate(const Slices& slices, at::ScalarType type, at::Device device) {
+  constexpr int64_t alignment = 64;  // bytes
+  const int64_t step = alignment / static_cast<int64_t>(c10::elementSize(type));
+  int64_t total = 0, first = 0;
+  for (const auto& [slice, shape] : slices) {
+    slice->reset();  // frees the old allocation before there is a new one
+    total += roundUp(c10::multiply_integers(shape), step);
+  }
+  const at::Tensor all = at::empty({total}, at::TensorOptions().dtype(type).device(device));
+  for (const auto& [slice, shape] : slices) {
+    const int64_t size = c10::multiply_integers(shape);
+    *slice = all.narrow(0, first, size).view(shape);
+    first += roundUp(size, step);
+  }
+}
 
 struct Linear : torch::autograd::Function<Linear> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& /*weight*/,
@@ -31,10 +55,10 @@ struct Linear : torch::autograd::Function<Linear> {
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], dY = gradients[0].contiguous();
     const RowRanges ranges(x.size(0));
-    at::Tensor dX = emptyIfWanted(context, x), dBias = rangeSums(ranges, dY.size(1));
+    at::Tensor dX = emptyInputGradient(context, x), dBias = rangeSums(ranges, dY.size(1));
     withType(dY.scalar_type(),
              [&](auto zero) { computeBackward<decltype(zero)>(dX, dBias, dY, saved[1], ranges); });
-    return {dX, giveWeightGradient(context, dY, x),
+    return {dX, storeWeightGradient(context, dY, x),
             context->saved_data["hasBias"].toBool() ? dBias.sum(0) : at::Tensor(), at::Tensor()};
   }
 
@@ -43,12 +67,12 @@ struct Linear : torch::autograd::Function<Linear> {
   static void compute(at::Tensor& y, const at::Tensor& x, const at::Tensor& bias, const at::Tensor& packed) {
     const Rows<T> target(y);
     const auto* offset = bias.const_data_ptr<float>();
-    forEachProduct<T>(
-        x, packed, target.columns(),
-        [&](int64_t first, int64_t rows, int64_t column, int64_t columns, const float* products) {
-          for (int64_t i = 0; i < rows; ++i)
-            rowKernels().addBias(target[first + i] + column, products + i * kTile, offset + column, columns);
-        });
+    forEachTile<T>(x, packed, target.columns(),
+                   [&](int64_t first, int64_t rows, int64_t column, int64_t columns, const float* tile) {
+                     for (int64_t i = 0; i < rows; ++i)
+                       rowKernels().addBias(target[first + i] + column, tile + i * kTile, offset + column,
+                                            columns);
+                   });
   }
 
   template <typename T>
@@ -68,6 +92,84 @@ struct Linear : torch::autograd::Function<Linear> {
 };
 
 }  // namespace
+
+OperandBuilder::OperandBuilder(at::ScalarType type, at::Device device)
+    : type_(type), usesTiles_(device.is_cpu() && hasBrgemm(type)) {}
+
+void OperandBuilder::add(LinearOperands& operands, const at::Tensor& weight,
+                         const std::optional<at::Tensor>& bias, int64_t version, bool wantsBackward) {
+  operands.type = type_;
+  const auto known = std::find_if(requests_.begin(), requests_.end(),
+                                  [&](const Request& each) { return each.operands == &operands; });
+  if (known == requests_.end())
+    requests_.push_back({&operands, weight, bias, version, wantsBackward});
+  else
+    known->wantsBackward = known->wantsBackward || wantsBackward;
+}
+
+void OperandBuilder::finish() {
+  if (usesTiles_) return pack();
+  if (type_ != at::kFloat) return round();
+  for (const Request& request : requests_) {
+    request.operands->weight = request.weight;
+    request.operands->bias = request.bias.value_or(at::Tensor());
+  }
+}
+
+void OperandBuilder::pack() {
+  Slices forward, backward;
+  bool lacksForward = false, lacksBackward = false;
+  for (const auto& [operands, weight, bias, version, wantsBackward] : requests_) {
+    forward.push_back({&operands->packed.forward, forwardShape(weight, type_)});
+    lacksForward = lacksForward || !operands->packed.forward.defined();
+    if (!wantsBackward) continue;
+    backward.push_back({&operands->packed.backward, backwardShape(weight, type_)});
+    lacksBackward = lacksBackward || !operands->packed.backward.defined();
+  }
+  if (lacksForward) {
+    for (const Request& request : requests_) request.operands->forwardVersion = -1;
+    allocate(forward, type_, at::kCPU);
+  }
+  if (lacksBackward) {
+    for (const Request& request : requests_) {
+      request.operands->backwardVersion = -1;
+      request.operands->packed.backward.reset();
+    }
+    allocate(backward, type_, at::kCPU);
+  }
+  for (const auto& [operands, weight, bias, version, wantsBackward] : requests_) {
+    if (operands->forwardVersion != version) packForward(operands->packed.forward, weight);
+    operands->forwardVersion = version;
+    if (!wantsBackward) continue;
+    if (operands->backwardVersion != version) packBackward(operands->packed.backward, weight);
+    operands->backwardVersion = version;
+  }
+}
+
+void OperandBuilder::round() {
+  Slices slices;
+  bool lacks = false;
+  for (const auto& [operands, weight, bias, version, wantsBackward] : requests_) {
+    slices.push_back({&operands->weight, at::DimVector(weight.sizes())});
+    if (bias.has_value()) slices.push_back({&operands->bias, at::DimVector(bias->sizes())});
+    lacks = lacks || !operands->weight.defined();
+  }
+  if (lacks) {
+    for (const Request& request : requests_) request.operands->forwardVersion = -1;
+    allocate(slices, type_, requests_.front().weight.device());
+  }
+  std::vector<at::Tensor> targets, sources;
+  for (const auto& [operands, weight, bias, version, wantsBackward] : requests_) {
+    if (operands->forwardVersion == version) continue;
+    targets.push_back(operands->weight);
+    sources.push_back(weight);
+    if (!bias.has_value()) continue;
+    targets.push_back(operands->bias);
+    sources.push_back(*bias);
+  }
+  if (!targets.empty()) at::_foreach_copy_(targets, sources);
+  for (const Request& request : requests_) request.operands->forwardVersion = request.version;
+}
 
 at::Tensor linear(const at::Tensor& x, const LinearWeights& weights, const at::Tensor& addend) {
   if (!usesTiles(weights)) return linearLibrary(x, weights, addend);

@@ -1,5 +1,5 @@
 // The linear layers of an encoder, each one differentiable operator on any device: y = x weight^T + bias,
-// alone or with what often follows it. Where this processor has tile products they run tile by tile, else by
+// alone or with what often follows it. Where this processor has brgemm they run tile by tile, else by
 // LibTorch's operators.
 #pragma once
 
@@ -11,12 +11,12 @@
 #include "core/parameters.h"
 #include "core/random.h"
 #include "ops/activation.h"
-#include "ops/packing.h"
+#include "ops/brgemm.h"
 
 namespace bertune {
 
-// What the products read of a layer, in their type: the weight packed for tile products, or else weight and
-// bias rounded.
+// What the matrix products of a layer read, in the compute type: the weight packed for brgemm, or else weight
+// and bias rounded.
 struct LinearOperands {
   at::ScalarType type = at::kFloat;
   PackedWeight packed = {};
@@ -33,20 +33,32 @@ struct LinearWeights {
   GradientPointer gradient = {};  // of the whole weight; where it is null autograd gets the gradient
 };
 
-// Makes the operands of many layers for one pass. Where they are rounded, all are one call.
+// Makes the operands of all layers for one pass. Copies are aligned slices of one allocation for forward
+// passes and one for backward passes, and are made again where the parameters have changed.
 class OperandBuilder {
  public:
   OperandBuilder(at::ScalarType type, at::Device device);
   // `version` says whether `weight` and `bias`, those of the layer's rows, have changed since the last time.
+  // A layer that runs several times may be added several times.
   void add(LinearOperands& operands, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
            int64_t version, bool wantsBackward);
   void finish();
 
  private:
+  struct Request {
+    LinearOperands* operands;
+    at::Tensor weight;
+    std::optional<at::Tensor> bias;
+    int64_t version;
+    bool wantsBackward;
+  };
+
+  void pack();
+  void round();
+
   at::ScalarType type_;
   bool usesTiles_;
-  std::vector<at::Tensor> targets_, sources_;
-  std::vector<std::pair<LinearOperands*, int64_t>> rounded_;
+  std::vector<Request> requests_;
 };
 
 struct NormWeights {
@@ -60,16 +72,23 @@ inline std::optional<at::Tensor> optionalRows(const at::Tensor& tensor) {
   return tensor.defined() ? std::optional(tensor.contiguous()) : std::nullopt;
 }
 
-// x: [rows, in] of float32 or the type of the products. Returns [rows, out] in the type of the products.
-// `addend`, undefined or [rows, out] in that type, is added to the product here and below.
+// x: [rows, in] of float32 or the compute type. Returns [rows, out] in the compute type.
+// `addend`, undefined or [rows, out] in that type, is added to x weight^T here and below.
 at::Tensor linear(const at::Tensor& x, const LinearWeights& weights, const at::Tensor& addend = {});
 
-// activation(linear(x)), in the type of the products.
+// activation(linear(x)), in the compute type.
 at::Tensor linearActivation(const at::Tensor& x, const LinearWeights& weights, Activation activation,
                             const at::Tensor& addend = {});
 
 // LayerNorm(dropout(linear(x)) + residual). residual: float32 [rows, out]; so is the result.
 at::Tensor linearAddNorm(const at::Tensor& x, const at::Tensor& residual, const LinearWeights& weights,
                          const NormWeights& norm, const Mask& mask, const at::Tensor& addend = {});
+
+// The same three by LibTorch's own operators alone, whatever the processor has.
+at::Tensor linearLibrary(const at::Tensor& x, const LinearWeights& weights, const at::Tensor& addend);
+at::Tensor linearActivationLibrary(const at::Tensor& x, const LinearWeights& weights, Activation activation,
+                                   const at::Tensor& addend);
+at::Tensor linearAddNormLibrary(const at::Tensor& x, const at::Tensor& residual, const LinearWeights& weights,
+                                const NormWeights& norm, const Mask& mask, const at::Tensor& addend);
 
 }  // namespace bertune

@@ -6,8 +6,6 @@
 
 #include "ops/linear.h"
 #include "ops/linear_tiles.h"
-#include "ops/row_ranges.h"
-#include "ops/weight_gradient.h"
 
 namespace bertune {
 
@@ -31,13 +29,17 @@ inline WeightTarget savedTarget(torch::autograd::AutogradContext* context) {
   return {gradient, context->saved_data["firstRow"].toInt(), context->saved_data["rows"].toInt()};
 }
 
+// gradient = dY^T x, or what is added to it where it `adds`. gradient: float32 [out, in]; dY: [rows, out] of
+// a type with brgemm; x: [rows, in] of that type, or float32, which is rounded to it.
+void weightGradient(at::Tensor& gradient, const at::Tensor& dY, const at::Tensor& x, bool adds);
+
 // Places of the tensors that every layer gets, among its inputs: to ask which of them want a gradient.
 constexpr size_t kInputPlace = 0, kWeightPlace = 1;
 
 // The gradient of a weight that is trained: into its place, or returned for autograd. That of a frozen one
 // would be half of the backward pass for nothing.
-inline at::Tensor giveWeightGradient(torch::autograd::AutogradContext* context, const at::Tensor& dY,
-                                     const at::Tensor& x) {
+inline at::Tensor storeWeightGradient(torch::autograd::AutogradContext* context, const at::Tensor& dY,
+                                      const at::Tensor& x) {
   if (!context->needs_input_grad(kWeightPlace)) return {};
   const WeightTarget target = savedTarget(context);
   if (!target.gradient) {
@@ -50,8 +52,8 @@ inline at::Tensor giveWeightGradient(torch::autograd::AutogradContext* context, 
   return {};
 }
 
-// The gradient of x is not worth a product where nothing below is trained.
-inline at::Tensor emptyIfWanted(const torch::autograd::AutogradContext* context, const at::Tensor& x) {
+// The gradient of x is not computed where nothing below is trained.
+inline at::Tensor emptyInputGradient(const torch::autograd::AutogradContext* context, const at::Tensor& x) {
   return context->needs_input_grad(kInputPlace) ? at::empty_like(x) : at::Tensor();
 }
 
@@ -73,7 +75,7 @@ class InputGradient {
       : dX_(dX),
         weight_(packed, dX.defined() ? dX.size(1) : 0),
         dY_(dY, weight_.rowsOfBlock()),
-        products_(weight_.rowsOfBlock() * kTile) {}
+        tile_(weight_.rowsOfBlock() * kTile) {}
 
   int64_t rowsOfBlock() const { return weight_.rowsOfBlock(); }
 
@@ -88,17 +90,17 @@ class InputGradient {
  private:
   template <typename X>
   void computeInto(const Rows<X>& target, int64_t first, int64_t rows) {
-    weight_.forEach(dY_.load(first, rows), dY_.ld(), rows, products_.data(),
-                    [&](int64_t column, int64_t columns, const float* products) {
+    weight_.forEach(dY_.load(first, rows), dY_.ld(), rows, tile_.data(),
+                    [&](int64_t column, int64_t columns, const float* tile) {
                       for (int64_t i = 0; i < rows; ++i)
-                        rowKernels().narrow(target[first + i] + column, products + i * kTile, columns);
+                        rowKernels().narrow(target[first + i] + column, tile + i * kTile, columns);
                     });
   }
 
   at::Tensor& dX_;
   Panels<T> weight_;
   RowBlocks<T> dY_;
-  Scratch<float> products_;
+  Scratch<float> tile_;
 };
 
 }  // namespace bertune

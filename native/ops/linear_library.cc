@@ -1,11 +1,13 @@
-#include "ops/linear_library.h"
-
+// The linear layers by LibTorch's own operators, forward and backward written out: for devices without tiles
+// of ours. On a GPU a step is short, and what it waits for is the host that launches it: below autograd a
+// layer is about half as many operators as by autograd, each of them cheaper to call.
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <optional>
 
 #include "ops/dropout.h"
+#include "ops/linear.h"
 #include "ops/linear_backward.h"
 
 namespace bertune {
@@ -15,14 +17,14 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 using OptionalTensor = std::optional<at::Tensor>;
 
-// a b in `type`. On a GPU the float32 sums of a bfloat16 product are taken as they are.
-at::Tensor product(const at::Tensor& a, const at::Tensor& b, at::ScalarType type) {
+// a b in `type`. On a GPU the float32 sums of bfloat16 operands are taken as they are.
+at::Tensor matmul(const at::Tensor& a, const at::Tensor& b, at::ScalarType type) {
   if (a.scalar_type() == type) return at::mm(a, b);
   return a.is_cuda() && type == at::kFloat ? at::mm(a, b, type) : at::mm(a, b).to(type);
 }
 
 // The same in float32, written or added where it belongs.
-void productInto(Gradient::Target target, const at::Tensor& a, const at::Tensor& b) {
+void matmulInto(Gradient::Target target, const at::Tensor& a, const at::Tensor& b) {
   if (a.scalar_type() == at::kFloat) {
     if (target.adds)
       target.values.addmm_(a, b);
@@ -31,13 +33,13 @@ void productInto(Gradient::Target target, const at::Tensor& a, const at::Tensor&
   } else if (a.is_cuda() && !target.adds) {
     at::mm_out(target.values, a, b, at::kFloat);
   } else if (target.adds) {
-    target.values.add_(product(a, b, at::kFloat));
+    target.values.add_(matmul(a, b, at::kFloat));
   } else {
     target.values.copy_(at::mm(a, b));
   }
 }
 
-at::Tensor products(const at::Tensor& input, const LinearOperands& operands, const OptionalTensor& addend) {
+at::Tensor affine(const at::Tensor& input, const LinearOperands& operands, const OptionalTensor& addend) {
   at::Tensor y = operands.bias.defined() ? at::addmm(operands.bias, input, operands.weight.t())
                                          : at::mm(input, operands.weight.t());
   return addend ? y.add_(*addend) : y;
@@ -60,7 +62,7 @@ void save(AutogradContext* context, const at::Tensor& x, const LinearWeights& we
 }
 
 // Only a trained weight's gradient reads the input again.
-at::Tensor inputToKeep(const at::Tensor& input, const at::Tensor& weight) {
+at::Tensor savedInput(const at::Tensor& input, const at::Tensor& weight) {
   return weight.requires_grad() ? input : at::Tensor();
 }
 
@@ -68,18 +70,18 @@ struct Gradients {
   at::Tensor x, weight, bias;  // undefined where nobody wants them, or where they have gone already
 };
 
-// Of y = input weight^T + bias; `input` is x in the type of the products.
+// Of y = input weight^T + bias; `input` is x in the compute type.
 Gradients gradientsOf(AutogradContext* context, const at::Tensor& dY, const at::Tensor& input,
                       const at::Tensor& weight) {
   Gradients result;
   if (context->needs_input_grad(kInputPlace))
-    result.x = product(dY, weight, static_cast<at::ScalarType>(context->saved_data["typeOfX"].toInt()));
+    result.x = matmul(dY, weight, static_cast<at::ScalarType>(context->saved_data["typeOfX"].toInt()));
   if (context->needs_input_grad(kWeightPlace)) {
     const WeightTarget target = savedTarget(context);
     if (target.gradient)
-      productInto(target.gradient->rows(target.firstRow, target.rows), dY.t(), input);
+      matmulInto(target.gradient->rows(target.firstRow, target.rows), dY.t(), input);
     else
-      result.weight = product(dY.t(), input, at::kFloat);
+      result.weight = matmul(dY.t(), input, at::kFloat);
   }
   if (context->saved_data["trainsBias"].toBool())
     result.bias = dY.sum(at::IntArrayRef{0}, /*keepdim=*/false, at::kFloat);
@@ -91,9 +93,9 @@ struct LinearLibrary : torch::autograd::Function<LinearLibrary> {
                             const OptionalTensor& /*bias*/, const LinearWeights& weights) {
     const at::AutoDispatchBelowADInplaceOrView guard;
     const at::Tensor input = x.to(weights.operands.type);
-    context->save_for_backward({inputToKeep(input, weight), weights.operands.weight});
+    context->save_for_backward({savedInput(input, weight), weights.operands.weight});
     save(context, x, weights);
-    return products(input, weights.operands, std::nullopt);
+    return affine(input, weights.operands, std::nullopt);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
@@ -109,11 +111,11 @@ struct LinearActivationLibrary : torch::autograd::Function<LinearActivationLibra
                             Activation activation, const OptionalTensor& addend) {
     const at::AutoDispatchBelowADInplaceOrView guard;
     const at::Tensor input = x.to(weights.operands.type);
-    const at::Tensor z = products(input, weights.operands, addend);
+    const at::Tensor z = affine(input, weights.operands, addend);
     const at::Tensor y = activate(activation, z);
     const bool readsOutput = activation == Activation::Relu || activation == Activation::Tanh;
     context->save_for_backward(
-        {inputToKeep(input, weight), weights.operands.weight, z, readsOutput ? y : at::Tensor()});
+        {savedInput(input, weight), weights.operands.weight, z, readsOutput ? y : at::Tensor()});
     context->saved_data["activation"] = static_cast<int64_t>(activation);
     context->saved_data["hasAddend"] = addend.has_value();
     save(context, x, weights);
@@ -138,7 +140,7 @@ struct LinearAddNormLibrary : torch::autograd::Function<LinearAddNormLibrary> {
                             const LinearWeights& weights, double epsilon, const Mask& mask,
                             const OptionalTensor& addend) {
     const at::AutoDispatchBelowADInplaceOrView guard;
-    const at::Tensor input = x.to(weights.operands.type), y = products(input, weights.operands, addend);
+    const at::Tensor input = x.to(weights.operands.type), y = affine(input, weights.operands, addend);
     at::Tensor kept, sum;
     if (mask.dropsNothing()) {
       sum = residual + y;
@@ -148,7 +150,7 @@ struct LinearAddNormLibrary : torch::autograd::Function<LinearAddNormLibrary> {
     }
     auto [out, mean, inverseDeviation] =
         at::native_layer_norm(sum, {sum.size(1)}, normWeight, normBias, epsilon);
-    context->save_for_backward({inputToKeep(input, weight), weights.operands.weight, sum, mean,
+    context->save_for_backward({savedInput(input, weight), weights.operands.weight, sum, mean,
                                 inverseDeviation, normWeight, normBias.value_or(at::Tensor()), kept});
     context->saved_data["scale"] = static_cast<double>(mask.scale);
     context->saved_data["trainsNormBias"] = normBias.has_value() && normBias->requires_grad();

@@ -1,7 +1,9 @@
-// What the linear layers do with a tile of rows: bring the rows of x into the products' type, multiply them
+// What the linear layers do with a tile of rows: bring the rows of x into the compute type, multiply them
 // by a packed weight, and hand the float32 tile to what follows.
 #pragma once
 
+#include <ATen/Parallel.h>
+#include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
@@ -9,18 +11,43 @@
 #include <optional>
 #include <type_traits>
 
+#include "core/memory.h"
 #include "core/phases.h"
-#include "core/scratch.h"
+#include "ops/brgemm.h"
 #include "ops/linear.h"
-#include "ops/packing.h"
 #include "ops/row_kernels.h"
-#include "ops/row_ranges.h"
 
 namespace bertune {
 
-// Whether the products are those of tiles: packed weights alone do not say that this processor has them.
+// The rows of a packed batch in one range a thread. A thread takes its rows tile by tile through a whole
+// chain of work: the values stay in that core's cache, and no thread waits for another between two operators.
+class RowRanges {
+ public:
+  explicit RowRanges(int64_t rows)
+      : rows_(rows), size_(roundUp((rows + threads() - 1) / threads(), kTileStep)) {}
+
+  int64_t count() const { return (rows_ + size_ - 1) / size_; }
+
+  // body(range, first row, rows) below autograd; ranges run at the same time.
+  template <typename Body>
+  void forEach(const Body& body) const {
+    at::parallel_for(0, count(), 1, [&](int64_t begin, int64_t end) {
+      const at::AutoDispatchBelowADInplaceOrView guard;  // thread-local, so each thread needs its own
+      const phases::Scope phase(phases::Phase::ElementWise);
+      const BrgemmScope scope;
+      for (int64_t range = begin; range < end; ++range)
+        body(range, range * size_, std::min(size_, rows_ - range * size_));
+    });
+  }
+
+ private:
+  static int64_t threads() { return at::get_num_threads(); }
+  int64_t rows_, size_;
+};
+
+// Packed weights alone do not say that this processor has brgemm for them.
 inline bool usesTiles(const LinearWeights& weights) {
-  return weights.operands.packed.forward.defined() && hasTileProducts(weights.operands.type);
+  return weights.operands.packed.forward.defined() && hasBrgemm(weights.operands.type);
 }
 
 // The rows of a contiguous matrix, without asking the tensor each time.
@@ -38,7 +65,7 @@ class Rows {
   int64_t columns_;
 };
 
-// How many rows of x, with `bytes` each in operands and products, to take at once: the more, the less often
+// How many rows of x, with `bytes` each in operands and results, to take at once: the more, the less often
 // the weight comes from the shared cache, but a block must stay in the core's own.
 inline int64_t rowsOfBlock(int64_t bytes) {
   constexpr int64_t kBytes = 640 << 10, kMost = 4 * kTile;
@@ -84,36 +111,34 @@ class Panels {
   Panels(const at::Tensor& packed, int64_t columns)
       : values_(packed.const_data_ptr<T>()), inner_(packed.size(1) * kPair<T>), columns_(columns) {}
 
-  // For products that are used panel by panel, and for whole ones.
+  // For results that are used panel by panel, and for whole ones.
   int64_t rowsOfBlock() const { return bertune::rowsOfBlock(inner_ * sizeof(T) + kTile * sizeof(float)); }
   int64_t rowsOfWholeBlock() const {
     return bertune::rowsOfBlock(inner_ * sizeof(T) + width() * sizeof(float));
   }
 
-  // body(first column, columns, products): the product of a block of rows, panel by panel, in rows kTile
-  // apart.
+  // body(first column, columns, tile): a block of rows times the weight, panel by panel, in rows kTile apart.
   template <typename Body>
-  void forEach(const T* left, int64_t ld, int64_t rows, float* products, const Body& body) const {
+  void forEach(const T* left, int64_t ld, int64_t rows, float* tile, const Body& body) const {
     for (int64_t first = 0; first < columns_; first += kTile) {
-      multiplyPanel(left, ld, rows, first, products, kTile);
-      body(first, std::min(kTile, columns_ - first), products);
+      multiplyPanel(left, ld, rows, first, tile, kTile);
+      body(first, std::min(kTile, columns_ - first), tile);
     }
   }
 
-  // The whole product, in rows `width()` apart.
-  void multiplyAll(const T* left, int64_t ld, int64_t rows, float* products) const {
+  // All columns, in rows `width()` apart.
+  void multiplyAll(const T* left, int64_t ld, int64_t rows, float* c) const {
     for (int64_t first = 0; first < columns_; first += kTile)
-      multiplyPanel(left, ld, rows, first, products + first, width());
+      multiplyPanel(left, ld, rows, first, c + first, width());
   }
   int64_t width() const { return roundUp(columns_, kTile); }
 
  private:
-  void multiplyPanel(const T* left, int64_t ld, int64_t rows, int64_t first, float* products,
-                     int64_t ldProducts) const {
+  void multiplyPanel(const T* left, int64_t ld, int64_t rows, int64_t first, float* c, int64_t ldc) const {
     const phases::Scope phase(phases::Phase::Gemm);
     for (int64_t row = 0; row < rows; row += kTile)
-      multiply(products + row * ldProducts, ldProducts, left + row * ld, ld, values_ + first * inner_, kTile,
-               {roundUp(std::min(kTile, rows - row), kTileStep), kTile, inner_}, false);
+      brgemm(c + row * ldc, ldc, left + row * ld, ld, values_ + first * inner_, kTile,
+             {roundUp(std::min(kTile, rows - row), kTileStep), kTile, inner_}, false);
   }
 
   const T* values_;
@@ -126,17 +151,16 @@ void forEachBlock(int64_t first, int64_t rows, int64_t size, const Body& body) {
   for (int64_t row = first; row < first + rows; row += size) body(row, std::min(size, first + rows - row));
 }
 
-// Adds the rows of an addend to products, where there is one.
+// Adds the rows of an addend to a tile, where there is one.
 template <typename T>
-void addRows(float* products, int64_t ld, const std::optional<at::Tensor>& addend, int64_t firstRow,
-             int64_t rows, int64_t first, int64_t columns) {
+void addRows(float* tile, int64_t ld, const std::optional<at::Tensor>& addend, int64_t firstRow, int64_t rows,
+             int64_t first, int64_t columns) {
   if (!addend.has_value()) return;
   const Rows<const T> added(*addend);
-  for (int64_t i = 0; i < rows; ++i)
-    rowKernels().add(products + i * ld, added[firstRow + i] + first, columns);
+  for (int64_t i = 0; i < rows; ++i) rowKernels().add(tile + i * ld, added[firstRow + i] + first, columns);
 }
 
-// body(zero of the type): calls the version of the products' type.
+// body(zero of the type): calls the version of the compute type.
 template <typename Body>
 void withType(at::ScalarType type, const Body& body) {
   if (type == at::kBFloat16)
@@ -145,19 +169,18 @@ void withType(at::ScalarType type, const Body& body) {
     body(float());
 }
 
-// body(first row, rows, first column, columns, products): the products of the rows of x with a packed weight
-// of `columns` columns, tile by tile on all threads, in rows kTile apart.
+// body(first row, rows, first column, columns, tile): the rows of x times a packed weight of `columns`
+// columns, tile by tile on all threads, in rows kTile apart.
 template <typename T, typename Body>
-void forEachProduct(const at::Tensor& x, const at::Tensor& packed, int64_t columns, const Body& body) {
+void forEachTile(const at::Tensor& x, const at::Tensor& packed, int64_t columns, const Body& body) {
   const Panels<T> weight(packed, columns);
   RowRanges(x.size(0)).forEach([&](int64_t, int64_t begin, int64_t count) {
     RowBlocks<T> blocks(x, weight.rowsOfBlock());
     Scratch<float> block(weight.rowsOfBlock() * kTile);
     forEachBlock(begin, count, weight.rowsOfBlock(), [&](int64_t first, int64_t rows) {
-      weight.forEach(blocks.load(first, rows), blocks.ld(), rows, block.data(),
-                     [&](int64_t column, int64_t width, float* products) {
-                       body(first, rows, column, width, products);
-                     });
+      weight.forEach(
+          blocks.load(first, rows), blocks.ld(), rows, block.data(),
+          [&](int64_t column, int64_t width, float* tile) { body(first, rows, column, width, tile); });
     });
   });
 }

@@ -117,7 +117,7 @@ class RowKernels {
 
   // Two queries and the keys [first, first + keys) of a panel, their rows kPanel apart: p = exp(scale * score
   // - logSum) again, dropped = dropout(p) and dScores = p * (dropout(dProbabilities) - delta), 0 up to a
-  // multiple of 16. As bfloat16 `dropped` and `dScorePairs` are right-hand sides of products, [key][query];
+  // multiple of 16. As bfloat16 `dropped` and `dScorePairs` are right-hand sides of brgemm, [key][query];
   // as float32 all are rows.
   virtual void softmaxBackward(c10::BFloat16* dScores, c10::BFloat16* dScorePairs, c10::BFloat16* dropped,
                                const float* scores, const float* dProbabilities, int64_t first, int64_t keys,

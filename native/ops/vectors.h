@@ -1,7 +1,7 @@
 // Vectors of 16 values in the compiler's own vector types: an instruction or two with AVX-512, two or four
 // with less. Between instruction sets results differ by the rounding of products that are added, where one
-// instruction does both. All of it is inlined into the kernels, which
-// exist once for each instruction set (row_kernels_variant.h).
+// instruction does both. All of it is inlined into the kernels, which exist once for each instruction set
+// (row_kernels_variant.cc).
 #pragma once
 
 #include <c10/util/BFloat16.h>

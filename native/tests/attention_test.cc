@@ -6,8 +6,7 @@
 #include <cmath>
 #include <utility>
 
-#include "core/generators.h"
-#include "ops/attention_cuda.h"
+#include "core/device.h"
 #include "tests/comparison.h"
 #include "tests/cuda_stand_in.h"
 #include "tests/operators_test.h"
@@ -117,6 +116,28 @@ void testAttentionCuda(at::ScalarType type, const Mask& mask) {
 void testAttentions(at::ScalarType type, const Mask& mask) {
   testAttention(type, mask);
   testAttentionCuda(type, mask);
+}
+
+// FlashAttention 2 runs from compute capability 8.0 on, with heads of up to 256 (LibTorch's sdp_utils.cpp);
+// of heads above 192 it has no backward pass with dropout on 8.6, 8.7, 8.9 and 12.x.
+void testCudaCapabilities() {
+  const auto check = [](at::ScalarType type, int64_t headSize, std::pair<int, int> capability,
+                        bool expected) {
+    report("attention for CUDA of " + std::to_string(headSize) + " " + c10::toString(type) + " on " +
+               std::to_string(capability.first) + "." + std::to_string(capability.second),
+           hasCudaAttention(type, headSize, capability) == expected ? 0 : 1, 0);
+  };
+  for (const auto& old : {std::pair(6, 1), std::pair(7, 0), std::pair(7, 5)}) {
+    check(at::kBFloat16, 64, old, false);
+    check(at::kFloat, 64, old, true);
+  }
+  for (const auto& large : {std::pair(8, 0), std::pair(9, 0), std::pair(10, 0)})
+    check(at::kBFloat16, 256, large, true);
+  for (const auto& small : {std::pair(8, 6), std::pair(8, 9), std::pair(12, 0)}) {
+    check(at::kBFloat16, 192, small, true);
+    check(at::kBFloat16, 200, small, false);
+  }
+  check(at::kBFloat16, 264, {9, 0}, false);
 }
 
 }  // namespace bertune

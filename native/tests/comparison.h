@@ -20,7 +20,7 @@ struct Case {
   std::string name;
   Inputs values;                      // float64
   std::vector<at::ScalarType> types;  // of the inputs when the kernel gets them
-  at::ScalarType type;                // of the products
+  at::ScalarType type;                // the compute type
   at::IntArrayRef sizes;              // of the result
 };
 

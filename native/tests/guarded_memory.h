@@ -1,5 +1,5 @@
 // LibTorch's allocator for a test: each tensor ends where a page begins that nobody may touch, so that a
-// product which reads or writes behind it ends the process. Code that is compiled at run time (oneDNN's) can
+// kernel which reads or writes behind it ends the process. Code that is compiled at run time (oneDNN's) can
 // be watched in no other way: sanitizers see only what was compiled with them.
 #pragma once
 
@@ -19,7 +19,7 @@ class GuardedMemory : public c10::Allocator {
  public:
   c10::DataPtr allocate(size_t bytes) override {
     const c10::Device cpu(c10::kCPU);
-    if (bytes == 0) return {nullptr, nullptr, giveBack, cpu};
+    if (bytes == 0) return {nullptr, nullptr, deallocate, cpu};
     const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
     const size_t needed = (bytes + kAlignment - 1) / kAlignment * kAlignment;
     const size_t pages = (needed + page - 1) / page * page;
@@ -32,9 +32,9 @@ class GuardedMemory : public c10::Allocator {
     void* data = first + pages - needed;
     const std::lock_guard lock(mutex());
     blocks()[data] = {all, pages + 2 * page};
-    return {data, data, giveBack, cpu};
+    return {data, data, deallocate, cpu};
   }
-  c10::DeleterFnPtr raw_deleter() const override { return giveBack; }
+  c10::DeleterFnPtr raw_deleter() const override { return deallocate; }
   void copy_data(void* target, const void* source, size_t bytes) const override {
     std::memcpy(target, source, bytes);
   }
@@ -49,7 +49,7 @@ class GuardedMemory : public c10::Allocator {
     size_t bytes;
   };
 
-  static void giveBack(void* data) {
+  static void deallocate(void* data) {
     if (data == nullptr) return;
     const std::lock_guard lock(mutex());
     const auto found = blocks().find(data);

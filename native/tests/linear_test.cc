@@ -1,15 +1,35 @@
 // The linear layers, by tiles and by LibTorch's operators.
 #include "ops/linear.h"
 
+#include <ATen/ATen.h>
+
 #include <utility>
 
-#include "ops/packing.h"
+#include "ops/brgemm.h"
+#include "ops/dropout.h"
 #include "tests/comparison.h"
-#include "tests/linear_reference.h"
 #include "tests/operators_test.h"
 
 namespace bertune {
 namespace {
+
+// The linear layers of linear.h from ATen operators and autograd alone, in the type of what they are given.
+at::Tensor linearReference(const at::Tensor& x, const LinearWeights& weights, const at::Tensor& addend = {}) {
+  const at::Tensor y = at::linear(x, weights.weight.narrow(0, weights.firstRow, weights.rows), weights.bias);
+  return addend.defined() ? y + addend : y;
+}
+
+at::Tensor linearActivationReference(const at::Tensor& x, const LinearWeights& weights, Activation activation,
+                                     const at::Tensor& addend = {}) {
+  return activate(activation, linearReference(x, weights, addend));
+}
+
+at::Tensor linearAddNormReference(const at::Tensor& x, const at::Tensor& residual,
+                                  const LinearWeights& weights, const NormWeights& norm, const Mask& mask,
+                                  const at::Tensor& addend = {}) {
+  const at::Tensor sum = dropoutAdd(linearReference(x, weights, addend), residual, mask);
+  return at::layer_norm(sum, {sum.size(1)}, norm.weight, norm.bias, norm.epsilon);
+}
 
 // The two ways of the linear layers.
 enum class Way { Tiles, Library };
@@ -21,7 +41,11 @@ LinearWeights weightsOf(const Inputs& in, size_t first, at::ScalarType type, Way
   if (rows < 0) rows = in[first].size(0);
   const at::Tensor weight = in[first].detach().narrow(0, firstRow, rows), bias = in[first + 1].detach();
   LinearWeights result{in[first], in[first + 1], {type}, firstRow, rows, gradientPlaceOf(in[first])};
-  if (way == Way::Tiles) result.operands.packed = {packForward(weight, type), packBackward(weight, type)};
+  if (way == Way::Tiles) {
+    PackedWeight& packed = result.operands.packed;
+    packForward(packed.forward = at::empty(forwardShape(weight, type), type), weight);
+    packBackward(packed.backward = at::empty(backwardShape(weight, type), type), weight);
+  }
   if (way == Way::Library) {
     result.operands.weight = weight.to(type);
     result.operands.bias = bias.to(type);

@@ -13,7 +13,7 @@
 #include <stdexcept>
 #include <string_view>
 
-#include "core/allocator.h"
+#include "core/memory.h"
 #include "ops/brgemm.h"
 #include "tests/comparison.h"
 #include "tests/guarded_memory.h"
@@ -25,10 +25,10 @@ int main(int count, char** arguments) {
   if (memory == "guarded") c10::SetCPUAllocator(&guarded, /*priority=*/1);
   if (memory == "caching") installAllocator();
   at::set_num_threads(2);
-  std::printf("# %s, tile products of %s\n", at::get_cpu_capability().c_str(),
-              hasTileProducts(at::kBFloat16) ? "float32 and bfloat16"
-              : hasTileProducts(at::kFloat)  ? "float32"
-                                             : "no type");
+  std::printf("# %s, brgemm of %s\n", at::get_cpu_capability().c_str(),
+              hasBrgemm(at::kBFloat16) ? "float32 and bfloat16"
+              : hasBrgemm(at::kFloat)  ? "float32"
+                                       : "no type");
   const Mask none;
   const Mask tenth = makeMask(42, 3, 1, Site::Attention, 0.1, 17);
   if (memory == "throwing") {

@@ -1,4 +1,4 @@
-// The tests of operators_test, by subject; `type` is that of the products.
+// The tests of operators_test, by subject; `type` is the compute type.
 #pragma once
 
 #include <ATen/ATen.h>

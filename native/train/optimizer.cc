@@ -1,17 +1,36 @@
 #include "train/optimizer.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <stdexcept>
 #include <tuple>
 #include <utility>
 
-#include "ops/gradient_norm.h"
+#include "ops/row_kernels.h"
 
 namespace bertune {
+
+at::Tensor gradientNorm(const at::Tensor& gradients) {
+  if (!gradients.is_cpu()) return at::linalg_vector_norm(gradients);
+  constexpr int64_t chunk = 4096;  // few enough for float32 sums of 16 lanes
+  const int64_t size = gradients.numel(), chunks = (size + chunk - 1) / chunk;
+  const auto* values = gradients.const_data_ptr<float>();
+  std::vector<double> sums(static_cast<size_t>(chunks));
+  at::parallel_for(0, chunks, 16, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const float* first = values + i * chunk;
+      sums[i] = rowKernels().dot(first, first, std::min(chunk, size - i * chunk));
+    }
+  });
+  double sum = 0;
+  for (const double each : sums) sum += each;
+  return at::scalar_tensor(std::sqrt(sum), gradients.options());
+}
 
 Optimizer::Optimizer(Parameters& parameters, std::vector<std::string> stateNames)
     : parameters_(parameters),
@@ -27,7 +46,7 @@ Optimizer::Optimizer(Parameters& parameters, std::vector<std::string> stateNames
 }
 
 void Optimizer::configure(std::vector<TensorSettings> settings) {
-  dissolveGroups();
+  clearGroups();
   settings_ = std::move(settings);
 }
 
@@ -44,29 +63,29 @@ void Optimizer::prepareUpdate(const UpdateOptions& options) {
     if (!settings_[i].trainable && gradient) tensor.of(gradient->values()).zero_();
   }
   at::Tensor norm = gradientNorm(parameters_.flatGradients());
-  isBad_ = at::isfinite(norm).logical_not().to(at::kFloat);
+  foundInf_ = at::isfinite(norm).logical_not().to(at::kFloat);
   // The fused kernels divide gradients by their grad_scale: the inverse of torch's clip coefficient max_norm
   // / (norm + 1e-6), at least 1, clips without a pass of its own.
-  shrink_ =
+  gradScale_ =
       options.maxGradNorm > 0 ? ((norm + 1e-6) / options.maxGradNorm).clamp_min(1.0) : at::ones_like(norm);
   gradNorm_ = std::move(norm);
 }
 
 void Optimizer::applyUpdate(const UpdateOptions& options) {
   const at::NoGradGuard guard;
-  const at::Tensor applied = 1.0 - isBad_;
+  const at::Tensor applied = 1.0 - foundInf_;
   updates_ += applied;
-  skipped_ += isBad_;
+  skipped_ += foundInf_;
   for (UpdateGroup& group : groups_) {
     group.step += applied;
     apply(group, options, options.learningRate * group.learningRateFactor,
-          options.weightDecay * group.weightDecayFactor, shrink_, isBad_);
+          options.weightDecay * group.weightDecayFactor, gradScale_, foundInf_);
   }
   for (TensorState& state : states_)
     if (state.group >= 0) state.exists = true;
 }
 
-void Optimizer::requireRoom(const std::vector<bool>& parameters) {
+void Optimizer::allocateState(const std::vector<bool>& parameters) {
   if (stateNames_.empty()) return;
   std::vector<bool> members = parameters;
   bool isEnough = true;
@@ -76,7 +95,7 @@ void Optimizer::requireRoom(const std::vector<bool>& parameters) {
     members[i] = members[i] || has;
   }
   if (isEnough) return;
-  dissolveGroups();
+  clearGroups();
   FlatLayout layout = parameters_.layoutOf(members);
   std::vector<at::Tensor> flats;
   for (const at::Tensor& old : flats_) {
@@ -91,7 +110,7 @@ void Optimizer::requireRoom(const std::vector<bool>& parameters) {
   flats_ = std::move(flats);
 }
 
-void Optimizer::dissolveGroups() {
+void Optimizer::clearGroups() {
   for (size_t i = 0; i < states_.size(); ++i) states_[i].step = stepOf(i);
   for (TensorState& state : states_) state.group = -1;
   groups_.clear();
@@ -99,7 +118,7 @@ void Optimizer::dissolveGroups() {
 }
 
 void Optimizer::makeGroups() {
-  requireRoom(parameters_.trained());
+  allocateState(parameters_.trained());
   const FlatLayout &weightLayout = parameters_.layout(), &gradientLayout = parameters_.gradientLayout();
   // In the order of the flat layouts, so that neighbours become one slice.
   std::vector<size_t> order;
@@ -194,9 +213,9 @@ void Optimizer::writeState(size_t tensor, const std::string& name, const at::Ten
   // Room for all that are trained at once, since others will follow.
   std::vector<bool> members = parameters_.trained();
   members[parameters_.tensors()[tensor].parameter] = true;
-  requireRoom(members);
+  allocateState(members);
   if (!hasState(tensor) || index == 0) {
-    dissolveGroups();
+    clearGroups();
     TensorState& state = states_[tensor];
     if (!state.exists) state.step = updates_.item<double>();
     state.exists = true;
@@ -206,7 +225,7 @@ void Optimizer::writeState(size_t tensor, const std::string& name, const at::Ten
 }
 
 void Optimizer::setUpdates(int64_t updates) {
-  dissolveGroups();
+  clearGroups();
   updates_.fill_(updates);
   for (TensorState& state : states_)
     if (state.exists) state.step = static_cast<double>(updates);

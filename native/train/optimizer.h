@@ -16,6 +16,10 @@
 
 namespace bertune {
 
+// The Euclidean norm of a flat float32 tensor, as a float32 scalar on its device. The order of its sums
+// depends on nothing but the size.
+at::Tensor gradientNorm(const at::Tensor& gradients);
+
 struct UpdateOptions {
   double learningRate, beta1, beta2, epsilon, weightDecay;
   double maxGradNorm;  // 0 = no clipping
@@ -71,12 +75,12 @@ class Optimizer {
     int group = -1;
   };
 
-  // `shrink` divides the gradients; with `isBad` 1 nothing may change.
+  // `gradScale` divides the gradients; with `foundInf` 1 nothing may change.
   virtual void apply(UpdateGroup& group, const UpdateOptions& options, double learningRate,
-                     double weightDecay, const at::Tensor& shrink, const at::Tensor& isBad) const = 0;
+                     double weightDecay, const at::Tensor& gradScale, const at::Tensor& foundInf) const = 0;
 
-  void requireRoom(const std::vector<bool>& parameters);  // for the state of these, beside what there is
-  void dissolveGroups();
+  void allocateState(const std::vector<bool>& parameters);  // of these, beside what there is
+  void clearGroups();
   void makeGroups();
   at::Tensor stateOf(const at::Tensor& flat, size_t tensor) const;
   double stepOf(size_t tensor) const;
@@ -90,7 +94,7 @@ class Optimizer {
   std::vector<at::Tensor> flats_;    // by state name; undefined until something has state
   std::vector<UpdateGroup> groups_;
   bool hasGroups_ = false;
-  at::Tensor updates_, skipped_, gradNorm_, shrink_, isBad_;
+  at::Tensor updates_, skipped_, gradNorm_, gradScale_, foundInf_;
 };
 
 struct OptimizerOptions {

@@ -9,30 +9,26 @@
 namespace bertune {
 namespace {
 
-class AdamW : public Optimizer {
- public:
-  explicit AdamW(Parameters& parameters) : Optimizer(parameters, {"exp_avg", "exp_avg_sq"}) {}
-
- private:
-  void apply(UpdateGroup& group, const UpdateOptions& options, double learningRate, double weightDecay,
-             const at::Tensor& shrink, const at::Tensor& isBad) const override {
-    at::_fused_adamw_(group.weights, group.gradients, group.state[0], group.state[1], {}, group.steps,
-                      learningRate, options.beta1, options.beta2, weightDecay, options.epsilon,
-                      /*amsgrad=*/false, /*maximize=*/false, shrink, isBad);
-  }
-};
-
+// AdamW's weight decay is decoupled, Adam's an L2 term of the gradient: two kernels with the same arguments.
 class Adam : public Optimizer {
  public:
-  explicit Adam(Parameters& parameters) : Optimizer(parameters, {"exp_avg", "exp_avg_sq"}) {}
+  Adam(Parameters& parameters, bool isDecoupled)
+      : Optimizer(parameters, {"exp_avg", "exp_avg_sq"}), isDecoupled_(isDecoupled) {}
 
  private:
   void apply(UpdateGroup& group, const UpdateOptions& options, double learningRate, double weightDecay,
-             const at::Tensor& shrink, const at::Tensor& isBad) const override {
-    at::_fused_adam_(group.weights, group.gradients, group.state[0], group.state[1], {}, group.steps,
-                     learningRate, options.beta1, options.beta2, weightDecay, options.epsilon,
-                     /*amsgrad=*/false, /*maximize=*/false, shrink, isBad);
+             const at::Tensor& gradScale, const at::Tensor& foundInf) const override {
+    using Kernel = void (*)(at::TensorList, at::TensorList, at::TensorList, at::TensorList, at::TensorList,
+                            at::TensorList, double, double, double, double, double, bool, bool,
+                            const std::optional<at::Tensor>&, const std::optional<at::Tensor>&);
+    const Kernel update = isDecoupled_ ? Kernel(at::_fused_adamw_) : Kernel(at::_fused_adam_);
+    update(group.weights, group.gradients, group.state[0], group.state[1], /*max_exp_avg_sqs=*/{},
+           group.steps, learningRate, options.beta1, options.beta2, weightDecay, options.epsilon,
+           /*amsgrad=*/false,
+           /*maximize=*/false, gradScale, foundInf);
   }
+
+  bool isDecoupled_;
 };
 
 // A momentum buffer that begins at zero is torch's, which begins with the first gradient: dampening is 0.
@@ -45,11 +41,11 @@ class Sgd : public Optimizer {
 
  private:
   void apply(UpdateGroup& group, const UpdateOptions&, double learningRate, double weightDecay,
-             const at::Tensor& shrink, const at::Tensor& isBad) const override {
+             const at::Tensor& gradScale, const at::Tensor& foundInf) const override {
     const at::TensorList buffers = momentum_ > 0 ? at::TensorList(group.state[0]) : at::TensorList();
     at::_fused_sgd_(group.weights, group.gradients, buffers, weightDecay, momentum_, learningRate,
-                    /*dampening=*/0, /*nesterov=*/false, /*maximize=*/false, /*is_first_step=*/false, shrink,
-                    isBad);
+                    /*dampening=*/0, /*nesterov=*/false, /*maximize=*/false, /*is_first_step=*/false,
+                    gradScale, foundInf);
   }
 
   double momentum_;
@@ -61,17 +57,18 @@ class Adagrad : public Optimizer {
 
  private:
   void apply(UpdateGroup& group, const UpdateOptions& options, double learningRate, double weightDecay,
-             const at::Tensor& shrink, const at::Tensor& isBad) const override {
+             const at::Tensor& gradScale, const at::Tensor& foundInf) const override {
     at::_fused_adagrad_(group.weights, group.gradients, group.state[0], group.steps, learningRate,
-                        /*lr_decay=*/0, weightDecay, options.epsilon, /*maximize=*/false, shrink, isBad);
+                        /*lr_decay=*/0, weightDecay, options.epsilon, /*maximize=*/false, gradScale,
+                        foundInf);
   }
 };
 
 }  // namespace
 
 std::unique_ptr<Optimizer> makeOptimizer(Parameters& parameters, const OptimizerOptions& options) {
-  if (options.name == "adamw") return std::make_unique<AdamW>(parameters);
-  if (options.name == "adam") return std::make_unique<Adam>(parameters);
+  if (options.name == "adamw") return std::make_unique<Adam>(parameters, /*isDecoupled=*/true);
+  if (options.name == "adam") return std::make_unique<Adam>(parameters, /*isDecoupled=*/false);
   if (options.name == "sgd") return std::make_unique<Sgd>(parameters, options.momentum);
   if (options.name == "adagrad") return std::make_unique<Adagrad>(parameters);
   throw std::invalid_argument("there is no optimizer '" + options.name +

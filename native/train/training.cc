@@ -5,11 +5,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <stdexcept>
 #include <utility>
 
-#include "core/allocator.h"
-#include "core/out_of_memory.h"
+#include "core/memory.h"
 #include "core/phases.h"
 
 namespace bertune {
@@ -28,10 +28,10 @@ void Training::accumulate(const RawBatch& raw, double divisor, const LossOptions
     if (!options_.autoFindBatchSize) {
       backward(batch);
     } else if (!tryOrSplit(batch)) {
-      // Gradients may hold a part of what failed: the step begins again, with smaller micro-batches.
+      // Gradients may hold a part of what failed: the step starts over, with smaller micro-batches.
       bool isDone = false;
       while (!isDone) {
-        beginStepAgain();
+        resetStep();
         isDone = std::all_of(batchesInStep_.begin(), batchesInStep_.end(),
                              [this](const MicroBatch& each) { return tryOrSplit(each); }) &&
                  tryOrSplit(batch);
@@ -40,7 +40,7 @@ void Training::accumulate(const RawBatch& raw, double divisor, const LossOptions
     batchesInStep_.push_back(batch);
   } catch (const std::exception& error) {
     maxTokens_ = maxTokens;
-    restoreStep();
+    replayStep();
     throw;
   }
 }
@@ -83,29 +83,28 @@ void Training::backward(const MicroBatch& micro) {
   hasPartialGradients_ = false;
 }
 
-void Training::beginStepAgain() {
+void Training::resetStep() {
   model_.parameters().dropGradients();
   loss_ = lossBeforeStep_.clone();
   tokensInStep_ = sequencesInStep_ = 0;
   hasPartialGradients_ = false;
 }
 
-void Training::restoreStep() {
+void Training::replayStep() {
   releaseCachedMemory();
   int64_t tokens = 0;
   for (const MicroBatch& each : batchesInStep_) tokens += each.raw.cuSeqlens.back();
   if (!hasPartialGradients_ && tokensInStep_ == tokens) return;
   try {
-    beginStepAgain();
+    resetStep();
     for (const MicroBatch& each : batchesInStep_) {
       const int64_t most =
           options_.autoFindBatchSize && maxTokens_ > 0 ? maxTokens_ : each.raw.cuSeqlens.back();
       for (RawBatch& part : split(each.raw, model_.format(), most))
         backward({std::move(part), each.divisor, each.options});
     }
-  } catch (const std::exception& error) {
-    const std::string mark = isOutOfMemory(error) ? "out of memory: " : "";
-    throw SessionLost(mark + "the gradients of earlier micro-batches could not be restored: " + error.what());
+  } catch (const std::exception&) {
+    std::throw_with_nested(SessionLost("the gradients of earlier micro-batches could not be restored"));
   }
 }
 
@@ -117,8 +116,8 @@ void Training::update(const UpdateOptions& options) {
     for (size_t i = 0; i < parameters.size(); ++i)
       if (parameters[i].isTrained()) ++parameters[i].version;
     optimizer_->applyUpdate(options);
-  } catch (const std::exception& error) {
-    throw SessionLost(std::string("an update failed half way: ") + error.what());
+  } catch (const std::exception&) {
+    std::throw_with_nested(SessionLost("an update failed half way"));
   }
   model_.parameters().dropGradients();
   ++step_;
@@ -133,22 +132,22 @@ at::Tensor Training::predict(const RawBatch& raw) {
 
 double Training::matmulRate(int64_t rows, int64_t inner, int64_t columns) const {
   constexpr size_t repetitions = 15;
-  // A GPU is waited for after many products, since waiting takes longer than one of them.
-  const int products = model_.device().is_cpu() ? 1 : 100;
+  // A GPU is synchronized after many calls, since that takes longer than one of them.
+  const int calls = model_.device().is_cpu() ? 1 : 100;
   const at::NoGradGuard guard;
   const auto options = at::TensorOptions().device(model_.device());
   const at::Tensor a = at::rand({rows, inner}, options).to(model_.compute());
   const at::Tensor b = at::rand({columns, inner}, options).to(model_.compute());
   at::Tensor product = at::mm(a, b.t());
-  const auto wait = [&] { product.view(-1)[0].item<float>(); };
-  wait();
+  const auto synchronize = [&] { product.view(-1)[0].item<float>(); };
+  synchronize();
   std::vector<double> seconds;
   for (size_t i = 0; i < repetitions; ++i) {
     const auto start = std::chrono::steady_clock::now();
-    for (int j = 0; j < products; ++j) at::mm_out(product, a, b.t());
-    wait();
+    for (int j = 0; j < calls; ++j) at::mm_out(product, a, b.t());
+    synchronize();
     seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() /
-                      products);
+                      calls);
   }
   std::nth_element(seconds.begin(), seconds.begin() + repetitions / 2, seconds.end());
   return 2.0 * static_cast<double>(rows) * static_cast<double>(inner) * static_cast<double>(columns) /
@@ -186,8 +185,8 @@ void Training::restart(const TrainingOptions& options) {
 void Training::mergeAdapters() {
   try {
     model_.mergeAdapters();
-  } catch (const std::exception& error) {
-    throw SessionLost(std::string("adapters were merged in part: ") + error.what());
+  } catch (const std::exception&) {
+    std::throw_with_nested(SessionLost("adapters were merged in part"));
   }
 }
 

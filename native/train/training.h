@@ -29,7 +29,7 @@ struct StateTensor {
   std::vector<int64_t> shape;
 };
 
-// A failure that left weights or state half changed: the session cannot go on.
+// A failure that left weights or state half changed: the session cannot continue. Its cause is nested in it.
 struct SessionLost : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -83,8 +83,8 @@ class Training {
 
   void backward(const MicroBatch& batch);
   bool tryOrSplit(const MicroBatch& batch);  // false where memory ran out: maxTokens_ is smaller now
-  void beginStepAgain();                     // as before its first micro-batch
-  void restoreStep();                        // as after all of batchesInStep_
+  void resetStep();                          // as before its first micro-batch
+  void replayStep();                         // as after all of batchesInStep_
   at::IntArrayRef shapeOf(size_t tensor, const std::string& kind) const;
 
   uint64_t seed_;

@@ -33,10 +33,10 @@ export interface Runtime {
   seed?: number;
 }
 
-/** Checks a device that was named, before time is spent on data. @throws UsageError */
+/** Checks the device that a command line names, before time is spent on data. @throws UsageError */
 export function requireDevice({ device, dtype }: Runtime): void {
   // The others are always there, and asking the addon takes the time to load LibTorch.
-  if (device === 'cuda') chooseDevice({ device, dtype: dtype ?? 'auto' }, deviceInfo());
+  if (device === 'cuda') chooseDevice({ device, dtype: dtype ?? 'auto' }, deviceInfo(), '--device');
 }
 
 /**

@@ -1,4 +1,4 @@
-// The only file that sees the addon: loads it, types it, and asks it about the machine and the process.
+// The only file that loads the addon: its types, and what it reports about the machine and the process.
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { existsSync } from 'node:fs';
@@ -23,7 +23,7 @@ import type {
   UpdateOptions,
 } from './types.js';
 
-/** A session as the addon has it. Its failures have no JavaScript frames: see failures.ts. */
+/** The addon's session. Its failures have no JavaScript frames: see failures.ts. */
 export interface NativeSession {
   open(): Promise<TensorInfo[]>;
   read(name: string, kind: TensorKind): Promise<Float32Array>;
@@ -85,7 +85,7 @@ export function loadAddon(): Addon {
   return addon;
 }
 
-/** Asks the addon what the machine offers. */
+/** What the machine offers. */
 export function deviceInfo(): DeviceInfo {
   const info = loadAddon().deviceInfo();
   return {
@@ -109,12 +109,12 @@ export function busySeconds(): number {
   return loadAddon().busySeconds();
 }
 
-/** Begins to count where native time goes, for the bench. Until then and after stopPhases it costs nothing. */
+/** Starts to measure where native time goes, for the bench. Until then and after stopPhases it costs nothing. */
 export function startPhases(): void {
   loadAddon().startPhases();
 }
 
-/** Ends the count and gives it. */
+/** Stops measuring and returns the times. */
 export function stopPhases(): PhaseTimes {
   return loadAddon().stopPhases();
 }

@@ -1,4 +1,4 @@
-// Which device and dtype a person gets who does not say: a pure function of what the machine offers.
+// Which device and dtype `auto` stands for: a pure function of what the machine offers.
 import { expected, UsageError } from '../util/errors.js';
 
 /** What this machine offers. */
@@ -20,21 +20,26 @@ export interface DeviceInfo {
 /** The first CUDA compute capability with bfloat16 and TF32 arithmetic: Ampere. Older GPUs emulate the former. */
 const AMPERE = 8;
 
-/** Chooses the device and dtype for `auto`, and says in one line what was chosen and why. */
+/**
+ * Chooses the device and dtype for `auto`, and explains the choice in one line. `option` is what messages call the option.
+ *
+ * @throws UsageError for a device that is not there
+ */
 export function chooseDevice(
   request: { device: 'auto' | 'cpu' | 'cuda'; dtype: 'auto' | 'float32' | 'bfloat16'; tf32?: boolean },
   info: DeviceInfo,
+  option = 'device',
 ): { device: 'cpu' | 'cuda'; dtype: 'float32' | 'bfloat16'; reason: string } {
   if (request.device === 'cuda' && !info.cuda)
-    throw new UsageError(`--device cuda cannot be used: ${info.cudaProblem}. Use --device cpu, or auto.`);
+    throw new UsageError(`${option} cuda cannot be used: ${info.cudaProblem}. Use ${option} cpu, or auto.`);
   if (request.device !== 'auto' && request.device !== 'cpu' && request.device !== 'cuda')
-    throw expected("'auto', 'cpu' or 'cuda'", '--device', request.device);
+    throw expected("'auto', 'cpu' or 'cuda'", option, request.device);
   const device = request.device === 'auto' ? (info.cuda ? 'cuda' : 'cpu') : request.device;
   const slow = whySlowBFloat16(device, info);
   const fast = slow === '';
   const dtype = request.dtype === 'auto' ? (fast ? 'bfloat16' : 'float32') : request.dtype;
   const why = [
-    // What is behind it is for those who asked for CUDA; here nothing went wrong.
+    // Details are for those who asked for CUDA; here nothing went wrong.
     request.device === 'auto' && device === 'cpu'
       ? `no GPU: ${info.cudaProblem.replace(/ \(.*\)$/, '')}`
       : '',
@@ -45,7 +50,7 @@ export function chooseDevice(
   return { device, dtype, reason: why.join('; ') };
 }
 
-/** Why the device is no place for bfloat16; empty when it multiplies bfloat16 in hardware. */
+/** Why bfloat16 is slow on the device; empty when it multiplies bfloat16 in hardware. */
 function whySlowBFloat16(device: 'cpu' | 'cuda', { bfloat16, cudaCapability }: DeviceInfo): string {
   if (device === 'cpu') return bfloat16 ? '' : 'this CPU has no bfloat16 arithmetic';
   if (cudaCapability === undefined) return 'the compute capability of this GPU is not known';
@@ -54,9 +59,9 @@ function whySlowBFloat16(device: 'cpu' | 'cuda', { bfloat16, cudaCapability }: D
   return `this GPU, of compute capability ${major}.${minor}, has no bfloat16 arithmetic`;
 }
 
-/** Why --tf32 changes nothing on the device; empty when it does. */
+/** Why TF32 changes nothing on the device; empty when it does. */
 function whyNoTf32(device: 'cpu' | 'cuda', { cudaCapability: capability }: DeviceInfo): string {
-  if (device === 'cpu') return '--tf32 has no effect on a CPU';
+  if (device === 'cpu') return 'TF32 has no effect on a CPU';
   if (capability === undefined || capability[0] >= AMPERE) return '';
-  return `--tf32 has no effect: this GPU, of compute capability ${capability.join('.')}, has no TF32 arithmetic`;
+  return `TF32 has no effect: this GPU, of compute capability ${capability.join('.')}, has no TF32 arithmetic`;
 }

@@ -3,16 +3,16 @@ import { messageOf, RunError, SettingsError, UsageError } from '../util/errors.j
 
 const LONGEST_MESSAGE = 300;
 
-// A place in LibTorch's sources and the condition that did not hold there say nothing to a person.
+// A place in LibTorch's sources and the condition that failed there do not help a user.
 const LIBTORCH_PLACE = /^\[enforce fail at [^\]]*\] (?:[^.\n]*\. )?/;
 
-// The addon marks a failure for want of memory, whatever part of LibTorch it comes from (native/core/out_of_memory.cc); its own
+// The addon marks a failure for want of memory, whatever part of LibTorch it comes from (native/core/memory.cc); its own
 // allocator uses the same words.
 const MARK = /^(?:out of memory: )+/;
 // What JavaScript has no memory for has words of its own.
 const OUT_OF_MEMORY = /bad_alloc|Array buffer allocation failed/;
 
-// What the addon says of the session after a failure: it stays, however long the rest is.
+// The state of the session after a failure: it is never cut off.
 const STATE = /; the session is (?:as it was before this call|closed)$/;
 
 // What a caller's getter throws may have any length and any number of lines.

@@ -1,6 +1,6 @@
-// What each of the addon's optimizers keeps of a tensor.
+// The state that each of the addon's optimizers has for a tensor.
 
-/** What an optimizer keeps of a tensor, as torch.optim names it; `step` counts the updates that the tensor had. */
+/** A piece of optimizer state, as torch.optim names it; `step` counts the updates that the tensor had. */
 export type StateKind = (typeof stateKinds)[number];
 export const stateKinds = ['step', 'exp_avg', 'exp_avg_sq', 'momentum_buffer', 'sum'] as const;
 

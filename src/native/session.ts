@@ -1,4 +1,4 @@
-// The typed session: one model in training, as scripts and the trainer see it.
+// The typed session: one model in training, for scripts and the trainer.
 import { expected } from '../util/errors.js';
 import { loadAddon, type NativeSession } from './addon.js';
 import { withStack } from './failures.js';
@@ -75,7 +75,7 @@ export class Session {
   /**
    * Runs forward and backward with dropout and adds the gradients of (sum of losses) / divisor.
    *
-   * @throws UsageError for an option that the loss does not know
+   * @throws UsageError for an option that the loss does not have
    */
   accumulate(batch: PackedBatch, options: AccumulateOptions): Promise<void> {
     return withStack(async () => {
@@ -126,7 +126,7 @@ export class Session {
   }
 
   /**
-   * Says how tensors are trained from the next step on; all that are not named are trained as usual. A frozen tensor
+   * Sets how tensors are trained from the next step on; all that are not named are trained as usual. A frozen tensor
    * gets no gradient and no moments, and below the lowest trainable one there is no backward pass.
    *
    * @throws when nothing is left to train, or between accumulate and update
@@ -135,7 +135,7 @@ export class Session {
     return withStack(() => this.#native.configure(settings));
   }
 
-  /** What the optimizer keeps of each tensor that it updates. */
+  /** The state that the optimizer has for each tensor that it updates. */
   get stateKinds(): readonly StateKind[] {
     return [...this.#stateKinds, 'step'];
   }
@@ -198,7 +198,7 @@ function inOrder({ parameters }: SessionSpec, infos: readonly TensorInfo[]): Ten
   });
 }
 
-// A loss that does not know an option would leave it out without a word.
+// A loss would ignore an option that it does not have.
 function requireMeaning(options: LossOptions | undefined, loss: LossKind): void {
   const { labelSmoothing = 0, focalGamma = 0, classWeights, posWeight } = options ?? {};
   const refuse = (option: string, remedy: string): never => {

@@ -20,22 +20,22 @@ export interface PackedBatch {
 export interface TrainingOptions {
   /** Default adamw. The weight decay of the others is an L2 term of the gradient. */
   optimizer?: OptimizerName;
-  /** Of sgd, 0 to 1; default 0, which keeps no state. */
+  /** Of sgd, 0 to 1; default 0, which has no state. */
   momentum?: number;
   /** NEFTune (Jain et al. 2023): noise of alpha / sqrt(tokens of the sequence * hidden size) on word embeddings. */
   neftuneNoiseAlpha?: number;
   /** Layers keep their input only and run again in the backward pass: less memory, about a third more time. */
   gradientCheckpointing?: boolean;
-  /** Where memory runs out, a micro-batch is cut further and the step runs again; gradients stay the same. */
+  /** When memory runs out, the micro-batch is split and the step runs again; gradients stay the same. */
   autoFindBatchSize?: boolean;
 }
 
 export interface SessionOptions {
   device: 'cpu' | 'cuda';
-  /** The dtype of the encoder's products; weights, gradients and the head stay float32. */
+  /** The dtype of the encoder's matrix products; weights, gradients and the head stay float32. */
   dtype: 'float32' | 'bfloat16';
   /**
-   * On a CUDA device, whether float32 products may round their inputs to TF32; default: as LibTorch has it, which is
+   * On a CUDA device, whether float32 matrix products may round their inputs to TF32; default: as LibTorch has it, which is
    * no. One setting for the process, as in LibTorch: it is that of the session that was opened last with one.
    */
   tf32?: boolean;
@@ -126,9 +126,9 @@ export interface TrainingStats {
 export interface PhaseTimes {
   /** Thread-seconds in matrix products of linear layers. */
   gemm: number;
-  /** Thread-seconds in attention, its products included. */
+  /** Thread-seconds in attention, its matrix products included. */
   attention: number;
-  /** Thread-seconds in everything between the products: LayerNorm, dropout, activations, conversions, embeddings. */
+  /** Thread-seconds in everything between matrix products: LayerNorm, dropout, activations, conversions, embeddings. */
   elementWise: number;
   /** Thread-seconds in updates. */
   optimizer: number;

@@ -6,21 +6,21 @@ import tap, { type Test } from 'tap';
 import { buildDir } from '../../scripts/setup/paths.mjs';
 import { capture } from '../../scripts/setup/process.mjs';
 
-/** What each environment leaves of a processor with everything: row kernels, and types of tile products. */
-const CAPS: readonly { env: Record<string, string>; rows: string; products: string }[] = [
-  { env: { ONEDNN_MAX_CPU_ISA: 'AVX512_CORE_BF16' }, rows: 'AVX512', products: 'float32 and bfloat16' },
-  { env: { ONEDNN_MAX_CPU_ISA: 'AVX512_CORE' }, rows: 'AVX512', products: 'float32' },
-  { env: { ONEDNN_MAX_CPU_ISA: 'AVX2', ATEN_CPU_CAPABILITY: 'avx2' }, rows: 'AVX2', products: 'float32' },
-  // LibTorch has a plain product where oneDNN has no kernel.
+/** What each environment leaves of a processor with everything: the row kernels, and the types with brgemm. */
+const CAPS: readonly { env: Record<string, string>; rows: string; brgemm: string }[] = [
+  { env: { ONEDNN_MAX_CPU_ISA: 'AVX512_CORE_BF16' }, rows: 'AVX512', brgemm: 'float32 and bfloat16' },
+  { env: { ONEDNN_MAX_CPU_ISA: 'AVX512_CORE' }, rows: 'AVX512', brgemm: 'float32' },
+  { env: { ONEDNN_MAX_CPU_ISA: 'AVX2', ATEN_CPU_CAPABILITY: 'avx2' }, rows: 'AVX2', brgemm: 'float32' },
+  // LibTorch has a plain matrix product where oneDNN has no kernel.
   {
     env: { ONEDNN_MAX_CPU_ISA: 'SSE41', ATEN_CPU_CAPABILITY: 'default' },
     rows: 'DEFAULT',
-    products: 'float32',
+    brgemm: 'float32',
   },
 ];
 const ORDER = {
   rows: ['DEFAULT', 'AVX2', 'AVX512'],
-  products: ['no type', 'float32', 'float32 and bfloat16'],
+  brgemm: ['no type', 'float32', 'float32 and bfloat16'],
 };
 
 const built = await capture('cmake', [
@@ -38,7 +38,7 @@ async function compare(
   t: Test,
   parameters: readonly string[],
   env: Record<string, string>,
-): Promise<{ rows: string; products: string }> {
+): Promise<{ rows: string; brgemm: string }> {
   const { code, stdout, stderr } = await capture(`${buildDir}/operators_test`, parameters, {
     env: { ...process.env, ...env },
   });
@@ -47,20 +47,20 @@ async function compare(
   const results = [...stdout.matchAll(/^(not )?ok \d+ - (.*)$/gm)];
   for (const [, failed, name = ''] of results) t.ok(failed === undefined, name);
   t.ok(results.length > 0 && stdout.endsWith(`1..${results.length}\n`), 'all comparisons were made');
-  const [, rows = '', products = ''] = /^# (.*), tile products of (.*)$/m.exec(stdout) ?? [];
-  return { rows, products };
+  const [, rows = '', brgemm = ''] = /^# (.*), brgemm of (.*)$/m.exec(stdout) ?? [];
+  return { rows, brgemm };
 }
 
-let machine = { rows: '', products: '' };
+let machine = { rows: '', brgemm: '' };
 await tap.test('every kernel equals its float64 reference, within its tensors', async (t) => {
   machine = await compare(t, ['guarded'], {});
 });
 
 for (const { env, ...expected } of CAPS) {
   // A cap above the processor changes nothing.
-  const has = (part: 'rows' | 'products'): boolean =>
+  const has = (part: 'rows' | 'brgemm'): boolean =>
     ORDER[part].indexOf(expected[part]) <= ORDER[part].indexOf(machine[part]);
-  const skip = !(process.arch === 'x64' && has('rows') && has('products')) && 'not on this processor';
+  const skip = !(process.arch === 'x64' && has('rows') && has('brgemm')) && 'not on this processor';
   await tap.test(`the same with ${JSON.stringify(env)}`, { skip }, async (t) => {
     t.same(await compare(t, [], env), expected, 'the cap has its effect');
   });

@@ -1,4 +1,4 @@
-// bfloat16 where there are no tile products, as on CPUs without AVX-512 and on GPUs: LibTorch's operators read copies of
+// bfloat16 where there is no brgemm for it, as on CPUs without AVX-512 and on GPUs: LibTorch's operators read copies of
 // the weights, which must never be older than the weights.
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -8,7 +8,7 @@ import tap from 'tap';
 const script = fileURLToPath(new URL('../fixtures/rounded-weights.ts', import.meta.url));
 
 await tap.test('copies of the weights follow them', async (t) => {
-  // oneDNN then has no product of bfloat16 tiles. NODE_OPTIONS stay: tap's loader reads the TypeScript.
+  // oneDNN then has no brgemm of bfloat16. NODE_OPTIONS stay: tap's loader reads the TypeScript.
   const env = { ...process.env, ONEDNN_MAX_CPU_ISA: 'AVX2' };
   const { stdout } = await promisify(execFile)(process.execPath, [...process.execArgv, script], { env });
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- our own script wrote it

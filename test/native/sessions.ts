@@ -307,13 +307,16 @@ await tap.test('where auto computes, and in what', (t) => {
   const precise = { ...forced, dtype: 'float32' } as const;
   for (const tf32 of [true, false]) {
     t.equal(chosen({ ...gpu, cudaCapability: [8, 6] }, { ...precise, tf32 }), 'cuda, float32, ');
-    const old = '--tf32 has no effect: this GPU, of compute capability 7.5, has no TF32 arithmetic';
+    const old = 'TF32 has no effect: this GPU, of compute capability 7.5, has no TF32 arithmetic';
     t.equal(chosen({ ...gpu, cudaCapability: [7, 5] }, { ...precise, tf32 }), `cuda, float32, ${old}`);
-    const none = 'cpu, float32, --tf32 has no effect on a CPU';
+    const none = 'cpu, float32, TF32 has no effect on a CPU';
     t.equal(chosen(cpu, { device: 'cpu', dtype: 'float32', tf32 }), none);
   }
-  const message = '--device cuda cannot be used: none. Use --device cpu, or auto.';
-  t.throws(() => chooseDevice(forced, cpu), { name: 'UsageError', message });
+  for (const option of ['device', '--device']) {
+    const message = `${option} cuda cannot be used: none. Use ${option} cpu, or auto.`;
+    t.throws(() => chooseDevice(forced, cpu, option), { name: 'UsageError', message });
+  }
+  t.throws(() => chooseDevice(forced, cpu), { message: /^device cuda cannot be used/ });
   t.end();
 });
 

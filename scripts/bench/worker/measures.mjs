@@ -17,7 +17,7 @@ import { busySeconds, cudaPeakBytes, startPhases, stopPhases } from '../../../di
  */
 export function machine({ device: requested }) {
   const info = deviceInfo();
-  const { device, dtype } = chooseDevice({ device: requested, dtype: 'auto' }, info);
+  const { device, dtype } = chooseDevice({ device: requested, dtype: 'auto' }, info, '--device');
   const gpu = device === 'cuda' ? (info.cudaName ?? 'a GPU of unknown name') : null;
   return { device, gpu, bfloat16: dtype === 'bfloat16', libtorch: info.libtorch };
 }

@@ -1,19 +1,19 @@
-#include "ops/weight_gradient.h"
-
+// The gradient of the weight in y = x weight^T.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
 #include <algorithm>
 
+#include "core/memory.h"
 #include "core/phases.h"
-#include "core/scratch.h"
-#include "ops/packing.h"
+#include "ops/brgemm.h"
+#include "ops/linear_backward.h"
 
 namespace bertune {
 namespace {
 
-// The rows, which the products sum over, in chunks of at most this many, so that there are few sizes of
-// products.
+// The rows, which are summed over, in chunks of at most this many, so that there are few sizes to compile a
+// kernel for.
 constexpr int64_t kChunk = 256;
 
 // Rows that are packed together: whole rows, since memory is read best from one end to the other.
@@ -79,16 +79,15 @@ void compute(at::Tensor& gradient, const at::Tensor& dY, const at::Tensor& x, bo
   const auto computeTile = [&](int64_t tile, int64_t panel) {
     const int64_t row = tile * kTile, column = panel * kTile;
     for (int64_t chunk = 0; chunk < operands.chunks(); ++chunk)
-      multiply(target + row * in + column, in, operands.left(chunk, row), kChunk,
-               operands.right(chunk, panel), kTile,
-               {std::min(kTile, out - row), std::min(kTile, in - column), operands.innerOf(chunk)},
-               adds || chunk > 0);
+      brgemm(target + row * in + column, in, operands.left(chunk, row), kChunk, operands.right(chunk, panel),
+             kTile, {std::min(kTile, out - row), std::min(kTile, in - column), operands.innerOf(chunk)},
+             adds || chunk > 0);
   };
   // As many tiles of the left-hand side at once as stay in the core's own cache, so that the right-hand side
   // comes from the shared one less often.
   const int64_t block = std::max<int64_t>(1, kBlockBytes / (operands.chunks() * kChunk * kTile * sizeof(T)));
   at::parallel_for(0, (out + kTile - 1) / kTile, 1, [&](int64_t begin, int64_t end) {
-    const TileProducts products;
+    const BrgemmScope scope;
     for (int64_t first = begin; first < end; first += block)
       for (int64_t panel = 0; panel < operands.panels(); ++panel)
         for (int64_t tile = first; tile < std::min(first + block, end); ++tile) computeTile(tile, panel);

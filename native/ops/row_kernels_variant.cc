@@ -1,5 +1,22 @@
-// The row kernels in the vectors of one instruction set. A file for each instruction set includes this, after
-// the pragma that sets it and with BERTUNE_VARIANT as the namespace.
+// The row kernels in the vectors of one instruction set. Compiled once for each (CMakeLists.txt), with
+// BERTUNE_VARIANT as the namespace and BERTUNE_X86_LEVEL as the level of x86-64, 0 for what every processor
+// has.
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "ops/row_kernels.h"
+
+#if BERTUNE_X86_LEVEL == 0 || defined(BERTUNE_X86_VARIANTS)
+
+// Behind the other headers: what they define may be shared with the rest of the program and must run
+// everywhere.
+#if BERTUNE_X86_LEVEL == 3
+#pragma GCC target("arch=x86-64-v3")
+#elif BERTUNE_X86_LEVEL == 4
+#pragma GCC target("arch=x86-64-v4")
+#endif
 #include "ops/vectors.h"
 
 namespace bertune::BERTUNE_VARIANT {
@@ -362,3 +379,5 @@ const RowKernels& rowKernels() {
 }
 
 }  // namespace bertune::BERTUNE_VARIANT
+
+#endif

@@ -1,4 +1,5 @@
-// The backward pass of one head of one sequence, a tile of queries and a panel of keys at a time.
+// The forward and the backward pass of one head of one sequence, a tile of queries and a panel of keys at a
+// time.
 #pragma once
 
 #include <limits>
@@ -8,7 +9,56 @@
 
 namespace bertune::tiled {
 
-// Working memory of a thread.
+// Working memory of a thread in the forward pass.
+template <typename T>
+struct ForwardScratch {
+  Columns<T> keys, values;
+  QueryTiles<T> queries;
+  Scratch<float> scores, context;
+  Scratch<T> probabilities;
+  ForwardScratch(int64_t longest, int64_t headSize)
+      : keys(longest, headSize, true),
+        values(longest, headSize, false),
+        queries(headSize),
+        scores(kTile * roundUp(longest, kTile)),
+        context(kTile * headSize),
+        probabilities(kTile * roundUp(longest, kTile)) {}
+};
+
+template <typename T>
+void forwardItem(const Head<const T>& head, const Shape& shape, const Item& item, const Mask& mask,
+                 ForwardScratch<T>& scratch, T* out, float* logSums) {
+  const int64_t headSize = shape.headSize;
+  scratch.keys.pack(head.key, head.stride, item.length);
+  scratch.values.pack(head.value, head.stride, item.length);
+  float *scores = scratch.scores.data(), *context = scratch.context.data();
+  T* probabilities = scratch.probabilities.data();
+  for (int64_t first = 0; first < item.queries; first += kTile) {
+    const int64_t rows = std::min(kTile, item.queries - first), padded = roundUp(rows, kTileStep);
+    const auto queries = scratch.queries.load(head.query + first * head.queryStride, head.queryStride, rows);
+    forEachPanel(item.length, [&](const Panel& panel) {
+      brgemm(scores + panel.number * kPanelValues, kTile, queries.values, queries.ld, scratch.keys[panel],
+             kTile, {padded, panel.width(), headSize}, false);
+    });
+    float inverseSums[kTile];
+    for (int64_t i = 0; i < rows; ++i) {
+      const kernels::SoftmaxSums sums =
+          rowKernels().expDropout(probabilities + i * kTile, scores + i * kTile, item.length, kPanelValues,
+                                  shape.scale, mask, (item.start + first + i) * shape.heads + item.head);
+      logSums[first + i] = sums.logSum;
+      inverseSums[i] = mask.scale / sums.sum;
+    }
+    forEachPanel(item.length, [&](const Panel& panel) {
+      brgemm(context, headSize, probabilities + panel.number * kPanelValues, kTile, scratch.values[panel],
+             headSize, {padded, headSize, panel.width()}, panel.number > 0);
+    });
+    T* target = out + shape.output(item) + first * shape.hidden();
+    for (int64_t i = 0; i < rows; ++i)
+      rowKernels().scale(target + i * shape.hidden(), context + i * headSize, inverseSums[i], headSize);
+  }
+}
+
+// Working memory of a thread in the backward pass.
 template <typename T>
 struct BackwardScratch {
   Columns<T> transposedKeys, transposedValues, keys;
@@ -116,22 +166,22 @@ class BackwardItem {
 
   void backward(const Tile& tile, const Panel& panel) {
     const int64_t width = panel.width(), columns = panel.first * shape_.headSize;
-    product(scratch_.scores, tile.query, scratch_.transposedKeys[panel], tile.padded, width);
-    product(scratch_.dProbabilities, tile.gradient, scratch_.transposedValues[panel], tile.padded, width);
+    matmul(scratch_.scores, tile.query, scratch_.transposedKeys[panel], tile.padded, width);
+    matmul(scratch_.dProbabilities, tile.gradient, scratch_.transposedValues[panel], tile.padded, width);
     softmaxBackward(tile, panel);
     const bool adds = tile.first > 0;
     const int64_t headSize = shape_.headSize;
-    multiply(scratch_.dValues.data() + columns, kTile, scratch_.transposedGradients.data(), kTile,
-             scratch_.dropped.data(), kTile, {headSize, width, tile.padded}, adds);
-    multiply(scratch_.dKeys.data() + columns, kTile, scratch_.transposedQueries.data(), kTile,
-             scratch_.dScoreColumns(), kTile, {headSize, width, tile.padded}, adds);
-    multiply(scratch_.dQuery.data(), headSize, scratch_.dScores.data(), kTile, scratch_.keys[panel], headSize,
-             {tile.padded, headSize, width}, panel.number > 0);
+    brgemm(scratch_.dValues.data() + columns, kTile, scratch_.transposedGradients.data(), kTile,
+           scratch_.dropped.data(), kTile, {headSize, width, tile.padded}, adds);
+    brgemm(scratch_.dKeys.data() + columns, kTile, scratch_.transposedQueries.data(), kTile,
+           scratch_.dScoreColumns(), kTile, {headSize, width, tile.padded}, adds);
+    brgemm(scratch_.dQuery.data(), headSize, scratch_.dScores.data(), kTile, scratch_.keys[panel], headSize,
+           {tile.padded, headSize, width}, panel.number > 0);
   }
 
-  void product(Scratch<float>& target, const Side& side, const T* columns, int64_t padded, int64_t width) {
-    multiply(target.data(), kTile, side.values, side.ld, columns, kTile, {padded, width, shape_.headSize},
-             false);
+  void matmul(Scratch<float>& target, const Side& side, const T* columns, int64_t padded, int64_t width) {
+    brgemm(target.data(), kTile, side.values, side.ld, columns, kTile, {padded, width, shape_.headSize},
+           false);
   }
 
   void softmaxBackward(const Tile& tile, const Panel& panel) {

@@ -1,5 +1,6 @@
-#include "core/allocator.h"
+#include "core/memory.h"
 
+#include <ATen/ATen.h>
 #include <c10/core/CPUAllocator.h>
 #include <c10/util/Exception.h>
 
@@ -10,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <string_view>
 
 #include "core/device.h"
 
@@ -36,16 +38,16 @@ class CachingAllocator : public c10::Allocator {
  public:
   c10::DataPtr allocate(size_t bytes) override {
     const c10::Device cpu(c10::kCPU);
-    if (bytes == 0) return {nullptr, nullptr, giveBack, cpu};
+    if (bytes == 0) return {nullptr, nullptr, deallocate, cpu};
     Header* block = bytes < kSmallest ? obtainSmall(bytes + sizeof(Header)) : take(bytes + sizeof(Header));
     TORCH_CHECK_WITH(OutOfMemoryError, block != nullptr, "out of memory: no room for a tensor of ", bytes,
                      " bytes");
     void* data = block + 1;
-    return {data, data, giveBack, cpu};
+    return {data, data, deallocate, cpu};
   }
 
   // LibTorch also takes memory without an owner, and gives it back with this.
-  c10::DeleterFnPtr raw_deleter() const override { return giveBack; }
+  c10::DeleterFnPtr raw_deleter() const override { return deallocate; }
 
   void copy_data(void* target, const void* source, size_t bytes) const override {
     std::memcpy(target, source, bytes);
@@ -111,7 +113,7 @@ class CachingAllocator : public c10::Allocator {
     }
   }
 
-  static void giveBack(void* data);
+  static void deallocate(void* data);
 
   std::mutex mutex_;
   std::multimap<size_t, Header*> free_;
@@ -124,7 +126,7 @@ CachingAllocator& allocator() {
   return instance;
 }
 
-void CachingAllocator::giveBack(void* data) {
+void CachingAllocator::deallocate(void* data) {
   if (data == nullptr) return;
   Header* block = static_cast<Header*>(data) - 1;
   if (block->size == 0) return std::free(block);
@@ -133,10 +135,18 @@ void CachingAllocator::giveBack(void* data) {
   owner.used_ -= block->size;
   try {
     owner.free_.emplace(block->size, block);
-  } catch (const std::bad_alloc&) {  // no memory to remember it by: it goes back
+  } catch (const std::bad_alloc&) {  // no memory to remember it by
     owner.held_ -= block->size;
     std::free(block);
   }
+}
+
+template <typename T>
+at::Tensor copied(const std::vector<T>& values, at::ScalarType type, at::Device device) {
+  const auto options = at::TensorOptions().dtype(type).pinned_memory(!device.is_cpu());
+  const at::Tensor host = at::empty({static_cast<int64_t>(values.size())}, options);
+  std::copy(values.begin(), values.end(), host.mutable_data_ptr<T>());
+  return host.to(device, /*non_blocking=*/true);
 }
 
 }  // namespace
@@ -150,6 +160,29 @@ void installAllocator() {
 void releaseCachedMemory() {
   allocator().releaseAll();
   releaseCudaMemory();
+}
+
+bool isOutOfMemory(const std::exception& error) {
+  if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) return true;
+  if (dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr) return true;
+  // All others have no types of their own for it.
+  const std::string_view what = error.what();
+  for (const char* text : {
+           "DefaultCPUAllocator",           // LibTorch's allocator for the CPU (c10/core/impl/alloc_cpu.cpp)
+           "could not create a primitive",  // oneDNN
+           "CUDA error: out of memory",     // the driver: modules, streams, events
+           "CUBLAS_STATUS_ALLOC_FAILED"     // cuBLAS
+       })
+    if (what.find(text) != std::string_view::npos) return true;
+  return false;
+}
+
+at::Tensor toDevice(const std::vector<int32_t>& values, at::Device device) {
+  return copied(values, at::kInt, device);
+}
+
+at::Tensor toDevice(const std::vector<float>& values, at::Device device) {
+  return copied(values, at::kFloat, device);
 }
 
 }  // namespace bertune
