@@ -14,7 +14,7 @@ namespace bertune {
 std::string oneLine(std::string text, size_t most) {
   for (const char* separator : {"\u2028", "\u2029"})  // ends of lines for JavaScript
     for (size_t at = text.find(separator); at != std::string::npos; at = text.find(separator, at))
-      text.replace(at, 3, " ");
+      text.replace(at, 3, 1, ' ');
   for (char& character : text)
     if (static_cast<unsigned char>(character) < ' ' || character == '\x7f') character = ' ';
   return text.size() <= most ? text : text.substr(0, most) + "...";

@@ -40,7 +40,7 @@ class Session : public Napi::ObjectWrap<Session> {
   void requireOpen(Args info) const;
   Napi::Value post(Args info, std::function<void()> run, Worker::Resolve resolve = {});
 
-  // A failure that left nothing half changed says so, and any other closes the session.
+  // Runs a job. A failure that changed nothing says so, and any other closes the session.
   void runWhole(const std::function<void()>& run);
 
   SessionSpec spec_;

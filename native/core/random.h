@@ -1,5 +1,5 @@
 // Counter-based dropout masks: whether an element is kept is a pure function of
-// (seed, step, layer, site, row, column). Nothing is stored; the backward pass asks again.
+// (seed, step, layer, site, row, column). Nothing is stored; the backward pass computes it again.
 // Row and column count over the whole optimizer step, so splitting a batch changes no mask.
 #pragma once
 

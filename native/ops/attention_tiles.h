@@ -1,5 +1,5 @@
-// How attention goes over a packed batch: heads of sequences as items of work, their keys in panels, and the
-// tiles that brgemm takes.
+// How attention iterates over a packed batch: heads of sequences as items of work, their keys in panels, and
+// the tiles that brgemm takes.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -53,7 +53,7 @@ at::Tensor compute(const at::Tensor& x, const at::Tensor& residual, const Mask& 
   if (!x.is_cpu()) return dropoutAddDrawn(x, residual, mask);
   if (x.scalar_type() == at::kFloat)
     return onCpu(x.contiguous(), residual.defined() ? residual.contiguous() : residual, mask);
-  // The factors are no numbers of bfloat16: the product is rounded, not they.
+  // bfloat16 cannot represent the factors: the result is rounded, not they.
   const at::Tensor kept = (x * maskTensor(mask, x.size(0), x.size(1), x.device())).to(x.scalar_type());
   return residual.defined() ? kept + residual : kept;
 }

@@ -31,7 +31,7 @@ at::Tensor maskTensor(const Mask& mask, int64_t rows, int64_t columns, at::Devic
 // The hashes that masks are made of, int64 [rows, columns] from 0 to 2^32 - 1.
 at::Tensor hashTensor(const Mask& mask, int64_t rows, int64_t columns, at::Device device);
 
-// What a backward pass needs to ask for the same mask again.
+// What a backward pass needs to compute the same mask again.
 void saveMask(torch::autograd::AutogradContext* context, const Mask& mask);
 Mask savedMask(torch::autograd::AutogradContext* context);
 

@@ -33,7 +33,7 @@ inline WeightTarget savedTarget(torch::autograd::AutogradContext* context) {
 // a type with brgemm; x: [rows, in] of that type, or float32, which is rounded to it.
 void weightGradient(at::Tensor& gradient, const at::Tensor& dY, const at::Tensor& x, bool adds);
 
-// Places of the tensors that every layer gets, among its inputs: to ask which of them want a gradient.
+// Indices of the tensors that every layer gets, among its inputs: to check which of them need a gradient.
 constexpr size_t kInputPlace = 0, kWeightPlace = 1;
 
 // The gradient of a weight that is trained: into its place, or returned for autograd. That of a frozen one

@@ -67,7 +67,7 @@ at::Tensor savedInput(const at::Tensor& input, const at::Tensor& weight) {
 }
 
 struct Gradients {
-  at::Tensor x, weight, bias;  // undefined where nobody wants them, or where they have gone already
+  at::Tensor x, weight, bias;  // undefined where they are not needed, or were stored already
 };
 
 // Of y = input weight^T + bias; `input` is x in the compute type.
