@@ -32,6 +32,7 @@ class JsonRecord implements RawRecord {
     readonly end: number,
     readonly number: number,
     private readonly object: Readonly<Record<string, unknown>>,
+    private readonly json: string,
   ) {}
 
   columns(): readonly string[] {
@@ -41,6 +42,31 @@ class JsonRecord implements RawRecord {
   value(column: string): unknown {
     return Object.hasOwn(this.object, column) ? this.object[column] : undefined;
   }
+
+  written(column: string): string | null {
+    const isNumber = typeof this.value(column) === 'number';
+    return isNumber && UNLIKE_ITSELF.test(this.json) ? numberAsWritten(this.json, column) : null;
+  }
+}
+
+/** A number that is not written as JavaScript writes it, perhaps. */
+const UNLIKE_ITSELF = /\d[.eE]|\d{16}/;
+
+/** The pieces of JSON: strings, brackets, and all else between commas and colons. */
+const TOKEN = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\],:]|[^\s"{}[\],:]+/gsu;
+
+/** The number that an object has under a key, in its own digits; the last one, as JSON.parse takes it. */
+function numberAsWritten(json: string, key: string): string | null {
+  let [depth, found, isNext] = [0, null as string | null, false];
+  let before = '';
+  for (const [token] of json.matchAll(TOKEN)) {
+    if (token === '{' || token === '[') depth++;
+    else if (token === '}' || token === ']') depth--;
+    else if (token === ':') isNext = depth === 1 && JSON.parse(before) === key;
+    else if (isNext) [found, isNext] = [/^[-\d]/.test(token) ? token : null, false];
+    before = token;
+  }
+  return found;
 }
 
 /** The record in one stretch of JSON text; anything but one object in good UTF-8 has a problem instead of columns. */
@@ -50,8 +76,9 @@ export function jsonRecord(json: Buffer, start: number, number: number): RawReco
   const excess = json.length > SMALL_BYTES ? jsonExcess(json) : null;
   if (excess !== null) return brokenRecord(start, end, number, `too much JSON: ${excess}`);
   try {
-    const value: unknown = JSON.parse(json.toString('utf8'));
-    if (isObject(value)) return new JsonRecord(start, end, number, value);
+    const text = json.toString('utf8');
+    const value: unknown = JSON.parse(text);
+    if (isObject(value)) return new JsonRecord(start, end, number, value, text);
     return brokenRecord(start, end, number, 'expected a JSON object such as {"text": "...", "label": "..."}');
   } catch (error) {
     return brokenRecord(start, end, number, `broken JSON: ${messageOf(error).replaceAll(/\s+/g, ' ')}`);

@@ -7,6 +7,7 @@ import {
   parquetMetadataAsync,
   parquetReadObjects,
   parquetSchema,
+  type SchemaElement,
   type SchemaTree,
 } from 'hyparquet';
 import { z } from 'zod';
@@ -61,8 +62,9 @@ async function* readRowGroups(
   request: { columns: readonly string[]; label: string | null; limits: DataLimits; schema: SchemaTree },
 ): AsyncGenerator<RawRecord[]> {
   const { columns, label } = request;
-  const areDecimals = label !== null && isDecimal(metadata, label);
-  const parsers = { stringFromBytes };
+  const element = parquetSchema(metadata).children.find(({ element: { name } }) => name === label)?.element;
+  const write = element === undefined ? null : writerOf(element);
+  const parsers = { stringFromBytes, timestampFromMicroseconds, timestampFromNanoseconds };
   let rowStart = 0;
   for (const group of metadata.row_groups) {
     const rowEnd = rowStart + Number(group.num_rows);
@@ -71,7 +73,7 @@ async function* readRowGroups(
       await checkRowGroup(file, group, request);
       const rows: Record<string, unknown>[] = await parquetReadObjects(options);
       const first = rowStart + 1;
-      yield rows.map((row, i) => parquetRecord(row, first + i, columns, areDecimals ? label : null));
+      yield rows.map((row, i) => parquetRecord(row, first + i, columns, write));
     } catch (error) {
       const range = `rows ${rowStart + 1} to ${rowEnd} cannot be decoded (damaged file?)`;
       yield [brokenRecord(0, 0, rowStart + 1, `${range}: ${messageOf(error)}`)];
@@ -84,27 +86,74 @@ function parquetRecord(
   row: Readonly<Record<string, unknown>>,
   number: number,
   columns: readonly string[],
-  decimals: string | null,
+  write: ((value: number) => string) | null,
 ): RawRecord {
-  const value = (column: string): unknown => {
+  const written = (column: string): string | null => {
     const cell = row[column];
-    // 1 in a column of decimals is 1.0, as Python writes it: that is what makes the column a regression target.
-    return column === decimals && typeof cell === 'number' && Number.isInteger(cell) ? `${cell}.0` : cell;
+    return write !== null && typeof cell === 'number' ? write(cell) : null;
   };
-  return { start: 0, end: 0, number, problem: null, columns: () => columns, value };
+  return {
+    start: 0,
+    end: 0,
+    number,
+    problem: null,
+    columns: () => columns,
+    value: (column) => row[column],
+    written,
+  };
+}
+
+/**
+ * How the numbers of a label column are written, so that they mean what they mean in a text file: 1 in a column of decimals
+ * is 1.0, as Python writes it, which makes the column a regression target; single precision has no digits of its own beyond
+ * the ninth. Null for a type whose numbers JavaScript writes alike.
+ */
+function writerOf({
+  type,
+  converted_type: converted,
+  logical_type: logical,
+  scale = 0,
+}: SchemaElement): ((value: number) => string) | null {
+  if (converted === 'DECIMAL') return scale > 0 ? (value) => value.toFixed(scale) : null;
+  const isSingle = type === 'FLOAT';
+  if (!isSingle && type !== 'DOUBLE' && logical?.type !== 'FLOAT16') return null;
+  return (value) => {
+    if (Number.isInteger(value)) return `${BigInt(value)}.0`;
+    return String(isSingle ? shortestSingle(value) : value);
+  };
+}
+
+/** The number of the fewest digits that is the same in single precision. */
+function shortestSingle(value: number): number {
+  for (let digits = 6; digits < 9; digits++) {
+    const short = Number(value.toPrecision(digits));
+    if (Math.fround(short) === value) return short;
+  }
+  return value;
+}
+
+/** A Date holds milliseconds: what is finer is written out, so that two moments never become one. */
+function timestampFromMicroseconds(micros: bigint): Date | string {
+  return moment(micros, 1_000n, 6);
+}
+
+function timestampFromNanoseconds(nanos: bigint): Date | string {
+  return moment(nanos, 1_000_000n, 9);
+}
+
+function moment(count: bigint, perMillisecond: bigint, digits: number): Date | string {
+  // Rounded down, also before 1970.
+  const rest = ((count % perMillisecond) + perMillisecond) % perMillisecond;
+  const date = new Date(Number((count - rest) / perMillisecond));
+  if (Number.isNaN(date.getTime())) return String(count);
+  if (rest === 0n) return date;
+  return date.toISOString().replace('Z', `${rest.toString().padStart(digits - 3, '0')}Z`);
 }
 
 function stringFromBytes(bytes: Uint8Array | undefined): string | symbol | undefined {
   if (bytes === undefined) return undefined;
   if (!isUtf8(bytes)) return NOT_UTF8;
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
-}
-
-function isDecimal(metadata: FileMetaData, column: string): boolean {
-  return parquetSchema(metadata).children.some(
-    ({ element: { name, type, converted_type: converted } }) =>
-      name === column && (type === 'FLOAT' || type === 'DOUBLE' || converted === 'DECIMAL'),
-  );
 }
 
 /** A ClassLabel among the features that `datasets` writes as JSON under the key `huggingface`, alone or in a list. */
