@@ -90,6 +90,9 @@ export class LeftOutRows {
   readonly #naLabels: ReadonlySet<string>;
   /** How many, and where the first is, by reason. */
   readonly #found = new Map<string, { count: number; first: string }>();
+  /** The columns that a repeated header has under their own names. */
+  #chosen: readonly string[] = [];
+  #labels: readonly string[] = [];
   #answer: string | null = null;
 
   constructor(naLabels: readonly string[]) {
@@ -98,8 +101,9 @@ export class LeftOutRows {
 
   /** @returns the column of answers that the file may have besides the chosen ones */
   startFile(names: readonly string[], { text, textPair, label }: ColumnChoice): string | null {
-    const chosen = [text, textPair, ...labelColumnList(label)];
-    this.#answer = names.includes('answer') && !chosen.includes('answer') ? 'answer' : null;
+    this.#labels = labelColumnList(label);
+    this.#chosen = [text, ...(textPair === null ? [] : [textPair]), ...this.#labels];
+    this.#answer = names.includes('answer') && !this.#chosen.includes('answer') ? 'answer' : null;
     return this.#answer;
   }
 
@@ -112,25 +116,23 @@ export class LeftOutRows {
   }
 
   /** Whether a row is to be left out, which is then noted. */
-  has(record: RawRecord, columns: ColumnChoice, place: string): boolean {
-    const reason = this.reasonFor(record, columns);
+  has(record: RawRecord, place: () => string): boolean {
+    const reason = this.reasonFor(record);
     if (reason === null) return false;
     const known = this.#found.get(reason);
-    if (known === undefined) this.#found.set(reason, { count: 1, first: place });
+    if (known === undefined) this.#found.set(reason, { count: 1, first: place() });
     else known.count++;
     return true;
   }
 
   /** Why a row is no example; null for one that is, or that has a fault. */
-  reasonFor(record: RawRecord, { text, textPair, label }: ColumnChoice): string | null {
+  reasonFor(record: RawRecord): string | null {
     if (record.problem !== null) return null;
-    const labels = labelColumnList(label);
-    const chosen = [text, ...(textPair === null ? [] : [textPair]), ...labels];
-    if (chosen.every((column) => record.value(column) === column)) return 'repeats the header';
+    if (this.#chosen.every((column) => record.value(column) === column)) return 'repeats the header';
     const answer = this.#answer === null ? undefined : record.value(this.#answer);
     if (answer === 'reject' || answer === 'ignore') return `has the answer "${answer}"`;
     if (this.#naLabels.size === 0) return null;
-    const none = labels
+    const none = this.#labels
       .map((column) => naLabel(record.value(column)))
       .find((value) => value !== null && this.#naLabels.has(value));
     return none === undefined ? null : `has the label ${JSON.stringify(none)}, which means none`;

@@ -191,13 +191,13 @@ class Indexer {
         : { column: label.join(', '), columns: label, classNames: undefined };
     const values = sample
       .slice(0, SAMPLE_ROWS)
-      .filter((record) => record.problem === null && this.leftOut?.reasonFor(record, columns) === null)
+      .filter((record) => record.problem === null && this.leftOut?.reasonFor(record) === null)
       .map((record) => labelOf(record, label));
     this.labels = new LabelColumn({ ...this.options, ...ofColumn }, values);
   }
 
   private addRecord(file: DataFile, source: RecordSource, record: RawRecord, columns: ColumnChoice): void {
-    if (this.leftOut?.has(record, columns, `${file.path} ${source.unit} ${record.number}`) === true) return;
+    if (this.leftOut?.has(record, () => `${file.path} ${source.unit} ${record.number}`) === true) return;
     const read = readExample(record, columns);
     if ('reason' in read) {
       this.addBad(file, source, record, read.column, read.reason);
@@ -237,7 +237,8 @@ function labelOf(record: RawRecord, columns: LabelColumns): unknown {
 
 /** A second header whose columns stand in another order: the rows below it are not what they seem to be. */
 function swappedHeader(record: RawRecord, { text, textPair, label }: ColumnChoice): Fault | null {
-  if (typeof label !== 'string' || record.value(text) === text) return null;
+  const first = record.value(text);
+  if (typeof label !== 'string' || (first !== label && first !== textPair)) return null;
   const chosen = [text, label, ...(textPair === null ? [] : [textPair])];
   const isSwapped = chosen.every((column) => chosen.includes(String(record.value(column))));
   return isSwapped

@@ -44,13 +44,28 @@ class JsonRecord implements RawRecord {
   }
 
   written(column: string): string | null {
-    const isNumber = typeof this.value(column) === 'number';
-    return isNumber && UNLIKE_ITSELF.test(this.json) ? numberAsWritten(this.json, column) : null;
+    const value = this.value(column);
+    if (!Number.isInteger(value)) return null;
+    const found = numberBehind(this.json, column, Number(value));
+    if (found !== null) return found;
+    return UNLIKE_ITSELF.test(this.json) ? numberAsWritten(this.json, column) : null;
   }
 }
 
 /** A number that is not written as JavaScript writes it, perhaps. */
 const UNLIKE_ITSELF = /\d[.eE]|\d{16}/;
+
+const COLON_AND_NUMBER = /\s*:\s*(-?\d[\d.eE+-]*)/y;
+
+/** The number behind a key that stands in the text only once; null where that does not tell. */
+function numberBehind(json: string, key: string, value: number): string | null {
+  const quoted = `"${key}"`;
+  const at = json.indexOf(quoted);
+  if (at === -1 || json.includes(quoted, at + 1)) return null;
+  COLON_AND_NUMBER.lastIndex = at + quoted.length;
+  const found = COLON_AND_NUMBER.exec(json)?.[1];
+  return found !== undefined && Number(found) === value ? found : null;
+}
 
 /** The pieces of JSON: strings, brackets, and all else between commas and colons. */
 const TOKEN = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\],:]|[^\s"{}[\],:]+/gsu;

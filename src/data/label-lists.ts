@@ -89,7 +89,9 @@ export function decideReading(
   const format = requestedFormat(reading);
   const whole = lists.filter((members) => !members.some(isBlank));
   const rows = whole.map(finiteNumbers).filter((row) => row !== null);
-  const width = columns ? (lists[0]?.length ?? 0) : mostCommon(rows.map(({ length }) => length));
+  const width = columns
+    ? (lists[0]?.length ?? 0)
+    : mostCommon(rows.map(({ length }) => length).filter(Boolean));
   // A model has one output for each of its labels, whatever the lists hold.
   const outputs = columns ? width : (names?.length ?? width);
   if (format !== undefined) return { format, width: format === 'names' ? null : outputs, task };
@@ -97,9 +99,11 @@ export function decideReading(
 
   const hasDecimals = rows.some((row) => row.some((number) => !Number.isInteger(number)));
   if (!hasDecimals && rows.length < whole.length && !columns) return { format: 'names', width: null, task };
-  const even = rows.filter(({ length }) => length === width);
+  // A list of nothing is a row without labels, or a fault.
+  const filled = rows.filter(({ length }) => length > 0);
+  const even = filled.filter(({ length }) => length === width);
   if (hasDecimals) return readDecimals(even, outputs, task);
-  if (!columns && (even.length < rows.length || width < 2)) return { format: 'names', width: null, task };
+  if (!columns && (even.length < filled.length || width < 2)) return { format: 'names', width: null, task };
   const isHot = isTrueOfMost(even, (row) => row.every((number) => number === 0 || number === 1));
   if (isHot && (columns || names === undefined || names.length === width))
     return { format: 'multi_hot', width, task: task ?? multiLabel };

@@ -2,7 +2,14 @@
 import { multiLabel, regression, singleLabel } from '../tasks/index.js';
 import { counted } from '../util/text.js';
 import { DELIMITERS } from './label-lists.js';
-import { differenceOf, foldKey, isIntegerText, listOfText, numberProblem } from './label-values.js';
+import {
+  differenceOf,
+  foldKey,
+  isIntegerText,
+  isNumberText,
+  listOfText,
+  numberProblem,
+} from './label-values.js';
 import type { LabelColumn } from './labels.js';
 
 /**
@@ -22,6 +29,7 @@ export function labelNotes(labels: LabelColumn, size: number, place: (row: numbe
     ...wordsForNothing(labels),
     ...lookAlikes(labels.values),
     ...numbersAsText(labels.values),
+    ...mergedNumbers(labels),
     ...oneClass(labels, size),
     ...oneRowEach(labels, size),
     ...(labels.kind === 'list' ? rowsOfLists(labels, size) : []),
@@ -84,6 +92,14 @@ function joinedNames(values: readonly string[]): string[] {
   for (const delimiter of DELIMITERS) {
     const split = (label: string): string[] => label.split(delimiter).map((part) => part.trim());
     const joined = values.filter((label) => label.includes(delimiter) && listOfText(label) === null);
+    if (joined.length === values.length && values.every((label) => areDecimals(label, split(label))))
+      return joined
+        .slice(0, 1)
+        .map(
+          (label) =>
+            `The label ${JSON.stringify(label)} is taken as one name; labelFormat probabilities or numbers ` +
+            `with labelDelimiter ${JSON.stringify(delimiter)} reads it as ${split(label).length} numbers`,
+        );
     const counts = new Map<string, number>();
     for (const part of values.flatMap(split)) counts.set(part, (counts.get(part) ?? 0) + 1);
     const found = joined.find(
@@ -96,6 +112,10 @@ function joinedNames(values: readonly string[]): string[] {
       ];
   }
   return [];
+}
+
+function areDecimals(label: string, parts: readonly string[]): boolean {
+  return parts.every(isNumberText) && !parts.every(isIntegerText) && numberProblem(label) === null;
 }
 
 const MOST_PAIRS = 3;
@@ -172,6 +192,11 @@ function numbersAsText(values: readonly string[]): string[] {
   return [
     `The label ${JSON.stringify(first)} is taken as a name; to make it a number, ${numberProblem(first)}`,
   ];
+}
+
+function mergedNumbers({ merged }: LabelColumn): string[] {
+  if (merged === null) return [];
+  return [`${JSON.stringify(merged[0])} and ${JSON.stringify(merged[1])} are the same, and so one label`];
 }
 
 /** Classes whose numbers became decimals, as pandas makes them where one is missing. */

@@ -182,24 +182,27 @@ export function foldKey(label: string): string {
 
 /**
  * The one spelling of each of the labels of a column. Where all are numbers, or all truth values, these in their canonical
- * form; other labels as they are written, or, where spellings are folded, a known one, or else the most frequent.
+ * form; other labels as they are written, or, where spellings are folded, the most frequent one. A known label stays.
  *
- * @param fold null to keep spellings apart
+ * @param counts how often each label occurs, where spellings are folded; else null
  */
 export function spelledAlike(
   labels: readonly string[],
-  fold: { known: readonly string[]; counts: ReadonlyMap<string, number> } | null,
+  known: readonly string[],
+  counts: ReadonlyMap<string, number> | null,
 ): readonly string[] {
+  const isKnown = new Set(known);
   const spellings = labels.map(canonical);
   const areAll = (what: RegExp): boolean => spellings.every((name) => name !== null && what.test(name));
-  if (areAll(/^[-\d]/) || areAll(/^[tf]/)) return spellings.map((name) => name ?? '');
-  if (fold === null) return labels;
+  if (areAll(/^[-\d]/) || areAll(/^[tf]/))
+    return labels.map((label, i) => (isKnown.has(label) ? label : (spellings[i] ?? label)));
+  if (counts === null) return labels;
   const nameOf = new Map<string, string>();
-  const countOf = (label: string): number => fold.counts.get(label) ?? 0;
+  for (const label of known) if (!nameOf.has(foldKey(label))) nameOf.set(foldKey(label), label);
+  const countOf = (label: string): number => counts.get(label) ?? 0;
   for (const label of labels.toSorted((a, b) => countOf(b) - countOf(a)))
     if (!nameOf.has(foldKey(label))) nameOf.set(foldKey(label), cleaned(label));
-  for (const label of fold.known) if (nameOf.has(foldKey(label))) nameOf.set(foldKey(label), label);
-  return labels.map((label) => nameOf.get(foldKey(label)) ?? label);
+  return labels.map((label) => (isKnown.has(label) ? label : (nameOf.get(foldKey(label)) ?? label)));
 }
 
 /** A label without what is hardly ever meant, its case and width aside. */

@@ -33,6 +33,7 @@ import {
   sortLabels,
   spelledAlike,
   unknownLabel,
+  withoutBlanks,
 } from './label-values.js';
 import type { Fault } from './row.js';
 
@@ -69,6 +70,8 @@ export class LabelColumn {
   /** How lists are read; null for one label a row. */
   private list: ListReading | null;
   private hasText = false;
+  /** Two spellings of one number, such as 007 and 7, where there are any. */
+  merged: readonly [string, string] | null = null;
   private readonly store = new LabelStore(() => tooManyClasses(this.options.column));
   private readonly isKnown: ((label: string) => boolean) | null;
   /** Null where the labels decide. */
@@ -207,8 +210,15 @@ export class LabelColumn {
   finish(): void {
     if (this.classNames !== null || this.isPositional) return;
     const { names } = this.store;
-    const { knownLabels: known = [] } = this.options;
-    this.store.rename(spelledAlike(names, this.isFolded ? { known, counts: this.counts() } : null));
+    const { knownLabels = [] } = this.options;
+    const spelled = spelledAlike(names, knownLabels, this.isFolded ? this.counts() : null);
+    const first = new Map<string, string>();
+    names.forEach((name, i) => {
+      const [own, other] = [withoutBlanks(name), first.get(spelled[i] ?? '')];
+      if (other === undefined) first.set(spelled[i] ?? '', own);
+      else if (other !== own && !this.isFolded) this.merged ??= [other, own];
+    });
+    this.store.rename(spelled);
     this.hasText &&= !this.store.names.every(isIntegerText);
   }
 
