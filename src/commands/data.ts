@@ -91,7 +91,7 @@ export async function describeSplit(split: Split, progress: Progress): Promise<v
     textPair === null ? '' : `pair from "${textPair}"`,
     label === null
       ? ''
-      : `label from ${typeof label === 'string' ? '' : `the ${split.labelKind === 'probabilities' ? 'probabilities' : 'ones'} in `}${quoted([label].flat())}`,
+      : `label from ${typeof label === 'string' ? '' : `the ${valuesOf(split)} in `}${quoted([label].flat())}`,
     passthrough.length === 0 ? '' : `carried over ${quoted(passthrough)}`,
   ];
   progress.line(
@@ -102,6 +102,12 @@ export async function describeSplit(split: Split, progress: Progress): Promise<v
   }
   for (const note of [...split.notes, ...headerNote(text)]) progress.line(`note: ${note}`);
   showBadRows(split, progress);
+}
+
+/** What several label columns hold. */
+function valuesOf({ labelKind }: Split): string {
+  if (labelKind === 'probabilities') return 'probabilities';
+  return labelKind === 'float' ? 'numbers' : 'ones';
 }
 
 function quoted(names: readonly string[]): string {

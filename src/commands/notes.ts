@@ -1,6 +1,7 @@
 // What a person should know of the data and of an evaluation that its figures do not show: rows on both sides, labels without
 // a training row, a model that has learned nothing; and the figures of each class as a table.
 import type { Dataset, DatasetDict } from '../data/dataset.js';
+import { differenceOf, foldKey } from '../data/index.js';
 import type { Metrics } from '../evaluation/evaluate.js';
 import { eachTargets, type MetricDetails, type TaskKind } from '../tasks/index.js';
 import type { Progress } from '../terminal/progress.js';
@@ -67,7 +68,8 @@ export function reportUnseenLabels({ splits }: DatasetDict, progress: Progress):
   const { train, validation } = splits;
   if (train === undefined || validation === undefined) return;
   const unseen = labelsOf(validation);
-  for (const label of labelsOf(train).keys()) unseen.delete(label);
+  const trained = [...labelsOf(train).keys()];
+  for (const label of trained) unseen.delete(label);
   const [first] = unseen.values();
   if (first === undefined) return;
   const rows = counted(validation.size, 'validation row');
@@ -79,6 +81,16 @@ export function reportUnseenLabels({ splits }: DatasetDict, progress: Progress):
     `note: ${counted(unseen.size, 'label has', 'labels have')} no training row: ${shown.join(', ')}${more}, ` +
       `e.g. ${validation.place(first.row)}; the model cannot learn ${unseen.size === 1 ? 'it' : 'them'}`,
   );
+  const spelling = new Map(trained.map((label) => [foldKey(label), label]));
+  for (const label of unseen.keys()) {
+    const other = spelling.get(foldKey(label));
+    if (other === undefined) continue;
+    progress.line(
+      `note: ${JSON.stringify(label)} of the validation rows and ${JSON.stringify(other)} of the training rows ` +
+        `differ only in ${differenceOf(label, other)}; --fold-labels makes such labels one`,
+    );
+    return;
+  }
 }
 
 /** How many rows have each label, and the first of them. */

@@ -1,8 +1,11 @@
 // Rows that cannot be used: collected for the message when the run stops, or written to a file when they are skipped.
 import { UsageError } from '../util/errors.js';
 import { TempFile } from '../util/temp-file.js';
+import { counted } from '../util/text.js';
+import { type ColumnChoice, labelColumnList } from './columns.js';
 import { encodingIn } from './encoding.js';
-import { isUnknownLabel } from './label-values.js';
+import { isBlank, isUnknownLabel, labelText } from './label-values.js';
+import type { RawRecord } from './records.js';
 
 /** One bad row: `line` in text files, `row` where lines mean nothing; both from 1. `column` is null for the whole row. */
 export interface BadRow {
@@ -81,4 +84,76 @@ export class BadRowLog implements BadRowReport {
 export function describeBadRow({ file, line, row, column, reason }: BadRow): string {
   const where = line === undefined ? `row ${row}` : `line ${line}`;
   return `${file} ${where}${column === null ? '' : `, column ${JSON.stringify(column)}`}: ${reason}`;
+}
+
+/** What Prodigy's column `answer` says of an example. */
+const ANSWERS: ReadonlySet<unknown> = new Set(['accept', 'reject', 'ignore']);
+
+/** Rows that are no examples, and no faults either: repeated headers, rejected answers, labels that mean none. */
+export class LeftOutRows {
+  readonly #naLabels: ReadonlySet<string>;
+  /** How many, and where the first is, by reason. */
+  readonly #found = new Map<string, { count: number; first: string }>();
+  /** The columns that a repeated header has under their own names. */
+  #chosen: readonly string[] = [];
+  #labels: readonly string[] = [];
+  #answer: string | null = null;
+
+  constructor(naLabels: readonly string[]) {
+    this.#naLabels = new Set(naLabels.map((label) => label.trim()));
+  }
+
+  /** @returns the column of answers that the file may have besides the chosen ones */
+  startFile(names: readonly string[], { text, textPair, label }: ColumnChoice): string | null {
+    this.#labels = labelColumnList(label);
+    this.#chosen = [text, ...(textPair === null ? [] : [textPair]), ...this.#labels];
+    this.#answer = names.includes('answer') && !this.#chosen.includes('answer') ? 'answer' : null;
+    return this.#answer;
+  }
+
+  /** By the first rows: a column called answer that holds other texts says nothing of its rows. */
+  lookAt(sample: readonly RawRecord[]): void {
+    const column = this.#answer;
+    if (column === null) return;
+    const answers = sample.filter(({ problem }) => problem === null).map((record) => record.value(column));
+    if (!answers.every((answer) => isBlank(answer) || ANSWERS.has(answer))) this.#answer = null;
+  }
+
+  /** Whether a row is to be left out, which is then noted. */
+  has(record: RawRecord, place: () => string): boolean {
+    const reason = this.reasonFor(record);
+    if (reason === null) return false;
+    const known = this.#found.get(reason);
+    if (known === undefined) this.#found.set(reason, { count: 1, first: place() });
+    else known.count++;
+    return true;
+  }
+
+  /** Why a row is no example; null for one that is, or that has a fault. */
+  reasonFor(record: RawRecord): string | null {
+    if (record.problem !== null) return null;
+    if (this.#chosen.every((column) => record.value(column) === column)) return 'repeats the header';
+    const answer = this.#answer === null ? undefined : record.value(this.#answer);
+    if (answer === 'reject' || answer === 'ignore') return `has the answer "${answer}"`;
+    if (this.#naLabels.size === 0) return null;
+    const none = this.#labels
+      .map((column) => naLabel(record.value(column)))
+      .find((value) => value !== null && this.#naLabels.has(value));
+    return none === undefined ? null : `has the label ${JSON.stringify(none)}, which means none`;
+  }
+
+  /** One line for each reason. */
+  notes(): string[] {
+    return Array.from(
+      this.#found,
+      ([reason, { count, first }]) =>
+        `${counted(count, 'row')} left out, the first at ${first}: it ${reason}`,
+    );
+  }
+}
+
+function naLabel(value: unknown): string | null {
+  if (isBlank(value)) return '';
+  const read = labelText(value);
+  return 'value' in read ? read.value.trim() : null;
 }

@@ -1,8 +1,29 @@
 // Which columns hold the text, the second text of a pair, and the label.
 import { UsageError } from '../util/errors.js';
 import { nearestName } from '../util/text.js';
-import { labelColumnList, labelColumns, type LabelColumns } from './label-columns.js';
 import type { TextColumns } from './row.js';
+
+/**
+ * One column with labels, or several, one for each label, in the order of the label ids: of zeros and ones, of
+ * probabilities, or of numbers to predict.
+ */
+export type LabelColumns = string | readonly string[];
+
+/** @throws UsageError for no name, and for one that is given twice */
+function labelColumns(named: LabelColumns): LabelColumns {
+  if (typeof named === 'string') return named;
+  const twice = named.find((name, i) => named.indexOf(name) !== i);
+  if (twice !== undefined) throw new UsageError(`labelColumn names ${JSON.stringify(twice)} twice`);
+  const [only] = named;
+  if (only === undefined) throw new UsageError('labelColumn names no column');
+  return named.length === 1 ? only : named;
+}
+
+/** All of them. */
+export function labelColumnList(columns: LabelColumns | null): readonly string[] {
+  if (columns === null) return [];
+  return typeof columns === 'string' ? [columns] : columns;
+}
 
 /** Usual names of the two texts of a pair; the first pair found wins, and wins over a single text. */
 const PAIR_NAMES: readonly (readonly [string, string])[] = [
@@ -66,8 +87,10 @@ export interface ColumnOptions {
   textColumn?: string;
   /** The second text of a pair. Default: found together with the first, unless `textColumn` is given. */
   textPairColumn?: string;
-  /** Several: columns of zeros and ones, or of probabilities, whose names are the labels, in the order of the ids. */
+  /** Several: columns of zeros and ones, or of numbers, whose names are the labels, in the order of the ids. */
   labelColumn?: LabelColumns;
+  /** Whether the labels are probabilities: then those in a file of predictions are found. */
+  softLabels?: boolean;
   /** False for prediction: labels are not looked for and not read. */
   needsLabels: boolean;
   /** Columns that have to be there besides. */
@@ -103,7 +126,7 @@ export function chooseColumns(
       (column) => ['labelColumn', column] as const,
     ),
   ]);
-  const label = options.needsLabels ? chooseLabel(columns, options.labelColumn) : null;
+  const label = options.needsLabels ? chooseLabel(columns, options) : null;
   const labels = labelColumnList(label ?? null);
   for (const [option, column] of [
     ['textColumn', options.textColumn],
@@ -141,9 +164,23 @@ export function requireColumns(
 }
 
 /** Undefined where none is named and none has a usual name. */
-function chooseLabel(columns: readonly string[], named: LabelColumns | undefined): LabelColumns | undefined {
-  return named === undefined ? findUsual(columns, LABEL_NAMES) : labelColumns(named);
+function chooseLabel(
+  columns: readonly string[],
+  { labelColumn: named, softLabels }: ColumnOptions,
+): LabelColumns | undefined {
+  if (named !== undefined) return labelColumns(named);
+  return (softLabels === true ? predictedProbabilities(columns) : null) ?? findUsual(columns, LABEL_NAMES);
 }
+
+/** What `predict` writes: an object in JSON Lines, a column for each label in CSV and Parquet. */
+function predictedProbabilities(columns: readonly string[]): LabelColumns | null {
+  if (columns.includes('probabilities')) return 'probabilities';
+  const found = columns.filter((column) => column.startsWith(PROBABILITY_PREFIX));
+  return found.length < 2 ? null : found;
+}
+
+/** What the predictions call the column of the probability of a label. */
+export const PROBABILITY_PREFIX = 'probability_';
 
 /**
  * Undefined where none is named and none has a usual name.
@@ -166,10 +203,15 @@ function chooseTexts(
     return { text: usualPair[0], textPair: usualPair[1] };
   }
   const candidates = left.filter((column) => column !== textPairColumn);
-  const only = candidates.length === 1 && !isLabelAmong ? candidates[0] : undefined;
+  const likely =
+    candidates.length === 1 ? candidates : candidates.filter((column) => !ROW_NUMBERS.test(column));
+  const only = likely.length === 1 && !isLabelAmong ? likely[0] : undefined;
   const text = findUsual(candidates, TEXT_NAMES) ?? only;
   return text === undefined ? undefined : { text, textPair: textPairColumn ?? null };
 }
+
+/** Columns of row numbers and ids by the names that pandas, datasets and databases give them. */
+const ROW_NUMBERS = /^(|unnamed: \d+|index|level_\d+|__index_level_\d+__|idx|id|row|row_?id|row_?number)$/i;
 
 function findUsual(columns: readonly string[], usual: readonly string[]): string | undefined {
   const byName = firstByName(columns);

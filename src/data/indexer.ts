@@ -1,11 +1,17 @@
 // The one pass over the files of a split: checks every row, notes where it stands and keeps its label.
-import type { ProblemType } from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
-import { BadRowLog } from './bad-rows.js';
-import { chooseColumns, type ColumnChoice, type ColumnOptions, requireColumns } from './columns.js';
+import { BadRowLog, LeftOutRows } from './bad-rows.js';
+import {
+  chooseColumns,
+  type ColumnChoice,
+  type ColumnOptions,
+  labelColumnList,
+  type LabelColumns,
+  requireColumns,
+} from './columns.js';
 import type { DataFile } from './files.js';
-import { kindOfSeveral, labelColumnList, readLabel } from './label-columns.js';
-import { LabelColumn } from './labels.js';
+import type { LabelReading } from './label-lists.js';
+import { LabelColumn, type SplitReading } from './labels.js';
 import type { RawRecord } from './records.js';
 import type { OwnRows, Rows } from './own-rows.js';
 import { GroupColumn, RowStore, TextHashes } from './row-store.js';
@@ -13,7 +19,11 @@ import { type Fault, holdsOnlyNumbers, PassthroughKinds, readExample } from './r
 import { DEFAULT_READ_SETTINGS, openSource, type ReadSettings, type RecordSource } from './source.js';
 
 /** What to open, and how strictly. */
-export interface SplitOptions extends ColumnOptions, Partial<ReadSettings> {
+export interface SplitOptions
+  extends
+    ColumnOptions,
+    Pick<LabelReading, 'problemType' | 'labelFormat' | 'labelDelimiter'>,
+    Partial<ReadSettings> {
   name: 'train' | 'validation' | 'test';
   /** Paths or globs (`*`, `?`, `**`) of .csv .tsv .jsonl .ndjson .json .parquet; text formats also with .gz or .zst. */
   files: readonly string[];
@@ -31,18 +41,25 @@ export interface SplitOptions extends ColumnOptions, Partial<ReadSettings> {
   classNames?: Readonly<Record<string, readonly string[]>>;
   /** When the labels are fixed beforehand (`labelList`, a trained model): any other label is a bad row. */
   knownLabels?: readonly string[];
-  /** Decides how labels are read; without it a list column is multi-label and a column of decimals is regression. */
-  problemType?: ProblemType;
   /**
    * Whether labels are probabilities: a column for each label, or one of lists. They add up to 1 a row, unless the
    * problem type is multi-label.
    */
   softLabels?: boolean;
-  /** With multi-label and labels written as one string: what separates the names. Default `|`. */
-  labelDelimiter?: string;
+  /** Whether labels that differ only in white space, case, width, composition or invisible characters are one. */
+  foldLabels?: boolean;
+  /** Labels that mean that a row has none; these rows are left out. */
+  naLabels?: readonly string[];
+  /** How lists of labels were read in another split of the same data. */
+  like?: SplitReading;
   /** Called now and then while the files are indexed, with bytes of files read so far and in all. */
   onProgress?: (progress: { bytes: number; totalBytes: number }) => void;
 }
+
+/** So many rows, at most, decide how labels are read; and so many at least, if few batches hold them. */
+const SAMPLE_ROWS = 20_000;
+const LEAST_ROWS = 1000;
+const MOST_BATCHES = 8;
 
 /** What the pass leaves behind; `rows` and `badRows` hold open files. */
 export interface IndexedRows {
@@ -80,12 +97,14 @@ class Indexer {
   private readonly groups: GroupColumn | null;
   private readonly passthrough: PassthroughKinds;
   private readonly notes: string[] = [];
+  private readonly leftOut: LeftOutRows | null;
 
   constructor(
     private readonly options: SplitOptions,
     private readonly badRows: BadRowLog,
   ) {
     this.hashes = options.needsLabels ? new TextHashes() : null;
+    this.leftOut = options.needsLabels ? new LeftOutRows(options.naLabels ?? []) : null;
     this.groups = options.groupColumn === undefined ? null : new GroupColumn();
     this.passthrough = new PassthroughKinds(options.passthroughColumns ?? []);
   }
@@ -105,6 +124,8 @@ class Indexer {
       );
     this.rows.finish();
     this.badRows.finish();
+    this.labels?.finish();
+    this.notes.push(...(this.leftOut?.notes() ?? []));
     const { rows, columns, labels, badRows, hashes, groups, passthrough, notes } = this;
     if (columns !== null && rows.size > 0)
       return { rows, columns, labels, badRows, hashes, groups, passthrough, notes };
@@ -125,7 +146,7 @@ class Indexer {
     if (this.notes.length === 0) this.notes.push(...source.notes);
     const columns = this.columnsOf(file, source);
     if (columns === null) {
-      for await (const batch of source.batches([], null)) {
+      for await (const batch of source.batches([])) {
         for (const record of batch) this.addBad(file, source, record, null, record.problem ?? 'no columns');
       }
       return;
@@ -133,14 +154,13 @@ class Indexer {
     await this.rows.startFile(file.path, source, columns);
     const { groupColumn = null } = this.options;
     const { text, textPair, label, passthrough = [] } = columns;
-    const needed = [text, textPair, ...labelColumnList(label), groupColumn, ...passthrough].filter(
+    const answer = this.leftOut?.startFile(source.columns ?? [], columns) ?? null;
+    const needed = [text, textPair, ...labelColumnList(label), groupColumn, answer, ...passthrough].filter(
       (name) => name !== null,
     );
     let isFirst = true;
-    for await (const batch of source.batches(
-      [...new Set(needed)],
-      typeof label === 'string' ? label : null,
-    )) {
+    const batches = source.batches([...new Set(needed)]);
+    for await (const batch of withLargeFirst(batches)) {
       if (isFirst) this.lookAt(batch, columns, file, source);
       isFirst = false;
       for (const record of batch) this.addRecord(file, source, record, columns);
@@ -171,27 +191,27 @@ class Indexer {
       const column = `The column ${JSON.stringify(text)} of ${file.path}`;
       throw new UsageError(`${column} holds only numbers; is it the text? textColumn names another`);
     }
+    this.leftOut?.lookAt(sample);
     if (label === null || this.labels !== null) return;
-    const { problemType, softLabels, classNames, knownLabels, labelDelimiter: delimiter } = this.options;
     const ofColumn =
       typeof label === 'string'
-        ? { column: label, problemType, classNames: classNames?.[label] ?? source.classNames[label] }
-        : {
-            column: label.join(', '),
-            problemType: kindOfSeveral(this.options).problemType,
-            classNames: label,
-          };
-    const values = typeof label === 'string' ? sample.map((record) => record.value(label)) : [];
-    this.labels = new LabelColumn({ ...ofColumn, softLabels, knownLabels, delimiter }, values);
+        ? { column: label, classNames: this.options.classNames?.[label] ?? source.classNames[label] }
+        : { column: label.join(', '), columns: label, classNames: undefined };
+    const values = sample
+      .slice(0, SAMPLE_ROWS)
+      .filter((record) => record.problem === null && this.leftOut?.reasonFor(record) === null)
+      .map((record) => labelOf(record, label));
+    this.labels = new LabelColumn({ ...this.options, ...ofColumn }, values);
   }
 
   private addRecord(file: DataInput, source: RecordSource, record: RawRecord, columns: ColumnChoice): void {
+    if (this.leftOut?.has(record, () => `${file.path} ${source.unit} ${record.number}`) === true) return;
     const read = readExample(record, columns);
     if ('reason' in read) {
       this.addBad(file, source, record, read.column, read.reason);
       return;
     }
-    const fault = this.addLabel(record, columns);
+    const fault = swappedHeader(record, columns) ?? this.addLabel(record, columns);
     if (fault !== null) {
       this.addBad(file, source, record, fault.column, fault.reason);
       return;
@@ -203,11 +223,7 @@ class Indexer {
   }
 
   private addLabel(record: RawRecord, { label }: ColumnChoice): Fault | null {
-    if (label === null) return null;
-    const read = readLabel(record, label, this.options);
-    if ('reason' in read) return read;
-    const reason = this.labels?.add(read.value) ?? null;
-    return reason === null ? null : { column: typeof label === 'string' ? label : null, reason };
+    return label === null ? null : (this.labels?.add(labelOf(record, label)) ?? null);
   }
 
   private addBad(
@@ -219,4 +235,39 @@ class Indexer {
   ): void {
     this.badRows.add({ file: file.path, [source.unit]: record.number, column, reason });
   }
+}
+
+/** The value of the label column as it is written; the values of several. */
+function labelOf(record: RawRecord, columns: LabelColumns): unknown {
+  if (typeof columns !== 'string') return columns.map((column) => record.value(column));
+  return record.written?.(columns) ?? record.value(columns);
+}
+
+/** A second header whose columns stand in another order: the rows below it are not what they seem to be. */
+function swappedHeader(record: RawRecord, { text, textPair, label }: ColumnChoice): Fault | null {
+  const first = record.value(text);
+  if (typeof label !== 'string' || (first !== label && first !== textPair)) return null;
+  const chosen = [text, label, ...(textPair === null ? [] : [textPair])];
+  const isSwapped = chosen.every((column) => chosen.includes(String(record.value(column))));
+  return isSwapped
+    ? { column: null, reason: 'it repeats the header with the columns in another order' }
+    : null;
+}
+
+/** The first batches as one, so that a single row, such as the last line of a small file, decides nothing. */
+async function* withLargeFirst(batches: AsyncIterable<RawRecord[]>): AsyncGenerator<RawRecord[]> {
+  let first: RawRecord[] | null = [];
+  let count = 0;
+  for await (const batch of batches) {
+    if (first === null) {
+      yield batch;
+      continue;
+    }
+    first = first.concat(batch);
+    count += 1;
+    if (first.length < LEAST_ROWS && count < MOST_BATCHES) continue;
+    yield first;
+    first = null;
+  }
+  if (first !== null) yield first;
 }

@@ -48,6 +48,7 @@ class JsonRecord implements RawRecord {
     readonly end: number,
     readonly number: number,
     private readonly object: JsonObject,
+    private readonly json: string,
   ) {}
 
   columns(): readonly string[] {
@@ -57,6 +58,46 @@ class JsonRecord implements RawRecord {
   value(column: string): unknown {
     return Object.hasOwn(this.object, column) ? this.object[column] : undefined;
   }
+
+  written(column: string): string | null {
+    const value = this.value(column);
+    if (!Number.isInteger(value)) return null;
+    const found = numberBehind(this.json, column, Number(value));
+    if (found !== null) return found;
+    return UNLIKE_ITSELF.test(this.json) ? numberAsWritten(this.json, column) : null;
+  }
+}
+
+/** A number that is not written as JavaScript writes it, perhaps. */
+const UNLIKE_ITSELF = /\d[.eE]|\d{16}/;
+
+const COLON_AND_NUMBER = /\s*:\s*(-?\d[\d.eE+-]*)/y;
+
+/** The number behind a key that stands in the text only once; null where that does not tell. */
+function numberBehind(json: string, key: string, value: number): string | null {
+  const quoted = `"${key}"`;
+  const at = json.indexOf(quoted);
+  if (at === -1 || json.includes(quoted, at + 1)) return null;
+  COLON_AND_NUMBER.lastIndex = at + quoted.length;
+  const found = COLON_AND_NUMBER.exec(json)?.[1];
+  return found !== undefined && Number(found) === value ? found : null;
+}
+
+/** The pieces of JSON: strings, brackets, and all else between commas and colons. */
+const TOKEN = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\],:]|[^\s"{}[\],:]+/gsu;
+
+/** The number that an object has under a key, in its own digits; the last one, as JSON.parse takes it. */
+function numberAsWritten(json: string, key: string): string | null {
+  let [depth, found, isNext] = [0, null as string | null, false];
+  let before = '';
+  for (const [token] of json.matchAll(TOKEN)) {
+    if (token === '{' || token === '[') depth++;
+    else if (token === '}' || token === ']') depth--;
+    else if (token === ':') isNext = depth === 1 && JSON.parse(before) === key;
+    else if (isNext) [found, isNext] = [/^[-\d]/.test(token) ? token : null, false];
+    before = token;
+  }
+  return found;
 }
 
 /** The records in one stretch of JSON text: for anything but one object in good UTF-8, one with a problem. */
@@ -65,7 +106,7 @@ function jsonRecords(json: Buffer, start: number, number: number): RawRecord[] {
   const read = readValue(json);
   return 'problem' in read
     ? [brokenRecord(start, end, number, read.problem)]
-    : recordsOf(read.value, start, end, number);
+    : recordsOf(read, start, end, number);
 }
 
 /** The record in one stretch of JSON text; of an export with several annotations for a text, the first. */
@@ -74,21 +115,27 @@ export function jsonRecord(json: Buffer, start: number, number: number): RawReco
   return record ?? brokenRecord(start, start + json.length, number, `expected ${EXAMPLE}`);
 }
 
-function readValue(json: Buffer): { value: unknown } | { problem: string } {
+function readValue(json: Buffer): { value: unknown; text: string } | { problem: string } {
   if (!isUtf8(json)) return { problem: NOT_UTF8 };
   const excess = json.length > SMALL_BYTES ? jsonExcess(json) : null;
   if (excess !== null) return { problem: `too much JSON: ${excess}` };
   try {
-    return { value: parseRow(json.toString('utf8')) };
+    const text = json.toString('utf8');
+    return { value: parseRow(text), text };
   } catch (error) {
     return { problem: `broken JSON: ${messageOf(error).replaceAll(/\s+/g, ' ')}` };
   }
 }
 
-function recordsOf(value: unknown, start: number, end: number, number: number): RawRecord[] {
+function recordsOf(
+  { value, text }: { value: unknown; text: string },
+  start: number,
+  end: number,
+  number: number,
+): RawRecord[] {
   // As `datasets` names the column of a list of texts.
-  if (typeof value === 'string') return [new JsonRecord(start, end, number, { text: value })];
-  if (isObject(value)) return rowsOf(value).map((row) => new JsonRecord(start, end, number, row));
+  if (typeof value === 'string') return [new JsonRecord(start, end, number, { text: value }, text)];
+  if (isObject(value)) return rowsOf(value).map((row) => new JsonRecord(start, end, number, row, text));
   const problem = Array.isArray(value)
     ? `a list has no names for its columns; write each row as a JSON object such as ${EXAMPLE}`
     : `expected a JSON object such as ${EXAMPLE}`;
@@ -272,7 +319,7 @@ class JsonTableParser implements RecordParser {
     const { rows } = this;
     this.rows = [];
     at.offset += bytes.length;
-    return rows.flatMap((row, i) => recordsOf(row, 0, 0, i + 1));
+    return rows.flatMap((row, i) => recordsOf({ value: row, text: '' }, 0, 0, i + 1));
   }
 }
 

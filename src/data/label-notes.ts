@@ -1,53 +1,148 @@
-// Remarks on labels that are legal but probably not meant.
-import { multiLabel, singleLabel } from '../tasks/index.js';
+// Remarks on labels: how lists were read, where the data decided it, and what is legal but probably not meant.
+import { multiLabel, regression, singleLabel } from '../tasks/index.js';
 import { counted } from '../util/text.js';
+import { DELIMITERS } from './label-lists.js';
+import {
+  differenceOf,
+  foldKey,
+  isIntegerText,
+  isNumberText,
+  listOfText,
+  numberProblem,
+} from './label-values.js';
 import type { LabelColumn } from './labels.js';
 
-/** One line for each remark; `size` is the number of rows in use. */
-export function labelNotes(labels: LabelColumn, size: number): string[] {
-  if (labels.kind === 'probabilities') return [];
-  if (labels.kind === 'float') return wholeScores(labels, size);
+/**
+ * One line for each remark.
+ *
+ * @param size the number of rows in use
+ * @param place where a row stands
+ */
+export function labelNotes(labels: LabelColumn, size: number, place: (row: number) => string): string[] {
+  const read = howRead(labels, size, place);
+  if (labels.kind === 'probabilities') return read;
+  if (labels.kind === 'float') return [...read, ...wholeScores(labels, size)];
   return [
-    ...joinedNames(labels),
-    ...listsAsText(labels),
-    ...wordsForNothing(labels.values),
+    ...read,
+    ...(labels.kind === 'list' ? [] : joinedNames(labels.values)),
+    ...(labels.kind === 'list' ? [] : listsAsText(labels.values)),
+    ...wordsForNothing(labels),
     ...lookAlikes(labels.values),
+    ...numbersAsText(labels.values),
+    ...mergedNumbers(labels),
     ...oneClass(labels, size),
     ...oneRowEach(labels, size),
-    ...rowsOfNothing(labels, size),
+    ...(labels.kind === 'list' ? rowsOfLists(labels, size) : []),
   ];
 }
 
-function joinedNames(labels: LabelColumn): string[] {
-  const joined = labels.kind === 'string' ? labels.values.find((label) => label.includes('|')) : undefined;
-  if (joined === undefined) return [];
-  return [
-    `The label ${JSON.stringify(joined)} is taken as one name; ` +
-      `problemType ${multiLabel.problemType} reads names joined by "|" as several labels`,
-  ];
+const SHOWN_MEMBERS = 8;
+
+/** What the data decided of lists, with an example. */
+function howRead(labels: LabelColumn, size: number, place: (row: number) => string): string[] {
+  const { reading, width } = labels;
+  if (reading === null || size === 0 || labels.isFormatGiven) return [];
+  const example = (row: number, values: readonly (string | number)[]): string => {
+    const more = values.length > SHOWN_MEMBERS ? ', ...' : '';
+    return `Labels such as [${values.slice(0, SHOWN_MEMBERS).join(', ')}${more}] at ${place(row)} are read as`;
+  };
+  switch (reading.format) {
+    case 'names': {
+      const row = firstRow(size, (each) => labels.at(each).length > 1);
+      if (row === null) return [];
+      if (labels.isSplit)
+        return [
+          `${example(row, labels.at(row))} several labels, written with ${JSON.stringify(reading.delimiter)} between them; labelDelimiter names another`,
+        ];
+      if (labels.isListText)
+        return [`${example(row, labels.at(row))} several labels: the cells are lists written as text`];
+      return labels.values.every(isIntegerText) ? [`${example(row, labels.at(row))} ids of classes`] : [];
+    }
+    case 'multi_hot': {
+      if (labels.classNames !== null) return [];
+      const hot = (labels.ordered ?? []).map((name) => (labels.at(0).includes(name) ? 1 : 0));
+      return [
+        `${example(0, hot)} zeros and ones by position, one for each of ${width} labels; ` +
+          'labelFormat names takes them as ids of classes',
+      ];
+    }
+    case 'probabilities': {
+      const row = firstRow(size, (each) => !labels.valuesAt(each).every(Number.isInteger)) ?? 0;
+      const isOne = labels.task === singleLabel;
+      return [
+        `${example(row, labels.at(row))} probabilities of ${width} labels${isOne ? ', of which a row has one' : ', each for itself'}; ` +
+          `problemType ${(isOne ? multiLabel : regression).problemType} ${isOne ? 'takes each for itself' : 'takes them as numbers to predict'}`,
+      ];
+    }
+    case 'numbers':
+      if (width < 2 || labels.isKindGiven) return [];
+      return [`${example(0, labels.at(0))} ${width} numbers to predict (${regression.problemType})`];
+    default:
+      return [];
+  }
 }
+
+function firstRow(size: number, holds: (row: number) => boolean): number | null {
+  for (let row = 0; row < size; row++) if (holds(row)) return row;
+  return null;
+}
+
+/** Several names in one cell; a comma is also part of names, so that it has to join what occurs elsewhere. */
+function joinedNames(values: readonly string[]): string[] {
+  for (const delimiter of DELIMITERS) {
+    const split = (label: string): string[] => label.split(delimiter).map((part) => part.trim());
+    const joined = values.filter((label) => label.includes(delimiter) && listOfText(label) === null);
+    if (joined.length === values.length && values.every((label) => areDecimals(label, split(label))))
+      return joined
+        .slice(0, 1)
+        .map(
+          (label) =>
+            `The label ${JSON.stringify(label)} is taken as one name; labelFormat probabilities or numbers ` +
+            `with labelDelimiter ${JSON.stringify(delimiter)} reads it as ${split(label).length} numbers`,
+        );
+    const counts = new Map<string, number>();
+    for (const part of values.flatMap(split)) counts.set(part, (counts.get(part) ?? 0) + 1);
+    const found = joined.find(
+      (label) => delimiter !== ',' || split(label).some((part) => (counts.get(part) ?? 0) > 1),
+    );
+    if (found !== undefined)
+      return [
+        `The label ${JSON.stringify(found)} is taken as one name; problemType ${multiLabel.problemType} ` +
+          `with labelDelimiter ${JSON.stringify(delimiter)} reads it as ${split(found).length} labels`,
+      ];
+  }
+  return [];
+}
+
+function areDecimals(label: string, parts: readonly string[]): boolean {
+  return parts.every(isNumberText) && !parts.every(isIntegerText) && numberProblem(label) === null;
+}
+
+const MOST_PAIRS = 3;
 
 function lookAlikes(values: readonly string[]): string[] {
   const first = new Map<string, string>();
   const notes: string[] = [];
   for (const label of values) {
-    const other = first.get(label.trim().toLowerCase());
-    if (other === undefined) first.set(label.trim().toLowerCase(), label);
+    const key = foldKey(label);
+    const other = first.get(key);
+    if (other === undefined) first.set(key, label);
     else
       notes.push(
-        `The labels ${JSON.stringify(other)} and ${JSON.stringify(label)} differ only in case or spaces`,
+        `The labels ${JSON.stringify(other)} and ${JSON.stringify(label)} differ only in ${differenceOf(other, label)}; foldLabels makes them one`,
       );
   }
-  return notes;
+  const more = notes.length - MOST_PAIRS;
+  return more > 0
+    ? [...notes.slice(0, MOST_PAIRS), `${counted(more, 'more pair')} of labels like these`]
+    : notes;
 }
 
 /** A file sorted by label and cut to its first rows. */
 function oneClass(labels: LabelColumn, size: number): string[] {
   if (labels.kind === 'list' || labels.values.length < 2 || size < 2) return [];
   const [only] = labels.at(0);
-  for (let row = 1; row < size; row++) {
-    if (labels.at(row)[0] !== only) return [];
-  }
+  if (firstRow(size, (row) => labels.at(row)[0] !== only) !== null) return [];
   return [
     `The first ${size} rows all have the label ${JSON.stringify(only)}; the file seems to be sorted by label`,
   ];
@@ -62,32 +157,54 @@ function oneRowEach(labels: LabelColumn, size: number): string[] {
   return [`Each of the ${size} rows has a label of its own; is this the column of the labels?`];
 }
 
-/** A list that was written to CSV: pandas writes it as Python does. */
-function listsAsText({ kind, values }: LabelColumn): string[] {
-  const list = kind === 'list' ? undefined : values.find((label) => /^\[.*\]$/s.test(label));
+/** Lists that were written to CSV among other texts. */
+function listsAsText(values: readonly string[]): string[] {
+  const list = values.find((label) => listOfText(label) !== null);
   if (list === undefined) return [];
   return [
-    `The label ${JSON.stringify(list)} is taken as one name; for several labels a row write a|b and give ` +
-      `problemType ${multiLabel.problemType}, or write lists as JSON Lines or Parquet`,
+    `The label ${JSON.stringify(list)} is taken as one name, since other rows hold no list; ` +
+      `problemType ${multiLabel.problemType} reads lists`,
   ];
 }
 
-/** What pandas and Python write for a value that is missing. Nothing else: "none" is a class of many data sets. */
-function wordsForNothing(values: readonly string[]): string[] {
-  const found = values.filter((label) => /^(?:NaN|nan|NA|N\/A|<NA>|None|null|NULL)$/.test(label));
-  if (found.length === 0) return [];
-  const named = found.map((label) => JSON.stringify(label)).join(' and ');
+/** What pandas, Python, spreadsheets and databases write for a value that is missing. Not "none": it is a class of many data sets. */
+const NOTHING =
+  /^(?:NaN|nan|NA|#NA|N\/A|n\/a|#N\/A|<NA>|None|null|NULL|undefined|\\N|-{1,3}|\?{1,3}|\(blank\))$/;
+
+function wordsForNothing(labels: LabelColumn): string[] {
+  const found = labels.values.filter((label) => NOTHING.test(label.trim()));
+  // The signs of sentiments.
+  if (found.length === 0 || labels.values.includes('+')) return [];
+  const counts = labels.counts();
+  const shown = found.map((label) => `${JSON.stringify(label)} (${counted(counts.get(label) ?? 0, 'row')})`);
+  const names = found.map((label) => JSON.stringify(label.trim())).join(' ');
   return [
-    `${named} ${found.length === 1 ? 'is a label' : 'are labels'} here; rows whose label is missing must be left out, or have nothing there`,
+    `${shown.join(' and ')} ${found.length === 1 ? 'is a label' : 'are labels'} here; ` +
+      `if that means that a row has none, naLabels ${names} leaves ${found.length === 1 ? 'it' : 'them'} out`,
   ];
+}
+
+/** Numbers as people write them, which are names of classes here as for pandas. */
+function numbersAsText(values: readonly string[]): string[] {
+  const found = values.filter((label) => numberProblem(label) !== null);
+  const [first] = found;
+  if (first === undefined || 2 * found.length < values.length) return [];
+  return [
+    `The label ${JSON.stringify(first)} is taken as a name; to make it a number, ${numberProblem(first)}`,
+  ];
+}
+
+function mergedNumbers({ merged }: LabelColumn): string[] {
+  if (merged === null) return [];
+  return [`${JSON.stringify(merged[0])} and ${JSON.stringify(merged[1])} are the same, and so one label`];
 }
 
 /** Classes whose numbers became decimals, as pandas makes them where one is missing. */
 function wholeScores(labels: LabelColumn, size: number): string[] {
-  if (labels.isKindGiven || size < 2) return [];
+  if (labels.isKindGiven || size < 2 || labels.width > 1) return [];
   const found = new Set<number>();
   for (let row = 0; row < size; row++) {
-    const value = labels.numberAt(row);
+    const [value = Number.NaN] = labels.valuesAt(row);
     if (!Number.isInteger(value) || found.size > MOST_LIKELY_CLASSES) return [];
     found.add(value);
   }
@@ -100,10 +217,18 @@ function wholeScores(labels: LabelColumn, size: number): string[] {
 /** Scores of so few different whole numbers are rare. */
 const MOST_LIKELY_CLASSES = 20;
 
-/** A row of none of the labels, or one that is not labelled yet: the file does not show which. */
-function rowsOfNothing(labels: LabelColumn, size: number): string[] {
-  if (labels.kind !== 'list') return [];
-  let rows = 0;
-  for (let row = 0; row < size; row++) if (labels.at(row).length === 0) rows++;
-  return rows === 0 ? [] : [`${counted(rows, 'row has', 'rows have')} no label: an example of none of them`];
+/** Rows of none of the labels, or not labelled yet: the file does not show which. And rows that have one label each. */
+function rowsOfLists(labels: LabelColumn, size: number): string[] {
+  let [none, one] = [0, 0];
+  for (let row = 0; row < size; row++) {
+    const { length } = labels.at(row);
+    if (length === 0) none++;
+    if (length === 1) one++;
+  }
+  return [
+    ...(none === 0 ? [] : [`${counted(none, 'row has', 'rows have')} no label: an example of none of them`]),
+    ...(one < size || size < 2 || labels.isKindGiven
+      ? []
+      : [`Each row has exactly one label; problemType ${singleLabel.problemType} learns to choose one`]),
+  ];
 }

@@ -1,34 +1,73 @@
-// Labels as they are written: how a person wants them to be read, what counts as an integer, a decimal or nothing, and in
-// which order they are listed.
-import { singleLabel, taskKinds, type ProblemType, type TaskKind } from '../tasks/index.js';
-import { UsageError } from '../util/errors.js';
-
-/** How a person wants labels to be read; what is left open, the labels themselves tell. */
-export interface LabelReading {
-  problemType?: ProblemType | undefined;
-  /** Whether a label is one probability for each class. */
-  softLabels?: boolean | undefined;
-}
-
-/** The requested task; undefined where the labels decide. @throws UsageError for one without soft labels */
-export function taskKindOf({ problemType, softLabels }: LabelReading): TaskKind | undefined {
-  if (problemType === undefined) return softLabels === true ? singleLabel : undefined;
-  const kind = taskKinds[problemType];
-  if (softLabels !== true || kind.columns.probabilities !== null) return kind;
-  throw new UsageError(
-    `softLabels does not go with problemType ${problemType}, which takes numbers as they are`,
-  );
-}
+// One label as it is written in a cell: what counts as a number, a truth value or nothing, when two of them are the same
+// label, and in which order they are listed.
 
 const INTEGER = /^[+-]?\d+$/;
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+/** In any case, for pandas. */
+const TRUTH = /^(true|false)$/i;
+/** What pandas passes over around a number: no-break and wide spaces are not among them. */
+const BLANKS = /^[ \t\n\v\f\r]+|[ \t\n\v\f\r]+$/g;
 
-export function isIntegerText(text: string): boolean {
-  return INTEGER.test(text);
+/** A cell without the blanks that pandas passes over around a number. */
+export function withoutBlanks(text: string): string {
+  return text.replaceAll(BLANKS, '');
 }
 
+export function isIntegerText(text: string): boolean {
+  return INTEGER.test(withoutBlanks(text));
+}
+
+/** Whether pandas reads a text as a number: a point for decimals, no thousands separators, no unit. */
 export function isNumberText(text: string): boolean {
-  return NUMBER.test(text);
+  return NUMBER.test(withoutBlanks(text));
+}
+
+/** Integers of more digits are names: comparing them as numbers would cost more than it is worth. */
+const MOST_DIGITS = 400;
+
+/**
+ * The one spelling of a number or truth value, however a file writes it: `5` for " 5", "+5", "05" and "5.0", `true` for
+ * "True" and "TRUE". Null for other texts. Integers of any size stay exact.
+ */
+export function canonical(text: string): string | null {
+  const bare = withoutBlanks(text);
+  if (TRUTH.test(bare)) return bare.toLowerCase();
+  if (!NUMBER.test(bare) || bare.length > MOST_DIGITS) return null;
+  if (INTEGER.test(bare)) return String(BigInt(bare));
+  const number = Number(bare);
+  if (!Number.isFinite(number)) return null;
+  return Number.isInteger(number) ? String(BigInt(number)) : String(number);
+}
+
+/** A value as a number, or true and false as 1 and 0; null for what is neither. */
+export function numberOf(value: unknown): number | null {
+  if (typeof value === 'number') return value;
+  if (typeof value === 'bigint') return Number(value);
+  if (typeof value === 'boolean') return value ? 1 : 0;
+  if (typeof value !== 'string') return null;
+  const bare = withoutBlanks(value);
+  if (NUMBER.test(bare)) return Number(bare);
+  if (/^[+-]?inf(inity)?$/i.test(bare)) return bare.startsWith('-') ? -Infinity : Infinity;
+  return TRUTH.test(bare) ? Number(bare.toLowerCase() === 'true') : null;
+}
+
+/**
+ * Why a text that looks like a number is none: decimal commas, thousands separators, units, other digits and signs. Null
+ * where it does not look like one.
+ */
+export function numberProblem(text: string): string | null {
+  const bare = text.trim().normalize('NFKC').replaceAll('\u2212', '-');
+  if (isNumberText(text)) return null;
+  const found =
+    /^[+-]?\s*([$€£¥₹₽₩]|[A-Z]{3}\s)?\s*[+-]?(\d[\d.,'’ _\u202f]*)\s*(%|‰|[$€£¥₹₽₩]|[A-Z]{3})?$/u.exec(bare);
+  if (found === null) return null;
+  const [, before, digits = '', behind] = found;
+  if (behind === '%' || behind === '‰') return `leave out the sign ${behind}`;
+  if (before !== undefined || behind !== undefined) return `leave out ${(before ?? behind ?? '').trim()}`;
+  if (/^\d*,\d+$/.test(digits) || /^\d{1,3}(\.\d{3})+,\d+$/.test(digits))
+    return 'write the decimals behind a point, and thousands without a separator';
+  if (/^\d{1,3}([.,'’ _\u202f]\d{3})+(\.\d+)?$/.test(digits)) return 'write thousands without a separator';
+  return isNumberText(bare) ? 'write it with the digits 0 to 9, the sign - and no spaces in between' : null;
 }
 
 /** A label that can be used, or why it cannot. */
@@ -36,9 +75,14 @@ export type Reading<T> = { value: T } | { problem: string };
 
 export const MISSING_LABEL = 'the label is missing';
 
+/** Nothing, or nothing but white space. */
+export function isBlank(value: unknown): boolean {
+  return value === undefined || value === null || (typeof value === 'string' && value.trim() === '');
+}
+
 /** One label as text: strings as they are, numbers and booleans as JSON writes them. */
 export function labelText(value: unknown): Reading<string> {
-  if (value === undefined || value === null || value === '') return { problem: MISSING_LABEL };
+  if (isBlank(value)) return { problem: MISSING_LABEL };
   if (typeof value === 'string') {
     // A lone surrogate, which JSON can write as \ud800, has no UTF-8 form and could not be saved.
     return /\p{Surrogate}/u.test(value)
@@ -46,6 +90,11 @@ export function labelText(value: unknown): Reading<string> {
       : { value };
   }
   if (typeof value === 'number' && !Number.isFinite(value)) return { problem: `the label is ${value}` };
+  // Beyond 2^53 other integers have become the same number by now.
+  if (Number.isInteger(value) && !Number.isSafeInteger(value))
+    return {
+      problem: `the label ${String(value)} is too large to be kept to the last digit; write it as a string`,
+    };
   if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean')
     return { value: `${value}` };
   if (typeof value === 'symbol') return { problem: 'the label is not valid UTF-8' };
@@ -54,54 +103,130 @@ export function labelText(value: unknown): Reading<string> {
   };
 }
 
-/**
- * The members of a list of labels; a list may be empty, but may not name a label twice. CSV writes the empty list as
- * nothing.
- */
-export function labelMembers(value: unknown, delimiter: string): Reading<string[]> {
-  if (value === '') return { value: [] };
-  const parts = Array.isArray(value) ? (value as unknown[]) : splitLabels(value, delimiter);
-  if (parts === null) {
-    return { problem: `the label looks like a list written as text; write a${delimiter}b` };
-  }
-  const members: string[] = [];
-  for (const part of parts) {
-    const read = labelText(part);
-    if ('problem' in read) return read;
-    if (members.includes(read.value)) {
-      const hint = isIntegerText(read.value) ? ' (a list holds class names, not zeros and ones)' : '';
-      return { problem: `the list names the label ${JSON.stringify(read.value)} twice${hint}` };
-    }
-    members.push(read.value);
-  }
-  return { value: members };
-}
-
-/** One probability for each label, as a list or joined by the delimiter. */
-export function labelProbabilities(value: unknown, delimiter: string): Reading<number[]> {
-  if (value === undefined || value === null || value === '') return { problem: MISSING_LABEL };
-  const parts = Array.isArray(value) ? (value as unknown[]) : splitLabels(value, delimiter);
-  if (parts === null)
-    return { problem: `the probabilities look like a list written as text; write 0.1${delimiter}0.9` };
-  const numbers: number[] = [];
-  for (const part of parts) {
-    const read = labelText(part);
-    if ('problem' in read) return read;
-    const number = isNumberText(read.value) ? Number(read.value) : Number.NaN;
-    if (!(number >= 0 && number <= 1))
-      return {
-        problem: `expected a probability from 0 to 1 for each label but found ${JSON.stringify(read.value)}`,
-      };
-    numbers.push(number);
-  }
-  return { value: numbers };
-}
-
-/** Names joined by a delimiter; spaces around a name do not belong to it. Null for a Python or JSON list as text. */
-function splitLabels(value: unknown, delimiter: string): unknown[] | null {
+/** Several labels of one cell: a list, a list written as text, or names joined by the delimiter. */
+export function labelMembers(value: unknown, delimiter: string): readonly unknown[] {
+  if (Array.isArray(value)) return value as readonly unknown[];
+  if (ArrayBuffer.isView(value)) return Object.values(value);
   if (typeof value !== 'string') return [value];
-  if (/^\[.*\]$/s.test(value.trim())) return null;
-  return value.split(delimiter).map((part) => part.trim());
+  // CSV writes the empty list as nothing.
+  if (value.trim() === '') return [];
+  return listOfText(value) ?? value.split(delimiter).map((part) => part.trim());
+}
+
+/** A member of a list in quotes, as JSON or Python writes it, or a bare one; and what follows it. */
+const MEMBER =
+  /\s*(?:"([^"\\]*(?:\\.[^"\\]*)*)"|'([^'\\]*(?:\\.[^'\\]*)*)'|([^\s,'"[\]{}()]+))\s*(,|$|(?=\s|['"]))/suy;
+
+/**
+ * A list written as text: `["a", "b"]` of JSON, `['a', 'b']`, `('a', 'b')` and `{'a', 'b'}` of Python, `['a' 'b']` and
+ * `[0. 1.]` of NumPy, `[a, b]`; null for other texts.
+ */
+export function listOfText(text: string): unknown[] | null {
+  const brackets = /^\s*(?:\[(.*)\]|\((.*)\)|\{(.*)\})\s*$/su.exec(text);
+  const inner = brackets?.slice(1).find((part) => part !== undefined);
+  if (inner === undefined || (brackets?.[1] === undefined && !/^\s*['"]/.test(inner))) return null;
+  if (inner.trim() === '') return [];
+  if (!/['"]/.test(inner)) return bareMembers(inner);
+  const members: unknown[] = [];
+  MEMBER.lastIndex = 0;
+  while (MEMBER.lastIndex < inner.length) {
+    const found = MEMBER.exec(inner);
+    if (found === null) return null;
+    const [, double, single, bare] = found;
+    members.push(bare === undefined ? unescaped(double ?? single ?? '') : bareMember(bare));
+  }
+  return members;
+}
+
+/** Names between commas, which may have spaces in them; or numbers between spaces. */
+function bareMembers(inner: string): unknown[] | null {
+  if (/[[\]{}()]/.test(inner)) return null;
+  const parts = inner.includes(',') ? inner.replace(/,\s*$/, '').split(',') : inner.trim().split(/\s+/);
+  const members = parts.map((part) => bareMember(part.trim()));
+  return inner.includes(',') || members.every((member) => numberOf(member) !== null)
+    ? members
+    : [inner.trim()];
+}
+
+function bareMember(text: string): string | null {
+  return /^(None|null|nan|NaN)$/.test(text) ? null : text;
+}
+
+function unescaped(text: string): string {
+  const escapes: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r', b: '\b', f: '\f' };
+  return text.replaceAll(
+    /\\(?:u([\da-fA-F]{4})|x([\da-fA-F]{2})|(.))/gsu,
+    (_, unit?: string, byte?: string, one?: string) =>
+      unit === undefined && byte === undefined
+        ? (escapes[one ?? ''] ?? one ?? '')
+        : String.fromCharCode(Number.parseInt(unit ?? byte ?? '', 16)),
+  );
+}
+
+/** Differences that are hardly ever meant, and what is left of a label without each. */
+const DIFFERENCES: readonly { what: string; without: (label: string) => string }[] = [
+  {
+    what: 'invisible characters',
+    without: (label) => label.replaceAll(/\p{Default_Ignorable_Code_Point}/gu, ''),
+  },
+  { what: 'width or composition of characters', without: (label) => label.normalize('NFKC') },
+  { what: 'case', without: (label) => label.toUpperCase().toLowerCase() },
+  { what: 'white space', without: (label) => label.trim().replaceAll(/\s+/gu, ' ') },
+];
+
+/** Equal for labels that differ in white space, case, width, composition, invisible characters or the way of writing a number. */
+export function foldKey(label: string): string {
+  const folded = DIFFERENCES.reduce((text, { without }) => without(text), label);
+  return canonical(folded) ?? folded;
+}
+
+/**
+ * The one spelling of each of the labels of a column. Where all are numbers, or all truth values, these in their canonical
+ * form; other labels as they are written, or, where spellings are folded, the most frequent one. A known label stays.
+ *
+ * @param counts how often each label occurs, where spellings are folded; else null
+ */
+export function spelledAlike(
+  labels: readonly string[],
+  known: readonly string[],
+  counts: ReadonlyMap<string, number> | null,
+): readonly string[] {
+  const isKnown = new Set(known);
+  const spellings = labels.map(canonical);
+  const areAll = (what: RegExp): boolean => spellings.every((name) => name !== null && what.test(name));
+  if (areAll(/^[-\d]/) || areAll(/^[tf]/))
+    return labels.map((label, i) => (isKnown.has(label) ? label : (spellings[i] ?? label)));
+  if (counts === null) return labels;
+  const nameOf = new Map<string, string>();
+  for (const label of known) if (!nameOf.has(foldKey(label))) nameOf.set(foldKey(label), label);
+  const countOf = (label: string): number => counts.get(label) ?? 0;
+  for (const label of labels.toSorted((a, b) => countOf(b) - countOf(a)))
+    if (!nameOf.has(foldKey(label))) nameOf.set(foldKey(label), cleaned(label));
+  return labels.map((label) => (isKnown.has(label) ? label : (nameOf.get(foldKey(label)) ?? label)));
+}
+
+/** A label without what is hardly ever meant, its case and width aside. */
+function cleaned(label: string): string {
+  return label
+    .replaceAll(/\p{Default_Ignorable_Code_Point}/gu, '')
+    .normalize('NFC')
+    .trim()
+    .replaceAll(/\s+/gu, ' ');
+}
+
+/** In what two labels with the same `foldKey` differ, in words. */
+export function differenceOf(a: string, b: string): string {
+  const [numberA, numberB] = [canonical(a), canonical(b)];
+  if (numberA !== null && numberA === numberB) return 'the way the number is written';
+  const needed = DIFFERENCES.filter(({ what }) => {
+    const others = DIFFERENCES.filter((other) => other.what !== what);
+    const rest = (label: string): string => others.reduce((text, { without }) => without(text), label);
+    return rest(a) !== rest(b);
+  });
+  // A byte order mark is white space and invisible: without either the labels are the same.
+  const found =
+    needed.length > 0 ? needed : DIFFERENCES.filter(({ without }) => without(a) === without(b)).slice(0, 1);
+  return found.map(({ what }) => what).join(' and ') || 'the way they are written';
 }
 
 /**
@@ -110,7 +235,12 @@ function splitLabels(value: unknown, delimiter: string): unknown[] | null {
  */
 export function sortLabels(labels: Iterable<string>): string[] {
   const all = [...labels];
-  return all.every(isIntegerText) ? all.toSorted((a, b) => Number(a) - Number(b)) : all.toSorted(byCodePoint);
+  if (!all.every((label) => isIntegerText(label) && label.length <= MOST_DIGITS))
+    return all.toSorted(byCodePoint);
+  return all
+    .map((label) => ({ label, number: BigInt(withoutBlanks(label)) }))
+    .toSorted((a, b) => (a.number < b.number ? -1 : a.number > b.number ? 1 : 0))
+    .map(({ label }) => label);
 }
 
 function byCodePoint(a: string, b: string): number {
@@ -118,27 +248,40 @@ function byCodePoint(a: string, b: string): number {
 }
 
 /**
- * The id of a label in a fixed list of names: its place in the list, or, where none of the names is an integer, the
- * integer itself, so that data labelled 0 and 1 fit a model whose labels are called negative and positive.
+ * The id of a label in a fixed list of names: its place in the list, also where the list writes the same number or truth
+ * value otherwise. Where none of the names is an integer, the integer itself is an id, so that data labelled 0 and 1 fit a
+ * model whose labels are called negative and positive.
+ *
+ * @param areFolded whether labels that differ in white space, case and the like are the same
  */
-export function labelIds(names: readonly string[]): (label: string) => number | undefined {
+export function labelIds(names: readonly string[], areFolded = false): (label: string) => number | undefined {
   const ids = new Map(names.map((name, id) => [name, id]));
+  const firstBy = (keyOf: (name: string) => string | null): Map<string | null, number> =>
+    new Map(names.map((name, id) => [keyOf(name), id] as const).toReversed());
+  const canonicalIds = firstBy(canonical);
+  canonicalIds.delete(null);
+  const foldedIds = areFolded ? firstBy(foldKey) : null;
   const acceptIds = !names.some(isIntegerText);
   return (label) => {
-    const id = ids.get(label);
-    if (id !== undefined || !acceptIds || !/^\d+$/.test(label)) return id;
-    return Number(label) < names.length ? Number(label) : undefined;
+    const own = canonical(label);
+    const id = ids.get(label) ?? canonicalIds.get(own) ?? foldedIds?.get(foldKey(label));
+    if (id !== undefined || !acceptIds || own === null || !/^\d+$/.test(own)) return id;
+    return Number(own) < names.length ? Number(own) : undefined;
   };
 }
 
 const UNKNOWN = 'is unknown; expected';
 
-/** The reason of a label that is not in the list, with the list where it is short. */
+/** The reason of a label that is not in the list, with the list where it is short, or the name that is nearly the same. */
 export function unknownLabel(label: string, known: readonly string[]): string {
+  const key = foldKey(label);
+  const near = known.find((name) => foldKey(name) === key);
   const shown =
-    known.length > 10
-      ? `one of ${known.length} labels`
-      : known.map((name) => JSON.stringify(name)).join(', ');
+    near !== undefined
+      ? `${JSON.stringify(near)}, which differs only in ${differenceOf(near, label)} (foldLabels takes them for one)`
+      : known.length > 10
+        ? `one of ${known.length} labels`
+        : known.map((name) => JSON.stringify(name)).join(', ');
   return `the label ${JSON.stringify(label)} ${UNKNOWN} ${shown}`;
 }
 

@@ -8,6 +8,7 @@ import { withoutUndefined } from '../util/without-undefined.js';
 import type { Quoting } from './csv-dialect.js';
 import { DatasetDict, type SplitName } from './dataset.js';
 import type { HoldOut } from './hold-out.js';
+import type { LabelFormat } from './label-lists.js';
 import type { SplitOptions } from './indexer.js';
 import { areRows, type Rows } from './own-rows.js';
 import { openSplit, type Split } from './split.js';
@@ -75,7 +76,8 @@ export async function openSplits(
       const patterns = files[name];
       if (patterns === undefined || patterns === '') continue;
       if (Array.isArray(patterns) && patterns.length === 0) continue;
-      opened.push(await openSplit(splitOptions(name, patterns, options)));
+      const like = opened.map(({ labels }) => labels?.reading ?? null).find((reading) => reading !== null);
+      opened.push(await openSplit({ ...splitOptions(name, patterns, options), ...(like && { like }) }));
     }
     if (opened.length === 0) throw new UsageError('No data were given: name a hub data set, files or rows');
     return new DatasetDict(opened, inferTask(opened, taskOptions(options)), {
@@ -113,6 +115,12 @@ export interface ReadOptions {
   /** Several: columns of zeros and ones, or of probabilities, whose names are the labels. */
   labelColumn?: string | readonly string[] | undefined;
   labelDelimiter?: string | undefined;
+  /** What lists of numbers hold; decided from the first rows by default. */
+  labelFormat?: LabelFormat | undefined;
+  /** Whether labels that differ only in white space, case, width or invisible characters are one. */
+  foldLabels?: boolean | undefined;
+  /** Labels that mean that a row has none, such as `n/a`: these rows are left out. */
+  naLabels?: readonly string[] | undefined;
   /** A share of the training rows, above 0 and below 1, that becomes the validation split, stratified by label. */
   validationSplit?: number | undefined;
   /** Decides which rows those are; default 42. */
@@ -174,6 +182,9 @@ function splitOptions(
       problemType,
       classNames,
       softLabels: options.softLabels,
+      labelFormat: options.labelFormat,
+      foldLabels: options.foldLabels,
+      naLabels: options.naLabels,
       quoting: options.quoting,
       encoding: options.encoding,
       escape: options.escape,

@@ -25,12 +25,8 @@ export interface ParquetFile {
   /** ClassLabel names that `datasets` keeps in the metadata, per column. */
   readonly classNames: Readonly<Record<string, readonly string[]>>;
   readonly rows: number;
-  /**
-   * Rows of the named columns, a batch for each row group; a row group that cannot be decoded is one broken record.
-   *
-   * @param label the column that is the label: of decimals it is written as decimals
-   */
-  batches(columns: readonly string[], label: string | null): AsyncGenerator<RawRecord[]>;
+  /** Rows of the named columns, a batch for each row group; a row group that cannot be decoded is one broken record. */
+  batches(columns: readonly string[]): AsyncGenerator<RawRecord[]>;
 }
 
 /**
@@ -45,7 +41,7 @@ export async function openParquet(path: string, limits: DataLimits): Promise<Par
     columns: schema.children.map((child) => child.element.name),
     classNames: classNamesOf(metadata),
     rows: Number(metadata.num_rows),
-    batches: (columns, label) => readRowGroups(file, metadata, { columns, label, limits, schema }),
+    batches: (columns) => readRowGroups(file, metadata, { columns, limits, schema }),
   };
 }
 
@@ -59,11 +55,10 @@ async function parquetFooter(path: string): Promise<{ file: AsyncBuffer; metadat
 async function* readRowGroups(
   file: AsyncBuffer,
   footer: FileMetaData,
-  request: { columns: readonly string[]; label: string | null; limits: DataLimits; schema: SchemaTree },
+  request: { columns: readonly string[]; limits: DataLimits; schema: SchemaTree },
 ): AsyncGenerator<RawRecord[]> {
-  const { columns, label, schema } = request;
+  const { columns, schema } = request;
   const decoders = new Map(schema.children.map((column) => [column.element.name, decoderOf(column)]));
-  const decode = (column: string, cell: unknown): unknown => decoders.get(column)?.(cell, column === label);
   const metadata = { ...footer, schema: footer.schema.map(asHyparquetMayHaveIt) };
   let rowStart = 0;
   for (const group of metadata.row_groups) {
@@ -82,14 +77,7 @@ async function* readRowGroups(
       await checkRowGroup(file, group, request);
       const rows: Record<string, unknown>[] = await parquetReadObjects(options);
       const first = rowStart + 1;
-      yield rows.map((row, i) => ({
-        start: 0,
-        end: 0,
-        number: first + i,
-        problem: null,
-        columns: () => columns,
-        value: (column) => decode(column, row[column]),
-      }));
+      yield rows.map((row, i) => parquetRecord(row, first + i, columns, decoders));
     } catch (error) {
       const range = `rows ${rowStart + 1} to ${rowEnd} cannot be decoded (damaged file?)`;
       yield [brokenRecord(0, 0, rowStart + 1, `${range}: ${messageOf(error)}`)];
@@ -113,26 +101,71 @@ const parsers = {
 function timeOf(nanos: bigint): Date | string {
   const rest = ((nanos % 1_000_000n) + 1_000_000n) % 1_000_000n;
   const date = new Date(Number((nanos - rest) / 1_000_000n));
-  if (rest === 0n || Number.isNaN(date.getTime())) return date;
+  if (Number.isNaN(date.getTime())) return String(nanos);
+  if (rest === 0n) return date;
   const digits = String(rest).padStart(6, '0').replace(/000$/, '');
   return date.toISOString().replace('Z', `${digits}Z`);
 }
 
-/** Reads a cell as hyparquet hands it out. */
-type CellDecoder = (cell: unknown, isLabel: boolean) => unknown;
+/** How the cells of a column are read from what hyparquet returns. */
+interface CellDecoder {
+  value(cell: unknown): unknown;
+  /** The digits of a number, as `RawRecord.written`. */
+  written(cell: unknown): string | null;
+}
 
+function parquetRecord(
+  row: Readonly<Record<string, unknown>>,
+  number: number,
+  columns: readonly string[],
+  decoders: ReadonlyMap<string, CellDecoder>,
+): RawRecord {
+  return {
+    start: 0,
+    end: 0,
+    number,
+    problem: null,
+    columns: () => columns,
+    value: (column) => decoders.get(column)?.value(row[column]),
+    written: (column) => decoders.get(column)?.written(row[column]) ?? null,
+  };
+}
+
+/**
+ * Numbers mean what they mean in a text file: 1 in a column of floats or decimals is written 1.0, as Python does, which makes
+ * the column a regression target; single precision has no digits of its own beyond the ninth.
+ */
 function decoderOf(column: SchemaTree): CellDecoder {
   const { element } = onlyLeaf(column);
   if (isDecimal(element)) {
     const scale = element.scale ?? 0;
-    // Of a label the digits tell whether it is a class or a score.
-    return (cell, isLabel) => deep(cell, (raw) => decimalOf(raw, scale, isLabel));
+    return {
+      value: (cell) => deep(cell, (raw) => decimalOf(raw, scale)),
+      written: (cell) => {
+        const unscaled = scale === 0 ? null : unscaledOf(cell);
+        return unscaled === null ? null : decimalDigits(unscaled, scale);
+      },
+    };
   }
-  const isFloat = element.type === 'FLOAT' || element.type === 'DOUBLE' || isFloat16(element);
-  // 1 in a column of floats is 1.0, as Python writes it: that is what makes the column a regression target.
-  if (isFloat && column.children.length === 0)
-    return (cell, isLabel) => (isLabel && Number.isInteger(cell) ? `${String(cell)}.0` : cell);
-  return (cell) => cell;
+  const isSingle = element.type === 'FLOAT';
+  const isFloat = isSingle || element.type === 'DOUBLE' || isFloat16(element);
+  return {
+    value: (cell) => cell,
+    written: (cell) => {
+      if (!isFloat || typeof cell !== 'number') return null;
+      if (Number.isInteger(cell)) return `${BigInt(cell)}.0`;
+      return String(isSingle ? shortestSingle(cell) : cell);
+    },
+  };
+}
+
+/** The number of the fewest digits that is the same in single precision. */
+function shortestSingle(value: number): number {
+  for (let digits = 6; digits < 9; digits++) {
+    const short = Number(value.toPrecision(digits));
+    if (Math.fround(short) === value) return short;
+  }
+  return value;
 }
 
 /** The leaf of a column that has only one: of a list, what it lists. */
@@ -160,19 +193,29 @@ function isFloat16({ logical_type: logical }: SchemaElement): boolean {
 }
 
 /**
- * A decimal number from its unscaled digits: as a number where that prints the same digits, else as text. hyparquet's
- * product with a power of ten does not: 57 hundredths become 0.5700000000000001.
+ * The digits of a decimal number, from the unscaled ones: hyparquet's product with a power of ten is 0.5700000000000001 for
+ * 57 hundredths.
  */
-function decimalOf(raw: unknown, scale: number, isLabel: boolean): unknown {
-  const unscaled = raw instanceof Uint8Array ? bigEndian(raw) : raw;
-  if (typeof unscaled !== 'bigint' && typeof unscaled !== 'number') return raw;
-  if (scale === 0) return unscaled;
+function decimalDigits(unscaled: bigint | number, scale: number): string {
+  if (scale === 0) return String(unscaled);
   const digits = String(unscaled)
     .replace('-', '')
     .padStart(scale + 1, '0');
-  const text = `${unscaled < 0 ? '-' : ''}${digits.slice(0, -scale)}.${digits.slice(-scale)}`;
-  const short = text.replace(/\.?0+$/, '');
-  return !isLabel && String(Number(text)) === short ? Number(text) : text;
+  return `${unscaled < 0 ? '-' : ''}${digits.slice(0, -scale)}.${digits.slice(-scale)}`;
+}
+
+/** A decimal number as a number where that prints the same digits, else as text. */
+function decimalOf(raw: unknown, scale: number): unknown {
+  const unscaled = unscaledOf(raw);
+  if (unscaled === null) return raw;
+  if (scale === 0) return unscaled;
+  const text = decimalDigits(unscaled, scale);
+  return String(Number(text)) === text.replace(/\.?0+$/, '') ? Number(text) : text;
+}
+
+function unscaledOf(raw: unknown): bigint | number | null {
+  if (raw instanceof Uint8Array) return bigEndian(raw);
+  return typeof raw === 'bigint' || typeof raw === 'number' ? raw : null;
 }
 
 function bigEndian(bytes: Uint8Array): bigint {

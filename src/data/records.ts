@@ -15,6 +15,8 @@ export interface RawRecord {
   columns(): readonly string[];
   /** The value of a column; undefined when the row does not have it. */
   value(column: string): unknown;
+  /** A number that JavaScript's would not show as it is written, such as 5.0 or one beyond 2^53; null for other values. */
+  written?(column: string): string | null;
 }
 
 /** Position of the next unread byte. */

@@ -48,8 +48,7 @@ export interface RecordSource {
   readonly unit: Unit;
   /** Decodes one row from its bytes in the file; null when rows must be copied elsewhere to be read singly. */
   readonly reread: ((bytes: Buffer) => RawRecord) | null;
-  /** @param label the one among them that is the label; null for none */
-  batches(columns: readonly string[], label: string | null): AsyncGenerator<RawRecord[]>;
+  batches(columns: readonly string[]): AsyncGenerator<RawRecord[]>;
 }
 
 /** Opens a file and reads as much of it as it takes to know its columns. */
@@ -73,11 +72,8 @@ async function parquetSource(
     // Loaded with the first Parquet file, so that start-up does without the decoders.
     const { openParquet } = await import('./parquet.js');
     const parquet = await openParquet(file.path, limits);
-    const read = async function* (
-      columns: readonly string[],
-      label: string | null,
-    ): AsyncGenerator<RawRecord[]> {
-      for await (const batch of parquet.batches(columns, label)) {
+    const read = async function* (columns: readonly string[]): AsyncGenerator<RawRecord[]> {
+      for await (const batch of parquet.batches(columns)) {
         onRead((file.bytes * batch.length) / parquet.rows);
         yield batch;
       }
@@ -195,6 +191,6 @@ export async function* readAllColumns(
 ): AsyncGenerator<RawRecord[]> {
   for (const file of await findDataFiles(patterns, name)) {
     const source = await openSource(file, () => undefined, { ...settings, name });
-    yield* source.batches(source.columns ?? [], null);
+    yield* source.batches(source.columns ?? []);
   }
 }

@@ -111,8 +111,11 @@ class IndexedSplit implements Split {
     this.labelKind = labels?.kind ?? ('none' as const);
     this.labelValues = labels?.values ?? [];
     this.badRows = badRows;
-    this.notes = [...notes, ...(labels === null ? [] : labelNotes(labels, this.size))];
     this.rows = rows;
+    this.notes = [
+      ...notes,
+      ...(labels === null ? [] : labelNotes(labels, this.size, (row) => this.place(row))),
+    ];
     this.quoting = files.some(({ format }) => format === 'csv' || format === 'tsv')
       ? (options.quoting ?? 'minimal')
       : null;

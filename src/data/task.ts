@@ -2,7 +2,9 @@
 
 import {
   asTask,
-  inferProblemType,
+  multiLabel,
+  regression,
+  singleLabel,
   taskKinds,
   type LabelReader,
   type ProblemType,
@@ -13,7 +15,7 @@ import {
   type TaskKind,
 } from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
-import { labelIds, sortLabels, unknownLabel } from './label-values.js';
+import { foldKey, labelIds, sortLabels, unknownLabel } from './label-values.js';
 import type { LabelColumn } from './labels.js';
 import type { Split } from './split.js';
 
@@ -45,15 +47,9 @@ export function inferTask(splits: readonly Split[], options: TaskOptions = {}): 
   );
   if (labelled.length === 0)
     throw new UsageError('There are no labels: none of the splits was opened with them');
-  const kinds = new Set(labelled.map(({ labels }) => labels.kind));
-  if (kinds.has('list') && kinds.size > 1) {
-    throw new UsageError(
-      'Some splits hold lists of labels and others single labels; problemType makes them agree',
-    );
-  }
-  const kind = taskKinds[options.problemType ?? inferProblemType(kinds)];
+  const kind = taskKinds[options.problemType ?? impliedBy(labelled.map(({ labels }) => labels))];
   for (const one of labelled) requireKind(one, kind);
-  if (!kind.hasClasses) return kind.create(['LABEL_0']);
+  if (!kind.hasClasses) return kind.create(labelled[0]?.labels.ordered ?? ['LABEL_0']);
 
   const task = kind.create(
     labelMap(
@@ -66,6 +62,22 @@ export function inferTask(splits: readonly Split[], options: TaskOptions = {}): 
   return task;
 }
 
+/**
+ * What the labels mean unless an option decides, by the rules of HF's run_classification: lists are multi-label, decimals
+ * are regression, anything else is single label.
+ */
+function impliedBy(columns: readonly LabelColumn[]): ProblemType {
+  const tasks = new Set(
+    columns.map(({ task, kind }) => (kind === 'list' ? multiLabel : (task ?? singleLabel))),
+  );
+  if (tasks.size > 1 && tasks.has(multiLabel))
+    throw new UsageError(
+      'Some splits hold lists of labels and others single labels; problemType makes them agree',
+    );
+  const implied = [regression, multiLabel].find((kind) => tasks.has(kind)) ?? singleLabel;
+  return implied.problemType;
+}
+
 function labelMap(columns: readonly LabelColumn[], options: TaskOptions): readonly string[] {
   const given = options.labelList ?? options.modelLabels;
   if (given !== undefined) {
@@ -73,8 +85,19 @@ function labelMap(columns: readonly LabelColumn[], options: TaskOptions): readon
     if (twice !== undefined) throw new UsageError(`The label list names ${JSON.stringify(twice)} twice`);
     return given;
   }
-  const classNames = columns.find((column) => column.classNames !== null)?.classNames;
-  return classNames ?? sortLabels(new Set(columns.flatMap((column) => column.values)));
+  const ordered = columns.find((column) => column.ordered !== null)?.ordered;
+  return ordered ?? sortLabels(distinct(columns));
+}
+
+/** The labels of all columns; of those that are folded into one, as the first column spells it. */
+function distinct(columns: readonly LabelColumn[]): Set<string> {
+  const names = new Map<string, string>();
+  for (const { values, isFolded } of columns)
+    for (const name of values) {
+      const key = isFolded ? foldKey(name) : name;
+      if (!names.has(key)) names.set(key, name);
+    }
+  return new Set(names.values());
 }
 
 function requireKind({ split, labels }: Labelled, { columns, problemType }: TaskKind): void {
@@ -121,31 +144,49 @@ export function labelReader(split: Split, description: TaskDescription): LabelRe
 }
 
 function targetReader({ split, labels }: Labelled, task: Task): (row: number) => Target {
-  if (!task.kind.hasClasses) return (row) => ({ values: [labels.numberAt(row)] });
-  if (labels.kind === 'probabilities') return probabilityReader({ split, labels }, task);
-  const idOf = labelIds(task.labels);
+  if (!task.kind.hasClasses && labels.width < 2) return (row) => ({ values: labels.valuesAt(row) });
+  if (labels.kind === 'probabilities' || labels.kind === 'float') return valueReader({ split, labels }, task);
+  if (labels.isPositional && labels.classNames === null) return positionReader({ split, labels }, task);
+  const idOf = labelIds(task.labels, labels.isFolded);
   const ids = new Map(labels.values.map((label) => [label, idOf(label)]));
   if ([...ids.values()].includes(undefined)) throw labelNotInTask({ split, labels }, task);
   return (row) => ({ ids: labels.at(row).flatMap((label) => ids.get(label) ?? []) });
 }
 
+/** Zeros and ones of lists, whose positions are the ids of the labels. */
+function positionReader({ split, labels }: Labelled, task: Task): (row: number) => Target {
+  requireWidth({ split, labels }, task, 'zeros and ones');
+  const ids = new Map(labels.ordered?.map((name, id) => [name, id]));
+  return (row) => ({ ids: labels.at(row).flatMap((name) => ids.get(name) ?? []) });
+}
+
+function requireWidth({ split, labels }: Labelled, task: Task, what: string): void {
+  if (labels.width === task.numLabels) return;
+  throw new UsageError(
+    `${columnOf(split)}: the lists hold ${labels.width} ${what}, and there are ${task.numLabels} labels; give one for each`,
+  );
+}
+
+function columnOf({ name, columns }: Split): string {
+  return `${name} data, column ${JSON.stringify(columns.label)}`;
+}
+
 /** In the order of the task's labels; a label that has no column has no probability. */
-function probabilityReader({ split, labels }: Labelled, task: Task): (row: number) => Target {
-  const { values: names } = labels;
-  const column = `${split.name} data, column ${JSON.stringify(split.columns.label)}`;
-  if (labels.classNames === null) {
-    if (names.length === task.numLabels) return (row) => ({ values: labels.probabilitiesAt(row) });
-    throw new UsageError(
-      `${column}: the lists hold ${names.length} probabilities, and there are ${task.numLabels} labels; give one for each`,
-    );
+function valueReader({ split, labels }: Labelled, task: Task): (row: number) => Target {
+  const names = labels.classNames;
+  const idOf = labelIds(task.labels, labels.isFolded);
+  const ids = names?.map((name) => idOf(name)) ?? [];
+  const isByPosition = names === null || (!task.kind.hasClasses && ids.every((id) => id === undefined));
+  if (isByPosition) {
+    requireWidth({ split, labels }, task, task.kind.hasClasses ? 'probabilities' : 'numbers');
+    return (row) => ({ values: labels.valuesAt(row) });
   }
-  const idOf = labelIds(task.labels);
-  const ids = names.map((name) => idOf(name));
+  const column = columnOf(split);
   const unknown = names.find((_, i) => ids[i] === undefined);
   if (unknown !== undefined) throw new UsageError(`${column}: ${unknownLabel(unknown, task.labels)}`);
   return (row) => {
     const values = new Float32Array(task.numLabels);
-    labels.probabilitiesAt(row).forEach((probability, i) => (values[ids[i] ?? -1] = probability));
+    labels.valuesAt(row).forEach((value, i) => (values[ids[i] ?? -1] = value));
     return { values };
   };
 }
@@ -157,7 +198,7 @@ export function labelArray(split: Split, task: TaskDescription): Targets {
 
 /** Names the first row with a label that is not in the task; there must be one. */
 function labelNotInTask({ split, labels }: Labelled, task: Task): UsageError {
-  const idOf = labelIds(task.labels);
+  const idOf = labelIds(task.labels, labels.isFolded);
   for (let row = 0; ; row++) {
     const unknown = labels.at(row).find((label) => idOf(label) === undefined);
     if (unknown === undefined) continue;

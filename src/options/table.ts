@@ -17,6 +17,7 @@ import {
   toggle,
 } from './kinds.js';
 import { DEFAULT_LIMITS } from '../data/compression.js';
+import { labelFormats } from '../data/label-lists.js';
 import { optional, withDefault } from './option.js';
 import { thresholdModes } from '../evaluation/tuning.js';
 import { poolings } from '../evaluation/long-texts.js';
@@ -212,7 +213,7 @@ export const options = {
     group: 'Data',
     commands: [...training, 'evaluate', 'inspect'],
     onResume: 'must-match',
-    help: 'column of the label; or several of zeros and ones (or probabilities), one for each label',
+    help: 'column of the label; or several of zeros and ones, probabilities or numbers, one for each label',
     otherwise: 'found by its usual names (label, labels, class ...)',
     hf: 'label_column_name',
   }),
@@ -221,13 +222,33 @@ export const options = {
     commands: [...training, 'evaluate', 'inspect'],
     onResume: 'must-match',
     help: 'what separates several labels written as one text, for multi-label',
-    otherwise: '|',
+    otherwise: '| or ; or a comma, whichever the first labels show',
+  }),
+  labelFormat: optional(choice(labelFormats), {
+    group: 'Data',
+    commands: [...training, 'evaluate', 'inspect'],
+    onResume: 'must-match',
+    help: 'what lists hold: names or ids of classes, zeros and ones by position, probabilities, or numbers to predict',
+    otherwise: 'decided from the first rows, and logged with an example',
+  }),
+  foldLabels: withDefault(toggle(), false, {
+    group: 'Data',
+    commands: [...training, 'evaluate', 'inspect'],
+    onResume: 'must-match',
+    help: 'labels that differ only in white space, case, width, composed accents or invisible characters are one',
+  }),
+  naLabels: optional(list('LABEL', 'a label or several'), {
+    group: 'Data',
+    commands: [...training, 'evaluate', 'inspect'],
+    onResume: 'must-match',
+    help: 'labels that mean that a row has none, such as n/a (na_values of pandas); these rows are left out',
+    otherwise: 'rows without a label are bad rows',
   }),
   softLabels: withDefault(toggle(), false, {
     group: 'Data',
     commands: [...training, 'evaluate', 'inspect'],
     onResume: 'must-match',
-    help: 'labels are probabilities, in a column for each or in lists; metrics other than the loss take the likeliest',
+    help: 'labels are probabilities, in a column for each, in lists, or as predict writes them; metrics other than the loss take the likeliest',
   }),
   crossValidation: optional(integer(2), {
     group: 'Data',

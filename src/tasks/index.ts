@@ -14,7 +14,6 @@ export {
   createMetrics,
   detailMetrics,
   impliedProblemType,
-  inferProblemType,
   isGreaterBetter,
   metricNamesOf,
   taskKinds,

@@ -3,7 +3,7 @@ import { WithTunedMetrics, tunedNames, type MetricAccumulator } from './metrics/
 import type { Calibration } from './probabilities.js';
 import { regression } from './regression.js';
 import { multiLabel, singleLabel } from './sequence-classification.js';
-import type { LabelKind, ProblemType, Task, TaskDescription, TaskKind } from './task.js';
+import type { ProblemType, Task, TaskDescription, TaskKind } from './task.js';
 
 export const taskKinds: Readonly<Record<ProblemType, TaskKind>> = {
   single_label_classification: singleLabel,
@@ -24,15 +24,6 @@ export function asTask(task: TaskDescription | Task): Task {
 /** What a config without a problem type means: HF's rule. */
 export function impliedProblemType(numLabels: number): ProblemType {
   return numLabels === 1 ? 'regression' : 'single_label_classification';
-}
-
-/**
- * What label columns mean unless an option decides, by the rules of HF's run_classification: lists are multi-label, decimals
- * are regression, anything else is single label.
- */
-export function inferProblemType(kinds: ReadonlySet<LabelKind>): ProblemType {
-  if (kinds.has('list')) return 'multi_label_classification';
-  return kinds.has('float') ? 'regression' : 'single_label_classification';
 }
 
 /**

@@ -15,7 +15,7 @@ import {
 
 export const regression: TaskKind = {
   problemType: 'regression',
-  columns: { startsAs: 'float', reads: ['float', 'integer'], ofSeveral: null, probabilities: null },
+  columns: { startsAs: 'float', reads: ['float', 'integer'], ofSeveral: 'numbers', probabilities: null },
   loss: 'mean_squared_error',
   lossOptions: [],
   unit: 'sequence',

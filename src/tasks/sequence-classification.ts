@@ -28,8 +28,9 @@ import {
 } from './task.js';
 
 const LABELS_SHOWN = 8;
-/** How far from 1 the probabilities of a row may add up: they may have been written with two digits. */
-const SUM_TOLERANCE = 0.01;
+/** How far a probability may be off: it may have been written with two digits. */
+const ROUNDING = 0.005;
+const LEAST_TOLERANCE = 0.01;
 
 export const singleLabel: TaskKind = {
   problemType: 'single_label_classification',
@@ -225,7 +226,8 @@ class MultiLabelTask extends ClassificationTask implements Task {
 /** Whether the probabilities of a row add up to one. */
 export function isDistribution(probabilities: ArrayLike<number>): boolean {
   const sum = Array.from(probabilities).reduce((total, probability) => total + probability, 0);
-  return Math.abs(sum - 1) <= SUM_TOLERANCE;
+  const tolerance = Math.max(LEAST_TOLERANCE, ROUNDING * probabilities.length);
+  return Math.abs(sum - 1) <= tolerance + 1e-6;
 }
 
 /** [rows * width] */

@@ -27,8 +27,8 @@ export interface ColumnPlan {
   /** What a column is taken for before any row was seen. */
   readonly startsAs: LabelKind;
   readonly reads: readonly LabelKind[];
-  /** Of several columns of zeros and ones, how many may hold a one; null for a task that takes one column. */
-  readonly ofSeveral: 'one' | 'any' | null;
+  /** Of several columns of zeros and ones, how many may hold a one; or that they hold numbers. */
+  readonly ofSeveral: 'one' | 'any' | 'numbers';
   /** Whether the probabilities of a row add up to one or stand each for itself; null for a task that takes none. */
   readonly probabilities: 'distribution' | 'independent' | null;
 }

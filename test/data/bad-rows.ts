@@ -65,12 +65,7 @@ void t.test('one bad row: the message names file, line or row, column and reason
       /line 3, column "label": the label "n\/a" is not a number/,
     ],
     ['a.csv', csv('b,a||c\n'), /line 3, column "label": the label is missing/, { problemType: MULTI }],
-    [
-      'a.csv',
-      csv(`b,"['a', 'c']"\n`),
-      /looks like a list written as text; write a\|b\n/,
-      { problemType: MULTI },
-    ],
+    ['a.csv', csv(`b,"['a', 'a']"\n`), /the list names the label "a" twice\n/, { problemType: MULTI }],
     [
       'a.csv',
       csv('b,x\n'),
@@ -103,7 +98,8 @@ void t.test('one bad row: the message names file, line or row, column and reason
     [
       'a.jsonl',
       '{"text":"a","label":[0,1,0]}\n',
-      /names the label "0" twice \(a list holds class names, not zeros/,
+      /line 1, column "label": the list holds 3 labels, where single_label_classification takes one/,
+      { problemType: 'single_label_classification', labelFormat: 'names' },
     ],
     ['a.json', array('{"text":"a"}'), /a\.json row 2, column "label": the label is missing\n/],
     ['a.json', array('{"text":tru}'), /a\.json row 2: broken JSON/],

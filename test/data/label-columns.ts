@@ -77,7 +77,10 @@ void t.test('exactly one may hold a one where the task has a single label', asyn
     ],
   );
   const bad = await refusal(test, 'a.csv', `${good}c,0,0\nd,1,1\n`, options);
-  test.match(bad, /line 4: 0 of the label columns hold a one, where one has to\n.*line 5: 2 of the label/);
+  test.match(
+    bad,
+    /line 4: 0 of the labels are 1, where a row has exactly one label\n.*line 5: 2 of the labels/,
+  );
 });
 
 void t.test('columns and values that cannot be labels', async (test) => {
@@ -101,8 +104,13 @@ void t.test('columns and values that cannot be labels', async (test) => {
   );
   const regression = { labelColumn: columns, problemType: 'regression' } as const;
   test.match(
-    await refusal(test, 'a.csv', csv(String), regression),
-    /^problemType regression takes the numbers of one/,
+    await refusal(
+      test,
+      'a.csv',
+      csv((hot) => (hot === 1 ? 'n/a' : '2.5')),
+      regression,
+    ),
+    /line 2, column "toxic": the label "n\/a" is not a number/,
   );
   const one = await openContent(test, 'a.csv', csv(String), { labelColumn: ['threat'] });
   test.same(

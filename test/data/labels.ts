@@ -21,7 +21,8 @@ void t.test('the task follows from the labels', async (test) => {
     [[...Array.from({ length: 70_000 }, (_, i) => i % 5), 1.5], 'float', 'regression', ['LABEL_0']],
     [['1e-3', '2'], 'float', 'regression', ['LABEL_0']],
     [[1, 2], 'float', 'regression', ['LABEL_0'], { problemType: 'regression' }],
-    [['1.0', '2.0'], 'string', single, ['1.0', '2.0'], { problemType: single }],
+    [['1.0', '2.0'], 'integer', single, ['1', '2'], { problemType: single }],
+    [['1.0', '2.5'], 'string', single, ['1', '2.5'], { problemType: single }],
     [[['b', 'a'], [], ['c']], 'list', multi, ['a', 'b', 'c']],
     [[[1, 0], [2]], 'list', multi, ['0', '1', '2']],
     [['b|a', 'c'], 'list', multi, ['a', 'b', 'c'], { problemType: multi }],
@@ -129,12 +130,17 @@ void t.test('notes on labels that are probably not meant', async (test) => {
   const joined = await labelled(test, ['b|a', 'c']);
   test.match(joined.notes.join(), /"b\|a" is taken as one name; problemType multi_label_classification/);
   const alike = await labelled(test, ['Spam', 'spam ', 'ham']);
-  test.same(alike.notes, ['The labels "Spam" and "spam " differ only in case or spaces']);
+  test.same(alike.notes, [
+    'The labels "Spam" and "spam " differ only in case and white space; foldLabels makes them one',
+  ]);
   test.same((await labelled(test, ['a', 'b'])).notes, []);
-  const lists = await openContent(test, 'lists.csv', 'text,label\na,"[0, 1]"\nb,[1]\n');
-  test.match(lists.notes.join(), /"\[0, 1\]" is taken as one name; for several labels a row write a\|b/);
+  const lists = await openContent(test, 'lists.csv', 'text,label\na,"[0, 1]"\nb,x\n');
+  test.match(lists.notes.join(), /"\[0, 1\]" is taken as one name, since other rows hold no list/);
   const words = await labelled(test, ['pos', 'NaN', 'None', 'none']);
-  test.match(words.notes.join(), /^"NaN" and "None" are labels here; rows whose label is missing must be/);
+  test.match(
+    words.notes.join(),
+    /^"NaN" \(1 row\) and "None" \(1 row\) are labels here; .* naLabels "NaN" "None" leaves them out/,
+  );
   test.same((await labelled(test, ['none', 'some'])).notes, []);
   const multi = { problemType: 'multi_label_classification' } as const;
   const none = await openContent(test, 'none.csv', 'text,label\na,x|y\nb,\n', multi);

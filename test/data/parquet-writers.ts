@@ -16,7 +16,7 @@ const WRITERS = ['arrow-rs', 'duckdb', 'fastparquet', 'parquet-mr', 'polars', 'p
 async function columnsOf(file: string, names: readonly string[]): Promise<Record<string, unknown[]>> {
   const parquet = await openParquet(path.join(FOLDER, file), DEFAULT_LIMITS);
   const columns: Record<string, unknown[]> = Object.fromEntries(names.map((name) => [name, []]));
-  for await (const batch of parquet.batches(names, null)) {
+  for await (const batch of parquet.batches(names)) {
     for (const record of batch) {
       if (record.problem !== null) throw new Error(`${file}: ${record.problem}`);
       for (const name of names) columns[name]?.push(record.value(name));

@@ -59,6 +59,7 @@ await tap.test('defaults are those of TrainingArguments', (t) => {
     saveOnlyModel: false,
     reportTo: [],
     trainSplit: 'train',
+    foldLabels: false,
     softLabels: false,
     badRows: 'stop',
     quoting: 'minimal',
@@ -157,7 +158,10 @@ await tap.test('the table itself', (t) => {
     }
   }
   t.match(optionsMarkdown(trainCommand), '| `--learning-rate X` | `5e-5` | peak learning rate |');
-  t.match(optionsMarkdown(trainCommand), '| `--label-delimiter TEXT` | \\| |');
+  t.match(
+    optionsMarkdown(trainCommand),
+    '| `--label-delimiter TEXT` | \\| or ; or a comma, whichever the first labels show |',
+  );
   t.end();
 });
 

@@ -16,6 +16,8 @@ import {
   parseBertConfig,
 } from '../../dist/index.js';
 import { inferTask, labelArray } from '../../dist/data/index.js';
+import { predictionFormats } from '../../dist/predictions/formats.js';
+import type { PredictionTable } from '../../dist/predictions/table.js';
 import { createMetrics, taskOf } from '../../dist/tasks/index.js';
 import { bertune, flags } from '../fixtures/cli.js';
 import { folderOf, labelled, openContent, refusal, type Overrides } from '../fixtures/splits.js';
@@ -190,7 +192,6 @@ void t.test('what are no probabilities', async (test) => {
       /line 2, column "label": expected 2 probabilities, one for each label, but found 1/,
     ],
     [lists([0.5, 0.5]), { knownLabels: names }, /expected 3 probabilities, one for each label, but found 2/],
-    [lists('[0.5, 0.5]'), {}, /the probabilities look like a list written as text; write 0\.1\|0\.9/],
     [
       lists(1, 'a'),
       {},
@@ -207,7 +208,7 @@ void t.test('what are no probabilities', async (test) => {
   const missing = `${csv}text,0.5,,0.5\n`;
   test.match(
     await refusal(test, 'a.csv', missing, { labelColumn: names, softLabels: true }),
-    /line 5: the label is missing/,
+    /line 5, column "neu": the label is missing/,
   );
 
   const split = await openContent(test, 'soft.csv', csv, { labelColumn: names, softLabels: true });
@@ -222,6 +223,41 @@ void t.test('what are no probabilities', async (test) => {
     message: /the lists hold 3 probabilities, and there are 2 labels; give one for each$/,
   });
 });
+
+void t.test('the predictions of another model, as predict writes them', async (test) => {
+  const texts = ['one', 'two', 'three'];
+  for (const problemType of [single, multi] as const) {
+    const rows = texts.map((text, row) => ({
+      row,
+      passthrough: [text],
+      label: problemType === single ? 'neg' : ['neg'],
+      score: 0.5,
+      probabilities: Object.fromEntries(names.map((name, id) => [name, SOFT[row]?.[id] ?? 9])),
+    }));
+    const table = {
+      task: taskOf(problemType, names),
+      hasPlaces: false,
+      passthrough: [{ name: 'text', kind: 'text' }],
+    };
+    for (const format of ['jsonl', 'csv'] as const) {
+      let content = '';
+      for await (const part of predictionFormats[format].write(batchesOf(rows), table as PredictionTable))
+        content += String(part);
+      const split = await openContent(test, `soft.${format}`, content, { softLabels: true, problemType });
+      const task = inferTask([split], { problemType });
+      test.same([task.labels, split.columns.text, split.size], [names, 'text', 3], format);
+      test.same(labelArray(split, task), Float32Array.from(SOFT.flat()), format);
+    }
+  }
+  const object = (label: unknown): string => JSON.stringify({ text: 'a', label });
+  const rows = `${object({ neg: 0.25, pos: 0.75 })}\n${object({ pos: 0.5 })}\n${object({ neg: 0.5, neu: 0.5 })}`;
+  const bad = await refusal(test, 'a.jsonl', rows, { softLabels: true });
+  test.match(bad, /line 1, column "label": the label is missing/, 'a label without a probability');
+});
+
+async function* batchesOf<T>(rows: T[]): AsyncGenerator<T[]> {
+  yield rows;
+}
 
 void t.test('an evaluation against the answers of another model', async (test) => {
   const folder = test.testdir();

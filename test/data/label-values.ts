@@ -1,0 +1,270 @@
+// The same label is the same in every format and spelling that means it. Expected: scripts/reference/label_fixtures.py, whose
+// cells are as pandas reads them; the rest is what the formats hold.
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import t from 'tap';
+import { inferTask, labelArray, sortLabels, type Split } from '../../dist/data/index.js';
+import { canonical, differenceOf, foldKey, isNumberText, numberOf } from '../../dist/data/label-values.js';
+import { loadDataset } from '../../dist/index.js';
+import {
+  folderOf,
+  labelled,
+  LABELS,
+  openContent,
+  openPaths,
+  type Overrides,
+  refusal,
+} from '../fixtures/splits.js';
+
+const single = 'single_label_classification';
+
+interface Expected {
+  cells: {
+    cell: string;
+    kind: 'integer' | 'number' | 'boolean' | 'text';
+    value: number | boolean | string;
+  }[];
+  moments: Record<'micros' | 'nanos', string[]>;
+}
+const expected: Expected = JSON.parse(readFileSync(path.join(LABELS, 'expected.json'), 'utf8'));
+
+const rowsOf = (split: Split): (string | undefined)[] =>
+  Array.from({ length: split.size }, (_, row) => split.labels?.at(row).join('|'));
+
+void t.test('numbers and truth values are those of pandas', (test) => {
+  for (const { cell, kind, value } of expected.cells) {
+    test.equal(isNumberText(cell), kind === 'integer' || kind === 'number', JSON.stringify(cell));
+    test.equal(numberOf(cell), kind === 'text' ? null : Number(value), JSON.stringify(cell));
+    test.equal(canonical(cell), kind === 'text' ? null : String(value), JSON.stringify(cell));
+  }
+  test.equal(canonical('9007199254740993'), '9007199254740993');
+  test.same(sortLabels(['9007199254740993', '9007199254740992', '10', '9']), [
+    '9',
+    '10',
+    '9007199254740992',
+    '9007199254740993',
+  ]);
+  test.end();
+});
+
+void t.test('a label means the same in each format', async (test) => {
+  const written: [
+    name: string,
+    json: string[],
+    csv: string[],
+    parquet: string[],
+    type: string,
+    labels: string[],
+  ][] = [
+    [
+      'decimals',
+      ['5.0', '4.0', '5.0', '1.0'],
+      [],
+      ['float16', 'float32', 'float64', 'decimal-1'],
+      'regression',
+      ['LABEL_0'],
+    ],
+    ['integers', ['5', '4', '5', '1'], [], ['int64', 'decimal-0'], single, ['1', '4', '5']],
+    ['texts of digits', ['"5"', '"4"', '"5"', '"1"'], ['5', '4', '5', '1'], [], single, ['1', '4', '5']],
+    [
+      'truth values',
+      ['true', 'false', 'true', 'false'],
+      ['True', 'FALSE', 'true', 'False'],
+      ['bool'],
+      single,
+      ['false', 'true'],
+    ],
+    [
+      'beyond 2^53',
+      ['9007199254740993', '9007199254740992', '9007199254740993', '9007199254740992'],
+      [],
+      ['large'],
+      single,
+      ['9007199254740992', '9007199254740993'],
+    ],
+    ['exponents', ['1e0', '2E0', '1.0e0', '20e-1'], [], [], 'regression', ['LABEL_0']],
+  ];
+  for (const [name, json, csv, parquet, problemType, labels] of written) {
+    const objects = json.map(
+      (label, i) => `{"n": 1.5, "meta": {"label": 7.5}, "text": "a \\" 2.5 ${i}", "label": ${label}}`,
+    );
+    const cells = csv.length === 0 ? json : csv;
+    const splits = [
+      await openContent(test, 'a.jsonl', objects.join('\n')),
+      await openContent(test, 'a.json', `[${objects.join(', ')}]`),
+      await openContent(
+        test,
+        'a.csv',
+        `text,label\n${cells.map((cell, i) => `text ${i},${cell}\n`).join('')}`,
+      ),
+      ...(await Promise.all(parquet.map((file) => openPaths(test, [path.join(LABELS, `${file}.parquet`)])))),
+    ];
+    const [first] = splits;
+    for (const split of splits) {
+      const task = inferTask([split], { forTraining: true });
+      test.same([task.problemType, task.labels], [problemType, labels], name);
+      test.same(rowsOf(split), first === undefined ? [] : rowsOf(first), name);
+    }
+  }
+  const tenths = await openPaths(test, [path.join(LABELS, 'tenths-float32.parquet')], {
+    problemType: single,
+  });
+  test.same(tenths.labelValues, ['0.1', '0.7'], 'single precision, as it is written');
+  await test.rejects(openPaths(test, [path.join(LABELS, 'large-decimal.parquet')]), {
+    message:
+      /row 1, column "label": the label 9007199254740992 is too large to be kept to the last digit; write it as a string/,
+  });
+  test.match(
+    await refusal(test, 'a.jsonl', '{"text":"a","label":1.5}\n{"text":"b","label":1e999}'),
+    /line 2, column "label"/,
+  );
+});
+
+void t.test('numbers with blanks around them, and those that are none', async (test) => {
+  const spaced = 'text, label\na, 0\nb, 1\nc, +1\n';
+  const split = await openContent(test, 'a.csv', spaced);
+  test.same([split.labelKind, split.labelValues, rowsOf(split)], ['integer', ['0', '1'], ['0', '1', '1']]);
+  const folder = folderOf(test, { 'train.csv': spaced, 'validation.csv': 'text,label\na,1\nb,0\n' });
+  const data = await loadDataset({
+    train: path.join(folder, 'train.csv'),
+    validation: path.join(folder, 'validation.csv'),
+  });
+  test.same(
+    [data.task.labels, [...data.validation.labels([0, 1])]],
+    [
+      ['0', '1'],
+      [1, 0],
+    ],
+  );
+  await data.close();
+  const scores = await openContent(test, 'a.csv', 'text,label\na, 1.5\nb, 2 \n');
+  test.same([...labelArray(scores, inferTask([scores]))], [1.5, 2]);
+  for (const [cell, why] of [
+    ['"2,5"', /is not a number, as other labels are; write the decimals behind a point/],
+    ['"1.234,5"', /write the decimals behind a point/],
+    ['"12,345"', /write the decimals behind a point/],
+    ["1'000", /write thousands without a separator/],
+    ['50%', /leave out the sign %/],
+    ['$5', /leave out \$/],
+    ['5 EUR', /leave out EUR/],
+    ['\u22121', /write it with the digits 0 to 9/],
+    ['good', /naLabels leaves out rows without a number/],
+  ] as const)
+    test.match(await refusal(test, 'a.csv', `text,label\na,1.5\nb,2.5\nc,${cell}\n`), why, cell);
+  const percent = await openContent(test, 'a.csv', 'text,label\na,50%\nb,75%\n');
+  test.match(percent.notes.join(), /"50%" is taken as a name; to make it a number, leave out the sign %/);
+});
+
+void t.test('labels that are nearly the same', async (test) => {
+  const pairs: [a: string, b: string, difference: string][] = [
+    ['bad', ' bad', 'white space'],
+    ['very bad', 'very\u00a0 bad', 'white space'],
+    ['Bad', 'bad', 'case'],
+    ['Straße', 'STRASSE', 'case'],
+    ['ABC', '\uff21\uff22\uff23', 'width or composition of characters'],
+    ['caf\u00e9', 'cafe\u0301', 'width or composition of characters'],
+    ['bad', 'b\u200bad', 'invisible characters'],
+    ['\ufeffbad', 'bad', 'invisible characters'],
+    ['Bad', 'bad ', 'case and white space'],
+    ['5', '5.0', 'the way the number is written'],
+  ];
+  const others = ['good', 'fair', 'poor'];
+  for (const [a, b, difference] of pairs) {
+    test.equal(foldKey(a), foldKey(b), JSON.stringify([a, b]));
+    test.equal(differenceOf(a, b), difference, JSON.stringify([a, b]));
+    const split = await labelled(test, [a, b, ...others]);
+    test.equal(split.labelValues.length, 2 + others.length);
+    test.match(split.notes.join(), `differ only in ${difference}; foldLabels makes them one`);
+    const folded = await labelled(test, [a, b, ...others], { foldLabels: true });
+    test.equal(folded.labelValues.length, 1 + others.length);
+    test.notMatch(folded.notes.join(), /differ/);
+  }
+  for (const [a, b] of [
+    ['cafe', 'café'],
+    ['a b', 'ab'],
+    ['+', '-'],
+    ['1', '-1'],
+  ] as const)
+    test.not(foldKey(a), foldKey(b));
+
+  const most = await labelled(test, [' bad', ' bad', 'BAD', 'good'], { foldLabels: true });
+  test.same(
+    [most.labelValues, rowsOf(most)],
+    [
+      ['bad', 'good'],
+      ['bad', 'bad', 'bad', 'good'],
+    ],
+    'the most frequent, trimmed',
+  );
+  const folder = folderOf(test, {
+    'train.csv': 'text,label\na,Bad\nb, good\n',
+    'validation.csv': 'text,label\na,bad\nb,good\n',
+  });
+  const files = { train: path.join(folder, 'train.csv'), validation: path.join(folder, 'validation.csv') };
+  const data = await loadDataset(files, { foldLabels: true });
+  test.same(
+    [data.task.labels, [...data.validation.labels([0, 1])]],
+    [
+      ['Bad', 'good'],
+      [0, 1],
+    ],
+    'as the training rows spell them',
+  );
+  await data.close();
+  const known: Overrides = { knownLabels: ['Bad', 'good'] };
+  test.match(
+    await refusal(test, 'a.csv', 'text,label\na,bad \n', known),
+    /the label "bad " is unknown; expected "Bad", which differs only in case and white space \(foldLabels/,
+  );
+  const fits = await openContent(test, 'a.csv', 'text,label\na,bad \nb,GOOD\n', {
+    ...known,
+    foldLabels: true,
+  });
+  test.same([...labelArray(fits, { problemType: single, labels: ['Bad', 'good'] })], [0, 1]);
+});
+
+void t.test('several labels in a cell', async (test) => {
+  const rows = (delimiter: string): string =>
+    ['happy', `happy${delimiter}calm`, 'sad', `sad${delimiter}angry`]
+      .map((cell, i) => `text ${i},"${cell}"\n`)
+      .join('');
+  for (const delimiter of ['|', ';', ',', ', ', ' ; ']) {
+    const content = `text,label\n${rows(delimiter)}`;
+    const plain = await openContent(test, 'a.csv', content);
+    const bare = delimiter.trim();
+    test.match(
+      plain.notes.join(),
+      `is taken as one name; problemType multi_label_classification with labelDelimiter "${bare}" reads it as 2 labels`,
+    );
+    const split = await openContent(test, 'a.csv', content, { problemType: 'multi_label_classification' });
+    test.same(split.labelValues, ['angry', 'calm', 'happy', 'sad'], delimiter);
+    if (bare !== '|')
+      test.match(
+        split.notes.join(),
+        `[happy, calm] at ${split.place(1)} are read as several labels, written with "${bare}"`,
+      );
+  }
+  const commas = await labelled(test, ['Yes, please', 'No, thanks', 'Yes, please']);
+  test.same(commas.notes, [], 'a comma that joins nothing');
+});
+
+void t.test('moments that are carried over stay exact', async (test) => {
+  for (const [file, columns] of [
+    ['moments', ['micros', 'nanos', 'zoned']],
+    ['moments-int96', ['nanos']],
+  ] as const) {
+    const split = await openPaths(test, [path.join(LABELS, `${file}.parquet`)], {
+      needsLabels: false,
+      passthroughColumns: columns,
+    });
+    const read = await split.read([0, 1, 2, 3]);
+    const wanted = (name: 'micros' | 'nanos' | 'zoned'): string[] =>
+      expected.moments[name === 'zoned' ? 'micros' : name];
+    for (const [at, column] of columns.entries())
+      test.same(
+        read.map(({ passthrough }) => String(passthrough?.[at]).replace(/0*Z$/, 'Z')),
+        wanted(column).map((moment) => moment.replace(/0*Z$/, 'Z')),
+        `${file} ${column}`,
+      );
+  }
+});

@@ -1,0 +1,81 @@
+// Rows that are no examples: repeated headers, rejected answers, labels that mean none. And columns of row numbers.
+import t from 'tap';
+import { labelled, openContent, refusal, textsOf } from '../fixtures/splits.js';
+
+void t.test('headers of files that were put together', async (test) => {
+  const split = await openContent(test, 'a.csv', 'text,label\na,0\ntext,label\nb,1\ntext,label\n');
+  test.same([split.labelKind, split.labelValues, await textsOf(split)], ['integer', ['0', '1'], ['a', 'b']]);
+  test.equal(split.place(1), split.place(0).replace('line 2', 'line 4'));
+  test.match(split.notes.join(), /^2 rows left out, the first at .*a\.csv line 3: it repeats the header$/);
+  const columns = await openContent(test, 'a.csv', 'text,x,y\na,0,1\ntext,x,y\n', {
+    labelColumn: ['x', 'y'],
+  });
+  test.equal(columns.size, 1);
+  const texts = await openContent(test, 'a.csv', 'text,label\ntext,a\nlabel,b\n');
+  test.equal(texts.size, 2, 'a text may be called so');
+  test.match(
+    await refusal(test, 'a.csv', 'text,label\na,0\nlabel,text\n0,a\n'),
+    /line 3: it repeats the header with the columns in another order/,
+  );
+});
+
+void t.test('answers of Prodigy', async (test) => {
+  const row = (text: string, answer: string): string =>
+    JSON.stringify({ text, label: text.toUpperCase(), answer });
+  const lines = [
+    row('a', 'accept'),
+    row('b', 'reject'),
+    row('c', 'accept'),
+    row('d', 'ignore'),
+    row('e', 'reject'),
+  ];
+  const split = await openContent(test, 'a.jsonl', lines.join('\n'));
+  test.same(
+    [await textsOf(split), split.labelValues],
+    [
+      ['a', 'c'],
+      ['A', 'C'],
+    ],
+  );
+  test.match(
+    split.notes.join('\n'),
+    /^2 rows left out, .* line 2: it has the answer "reject"\n1 row left out, .* "ignore"$/,
+  );
+  const other = await openContent(test, 'a.jsonl', [...lines, row('f', 'to be or not to be')].join('\n'));
+  test.equal(other.size, 6, 'a column of other answers');
+});
+
+void t.test('labels that mean none', async (test) => {
+  for (const word of ['-', '?', 'n/a', 'N/A', '#N/A', '\\N', 'null', 'undefined', '<NA>']) {
+    const labels = ['good', word, 'bad', word];
+    const split = await labelled(test, labels);
+    test.match(
+      split.notes.join(),
+      `"${JSON.stringify(word).slice(1, -1)}" (2 rows) is a label here; if that means that a row has none, naLabels`,
+    );
+    const without = await labelled(test, labels, { naLabels: [word, ''] });
+    test.same([without.labelValues, without.size], [['bad', 'good'], 2], word);
+    test.match(
+      without.notes.join(),
+      /^2 rows left out, the first at .* line 2: it has the label ".*", which means none$/,
+    );
+  }
+  test.same((await labelled(test, ['+', '-'])).notes, [], 'signs of sentiments');
+  const numbers = await openContent(test, 'a.csv', 'text,label\na,1.5\nb,n/a\nc, ?\nd,2.5\n', {
+    naLabels: ['n/a', '?'],
+  });
+  test.same([numbers.labelKind, numbers.size], ['float', 2]);
+  test.match(
+    await refusal(test, 'a.csv', 'text,label\na,x\nb,  \n'),
+    /line 3, column "label": the label is missing/,
+  );
+  const blank = await openContent(test, 'a.csv', 'text,label\na,x\nb,  \nc,y\n', { naLabels: [''] });
+  test.same(blank.labelValues, ['x', 'y']);
+});
+
+void t.test('columns of row numbers are no texts', async (test) => {
+  for (const name of ['', 'Unnamed: 0', 'index', '__index_level_0__', 'id']) {
+    const split = await openContent(test, 'a.csv', `${name},what_they_say,label\n0,a,x\n1,b,y\n`);
+    test.same([split.columns.text, await textsOf(split)], ['what_they_say', ['a', 'b']], name);
+  }
+});
