@@ -16,15 +16,19 @@ import {
   type MetricDetails,
   type Task,
 } from '../tasks/index.js';
-import { requireDevice } from '../models/encoder-model.js';
-import type { EvaluateOptions } from '../options/index.js';
+import { requireDevice, type EncoderModel } from '../models/encoder-model.js';
+import { writeReading } from '../formats/model-folder.js';
+import { exists } from '../util/file-system.js';
+import { withoutUndefined } from '../util/without-undefined.js';
+import { evaluateCommand, type EvaluateOptions } from '../options/index.js';
 import type { Progress } from '../terminal/progress.js';
+import { SUMS } from '../training/checkpoint.js';
 import { UsageError } from '../util/errors.js';
 import { writeJson } from '../util/files.js';
 import { chanceNote, classReport } from './notes.js';
 import { openData } from './data.js';
 import { checkOutputFolder, CommandProgress, printResult, writeBadRows } from './output.js';
-import { loadTrained, trainedMaxLength } from './model-source.js';
+import { openTrained, pairNote } from './model-source.js';
 
 /**
  * Prints the metrics to stdout as one JSON object, with eval_per_class and for one label a row eval_confusion_matrix, and
@@ -33,15 +37,13 @@ import { loadTrained, trainedMaxLength } from './model-source.js';
  *
  * @throws UsageError for a model or data that cannot be used; RunError when the run fails
  */
-export async function evaluate(options: EvaluateOptions): Promise<void> {
+export async function evaluate(asked: EvaluateOptions): Promise<void> {
   const progress = new CommandProgress();
-  requireDevice(options);
-  const { outputDir, maxSeqLength } = options;
+  requireDevice(asked);
+  const { outputDir } = asked;
   if (outputDir !== undefined) await checkOutputFolder(outputDir);
-  const trained = await loadTrained(options);
-  const { model, tokenizer } = trained;
+  const { model, tokenizer, options, maxLength } = await openTrained(evaluateCommand, asked, progress);
   try {
-    const maxLength = trainedMaxLength(trained, maxSeqLength, progress);
     const longTexts = longTextsOf(tokenizer, { ...options, maxLength });
     const { task } = model;
     const { kind, problemType, labels } = task;
@@ -59,7 +61,9 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
     const workers = options.dataloaderNumWorkers;
     const reading = textReading(tokenizer, { maxLength, workers, longTexts, tokenTypes: model.tokenTypes });
     try {
-      if (longTexts !== undefined) requireSingle(data.validation.split.columns.textPair !== null);
+      const readsPairs = data.validation.split.columns.textPair !== null;
+      for (const note of pairNote(model, readsPairs)) progress.line(note);
+      if (longTexts !== undefined) requireSingle(readsPairs);
       await model.open(options);
       progress.line(`Evaluating on ${model.placement}`);
       const wantsTuning = options.tuneThresholds !== undefined || options.tuneTemperature;
@@ -94,6 +98,7 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
       }
       await printResult(`${JSON.stringify(results, null, 2)}\n`);
       for (const prediction of toTune) await tune(options, model, prediction, progress);
+      if (toTune.length > 0) await saveReading(options, model, progress);
     } finally {
       await reading.pool.close();
       await data.close();
@@ -101,6 +106,19 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
   } finally {
     await model.close();
   }
+}
+
+/** What was tuned holds for texts that are read alike. A checkpoint, whose files have checksums, is left as it is. */
+async function saveReading(
+  { model: folder, stride, pooling, maxSeqLength }: EvaluateOptions,
+  { reading }: EncoderModel,
+  progress: Progress,
+): Promise<void> {
+  const now = { ...reading, ...withoutUndefined({ stride, pooling, maxSeqLength }) };
+  if (JSON.stringify(now) === JSON.stringify(reading)) return;
+  if (await exists(join(folder, SUMS)))
+    progress.line('note: predict on this checkpoint needs the same --stride, --pooling and --max-seq-length');
+  else await writeReading(folder, now);
 }
 
 function tunedReport(

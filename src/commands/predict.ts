@@ -1,7 +1,7 @@
 // `bertune predict`: label, score and probabilities of every row, in the order of the rows.
 import { realpath } from 'node:fs/promises';
 import { requireDevice, type EncoderModel } from '../models/encoder-model.js';
-import type { PredictOptions } from '../options/index.js';
+import { predictCommand, readingOf, type PredictOptions } from '../options/index.js';
 import { counted } from '../util/text.js';
 import { openSplit, type Example, type Split } from '../data/index.js';
 import { UsageError } from '../util/errors.js';
@@ -14,22 +14,20 @@ import { passthroughColumns, type PredictedRow, type PredictionFormat } from '..
 import type { Progress } from '../terminal/progress.js';
 import { describeSplit, splitOf } from './data.js';
 import { CommandProgress, checkOutputFile, printResult, writeBadRows, writePieces } from './output.js';
-import { loadTrained, trainedMaxLength } from './model-source.js';
+import { openTrained, pairNote } from './model-source.js';
 
 /**
  * Writes the predictions to `outputFile`, whole or not at all, or to stdout.
  *
  * @throws UsageError for a model or data that cannot be used; RunError when the run fails
  */
-export async function predict(options: PredictOptions): Promise<void> {
+export async function predict(asked: PredictOptions): Promise<void> {
   const progress = new CommandProgress();
-  requireDevice(options);
-  const { outputFile, maxSeqLength } = options;
+  requireDevice(asked);
+  const { outputFile } = asked;
   const folder = outputFile === undefined ? undefined : await checkOutputFile(outputFile);
-  const trained = await loadTrained(options);
-  const { model, tokenizer } = trained;
+  const { model, tokenizer, options, maxLength } = await openTrained(predictCommand, asked, progress);
   try {
-    const maxLength = trainedMaxLength(trained, maxSeqLength, progress);
     const longTexts = longTextsOf(tokenizer, { ...options, maxLength });
     const files = await filesOf(options);
     await requireOtherFile(outputFile, files);
@@ -38,6 +36,7 @@ export async function predict(options: PredictOptions): Promise<void> {
     const reading = textReading(tokenizer, { maxLength, workers, longTexts, tokenTypes: model.tokenTypes });
     try {
       await describeSplit(split, progress);
+      for (const note of pairNote(model, split.columns.textPair !== null)) progress.line(note);
       if (longTexts !== undefined) requireSingle(split.columns.textPair !== null);
       await model.open(options);
       progress.line(`Predicting on ${model.placement}`);
@@ -79,15 +78,11 @@ async function requireOtherFile(outputFile: string | undefined, files: readonly 
 }
 
 async function openRows(options: PredictOptions, files: readonly string[]): Promise<Split> {
-  const { textColumn, textPairColumn, idColumn, badRows, maxPredictSamples: maxSamples } = options;
-  const { quoting, maxRowBytes, maxCompressionRatio } = options;
+  const { idColumn, badRows, maxCompressionRatio, maxPredictSamples: maxSamples } = options;
   const optional = withoutUndefined({
-    textColumn,
-    textPairColumn,
+    ...readingOf(options),
     passthroughColumns: idColumn && [...new Set(idColumn)],
     badRows,
-    quoting,
-    maxRowBytes,
     maxCompressionRatio,
     maxSamples,
   });

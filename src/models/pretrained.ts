@@ -2,7 +2,13 @@
 // for. Weights are read later.
 import { isAbsolute, join, resolve } from 'node:path';
 
-import { openModelFolder, readConfigFile, type ModelFolder } from '../formats/model-folder.js';
+import {
+  openModelFolder,
+  readConfigFile,
+  readReading,
+  type ModelFolder,
+  type ReadingSettings,
+} from '../formats/model-folder.js';
 import {
   checkAdapterTensors,
   isAdapterFolder,
@@ -55,6 +61,7 @@ export type PretrainedOptions = HeadOptions & AdapterOptions & HubOptions;
 export interface LoadedModel {
   config: ModelConfig;
   calibration?: Calibration;
+  reading?: ReadingSettings;
   lora?: Lora;
   /** Where weights come from until they are in a session; without it they are random. */
   source?: {
@@ -97,6 +104,7 @@ export async function loadModel(
     return {
       config,
       calibration,
+      reading: await readReading(directory),
       ...(lora !== undefined && { lora }),
       source: { match, adapter: checkpoint.adapter ?? new Map(), close: () => checkpoint.close() },
     };
@@ -264,5 +272,7 @@ async function adaptedConfig(
   }
   const numLabels = tensors.get(`${lastLinearOf(headOf('sequence', base))}.bias`)?.shape[0] ?? base.numLabels;
   if (numLabels === base.numLabels) return base;
-  return withLabels(base, defaultLabels(numLabels), base.problemType ?? impliedProblemType(numLabels));
+  const { problemType } = base;
+  const named = withLabels(base, defaultLabels(numLabels), problemType ?? impliedProblemType(numLabels));
+  return { ...named, problemType };
 }

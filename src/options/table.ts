@@ -17,7 +17,7 @@ import {
   toggle,
 } from './kinds.js';
 import { DEFAULT_LIMITS } from '../data/compression.js';
-import { optional, withDefault } from './option.js';
+import { optional, scoring, withDefault } from './option.js';
 import { thresholdModes } from '../evaluation/tuning.js';
 import { poolings } from '../evaluation/long-texts.js';
 import { problemTypes } from '../tasks/index.js';
@@ -36,7 +36,6 @@ const files = list('FILE', 'a file name or several');
 // A Trainer in a script has its model and data already.
 const training = ['train', 'search'] as const;
 const trainers = [...training, 'trainer'] as const;
-const scoring = ['evaluate', 'predict'] as const;
 const readers = [...training, ...scoring, 'inspect'] as const;
 const everywhere = [...readers, 'merge'] as const;
 
@@ -82,10 +81,11 @@ export const options = {
   }),
   problemType: optional(choice(problemTypes), {
     group: 'Model',
-    commands: [...training, 'inspect'],
+    commands: [...training, ...scoring, 'inspect'],
     onResume: 'must-match',
     help: 'what the head predicts, and so the loss',
-    otherwise: 'inferred from the labels: lists are multi-label, decimals regression',
+    otherwise:
+      'inferred from the labels: lists are multi-label, decimals regression; for a trained model as its config.json',
   }),
   numLabels: optional(integer(1), {
     group: 'Model',
@@ -105,6 +105,7 @@ export const options = {
     group: 'Model',
     commands: [...trainers, ...scoring, 'inspect'],
     onResume: 'must-match',
+    reading: true,
     help: 'longer inputs are cut to this many tokens, special tokens included',
     otherwise: "512, or the model's positions where those are fewer",
   }),
@@ -112,6 +113,7 @@ export const options = {
     group: 'Model',
     commands: scoring,
     onResume: 'irrelevant',
+    reading: true,
     help: 'read longer texts whole, as windows of --max-seq-length that share N tokens',
     otherwise: 'longer texts are cut',
   }),
@@ -119,6 +121,7 @@ export const options = {
     group: 'Model',
     commands: scoring,
     onResume: 'irrelevant',
+    reading: true,
     help: 'how the logits of the windows are combined, with --stride',
     otherwise: 'mean',
   }),
@@ -191,6 +194,7 @@ export const options = {
     group: 'Data',
     commands: readers,
     onResume: 'must-match',
+    reading: true,
     help: 'column of the text',
     otherwise: 'found by its usual names (text, sentence, review ...)',
   }),
@@ -198,6 +202,7 @@ export const options = {
     group: 'Data',
     commands: readers,
     onResume: 'must-match',
+    reading: true,
     help: 'column of the second text, for pairs',
     otherwise: 'found with the first (sentence1 and sentence2 ...)',
   }),
@@ -212,6 +217,7 @@ export const options = {
     group: 'Data',
     commands: [...training, 'evaluate', 'inspect'],
     onResume: 'must-match',
+    reading: true,
     help: 'column of the label; or several of zeros and ones (or probabilities), one for each label',
     otherwise: 'found by its usual names (label, labels, class ...)',
     hf: 'label_column_name',
@@ -220,6 +226,7 @@ export const options = {
     group: 'Data',
     commands: [...training, 'evaluate', 'inspect'],
     onResume: 'must-match',
+    reading: true,
     help: 'what separates several labels written as one text, for multi-label',
     otherwise: '|',
   }),
@@ -227,6 +234,7 @@ export const options = {
     group: 'Data',
     commands: [...training, 'evaluate', 'inspect'],
     onResume: 'must-match',
+    reading: true,
     help: 'labels are probabilities, in a column for each or in lists; metrics other than the loss take the likeliest',
   }),
   crossValidation: optional(integer(2), {
@@ -246,12 +254,14 @@ export const options = {
     group: 'Data',
     commands: readers,
     onResume: 'must-match',
+    reading: true,
     help: 'none: quotes in CSV and TSV are characters like others, as in the files of GLUE',
   }),
   maxRowBytes: withDefault(integer(1024, { max: 2 ** 29 }), DEFAULT_LIMITS.maxRowBytes, {
     group: 'Data',
     commands: readers,
     onResume: 'must-match',
+    reading: true,
     help: 'a row of a text file that is longer is a bad row (16 MiB)',
   }),
   maxCompressionRatio: withDefault(integer(1), DEFAULT_LIMITS.maxCompressionRatio, {

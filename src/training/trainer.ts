@@ -4,8 +4,11 @@
 import { join } from 'node:path';
 
 import { loadBatch, maxLengthOf, prefetch } from '../data/batch.js';
+import { Dataset } from '../data/dataset.js';
+import type { ReadingSettings } from '../formats/model-folder.js';
 import { evaluateRows, type Metrics } from '../evaluation/evaluate.js';
 import type { PackedBatch, TrainingStats } from '../native/index.js';
+import { readingSettings } from '../options/index.js';
 import { detailMetrics } from '../tasks/index.js';
 import { Progress, progressDetail } from '../terminal/progress.js';
 import { createTokenizerPool, type TokenizerPool } from '../tokenizer/index.js';
@@ -127,6 +130,7 @@ export class Trainer {
     ({ state: this.#state, counters: this.#counters } = start);
     ({ fingerprint: this.#fingerprint, checkpoint: this.#lastCheckpoint } = start);
     model.dropCalibration();
+    model.reading = readingOfTraining(this.#parts);
     this.#startedAt = performance.now();
     await this.#callbacks.call('onTrainBegin', this.#event);
     await this.#beforeFirstStep();
@@ -390,4 +394,11 @@ export class Trainer {
       ...(args.nonfiniteGradient === 'stop' ? {} : { updates }),
     });
   }
+}
+
+/** What is saved with the model for those who evaluate and predict; nothing is known of rows that are not of files. */
+function readingOfTraining({ args, trainDataset }: TrainerParts): ReadingSettings {
+  if (!(trainDataset instanceof Dataset)) return {};
+  const { columns, quoting } = trainDataset.split;
+  return readingSettings({ ...(quoting !== null && { quoting }), ...args }, columns);
 }
