@@ -21,13 +21,24 @@ import { writeReading } from '../formats/model-folder.js';
 import { exists } from '../util/file-system.js';
 import { withoutUndefined } from '../util/without-undefined.js';
 import { evaluateCommand, type EvaluateOptions } from '../options/index.js';
+import { goldOfRow, lossOfRow, WorstFirst } from '../predictions/errors.js';
+import { FormulaGuard } from '../predictions/table.js';
+import type { PredictedBatch } from '../evaluation/predict.js';
+import { counted } from '../util/text.js';
 import type { Progress } from '../terminal/progress.js';
 import { SUMS } from '../training/checkpoint.js';
 import { UsageError } from '../util/errors.js';
 import { writeJson } from '../util/files.js';
 import { chanceNote, classReport } from './notes.js';
 import { openData } from './data.js';
-import { checkOutputFolder, CommandProgress, printResult, writeBadRows } from './output.js';
+import {
+  checkOutputFile,
+  checkOutputFolder,
+  CommandProgress,
+  printMetrics,
+  writeBadRows,
+  writePieces,
+} from './output.js';
 import { openTrained, pairNote } from './model-source.js';
 
 /**
@@ -38,10 +49,11 @@ import { openTrained, pairNote } from './model-source.js';
  * @throws UsageError for a model or data that cannot be used; RunError when the run fails
  */
 export async function evaluate(asked: EvaluateOptions): Promise<void> {
-  const progress = new CommandProgress();
+  const progress = new CommandProgress(asked);
   requireDevice(asked);
-  const { outputDir } = asked;
+  const { outputDir, predictionsFile } = asked;
   if (outputDir !== undefined) await checkOutputFolder(outputDir);
+  if (predictionsFile !== undefined) await checkOutputFile(predictionsFile);
   const { model, tokenizer, options, maxLength } = await openTrained(evaluateCommand, asked, progress);
   try {
     const longTexts = longTextsOf(tokenizer, { ...options, maxLength });
@@ -59,6 +71,7 @@ export async function evaluate(asked: EvaluateOptions): Promise<void> {
       progress,
     );
     const workers = options.dataloaderNumWorkers;
+    let errors: WorstFirst | undefined;
     const reading = textReading(tokenizer, { maxLength, workers, longTexts, tokenTypes: model.tokenTypes });
     try {
       const readsPairs = data.validation.split.columns.textPair !== null;
@@ -70,6 +83,15 @@ export async function evaluate(asked: EvaluateOptions): Promise<void> {
       // What is about to be replaced is not reported.
       const calibration = wantsTuning ? {} : model.calibration;
       const accumulator = createMetrics(task, calibration);
+      const guard = new FormulaGuard(options.formulaGuard);
+      errors =
+        predictionsFile === undefined
+          ? undefined
+          : await WorstFirst.create({
+              format: /\.csv$/i.test(predictionsFile) ? 'csv' : 'jsonl',
+              guard,
+              hasPairs: readsPairs,
+            });
       const toTune: EvalPrediction[] = [];
       const keep: ComputeMetrics = (prediction) => {
         toTune.push(prediction);
@@ -81,6 +103,7 @@ export async function evaluate(asked: EvaluateOptions): Promise<void> {
         batchSize: options.perDeviceEvalBatchSize,
         onBatch: (rows) => progress.bar('evaluating', rows, data.validation.size, ''),
         metrics: accumulator,
+        ...(errors !== undefined && { onPredicted: rowsInto(errors, model) }),
       });
       progress.end();
       const details = accumulator.details();
@@ -96,16 +119,44 @@ export async function evaluate(asked: EvaluateOptions): Promise<void> {
         await writeBadRows(outputDir, data.validation.split, progress);
         await writeJson(join(outputDir, 'eval_results.json'), results);
       }
-      await printResult(`${JSON.stringify(results, null, 2)}\n`);
+      if (errors !== undefined && predictionsFile !== undefined) {
+        await writePieces(predictionsFile, errors.pieces());
+        progress.line(`${counted(errors.size, 'row')} written to ${predictionsFile}, the largest loss first`);
+        for (const note of guard.notes()) progress.line(note);
+      }
+      await printMetrics(results, options);
       for (const prediction of toTune) await tune(options, model, prediction, progress);
       if (toTune.length > 0) await saveReading(options, model, progress);
     } finally {
+      await errors?.close();
       await reading.pool.close();
       await data.close();
     }
   } finally {
     await model.close();
   }
+}
+
+/** Hands the rows of each batch over, with what the model made of them. */
+function rowsInto(errors: WorstFirst, { task, calibration }: EncoderModel): (batch: PredictedBatch) => void {
+  return ({ first, rows, logits, labels = new Int32Array(), examples }) => {
+    const targets = labels.length / rows;
+    for (let i = 0; i < rows; i++) {
+      const { text = '', textPair } = examples[i] ?? {};
+      const own = logits.subarray(i * task.numLabels, (i + 1) * task.numLabels);
+      const gold = labels.subarray(i * targets, (i + 1) * targets);
+      const { label: predicted, score } = task.decode(own, calibration);
+      errors.add({
+        text,
+        ...(textPair !== undefined && { textPair }),
+        gold: goldOfRow(task, gold),
+        predicted,
+        score,
+        loss: lossOfRow(task, own, gold),
+        row: first + i,
+      });
+    }
+  };
 }
 
 /** What was tuned holds for texts that are read alike. A checkpoint, whose files have checksums, is left as it is. */

@@ -34,10 +34,10 @@ const SCHEMA = z.looseObject({
     .default(0),
   bias: z.literal('none', { error: 'none: trained biases are not read' }).default('none'),
   use_rslora: z.boolean({ error: 'true or false' }).default(false),
-  // Other strings (pissa, olora, corda ...) change the weights of the base.
+  // Other strings (pissa, olora, corda, loftq ...) change the weights of the base.
   init_lora_weights: z
-    .union([z.boolean(), z.literal('gaussian')], {
-      error: 'true, false or gaussian: the others change the base',
+    .union([z.boolean(), z.enum(['gaussian', 'eva', 'orthogonal', 'mica'])], {
+      error: 'true, false, gaussian, eva, orthogonal or mica: the others change the base',
     })
     .default(true),
   modules_to_save: z.array(z.string(), { error: 'a list of names' }).nullish(),
@@ -209,7 +209,7 @@ async function readAdapterConfig(path: string): Promise<AdapterConfig> {
     const [issue] = parsed.error.issues;
     const key = issue?.path.join('.') ?? '';
     throw new UsageError(
-      key === '' ? `${path} is not a JSON object` : `${path}: expected ${issue?.message} for ${key}`,
+      key === '' ? `${path} is not a JSON object` : `${path}: ${key} must be ${issue?.message}`,
     );
   }
   const { data } = parsed;

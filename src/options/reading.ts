@@ -71,7 +71,7 @@ export function withReading<T extends EvaluateOptions | PredictOptions>(
     notes: [
       ...(taken.length === 0
         ? []
-        : [`Read as in the training: ${taken.map(([name, value]) => flag(name, value)).join(' ')}`]),
+        : [`note: read as in the training: ${taken.map(([name, value]) => flag(name, value)).join(' ')}`]),
       ...(overridden.length === 0 ? [] : [`note: other than in the training: ${overridden.join(', ')}`]),
     ],
   };

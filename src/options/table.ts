@@ -142,7 +142,13 @@ export const options = {
     group: 'Data',
     commands: ['predict'],
     onResume: 'irrelevant',
-    help: 'rows to predict',
+    help: 'rows to predict; -: standard input, JSON Lines or a text a line',
+  }),
+  text: optional(list('TEXT', 'a text or several'), {
+    group: 'Data',
+    commands: ['predict'],
+    onResume: 'irrelevant',
+    help: 'in place of files: texts to predict',
   }),
   dataset: optional(text('ID'), {
     group: 'Data',
@@ -618,7 +624,19 @@ export const options = {
     commands: ['predict'],
     onResume: 'irrelevant',
     help: 'how the predictions are written; parquet needs --output-file',
-    otherwise: 'by the ending of --output-file, else jsonl',
+    otherwise: 'by the ending of --output-file, else jsonl; table on a terminal',
+  }),
+  predictionsFile: optional(text('FILE'), {
+    group: 'Saving and logging',
+    commands: ['evaluate'],
+    onResume: 'irrelevant',
+    help: 'file (.csv or .jsonl) for text, gold label, prediction, score and loss of every row, worst first',
+  }),
+  formulaGuard: withDefault(toggle(), true, {
+    group: 'Saving and logging',
+    commands: scoring,
+    onResume: 'irrelevant',
+    help: 'in CSV, an apostrophe before texts that a spreadsheet would compute; --no-formula-guard writes them as they are',
   }),
   saveStrategy: withDefault(choice(['no', 'steps', 'epoch', 'best']), 'steps', {
     group: 'Saving and logging',
@@ -675,9 +693,15 @@ export const options = {
   ),
   json: withDefault(toggle(), false, {
     group: 'Saving and logging',
-    commands: ['inspect'],
+    commands: [...training, 'evaluate', 'inspect'],
     onResume: 'irrelevant',
-    help: 'print what was found as one JSON object',
+    help: 'print the result as one JSON object on a terminal too; a pipe always gets it',
+  }),
+  quiet: withDefault(toggle(), false, {
+    group: 'Saving and logging',
+    commands: everywhere,
+    onResume: 'irrelevant',
+    help: 'print results, notes and errors only',
   }),
   verbose: withDefault(toggle(), false, {
     group: 'Saving and logging',

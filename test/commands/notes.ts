@@ -239,7 +239,7 @@ t.test('a text as header, the length of the training, and a training that was en
   const trained = await train({ ...own, 'max-steps': undefined, 'save-strategy': 'epoch' });
   const { stderr } = await predict('short');
   t.match(stderr, /^note: "the film was good" is taken as the header; if it is a text, write a first line/m);
-  t.match(stderr, /^Read as in the training: .*--max-seq-length 4$/m);
+  t.match(stderr, /^note: read as in the training: .*--max-seq-length 4$/m);
   const evaluate = (...more: string[]): Promise<Outcome> =>
     bertune(['evaluate', '--model', 'short', '--validation-file', 'test.csv', ...more], { cwd: folder });
   const lossOf = ({ stdout }: Outcome): unknown =>

@@ -47,13 +47,12 @@ await t.test('pairs by their columns', async (t) => {
 
   for (const model of ['pairs', 'pairs/checkpoint-1']) {
     const { stderr } = await on('evaluate', model, { 'validation-file': 'parts.csv' });
-    t.match(stderr, `Read as in the training: ${asTrained}\n`);
+    t.match(stderr, `note: read as in the training: ${asTrained}\n`);
     t.match(stderr, 'validation: 24 rows, text from "name", pair from "note", label from "fits"');
   }
   t.match(await on('predict', 'pairs', { 'test-file': 'names.csv' }), {
     code: 2,
-    stderr:
-      /names.csv has no column "note"; it has the columns "name", "fits"; did you mean "name"\?/,
+    stderr: /names.csv has no column "note"; it has the columns "name", "fits"; did you mean "name"\?/,
     stdout: '',
   });
   const swapped = await on('predict', 'pairs', { 'test-file': 'parts.csv', 'text-column': 'fits' });
@@ -74,7 +73,7 @@ await t.test(
     );
     const { stdout, stderr } = await on('predict', 'quotes', { 'test-file': 'quotes.tsv' });
     t.equal(stdout.trim().split('\n').length, 24, 'a prediction for each row');
-    t.match(stderr, /^Read as in the training: --text-column text --quoting none$/m);
+    t.match(stderr, /^note: read as in the training: --text-column text --quoting none$/m);
 
     const own = {
       'train-file': 'parts.csv',

@@ -55,7 +55,7 @@ t.test('what was not given is as in the training; a flag wins', (t) => {
   t.match(plain.options, { textColumn: 'title', textPairColumn: 'description', quoting: 'none' });
   t.notOk('labelColumn' in plain.options, 'predict reads no labels');
   t.same(plain.notes, [
-    'Read as in the training: --text-column title --text-pair-column description --quoting none',
+    'note: read as in the training: --text-column title --text-pair-column description --quoting none',
   ]);
   const given = withReading(predictCommand, predictOptions({ quoting: 'minimal' }), trained, 'out');
   t.equal(given.options.quoting, 'minimal', 'also where it is the default of a training');
@@ -69,7 +69,7 @@ t.test('what was not given is as in the training; a flag wins', (t) => {
     'out',
   );
   t.same(evaluated.options.labelColumn, ['a b', 'c']);
-  t.same(evaluated.notes, ['Read as in the training: --label-column "a b" c --label-delimiter ";"']);
+  t.same(evaluated.notes, ['note: read as in the training: --label-column "a b" c --label-delimiter ";"']);
   t.same(withReading(predictCommand, predictOptions({}), {}, 'out').notes, [], 'a model of others');
   t.end();
 });
