@@ -205,7 +205,10 @@ export async function loadTrained(options: {
       );
     if (model.newlyInitialised.length > 0)
       throw new UsageError(
-        `${options.model} is not a trained classifier: it lacks ${model.newlyInitialised.join(', ')}. Train it first.`,
+        `${options.model} is not a trained classifier: it lacks ${model.newlyInitialised.join(', ')}. ` +
+          (model.lora === undefined
+            ? 'Train it first.'
+            : 'PEFT saves new layers of the head only where modules_to_save names them: train it further, which saves them.'),
       );
     const tokenizer = await openTokenizer(options, await tokenizerSource(directory, model.lora));
     checkVocabulary(tokenizer, model.config);

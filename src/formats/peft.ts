@@ -36,7 +36,7 @@ const SCHEMA = z.looseObject({
   use_rslora: z.boolean({ error: 'true or false' }).default(false),
   // Other strings (pissa, olora, corda, loftq ...) change the weights of the base.
   init_lora_weights: z
-    .union([z.boolean(), z.enum(['gaussian', 'eva', 'orthogonal', 'mica'])], {
+    .union([z.boolean(), z.string().regex(/^(gaussian|eva|orthogonal|mica)$/i)], {
       error: 'true, false, gaussian, eva, orthogonal or mica: the others change the base',
     })
     .default(true),

@@ -36,7 +36,15 @@ import {
   type HeadOptions,
 } from './config.js';
 import { defaultLabels } from './labels.js';
-import { adaptableLinears, freshLora, loraShapes, savedWhole, type Lora, type LoraOptions } from './lora.js';
+import {
+  adaptableLinears,
+  freshLora,
+  loraShapes,
+  savedWhole,
+  withUntrained,
+  type Lora,
+  type LoraOptions,
+} from './lora.js';
 import { lastLinearOf, parameterShapes } from './parameters.js';
 import { familyOf } from './registry.js';
 
@@ -95,7 +103,7 @@ export async function loadModel(
     const match = matchCheckpoint(config, checkpoint, directory);
     const task = taskOf(problemTypeOf(config), config.id2label);
     const calibration = isSameHead(config, checkpoint.config) ? await readCalibration(directory, task) : {};
-    let { lora } = checkpoint;
+    let lora = checkpoint.lora && withUntrained(config, checkpoint.lora, match.newlyInitialised);
     if (options.lora !== undefined) {
       const { revision: baseRevision } = options;
       const base = { baseName: idOrDir, ...(baseRevision !== undefined && { baseRevision }) };
