@@ -199,7 +199,7 @@ function undefinedNote(metrics: Metrics): string[] {
   return names.length === 0 ? [] : [`Not defined for these rows, null in the results: ${names.join(', ')}`];
 }
 
-type TuneOptions = Pick<EvaluateOptions, 'model' | 'tuneThresholds' | 'tuneTemperature'>;
+type TuneOptions = Pick<EvaluateOptions, 'model' | 'problemType' | 'tuneThresholds' | 'tuneTemperature'>;
 
 /**
  * Makes sure, before the evaluation, that the requested calibration can be tuned and saved.
@@ -207,8 +207,12 @@ type TuneOptions = Pick<EvaluateOptions, 'model' | 'tuneThresholds' | 'tuneTempe
  * @throws UsageError when it cannot
  */
 async function requireTunable(options: TuneOptions, { problemType, kind }: Task): Promise<void> {
-  const { model, tuneThresholds: mode, tuneTemperature } = options;
+  const { model, problemType: asked, tuneThresholds: mode, tuneTemperature } = options;
   if (mode === undefined && !tuneTemperature) return;
+  if (asked !== undefined)
+    throw new UsageError(
+      `What is tuned is saved for the problem type that the model has; set problem_type in its config.json in place of --problem-type`,
+    );
   if (mode !== undefined && !kind.tunable.includes('thresholds'))
     throw new UsageError(
       `--tune-thresholds is for models that give several labels a row, and ${model} is for ${problemType}`,

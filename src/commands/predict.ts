@@ -115,8 +115,12 @@ async function openTexts(
     await pipeline(rows, createWriteStream(path, { mode: 0o600 }));
     const { textPairColumn: _, idColumn: _i, ...single } = options;
     const split = await openFiles(hasColumns ? options : single, [path]);
-    const close = split.close.bind(split);
-    return Object.assign(split, { close: () => close().finally(remove) });
+    const closeFile = split.close.bind(split);
+    const close = async (): Promise<void> => {
+      await closeFile();
+      await remove();
+    };
+    return Object.assign(split, { close });
   } catch (error) {
     await remove();
     const message = messageOf(error).replaceAll(path, name);

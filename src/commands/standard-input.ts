@@ -1,5 +1,4 @@
 // Texts that are in no file: those of `predict --text`, and standard input, JSON Lines or a text a line, as JSON Lines.
-import type { Readable } from 'node:stream';
 import { UsageError } from '../util/errors.js';
 
 /** The options that decide how texts become rows. */
@@ -25,7 +24,7 @@ export async function* asRows(
  * @throws UsageError where there is nothing to read
  */
 export async function readStandardInput(
-  input: Readable,
+  input: AsyncIterable<Uint8Array>,
   options: TextOptions,
 ): Promise<{ rows: AsyncIterable<string>; hasColumns: boolean }> {
   const lines = linesOf(decoded(input), options.maxRowBytes ?? MOST_BYTES);
@@ -59,10 +58,10 @@ async function* withLineFeeds(lines: AsyncIterable<string>): AsyncGenerator<stri
 }
 
 /** @throws UsageError for what is not UTF-8 */
-async function* decoded(input: Readable): AsyncGenerator<string> {
+async function* decoded(input: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
   const decoder = new TextDecoder('utf-8', { fatal: true });
   try {
-    for await (const chunk of input) yield decoder.decode(Buffer.from(chunk as Uint8Array), { stream: true });
+    for await (const chunk of input) yield decoder.decode(chunk, { stream: true });
     yield decoder.decode();
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;

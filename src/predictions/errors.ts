@@ -87,7 +87,7 @@ export class WorstFirst {
       const loss = this.#losses.at(row);
       return Number.isNaN(loss) ? -Infinity : loss;
     };
-    const order = Uint32Array.from({ length: this.size }, (_, row) => row).sort((a, b) =>
+    const order = Uint32Array.from({ length: this.size }, (_, row) => row).toSorted((a, b) =>
       lossOf(a) === lossOf(b) ? a - b : lossOf(a) < lossOf(b) ? 1 : -1,
     );
     const read = async (row: number): Promise<Buffer> => {

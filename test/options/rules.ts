@@ -193,6 +193,8 @@ await tap.test('options that do not fit together', (t) => {
     device: 'auto',
     dtype: 'auto',
     dataloaderNumWorkers: 1,
+    formulaGuard: true,
+    quiet: false,
   });
   t.end();
 });
