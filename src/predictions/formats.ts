@@ -16,9 +16,9 @@ import {
 const jsonLines: PredictionFormat = async function* (batches, { passthrough: columns }) {
   for await (const rows of batches)
     yield rows
-      .map(({ row, place, text: _, passthrough = [], ...prediction }) => {
+      .map(({ row, place, passthrough = [], label, score, probabilities }) => {
         const carried = Object.fromEntries(columns.map(({ name }, i) => [name, passthrough[i] ?? null]));
-        return `${JSON.stringify({ row, place, ...carried, ...prediction })}\n`; // no place, no key
+        return `${JSON.stringify({ row, place, ...carried, label, score, probabilities })}\n`; // no place, no key
       })
       .join('');
 };
@@ -53,7 +53,7 @@ const SCORE_WIDTH = 7;
 const MOST_LABEL = 24;
 
 /** For people: label, score and as much of the text as a line holds. */
-const table: PredictionFormat = async function* (batches, { task, width = 100 }) {
+const tableOfText: PredictionFormat = async function* (batches, { task, width = 100 }) {
   const names = task.kind.hasClasses ? task.labels : ['LABEL_0'];
   const longest = Math.max('label'.length, ...names.map((name) => oneLine(name, MOST_LABEL).length));
   const line = (label: string, score: string, text: string): string =>
@@ -82,7 +82,7 @@ export const predictionFormats = {
   // No ending is that of a pipe or a device.
   jsonl: { endings: ['jsonl', 'ndjson', ''], needsFile: false, write: jsonLines },
   csv: { endings: ['csv'], needsFile: false, write: csv },
-  table: { endings: [], needsFile: false, write: table },
+  table: { endings: [], needsFile: false, write: tableOfText },
   // Its footer has the places of the parts of the file, so that a reader must be able to seek.
   parquet: {
     endings: ['parquet'],
