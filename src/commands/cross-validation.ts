@@ -54,12 +54,12 @@ export async function crossValidate(k: number, options: TrainOptions, parts: Par
   progress.line(`mean of ${k} folds  ${shown(result.mean)}`);
   await writeJson(join(options.outputDir, 'cross_validation.json'), result);
   await rm(journal.path, { force: true });
-  await printMetrics(result);
+  await printMetrics(process.stdout.isTTY && !options.json ? result.mean : result, options);
 }
 
 /** The folds that a run with the same options and data finished before it was stopped. */
 async function openFolds(options: TrainOptions, { train }: DatasetDict): Promise<Journal<Metrics>> {
-  const { outputDir, verbose: _, ...same } = options;
+  const { outputDir, verbose: _, quiet: _q, json: _j, ...same } = options;
   const { files } = await train.identity();
   const metric = z
     .number()

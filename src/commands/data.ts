@@ -1,5 +1,5 @@
 // Opens the data of a command and prints what was found in them.
-import { counted, listed } from '../util/text.js';
+import { counted, listed, oneLine } from '../util/text.js';
 import { describeBadRow, type Example, type Split } from '../data/index.js';
 import type { Task } from '../tasks/index.js';
 import { openSplits, type SplitFiles, type ReadOptions } from '../data/load-dataset.js';
@@ -20,7 +20,8 @@ export interface DataOptions extends Omit<ReadOptions, 'validationSplit'> {
   validationSplit?: string | number | undefined;
 }
 
-const SHOWN_CHARACTERS = 100;
+const LINE = 100;
+const LABEL = 40;
 
 /** Opens training and validation rows (or validation rows alone) and prints columns, sizes and three examples. */
 export async function openData(
@@ -98,7 +99,7 @@ export async function describeSplit(split: Split, progress: Progress): Promise<v
     `${split.name}: ${counted(split.size, 'row')}, ${columns.filter((part) => part !== '').join(', ')}`,
   );
   for (const row of await split.preview(3)) {
-    progress.line(`  ${row.label === null ? '' : `${row.label}: `}${textsOf(row)}`);
+    progress.line(textsOf(row, row.label === null ? '  ' : `  ${oneLine(row.label, LABEL)}: `));
   }
   for (const note of [...split.notes, ...headerNote(text)]) progress.line(`note: ${note}`);
   showBadRows(split, progress);
@@ -140,16 +141,10 @@ function describeTask({ kind, problemType, labels }: Task): string {
   return !kind.hasClasses && labels.length === 1 ? problemType : `${problemType}, labels ${listed(labels)}`;
 }
 
-/** The text of a row, or both texts of a pair, on one line. */
-export function textsOf({ text, textPair }: Example): string {
-  return textPair === undefined ? shorten(text) : `${shorten(text)} | ${shorten(textPair)}`;
-}
-
-/** A text on one line, cut to what a person can take in. */
-function shorten(text: string): string {
-  const line = text
-    .slice(0, 4 * SHOWN_CHARACTERS)
-    .replaceAll(/\s+/g, ' ')
-    .trim();
-  return line.length > SHOWN_CHARACTERS ? `${line.slice(0, SHOWN_CHARACTERS - 3)}...` : line;
+/** The text of a row, or both texts of a pair, on one line of at most 100 columns with what stands before it. */
+export function textsOf({ text, textPair }: Example, before = ''): string {
+  const room = LINE - before.length;
+  if (textPair === undefined) return before + oneLine(text, room);
+  const half = Math.floor((room - 3) / 2);
+  return `${before}${oneLine(text, half)} | ${oneLine(textPair, half)}`;
 }

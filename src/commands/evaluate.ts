@@ -16,15 +16,30 @@ import {
   type MetricDetails,
   type Task,
 } from '../tasks/index.js';
-import { requireDevice } from '../models/encoder-model.js';
-import type { EvaluateOptions } from '../options/index.js';
+import { requireDevice, type EncoderModel } from '../models/encoder-model.js';
+import { writeReading } from '../formats/model-folder.js';
+import { exists } from '../util/file-system.js';
+import { withoutUndefined } from '../util/without-undefined.js';
+import { evaluateCommand, type EvaluateOptions } from '../options/index.js';
+import { goldOfRow, lossOfRow, WorstFirst } from '../predictions/errors.js';
+import { FormulaGuard } from '../predictions/table.js';
+import type { PredictedBatch } from '../evaluation/predict.js';
+import { counted } from '../util/text.js';
 import type { Progress } from '../terminal/progress.js';
+import { SUMS } from '../training/checkpoint.js';
 import { UsageError } from '../util/errors.js';
 import { writeJson } from '../util/files.js';
 import { chanceNote, classReport } from './notes.js';
 import { openData } from './data.js';
-import { checkOutputFolder, CommandProgress, printResult, writeBadRows } from './output.js';
-import { loadTrained, trainedMaxLength } from './model-source.js';
+import {
+  checkOutputFile,
+  checkOutputFolder,
+  CommandProgress,
+  printMetrics,
+  writeBadRows,
+  writePieces,
+} from './output.js';
+import { openTrained, pairNote } from './model-source.js';
 
 /**
  * Prints the metrics to stdout as one JSON object, with eval_per_class and for one label a row eval_confusion_matrix, and
@@ -33,15 +48,14 @@ import { loadTrained, trainedMaxLength } from './model-source.js';
  *
  * @throws UsageError for a model or data that cannot be used; RunError when the run fails
  */
-export async function evaluate(options: EvaluateOptions): Promise<void> {
-  const progress = new CommandProgress();
-  requireDevice(options);
-  const { outputDir, maxSeqLength } = options;
+export async function evaluate(asked: EvaluateOptions): Promise<void> {
+  const progress = new CommandProgress(asked);
+  requireDevice(asked);
+  const { outputDir, predictionsFile } = asked;
   if (outputDir !== undefined) await checkOutputFolder(outputDir);
-  const trained = await loadTrained(options);
-  const { model, tokenizer } = trained;
+  if (predictionsFile !== undefined) await checkOutputFile(predictionsFile);
+  const { model, tokenizer, options, maxLength } = await openTrained(evaluateCommand, asked, progress);
   try {
-    const maxLength = trainedMaxLength(trained, maxSeqLength, progress);
     const longTexts = longTextsOf(tokenizer, { ...options, maxLength });
     const { task } = model;
     const { kind, problemType, labels } = task;
@@ -57,15 +71,27 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
       progress,
     );
     const workers = options.dataloaderNumWorkers;
+    let errors: WorstFirst | undefined;
     const reading = textReading(tokenizer, { maxLength, workers, longTexts, tokenTypes: model.tokenTypes });
     try {
-      if (longTexts !== undefined) requireSingle(data.validation.split.columns.textPair !== null);
+      const readsPairs = data.validation.split.columns.textPair !== null;
+      for (const note of pairNote(model, readsPairs)) progress.line(note);
+      if (longTexts !== undefined) requireSingle(readsPairs);
       await model.open(options);
       progress.line(`Evaluating on ${model.placement}`);
       const wantsTuning = options.tuneThresholds !== undefined || options.tuneTemperature;
       // What is about to be replaced is not reported.
       const calibration = wantsTuning ? {} : model.calibration;
       const accumulator = createMetrics(task, calibration);
+      const guard = new FormulaGuard(options.formulaGuard);
+      errors =
+        predictionsFile === undefined
+          ? undefined
+          : await WorstFirst.create({
+              format: /\.csv$/i.test(predictionsFile) ? 'csv' : 'jsonl',
+              guard,
+              hasPairs: readsPairs,
+            });
       const toTune: EvalPrediction[] = [];
       const keep: ComputeMetrics = (prediction) => {
         toTune.push(prediction);
@@ -77,6 +103,7 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
         batchSize: options.perDeviceEvalBatchSize,
         onBatch: (rows) => progress.bar('evaluating', rows, data.validation.size, ''),
         metrics: accumulator,
+        ...(errors !== undefined && { onPredicted: rowsInto(errors, model) }),
       });
       progress.end();
       const details = accumulator.details();
@@ -92,15 +119,57 @@ export async function evaluate(options: EvaluateOptions): Promise<void> {
         await writeBadRows(outputDir, data.validation.split, progress);
         await writeJson(join(outputDir, 'eval_results.json'), results);
       }
-      await printResult(`${JSON.stringify(results, null, 2)}\n`);
+      if (errors !== undefined && predictionsFile !== undefined) {
+        await writePieces(predictionsFile, errors.pieces());
+        progress.line(`${counted(errors.size, 'row')} written to ${predictionsFile}, the largest loss first`);
+        for (const note of guard.notes()) progress.line(note);
+      }
+      await printMetrics(results, options);
       for (const prediction of toTune) await tune(options, model, prediction, progress);
+      if (toTune.length > 0) await saveReading(options, model, progress);
     } finally {
+      await errors?.close();
       await reading.pool.close();
       await data.close();
     }
   } finally {
     await model.close();
   }
+}
+
+/** Hands the rows of each batch over, with what the model made of them. */
+function rowsInto(errors: WorstFirst, { task, calibration }: EncoderModel): (batch: PredictedBatch) => void {
+  return ({ first, rows, logits, labels = new Int32Array(), examples }) => {
+    const targets = labels.length / rows;
+    for (let i = 0; i < rows; i++) {
+      const { text = '', textPair } = examples[i] ?? {};
+      const own = logits.subarray(i * task.numLabels, (i + 1) * task.numLabels);
+      const gold = labels.subarray(i * targets, (i + 1) * targets);
+      const { label: predicted, score } = task.decode(own, calibration);
+      errors.add({
+        text,
+        ...(textPair !== undefined && { textPair }),
+        gold: goldOfRow(task, gold),
+        predicted,
+        score,
+        loss: lossOfRow(task, own, gold),
+        row: first + i,
+      });
+    }
+  };
+}
+
+/** What was tuned holds for texts that are read alike. A checkpoint, whose files have checksums, is left as it is. */
+async function saveReading(
+  { model: folder, stride, pooling, maxSeqLength }: EvaluateOptions,
+  { reading }: EncoderModel,
+  progress: Progress,
+): Promise<void> {
+  const now = { ...reading, ...withoutUndefined({ stride, pooling, maxSeqLength }) };
+  if (JSON.stringify(now) === JSON.stringify(reading)) return;
+  if (await exists(join(folder, SUMS)))
+    progress.line('note: predict on this checkpoint needs the same --stride, --pooling and --max-seq-length');
+  else await writeReading(folder, now);
 }
 
 function tunedReport(
@@ -130,7 +199,7 @@ function undefinedNote(metrics: Metrics): string[] {
   return names.length === 0 ? [] : [`Not defined for these rows, null in the results: ${names.join(', ')}`];
 }
 
-type TuneOptions = Pick<EvaluateOptions, 'model' | 'tuneThresholds' | 'tuneTemperature'>;
+type TuneOptions = Pick<EvaluateOptions, 'model' | 'problemType' | 'tuneThresholds' | 'tuneTemperature'>;
 
 /**
  * Makes sure, before the evaluation, that the requested calibration can be tuned and saved.
@@ -138,8 +207,12 @@ type TuneOptions = Pick<EvaluateOptions, 'model' | 'tuneThresholds' | 'tuneTempe
  * @throws UsageError when it cannot
  */
 async function requireTunable(options: TuneOptions, { problemType, kind }: Task): Promise<void> {
-  const { model, tuneThresholds: mode, tuneTemperature } = options;
+  const { model, problemType: asked, tuneThresholds: mode, tuneTemperature } = options;
   if (mode === undefined && !tuneTemperature) return;
+  if (asked !== undefined)
+    throw new UsageError(
+      `What is tuned is saved for the problem type that the model has; set problem_type in its config.json in place of --problem-type`,
+    );
   if (mode !== undefined && !kind.tunable.includes('thresholds'))
     throw new UsageError(
       `--tune-thresholds is for models that give several labels a row, and ${model} is for ${problemType}`,

@@ -45,7 +45,7 @@ export interface Inspection {
  * @throws UsageError for data, a model or a tokenizer that cannot be used
  */
 export async function inspect(options: InspectOptions): Promise<void> {
-  const progress = new CommandProgress();
+  const progress = new CommandProgress(options);
   requireDevice(options);
   const start = options.model === undefined ? null : await modelAndTokenizer(options, progress);
   const tokenizer = start?.tokenizer ?? (await tokenizerAlone(options));

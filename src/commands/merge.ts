@@ -34,7 +34,7 @@ export async function merge(options: MergeOptions): Promise<void> {
       if (Object.keys(model.calibration).length > 0)
         await writeCalibration(folder, model.calibration, model.task);
     });
-    new CommandProgress().line(`The merged model is in ${outputDir}`);
+    new CommandProgress(options).line(`The merged model is in ${outputDir}`);
   } finally {
     await model.close();
   }

@@ -1,18 +1,25 @@
 // The model that a command works with: where a training starts from (a folder, a hub id, or random weights of a config's
 // shape), or one that was trained, with its tokenizer.
 import { join } from 'node:path';
-import { z } from 'zod';
 import type { DatasetDict } from '../data/dataset.js';
 import { maxLengthOf } from '../data/batch.js';
 import { listCheckpoints } from '../formats/model-folder.js';
 import { finishReplacing, isBeingReplaced } from '../formats/replace-files.js';
 import { modelDirectory } from '../hub/model.js';
 import { areDefaultLabels } from '../models/labels.js';
+import { readConfig } from '../models/pretrained.js';
 import { AutoModelForSequenceClassification } from '../models/sequence-classification.js';
-import { encoderOf, maxTokensOf, otherTaskOf, parseConfig, type ModelConfig } from '../models/config.js';
+import { encoderOf, otherTaskOf, parseConfig, type ModelConfig } from '../models/config.js';
 import type { EncoderModel } from '../models/encoder-model.js';
 import type { Lora, LoraOptions } from '../models/lora.js';
-import type { TrainOptions } from '../options/index.js';
+import {
+  withReading,
+  type Command,
+  type EvaluateOptions,
+  type PredictOptions,
+  type TrainOptions,
+} from '../options/index.js';
+import type { ProblemType } from '../tasks/index.js';
 import type { Progress } from '../terminal/progress.js';
 import { AUTO } from '../training/output-folder.js';
 import { BertTokenizer, hasTokenizer } from '../tokenizer/index.js';
@@ -144,22 +151,51 @@ export async function modelFolder(options: { model: string; modelRevision?: stri
   return directory;
 }
 
+/**
+ * A trained model, and the options of a command on it: where none was given, that of the training, with a note.
+ *
+ * @throws UsageError as `loadTrained`, and for more tokens than the model has positions
+ */
+export async function openTrained<T extends EvaluateOptions | PredictOptions>(
+  command: Command<T>,
+  asked: T,
+  progress: Progress,
+): Promise<{ model: EncoderModel; tokenizer: BertTokenizer; options: T; maxLength: number }> {
+  const { model, tokenizer, notes } = await loadTrained(asked);
+  try {
+    const { options, notes: ofReading } = withReading(command, asked, model.reading, asked.model);
+    for (const note of [...notes, ...ofReading]) progress.line(note);
+    const maxLength = maxLengthOf(model, tokenizer, options.maxSeqLength);
+    return { model, tokenizer, options, maxLength };
+  } catch (error) {
+    await model.close();
+    throw error;
+  }
+}
+
+/** One line where a model that was trained on pairs of texts reads single ones, and the other way round. */
+export function pairNote({ reading }: EncoderModel, readsPairs: boolean): string[] {
+  const trainedOnPairs = reading['textPairColumn'] !== undefined;
+  if (reading['textColumn'] === undefined || trainedOnPairs === readsPairs) return [];
+  return [
+    trainedOnPairs
+      ? 'note: the model was trained on pairs of texts, and these are single texts'
+      : 'note: the model was trained on single texts, and these are pairs',
+  ];
+}
+
 /** @throws UsageError for a model without a trained head, whose answers would be random */
 export async function loadTrained(options: {
   model: string;
   modelRevision?: string;
   baseModel?: string;
   tokenizer?: string;
-}): Promise<{
-  model: EncoderModel;
-  tokenizer: BertTokenizer;
-  /** The `--max-seq-length` that it was trained with; undefined where none was given, or it is not known. */
-  trainedLength: number | undefined;
-}> {
+  problemType?: ProblemType;
+}): Promise<{ model: EncoderModel; tokenizer: BertTokenizer; notes: string[] }> {
   const directory = await modelFolder(options);
   const model = await AutoModelForSequenceClassification.fromPretrained(
     directory,
-    withoutUndefined({ baseModel: options.baseModel }),
+    withoutUndefined({ baseModel: options.baseModel, problemType: options.problemType }),
   );
   try {
     const other = otherTaskOf(model.config);
@@ -169,40 +205,36 @@ export async function loadTrained(options: {
       );
     if (model.newlyInitialised.length > 0)
       throw new UsageError(
-        `${options.model} is not a trained classifier: it lacks ${model.newlyInitialised.join(', ')}. Train it first.`,
+        `${options.model} is not a trained classifier: it lacks ${model.newlyInitialised.join(', ')}. ` +
+          (model.lora === undefined
+            ? 'Train it first.'
+            : 'PEFT saves new layers of the head only where modules_to_save names them: train it further, which saves them.'),
       );
     const tokenizer = await openTokenizer(options, await tokenizerSource(directory, model.lora));
     checkVocabulary(tokenizer, model.config);
-    return { model, tokenizer, trainedLength: await trainedLength(directory, model.config) };
+    return { model, tokenizer, notes: await problemTypeNotes(options, directory, model) };
   } catch (error) {
     await model.close();
     throw error;
   }
 }
 
-/** What `bertune train` left beside its model. What others put there is not worth an error. */
-async function trainedLength(directory: string, config: ModelConfig): Promise<number | undefined> {
-  const path = join(directory, 'training_options.json');
-  if (!(await exists(path))) return undefined;
-  const schema = z.object({ maxSeqLength: z.int().min(1).max(maxTokensOf(config)) });
-  return schema.safeParse(await readJson(path)).data?.maxSeqLength;
-}
-
-/**
- * The tokens that a text may have: what is requested, or as in the training.
- *
- * @throws UsageError when more is requested than the model has positions
- */
-export function trainedMaxLength(
-  { model, tokenizer, trainedLength: trained }: Awaited<ReturnType<typeof loadTrained>>,
-  asked: number | undefined,
-  progress: Progress,
-): number {
-  if (asked === undefined && trained !== undefined)
-    progress.line(
-      `Texts are cut at ${trained} tokens as in the training; --max-seq-length gives another length`,
-    );
-  return maxLengthOf(model, tokenizer, asked ?? trained);
+/** PEFT saves no problem type with an adapter: whether several labels may be right is then for the caller to tell. */
+async function problemTypeNotes(
+  { problemType }: { problemType?: ProblemType },
+  directory: string,
+  { config, lora, task }: EncoderModel,
+): Promise<string[]> {
+  const isOwn = await exists(join(directory, 'config.json'));
+  if (problemType !== undefined) {
+    const saved = isOwn ? (await readConfig(directory)).problemType : null;
+    if (saved === null || saved === problemType) return [];
+    return [`note: --problem-type is ${problemType} in place of ${saved}, which the model's config.json has`];
+  }
+  if (lora === undefined || isOwn || config.problemType !== null) return [];
+  return [
+    `note: neither the adapter nor its base has a problem type: it is taken for ${task.problemType}; --problem-type gives another`,
+  ];
 }
 
 /** Whether weights will come from a checkpoint. */

@@ -8,7 +8,7 @@ import type { ModelConfig } from '../models/config.js';
 import { adapterShapes, type Lora } from '../models/lora.js';
 import { parameterShapes, matchingNames } from '../models/parameters.js';
 import { asFlags, type TrainOptions } from '../options/index.js';
-import { Progress } from '../terminal/progress.js';
+import { formatNumber, Progress } from '../terminal/progress.js';
 import { optimizerOf } from '../training/parameter-groups.js';
 import { messageOf, RunError, UsageError, systemCode, writeError } from '../util/errors.js';
 import { writeFileAtomic } from '../util/files.js';
@@ -17,13 +17,30 @@ import { splitsOf } from './data.js';
 
 /** The progress of a command: options are shown as flags, but for indented lines, which are rows of somebody's data. */
 export class CommandProgress extends Progress {
+  readonly #isQuiet: boolean;
+  /** Training and validation rows may have the same to note. */
+  readonly #noted = new Set<string>();
+
+  /** @param options.quiet notes only: what would otherwise go unnoticed */
+  constructor({ quiet = false }: { quiet?: boolean } = {}) {
+    super();
+    this.#isQuiet = quiet;
+  }
+
   override line(text: string): void {
+    const isNote = text.startsWith('note: ');
+    if ((this.#isQuiet && !isNote) || this.#noted.has(text)) return;
+    if (isNote) this.#noted.add(text);
     super.line(text.startsWith(' ') ? text : asFlags(text));
+  }
+
+  override bar(title: string, done: number, total: number, detail: string): void {
+    if (!this.#isQuiet) super.bar(title, done, total, detail);
   }
 
   /** A line that names options as they are written in a file. */
   asWritten(text: string): void {
-    super.line(text);
+    if (!this.#isQuiet) super.line(text);
   }
 }
 
@@ -103,12 +120,38 @@ export async function printResult(content: string | Uint8Array): Promise<void> {
 }
 
 /**
- * Prints metrics that a file has as well: for programs that read standard output. On a terminal they would push away what
- * was written for people.
+ * Prints the result of a command: on a terminal the metrics as a short table, to all else, which programs read, and with
+ * `--json` the whole as one JSON object.
+ *
+ * @param result numbers by name; more than numbers is in the JSON alone
+ * @param options.hidden ends of the names of metrics that the table leaves out, beside figures of speed
  */
-export async function printMetrics(metrics: object): Promise<void> {
-  if (process.stdout.isTTY && process.stderr.isTTY) return;
-  await printResult(`${JSON.stringify(metrics, null, 2)}\n`);
+export async function printMetrics(
+  result: Readonly<Record<string, unknown>>,
+  {
+    json = false,
+    isTerminal = process.stdout.isTTY,
+    hidden = [],
+  }: { json?: boolean; isTerminal?: boolean; hidden?: readonly string[] } = {},
+): Promise<void> {
+  const isForPeople = isTerminal && !json;
+  await printResult(isForPeople ? metricsTable(result, hidden) : `${JSON.stringify(result, null, 2)}\n`);
+}
+
+/** A line for each metric: its name, then four digits. */
+export function metricsTable(
+  metrics: Readonly<Record<string, unknown>>,
+  hidden: readonly string[] = [],
+): string {
+  const left = [...hidden, 'samples', 'per_second', 'data_wait', 'flos'];
+  const shown = Object.entries(metrics).flatMap(([name, value]) =>
+    typeof value === 'number' && !left.some((end) => name.endsWith(`_${end}`))
+      ? [[name, Number.isNaN(value) ? 'n/a' : formatNumber(value)] as const]
+      : [],
+  );
+  const width = Math.max(0, ...shown.map(([name]) => name.length));
+  const digits = Math.max(0, ...shown.map(([, value]) => value.length));
+  return shown.map(([name, value]) => `${name.padEnd(width)}  ${value.padStart(digits)}\n`).join('');
 }
 
 /** Writes the rows of a split that were skipped, if there were any, to `bad_rows_<split>.jsonl`, with a line that names the file. */

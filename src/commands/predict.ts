@@ -1,43 +1,50 @@
 // `bertune predict`: label, score and probabilities of every row, in the order of the rows.
-import { realpath } from 'node:fs/promises';
+import { createWriteStream } from 'node:fs';
+import { mkdtemp, realpath, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { requireDevice, type EncoderModel } from '../models/encoder-model.js';
-import type { PredictOptions } from '../options/index.js';
+import { predictCommand, readingOf, type PredictOptions } from '../options/index.js';
 import { counted } from '../util/text.js';
 import { openSplit, type Example, type Split } from '../data/index.js';
-import { UsageError } from '../util/errors.js';
+import { messageOf, RunError, UsageError } from '../util/errors.js';
 import { withoutUndefined } from '../util/without-undefined.js';
 import { longTextsOf, requireSingle, textReading } from '../evaluation/long-texts.js';
 import { predictRows } from '../evaluation/predict.js';
 import { datasetFiles } from '../hub/dataset.js';
 import { formatOfEnding, predictionFormats } from '../predictions/formats.js';
-import { passthroughColumns, type PredictedRow, type PredictionFormat } from '../predictions/table.js';
-import type { Progress } from '../terminal/progress.js';
+import {
+  FormulaGuard,
+  passthroughColumns,
+  type PredictedRow,
+  type PredictionFormat,
+} from '../predictions/table.js';
+import { widthOf, type Progress } from '../terminal/progress.js';
 import { describeSplit, splitOf } from './data.js';
 import { CommandProgress, checkOutputFile, printResult, writeBadRows, writePieces } from './output.js';
-import { loadTrained, trainedMaxLength } from './model-source.js';
+import { openTrained, pairNote } from './model-source.js';
+import { asRows, readStandardInput } from './standard-input.js';
 
 /**
  * Writes the predictions to `outputFile`, whole or not at all, or to stdout.
  *
  * @throws UsageError for a model or data that cannot be used; RunError when the run fails
  */
-export async function predict(options: PredictOptions): Promise<void> {
-  const progress = new CommandProgress();
-  requireDevice(options);
-  const { outputFile, maxSeqLength } = options;
+export async function predict(asked: PredictOptions): Promise<void> {
+  const progress = new CommandProgress(asked);
+  requireDevice(asked);
+  const { outputFile } = asked;
   const folder = outputFile === undefined ? undefined : await checkOutputFile(outputFile);
-  const trained = await loadTrained(options);
-  const { model, tokenizer } = trained;
+  const { model, tokenizer, options, maxLength } = await openTrained(predictCommand, asked, progress);
   try {
-    const maxLength = trainedMaxLength(trained, maxSeqLength, progress);
     const longTexts = longTextsOf(tokenizer, { ...options, maxLength });
-    const files = await filesOf(options);
-    await requireOtherFile(outputFile, files);
-    const split = await openRows(options, files);
+    const split = await openRows(options, progress);
     const workers = options.dataloaderNumWorkers;
     const reading = textReading(tokenizer, { maxLength, workers, longTexts, tokenTypes: model.tokenTypes });
     try {
-      await describeSplit(split, progress);
+      if (options.text === undefined) await describeSplit(split, progress);
+      for (const note of pairNote(model, split.columns.textPair !== null)) progress.line(note);
       if (longTexts !== undefined) requireSingle(split.columns.textPair !== null);
       await model.open(options);
       progress.line(`Predicting on ${model.placement}`);
@@ -49,14 +56,18 @@ export async function predict(options: PredictOptions): Promise<void> {
         { ...reading, batchSize: options.perDeviceEvalBatchSize },
         progress,
       );
+      const guard = new FormulaGuard(options.formulaGuard);
       const pieces = formatOf(options)(batches, {
         task: model.task,
         hasPlaces: split.badRows.count > 0,
         passthrough: passthroughColumns(split.passthrough, model.task),
+        guard,
+        width: widthOf(process.stdout),
       });
       if (outputFile === undefined) for await (const piece of pieces) await printResult(piece);
       else await writePieces(outputFile, pieces);
       progress.line(`${counted(split.size, 'prediction')} written to ${outputFile ?? 'standard output'}`);
+      for (const note of guard.notes()) progress.line(note);
       if (folder !== undefined) await writeBadRows(folder, split, progress);
     } finally {
       progress.end();
@@ -78,19 +89,52 @@ async function requireOtherFile(outputFile: string | undefined, files: readonly 
     );
 }
 
-async function openRows(options: PredictOptions, files: readonly string[]): Promise<Split> {
-  const { textColumn, textPairColumn, idColumn, badRows, maxPredictSamples: maxSamples } = options;
-  const { quoting, encoding, escape, jsonField, maxRowBytes, maxCompressionRatio } = options;
+/** The rows of files, of the hub, of standard input, or the texts that were given. */
+async function openRows(options: PredictOptions, progress: Progress): Promise<Split> {
+  const { text, testFile, outputFile } = options;
+  if (text !== undefined) return openTexts({ name: '--text', rows: asRows(text, options) }, options);
+  if (testFile[0] === '-') {
+    if (process.stdin.isTTY) progress.line('Reading standard input, a text a line; Ctrl-D ends it');
+    const { rows, hasColumns } = await readStandardInput(process.stdin, options);
+    return openTexts({ name: 'standard input', rows, hasColumns }, options);
+  }
+  const files = await filesOf(options);
+  await requireOtherFile(outputFile, files);
+  return openFiles(options, files);
+}
+
+/** Texts that are in no file go through one, since the rows of a split are read by their places. */
+async function openTexts(
+  { name, rows, hasColumns = false }: { name: string; rows: AsyncIterable<string>; hasColumns?: boolean },
+  options: PredictOptions,
+): Promise<Split> {
+  const folder = await mkdtemp(join(tmpdir(), 'bertune-'));
+  const path = join(folder, 'texts.jsonl');
+  const remove = (): Promise<void> => rm(folder, { recursive: true, force: true });
+  try {
+    await pipeline(rows, createWriteStream(path, { mode: 0o600 }));
+    const { textPairColumn: _, idColumn: _i, ...single } = options;
+    const split = await openFiles(hasColumns ? options : single, [path]);
+    const closeFile = split.close.bind(split);
+    const close = async (): Promise<void> => {
+      await closeFile();
+      await remove();
+    };
+    return Object.assign(split, { close });
+  } catch (error) {
+    await remove();
+    const message = messageOf(error).replaceAll(path, name);
+    if (error instanceof UsageError) throw new UsageError(message, { cause: error });
+    throw error instanceof RunError ? new RunError(message, { cause: error }) : error;
+  }
+}
+
+function openFiles(options: PredictOptions, files: readonly string[]): Promise<Split> {
+  const { idColumn, badRows, maxCompressionRatio, maxPredictSamples: maxSamples } = options;
   const optional = withoutUndefined({
-    textColumn,
-    textPairColumn,
+    ...readingOf(options),
     passthroughColumns: idColumn && [...new Set(idColumn)],
     badRows,
-    quoting,
-    encoding,
-    escape,
-    jsonField,
-    maxRowBytes,
     maxCompressionRatio,
     maxSamples,
   });
@@ -109,8 +153,9 @@ async function filesOf({
 }
 
 function formatOf({ outputFile, outputFormat }: PredictOptions): PredictionFormat {
-  const byEnding = outputFile === undefined ? undefined : formatOfEnding(outputFile);
-  return predictionFormats[outputFormat ?? byEnding ?? 'jsonl'].write;
+  const shown = process.stdout.isTTY ? 'table' : 'jsonl';
+  const usual = outputFile === undefined ? shown : (formatOfEnding(outputFile) ?? 'jsonl');
+  return predictionFormats[outputFormat ?? usual].write;
 }
 
 function passthroughOf(example: Example | undefined): Pick<PredictedRow, 'passthrough'> {
@@ -132,6 +177,7 @@ async function* predictedRows(
       row: first + i,
       ...placeOf(first + i),
       ...passthroughOf(examples[i]),
+      text: examples[i]?.text ?? '',
       ...task.decode(logits.subarray(i * task.numLabels, (i + 1) * task.numLabels), calibration),
     }));
     progress.bar('predicting', first + rows, split.size, '');

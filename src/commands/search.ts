@@ -72,8 +72,8 @@ export function readSearch(file: ConfigFile, flags: NonNullable<OptionSources['f
  * @throws UsageError for options, data or a model that cannot be used; RunError when no trial finished
  */
 export async function search(asked: Search): Promise<void> {
-  const progress = new CommandProgress();
   const options = asked.optionsOf(startingPoint(asked.space));
+  const progress = new CommandProgress(options);
   requireDevice(options);
   await checkOutputFolder(options.outputDir, 0);
   const log = (line: string): void => progress.line(line);
@@ -116,7 +116,7 @@ async function runTrials(
       async () => {
         while (trials.length < options.nTrials) {
           signal.throwIfAborted();
-          const number = trials.length;
+          const number = trials.length + 1;
           const params = nextParams(sampler, space, trials, { number, seed, greaterIsBetter });
           await study.add(await runTrial({ number, params }, () => optionsOf(params), parts, trials));
           progress.asWritten(describe(trials, options));
@@ -164,7 +164,7 @@ async function digestsOf({ train, validation }: DatasetDict): Promise<JournalHea
 
 /** Everything that decides a trial but its values and rows; the number of trials may grow. */
 function headerOf(space: Space, options: SearchOptions): JournalHeader {
-  const { nTrials: _, outputDir: _o, verbose: _v, ...same } = options;
+  const { nTrials: _, outputDir: _o, verbose: _v, quiet: _q, json: _j, ...same } = options;
   const fixed = Object.entries(same).filter(
     ([name]) => !Object.keys(space).some((written) => isSameName(written, name)),
   );
@@ -181,7 +181,7 @@ function describe(trials: readonly Trial[], options: SearchOptions): string {
   const best = bestTrial(trials, greaterIsBetter);
   const values = Object.entries(trial?.params ?? {}).map(([name, value]) => `${name} ${shown(value)}`);
   const outcome = trial?.state === 'complete' ? '' : `  ${trial?.state ?? ''}`;
-  const bestSoFar = best === undefined ? '' : `  (best ${shown(best.value)}, trial ${best.number + 1})`;
+  const bestSoFar = best === undefined ? '' : `  (best ${shown(best.value)}, trial ${best.number})`;
   return `trial ${trials.length}/${options.nTrials}  ${values.join('  ')}  ${key} ${shown(trial?.value)}${outcome}${bestSoFar}`;
 }
 

@@ -4,12 +4,12 @@ import { maxLengthOf } from '../data/batch.js';
 import { classNameOf } from '../models/config.js';
 import { requireDevice, type EncoderModel } from '../models/encoder-model.js';
 import type { TrainOptions } from '../options/index.js';
-import { counted, listed } from '../util/text.js';
+import { counted, listed, oneLine } from '../util/text.js';
 import type { DatasetDict } from '../data/dataset.js';
 import { InterruptedError, StoppedError, UsageError } from '../util/errors.js';
 import { classify } from '../evaluation/predict.js';
 import type { Metrics } from '../evaluation/evaluate.js';
-import type { Prediction } from '../tasks/index.js';
+import { detailMetrics, type Prediction } from '../tasks/index.js';
 import { isSameFolder, exists } from '../util/file-system.js';
 import { commandLine } from '../util/installation.js';
 import { INDEX, OF_TRAINING, replaceFiles, requireNoFolders } from '../formats/replace-files.js';
@@ -36,7 +36,7 @@ const EXAMPLES_SHOWN = 3;
  * @throws UsageError for options, data or a model that cannot be used; RunError when the run fails
  */
 export async function train(options: TrainOptions): Promise<void> {
-  const progress = new CommandProgress();
+  const progress = new CommandProgress(options);
   requireDevice(options);
   const { outputDir } = options;
   await checkOutputFolder(outputDir);
@@ -90,7 +90,7 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
     for (const note of chanceNote(model.task.kind, results.evaluation)) progress.line(note);
     await showExamples({ model, tokenizer, data, maxLength }, progress);
     showNextSteps(options, model, progress);
-    await printMetrics({ ...results.train, ...results.evaluation });
+    await printMetrics({ ...results.train, ...results.evaluation }, { ...options, hidden: detailMetrics });
   } finally {
     await trainer?.close();
     await model?.close();
@@ -241,7 +241,7 @@ async function showExamples(
     const { label = '', score = 0 } = predictions[i] ?? {};
     // What a regression gives is its score too.
     const shown = typeof label === 'number' ? formatNumber(label) : withScore(label, score);
-    progress.line(`  ${shown}, labelled ${row.label}: ${textsOf(row)}`);
+    progress.line(textsOf(row, `  ${oneLine(`${shown}, labelled ${row.label}`, 60)}: `));
   });
 }
 

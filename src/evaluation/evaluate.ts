@@ -3,7 +3,7 @@ import type { EncoderModel } from '../models/encoder-model.js';
 import type { LabelledRows } from '../data/batch.js';
 import { createMetrics, requireTaskFits, type MetricAccumulator } from '../tasks/index.js';
 import { expected } from '../util/errors.js';
-import { predictRows, type PredictRowsOptions } from './predict.js';
+import { predictRows, type PredictedBatch, type PredictRowsOptions } from './predict.js';
 
 /** Metric names and values, as in HF's all_results.json. */
 export type Metrics = Record<string, number>;
@@ -33,6 +33,7 @@ const EVALUATION_REMEDY =
  * @param options.computeMetrics metrics of the caller's own, which win over ours of the same name
  * @param options.signal aborts the evaluation, which rejects with the signal's reason
  * @param options.onBatch called after each batch with the number of rows done
+ * @param options.onPredicted called with each batch, in the order of the rows
  * @param options.metrics in place of an accumulator of the call's own; its `details()` are there afterwards
  * @returns eval_loss, eval_accuracy and so on, eval_runtime (seconds), eval_samples, eval_samples_per_second,
  *   eval_steps_per_second
@@ -46,6 +47,7 @@ export async function evaluateRows(
     signal?: AbortSignal;
     onBatch?: (rows: number) => void;
     metrics?: MetricAccumulator;
+    onPredicted?: (batch: PredictedBatch) => void;
   },
 ): Promise<Metrics> {
   requireTaskFits(model.task, data, 'evaluation data', EVALUATION_REMEDY);
@@ -53,8 +55,10 @@ export async function evaluateRows(
   const { computeMetrics, metrics = createMetrics(model.task) } = options;
   const custom = computeMetrics && new CustomMetrics(computeMetrics, data.size, model.task.numLabels);
   let batches = 0;
-  for await (const { first, rows, logits, labels } of predictRows(model, data, options)) {
+  for await (const batch of predictRows(model, data, options)) {
+    const { first, rows, logits, labels } = batch;
     options.signal?.throwIfAborted();
+    options.onPredicted?.(batch);
     if (labels !== undefined) {
       metrics.add(logits, labels, rows);
       custom?.add(logits, labels, rows);

@@ -3,6 +3,8 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 
+import { z } from 'zod';
+
 import { UsageError, readError } from '../util/errors.js';
 import { exists, openUnchanged } from '../util/file-system.js';
 import { writeJson } from '../util/files.js';
@@ -18,6 +20,7 @@ import {
 
 const CONFIG = 'config.json';
 const WEIGHTS = 'model.safetensors';
+const READING = 'bertune_reading.json';
 
 /** Weights that other tools read and bertune does not. */
 const OTHER_WEIGHTS = ['pytorch_model.bin.index.json', 'tf_model.h5', 'flax_model.msgpack'];
@@ -88,6 +91,23 @@ export async function saveModelFolder(
     await writeSafetensors(join(folder, WEIGHTS), tensors, layout, { format: 'pt' });
     await writeJson(join(folder, CONFIG), config);
   });
+}
+
+/** What of the data the model was trained to read: values of options (columns, quoting ...) by their names. */
+export type ReadingSettings = Readonly<Record<string, unknown>>;
+
+/** The reading settings of a folder; empty where none were saved. @throws UsageError for a damaged file */
+export async function readReading(directory: string): Promise<ReadingSettings> {
+  const path = join(directory, READING);
+  if (!(await exists(path))) return {};
+  const parsed = z.record(z.string(), z.unknown()).safeParse(await readJson(path));
+  if (parsed.success) return parsed.data;
+  throw new UsageError(`${path} is not an object of options; correct it, or remove it and name the columns`);
+}
+
+/** Saves them beside the weights, whole or not at all; without any there is no file. */
+export async function writeReading(directory: string, reading: ReadingSettings): Promise<void> {
+  if (Object.keys(reading).length > 0) await writeJson(join(directory, READING), reading);
 }
 
 /** The folders checkpoint-N of an output folder, oldest first: N is the step. */

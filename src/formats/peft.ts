@@ -22,6 +22,9 @@ const PREFIX = 'base_model.model.';
 /** The version whose files we write; it is noted in them, as PEFT notes its own. */
 const PEFT_VERSION = '0.21.2';
 
+/** Initialisations after which the base is as it was. */
+const KEEPS_BASE = 'true, false, gaussian, eva, orthogonal or mica: the others change the base';
+
 /** What is read of the file; which layers have adapters is seen from the weights. */
 const SCHEMA = z.looseObject({
   peft_type: z.literal('LORA', { error: 'LORA, the one kind of adapter that bertune knows' }),
@@ -34,10 +37,10 @@ const SCHEMA = z.looseObject({
     .default(0),
   bias: z.literal('none', { error: 'none: trained biases are not read' }).default('none'),
   use_rslora: z.boolean({ error: 'true or false' }).default(false),
-  // Other strings (pissa, olora, corda ...) change the weights of the base.
+  // Other strings (pissa, olora, corda, loftq ...) change the weights of the base.
   init_lora_weights: z
-    .union([z.boolean(), z.literal('gaussian')], {
-      error: 'true, false or gaussian: the others change the base',
+    .union([z.boolean(), z.string().regex(/^(gaussian|eva|orthogonal|mica)$/i, KEEPS_BASE)], {
+      error: KEEPS_BASE,
     })
     .default(true),
   modules_to_save: z.array(z.string(), { error: 'a list of names' }).nullish(),
@@ -209,7 +212,7 @@ async function readAdapterConfig(path: string): Promise<AdapterConfig> {
     const [issue] = parsed.error.issues;
     const key = issue?.path.join('.') ?? '';
     throw new UsageError(
-      key === '' ? `${path} is not a JSON object` : `${path}: expected ${issue?.message} for ${key}`,
+      key === '' ? `${path} is not a JSON object` : `${path}: ${key} must be ${issue?.message}`,
     );
   }
   const { data } = parsed;

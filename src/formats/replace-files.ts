@@ -23,6 +23,7 @@ export const OF_WEIGHTS = [
   INDEX,
   'adapter_model.safetensors',
   'bertune_calibration.json',
+  'bertune_reading.json',
 ] as const;
 
 /** What a training leaves in its folder, and is wrong beside the model of another. */

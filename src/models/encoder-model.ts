@@ -1,7 +1,12 @@
 // A model of any family: a config and its weights, on disk until a native session is opened for them.
 import { availableParallelism } from 'node:os';
 
-import { openModelFolder, saveModelFolder } from '../formats/model-folder.js';
+import {
+  openModelFolder,
+  saveModelFolder,
+  writeReading,
+  type ReadingSettings,
+} from '../formats/model-folder.js';
 import { openAdapterFolder, saveAdapterFolder } from '../formats/peft.js';
 import type { TensorData } from '../formats/safetensors.js';
 import { chooseDevice, deviceInfo, Session, type SessionOptions } from '../native/index.js';
@@ -53,6 +58,8 @@ export class EncoderModel {
   readonly unused: readonly string[];
   /** What a person should know about how the model was loaded. */
   readonly notes: readonly string[];
+  /** What of the data the model reads, saved with it; a Trainer sets what it trains on. */
+  reading: ReadingSettings;
   readonly #source: LoadedModel['source'];
   #calibration: Calibration;
   #session: Session | undefined;
@@ -60,8 +67,9 @@ export class EncoderModel {
   #settings: SessionOptions | undefined;
   #placement = '';
 
-  constructor({ config, calibration = {}, lora, source }: LoadedModel) {
+  constructor({ config, calibration = {}, reading = {}, lora, source }: LoadedModel) {
     this.config = config;
+    this.reading = reading;
     this.lora = lora;
     this.#calibration = calibration;
     this.#source = source;
@@ -195,8 +203,14 @@ export class EncoderModel {
    */
   async savePretrained(directory: string): Promise<void> {
     const session = await this.open();
-    const { config, lora } = this;
-    if (lora === undefined) return this.#saveWhole(directory, session);
+    const { lora } = this;
+    if (lora === undefined) await this.#saveWhole(directory, session);
+    else await this.#saveAdapter(directory, session, lora);
+    await writeReading(directory, this.reading);
+  }
+
+  async #saveAdapter(directory: string, session: Session, lora: Lora): Promise<void> {
+    const { config } = this;
     const adapter = {
       config: lora,
       targetModules: targetModulesOf(config, lora.modules),
@@ -227,6 +241,7 @@ export class EncoderModel {
     try {
       await session.mergeAdapters();
       await this.#saveWhole(directory, session);
+      await writeReading(directory, this.reading);
     } finally {
       await this.close();
     }

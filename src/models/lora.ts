@@ -114,6 +114,24 @@ export async function freshLora(
   };
 }
 
+/**
+ * An adapter that was saved without layers that its base lacks, as PEFT does unless they are in modules_to_save (DeBERTa's
+ * pooler, ModernBERT's head): they start from random values, and are trained and saved with it from here on.
+ *
+ * @param untrained the tensors that neither the base nor the adapter brings
+ */
+export function withUntrained(config: ModelConfig, lora: Lora, untrained: readonly string[]): Lora {
+  const left = untrained.filter((name) => !lora.saved.includes(name));
+  if (left.length === 0) return lora;
+  const modulesToSave = [...new Set([...lora.modulesToSave, ...modulesOf(config, left)])];
+  const whole = new Set([...lora.saved, ...savedWhole(config, modulesToSave)]);
+  return {
+    ...lora,
+    modulesToSave,
+    saved: [...parameterShapes(config).keys()].filter((name) => whole.has(name)),
+  };
+}
+
 /** The tensors that are trained and saved whole with an adapter. */
 export function savedWhole(config: ModelConfig, modulesToSave: readonly string[]): string[] {
   return [...parameterShapes(config).keys()].filter((name) => isInside(name, modulesToSave));

@@ -2,7 +2,13 @@
 // for. Weights are read later.
 import { isAbsolute, join, resolve } from 'node:path';
 
-import { openModelFolder, readConfigFile, type ModelFolder } from '../formats/model-folder.js';
+import {
+  openModelFolder,
+  readConfigFile,
+  readReading,
+  type ModelFolder,
+  type ReadingSettings,
+} from '../formats/model-folder.js';
 import {
   checkAdapterTensors,
   isAdapterFolder,
@@ -30,7 +36,15 @@ import {
   type HeadOptions,
 } from './config.js';
 import { defaultLabels } from './labels.js';
-import { adaptableLinears, freshLora, loraShapes, savedWhole, type Lora, type LoraOptions } from './lora.js';
+import {
+  adaptableLinears,
+  freshLora,
+  loraShapes,
+  savedWhole,
+  withUntrained,
+  type Lora,
+  type LoraOptions,
+} from './lora.js';
 import { lastLinearOf, parameterShapes } from './parameters.js';
 import { familyOf } from './registry.js';
 
@@ -55,6 +69,7 @@ export type PretrainedOptions = HeadOptions & AdapterOptions & HubOptions;
 export interface LoadedModel {
   config: ModelConfig;
   calibration?: Calibration;
+  reading?: ReadingSettings;
   lora?: Lora;
   /** Where weights come from until they are in a session; without it they are random. */
   source?: {
@@ -88,7 +103,7 @@ export async function loadModel(
     const match = matchCheckpoint(config, checkpoint, directory);
     const task = taskOf(problemTypeOf(config), config.id2label);
     const calibration = isSameHead(config, checkpoint.config) ? await readCalibration(directory, task) : {};
-    let { lora } = checkpoint;
+    let lora = checkpoint.lora && withUntrained(config, checkpoint.lora, match.newlyInitialised);
     if (options.lora !== undefined) {
       const { revision: baseRevision } = options;
       const base = { baseName: idOrDir, ...(baseRevision !== undefined && { baseRevision }) };
@@ -97,6 +112,7 @@ export async function loadModel(
     return {
       config,
       calibration,
+      reading: await readReading(directory),
       ...(lora !== undefined && { lora }),
       source: { match, adapter: checkpoint.adapter ?? new Map(), close: () => checkpoint.close() },
     };
@@ -264,5 +280,7 @@ async function adaptedConfig(
   }
   const numLabels = tensors.get(`${lastLinearOf(headOf('sequence', base))}.bias`)?.shape[0] ?? base.numLabels;
   if (numLabels === base.numLabels) return base;
-  return withLabels(base, defaultLabels(numLabels), base.problemType ?? impliedProblemType(numLabels));
+  const { problemType } = base;
+  const named = withLabels(base, defaultLabels(numLabels), problemType ?? impliedProblemType(numLabels));
+  return { ...named, problemType };
 }

@@ -31,6 +31,7 @@ export {
   parseTrainOptions,
   type ParsedOptions,
 } from './parse.js';
+export { readingOf, readingSettings, withReading } from './reading.js';
 export { fileEntries, readConfigFile, type ConfigFile } from './sources.js';
 export { lossProblems } from './training-rules.js';
 export {

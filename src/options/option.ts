@@ -32,6 +32,11 @@ export interface Meta<C extends CommandName> {
   /** The commands that take it. */
   readonly commands: readonly C[];
   readonly onResume: ResumeRole;
+  /**
+   * Whether it decides what of the data a model reads: `train` saves its value in the model's folder, and `evaluate` and
+   * `predict`, which have no default of it, take it from there (see reading.ts).
+   */
+  readonly reading?: boolean;
   /** One phrase, no full stop. */
   readonly help: string;
   /** In the help in place of a default, when that is found at run time. */
@@ -52,13 +57,32 @@ export interface Option<
   readonly neededBy: readonly N[];
 }
 
-/** An option that always has a value. */
+/** The commands that work with a trained model. */
+export const scoring = ['evaluate', 'predict'] as const;
+type Scoring = (typeof scoring)[number];
+
+/** An option that always has a value; one of `reading` has none where the model's folder is asked first. */
+export function withDefault<T, const C extends CommandName>(
+  kind: Kind<T>,
+  fallback: T,
+  meta: Meta<C> & { readonly reading: true },
+): Option<T, C, Exclude<C, Scoring>>;
+export function withDefault<T, const C extends CommandName>(
+  kind: Kind<T>,
+  fallback: T,
+  meta: Meta<C> & { readonly reading?: false },
+): Option<T, C, C>;
 export function withDefault<T, const C extends CommandName>(
   kind: Kind<T>,
   fallback: T,
   meta: Meta<C>,
-): Option<T, C, C> {
-  return { ...meta, kind, fallback, neededBy: meta.commands };
+): Option<T, C> {
+  const neededBy = meta.commands.filter((name) => meta.reading !== true || !isScoring(name));
+  return { ...meta, kind, fallback, neededBy };
+}
+
+function isScoring(name: CommandName): boolean {
+  return name === 'evaluate' || name === 'predict';
 }
 
 /** An option that may be missing, but for the commands that need it. */

@@ -134,7 +134,9 @@ function parse<T>(
 }
 
 function defaultsOf(command: Command): Record<string, unknown> {
-  const entries = Object.entries(command.options).map(([name, option]) => [name, option.fallback] as const);
+  const entries = Object.entries(command.options)
+    .filter(([, { neededBy }]) => neededBy.includes(command.name))
+    .map(([name, option]) => [name, option.fallback] as const);
   return Object.fromEntries(entries.filter(([, fallback]) => fallback !== undefined));
 }
 

@@ -155,7 +155,12 @@ function withNames(text: string, entry: Entry): string {
 
 function suggestion(entry: Pick<Entry, 'written' | 'isText'>, command: Command): string {
   const known = [...Object.keys(command.options), ...foreignNames()];
-  const nearest = nearestName(camelCase(entry.written), known);
+  const name = camelCase(entry.written);
+  // The start of a name is often all that is remembered: --train for --train-file.
+  const begun = Object.keys(command.options).filter(
+    (own) => own.startsWith(name) && /[A-Z]/.test(own.charAt(name.length)),
+  );
+  const nearest = begun.find((own) => own === `${name}File`) ?? nearestName(name, known) ?? begun[0];
   if (nearest !== undefined) return ` (did you mean ${spelledLike(entry, nearest)}?)`;
   return command.name === 'trainer' ? '' : `; \`bertune ${command.name} --help\` lists the options`;
 }

@@ -28,6 +28,7 @@ export function evaluateProblems(options: EvaluateOptions, name: NameOf): Proble
     wholeSplit,
     splitsNeedDataset,
     poolingNeedsWindows,
+    rowsEnding,
   ];
   return apply(rules, options, name);
 }
@@ -40,7 +41,7 @@ export function inspectProblems(options: InspectOptions, name: NameOf): Problem[
 /** What is wrong with the options of a prediction. */
 export function predictProblems(options: PredictOptions, name: NameOf): Problem[] {
   const rules: Rule<PredictOptions>[] = [
-    oneSource('testFile'),
+    textsAlone,
     splitsNeedDataset,
     poolingNeedsWindows,
     knownEnding,
@@ -83,6 +84,21 @@ function oneSource<F extends 'trainFile' | 'validationFile' | 'testFile'>(
     if (paths.length > 0 || o.dataset !== undefined) return undefined;
     const what = `a csv, tsv, jsonl, json or parquet file (or ${name('dataset')}, a hub dataset)`;
     return { about: files, message: `${name(files)} is needed: ${what}` };
+  };
+}
+
+/** Texts, standard input, files and a data set of the hub exclude each other. */
+function textsAlone(o: PredictOptions, name: NameOf): Problem | undefined {
+  if (o.text === undefined) {
+    if (o.testFile.includes('-') && o.testFile.length > 1)
+      return { about: 'testFile', message: `${name('testFile')} -, standard input, goes with no other file` };
+    return oneSource('testFile')(o, name);
+  }
+  const other = o.dataset === undefined ? 'testFile' : 'dataset';
+  if (o[other] === undefined || o[other].length === 0) return undefined;
+  return {
+    about: 'text',
+    message: `${name('text')} and ${name(other)} exclude each other; keep one of them`,
   };
 }
 
@@ -232,6 +248,13 @@ function knownEnding({ outputFile, outputFormat }: PredictOptions, name: NameOf)
     about: 'outputFile',
     message: `${name('outputFile')} ${outputFile} has an ending that names no format; end it in .jsonl, .csv or .parquet, or give ${name('outputFormat')} ${formats}`,
   };
+}
+
+/** Of the rows of an evaluation. */
+function rowsEnding({ predictionsFile: path }: EvaluateOptions, name: NameOf): Problem | undefined {
+  if (path === undefined || /\.(csv|jsonl)$/i.test(path)) return undefined;
+  const message = `${name('predictionsFile')} ${path} has an ending that names no format; end it in .csv or .jsonl`;
+  return { about: 'predictionsFile', message };
 }
 
 function formatNeedsFile({ outputFile, outputFormat }: PredictOptions, name: NameOf): Problem | undefined {

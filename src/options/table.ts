@@ -18,7 +18,7 @@ import {
 } from './kinds.js';
 import { DEFAULT_LIMITS } from '../data/compression.js';
 import { labelFormats } from '../data/label-lists.js';
-import { optional, withDefault } from './option.js';
+import { optional, scoring, withDefault } from './option.js';
 import { thresholdModes } from '../evaluation/tuning.js';
 import { poolings } from '../evaluation/long-texts.js';
 import { problemTypes } from '../tasks/index.js';
@@ -37,7 +37,6 @@ const files = list('FILE', 'a file name or several');
 // A Trainer in a script has its model and data already.
 const training = ['train', 'search'] as const;
 const trainers = [...training, 'trainer'] as const;
-const scoring = ['evaluate', 'predict'] as const;
 const readers = [...training, ...scoring, 'inspect'] as const;
 const everywhere = [...readers, 'merge'] as const;
 
@@ -83,10 +82,11 @@ export const options = {
   }),
   problemType: optional(choice(problemTypes), {
     group: 'Model',
-    commands: [...training, 'inspect'],
+    commands: [...training, ...scoring, 'inspect'],
     onResume: 'must-match',
     help: 'what the head predicts, and so the loss',
-    otherwise: 'inferred from the labels: lists are multi-label, decimals regression',
+    otherwise:
+      'inferred from the labels: lists are multi-label, decimals regression; for a trained model as its config.json',
   }),
   numLabels: optional(integer(1), {
     group: 'Model',
@@ -106,6 +106,7 @@ export const options = {
     group: 'Model',
     commands: [...trainers, ...scoring, 'inspect'],
     onResume: 'must-match',
+    reading: true,
     help: 'longer inputs are cut to this many tokens, special tokens included',
     otherwise: "512, or the model's positions where those are fewer",
   }),
@@ -113,6 +114,7 @@ export const options = {
     group: 'Model',
     commands: scoring,
     onResume: 'irrelevant',
+    reading: true,
     help: 'read longer texts whole, as windows of --max-seq-length that share N tokens',
     otherwise: 'longer texts are cut',
   }),
@@ -120,6 +122,7 @@ export const options = {
     group: 'Model',
     commands: scoring,
     onResume: 'irrelevant',
+    reading: true,
     help: 'how the logits of the windows are combined, with --stride',
     otherwise: 'mean',
   }),
@@ -140,7 +143,13 @@ export const options = {
     group: 'Data',
     commands: ['predict'],
     onResume: 'irrelevant',
-    help: 'rows to predict',
+    help: 'rows to predict; -: standard input, JSON Lines or a text a line',
+  }),
+  text: optional(list('TEXT', 'a text or several'), {
+    group: 'Data',
+    commands: ['predict'],
+    onResume: 'irrelevant',
+    help: 'in place of files: texts to predict',
   }),
   dataset: optional(text('ID'), {
     group: 'Data',
@@ -192,6 +201,7 @@ export const options = {
     group: 'Data',
     commands: readers,
     onResume: 'must-match',
+    reading: true,
     help: 'column of the text',
     otherwise: 'found by its usual names (text, sentence, review ...)',
   }),
@@ -199,6 +209,7 @@ export const options = {
     group: 'Data',
     commands: readers,
     onResume: 'must-match',
+    reading: true,
     help: 'column of the second text, for pairs',
     otherwise: 'found with the first (sentence1 and sentence2 ...)',
   }),
@@ -213,6 +224,7 @@ export const options = {
     group: 'Data',
     commands: [...training, 'evaluate', 'inspect'],
     onResume: 'must-match',
+    reading: true,
     help: 'column of the label; or several of zeros and ones, probabilities or numbers, one for each label',
     otherwise: 'found by its usual names (label, labels, class ...)',
     hf: 'label_column_name',
@@ -221,6 +233,7 @@ export const options = {
     group: 'Data',
     commands: [...training, 'evaluate', 'inspect'],
     onResume: 'must-match',
+    reading: true,
     help: 'what separates several labels written as one text, for multi-label',
     otherwise: '| or ; or a comma, whichever the first labels show',
   }),
@@ -228,6 +241,7 @@ export const options = {
     group: 'Data',
     commands: [...training, 'evaluate', 'inspect'],
     onResume: 'must-match',
+    reading: true,
     help: 'what lists hold: names or ids of classes, zeros and ones by position, probabilities, or numbers to predict',
     otherwise: 'decided from the first rows, and logged with an example',
   }),
@@ -235,12 +249,14 @@ export const options = {
     group: 'Data',
     commands: [...training, 'evaluate', 'inspect'],
     onResume: 'must-match',
+    reading: true,
     help: 'labels that differ only in white space, case, width, composed accents or invisible characters are one',
   }),
   naLabels: optional(list('LABEL', 'a label or several'), {
     group: 'Data',
     commands: [...training, 'evaluate', 'inspect'],
     onResume: 'must-match',
+    reading: true,
     help: 'labels that mean that a row has none, such as n/a (na_values of pandas); these rows are left out',
     otherwise: 'rows without a label are bad rows',
   }),
@@ -248,6 +264,7 @@ export const options = {
     group: 'Data',
     commands: [...training, 'evaluate', 'inspect'],
     onResume: 'must-match',
+    reading: true,
     help: 'labels are probabilities, in a column for each, in lists, or as predict writes them; metrics other than the loss take the likeliest',
   }),
   crossValidation: optional(integer(2), {
@@ -267,12 +284,14 @@ export const options = {
     group: 'Data',
     commands: readers,
     onResume: 'must-match',
+    reading: true,
     help: 'none: quotes in CSV and TSV are characters like others, as in the files of GLUE',
   }),
   encoding: optional(text('NAME'), {
     group: 'Data',
     commands: readers,
     onResume: 'must-match',
+    reading: true,
     help: 'the encoding of text files without a byte order mark, such as windows-1252, shift_jis or gb18030',
     otherwise: 'UTF-8',
   }),
@@ -280,6 +299,7 @@ export const options = {
     group: 'Data',
     commands: readers,
     onResume: 'must-match',
+    reading: true,
     help: 'in CSV and TSV this character makes the next one a character like others: \\ where quotes are written \\"',
     otherwise: 'none; quotes in quotes are doubled',
   }),
@@ -287,6 +307,7 @@ export const options = {
     group: 'Data',
     commands: readers,
     onResume: 'must-match',
+    reading: true,
     help: 'the list with the rows in a JSON file that is one object: data of {"data": [...]}',
     otherwise: 'the only list, or the one named as the split',
   }),
@@ -294,6 +315,7 @@ export const options = {
     group: 'Data',
     commands: readers,
     onResume: 'must-match',
+    reading: true,
     help: 'a row of a text file that is longer is a bad row (16 MiB)',
   }),
   maxCompressionRatio: withDefault(integer(1), DEFAULT_LIMITS.maxCompressionRatio, {
@@ -650,7 +672,19 @@ export const options = {
     commands: ['predict'],
     onResume: 'irrelevant',
     help: 'how the predictions are written; parquet needs --output-file',
-    otherwise: 'by the ending of --output-file, else jsonl',
+    otherwise: 'by the ending of --output-file, else jsonl; table on a terminal',
+  }),
+  predictionsFile: optional(text('FILE'), {
+    group: 'Saving and logging',
+    commands: ['evaluate'],
+    onResume: 'irrelevant',
+    help: 'file (.csv or .jsonl) for text, gold label, prediction, score and loss of every row, worst first',
+  }),
+  formulaGuard: withDefault(toggle(), true, {
+    group: 'Saving and logging',
+    commands: scoring,
+    onResume: 'irrelevant',
+    help: 'in CSV, an apostrophe before texts that a spreadsheet would compute; --no-formula-guard writes them as they are',
   }),
   saveStrategy: withDefault(choice(['no', 'steps', 'epoch', 'best']), 'steps', {
     group: 'Saving and logging',
@@ -707,9 +741,15 @@ export const options = {
   ),
   json: withDefault(toggle(), false, {
     group: 'Saving and logging',
-    commands: ['inspect'],
+    commands: [...training, 'evaluate', 'inspect'],
     onResume: 'irrelevant',
-    help: 'print what was found as one JSON object',
+    help: 'print the result as one JSON object on a terminal too; a pipe always gets it',
+  }),
+  quiet: withDefault(toggle(), false, {
+    group: 'Saving and logging',
+    commands: everywhere,
+    onResume: 'irrelevant',
+    help: 'print results, notes and errors only',
   }),
   verbose: withDefault(toggle(), false, {
     group: 'Saving and logging',

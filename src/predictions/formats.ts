@@ -2,15 +2,23 @@
 // a row, and CSV, quoted where a label or a path makes it necessary.
 import { extname } from 'node:path';
 import { stringify } from 'csv-stringify/sync';
-import { passthroughText, probabilityColumns, type PredictedRow, type PredictionFormat } from './table.js';
+import { formatNumber } from '../terminal/progress.js';
+import { oneLine } from '../util/text.js';
+import {
+  passthroughText,
+  probabilityColumns,
+  type PredictedRow,
+  type FormulaGuard,
+  type PredictionFormat,
+} from './table.js';
 
 /** `{"row":0,"id":"a7","label":"pos","score":0.9,"probabilities":{"neg":0.1,"pos":0.9}}` */
 const jsonLines: PredictionFormat = async function* (batches, { passthrough: columns }) {
   for await (const rows of batches)
     yield rows
-      .map(({ row, place, passthrough = [], ...prediction }) => {
+      .map(({ row, place, passthrough = [], label, score, probabilities }) => {
         const carried = Object.fromEntries(columns.map(({ name }, i) => [name, passthrough[i] ?? null]));
-        return `${JSON.stringify({ row, place, ...carried, ...prediction })}\n`; // no place, no key
+        return `${JSON.stringify({ row, place, ...carried, label, score, probabilities })}\n`; // no place, no key
       })
       .join('');
 };
@@ -18,18 +26,12 @@ const jsonLines: PredictionFormat = async function* (batches, { passthrough: col
 /** What the data layer, too, takes for the separator of several labels in one cell. */
 const LABEL_DELIMITER = '|';
 
-/** What a spreadsheet takes for the start of a formula, the full-width forms included. */
-const FORMULA = /^[=+\-@\t\r＝＋－＠]/u;
-
-/** Labels such as `+` and `-`: nothing that could be computed, and they must be read back as they are. */
-const SIGNS_ALONE = /^[=+\-@|＝＋－＠]+$/u;
-
 /**
  * Columns: row, place where rows were left out, those carried over, label (several joined by |), score, and a
  * probability for each label. A text that a spreadsheet would compute (`=HYPERLINK(...)`) gets an apostrophe before it,
  * unless it is a number.
  */
-const csv: PredictionFormat = async function* (batches, { task, hasPlaces, passthrough }) {
+const csv: PredictionFormat = async function* (batches, { task, hasPlaces, passthrough, guard }) {
   const probabilities = probabilityColumns(task);
   const place = hasPlaces ? ['place'] : [];
   const carried = passthrough.map(({ name }) => name);
@@ -38,13 +40,34 @@ const csv: PredictionFormat = async function* (batches, { task, hasPlaces, passt
   ]);
   const record = (row: PredictedRow): (string | number | undefined)[] => [
     row.row,
-    ...(hasPlaces ? [inert(row.place ?? '')] : []),
-    ...passthrough.map((_, i) => inert(passthroughText(row.passthrough?.[i]))),
-    labelCell(row.label),
+    ...(hasPlaces ? [guard.label(row.place ?? '')] : []),
+    ...passthrough.map((_, i) => guard.carried(passthroughText(row.passthrough?.[i]))),
+    labelCell(row.label, guard),
     row.score,
     ...probabilities.map(({ label }) => row.probabilities[label]),
   ];
   for await (const rows of batches) yield stringify(rows.map(record));
+};
+
+const SCORE_WIDTH = 7;
+const MOST_LABEL = 24;
+
+/** For people: label, score and as much of the text as a line holds. */
+const tableOfText: PredictionFormat = async function* (batches, { task, width = 100 }) {
+  const names = task.kind.hasClasses ? task.labels : ['LABEL_0'];
+  const longest = Math.max('label'.length, ...names.map((name) => oneLine(name, MOST_LABEL).length));
+  const line = (label: string, score: string, text: string): string =>
+    `${label.padEnd(longest)}  ${score.padStart(SCORE_WIDTH)}  ${text}`.trimEnd() + '\n';
+  yield line('label', 'score', 'text');
+  for await (const rows of batches)
+    yield rows
+      .map(({ label, score, text = '' }) => {
+        const cell = [label].flat().map((one) => (typeof one === 'number' ? formatNumber(one) : one));
+        const shown = oneLine(cell.join(' | '), Math.max(longest, MOST_LABEL));
+        const room = width - Math.max(longest, shown.length) - SCORE_WIDTH - 4;
+        return line(shown, formatNumber(score), oneLine(text, Math.max(room, 20)));
+      })
+      .join('');
 };
 
 interface Format {
@@ -59,6 +82,7 @@ export const predictionFormats = {
   // No ending is that of a pipe or a device.
   jsonl: { endings: ['jsonl', 'ndjson', ''], needsFile: false, write: jsonLines },
   csv: { endings: ['csv'], needsFile: false, write: csv },
+  table: { endings: [], needsFile: false, write: tableOfText },
   // Its footer has the places of the parts of the file, so that a reader must be able to seek.
   parquet: {
     endings: ['parquet'],
@@ -71,7 +95,7 @@ export const predictionFormats = {
 } as const satisfies Record<string, Format>;
 
 export type FormatName = keyof typeof predictionFormats;
-export const formatNames = ['jsonl', 'csv', 'parquet'] as const satisfies readonly FormatName[];
+export const formatNames = ['jsonl', 'csv', 'parquet', 'table'] as const satisfies readonly FormatName[];
 
 /** The format that the ending of a file names; undefined for a foreign one. */
 export function formatOfEnding(path: string): FormatName | undefined {
@@ -82,13 +106,10 @@ export function formatOfEnding(path: string): FormatName | undefined {
   });
 }
 
-function labelCell(label: PredictedRow['label']): string | number {
+/** A label as a cell; several are joined by |. */
+export function labelCell(label: PredictedRow['label'], guard: FormulaGuard): string | number {
   if (typeof label === 'number') return label;
-  if (typeof label === 'string') return inert(label);
+  if (typeof label === 'string') return guard.label(label);
   const joined = label.join(LABEL_DELIMITER);
-  return typeof label[0] === 'number' ? joined : inert(joined);
-}
-
-function inert(text: string): string {
-  return FORMULA.test(text) && !SIGNS_ALONE.test(text) && Number.isNaN(Number(text)) ? `'${text}` : text;
+  return typeof label[0] === 'number' ? joined : guard.label(joined);
 }

@@ -2,6 +2,7 @@
 import type { PassthroughKind, PassthroughValue } from '../data/index.js';
 import type { Prediction, Task } from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
+import { counted } from '../util/text.js';
 
 /** The prediction of one row of the data. */
 export interface PredictedRow extends Prediction {
@@ -9,6 +10,8 @@ export interface PredictedRow extends Prediction {
   row: number;
   /** Its place in its file, when rows were left out and the number alone no longer shows it. */
   place?: string;
+  /** The text of the row, for people who look at the predictions. */
+  text?: string;
   /** The values of the columns that were carried over, in their order. */
   passthrough?: readonly PassthroughValue[];
 }
@@ -25,6 +28,44 @@ export interface PredictionTable {
   /** Whether the rows have places. */
   hasPlaces: boolean;
   passthrough: readonly PassthroughColumn[];
+  /** What a spreadsheet would compute, in CSV. */
+  guard: FormulaGuard;
+  /** Of the terminal, for a table; default 100. */
+  width?: number;
+}
+
+/** What a spreadsheet takes for the start of a formula, the full-width forms included. */
+const FORMULA = /^[=+\-@\t\r＝＋－＠]/u;
+
+/** Labels such as `+` and `-`: nothing that could be computed, and they must be read back as they are. */
+const SIGNS_ALONE = /^[=+\-@|＝＋－＠]+$/u;
+
+/** Puts an apostrophe before texts that a spreadsheet would compute (`=HYPERLINK(...)`), unless they are numbers. */
+export class FormulaGuard {
+  /** Cells of the data, not of labels, that were changed: they no longer join with where they come from. */
+  changed = 0;
+
+  constructor(private readonly isOn: boolean) {}
+
+  /** A text of the data. */
+  carried(text: string): string {
+    const written = this.label(text);
+    if (written !== text) this.changed++;
+    return written;
+  }
+
+  label(text: string): string {
+    const computes = FORMULA.test(text) && !SIGNS_ALONE.test(text) && Number.isNaN(Number(text));
+    return this.isOn && computes ? `'${text}` : text;
+  }
+
+  /** One line where texts of the data were changed. */
+  notes(): string[] {
+    if (this.changed === 0) return [];
+    return [
+      `note: ${counted(this.changed, 'text')} like a formula (such as "@name") got an apostrophe in CSV, and no longer joins with the data; --no-formula-guard writes them as they are`,
+    ];
+  }
 }
 
 /**

@@ -20,7 +20,7 @@ export function nextParams(
   options: { number: number; seed: number; greaterIsBetter: boolean },
 ): Params {
   const random = randomNumbers(
-    Math.imul(options.seed + 1, 0x9e3779b1) ^ Math.imul(options.number + 1, 0x85ebca6b),
+    Math.imul(options.seed + 1, 0x9e3779b1) ^ Math.imul(options.number, 0x85ebca6b),
   );
   const ended = past.filter(({ state }) => state !== 'failed');
   if (sampler === 'random' || ended.length < STARTUP_TRIALS)

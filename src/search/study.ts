@@ -25,7 +25,8 @@ export type Report = z.output<typeof report>;
 
 /** One training of a search and how it ended. */
 const trial = z.object({
-  number: z.number().int(),
+  /** From 1, as on the screen. */
+  number: z.number().int().min(1),
   /** The values that were tried, by option. */
   params: z.record(z.string(), z.unknown()),
   /** Pruned: ended early; failed: it could not be trained with these values, e.g. its loss was no longer finite. */
@@ -112,7 +113,7 @@ export async function runTrial(
   };
   let prepared: PreparedTrial;
   try {
-    prepared = await prepareTrial(options(), parts, { past, title: `trial ${start.number + 1}` });
+    prepared = await prepareTrial(options(), parts, { past, title: `trial ${start.number}` });
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     await parts.requireTrainable();

@@ -10,6 +10,8 @@ export interface Terminal {
 
 const REDRAW_MS = 100;
 const BAR_WIDTH = 24;
+/** The longest line of a log. */
+const LINE = 100;
 
 export class Progress {
   readonly #out: Terminal;
@@ -22,10 +24,19 @@ export class Progress {
     this.#now = now;
   }
 
-  /** Writes a line above the bar. */
+  /** Writes a line above the bar; on a terminal a long one goes on below, indented. */
   line(text: string): void {
     this.#clear();
-    this.#out.write(`${printable(text)}\n`);
+    const width = Math.min(widthOf(this.#out), LINE);
+    const lines = printable(text).split('\n');
+    const shown =
+      this.#out.isTTY === true ? lines.flatMap((line) => wrapped(line.split(' '), ' ', width)) : lines;
+    this.#out.write(`${shown.join('\n')}\n`);
+  }
+
+  /** Remarks on the log entry before. */
+  mark(text: string): void {
+    this.line(`  ${text}`);
   }
 
   /**
@@ -38,7 +49,8 @@ export class Progress {
     const shown = Object.entries(values)
       .filter(([name]) => !isDetail(name, details))
       .map(([name, value]) => `${name} ${shownValue(name, value)}`);
-    this.line(`step ${step}/${totalSteps}  epoch ${(epoch ?? 0).toFixed(2)}  ${shown.join('  ')}`);
+    const parts = [`step ${step}/${totalSteps}`, `epoch ${(epoch ?? 0).toFixed(2)}`, ...shown];
+    for (const line of wrapped(parts, '  ', LINE)) this.line(line);
   }
 
   /** Redraws the bar, at most every tenth of a second. */
@@ -48,7 +60,7 @@ export class Progress {
     const filled = Math.round((done / total) * BAR_WIDTH);
     const bar = '#'.repeat(filled) + '-'.repeat(BAR_WIDTH - filled);
     const text = `${title} [${bar}] ${done}/${total}  ${detail}`;
-    this.#out.write(`\r\u001b[K${text.slice(0, (this.#out.columns ?? 80) - 1)}`);
+    this.#out.write(`\r\u001b[K${text.slice(0, widthOf(this.#out) - 1)}`);
     this.#drawn = true;
   }
 
@@ -61,6 +73,25 @@ export class Progress {
     if (this.#drawn) this.#out.write('\r\u001b[K');
     this.#drawn = false;
   }
+}
+
+/** Some terminals have no width, or one of 0. */
+export function widthOf({ columns = 0 }: { readonly columns?: number }): number {
+  return columns > 0 ? columns : 80;
+}
+
+/** Parts side by side, on as many lines as it takes; further lines are indented by two more than the first. */
+function wrapped(parts: readonly string[], separator: string, width: number): string[] {
+  const [first = '', ...others] = parts;
+  const indent = `${/^ */.exec(parts.join(separator))?.[0] ?? ''}  `;
+  const lines = [first];
+  for (const part of others) {
+    const last = lines.at(-1) ?? '';
+    const longer = last + separator + part;
+    if (longer.length <= width || last.trim() === '') lines[lines.length - 1] = longer;
+    else lines.push(indent + part);
+  }
+  return lines;
 }
 
 /** One of several trainings: its lines and its bar carry its name, and its log entries are left out. */
@@ -80,6 +111,8 @@ export class TitledProgress extends Progress {
 
   override entry(): void {}
 
+  override mark(): void {}
+
   override bar(title: string, done: number, total: number, detail: string): void {
     this.#shared.bar(`${this.#title}: ${title}`, done, total, detail);
   }
@@ -89,9 +122,12 @@ export class TitledProgress extends Progress {
   }
 }
 
+/** What says how fast an evaluation was. */
+const SPEED = ['runtime', 'samples', 'per_second'];
+
 /** A metric of an evaluation, whatever data set its name names, that the line of a log entry leaves out. */
 function isDetail(name: string, details: readonly string[]): boolean {
-  return name.startsWith('eval_') && details.some((metric) => name.endsWith(`_${metric}`));
+  return name.startsWith('eval_') && [...details, ...SPEED].some((metric) => name.endsWith(`_${metric}`));
 }
 
 /** A metric that its rows do not define is not available; a loss that is NaN went wrong and is shown as it is. */

@@ -16,7 +16,7 @@ import { TRAINER_STATE, type TrainerState } from './state.js';
 
 const OPTIMIZER = 'optimizer.safetensors';
 /** What every file holds, in the format of `sha256sum -c`. */
-const SUMS = 'SHA256SUMS';
+export const SUMS = 'SHA256SUMS';
 
 /**
  * Writes a checkpoint under a temporary name and renames it, so that a folder of this name is always whole.

@@ -3,7 +3,7 @@
 import type { TrainingArguments } from '../options/index.js';
 import { UsageError } from '../util/errors.js';
 import type { TrainerControl } from './callbacks.js';
-import { initialState, type TrainerState } from './state.js';
+import { bestMetric, initialState, type TrainerState } from './state.js';
 
 /** How long a training is, in optimizer steps. */
 export interface TrainingLength {
@@ -117,12 +117,27 @@ export function dueAfterEpoch(epoch: number, args: TrainingArguments): Due {
 }
 
 /** Why a training ended before its last step. */
-export function earlyEndNote(step: number, args: TrainingArguments, { totalSteps }: RunPlan): string {
-  const { earlyStoppingPatience: patience, earlyStoppingThreshold: threshold } = args;
-  const byMore = threshold > 0 ? ` by more than ${threshold}` : '';
+export function earlyEndNote(
+  { global_step: step, log_history: history }: TrainerState,
+  args: TrainingArguments,
+  { totalSteps }: RunPlan,
+): string {
+  const { earlyStoppingPatience: patience } = args;
   const reason =
     patience === undefined
       ? 'a callback requested it'
-      : `${args.metricForBestModel ?? 'loss'} had not improved${byMore} for as long as earlyStoppingPatience ${patience} allows, or a callback requested it`;
+      : `${withoutImprovement(args, patience, history)} for as long as earlyStoppingPatience ${patience} allows, or a callback requested it`;
   return `Stopped at step ${step} of ${totalSteps}: ${reason}`;
+}
+
+function withoutImprovement(
+  args: TrainingArguments,
+  patience: number,
+  history: TrainerState['log_history'],
+): string {
+  const { metricForBestModel: metric = 'loss', earlyStoppingThreshold: threshold } = args;
+  const values = history.flatMap((entry) => entry[bestMetric(args).key] ?? []).slice(-patience);
+  if (values.length > 0 && values.every(Number.isNaN))
+    return `${metric} was not defined for the validation rows`;
+  return `${metric} had not improved${threshold > 0 ? ` by more than ${threshold}` : ''}`;
 }

@@ -4,10 +4,13 @@
 import { join } from 'node:path';
 
 import { loadBatch, maxLengthOf, prefetch } from '../data/batch.js';
+import { Dataset } from '../data/dataset.js';
+import type { ReadingSettings } from '../formats/model-folder.js';
 import { evaluateRows, type Metrics } from '../evaluation/evaluate.js';
 import type { PackedBatch, TrainingStats } from '../native/index.js';
+import { readingSettings } from '../options/index.js';
 import { detailMetrics } from '../tasks/index.js';
-import { Progress, progressDetail } from '../terminal/progress.js';
+import { formatNumber, Progress, progressDetail } from '../terminal/progress.js';
 import { createTokenizerPool, type TokenizerPool } from '../tokenizer/index.js';
 import { InterruptedError, UsageError } from '../util/errors.js';
 import { whileLocked, type FolderLock } from '../util/folder-lock.js';
@@ -29,7 +32,15 @@ import { newCounters, resumeStateOf, type RunCounters, type StatefulParts } from
 import { sampleSteps } from './sampler.js';
 import { createLearningRate, type LearningRate } from './schedules.js';
 import { ownCallbacks, requirePartsFit, startOrResume, type TrainerParts } from './start.js';
-import { newBest, totalFlos, trainResults, wasEvaluated, type LogEntry, type TrainerState } from './state.js';
+import {
+  bestMetric,
+  newBest,
+  totalFlos,
+  trainResults,
+  wasEvaluated,
+  type LogEntry,
+  type TrainerState,
+} from './state.js';
 import { StepExecutor } from './step-executor.js';
 
 /** Optimizer steps whose batches are tokenized and packed before their turn. */
@@ -127,6 +138,7 @@ export class Trainer {
     ({ state: this.#state, counters: this.#counters } = start);
     ({ fingerprint: this.#fingerprint, checkpoint: this.#lastCheckpoint } = start);
     model.dropCalibration();
+    model.reading = readingOfTraining(this.#parts);
     this.#startedAt = performance.now();
     await this.#callbacks.call('onTrainBegin', this.#event);
     await this.#beforeFirstStep();
@@ -143,7 +155,7 @@ export class Trainer {
       await this.#finishStep();
     }
     const { global_step: step } = this.#state;
-    if (step < this.#plan.totalSteps) this.#log(earlyEndNote(step, args, this.#plan));
+    if (step < this.#plan.totalSteps) this.#log(earlyEndNote(this.#state, args, this.#plan));
     const metrics = await this.#results();
     await this.#record(metrics);
     const { best_model_checkpoint: best } = this.#state;
@@ -241,6 +253,8 @@ export class Trainer {
     if (best === null || (args.loadBestModelAtEnd && !isSaved)) return; // only what is saved can be loaded at the end
     state.best_metric = best;
     state.best_global_step = state.global_step;
+    if (args.metricForBestModel !== undefined)
+      this.#progress.mark(`${bestMetric(args).key} ${formatNumber(best)} is the best so far`);
     if (isSaved) state.best_model_checkpoint = this.#checkpointFolder;
   }
 
@@ -390,4 +404,11 @@ export class Trainer {
       ...(args.nonfiniteGradient === 'stop' ? {} : { updates }),
     });
   }
+}
+
+/** What is saved with the model for those who evaluate and predict; nothing is known of rows that are not of files. */
+function readingOfTraining({ args, trainDataset }: TrainerParts): ReadingSettings {
+  if (!(trainDataset instanceof Dataset)) return {};
+  const { columns, quoting } = trainDataset.split;
+  return readingSettings({ ...(quoting !== null && { quoting }), ...args }, columns);
 }

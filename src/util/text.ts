@@ -1,9 +1,12 @@
 // Text in messages: in one line, safe for a terminal, numbers with what they count, did you mean ...?
 
-/** The text in one line of at most 100 characters. */
-export function oneLine(text: string): string {
-  const line = text.replaceAll(/\s+/g, ' ');
-  return line.length > 100 ? `${line.slice(0, 97)}...` : line;
+/** The text in one line of at most so many characters. */
+export function oneLine(text: string, most = 100): string {
+  const line = text
+    .slice(0, 4 * most)
+    .replaceAll(/\s+/g, ' ')
+    .trim();
+  return line.length > most || text.length > 4 * most ? `${line.slice(0, most - 3)}...` : line;
 }
 
 /** A JSON value in one line of at most 100 characters, text in quotes. */

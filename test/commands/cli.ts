@@ -191,7 +191,8 @@ await t.test('train, evaluate and predict, for every kind of task', async (t) =>
 });
 
 await t.test('the files of the output folder', (t) => {
-  const model = ['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json', 'vocab.txt'];
+  const own = ['bertune_reading.json', 'config.json', 'model.safetensors'];
+  const model = [...own, 'tokenizer.json', 'tokenizer_config.json', 'vocab.txt'];
   const results = ['all_results.json', 'eval_results.json', 'train_results.json', 'training_options.json'];
   const checkpoint = [
     ...model,

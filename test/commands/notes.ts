@@ -74,11 +74,13 @@ t.test('metrics: JSON for programs, a summary last for people', async (t) => {
   const file = readFileSync(join(folder, 'out/all_results.json'), 'utf8');
   t.strictSame(JSON.parse(piped.stdout), JSON.parse(file));
   const shown = await train({}, terminal);
-  t.match(shown, { code: 0, stdout: '' });
+  t.match(shown, { code: 0, stdout: /^train_loss +\d\.\d+\n(?:\w+ +\S+\n)*eval_loss +\d\.\d+\n/ });
+  const asked = await train({ json: true }, terminal);
+  t.same(Object.keys(JSON.parse(asked.stdout) as object), Object.keys(JSON.parse(file) as object));
   for (const { stderr } of [piped, shown]) t.match(stderr, /^All metrics are in out\/all_results\.json\.$/m);
   const folds: Options = { 'cross-validation': '2', 'validation-file': undefined };
   const crossed = await train(folds, terminal);
-  t.match(crossed, { code: 0, stdout: '', stderr: /mean of 2 folds {2}eval_loss/ });
+  t.match(crossed, { code: 0, stdout: /^eval_loss +\d\.\d+\n/, stderr: /mean of 2 folds {2}eval_loss/ });
   t.notMatch(crossed.stderr, /holds a model/, 'no model is saved');
 });
 
@@ -234,12 +236,15 @@ t.test('a model that is no better than chance', (t) => {
 t.test('a text as header, the length of the training, and a training that was ended', async (t) => {
   writeFileSync(join(folder, 'headless.csv'), 'the film was good\nthe plot was bad\n');
   const predict = (model: string): Promise<Outcome> =>
-    bertune(['predict', '--model', model, '--test-file', 'headless.csv'], { cwd: folder });
+    bertune(
+      ['predict', '--model', model, '--test-file', 'headless.csv', '--text-column', 'the film was good'],
+      { cwd: folder },
+    );
   const own = { 'output-dir': 'short', 'max-seq-length': '4', 'num-train-epochs': '1' };
   const trained = await train({ ...own, 'max-steps': undefined, 'save-strategy': 'epoch' });
   const { stderr } = await predict('short');
   t.match(stderr, /^note: "the film was good" is taken as the header; if it is a text, write a first line/m);
-  t.match(stderr, /^Texts are cut at 4 tokens as in the training; --max-seq-length gives another length$/m);
+  t.match(stderr, /^note: read as in the training: --max-seq-length 4$/m);
   const evaluate = (...more: string[]): Promise<Outcome> =>
     bertune(['evaluate', '--model', 'short', '--validation-file', 'test.csv', ...more], { cwd: folder });
   const lossOf = ({ stdout }: Outcome): unknown =>
@@ -247,7 +252,10 @@ t.test('a text as header, the length of the training, and a training that was en
   t.equal(lossOf(await evaluate()), lossOf(trained), 'the figures of the training');
   const longer = await evaluate('--max-seq-length', '16');
   t.not(lossOf(longer), lossOf(trained));
-  t.notMatch(longer.stderr, /as in the training/);
+  t.match(
+    longer.stderr,
+    /^note: other than in the training: --max-seq-length 16 in place of --max-seq-length 4$/m,
+  );
   for (const name of ['config.json', 'model.safetensors']) rmSync(join(folder, 'short', name));
   t.match(await predict('short'), {
     code: 2,

@@ -115,7 +115,7 @@ Correct it, or leave it out with --bad-rows skip`;
     ],
     [
       predict({ 'test-file': 'data/untitled.csv' }),
-      `data/untitled.csv ${usual} text; it has the columns "caption", "wording"; name it with --text-column, or, if that is a row already, write a line of names above it`,
+      'data/untitled.csv has no column "text"; it has the columns "caption", "wording"; --text-column names another',
     ],
   ]);
 });

@@ -60,7 +60,7 @@ await tap.test('before its first trial a search may be corrected, afterwards not
   const path = join(t.testdir(), 'search.jsonl');
   await openStudy(path, { seed: 1 });
   const study = await openStudy(path, { seed: 2 });
-  await study.add({ number: 0, params: {}, state: 'complete', value: 1, reports: [] });
+  await study.add({ number: 1, params: {}, state: 'complete', value: 1, reports: [] });
   await t.rejects(openStudy(path, { seed: 1 }), { message: /another search: seed was 2 and is now 1/ });
   t.equal((await openStudy(path, { seed: 2 })).entries.length, 1);
 });
@@ -117,7 +117,7 @@ function loss(params: Readonly<Record<string, unknown>>): number {
 
 function searched(sampler: SamplerName, seed: number, count: number): Trial[] {
   const trials: Trial[] = [];
-  for (let number = 0; number < count; number++) {
+  for (let number = 1; number <= count; number++) {
     const params = nextParams(sampler, space, trials, { number, seed, greaterIsBetter: false });
     trials.push({ number, params, state: 'complete', value: loss(params), reports: [] });
   }
@@ -210,7 +210,7 @@ await tap.test('a search from the command line, stopped and continued', async (t
     .map((line) => JSON.parse(line) as Trial);
   t.same(
     trials.map(({ number, state }) => [number, state]),
-    [0, 1, 2, 3].map((number) => [number, 'complete']),
+    [1, 2, 3, 4].map((number) => [number, 'complete']),
   );
   for (const { params, reports, value } of trials) {
     t.equal(reports.length, params['num_train_epochs'], 'one report an epoch');

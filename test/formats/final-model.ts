@@ -43,6 +43,7 @@ function contentOf(folder: string): Record<string, string> {
 /** A model with its training's results. */
 const before = {
   'bertune_calibration.json': '{}',
+  'bertune_reading.json': '{"textColumn":"old"}',
   'config.json': 'old',
   'eval_results.json': 'old',
   'mine.txt': 'mine',
@@ -316,6 +317,7 @@ await t.test('a training takes away what was true of the older model only', asyn
   t.equal(second.code, 0, second.stderr);
   t.same(Object.keys(contentOf(out)), [
     'all_results.json',
+    'bertune_reading.json',
     'bertune_run.json', // beside the checkpoint of the first
     'config.json',
     'mine.txt',

@@ -17,6 +17,7 @@ import tap from 'tap';
 
 import { writtenBytes } from '../../dist/commands/output.js';
 import { BertForSequenceClassification, readBertConfig } from '../../dist/index.js';
+import { openSafetensors, writeSafetensors } from '../../dist/formats/safetensors.js';
 import type { PackedBatch } from '../../dist/native/index.js';
 import { bertune, flags, startBertune, type Options } from '../fixtures/cli.js';
 import { makeToy } from '../fixtures/toy.js';
@@ -257,10 +258,17 @@ await tap.test('adapters that cannot be used', async (t) => {
   };
   const cases: [string, RegExp][] = [
     [damaged('dora', { use_dora: true }), /use_dora/],
-    [damaged('bias', { bias: 'all' }), /bias/],
+    [
+      damaged('bias', { bias: 'all' }),
+      /adapter_config.json: bias must be none: trained biases are not read$/m,
+    ],
+    [
+      damaged('pissa', { init_lora_weights: 'pissa' }),
+      /init_lora_weights must be .*: the others change the base/,
+    ],
     [damaged('fan', { fan_in_fan_out: true }), /fan_in_fan_out/],
     [damaged('rank', { rank_pattern: { query: 4 } }), /rank_pattern/],
-    [damaged('other', { peft_type: 'IA3' }), /LORA.*peft_type/],
+    [damaged('other', { peft_type: 'IA3' }), /peft_type must be LORA, the one kind/],
     [damaged('gone', { base_model_name_or_path: '/no/such/base' }), /no\/such\/base.*--base-model/],
     [damaged('size', { r: 5 }), /lora_[AB]|rank|r\b/],
   ];
@@ -289,4 +297,96 @@ await tap.test('adapters that cannot be used', async (t) => {
   t.equal(notOne.code, 2);
   t.match(notOne.stderr, /base is not an adapter to merge/);
   t.notOk(existsSync(join(folder, 'nothing')));
+});
+
+await tap.test('initialisations that leave the base alone', async (t) => {
+  const path = join(folder, 'adapter', 'adapter_config.json');
+  const config = readFileSync(path, 'utf8');
+  const before = await logitsOf('adapter');
+  for (const init_lora_weights of ['gaussian', 'eva', 'orthogonal', 'mica', 'MiCA', false]) {
+    writeFileSync(path, JSON.stringify({ ...(JSON.parse(config) as object), init_lora_weights }));
+    t.same(await logitsOf('adapter'), before, String(init_lora_weights));
+  }
+  writeFileSync(path, config);
+});
+
+/** Takes tensors out of a file. */
+async function without(path: string, part: string): Promise<void> {
+  const file = await openSafetensors(path);
+  const left = [...file.tensors.values()].filter(({ name }) => !name.includes(part));
+  const data = await Promise.all(left.map(async (tensor) => ({ ...tensor, data: await tensor.read() })));
+  await file.close();
+  await writeSafetensors(path, data, left, { format: 'pt' });
+}
+
+await tap.test('layers of a head that neither base nor adapter has', async (t) => {
+  cpSync(join(folder, 'base'), join(folder, 'headless'), { recursive: true });
+  await without(join(folder, 'headless/model.safetensors'), 'pooler');
+  const base = join(folder, 'headless');
+  const model = await BertForSequenceClassification.fromPretrained(base, { lora: { rank: 2 } });
+  await model.open({ threads: 1, device: 'cpu' });
+  await model.savePretrained(join(folder, 'of-peft'));
+  await model.close();
+  // As PEFT saves it: the classifier and nothing else of the head.
+  await without(join(folder, 'of-peft/adapter_model.safetensors'), 'pooler');
+  const path = join(folder, 'of-peft/adapter_config.json');
+  const config = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
+  writeFileSync(path, JSON.stringify({ ...config, modules_to_save: ['classifier', 'score'] }));
+
+  const again = await BertForSequenceClassification.fromPretrained(join(folder, 'of-peft'));
+  const pooler = ['bert.pooler.dense.weight', 'bert.pooler.dense.bias'];
+  t.same(again.newlyInitialised, pooler);
+  await again.open({ threads: 1, device: 'cpu' });
+  await again.savePretrained(join(folder, 'whole-head'));
+  await again.close();
+  const file = await openSafetensors(join(folder, 'whole-head/adapter_model.safetensors'));
+  t.ok(
+    pooler.every((name) => file.tensors.has(`base_model.model.${name}`)),
+    'saved with the adapter',
+  );
+  await file.close();
+  const saved = JSON.parse(readFileSync(join(folder, 'whole-head/adapter_config.json'), 'utf8')) as object;
+  t.match(saved, { modules_to_save: ['classifier', 'score', 'pooler'] }, 'and PEFT reads it from there');
+  t.same((await logitsOf('whole-head')).length, 4);
+
+  // Without config.json, as PEFT leaves a folder: told, and of what problem type it is taken.
+  rmSync(join(folder, 'of-peft/config.json'));
+  const evaluated = await run('evaluate', {
+    model: 'of-peft',
+    tokenizer: 'model',
+    'validation-file': 'test.csv',
+  });
+  t.equal(evaluated.code, 2);
+  t.match(
+    evaluated.stderr,
+    /it lacks bert\.pooler\.dense\.weight.* PEFT saves new layers of the head only where/,
+  );
+});
+
+await tap.test('the problem type of an adapter without config.json', async (t) => {
+  cpSync(join(folder, 'adapter'), join(folder, 'bare'), { recursive: true });
+  rmSync(join(folder, 'bare/config.json'));
+  rmSync(join(folder, 'bare/bertune_reading.json'));
+  const base = join(folder, 'untold');
+  cpSync(join(folder, 'base'), base, { recursive: true });
+  const { problem_type: _, ...rest } = JSON.parse(readFileSync(join(base, 'config.json'), 'utf8')) as Record<
+    string,
+    unknown
+  >;
+  writeFileSync(join(base, 'config.json'), JSON.stringify(rest));
+  const texts = { model: 'bare', 'base-model': base, text: 'a film', threads: '1' };
+  const plain = await run('predict', texts);
+  t.match(
+    plain.stderr,
+    /^note: neither the adapter nor its base has a problem type: it is taken for single_label_classification; --problem-type gives another$/m,
+  );
+  const several = await run('predict', { ...texts, 'problem-type': 'multi_label_classification' });
+  t.notMatch(several.stderr, 'problem type');
+  const [softmax, sigmoid] = [plain, several].map(({ stdout }) =>
+    Object.values((JSON.parse(stdout) as { probabilities: Record<string, number> }).probabilities),
+  );
+  const [a = 0, b = 0] = sigmoid ?? [];
+  // softmax of two logits is the sigmoid of their difference, which the odds of the two sigmoids give.
+  const odds = (p: number): number => p / (1 - p);
+  t.ok(Math.abs(odds(b) / odds(a) - odds(softmax?.[1] ?? 0)) < 1e-4, 'each label by a sigmoid of its own');
 });

@@ -348,6 +348,11 @@ await tap.test('spellings of the command line', (t) => {
     fault(() => normal('--no-model')),
     'unknown option --no-model (did you mean --model?)',
   );
+  t.equal(
+    fault(() => normal('--train', 'a.csv')),
+    'unknown option --train (did you mean --train-file?)',
+    'the start of a name',
+  );
   t.end();
 });
 

@@ -97,6 +97,8 @@ await tap.test('defaults are those of TrainingArguments', (t) => {
     device: 'auto',
     dtype: 'auto',
     dataloaderNumWorkers: 1,
+    json: false,
+    quiet: false,
   });
   // The effective options are saved with the run: they must be a configuration file that means the same.
   const again = fromFile('training_options.json', JSON.stringify(options));

@@ -183,8 +183,6 @@ await tap.test('options that do not fit together', (t) => {
   );
   t.same(parsePredictOptions({ flags: { model: 'm', testFile: 'f', outputFile: 'o.jsonl' } }).options, {
     model: 'm',
-    quoting: 'minimal',
-    maxRowBytes: 16 * 2 ** 20,
     maxCompressionRatio: 100,
     testFile: ['f'],
     testSplit: 'test',
@@ -195,6 +193,8 @@ await tap.test('options that do not fit together', (t) => {
     device: 'auto',
     dtype: 'auto',
     dataloaderNumWorkers: 1,
+    formulaGuard: true,
+    quiet: false,
   });
   t.end();
 });

@@ -279,7 +279,7 @@ await t.test('bertune predict', async (t) => {
       ],
       [
         { 'output-format': 'xml' },
-        /^bertune: Expected one of jsonl, csv, parquet for --output-format but received "xml"/,
+        /^bertune: Expected one of jsonl, csv, parquet, table for --output-format but received "xml"/,
       ],
       [{ 'output-format': 'parquet' }, /^bertune: --output-format parquet needs --output-file: /],
       [

@@ -143,6 +143,7 @@ await t.test('the files of a checkpoint', async (t) => {
   const folder = join(t.testdirName, 'out', 'checkpoint-2');
   t.same(readdirSync(folder).toSorted(), [
     'SHA256SUMS',
+    'bertune_reading.json',
     'bertune_state.json',
     'config.json',
     'model.safetensors',

@@ -1,0 +1,91 @@
+// What a model was trained to read: columns, quoting, length and so on. These settings are part of the model's folder, so that
+// `evaluate` and `predict` read the same without being asked to.
+import type { ReadingSettings } from '../formats/model-folder.js';
+import { UsageError } from '../util/errors.js';
+import type { Command, EvaluateOptions, PredictOptions, TrainOptions } from './commands.js';
+import { kebabCase, type Option } from './option.js';
+import { options as table } from './table.js';
+
+/** Only those of the options that decide what is read. */
+export function readingOf<T extends object>(options: T): Partial<T> {
+  // Some of the own entries of T are those of a partial T.
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+  return Object.fromEntries(
+    Object.entries(options).filter(([name]) => optionOf(name) !== undefined),
+  ) as Partial<T>;
+}
+
+/** What of a training's options is saved with the model: all that are not as without them, and the columns that it read. */
+export function readingSettings(
+  options: Partial<TrainOptions>,
+  { text, textPair, label }: ColumnsRead,
+): ReadingSettings {
+  const own = Object.entries(readingOf(options)).filter(
+    ([name, value]) => value !== undefined && optionOf(name)?.fallback !== value,
+  );
+  return {
+    textColumn: text,
+    ...(textPair !== null && { textPairColumn: textPair }),
+    ...(label !== null && { labelColumn: [label].flat() }),
+    ...Object.fromEntries(own),
+  };
+}
+
+interface ColumnsRead {
+  readonly text: string;
+  readonly textPair: string | null;
+  readonly label: string | readonly string[] | null;
+}
+
+/**
+ * The options of a command, with those of the training where none were given; and a note of both.
+ *
+ * @param trained the settings of the model's folder
+ * @param where the folder, for messages
+ * @throws UsageError for settings that are damaged, or of a version that has more of them
+ */
+export function withReading<T extends EvaluateOptions | PredictOptions>(
+  command: Command<T>,
+  options: T,
+  trained: ReadingSettings,
+  where: string,
+): { options: T; notes: string[] } {
+  const given = new Map<string, unknown>(Object.entries(options).filter(([, value]) => value !== undefined));
+  const taken: [string, unknown][] = [];
+  const overridden: string[] = [];
+  for (const [name, value] of Object.entries(trained)) {
+    const option = optionOf(name);
+    const parsed = option?.kind.schema.safeParse(value);
+    if (parsed?.success !== true)
+      throw new UsageError(
+        `${where}: bertune_reading.json has ${name} ${JSON.stringify(value)}, which this version does not read; correct the file, or remove it and give the columns as flags`,
+      );
+    if (!Object.hasOwn(command.options, name)) continue;
+    const own = given.get(name);
+    if (own === undefined) taken.push([name, parsed.data]);
+    else if (JSON.stringify(own) !== JSON.stringify(parsed.data))
+      overridden.push(`${flag(name, own)} in place of ${flag(name, parsed.data)}`);
+  }
+  return {
+    options: { ...options, ...Object.fromEntries(taken) },
+    notes: [
+      ...(taken.length === 0
+        ? []
+        : [`note: read as in the training: ${taken.map(([name, value]) => flag(name, value)).join(' ')}`]),
+      ...(overridden.length === 0 ? [] : [`note: other than in the training: ${overridden.join(', ')}`]),
+    ],
+  };
+}
+
+function flag(name: string, value: unknown): string {
+  const words = [value].flat().map((word) => {
+    const text = String(word);
+    return /^[\w.,:+@%/-]+$/.test(text) ? text : JSON.stringify(text);
+  });
+  return `--${kebabCase(name)} ${words.join(' ')}`;
+}
+
+function optionOf(name: string): Option | undefined {
+  const option = Object.entries<Option>(table).find(([own]) => own === name)?.[1];
+  return option?.reading === true ? option : undefined;
+}
