@@ -2,9 +2,9 @@
 import { z } from 'zod';
 import type { CommandName, Option, ResumeRole } from './option.js';
 import { options } from './table.js';
+import type { OptionValues } from './values.js';
 
 type Table = typeof options;
-type ValueOf<O> = O extends Option<infer T> ? T : never;
 /** The options for which a command always has a value, and those that may be missing. */
 type Certain<C extends CommandName> = {
   [K in keyof Table]: C extends Table[K]['neededBy'][number] ? K : never;
@@ -13,8 +13,11 @@ type Possible<C extends CommandName> = {
   [K in keyof Table]: C extends Table[K]['commands'][number] ? K : never;
 }[keyof Table];
 type Flat<T> = { [K in keyof T]: T[K] };
+/** Mapped from `OptionValues`, whose comments editors show. */
 type OptionsOf<C extends CommandName> = Flat<
-  { [K in Certain<C>]: ValueOf<Table[K]> } & { [K in Exclude<Possible<C>, Certain<C>>]?: ValueOf<Table[K]> }
+  { [K in keyof OptionValues as K extends Certain<C> ? K : never]: OptionValues[K] } & {
+    [K in keyof OptionValues as K extends Exclude<Possible<C>, Certain<C>> ? K : never]?: OptionValues[K];
+  }
 >;
 
 /** One command: its options and the schema made of them. */
@@ -68,7 +71,7 @@ export const commands: readonly Command[] = [
 ];
 
 /** Options of a Trainer, by HF's names: `bertune train` without model and data. */
-export type TrainingArguments = OptionsOf<'trainer'>;
+export interface TrainingArguments extends OptionsOf<'trainer'> {}
 export type TrainOptions = OptionsOf<'train'>;
 export type InspectOptions = OptionsOf<'inspect'>;
 export type SearchOptions = OptionsOf<'search'>;
