@@ -60,6 +60,31 @@ export const mergeCommand = command(
   'Fold a LoRA adapter into the weights of its base, and save a plain model.',
 );
 
+/** What the options of `bertune evaluate` and `bertune predict` have in common, but for the model and the data. */
+const scoringNames = [
+  'maxSeqLength',
+  'stride',
+  'pooling',
+  'perDeviceEvalBatchSize',
+  'device',
+  'dtype',
+  'tf32',
+  'threads',
+  'dataloaderNumWorkers',
+] as const satisfies readonly Possible<'evaluate' | 'predict'>[];
+
+/** What a script gives to `evaluate()` and `predict()`. */
+export const scoringCommand = commandOf<CompleteScoringOptions>(
+  'scoring',
+  'Options of evaluate() and predict().',
+  Object.entries<Option>(options)
+    .filter(([name]) => scoringNames.some((own) => own === name))
+    .map(([name, option]) => [
+      name,
+      { ...option, neededBy: option.fallback === undefined ? [] : ['scoring'] },
+    ]),
+);
+
 /** The commands of the command line. */
 export const commands: readonly Command[] = [
   trainCommand,
@@ -72,6 +97,11 @@ export const commands: readonly Command[] = [
 
 /** Options of a Trainer, by HF's names: `bertune train` without model and data. */
 export interface TrainingArguments extends OptionsOf<'trainer'> {}
+/** How a script's `evaluate()` and `predict()` read texts and compute; all may be left out. */
+export interface ScoringOptions extends Partial<Pick<OptionValues, (typeof scoringNames)[number]>> {}
+export type CompleteScoringOptions = Flat<
+  Pick<OptionsOf<'evaluate'>, (typeof scoringNames)[number] & keyof OptionsOf<'evaluate'>>
+>;
 export type TrainOptions = OptionsOf<'train'>;
 export type InspectOptions = OptionsOf<'inspect'>;
 export type SearchOptions = OptionsOf<'search'>;
@@ -92,6 +122,10 @@ function isOfTrainer(name: string): name is keyof TrainingArguments {
 
 function command<C extends CommandName>(name: C, summary: string): Command<OptionsOf<C>> {
   const own = Object.entries<Option>(options).filter(([, { commands: all }]) => all.includes(name));
+  return commandOf(name, summary, own);
+}
+
+function commandOf<T>(name: CommandName, summary: string, own: readonly [string, Option][]): Command<T> {
   const shape = own.map(([key, { kind, neededBy }]) => [
     key,
     neededBy.includes(name) ? kind.schema : kind.schema.exactOptional(),
@@ -99,5 +133,5 @@ function command<C extends CommandName>(name: C, summary: string): Command<Optio
   const schema: z.ZodType = z.strictObject(Object.fromEntries(shape));
   // The compiler cannot follow that the types above are those of these schemas.
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion
-  return { name, summary, options: Object.fromEntries(own), schema: schema as z.ZodType<OptionsOf<C>> };
+  return { name, summary, options: Object.fromEntries(own), schema: schema as z.ZodType<T> };
 }

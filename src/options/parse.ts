@@ -6,13 +6,16 @@ import {
   mergeCommand,
   predictCommand,
   searchCommand,
+  scoringCommand,
   trainCommand,
   trainerCommand,
   type Command,
+  type CompleteScoringOptions,
   type EvaluateOptions,
   type InspectOptions,
   type MergeOptions,
   type PredictOptions,
+  type ScoringOptions,
   type SearchOptions,
   type TrainingArguments,
   type TrainOptions,
@@ -30,6 +33,7 @@ import {
   evaluateProblems,
   inspectProblems,
   predictProblems,
+  scoringProblems,
   trainerProblems,
   trainProblems,
 } from './rules.js';
@@ -70,6 +74,11 @@ export function parseSearchOptions(sources: OptionSources): ParsedOptions<Search
   const parsed = parse(searchCommand, sources, trainProblems);
   const notes = [...parsed.notes, ...withoutEffect(parsed.options, parsed.nameOf)];
   return { options: completed(parsed.options), notes };
+}
+
+/** The options of `evaluate()` and `predict()` in a script. Throws as `parseTrainOptions`. */
+export function parseScoringOptions(values: ScoringOptions): ParsedOptions<CompleteScoringOptions> {
+  return parse(scoringCommand, { values: { ...values } }, scoringProblems);
 }
 
 /** The options of an evaluation. Throws as `parseTrainOptions`. */

@@ -3,6 +3,7 @@
 import { formatNames, formatOfEnding, predictionFormats } from '../predictions/formats.js';
 import { taskKinds } from '../tasks/index.js';
 import type {
+  CompleteScoringOptions,
   EvaluateOptions,
   InspectOptions,
   PredictOptions,
@@ -47,6 +48,11 @@ export function predictProblems(options: PredictOptions, name: NameOf): Problem[
     formatNeedsFile,
   ];
   return apply(rules, options, name);
+}
+
+/** What is wrong with the options of `evaluate()` and `predict()` in a script. */
+export function scoringProblems(options: CompleteScoringOptions, name: NameOf): Problem[] {
+  return apply([poolingNeedsWindows], options, name);
 }
 
 const trainRules: Rule<TrainOptions>[] = [
