@@ -45,6 +45,18 @@ export const searchCommand = command(
 /** `bertune inspect` */
 export const inspectCommand = command('inspect', 'Describe training data, before a training.');
 
+/** `bertune init`: what `inspect` takes of model and data, and where to write. */
+export const initCommand = commandOf<InitOptions>(
+  'init',
+  'Look at training data and write a commented configuration for them.',
+  Object.entries<Option>(options)
+    .filter(
+      ([, { commands: all, group }]) =>
+        all.includes('init') || (all.includes('inspect') && ['Model', 'Data'].includes(group)),
+    )
+    .map(([name, option]) => [name, { ...option, neededBy: option.fallback === undefined ? [] : ['init'] }]),
+);
+
 /** What a script gives to a Trainer: the options of `bertune train` but for the model and the data. */
 export const trainerCommand = command('trainer', 'Options of a Trainer.');
 
@@ -92,6 +104,7 @@ export const commands: readonly Command[] = [
   predictCommand,
   searchCommand,
   inspectCommand,
+  initCommand,
   mergeCommand,
 ];
 
@@ -104,6 +117,7 @@ export type CompleteScoringOptions = Flat<
 >;
 export type TrainOptions = OptionsOf<'train'>;
 export type InspectOptions = OptionsOf<'inspect'>;
+export type InitOptions = Omit<Partial<OptionsOf<'inspect'>>, keyof OptionsOf<'init'>> & OptionsOf<'init'>;
 export type SearchOptions = OptionsOf<'search'>;
 export type EvaluateOptions = OptionsOf<'evaluate'>;
 export type MergeOptions = OptionsOf<'merge'>;

@@ -1,6 +1,7 @@
 // Options: the one table (table.ts), and all that is derived from it.
 export {
   type EvaluateOptions,
+  type InitOptions,
   type InspectOptions,
   type MergeOptions,
   type PredictOptions,
@@ -10,6 +11,7 @@ export {
   type TrainOptions,
   commands,
   evaluateCommand,
+  initCommand,
   inspectCommand,
   mergeCommand,
   optionsWithRole,
@@ -24,6 +26,7 @@ export type { OptionSources } from './resolve.js';
 export { OptionsError, type ResumeRole } from './option.js';
 export {
   parseEvaluateOptions,
+  parseInitOptions,
   parseInspectOptions,
   parseMergeOptions,
   parsePredictOptions,
@@ -33,6 +36,7 @@ export {
   parseTrainOptions,
   type ParsedOptions,
 } from './parse.js';
+export { configOf, yamlTemplate, type TemplateLine } from './config-template.js';
 export { fileEntries, readConfigFile, type ConfigFile } from './sources.js';
 export { lossProblems } from './training-rules.js';
 export {

@@ -2,6 +2,7 @@
 import { isGreaterBetter } from '../tasks/index.js';
 import {
   evaluateCommand,
+  initCommand,
   inspectCommand,
   mergeCommand,
   predictCommand,
@@ -12,6 +13,7 @@ import {
   type Command,
   type CompleteScoringOptions,
   type EvaluateOptions,
+  type InitOptions,
   type InspectOptions,
   type MergeOptions,
   type PredictOptions,
@@ -31,6 +33,7 @@ import {
 } from './resolve.js';
 import {
   evaluateProblems,
+  initProblems,
   inspectProblems,
   predictProblems,
   scoringProblems,
@@ -89,6 +92,11 @@ export function parseEvaluateOptions(sources: OptionSources): ParsedOptions<Eval
 /** The options of an inspection. Throws as `parseTrainOptions`. */
 export function parseInspectOptions(sources: OptionSources): ParsedOptions<InspectOptions> {
   return parse(inspectCommand, sources, inspectProblems);
+}
+
+/** The options of a configuration to be written. Throws as `parseTrainOptions`. */
+export function parseInitOptions(sources: OptionSources): ParsedOptions<InitOptions> {
+  return parse(initCommand, sources, initProblems);
 }
 
 /** The options of a merge. Throws as `parseTrainOptions`. */

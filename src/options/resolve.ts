@@ -106,6 +106,7 @@ const takenInstead: Partial<Record<Command['name'], Partial<Record<OptionName, O
     trainSplit: 'testSplit',
     outputDir: 'outputFile',
   },
+  init: { testFile: 'validationFile', testSplit: 'validationSplit', outputFile: 'configFile' },
   inspect: {
     testFile: 'trainFile',
     validationFile: 'trainFile',

@@ -5,6 +5,7 @@ import { taskKinds } from '../tasks/index.js';
 import type {
   CompleteScoringOptions,
   EvaluateOptions,
+  InitOptions,
   InspectOptions,
   PredictOptions,
   TrainingArguments,
@@ -36,6 +37,15 @@ export function evaluateProblems(options: EvaluateOptions, name: NameOf): Proble
 /** What is wrong with the options of an inspection. */
 export function inspectProblems(options: InspectOptions, name: NameOf): Problem[] {
   return apply<InspectOptions>([oneSource('trainFile'), splitsNeedDataset], options, name);
+}
+
+/** What is wrong with the options of a configuration to be written. */
+export function initProblems(options: InitOptions, name: NameOf): Problem[] {
+  const rules: Rule<InitOptions & { trainFile: readonly string[] }>[] = [
+    oneSource('trainFile'),
+    splitsNeedDataset,
+  ];
+  return apply(rules, { ...options, trainFile: options.trainFile ?? [] }, name);
 }
 
 /** What is wrong with the options of a prediction. */

@@ -200,6 +200,10 @@ export interface OptionValues {
   loggingFirstStep: boolean;
   /** Also write the logs as they come, to files in the output folder. */
   reportTo: ('tensorboard' | 'jsonl' | 'csv')[];
+  /** Where the configuration is written. Default: `bertune.yaml`. */
+  configFile: string;
+  /** Replace a configuration that is there already. Default: `false`. */
+  force: boolean;
   /** Print what was found as one JSON object. Default: `false`. */
   json: boolean;
   /** Print more, and the stack of an error. Default: `false`. */
