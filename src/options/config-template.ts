@@ -59,7 +59,12 @@ function yamlLine({ name, value, comment, isOff = false }: TemplateLine): string
 function yamlValue(value: unknown): string {
   // In one line, whatever is in it: JSON is YAML.
   if (typeof value === 'object' && value !== null) return JSON.stringify(value);
-  if (typeof value === 'number') return value > 0 && value < 1e-3 ? value.toExponential() : String(value);
+  if (typeof value === 'number') {
+    if (value === 0 || Math.abs(value) >= 1e-3) return String(value);
+    // Python's YAML takes 5e-5 for a text; 5.0e-5 is a number everywhere.
+    const [digits = '', exponent = ''] = value.toExponential().split('e');
+    return `${digits.includes('.') ? digits : `${digits}.0`}e${exponent}`;
+  }
   const plain = stringify(value, { lineWidth: 0 }).trimEnd();
   return plain.includes('\n') ? JSON.stringify(value) : plain;
 }

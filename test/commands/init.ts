@@ -53,6 +53,7 @@ tap.test('trains as it is, and is not overwritten', async (t) => {
   const text = String(read('bertune.yaml'));
   t.match(text, '# 60 rows, read from "text", "label".');
   t.match(text, 'label_column: label  # neg 30, pos 30');
+  t.match(text, '\nlearning_rate: 5.0e-4  ', 'as a number that YAML 1.1 knows too, such as Python reads');
   const trained = await bertune(['train', 'bertune.yaml', '--threads', '1', '--num-train-epochs', '2'], here);
   succeeded(t, 'train', trained);
   t.equal(json(trained.stdout)['eval_samples'], 12, 'a fifth of the rows was set aside');
