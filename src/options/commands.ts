@@ -5,6 +5,9 @@ import { options } from './table.js';
 import type { OptionValues } from './values.js';
 
 type Table = typeof options;
+type ValueOf<O> = O extends Option<infer T> ? T : never;
+/** `OptionValues` has comments, which editors show; an option is in it when `npm run readme` has run. */
+type Values = OptionValues & { [K in Exclude<keyof Table, keyof OptionValues>]: ValueOf<Table[K]> };
 /** The options for which a command always has a value, and those that may be missing. */
 type Certain<C extends CommandName> = {
   [K in keyof Table]: C extends Table[K]['neededBy'][number] ? K : never;
@@ -13,10 +16,9 @@ type Possible<C extends CommandName> = {
   [K in keyof Table]: C extends Table[K]['commands'][number] ? K : never;
 }[keyof Table];
 type Flat<T> = { [K in keyof T]: T[K] };
-/** Mapped from `OptionValues`, whose comments editors show. */
 type OptionsOf<C extends CommandName> = Flat<
-  { [K in keyof OptionValues as K extends Certain<C> ? K : never]: OptionValues[K] } & {
-    [K in keyof OptionValues as K extends Exclude<Possible<C>, Certain<C>> ? K : never]?: OptionValues[K];
+  { [K in keyof Values as K extends Certain<C> ? K : never]: Values[K] } & {
+    [K in keyof Values as K extends Exclude<Possible<C>, Certain<C>> ? K : never]?: Values[K];
   }
 >;
 
