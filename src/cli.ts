@@ -10,11 +10,13 @@ import {
   commandFlags,
   commands,
   evaluateCommand,
+  initCommand,
   inspectCommand,
   mergeCommand,
   normalizeArgs,
   OptionsError,
   parseEvaluateOptions,
+  parseInitOptions,
   parseInspectOptions,
   parseMergeOptions,
   parsePredictOptions,
@@ -104,6 +106,16 @@ function program(): Command {
       );
       const { inspect: inspectData } = await import('./commands/inspect.js');
       await inspectData(options);
+    });
+  addCommand(cli, initCommand)
+    .usage('FILE... [options]')
+    .argument('[files...]', 'the training rows, as --train-file')
+    .action(async (files: string[], flags: Flags) => {
+      const options = accepted(
+        parseInitOptions({ flags: files.length > 0 ? { ...flags, trainFile: files } : flags }),
+      );
+      const { init } = await import('./commands/init.js');
+      await init(options);
     });
   addCommand(cli, mergeCommand)
     .usage('ADAPTER --output-dir DIR')

@@ -16,7 +16,7 @@ const LAYERS = [
   ['evaluation'],
   ['predictions'],
   ['options'],
-  ['training'],
+  ['training', 'scoring'],
   ['search', 'inspection'],
   ['commands'],
   ['cli', 'index'],

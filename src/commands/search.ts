@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { requireDevice } from '../models/encoder-model.js';
 import {
+  configOf,
   fileEntries,
   parseSearchOptions,
   type ConfigFile,
@@ -144,8 +145,10 @@ async function finish(
   }
   const { nTrials: _, sampler: _s, pruner: _p, ...run } = optionsOf(best.params);
   const path = join(options.outputDir, 'best.json');
-  await writeJson(path, { ...run, outputDir: join(options.outputDir, 'best') });
-  process.stderr.write(`Train with the best values:\n  ${commandLine('train', path)}\n`);
+  await writeJson(path, configOf({ ...run, outputDir: join(options.outputDir, 'best') }));
+  process.stderr.write(`Train with the best values:
+  ${commandLine('train', path)}
+`);
   const { number, params, value } = best;
   await printResult(
     `${JSON.stringify({ best: { number, params, value }, trials: trials.length }, null, 2)}\n`,

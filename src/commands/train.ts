@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { maxLengthOf } from '../data/batch.js';
 import { classNameOf } from '../models/config.js';
 import { requireDevice, type EncoderModel } from '../models/encoder-model.js';
-import type { TrainOptions } from '../options/index.js';
+import { configOf, type TrainOptions } from '../options/index.js';
 import { counted, listed, oneLine } from '../util/text.js';
 import type { DatasetDict } from '../data/dataset.js';
 import { InterruptedError, StoppedError, UsageError } from '../util/errors.js';
@@ -218,7 +218,7 @@ async function save(
     if (Object.keys(results.evaluation).length > 0)
       await writeJson(join(folder, 'eval_results.json'), results.evaluation);
     await writeJson(join(folder, 'all_results.json'), { ...results.train, ...results.evaluation });
-    await writeJson(join(folder, 'training_options.json'), options);
+    await writeJson(join(folder, 'training_options.json'), configOf(options));
     await writeBadRowsOf(data, folder);
   });
 }

@@ -4,8 +4,10 @@ import { maxLengthOf, pack, prefetch, readRows, type LabelledRows, type TextRows
 import type { Example } from '../data/index.js';
 import {
   asTask,
+  requireProblemType,
   type Calibration,
   type Prediction,
+  type ProblemType,
   type TaskDescription,
   type Targets,
 } from '../tasks/index.js';
@@ -86,15 +88,24 @@ export function predictionOf(
  * @param options.maxLength tokens a text, default: all the model takes; longer texts are cut
  * @param options.stride reads longer texts whole instead, as windows of `maxLength` that share so many tokens
  * @param options.pooling what becomes of the windows' logits, default their mean
- * @throws UsageError when an input is not a text, a pair with a stride, or `maxLength` more than the model has positions
+ * @param options.problemType makes sure that the model has it, and gives labels its type: strings, lists of strings, numbers
+ * @throws UsageError when an input is not a text, a pair with a stride, or `maxLength` more than the model has positions;
+ *   for a model of another problem type
  */
-export async function classify(
+export async function classify<P extends ProblemType = ProblemType>(
   model: EncoderModel,
   tokenizer: BertTokenizer,
   texts: readonly (string | TextExample)[],
-  options: { batchSize?: number; maxLength?: number; stride?: number; pooling?: Pooling } = {},
-): Promise<Prediction[]> {
+  options: {
+    batchSize?: number;
+    maxLength?: number;
+    stride?: number;
+    pooling?: Pooling;
+    problemType?: P;
+  } = {},
+): Promise<Prediction<P>[]> {
   if (!Array.isArray(texts)) throw expected('an array of texts', 'texts', texts);
+  requireProblemType(model.task, options.problemType);
   await model.open();
   const { maxLength: asked } = options;
   const all = Math.min(model.maxTokens, tokenizer.modelMaxLength);
@@ -102,22 +113,31 @@ export async function classify(
   const { stride, pooling } = options;
   const longTexts = longTextsOf(tokenizer, { maxLength, stride, pooling });
   const reading = textReading(tokenizer, { maxLength, workers: 0, longTexts, tokenTypes: model.tokenTypes });
+  return predictionsOf(model, textsInMemory(texts), { ...reading, batchSize: options.batchSize ?? 32 });
+}
+
+/** Texts or pairs that a script has, as rows. */
+export function textsInMemory(texts: readonly (string | TextExample)[]): TextRows {
   const examples = texts.map((text) => (typeof text === 'string' ? { text } : text));
-  const data = {
+  return {
     size: examples.length,
-    read: (rows: ArrayLike<number>) =>
-      Promise.resolve(Array.from(rows, (row) => examples[row] ?? { text: '' })),
+    read: (rows) => Promise.resolve(Array.from(rows, (row) => examples[row] ?? { text: '' })),
   };
-  const predictions: Prediction[] = [];
+}
+
+/** The predictions of all rows in their order. @template P of the model, as `requireProblemType` has checked */
+export async function predictionsOf<P extends ProblemType>(
+  model: EncoderModel,
+  data: TextRows,
+  options: PredictRowsOptions,
+): Promise<Prediction<P>[]> {
+  const predictions: unknown[] = [];
   const { task, calibration } = model;
-  for await (const { rows, logits } of predictRows(model, data, {
-    ...reading,
-    batchSize: options.batchSize ?? 32,
-  })) {
+  const { numLabels } = task;
+  for await (const { rows, logits } of predictRows(model, data, options))
     for (let i = 0; i < rows; i++)
-      predictions.push(
-        task.decode(logits.subarray(i * task.numLabels, (i + 1) * task.numLabels), calibration),
-      );
-  }
-  return predictions;
+      predictions.push(task.decode(logits.subarray(i * numLabels, (i + 1) * numLabels), calibration));
+  // The compiler cannot follow that the model's task is of this type.
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+  return predictions as Prediction<P>[];
 }

@@ -2,9 +2,12 @@
 import { z } from 'zod';
 import type { CommandName, Option, ResumeRole } from './option.js';
 import { options } from './table.js';
+import type { OptionValues } from './values.js';
 
 type Table = typeof options;
 type ValueOf<O> = O extends Option<infer T> ? T : never;
+/** `OptionValues` has comments, which editors show; an option is in it when `npm run readme` has run. */
+type Values = OptionValues & { [K in Exclude<keyof Table, keyof OptionValues>]: ValueOf<Table[K]> };
 /** The options for which a command always has a value, and those that may be missing. */
 type Certain<C extends CommandName> = {
   [K in keyof Table]: C extends Table[K]['neededBy'][number] ? K : never;
@@ -14,7 +17,9 @@ type Possible<C extends CommandName> = {
 }[keyof Table];
 type Flat<T> = { [K in keyof T]: T[K] };
 type OptionsOf<C extends CommandName> = Flat<
-  { [K in Certain<C>]: ValueOf<Table[K]> } & { [K in Exclude<Possible<C>, Certain<C>>]?: ValueOf<Table[K]> }
+  { [K in keyof Values as K extends Certain<C> ? K : never]: Values[K] } & {
+    [K in keyof Values as K extends Exclude<Possible<C>, Certain<C>> ? K : never]?: Values[K];
+  }
 >;
 
 /** One command: its options and the schema made of them. */
@@ -42,6 +47,18 @@ export const searchCommand = command(
 /** `bertune inspect` */
 export const inspectCommand = command('inspect', 'Describe training data, before a training.');
 
+/** `bertune init`: what `inspect` takes of model and data, and where to write. */
+export const initCommand = commandOf<InitOptions>(
+  'init',
+  'Look at training data and write a commented configuration for them.',
+  Object.entries<Option>(options)
+    .filter(
+      ([, { commands: all, group }]) =>
+        all.includes('init') || (all.includes('inspect') && ['Model', 'Data'].includes(group)),
+    )
+    .map(([name, option]) => [name, { ...option, neededBy: option.fallback === undefined ? [] : ['init'] }]),
+);
+
 /** What a script gives to a Trainer: the options of `bertune train` but for the model and the data. */
 export const trainerCommand = command('trainer', 'Options of a Trainer.');
 
@@ -57,6 +74,31 @@ export const mergeCommand = command(
   'Fold a LoRA adapter into the weights of its base, and save a plain model.',
 );
 
+/** What the options of `bertune evaluate` and `bertune predict` have in common, but for the model and the data. */
+const scoringNames = [
+  'maxSeqLength',
+  'stride',
+  'pooling',
+  'perDeviceEvalBatchSize',
+  'device',
+  'dtype',
+  'tf32',
+  'threads',
+  'dataloaderNumWorkers',
+] as const satisfies readonly Possible<'evaluate' | 'predict'>[];
+
+/** What a script gives to `evaluate()` and `predict()`. */
+export const scoringCommand = commandOf<CompleteScoringOptions>(
+  'scoring',
+  'Options of evaluate() and predict().',
+  Object.entries<Option>(options)
+    .filter(([name]) => scoringNames.some((own) => own === name))
+    .map(([name, option]) => [
+      name,
+      { ...option, neededBy: option.fallback === undefined ? [] : ['scoring'] },
+    ]),
+);
+
 /** The commands of the command line. */
 export const commands: readonly Command[] = [
   trainCommand,
@@ -64,13 +106,20 @@ export const commands: readonly Command[] = [
   predictCommand,
   searchCommand,
   inspectCommand,
+  initCommand,
   mergeCommand,
 ];
 
 /** Options of a Trainer, by HF's names: `bertune train` without model and data. */
-export type TrainingArguments = OptionsOf<'trainer'>;
+export interface TrainingArguments extends OptionsOf<'trainer'> {}
+/** How a script's `evaluate()` and `predict()` read texts and compute; all may be left out. */
+export interface ScoringOptions extends Partial<Pick<OptionValues, (typeof scoringNames)[number]>> {}
+export type CompleteScoringOptions = Flat<
+  Pick<OptionsOf<'evaluate'>, (typeof scoringNames)[number] & keyof OptionsOf<'evaluate'>>
+>;
 export type TrainOptions = OptionsOf<'train'>;
 export type InspectOptions = OptionsOf<'inspect'>;
+export type InitOptions = Omit<Partial<OptionsOf<'inspect'>>, keyof OptionsOf<'init'>> & OptionsOf<'init'>;
 export type SearchOptions = OptionsOf<'search'>;
 export type EvaluateOptions = OptionsOf<'evaluate'>;
 export type MergeOptions = OptionsOf<'merge'>;
@@ -89,6 +138,10 @@ function isOfTrainer(name: string): name is keyof TrainingArguments {
 
 function command<C extends CommandName>(name: C, summary: string): Command<OptionsOf<C>> {
   const own = Object.entries<Option>(options).filter(([, { commands: all }]) => all.includes(name));
+  return commandOf(name, summary, own);
+}
+
+function commandOf<T>(name: CommandName, summary: string, own: readonly [string, Option][]): Command<T> {
   const shape = own.map(([key, { kind, neededBy }]) => [
     key,
     neededBy.includes(name) ? kind.schema : kind.schema.exactOptional(),
@@ -96,5 +149,5 @@ function command<C extends CommandName>(name: C, summary: string): Command<Optio
   const schema: z.ZodType = z.strictObject(Object.fromEntries(shape));
   // The compiler cannot follow that the types above are those of these schemas.
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion
-  return { name, summary, options: Object.fromEntries(own), schema: schema as z.ZodType<OptionsOf<C>> };
+  return { name, summary, options: Object.fromEntries(own), schema: schema as z.ZodType<T> };
 }

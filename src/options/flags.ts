@@ -171,7 +171,8 @@ function defaultOf(option: Option): string {
     : defaultText(option);
 }
 
-function defaultText({ fallback, otherwise }: Option): string {
+/** The default as help and documentation show it; empty where it goes without saying. */
+export function defaultText({ fallback, otherwise }: Option): string {
   if (otherwise !== undefined) return otherwise;
   if (fallback === undefined || fallback === false || Array.isArray(fallback)) return '';
   // 5e-5 rather than 0.00005

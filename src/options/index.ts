@@ -1,18 +1,22 @@
 // Options: the one table (table.ts), and all that is derived from it.
 export {
   type EvaluateOptions,
+  type InitOptions,
   type InspectOptions,
   type MergeOptions,
   type PredictOptions,
+  type ScoringOptions,
   type SearchOptions,
   type TrainingArguments,
   type TrainOptions,
   commands,
   evaluateCommand,
+  initCommand,
   inspectCommand,
   mergeCommand,
   optionsWithRole,
   predictCommand,
+  scoringCommand,
   searchCommand,
   trainCommand,
   type Command,
@@ -23,15 +27,18 @@ export type { OptionSources } from './resolve.js';
 export { OptionsError, type ResumeRole } from './option.js';
 export {
   parseEvaluateOptions,
+  parseInitOptions,
   parseInspectOptions,
   parseMergeOptions,
   parsePredictOptions,
+  parseScoringOptions,
   parseSearchOptions,
   parseTrainingArguments,
   parseTrainOptions,
   type ParsedOptions,
 } from './parse.js';
 export { readingOf, readingSettings, withReading } from './reading.js';
+export { configOf, yamlTemplate, type TemplateLine } from './config-template.js';
 export { fileEntries, readConfigFile, type ConfigFile } from './sources.js';
 export { lossProblems } from './training-rules.js';
 export {

@@ -8,6 +8,8 @@ export interface Kind<T> {
   readonly schema: z.ZodType<T>;
   /** Completes the sentence "Expected ... for --flag". */
   readonly what: string;
+  /** `T` as TypeScript writes it, for the generated values.ts. */
+  readonly type: string;
   /** How the command line takes it: one value, none or `true`/`false`, several, or one that may be left out. */
   readonly arity: 'one' | 'switch' | 'many' | 'optional';
   /** Stands for the value in the help, e.g. `N`. */
@@ -25,6 +27,7 @@ export function text(placeholder: string, what = 'a text'): Kind<string> {
   return {
     schema: z.string().min(1),
     what,
+    type: 'string',
     arity: 'one',
     placeholder,
     fromText: (written) => written,
@@ -39,6 +42,7 @@ export function integer(min: number, options: { max?: number; also?: number } = 
   return {
     schema: z.number().refine((n) => Number.isSafeInteger(n) && ((n >= min && n <= max) || n === also)),
     what: also === undefined ? range : `${range}, or ${also}`,
+    type: 'number',
     arity: 'one',
     placeholder: 'N',
     fromText: numberFromText,
@@ -50,6 +54,7 @@ export function real(range: string, check: (n: number) => boolean): Kind<number>
   return {
     schema: z.number().refine(check),
     what: `a number ${range}`,
+    type: 'number',
     arity: 'one',
     placeholder: 'X',
     fromText: numberFromText,
@@ -62,6 +67,7 @@ export function steps(options: { allowZero: boolean }): Kind<number> {
   return {
     schema: z.number().refine((n) => (n >= 1 ? Number.isSafeInteger(n) : n > 0 || (zero && n === 0))),
     what: `a whole number of steps, or a share of all steps ${zero ? 'from 0 to' : 'above 0 and'} below 1`,
+    type: 'number',
     arity: 'one',
     placeholder: 'N',
     fromText: numberFromText,
@@ -73,6 +79,7 @@ export function epochOrSteps(): Kind<'epoch' | number> {
   return {
     schema: z.union([z.literal('epoch'), z.number().refine((n) => Number.isSafeInteger(n) && n >= 1)]),
     what: 'epoch, or a whole number of steps of at least 1',
+    type: "'epoch' | number",
     arity: 'one',
     placeholder: 'epoch|N',
     fromText: numberFromText,
@@ -84,6 +91,7 @@ export function choice<const T extends readonly [string, ...string[]]>(words: T)
   return {
     schema: z.enum(words),
     what: `one of ${words.join(', ')}`,
+    type: literals(words),
     arity: 'one',
     placeholder: 'WORD',
     words,
@@ -106,6 +114,7 @@ export function choices<const T extends readonly [string, ...string[]]>(
   return {
     schema: z.union([none, one, z.array(z.enum(words)).transform((items) => [...new Set(items)])]),
     what,
+    type: `(${literals(words)})[]`,
     arity: 'many',
     placeholder: 'WORD...',
     words: ['none', ...words],
@@ -123,6 +132,7 @@ export function toggle(): Kind<boolean> {
   return {
     schema: z.boolean(),
     what: 'true or false',
+    type: 'boolean',
     arity: 'switch',
     placeholder: '',
     fromText: booleanFromText,
@@ -135,6 +145,7 @@ export function list(placeholder: string, what: string): Kind<string[]> {
   return {
     schema: z.union([item.transform((one) => [one]), z.array(item)]),
     what,
+    type: 'string[]',
     arity: 'many',
     placeholder: `${placeholder}...`,
     fromText: (written) => written,
@@ -153,6 +164,7 @@ export function textOrShare(placeholder: string, what: string): Kind<string | nu
       share,
     ]),
     what,
+    type: 'string | number',
     arity: 'one',
     placeholder,
     fromText: numberFromText,
@@ -164,6 +176,7 @@ export function textOrTrue(placeholder: string, what: string): Kind<string | boo
   return {
     schema: z.union([z.string().min(1), z.boolean()]),
     what,
+    type: 'string | boolean',
     arity: 'optional',
     placeholder,
     fromText: booleanFromText,
@@ -185,6 +198,7 @@ export function labelWeights(): Kind<LabelWeights> {
       z.array(weight).nonempty(),
     ]),
     what: 'balanced, or a number above 0 for each label',
+    type: "'balanced' | number[]",
     arity: 'many',
     placeholder: 'X...',
     fromText: (written) =>
@@ -201,6 +215,7 @@ export function patternFactors(): Kind<PatternFactors> {
   return {
     schema: z.preprocess(fromLines, z.record(z.string().min(1), factor)),
     what: "patterns of tensor names with a number of at least 0 each, such as 'classifier.*=10'",
+    type: 'Record<string, number>',
     arity: 'many',
     placeholder: 'PATTERN=X...',
     fromText: (written) => written,
@@ -216,6 +231,10 @@ function fromLines(value: unknown): unknown {
   return new Set(entries.map(([pattern]) => pattern)).size < entries.length
     ? value
     : Object.fromEntries(entries);
+}
+
+function literals(words: readonly string[]): string {
+  return words.map((word) => `'${word}'`).join(' | ');
 }
 
 /** `1e-5`, `.5` and `-1` are numbers; `3x`, `NaN`, `Infinity`, `0x10`, `1_000` and the empty text are not. */

@@ -15,8 +15,9 @@ export const groups = [
 ] as const;
 export type Group = (typeof groups)[number];
 
-/** The commands of the command line, and `trainer`: the arguments of a Trainer in a script. */
-export type CommandName = 'train' | 'trainer' | 'evaluate' | 'predict' | 'search' | 'inspect' | 'merge';
+/** The commands of the command line, and for scripts `trainer` (a Trainer) and `scoring` (`evaluate()` and `predict()`). */
+export type CommandName =
+  'train' | 'trainer' | 'evaluate' | 'predict' | 'scoring' | 'search' | 'inspect' | 'init' | 'merge';
 
 /**
  * What an option is to a run that is resumed with another value of it. `must-match`: it decides which batches, masks and

@@ -2,17 +2,22 @@
 import { isGreaterBetter } from '../tasks/index.js';
 import {
   evaluateCommand,
+  initCommand,
   inspectCommand,
   mergeCommand,
   predictCommand,
   searchCommand,
+  scoringCommand,
   trainCommand,
   trainerCommand,
   type Command,
+  type CompleteScoringOptions,
   type EvaluateOptions,
+  type InitOptions,
   type InspectOptions,
   type MergeOptions,
   type PredictOptions,
+  type ScoringOptions,
   type SearchOptions,
   type TrainingArguments,
   type TrainOptions,
@@ -28,8 +33,10 @@ import {
 } from './resolve.js';
 import {
   evaluateProblems,
+  initProblems,
   inspectProblems,
   predictProblems,
+  scoringProblems,
   trainerProblems,
   trainProblems,
 } from './rules.js';
@@ -72,6 +79,11 @@ export function parseSearchOptions(sources: OptionSources): ParsedOptions<Search
   return { options: completed(parsed.options), notes };
 }
 
+/** The options of `evaluate()` and `predict()` in a script. Throws as `parseTrainOptions`. */
+export function parseScoringOptions(values: ScoringOptions): ParsedOptions<CompleteScoringOptions> {
+  return parse(scoringCommand, { values: { ...values } }, scoringProblems);
+}
+
 /** The options of an evaluation. Throws as `parseTrainOptions`. */
 export function parseEvaluateOptions(sources: OptionSources): ParsedOptions<EvaluateOptions> {
   return parse(evaluateCommand, sources, evaluateProblems);
@@ -80,6 +92,11 @@ export function parseEvaluateOptions(sources: OptionSources): ParsedOptions<Eval
 /** The options of an inspection. Throws as `parseTrainOptions`. */
 export function parseInspectOptions(sources: OptionSources): ParsedOptions<InspectOptions> {
   return parse(inspectCommand, sources, inspectProblems);
+}
+
+/** The options of a configuration to be written. Throws as `parseTrainOptions`. */
+export function parseInitOptions(sources: OptionSources): ParsedOptions<InitOptions> {
+  return parse(initCommand, sources, initProblems);
 }
 
 /** The options of a merge. Throws as `parseTrainOptions`. */

@@ -106,6 +106,7 @@ const takenInstead: Partial<Record<Command['name'], Partial<Record<OptionName, O
     trainSplit: 'testSplit',
     outputDir: 'outputFile',
   },
+  init: { testFile: 'validationFile', testSplit: 'validationSplit', outputFile: 'configFile' },
   inspect: {
     testFile: 'trainFile',
     validationFile: 'trainFile',
@@ -126,7 +127,11 @@ function checkTaken(
 }
 
 function title({ name }: Command): string {
-  return name === 'trainer' ? 'a Trainer' : `\`bertune ${name}\``;
+  const inScripts: Partial<Record<Command['name'], string>> = {
+    trainer: 'a Trainer',
+    scoring: 'evaluate() and predict()',
+  };
+  return inScripts[name] ?? `\`bertune ${name}\``;
 }
 
 /** A flag's text as a value. A foreign flag that is no rename is read as a truth value where it is one. */
@@ -162,7 +167,8 @@ function suggestion(entry: Pick<Entry, 'written' | 'isText'>, command: Command):
   );
   const nearest = begun.find((own) => own === `${name}File`) ?? nearestName(name, known) ?? begun[0];
   if (nearest !== undefined) return ` (did you mean ${spelledLike(entry, nearest)}?)`;
-  return command.name === 'trainer' ? '' : `; \`bertune ${command.name} --help\` lists the options`;
+  const isScript = command.name === 'trainer' || command.name === 'scoring';
+  return isScript ? '' : `; \`bertune ${command.name} --help\` lists the options`;
 }
 
 /** What is wrong with a value that its kind rejects, at its place. */

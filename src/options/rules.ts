@@ -3,7 +3,9 @@
 import { formatNames, formatOfEnding, predictionFormats } from '../predictions/formats.js';
 import { taskKinds } from '../tasks/index.js';
 import type {
+  CompleteScoringOptions,
   EvaluateOptions,
+  InitOptions,
   InspectOptions,
   PredictOptions,
   TrainingArguments,
@@ -38,6 +40,15 @@ export function inspectProblems(options: InspectOptions, name: NameOf): Problem[
   return apply<InspectOptions>([oneSource('trainFile'), splitsNeedDataset], options, name);
 }
 
+/** What is wrong with the options of a configuration to be written. */
+export function initProblems(options: InitOptions, name: NameOf): Problem[] {
+  const rules: Rule<InitOptions & { trainFile: readonly string[] }>[] = [
+    oneSource('trainFile'),
+    splitsNeedDataset,
+  ];
+  return apply(rules, { ...options, trainFile: options.trainFile ?? [] }, name);
+}
+
 /** What is wrong with the options of a prediction. */
 export function predictProblems(options: PredictOptions, name: NameOf): Problem[] {
   const rules: Rule<PredictOptions>[] = [
@@ -48,6 +59,11 @@ export function predictProblems(options: PredictOptions, name: NameOf): Problem[
     formatNeedsFile,
   ];
   return apply(rules, options, name);
+}
+
+/** What is wrong with the options of `evaluate()` and `predict()` in a script. */
+export function scoringProblems(options: CompleteScoringOptions, name: NameOf): Problem[] {
+  return apply([poolingNeedsWindows], options, name);
 }
 
 const trainRules: Rule<TrainOptions>[] = [

@@ -122,6 +122,7 @@ export function schedulerKwargs(): Kind<SchedulerKwargs> {
   return {
     schema: z.preprocess(inCamelCase, z.custom<SchedulerKwargs>(isFaultless)),
     what: 'a JSON object such as {"num_cycles": 2}',
+    type: 'SchedulerKwargs',
     arity: 'one',
     placeholder: 'JSON',
     fromText: objectFromText,

@@ -38,7 +38,7 @@ const files = list('FILE', 'a file name or several');
 const training = ['train', 'search'] as const;
 const trainers = [...training, 'trainer'] as const;
 const readers = [...training, ...scoring, 'inspect'] as const;
-const everywhere = [...readers, 'merge'] as const;
+const everywhere = [...readers, 'init', 'merge'] as const;
 
 /** Every option of every command, in the order of the help. */
 export const options = {
@@ -135,7 +135,7 @@ export const options = {
   }),
   validationFile: withDefault(files, [], {
     group: 'Data',
-    commands: [...training, 'evaluate'],
+    commands: [...training, 'evaluate', 'init'],
     onResume: 'must-match',
     help: 'rows to evaluate on',
   }),
@@ -176,7 +176,7 @@ export const options = {
     textOrShare('NAME_OR_SHARE', "a split's name, or a share of the training rows above 0 and below 1"),
     {
       group: 'Data',
-      commands: [...training, 'evaluate'],
+      commands: [...training, 'evaluate', 'init'],
       onResume: 'must-match',
       help: 'split of the hub dataset to evaluate on; or, as 0.1, a share of the training rows, stratified by label',
       otherwise: 'of a hub dataset validation, else test',
@@ -655,7 +655,7 @@ export const options = {
 
   outputDir: optional(text('DIR'), {
     group: 'Saving and logging',
-    commands: [...trainers, 'evaluate', 'merge'],
+    commands: [...trainers, 'evaluate', 'init', 'merge'],
     neededBy: [...trainers, 'merge'],
     onResume: 'irrelevant',
     help: 'folder for the model, the checkpoints and the metrics',
@@ -739,6 +739,18 @@ export const options = {
       help: 'also write the logs as they come, to files in the output folder',
     },
   ),
+  configFile: withDefault(text('FILE'), 'bertune.yaml', {
+    group: 'Saving and logging',
+    commands: ['init'],
+    onResume: 'irrelevant',
+    help: 'where the configuration is written',
+  }),
+  force: withDefault(toggle(), false, {
+    group: 'Saving and logging',
+    commands: ['init'],
+    onResume: 'irrelevant',
+    help: 'replace a configuration that is there already',
+  }),
   json: withDefault(toggle(), false, {
     group: 'Saving and logging',
     commands: [...training, 'evaluate', 'inspect'],

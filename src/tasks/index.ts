@@ -24,6 +24,7 @@ export { isDistribution, multiLabel, singleLabel } from './sequence-classificati
 export {
   countLabels,
   eachTargets,
+  requireProblemType,
   requireTaskFits,
   type LabelCounts,
   type LabelReader,

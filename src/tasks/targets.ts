@@ -2,7 +2,7 @@
 import { counted } from '../util/text.js';
 import { UsageError } from '../util/errors.js';
 import { asTask } from './registry.js';
-import type { Targets, Task, TaskDescription } from './task.js';
+import type { ProblemType, Targets, Task, TaskDescription } from './task.js';
 
 /** The labels of the given rows, for a batch or for all. */
 export type LabelReader = (rows: ArrayLike<number>) => Targets;
@@ -62,6 +62,21 @@ export function requireTaskFits(model: Task, data: TargetRows, what: string, rem
   throw new UsageError(
     `The model's task is ${model.describe()}, which does not fit the ${what}: ${found}. ${remedy}`,
   );
+}
+
+/**
+ * Makes sure that a model predicts what a script has typed.
+ *
+ * @throws UsageError for a model of another problem type, and for a regression of several values, which are lists
+ */
+export function requireProblemType(model: Task, problemType: ProblemType | undefined): void {
+  if (problemType === undefined) return;
+  if (model.problemType !== problemType)
+    throw new UsageError(`problemType is ${problemType}, but the model's task is ${model.describe()}`);
+  if (model.labelType.of === 'number' && model.labelType.isList)
+    throw new UsageError(
+      `problemType ${problemType} promises one number, but the model's task is ${model.describe()}; leave problemType out`,
+    );
 }
 
 /** What the data are instead; null when they fit. */

@@ -42,10 +42,28 @@ export type Targets = Int32Array | Float32Array;
 /** Options that some losses have. */
 export type LossOption = 'labelSmoothing' | 'focalGamma' | 'classWeights' | 'posWeight';
 
-/** One row's prediction. */
-export interface Prediction {
+/** The type of `Prediction.label` by problem type. */
+interface LabelOf {
+  single_label_classification: string;
+  multi_label_classification: string[];
+  /** Of a model with one value; one with several has lists of numbers, and its predictions no narrower type. */
+  regression: number;
+}
+
+/**
+ * One row's prediction. Where the problem type is known, so is the type of the label: `Prediction<'regression'>` has a
+ * number. `classify` and `predict` give such predictions when they are called with a `problemType`.
+ *
+ * @example
+ * ```ts
+ * import type { Prediction } from 'bertune';
+ *
+ * const shout = ({ label }: Prediction<'single_label_classification'>): string => label.toUpperCase();
+ * ```
+ */
+export interface Prediction<P extends ProblemType = ProblemType> {
   /** The most probable class; for multi-label all labels above their thresholds; for regression the value, or all of them. */
-  label: string | string[] | number | number[];
+  label: ProblemType extends P ? LabelOf[P] | number[] : LabelOf[P];
   /** Probability of `label`; for multi-label the highest one; for regression the value. */
   score: number;
   /** By label name: softmax (they add up to 1) or sigmoid (each for itself). Empty for regression. */

@@ -1,0 +1,227 @@
+// Generated from src/options/table.ts by `npm run readme`; do not edit.
+import type { SchedulerKwargs } from './schedulers.js';
+
+/** The value of every option, with the sentence that the help has for it. */
+export interface OptionValues {
+  /** The weights: a folder, or a Hugging Face hub id such as bert-base-uncased. */
+  model: string;
+  /** Branch, tag or commit of a hub model. Default: main. */
+  modelRevision: string;
+  /** The base model of an adapter, where it is no longer the one that its adapter_config.json names. Default: that one. */
+  baseModel: string;
+  /** In place of `model`: a model's config.json, to start from random weights of that shape. */
+  config: string;
+  /** Folder or hub id of the tokenizer. Default: the model's own. */
+  tokenizer: string;
+  /** What the head predicts, and so the loss. Default: inferred from the labels: lists are multi-label, decimals regression. */
+  problemType: 'single_label_classification' | 'multi_label_classification' | 'regression';
+  /** Outputs of the head. A whole number of at least 1. Default: counted from the labels. */
+  numLabels: number;
+  /** The labels in the order of their ids; any other label is a bad row. Default: all labels of the data, sorted. */
+  labelList: string[];
+  /** Longer inputs are cut to this many tokens, special tokens included. A whole number of at least 3. Default: 512, or the model's positions where those are fewer. */
+  maxSeqLength: number;
+  /** Read longer texts whole, as windows of `maxSeqLength` that share N tokens. A whole number of at least 0. Default: longer texts are cut. */
+  stride: number;
+  /** How the logits of the windows are combined, with `stride`. Default: mean. */
+  pooling: 'mean' | 'max';
+  /** Training rows: csv, tsv, jsonl, json or parquet; globs work. */
+  trainFile: string[];
+  /** Rows to evaluate on. */
+  validationFile: string[];
+  /** Rows to predict. */
+  testFile: string[];
+  /** In place of files: a hub dataset, e.g. stanfordnlp/imdb. */
+  dataset: string;
+  /** Configuration of the hub dataset, e.g. sst2 of nyu-mll/glue. */
+  datasetConfig: string;
+  /** Split of the hub dataset to train on. Default: `train`. */
+  trainSplit: string;
+  /** Split of the hub dataset to evaluate on; or, as 0.1, a share of the training rows, stratified by label. Default: of a hub dataset validation, else test. */
+  validationSplit: string | number;
+  /** Rows with equal values in this column stay together when a share is set aside. Default: each row for itself. */
+  validationGroupColumn: string;
+  /** Split of the hub dataset to predict. Default: `test`. */
+  testSplit: string;
+  /** Column of the text. Default: found by its usual names (text, sentence, review ...). */
+  textColumn: string;
+  /** Column of the second text, for pairs. Default: found with the first (sentence1 and sentence2 ...). */
+  textPairColumn: string;
+  /** Columns that are carried over to the predictions, such as an id. Default: none. */
+  idColumn: string[];
+  /** Column of the label; or several of zeros and ones (or probabilities), one for each label. Default: found by its usual names (label, labels, class ...). */
+  labelColumn: string[];
+  /** What separates several labels written as one text, for multi-label. Default: `|`. */
+  labelDelimiter: string;
+  /** Labels are probabilities, in a column for each or in lists; metrics other than the loss take the likeliest. Default: `false`. */
+  softLabels: boolean;
+  /** Train N times, each time on all parts but one of N, stratified by label, and evaluate on that part; no model is saved. A whole number of at least 2. Default: one training. */
+  crossValidation: number;
+  /** A row that cannot be used stops the run, or is skipped and reported. Default: `stop`. */
+  badRows: 'stop' | 'skip';
+  /** None: quotes in CSV and TSV are characters like others, as in the files of GLUE. Default: `minimal`. */
+  quoting: 'minimal' | 'none';
+  /** A row of a text file that is longer is a bad row (16 MiB). A whole number from 1024 to 536870912. Default: `16777216`. */
+  maxRowBytes: number;
+  /** A file that grows by more than this factor when it is decompressed is refused (beyond 64 MiB). A whole number of at least 1. Default: `100`. */
+  maxCompressionRatio: number;
+  /** Train on the first N rows only. A whole number of at least 1. Default: all. */
+  maxTrainSamples: number;
+  /** Evaluate on the first N rows only. A whole number of at least 1. Default: all. */
+  maxEvalSamples: number;
+  /** Predict the first N rows only. A whole number of at least 1. Default: all. */
+  maxPredictSamples: number;
+  /** Passes over the training rows; 0.5 is half a pass. A number above 0. Default: `3`. */
+  numTrainEpochs: number;
+  /** Stop after N optimizer steps whatever the epochs; -1 means by epochs. A whole number of at least 1, or -1. Default: `-1`. */
+  maxSteps: number;
+  /** Rows a batch. A whole number of at least 1. Default: `8`. */
+  perDeviceTrainBatchSize: number;
+  /** Batches an optimizer step; the result does not depend on how a step is cut into batches. A whole number of at least 1. Default: `1`. */
+  gradientAccumulationSteps: number;
+  /** Where memory runs out, cut batches further and continue; the gradients stay the same. Default: `false`. */
+  autoFindBatchSize: boolean;
+  /** Compute layers again in the backward pass instead of keeping them: less memory, more time, same result. Default: `false`. */
+  gradientCheckpointing: boolean;
+  /** Peak learning rate. A number above 0. Default: `5e-5`. */
+  learningRate: number;
+  /** How the learning rate develops after warmup. Default: `linear`. */
+  lrSchedulerType:
+    | 'linear'
+    | 'cosine'
+    | 'cosine_with_restarts'
+    | 'polynomial'
+    | 'constant'
+    | 'constant_with_warmup'
+    | 'inverse_sqrt'
+    | 'cosine_with_min_lr'
+    | 'cosine_warmup_with_min_lr'
+    | 'warmup_stable_decay'
+    | 'slanted_triangular'
+    | 'reduce_lr_on_plateau'
+    | 'greedy';
+  /** Further arguments of the schedule, by their names in HF, e.g. {"num_cycles": 2}. Default: HF's. */
+  lrSchedulerKwargs: SchedulerKwargs;
+  /** Steps of linear warmup, or below 1 the share of all steps. A whole number of steps, or a share of all steps from 0 to below 1. Default: `0`. */
+  warmupSteps: number;
+  /** Optimizer, as torch.optim; adamw_torch is the same as adamw_torch_fused. Default: `adamw_torch_fused`. */
+  optim: 'adamw_torch_fused' | 'adamw_torch' | 'adam' | 'sgd' | 'adagrad';
+  /** With `optim` sgd: momentum. A number from 0 to below 1. Default: `0`. */
+  momentum: number;
+  /** Weight decay, not applied to biases and LayerNorm; with another optimizer than AdamW an L2 term. A number of at least 0. Default: `0`. */
+  weightDecay: number;
+  /** Beta 1 of AdamW and Adam. A number from 0 to below 1. Default: `0.9`. */
+  adamBeta1: number;
+  /** Beta 2 of AdamW and Adam. A number from 0 to below 1. Default: `0.999`. */
+  adamBeta2: number;
+  /** Epsilon of AdamW and Adam. A number above 0. Default: `1e-8`. */
+  adamEpsilon: number;
+  /** Clip the gradient to this norm; 0 does not clip. A number of at least 0. Default: `1`. */
+  maxGradNorm: number;
+  /** A step whose loss or gradient is NaN or infinite changes no weight; then stop the run, skip the step and count it, or return to the last checkpoint and continue with the next rows. Default: `stop`. */
+  nonfiniteGradient: 'stop' | 'skip' | 'rollback';
+  /** Label smoothing, for classes; evaluation stays unsmoothed, unlike HF. A number from 0 to below 1. Default: `0`. */
+  labelSmoothingFactor: number;
+  /** For one label a row: a weight of each label in the loss, in the order of their ids, or balanced, by how rare each is; evaluation stays unweighted. Default: equal. */
+  classWeights: 'balanced' | number[];
+  /** For several labels a row: a weight of each label where a row has it, or balanced, rows without by rows with it. Default: equal. */
+  posWeight: 'balanced' | number[];
+  /** Noise on word embeddings in training (NEFTune, Jain et al. 2023); the paper tries 5, 10 and 15. A number of at least 0. Default: none. */
+  neftuneNoiseAlpha: number;
+  /** Focal loss: how far rows that are right already count less, e.g. 2. A number of at least 0. Default: none. */
+  focalGamma: number;
+  /** Tensors that stay as they are, e.g. bert.embeddings "bert.encoder.layer.{0..5}"; the layers below the lowest trained one cost no backward pass. Default: none. */
+  freeze: string[];
+  /** Start with the head alone and add a layer from the top every epoch, or every N steps. Default: no. */
+  gradualUnfreezing: 'epoch' | number;
+  /** Discriminative learning rates: each layer learns at the rate of the one above it divided by this, e.g. 2.6. A number of at least 1. Default: 1. */
+  layerLrDecay: number;
+  /** Factors of the learning rate by tensor name, e.g. 'classifier=10'; of several that match the last counts. Default: none. */
+  lrFactors: Record<string, number>;
+  /** LoRA: train low-rank updates of this rank and the head in place of all weights, and save them as PEFT does. A whole number of at least 1. Default: all weights are trained. */
+  loraRank: number;
+  /** Updates of LoRA are scaled by this over the rank. A number above 0. Default: 8, PEFT's. */
+  loraAlpha: number;
+  /** Dropout before the updates of LoRA. A number from 0 to below 1. Default: 0. */
+  loraDropout: number;
+  /** Linear layers that get updates: query, key, value, attention.output.dense, intermediate.dense, output.dense, pooler.dense, a pattern, or all-linear. Default: query value, PEFT's. */
+  loraTargetModules: string[];
+  /** Which rows form a batch; nothing is padded, so none of the three wastes work. Default: `random`. */
+  trainSamplingStrategy: 'random' | 'group_by_length' | 'sequential';
+  /** Seed of initial weights, dropout and order. A whole number from 0 to 4294967295. Default: `42`. */
+  seed: number;
+  /** Seed of the order of rows. A whole number from 0 to 4294967295. Default: `seed`. */
+  dataSeed: number;
+  /** Resume from a checkpoint; without a folder, from the newest one in the output folder; auto: from the newest that is complete, or else from the start. */
+  resumeFromCheckpoint: string | boolean;
+  /** When to evaluate during training; given rows are always evaluated at the end. Default: `no`. */
+  evalStrategy: 'no' | 'steps' | 'epoch';
+  /** No evaluation before this many epochs, or steps with `evalStrategy` steps. A number of at least 0. Default: `0`. */
+  evalDelay: number;
+  /** Evaluate before the first step as well. Default: `false`. */
+  evalOnStart: boolean;
+  /** With `evalStrategy` steps: evaluate every N steps. A whole number of steps, or a share of all steps above 0 and below 1. Default: `loggingSteps`. */
+  evalSteps: number;
+  /** Rows a batch in evaluation and prediction. A whole number of at least 1. Default: `8`. */
+  perDeviceEvalBatchSize: number;
+  /** Metric by which the best checkpoint is chosen, e.g. accuracy. Default: loss. */
+  metricForBestModel: string;
+  /** Whether a greater metric is better. Default: known for each metric. */
+  greaterIsBetter: boolean;
+  /** Save the weights of the best checkpoint, not those of the last step. Default: `false`. */
+  loadBestModelAtEnd: boolean;
+  /** Stop after this many evaluations in which the metric for the best model did not improve. A whole number of at least 1. Default: never. */
+  earlyStoppingPatience: number;
+  /** An improvement of this or less does not count. A number of at least 0. Default: `0`. */
+  earlyStoppingThreshold: number;
+  /** For several labels a row: choose the probability above which a label is given by F1, and save it with the model. Default: one half, or what was tuned before. */
+  tuneThresholds: 'global' | 'per_label';
+  /** Scale the probabilities so that the labels are most likely (Guo et al. 2017), and save that with the model. Default: `false`. */
+  tuneTemperature: boolean;
+  /** Folder for the model, the checkpoints and the metrics. */
+  outputDir: string;
+  /** File for the predictions. Default: standard output. */
+  outputFile: string;
+  /** How the predictions are written; parquet needs `outputFile`. Default: by the ending of `outputFile`, else jsonl. */
+  outputFormat: 'jsonl' | 'csv' | 'parquet';
+  /** When to write a checkpoint; best: whenever an evaluation was the best so far. Default: `steps`. */
+  saveStrategy: 'no' | 'steps' | 'epoch' | 'best';
+  /** With `saveStrategy` steps: a checkpoint every N steps. A whole number of steps, or a share of all steps above 0 and below 1. Default: `500`. */
+  saveSteps: number;
+  /** Keep N checkpoints; the best and the newest are never removed. A whole number of at least 1. Default: all. */
+  saveTotalLimit: number;
+  /** Checkpoints without the optimizer: a third of the size, but no run can resume from them. Default: `false`. */
+  saveOnlyModel: boolean;
+  /** When to log loss and learning rate. Default: `steps`. */
+  loggingStrategy: 'no' | 'steps' | 'epoch';
+  /** With `loggingStrategy` steps: log every N steps. A whole number of steps, or a share of all steps above 0 and below 1. Default: `500`. */
+  loggingSteps: number;
+  /** Log the first step as well. Default: `false`. */
+  loggingFirstStep: boolean;
+  /** Also write the logs as they come, to files in the output folder. */
+  reportTo: ('tensorboard' | 'jsonl' | 'csv')[];
+  /** Where the configuration is written. Default: `bertune.yaml`. */
+  configFile: string;
+  /** Replace a configuration that is there already. Default: `false`. */
+  force: boolean;
+  /** Print what was found as one JSON object. Default: `false`. */
+  json: boolean;
+  /** Print more, and the stack of an error. Default: `false`. */
+  verbose: boolean;
+  /** Where to compute; auto takes a CUDA device where there is one. Default: `auto`. */
+  device: 'auto' | 'cpu' | 'cuda';
+  /** Precision of the computation, over float32 weights; auto takes bfloat16 where the device is good at it. Default: `auto`. */
+  dtype: 'auto' | 'float32' | 'bfloat16';
+  /** On a CUDA device, whether float32 products may round their inputs to TF32: 10 bits of mantissa, several times faster. Default: LibTorch's default, which is no. */
+  tf32: boolean;
+  /** CPU threads of the computation. A whole number of at least 1. Default: all cores. */
+  threads: number;
+  /** Threads that tokenize ahead of the training step; 0 tokenizes between the steps. A whole number of at least 0. Default: `1`. */
+  dataloaderNumWorkers: number;
+  /** Trainings to try, earlier ones of the same search included. A whole number of at least 1. Default: `20`. */
+  nTrials: number;
+  /** How the next values are chosen: where earlier ones were good, or at random. Default: `tpe`. */
+  sampler: 'tpe' | 'random';
+  /** Whether a training is ended early when it is worse than half of the earlier ones were at the same step. Default: `median`. */
+  pruner: 'median' | 'none';
+}

@@ -1,0 +1,142 @@
+// Evaluation and prediction for scripts: what `bertune evaluate` and `bertune predict` compute, of a data set or of rows.
+import { maxLengthOf, type LabelledRows, type TextRows } from '../data/batch.js';
+import { loadDataset, type SplitFiles } from '../data/load-dataset.js';
+import { evaluateRows, type ComputeMetrics, type Metrics } from '../evaluation/evaluate.js';
+import { longTextsOf, textReading } from '../evaluation/long-texts.js';
+import { predictionsOf, textsInMemory, type PredictRowsOptions } from '../evaluation/predict.js';
+import type { ReadingSettings } from '../formats/model-folder.js';
+import type { EncoderModel } from '../models/encoder-model.js';
+import { parseScoringOptions, scoringCommand, type ScoringOptions } from '../options/index.js';
+import {
+  createMetrics,
+  requireProblemType,
+  type MetricDetails,
+  type Prediction,
+  type ProblemType,
+} from '../tasks/index.js';
+import type { BertTokenizer, TextExample } from '../tokenizer/index.js';
+import { expected } from '../util/errors.js';
+import { withoutUndefined } from '../util/without-undefined.js';
+
+/** Labelled rows to evaluate: a data set, or whatever `loadDataset` takes for a split. */
+export type EvaluationData = LabelledRows | NonNullable<SplitFiles['validation']>;
+
+/** What an evaluation found. */
+export interface Evaluation {
+  /** As `bertune evaluate` prints them: eval_loss, eval_accuracy ..., with eval_tuned_* where something was tuned. */
+  metrics: Metrics;
+  /** Scores by class, and the confusion matrix of one label a row; null for regression. */
+  details: MetricDetails | null;
+}
+
+/**
+ * Evaluates a model on labelled rows, as `bertune evaluate` does, with the same figures and errors. The model is opened where
+ * it is not open, and stays so.
+ *
+ * @param data a data set such as `data.test`; or what `loadDataset` takes for one split, which is read with the model's labels
+ * @param options by the names of the command line; see {@link ScoringOptions}
+ * @param options.computeMetrics metrics of the caller's own
+ * @param options.signal aborts the evaluation, which rejects with the signal's reason
+ * @param options.onBatch called after each batch with the number of rows done
+ * @throws UsageError for data that cannot be used, labels that the model does not have, and wrong options
+ *
+ * @example
+ * ```ts
+ * import { AutoModelForSequenceClassification, AutoTokenizer, evaluate } from 'bertune';
+ *
+ * await using model = await AutoModelForSequenceClassification.fromPretrained('out');
+ * const tokenizer = await AutoTokenizer.fromPretrained('out');
+ * const { metrics } = await evaluate(model, tokenizer, 'test.csv', { maxSeqLength: 128 });
+ * console.log(metrics.eval_accuracy);
+ * ```
+ */
+export async function evaluate(
+  model: EncoderModel,
+  tokenizer: BertTokenizer,
+  data: EvaluationData,
+  options: ScoringOptions & {
+    computeMetrics?: ComputeMetrics;
+    signal?: AbortSignal;
+    onBatch?: (rows: number) => void;
+  } = {},
+): Promise<Evaluation> {
+  const { computeMetrics, signal, onBatch, ...scoring } = options;
+  const hooks = withoutUndefined({ computeMetrics, signal, onBatch });
+  const metrics = createMetrics(model.task, model.calibration);
+  const run = (rows: LabelledRows): Promise<Metrics> =>
+    withTexts(model, tokenizer, scoring, (texts) =>
+      evaluateRows(model, rows, { ...texts, ...hooks, metrics }),
+    );
+  if (isRows(data)) return { metrics: await run(data), details: metrics.details() };
+  const { problemType, kind, labels } = model.task;
+  const modelLabels = kind.hasClasses ? labels : undefined;
+  const opened = await loadDataset({ validation: data }, { problemType, modelLabels });
+  try {
+    return { metrics: await run(opened.validation), details: metrics.details() };
+  } finally {
+    await opened.close();
+  }
+}
+
+/**
+ * Predicts rows, as `bertune predict` does, with the same figures. The model is opened where it is not open, and stays so.
+ *
+ * @param data a data set, or texts: strings, or `{ text, textPair }` for pairs
+ * @param options by the names of the command line; see {@link ScoringOptions}
+ * @param options.problemType makes sure that the model has it, and gives labels its type: strings, lists of strings, numbers
+ * @returns a prediction for each row, in their order
+ * @throws UsageError for data that cannot be used, wrong options, and a model of another problem type
+ *
+ * @example
+ * ```ts
+ * import { AutoModelForSequenceClassification, AutoTokenizer, predict } from 'bertune';
+ *
+ * await using model = await AutoModelForSequenceClassification.fromPretrained('out');
+ * const tokenizer = await AutoTokenizer.fromPretrained('out');
+ * const options = { problemType: 'single_label_classification', stride: 32 } as const;
+ * for (const { label } of await predict(model, tokenizer, ['What a film!'], options))
+ *   console.log(label.toUpperCase());
+ * ```
+ */
+export async function predict<P extends ProblemType = ProblemType>(
+  model: EncoderModel,
+  tokenizer: BertTokenizer,
+  data: TextRows | readonly (string | TextExample)[],
+  options: ScoringOptions & { problemType?: P } = {},
+): Promise<Prediction<P>[]> {
+  const { problemType, ...scoring } = options;
+  if (!isRows(data) && !Array.isArray(data)) throw expected('a data set or an array of texts', 'data', data);
+  requireProblemType(model.task, problemType);
+  const rows = isRows(data) ? data : textsInMemory(data);
+  return withTexts(model, tokenizer, scoring, (texts) => predictionsOf<P>(model, rows, texts));
+}
+
+function scoringOf(reading: ReadingSettings): Partial<ScoringOptions> {
+  const names = Object.keys(reading).filter((name) => Object.hasOwn(scoringCommand.options, name));
+  return Object.fromEntries(names.map((name) => [name, reading[name]]));
+}
+
+/** Opens the model, and the threads that tokenize for as long as the work takes. */
+async function withTexts<T>(
+  model: EncoderModel,
+  tokenizer: BertTokenizer,
+  asked: ScoringOptions,
+  work: (options: PredictRowsOptions) => Promise<T>,
+): Promise<T> {
+  // Length, stride and pooling as in the training, where none were given.
+  const { options } = parseScoringOptions({ ...scoringOf(model.reading), ...withoutUndefined(asked) });
+  const { perDeviceEvalBatchSize: batchSize, dataloaderNumWorkers: workers } = options;
+  const maxLength = maxLengthOf(model, tokenizer, options.maxSeqLength);
+  const longTexts = longTextsOf(tokenizer, { ...options, maxLength });
+  const texts = textReading(tokenizer, { maxLength, workers, longTexts, tokenTypes: model.tokenTypes });
+  try {
+    await model.open(options);
+    return await work({ ...texts, batchSize });
+  } finally {
+    await texts.pool.close();
+  }
+}
+
+function isRows<Rows extends TextRows>(data: Rows | object | string): data is Rows {
+  return typeof data === 'object' && data !== null && 'size' in data && 'read' in data;
+}

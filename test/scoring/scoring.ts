@@ -1,0 +1,169 @@
+// evaluate() and predict() of scripts: the figures and errors of the command line, labels with their types, `await using`.
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import tap, { type Test } from 'tap';
+import {
+  AutoModelForSequenceClassification,
+  AutoTokenizer,
+  BertForSequenceClassification,
+  classify,
+  createTokenizerPool,
+  evaluate,
+  loadDataset,
+  parseBertConfig,
+  predict,
+  UsageError,
+  type BertTokenizer,
+  type EncoderModel,
+  type Prediction,
+} from '../../dist/index.js';
+import { makeToy, TOY_CONFIG } from '../fixtures/toy.js';
+
+const folder = tap.testdir();
+const paths = makeToy(folder, { train: 40, test: 20 });
+const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
+const runtime = { threads: 1, dtype: 'float32', dataloaderNumWorkers: 0 } as const;
+const runtimeFlags = ['--threads', '1', '--dtype', 'float32', '--dataloader-num-workers', '0'];
+
+function modelOf(
+  labels: readonly string[],
+  problemType: 'regression' | 'single_label_classification',
+): EncoderModel {
+  return BertForSequenceClassification.fromConfig(parseBertConfig(TOY_CONFIG, 'toy'), {
+    labels,
+    problemType,
+  });
+}
+
+async function refuses(t: Test, call: Promise<unknown>, message: string | RegExp): Promise<void> {
+  const error = await call.catch((caught: unknown) => caught);
+  t.ok(error instanceof UsageError, String(error));
+  t.match(error, { message });
+}
+
+/** A model of random weights, saved with its tokenizer. */
+async function saved(): Promise<{ directory: string; tokenizer: BertTokenizer }> {
+  const directory = join(folder, 'saved');
+  const tokenizer = await AutoTokenizer.fromPretrained(paths.model);
+  const model = modelOf(['neg', 'pos'], 'single_label_classification');
+  await model.open({ threads: 1, dtype: 'float32' });
+  await model.savePretrained(directory);
+  await tokenizer.savePretrained(directory);
+  await model.close();
+  return { directory, tokenizer };
+}
+
+const { directory, tokenizer } = await saved();
+
+await tap.test('the figures of the command line', async (t) => {
+  const model = await AutoModelForSequenceClassification.fromPretrained(directory);
+  t.teardown(() => model.close());
+  const bertune = (...args: string[]): string =>
+    execFileSync(process.execPath, [cli, ...args, '--model', directory, ...runtimeFlags], {
+      encoding: 'utf8',
+      stdio: 'pipe',
+    });
+
+  const printed = JSON.parse(
+    bertune('evaluate', '--validation-file', paths.test, '--max-seq-length', '8'),
+  ) as Record<string, unknown>;
+  const { metrics, details } = await evaluate(model, tokenizer, paths.test, { ...runtime, maxSeqLength: 8 });
+  const isTime = (name: string): boolean => /runtime|per_second/.test(name);
+  for (const [name, value] of Object.entries(metrics)) if (!isTime(name)) t.equal(value, printed[name], name);
+  t.same(details?.per_class, printed['eval_per_class']);
+  t.same(details?.confusion_matrix, printed['eval_confusion_matrix']);
+
+  const data = await loadDataset({ test: paths.test }, { modelLabels: model.task.labels });
+  const again = await evaluate(model, tokenizer, data.test, { ...runtime, maxSeqLength: 8 });
+  t.equal(again.metrics['eval_loss'], metrics['eval_loss'], 'a data set');
+  const lines = bertune('predict', '--test-file', paths.test, '--stride', '2', '--max-seq-length', '8')
+    .trim()
+    .split('\n');
+  const predicted = await predict(model, tokenizer, data.test, { ...runtime, stride: 2, maxSeqLength: 8 });
+  t.same(
+    predicted,
+    lines.map((line) => {
+      const { row: _, ...rest } = JSON.parse(line) as Prediction & { row: number };
+      return rest;
+    }),
+  );
+  const texts = readFileSync(paths.test, 'utf8')
+    .trim()
+    .split('\n')
+    .slice(1)
+    .map((line) => line.split(',')[0] ?? '');
+  t.same(
+    await predict(model, tokenizer, texts, { ...runtime, stride: 2, maxSeqLength: 8 }),
+    predicted,
+    'texts',
+  );
+  await data.close();
+});
+
+await tap.test('labels have the type of the task', async (t) => {
+  const model = await AutoModelForSequenceClassification.fromPretrained(directory);
+  t.teardown(() => model.close());
+  const problemType = 'single_label_classification';
+  const [one] = await classify(model, tokenizer, ['good film'], { problemType });
+  const label: string | undefined = one?.label;
+  t.ok(['neg', 'pos'].includes(label ?? ''));
+  const [two] = await predict(model, tokenizer, [{ text: 'good film' }], { problemType });
+  t.ok(two?.label.toUpperCase());
+  const lists: Prediction<'multi_label_classification'>['label'] = ['a'];
+  const numbers: Prediction<'regression'>['label'] = 1;
+  const any: Prediction['label'][] = [lists, numbers, [1, 2], 'a'];
+  t.equal(any.length, 4);
+  // @ts-expect-error a label of a classification is no number
+  const wrong: Prediction<'single_label_classification'>['label'] = 1;
+  t.ok(wrong);
+  const other = { problemType: 'regression' } as const;
+  const message =
+    "problemType is regression, but the model's task is single_label_classification with the labels neg, pos";
+  await refuses(t, classify(model, tokenizer, ['a'], other), message);
+  await refuses(t, predict(model, tokenizer, ['a'], other), message);
+  await refuses(
+    t,
+    classify(modelOf(['a', 'b'], 'regression'), tokenizer, ['a'], other),
+    "problemType regression promises one number, but the model's task is regression with 2 values a row; leave problemType out",
+  );
+});
+
+await tap.test('options and data that cannot be used', async (t) => {
+  const model = await AutoModelForSequenceClassification.fromPretrained(directory);
+  t.teardown(() => model.close());
+  const asked = (options: object): Promise<unknown> => evaluate(model, tokenizer, paths.test, options);
+  await refuses(t, asked({ maxSeqLen: 0 }), /a whole number of at least 3/);
+  await refuses(t, asked({ batch: 3 }), /unknown option batch/);
+  await refuses(
+    t,
+    asked({ perDeviceEvalBatchSize: 0 }),
+    'Expected a whole number of at least 1 for perDeviceEvalBatchSize but received 0',
+  );
+  await refuses(t, asked({ learningRate: 1 }), 'learningRate has no meaning for evaluate() and predict()');
+  await refuses(t, asked({ pooling: 'max' }), /stride/);
+  await refuses(t, asked({ maxSeqLength: 64 }), /32 positions/);
+  const file = join(t.testdir({ 'bad.csv': 'text,label\ngood,excellent\n' }), 'bad.csv');
+  await refuses(t, evaluate(model, tokenizer, file), /excellent/);
+  await refuses(
+    t,
+    predict(model, tokenizer, 'good film' as unknown as string[]),
+    /a data set or an array of texts/,
+  );
+});
+
+await tap.test('await using closes', async (t) => {
+  let session;
+  {
+    await using model = await AutoModelForSequenceClassification.fromPretrained(directory);
+    await using data = await loadDataset({ test: paths.test });
+    await using pool = createTokenizerPool(tokenizer, { workers: 1 });
+    await using own = createTokenizerPool(tokenizer, { workers: 0 });
+    session = await model.open({ threads: 1 });
+    t.equal((await pool.encode([{ text: 'good' }])).length, (await own.encode([{ text: 'good' }])).length);
+    await data.close(); // twice does no harm
+    await model.close();
+  }
+  await t.rejects(session.stats());
+});
