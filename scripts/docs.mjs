@@ -5,12 +5,31 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { format, resolveConfig } from 'prettier';
-import { Application } from 'typedoc';
+import { Application, Comment, CommentTag, Converter } from 'typedoc';
 import { commands, optionsMarkdown, trainCommand } from '../dist/options/index.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const optionsPath = join(root, 'docs', 'options.md');
 const apiPath = join(root, 'docs', 'api');
+
+/**
+ * Topics of the API reference, in its order, by folders of src/.
+ *
+ * @type {Record<string, string>}
+ */
+const TOPICS = {
+  models: 'Models',
+  tokenizer: 'Tokenizers',
+  data: 'Data',
+  training: 'Training',
+  options: 'Training',
+  evaluation: 'Evaluation and prediction',
+  tasks: 'Tasks and metrics',
+  native: 'Sessions',
+  hub: 'Hub, errors, output',
+  util: 'Hub, errors, output',
+  terminal: 'Hub, errors, output',
+};
 
 if (process.argv.includes('--check')) await check();
 else {
@@ -74,6 +93,8 @@ async function writeApi(directory) {
     excludeInternal: true,
     validation: { notExported: false, invalidLink: true, invalidPath: true, rewrittenLink: true },
     logLevel: /** @type {const} */ ('Warn'),
+    categorizeByGroup: false,
+    categoryOrder: Object.values(TOPICS),
     // Of the plugin.
     hideBreadcrumbs: true,
     hidePageHeader: true,
@@ -81,6 +102,7 @@ async function writeApi(directory) {
     parametersFormat: 'table',
   };
   const application = await Application.bootstrapWithPlugins(settings);
+  application.converter.on(Converter.EVENT_RESOLVE_BEGIN, ({ project }) => categorize(project));
   const project = await application.convert();
   if (project === undefined) throw new Error('src/index.ts does not compile: npm run build');
   application.validate(project);
@@ -88,6 +110,20 @@ async function writeApi(directory) {
     throw new Error('The comments of the API have the faults above');
   await application.outputs.writeOutput({ name: 'markdown', path: directory }, project);
   await rm(join(directory, '.nojekyll'), { force: true });
+}
+
+/**
+ * Puts each export under the topic of the folder that it is declared in.
+ *
+ * @param {import('typedoc').ProjectReflection} project
+ */
+function categorize(project) {
+  for (const reflection of project.children ?? []) {
+    const path = project.getSymbolIdFromReflection(reflection)?.packagePath ?? '';
+    const topic = TOPICS[path.split('/')[1] ?? ''] ?? 'Other';
+    reflection.comment ??= new Comment();
+    reflection.comment.blockTags.push(new CommentTag('@category', [{ kind: 'text', text: topic }]));
+  }
 }
 
 /**

@@ -15,6 +15,20 @@ const scripts = new Set(
 );
 for (const { name } of commands) scripts.delete(name);
 
+const compilerOptions: ts.CompilerOptions = {
+  target: ts.ScriptTarget.ES2023,
+  lib: ['lib.es2023.d.ts'],
+  module: ts.ModuleKind.NodeNext,
+  types: ['node'],
+  strict: true,
+  noUncheckedIndexedAccess: true,
+  exactOptionalPropertyTypes: true,
+  skipLibCheck: true,
+  noEmit: true,
+};
+
+const publicSymbols = readPublicSymbols();
+
 t.test('every command is understood', async (t) => {
   for (const page of pages) {
     const blocks = blocksOf(page);
@@ -51,7 +65,8 @@ t.test('TypeScript compiles: that of the pages, and the examples of the public A
   for (const page of pages)
     for (const { language, code, line } of blocksOf(page))
       if (language === 'ts') sources.set(`${page.replaceAll('/', '-')}-${line}.mts`, code);
-  for (const [name, code] of examples()) sources.set(`${name}.mts`, code);
+  // Numbers, since names that differ only in case are one file to the compiler.
+  for (const [i, { name, code }] of examples().entries()) sources.set(`example-${i}-${name}.mts`, code);
   const problems = compile(sources);
   t.strictSame(problems, []);
   t.match(compile(new Map([['wrong.mts', "import { Trainer } from 'bertune';\nnew Trainer(1);\n"]])), [
@@ -61,9 +76,9 @@ t.test('TypeScript compiles: that of the pages, and the examples of the public A
 });
 
 t.test('every export has an example', (t) => {
-  const documented = new Set([...examples()].map(([name]) => name.replace(/-\d+$/, '')));
+  const documented = new Set(examples().map(({ name }) => name));
   t.strictSame(
-    exportedNames().filter((name) => !documented.has(name)),
+    [...publicSymbols.keys()].filter((name) => !documented.has(name)),
     [],
   );
   t.end();
@@ -116,25 +131,21 @@ t.test('messages that troubleshooting explains are in the source', (t) => {
   t.end();
 });
 
-/** The code of the `@example`s in src/, by the name of what is documented and a number. */
-function examples(): [string, string][] {
-  return [...publicSymbols()].flatMap(([name, declarations]) =>
+/** The `@example`s of the exports: the name of the export and the code. */
+function examples(): { name: string; code: string }[] {
+  return [...publicSymbols].flatMap(([name, declarations]) =>
     declarations
       .flatMap((declaration) => ts.getJSDocTags(declaration))
       .filter((tag) => tag.tagName.text === 'example')
-      .map((tag, i): [string, string] => {
-        const comment = ts.getTextOfJSDocComment(tag.comment) ?? '';
-        return [`${name}-${i}`, /```ts\n([^]*?)```/.exec(comment)?.[1] ?? ''];
+      .flatMap((tag) => {
+        const [, code] = /```ts\n([^]*?)```/.exec(ts.getTextOfJSDocComment(tag.comment) ?? '') ?? [];
+        return code === undefined ? [] : [{ name, code }];
       }),
   );
 }
 
-function exportedNames(): string[] {
-  return [...publicSymbols().keys()].toSorted();
-}
-
 /** The exports of src/index.ts with what declares them. */
-function publicSymbols(): Map<string, ts.Node[]> {
+function readPublicSymbols(): Map<string, ts.Node[]> {
   const entry = repositoryFile('dist/index.d.ts');
   const program = ts.createProgram([entry], compilerOptions);
   const checker = program.getTypeChecker();
@@ -148,18 +159,6 @@ function publicSymbols(): Map<string, ts.Node[]> {
     }),
   );
 }
-
-const compilerOptions: ts.CompilerOptions = {
-  target: ts.ScriptTarget.ES2023,
-  lib: ['lib.es2023.d.ts'],
-  module: ts.ModuleKind.NodeNext,
-  types: ['node'],
-  strict: true,
-  noUncheckedIndexedAccess: true,
-  exactOptionalPropertyTypes: true,
-  skipLibCheck: true,
-  noEmit: true,
-};
 
 /**
  * @param sources by file name, each a module in the root of the repository, where `bertune` is this package

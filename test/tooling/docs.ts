@@ -8,6 +8,7 @@ import t from 'tap';
 import { ModuleKind, ScriptTarget, transpileModule } from 'typescript';
 
 import { BertForSequenceClassification, BertTokenizer, parseBertConfig } from '../../dist/index.js';
+import { screenLines, terminalSvg } from '../../scripts/quickstart/pictures.mjs';
 import { blocksOf, pages, repositoryFile, type Block } from '../fixtures/docs.js';
 import { makeToy, TOY_CONFIG } from '../fixtures/toy.js';
 
@@ -38,6 +39,14 @@ t.test('what is generated is up to date', async (t) => {
       env: environment,
     }),
   );
+});
+
+t.test('a picture shows what a terminal shows', (t) => {
+  const written =
+    'start\r\n\rtraining 1/2\u001B[K\rtraining 2/2\u001B[K\r\u001B[Kstep 2/2\r\n\u001B[31mred\u001B[0m\r\n|\u001B[1G\u001B[0K';
+  t.strictSame(screenLines(written), ['start', 'step 2/2', 'red', '']);
+  t.match(terminalSvg(['$ a < b && c'], 'T'), /textLength="96"[^>]*>\$ a &lt; b &amp;&amp; c<\/text>/);
+  t.end();
 });
 
 function isRun({ language, file }: Block): boolean {
