@@ -102,7 +102,7 @@ t.test('the README is one screen after another, not a book', (t) => {
   t.ok(lines.length <= 120, `${lines.length} lines`);
   t.match(lines.slice(0, 8).join('\n'), /Linux on x86-64/);
   t.match(text, /`npm test`[^]{0,200}`N passed, N failed`/);
-  const paragraphs = text.replaceAll(/^```[^]*?^```$/gm, '').split(/\n{2,}/);
+  const paragraphs = text.replaceAll(/^```[^]*?^```$/gm, '').split(/\n{2,}|\n(?=- )/);
   for (const paragraph of paragraphs.filter((each) => !/^[|<]/.test(each)))
     t.ok(paragraph.split('\n').length <= 4, paragraph.slice(0, 60));
   t.end();

@@ -79,7 +79,17 @@ export function loadAddon(): Addon {
   return addon;
 }
 
-/** Asks the addon what the machine offers. */
+/**
+ * Asks the addon what the machine offers.
+ *
+ * @example
+ * ```ts
+ * import { deviceInfo } from 'bertune';
+ *
+ * const { cuda, cudaProblem, bfloat16, cores } = deviceInfo();
+ * console.log(cuda ? 'a GPU' : cudaProblem, bfloat16, cores);
+ * ```
+ */
 export function deviceInfo(): DeviceInfo {
   const info = loadAddon().deviceInfo();
   return {

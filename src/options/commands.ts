@@ -67,7 +67,17 @@ export const commands: readonly Command[] = [
   mergeCommand,
 ];
 
-/** Options of a Trainer, by HF's names: `bertune train` without model and data. */
+/**
+ * Options of a Trainer, by HF's names: `bertune train` without model and data.
+ *
+ * @example
+ * ```ts
+ * import { trainingArguments, type TrainingArguments } from 'bertune';
+ *
+ * const args: TrainingArguments = trainingArguments({ outputDir: 'out', numTrainEpochs: 2 });
+ * console.log(args.learningRate); // 5e-5
+ * ```
+ */
 export type TrainingArguments = OptionsOf<'trainer'>;
 export type TrainOptions = OptionsOf<'train'>;
 export type InspectOptions = OptionsOf<'inspect'>;
