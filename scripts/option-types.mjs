@@ -11,13 +11,13 @@ const settings = { ...(await resolveConfig(path)), parser: 'typescript' };
 const text = await format(optionValues(), settings);
 if (!process.argv.includes('--check')) await writeFile(path, text);
 else if (text !== (await readFile(path, 'utf8')))
-  throw new Error('src/options/values.ts is out of date: npm run build && npm run readme && npm run build');
+  throw new Error('src/options/values.ts is out of date: npm run build && npm run docs && npm run build');
 
 function optionValues() {
   const properties = Object.entries(options).map(
     ([name, option]) => `${comment(option)}\n  ${name}: ${option.kind.type};`,
   );
-  return `// Generated from src/options/table.ts by \`npm run readme\`; do not edit.
+  return `// Generated from src/options/table.ts by \`npm run docs\`; do not edit.
 import type { SchedulerKwargs } from './schedulers.js';
 
 /** The value of every option, with the sentence that the help has for it. */

@@ -6,21 +6,60 @@ import type { BertTokenizer, Encoding, TokenizerPool } from '../tokenizer/index.
 import { UsageError } from '../util/errors.js';
 import type { Example } from './row.js';
 
-/** Texts that can be read by row number. */
+/**
+ * Texts that can be read by row number.
+ *
+ * @example
+ * ```ts
+ * import type { TextRows } from 'bertune';
+ *
+ * const texts = ['a film', 'a plot'];
+ * const rows: TextRows = {
+ *   size: texts.length,
+ *   read: (numbers) => Promise.resolve(Array.from(numbers, (row) => ({ text: texts[row] ?? '' }))),
+ * };
+ * ```
+ */
 export interface TextRows {
   readonly size: number;
   /** The given rows in that order: their texts, or, of data with labels, texts and labels together. */
   read(rows: ArrayLike<number>): Promise<readonly Example[] | LabelledExamples>;
 }
 
-/** Some rows, read together. */
+/**
+ * Some rows, read together.
+ *
+ * @example
+ * ```ts
+ * import { loadDataset, type LabelledExamples } from 'bertune';
+ *
+ * const { train } = await loadDataset({ train: 'train.csv' });
+ * const { examples, labels }: LabelledExamples = await train.read([0, 1]);
+ * ```
+ */
 export interface LabelledExamples {
   readonly examples: readonly Example[];
   /** As `LabelReader` gives them for the same rows. */
   readonly labels: Targets;
 }
 
-/** Texts with their labels. */
+/**
+ * Texts with their labels.
+ *
+ * @example
+ * ```ts
+ * import type { LabelledRows } from 'bertune';
+ *
+ * const texts = ['a film', 'a plot'];
+ * const ids = Int32Array.of(1, 0);
+ * // Rows of a script: texts and labels by number.
+ * const rows: LabelledRows = {
+ *   size: texts.length,
+ *   labels: (numbers) => Int32Array.from(numbers, (row) => ids[row] ?? -100),
+ *   read: (numbers) => Promise.resolve(Array.from(numbers, (row) => ({ text: texts[row] ?? '' }))),
+ * };
+ * ```
+ */
 export interface LabelledRows extends TextRows {
   /** The labels alone, for what looks at those of all rows; also with the rows, where `read` gives texts only. */
   readonly labels: LabelReader;
@@ -30,6 +69,18 @@ export interface LabelledRows extends TextRows {
   identity?(): Promise<DataIdentity>;
 }
 
+/**
+ * Identifies rows, so that a resumed run can refuse others.
+ *
+ * @example
+ * ```ts
+ * import { loadDataset, type DataIdentity } from 'bertune';
+ *
+ * const { train } = await loadDataset({ train: 'train.csv' });
+ * const identity: DataIdentity = await train.identity();
+ * console.log(identity.files); // SHA-256
+ * ```
+ */
 export interface DataIdentity {
   /** A digest of all files. */
   readonly files: string;
@@ -41,7 +92,18 @@ export interface DataIdentity {
   readonly encoding?: string | null;
 }
 
-/** Lays sequences one after another. */
+/**
+ * Lays sequences one after another.
+ *
+ * @example
+ * ```ts
+ * import { AutoTokenizer, pack } from 'bertune';
+ *
+ * const tokenizer = await AutoTokenizer.fromPretrained('bert-base-uncased');
+ * const batch = pack(['a film', 'music'].map((text) => tokenizer.encode(text)));
+ * console.log(batch.cuSeqlens); // 0, 4, 7
+ * ```
+ */
 export function pack(encodings: readonly Encoding[]): PackedBatch {
   const cuSeqlens = new Int32Array(encodings.length + 1);
   encodings.forEach(({ ids }, i) => (cuSeqlens[i + 1] = (cuSeqlens[i] ?? 0) + ids.length));

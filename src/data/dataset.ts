@@ -9,7 +9,18 @@ import type { Example } from './row.js';
 import type { Split } from './split.js';
 import { labelReader } from './task.js';
 
-/** Rows as the Trainer takes them. */
+/**
+ * Rows as the Trainer takes them.
+ *
+ * @example
+ * ```ts
+ * import { loadDataset, type Dataset } from 'bertune';
+ *
+ * const data = await loadDataset({ train: 'train.csv' });
+ * const train: Dataset = data.train;
+ * console.log(train.size, await train.preview(3), train.place(0));
+ * ```
+ */
 export class Dataset implements LabelledRows {
   /** The files that the rows are of. */
   readonly split: Split;
@@ -82,7 +93,18 @@ export class Dataset implements LabelledRows {
 
 export type SplitName = SplitOptions['name'];
 
-/** The splits of a data set, which share one task; HF's DatasetDict. Its files stay open until `close`. */
+/**
+ * The splits of a data set, which share one task; HF's DatasetDict. Its files stay open until `close`.
+ *
+ * @example
+ * ```ts
+ * import { loadDataset, type DatasetDict } from 'bertune';
+ *
+ * const data: DatasetDict = await loadDataset({ train: 'train.csv' });
+ * for (const { train, validation } of data.folds(5)) console.log(train.size, validation.size);
+ * await data.close();
+ * ```
+ */
 export class DatasetDict {
   /** What the labels of all splits mean: their kind and their names. */
   readonly task: Task;
@@ -93,6 +115,7 @@ export class DatasetDict {
   readonly #maxValidation: number | undefined;
 
   /**
+   * @param options which training rows are set aside
    * @param options.aside the share of the training rows that becomes the validation split
    * @param options.maxValidation of rows that are set aside, for a share or a fold, only the first so many are validated with
    */

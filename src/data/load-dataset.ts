@@ -14,7 +14,17 @@ import { areRows, type Rows } from './own-rows.js';
 import { openSplit, type Split } from './split.js';
 import { inferTask } from './task.js';
 
-/** Local files or globs per split. */
+/**
+ * Local files or globs per split.
+ *
+ * @example
+ * ```ts
+ * import { loadDataset, type SplitFiles } from 'bertune';
+ *
+ * const files: SplitFiles = { train: 'part-*.csv', validation: ['dev.csv', 'more.csv'] };
+ * const data = await loadDataset(files);
+ * ```
+ */
 export type SplitFiles = Partial<Record<SplitName, string | readonly string[]>>;
 
 /** Rows of a script per split, or files and globs. */
@@ -34,6 +44,14 @@ export interface RowReadOptions<R extends object> extends ReadOptions {
  * Opens a data set: a hub id such as `stanfordnlp/imdb`, or local files by split.
  *
  * @throws UsageError naming file, line and column for data that cannot be used; RunError when the hub cannot be reached
+ *
+ * @example
+ * ```ts
+ * import { loadDataset } from 'bertune';
+ *
+ * const files = await loadDataset({ train: ['a.csv', 'b.csv'], validation: 'dev.csv' }, { textColumn: 'body' });
+ * const hub = await loadDataset('nyu-mll/glue', { config: 'sst2' });
+ * ```
  */
 export async function loadDataset(
   source: string | SplitFiles,
@@ -108,7 +126,17 @@ async function filesOf(
   return { files: withoutUndefined({ train, validation, test }), classNames };
 }
 
-/** How the columns and labels of a data set are to be read; everything has a sensible default. */
+/**
+ * How the columns and labels of a data set are to be read; everything has a sensible default.
+ *
+ * @example
+ * ```ts
+ * import { loadDataset, type ReadOptions } from 'bertune';
+ *
+ * const options: ReadOptions = { labelColumn: 'stars', problemType: 'regression', validationSplit: 0.1 };
+ * const data = await loadDataset({ train: 'reviews.csv' }, options);
+ * ```
+ */
 export interface ReadOptions {
   textColumn?: string | undefined;
   textPairColumn?: string | undefined;

@@ -16,7 +16,16 @@ export interface TextColumns {
   passthrough?: readonly string[];
 }
 
-/** One input, exactly as in the file. */
+/**
+ * One input, exactly as in the file.
+ *
+ * @example
+ * ```ts
+ * import type { Example } from 'bertune';
+ *
+ * const pair: Example = { text: 'a superb film', textPair: 'a great film' };
+ * ```
+ */
 export interface Example {
   text: string;
   textPair?: string;

@@ -13,7 +13,17 @@ import { OwnRows } from './own-rows.js';
 import { type GroupColumn, hashOf, type TextHashes } from './row-store.js';
 import type { Example, PassthroughKind } from './row.js';
 
-/** One split, indexed once and read by offset: memory holds a few bytes a row, never the texts. */
+/**
+ * One split, indexed once and read by offset: memory holds a few bytes a row, never the texts.
+ *
+ * @example
+ * ```ts
+ * import { loadDataset } from 'bertune';
+ *
+ * const { train } = await loadDataset({ train: 'train.csv' });
+ * console.log(train.split.columns, train.split.badRows.count, train.split.notes);
+ * ```
+ */
 export interface Split {
   readonly name: string;
   /** Rows that can be read, at most `maxSamples`. */

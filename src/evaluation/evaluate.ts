@@ -5,10 +5,33 @@ import { createMetrics, requireTaskFits, type MetricAccumulator } from '../tasks
 import { expected } from '../util/errors.js';
 import { predictRows, type PredictedBatch, type PredictRowsOptions } from './predict.js';
 
-/** Metric names and values, as in HF's all_results.json. */
+/**
+ * Metric names and values, as in HF's all_results.json.
+ *
+ * @example
+ * ```ts
+ * import type { Metrics } from 'bertune';
+ *
+ * const metrics: Metrics = { eval_loss: 0.21, eval_accuracy: 0.93 };
+ * ```
+ */
 export type Metrics = Record<string, number>;
 
-/** What a custom metric is computed from; HF's EvalPrediction. */
+/**
+ * What a custom metric is computed from; HF's EvalPrediction.
+ *
+ * @example
+ * ```ts
+ * import type { EvalPrediction } from 'bertune';
+ *
+ * const prediction: EvalPrediction = {
+ *   logits: Float32Array.of(2, -1, 0.5, 1),
+ *   labels: Int32Array.of(0, 1),
+ *   rows: 2,
+ *   numLabels: 2,
+ * };
+ * ```
+ */
 export interface EvalPrediction {
   /** [rows * numLabels] */
   logits: Float32Array;
@@ -18,7 +41,21 @@ export interface EvalPrediction {
   numLabels: number;
 }
 
-/** Metrics of the caller's own, from all logits at once, by names with or without `eval_`: HF's compute_metrics. */
+/**
+ * Metrics of the caller's own, from all logits at once, by names with or without `eval_`: HF's compute_metrics.
+ *
+ * @example
+ * ```ts
+ * import type { ComputeMetrics } from 'bertune';
+ *
+ * // How often the second of two classes is predicted.
+ * const positives: ComputeMetrics = ({ logits, rows }) => {
+ *   let count = 0;
+ *   for (let row = 0; row < rows; row++) if ((logits[2 * row + 1] ?? 0) > (logits[2 * row] ?? 0)) count++;
+ *   return { positives: count / rows };
+ * };
+ * ```
+ */
 export type ComputeMetrics = (
   prediction: EvalPrediction,
 ) => Record<string, number> | Promise<Record<string, number>>;
@@ -38,6 +75,21 @@ const EVALUATION_REMEDY =
  * @returns eval_loss, eval_accuracy and so on, eval_runtime (seconds), eval_samples, eval_samples_per_second,
  *   eval_steps_per_second
  * @throws UsageError for data whose labels are not those of the model's task
+ *
+ * @example
+ * ```ts
+ * import { AutoModelForSequenceClassification, AutoTokenizer } from 'bertune';
+ * import { evaluateRows, loadDataset, textReading } from 'bertune';
+ *
+ * const model = await AutoModelForSequenceClassification.fromPretrained('out');
+ * const tokenizer = await AutoTokenizer.fromPretrained('out');
+ * const { test } = await loadDataset({ test: 'test.csv' }, { modelLabels: model.task.labels });
+ * await model.open();
+ * const { tokenTypes } = model;
+ * const reading = textReading(tokenizer, { maxLength: 128, workers: 1, longTexts: undefined, tokenTypes });
+ * const { eval_accuracy: accuracy } = await evaluateRows(model, test, { ...reading, batchSize: 32 });
+ * await reading.pool.close();
+ * ```
  */
 export async function evaluateRows(
   model: EncoderModel,

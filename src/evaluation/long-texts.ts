@@ -11,17 +11,50 @@ import {
 } from '../tokenizer/index.js';
 
 export const poolings = ['mean', 'max'] as const;
-/** How the logits of the windows become those of the text: their mean (every window counts the same) or their maximum. */
+/**
+ * How the logits of the windows become those of the text: their mean (every window counts the same) or their maximum.
+ *
+ * @example
+ * ```ts
+ * import { AutoModelForSequenceClassification, AutoTokenizer, classify, type Pooling } from 'bertune';
+ *
+ * const pooling: Pooling = 'max';
+ * const model = await AutoModelForSequenceClassification.fromPretrained('out');
+ * const tokenizer = await AutoTokenizer.fromPretrained('out');
+ * await classify(model, tokenizer, ['a long text'], { maxLength: 128, stride: 32, pooling });
+ * ```
+ */
 export type Pooling = (typeof poolings)[number];
 
-/** How long texts are read. */
+/**
+ * How long texts are read.
+ *
+ * @example
+ * ```ts
+ * import { AutoTokenizer, longTextsOf, type LongTexts } from 'bertune';
+ *
+ * const tokenizer = await AutoTokenizer.fromPretrained('out');
+ * const longTexts: LongTexts | undefined = longTextsOf(tokenizer, { maxLength: 16, stride: 4 });
+ * console.log(longTexts?.windowsOf(tokenizer.encode('word '.repeat(100))).length);
+ * ```
+ */
 export interface LongTexts {
   /** The windows of a text that was encoded as a whole. */
   windowsOf: (whole: Encoding) => Encoding[];
   pooling: Pooling;
 }
 
-/** What the tokens of a text are made with, and what `predictRows` needs to know of long ones. */
+/**
+ * What the tokens of a text are made with, and what `predictRows` needs to know of long ones.
+ *
+ * @example
+ * ```ts
+ * import { AutoTokenizer, createTokenizerPool, type TextReading } from 'bertune';
+ *
+ * const tokenizer = await AutoTokenizer.fromPretrained('out');
+ * const reading: TextReading = { pool: createTokenizerPool(tokenizer, { maxLength: 128, workers: 1 }) };
+ * ```
+ */
 export interface TextReading {
   pool: TokenizerPool;
   /** Missing where longer texts are cut. */
@@ -32,6 +65,14 @@ export interface TextReading {
  * What a stride means for this tokenizer; undefined without one.
  *
  * @throws UsageError for a stride that does not fit into a window
+ *
+ * @example
+ * ```ts
+ * import { AutoTokenizer, longTextsOf } from 'bertune';
+ *
+ * const tokenizer = await AutoTokenizer.fromPretrained('out');
+ * const longTexts = longTextsOf(tokenizer, { maxLength: 128, stride: 32 });
+ * ```
  */
 export function longTextsOf(
   tokenizer: BertTokenizer,
@@ -46,6 +87,16 @@ export function longTextsOf(
  * Starts the threads that tokenize: texts cut to `maxLength`, or whole where they are cut into windows later.
  *
  * @param options.tokenTypes how many the model has
+ *
+ * @example
+ * ```ts
+ * import { AutoTokenizer, textReading } from 'bertune';
+ *
+ * const tokenizer = await AutoTokenizer.fromPretrained('out');
+ * const settings = { maxLength: 128, workers: 1, longTexts: undefined, tokenTypes: 2 };
+ * const { pool } = textReading(tokenizer, settings);
+ * await pool.close();
+ * ```
  */
 export function textReading(
   tokenizer: BertTokenizer,

@@ -22,7 +22,19 @@ import {
   type TextReading,
 } from './long-texts.js';
 
-/** The logits of some rows in a row. */
+/**
+ * The logits of some rows in a row.
+ *
+ * @example
+ * ```ts
+ * import type { PredictedBatch } from 'bertune';
+ *
+ * function* logitsOf({ logits, rows }: PredictedBatch): Generator<Float32Array> {
+ *   const width = logits.length / rows;
+ *   for (let row = 0; row < rows; row++) yield logits.subarray(row * width, (row + 1) * width);
+ * }
+ * ```
+ */
 export interface PredictedBatch {
   /** The first row of the batch. */
   first: number;
@@ -33,7 +45,18 @@ export interface PredictedBatch {
   examples: readonly Example[];
 }
 
-/** How rows are predicted; `evaluateRows` hands its own options on to here. */
+/**
+ * How rows are predicted; `evaluateRows` hands its own options on to here.
+ *
+ * @example
+ * ```ts
+ * import { AutoTokenizer, createTokenizerPool, type PredictRowsOptions } from 'bertune';
+ *
+ * const tokenizer = await AutoTokenizer.fromPretrained('out');
+ * const pool = createTokenizerPool(tokenizer, { maxLength: 128, workers: 1 });
+ * const options: PredictRowsOptions = { pool, batchSize: 32 };
+ * ```
+ */
 export interface PredictRowsOptions extends TextReading {
   batchSize: number;
 }
@@ -41,7 +64,22 @@ export interface PredictRowsOptions extends TextReading {
 /** Tokenized and packed ahead of the batch that the model is busy with. */
 const BATCHES_AHEAD = 4;
 
-/** Runs the model over all rows without dropout. Memory does not grow with the number of rows. */
+/**
+ * Runs the model over all rows without dropout. Memory does not grow with the number of rows.
+ *
+ * @example
+ * ```ts
+ * import { AutoModelForSequenceClassification, AutoTokenizer, createTokenizerPool, predictRows } from 'bertune';
+ *
+ * const model = await AutoModelForSequenceClassification.fromPretrained('out');
+ * const tokenizer = await AutoTokenizer.fromPretrained('out');
+ * await model.open();
+ * const pool = createTokenizerPool(tokenizer, { maxLength: 128, workers: 1 });
+ * const rows = { size: 1, read: () => Promise.resolve([{ text: 'What a film!' }]) };
+ * for await (const { logits } of predictRows(model, rows, { pool, batchSize: 32 })) console.log(logits);
+ * await pool.close();
+ * ```
+ */
 export async function* predictRows(
   model: EncoderModel,
   data: TextRows | LabelledRows,
@@ -71,6 +109,14 @@ function* range(start: number, end: number, step: number): Generator<number> {
  *
  * @param logits [numLabels]
  * @param calibration what was tuned for the model. The temperature moves probabilities, never the label.
+ *
+ * @example
+ * ```ts
+ * import { predictionOf } from 'bertune';
+ *
+ * const task = { problemType: 'single_label_classification', labels: ['neg', 'pos'] } as const;
+ * console.log(predictionOf([0, 2], task).label); // pos
+ * ```
  */
 export function predictionOf(
   logits: ArrayLike<number>,
@@ -91,6 +137,17 @@ export function predictionOf(
  * @param options.problemType makes sure that the model has it, and gives labels its type: strings, lists of strings, numbers
  * @throws UsageError when an input is not a text, a pair with a stride, or `maxLength` more than the model has positions;
  *   for a model of another problem type
+ *
+ * @example
+ * ```ts
+ * import { AutoModelForSequenceClassification, AutoTokenizer, classify } from 'bertune';
+ *
+ * const model = await AutoModelForSequenceClassification.fromPretrained('out');
+ * const tokenizer = await AutoTokenizer.fromPretrained('out');
+ * const [first] = await classify(model, tokenizer, ['What a film!', { text: 'a', textPair: 'b' }]);
+ * console.log(first?.label, first?.score);
+ * await model.close();
+ * ```
  */
 export async function classify<P extends ProblemType = ProblemType>(
   model: EncoderModel,

@@ -7,7 +7,17 @@ import { checkedRepo, isSafePath, titleOf } from './repo.js';
 import { hubSettings } from './settings.js';
 import { openSnapshot, type Snapshot } from './snapshot.js';
 
-/** What every call that may ask the hub takes. */
+/**
+ * What every call that may ask the hub takes.
+ *
+ * @example
+ * ```ts
+ * import { AutoTokenizer, type HubOptions } from 'bertune';
+ *
+ * const options: HubOptions = { revision: 'main', progress: () => undefined };
+ * const tokenizer = await AutoTokenizer.fromPretrained('bert-base-uncased', options);
+ * ```
+ */
 export interface HubOptions {
   /** Branch, tag, commit or `refs/pr/N`; default `main`. */
   revision?: string;

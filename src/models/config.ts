@@ -25,7 +25,16 @@ import {
 import { areDefaultLabels, labelsOf, parseLabels, type Labels, defaultLabels } from './labels.js';
 import { FAMILIES, familyOf, modelTypeOfClass } from './registry.js';
 
-/** A config of any family: beside these fields the keys of the family, in camelCase. Absent keys have the family's defaults. */
+/**
+ * A config of any family: beside these fields the keys of the family, in camelCase. Absent keys have the family's defaults.
+ *
+ * @example
+ * ```ts
+ * import { readConfig, type ModelConfig } from 'bertune';
+ *
+ * const { modelType, problemType, labels }: ModelConfig = await readConfig('out');
+ * ```
+ */
 export interface ModelConfig extends Labels {
   readonly modelType: string;
   /** Null where the file leaves it open: it then follows from the labels. */
@@ -41,6 +50,17 @@ export interface ModelConfig extends Labels {
   readonly [field: string]: unknown;
 }
 
+/**
+ * config.json of a BERT, with its fields by name.
+ *
+ * @example
+ * ```ts
+ * import { parseBertConfig, type BertConfig } from 'bertune';
+ *
+ * const config: BertConfig = parseBertConfig({ model_type: 'bert' }, 'the defaults of BERT');
+ * console.log(config.hiddenSize, config.numHiddenLayers);
+ * ```
+ */
 export type BertConfig = ModelConfig & BertFields;
 
 /** The version whose files we write; it is noted in them, as transformers notes its own. */
@@ -100,6 +120,14 @@ const NOT_KEPT = new Set([
  * @param json the parsed file
  * @param where the file, for messages
  * @throws UsageError naming the key and the file, e.g. for a family that is not known or a value out of range
+ *
+ * @example
+ * ```ts
+ * import { parseConfig } from 'bertune';
+ *
+ * const config = parseConfig({ model_type: 'roberta', vocab_size: 50265 }, 'a RoBERTa');
+ * console.log(config.modelType);
+ * ```
  */
 export function parseConfig(json: unknown, where: string): ModelConfig {
   const file = checkKeys(commonSchema, json, where);
@@ -134,7 +162,17 @@ export function parseConfig(json: unknown, where: string): ModelConfig {
   return config;
 }
 
-/** The content of a config.json of a BERT. @throws UsageError as {@link parseConfig}, and for another family */
+/**
+ * The content of a config.json of a BERT. @throws UsageError as {@link parseConfig}, and for another family
+ *
+ * @example
+ * ```ts
+ * import { BertForSequenceClassification, parseBertConfig } from 'bertune';
+ *
+ * const config = parseBertConfig({ model_type: 'bert', num_hidden_layers: 2, vocab_size: 8192 }, 'a small BERT');
+ * const model = BertForSequenceClassification.fromConfig(config, { numLabels: 2 });
+ * ```
+ */
 export function parseBertConfig(json: unknown, where: string): BertConfig {
   const config = parseConfig(json, where);
   if (isBert(config)) return config;
@@ -260,7 +298,17 @@ function requireSoundShape(spec: EncoderSpec, { aliases }: ModelFamily, where: s
     );
 }
 
-/** The classes that the model should have; what is left out comes from its config.json. */
+/**
+ * The classes that the model should have; what is left out comes from its config.json.
+ *
+ * @example
+ * ```ts
+ * import { AutoModelForSequenceClassification, type HeadOptions } from 'bertune';
+ *
+ * const head: HeadOptions = { labels: ['film', 'music'], problemType: 'multi_label_classification' };
+ * const model = await AutoModelForSequenceClassification.fromPretrained('bert-base-uncased', head);
+ * ```
+ */
 export interface HeadOptions {
   numLabels?: number;
   /** Names of the classes in the order of their ids; wins over numLabels. */

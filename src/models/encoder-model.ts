@@ -26,7 +26,18 @@ import { parameterShapes } from './parameters.js';
 import { fitAdapter, matchCheckpoint, readConfig, type LoadedModel } from './pretrained.js';
 import { sessionSpec, ofAnotherModel, requireSameShapes, tensorOf, writeTensor } from './session.js';
 
-/** Where and how the model is computed. */
+/**
+ * Where and how the model is computed.
+ *
+ * @example
+ * ```ts
+ * import { AutoModelForSequenceClassification, type Runtime } from 'bertune';
+ *
+ * const runtime: Runtime = { device: 'cpu', dtype: 'float32', threads: 2, seed: 1 };
+ * const model = await AutoModelForSequenceClassification.fromPretrained('out');
+ * await model.open(runtime);
+ * ```
+ */
 export interface Runtime {
   device?: 'auto' | 'cpu' | 'cuda';
   dtype?: 'auto' | 'float32' | 'bfloat16';
@@ -47,6 +58,16 @@ export function requireDevice({ device, dtype }: Runtime): void {
 /**
  * A model: what classes such as BertForSequenceClassification have in common. Weights are float32 tensors in a native session
  * from `open` to `close`; before that they are on disk, or random.
+ *
+ * @example
+ * ```ts
+ * import { AutoModelForSequenceClassification, type EncoderModel } from 'bertune';
+ *
+ * const model: EncoderModel = await AutoModelForSequenceClassification.fromPretrained('out');
+ * await model.open({ device: 'cpu' });
+ * console.log(model.placement, model.task.labels, model.session.tensors().length);
+ * await model.close();
+ * ```
  */
 export class EncoderModel {
   readonly config: ModelConfig;

@@ -9,7 +9,17 @@ import { encoderOf, headOf, type ModelConfig } from './config.js';
 import { linearModules, modelParameters, parameterShapes, nameMatcher } from './parameters.js';
 import { familyOf } from './registry.js';
 
-/** An adapter of one model. */
+/**
+ * An adapter of one model.
+ *
+ * @example
+ * ```ts
+ * import { AutoModelForSequenceClassification } from 'bertune';
+ *
+ * const model = await AutoModelForSequenceClassification.fromPretrained('adapter');
+ * console.log(model.lora?.base, model.lora?.modules);
+ * ```
+ */
 export interface Lora extends AdapterConfig {
   /** Full names of the linear layers with an adapter, in the model's order. */
   readonly modules: readonly string[];
@@ -18,7 +28,17 @@ export interface Lora extends AdapterConfig {
   readonly base: string;
 }
 
-/** A new adapter, by PEFT's names and with its defaults. */
+/**
+ * A new adapter, by PEFT's names and with its defaults.
+ *
+ * @example
+ * ```ts
+ * import { AutoModelForSequenceClassification, type LoraOptions } from 'bertune';
+ *
+ * const lora: LoraOptions = { rank: 8, dropout: 0.1 };
+ * const model = await AutoModelForSequenceClassification.fromPretrained('bert-base-uncased', { lora });
+ * ```
+ */
 export interface LoraOptions {
   /** PEFT's `r`. */
   rank: number;

@@ -55,7 +55,17 @@ export interface PretrainedModel extends ModelFolder<ModelConfig> {
   adapter?: ReadonlyMap<string, TensorSource>;
 }
 
-/** Adapters: a new one, or where the base of the folder's is. */
+/**
+ * Adapters: a new one, or where the base of the folder's is.
+ *
+ * @example
+ * ```ts
+ * import { AutoModelForSequenceClassification, type AdapterOptions } from 'bertune';
+ *
+ * const options: AdapterOptions = { lora: { rank: 8, alpha: 16, targetModules: ['all-linear'] } };
+ * const model = await AutoModelForSequenceClassification.fromPretrained('bert-base-uncased', options);
+ * ```
+ */
 export interface AdapterOptions {
   /** Trains low-rank updates of linear layers in place of the weights. */
   lora?: LoraOptions;
@@ -63,6 +73,17 @@ export interface AdapterOptions {
   baseModel?: string;
 }
 
+/**
+ * What `fromPretrained` takes: the head, an adapter, and how the hub is asked.
+ *
+ * @example
+ * ```ts
+ * import { AutoModelForSequenceClassification, type PretrainedOptions } from 'bertune';
+ *
+ * const options: PretrainedOptions = { numLabels: 3, revision: 'main' };
+ * const model = await AutoModelForSequenceClassification.fromPretrained('bert-base-uncased', options);
+ * ```
+ */
 export type PretrainedOptions = HeadOptions & AdapterOptions & HubOptions;
 
 /** What a model is made from. */
@@ -122,7 +143,16 @@ export async function loadModel(
   }
 }
 
-/** The config of a model of any family, without its weights; transformers' AutoConfig. */
+/**
+ * The config of a model of any family, without its weights; transformers' AutoConfig.
+ *
+ * @example
+ * ```ts
+ * import { AutoConfig } from 'bertune';
+ *
+ * const { modelType, labels } = await AutoConfig.fromPretrained('bert-base-uncased');
+ * ```
+ */
 export class AutoConfig {
   private constructor() {}
 
@@ -143,12 +173,30 @@ export function requireType(config: ModelConfig, modelType: string, where: strin
   );
 }
 
-/** Reads and checks config.json of a local model folder. @throws UsageError naming the file and its fault */
+/**
+ * Reads and checks config.json of a local model folder. @throws UsageError naming the file and its fault
+ *
+ * @example
+ * ```ts
+ * import { readConfig } from 'bertune';
+ *
+ * const { modelType, labels } = await readConfig('out');
+ * ```
+ */
 export function readConfig(directory: string): Promise<ModelConfig> {
   return readConfigFile(directory, parseConfig);
 }
 
-/** As {@link readConfig}, for a BERT. */
+/**
+ * As {@link readConfig}, for a BERT.
+ *
+ * @example
+ * ```ts
+ * import { readBertConfig } from 'bertune';
+ *
+ * const { hiddenSize, labels } = await readBertConfig('out');
+ * ```
+ */
 export async function readBertConfig(directory: string): Promise<BertConfig> {
   return readConfigFile(directory, parseBertConfig);
 }

@@ -44,28 +44,83 @@ class SequenceClassifier extends EncoderModel {
   }
 }
 
-/** BERT (Devlin et al. 2019): the pooled [CLS], tanh, and a linear layer. */
+/**
+ * BERT (Devlin et al. 2019): the pooled [CLS], tanh, and a linear layer.
+ *
+ * @example
+ * ```ts
+ * import { BertForSequenceClassification } from 'bertune';
+ *
+ * const model = await BertForSequenceClassification.fromPretrained('bert-base-uncased', { numLabels: 2 });
+ * console.log(model.config.hiddenSize, model.task.labels);
+ * ```
+ */
 export class BertForSequenceClassification extends SequenceClassifier {
   static override readonly modelType = 'bert';
   declare readonly config: BertConfig;
 }
-/** RoBERTa (Liu et al. 2019): no token types, and positions that begin behind that of the padding token. */
+/**
+ * RoBERTa (Liu et al. 2019): no token types, and positions that begin behind that of the padding token.
+ *
+ * @example
+ * ```ts
+ * import { RobertaForSequenceClassification } from 'bertune';
+ *
+ * const model = await RobertaForSequenceClassification.fromPretrained('roberta-base', { numLabels: 2 });
+ * ```
+ */
 export class RobertaForSequenceClassification extends SequenceClassifier {
   static override readonly modelType = 'roberta';
 }
-/** XLM-RoBERTa (Conneau et al. 2020): RoBERTa of 100 languages. */
+/**
+ * XLM-RoBERTa (Conneau et al. 2020): RoBERTa of 100 languages.
+ *
+ * @example
+ * ```ts
+ * import { XLMRobertaForSequenceClassification } from 'bertune';
+ *
+ * const model = await XLMRobertaForSequenceClassification.fromPretrained('xlm-roberta-base');
+ * ```
+ */
 export class XLMRobertaForSequenceClassification extends SequenceClassifier {
   static override readonly modelType = 'xlm-roberta';
 }
-/** CamemBERT (Martin et al. 2020): RoBERTa of French. */
+/**
+ * CamemBERT (Martin et al. 2020): RoBERTa of French.
+ *
+ * @example
+ * ```ts
+ * import { CamembertForSequenceClassification } from 'bertune';
+ *
+ * const model = await CamembertForSequenceClassification.fromPretrained('camembert-base', { numLabels: 3 });
+ * ```
+ */
 export class CamembertForSequenceClassification extends SequenceClassifier {
   static override readonly modelType = 'camembert';
 }
-/** DistilBERT (Sanh et al. 2019): half the layers, no token types. */
+/**
+ * DistilBERT (Sanh et al. 2019): half the layers, no token types.
+ *
+ * @example
+ * ```ts
+ * import { DistilBertForSequenceClassification } from 'bertune';
+ *
+ * const model = await DistilBertForSequenceClassification.fromPretrained('distilbert-base-uncased');
+ * ```
+ */
 export class DistilBertForSequenceClassification extends SequenceClassifier {
   static override readonly modelType = 'distilbert';
 }
-/** ELECTRA (Clark et al. 2020): the discriminator, whose embeddings may be narrower than its layers. */
+/**
+ * ELECTRA (Clark et al. 2020): the discriminator, whose embeddings may be narrower than its layers.
+ *
+ * @example
+ * ```ts
+ * import { ElectraForSequenceClassification } from 'bertune';
+ *
+ * const model = await ElectraForSequenceClassification.fromPretrained('google/electra-small-discriminator');
+ * ```
+ */
 export class ElectraForSequenceClassification extends SequenceClassifier {
   static override readonly modelType = 'electra';
 }
@@ -79,7 +134,19 @@ const CLASSES: readonly ClassifierClass<EncoderModel>[] = [
   ElectraForSequenceClassification,
 ];
 
-/** A classifier of whichever family the model_type of config.json names. */
+/**
+ * A classifier of whichever family the model_type of config.json names.
+ *
+ * @example
+ * ```ts
+ * import { AutoModelForSequenceClassification } from 'bertune';
+ *
+ * const model = await AutoModelForSequenceClassification.fromPretrained('bert-base-uncased', {
+ *   labels: ['neg', 'pos'],
+ * });
+ * await model.close();
+ * ```
+ */
 export class AutoModelForSequenceClassification {
   private constructor() {}
 

@@ -11,7 +11,22 @@ import { isFloat } from '../formats/safetensors-header.js';
 import { openSafetensors, type TensorData, type TensorSource } from '../formats/safetensors.js';
 import type { Session, StateKind } from '../native/index.js';
 
-/** What a session of the model is made of, also for scripts that run steps of their own. Its weights are random at first. */
+/**
+ * What a session of the model is made of, also for scripts that run steps of their own. Its weights are random at first.
+ *
+ * @example
+ * ```ts
+ * import { parseConfig, Session, sessionSpec } from 'bertune';
+ *
+ * const config = parseConfig({ model_type: 'bert', num_hidden_layers: 2, vocab_size: 100 }, 'a small BERT');
+ * const session = await Session.create(sessionSpec(config), {
+ *   device: 'cpu',
+ *   dtype: 'float32',
+ *   threads: 1,
+ *   seed: 42,
+ * });
+ * ```
+ */
 export function sessionSpec(config: ModelConfig, lora?: Lora): SessionSpec {
   const parameters = modelParameters(config);
   const adapters = lora === undefined ? [] : adaptersOf(parameters, lora);

@@ -85,7 +85,17 @@ export function loadAddon(): Addon {
   return addon;
 }
 
-/** What the machine offers. */
+/**
+ * What the machine offers.
+ *
+ * @example
+ * ```ts
+ * import { deviceInfo } from 'bertune';
+ *
+ * const { cuda, cudaProblem, bfloat16, cores } = deviceInfo();
+ * console.log(cuda ? 'a GPU' : cudaProblem, bfloat16, cores);
+ * ```
+ */
 export function deviceInfo(): DeviceInfo {
   const info = loadAddon().deviceInfo();
   return {

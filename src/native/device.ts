@@ -1,7 +1,17 @@
 // Which device and dtype `auto` stands for: a pure function of what the machine offers.
 import { expected, UsageError } from '../util/errors.js';
 
-/** What this machine offers. */
+/**
+ * What this machine offers.
+ *
+ * @example
+ * ```ts
+ * import { deviceInfo, type DeviceInfo } from 'bertune';
+ *
+ * const info: DeviceInfo = deviceInfo();
+ * console.log(info.libtorch, info.cudaName ?? 'no GPU');
+ * ```
+ */
 export interface DeviceInfo {
   cuda: boolean;
   /** Why there is no CUDA device; empty if there is one. */

@@ -4,7 +4,16 @@
 export type StateKind = (typeof stateKinds)[number];
 export const stateKinds = ['step', 'exp_avg', 'exp_avg_sq', 'momentum_buffer', 'sum'] as const;
 
-/** As torch.optim has them, by their fused kernels. */
+/**
+ * As torch.optim has them, by their fused kernels.
+ *
+ * @example
+ * ```ts
+ * import type { OptimizerName } from 'bertune';
+ *
+ * const optimizer: OptimizerName = 'adamw';
+ * ```
+ */
 export type OptimizerName = 'adamw' | 'adam' | 'sgd' | 'adagrad';
 
 export const OPTIMIZER_STATE: Readonly<Record<OptimizerName, readonly StateKind[]>> = {

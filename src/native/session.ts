@@ -25,6 +25,17 @@ import type {
  * Calls return at once and run in the order they were made. A failed one rejects with one line and the
  * caller's stack: a UsageError for an argument of the wrong type or range, else a RunError. The session is then as it was
  * before that call, unless the message ends in `the session is closed`: every later call but `close` rejects.
+ *
+ * @example
+ * ```ts
+ * import { AutoModelForSequenceClassification, pack } from 'bertune';
+ *
+ * const model = await AutoModelForSequenceClassification.fromPretrained('out');
+ * await model.open({ device: 'cpu' });
+ * const batch = pack([{ ids: Int32Array.of(101, 2023, 102), typeIds: null }]);
+ * console.log(await model.session.predict(batch)); // [1 * numLabels]
+ * await model.close();
+ * ```
  */
 export class Session {
   readonly #native: NativeSession;

@@ -8,7 +8,17 @@ export interface NormSpec {
   bias: boolean;
 }
 
-/** An encoder over packed sequences. Probabilities are those of dropping a value, from 0 to below 1. */
+/**
+ * An encoder over packed sequences. Probabilities are those of dropping a value, from 0 to below 1.
+ *
+ * @example
+ * ```ts
+ * import { parseConfig, sessionSpec, type EncoderSpec } from 'bertune';
+ *
+ * const encoder: EncoderSpec = sessionSpec(parseConfig({ model_type: 'bert' }, 'BERT')).encoder;
+ * console.log(encoder.hidden, encoder.heads, encoder.layers.length);
+ * ```
+ */
 export interface EncoderSpec {
   hidden: number;
   heads: number;
@@ -41,6 +51,13 @@ export interface EncoderSpec {
 /**
  * One stage behind the encoder. `linear` and `norm` name the parameters `NAME.weight` and `NAME.bias`. Before `pool` a stage works
  * on every token, behind it on sequences; without a `pool` logits are per token.
+ *
+ * @example
+ * ```ts
+ * import type { HeadStage } from 'bertune';
+ *
+ * const head: HeadStage[] = [{ pool: 'first' }, { dropout: 0.1 }, { linear: 'classifier' }];
+ * ```
  */
 export type HeadStage =
   | { pool: 'first' | 'mean' }
@@ -52,6 +69,13 @@ export type HeadStage =
 /**
  * Losses are sums over the labels of a batch. `cross_entropy` takes class ids (-100: none) or one probability a class;
  * the others take one value a logit.
+ *
+ * @example
+ * ```ts
+ * import type { LossKind } from 'bertune';
+ *
+ * const loss: LossKind = 'cross_entropy';
+ * ```
  */
 export type LossKind = 'cross_entropy' | 'binary_cross_entropy' | 'mean_squared_error';
 
@@ -70,6 +94,14 @@ export type Initialisation =
  *     finalNorm.{weight,bias}, and the names of the head's stages
  *
  * Weights of linear layers are [outputs, inputs]; queryKeyValue has the rows of query, key and value, in this order.
+ *
+ * @example
+ * ```ts
+ * import { parseConfig, sessionSpec, type ParameterSpec } from 'bertune';
+ *
+ * const parameters: readonly ParameterSpec[] = sessionSpec(parseConfig({ model_type: 'bert' }, 'BERT')).parameters;
+ * for (const { tensors, shape } of parameters) console.log(tensors[0]?.name, shape);
+ * ```
  */
 export interface ParameterSpec {
   name: string;
@@ -81,7 +113,22 @@ export interface ParameterSpec {
   tensors: readonly { name: string; rows: number }[];
 }
 
-/** A low-rank adapter (LoRA) of some rows of a linear layer: W x + scaling * B A x. `a` and `b` name its parameters. */
+/**
+ * A low-rank adapter (LoRA) of some rows of a linear layer: W x + scaling * B A x. `a` and `b` name its parameters.
+ *
+ * @example
+ * ```ts
+ * import type { AdapterSpec } from 'bertune';
+ *
+ * const query: AdapterSpec = {
+ *   linear: 'layers.0.attention.qkv',
+ *   firstRow: 0,
+ *   rows: 768,
+ *   a: 'layers.0.attention.query.lora_a',
+ *   b: 'layers.0.attention.query.lora_b',
+ * };
+ * ```
+ */
 export interface AdapterSpec {
   /** The canonical name of the linear layer, without `.weight`. */
   linear: string;
@@ -91,6 +138,17 @@ export interface AdapterSpec {
   b: string;
 }
 
+/**
+ * All that the native side knows of a model.
+ *
+ * @example
+ * ```ts
+ * import { parseConfig, sessionSpec, type SessionSpec } from 'bertune';
+ *
+ * const spec: SessionSpec = sessionSpec(parseConfig({ model_type: 'bert' }, 'BERT'));
+ * console.log(spec.loss, spec.parameters.length);
+ * ```
+ */
 export interface SessionSpec {
   encoder: EncoderSpec;
   head: readonly HeadStage[];

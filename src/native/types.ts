@@ -1,7 +1,21 @@
 // What passes between TypeScript and the addon: shapes, units and meanings.
 import type { OptimizerName, StateKind } from './optimizer-state.js';
 
-/** Sequences one after another without padding: all tokens, and where each sequence begins and ends. */
+/**
+ * Sequences one after another without padding: all tokens, and where each sequence begins and ends.
+ *
+ * @example
+ * ```ts
+ * import type { PackedBatch } from 'bertune';
+ *
+ * // Two sequences of 3 and 2 tokens, one after the other, without padding.
+ * const batch: PackedBatch = {
+ *   inputIds: Int32Array.of(101, 2023, 102, 101, 102),
+ *   cuSeqlens: Int32Array.of(0, 3, 5),
+ *   labels: Int32Array.of(1, 0),
+ * };
+ * ```
+ */
 export interface PackedBatch {
   /** Token ids of all sequences, [tokens]. */
   inputIds: Int32Array;
@@ -16,7 +30,16 @@ export interface PackedBatch {
   labels?: Int32Array | Float32Array;
 }
 
-/** How a training runs beside its loss and optimizer. */
+/**
+ * How a training runs beside its loss and optimizer.
+ *
+ * @example
+ * ```ts
+ * import type { TrainingOptions } from 'bertune';
+ *
+ * const options: TrainingOptions = { optimizer: 'sgd', momentum: 0.9, gradientCheckpointing: true };
+ * ```
+ */
 export interface TrainingOptions {
   /** Default adamw. The weight decay of the others is an L2 term of the gradient. */
   optimizer?: OptimizerName;
@@ -30,6 +53,16 @@ export interface TrainingOptions {
   autoFindBatchSize?: boolean;
 }
 
+/**
+ * Where and how a session computes.
+ *
+ * @example
+ * ```ts
+ * import type { SessionOptions } from 'bertune';
+ *
+ * const options: SessionOptions = { device: 'cpu', dtype: 'float32', threads: 2, seed: 42 };
+ * ```
+ */
 export interface SessionOptions {
   device: 'cpu' | 'cuda';
   /** The dtype of the encoder's matrix products; weights, gradients and the head stay float32. */
@@ -45,22 +78,68 @@ export interface SessionOptions {
   seed: number;
 }
 
+/**
+ * A tensor of the model.
+ *
+ * @example
+ * ```ts
+ * import type { Session, TensorInfo } from 'bertune';
+ *
+ * export function parametersOf(session: Session): number {
+ *   const size = ({ shape }: TensorInfo): number => shape.reduce((product, side) => product * side, 1);
+ *   return session.tensors().reduce((sum, tensor) => sum + size(tensor), 0);
+ * }
+ * ```
+ */
 export interface TensorInfo {
   /** The name in a Hugging Face checkpoint, e.g. `bert.encoder.layer.0.attention.self.query.weight`. */
   name: string;
   shape: number[];
 }
 
-/** Bytes of one tensor, little-endian as in safetensors. */
+/**
+ * Bytes of one tensor, little-endian as in safetensors.
+ *
+ * @example
+ * ```ts
+ * import type { TensorData } from 'bertune';
+ *
+ * const zeros: TensorData = { dtype: 'F32', shape: [2], data: new Uint8Array(8) };
+ * ```
+ */
 export interface TensorData {
   dtype: 'F32' | 'F16' | 'BF16';
   shape: readonly number[];
   data: Uint8Array;
 }
 
+/**
+ * What there is of a tensor: its weights, its gradient, and what the optimizer keeps for it.
+ *
+ * @example
+ * ```ts
+ * import type { Session, TensorKind } from 'bertune';
+ *
+ * export async function readBias(session: Session, kind: TensorKind = 'weight'): Promise<Float32Array> {
+ *   return session.read('classifier.bias', kind);
+ * }
+ * ```
+ */
 export type TensorKind = 'weight' | 'gradient' | StateKind;
 
-/** How a tensor is trained; what is left out is as usual: trainable, and factors of 1. */
+/**
+ * How a tensor is trained; what is left out is as usual: trainable, and factors of 1.
+ *
+ * @example
+ * ```ts
+ * import type { TensorSettings } from 'bertune';
+ *
+ * const settings: TensorSettings[] = [
+ *   { name: 'bert.embeddings.word_embeddings.weight', trainable: false },
+ *   { name: 'classifier.weight', learningRateFactor: 10 },
+ * ];
+ * ```
+ */
 export interface TensorSettings {
   name: string;
   trainable?: boolean;
@@ -70,12 +149,33 @@ export interface TensorSettings {
   weightDecayFactor?: number;
 }
 
-/** A piece of optimizer state that there is. */
+/**
+ * A piece of optimizer state that there is.
+ *
+ * @example
+ * ```ts
+ * import type { Session, StateInfo } from 'bertune';
+ *
+ * export async function momentNames(session: Session): Promise<string[]> {
+ *   const state: StateInfo[] = await session.optimizerState();
+ *   return state.map(({ name, kind }) => `${name} ${kind}`);
+ * }
+ * ```
+ */
 export interface StateInfo extends TensorInfo {
   kind: StateKind;
 }
 
-/** How losses are smoothed and weighed; mean_squared_error has none of it. */
+/**
+ * How losses are smoothed and weighed; mean_squared_error has none of it.
+ *
+ * @example
+ * ```ts
+ * import type { LossOptions } from 'bertune';
+ *
+ * const rare: LossOptions = { classWeights: Float32Array.of(1, 4) };
+ * ```
+ */
 export interface LossOptions {
   /** Label smoothing factor, 0 to 1; of binary targets y * (1 - factor) + factor / 2. */
   labelSmoothing?: number;
@@ -87,6 +187,20 @@ export interface LossOptions {
   posWeight?: Float32Array;
 }
 
+/**
+ * What `Session.accumulate` takes beside the batch.
+ *
+ * @example
+ * ```ts
+ * import type { AccumulateOptions, PackedBatch, Session } from 'bertune';
+ *
+ * // One micro-batch of a step with so many labels in all.
+ * export async function accumulate(session: Session, batch: PackedBatch, labels: number): Promise<void> {
+ *   const options: AccumulateOptions = { divisor: labels, labelSmoothing: 0.1 };
+ *   await session.accumulate(batch, options);
+ * }
+ * ```
+ */
 export interface AccumulateOptions extends LossOptions {
   /**
    * What the sum of losses is divided by: the number of labels over all micro-batches of the optimizer step
@@ -96,6 +210,23 @@ export interface AccumulateOptions extends LossOptions {
   divisor: number;
 }
 
+/**
+ * What `Session.update` takes.
+ *
+ * @example
+ * ```ts
+ * import type { UpdateOptions } from 'bertune';
+ *
+ * const adamW: UpdateOptions = {
+ *   learningRate: 5e-5,
+ *   beta1: 0.9,
+ *   beta2: 0.999,
+ *   epsilon: 1e-8,
+ *   weightDecay: 0,
+ *   maxGradNorm: 1,
+ * };
+ * ```
+ */
 export interface UpdateOptions {
   learningRate: number;
   beta1: number;
@@ -107,6 +238,20 @@ export interface UpdateOptions {
   maxGradNorm: number;
 }
 
+/**
+ * What `Session.stats` reports. Reading it waits for the device.
+ *
+ * @example
+ * ```ts
+ * import type { Session, TrainingStats } from 'bertune';
+ *
+ * // Waits for the steps so far.
+ * export async function meanLoss(session: Session): Promise<number> {
+ *   const { totalLoss, updates }: TrainingStats = await session.stats();
+ *   return totalLoss / updates;
+ * }
+ * ```
+ */
 export interface TrainingStats {
   /** Sum of the accumulated losses since the last call. */
   loss: number;

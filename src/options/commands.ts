@@ -6,7 +6,7 @@ import type { OptionValues } from './values.js';
 
 type Table = typeof options;
 type ValueOf<O> = O extends Option<infer T> ? T : never;
-/** `OptionValues` has comments, which editors show; an option is in it when `npm run readme` has run. */
+/** `OptionValues` has comments, which editors show; an option is in it when `npm run docs` has run. */
 type Values = OptionValues & { [K in Exclude<keyof Table, keyof OptionValues>]: ValueOf<Table[K]> };
 /** The options for which a command always has a value, and those that may be missing. */
 type Certain<C extends CommandName> = {
@@ -110,7 +110,17 @@ export const commands: readonly Command[] = [
   mergeCommand,
 ];
 
-/** Options of a Trainer, by HF's names: `bertune train` without model and data. */
+/**
+ * Options of a Trainer, by HF's names: `bertune train` without model and data.
+ *
+ * @example
+ * ```ts
+ * import { trainingArguments, type TrainingArguments } from 'bertune';
+ *
+ * const args: TrainingArguments = trainingArguments({ outputDir: 'out', numTrainEpochs: 2 });
+ * console.log(args.learningRate); // 5e-5
+ * ```
+ */
 export interface TrainingArguments extends OptionsOf<'trainer'> {}
 /** How a script's `evaluate()` and `predict()` read texts and compute; all may be left out. */
 export interface ScoringOptions extends Partial<Pick<OptionValues, (typeof scoringNames)[number]>> {}

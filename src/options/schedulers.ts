@@ -28,6 +28,17 @@ export type AdaptiveType = (typeof adaptiveTypes)[number];
 
 /** The names of all schedules, `lr_scheduler_type`. */
 export const schedulerTypes = [...plannedTypes, ...adaptiveTypes] as const;
+/**
+ * Names of the learning-rate schedules, Hugging Face's and `slanted_triangular`.
+ *
+ * @example
+ * ```ts
+ * import { trainingArguments, type SchedulerType } from 'bertune';
+ *
+ * const lrSchedulerType: SchedulerType = 'cosine';
+ * const args = trainingArguments({ outputDir: 'out', lrSchedulerType, warmupSteps: 0.1 });
+ * ```
+ */
 export type SchedulerType = PlannedType | AdaptiveType;
 
 /** Whether the schedule goes by the metric rather than by the step. */
@@ -72,7 +83,21 @@ const kwargKinds = {
 type KwargName = keyof typeof kwargKinds;
 type ValueOf<K> = K extends Kind<infer T> ? T : never;
 
-/** HF's `lr_scheduler_kwargs`, in camelCase. */
+/**
+ * HF's `lr_scheduler_kwargs`, in camelCase.
+ *
+ * @example
+ * ```ts
+ * import { trainingArguments, type SchedulerKwargs } from 'bertune';
+ *
+ * const lrSchedulerKwargs: SchedulerKwargs = { numCycles: 2 };
+ * const args = trainingArguments({
+ *   outputDir: 'out',
+ *   lrSchedulerType: 'cosine_with_restarts',
+ *   lrSchedulerKwargs,
+ * });
+ * ```
+ */
 export type SchedulerKwargs = { readonly [K in KwargName]?: ValueOf<(typeof kwargKinds)[K]> };
 
 /** HF's default of `lr_end`. */

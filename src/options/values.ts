@@ -1,4 +1,4 @@
-// Generated from src/options/table.ts by `npm run readme`; do not edit.
+// Generated from src/options/table.ts by `npm run docs`; do not edit.
 import type { SchedulerKwargs } from './schedulers.js';
 
 /** The value of every option, with the sentence that the help has for it. */
@@ -13,7 +13,7 @@ export interface OptionValues {
   config: string;
   /** Folder or hub id of the tokenizer. Default: the model's own. */
   tokenizer: string;
-  /** What the head predicts, and so the loss. Default: inferred from the labels: lists are multi-label, decimals regression. */
+  /** What the head predicts, and so the loss. Default: inferred from the labels: lists are multi-label, decimals regression; for a trained model as its config.json. */
   problemType: 'single_label_classification' | 'multi_label_classification' | 'regression';
   /** Outputs of the head. A whole number of at least 1. Default: counted from the labels. */
   numLabels: number;
@@ -29,8 +29,10 @@ export interface OptionValues {
   trainFile: string[];
   /** Rows to evaluate on. */
   validationFile: string[];
-  /** Rows to predict. */
+  /** Rows to predict; -: standard input, JSON Lines or a text a line. */
   testFile: string[];
+  /** In place of files: texts to predict. */
+  text: string[];
   /** In place of files: a hub dataset, e.g. stanfordnlp/imdb. */
   dataset: string;
   /** Configuration of the hub dataset, e.g. sst2 of nyu-mll/glue. */
@@ -49,11 +51,17 @@ export interface OptionValues {
   textPairColumn: string;
   /** Columns that are carried over to the predictions, such as an id. Default: none. */
   idColumn: string[];
-  /** Column of the label; or several of zeros and ones (or probabilities), one for each label. Default: found by its usual names (label, labels, class ...). */
+  /** Column of the label; or several of zeros and ones, probabilities or numbers, one for each label. Default: found by its usual names (label, labels, class ...). */
   labelColumn: string[];
-  /** What separates several labels written as one text, for multi-label. Default: `|`. */
+  /** What separates several labels written as one text, for multi-label. Default: | or ; or a comma, whichever the first labels show. */
   labelDelimiter: string;
-  /** Labels are probabilities, in a column for each or in lists; metrics other than the loss take the likeliest. Default: `false`. */
+  /** What lists hold: names or ids of classes, zeros and ones by position, probabilities, or numbers to predict. Default: decided from the first rows, and logged with an example. */
+  labelFormat: 'names' | 'multi_hot' | 'probabilities' | 'numbers';
+  /** Labels that differ only in white space, case, width, composed accents or invisible characters are one. Default: `false`. */
+  foldLabels: boolean;
+  /** Labels that mean that a row has none, such as n/a (na_values of pandas); these rows are left out. Default: rows without a label are bad rows. */
+  naLabels: string[];
+  /** Labels are probabilities, in a column for each, in lists, or as predict writes them; metrics other than the loss take the likeliest. Default: `false`. */
   softLabels: boolean;
   /** Train N times, each time on all parts but one of N, stratified by label, and evaluate on that part; no model is saved. A whole number of at least 2. Default: one training. */
   crossValidation: number;
@@ -61,6 +69,12 @@ export interface OptionValues {
   badRows: 'stop' | 'skip';
   /** None: quotes in CSV and TSV are characters like others, as in the files of GLUE. Default: `minimal`. */
   quoting: 'minimal' | 'none';
+  /** The encoding of text files without a byte order mark, such as windows-1252, shift_jis or gb18030. Default: UTF-8. */
+  encoding: string;
+  /** In CSV and TSV this character makes the next one a character like others: \ where quotes are written \". Default: none; quotes in quotes are doubled. */
+  escape: string;
+  /** The list with the rows in a JSON file that is one object: data of {"data": [...]}. Default: the only list, or the one named as the split. */
+  jsonField: string;
   /** A row of a text file that is longer is a bad row (16 MiB). A whole number from 1024 to 536870912. Default: `16777216`. */
   maxRowBytes: number;
   /** A file that grows by more than this factor when it is decompressed is refused (beyond 64 MiB). A whole number of at least 1. Default: `100`. */
@@ -182,8 +196,12 @@ export interface OptionValues {
   outputDir: string;
   /** File for the predictions. Default: standard output. */
   outputFile: string;
-  /** How the predictions are written; parquet needs `outputFile`. Default: by the ending of `outputFile`, else jsonl. */
-  outputFormat: 'jsonl' | 'csv' | 'parquet';
+  /** How the predictions are written; parquet needs `outputFile`. Default: by the ending of `outputFile`, else jsonl; table on a terminal. */
+  outputFormat: 'jsonl' | 'csv' | 'parquet' | 'table';
+  /** File (.csv or .jsonl) for text, gold label, prediction, score and loss of every row, worst first. */
+  predictionsFile: string;
+  /** In CSV, an apostrophe before texts that a spreadsheet would compute; `noFormulaGuard` writes them as they are. Default: `false`. */
+  formulaGuard: boolean;
   /** When to write a checkpoint; best: whenever an evaluation was the best so far. Default: `steps`. */
   saveStrategy: 'no' | 'steps' | 'epoch' | 'best';
   /** With `saveStrategy` steps: a checkpoint every N steps. A whole number of steps, or a share of all steps above 0 and below 1. Default: `500`. */
@@ -204,8 +222,10 @@ export interface OptionValues {
   configFile: string;
   /** Replace a configuration that is there already. Default: `false`. */
   force: boolean;
-  /** Print what was found as one JSON object. Default: `false`. */
+  /** Print the result as one JSON object on a terminal too; a pipe always gets it. Default: `false`. */
   json: boolean;
+  /** Print results, notes and errors only. Default: `false`. */
+  quiet: boolean;
   /** Print more, and the stack of an error. Default: `false`. */
   verbose: boolean;
   /** Where to compute; auto takes a CUDA device where there is one. Default: `auto`. */

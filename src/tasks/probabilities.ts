@@ -1,7 +1,18 @@
 // From logits to probabilities: softmax and sigmoid without overflow, thresholds, and what is tuned for them.
 import { RunError } from '../util/errors.js';
 
-/** How logits become probabilities and labels, where that is not by a temperature of 1 and thresholds of one half. */
+/**
+ * How logits become probabilities and labels, where that is not by a temperature of 1 and thresholds of one half.
+ *
+ * @example
+ * ```ts
+ * import { predictionOf, type Calibration } from 'bertune';
+ *
+ * const calibration: Calibration = { thresholds: [0.5, 0.2] };
+ * const task = { problemType: 'multi_label_classification', labels: ['film', 'music'] } as const;
+ * console.log(predictionOf([2, -1], task, calibration).label); // ['film', 'music']
+ * ```
+ */
 export interface Calibration {
   /** Probabilities are those of the logits divided by it; it changes no label. */
   readonly temperature?: number;

@@ -11,7 +11,17 @@ export const taskKinds: Readonly<Record<ProblemType, TaskKind>> = {
   regression,
 };
 
-/** A task of that kind with these labels. */
+/**
+ * A task of that kind with these labels.
+ *
+ * @example
+ * ```ts
+ * import { taskOf } from 'bertune';
+ *
+ * const task = taskOf('multi_label_classification', ['film', 'music']);
+ * console.log(task.decode([2, -3]).label); // ['film']
+ * ```
+ */
 export function taskOf(problemType: ProblemType, labels: readonly string[]): Task {
   return taskKinds[problemType].create(labels);
 }
@@ -32,6 +42,15 @@ export function impliedProblemType(numLabels: number): ProblemType {
  *
  * @param calibration what was tuned for the model: the metrics that it changes are given both without it and, as
  *   `tuned_f1_macro` and so on, with it
+ *
+ * @example
+ * ```ts
+ * import { createMetrics } from 'bertune';
+ *
+ * const metrics = createMetrics({ problemType: 'single_label_classification', labels: ['neg', 'pos'] });
+ * metrics.add(Float32Array.of(2, -1, 0.5, 1), Int32Array.of(0, 1), 2);
+ * console.log(metrics.result()['accuracy']); // 1
+ * ```
  */
 export function createMetrics(task: TaskDescription, calibration: Calibration = {}): MetricAccumulator {
   const own = asTask(task);

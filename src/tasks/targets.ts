@@ -4,7 +4,18 @@ import { UsageError } from '../util/errors.js';
 import { asTask } from './registry.js';
 import type { ProblemType, Targets, Task, TaskDescription } from './task.js';
 
-/** The labels of the given rows, for a batch or for all. */
+/**
+ * The labels of the given rows, for a batch or for all.
+ *
+ * @example
+ * ```ts
+ * import { loadDataset, type LabelReader } from 'bertune';
+ *
+ * const { train } = await loadDataset({ train: 'train.csv' });
+ * const labels: LabelReader = train.labels;
+ * console.log(labels([0, 1, 2])); // Int32Array of ids
+ * ```
+ */
 export type LabelReader = (rows: ArrayLike<number>) => Targets;
 
 /** Rows with labels. */

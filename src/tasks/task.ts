@@ -10,9 +10,30 @@ export const problemTypes = [
   'multi_label_classification',
   'regression',
 ] as const;
+/**
+ * What a head predicts, by Hugging Face's names.
+ *
+ * @example
+ * ```ts
+ * import { loadDataset, type ProblemType } from 'bertune';
+ *
+ * const problemType: ProblemType = 'regression';
+ * const data = await loadDataset({ train: 'stars.csv' }, { problemType });
+ * ```
+ */
 export type ProblemType = (typeof problemTypes)[number];
 
-/** A task as config.json and scripts describe it. */
+/**
+ * A task as config.json and scripts describe it.
+ *
+ * @example
+ * ```ts
+ * import { predictionOf, type TaskDescription } from 'bertune';
+ *
+ * const task: TaskDescription = { problemType: 'regression', labels: ['LABEL_0'] };
+ * console.log(predictionOf([3.5], task).label); // 3.5
+ * ```
+ */
 export interface TaskDescription {
   readonly problemType: ProblemType;
   /** `labels[i]` is the name of logit i; a regression has the one logit LABEL_0. */
@@ -33,10 +54,30 @@ export interface ColumnPlan {
   readonly probabilities: 'distribution' | 'independent' | null;
 }
 
-/** The label of one row: the ids of its labels, or one value for each logit. */
+/**
+ * The label of one row: the ids of its labels, or one value for each logit.
+ *
+ * @example
+ * ```ts
+ * import { taskOf, type Target } from 'bertune';
+ *
+ * const rows: Target[] = [{ ids: [0, 1] }, { ids: [] }];
+ * console.log(taskOf('multi_label_classification', ['film', 'music']).collate(rows)); // 1, 1, 0, 0
+ * ```
+ */
 export type Target = { readonly ids: readonly number[] } | { readonly values: ArrayLike<number> };
 
-/** The labels of a batch: class ids [rows] (-100: none), or one value for each logit, [rows * numLabels]. */
+/**
+ * The labels of a batch: class ids [rows] (-100: none), or one value for each logit, [rows * numLabels].
+ *
+ * @example
+ * ```ts
+ * import { taskOf, type Targets } from 'bertune';
+ *
+ * const labels: Targets = Int32Array.of(0, 1, 1);
+ * console.log(taskOf('single_label_classification', ['neg', 'pos']).classesOf(labels)); // [[0], [1], [1]]
+ * ```
+ */
 export type Targets = Int32Array | Float32Array;
 
 /** Options that some losses have. */
@@ -70,7 +111,17 @@ export interface Prediction<P extends ProblemType = ProblemType> {
   probabilities: Record<string, number>;
 }
 
-/** What is known of a kind of task before its labels are. */
+/**
+ * What is known of a kind of task before its labels are.
+ *
+ * @example
+ * ```ts
+ * import { taskOf, type TaskKind } from 'bertune';
+ *
+ * const kind: TaskKind = taskOf('regression', ['LABEL_0']).kind;
+ * console.log(kind.metricNames);
+ * ```
+ */
 export interface TaskKind {
   readonly problemType: ProblemType;
   readonly columns: ColumnPlan;
@@ -93,7 +144,18 @@ export interface TaskKind {
   create(labels: readonly string[]): Task;
 }
 
-/** A kind of task with its labels. Its own properties are those of HF's config, so that it can be given for a head. */
+/**
+ * A kind of task with its labels. Its own properties are those of HF's config, so that it can be given for a head.
+ *
+ * @example
+ * ```ts
+ * import { loadDataset, type Task } from 'bertune';
+ *
+ * const data = await loadDataset({ train: 'train.csv' });
+ * const task: Task = data.task;
+ * console.log(task.describe(), task.numLabels);
+ * ```
+ */
 export interface Task extends TaskDescription {
   /** The number of logits a row. */
   readonly numLabels: number;

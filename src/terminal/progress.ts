@@ -1,7 +1,18 @@
 // What a person sees of a running training: one moving line on a terminal, plain lines elsewhere. On stderr only.
 import { printable } from '../util/text.js';
 
-/** The part of a write stream that is used. */
+/**
+ * The part of a write stream that is used.
+ *
+ * @example
+ * ```ts
+ * import { Progress, type Terminal } from 'bertune';
+ *
+ * const lines: string[] = [];
+ * const terminal: Terminal = { write: (text) => lines.push(text) };
+ * const progress = new Progress(terminal);
+ * ```
+ */
 export interface Terminal {
   readonly isTTY?: boolean;
   readonly columns?: number;
@@ -13,6 +24,17 @@ const BAR_WIDTH = 24;
 /** The longest line of a log. */
 const LINE = 100;
 
+/**
+ * A progress line on a terminal, and log lines above it; log lines alone elsewhere.
+ *
+ * @example
+ * ```ts
+ * import { Progress } from 'bertune';
+ *
+ * const silent = new Progress({ write: () => true });
+ * silent.line('nobody sees this');
+ * ```
+ */
 export class Progress {
   readonly #out: Terminal;
   readonly #now: () => number;

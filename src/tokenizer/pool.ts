@@ -5,6 +5,18 @@ import type { EncodeOptions, Encoding } from './sequence-encoder.js';
 import type { TokenizerSpec } from './tokenizer-json.js';
 import type { Tokenizer } from './tokenizer.js';
 
+/**
+ * Encodes texts on worker threads.
+ *
+ * @example
+ * ```ts
+ * import { AutoTokenizer, createTokenizerPool, type TokenizerPool } from 'bertune';
+ *
+ * const tokenizer = await AutoTokenizer.fromPretrained('out');
+ * const pool: TokenizerPool = createTokenizerPool(tokenizer, { workers: 0 });
+ * console.log(await pool.encode([{ text: 'What a film!' }]));
+ * ```
+ */
 export interface TokenizerPool extends AsyncDisposable {
   /**
    * Encodes a list of examples, truncated to the pool's `maxLength` if it has one; the result has the order of the list.
@@ -25,6 +37,16 @@ const EXAMPLES_PER_JOB = 64;
  * @param options.maxLength tokens per example, special tokens included; default: no truncation
  * @param options.tokenTypes how many token types the model has; see {@link EncodeOptions}
  * @param options.workers threads; 0 tokenizes in the calling thread
+ *
+ * @example
+ * ```ts
+ * import { AutoTokenizer, createTokenizerPool } from 'bertune';
+ *
+ * const tokenizer = await AutoTokenizer.fromPretrained('bert-base-uncased');
+ * const pool = createTokenizerPool(tokenizer, { maxLength: 128, workers: 2 });
+ * const encodings = await pool.encode([{ text: 'What a film!' }, { text: 'a', textPair: 'b' }]);
+ * await pool.close();
+ * ```
  */
 export function createTokenizerPool(
   tokenizer: Tokenizer,
@@ -130,6 +152,16 @@ class TokenizerThread {
   }
 }
 
+/**
+ * A text, or a pair of texts.
+ *
+ * @example
+ * ```ts
+ * import type { TextExample } from 'bertune';
+ *
+ * const pair: TextExample = { text: 'a superb film', textPair: 'a great film' };
+ * ```
+ */
 export interface TextExample {
   text: string;
   textPair?: string;

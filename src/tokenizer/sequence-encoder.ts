@@ -11,7 +11,17 @@ import type {
   TokenizerSpec,
 } from './tokenizer-json.js';
 
-/** Token ids of one text or pair, special tokens included; nothing is ever padded. */
+/**
+ * Token ids of one text or pair, special tokens included; nothing is ever padded.
+ *
+ * @example
+ * ```ts
+ * import { pack, type Encoding } from 'bertune';
+ *
+ * const encoding: Encoding = { ids: Int32Array.of(101, 2023, 102), typeIds: null };
+ * const batch = pack([encoding]);
+ * ```
+ */
 export interface Encoding {
   /** [tokens] */
   ids: Int32Array;
@@ -34,6 +44,18 @@ interface Template {
   pair: readonly Piece[];
 }
 
+/**
+ * What `encode` takes beside the texts.
+ *
+ * @example
+ * ```ts
+ * import { AutoTokenizer, type EncodeOptions } from 'bertune';
+ *
+ * const options: EncodeOptions = { maxLength: 16, addSpecialTokens: false };
+ * const tokenizer = await AutoTokenizer.fromPretrained('bert-base-uncased');
+ * console.log(tokenizer.encode('What a film!', undefined, options).ids);
+ * ```
+ */
 export interface EncodeOptions {
   /** Tokens that may stay, special tokens included. Default: no truncation, as in transformers. */
   maxLength?: number;

@@ -11,7 +11,17 @@ import { highestId, parseTokenizerConfig, parseTokenizerJson, type TokenizerSpec
 const NO_LIMIT = 1e30;
 const REMOTE_CODE = 'auto_map in tokenizer_config.json is ignored: bertune runs no code from a model folder';
 
-/** A tokenizer of any class: the files say which one it is. */
+/**
+ * A tokenizer of any class: the files say which one it is.
+ *
+ * @example
+ * ```ts
+ * import { AutoTokenizer } from 'bertune';
+ *
+ * const tokenizer = await AutoTokenizer.fromPretrained('bert-base-uncased');
+ * const { ids, typeIds } = tokenizer.encode('What a film!', 'Great music.', { maxLength: 128 });
+ * ```
+ */
 export class Tokenizer {
   /** The whole definition; plain data that a worker thread can be given. */
   readonly spec: TokenizerSpec;

@@ -8,7 +8,21 @@ import type { Metrics } from '../evaluation/evaluate.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import { bestMetric, isBetter, type LogEntry, type TrainerState } from './state.js';
 
-/** What is to happen next; HF's TrainerControl. A callback sets a flag to ask for it, or clears it to prevent it. */
+/**
+ * What is to happen next; HF's TrainerControl. A callback sets a flag to ask for it, or clears it to prevent it.
+ *
+ * @example
+ * ```ts
+ * import type { TrainerCallback, TrainerControl } from 'bertune';
+ *
+ * function finish(control: TrainerControl): void {
+ *   control.shouldSave = control.shouldTrainingStop = true;
+ * }
+ * const afterAnHour: TrainerCallback = {
+ *   onStepEnd: ({ control }) => (performance.now() > 3_600_000 ? finish(control) : undefined),
+ * };
+ * ```
+ */
 export interface TrainerControl {
   shouldLog: boolean;
   shouldEvaluate: boolean;
@@ -22,7 +36,16 @@ export function newControl(): TrainerControl {
   return { shouldLog: false, shouldEvaluate: false, shouldSave: false, shouldTrainingStop: false };
 }
 
-/** What every callback is given. */
+/**
+ * What every callback is given.
+ *
+ * @example
+ * ```ts
+ * import type { TrainerEvent } from 'bertune';
+ *
+ * const progressOf = ({ state }: TrainerEvent): string => `${state.global_step} of ${state.max_steps}`;
+ * ```
+ */
 export interface TrainerEvent {
   readonly args: TrainingArguments;
   /** To be read only. */
@@ -39,6 +62,17 @@ type Handler<Extra = unknown> = (event: TrainerEvent & Extra) => void | Promise<
  *
  * The native steps run behind: at `onStepEnd` a step has been handed over but may not be done. It is before `onLog`,
  * `onEvaluate`, `onSave` and `onTrainEnd`.
+ *
+ * @example
+ * ```ts
+ * import type { TrainerCallback } from 'bertune';
+ *
+ * const goodEnough: TrainerCallback = {
+ *   onEvaluate({ metrics, control }) {
+ *     if ((metrics['eval_accuracy'] ?? 0) > 0.95) control.shouldTrainingStop = true;
+ *   },
+ * };
+ * ```
  */
 export interface TrainerCallback {
   onTrainBegin?: Handler;
@@ -138,6 +172,19 @@ const earlyStoppingState = z.object({
 /**
  * Counts evaluations without an improvement of more than `threshold` and stops at `patience` of them. Unlike HF, the
  * count always survives a resume, and a run that had stopped stays stopped.
+ *
+ * @example
+ * ```ts
+ * import { EarlyStoppingCallback, trainingArguments } from 'bertune';
+ *
+ * const callbacks = [new EarlyStoppingCallback({ patience: 3, threshold: 0.001 })];
+ * const args = trainingArguments({
+ *   outputDir: 'out',
+ *   evalStrategy: 'epoch',
+ *   saveStrategy: 'epoch',
+ *   metricForBestModel: 'accuracy',
+ * });
+ * ```
  */
 export class EarlyStoppingCallback implements TrainerCallback {
   readonly name = 'EarlyStoppingCallback';
@@ -147,6 +194,7 @@ export class EarlyStoppingCallback implements TrainerCallback {
   #best: number | null = null;
 
   /**
+   * @param options as HF's, without `early_stopping_`
    * @param options.patience evaluations without an improvement, HF's `early_stopping_patience`
    * @param options.threshold an improvement of this or less does not count, HF's `early_stopping_threshold`
    */

@@ -37,7 +37,16 @@ export function createLearningRate(args: TrainingArguments, totalSteps: number):
   };
 }
 
-/** A schedule of one run, with its lengths in optimizer steps. */
+/**
+ * A schedule of one run, with its lengths in optimizer steps.
+ *
+ * @example
+ * ```ts
+ * import type { Schedule } from 'bertune';
+ *
+ * const schedule: Schedule = { type: 'cosine', peak: 2e-5, warmupSteps: 0, totalSteps: 500 };
+ * ```
+ */
 export interface Schedule {
   readonly type: PlannedType;
   /** What the schedule takes beyond its lengths, HF's `lr_scheduler_kwargs`; HF's defaults stand for what is left out. */
@@ -52,6 +61,14 @@ export interface Schedule {
  * The learning rate with which optimizer step `step` updates the weights. Equal to transformers' `get_scheduler`.
  *
  * @param step steps taken before this one: 0 for the first, which with warmup has the rate 0 in most schedules
+ *
+ * @example
+ * ```ts
+ * import { learningRateAt } from 'bertune';
+ *
+ * const schedule = { type: 'linear', peak: 5e-5, warmupSteps: 100, totalSteps: 1000 } as const;
+ * console.log(learningRateAt(550, schedule)); // 2.5e-5
+ * ```
  */
 export function learningRateAt(step: number, schedule: Schedule): number {
   const { type, peak, warmupSteps } = schedule;

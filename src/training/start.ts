@@ -35,6 +35,24 @@ import {
 import { withoutBest, type TrainerState } from './state.js';
 import type { StepExecutor } from './step-executor.js';
 
+/**
+ * What a Trainer is made of.
+ *
+ * @example
+ * ```ts
+ * import { AutoModelForSequenceClassification, AutoTokenizer } from 'bertune';
+ * import { loadDataset, Trainer, trainingArguments, type TrainerParts } from 'bertune';
+ *
+ * const { train, task } = await loadDataset({ train: 'train.csv' });
+ * const parts: TrainerParts = {
+ *   model: await AutoModelForSequenceClassification.fromPretrained('bert-base-uncased', task),
+ *   tokenizer: await AutoTokenizer.fromPretrained('bert-base-uncased'),
+ *   args: trainingArguments({ outputDir: 'out' }),
+ *   trainDataset: train,
+ * };
+ * const trainer = new Trainer(parts);
+ * ```
+ */
 export interface TrainerParts {
   model: EncoderModel;
   args: TrainingArguments;
@@ -53,6 +71,13 @@ export interface TrainerParts {
  *
  * @param values options by HF's names in any case: `{ outputDir: 'out', numTrainEpochs: 3 }`
  * @throws UsageError naming each unknown option, wrong value and contradiction
+ *
+ * @example
+ * ```ts
+ * import { trainingArguments } from 'bertune';
+ *
+ * const args = trainingArguments({ outputDir: 'out', learningRate: 2e-5, evalStrategy: 'epoch' });
+ * ```
  */
 export function trainingArguments(
   values: Partial<TrainingArguments> & Pick<TrainingArguments, 'outputDir'>,

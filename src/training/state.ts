@@ -53,6 +53,16 @@ export const trainerState = z.object({
   trial_name: z.null(),
   trial_params: z.null(),
 });
+/**
+ * The state of a training, with the names of Hugging Face's trainer_state.json.
+ *
+ * @example
+ * ```ts
+ * import type { TrainerState } from 'bertune';
+ *
+ * const losses = ({ log_history: log }: TrainerState): (number | undefined)[] => log.map(({ loss }) => loss);
+ * ```
+ */
 export type TrainerState = z.output<typeof trainerState>;
 
 /** The state before the first step. */

@@ -46,7 +46,28 @@ import { StepExecutor } from './step-executor.js';
 /** Optimizer steps whose batches are tokenized and packed before their turn. */
 const STEPS_AHEAD = 4;
 
-/** Fine-tunes a model; the counterpart of transformers' Trainer. */
+/**
+ * Fine-tunes a model; the counterpart of transformers' Trainer.
+ *
+ * @example
+ * ```ts
+ * import { AutoModelForSequenceClassification, AutoTokenizer } from 'bertune';
+ * import { loadDataset, Trainer, trainingArguments } from 'bertune';
+ *
+ * const data = await loadDataset({ train: 'train.csv', validation: 'dev.csv' });
+ * const tokenizer = await AutoTokenizer.fromPretrained('bert-base-uncased');
+ * const model = await AutoModelForSequenceClassification.fromPretrained('bert-base-uncased', data.task);
+ * const trainer = new Trainer({
+ *   model,
+ *   tokenizer,
+ *   args: trainingArguments({ outputDir: 'out', evalStrategy: 'epoch' }),
+ *   trainDataset: data.train,
+ *   evalDataset: data.validation,
+ * });
+ * await trainer.train();
+ * for (const each of [trainer, model, data]) await each.close();
+ * ```
+ */
 export class Trainer {
   readonly #parts: TrainerParts;
   readonly #plan: RunPlan;
@@ -271,6 +292,7 @@ export class Trainer {
   /**
    * Evaluates on `evalDataset` and adds the metrics to the log history.
    *
+   * @param options how the evaluation can be stopped
    * @param options.signal breaks the evaluation off: it rejects with the signal's reason, and adds nothing. Default:
    *   `interrupt()` while `train()` runs
    */

@@ -10,12 +10,38 @@ class ReportedError extends Error {
   }
 }
 
-/** The caller's mistake: an option, a data file or a model file that cannot be used as given. */
+/**
+ * The caller's mistake: an option, a data file or a model file that cannot be used as given.
+ *
+ * @example
+ * ```ts
+ * import { loadDataset, UsageError } from 'bertune';
+ *
+ * try {
+ *   await loadDataset({ train: 'missing.csv' });
+ * } catch (error) {
+ *   if (error instanceof UsageError) console.error(error.message); // what, where, what to do
+ * }
+ * ```
+ */
 export class UsageError extends ReportedError {
   override name = 'UsageError';
 }
 
-/** A failure of a correct run: disk, network, memory, or the native step. */
+/**
+ * A failure of a correct run: disk, network, memory, or the native step.
+ *
+ * @example
+ * ```ts
+ * import { loadDataset, RunError } from 'bertune';
+ *
+ * try {
+ *   await loadDataset('stanfordnlp/imdb');
+ * } catch (error) {
+ *   if (error instanceof RunError) console.error(`try again later: ${error.message}`);
+ * }
+ * ```
+ */
 export class RunError extends ReportedError {
   override name = 'RunError';
 }
@@ -26,7 +52,26 @@ export class RunError extends ReportedError {
  */
 export class SettingsError extends RunError {}
 
-/** `Trainer.interrupt()` was called while `train()` ran; nothing is lost. */
+/**
+ * `Trainer.interrupt()` was called while `train()` ran; nothing is lost.
+ *
+ * @example
+ * ```ts
+ * import { InterruptedError, type Trainer } from 'bertune';
+ *
+ * export async function trainFor(milliseconds: number, trainer: Trainer): Promise<void> {
+ *   const timer = setTimeout(() => trainer.interrupt(), milliseconds);
+ *   try {
+ *     await trainer.train();
+ *   } catch (error) {
+ *     if (!(error instanceof InterruptedError)) throw error;
+ *     console.log(`resume from ${error.checkpoint}`);
+ *   } finally {
+ *     clearTimeout(timer);
+ *   }
+ * }
+ * ```
+ */
 export class InterruptedError extends RunError {
   override name = 'InterruptedError';
 

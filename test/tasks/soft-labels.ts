@@ -17,7 +17,7 @@ import {
 } from '../../dist/index.js';
 import { inferTask, labelArray } from '../../dist/data/index.js';
 import { predictionFormats } from '../../dist/predictions/formats.js';
-import type { PredictionTable } from '../../dist/predictions/table.js';
+import { FormulaGuard, type PredictionTable } from '../../dist/predictions/table.js';
 import { createMetrics, taskOf } from '../../dist/tasks/index.js';
 import { bertune, flags } from '../fixtures/cli.js';
 import { folderOf, labelled, openContent, refusal, type Overrides } from '../fixtures/splits.js';
@@ -238,6 +238,7 @@ void t.test('the predictions of another model, as predict writes them', async (t
       task: taskOf(problemType, names),
       hasPlaces: false,
       passthrough: [{ name: 'text', kind: 'text' }],
+      guard: new FormulaGuard(true),
     };
     for (const format of ['jsonl', 'csv'] as const) {
       let content = '';

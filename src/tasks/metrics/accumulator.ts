@@ -2,7 +2,18 @@
 import type { Calibration } from '../probabilities.js';
 import { averagedScoreNames, type ClassScores } from './class-counts.js';
 
-/** Takes the batches of an evaluation, in any order and cut. */
+/**
+ * Takes the batches of an evaluation, in any order and cut.
+ *
+ * @example
+ * ```ts
+ * import { taskOf, type MetricAccumulator } from 'bertune';
+ *
+ * const metrics: MetricAccumulator = taskOf('regression', ['LABEL_0']).accumulator({});
+ * metrics.add(Float32Array.of(1, 2, 4), Float32Array.of(1, 2, 3), 3);
+ * const { mae, pearson } = metrics.result();
+ * ```
+ */
 export interface MetricAccumulator {
   /**
    * @param logits [rows * numLabels]
@@ -20,6 +31,19 @@ export interface MetricAccumulator {
   details(): MetricDetails | null;
 }
 
+/**
+ * What an evaluation knows beyond single numbers.
+ *
+ * @example
+ * ```ts
+ * import { createMetrics, type MetricDetails } from 'bertune';
+ *
+ * const metrics = createMetrics({ problemType: 'single_label_classification', labels: ['neg', 'pos'] });
+ * metrics.add(Float32Array.of(2, -1), Int32Array.of(0), 1);
+ * const details: MetricDetails | null = metrics.details();
+ * console.log(details?.per_class['neg']?.f1);
+ * ```
+ */
 export interface MetricDetails {
   /** By label. `support`: the rows that have the label. */
   per_class: Record<string, ClassScores & { support: number }>;
