@@ -331,3 +331,17 @@ await tap.test('a wrong spec', async (t) => {
   await refuses(t, 'no spec', /spec/, () => Session.create(wrong(undefined), OPTIONS));
   await refuses(t, 'no options', /options/, () => Session.create(bertSpec(TINY), wrong(undefined)));
 });
+
+await tap.test('token types for a model that has one', async (t) => {
+  const session = await Session.create(bertSpec({ ...TINY, typeVocabSize: 1 }), OPTIONS);
+  t.teardown(() => session.close());
+  const batch = goodBatch();
+  await refuses(
+    t,
+    'a pair',
+    /^tokenTypeIds\[\d+\] is 1, but the model has one token type, 0: leave tokenTypeIds out/,
+    () => session.predict(batch),
+  );
+  const { tokenTypeIds: _, ...without } = batch;
+  t.equal((await session.predict(without)).length, 9, 'three sequences without them, of three classes');
+});
