@@ -2,12 +2,26 @@
 import { createHash } from 'node:crypto';
 import { asTask, type LabelReader, type Task, type TaskDescription } from '../tasks/index.js';
 import { expected, UsageError } from '../util/errors.js';
+import { withoutUndefined } from '../util/without-undefined.js';
 import type { DataIdentity, LabelledExamples, LabelledRows } from './batch.js';
+import type { Quoting } from './csv-dialect.js';
 import { foldsOf, heldOut, type HoldOut } from './hold-out.js';
 import type { SplitOptions } from './indexer.js';
+import type { LabelFormat } from './label-lists.js';
 import type { Example } from './row.js';
 import type { Split } from './split.js';
 import { labelReader } from './task.js';
+
+/** How rows are read, by the names of the options that say so; the columns apart. */
+export interface DataReading {
+  quoting?: Quoting;
+  encoding?: string;
+  escape?: string;
+  jsonField?: string;
+  foldLabels?: boolean;
+  labelFormat?: LabelFormat;
+  labelDelimiter?: string;
+}
 
 /**
  * Rows as the Trainer takes them.
@@ -77,6 +91,22 @@ export class Dataset implements LabelledRows {
     const { quoting, encoding, escape, jsonField } = this.split;
     const columns = { ...this.split.columns, escape, jsonField };
     return { files, columns, quoting, encoding };
+  }
+
+  /** How the files and labels were read, by request or since the rows showed it: others of their kind are read the same. */
+  get reading(): DataReading {
+    const { quoting, encoding, escape, jsonField, labels } = this.split;
+    const { format, delimiter } = labels?.reading ?? {};
+    return withoutUndefined({
+      quoting: quoting ?? undefined,
+      encoding: encoding ?? undefined,
+      escape,
+      jsonField,
+      foldLabels: labels?.isFolded,
+      // A number to predict is no list, whatever says so.
+      labelFormat: labels?.width === 1 ? undefined : format,
+      labelDelimiter: format === 'names' && quoting !== null ? delimiter : undefined,
+    });
   }
 
   #inSplit(rows: ArrayLike<number>): ArrayLike<number> {

@@ -51,6 +51,7 @@ export function withReading<T extends EvaluateOptions | PredictOptions>(
   where: string,
 ): { options: T; notes: string[] } {
   const given = new Map<string, unknown>(Object.entries(options).filter(([, value]) => value !== undefined));
+  const isOtherColumn = given.has('labelColumn') && !isSame(given.get('labelColumn'), trained['labelColumn']);
   const taken: [string, unknown][] = [];
   const overridden: string[] = [];
   for (const [name, value] of Object.entries(trained)) {
@@ -60,10 +61,10 @@ export function withReading<T extends EvaluateOptions | PredictOptions>(
       throw new UsageError(
         `${where}: bertune_reading.json has ${name} ${JSON.stringify(value)}, which this version does not read; correct the file, or remove it and give the columns as flags`,
       );
-    if (!Object.hasOwn(command.options, name)) continue;
+    if (!Object.hasOwn(command.options, name) || (isOtherColumn && OF_LABEL_COLUMN.has(name))) continue;
     const own = given.get(name);
     if (own === undefined) taken.push([name, parsed.data]);
-    else if (JSON.stringify(own) !== JSON.stringify(parsed.data))
+    else if (!isSame(own, parsed.data))
       overridden.push(`${flag(name, own)} in place of ${flag(name, parsed.data)}`);
   }
   return {
@@ -75,6 +76,13 @@ export function withReading<T extends EvaluateOptions | PredictOptions>(
       ...(overridden.length === 0 ? [] : [`note: other than in the training: ${overridden.join(', ')}`]),
     ],
   };
+}
+
+/** What is known of the label column of the training, such as one of probabilities, does not hold for another. */
+const OF_LABEL_COLUMN = new Set(['labelFormat', 'labelDelimiter', 'softLabels']);
+
+function isSame(one: unknown, other: unknown): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
 }
 
 function flag(name: string, value: unknown): string {

@@ -14,6 +14,7 @@ import { formatNumber, Progress, progressDetail } from '../terminal/progress.js'
 import { createTokenizerPool, type TokenizerPool } from '../tokenizer/index.js';
 import { InterruptedError, UsageError } from '../util/errors.js';
 import { whileLocked, type FolderLock } from '../util/folder-lock.js';
+import { withoutUndefined } from '../util/without-undefined.js';
 import { CallbackList, newControl, type TrainerControl, type TrainerEvent } from './callbacks.js';
 import { loadBestWeights, saveCheckpoint } from './checkpoint.js';
 import { mutableSettings, weightsAtSave, type Fingerprint } from './fingerprint.js';
@@ -431,6 +432,5 @@ export class Trainer {
 /** What is saved with the model for those who evaluate and predict; nothing is known of rows that are not of files. */
 function readingOfTraining({ args, trainDataset }: TrainerParts): ReadingSettings {
   if (!(trainDataset instanceof Dataset)) return {};
-  const { columns, quoting } = trainDataset.split;
-  return readingSettings({ ...(quoting !== null && { quoting }), ...args }, columns);
+  return readingSettings({ ...trainDataset.reading, ...withoutUndefined(args) }, trainDataset.split.columns);
 }

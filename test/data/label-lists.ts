@@ -372,3 +372,22 @@ void t.test('Parquet: lists of any type, and the names that datasets gives their
     );
   }
 });
+
+void t.test('what the rows showed is how others of their kind are read', async (test) => {
+  const folder = folderOf(test, {
+    'joined.csv': 'text,label\na,red;blue\nb,blue\nc,green;red\n',
+    'hot.jsonl': jsonLines(repeated(HOT)),
+    'plain.csv': 'text,label\na,yes\nb,no\n',
+    'scores.jsonl': jsonLines(repeated([0.5, 2.25])),
+  });
+  const readingOf = async (file: string, problemType?: typeof multi): Promise<object> => {
+    const data = await loadDataset({ train: path.join(folder, file) }, problemType && { problemType });
+    test.teardown(() => data.close());
+    return data.train.reading;
+  };
+  const csv = { quoting: 'minimal', foldLabels: false };
+  test.same(await readingOf('joined.csv', multi), { ...csv, labelFormat: 'names', labelDelimiter: ';' });
+  test.same(await readingOf('hot.jsonl'), { foldLabels: false, labelFormat: 'multi_hot' });
+  test.same(await readingOf('plain.csv'), csv);
+  test.same(await readingOf('scores.jsonl'), { foldLabels: false });
+});

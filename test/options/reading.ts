@@ -72,6 +72,16 @@ t.test('what was not given is as in the training; a flag wins', (t) => {
   );
   t.same(evaluated.options.labelColumn, ['a b', 'c']);
   t.same(evaluated.notes, ['note: read as in the training: --label-column "a b" c --label-delimiter ";"']);
+  const ofLists = { labelColumn: ['soft'], labelFormat: 'probabilities', quoting: 'none' };
+  const otherColumn = { model: 'out', validationFile: 'x.csv', labelColumn: 'gold' };
+  const { options } = withReading(
+    evaluateCommand,
+    parseEvaluateOptions({ flags: otherColumn }).options,
+    ofLists,
+    'out',
+  );
+  t.match(options, { labelColumn: ['gold'], quoting: 'none' });
+  t.equal(options.labelFormat, undefined, 'another column of labels has a form of its own');
   t.same(withReading(predictCommand, predictOptions({}), {}, 'out').notes, [], 'a model of others');
   t.end();
 });
