@@ -27,12 +27,32 @@ import { inferTask } from './task.js';
  */
 export type SplitFiles = Partial<Record<SplitName, string | readonly string[]>>;
 
-/** Rows of a script per split, or files and globs. */
+/**
+ * Rows of a script per split, or files and globs.
+ *
+ * @example
+ * ```ts
+ * import { loadDataset, type SplitRows } from 'bertune';
+ *
+ * const rows: SplitRows<{ text: string; label: string }> = { train: [{ text: 'a fine film', label: 'pos' }] };
+ * const data = await loadDataset(rows);
+ * ```
+ */
 export type SplitRows<R extends object> = Partial<Record<SplitName, string | readonly string[] | Rows<R>>>;
 
 type ColumnOf<R> = Extract<keyof R, string>;
 
-/** As {@link ReadOptions}, with the columns that the rows of a script have. */
+/**
+ * As {@link ReadOptions}, with the columns that the rows of a script have.
+ *
+ * @example
+ * ```ts
+ * import { loadDataset, type RowReadOptions } from 'bertune';
+ *
+ * const options: RowReadOptions<{ body: string; mood: string }> = { textColumn: 'body', labelColumn: 'mood' };
+ * const data = await loadDataset({ train: [{ body: 'a fine film', mood: 'good' }] }, options);
+ * ```
+ */
 export interface RowReadOptions<R extends object> extends ReadOptions {
   textColumn?: ColumnOf<R> | undefined;
   textPairColumn?: ColumnOf<R> | undefined;

@@ -5,7 +5,20 @@ import type { RawRecord } from './records.js';
 import { brokenRecord } from './records.js';
 import type { RecordSource } from './source.js';
 
-/** Objects with a value for each column, all at once or one after another. */
+/**
+ * Objects with a value for each column, all at once or one after another.
+ *
+ * @example
+ * ```ts
+ * import { loadDataset, type Rows } from 'bertune';
+ *
+ * async function* cursor(): Rows<{ text: string; label: string }> {
+ *   yield { text: 'a fine film', label: 'pos' };
+ *   yield { text: 'a dull plot', label: 'neg' };
+ * }
+ * const data = await loadDataset({ train: cursor() });
+ * ```
+ */
 export type Rows<R extends object = object> = Iterable<R> | AsyncIterable<R>;
 
 /** How many rows are looked at to find the columns, and handed on at once. */

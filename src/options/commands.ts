@@ -122,7 +122,16 @@ export const commands: readonly Command[] = [
  * ```
  */
 export interface TrainingArguments extends OptionsOf<'trainer'> {}
-/** How a script's `evaluate()` and `predict()` read texts and compute; all may be left out. */
+/**
+ * How a script's `evaluate()` and `predict()` read texts and compute; all may be left out.
+ *
+ * @example
+ * ```ts
+ * import type { ScoringOptions } from 'bertune';
+ *
+ * const long: ScoringOptions = { maxSeqLength: 256, stride: 32, pooling: 'max' };
+ * ```
+ */
 export interface ScoringOptions extends Partial<Pick<OptionValues, (typeof scoringNames)[number]>> {}
 export type CompleteScoringOptions = Flat<
   Pick<OptionsOf<'evaluate'>, (typeof scoringNames)[number] & keyof OptionsOf<'evaluate'>>

@@ -18,10 +18,30 @@ import type { BertTokenizer, TextExample } from '../tokenizer/index.js';
 import { expected } from '../util/errors.js';
 import { withoutUndefined } from '../util/without-undefined.js';
 
-/** Labelled rows to evaluate: a data set, or whatever `loadDataset` takes for a split. */
+/**
+ * Labelled rows to evaluate: a data set, or whatever `loadDataset` takes for a split.
+ *
+ * @example
+ * ```ts
+ * import { AutoModelForSequenceClassification, AutoTokenizer, evaluate, type EvaluationData } from 'bertune';
+ *
+ * const data: EvaluationData = 'test.csv';
+ * await using model = await AutoModelForSequenceClassification.fromPretrained('out');
+ * console.log(await evaluate(model, await AutoTokenizer.fromPretrained('out'), data));
+ * ```
+ */
 export type EvaluationData = LabelledRows | NonNullable<SplitFiles['validation']>;
 
-/** What an evaluation found. */
+/**
+ * What an evaluation found.
+ *
+ * @example
+ * ```ts
+ * import type { Evaluation } from 'bertune';
+ *
+ * const accuracyOf = ({ metrics }: Evaluation): number | undefined => metrics['eval_accuracy'];
+ * ```
+ */
 export interface Evaluation {
   /** As `bertune evaluate` prints them: eval_loss, eval_accuracy ..., with eval_tuned_* where something was tuned. */
   metrics: Metrics;

@@ -514,12 +514,12 @@ await tap.test('a hopeless trial is pruned at its first evaluation', async (t) =
     writeFileSync(join(folder, pruner, 'search.jsonl'), `${[same, first, ...others].join('\n')}\n`);
   }
   const pruned = JSON.parse((await searched(6, 'median', 'median')).at(-1) ?? '') as Trial;
-  t.same([pruned.number, pruned.state], [5, 'pruned']);
+  t.same([pruned.number, pruned.state], [6, 'pruned']);
   t.same(
     pruned.reports.map(({ step }) => step),
     [2],
     'its second epoch is saved',
   );
   const kept = JSON.parse((await searched(6, 'none', 'none')).at(-1) ?? '') as Trial;
-  t.same([kept.number, kept.state, kept.reports.length], [5, 'complete', 2]);
+  t.same([kept.number, kept.state, kept.reports.length], [6, 'complete', 2]);
 });
