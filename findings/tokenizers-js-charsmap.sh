@@ -2,7 +2,7 @@
 # Guess: @huggingface/tokenizers applies the charsmap of a "Precompiled" normalizer (XLM-RoBERTa, CamemBERT, ALBERT ...) that stands
 # in tokenizer.json, as the Rust tokenizers do.
 # Seen, @huggingface/tokenizers 0.2.0 beside tokenizers 0.23.3, with the nmt_nfkc charsmap of sentencepiece 0.2.1: the map is not
-# read; a fixed table stands in for it. U+200D, which joins emoji, stays itself in Rust and becomes a blank in JavaScript.
+# read; a fixed table stands in for it. U+200D, the zero width joiner of Persian and Hindi, stays itself in Rust and becomes a blank in JavaScript.
 set -euo pipefail
 cd "$(mktemp -d)"
 python3 -m venv venv

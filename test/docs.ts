@@ -109,10 +109,10 @@ t.test('the README is one screen after another, not a book', (t) => {
 });
 
 t.test('figures of speed are those of docs/measurements.md', (t) => {
-  const measured = pageText('docs/measurements.md');
+  const measured = new Set(pageText('docs/measurements.md').match(/\d+(?:[.,]\d+)*/g));
   for (const page of ['README.md', 'docs/performance.md'])
     for (const [, figure = ''] of pageText(page).matchAll(/\b(\d[\d.,]*)(?:x|×| times| tokens)/g))
-      t.ok(measured.includes(figure), `${page}: ${figure}`);
+      t.ok(measured.has(figure), `${page}: ${figure}`);
   t.end();
 });
 

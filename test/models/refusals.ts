@@ -75,8 +75,8 @@ t.test('config.json of another family', async (t) => {
       /dim \(10\) is not a multiple of n_heads/,
     ],
     [
-      await changed('roberta', { config: { layer_norm_eps: 1 } }),
-      /below 1 for layer_norm_eps in .*config\.json/,
+      await changed('roberta', { config: { layer_norm_eps: -1 } }),
+      /above 0 for layer_norm_eps in .*config\.json/,
     ],
   ];
   for (const [folder, fault] of cases) await refuses(t, fault.source, fault, () => load(folder));
