@@ -24,6 +24,7 @@ const TOPICS = {
   training: 'Training',
   options: 'Training',
   evaluation: 'Evaluation and prediction',
+  scoring: 'Evaluation and prediction',
   tasks: 'Tasks and metrics',
   native: 'Sessions',
   hub: 'Hub, errors, output',
