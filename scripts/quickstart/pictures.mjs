@@ -108,11 +108,10 @@ async function main() {
   /** @type {(name: string, lines: readonly string[], title: string) => Promise<void>} */
   const write = (name, lines, title) => writeFile(new URL(name, images), terminalSvg(lines, title));
   const training = ['$ npm run train', ...(await run('npm run train'))];
-  await write('train.svg', shortened(training, 10, 16), 'The quickstart on a terminal');
+  await write('train.svg', shortened(training, 10, 24), 'The quickstart on a terminal');
   const command = 'npm run evaluate -- --model out/quickstart --validation-file .quickstart/test.csv';
-  const report = (await run(command)).join('\n').replace(/^\{$[^]*^\}$/m, '...'); // the metrics as JSON
-  const reportLines = [`$ ${command}`, ...report.split('\n')];
-  await write('evaluate.svg', shortened(reportLines, 10, 20), 'The report of an evaluation on a terminal');
+  const report = [`$ ${command}`, ...(await run(command))];
+  await write('evaluate.svg', shortened(report, 30, 10), 'The report of an evaluation on a terminal');
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await main();
