@@ -6,24 +6,30 @@ const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 /** In any case, for pandas. */
 const TRUTH = /^(true|false)$/i;
 /** What pandas passes over around a number: no-break and wide spaces are not among them. */
-const BLANKS = /^[ \t\n\v\f\r]+|[ \t\n\v\f\r]+$/g;
+const BLANKS = ' \t\n\v\f\r';
+/** Longer texts are names: no double takes so many digits, and the patterns take quadratic time on them. */
+const MOST_DIGITS = 400;
 
 /** A cell without the blanks that pandas passes over around a number. */
 export function withoutBlanks(text: string): string {
-  return text.replaceAll(BLANKS, '');
+  let [start, end] = [0, text.length];
+  while (start < end && BLANKS.includes(text.charAt(start))) start++;
+  while (end > start && BLANKS.includes(text.charAt(end - 1))) end--;
+  return text.slice(start, end);
 }
 
 export function isIntegerText(text: string): boolean {
-  return INTEGER.test(withoutBlanks(text));
+  return fits(INTEGER, withoutBlanks(text));
 }
 
 /** Whether pandas reads a text as a number: a point for decimals, no thousands separators, no unit. */
 export function isNumberText(text: string): boolean {
-  return NUMBER.test(withoutBlanks(text));
+  return fits(NUMBER, withoutBlanks(text));
 }
 
-/** Integers of more digits are names: comparing them as numbers would cost more than it is worth. */
-const MOST_DIGITS = 400;
+function fits(pattern: RegExp, bare: string): boolean {
+  return bare.length <= MOST_DIGITS && pattern.test(bare);
+}
 
 /**
  * The one spelling of a number or truth value, however a file writes it: `5` for " 5", "+5", "05" and "5.0", `true` for
@@ -32,7 +38,7 @@ const MOST_DIGITS = 400;
 export function canonical(text: string): string | null {
   const bare = withoutBlanks(text);
   if (TRUTH.test(bare)) return bare.toLowerCase();
-  if (!NUMBER.test(bare) || bare.length > MOST_DIGITS) return null;
+  if (!fits(NUMBER, bare)) return null;
   if (INTEGER.test(bare)) return String(BigInt(bare));
   const number = Number(bare);
   if (!Number.isFinite(number)) return null;
@@ -46,7 +52,7 @@ export function numberOf(value: unknown): number | null {
   if (typeof value === 'boolean') return value ? 1 : 0;
   if (typeof value !== 'string') return null;
   const bare = withoutBlanks(value);
-  if (NUMBER.test(bare)) return Number(bare);
+  if (fits(NUMBER, bare)) return Number(bare);
   if (/^[+-]?inf(inity)?$/i.test(bare)) return bare.startsWith('-') ? -Infinity : Infinity;
   return TRUTH.test(bare) ? Number(bare.toLowerCase() === 'true') : null;
 }
@@ -56,8 +62,9 @@ export function numberOf(value: unknown): number | null {
  * where it does not look like one.
  */
 export function numberProblem(text: string): string | null {
-  const bare = text.trim().normalize('NFKC').replaceAll('\u2212', '-');
-  if (isNumberText(text)) return null;
+  const trimmed = text.trim();
+  if (trimmed.length > MOST_DIGITS || isNumberText(text)) return null;
+  const bare = trimmed.normalize('NFKC').replaceAll('\u2212', '-');
   const found =
     /^[+-]?\s*([$€£¥₹₽₩]|[A-Z]{3}\s)?\s*[+-]?(\d[\d.,'’ _\u202f]*)\s*(%|‰|[$€£¥₹₽₩]|[A-Z]{3})?$/u.exec(bare);
   if (found === null) return null;
@@ -235,8 +242,7 @@ export function differenceOf(a: string, b: string): string {
  */
 export function sortLabels(labels: Iterable<string>): string[] {
   const all = [...labels];
-  if (!all.every((label) => isIntegerText(label) && label.length <= MOST_DIGITS))
-    return all.toSorted(byCodePoint);
+  if (!all.every(isIntegerText)) return all.toSorted(byCodePoint);
   return all
     .map((label) => ({ label, number: BigInt(withoutBlanks(label)) }))
     .toSorted((a, b) => (a.number < b.number ? -1 : a.number > b.number ? 1 : 0))

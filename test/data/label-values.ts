@@ -4,7 +4,15 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
 import { inferTask, labelArray, sortLabels, type Split } from '../../dist/data/index.js';
-import { canonical, differenceOf, foldKey, isNumberText, numberOf } from '../../dist/data/label-values.js';
+import {
+  canonical,
+  differenceOf,
+  foldKey,
+  isNumberText,
+  numberOf,
+  numberProblem,
+  withoutBlanks,
+} from '../../dist/data/label-values.js';
 import { loadDataset } from '../../dist/index.js';
 import {
   folderOf,
@@ -44,6 +52,33 @@ void t.test('numbers and truth values are those of pandas', (test) => {
     '9007199254740992',
     '9007199254740993',
   ]);
+  test.end();
+});
+
+void t.test('long cells take time in proportion to their length', (test) => {
+  const readings = [withoutBlanks, isNumberText, numberOf, canonical, numberProblem];
+  const cells: ((length: number) => string)[] = [
+    (length) => `a${' '.repeat(length)}b`,
+    (length) => `${'1'.repeat(length)}x`,
+    (length) => `+${' '.repeat(length)}x`,
+    (length) => `1${' '.repeat(length)}x`,
+  ];
+  /** Microseconds for 64,000 characters in cells of one length. */
+  const costOf = (length: number): number => {
+    const texts = cells.map((cell) => cell(length));
+    const runs = Array.from({ length: 5 }, () => {
+      const start = process.cpuUsage();
+      for (let done = 0; done < 64_000; done += length)
+        for (const text of texts) for (const read of readings) read(text);
+      const { user, system } = process.cpuUsage(start);
+      return user + system;
+    });
+    return Math.min(...runs);
+  };
+  costOf(1000);
+  test.ok(costOf(16_000) < 4 * costOf(1000) + 20_000, 'the same for few long cells as for many short ones');
+  for (const blanks of [' \t\r\n\v\f', '']) test.equal(withoutBlanks(`${blanks}a b${blanks}`), 'a b');
+  test.equal(withoutBlanks(' \n '), '');
   test.end();
 });
 
