@@ -91,7 +91,7 @@ export class CsvParser implements RecordParser {
     // Asked once: after each of many faults it would be asked of all that follows.
     const isAllUtf8 = isUtf8(bytes);
     while (from < end) {
-      const bad = this.firstBad(whole, from);
+      const bad = this.firstBad(whole, from, isLast);
       const badAt = bad?.start ?? end;
       this.addRecords(
         records,
@@ -102,10 +102,12 @@ export class CsvParser implements RecordParser {
       at.line += countLines(bytes, from, badAt);
       from = badAt;
       if (bad === null) break;
-      if (bad.fault === 'open' && !isLast && bytes.length - from <= this.maxRowBytes) break;
+      const mayContinue = bad.fault === 'open' || bad.fault === 'unended';
+      if (mayContinue && !isLast && bytes.length - from <= this.maxRowBytes) break;
       const next = this.pastBad(whole, bad);
       this.header ??= [];
-      records.push(brokenRecord(at.offset + from, at.offset + next, at.line, faultOf(bytes, bad, at.line)));
+      const fault = bad.fault === 'unended' ? this.tooLong() : faultOf(bytes, bad, at.line);
+      records.push(brokenRecord(at.offset + from, at.offset + next, at.line, fault));
       at.line += countLines(bytes, from, next);
       from = next;
     }
@@ -130,11 +132,13 @@ export class CsvParser implements RecordParser {
     return new CsvRecord(0, 0, 0, this.header ?? [], cells ?? []);
   };
 
-  /** The first record that csv-parse is not given. */
-  private firstBad(bytes: Buffer, from: number): CsvRange | null {
+  /** The first record that csv-parse is not given, or not yet. */
+  private firstBad(bytes: Buffer, from: number, isLast: boolean): CsvRange | null {
     for (let next = from; next < bytes.length;) {
       const range = csvRange(bytes, next, this.dialect);
       if (range.fault !== null || range.fields > MAX_COLUMNS) return range;
+      // The last line feed of these bytes may be an escaped one, behind which the record continues.
+      if (!range.isEnded && range.start < bytes.length && !isLast) return { ...range, fault: 'unended' };
       next = range.end;
     }
     return null;
@@ -142,7 +146,7 @@ export class CsvParser implements RecordParser {
 
   /** Where to continue: after the line with the fault, or, when a quote is never closed, after the record's first line. */
   private pastBad(bytes: Buffer, { start, end, fault }: CsvRange): number {
-    if (fault === null) return end;
+    if (fault === null || fault === 'unended') return end;
     if (fault === 'text') return afterLine(bytes, end);
     this.open++;
     return this.open > MAX_OPEN ? bytes.length : afterLine(bytes, start);
@@ -177,11 +181,14 @@ export class CsvParser implements RecordParser {
 
   private problemOf({ start, end, fields, hasLiteralQuote }: CsvRange, isGood: boolean): string | null {
     if (!isGood) return NOT_UTF8;
-    if (end - start > this.maxRowBytes)
-      return `the row is longer than ${this.maxRowBytes} bytes (maxRowBytes)`;
+    if (end - start > this.maxRowBytes) return this.tooLong();
     if (this.header === null || fields === this.header.length) return null;
     const found = `${counted(fields, 'field')} where the header has ${this.header.length}`;
     return hasLiteralQuote && fields > this.header.length ? `${found}; ${NOT_AT_THE_START}` : found;
+  }
+
+  private tooLong(): string {
+    return `the row is longer than ${this.maxRowBytes} bytes (maxRowBytes)`;
   }
 }
 
@@ -211,8 +218,13 @@ export interface CsvRange {
   fields: number;
   /** A quote stands within a field that does not begin with one: a character like others, as pandas takes it. */
   hasLiteralQuote: boolean;
-  /** `text`: a quoted field continues after its closing quote. `open`: it is not closed before the bytes end. */
-  fault: 'text' | 'open' | null;
+  /** Whether a line end was found, rather than the end of the bytes. */
+  isEnded: boolean;
+  /**
+   * `text`: a quoted field continues after its closing quote. `open`: it is not closed before the bytes end. `unended`: more
+   * bytes follow, and the record has no line end in these.
+   */
+  fault: 'text' | 'open' | 'unended' | null;
 }
 
 /** Passes over blank lines, then to the line end that is outside of quotes, or to the first fault. */
@@ -221,7 +233,15 @@ function csvRange(bytes: Buffer, from: number, dialect: Dialect): CsvRange {
   const quote = dialect.quoting === 'none' ? null : QUOTE;
   const escape = dialect.escape?.charCodeAt(0);
   const start = pastBlankLines(bytes, from);
-  const range: CsvRange = { from, start, end: bytes.length, fields: 1, hasLiteralQuote: false, fault: null };
+  const range: CsvRange = {
+    from,
+    start,
+    end: bytes.length,
+    fields: 1,
+    hasLiteralQuote: false,
+    isEnded: false,
+    fault: null,
+  };
   let field = start;
   for (let at = start; at < bytes.length; at++) {
     const byte = bytes[at];
@@ -240,6 +260,7 @@ function csvRange(bytes: Buffer, from: number, dialect: Dialect): CsvRange {
       }
     } else if (byte === LINE_FEED || byte === CARRIAGE_RETURN) {
       range.end = afterLineEnd(bytes, at);
+      range.isEnded = true;
       return range;
     }
   }

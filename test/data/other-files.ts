@@ -40,6 +40,25 @@ void t.test('backslashes that escape, in CSV and TSV', async (test) => {
     many.map((text) => text.replaceAll(/\\(.)/g, '$1')),
     'across the pieces of a file',
   );
+  const broken = Array.from({ length: 30_000 }, (_, i) => `${i}${'\\\nb'.repeat(1 + (i % 40))}`);
+  const lines = await openContent(
+    test,
+    'a.csv',
+    `text,label\n${broken.map((text) => `${text},x\n`).join('')}`, // more than 2 MiB
+    { escape: '\\' },
+  );
+  test.same(
+    await textsOf(lines),
+    broken.map((text) => text.replaceAll('\\', '')),
+    'with line ends that are escaped',
+  );
+  test.match(
+    await refusal(test, 'a.csv', `text,label\na,x\nb${'\\\nb'.repeat(1 << 20)},x\n`, {
+      escape: '\\',
+      maxRowBytes: 1024,
+    }),
+    /line 3: the row is longer than 1024 bytes/,
+  );
   const none = await openContent(test, 'a.csv', 'text,label\n"a\\, b",x\nc "d,y\n', {
     escape: '\\',
     quoting: 'none',
