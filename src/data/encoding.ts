@@ -10,6 +10,8 @@ const NO_CHARACTER = Buffer.of(0xff);
 /** Names that iconv-lite has for other ways to write bytes. */
 const NO_ENCODINGS = /^(?:base64|hex|binary|internal|utf7|utf7imap|cesu8)$/;
 const UTF8 = /^utf8(?:sig)?$/;
+/** Those in which every character can be written; us-ascii and uhc are none. */
+const UNICODE = /^(?:utf(?:16|32)|ucs[24])(?:le|be)?$/;
 /** Those that people have, for a hint where a name is not known. */
 const USUAL = [
   'utf-8',
@@ -53,7 +55,7 @@ const LONGEST_MARK = 4;
  */
 export async function encodingOf(name: string | undefined): Promise<string | null> {
   if (name === undefined) return null;
-  const plain = name.toLowerCase().replaceAll(/[^a-z0-9]/g, '');
+  const plain = plainName(name);
   if (UTF8.test(plain)) return null;
   const iconv = await loadIconv();
   if (iconv.encodingExists(name) && !NO_ENCODINGS.test(plain)) return name.toLowerCase();
@@ -61,6 +63,14 @@ export async function encodingOf(name: string | undefined): Promise<string | nul
   const hint =
     nearest === undefined ? `for example ${USUAL.slice(1, 5).join(', ')}` : `did you mean ${nearest}?`;
   throw new UsageError(`encoding ${JSON.stringify(name)} is not known; ${hint}`);
+}
+
+function plainName(name: string): string {
+  return name.toLowerCase().replaceAll(/[^a-z0-9]/g, '');
+}
+
+function isUnicode(encoding: string): boolean {
+  return UNICODE.test(plainName(encoding));
 }
 
 /** Loaded with the first such file, as `chardet` is, so that start-up does without their tables. */
@@ -136,7 +146,7 @@ export class Utf8Stream {
       throw new UsageError(
         `${this.path} looks like UTF-16 without a byte order mark; read it with encoding ${utf16}`,
       );
-    if (this.encoding === null || this.encoding.startsWith('u')) return;
+    if (this.encoding === null || isUnicode(this.encoding)) return;
     // A file of another encoding is hardly ever UTF-8 by chance, so the option was not meant for it.
     const whole = head.subarray(0, Math.max(0, head.length - 3));
     const nonAscii = whole.reduce((count, byte) => count + Number(byte >= 0x80), 0);
@@ -152,9 +162,8 @@ export class Utf8Stream {
     let text = this.half + decoded;
     this.half = /[\ud800-\udbff]$/.exec(text)?.[0] ?? '';
     text = text.slice(0, text.length - this.half.length);
-    const isUnicode = this.encoding?.startsWith('u') === true;
     // U+FFFD is a character like others where all of them can be written.
-    const faults = isUnicode ? /\p{Surrogate}/gu : /\ufffd/g;
+    const faults = this.encoding !== null && isUnicode(this.encoding) ? /\p{Surrogate}/gu : /\ufffd/g;
     if (text.search(faults) === -1) return Buffer.from(text, 'utf8');
     const parts = text.split(faults).map((part) => Buffer.from(part, 'utf8'));
     return Buffer.concat(parts.flatMap((part, i) => (i === 0 ? [part] : [NO_CHARACTER, part])));

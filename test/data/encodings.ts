@@ -134,6 +134,8 @@ void t.test('a wrong encoding', async (test) => {
   test.equal((await textsOf(marked))[1], 'schön');
   const cut = Buffer.concat([Buffer.from('text,label\nabc'), Buffer.of(0x81), Buffer.from(',x\nb,y\n')]);
   test.match(await refusal(test, 'a.csv', cut, { encoding: 'gb18030' }), /line 2: not valid gb18030\n/);
+  const latin1 = Buffer.from('text,label\nschön,x\nb,y\n', 'latin1');
+  test.match(await refusal(test, 'a.csv', latin1, { encoding: 'us-ascii' }), /line 2: not valid us-ascii\n/);
   for (const [encoding, hint] of [
     ['windows-1225', 'did you mean windows-1255?'],
     ['base64', 'for example utf-16, '],
