@@ -98,9 +98,11 @@ export function decideReading(
   if (task?.hasClasses === false) return { format: 'numbers', width, task };
 
   const hasDecimals = rows.some((row) => row.some((number) => !Number.isInteger(number)));
-  if (!hasDecimals && rows.length < whole.length && !columns) return { format: 'names', width: null, task };
   // A list of nothing is a row without labels, or a fault.
   const filled = rows.filter(({ length }) => length > 0);
+  // Among decimals a few faults are none of the names; among names one decimal, such as a version, is a name.
+  const least = (hasDecimals ? MOST : 1) * whole.filter(({ length }) => length > 0).length;
+  if (!columns && filled.length < least) return { format: 'names', width: null, task };
   const even = filled.filter(({ length }) => length === width);
   if (hasDecimals) return readDecimals(even, outputs, task);
   if (!columns && (even.length < filled.length || width < 2)) return { format: 'names', width: null, task };

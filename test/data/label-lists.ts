@@ -215,6 +215,15 @@ void t.test('what lists of numbers are', async (test) => {
   }
 });
 
+void t.test('one decimal among tags is a tag, and one word among decimals a fault', async (test) => {
+  const tags = Array.from({ length: 200 }, (_, i) => (i === 7 ? ['3.8'] : i % 3 === 0 ? [] : [`py${i % 5}`]));
+  const task = inferTask([await labelled(test, tags)]);
+  test.same([task.problemType, task.labels], [multi, ['3.8', 'py0', 'py1', 'py2', 'py3', 'py4']]);
+  const targets = Array.from({ length: 20 }, (_, i) => (i === 7 ? ['none', 'none'] : [i + 0.5, i]));
+  const split = await labelled(test, targets, { badRows: 'skip' });
+  test.same([inferTask([split]).problemType, split.size], ['regression', 19]);
+});
+
 void t.test('lists written as text, as JSON, Python and NumPy write them', async (test) => {
   const lists: [cell: string, members: string[]][] = [
     ["['happy', 'calm']", ['calm', 'happy']],
