@@ -307,5 +307,10 @@ function quote(name: string): string {
 
 /** Whether there are columns with usual names for a text and for a label. */
 export function labelledColumns(columns: readonly string[]): boolean {
-  return findUsual(columns, TEXT_NAMES) !== undefined && findUsual(columns, LABEL_NAMES) !== undefined;
+  return findUsual(columns, TEXT_NAMES) !== undefined && hasUsualLabel(columns);
+}
+
+/** Whether there is a column with a usual name for a label. */
+export function hasUsualLabel(columns: readonly string[]): boolean {
+  return findUsual(columns, LABEL_NAMES) !== undefined;
 }

@@ -1,6 +1,6 @@
 // What one JSON value of a data file stands for: a row, the rows that an annotation tool has exported for it, or a whole
 // table that is wrapped in an object or written by columns.
-import { labelledColumns } from './columns.js';
+import { hasUsualLabel, labelledColumns } from './columns.js';
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -56,11 +56,18 @@ export function rowsOf(object: JsonObject): readonly JsonObject[] {
   return [withLabel(object)];
 }
 
-/** A task of Label Studio's JSON export, which holds the columns in `data` and may have several annotations. */
+/**
+ * A task of Label Studio's JSON export, which holds the columns in `data` and may have several annotations. A row that has a
+ * text and a label of its own is none.
+ */
 export function isLabelStudioTask(
   object: JsonObject,
 ): object is JsonObject & { data: JsonObject; annotations?: unknown; completions?: unknown } {
-  return isObject(object['data']) && Array.isArray(object['annotations'] ?? object['completions']);
+  return (
+    isObject(object['data']) &&
+    Array.isArray(object['annotations'] ?? object['completions']) &&
+    !labelledColumns(Object.keys(object))
+  );
 }
 
 /** As in its JSON-MIN export: a row for each annotation, with a column by the name of each control. */
@@ -91,15 +98,17 @@ function oneOrList(choices: unknown): unknown {
 function withLabel(object: JsonObject): JsonObject {
   const { options, accept, annotations } = object;
   // Prodigy's `choice`: the ids of the options that were taken.
-  if (Array.isArray(options) && Array.isArray(accept) && !('label' in object)) {
+  if (Array.isArray(options) && Array.isArray(accept) && !hasUsualLabel(Object.keys(object))) {
     const style = isObject(object['config']) ? object['config']['choice_style'] : undefined;
     return { ...object, label: style === 'multiple' ? accept : oneOrList(accept) };
   }
   // doccano up to version 1.0.
-  if (typeof object['text'] === 'string' && Array.isArray(annotations) && !('label' in object)) {
-    const labels = objectsIn(annotations).map(({ label }) => label);
-    return labels.every((label) => label !== undefined) ? { ...object, label: oneOrList(labels) } : object;
-  }
+  if (
+    typeof object['text'] === 'string' &&
+    areOfWholeText(annotations) &&
+    !hasUsualLabel(Object.keys(object))
+  )
+    return { ...object, label: oneOrList(annotations.map(({ label }) => label)) };
   // Label Studio's JSON-MIN writes several choices as an object.
   const several = Object.entries(object).filter(([, value]) => isObject(value) && isOnlyChoices(value));
   if (several.length === 0) return object;
@@ -109,13 +118,31 @@ function withLabel(object: JsonObject): JsonObject {
   };
 }
 
+/** Whether annotations label the text as a whole: those of a part of it, such as a named entity, have offsets. */
+function areOfWholeText(annotations: unknown): annotations is readonly JsonObject[] {
+  return (
+    Array.isArray(annotations) &&
+    annotations.length > 0 &&
+    annotations.every(
+      (one) => isObject(one) && 'label' in one && !Object.keys(one).some((name) => OFFSETS.test(name)),
+    )
+  );
+}
+
+const OFFSETS = /^(?:start|end|begin|from|to)(?:_?offset|_?char|_?token)?$|^(?:offset|span)s?$/i;
+
 function isOnlyChoices(value: JsonObject): boolean {
   return Array.isArray(value['choices']) && Object.keys(value).length === 1;
 }
 
-/** A table in one object: its rows and a remark on where they were, or the names of several lists of which one is meant. */
+/**
+ * A table in one object, with a remark on where its rows were: a member that is a list of them, or rows put together from
+ * columns. Or the names of several lists of which one is meant.
+ */
 export type Table =
-  { readonly rows: readonly unknown[]; readonly note: string } | { readonly members: readonly string[] };
+  | { readonly member: string; readonly note: string }
+  | { readonly rows: readonly unknown[]; readonly note: string }
+  | { readonly members: readonly string[] };
 
 /**
  * The table that the only object of a file is; null where it is a row. Known are lists of rows under a name, as `datasets`
@@ -131,7 +158,7 @@ export function tableOf(
     const value = object[wanted.field];
     if (value === undefined) return { members: Object.keys(object) };
     const note = `the rows are read from ${JSON.stringify(wanted.field)}`;
-    if (Array.isArray(value)) return { rows: value, note };
+    if (Array.isArray(value)) return { member: wanted.field, note };
     return isObject(value) ? byColumns(value, note) : { members: Object.keys(object) };
   }
   return bySplit(object) ?? byColumns(object, 'the columns are lists') ?? underName(object, wanted.split);
@@ -186,7 +213,6 @@ function underName(object: JsonObject, split: string): Table | null {
     .map(([name]) => name);
   if (names.length === 0 || labelledColumns(Object.keys(object))) return null;
   const name = names.includes(split) ? split : names.length === 1 ? names[0] : undefined;
-  const rows = name === undefined ? undefined : object[name];
-  if (!Array.isArray(rows)) return { members: names };
-  return { rows, note: `the rows are read from ${JSON.stringify(name)}` };
+  if (name === undefined) return { members: names };
+  return { member: name, note: `the rows are read from ${JSON.stringify(name)}` };
 }

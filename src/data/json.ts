@@ -199,7 +199,7 @@ export class JsonParser implements RecordParser {
     const object = 'value' in read && isObject(read.value) ? read.value : null;
     if (next === bytes.length && object !== null) {
       const table = tableOf(object, this.request);
-      if (table !== null) return this.tableParser(table);
+      if (table !== null) return this.tableParser(table, arrayMembers(bytes, from));
     }
     if (field !== undefined)
       throw new UsageError(
@@ -211,13 +211,18 @@ export class JsonParser implements RecordParser {
     return new JsonLinesParser(maxRowBytes, object === null || !isLabelStudioTask(object));
   }
 
-  private tableParser(table: Table): RecordParser {
-    const { path, field } = this.request;
-    if ('rows' in table) {
-      this.notes.push(`${path}: ${table.note}`);
-      return new JsonTableParser(table.rows);
+  private tableParser(table: Table, arrays: ReturnType<typeof arrayMembers>): RecordParser {
+    const { path, field, maxRowBytes } = this.request;
+    if ('note' in table) this.notes.push(`${path}: ${table.note}`);
+    if ('rows' in table) return new JsonTableParser(table.rows);
+    if ('member' in table) {
+      // Of a name that is there twice the last one counts, as for JSON.parse.
+      const start = arrays.findLast(({ name }) => name === table.member)?.start;
+      // Read from their text, so that numbers are as they are written.
+      if (start !== undefined) return new JsonValuesParser(maxRowBytes, start);
     }
-    const members = table.members.map((name) => JSON.stringify(name)).join(', ');
+    const names = 'members' in table ? table.members : [table.member];
+    const members = names.map((name) => JSON.stringify(name)).join(', ');
     throw new UsageError(
       field === undefined
         ? `${path} has several lists of rows: ${members}; name one with jsonField`
@@ -307,7 +312,7 @@ function isBlank(line: Buffer): boolean {
   return line.every((byte) => byte === 0x20 || (byte >= 0x09 && byte <= 0x0d));
 }
 
-/** Rows of a table that was small enough to be read as a whole. */
+/** Rows of a table that is written by columns and was small enough to be read as a whole. */
 class JsonTableParser implements RecordParser {
   readonly unit = 'row';
   readonly header = null;

@@ -57,6 +57,11 @@ export function inferTask(splits: readonly Split[], options: TaskOptions = {}): 
       options,
     ),
   );
+  if (task.labels.length === 0)
+    throw new UsageError(
+      `${labelled.map(({ split }) => columnOf(split)).join('; ')}: every list of labels is empty, so there is no class; ` +
+        'name another column with labelColumn',
+    );
   for (const { split } of labelled) labelReader(split, task);
   if (options.forTraining === true && kind.columns.ofSeveral === 'one') requireTwoClasses(labelled, task);
   return task;

@@ -3,6 +3,7 @@
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import t from 'tap';
+import { inferTask } from '../../dist/data/index.js';
 import { loadDataset } from '../../dist/index.js';
 import { folderOf, messageOf, openContent, refusal, textsOf } from '../fixtures/splits.js';
 
@@ -237,6 +238,77 @@ void t.test('exports of Label Studio, doccano and Prodigy', async (test) => {
     ),
     [['a', 'b'], 'list', ['POS', 'POS|NEG']],
   );
+});
+
+void t.test('annotations are no label where a row has its own', async (test) => {
+  const rows = (...objects: object[]): string => objects.map((one) => JSON.stringify(one)).join('\n');
+  const labelsOf = async (content: string): Promise<unknown> => {
+    const split = await openContent(test, 'a.jsonl', content);
+    return (await split.preview(9)).map(({ text, label }) => [text, label]);
+  };
+  const entity = { label: 'ORG', start_offset: 0, end_offset: 1 };
+  const own = [
+    ['a', 'good'],
+    ['b', 'bad'],
+  ];
+  test.same(
+    await labelsOf(
+      rows(
+        { text: 'a', sentiment: 'good', annotations: [{ label: 3, user: 1 }] },
+        { text: 'b', sentiment: 'bad', annotations: [entity] },
+      ),
+    ),
+    own,
+  );
+  const choice = { options: [{ id: 'POS' }, { id: 'NEG' }], accept: ['POS'] };
+  test.same(
+    await labelsOf(
+      rows({ text: 'a', sentiment: 'good', ...choice }, { text: 'b', sentiment: 'bad', ...choice }),
+    ),
+    own,
+  );
+  const task = { data: { source: 'web' }, annotations: [] };
+  test.same(
+    await labelsOf(rows({ text: 'a', label: 'good', ...task }, { text: 'b', label: 'bad', ...task })),
+    own,
+  );
+  test.match(
+    await refusal(
+      test,
+      'a.jsonl',
+      rows({ text: 'a', annotations: [entity] }, { text: 'b', annotations: [] }),
+    ),
+    /a\.jsonl has no column with a usual name for the label; .*"annotations"/,
+  );
+  const empty = await openContent(test, 'a.jsonl', rows({ text: 'a', label: [] }, { text: 'b', label: [] }));
+  test.throws(() => inferTask([empty]), { message: /column "label": every list of labels is empty/ });
+});
+
+void t.test('numbers are read as they are written, also where an object has the rows', async (test) => {
+  for (const [cells, problemType, labels] of [
+    [['5.0', '4.0'], 'regression', ['LABEL_0']],
+    [
+      ['9007199254740993', '9007199254740992'],
+      'single_label_classification',
+      ['9007199254740992', '9007199254740993'],
+    ],
+  ] as const) {
+    const list = `[${cells.map((cell, i) => `{"text":"t${i}","label":${cell}}`).join()}]`;
+    for (const [content, options] of [
+      [list, {}],
+      [`{"version":[1],"data":${list},"n":[2]}`, {}],
+      [`{"other":[{"a":[{}]}],"data":${list}}`, { jsonField: 'data' }],
+      [`{"train":[{"text":"old","label":"x"}],"train":${list}}`, {}],
+    ] as const) {
+      const split = await openContent(test, 'a.json', content, options);
+      const task = inferTask([split]);
+      test.same(
+        [task.problemType, task.labels, await textsOf(split)],
+        [problemType, labels, ['t0', 't1']],
+        content,
+      );
+    }
+  }
 });
 
 void t.test('faults are placed', async (test) => {
