@@ -142,6 +142,14 @@ class Indexer {
   }
 
   private async addFile(file: DataInput, source: RecordSource): Promise<void> {
+    try {
+      await this.addRows(file, source);
+    } finally {
+      await source.close?.();
+    }
+  }
+
+  private async addRows(file: DataInput, source: RecordSource): Promise<void> {
     // One note is enough for many files.
     if (this.notes.length === 0) this.notes.push(...source.notes);
     const columns = this.columnsOf(file, source);

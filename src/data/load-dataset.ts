@@ -91,10 +91,27 @@ export async function loadDataset(
   source: string | SplitRows<object>,
   options: ReadOptions & HubOptions & { config?: string } = {},
 ): Promise<DatasetDict> {
+  requireSource(source);
   if (typeof source !== 'string' && [source.validation ?? []].flat().length > 0)
     requireNoShare(options.validationSplit);
   const { files, classNames } = await filesOf(source, options);
   return openSplits(files, { ...options, classNames, forTraining: files.train !== undefined });
+}
+
+/** For callers without types. */
+function requireSource(source: unknown): void {
+  if (typeof source === 'string') return;
+  if (typeof source !== 'object' || source === null)
+    throw expected('the name of a hub data set, or files or rows by split', 'the data', source);
+  for (const [name, given] of Object.entries(source)) {
+    const isGiven =
+      typeof given === 'string' ||
+      (typeof given === 'object' &&
+        given !== null &&
+        (Symbol.iterator in given || Symbol.asyncIterator in given));
+    if (given !== undefined && !isGiven)
+      throw expected('names of files, or rows in an array, a generator or a stream', name, given);
+  }
 }
 
 /** A hub data set brings its validation rows unasked, files are named on purpose: with a share they would be dropped. */

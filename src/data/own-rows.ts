@@ -1,6 +1,7 @@
 // Rows that a script has, in an array, a generator or a stream of objects such as the cursor of a database: read once, as a
 // file is, and with the same checks.
 import { createHash } from 'node:crypto';
+import { messageOf } from '../util/errors.js';
 import type { RawRecord } from './records.js';
 import { brokenRecord } from './records.js';
 import type { RecordSource } from './source.js';
@@ -58,9 +59,14 @@ export class OwnRows {
       reread: null,
       async *batches(columns) {
         for (let batch = head; batch.length > 0; batch = (await batches.next()).value ?? []) {
-          for (const record of batch) hash.update(digestible(columns.map((column) => record.value(column))));
-          yield batch;
+          const usable = batch.map((record) => withJson(record, columns));
+          for (const { json } of usable) hash.update(json);
+          yield usable.map(({ record }) => record);
         }
+      },
+      // So that a cursor is closed and a generator's `finally` runs, also where no row was asked for.
+      close: async () => {
+        await batches.return(undefined);
       },
     };
   }
@@ -89,7 +95,7 @@ export class OwnRows {
 function recordOf(row: unknown, number: number): RawRecord {
   if (typeof row !== 'object' || row === null || Array.isArray(row))
     return brokenRecord(0, 0, number, 'expected an object such as { text: "...", label: "..." }');
-  const values = new Map(Object.entries(row).map(([column, value]) => [column, valueOf(value)]));
+  const values = new Map(Object.entries(row).map(([column, value]) => [column, valueOf(value, 0)]));
   const columns = [...values.keys()];
   return {
     start: 0,
@@ -101,17 +107,33 @@ function recordOf(row: unknown, number: number): RawRecord {
   };
 }
 
+/** Deeper lists are left as they are: one may hold itself. */
+const DEEPEST = 100;
+
 /** As a file would have it: typed arrays and sets are lists, what knows its own JSON (decimals of databases) is that. */
-function valueOf(value: unknown): unknown {
+function valueOf(value: unknown, depth: number): unknown {
   if (typeof value === 'number') return Number.isNaN(value) ? null : value;
   if (typeof value !== 'object' || value === null || value instanceof Date || value instanceof Uint8Array)
     return value;
-  if (Array.isArray(value)) return value.map(valueOf);
+  if (depth > DEEPEST) return value;
+  const memberOf = (member: unknown): unknown => valueOf(member, depth + 1);
+  if (Array.isArray(value)) return value.map(memberOf);
   if (value instanceof Set || ArrayBuffer.isView(value))
-    return Symbol.iterator in value ? Array.from(value as Iterable<unknown>, valueOf) : value;
+    return Symbol.iterator in value ? Array.from(value as Iterable<unknown>, memberOf) : value;
   return 'toJSON' in value && typeof value.toJSON === 'function' ? (value.toJSON() as unknown) : value;
 }
 
-function digestible(values: readonly unknown[]): string {
-  return `${JSON.stringify(values, (_, value: unknown) => (typeof value === 'bigint' ? `${value}n` : value))}\n`;
+/** A record with the values of its columns as one line, or a bad one where they have no such form. */
+function withJson(record: RawRecord, columns: readonly string[]): { record: RawRecord; json: string } {
+  const values = columns.map((column) => record.value(column));
+  try {
+    const json = JSON.stringify(values, (_, value: unknown) =>
+      typeof value === 'bigint' ? `${value}n` : value,
+    );
+    return { record, json: `${json}\n` };
+  } catch (error) {
+    // A value that holds itself, which no file could hold.
+    const [reason] = messageOf(error).split('\n');
+    return { record: brokenRecord(0, 0, record.number, `a value is no JSON: ${reason}`), json: '\n' };
+  }
 }

@@ -49,6 +49,8 @@ export interface RecordSource {
   /** Decodes one row from its bytes in the file; null when rows must be copied elsewhere to be read singly. */
   readonly reread: ((bytes: Buffer) => RawRecord) | null;
   batches(columns: readonly string[]): AsyncGenerator<RawRecord[]>;
+  /** To be called when no more batches are needed. */
+  close?(): Promise<void>;
 }
 
 /** Opens a file and reads as much of it as it takes to know its columns. */

@@ -134,3 +134,51 @@ void t.test('the same faults as in files', async (test) => {
   await test.rejects(loadDataset({ train: broken }), { message: 'connection lost' });
   test.match(await messageOf(test, loadDataset({ train: [] })), /^No data were given/);
 });
+
+void t.test('whatever goes wrong, the rows are closed', async (test) => {
+  const row = { text: 'a', label: 'x' };
+  for (const [what, last, options, message] of [
+    ['a bad row', { text: '', label: 'x' }, {}, /^The train data have at least 10 bad rows/],
+    ['no such column', row, { textColumn: 'body' }, /^train has no column "body"/],
+    ['no usual names', { a: 1 }, {}, /^train has no columns with usual names/],
+  ] as const) {
+    let isClosed = false;
+    const cursor = (function* rows() {
+      try {
+        for (let i = 0; i < 1000; i++) yield what === 'a bad row' && i < 100 ? row : last;
+      } finally {
+        isClosed = true;
+      }
+    })();
+    test.match(await messageOf(test, loadDataset({ train: cursor as Rows<{ body: string }> }, options)), message);
+    test.ok(isClosed, what);
+  }
+});
+
+void t.test('what are no rows is named', async (test) => {
+  for (const [given, message] of [
+    [{ train: null }, /for train.* null$/],
+    [{ train: 5 }, /for train.* 5$/],
+    [{ train: [{ text: 'a', label: 'x' }], validation: null }, /for validation.* null$/],
+    [null, /^Expected the name of a hub data set, or files or rows by split for the data/],
+  ] as const)
+    test.match(await messageOf(test, loadDataset(given as unknown as { train: Rows })), message);
+  const self: unknown[] = [];
+  self.push(self);
+  const ring: Record<string, unknown> = {};
+  ring['ring'] = ring;
+  for (const label of [self, ring]) {
+    const rows = [
+      { text: 'a', label: 'x' },
+      { text: 'b', label },
+    ];
+    test.match(
+      await messageOf(test, loadDataset({ train: rows })),
+      /train row 2: a value is no JSON: Converting circular structure to JSON\n/,
+    );
+    const beside = rows.map((row) => ({ text: row.text, label: row.text, notes: row.label }));
+    const data = await loadDataset({ train: beside });
+    test.equal(data.train.size, 2, 'in a column that is not read');
+    await data.close();
+  }
+});
