@@ -4,7 +4,7 @@ import { TempFile } from '../util/temp-file.js';
 import { counted } from '../util/text.js';
 import { type ColumnChoice, labelColumnList } from './columns.js';
 import { encodingIn } from './encoding.js';
-import { isBlank, isUnknownLabel, labelText } from './label-values.js';
+import { canonical, isBlank, isUnknownLabel, labelMembers, labelText, listOfText } from './label-values.js';
 import type { RawRecord } from './records.js';
 
 /** One bad row: `line` in text files, `row` where lines mean nothing; both from 1. `column` is null for the whole row. */
@@ -100,7 +100,7 @@ export class LeftOutRows {
   #answer: string | null = null;
 
   constructor(naLabels: readonly string[]) {
-    this.#naLabels = new Set(naLabels.map((label) => label.trim()));
+    this.#naLabels = new Set(naLabels.map(spelling));
   }
 
   /** @returns the column of answers that the file may have besides the chosen ones */
@@ -137,8 +137,8 @@ export class LeftOutRows {
     if (answer === 'reject' || answer === 'ignore') return `has the answer "${answer}"`;
     if (this.#naLabels.size === 0) return null;
     const none = this.#labels
-      .map((column) => naLabel(record.value(column)))
-      .find((value) => value !== null && this.#naLabels.has(value));
+      .flatMap((column) => labelsIn(record.written?.(column) ?? record.value(column)))
+      .find((member) => this.#naLabels.has(spelling(member)));
     return none === undefined ? null : `has the label ${JSON.stringify(none)}, which means none`;
   }
 
@@ -152,8 +152,20 @@ export class LeftOutRows {
   }
 }
 
-function naLabel(value: unknown): string | null {
-  if (isBlank(value)) return '';
-  const read = labelText(value);
-  return 'value' in read ? read.value.trim() : null;
+/** The labels of a cell as texts: its own, or those of a list. What cannot be a label is left to others. */
+function labelsIn(value: unknown): string[] {
+  const isList =
+    typeof value === 'string'
+      ? listOfText(value) !== null
+      : Array.isArray(value) || ArrayBuffer.isView(value);
+  return (isList ? labelMembers(value, '') : [value]).flatMap((member) => {
+    if (isBlank(member)) return [''];
+    const read = labelText(member);
+    return 'value' in read ? [read.value] : [];
+  });
+}
+
+/** Equal for labels that are the same number or truth value, or that differ in the blanks around them. */
+function spelling(label: string): string {
+  return canonical(label) ?? label.trim();
 }

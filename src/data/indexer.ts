@@ -130,6 +130,9 @@ class Indexer {
     if (columns !== null && rows.size > 0)
       return { rows, columns, labels, badRows, hashes, groups, passthrough, notes };
     if (badRows.count > 0) throw badRows.error('only ');
+    const leftOut = this.leftOut?.notes() ?? [];
+    if (leftOut.length > 0)
+      throw new UsageError(`The ${this.options.name} data have no rows to use: ${leftOut.join('; ')}`);
     throw new UsageError(
       this.options.rows === undefined
         ? `${files.map((file) => file.path).join(', ')}: no rows, only a header or an empty list; give a file that holds rows`
