@@ -198,7 +198,9 @@ class Indexer {
     source: RecordSource,
   ): void {
     const { text, label } = columns;
-    if (holdsOnlyNumbers(sample, text)) {
+    // A column that is named, or the only one, may hold what it likes.
+    const isGuessed = this.options.textColumn === undefined && (source.columns?.length ?? 0) > 1;
+    if (isGuessed && holdsOnlyNumbers(sample, text)) {
       const column = `The column ${JSON.stringify(text)} of ${file.path}`;
       throw new UsageError(`${column} holds only numbers; is it the text? textColumn names another`);
     }

@@ -65,6 +65,19 @@ void t.test('labels that mean none', async (test) => {
     naLabels: ['n/a', '?'],
   });
   test.same([numbers.labelKind, numbers.size], ['float', 2]);
+  for (const naLabels of [['-1'], ['-1.0'], [' -1 ']])
+    for (const content of ['a,-1\nb,-1.0\nc,1\n', 'a,"[0, -1]"\nb,[-1.0]\nc,"[1, 0]"\n'])
+      test.same(
+        await textsOf(await openContent(test, 'a.csv', `text,label\n${content}`, { naLabels })),
+        ['c'],
+        content,
+      );
+  const lists = await labelled(test, [['x', 'n/a'], ['y'], [], ['x', 'y'], null], { naLabels: ['n/a', ''] });
+  test.same([lists.size, lists.labelValues], [3, ['x', 'y']], 'members of lists');
+  test.match(
+    await refusal(test, 'a.csv', 'text,label\na,?\nb,n/a\nc,?\n', { naLabels: ['?', 'n/a'] }),
+    /^The train data have no rows to use: 2 rows left out, the first at .* line 2: it has the label "\?".*; 1 row left out, .* "n\/a"/,
+  );
   test.match(
     await refusal(test, 'a.csv', 'text,label\na,x\nb,  \n'),
     /line 3, column "label": the label is missing/,
@@ -78,4 +91,12 @@ void t.test('columns of row numbers are no texts', async (test) => {
     const split = await openContent(test, 'a.csv', `${name},what_they_say,label\n0,a,x\n1,b,y\n`);
     test.same([split.columns.text, await textsOf(split)], ['what_they_say', ['a', 'b']], name);
   }
+});
+
+void t.test('a column of numbers is refused as the text only where it was guessed', async (test) => {
+  const csv = 'text,label\n2024,x\n5,y\n';
+  test.match(await refusal(test, 'a.csv', csv), /"text" of .*a\.csv holds only numbers; is it the text\?/);
+  test.same(await textsOf(await openContent(test, 'a.csv', csv, { textColumn: 'text' })), ['2024', '5']);
+  const only = await openContent(test, 'a.csv', 'text\n2024\n5\n', { needsLabels: false });
+  test.same(await textsOf(only), ['2024', '5']);
 });
