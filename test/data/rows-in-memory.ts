@@ -150,7 +150,10 @@ void t.test('whatever goes wrong, the rows are closed', async (test) => {
         isClosed = true;
       }
     })();
-    test.match(await messageOf(test, loadDataset({ train: cursor as Rows<{ body: string }> }, options)), message);
+    test.match(
+      await messageOf(test, loadDataset({ train: cursor as Rows<{ body: string }> }, options)),
+      message,
+    );
     test.ok(isClosed, what);
   }
 });
