@@ -21,6 +21,8 @@ export interface DataReading {
   foldLabels?: boolean;
   labelFormat?: LabelFormat;
   labelDelimiter?: string;
+  naLabels?: string[];
+  maxRowBytes?: number;
 }
 
 /**
@@ -95,7 +97,7 @@ export class Dataset implements LabelledRows {
 
   /** How the files and labels were read, by request or since the rows showed it: others of their kind are read the same. */
   get reading(): DataReading {
-    const { quoting, encoding, escape, jsonField, labels } = this.split;
+    const { quoting, encoding, escape, jsonField, labels, naLabels, maxRowBytes } = this.split;
     const { format, delimiter } = labels?.reading ?? {};
     return withoutUndefined({
       quoting: quoting ?? undefined,
@@ -106,6 +108,9 @@ export class Dataset implements LabelledRows {
       // A number to predict is no list, whatever says so.
       labelFormat: labels?.width === 1 ? undefined : format,
       labelDelimiter: format === 'names' && quoting !== null ? delimiter : undefined,
+      // The setting that is saved knows no empty label.
+      naLabels: naLabels?.filter((label) => label !== ''),
+      maxRowBytes,
     });
   }
 

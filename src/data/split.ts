@@ -53,6 +53,10 @@ export interface Split {
   readonly escape: string | undefined;
   /** The list of JSON files with the rows, by request. */
   readonly jsonField: string | undefined;
+  /** The labels that mean none, by request. */
+  readonly naLabels: readonly string[] | undefined;
+  /** The longest row of text files, by request. */
+  readonly maxRowBytes: number | undefined;
   /** SHA-256 over the bytes of all files of the split. */
   digest(): Promise<string>;
   /** A number that is equal for rows with equal texts, and hardly ever for others; null where labels are not read. */
@@ -103,6 +107,8 @@ class IndexedSplit implements Split {
   readonly encoding;
   readonly jsonField;
   readonly escape;
+  readonly naLabels;
+  readonly maxRowBytes;
   private readonly rows;
   /** Every trial of a search and every fold asks for it. */
   private digested: Promise<string> | undefined;
@@ -132,6 +138,8 @@ class IndexedSplit implements Split {
     this.encoding = files.some(({ format }) => format !== 'parquet' && format !== 'rows') ? encoding : null;
     this.jsonField = options.jsonField;
     this.escape = options.escape;
+    this.naLabels = options.naLabels;
+    this.maxRowBytes = options.maxRowBytes;
     this.hashes = hashes;
     this.groups = groups;
   }

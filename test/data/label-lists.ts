@@ -399,4 +399,8 @@ void t.test('what the rows showed is how others of their kind are read', async (
   test.same(await readingOf('hot.jsonl'), { foldLabels: false, labelFormat: 'multi_hot' });
   test.same(await readingOf('plain.csv'), csv);
   test.same(await readingOf('scores.jsonl'), { foldLabels: false });
+  const asked = { naLabels: ['?', 'n/a'], maxRowBytes: 4096, escape: '\\' };
+  const data = await loadDataset({ train: path.join(folder, 'plain.csv') }, asked);
+  test.same(data.train.reading, { ...csv, ...asked }, 'and what was asked for');
+  await data.close();
 });
