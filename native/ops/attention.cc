@@ -23,8 +23,8 @@ template <typename ThreadScratch, typename Body>
 void forEachItem(const Items& items, const Shape& shape, const Body& body) {
   at::parallel_for(0, items.count(), 1, [&](int64_t begin, int64_t end) {
     const phases::Scope phase(phases::Phase::Attention);
-    const BrgemmScope scope;
     ThreadScratch scratch(items.longest(), shape.headSize);
+    const BrgemmScope scope;
     for (int64_t i = begin; i < end; ++i) body(items[i], scratch);
   });
 }

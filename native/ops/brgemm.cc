@@ -2,11 +2,13 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <array>
 #include <cstring>
 #include <exception>
+#include <new>
 
 #include "core/memory.h"
 #include "ops/row_kernels.h"
@@ -23,10 +25,15 @@ bool isSupported() {
     const std::array<T, 256> zeros{};
     brgemm(c.data(), 16, zeros.data(), 16, zeros.data(), 16, {16, 16, 16}, false);
     return true;
+  } catch (const std::bad_alloc&) {
+    throw;  // no answer, and asked again
   } catch (const std::exception&) {
     return false;
   }
 }
+
+// More than the kernels of one operator take: each is compiled into pages of its own, 256 KiB at first.
+constexpr size_t kRoomForKernels = size_t{8} << 20;
 
 uint32_t* words(void* values) { return static_cast<uint32_t*>(values); }
 const uint32_t* words(const void* values) { return static_cast<const uint32_t*>(values); }
@@ -94,6 +101,15 @@ at::DimVector panelShape(int64_t inner, int64_t columns, at::ScalarType type) {
 }
 
 }  // namespace
+
+// LibTorch 2.13 ends the process when memory runs out while it compiles a kernel. So memory is asked for
+// here, where its lack is an error like others: reserved and given back at once, untouched, which takes a
+// microsecond.
+void BrgemmScope::requireRoomForKernels() {
+  void* room = mmap(nullptr, kRoomForKernels, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (room == MAP_FAILED) throw std::bad_alloc();
+  munmap(room, kRoomForKernels);
+}
 
 bool hasBrgemm(at::ScalarType type) {
   static const bool hasFloat = isSupported<float>(), hasBFloat16 = isSupported<at::BFloat16>();

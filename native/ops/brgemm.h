@@ -43,13 +43,18 @@ void brgemm(float* c, int64_t ldc, const T* a, int64_t lda, const T* b, int64_t 
                               /*is_vnni=*/kPair<T> == 2);
 }
 
-// To live on a thread while it calls brgemm: releases what the micro-kernels hold of the core (AMX).
+// To live on a thread while it calls brgemm: releases what the micro-kernels hold of the core (AMX). Made
+// after the thread's working memory.
 class BrgemmScope {
  public:
-  BrgemmScope() = default;
+  // Throws std::bad_alloc where there is no room for kernels that sizes not seen before would compile.
+  BrgemmScope() { requireRoomForKernels(); }
   ~BrgemmScope() { at::native::cpublas::brgemm_release(); }
   BrgemmScope(const BrgemmScope&) = delete;
   BrgemmScope& operator=(const BrgemmScope&) = delete;
+
+ private:
+  static void requireRoomForKernels();
 };
 
 // Operands, laid out as the micro-kernels take them. What the sizes are rounded up by is zero: the inner

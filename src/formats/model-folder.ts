@@ -85,11 +85,13 @@ export async function saveModelFolder(
   config: Readonly<Record<string, unknown>>,
   shapes: ReadonlyMap<string, readonly number[]>,
   tensors: AsyncIterable<TensorData> | Iterable<TensorData>,
+  reading: ReadingSettings = {},
 ): Promise<void> {
   const layout = Array.from(shapes, ([name, shape]) => ({ name, dtype: 'F32' as const, shape }));
   await replaceFiles(directory, OF_WEIGHTS, async (folder) => {
     await writeSafetensors(join(folder, WEIGHTS), tensors, layout, { format: 'pt' });
     await writeJson(join(folder, CONFIG), config);
+    await writeReading(folder, reading);
   });
 }
 

@@ -7,7 +7,7 @@ import { UsageError } from '../util/errors.js';
 import { exists, isSameFolder } from '../util/file-system.js';
 import { writeJson } from '../util/files.js';
 import { readJson } from '../util/json.js';
-import { convertCommand } from './model-folder.js';
+import { convertCommand, writeReading, type ReadingSettings } from './model-folder.js';
 import { INDEX, OF_WEIGHTS, replaceFiles } from './replace-files.js';
 import { isFloat } from './safetensors-header.js';
 import { openSafetensors, writeSafetensors, type TensorData, type TensorSource } from './safetensors.js';
@@ -182,10 +182,11 @@ export async function saveAdapterFolder(
     targetModules: readonly string[];
     model: Readonly<Record<string, unknown>>;
     shapes: ReadonlyMap<string, readonly number[]>;
+    reading: ReadingSettings;
   },
   read: (name: string, shape: readonly number[]) => Promise<TensorData>,
 ): Promise<void> {
-  const { config, targetModules, model, shapes } = adapter;
+  const { config, targetModules, model, shapes, reading } = adapter;
   if (await isSameFolder(directory, config.base))
     throw new UsageError(
       `${directory} is the folder of the base, which the adapter needs; save the adapter in another`,
@@ -202,6 +203,7 @@ export async function saveAdapterFolder(
     await writeSafetensors(join(folder, ADAPTER_WEIGHTS), tensors(), layout, { format: 'pt' });
     await writeJson(join(folder, 'config.json'), model);
     await writeJson(join(folder, ADAPTER_CONFIG), adapterConfigJson(config, targetModules));
+    await writeReading(folder, reading);
   });
 }
 

@@ -1,12 +1,7 @@
 // A model of any family: a config and its weights, on disk until a native session is opened for them.
 import { availableParallelism } from 'node:os';
 
-import {
-  openModelFolder,
-  saveModelFolder,
-  writeReading,
-  type ReadingSettings,
-} from '../formats/model-folder.js';
+import { openModelFolder, saveModelFolder, type ReadingSettings } from '../formats/model-folder.js';
 import { openAdapterFolder, saveAdapterFolder } from '../formats/peft.js';
 import type { TensorData } from '../formats/safetensors.js';
 import { chooseDevice, deviceInfo, Session, type SessionOptions } from '../native/index.js';
@@ -227,7 +222,6 @@ export class EncoderModel {
     const { lora } = this;
     if (lora === undefined) await this.#saveWhole(directory, session);
     else await this.#saveAdapter(directory, session, lora);
-    await writeReading(directory, this.reading);
   }
 
   async #saveAdapter(directory: string, session: Session, lora: Lora): Promise<void> {
@@ -237,6 +231,7 @@ export class EncoderModel {
       targetModules: targetModulesOf(config, lora.modules),
       model: configJson(config),
       shapes: adapterShapes(config, lora),
+      reading: this.reading,
     };
     await saveAdapterFolder(directory, adapter, (name, shape) =>
       tensorOf(session, { name, shape }, 'weight'),
@@ -248,7 +243,7 @@ export class EncoderModel {
     async function* weights(): AsyncGenerator<TensorData> {
       for (const [name, shape] of shapes) yield tensorOf(session, { name, shape }, 'weight');
     }
-    await saveModelFolder(directory, configJson(this.config), shapes, weights());
+    await saveModelFolder(directory, configJson(this.config), shapes, weights(), this.reading);
   }
 
   /**
@@ -262,7 +257,6 @@ export class EncoderModel {
     try {
       await session.mergeAdapters();
       await this.#saveWhole(directory, session);
-      await writeReading(directory, this.reading);
     } finally {
       await this.close();
     }

@@ -163,8 +163,11 @@ t.test('nothing outside of tasks/ looks at a problem type', (t) => {
   const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter(
     (path) => path.endsWith('.ts') && !path.startsWith('tasks/') && !path.startsWith('native/'),
   );
+  // But for examples in comments, and the generated types of the options.
+  const code = (path: string): string =>
+    readFileSync(join(source, path), 'utf8').replaceAll(/^ *\*.*$/gm, '');
   t.same(
-    files.filter((path) => quoted.test(readFileSync(join(source, path), 'utf8'))),
+    files.filter((path) => path !== 'options/values.ts' && quoted.test(code(path))),
     [],
   );
   t.end();
