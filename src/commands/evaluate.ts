@@ -36,6 +36,7 @@ import {
   checkOutputFolder,
   CommandProgress,
   printMetrics,
+  requireOtherFile,
   writeBadRows,
   writePieces,
 } from './output.js';
@@ -54,6 +55,7 @@ export async function evaluate(asked: EvaluateOptions): Promise<void> {
   const { outputDir, predictionsFile } = asked;
   if (outputDir !== undefined) await checkOutputFolder(outputDir);
   if (predictionsFile !== undefined) await checkOutputFile(predictionsFile);
+  await requireOtherFile('--predictions-file', predictionsFile, asked.validationFile);
   const { model, tokenizer, options, maxLength } = await openTrained(evaluateCommand, asked, progress);
   try {
     const longTexts = longTextsOf(tokenizer, { ...options, maxLength });

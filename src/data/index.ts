@@ -9,6 +9,6 @@ export { differenceOf, foldKey, isIntegerText, isNumberText, sortLabels } from '
 export type { LabelColumn } from './labels.js';
 export type { RawRecord } from './records.js';
 export type { Example, PassthroughKind, PassthroughValue } from './row.js';
-export { readAllColumns } from './source.js';
+export { JsonLinesText, readAllColumns } from './source.js';
 export { openSplit, type Split } from './split.js';
 export { type TaskOptions, inferTask, labelArray, labelReader } from './task.js';
