@@ -167,7 +167,9 @@ async function saveReading(
   { reading }: EncoderModel,
   progress: Progress,
 ): Promise<void> {
-  const now = { ...reading, ...withoutUndefined({ stride, pooling, maxSeqLength }) };
+  // The options have what was saved, where nothing else was asked for.
+  const { stride: _, pooling: _p, maxSeqLength: _m, ...rows } = reading;
+  const now = { ...rows, ...withoutUndefined({ stride, pooling, maxSeqLength }) };
   if (JSON.stringify(now) === JSON.stringify(reading)) return;
   if (await exists(join(folder, SUMS)))
     progress.line('note: predict on this checkpoint needs the same --stride, --pooling and --max-seq-length');
