@@ -2,6 +2,7 @@
 export { type BadRow, type BadRowReport, describeBadRow } from './bad-rows.js';
 export type { ColumnChoice } from './columns.js';
 export { DEFAULT_LIMITS, type DataLimits } from './compression.js';
+export { encodingIn } from './encoding.js';
 export type { Quoting } from './csv-dialect.js';
 export type { SplitOptions } from './indexer.js';
 export { labelFormats, type LabelFormat } from './label-lists.js';
