@@ -19,6 +19,7 @@ export interface DataReading {
   escape?: string;
   jsonField?: string;
   foldLabels?: boolean;
+  naLabels?: string[];
   labelFormat?: LabelFormat;
   labelDelimiter?: string;
 }
@@ -90,12 +91,15 @@ export class Dataset implements LabelledRows {
         : `${whole}, of them ${createHash('sha256').update(this.#rows).digest('hex')}`;
     const { quoting, encoding, escape, jsonField } = this.split;
     const columns = { ...this.split.columns, escape, jsonField };
-    return { files, columns, quoting, encoding };
+    const { foldLabels, labelFormat, labelDelimiter, naLabels } = this.reading;
+    const kind = this.split.labelKind;
+    const labels = { kind, foldLabels, labelFormat, labelDelimiter, naLabels };
+    return { files, columns, quoting, encoding, labels };
   }
 
   /** How the files and labels were read, by request or since the rows showed it: others of their kind are read the same. */
   get reading(): DataReading {
-    const { quoting, encoding, escape, jsonField, labels } = this.split;
+    const { quoting, encoding, escape, jsonField, naLabels, labels } = this.split;
     const { format, delimiter } = labels?.reading ?? {};
     return withoutUndefined({
       quoting: quoting ?? undefined,
@@ -103,6 +107,7 @@ export class Dataset implements LabelledRows {
       escape,
       jsonField,
       foldLabels: labels?.isFolded,
+      naLabels: naLabels && [...naLabels],
       // A number to predict is no list, whatever says so.
       labelFormat: labels?.width === 1 ? undefined : format,
       labelDelimiter: format === 'names' && quoting !== null ? delimiter : undefined,

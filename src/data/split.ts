@@ -54,6 +54,8 @@ export interface Split {
   readonly escape: string | undefined;
   /** The list of JSON files with the rows, by request. */
   readonly jsonField: string | undefined;
+  /** Labels that mean that a row has none, by request. */
+  readonly naLabels: readonly string[] | undefined;
   /** SHA-256 over the bytes of all files of the split. */
   digest(): Promise<string>;
   /** A number that is equal for rows with equal texts, and hardly ever for others; null where labels are not read. */
@@ -106,6 +108,7 @@ class IndexedSplit implements Split {
   readonly encoding;
   readonly jsonField;
   readonly escape;
+  readonly naLabels;
   private readonly rows;
   /** Every trial of a search and every fold asks for it. */
   private digested: Promise<string> | undefined;
@@ -135,6 +138,7 @@ class IndexedSplit implements Split {
     this.encoding = files.some(({ format }) => format !== 'parquet' && format !== 'rows') ? encoding : null;
     this.jsonField = options.jsonField;
     this.escape = options.escape;
+    this.naLabels = options.naLabels;
     this.hashes = hashes;
     this.groups = groups;
   }
