@@ -66,7 +66,8 @@ export async function evaluate(asked: EvaluateOptions): Promise<void> {
       {
         ...options,
         problemType,
-        modelLabels: kind.hasClasses ? labels : undefined,
+        // The name of a single number says nothing.
+        modelLabels: kind.hasClasses || labels.length > 1 ? labels : undefined,
         maxSamples: { validation: options.maxEvalSamples },
       },
       'evaluate',

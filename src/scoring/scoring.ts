@@ -146,7 +146,8 @@ export async function evaluate(
     );
   if (isRows(data)) return { metrics: await run(data), details: metrics.details() };
   const { problemType, kind, labels } = model.task;
-  const modelLabels = kind.hasClasses ? labels : undefined;
+  // The name of a single number says nothing.
+  const modelLabels = kind.hasClasses || labels.length > 1 ? labels : undefined;
   const { labelColumn } = reading;
   const columns = labelColumn === undefined ? {} : { labelColumn: [labelColumn].flat() };
   const own = withReading(rowsCommand, { ...reading, ...columns }, model.reading, 'the model');

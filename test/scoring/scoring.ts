@@ -153,6 +153,40 @@ await tap.test('classify and predict read texts alike', async (t) => {
   );
 });
 
+await tap.test('several numbers by their names, in any order', async (t) => {
+  const model = modelOf(['x', 'y'], 'regression');
+  t.teardown(() => model.close());
+  const points = ['good', 'dull', 'film'].map((text, i) => ({ text, x: i / 2, y: -2.5 - i }));
+  const lines = (row: (point: (typeof points)[number]) => object): string =>
+    points.map((point) => JSON.stringify(row(point))).join('\n');
+  const own = t.testdir({
+    'xy.jsonl': lines(({ text, x, y }) => ({ text, label: { x, y } })),
+    'yx.jsonl': lines(({ text, x, y }) => ({ text, label: { y, x } })),
+    'columns.jsonl': lines(({ text, x, y }) => ({ y, text, x })),
+    'lists.jsonl': lines(({ text, x, y }) => ({ text, label: [x, y] })),
+    'other.jsonl': lines(({ text, x, y }) => ({ text, label: { x, z: y } })),
+  });
+  const loss = async (name: string, labelColumn: string | string[]): Promise<number | undefined> =>
+    (await evaluate(model, tokenizer, join(own, name), { ...runtime, labelColumn })).metrics['eval_loss'];
+  // The mean over both of the squares, by what the model predicts.
+  const predicted = await predict(model, tokenizer, points, { ...runtime });
+  const squares = predicted.flatMap(({ label }, i) => {
+    const [x = 0, y = 0] = [label].flat().map(Number);
+    return [(x - (points[i]?.x ?? 0)) ** 2, (y - (points[i]?.y ?? 0)) ** 2];
+  });
+  const mean = squares.reduce((sum, square) => sum + square, 0) / squares.length;
+  for (const [name, column] of [
+    ['xy.jsonl', 'label'],
+    ['yx.jsonl', 'label'],
+    ['columns.jsonl', ['y', 'x']],
+    ['lists.jsonl', 'label'],
+  ] as const) {
+    const found = (await loss(name, [column].flat())) ?? Number.NaN;
+    t.ok(Math.abs(found - mean) < 1e-5 * mean, `${name}: ${found}, ${mean}`);
+  }
+  await refuses(t, loss('other.jsonl', ['label']), /2 values a row, named x, z in place of x, y/);
+});
+
 await tap.test('labels have the type of the task', async (t) => {
   const model = await AutoModelForSequenceClassification.fromPretrained(directory);
   t.teardown(() => model.close());
