@@ -74,7 +74,6 @@ export function withReading<T extends object>(
       overridden.push(`${flag(name, own)} in place of ${flag(name, usual)}`);
   }
   const all = { ...options, ...Object.fromEntries(taken) };
-  const isOff = ([name, value]: [string, unknown]): boolean => value === OFF && CAN_BE_OFF.has(name);
   return {
     // Without what may be missing it is still of type T.
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion
@@ -91,6 +90,10 @@ export function withReading<T extends object>(
 /** Sets aside what the training had of these, which have no other value that means that there is none. */
 const OFF = 'none';
 const CAN_BE_OFF = new Set(['textPairColumn', 'escape', 'jsonField', 'stride']);
+
+function isOff([name, value]: [string, unknown]): boolean {
+  return value === OFF && CAN_BE_OFF.has(name);
+}
 
 /** Which settings of the training do not hold beside what was given: those that are tied to others of it. */
 function setAside(given: ReadonlyMap<string, unknown>, trained: ReadingSettings): (name: string) => boolean {

@@ -74,11 +74,14 @@ const rowsCommand = {
   ),
 };
 
+function isReading([name]: [string, unknown]): boolean {
+  return Object.hasOwn(rowsCommand.options, name);
+}
+
 function parted(options: ScoringOptions & EvaluationReading): {
   reading: EvaluationReading;
   scoring: ScoringOptions;
 } {
-  const isReading = ([name]: [string, unknown]): boolean => Object.hasOwn(rowsCommand.options, name);
   const entries = Object.entries(options);
   return {
     reading: Object.fromEntries(entries.filter(isReading)),
