@@ -124,7 +124,13 @@ export {
   type TrainerEvent,
 } from './training/callbacks.js';
 export { Progress, type Terminal } from './terminal/progress.js';
-export { evaluate, predict, type Evaluation, type EvaluationData } from './scoring/scoring.js';
+export {
+  evaluate,
+  predict,
+  type Evaluation,
+  type EvaluationData,
+  type EvaluationReading,
+} from './scoring/scoring.js';
 export { learningRateAt, type Schedule } from './training/schedules.js';
 export type { ScoringOptions, SchedulerKwargs, SchedulerType, TrainingArguments } from './options/index.js';
 export type { TrainerState } from './training/state.js';

@@ -1,6 +1,6 @@
 // Opens the data of a command and prints what was found in them.
 import { counted, listed, oneLine } from '../util/text.js';
-import { describeBadRow, type Example, type Split } from '../data/index.js';
+import { describeBadRow, encodingIn, type Example, type Split } from '../data/index.js';
 import type { Task } from '../tasks/index.js';
 import { openSplits, type SplitFiles, type ReadOptions } from '../data/load-dataset.js';
 import type { DatasetDict } from '../data/dataset.js';
@@ -49,6 +49,30 @@ export async function openData(
     await data.close();
     throw error;
   }
+}
+
+/**
+ * Opens training data to describe them, without the bad rows. Rows in another encoding are not bad: where they show one, the
+ * files are read in it.
+ *
+ * @returns the options with that encoding
+ */
+export async function openToDescribe<T extends DataOptions>(
+  options: T,
+  progress: Progress,
+): Promise<{ data: DatasetDict; options: T }> {
+  const skipping = { ...options, badRows: 'skip' as const };
+  const data = await openData(skipping, 'train', progress);
+  const encoding = [...splitsOf(data)]
+    .flatMap(({ badRows }) => badRows.first.map(({ reason }) => encodingIn(reason)))
+    .find((found) => found !== undefined);
+  if (encoding === undefined || options.encoding !== undefined) return { data, options };
+  await data.close();
+  progress.line(
+    `note: the data are not UTF-8 and are read with --encoding ${encoding}; look whether it fits`,
+  );
+  const again = await openData({ ...skipping, encoding }, 'train', progress);
+  return { data: again, options: { ...options, encoding } };
 }
 
 /** Each once, where training and validation rows are shares of one. */

@@ -36,6 +36,7 @@ import {
   checkOutputFolder,
   CommandProgress,
   printMetrics,
+  requireOtherFile,
   writeBadRows,
   writePieces,
 } from './output.js';
@@ -54,6 +55,7 @@ export async function evaluate(asked: EvaluateOptions): Promise<void> {
   const { outputDir, predictionsFile } = asked;
   if (outputDir !== undefined) await checkOutputFolder(outputDir);
   if (predictionsFile !== undefined) await checkOutputFile(predictionsFile);
+  await requireOtherFile('--predictions-file', predictionsFile, asked.validationFile);
   const { model, tokenizer, options, maxLength } = await openTrained(evaluateCommand, asked, progress);
   try {
     const longTexts = longTextsOf(tokenizer, { ...options, maxLength });
@@ -64,7 +66,8 @@ export async function evaluate(asked: EvaluateOptions): Promise<void> {
       {
         ...options,
         problemType,
-        modelLabels: kind.hasClasses ? labels : undefined,
+        // The name of a single number says nothing.
+        modelLabels: kind.hasClasses || labels.length > 1 ? labels : undefined,
         maxSamples: { validation: options.maxEvalSamples },
       },
       'evaluate',
@@ -165,7 +168,9 @@ async function saveReading(
   { reading }: EncoderModel,
   progress: Progress,
 ): Promise<void> {
-  const now = { ...reading, ...withoutUndefined({ stride, pooling, maxSeqLength }) };
+  // The options have what was saved, where nothing else was asked for.
+  const { stride: _, pooling: _p, maxSeqLength: _m, ...rows } = reading;
+  const now = { ...rows, ...withoutUndefined({ stride, pooling, maxSeqLength }) };
   if (JSON.stringify(now) === JSON.stringify(reading)) return;
   if (await exists(join(folder, SUMS)))
     progress.line('note: predict on this checkpoint needs the same --stride, --pooling and --max-seq-length');

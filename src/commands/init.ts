@@ -19,7 +19,8 @@ import { errorCode, UsageError, writeError } from '../util/errors.js';
 import { exists } from '../util/file-system.js';
 import { commandLine } from '../util/installation.js';
 import { counted } from '../util/text.js';
-import { openData, splitsOf } from './data.js';
+import { withoutUndefined } from '../util/without-undefined.js';
+import { openToDescribe, splitsOf } from './data.js';
 import { modelAndTokenizer, readOptions, type ModelSource } from './model-source.js';
 import { CommandProgress } from './output.js';
 
@@ -60,10 +61,12 @@ export async function init(options: InitOptions): Promise<void> {
       ? null
       : await modelAndTokenizer(options, progress);
   const read = start === null ? options : readOptions(options, start.source);
-  const data = await openData({ ...read, badRows: 'skip', modelLabels: undefined }, 'train', progress);
+  const opened = await openToDescribe({ ...read, modelLabels: undefined }, progress);
+  const { data } = opened;
+  const own = { ...options, ...withoutUndefined({ encoding: opened.options.encoding }) };
   try {
     const found = await look(data, start?.tokenizer ?? (await tokenizerAlone(options)), start?.source);
-    const text = yamlTemplate(headOf(options, found), sectionsOf(options, found));
+    const text = yamlTemplate(headOf(own, found), sectionsOf(own, found));
     await write(configFile, text, force);
   } finally {
     await data.close();

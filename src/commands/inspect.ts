@@ -18,7 +18,7 @@ import {
 } from '../inspection/dataset.js';
 import { BertTokenizer, createTokenizerPool } from '../tokenizer/index.js';
 import { formatNumber, formatSeconds, type Progress } from '../terminal/progress.js';
-import { findFiles, openData } from './data.js';
+import { findFiles, openToDescribe } from './data.js';
 import { modelAndTokenizer, readOptions, type ModelSource } from './model-source.js';
 import { CommandProgress, printResult } from './output.js';
 
@@ -50,14 +50,18 @@ export async function inspect(options: InspectOptions): Promise<void> {
   const start = options.model === undefined ? null : await modelAndTokenizer(options, progress);
   const tokenizer = start?.tokenizer ?? (await tokenizerAlone(options));
   const read = start === null ? options : readOptions(options, start.source);
-  const columns = await columnsOf(options);
-  const data = await openData({ ...read, badRows: 'skip', modelLabels: undefined }, 'train', progress).catch(
+  const atFirst = await columnsOf(options);
+  const opened = await openToDescribe({ ...read, modelLabels: undefined }, progress).catch(
     (error: unknown) => {
       // To name the text and the label one must see what there is.
-      for (const line of columnLines(columns)) progress.line(line);
+      for (const line of columnLines(atFirst)) progress.line(line);
       throw error;
     },
   );
+  const { data } = opened;
+  const { encoding } = opened.options;
+  const isOther = encoding !== undefined && encoding !== options.encoding;
+  const columns = isOther ? await columnsOf({ ...options, encoding }) : atFirst;
   try {
     const { train } = data;
     const used = train.split.columns;

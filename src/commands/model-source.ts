@@ -13,12 +13,15 @@ import { encoderOf, otherTaskOf, parseConfig, type ModelConfig } from '../models
 import type { EncoderModel } from '../models/encoder-model.js';
 import type { Lora, LoraOptions } from '../models/lora.js';
 import {
+  OptionsError,
+  scoringProblems,
   withReading,
   type Command,
   type EvaluateOptions,
   type PredictOptions,
   type TrainOptions,
 } from '../options/index.js';
+import { kebabCase } from '../options/option.js';
 import type { ProblemType } from '../tasks/index.js';
 import type { Progress } from '../terminal/progress.js';
 import { AUTO } from '../training/output-folder.js';
@@ -154,7 +157,8 @@ export async function modelFolder(options: { model: string; modelRevision?: stri
 /**
  * A trained model, and the options of a command on it: where none was given, that of the training, with a note.
  *
- * @throws UsageError as `loadTrained`, and for more tokens than the model has positions
+ * @throws UsageError as `loadTrained`, for more tokens than the model has positions, and for options that do not go with
+ *   those of the training
  */
 export async function openTrained<T extends EvaluateOptions | PredictOptions>(
   command: Command<T>,
@@ -165,6 +169,8 @@ export async function openTrained<T extends EvaluateOptions | PredictOptions>(
   try {
     const { options, notes: ofReading } = withReading(command, asked, model.reading, asked.model);
     for (const note of [...notes, ...ofReading]) progress.line(note);
+    const [problem] = scoringProblems(options, (name) => `--${kebabCase(name)}`);
+    if (problem !== undefined) throw new OptionsError(problem.message);
     const maxLength = maxLengthOf(model, tokenizer, options.maxSeqLength);
     return { model, tokenizer, options, maxLength };
   } catch (error) {

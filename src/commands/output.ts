@@ -1,7 +1,8 @@
 // Where results go is tried out before the work begins: a mistyped folder or a full disk must not cost an hour's run.
-import { type FileHandle, lstat, open, rm, statfs, writeFile } from 'node:fs/promises';
+import { type FileHandle, lstat, open, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { DatasetDict } from '../data/dataset.js';
+import { findDataFiles } from '../data/files.js';
 import type { Split } from '../data/index.js';
 import { byteLength } from '../formats/safetensors-header.js';
 import type { ModelConfig } from '../models/config.js';
@@ -85,6 +86,27 @@ export async function checkOutputFile(path: string): Promise<string | undefined>
   if (kind === 'other') return undefined;
   await checkOutputFolder(dirname(path));
   return dirname(path);
+}
+
+/**
+ * Makes sure that a file to be written is none of those that are read, by whatever name or link.
+ *
+ * @param option for the message: the flag that names the output
+ * @param read paths or globs of the rows
+ * @throws UsageError when the output would replace the rows, and for rows that are not there
+ */
+export async function requireOtherFile(
+  option: string,
+  output: string | undefined,
+  read: readonly string[],
+): Promise<void> {
+  const own = output === undefined ? null : await stat(output, { bigint: true }).catch(() => null);
+  if (own === null || read.length === 0) return;
+  for (const { path } of await findDataFiles(read, 'input')) {
+    const { dev, ino } = await stat(path, { bigint: true });
+    if (dev === own.dev && ino === own.ino)
+      throw new UsageError(`${option} ${output} is ${path}, a file with the rows; name another one`);
+  }
 }
 
 /**

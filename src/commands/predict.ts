@@ -1,14 +1,8 @@
 // `bertune predict`: label, score and probabilities of every row, in the order of the rows.
-import { createWriteStream } from 'node:fs';
-import { mkdtemp, realpath, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { requireDevice, type EncoderModel } from '../models/encoder-model.js';
 import { predictCommand, readingOf, type PredictOptions } from '../options/index.js';
 import { counted } from '../util/text.js';
-import { openSplit, type Example, type Split } from '../data/index.js';
-import { messageOf, RunError, UsageError } from '../util/errors.js';
+import { JsonLinesText, openSplit, type Example, type Split, type SplitOptions } from '../data/index.js';
 import { withoutUndefined } from '../util/without-undefined.js';
 import { longTextsOf, requireSingle, textReading } from '../evaluation/long-texts.js';
 import { predictRows } from '../evaluation/predict.js';
@@ -22,7 +16,14 @@ import {
 } from '../predictions/table.js';
 import { widthOf, type Progress } from '../terminal/progress.js';
 import { describeSplit, splitOf } from './data.js';
-import { CommandProgress, checkOutputFile, printResult, writeBadRows, writePieces } from './output.js';
+import {
+  CommandProgress,
+  checkOutputFile,
+  printResult,
+  requireOtherFile,
+  writeBadRows,
+  writePieces,
+} from './output.js';
 import { openTrained, pairNote } from './model-source.js';
 import { asRows, readStandardInput } from './standard-input.js';
 
@@ -39,7 +40,7 @@ export async function predict(asked: PredictOptions): Promise<void> {
   const { model, tokenizer, options, maxLength } = await openTrained(predictCommand, asked, progress);
   try {
     const longTexts = longTextsOf(tokenizer, { ...options, maxLength });
-    const split = await openRows(options, progress);
+    const split = await openRows(options, asked, progress);
     const workers = options.dataloaderNumWorkers;
     const reading = textReading(tokenizer, { maxLength, workers, longTexts, tokenTypes: model.tokenTypes });
     try {
@@ -79,57 +80,33 @@ export async function predict(asked: PredictOptions): Promise<void> {
   }
 }
 
-/** @throws UsageError when the predictions would take the place of the rows */
-async function requireOtherFile(outputFile: string | undefined, files: readonly string[]): Promise<void> {
-  const places = await Promise.all(files.map((file) => realpath(file).catch(() => null)));
-  const output = outputFile === undefined ? null : await realpath(outputFile).catch(() => null);
-  if (output !== null && places.includes(output))
-    throw new UsageError(
-      `--output-file ${outputFile} is the file with the rows to predict; name another one`,
-    );
-}
-
-/** The rows of files, of the hub, of standard input, or the texts that were given. */
-async function openRows(options: PredictOptions, progress: Progress): Promise<Split> {
+/**
+ * The rows of files, of the hub, of standard input, or the texts that were given.
+ *
+ * @param options what was asked for, completed by what the training had
+ * @param asked that of the files of the training says nothing of texts that are in no file
+ */
+async function openRows(options: PredictOptions, asked: PredictOptions, progress: Progress): Promise<Split> {
   const { text, testFile, outputFile } = options;
-  if (text !== undefined) return openTexts({ name: '--text', rows: asRows(text, options) }, options);
+  const { jsonField: _, ...rows } = options;
+  const { textPairColumn: _p, idColumn: _i, ...single } = rows;
+  if (text !== undefined)
+    return openTest(single, { rows: new JsonLinesText('--text', asRows(text, options)) });
   if (testFile[0] === '-') {
     if (process.stdin.isTTY) progress.line('Reading standard input, a text a line; Ctrl-D ends it');
-    const { rows, hasColumns } = await readStandardInput(process.stdin, options);
-    return openTexts({ name: 'standard input', rows, hasColumns }, options);
+    const input = await readStandardInput(process.stdin, options);
+    const own = input.hasColumns ? { ...rows, ...withoutUndefined({ jsonField: asked.jsonField }) } : single;
+    return openTest(own, { rows: new JsonLinesText('standard input', input.rows) });
   }
   const files = await filesOf(options);
-  await requireOtherFile(outputFile, files);
-  return openFiles(options, files);
+  await requireOtherFile('--output-file', outputFile, files);
+  return openTest(options, { files });
 }
 
-/** Texts that are in no file go through one, since the rows of a split are read by their places. */
-async function openTexts(
-  { name, rows, hasColumns = false }: { name: string; rows: AsyncIterable<string>; hasColumns?: boolean },
+function openTest(
   options: PredictOptions,
+  input: Partial<Pick<SplitOptions, 'files' | 'rows'>>,
 ): Promise<Split> {
-  const folder = await mkdtemp(join(tmpdir(), 'bertune-'));
-  const path = join(folder, 'texts.jsonl');
-  const remove = (): Promise<void> => rm(folder, { recursive: true, force: true });
-  try {
-    await pipeline(rows, createWriteStream(path, { mode: 0o600 }));
-    const { textPairColumn: _, idColumn: _i, ...single } = options;
-    const split = await openFiles(hasColumns ? options : single, [path]);
-    const closeFile = split.close.bind(split);
-    const close = async (): Promise<void> => {
-      await closeFile();
-      await remove();
-    };
-    return Object.assign(split, { close });
-  } catch (error) {
-    await remove();
-    const message = messageOf(error).replaceAll(path, name);
-    if (error instanceof UsageError) throw new UsageError(message, { cause: error });
-    throw error instanceof RunError ? new RunError(message, { cause: error }) : error;
-  }
-}
-
-function openFiles(options: PredictOptions, files: readonly string[]): Promise<Split> {
   const { idColumn, badRows, maxCompressionRatio, maxPredictSamples: maxSamples } = options;
   const optional = withoutUndefined({
     ...readingOf(options),
@@ -138,7 +115,7 @@ function openFiles(options: PredictOptions, files: readonly string[]): Promise<S
     maxCompressionRatio,
     maxSamples,
   });
-  return openSplit({ name: 'test', files, needsLabels: false, ...optional });
+  return openSplit({ name: 'test', files: [], needsLabels: false, ...optional, ...input });
 }
 
 async function filesOf({

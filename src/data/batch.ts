@@ -90,6 +90,8 @@ export interface DataIdentity {
   readonly quoting?: string | null;
   /** The encoding that was asked for, of text files. */
   readonly encoding?: string | null;
+  /** How labels are read: their kind, and the options that say so. */
+  readonly labels?: Readonly<Record<string, unknown>>;
 }
 
 /**

@@ -92,7 +92,10 @@ export class Dataset implements LabelledRows {
         : `${whole}, of them ${createHash('sha256').update(this.#rows).digest('hex')}`;
     const { quoting, encoding, escape, jsonField } = this.split;
     const columns = { ...this.split.columns, escape, jsonField };
-    return { files, columns, quoting, encoding };
+    const { foldLabels, labelFormat, labelDelimiter, naLabels } = this.reading;
+    const kind = this.split.labelKind;
+    const labels = { kind, foldLabels, labelFormat, labelDelimiter, naLabels };
+    return { files, columns, quoting, encoding, labels };
   }
 
   /** How the files and labels were read, by request or since the rows showed it: others of their kind are read the same. */

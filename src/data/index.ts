@@ -2,6 +2,7 @@
 export { type BadRow, type BadRowReport, describeBadRow } from './bad-rows.js';
 export type { ColumnChoice } from './columns.js';
 export { DEFAULT_LIMITS, type DataLimits } from './compression.js';
+export { encodingIn } from './encoding.js';
 export type { Quoting } from './csv-dialect.js';
 export type { SplitOptions } from './indexer.js';
 export { labelFormats, type LabelFormat } from './label-lists.js';
@@ -9,6 +10,6 @@ export { differenceOf, foldKey, isIntegerText, isNumberText, sortLabels } from '
 export type { LabelColumn } from './labels.js';
 export type { RawRecord } from './records.js';
 export type { Example, PassthroughKind, PassthroughValue } from './row.js';
-export { readAllColumns } from './source.js';
+export { JsonLinesText, readAllColumns } from './source.js';
 export { openSplit, type Split } from './split.js';
 export { type TaskOptions, inferTask, labelArray, labelReader } from './task.js';

@@ -16,7 +16,13 @@ import type { RawRecord } from './records.js';
 import type { OwnRows, Rows } from './own-rows.js';
 import { GroupColumn, RowStore, TextHashes } from './row-store.js';
 import { type Fault, holdsOnlyNumbers, PassthroughKinds, readExample } from './row.js';
-import { DEFAULT_READ_SETTINGS, openSource, type ReadSettings, type RecordSource } from './source.js';
+import {
+  DEFAULT_READ_SETTINGS,
+  type JsonLinesText,
+  openSource,
+  type ReadSettings,
+  type RecordSource,
+} from './source.js';
 
 /** What to open, and how strictly. */
 export interface SplitOptions
@@ -27,8 +33,8 @@ export interface SplitOptions
   name: 'train' | 'validation' | 'test';
   /** Paths or globs (`*`, `?`, `**`) of .csv .tsv .jsonl .ndjson .json .parquet; text formats also with .gz or .zst. */
   files: readonly string[];
-  /** Instead of files: the rows themselves, which are read once. */
-  rows?: Rows;
+  /** Instead of files: the rows themselves, or their text, which are read once. */
+  rows?: Rows | JsonLinesText;
   /** Rows with equal values in this column belong together; for `holdOutGroups`. */
   groupColumn?: string;
   /** Columns that are read with every row, for `Example.passthrough`. */
@@ -75,8 +81,8 @@ export interface IndexedRows {
   notes: readonly string[];
 }
 
-/** A file, or the rows of a script. */
-export type DataInput = DataFile | OwnRows;
+/** A file, the rows of a script, or text that is in no file. */
+export type DataInput = DataFile | OwnRows | JsonLinesText;
 
 /** Reads all files once; on an error nothing stays open. */
 export async function indexFiles(files: readonly DataInput[], options: SplitOptions): Promise<IndexedRows> {
@@ -120,7 +126,7 @@ class Indexer {
     for (const file of files)
       await this.addFile(
         file,
-        file.format === 'rows' ? await file.open() : await openSource(file, onRead, settings),
+        file.format === 'rows' ? await file.open(settings) : await openSource(file, onRead, settings),
       );
     this.rows.finish();
     this.badRows.finish();

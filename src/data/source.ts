@@ -1,4 +1,5 @@
-// One data file as a source of records, whatever its format.
+// One data file as a source of records, whatever its format; and text that is in no file.
+import { createHash } from 'node:crypto';
 import { messageOf } from '../util/errors.js';
 import { type DataLimits, DEFAULT_LIMITS, readBytes } from './compression.js';
 import { type Delimiter, delimiterName, type Quoting } from './csv-dialect.js';
@@ -36,6 +37,8 @@ export const DEFAULT_READ_SETTINGS: ReadSettings = { ...DEFAULT_LIMITS, quoting:
 const SAMPLE_ROWS = 100;
 /** Bad rows that are held while the first good one is looked for; after more of them the search ends. */
 const MOST_BAD_ROWS = 10_000;
+/** Characters of text that are parsed at once. */
+const CHUNK_LENGTH = 1 << 16;
 
 /** A file that is about to be read once from start to end. */
 export interface RecordSource {
@@ -109,6 +112,62 @@ async function textSource(
       yield* rest;
     },
   };
+}
+
+/** Text of JSON Lines that is in no file, such as that of standard input: UTF-8, read once. */
+export class JsonLinesText {
+  readonly format = 'rows';
+  readonly bytes = 0;
+  readonly #hash = createHash('sha256');
+  #digest: string | undefined;
+
+  /** @param path for messages: where the text is from */
+  constructor(
+    readonly path: string,
+    private readonly pieces: AsyncIterable<string>,
+  ) {}
+
+  /** Reads as much as it takes to know the columns. */
+  async open({ maxRowBytes, jsonField: field, name: split = 'train' }: ReadSettings): Promise<RecordSource> {
+    const parser = new JsonParser({ path: this.path, maxRowBytes, field, split, isLines: true });
+    const records = cutRecords(this.#chunks(), parser);
+    const head = await firstRows(records);
+    return {
+      columns: columnsOf(head),
+      classNames: {},
+      notes: parser.notes ?? [],
+      unit: parser.unit,
+      reread: null,
+      async *batches() {
+        yield head;
+        yield* records;
+      },
+    };
+  }
+
+  /** SHA-256 over the text. */
+  digest(): string {
+    this.#digest ??= `sha256:${this.#hash.digest('hex')}`;
+    return this.#digest;
+  }
+
+  /** Large pieces, since each is searched for rows. */
+  async *#chunks(): AsyncGenerator<Buffer> {
+    let chunk = '';
+    for await (const piece of this.pieces) {
+      chunk += piece;
+      if (chunk.length < CHUNK_LENGTH) continue;
+      yield this.#bytesOf(chunk);
+      chunk = '';
+    }
+    if (chunk !== '') yield this.#bytesOf(chunk);
+  }
+
+  #bytesOf(text: string): Buffer {
+    const bytes = Buffer.from(text, 'utf8');
+    this.#hash.update(bytes);
+    return bytes;
+  }
 }
 
 /** Rows whose bytes are no text say what the file is likely to be, which is found out for the first of them. */

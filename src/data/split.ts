@@ -10,6 +10,7 @@ import { type DataInput, type IndexedRows, indexFiles, type SplitOptions } from 
 import { labelNotes } from './label-notes.js';
 import type { LabelColumn } from './labels.js';
 import { OwnRows } from './own-rows.js';
+import { JsonLinesText } from './source.js';
 import { type GroupColumn, hashOf, type TextHashes } from './row-store.js';
 import type { Example, PassthroughKind } from './row.js';
 
@@ -84,11 +85,13 @@ export async function openSplit(options: SplitOptions): Promise<Split> {
   const encoding = await encodingOf(options.encoding);
   if (options.escape !== undefined && !/^[\x20-\x7e]$/.test(options.escape.replace(/[",;|\s]/, '')))
     throw expected('one character other than a quote or a delimiter, such as \\,', 'escape', options.escape);
-  const files =
-    options.rows === undefined
-      ? await findDataFiles(options.files, options.name)
-      : [new OwnRows(options.name, options.rows)];
+  const files = await inputsOf(options);
   return new IndexedSplit(options, encoding, files, await indexFiles(files, options));
+}
+
+async function inputsOf({ rows, files, name }: SplitOptions): Promise<DataInput[]> {
+  if (rows === undefined) return findDataFiles(files, name);
+  return [rows instanceof JsonLinesText ? rows : new OwnRows(name, rows)];
 }
 
 class IndexedSplit implements Split {

@@ -49,7 +49,8 @@ export function inferTask(splits: readonly Split[], options: TaskOptions = {}): 
     throw new UsageError('There are no labels: none of the splits was opened with them');
   const kind = taskKinds[options.problemType ?? impliedBy(labelled.map(({ labels }) => labels))];
   for (const one of labelled) requireKind(one, kind);
-  if (!kind.hasClasses) return kind.create(labelled[0]?.labels.ordered ?? ['LABEL_0']);
+  if (!kind.hasClasses)
+    return kind.create(inOrderOf(options.modelLabels, labelled[0]?.labels.ordered ?? ['LABEL_0']));
 
   const task = kind.create(
     labelMap(
@@ -65,6 +66,12 @@ export function inferTask(splits: readonly Split[], options: TaskOptions = {}): 
   for (const { split } of labelled) labelReader(split, task);
   if (options.forTraining === true && kind.columns.ofSeveral === 'one') requireTwoClasses(labelled, task);
   return task;
+}
+
+/** The names of values in the order that a model has them in; as they are where it has others. */
+function inOrderOf(model: readonly string[] = [], names: readonly string[]): readonly string[] {
+  const isSame = model.length === names.length && names.every((name) => model.includes(name));
+  return isSame ? model : names;
 }
 
 /**

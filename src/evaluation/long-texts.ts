@@ -62,7 +62,7 @@ export interface TextReading {
 }
 
 /**
- * What a stride means for this tokenizer; undefined without one.
+ * What a stride means for this tokenizer; undefined without one, and for `none`.
  *
  * @throws UsageError for a stride that does not fit into a window
  *
@@ -76,10 +76,10 @@ export interface TextReading {
  */
 export function longTextsOf(
   tokenizer: BertTokenizer,
-  options: { maxLength: number; stride?: number | undefined; pooling?: Pooling | undefined },
+  options: { maxLength: number; stride?: number | 'none' | undefined; pooling?: Pooling | undefined },
 ): LongTexts | undefined {
   const { maxLength, stride, pooling = 'mean' } = options;
-  if (stride === undefined) return undefined;
+  if (stride === undefined || stride === 'none') return undefined;
   return { windowsOf: createWindows(tokenizer, { maxLength, stride }), pooling };
 }
 

@@ -1,4 +1,5 @@
 // Logits for any number of texts, batch by batch, in the order of the rows; and the labels of texts in memory.
+import { z } from 'zod';
 import type { EncoderModel } from '../models/encoder-model.js';
 import { maxLengthOf, pack, prefetch, readRows, type LabelledRows, type TextRows } from '../data/batch.js';
 import type { Example } from '../data/index.js';
@@ -12,9 +13,11 @@ import {
   type Targets,
 } from '../tasks/index.js';
 import type { BertTokenizer, TextExample } from '../tokenizer/index.js';
-import { expected } from '../util/errors.js';
+import { expected, UsageError } from '../util/errors.js';
+import { withoutUndefined } from '../util/without-undefined.js';
 import {
   longTextsOf,
+  poolings,
   predictWindows,
   requireSingle,
   textReading,
@@ -131,9 +134,10 @@ export function predictionOf(
  *
  * @param texts strings, or `{text, textPair}` for pairs
  * @param options.batchSize texts a native call, default 32
- * @param options.maxLength tokens a text, default: all the model takes; longer texts are cut
- * @param options.stride reads longer texts whole instead, as windows of `maxLength` that share so many tokens
- * @param options.pooling what becomes of the windows' logits, default their mean
+ * @param options.maxLength tokens a text, default: as in the training, else all the model takes; longer texts are cut
+ * @param options.stride reads longer texts whole instead, as windows of `maxLength` that share so many tokens; default: that
+ *   of the model's thresholds, which `none` sets aside
+ * @param options.pooling what becomes of the windows' logits, default: that of the model's thresholds, else their mean
  * @param options.problemType makes sure that the model has it, and gives labels its type: strings, lists of strings, numbers
  * @throws UsageError when an input is not a text, a pair with a stride, or `maxLength` more than the model has positions;
  *   for a model of another problem type
@@ -156,7 +160,7 @@ export async function classify<P extends ProblemType = ProblemType>(
   options: {
     batchSize?: number;
     maxLength?: number;
-    stride?: number;
+    stride?: number | 'none';
     pooling?: Pooling;
     problemType?: P;
   } = {},
@@ -164,13 +168,29 @@ export async function classify<P extends ProblemType = ProblemType>(
   if (!Array.isArray(texts)) throw expected('an array of texts', 'texts', texts);
   requireProblemType(model.task, options.problemType);
   await model.open();
-  const { maxLength: asked } = options;
+  const { maxSeqLength, stride, pooling } = { ...textSettings(model), ...withoutUndefined(options) };
+  const asked = options.maxLength ?? maxSeqLength;
   const all = Math.min(model.maxTokens, tokenizer.modelMaxLength);
   const maxLength = asked === undefined ? all : maxLengthOf(model, tokenizer, asked, 'maxLength');
-  const { stride, pooling } = options;
   const longTexts = longTextsOf(tokenizer, { maxLength, stride, pooling });
   const reading = textReading(tokenizer, { maxLength, workers: 0, longTexts, tokenTypes: model.tokenTypes });
   return predictionsOf(model, textsInMemory(texts), { ...reading, batchSize: options.batchSize ?? 32 });
+}
+
+const TEXT_SETTINGS = z.object({
+  maxSeqLength: z.int().optional(),
+  stride: z.int().optional(),
+  pooling: z.enum(poolings).optional(),
+});
+
+/** How texts were read in the training, or when something was tuned. @throws UsageError where that is damaged */
+function textSettings({ reading }: EncoderModel): z.infer<typeof TEXT_SETTINGS> {
+  const read = TEXT_SETTINGS.safeParse(reading);
+  if (read.success) return read.data;
+  const name = String(read.error.issues[0]?.path[0]);
+  throw new UsageError(
+    `bertune_reading.json of the model has ${name} ${JSON.stringify(reading[name])}, which this version does not read; correct the file`,
+  );
 }
 
 /** Texts or pairs that a script has, as rows. */

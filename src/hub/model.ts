@@ -30,6 +30,8 @@ export interface HubOptions {
 const WEIGHTS = 'model.safetensors';
 const WEIGHTS_INDEX = 'model.safetensors.index.json';
 const ADAPTER = ['adapter_config.json', 'adapter_model.safetensors'];
+/** What bertune itself writes beside a model: how texts were read in its training, and what was tuned. */
+const OWN_FILES = ['bertune_reading.json', 'bertune_calibration.json'];
 const TOKENIZER_FILES = [
   'tokenizer.json',
   'tokenizer_config.json',
@@ -73,7 +75,10 @@ export async function modelDirectory(
 async function fetchModel(snapshot: Snapshot, files: 'all' | 'tokenizer' | 'config'): Promise<string> {
   if (files !== 'tokenizer') await snapshot.fetch(configFiles(snapshot));
   if (files !== 'config') await snapshot.fetch(tokenizerFiles(snapshot, files === 'tokenizer'));
-  if (files === 'all') await snapshot.fetch(await weightFiles(snapshot));
+  if (files === 'all') {
+    const own = OWN_FILES.filter((path) => snapshot.files.has(path));
+    await snapshot.fetch([...own, ...(await weightFiles(snapshot))]);
+  }
   await snapshot.keep();
   return snapshot.directory;
 }

@@ -40,6 +40,7 @@ export {
 export { readingOf, readingSettings, withReading } from './reading.js';
 export { configOf, yamlTemplate, type TemplateLine } from './config-template.js';
 export { fileEntries, readConfigFile, type ConfigFile } from './sources.js';
+export { scoringProblems } from './rules.js';
 export { lossProblems } from './training-rules.js';
 export {
   defaultLrEnd,

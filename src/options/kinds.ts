@@ -86,6 +86,17 @@ export function epochOrSteps(): Kind<'epoch' | number> {
   };
 }
 
+/** A whole number of at least `min`, or `none` in place of one that a model brings. */
+export function integerOrNone(min: number): Kind<number | 'none'> {
+  return {
+    ...integer(min),
+    schema: z.union([z.literal('none'), z.number().refine((n) => Number.isSafeInteger(n) && n >= min)]),
+    what: `a whole number of at least ${min}, or none`,
+    type: "number | 'none'",
+    placeholder: 'N|none',
+  };
+}
+
 /** One of a few words. */
 export function choice<const T extends readonly [string, ...string[]]>(words: T): Kind<T[number]> {
   return {

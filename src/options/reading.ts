@@ -2,7 +2,7 @@
 // `evaluate` and `predict` read the same without being asked to.
 import type { ReadingSettings } from '../formats/model-folder.js';
 import { UsageError } from '../util/errors.js';
-import type { Command, EvaluateOptions, PredictOptions, TrainOptions } from './commands.js';
+import type { Command, TrainOptions } from './commands.js';
 import { kebabCase, type Option } from './option.js';
 import { options as table } from './table.js';
 
@@ -44,31 +44,40 @@ interface ColumnsRead {
  * @param where the folder, for messages
  * @throws UsageError for settings that are damaged, or of a version that has more of them
  */
-export function withReading<T extends EvaluateOptions | PredictOptions>(
-  command: Command<T>,
+export function withReading<T extends object>(
+  command: Pick<Command, 'options'>,
   options: T,
   trained: ReadingSettings,
   where: string,
 ): { options: T; notes: string[] } {
   const given = new Map<string, unknown>(Object.entries(options).filter(([, value]) => value !== undefined));
-  const isOtherColumn = given.has('labelColumn') && !isSame(given.get('labelColumn'), trained['labelColumn']);
+  const isGone = setAside(given, trained);
   const taken: [string, unknown][] = [];
   const overridden: string[] = [];
   for (const [name, value] of Object.entries(trained)) {
-    const option = optionOf(name);
-    const parsed = option?.kind.schema.safeParse(value);
+    const parsed = optionOf(name)?.kind.schema.safeParse(value);
     if (parsed?.success !== true)
       throw new UsageError(
         `${where}: bertune_reading.json has ${name} ${JSON.stringify(value)}, which this version does not read; correct the file, or remove it and give the columns as flags`,
       );
-    if (!Object.hasOwn(command.options, name) || (isOtherColumn && OF_LABEL_COLUMN.has(name))) continue;
+    if (!Object.hasOwn(command.options, name)) continue;
     const own = given.get(name);
-    if (own === undefined) taken.push([name, parsed.data]);
-    else if (!isSame(own, parsed.data))
+    if (own !== undefined && !isSame(own, parsed.data))
       overridden.push(`${flag(name, own)} in place of ${flag(name, parsed.data)}`);
+    else if (own === undefined && !isGone(name)) taken.push([name, parsed.data]);
   }
+  // A training saves what is not as without options.
+  const isOfTraining = trained['textColumn'] !== undefined;
+  for (const [name, own] of isOfTraining ? given : []) {
+    const usual = optionOf(name)?.fallback;
+    if (!Object.hasOwn(trained, name) && usual !== undefined && !isSame(own, usual))
+      overridden.push(`${flag(name, own)} in place of ${flag(name, usual)}`);
+  }
+  const all = { ...options, ...Object.fromEntries(taken) };
   return {
-    options: { ...options, ...Object.fromEntries(taken) },
+    // Without what may be missing it is still of type T.
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+    options: Object.fromEntries(Object.entries(all).filter((entry) => !isOff(entry))) as T,
     notes: [
       ...(taken.length === 0
         ? []
@@ -78,8 +87,32 @@ export function withReading<T extends EvaluateOptions | PredictOptions>(
   };
 }
 
-/** What is known of the label column of the training, such as one of probabilities, does not hold for another. */
-const OF_LABEL_COLUMN = new Set(['labelFormat', 'labelDelimiter', 'softLabels']);
+/** Sets aside what the training had of these, which have no other value that means that there is none. */
+const OFF = 'none';
+const CAN_BE_OFF = new Set(['textPairColumn', 'escape', 'jsonField', 'stride']);
+
+function isOff([name, value]: [string, unknown]): boolean {
+  return value === OFF && CAN_BE_OFF.has(name);
+}
+
+/** Which settings of the training do not hold beside what was given: those that are tied to others of it. */
+function setAside(given: ReadonlyMap<string, unknown>, trained: ReadingSettings): (name: string) => boolean {
+  const isOther = (name: string): boolean => given.has(name) && !isSame(given.get(name), trained[name]);
+  const columnIs = (name: string, other: string): boolean =>
+    given.has(other) && isSame(given.get(other), trained[name]);
+  // The form of one label column, such as one of probabilities, is not that of another.
+  const isOtherLabel = isOther('labelColumn');
+  const isOtherForm = isOther('labelFormat') || isOther('softLabels');
+  const gone: Readonly<Record<string, boolean>> = {
+    labelFormat: isOtherLabel || isOtherForm,
+    labelDelimiter: isOtherLabel || isOtherForm,
+    softLabels: isOtherLabel || isOtherForm,
+    textColumn: columnIs('textColumn', 'textPairColumn'),
+    textPairColumn: columnIs('textPairColumn', 'textColumn'),
+    pooling: given.get('stride') === OFF,
+  };
+  return (name) => gone[name] === true;
+}
 
 function isSame(one: unknown, other: unknown): boolean {
   return JSON.stringify(one) === JSON.stringify(other);

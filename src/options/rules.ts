@@ -29,7 +29,6 @@ export function evaluateProblems(options: EvaluateOptions, name: NameOf): Proble
     oneSource('validationFile'),
     wholeSplit,
     splitsNeedDataset,
-    poolingNeedsWindows,
     rowsEnding,
   ];
   return apply(rules, options, name);
@@ -51,18 +50,15 @@ export function initProblems(options: InitOptions, name: NameOf): Problem[] {
 
 /** What is wrong with the options of a prediction. */
 export function predictProblems(options: PredictOptions, name: NameOf): Problem[] {
-  const rules: Rule<PredictOptions>[] = [
-    textsAlone,
-    splitsNeedDataset,
-    poolingNeedsWindows,
-    knownEnding,
-    formatNeedsFile,
-  ];
+  const rules: Rule<PredictOptions>[] = [textsAlone, splitsNeedDataset, knownEnding, formatNeedsFile];
   return apply(rules, options, name);
 }
 
-/** What is wrong with the options of `evaluate()` and `predict()` in a script. */
-export function scoringProblems(options: CompleteScoringOptions, name: NameOf): Problem[] {
+/** What is wrong with how texts are read, once what the model brings stands beside what was asked for. */
+export function scoringProblems(
+  options: Pick<CompleteScoringOptions, 'stride' | 'pooling'>,
+  name: NameOf,
+): Problem[] {
   return apply([poolingNeedsWindows], options, name);
 }
 
@@ -251,7 +247,7 @@ function poolingNeedsWindows(
   { stride, pooling }: Pick<PredictOptions, 'stride' | 'pooling'>,
   name: NameOf,
 ): Problem | undefined {
-  if (pooling === undefined || stride !== undefined) return undefined;
+  if (pooling === undefined || (stride !== undefined && stride !== 'none')) return undefined;
   const message = `${name('pooling')} needs ${name('stride')}: without windows there is nothing to pool`;
   return { about: 'pooling', message };
 }

@@ -6,6 +6,7 @@ import {
   choices,
   epochOrSteps,
   integer,
+  integerOrNone,
   labelWeights,
   list,
   patternFactors,
@@ -110,12 +111,12 @@ export const options = {
     help: 'longer inputs are cut to this many tokens, special tokens included',
     otherwise: "512, or the model's positions where those are fewer",
   }),
-  stride: optional(integer(0), {
+  stride: optional(integerOrNone(0), {
     group: 'Model',
     commands: scoring,
     onResume: 'irrelevant',
     reading: true,
-    help: 'read longer texts whole, as windows of --max-seq-length that share N tokens',
+    help: 'read longer texts whole, as windows of --max-seq-length that share N tokens; none cuts them',
     otherwise: 'longer texts are cut',
   }),
   pooling: optional(choice(poolings), {
@@ -210,7 +211,7 @@ export const options = {
     commands: readers,
     onResume: 'must-match',
     reading: true,
-    help: 'column of the second text, for pairs',
+    help: 'column of the second text, for pairs; none with a model of pairs reads single texts',
     otherwise: 'found with the first (sentence1 and sentence2 ...)',
   }),
   idColumn: optional(list('NAME', 'a column or several'), {
@@ -300,7 +301,7 @@ export const options = {
     commands: readers,
     onResume: 'must-match',
     reading: true,
-    help: 'in CSV and TSV this character makes the next one a character like others: \\ where quotes are written \\"',
+    help: 'in CSV and TSV this character makes the next one a character like others: \\ where quotes are written \\"; none as without',
     otherwise: 'none; quotes in quotes are doubled',
   }),
   jsonField: optional(text('NAME'), {
@@ -308,7 +309,7 @@ export const options = {
     commands: readers,
     onResume: 'must-match',
     reading: true,
-    help: 'the list with the rows in a JSON file that is one object: data of {"data": [...]}',
+    help: 'the list with the rows in a JSON file that is one object: data of {"data": [...]}; none as without',
     otherwise: 'the only list, or the one named as the split',
   }),
   maxRowBytes: withDefault(integer(1024, { max: 2 ** 29 }), DEFAULT_LIMITS.maxRowBytes, {

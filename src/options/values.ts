@@ -21,8 +21,8 @@ export interface OptionValues {
   labelList: string[];
   /** Longer inputs are cut to this many tokens, special tokens included. A whole number of at least 3. Default: 512, or the model's positions where those are fewer. */
   maxSeqLength: number;
-  /** Read longer texts whole, as windows of `maxSeqLength` that share N tokens. A whole number of at least 0. Default: longer texts are cut. */
-  stride: number;
+  /** Read longer texts whole, as windows of `maxSeqLength` that share N tokens; none cuts them. Default: longer texts are cut. */
+  stride: number | 'none';
   /** How the logits of the windows are combined, with `stride`. Default: mean. */
   pooling: 'mean' | 'max';
   /** Training rows: csv, tsv, jsonl, json or parquet; globs work. */
@@ -47,7 +47,7 @@ export interface OptionValues {
   testSplit: string;
   /** Column of the text. Default: found by its usual names (text, sentence, review ...). */
   textColumn: string;
-  /** Column of the second text, for pairs. Default: found with the first (sentence1 and sentence2 ...). */
+  /** Column of the second text, for pairs; none with a model of pairs reads single texts. Default: found with the first (sentence1 and sentence2 ...). */
   textPairColumn: string;
   /** Columns that are carried over to the predictions, such as an id. Default: none. */
   idColumn: string[];
@@ -71,9 +71,9 @@ export interface OptionValues {
   quoting: 'minimal' | 'none';
   /** The encoding of text files without a byte order mark, such as windows-1252, shift_jis or gb18030. Default: UTF-8. */
   encoding: string;
-  /** In CSV and TSV this character makes the next one a character like others: \ where quotes are written \". Default: none; quotes in quotes are doubled. */
+  /** In CSV and TSV this character makes the next one a character like others: \ where quotes are written \"; none as without. Default: none; quotes in quotes are doubled. */
   escape: string;
-  /** The list with the rows in a JSON file that is one object: data of {"data": [...]}. Default: the only list, or the one named as the split. */
+  /** The list with the rows in a JSON file that is one object: data of {"data": [...]}; none as without. Default: the only list, or the one named as the split. */
   jsonField: string;
   /** A row of a text file that is longer is a bad row (16 MiB). A whole number from 1024 to 536870912. Default: `16777216`. */
   maxRowBytes: number;

@@ -1,12 +1,17 @@
 // Evaluation and prediction for scripts: what `bertune evaluate` and `bertune predict` compute, of a data set or of rows.
 import { maxLengthOf, type LabelledRows, type TextRows } from '../data/batch.js';
-import { loadDataset, type SplitFiles } from '../data/load-dataset.js';
+import { loadDataset, type ReadOptions, type SplitFiles } from '../data/load-dataset.js';
 import { evaluateRows, type ComputeMetrics, type Metrics } from '../evaluation/evaluate.js';
 import { longTextsOf, textReading } from '../evaluation/long-texts.js';
 import { predictionsOf, textsInMemory, type PredictRowsOptions } from '../evaluation/predict.js';
-import type { ReadingSettings } from '../formats/model-folder.js';
 import type { EncoderModel } from '../models/encoder-model.js';
-import { parseScoringOptions, scoringCommand, type ScoringOptions } from '../options/index.js';
+import {
+  evaluateCommand,
+  parseScoringOptions,
+  scoringCommand,
+  withReading,
+  type ScoringOptions,
+} from '../options/index.js';
 import {
   createMetrics,
   requireProblemType,
@@ -32,6 +37,58 @@ import { withoutUndefined } from '../util/without-undefined.js';
  */
 export type EvaluationData = LabelledRows | NonNullable<SplitFiles['validation']>;
 
+const readingNames = [
+  'textColumn',
+  'textPairColumn',
+  'labelColumn',
+  'labelDelimiter',
+  'labelFormat',
+  'foldLabels',
+  'naLabels',
+  'softLabels',
+  'badRows',
+  'quoting',
+  'encoding',
+  'escape',
+  'jsonField',
+  'maxRowBytes',
+  'maxCompressionRatio',
+] as const satisfies readonly (keyof ReadOptions)[];
+
+/**
+ * How the rows of files are read, where it is not as in the training; `none` sets aside its pair column, escape or JSON field.
+ *
+ * @example
+ * ```ts
+ * import type { EvaluationReading } from 'bertune';
+ *
+ * const reading: EvaluationReading = { textColumn: 'body', labelColumn: 'mood', encoding: 'windows-1252' };
+ * ```
+ */
+export interface EvaluationReading extends Pick<ReadOptions, (typeof readingNames)[number]> {}
+
+/** The options that `evaluate` takes of the rows of files. */
+const rowsCommand = {
+  options: Object.fromEntries(
+    Object.entries(evaluateCommand.options).filter(([name]) => readingNames.some((own) => own === name)),
+  ),
+};
+
+function isReading([name]: [string, unknown]): boolean {
+  return Object.hasOwn(rowsCommand.options, name);
+}
+
+function parted(options: ScoringOptions & EvaluationReading): {
+  reading: EvaluationReading;
+  scoring: ScoringOptions;
+} {
+  const entries = Object.entries(options);
+  return {
+    reading: Object.fromEntries(entries.filter(isReading)),
+    scoring: Object.fromEntries(entries.filter((entry) => !isReading(entry))),
+  };
+}
+
 /**
  * What an evaluation found.
  *
@@ -53,8 +110,9 @@ export interface Evaluation {
  * Evaluates a model on labelled rows, as `bertune evaluate` does, with the same figures and errors. The model is opened where
  * it is not open, and stays so.
  *
- * @param data a data set such as `data.test`; or what `loadDataset` takes for one split, which is read with the model's labels
- * @param options by the names of the command line; see {@link ScoringOptions}
+ * @param data a data set such as `data.test`; or what `loadDataset` takes for one split, which is read with the model's labels,
+ *   and as in the training where the options say nothing else
+ * @param options by the names of the command line; see {@link ScoringOptions} and {@link EvaluationReading}
  * @param options.computeMetrics metrics of the caller's own
  * @param options.signal aborts the evaluation, which rejects with the signal's reason
  * @param options.onBatch called after each batch with the number of rows done
@@ -74,13 +132,15 @@ export async function evaluate(
   model: EncoderModel,
   tokenizer: BertTokenizer,
   data: EvaluationData,
-  options: ScoringOptions & {
-    computeMetrics?: ComputeMetrics;
-    signal?: AbortSignal;
-    onBatch?: (rows: number) => void;
-  } = {},
+  options: ScoringOptions &
+    EvaluationReading & {
+      computeMetrics?: ComputeMetrics;
+      signal?: AbortSignal;
+      onBatch?: (rows: number) => void;
+    } = {},
 ): Promise<Evaluation> {
-  const { computeMetrics, signal, onBatch, ...scoring } = options;
+  const { computeMetrics, signal, onBatch, ...asked } = options;
+  const { reading, scoring } = parted(asked);
   const hooks = withoutUndefined({ computeMetrics, signal, onBatch });
   const metrics = createMetrics(model.task, model.calibration);
   const run = (rows: LabelledRows): Promise<Metrics> =>
@@ -89,8 +149,12 @@ export async function evaluate(
     );
   if (isRows(data)) return { metrics: await run(data), details: metrics.details() };
   const { problemType, kind, labels } = model.task;
-  const modelLabels = kind.hasClasses ? labels : undefined;
-  const opened = await loadDataset({ validation: data }, { problemType, modelLabels });
+  // The name of a single number says nothing.
+  const modelLabels = kind.hasClasses || labels.length > 1 ? labels : undefined;
+  const { labelColumn } = reading;
+  const columns = labelColumn === undefined ? {} : { labelColumn: [labelColumn].flat() };
+  const own = withReading(rowsCommand, { ...reading, ...columns }, model.reading, 'the model');
+  const opened = await loadDataset({ validation: data }, { ...own.options, problemType, modelLabels });
   try {
     return { metrics: await run(opened.validation), details: metrics.details() };
   } finally {
@@ -131,11 +195,6 @@ export async function predict<P extends ProblemType = ProblemType>(
   return withTexts(model, tokenizer, scoring, (texts) => predictionsOf<P>(model, rows, texts));
 }
 
-function scoringOf(reading: ReadingSettings): Partial<ScoringOptions> {
-  const names = Object.keys(reading).filter((name) => Object.hasOwn(scoringCommand.options, name));
-  return Object.fromEntries(names.map((name) => [name, reading[name]]));
-}
-
 /** Opens the model, and the threads that tokenize for as long as the work takes. */
 async function withTexts<T>(
   model: EncoderModel,
@@ -144,7 +203,8 @@ async function withTexts<T>(
   work: (options: PredictRowsOptions) => Promise<T>,
 ): Promise<T> {
   // Length, stride and pooling as in the training, where none were given.
-  const { options } = parseScoringOptions({ ...scoringOf(model.reading), ...withoutUndefined(asked) });
+  const own = withReading<ScoringOptions>(scoringCommand, asked, model.reading, 'the model');
+  const { options } = parseScoringOptions(withoutUndefined(own.options));
   const { perDeviceEvalBatchSize: batchSize, dataloaderNumWorkers: workers } = options;
   const maxLength = maxLengthOf(model, tokenizer, options.maxSeqLength);
   const longTexts = longTextsOf(tokenizer, { ...options, maxLength });

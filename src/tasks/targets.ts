@@ -1,5 +1,5 @@
 // The labels of many rows, which are numbered and read some at a time: counting them, and whether a model can learn them.
-import { counted } from '../util/text.js';
+import { counted, listed } from '../util/text.js';
 import { UsageError } from '../util/errors.js';
 import { asTask } from './registry.js';
 import type { ProblemType, Targets, Task, TaskDescription } from './task.js';
@@ -92,7 +92,12 @@ export function requireProblemType(model: Task, problemType: ProblemType | undef
 
 /** What the data are instead; null when they fit. */
 function mismatch(model: Task, { size, labels, task }: TargetRows): string | null {
-  if (task !== undefined) return model.accepts(task) ? null : asTask(task).describe();
+  if (task !== undefined) {
+    if (model.accepts(task)) return null;
+    const found = asTask(task).describe();
+    if (found !== model.describe()) return found;
+    return `${found}, named ${listed(task.labels)} in place of ${listed(model.labels)}`;
+  }
   if (size === 0) return null;
   // A script's own rows may have no task, but the labels of the first show it.
   const first = labels([0]);

@@ -2,7 +2,7 @@
 // The option table has the role of each option; hashes stand for data and weights.
 import { createHash } from 'node:crypto';
 
-import type { LabelledRows } from '../data/batch.js';
+import type { DataIdentity, LabelledRows } from '../data/batch.js';
 import type { EncoderModel } from '../models/encoder-model.js';
 import { fingerprintFields } from '../models/session.js';
 import { optionsWithRole, type TrainingArguments } from '../options/index.js';
@@ -19,6 +19,24 @@ export type Fingerprint = Readonly<Record<string, unknown>>;
 const START_WEIGHTS = 'the weights that the training starts from';
 const BASE_WEIGHTS = 'the weights of the base';
 
+/** How labels are read decides the targets of every batch. */
+const LABEL_READING = ['labelFormat', 'labelDelimiter', 'foldLabels', 'naLabels', 'the kind of the labels'];
+
+function ofEvaluation(name: string): string {
+  return `${name} of the evaluation data`;
+}
+
+/** With null for what was not asked for, which differs from what an earlier version did not keep. */
+function labelReading(
+  data: DataIdentity | undefined,
+  nameOf = (name: string): string => name,
+): Record<string, unknown> {
+  if (data?.labels === undefined) return {};
+  const { kind, ...options } = data.labels;
+  const all: Readonly<Record<string, unknown>> = { ...options, 'the kind of the labels': kind };
+  return Object.fromEntries(LABEL_READING.map((name) => [nameOf(name), all[name] ?? null]));
+}
+
 /** Rows to evaluate on may come to a run that had none, and earlier versions did not keep all of it. */
 const MAY_BE_UNKNOWN = new Set([
   'the evaluation data',
@@ -28,6 +46,9 @@ const MAY_BE_UNKNOWN = new Set([
   'evalQuoting',
   'encoding',
   'evalEncoding',
+  'the columns of the evaluation data',
+  ...LABEL_READING,
+  ...LABEL_READING.map(ofEvaluation),
   START_WEIGHTS, // of a run that was not to save anything
 ]);
 
@@ -76,6 +97,9 @@ export async function fingerprintOf(
     'the evaluation data': evaluatedData?.files,
     evalQuoting: evaluatedData?.quoting,
     evalEncoding: evaluatedData?.encoding,
+    ...labelReading(data),
+    ...labelReading(evaluatedData, ofEvaluation),
+    'the columns of the evaluation data': evaluatedData?.columns,
     evalRows: evaluated?.size, // the files are the same with another maxEvalSamples
     trainRows: trainDataset.size,
     labels: model.task.labels,

@@ -45,7 +45,7 @@ export function difference(name: string, before: unknown, now: unknown): string 
 }
 
 function shown(value: unknown): string {
-  return value === undefined ? 'not given' : JSON.stringify(value);
+  return value === undefined || value === null ? 'not given' : JSON.stringify(value);
 }
 
 /** The candidate closest to `name`, or undefined when none is close enough to be a likely misspelling. */

@@ -16,7 +16,7 @@ type TrainOptions = ReturnType<typeof parseTrainOptions>['options'];
 async function written(
   folder: string,
   name: string,
-  content: string,
+  content: string | Buffer,
   flags: Record<string, unknown> = {},
 ): Promise<{ text: string; options: TrainOptions }> {
   mkdirSync(folder, { recursive: true });
@@ -45,6 +45,28 @@ function requireParses(text: string, line: string, name: string): void {
 function csv(rows: readonly string[]): string {
   return `${rows.join('\n')}\n`;
 }
+
+tap.test('a file in another encoding is read in it, not without its rows', async (t) => {
+  const texts = [
+    'Der Film war sch\u00f6n und gro\u00dfartig',
+    'a dull plot',
+    'tr\u00e8s dr\u00f4le, un \u00e9t\u00e9 \u00e0 No\u00ebl',
+    'a fine film',
+  ];
+  const rows = Array.from({ length: 40 }, (_, i) => `"${texts[i % 4]}",${i % 4 < 2 ? 'pos' : 'neg'}`);
+  const content = Buffer.from(csv(['text,label', ...rows]), 'latin1');
+  const folder = t.testdir();
+  const { text, options } = await written(folder, 'latin1.csv', content);
+  t.match(text, '# 40 rows, read from');
+  t.match(options, { encoding: 'windows-1252', badRows: 'stop' });
+  const found = await bertune(['inspect', 'latin1.csv', '--json'], { cwd: folder });
+  t.match(JSON.parse(found.stdout), {
+    rows: 40,
+    badRows: 0,
+    columns: [{ name: 'text', missing: 0, different: 4, values: { [texts[0] ?? '']: 10 } }, {}],
+  });
+  t.match(found.stderr, 'note: the data are not UTF-8 and are read with --encoding windows-1252');
+});
 
 tap.test('trains as it is, and is not overwritten', async (t) => {
   const { here, read, write } = workspace(t.testdir());

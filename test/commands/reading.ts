@@ -20,6 +20,8 @@ write('names.csv', ['name,fits', ...rows.map(([name, , fits]) => `${name},${fits
 // Quotes that do not end: characters, as GLUE has them.
 write('quotes.tsv', ['text\tlabel', ...rows.map((row) => `"${row[0]} ${row[1]}\t${row[2]}`)].join('\n'));
 
+const savedReading = (model: string): unknown =>
+  JSON.parse(readFileSync(join(folder, model, 'bertune_reading.json'), 'utf8'));
 const train = (options: Options): Promise<Outcome> =>
   bertune(
     ['train', ...flags({ ...toyTraining, 'num-train-epochs': undefined, 'max-steps': '1', ...options })],
@@ -105,6 +107,19 @@ await t.test('the windows that something was tuned with', async (t) => {
     stderr,
     /^note: read as in the training: --text-column note --stride 1 --pooling max --max-seq-length 6$/m,
   );
+  const pooled = { 'validation-file': 'parts.csv', pooling: 'mean', 'tune-thresholds': 'global' };
+  succeeded(t, 'evaluate', await on('evaluate', 'several', pooled));
+  t.match(savedReading('several'), { stride: 1, pooling: 'mean' }, 'with the stride of before');
+  succeeded(
+    t,
+    'evaluate',
+    await on('evaluate', 'several', { ...pooled, pooling: undefined, stride: 'none' }),
+  );
+  t.match(savedReading('several'), { maxSeqLength: 6, stride: undefined, pooling: undefined });
+  t.match(await on('predict', 'several', { 'test-file': 'parts.csv', pooling: 'max' }), {
+    code: 2,
+    stderr: '--pooling needs --stride: without windows there is nothing to pool',
+  });
   t.match(await on('evaluate', 'notes', { ...tuning, 'problem-type': 'multi_label_classification' }), {
     code: 2,
     stderr: /saved for the problem type that the model has; set problem_type in its config.json/,

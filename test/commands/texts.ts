@@ -1,6 +1,6 @@
 // Trying a model at once, its worst errors, and what a person sees of a result.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { cpSync, linkSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'csv-parse/sync';
@@ -68,7 +68,22 @@ await t.test('texts on the command line and on standard input', async (t) => {
     piped('{"review":"x"}\n', {}).stderr,
     /standard input has no column "text"; it has the column "review"/,
   );
+  const skipped = piped('one\n\ntwo\n', { 'bad-rows': 'skip' }).stdout.trim().split('\n');
+  t.match(JSON.parse(skipped[1] ?? ''), { row: 1, place: 'standard input line 3' });
   t.same(readdirSync(join(folder, 'tmp')), [], 'no temporary folder is left');
+
+  // How the files of the training were written says nothing of texts that are in none.
+  cpSync(join(folder, 'out'), join(folder, 'of-files'), { recursive: true });
+  const ofFiles = { textColumn: 'text', encoding: 'windows-1252', jsonField: 'data', escape: '\\' };
+  write('of-files/bertune_reading.json', JSON.stringify({ ...ofFiles, quoting: 'none' }));
+  const alike = await on('predict', { model: 'of-files', text: ['sch\u00f6n', ...texts] });
+  t.same(labels(alike.stdout).slice(1), same);
+  const shown = { model: 'of-files', 'output-format': 'table' };
+  t.match((await on('predict', { ...shown, text: 'sch\u00f6n' })).stdout, 'sch\u00f6n');
+  for (const input of ['sch\u00f6n\n', '{"text":"sch\u00f6n"}\n', '[{"text":"sch\u00f6n"}]\n'])
+    t.match(piped(input, shown).stdout, 'sch\u00f6n');
+  const nested = '{"rows": [{"text":"a"}], "data": [{"text":"sch\u00f6n"}]}';
+  t.match(piped(nested, { ...shown, 'json-field': 'data' }).stdout, 'sch\u00f6n', 'where it was asked for');
 });
 
 await t.test('where texts come from is said once', async (t) => {
@@ -108,6 +123,22 @@ await t.test('the worst errors, and carried columns as they are', async (t) => {
     code: 2,
     stderr: '--predictions-file errors.txt has an ending that names no format; end it in .csv or .jsonl',
   });
+
+  // An output is no input, by a pattern or by another name.
+  linkSync(join(folder, 'gold.csv'), join(folder, 'other-name.csv'));
+  const gold = readFileSync(join(folder, 'gold.csv'), 'utf8');
+  for (const [read, written] of [
+    ['gold.csv', 'gold.csv'],
+    ['gold*.csv', 'gold.csv'],
+    ['gold.csv', 'other-name.csv'],
+  ] as const)
+    t.match(await on('evaluate', { 'validation-file': read, 'predictions-file': written }), {
+      code: 2,
+      stderr: `--predictions-file ${written} is gold.csv, a file with the rows; name another one`,
+    });
+  const overRows = { 'test-file': 'gold*.csv', 'output-file': 'gold.csv' };
+  t.match(await on('predict', overRows), { code: 2, stderr: '--output-file gold.csv is gold.csv, a file' });
+  t.equal(readFileSync(join(folder, 'gold.csv'), 'utf8'), gold);
 
   const carried = { 'test-file': 'gold.csv', 'id-column': 'text', 'output-file': 'carried.csv' };
   const guarded = await on('predict', carried);

@@ -7,8 +7,15 @@ import { datasetFiles } from '../../dist/hub/dataset.js';
 import { modelDirectory } from '../../dist/hub/model.js';
 import { BERT_ID, model, pickle, refused, SHARDED, startHub, TOKEN, tree, weights } from '../fixtures/hub.js';
 
+const tuned = {
+  'bertune_calibration.json': '{"temperature":2}',
+  'bertune_reading.json': '{"textColumn":"body"}',
+  'config.json': '{}',
+  'model.safetensors': weights,
+};
 const { server, home, sentTo } = await startHub([
   model('org/pickled', { 'config.json': '{}', 'pytorch_model.bin': pickle }),
+  model('org/tuned', { ...tuned, 'README.md': 'not fetched' }),
 ]);
 
 t.test('a model, whole', async (test) => {
@@ -55,6 +62,9 @@ t.test('parts of a model, shards, revisions, folders', async (test) => {
   ]);
   const sharded = await modelDirectory('org/sharded', options);
   test.strictSame(readdirSync(sharded).toSorted(), Object.keys(SHARDED).toSorted());
+  const own = await modelDirectory('org/tuned', options);
+  test.strictSame(readdirSync(own).toSorted(), Object.keys(tuned), 'with what bertune saved beside it');
+  test.equal(readFileSync(join(own, 'bertune_reading.json'), 'utf8'), tuned['bertune_reading.json']);
   const config = await modelDirectory('org/pickled', { ...options, files: 'config' });
   test.strictSame(readdirSync(config), ['config.json']);
   const proposed = await modelDirectory(BERT_ID, { ...options, files: 'tokenizer', revision: 'refs/pr/1' });

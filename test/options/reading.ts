@@ -12,6 +12,7 @@ import {
   type PredictOptions,
 } from '../../dist/options/index.js';
 
+const pairOf = { textPairColumn: 'description' };
 const columns = { text: 'title', textPair: 'description', label: 'grade' };
 
 function predictOptions(flags: Record<string, unknown>): PredictOptions {
@@ -83,6 +84,60 @@ t.test('what was not given is as in the training; a flag wins', (t) => {
   t.match(options, { labelColumn: ['gold'], quoting: 'none' });
   t.equal(options.labelFormat, undefined, 'another column of labels has a form of its own');
   t.same(withReading(predictCommand, predictOptions({}), {}, 'out').notes, [], 'a model of others');
+  t.end();
+});
+
+t.test('what is tied to a setting goes with it', (t) => {
+  const evaluated = (flags: Record<string, unknown>, trained: Record<string, unknown>): object => {
+    const all = { model: 'out', validationFile: 'x.csv', ...flags };
+    return withReading(evaluateCommand, parseEvaluateOptions({ flags: all }).options, trained, 'out').options;
+  };
+  const soft = { labelColumn: ['a', 'b'], softLabels: true };
+  t.match(evaluated({}, soft), { softLabels: true });
+  t.notOk('softLabels' in evaluated({ labelFormat: 'multi_hot' }, soft), 'another form of label');
+  const lists = { labelColumn: ['tags'], labelFormat: 'names', labelDelimiter: ';' };
+  const asSoft = evaluated({ softLabels: true }, lists);
+  t.notOk('labelFormat' in asSoft || 'labelDelimiter' in asSoft);
+  t.match(evaluated({ labelDelimiter: '|' }, lists), { labelFormat: 'names', labelDelimiter: '|' });
+
+  const pair = { textColumn: 'title', textPairColumn: 'text' };
+  t.notOk('textPairColumn' in evaluated({ textColumn: 'text' }, pair), 'one column is not both texts');
+  t.match(evaluated({ textColumn: 'body' }, pair), { textColumn: 'body', textPairColumn: 'text' });
+  t.notOk('textColumn' in evaluated({ textPairColumn: 'title' }, pair));
+
+  const windows = { textColumn: 'text', stride: 2, pooling: 'max' };
+  t.match(
+    evaluated({ pooling: 'mean' }, windows),
+    { stride: 2, pooling: 'mean' },
+    'the stride is that saved',
+  );
+  t.end();
+});
+
+t.test('none sets aside what has no other word for that, and a default that is not used is a note', (t) => {
+  const trained = {
+    ...pairOf,
+    textColumn: 'title',
+    stride: 2,
+    pooling: 'max',
+    jsonField: 'data',
+    escape: '\\',
+  };
+  const off = { textPairColumn: 'none', stride: 'none', jsonField: 'none', escape: 'none' };
+  const { options, notes } = withReading(predictCommand, predictOptions(off), trained, 'out');
+  for (const name of ['textPairColumn', 'stride', 'pooling', 'jsonField', 'escape'])
+    t.notOk(name in options, name);
+  t.match(notes[1], '--stride none in place of --stride 2');
+  t.throws(() => predictOptions({ stride: 'some' }), {
+    message: 'Expected a whole number of at least 0, or none for --stride but received "some"',
+  });
+
+  const plain = { textColumn: 'text' };
+  const quoted = withReading(predictCommand, predictOptions({ quoting: 'none' }), plain, 'out');
+  t.match(quoted.notes[1], 'note: other than in the training: --quoting none in place of --quoting minimal');
+  const same = withReading(predictCommand, predictOptions({ quoting: 'minimal' }), plain, 'out');
+  t.equal(same.notes.length, 1);
+  t.same(withReading(predictCommand, predictOptions({ quoting: 'none' }), {}, 'out').notes, [], 'of others');
   t.end();
 });
 

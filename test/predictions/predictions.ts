@@ -284,7 +284,7 @@ await t.test('bertune predict', async (t) => {
       [{ 'output-format': 'parquet' }, /^bertune: --output-format parquet needs --output-file: /],
       [
         { 'test-file': 'in.csv', 'output-file': './in.csv' },
-        /^bertune: --output-file \.\/in\.csv is the file with the rows to predict; name another one$/m,
+        /^bertune: --output-file \.\/in\.csv is in\.csv, a file with the rows; name another one$/m,
       ],
       [{ 'output-file': folder, 'output-format': 'parquet' }, /is a folder; name the file to write/],
     ];

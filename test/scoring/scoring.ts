@@ -102,6 +102,91 @@ await tap.test('the figures of the command line', async (t) => {
   await data.close();
 });
 
+await tap.test('data are read as in the training', async (t) => {
+  const model = await AutoModelForSequenceClassification.fromPretrained(directory);
+  t.teardown(() => model.close());
+  const rows = ['a good film', 'a d\u00e9cor', 'a dull plot'].map((body, i) => ({
+    body,
+    mood: i % 2 ? 'neg' : 'pos',
+  }));
+  // The usual names stand beside the columns of the training, with other labels.
+  const lines = rows.map(({ body, mood }) => `other,${mood === 'pos' ? 'neg' : 'pos'},${body},${mood}`);
+  const csv = Buffer.from(`text,label,body,mood\n${lines.join('\n')}\n`, 'latin1');
+  const own = t.testdir({
+    'rows.csv': csv,
+    'plain.csv': `text,label\n${lines.map((line) => line.split(',').slice(2).join(',')).join('\n')}\n`,
+  });
+  const [file, plain] = [join(own, 'rows.csv'), join(own, 'plain.csv')];
+  const expectedLoss = (await evaluate(model, tokenizer, plain, runtime)).metrics['eval_loss'];
+  model.reading = { textColumn: 'body', labelColumn: ['mood'], encoding: 'windows-1252' };
+  const read = await evaluate(model, tokenizer, file, runtime);
+  t.equal(read.metrics['eval_loss'], expectedLoss);
+  model.reading = {};
+  const asked = { textColumn: 'body', labelColumn: 'mood', encoding: 'latin1' };
+  const again = await evaluate(model, tokenizer, file, { ...runtime, ...asked });
+  t.equal(again.metrics['eval_loss'], expectedLoss, 'by request');
+  model.reading = { textColumn: 'text', labelColumn: ['label'], encoding: 'shift_jis' };
+  const instead = await evaluate(model, tokenizer, file, { ...runtime, ...asked });
+  t.equal(instead.metrics['eval_loss'], expectedLoss, 'a request wins');
+});
+
+await tap.test('classify and predict read texts alike', async (t) => {
+  const model = await AutoModelForSequenceClassification.fromPretrained(directory);
+  t.teardown(() => model.close());
+  const texts = ['good film plot scene music '.repeat(5).trim(), 'dull'];
+  await model.open({ threads: 1, dtype: 'float32' });
+  const whole = await classify(model, tokenizer, texts);
+  model.reading = { maxSeqLength: 8, stride: 2, pooling: 'max' };
+  const windows = await classify(model, tokenizer, texts);
+  t.same(windows, await predict(model, tokenizer, texts, runtime), 'as the model was tuned');
+  t.notSame(windows, whole);
+  const cut = await classify(model, tokenizer, texts, { stride: 'none' });
+  t.same(cut, await predict(model, tokenizer, texts, { ...runtime, stride: 'none' }));
+  t.notSame(cut, windows);
+  model.reading = { maxSeqLength: 8 };
+  t.same(cut, await classify(model, tokenizer, texts), 'no windows');
+  model.reading = { pooling: 'median' };
+  await refuses(
+    t,
+    classify(model, tokenizer, texts),
+    /bertune_reading.json of the model has pooling "median"/,
+  );
+});
+
+await tap.test('several numbers by their names, in any order', async (t) => {
+  const model = modelOf(['x', 'y'], 'regression');
+  t.teardown(() => model.close());
+  const points = ['good', 'dull', 'film'].map((text, i) => ({ text, x: i / 2, y: -2.5 - i }));
+  const lines = (row: (point: (typeof points)[number]) => object): string =>
+    points.map((point) => JSON.stringify(row(point))).join('\n');
+  const own = t.testdir({
+    'xy.jsonl': lines(({ text, x, y }) => ({ text, label: { x, y } })),
+    'yx.jsonl': lines(({ text, x, y }) => ({ text, label: { y, x } })),
+    'columns.jsonl': lines(({ text, x, y }) => ({ y, text, x })),
+    'lists.jsonl': lines(({ text, x, y }) => ({ text, label: [x, y] })),
+    'other.jsonl': lines(({ text, x, y }) => ({ text, label: { x, z: y } })),
+  });
+  const loss = async (name: string, labelColumn: string | string[]): Promise<number | undefined> =>
+    (await evaluate(model, tokenizer, join(own, name), { ...runtime, labelColumn })).metrics['eval_loss'];
+  // The mean over both of the squares, by what the model predicts.
+  const predicted = await predict(model, tokenizer, points, { ...runtime });
+  const squares = predicted.flatMap(({ label }, i) => {
+    const [x = 0, y = 0] = [label].flat().map(Number);
+    return [(x - (points[i]?.x ?? 0)) ** 2, (y - (points[i]?.y ?? 0)) ** 2];
+  });
+  const mean = squares.reduce((sum, square) => sum + square, 0) / squares.length;
+  for (const [name, column] of [
+    ['xy.jsonl', 'label'],
+    ['yx.jsonl', 'label'],
+    ['columns.jsonl', ['y', 'x']],
+    ['lists.jsonl', 'label'],
+  ] as const) {
+    const found = (await loss(name, [column].flat())) ?? Number.NaN;
+    t.ok(Math.abs(found - mean) < 1e-5 * mean, `${name}: ${found}, ${mean}`);
+  }
+  await refuses(t, loss('other.jsonl', ['label']), /2 values a row, named x, z in place of x, y/);
+});
+
 await tap.test('labels have the type of the task', async (t) => {
   const model = await AutoModelForSequenceClassification.fromPretrained(directory);
   t.teardown(() => model.close());

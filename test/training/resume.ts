@@ -19,6 +19,7 @@ import {
   loadDataset,
   parseBertConfig,
   Progress,
+  type DataIdentity,
   type TrainingArguments,
 } from '../../dist/index.js';
 import { writeChecksums } from '../../dist/training/checkpoint.js';
@@ -435,6 +436,19 @@ await t.test(
       await refusal({ trainDataset: { ...renamed, identity: () => quoted } }),
       /settings: quoting was "minimal" and is now "none"\. Use/,
     );
+    // How labels are read, by name.
+    t.match(data?.labels, { kind: 'string', labelFormat: undefined });
+    for (const [change, message] of [
+      [{ labelFormat: 'multi_hot' }, 'labelFormat was not given and is now "multi_hot"'],
+      [{ labelDelimiter: ';' }, 'labelDelimiter was not given and is now ";"'],
+      [{ foldLabels: true }, 'foldLabels was false and is now true'],
+      [{ naLabels: ['n/a'] }, 'naLabels was not given and is now ["n/a"]'],
+      [{ kind: 'probabilities' }, 'the kind of the labels was "string" and is now "probabilities"'],
+    ] as const) {
+      const changed = { files: '', columns: {}, ...data, labels: { ...data?.labels, ...change } };
+      const identity = (): Promise<DataIdentity> => Promise.resolve(changed);
+      t.match(await refusal({ trainDataset: { ...renamed, identity } }), `settings: ${message}. Use`);
+    }
     await close();
 
     t.match(
