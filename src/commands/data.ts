@@ -1,6 +1,6 @@
 // Opens the data of a command and prints what was found in them.
 import { counted, listed, oneLine } from '../util/text.js';
-import { describeBadRow, encodingIn, type Example, type Split } from '../data/index.js';
+import { describeBadRow, encodingIn, type Example, type Split, type SplitOptions } from '../data/index.js';
 import type { Task } from '../tasks/index.js';
 import { openSplits, type SplitFiles, type ReadOptions } from '../data/load-dataset.js';
 import type { DatasetDict } from '../data/dataset.js';
@@ -11,7 +11,7 @@ import type { Progress } from '../terminal/progress.js';
 import { reportOverlap, reportUnseenLabels } from './notes.js';
 
 /** The commands' options about data. */
-export interface DataOptions extends Omit<ReadOptions, 'validationSplit'> {
+export interface DataOptions extends Omit<ReadOptions, 'validationSplit'>, Pick<SplitOptions, 'presumed'> {
   trainFile?: readonly string[] | undefined;
   validationFile?: readonly string[] | undefined;
   dataset?: string | undefined;

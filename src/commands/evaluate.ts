@@ -20,7 +20,7 @@ import { requireDevice, type EncoderModel } from '../models/encoder-model.js';
 import { writeReading } from '../formats/model-folder.js';
 import { exists } from '../util/file-system.js';
 import { withoutUndefined } from '../util/without-undefined.js';
-import { evaluateCommand, type EvaluateOptions } from '../options/index.js';
+import { evaluateCommand, presumedOf, type EvaluateOptions } from '../options/index.js';
 import { goldOfRow, lossOfRow, WorstFirst } from '../predictions/errors.js';
 import { FormulaGuard } from '../predictions/table.js';
 import type { PredictedBatch } from '../evaluation/predict.js';
@@ -65,6 +65,7 @@ export async function evaluate(asked: EvaluateOptions): Promise<void> {
     const data = await openData(
       {
         ...options,
+        presumed: presumedOf(asked),
         problemType,
         // The name of a single number says nothing.
         modelLabels: kind.hasClasses || labels.length > 1 ? labels : undefined,

@@ -1,6 +1,6 @@
 // `bertune predict`: label, score and probabilities of every row, in the order of the rows.
 import { requireDevice, type EncoderModel } from '../models/encoder-model.js';
-import { predictCommand, readingOf, type PredictOptions } from '../options/index.js';
+import { predictCommand, presumedOf, readingOf, type PredictOptions } from '../options/index.js';
 import { counted } from '../util/text.js';
 import { JsonLinesText, openSplit, type Example, type Split, type SplitOptions } from '../data/index.js';
 import { withoutUndefined } from '../util/without-undefined.js';
@@ -100,12 +100,12 @@ async function openRows(options: PredictOptions, asked: PredictOptions, progress
   }
   const files = await filesOf(options);
   await requireOtherFile('--output-file', outputFile, files);
-  return openTest(options, { files });
+  return openTest(options, { files, presumed: presumedOf(asked) });
 }
 
 function openTest(
   options: PredictOptions,
-  input: Partial<Pick<SplitOptions, 'files' | 'rows'>>,
+  input: Partial<Pick<SplitOptions, 'files' | 'rows' | 'presumed'>>,
 ): Promise<Split> {
   const { idColumn, badRows, maxCompressionRatio, maxPredictSamples: maxSamples } = options;
   const optional = withoutUndefined({

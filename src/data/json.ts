@@ -149,6 +149,8 @@ export interface JsonRequest {
   readonly maxRowBytes: number;
   /** The member of the only object that holds the rows. */
   readonly field?: string | undefined;
+  /** Whether the file may be no single object all the same. */
+  readonly isPresumed?: boolean;
   /** Where that is not named, the list with this name is meant. */
   readonly split: string;
   /** Whether the name of the file promises an object a line. */
@@ -183,7 +185,7 @@ export class JsonParser implements RecordParser {
 
   /** Null when more bytes are needed to tell. */
   private layout(bytes: Buffer, from: number, isLast: boolean): RecordParser | null {
-    const { maxRowBytes, isLines, field } = this.request;
+    const { maxRowBytes, isLines, field, isPresumed } = this.request;
     const lines = (): RecordParser => new JsonLinesParser(maxRowBytes);
     if (bytes[from] === OPEN_ARRAY) return new JsonValuesParser(maxRowBytes);
     if (bytes[from] !== OPEN_OBJECT) return isLines ? lines() : new JsonValuesParser(maxRowBytes);
@@ -201,7 +203,7 @@ export class JsonParser implements RecordParser {
       const table = tableOf(object, this.request);
       if (table !== null) return this.tableParser(table, arrayMembers(bytes, from));
     }
-    if (field !== undefined)
+    if (field !== undefined && isPresumed !== true)
       throw new UsageError(
         `${this.request.path} is no single JSON object, so jsonField does not apply to it`,
       );

@@ -123,7 +123,8 @@ function requireNoShare(validationSplit: number | undefined): void {
 /** Opens the splits that have files and gives them one label map. */
 export async function openSplits(
   files: SplitRows<object>,
-  options: ReadOptions & { classNames?: SplitOptions['classNames']; forTraining: boolean },
+  options: ReadOptions &
+    Pick<SplitOptions, 'presumed'> & { classNames?: SplitOptions['classNames']; forTraining: boolean },
 ): Promise<DatasetDict> {
   const opened: Split[] = [];
   try {
@@ -228,7 +229,7 @@ function holdOutOf({ validationSplit: share, seed = 42 }: ReadOptions): HoldOut 
 function splitOptions(
   name: SplitName,
   patterns: string | readonly string[] | Rows,
-  options: ReadOptions & { classNames?: SplitOptions['classNames'] },
+  options: ReadOptions & Pick<SplitOptions, 'presumed'> & { classNames?: SplitOptions['classNames'] },
 ): SplitOptions {
   const { textColumn, textPairColumn, labelColumn, labelDelimiter, badRows, problemType, classNames } =
     options;
@@ -254,6 +255,7 @@ function splitOptions(
       encoding: options.encoding,
       escape: options.escape,
       jsonField: options.jsonField,
+      presumed: options.presumed,
       maxRowBytes: options.maxRowBytes,
       maxCompressionRatio: options.maxCompressionRatio,
     }),

@@ -1,4 +1,5 @@
 // One data file as a source of records, whatever its format; and text that is in no file.
+import { isAscii as bufferIsAscii } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { messageOf } from '../util/errors.js';
 import { type DataLimits, DEFAULT_LIMITS, readBytes } from './compression.js';
@@ -27,6 +28,8 @@ export interface ReadSettings extends DataLimits {
   readonly escape?: string | undefined;
   /** The member of a JSON object that holds the rows, where the whole file is one. */
   readonly jsonField?: string | undefined;
+  /** Which of these are those of other files, and may not be those of this one: it may be UTF-8, and no single object. */
+  readonly presumed?: readonly ('encoding' | 'jsonField')[] | undefined;
   /** The split that the rows are for, whose name may be a member of such an object. */
   readonly name?: 'train' | 'validation' | 'test' | undefined;
 }
@@ -96,7 +99,7 @@ async function textSource(
   settings: ReadSettings,
 ): Promise<RecordSource> {
   const parser = parserOf(file, settings);
-  const text = new Utf8Stream(file.path, await encodingOf(settings.encoding));
+  const text = new Utf8Stream(file.path, await encodingFor(file, settings));
   const records = cutRecords(text.decode(readBytes(file, onRead, settings)), parser);
   const rest = withEncodingFaults(records, file, text, settings);
   const head = await firstRows(rest);
@@ -170,6 +173,29 @@ export class JsonLinesText {
   }
 }
 
+async function encodingFor(file: DataFile, settings: ReadSettings): Promise<string | null> {
+  const encoding = await encodingOf(settings.encoding);
+  if (encoding === null || settings.presumed?.includes('encoding') !== true) return encoding;
+  return (await isSurelyUtf8(file, settings)) ? null : encoding;
+}
+
+/** Text in another encoding is hardly ever UTF-8 by chance, where it is not all ASCII. */
+async function isSurelyUtf8(file: DataFile, limits: DataLimits): Promise<boolean> {
+  const decoder = new TextDecoder('utf-8', { fatal: true });
+  let isAscii = true;
+  try {
+    for await (const chunk of readBytes(file, () => undefined, limits)) {
+      isAscii &&= bufferIsAscii(chunk);
+      decoder.decode(chunk, { stream: true });
+    }
+    decoder.decode();
+    return !isAscii;
+  } catch (error) {
+    if (error instanceof TypeError) return false;
+    throw error;
+  }
+}
+
 /** Rows whose bytes are no text say what the file is likely to be, which is found out for the first of them. */
 async function* withEncodingFaults(
   batches: AsyncGenerator<RawRecord[]>,
@@ -205,10 +231,17 @@ function columnsOf(rows: readonly RawRecord[]): string[] | null {
 
 function parserOf(
   { path, format }: DataFile,
-  { maxRowBytes, quoting, escape, jsonField: field, name: split = 'train' }: ReadSettings,
+  { maxRowBytes, quoting, escape, jsonField: field, presumed, name: split = 'train' }: ReadSettings,
 ): RecordParser {
   if (format === 'jsonl' || format === 'json')
-    return new JsonParser({ path, maxRowBytes, field, split, isLines: format === 'jsonl' });
+    return new JsonParser({
+      path,
+      maxRowBytes,
+      field,
+      isPresumed: presumed?.includes('jsonField') === true,
+      split,
+      isLines: format === 'jsonl',
+    });
   if (format === 'text') return new TextLinesParser(path, maxRowBytes);
   return new CsvParser({ delimiter: usualDelimiter(format), quoting, escape: escape ?? null }, maxRowBytes);
 }

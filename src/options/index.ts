@@ -37,7 +37,7 @@ export {
   parseTrainOptions,
   type ParsedOptions,
 } from './parse.js';
-export { readingOf, readingSettings, withReading } from './reading.js';
+export { presumedOf, readingOf, readingSettings, withReading } from './reading.js';
 export { configOf, yamlTemplate, type TemplateLine } from './config-template.js';
 export { fileEntries, readConfigFile, type ConfigFile } from './sources.js';
 export { scoringProblems } from './rules.js';

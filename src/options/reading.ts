@@ -87,6 +87,14 @@ export function withReading<T extends object>(
   };
 }
 
+/** How the files of the training were written, which others may not be: what of that was not asked for. */
+export function presumedOf(asked: {
+  encoding?: string | undefined;
+  jsonField?: string | undefined;
+}): ('encoding' | 'jsonField')[] {
+  return (['encoding', 'jsonField'] as const).filter((name) => asked[name] === undefined);
+}
+
 /** Sets aside what the training had of these, which have no other value that means that there is none. */
 const OFF = 'none';
 const CAN_BE_OFF = new Set(['textPairColumn', 'escape', 'jsonField', 'stride']);

@@ -1,6 +1,6 @@
 // Evaluation and prediction for scripts: what `bertune evaluate` and `bertune predict` compute, of a data set or of rows.
 import { maxLengthOf, type LabelledRows, type TextRows } from '../data/batch.js';
-import { loadDataset, type ReadOptions, type SplitFiles } from '../data/load-dataset.js';
+import { openSplits, type ReadOptions, type SplitFiles } from '../data/load-dataset.js';
 import { evaluateRows, type ComputeMetrics, type Metrics } from '../evaluation/evaluate.js';
 import { longTextsOf, textReading } from '../evaluation/long-texts.js';
 import { predictionsOf, textsInMemory, type PredictRowsOptions } from '../evaluation/predict.js';
@@ -8,6 +8,7 @@ import type { EncoderModel } from '../models/encoder-model.js';
 import {
   evaluateCommand,
   parseScoringOptions,
+  presumedOf,
   scoringCommand,
   withReading,
   type ScoringOptions,
@@ -154,7 +155,9 @@ export async function evaluate(
   const { labelColumn } = reading;
   const columns = labelColumn === undefined ? {} : { labelColumn: [labelColumn].flat() };
   const own = withReading(rowsCommand, { ...reading, ...columns }, model.reading, 'the model');
-  const opened = await loadDataset({ validation: data }, { ...own.options, problemType, modelLabels });
+  const presumed = presumedOf(reading);
+  const how = { ...own.options, presumed, problemType, modelLabels, forTraining: false };
+  const opened = await openSplits({ validation: data }, how);
   try {
     return { metrics: await run(opened.validation), details: metrics.details() };
   } finally {

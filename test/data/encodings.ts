@@ -42,6 +42,25 @@ void t.test('with the encoding named, every text is as Python decodes it', async
   }
 });
 
+void t.test('one that is presumed gives way to UTF-8 alone', async (test) => {
+  for (const encoding of Object.keys(ENCODED).filter((name) => !UNICODE.test(name))) {
+    const presumed = { encoding, presumed: ['encoding' as const] };
+    const own = await openContent(test, `${encoding}.jsonl`, jsonLines(encoding), presumed);
+    test.same(await textsOf(own), expectedOf(encoding), encoding);
+    const rows = expectedOf(encoding).map((text, i) => JSON.stringify({ label: i % 2 ? 'b' : 'a', text }));
+    const utf8 = Buffer.from(`${rows.join('\n')}\n`);
+    for (const [name, content] of [
+      ['utf8.jsonl', utf8],
+      ['utf8.jsonl.gz', gzipSync(utf8)],
+    ] as const)
+      test.same(
+        await textsOf(await openContent(test, name, content, presumed)),
+        expectedOf(encoding),
+        `${name}, trained on ${encoding}`,
+      );
+  }
+});
+
 void t.test('without it, the message names the encoding', async (test) => {
   for (const encoding of Object.keys(ENCODED).filter((name) => !UNICODE.test(name))) {
     const message = await refusal(test, `${encoding}.jsonl`, jsonLines(encoding));

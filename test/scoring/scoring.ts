@@ -113,6 +113,9 @@ await tap.test('data are read as in the training', async (t) => {
   const lines = rows.map(({ body, mood }) => `other,${mood === 'pos' ? 'neg' : 'pos'},${body},${mood}`);
   const csv = Buffer.from(`text,label,body,mood\n${lines.join('\n')}\n`, 'latin1');
   const own = t.testdir({
+    'utf8.csv': `body,mood\n${rows.map(({ body, mood }) => `${body},${mood}`).join('\n')}\n`,
+    'lines.jsonl': rows.map((row) => JSON.stringify(row)).join('\n'),
+    'one.json': JSON.stringify({ data: rows, rows: [] }),
     'rows.csv': csv,
     'plain.csv': `text,label\n${lines.map((line) => line.split(',').slice(2).join(',')).join('\n')}\n`,
   });
@@ -121,6 +124,17 @@ await tap.test('data are read as in the training', async (t) => {
   model.reading = { textColumn: 'body', labelColumn: ['mood'], encoding: 'windows-1252' };
   const read = await evaluate(model, tokenizer, file, runtime);
   t.equal(read.metrics['eval_loss'], expectedLoss);
+  // Files of another kind than those of the training.
+  model.reading = { ...model.reading, jsonField: 'data' };
+  for (const name of ['utf8.csv', 'lines.jsonl', 'one.json']) {
+    const { metrics } = await evaluate(model, tokenizer, join(own, name), runtime);
+    t.equal(metrics['eval_loss'], expectedLoss, name);
+  }
+  await refuses(
+    t,
+    evaluate(model, tokenizer, join(own, 'lines.jsonl'), { ...runtime, jsonField: 'data' }),
+    /no single JSON object/,
+  );
   model.reading = {};
   const asked = { textColumn: 'body', labelColumn: 'mood', encoding: 'latin1' };
   const again = await evaluate(model, tokenizer, file, { ...runtime, ...asked });
