@@ -1,5 +1,5 @@
 // Callbacks: the logs go to a tracking service, and the training ends when the loss is low enough.
-//   npm run build && node examples/callbacks.ts      (Node from 22.18 on; the README says what Node 20 needs)
+//   npm run build && node examples/callbacks.ts      (Node from 22.18 on; with Node 20, npx tsx)
 import {
   BertForSequenceClassification,
   BertTokenizer,

@@ -1,5 +1,5 @@
 // The well-known tutorial, line by line: bert-base-uncased learns the sentiment of IMDB reviews.
-//   npm run build && node examples/imdb.ts      (Node from 22.18 on; the README says what Node 20 needs)
+//   npm run build && node examples/imdb.ts      (Node from 22.18 on; with Node 20, npx tsx)
 //
 // What has no counterpart here: dataset.map(tokenize, batched=True). The Trainer tokenizes on threads of its own
 // while the model trains, and no text is ever padded.

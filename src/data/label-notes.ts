@@ -87,8 +87,13 @@ function firstRow(size: number, holds: (row: number) => boolean): number | null 
   return null;
 }
 
+/** A number of which another note says that pandas does not take it for one; 1,2 may be two ids just as well. */
+const DECIMAL_COMMA = /^[+-]?\d{1,15}(?:\.\d{3}){0,4}(?:,\d{1,15})?$/;
+
 /** Several names in one cell; a comma is also part of names, so that it has to join what occurs elsewhere. */
 function joinedNames(values: readonly string[]): string[] {
+  if (values.every((label) => DECIMAL_COMMA.test(label)) && values.some((label) => /,\d\d/.test(label)))
+    return [];
   for (const delimiter of DELIMITERS) {
     const split = (label: string): string[] => label.split(delimiter).map((part) => part.trim());
     const joined = values.filter((label) => label.includes(delimiter) && listOfText(label) === null);

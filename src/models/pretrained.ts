@@ -17,6 +17,7 @@ import {
 } from '../formats/peft.js';
 import type { TensorSource } from '../formats/safetensors.js';
 import { matchStateDict, type StateDictMatch } from '../formats/state-dict.js';
+import { listed } from '../util/text.js';
 import { modelDirectory, type HubOptions } from '../hub/model.js';
 import { impliedProblemType, readCalibration, taskOf, type Calibration } from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
@@ -35,7 +36,7 @@ import {
   withHead,
   type HeadOptions,
 } from './config.js';
-import { defaultLabels } from './labels.js';
+import { areDefaultLabels, defaultLabels } from './labels.js';
 import {
   adaptableLinears,
   freshLora,
@@ -130,17 +131,33 @@ export async function loadModel(
       const base = { baseName: idOrDir, ...(baseRevision !== undefined && { baseRevision }) };
       lora = await freshLora(config, { ...base, ...options.lora }, match.newlyInitialised);
     }
+    const notes = [...match.notes, ...renamedLabels(config, checkpoint.config, match)];
     return {
       config,
       calibration,
       reading: await readReading(directory),
       ...(lora !== undefined && { lora }),
-      source: { match, adapter: checkpoint.adapter ?? new Map(), close: () => checkpoint.close() },
+      source: {
+        match: { ...match, notes },
+        adapter: checkpoint.adapter ?? new Map(),
+        close: () => checkpoint.close(),
+      },
     };
   } catch (error) {
     await checkpoint.close();
     throw error;
   }
+}
+
+/** As in transformers, a head of as many labels keeps its weights, whatever they are called now. */
+function renamedLabels(config: ModelConfig, trained: ModelConfig, match: StateDictMatch): string[] {
+  const [labels, before] = [config.id2label, trained.id2label];
+  const isNew = match.newlyInitialised.length > 0 || labels.length !== before.length;
+  if (isNew || areDefaultLabels(before) || before.every((label, id) => label === labels[id])) return [];
+  return [
+    `the weights of the labels ${listed(before, 5)} are now those of ${listed(labels, 5)}, in this order: right if the labels were ` +
+      `only renamed; if they mean something else, train from a model without this head`,
+  ];
 }
 
 /**

@@ -95,7 +95,8 @@ function oneSource<F extends 'trainFile' | 'validationFile' | 'testFile'>(
     }
     if (paths.length > 0 || o.dataset !== undefined) return undefined;
     const what = `a csv, tsv, jsonl, json or parquet file (or ${name('dataset')}, a hub dataset)`;
-    return { about: files, message: `${name(files)} is needed: ${what}` };
+    const texts = files === 'testFile' ? `, - for standard input, or ${name('text')} for texts` : '';
+    return { about: files, message: `${name(files)} is needed: ${what}${texts}` };
   };
 }
 

@@ -170,6 +170,27 @@ t.test('a head for another task', async (t) => {
   await model.close();
 });
 
+t.test('a head whose labels get other names keeps its weights, and says so', async (t) => {
+  const names = { id2label: { 0: 'ham', 1: 'spam', 2: 'news' }, label2id: { ham: 0, spam: 1, news: 2 } };
+  const trained = await changed('bert', { config: names });
+  const open = (labels: string[]) =>
+    AutoModelForSequenceClassification.fromPretrained(trained, {
+      labels,
+      problemType: 'single_label_classification',
+    });
+  for (const [labels, notes] of [
+    [['neg', 'pos', 'odd'], [/of the labels ham, spam, news are now those of neg, pos, odd, in this order/]],
+    [['ham', 'spam', 'news'], []],
+    [['a', 'b'], [/^classifier is newly initialised: the checkpoint's is for 3 labels, not 2$/]],
+  ] as const) {
+    const model = await open([...labels]);
+    t.match(model.notes, notes, labels.join());
+    t.equal(model.notes.length, notes.length);
+    await model.close();
+  }
+  t.end();
+});
+
 t.test('an adapter on the base of another family', async (t) => {
   const folder = mkdtempSync(join(root, 'adapter-'));
   cpSync(ofFamily('roberta', 'adapter'), folder, { recursive: true });
