@@ -1,6 +1,7 @@
 // The operators with kernels of our own against references from ATen operators in float64. The comparison is C++
 // (native/tests/operators_test.cc), built here from the objects that the addon was linked from; this file reads its TAP, for the
 // processor as it is and for lesser ones, which the environment makes of it.
+import { existsSync, readFileSync } from 'node:fs';
 import tap, { type Test } from 'tap';
 
 import { buildDir } from '../../scripts/setup/paths.mjs';
@@ -51,6 +52,7 @@ async function compare(
   return { rows, brgemm };
 }
 
+const hasAmx = existsSync('/proc/cpuinfo') && readFileSync('/proc/cpuinfo', 'utf8').includes('amx_tile');
 let machine = { rows: '', brgemm: '' };
 await tap.test('every kernel equals its float64 reference, within its tensors', async (t) => {
   machine = await compare(t, ['guarded'], {});
@@ -60,7 +62,10 @@ for (const { env, ...expected } of CAPS) {
   // A cap above the processor changes nothing.
   const has = (part: 'rows' | 'brgemm'): boolean =>
     ORDER[part].indexOf(expected[part]) <= ORDER[part].indexOf(machine[part]);
-  const skip = !(process.arch === 'x64' && has('rows') && has('brgemm')) && 'not on this processor';
+  const isLesser = process.arch === 'x64' && has('rows') && has('brgemm');
+  // The first run was on the processor as it is; AMX is above the caps and counts as bfloat16 here.
+  const isSame = !hasAmx && machine.rows === expected.rows && machine.brgemm === expected.brgemm;
+  const skip = isLesser ? isSame && 'this processor as it is' : 'not on this processor';
   await tap.test(`the same with ${JSON.stringify(env)}`, { skip }, async (t) => {
     t.same(await compare(t, [], env), expected, 'the cap has its effect');
   });

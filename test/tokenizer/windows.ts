@@ -166,7 +166,7 @@ await t.test('the commands', async (t) => {
     [
       'predict',
       { 'test-file': 'long.csv', stride: '-1' },
-      /Expected a whole number of at least 0 for --stride/,
+      /Expected a whole number of at least 0, or none for --stride/,
     ],
     ['predict', { 'test-file': 'long.csv', pooling: 'max' }, /--pooling needs --stride: without windows/],
     [

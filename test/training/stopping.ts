@@ -8,6 +8,7 @@ import {
   EarlyStoppingCallback,
   evaluateRows,
   InterruptedError,
+  Progress,
   trainingArguments,
   type TrainerCallback,
   type TrainerState,
@@ -395,11 +396,11 @@ await t.test('without the best checkpoint, which is loaded at the end, nothing i
   const out = join(t.testdirName, 'out');
   const resumed = async (options: Partial<TrainingArguments>, score: number) => {
     const lines: string[] = [];
-    const progress = { line: (line: string) => void lines.push(line), bar() {}, entry() {}, end() {} };
+    const progress = new Progress({ write: (text: string) => lines.push(...text.split('\n')) > 0 });
     const run = await toyRun(
       t.testdirName,
       { ...settings, ...options },
-      { computeMetrics: scripted([score, score]), progress: progress as never },
+      { computeMetrics: scripted([score, score]), progress },
     );
     try {
       await run.trainer.train();
