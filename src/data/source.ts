@@ -2,7 +2,7 @@
 import { isAscii as bufferIsAscii } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { messageOf } from '../util/errors.js';
-import { type DataLimits, DEFAULT_LIMITS, readBytes } from './compression.js';
+import { DamagedInput, type DataLimits, DEFAULT_LIMITS, readBytes } from './compression.js';
 import { type Delimiter, delimiterName, type Quoting } from './csv-dialect.js';
 import { CsvParser } from './csv.js';
 import { encodingOf, otherEncoding, recognizeEncoding, Utf8Stream } from './encoding.js';
@@ -219,8 +219,14 @@ async function* withEncodingFaults(
 
 async function encodingFault(file: DataFile, encoding: string | null, limits: DataLimits): Promise<string> {
   if (encoding !== null) return `not valid ${encoding}`;
-  const recognized = await recognizeEncoding(readBytes(file, () => undefined, limits));
+  // Bytes that cannot be unpacked are reported where the rows are read.
+  const recognized = await recognizeEncoding(readBytes(file, () => undefined, limits)).catch(nullIfDamaged);
   return recognized === null ? NOT_UTF8 : otherEncoding(recognized);
+}
+
+function nullIfDamaged(error: unknown): null {
+  if (error instanceof DamagedInput) return null;
+  throw error;
 }
 
 /** The columns of the first good rows; null where there is none. */
