@@ -27,6 +27,8 @@ import {
 import {
   brokenRecord,
   byteOrderMark,
+  firstLine,
+  LineCutter,
   NOT_UTF8,
   type Position,
   type RawRecord,
@@ -258,48 +260,23 @@ class JsonLinesParser implements RecordParser {
   readonly unit = 'line';
   readonly header = null;
   readonly reread: RecordParser['reread'];
-  private insideLongLine = false;
+  private readonly lines: LineCutter;
 
   /** @param areSingle whether each line is one row, so that its bytes are enough to read it again */
-  constructor(
-    private readonly maxRowBytes: number,
-    areSingle = true,
-  ) {
+  constructor(maxRowBytes: number, areSingle = true) {
     this.reread = areSingle ? rereadLine : null;
+    this.lines = new LineCutter(maxRowBytes, (line, start, number) =>
+      isBlank(line) ? [] : lineRecords(line, start, number),
+    );
   }
 
   parse(bytes: Buffer, at: Position, isLast: boolean): RawRecord[] {
-    const records: RawRecord[] = [];
-    const base = at.offset;
-    let from = byteOrderMark(bytes, at);
-    while (from < bytes.length) {
-      const feed = bytes.indexOf(LINE_FEED, from);
-      if (feed === -1 && !isLast && bytes.length - from <= this.maxRowBytes) break;
-      const to = feed === -1 ? bytes.length : feed + 1;
-      if (this.insideLongLine || to - from > this.maxRowBytes) {
-        if (!this.insideLongLine) records.push(this.tooLong(base + from, base + to, at.line));
-        this.insideLongLine = feed === -1;
-      } else {
-        const line = bytes.subarray(from, to);
-        if (!isBlank(line))
-          for (const record of lineRecords(line, base + from, at.line)) records.push(record);
-      }
-      if (feed !== -1) at.line++;
-      from = to;
-      at.offset = base + from;
-    }
-    return records;
-  }
-
-  private tooLong(start: number, end: number, line: number): RawRecord {
-    return brokenRecord(start, end, line, `the line is longer than ${this.maxRowBytes} bytes (maxRowBytes)`);
+    return this.lines.parse(bytes, at, isLast);
   }
 }
 
 function rereadLine(bytes: Buffer): RawRecord {
-  const feed = bytes.indexOf(LINE_FEED);
-  const line = feed === -1 ? bytes : bytes.subarray(0, feed);
-  const [record] = lineRecords(line, 0, 0);
+  const [record] = lineRecords(firstLine(bytes), 0, 0);
   return record ?? brokenRecord(0, 0, 0, 'no row');
 }
 

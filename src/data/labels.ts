@@ -3,6 +3,7 @@
 import { regression, type LabelKind, type TaskKind } from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
 import { PROBABILITY_PREFIX } from './columns.js';
+import { isObject, type JsonObject } from './json-rows.js';
 import {
   areLists,
   decideReading,
@@ -272,7 +273,7 @@ export class LabelColumn {
 
   /** The members by position: the cells of several columns, or the values of an object by its keys. */
   private ofPositions(value: unknown): readonly unknown[] {
-    if (Array.isArray(value) || !isObject(value)) return labelMembers(value, this.delimiter);
+    if (!isStruct(value)) return labelMembers(value, this.delimiter);
     const names = this.positions ?? [];
     const isWhole = Object.keys(value).every((name) => names.includes(name));
     return isWhole ? names.map((name) => value[name]) : Object.values(value);
@@ -381,15 +382,14 @@ function numbersAmong(sample: readonly unknown[]): { areNumbers: boolean; hasDec
   };
 }
 
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return (
-    typeof value === 'object' && value !== null && !ArrayBuffer.isView(value) && !(value instanceof Date)
-  );
+/** An object of named values: no list, bytes or time. */
+function isStruct(value: unknown): value is JsonObject {
+  return isObject(value) && !ArrayBuffer.isView(value) && !(value instanceof Date);
 }
 
 /** The keys of labels that are objects, in the order in which they turn up: `{"toxic": 1, "rude": 0}`. */
 function keysOf(sample: readonly unknown[]): readonly string[] | null {
-  const objects = sample.filter(isObject).filter((value) => !Array.isArray(value));
+  const objects = sample.filter(isStruct);
   if (objects.length === 0 || 2 * objects.length < sample.length) return null;
   const keys = new Set(objects.flatMap(Object.keys));
   return keys.size > MAX_CLASSES || keys.size === 0 ? null : [...keys];

@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { messageOf } from '../util/errors.js';
 import type { RawRecord } from './records.js';
-import { brokenRecord } from './records.js';
+import { brokenRecord, columnsOf } from './records.js';
 import type { RecordSource } from './source.js';
 
 /**
@@ -49,10 +49,9 @@ export class OwnRows {
   async open(): Promise<RecordSource> {
     const batches = this.#batches();
     const head = (await batches.next()).value ?? [];
-    const good = head.filter(({ problem }) => problem === null);
     const hash = this.#hash;
     return {
-      columns: good.length === 0 ? null : [...new Set(good.flatMap((record) => record.columns()))],
+      columns: columnsOf(head),
       classNames: {},
       notes: [],
       unit: 'row',

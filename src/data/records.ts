@@ -110,6 +110,56 @@ export function countLines(bytes: Buffer, from: number, to: number): number {
   return count;
 }
 
+/** Cuts at line feeds; a line above the limit of a row is one broken record, however long it is. */
+export class LineCutter {
+  private insideLongLine = false;
+
+  /** @param recordsOf the records of a line, whose bytes may end in a line feed */
+  constructor(
+    private readonly maxRowBytes: number,
+    private readonly recordsOf: (line: Buffer, start: number, number: number) => readonly RawRecord[],
+  ) {}
+
+  /** As `RecordParser.parse`. */
+  parse(bytes: Buffer, at: Position, isLast: boolean): RawRecord[] {
+    const records: RawRecord[] = [];
+    const base = at.offset;
+    let from = byteOrderMark(bytes, at);
+    while (from < bytes.length) {
+      const feed = bytes.indexOf(LINE_FEED, from);
+      if (feed === -1 && !isLast && bytes.length - from <= this.maxRowBytes) break;
+      const to = feed === -1 ? bytes.length : feed + 1;
+      if (this.insideLongLine || to - from > this.maxRowBytes) {
+        const problem = `the line is longer than ${this.maxRowBytes} bytes (maxRowBytes)`;
+        if (!this.insideLongLine) records.push(brokenRecord(base + from, base + to, at.line, problem));
+        this.insideLongLine = feed === -1;
+      } else {
+        const line = bytes.subarray(from, to);
+        for (const record of this.recordsOf(line, base + from, at.line)) records.push(record);
+      }
+      if (feed !== -1) at.line++;
+      from = to;
+      at.offset = base + from;
+    }
+    return records;
+  }
+}
+
+/** The first line without its line feed. */
+export function firstLine(bytes: Buffer): Buffer {
+  const feed = bytes.indexOf(LINE_FEED);
+  return feed === -1 ? bytes : bytes.subarray(0, feed);
+}
+
+/** Rows that are looked at to find the columns. */
+const SAMPLE_ROWS = 100;
+
+/** The columns of the first good rows; null where there is none. */
+export function columnsOf(rows: readonly RawRecord[]): string[] | null {
+  const good = rows.filter((record) => record.problem === null).slice(0, SAMPLE_ROWS);
+  return good.length === 0 ? null : [...new Set(good.flatMap((record) => record.columns()))];
+}
+
 /** Length of the UTF-8 byte order mark at the head of a file, which is not part of its first record: 0 or 3. */
 export function byteOrderMark(bytes: Buffer, at: Position): number {
   return at.offset === 0 && bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;

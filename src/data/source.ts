@@ -10,6 +10,7 @@ import { type DataFile, findDataFiles } from './files.js';
 import { JsonParser } from './json.js';
 import {
   brokenRecord,
+  columnsOf,
   cutRecords,
   NOT_UTF8,
   type RawRecord,
@@ -36,8 +37,6 @@ export interface ReadSettings extends DataLimits {
 
 export const DEFAULT_READ_SETTINGS: ReadSettings = { ...DEFAULT_LIMITS, quoting: 'minimal' };
 
-/** How many rows are looked at to find the columns of a file that does not declare them. */
-const SAMPLE_ROWS = 100;
 /** Bad rows that are held while the first good one is looked for; after more of them the search ends. */
 const MOST_BAD_ROWS = 10_000;
 /** Characters of text that are parsed at once. */
@@ -227,12 +226,6 @@ async function encodingFault(file: DataFile, encoding: string | null, limits: Da
 function nullIfDamaged(error: unknown): null {
   if (error instanceof DamagedInput) return null;
   throw error;
-}
-
-/** The columns of the first good rows; null where there is none. */
-function columnsOf(rows: readonly RawRecord[]): string[] | null {
-  const good = rows.filter((record) => record.problem === null).slice(0, SAMPLE_ROWS);
-  return good.length === 0 ? null : [...new Set(good.flatMap((record) => record.columns()))];
 }
 
 function parserOf(

@@ -2,14 +2,14 @@
 import { isUtf8 } from 'node:buffer';
 import {
   brokenRecord,
-  byteOrderMark,
+  firstLine,
+  LineCutter,
   NOT_UTF8,
   type Position,
   type RawRecord,
   type RecordParser,
 } from './records.js';
 
-const LINE_FEED = 0x0a;
 const PREFIX = '__label__';
 const LABELS = /(?:^|(?<=\s))__label__(\S+)\s*/g;
 
@@ -18,41 +18,23 @@ export class TextLinesParser implements RecordParser {
   readonly unit = 'line';
   header: readonly string[] | null = null;
   readonly notes: string[] = [];
-  private insideLongLine = false;
+  private readonly lines: LineCutter;
 
   constructor(
     private readonly path: string,
-    private readonly maxRowBytes: number,
-  ) {}
-
-  parse(bytes: Buffer, at: Position, isLast: boolean): RawRecord[] {
-    const records: RawRecord[] = [];
-    const base = at.offset;
-    let from = byteOrderMark(bytes, at);
-    while (from < bytes.length) {
-      const feed = bytes.indexOf(LINE_FEED, from);
-      if (feed === -1 && !isLast && bytes.length - from <= this.maxRowBytes) break;
-      const to = feed === -1 ? bytes.length : feed + 1;
-      if (this.insideLongLine || to - from > this.maxRowBytes) {
-        const problem = `the line is longer than ${this.maxRowBytes} bytes (maxRowBytes)`;
-        if (!this.insideLongLine) records.push(brokenRecord(base + from, base + to, at.line, problem));
-        this.insideLongLine = feed === -1;
-      } else {
-        const record = this.record(bytes.subarray(from, to), base + from, at.line);
-        if (record !== null) records.push(record);
-      }
-      if (feed !== -1) at.line++;
-      from = to;
-      at.offset = base + from;
-    }
-    return records;
+    maxRowBytes: number,
+  ) {
+    this.lines = new LineCutter(maxRowBytes, (...line) =>
+      [this.record(...line)].filter((record) => record !== null),
+    );
   }
 
-  readonly reread = (bytes: Buffer): RawRecord => {
-    const feed = bytes.indexOf(LINE_FEED);
-    const line = feed === -1 ? bytes : bytes.subarray(0, feed);
-    return this.record(line, 0, 0) ?? brokenRecord(0, 0, 0, 'a blank line');
-  };
+  parse(bytes: Buffer, at: Position, isLast: boolean): RawRecord[] {
+    return this.lines.parse(bytes, at, isLast);
+  }
+
+  readonly reread = (bytes: Buffer): RawRecord =>
+    this.record(firstLine(bytes), 0, 0) ?? brokenRecord(0, 0, 0, 'a blank line');
 
   private record(bytes: Buffer, start: number, number: number): RawRecord | null {
     const end = start + bytes.length;
