@@ -1,7 +1,9 @@
-// Keeps src/options/values.ts, the comments that editors show for options, equal to the table in src/options/table.ts.
+// Keeps src/options/values.ts, the types of options with the comments that editors show, equal to src/options/table.ts.
+// It needs dist/, from a build that may have had type errors: `npm run docs` makes one without a check of types.
 // `--check` writes nothing, and fails where it is out of date.
 import { readFile, writeFile } from 'node:fs/promises';
 import { format, resolveConfig } from 'prettier';
+import { commands, scoringCommand, trainerCommand } from '../dist/options/commands.js';
 import { defaultText } from '../dist/options/flags.js';
 import { camelCase } from '../dist/options/option.js';
 import { options } from '../dist/options/table.js';
@@ -11,7 +13,7 @@ const settings = { ...(await resolveConfig(path)), parser: 'typescript' };
 const text = await format(optionValues(), settings);
 if (!process.argv.includes('--check')) await writeFile(path, text);
 else if (text !== (await readFile(path, 'utf8')))
-  throw new Error('src/options/values.ts is out of date: npm run build && npm run docs && npm run build');
+  throw new Error('src/options/values.ts is out of date: npm run docs');
 
 function optionValues() {
   const properties = Object.entries(options).map(
@@ -24,7 +26,23 @@ import type { SchedulerKwargs } from './schedulers.js';
 export interface OptionValues {
   ${properties.join('\n  ')}
 }
+
+/** For each command the options that always have a value, and those that may be missing. */
+// prettier-ignore
+export interface CommandOptions {
+  ${[...commands, trainerCommand, scoringCommand].map(namesOf).join('\n  ')}
+}
 `;
+}
+
+/** @param {import('../dist/options/commands.js').Command} command */
+function namesOf({ name, options: own }) {
+  /** @param {boolean} isNeeded */
+  const union = (isNeeded) => {
+    const found = Object.entries(own).filter(([, { neededBy }]) => neededBy.includes(name) === isNeeded);
+    return found.length === 0 ? 'never' : found.map(([key]) => `'${key}'`).join(' | ');
+  };
+  return `${name}: { always: ${union(true)}; optional: ${union(false)} };`;
 }
 
 /** @param {import('../dist/options/option.js').Option} option */

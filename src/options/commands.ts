@@ -1,26 +1,11 @@
-// The commands: which options of the table each takes, as one zod schema a command, and the TypeScript types that follow.
+// The commands: which options of the table each takes, as one zod schema a command; and their TypeScript types.
 import { z } from 'zod';
 import type { CommandName, Option, ResumeRole } from './option.js';
-import { options } from './table.js';
-import type { OptionValues } from './values.js';
+import { options, type OptionName } from './table.js';
+import type { CommandOptions, OptionValues } from './values.js';
 
-type Table = typeof options;
-type ValueOf<O> = O extends Option<infer T> ? T : never;
-/** `OptionValues` has comments, which editors show; an option is in it when `npm run docs` has run. */
-type Values = OptionValues & { [K in Exclude<keyof Table, keyof OptionValues>]: ValueOf<Table[K]> };
-/** The options for which a command always has a value, and those that may be missing. */
-type Certain<C extends CommandName> = {
-  [K in keyof Table]: C extends Table[K]['neededBy'][number] ? K : never;
-}[keyof Table];
-type Possible<C extends CommandName> = {
-  [K in keyof Table]: C extends Table[K]['commands'][number] ? K : never;
-}[keyof Table];
-type Flat<T> = { [K in keyof T]: T[K] };
-type OptionsOf<C extends CommandName> = Flat<
-  { [K in keyof Values as K extends Certain<C> ? K : never]: Values[K] } & {
-    [K in keyof Values as K extends Exclude<Possible<C>, Certain<C>> ? K : never]?: Values[K];
-  }
->;
+type OptionsOf<C extends CommandName> = Pick<OptionValues, CommandOptions[C]['always']> &
+  Partial<Pick<OptionValues, CommandOptions[C]['optional']>>;
 
 /** One command: its options and the schema made of them. */
 export interface Command<T = unknown> {
@@ -48,7 +33,7 @@ export const searchCommand = command(
 export const inspectCommand = command('inspect', 'Describe training data, before a training.');
 
 /** `bertune init`: what `inspect` takes of model and data, and where to write. */
-export const initCommand = commandOf<InitOptions>(
+export const initCommand = commandOf(
   'init',
   'Look at training data and write a commented configuration for them.',
   Object.entries<Option>(options)
@@ -85,10 +70,10 @@ const scoringNames = [
   'tf32',
   'threads',
   'dataloaderNumWorkers',
-] as const satisfies readonly Possible<'evaluate' | 'predict'>[];
+] as const satisfies readonly OptionName[];
 
 /** What a script gives to `evaluate()` and `predict()`. */
-export const scoringCommand = commandOf<CompleteScoringOptions>(
+export const scoringCommand = commandOf(
   'scoring',
   'Options of evaluate() and predict().',
   Object.entries<Option>(options)
@@ -133,12 +118,10 @@ export interface TrainingArguments extends OptionsOf<'trainer'> {}
  * ```
  */
 export interface ScoringOptions extends Partial<Pick<OptionValues, (typeof scoringNames)[number]>> {}
-export type CompleteScoringOptions = Flat<
-  Pick<OptionsOf<'evaluate'>, (typeof scoringNames)[number] & keyof OptionsOf<'evaluate'>>
->;
+export type CompleteScoringOptions = OptionsOf<'scoring'>;
 export type TrainOptions = OptionsOf<'train'>;
 export type InspectOptions = OptionsOf<'inspect'>;
-export type InitOptions = Omit<Partial<OptionsOf<'inspect'>>, keyof OptionsOf<'init'>> & OptionsOf<'init'>;
+export type InitOptions = OptionsOf<'init'>;
 export type SearchOptions = OptionsOf<'search'>;
 export type EvaluateOptions = OptionsOf<'evaluate'>;
 export type MergeOptions = OptionsOf<'merge'>;
@@ -160,13 +143,17 @@ function command<C extends CommandName>(name: C, summary: string): Command<Optio
   return commandOf(name, summary, own);
 }
 
-function commandOf<T>(name: CommandName, summary: string, own: readonly [string, Option][]): Command<T> {
+function commandOf<C extends CommandName>(
+  name: C,
+  summary: string,
+  own: readonly [string, Option][],
+): Command<OptionsOf<C>> {
   const shape = own.map(([key, { kind, neededBy }]) => [
     key,
     neededBy.includes(name) ? kind.schema : kind.schema.exactOptional(),
   ]);
   const schema: z.ZodType = z.strictObject(Object.fromEntries(shape));
-  // The compiler cannot follow that the types above are those of these schemas.
+  // The compiler cannot follow that the generated types are those of these schemas.
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion
-  return { name, summary, options: Object.fromEntries(own), schema: schema as z.ZodType<T> };
+  return { name, summary, options: Object.fromEntries(own), schema: schema as z.ZodType<OptionsOf<C>> };
 }

@@ -28,10 +28,10 @@ export type CommandName =
 export type ResumeRole = 'must-match' | 'may-change' | 'irrelevant';
 
 /** What each option states about itself beside its kind. */
-export interface Meta<C extends CommandName> {
+export interface Meta {
   readonly group: Group;
   /** The commands that take it. */
-  readonly commands: readonly C[];
+  readonly commands: readonly CommandName[];
   readonly onResume: ResumeRole;
   /**
    * Whether it decides what of the data a model reads: `train` saves its value in the model's folder, and `evaluate` and
@@ -46,51 +46,29 @@ export interface Meta<C extends CommandName> {
   readonly hf?: string;
 }
 
-/** @template N the commands for which it always has a value: all where it has a default, else those that need it */
-export interface Option<
-  T = unknown,
-  C extends CommandName = CommandName,
-  N extends CommandName = CommandName,
-> extends Meta<C> {
+/** An option of the table. */
+export interface Option<T = unknown> extends Meta {
   readonly kind: Kind<T>;
   readonly fallback?: T;
-  /** The commands that cannot do without it. */
-  readonly neededBy: readonly N[];
+  /** The commands for which it always has a value: all where it has a default, else those that need it. */
+  readonly neededBy: readonly CommandName[];
 }
 
 /** The commands that work with a trained model. */
 export const scoring = ['evaluate', 'predict'] as const;
-type Scoring = (typeof scoring)[number];
 
 /** An option that always has a value; one of `reading` has none where the model's folder is asked first. */
-export function withDefault<T, const C extends CommandName>(
-  kind: Kind<T>,
-  fallback: T,
-  meta: Meta<C> & { readonly reading: true },
-): Option<T, C, Exclude<C, Scoring>>;
-export function withDefault<T, const C extends CommandName>(
-  kind: Kind<T>,
-  fallback: T,
-  meta: Meta<C> & { readonly reading?: false },
-): Option<T, C, C>;
-export function withDefault<T, const C extends CommandName>(
-  kind: Kind<T>,
-  fallback: T,
-  meta: Meta<C>,
-): Option<T, C> {
+export function withDefault<T>(kind: Kind<T>, fallback: T, meta: Meta): Option<T> {
+  const isScoring = (name: CommandName) => scoring.some((own) => own === name);
   const neededBy = meta.commands.filter((name) => meta.reading !== true || !isScoring(name));
   return { ...meta, kind, fallback, neededBy };
 }
 
-function isScoring(name: CommandName): boolean {
-  return name === 'evaluate' || name === 'predict';
-}
-
 /** An option that may be missing, but for the commands that need it. */
-export function optional<T, const C extends CommandName, const N extends C = never>(
+export function optional<T>(
   kind: Kind<T>,
-  meta: Meta<C> & { readonly neededBy?: readonly N[] },
-): Option<T, C, N> {
+  meta: Meta & { readonly neededBy?: readonly CommandName[] },
+): Option<T> {
   return { ...meta, kind, neededBy: meta.neededBy ?? [] };
 }
 

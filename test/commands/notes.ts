@@ -28,14 +28,8 @@ const training: Options = {
   'output-dir': 'out',
 };
 
-/** For Node to believe that it writes to a terminal. */
-const terminal = [
-  'env',
-  'NODE_OPTIONS=--import=data:text/javascript,process.stdout.isTTY=process.stderr.isTTY=true',
-];
-
-function train(options: Options = {}, wrapper: readonly string[] = []): Promise<Outcome> {
-  return bertune(['train', ...flags({ ...training, ...options })], { cwd: folder, wrapper });
+function train(options: Options = {}, isTerminal = false): Promise<Outcome> {
+  return bertune(['train', ...flags({ ...training, ...options })], { cwd: folder, isTerminal });
 }
 
 function write(name: string, lines: readonly string[]): string {
@@ -73,13 +67,13 @@ t.test('metrics: JSON for programs, a summary last for people', async (t) => {
   t.notMatch(piped.stderr, /holds a model|no training row/);
   const file = readFileSync(join(folder, 'out/all_results.json'), 'utf8');
   t.strictSame(JSON.parse(piped.stdout), JSON.parse(file));
-  const shown = await train({}, terminal);
+  const shown = await train({}, true);
   t.match(shown, { code: 0, stdout: /^train_loss +\d\.\d+\n(?:\w+ +\S+\n)*eval_loss +\d\.\d+\n/ });
-  const asked = await train({ json: true }, terminal);
+  const asked = await train({ json: true }, true);
   t.same(Object.keys(JSON.parse(asked.stdout) as object), Object.keys(JSON.parse(file) as object));
   for (const { stderr } of [piped, shown]) t.match(stderr, /^All metrics are in out\/all_results\.json\.$/m);
   const folds: Options = { 'cross-validation': '2', 'validation-file': undefined };
-  const crossed = await train(folds, terminal);
+  const crossed = await train(folds, true);
   t.match(crossed, { code: 0, stdout: /^eval_loss +\d\.\d+\n/, stderr: /mean of 2 folds {2}eval_loss/ });
   t.notMatch(crossed.stderr, /holds a model/, 'no model is saved');
 });
