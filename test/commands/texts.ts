@@ -1,8 +1,6 @@
 // Trying a model at once, its worst errors, and what a person sees of a result.
-import { spawnSync } from 'node:child_process';
 import { cpSync, linkSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parse } from 'csv-parse/sync';
 import t from 'tap';
 
@@ -17,22 +15,16 @@ import { cheap, json, succeeded, toyTraining, workspace } from '../fixtures/work
 const folder = t.testdir();
 const { here, write } = workspace(folder);
 mkdirSync(join(folder, 'tmp'));
-const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 
 const on = (command: string, options: Options): Promise<Outcome> =>
   bertune([command, ...flags({ ...cheap, model: 'out', ...options })], here);
 
-function piped(input: string, options: Options): { code: number | null; stdout: string; stderr: string } {
-  const args = [cli, 'predict', ...flags({ ...cheap, model: 'out', 'test-file': '-', ...options })];
-  const env = { ...process.env, NODE_OPTIONS: '', TMPDIR: join(folder, 'tmp') };
-  const { status, stdout, stderr } = spawnSync(process.execPath, args, {
+const piped = (input: string | Buffer, options: Options): Promise<Outcome> =>
+  bertune(['predict', ...flags({ ...cheap, model: 'out', 'test-file': '-', ...options })], {
     ...here,
-    env,
     input,
-    encoding: 'utf8',
+    env: { TMPDIR: join(folder, 'tmp') },
   });
-  return { code: status, stdout, stderr };
-}
 
 const labels = (stdout: string): unknown[] =>
   stdout
@@ -50,25 +42,25 @@ await t.test('texts on the command line and on standard input', async (t) => {
   const ofFile = await on('predict', { 'test-file': 'texts.csv' });
   const same = labels(ofFile.stdout);
   t.same(labels(given.stdout), same, 'as of a file');
-  t.same(labels(piped(`${texts.join('\n')}\n`, {}).stdout), same, 'a text a line');
+  t.same(labels((await piped(`${texts.join('\n')}\n`, {})).stdout), same, 'a text a line');
   const lines = texts.map((text, id) => JSON.stringify({ id, text })).join('\n');
-  const ofJson = piped(lines, { 'id-column': 'id', quiet: true });
+  const ofJson = await piped(lines, { 'id-column': 'id', quiet: true });
   t.same(labels(ofJson.stdout), same);
   t.match(ofJson.stdout, '{"row":1,"id":1,');
   t.equal(ofJson.stderr.replaceAll(/^note: .*\n/gm, ''), '', 'nothing but notes with --quiet');
-  t.match(piped('one\n\n', {}), {
+  t.match(await piped('one\n\n', {}), {
     code: 2,
     stderr: /^ {2}standard input line 2, column "text": the text is empty$/m,
   });
-  t.match(piped('', {}), {
+  t.match(await piped('', {}), {
     code: 2,
     stderr: 'bertune: standard input is empty; give it a text a line, or JSON Lines',
   });
   t.match(
-    piped('{"review":"x"}\n', {}).stderr,
+    (await piped('{"review":"x"}\n', {})).stderr,
     /standard input has no column "text"; it has the column "review"/,
   );
-  const skipped = piped('one\n\ntwo\n', { 'bad-rows': 'skip' }).stdout.trim().split('\n');
+  const skipped = (await piped('one\n\ntwo\n', { 'bad-rows': 'skip' })).stdout.trim().split('\n');
   t.match(JSON.parse(skipped[1] ?? ''), { row: 1, place: 'standard input line 3' });
   t.same(readdirSync(join(folder, 'tmp')), [], 'no temporary folder is left');
 
@@ -81,9 +73,13 @@ await t.test('texts on the command line and on standard input', async (t) => {
   const shown = { model: 'of-files', 'output-format': 'table' };
   t.match((await on('predict', { ...shown, text: 'sch\u00f6n' })).stdout, 'sch\u00f6n');
   for (const input of ['sch\u00f6n\n', '{"text":"sch\u00f6n"}\n', '[{"text":"sch\u00f6n"}]\n'])
-    t.match(piped(input, shown).stdout, 'sch\u00f6n');
+    t.match((await piped(input, shown)).stdout, 'sch\u00f6n');
   const nested = '{"rows": [{"text":"a"}], "data": [{"text":"sch\u00f6n"}]}';
-  t.match(piped(nested, { ...shown, 'json-field': 'data' }).stdout, 'sch\u00f6n', 'where it was asked for');
+  t.match(
+    (await piped(nested, { ...shown, 'json-field': 'data' })).stdout,
+    'sch\u00f6n',
+    'where it was asked for',
+  );
 });
 
 await t.test('where texts come from is said once', async (t) => {
