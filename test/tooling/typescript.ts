@@ -7,7 +7,7 @@ import t from 'tap';
 import { projectRoot } from '../../scripts/setup/paths.mjs';
 import { capture } from '../../scripts/setup/process.mjs';
 
-const LOWEST = '5.9.3';
+const LOWEST = '5.2.2';
 const CURRENT = join(projectRoot, 'node_modules/@typescript/native');
 
 const CONSUMER = `import {
