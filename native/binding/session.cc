@@ -114,12 +114,12 @@ Napi::Value Session::accumulate(Args info) {
   RawBatch raw = checkedBatch(info, true);
   const LossOptions loss = arguments::lossOptions(options, format_.outputs);
   checkLoss(loss, format_.loss, raw.valueLabels.empty());
-  return post(info,
-              [this, raw = std::move(raw), divisor, loss] { training().accumulate(raw, divisor, loss); });
+  return postInStep(
+      info, [this, raw = std::move(raw), divisor, loss] { training().accumulate(raw, divisor, loss); });
 }
 
 Napi::Value Session::update(Args info) {
-  return post(info, [this, options = arguments::updateOptions(arguments::object(info[0], "options"))] {
+  return postInStep(info, [this, options = arguments::updateOptions(arguments::object(info[0], "options"))] {
     training().update(options);
   });
 }
@@ -178,8 +178,8 @@ Napi::Value Session::mergeAdapters(Args info) {
 }
 
 Napi::Value Session::configure(Args info) {
-  return post(info,
-              [this, settings = arguments::tensorSettings(info[0])] { training().configure(settings); });
+  return postInStep(
+      info, [this, settings = arguments::tensorSettings(info[0])] { training().configure(settings); });
 }
 
 Napi::Value Session::optimizerState(Args info) {
@@ -241,6 +241,13 @@ Napi::Value Session::post(Args info, std::function<void()> run, Worker::Resolve 
   if (!resolve) resolve = [](Napi::Env env) { return env.Undefined(); };
   return worker_->post(
       info.This().As<Napi::Object>(), [this, run = std::move(run)] { runWhole(run); }, std::move(resolve));
+}
+
+Napi::Value Session::postInStep(Args info, std::function<void()> run) {
+  requireOpen(info);
+  return worker_->postInSequence(
+      info.This().As<Napi::Object>(), [this, run = std::move(run)] { runWhole(run); },
+      [](Napi::Env env) { return env.Undefined(); });
 }
 
 void Session::runWhole(const std::function<void()>& run) {

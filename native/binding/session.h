@@ -39,6 +39,8 @@ class Session : public Napi::ObjectWrap<Session> {
   RawBatch checkedBatch(Args info, bool needsLabels) const;
   void requireOpen(Args info) const;
   Napi::Value post(Args info, std::function<void()> run, Worker::Resolve resolve = {});
+  Napi::Value postInStep(Args info,
+                         std::function<void()> run);  // a call of a step: not done behind one that failed
 
   // Runs a job. A failure that changed nothing says so, and any other closes the session.
   void runWhole(const std::function<void()>& run);

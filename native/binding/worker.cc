@@ -1,6 +1,7 @@
 #include "binding/worker.h"
 
 #include <set>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -16,9 +17,15 @@ struct Worker::Job {
   Napi::ObjectReference owner;  // keeps the session alive until its promise is resolved
   std::string error;
   bool isLast;
+  bool hasFailed = false;
 };
 
 namespace {
+
+// Of a job that was left out, and so did not fail by itself.
+class LeftOut : public std::logic_error {
+  using std::logic_error::logic_error;
+};
 
 // The workers of all environments (main thread and worker_threads), which is why a lock guards them.
 struct LiveWorkers {
@@ -61,7 +68,15 @@ Worker::~Worker() {
 }
 
 Napi::Promise Worker::post(Napi::Object owner, Run run, Resolve resolve) {
-  return push(owner, std::move(run), std::move(resolve), false);
+  return push(owner, std::move(run), std::move(resolve));
+}
+
+Napi::Promise Worker::postInSequence(Napi::Object owner, Run run, Resolve resolve) {
+  const auto checked = [this, run = std::move(run), known = knownFailures_] {
+    if (failures_ > known) throw LeftOut("not done, since a call before it failed");
+    run();
+  };
+  return push(owner, checked, std::move(resolve));
 }
 
 Napi::Promise Worker::postLast(Napi::Object owner, Run run, Resolve resolve) {
@@ -103,11 +118,16 @@ void Worker::loop() {
     try {
       const phases::Job timed;
       job->run();
+    } catch (const LeftOut& error) {
+      job->error = error.what();
     } catch (const std::exception& error) {
       job->error = oneLine(error);
+      job->hasFailed = true;
     } catch (...) {
       job->error = "unknown native error";
+      job->hasFailed = true;
     }
+    if (job->hasFailed) ++failures_;
     job->run = nullptr;  // frees what the job held on the thread that used it
     const bool isLast = job->isLast;
     deliver(std::move(job));
@@ -138,6 +158,7 @@ void Worker::complete(Napi::Env env, Napi::Function, Worker* worker, Job* raw) {
   try {
     const Napi::HandleScope scope(env);
     if (--worker->pending_ == 0) worker->channel_.Unref(env);
+    if (job->hasFailed) ++worker->knownFailures_;
     Napi::Value result;
     try {
       if (job->error.empty()) result = job->resolve(env);

@@ -5,6 +5,7 @@
 #include <napi.h>
 
 #include <condition_variable>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -32,13 +33,17 @@ class Worker {
   // Rejects nothing: throws a Napi::Error where the thread has ended.
   Napi::Promise post(Napi::Object owner, Run run, Resolve resolve);
 
+  // The same for a job of a step, whose later calls are posted before the earlier ones are known to have
+  // worked: behind one that failed it is left out, unless it was posted after JavaScript had learned of that.
+  Napi::Promise postInSequence(Napi::Object owner, Run run, Resolve resolve);
+
   // The same for the last job of all. The thread ends with it, and takes its OpenMP threads along.
   Napi::Promise postLast(Napi::Object owner, Run run, Resolve resolve);
 
  private:
   struct Job;
 
-  Napi::Promise push(Napi::Object owner, Run run, Resolve resolve, bool isLast);
+  Napi::Promise push(Napi::Object owner, Run run, Resolve resolve, bool isLast = false);
   void loop();
   void stop();  // waits for the job that runs, drops those that wait
   void deliver(std::unique_ptr<Job> job);
@@ -54,7 +59,9 @@ class Worker {
   std::condition_variable wake_;
   std::deque<std::unique_ptr<Job>> queue_;
   bool stopping_ = false;
-  bool ended_ = false;  // no job may follow; JavaScript thread only
+  bool ended_ = false;         // no job may follow; JavaScript thread only
+  int64_t failures_ = 0;       // of jobs that ran; worker thread only
+  int64_t knownFailures_ = 0;  // of those, the ones whose promises were rejected; JavaScript thread only
   std::thread thread_;
 };
 

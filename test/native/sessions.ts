@@ -211,9 +211,12 @@ await tap.test('a call that runs out of memory leaves the session as it was', wi
   const { stdout } = await promisify(execFile)(process.execPath, [program], {
     env: { ...process.env, NODE_OPTIONS: '' },
   });
-  const { messages, ...rest } = JSON.parse(stdout) as { messages: string[] };
+  const { messages, leftOut, ...rest } = JSON.parse(stdout) as { messages: string[]; leftOut: string[] };
   for (const message of messages)
     t.match(message, /^Memory ran out; use .*; the session is as it was before this call\)$/);
+  t.match(leftOut.shift(), /^Memory ran out; /);
+  const notDone = 'not done, since a call before it failed';
+  t.same(leftOut, [notDone, notDone], 'an update of half the gradients, and what follows it');
   t.same(
     rest,
     { isSameGradient: true, isSameLoss: true, states: 0, isSameWeight: true },
