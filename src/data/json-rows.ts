@@ -23,13 +23,23 @@ export function parseRow(text: string): unknown {
   }
 }
 
-/** Outside of strings; no number of JSON is Infinity, but one beyond the range of doubles is read as such. */
+/** No number of JSON is Infinity, but one beyond the range of doubles is read as such. */
 function withoutNonFinite(text: string): string {
+  return outsideStrings(text, (part) =>
+    part.replaceAll(/\bNaN\b/g, 'null').replaceAll(/\bInfinity\b/g, '1e999'),
+  );
+}
+
+/** JSON with each number in quotes, so that its digits survive the parser: 5.0 is not 5, nor 2^53 + 1 what doubles make of it. */
+export function withNumbersAsText(text: string): string {
+  return outsideStrings(text, (part) => part.replaceAll(/-?\d[\d.eE+-]*/g, '"$&"'));
+}
+
+function outsideStrings(text: string, change: (part: string) => string): string {
   const parts: string[] = [];
   for (let at = 0; at < text.length;) {
     const quote = text.indexOf('"', at);
-    const outside = text.slice(at, quote === -1 ? text.length : quote);
-    parts.push(outside.replaceAll(/\bNaN\b/g, 'null').replaceAll(/\bInfinity\b/g, '1e999'));
+    parts.push(change(text.slice(at, quote === -1 ? text.length : quote)));
     if (quote === -1) break;
     at = stringEnd(text, quote + 1);
     parts.push(text.slice(quote, at));

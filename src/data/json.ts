@@ -9,6 +9,7 @@ import {
   parseRow,
   rowsOf,
   tableOf,
+  withNumbersAsText,
   type JsonObject,
   type Table,
 } from './json-rows.js';
@@ -51,6 +52,8 @@ class JsonRecord implements RawRecord {
     readonly number: number,
     private readonly object: JsonObject,
     private readonly json: string,
+    /** The same row with its numbers as they are written; undefined where it has to be found in the text. */
+    private readonly inDigits: () => JsonObject | undefined,
   ) {}
 
   columns(): readonly string[] {
@@ -66,7 +69,8 @@ class JsonRecord implements RawRecord {
     if (!Number.isInteger(value)) return null;
     const found = numberBehind(this.json, column, Number(value));
     if (found !== null) return found;
-    return UNLIKE_ITSELF.test(this.json) ? numberAsWritten(this.json, column) : null;
+    const digits = this.inDigits()?.[column];
+    return typeof digits === 'string' ? digits : null;
   }
 }
 
@@ -85,21 +89,9 @@ function numberBehind(json: string, key: string, value: number): string | null {
   return found !== undefined && Number(found) === value ? found : null;
 }
 
-/** The pieces of JSON: strings, brackets, and all else between commas and colons. */
-const TOKEN = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\],:]|[^\s"{}[\],:]+/gsu;
-
-/** The number that an object has under a key, in its own digits; the last one, as JSON.parse takes it. */
-function numberAsWritten(json: string, key: string): string | null {
-  let [depth, found, isNext] = [0, null as string | null, false];
-  let before = '';
-  for (const [token] of json.matchAll(TOKEN)) {
-    if (token === '{' || token === '[') depth++;
-    else if (token === '}' || token === ']') depth--;
-    else if (token === ':') isNext = depth === 1 && JSON.parse(before) === key;
-    else if (isNext) [found, isNext] = [/^[-\d]/.test(token) ? token : null, false];
-    before = token;
-  }
-  return found;
+/** The value of JSON text with its numbers as text; undefined where JavaScript writes them as they are. */
+function digitsOf(json: string): unknown {
+  return UNLIKE_ITSELF.test(json) ? parseRow(withNumbersAsText(json)) : undefined;
 }
 
 /** The records in one stretch of JSON text: for anything but one object in good UTF-8, one with a problem. */
@@ -108,7 +100,7 @@ function jsonRecords(json: Buffer, start: number, number: number): RawRecord[] {
   const read = readValue(json);
   return 'problem' in read
     ? [brokenRecord(start, end, number, read.problem)]
-    : recordsOf(read, start, end, number);
+    : recordsOf(read.value, start, end, number, read.text);
 }
 
 /** The record in one stretch of JSON text; of an export with several annotations for a text, the first. */
@@ -129,15 +121,26 @@ function readValue(json: Buffer): { value: unknown; text: string } | { problem: 
   }
 }
 
+/**
+ * @param text of the value; empty for a row of a table
+ * @param digits the value of a row of a table with its numbers as text
+ */
 function recordsOf(
-  { value, text }: { value: unknown; text: string },
+  value: unknown,
   start: number,
   end: number,
   number: number,
+  text: string,
+  digits?: unknown,
 ): RawRecord[] {
+  const record = (row: JsonObject, part: number): JsonRecord =>
+    new JsonRecord(start, end, number, row, text, () => {
+      const whole = digits ?? digitsOf(text);
+      return isObject(whole) ? rowsOf(whole)[part] : undefined;
+    });
   // As `datasets` names the column of a list of texts.
-  if (typeof value === 'string') return [new JsonRecord(start, end, number, { text: value }, text)];
-  if (isObject(value)) return rowsOf(value).map((row) => new JsonRecord(start, end, number, row, text));
+  if (typeof value === 'string') return [record({ text: value }, 0)];
+  if (isObject(value)) return rowsOf(value).map(record);
   const problem = Array.isArray(value)
     ? `a list has no names for its columns; write each row as a JSON object such as ${EXAMPLE}`
     : `expected a JSON object such as ${EXAMPLE}`;
@@ -203,7 +206,12 @@ export class JsonParser implements RecordParser {
     const object = 'value' in read && isObject(read.value) ? read.value : null;
     if (next === bytes.length && object !== null) {
       const table = tableOf(object, this.request);
-      if (table !== null) return this.tableParser(table, arrayMembers(bytes, from));
+      if (table !== null)
+        return this.tableParser(table, arrayMembers(bytes, from), () => {
+          const digits = 'text' in read ? digitsOf(read.text) : undefined;
+          const inDigits = isObject(digits) ? tableOf(digits, this.request) : null;
+          return inDigits !== null && 'rows' in inDigits ? inDigits.rows : [];
+        });
     }
     if (field !== undefined && isPresumed !== true)
       throw new UsageError(
@@ -215,10 +223,15 @@ export class JsonParser implements RecordParser {
     return new JsonLinesParser(maxRowBytes, object === null || !isLabelStudioTask(object));
   }
 
-  private tableParser(table: Table, arrays: ReturnType<typeof arrayMembers>): RecordParser {
+  /** @param inDigits the rows of a table by columns with their numbers as they are written */
+  private tableParser(
+    table: Table,
+    arrays: ReturnType<typeof arrayMembers>,
+    inDigits: () => readonly unknown[],
+  ): RecordParser {
     const { path, field, maxRowBytes } = this.request;
     if ('note' in table) this.notes.push(`${path}: ${table.note}`);
-    if ('rows' in table) return new JsonTableParser(table.rows);
+    if ('rows' in table) return new JsonTableParser(table.rows, inDigits());
     if ('member' in table) {
       // Of a name that is there twice the last one counts, as for JSON.parse.
       const start = arrays.findLast(({ name }) => name === table.member)?.start;
@@ -297,13 +310,16 @@ class JsonTableParser implements RecordParser {
   readonly header = null;
   readonly reread = null;
 
-  constructor(private rows: readonly unknown[]) {}
+  constructor(
+    private rows: readonly unknown[],
+    private readonly inDigits: readonly unknown[],
+  ) {}
 
   parse(bytes: Buffer, at: Position): RawRecord[] {
-    const { rows } = this;
+    const { rows, inDigits } = this;
     this.rows = [];
     at.offset += bytes.length;
-    return rows.flatMap((row, i) => recordsOf({ value: row, text: '' }, 0, 0, i + 1));
+    return rows.flatMap((row, i) => recordsOf(row, 0, 0, i + 1, '', inDigits[i]));
   }
 }
 

@@ -294,11 +294,24 @@ void t.test('numbers are read as they are written, also where an object has the 
     ],
   ] as const) {
     const list = `[${cells.map((cell, i) => `{"text":"t${i}","label":${cell}}`).join()}]`;
+    // pandas' to_json; read_json(..., convert_axes=False, dtype=False) gives the same rows.
+    const [first, second] = cells;
+    const tables = [
+      `{"text":{"0":"t0","1":"t1"},"label":{"0":${first},"1":${second}}}`,
+      `{"text":["t0","t1"],"label":[${cells.join(', ')}]}`,
+      `{"0":{"text":"t0","label":${first}},"1":{"text":"t1","label":${second}}}`,
+      `{"columns":["text","label"],"index":[0,1],"data":[["t0",${first}],["t1",${second}]]}`,
+      `{"columns":["n","text","label"],"data":[[NaN,"t0",${first}],[-1.5e3,"t1",${second}]]}`,
+    ];
     for (const [content, options] of [
       [list, {}],
       [`{"version":[1],"data":${list},"n":[2]}`, {}],
       [`{"other":[{"a":[{}]}],"data":${list}}`, { jsonField: 'data' }],
       [`{"train":[{"text":"old","label":"x"}],"train":${list}}`, {}],
+      [`{"meta":{"a":1},"rows":${tables[1]}}`, { jsonField: 'rows' }],
+      ...tables.map((table) => [table, {}] as const),
+      // The key is there twice, so that it takes the whole object to find the number.
+      [cells.map((cell, i) => `{"text":"t${i}","x":{"label":1.5},"label":${cell}}`).join('\n'), {}],
     ] as const) {
       const split = await openContent(test, 'a.json', content, options);
       const task = inferTask([split]);
