@@ -1,10 +1,19 @@
 // Rows that cannot be used: collected for the message when the run stops, or written to a file when they are skipped.
+import { createHash } from 'node:crypto';
 import { UsageError } from '../util/errors.js';
 import { TempFile } from '../util/temp-file.js';
 import { counted } from '../util/text.js';
 import { type ColumnChoice, labelColumnList } from './columns.js';
 import { encodingIn } from './encoding.js';
-import { canonical, isBlank, isUnknownLabel, labelMembers, labelText, listOfText } from './label-values.js';
+import {
+  canonical,
+  isBlank,
+  isUnknownLabel,
+  labelMembers,
+  labelText,
+  listOfText,
+  MISSING_LABEL,
+} from './label-values.js';
 import type { RawRecord } from './records.js';
 
 /** One bad row: `line` in text files, `row` where lines mean nothing; both from 1. `column` is null for the whole row. */
@@ -25,12 +34,22 @@ export interface BadRowReport {
   writeTo(path: string): Promise<void>;
 }
 
+/** What the rows before a bad one tell of it. */
+export interface RowsSeen {
+  /** How many of them are good. */
+  readonly good: number;
+  /** Remarks on labels, where some rows have none. */
+  readonly missingLabels: readonly string[];
+}
+
 const SHOWN = 10;
 
 /** Collects bad rows: at most ten in memory, the others in a temporary file. */
 export class BadRowLog implements BadRowReport {
   readonly first: BadRow[] = [];
   count = 0;
+  /** Which rows are bad, and where among the good ones. */
+  readonly #hash = createHash('sha256');
 
   private constructor(
     private readonly splitName: string,
@@ -42,31 +61,46 @@ export class BadRowLog implements BadRowReport {
     return new BadRowLog(splitName, policy === 'skip' ? await TempFile.create() : null);
   }
 
-  /** @throws UsageError at the tenth bad row, when bad rows stop the run */
-  add(row: BadRow): void {
+  /**
+   * @param seen what is known of the rows before it
+   * @throws UsageError at the tenth bad row, when bad rows stop the run
+   */
+  add(row: BadRow, seen: RowsSeen): void {
     this.count++;
+    this.#hash.update(`${seen.good} ${row.line ?? row.row}\n`);
     if (this.first.length < SHOWN) this.first.push(row);
     if (this.file !== null) this.file.append(`${JSON.stringify(row)}\n`);
-    else if (this.count === SHOWN) throw this.error('at least ');
+    else if (this.count === SHOWN) throw this.error('at least ', seen);
   }
 
   /** @throws UsageError when there were bad rows and they stop the run */
-  finish(): void {
-    if (this.file === null && this.count > 0) throw this.error('');
+  finish(seen: RowsSeen): void {
+    if (this.file === null && this.count > 0) throw this.error('', seen);
+  }
+
+  /** Equal where the same rows of the same files were skipped. */
+  digest(): string {
+    return `sha256:${this.#hash.copy().digest('hex')}`;
   }
 
   /** The message that lists the first ten, when not one row was usable. */
-  error(atLeast: '' | 'at least ' | 'only '): UsageError {
+  error(atLeast: '' | 'at least ' | 'only ', { good, missingLabels }: RowsSeen): UsageError {
     const [rows, them] = this.count === 1 ? ['row', 'it'] : ['rows', 'them'];
     const encoding = this.first.map(({ reason }) => encodingIn(reason)).find((found) => found !== undefined);
     const skip = this.file === null ? `\nCorrect ${them}, or leave ${them} out with badRows skip` : '';
+    const soFar = atLeast === 'at least ' ? 'so far ' : '';
+    const none = `\nNo row ${soFar}is good; correct the file, or the options that say how to read it`;
+    const usual = good > 0 ? skip : none;
     // Skipped, these would be the rows with letters that are not English.
-    const remedy = encoding === undefined ? skip : `\nRead the file with encoding ${encoding}`;
+    const remedy = encoding === undefined ? usual : `\nRead the file with encoding ${encoding}`;
+    const joined = this.first.some(({ reason }) => reason === MISSING_LABEL)
+      ? missingLabels.map((note) => `\n${note}`).join('')
+      : '';
     const others = this.splitName === 'train' && this.first.every(({ reason }) => isUnknownLabel(reason));
     const newHead = others ? '\nIf these are labels too, name all labels with labelList' : '';
     const list = this.first.map((row) => `\n  ${describeBadRow(row)}`).join('');
     return new UsageError(
-      `The ${this.splitName} data have ${atLeast}${this.count} bad ${rows}:${list}${remedy}${newHead}`,
+      `The ${this.splitName} data have ${atLeast}${this.count} bad ${rows}:${list}${joined}${remedy}${newHead}`,
     );
   }
 

@@ -1,6 +1,6 @@
 // The one pass over the files of a split: checks every row, notes where it stands and keeps its label.
 import { UsageError } from '../util/errors.js';
-import { BadRowLog, LeftOutRows } from './bad-rows.js';
+import { BadRowLog, LeftOutRows, type RowsSeen } from './bad-rows.js';
 import {
   chooseColumns,
   type ColumnChoice,
@@ -11,6 +11,8 @@ import {
 } from './columns.js';
 import type { DataFile } from './files.js';
 import type { LabelReading } from './label-lists.js';
+import { severalNames } from './label-notes.js';
+import { isBlank } from './label-values.js';
 import { LabelColumn, type SplitReading } from './labels.js';
 import type { RawRecord } from './records.js';
 import type { OwnRows, Rows } from './own-rows.js';
@@ -104,6 +106,7 @@ class Indexer {
   private readonly passthrough: PassthroughKinds;
   private readonly notes: string[] = [];
   private readonly leftOut: LeftOutRows | null;
+  private missingLabels: readonly string[] = [];
 
   constructor(
     private readonly options: SplitOptions,
@@ -129,13 +132,13 @@ class Indexer {
         file.format === 'rows' ? await file.open(settings) : await openSource(file, onRead, settings),
       );
     this.rows.finish();
-    this.badRows.finish();
+    this.badRows.finish(this.seen());
     this.labels?.finish();
     this.notes.push(...(this.leftOut?.notes() ?? []));
     const { rows, columns, labels, badRows, hashes, groups, passthrough, notes } = this;
     if (columns !== null && rows.size > 0)
       return { rows, columns, labels, badRows, hashes, groups, passthrough, notes };
-    if (badRows.count > 0) throw badRows.error('only ');
+    if (badRows.count > 0) throw badRows.error('only ', this.seen());
     const leftOut = this.leftOut?.notes() ?? [];
     if (leftOut.length > 0)
       throw new UsageError(`The ${this.options.name} data have no rows to use: ${leftOut.join('; ')}`);
@@ -221,6 +224,8 @@ class Indexer {
       .filter((record) => record.problem === null && this.leftOut?.reasonFor(record) === null)
       .map((record) => labelOf(record, label));
     this.labels = new LabelColumn({ ...this.options, ...ofColumn }, values);
+    if (this.options.problemType === undefined && values.some(isBlank) && this.labels.kind !== 'list')
+      this.missingLabels = severalNames(values);
   }
 
   private addRecord(file: DataInput, source: RecordSource, record: RawRecord, columns: ColumnChoice): void {
@@ -252,7 +257,11 @@ class Indexer {
     column: string | null,
     reason: string,
   ): void {
-    this.badRows.add({ file: file.path, [source.unit]: record.number, column, reason });
+    this.badRows.add({ file: file.path, [source.unit]: record.number, column, reason }, this.seen());
+  }
+
+  private seen(): RowsSeen {
+    return { good: this.rows.size, missingLabels: this.missingLabels };
   }
 }
 

@@ -5,6 +5,7 @@ import { DELIMITERS } from './label-lists.js';
 import {
   differenceOf,
   foldKey,
+  isBlank,
   isIntegerText,
   isNumberText,
   listOfText,
@@ -89,6 +90,14 @@ function firstRow(size: number, holds: (row: number) => boolean): number | null 
 
 /** A number of which another note says that pandas does not take it for one; 1,2 may be two ids just as well. */
 const DECIMAL_COMMA = /^[+-]?\d{1,15}(?:\.\d{3}){0,4}(?:,\d{1,15})?$/;
+
+/** What the labels of the first rows show of several in a cell, where some rows have none. */
+export function severalNames(sample: readonly unknown[]): string[] {
+  const texts = new Set(sample.filter((value) => typeof value === 'string' && !isBlank(value)).map(String));
+  return [...joinedNames([...texts]), ...listsAsText([...texts])].map(
+    (note) => `${note}, and an empty cell as none`,
+  );
+}
 
 /** Several names in one cell; a comma is also part of names, so that it has to join what occurs elsewhere. */
 function joinedNames(values: readonly string[]): string[] {

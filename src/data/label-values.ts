@@ -77,6 +77,29 @@ export function numberProblem(text: string): string | null {
   return isNumberText(bare) ? 'write it with the digits 0 to 9, the sign - and no spaces in between' : null;
 }
 
+/** Of labels with decimal commas at most so many have none, being whole. */
+const LEAST_COMMAS = 0.1;
+
+/**
+ * A number with a decimal comma, where the numbers of a column are written so: none has a point for its decimals, and not all
+ * commas may separate thousands. A few that are not meant are left to be found row by row.
+ */
+export function decimalComma(values: readonly unknown[]): string | null {
+  const texts = values.filter((value) => typeof value === 'string').map((text) => text.trim());
+  const commas = texts.filter((text) => text.length <= MOST_DIGITS && DECIMAL_COMMA.test(text));
+  const hasPoints = values.some((value) =>
+    typeof value === 'number' ? !Number.isInteger(value) : isPointed(value),
+  );
+  if (hasPoints || commas.length < LEAST_COMMAS * values.length) return null;
+  return commas.find((text) => !/,\d{3}$/.test(text)) ?? null;
+}
+
+const DECIMAL_COMMA = /^[+-]?(?:\d+|\d{1,3}(?:\.\d{3})+)?,\d+$/;
+
+function isPointed(value: unknown): boolean {
+  return typeof value === 'string' && isNumberText(value) && !isIntegerText(value);
+}
+
 /** A label that can be used, or why it cannot. */
 export type Reading<T> = { value: T } | { problem: string };
 

@@ -22,6 +22,7 @@ import {
 import { LabelStore, MAX_CLASSES } from './label-store.js';
 import {
   canonical,
+  decimalComma,
   isBlank,
   isIntegerText,
   isNumberText,
@@ -99,6 +100,8 @@ export class LabelColumn {
     const takesOne = this.requested?.columns.startsAs === 'integer';
     this.unwraps = reading?.format === 'names' && takesOne;
     this.list = this.unwraps ? null : reading;
+    if (this.list?.format === 'numbers' || this.list?.format === 'probabilities')
+      this.requirePoints(sample, this.list);
     this.classNames = this.isPositional ? this.positions : (options.classNames ?? null);
   }
 
@@ -124,6 +127,17 @@ export class LabelColumn {
       names: knownLabels,
       column,
     });
+  }
+
+  /** @throws UsageError for numbers that are written with decimal commas, which would make a bad row of each */
+  private requirePoints(sample: readonly unknown[], list: ListReading): void {
+    const members = sample.filter((value) => !isBlank(value)).flatMap((value) => this.membersOf(value, list));
+    const found = decimalComma(members);
+    if (found === null) return;
+    throw new UsageError(
+      `The column ${JSON.stringify(this.options.column)} has numbers with decimal commas, such as ${JSON.stringify(found)}; ` +
+        "write them with a point, e.g. read the file with pandas' decimal=',' and save it again",
+    );
   }
 
   /** How other splits are to be read; null for one label a row. */

@@ -301,3 +301,46 @@ void t.test('fields that are not separated as the ending says', async (test) => 
   test.equal(split.size, 50_000);
   test.match(await split.read([49_999]), [{ text: 'text 49999' }]);
 });
+
+void t.test('what is advised where no row is good', async (test) => {
+  const none = 'is good; correct the file, or the options that say how to read it';
+  const numbers = (rows: number, before = ''): string =>
+    `text,label\n${before}${Array.from({ length: rows }, (_, i) => `t${i},x${i}\n`).join('')}`;
+  const asked = { problemType: 'regression' } as const;
+  for (const [rows, overrides, last] of [
+    [3, asked, `No row ${none}`],
+    [12, asked, `No row so far ${none}`],
+    [12, { ...asked, badRows: 'skip' }, `No row ${none}`],
+  ] as const) {
+    const lines = (await refusal(test, 'a.csv', numbers(rows), overrides)).split('\n');
+    test.equal(lines.at(-1), last);
+    test.equal(lines.filter((line) => line.includes('badRows')).length, 0);
+  }
+  const good = await refusal(test, 'a.csv', numbers(3, 'good,1\n'), asked);
+  test.equal(good.split('\n').at(-1), 'Correct them, or leave them out with badRows skip');
+});
+
+void t.test('rows without a label beside rows with several', async (test) => {
+  const hint = (cell: string, rest: string): string =>
+    `The label ${JSON.stringify(cell)} is taken as one name${rest}, and an empty cell as none`;
+  const asked = `problemType ${MULTI}`;
+  for (const [cells, expected] of [
+    [['a;b', '', 'a'], hint('a;b', `; ${asked} with labelDelimiter ";" reads it as 2 labels`)],
+    [["['a', 'b']", '', 'a'], hint("['a', 'b']", `, since other rows hold no list; ${asked} reads lists`)],
+  ] as const) {
+    const content = `text,label\n${cells.map((cell, i) => `t${i},"${cell}"\n`).join('')}`;
+    const lines = (await refusal(test, 'a.csv', content)).split('\n');
+    test.same(lines.slice(1, 3), ['  a.csv line 3, column "label": the label is missing', expected]);
+    const split = await openContent(test, 'a.csv', content, { problemType: MULTI, labelDelimiter: ';' });
+    test.same(
+      (await split.preview(3)).map(({ label }) => label),
+      ['a|b', '', 'a'],
+      'as the hint has it',
+    );
+  }
+  test.equal(
+    (await refusal(test, 'a.csv', csv('b,\n'))).split('\n').length,
+    3,
+    'no hint without such labels',
+  );
+});

@@ -301,3 +301,40 @@ void t.test('moments that are carried over stay exact', async (test) => {
       );
   }
 });
+
+// pandas.read_csv(decimal=',') reads 3.5, 4.0, 2 and 1234.5 of these.
+void t.test('a column of decimal commas is one fault', async (test) => {
+  const csv = (cells: readonly string[]): string =>
+    `text,label\n${cells.map((cell, i) => `t${i},"${cell}"\n`).join('')}`;
+  const asked = { problemType: 'regression' } as const;
+  const message = (column: string, example: string): string =>
+    `The column "${column}" has numbers with decimal commas, such as "${example}"; write them with a point, ` +
+    "e.g. read the file with pandas' decimal=',' and save it again";
+  for (const badRows of ['stop', 'skip'] as const)
+    for (const [cells, example] of [
+      [['3,5', '4,0'], '3,5'],
+      [['2', ' 4,25 ', '', '1.234,5'], '4,25'],
+      [['1,234', '-,5', '2'], '-,5'],
+    ] as const)
+      test.equal(
+        await refusal(test, 'a.csv', csv(cells), { ...asked, badRows }),
+        message('label', example),
+        cells.join(' '),
+      );
+  const several = 'text,a,b\nx,"0,5","1"\ny,"1,5","2,5"\n';
+  for (const how of [asked, { softLabels: true }])
+    test.equal(
+      await refusal(test, 'a.csv', several, { ...how, labelColumn: ['a', 'b'] }),
+      message('a, b', '0,5'),
+    );
+  // Thousands, points among them, and a slip are found row by row.
+  for (const cells of [
+    ['1,234', '2,345'],
+    ['3,5', '4.5'],
+    ['3,5', ...Array.from({ length: 11 }, () => '4')],
+  ])
+    test.match(
+      await refusal(test, 'a.csv', csv(cells), asked),
+      /line \d+, column "label": the label "\d,\d+"/,
+    );
+});
