@@ -30,6 +30,8 @@ export interface BadRowReport {
   readonly count: number;
   /** The first ten. */
   readonly first: readonly BadRow[];
+  /** Equal where the same rows of the same files are bad. */
+  digest(): string;
   /** Writes all of them as JSON Lines; an empty file when there are none. */
   writeTo(path: string): Promise<void>;
 }
@@ -78,7 +80,6 @@ export class BadRowLog implements BadRowReport {
     if (this.file === null && this.count > 0) throw this.error('', seen);
   }
 
-  /** Equal where the same rows of the same files were skipped. */
   digest(): string {
     return `sha256:${this.#hash.copy().digest('hex')}`;
   }

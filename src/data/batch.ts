@@ -84,6 +84,8 @@ export interface LabelledRows extends TextRows {
 export interface DataIdentity {
   /** A digest of all files. */
   readonly files: string;
+  /** A digest of which rows of them were skipped. */
+  readonly skipped?: string;
   /** The columns that are read. */
   readonly columns: unknown;
   /** How quotes in the files are read, where there are such that may be. */

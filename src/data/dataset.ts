@@ -95,7 +95,7 @@ export class Dataset implements LabelledRows {
     const { foldLabels, labelFormat, labelDelimiter, naLabels } = this.reading;
     const kind = this.split.labelKind;
     const labels = { kind, foldLabels, labelFormat, labelDelimiter, naLabels };
-    return { files, columns, quoting, encoding, labels };
+    return { files, skipped: this.split.badRows.digest(), columns, quoting, encoding, labels };
   }
 
   /** How the files and labels were read, by request or since the rows showed it: others of their kind are read the same. */

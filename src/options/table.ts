@@ -278,7 +278,8 @@ export const options = {
   badRows: withDefault(choice(['stop', 'skip']), 'stop', {
     group: 'Data',
     commands: readers,
-    onResume: 'must-match',
+    // Which rows it skips is compared.
+    onResume: 'irrelevant',
     help: 'a row that cannot be used stops the run, or is skipped and reported',
   }),
   quoting: withDefault(choice(['minimal', 'none']), 'minimal', {
@@ -315,7 +316,8 @@ export const options = {
   maxRowBytes: withDefault(integer(1024, { max: 2 ** 29 }), DEFAULT_LIMITS.maxRowBytes, {
     group: 'Data',
     commands: readers,
-    onResume: 'must-match',
+    // Which rows it skips is compared.
+    onResume: 'irrelevant',
     reading: true,
     help: 'a row of a text file that is longer is a bad row (16 MiB)',
   }),

@@ -40,6 +40,8 @@ function labelReading(
 /** Rows to evaluate on may come to a run that had none, and earlier versions did not keep all of it. */
 const MAY_BE_UNKNOWN = new Set([
   'the evaluation data',
+  'the skipped training rows',
+  'the skipped rows of the evaluation data',
   'evalRows',
   'truncationSide',
   'quoting',
@@ -91,10 +93,12 @@ export async function fingerprintOf(
   const options = optionsWithRole('must-match').map((name) => [KEPT_AS[name] ?? name, effective[name]]);
   return {
     'the training data': data?.files,
+    'the skipped training rows': data?.skipped,
     'the columns': data?.columns,
     quoting: data?.quoting,
     encoding: data?.encoding,
     'the evaluation data': evaluatedData?.files,
+    'the skipped rows of the evaluation data': evaluatedData?.skipped,
     evalQuoting: evaluatedData?.quoting,
     evalEncoding: evaluatedData?.encoding,
     ...labelReading(data),

@@ -5,6 +5,8 @@ import { gzipSync } from 'node:zlib';
 
 import t from 'tap';
 
+import { loadDataset } from '../../dist/index.js';
+
 import {
   FIXTURES,
   type Content,
@@ -343,4 +345,27 @@ void t.test('rows without a label beside rows with several', async (test) => {
     3,
     'no hint without such labels',
   );
+});
+
+void t.test('which rows were skipped is part of what identifies the data', async (test) => {
+  const rows = Array.from(
+    { length: 6 },
+    (_, i) => `${`row ${i} `.repeat(i === 1 ? 300 : 1)},${'xy'[i % 2]}\n`,
+  );
+  const file = path.join(folderOf(test, { 'a.csv': `text,label\n${rows.join('')}` }), 'a.csv');
+  const identityOf = async (maxRowBytes: number): Promise<[number, unknown]> => {
+    const options = { badRows: 'skip', maxRowBytes, maxSamples: { train: 4 } } as const;
+    const data = await loadDataset({ train: file }, options);
+    const identity = await data.train.identity();
+    await data.close();
+    return [data.train.size, { files: identity.files, skipped: identity.skipped }];
+  };
+  const [[size, short], [sameSize, long], [, longer]] = [
+    await identityOf(1024),
+    await identityOf(4096),
+    await identityOf(8192),
+  ];
+  test.same([size, sameSize], [4, 4], 'as many rows');
+  test.notSame(long, short, 'though not the same');
+  test.same(longer, long);
 });

@@ -436,6 +436,11 @@ await t.test(
       await refusal({ trainDataset: { ...renamed, identity: () => quoted } }),
       /settings: quoting was "minimal" and is now "none"\. Use/,
     );
+    const skipping = Promise.resolve({ files: '', columns: {}, ...data, skipped: 'sha256:0' });
+    t.match(
+      await refusal({ trainDataset: { ...renamed, identity: () => skipping } }),
+      /settings: the skipped training rows changed\. Use/,
+    );
     // How labels are read, by name.
     t.match(data?.labels, { kind: 'string', labelFormat: undefined });
     for (const [change, message] of [
