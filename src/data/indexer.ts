@@ -1,5 +1,6 @@
 // The one pass over the files of a split: checks every row, notes where it stands and keeps its label.
 import { UsageError } from '../util/errors.js';
+import { exportNote } from './annotation-exports.js';
 import { BadRowLog, LeftOutRows, type RowsSeen } from './bad-rows.js';
 import {
   chooseColumns,
@@ -213,6 +214,8 @@ class Indexer {
       const column = `The column ${JSON.stringify(text)} of ${file.path}`;
       throw new UsageError(`${column} holds only numbers; is it the text? textColumn names another`);
     }
+    // One note is enough for many files.
+    if (this.rows.size === 0) this.notes.push(...exportNote(file.path, sample, columns));
     this.leftOut?.lookAt(sample);
     if (label === null || this.labels !== null) return;
     const ofColumn =

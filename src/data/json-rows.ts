@@ -1,6 +1,6 @@
-// What one JSON value of a data file stands for: a row, the rows that an annotation tool has exported for it, or a whole
-// table that is wrapped in an object or written by columns.
-import { hasUsualLabel, labelledColumns } from './columns.js';
+// What one JSON value of a data file is: a row, with the numbers that Python writes, or a whole table that is wrapped in an
+// object or written by columns.
+import { labelledColumns } from './columns.js';
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -58,91 +58,6 @@ function isEscaped(text: string, at: number): boolean {
   let slashes = 0;
   while (text[at - slashes - 1] === '\\') slashes++;
   return slashes % 2 === 1;
-}
-
-/** The rows that one object stands for: itself, but for exports of Label Studio, doccano and Prodigy. */
-export function rowsOf(object: JsonObject): readonly JsonObject[] {
-  if (isLabelStudioTask(object)) return labelStudioRows(object);
-  return [withLabel(object)];
-}
-
-/**
- * A task of Label Studio's JSON export, which holds the columns in `data` and may have several annotations. A row that has a
- * text and a label of its own is none.
- */
-export function isLabelStudioTask(
-  object: JsonObject,
-): object is JsonObject & { data: JsonObject; annotations?: unknown; completions?: unknown } {
-  return (
-    isObject(object['data']) &&
-    Array.isArray(object['annotations'] ?? object['completions']) &&
-    !labelledColumns(Object.keys(object))
-  );
-}
-
-/** As in its JSON-MIN export: a row for each annotation, with a column by the name of each control. */
-function labelStudioRows(task: JsonObject & { data: JsonObject }): JsonObject[] {
-  const { annotations, completions, data, id } = task;
-  const finished = objectsIn(annotations ?? completions).filter((one) => one['was_cancelled'] !== true);
-  const shared = { ...data, ...(id !== undefined && { id }) };
-  if (finished.length === 0) return [shared];
-  return finished.map(({ result }) => {
-    const row: Record<string, unknown> = Object.assign({}, shared);
-    for (const { from_name: control, value } of objectsIn(result)) {
-      if (typeof control !== 'string' || !isObject(value)) continue;
-      row[control] = oneOrList(value['choices']) ?? value['number'] ?? value['rating'] ?? value['text'];
-    }
-    return row;
-  });
-}
-
-function objectsIn(list: unknown): JsonObject[] {
-  return Array.isArray(list) ? list.filter(isObject) : [];
-}
-
-/** One choice is a single label, several are a list. */
-function oneOrList(choices: unknown): unknown {
-  return Array.isArray(choices) && choices.length === 1 ? choices[0] : choices;
-}
-
-function withLabel(object: JsonObject): JsonObject {
-  const { options, accept, annotations } = object;
-  // Prodigy's `choice`: the ids of the options that were taken.
-  if (Array.isArray(options) && Array.isArray(accept) && !hasUsualLabel(Object.keys(object))) {
-    const style = isObject(object['config']) ? object['config']['choice_style'] : undefined;
-    return { ...object, label: style === 'multiple' ? accept : oneOrList(accept) };
-  }
-  // doccano up to version 1.0.
-  if (
-    typeof object['text'] === 'string' &&
-    areOfWholeText(annotations) &&
-    !hasUsualLabel(Object.keys(object))
-  )
-    return { ...object, label: oneOrList(annotations.map(({ label }) => label)) };
-  // Label Studio's JSON-MIN writes several choices as an object.
-  const several = Object.entries(object).filter(([, value]) => isObject(value) && isOnlyChoices(value));
-  if (several.length === 0) return object;
-  return {
-    ...object,
-    ...Object.fromEntries(several.map(([name, value]) => [name, isObject(value) ? value['choices'] : value])),
-  };
-}
-
-/** Whether annotations label the text as a whole: those of a part of it, such as a named entity, have offsets. */
-function areOfWholeText(annotations: unknown): annotations is readonly JsonObject[] {
-  return (
-    Array.isArray(annotations) &&
-    annotations.length > 0 &&
-    annotations.every(
-      (one) => isObject(one) && 'label' in one && !Object.keys(one).some((name) => OFFSETS.test(name)),
-    )
-  );
-}
-
-const OFFSETS = /^(?:start|end|begin|from|to)(?:_?offset|_?char|_?token)?$|^(?:offset|span)s?$/i;
-
-function isOnlyChoices(value: JsonObject): boolean {
-  return Array.isArray(value['choices']) && Object.keys(value).length === 1;
 }
 
 /**

@@ -3,16 +3,8 @@
 import { isUtf8 } from 'node:buffer';
 import { messageOf, UsageError } from '../util/errors.js';
 import { jsonExcess } from '../util/json.js';
-import {
-  isLabelStudioTask,
-  isObject,
-  parseRow,
-  rowsOf,
-  tableOf,
-  withNumbersAsText,
-  type JsonObject,
-  type Table,
-} from './json-rows.js';
+import { exportOf, isLabelStudioTask, rowsOf } from './annotation-exports.js';
+import { isObject, parseRow, tableOf, withNumbersAsText, type JsonObject, type Table } from './json-rows.js';
 import {
   arrayMembers,
   CLOSE_ARRAY,
@@ -26,6 +18,7 @@ import {
   skipSpace,
 } from './json-scan.js';
 import {
+  type AnnotationExport,
   brokenRecord,
   byteOrderMark,
   firstLine,
@@ -52,6 +45,8 @@ class JsonRecord implements RawRecord {
     readonly number: number,
     private readonly object: JsonObject,
     private readonly json: string,
+    /** What it is or was made of. */
+    private readonly whole: JsonObject,
     /** The same row with its numbers as they are written; undefined where it has to be found in the text. */
     private readonly inDigits: () => JsonObject | undefined,
   ) {}
@@ -71,6 +66,10 @@ class JsonRecord implements RawRecord {
     if (found !== null) return found;
     const digits = this.inDigits()?.[column];
     return typeof digits === 'string' ? digits : null;
+  }
+
+  origin(): AnnotationExport | null {
+    return exportOf(this.whole);
   }
 }
 
@@ -133,14 +132,17 @@ function recordsOf(
   text: string,
   digits?: unknown,
 ): RawRecord[] {
-  const record = (row: JsonObject, part: number): JsonRecord =>
-    new JsonRecord(start, end, number, row, text, () => {
-      const whole = digits ?? digitsOf(text);
-      return isObject(whole) ? rowsOf(whole)[part] : undefined;
-    });
   // As `datasets` names the column of a list of texts.
-  if (typeof value === 'string') return [record({ text: value }, 0)];
-  if (isObject(value)) return rowsOf(value).map(record);
+  const object = typeof value === 'string' ? { text: value } : value;
+  if (isObject(object)) {
+    const inDigits = (part: number): JsonObject | undefined => {
+      const numbers = digits ?? digitsOf(text);
+      return isObject(numbers) ? rowsOf(numbers)[part] : undefined;
+    };
+    return rowsOf(object).map(
+      (row, part) => new JsonRecord(start, end, number, row, text, object, () => inDigits(part)),
+    );
+  }
   const problem = Array.isArray(value)
     ? `a list has no names for its columns; write each row as a JSON object such as ${EXAMPLE}`
     : `expected a JSON object such as ${EXAMPLE}`;

@@ -94,7 +94,7 @@ export class LabelColumn {
     const idOf = knownLabels === undefined ? null : labelIds(knownLabels, this.isFolded);
     this.isKnown = idOf === null ? null : (label) => idOf(label) !== undefined;
     this.requested = requestedTask(options) ?? null;
-    this.ofText = areLists(sample) && sample.some((value) => typeof value === 'string' && !isBlank(value));
+    this.ofText = areLists(sample) && sample.some(isListText);
     this.positions = columns === undefined ? keysOf(sample) : withoutPrefix(columns);
     const reading = like ?? this.readingOf(sample);
     const takesOne = this.requested?.columns.startsAs === 'integer';
@@ -394,6 +394,10 @@ function numbersAmong(sample: readonly unknown[]): { areNumbers: boolean; hasDec
     areNumbers: 2 * numbers.length >= texts.length,
     hasDecimals: numbers.some((text) => !isIntegerText(text)),
   };
+}
+
+function isListText(value: unknown): boolean {
+  return typeof value === 'string' && listOfText(value) !== null;
 }
 
 /** An object of named values: no list, bytes or time. */

@@ -17,6 +17,14 @@ export interface RawRecord {
   value(column: string): unknown;
   /** A number that JavaScript's would not show as it is written, such as 5.0 or one beyond 2^53; null for other values. */
   written?(column: string): string | null;
+  /** What the row was before it had these columns; null where it always had them. */
+  origin?(): AnnotationExport | null;
+}
+
+/** A tool that annotates texts, and from which of its fields columns were made. */
+export interface AnnotationExport {
+  readonly tool: string;
+  readonly fields: Readonly<Record<string, string>>;
 }
 
 /** Position of the next unread byte. */

@@ -5,7 +5,7 @@ import { gzipSync } from 'node:zlib';
 import t from 'tap';
 import { inferTask } from '../../dist/data/index.js';
 import { loadDataset } from '../../dist/index.js';
-import { folderOf, messageOf, openContent, refusal, textsOf } from '../fixtures/splits.js';
+import { folderOf, messageOf, openContent, type Overrides, refusal, textsOf } from '../fixtures/splits.js';
 
 const ROWS = Array.from({ length: 9 }, (_, i) => ({
   text: `row ${i} {"a": [1,\n2]} \\" }{ NaN`,
@@ -238,6 +238,57 @@ void t.test('exports of Label Studio, doccano and Prodigy', async (test) => {
     ),
     [['a', 'b'], 'list', ['POS', 'POS|NEG']],
   );
+});
+
+void t.test('a note says which export a file is taken for', async (test) => {
+  const notesOf = async (rows: readonly object[], overrides: Overrides = {}): Promise<string[]> => {
+    const split = await openContent(
+      test,
+      'a.jsonl',
+      rows.map((row) => JSON.stringify(row)).join('\n'),
+      overrides,
+    );
+    return split.notes
+      .filter((note) => note.includes('an export of'))
+      .map((note) => note.replaceAll(/\S*(a\.jsonl)/g, '$1'));
+  };
+  const taken = (tool: string, where: string): string[] => [
+    `a.jsonl is taken for an export of ${tool}: ${where}`,
+  ];
+  const choices = { from_name: 'mood', type: 'choices', value: { choices: ['good'] } };
+  const stars = { from_name: 'stars', type: 'rating', value: { rating: 4 } };
+  const tasks = [[], [choices, stars], [choices, stars]].map((result, id) => ({
+    id,
+    data: { review: `text ${id}` },
+    annotations: [{ result }],
+  }));
+  const options = { badRows: 'skip', textColumn: 'review' } as const;
+  test.same(
+    await notesOf(tasks, { ...options, labelColumn: 'mood' }),
+    taken('Label Studio', 'text from data.review, label from the choices of "mood" in annotations'),
+  );
+  test.same(
+    await notesOf(tasks, { ...options, labelColumn: 'stars' }),
+    taken('Label Studio', 'text from data.review, label from the rating of "stars" in annotations'),
+  );
+  test.same(await notesOf(tasks, { needsLabels: false }), taken('Label Studio', 'text from data.review'));
+  test.same(
+    await notesOf([
+      { text: 'a', sentiment: { choices: ['bad', 'old'] } },
+      { text: 'b', sentiment: 'good' },
+    ]),
+    taken('Label Studio', 'text from text, label from sentiment.choices'),
+  );
+  const chosen = [
+    { text: 'a', options: [{ id: 'x' }, { id: 'y' }], accept: ['x'] },
+    { text: 'b', options: [{ id: 'x' }, { id: 'y' }], accept: ['y'] },
+  ];
+  test.same(await notesOf(chosen), taken('Prodigy', 'text from text, label from accept'));
+  const annotated = ['x', 'y'].map((label) => ({ text: label, annotations: [{ label, user: 1 }] }));
+  test.same(await notesOf(annotated), taken('doccano', 'text from text, label from annotations.label'));
+  // Columns that are columns in the file need no remark.
+  test.same(await notesOf(chosen, { needsLabels: false }), []);
+  test.same(await notesOf([{ text: 'a', label: ['x'], Comments: [] }]), []);
 });
 
 void t.test('annotations are no label where a row has its own', async (test) => {
