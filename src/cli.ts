@@ -142,7 +142,7 @@ function namesAJob(flags: Flags): boolean {
 }
 
 function accepted<T>({ options, notes }: ParsedOptions<T>): T {
-  for (const note of notes) process.stderr.write(`bertune: note: ${note}\n`);
+  for (const note of notes) process.stderr.write(`note: ${note}\n`);
   return options;
 }
 

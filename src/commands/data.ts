@@ -5,6 +5,7 @@ import type { Task } from '../tasks/index.js';
 import { openSplits, type SplitFiles, type ReadOptions } from '../data/load-dataset.js';
 import type { DatasetDict } from '../data/dataset.js';
 import { withoutUndefined } from '../util/without-undefined.js';
+import { asFlags } from '../options/index.js';
 import { UsageError } from '../util/errors.js';
 import { datasetFiles } from '../hub/dataset.js';
 import type { Progress } from '../terminal/progress.js';
@@ -122,11 +123,20 @@ export async function describeSplit(split: Split, progress: Progress): Promise<v
   progress.line(
     `${split.name}: ${counted(split.size, 'row')}, ${columns.filter((part) => part !== '').join(', ')}`,
   );
-  for (const row of await split.preview(3)) {
-    progress.line(textsOf(row, row.label === null ? '  ' : `  ${oneLine(row.label, LABEL)}: `));
+  for (const [row, example] of (await split.preview(3)).entries()) {
+    const shown = labelAt(split, row);
+    progress.line(textsOf(example, shown === null ? '  ' : `  ${oneLine(shown, LABEL)}: `));
   }
   for (const note of [...split.notes, ...headerNote(text)]) progress.line(`note: ${note}`);
   showBadRows(split, progress);
+}
+
+/** The label of a row, several in brackets; null where labels are not read. */
+function labelAt({ labels }: Split, row: number): string | null {
+  if (labels === null) return null;
+  const { kind, width } = labels;
+  const areSeveral = kind === 'list' || kind === 'probabilities' || (kind === 'float' && width > 1);
+  return areSeveral ? `[${listed(labels.at(row), Infinity)}]` : labels.at(row).join();
 }
 
 /** What several label columns hold. */
@@ -151,7 +161,8 @@ function showBadRows({ name, badRows: { count, first } }: Split, progress: Progr
   if (count === 0) return;
   const which = count > first.length ? `, the first ${first.length}` : '';
   progress.line(`${name}: skipped ${counted(count, 'bad row')}${which}:`);
-  for (const row of first) progress.line(`  ${describeBadRow(row)}`);
+  // A row of somebody's data, but for the reason.
+  for (const row of first) progress.line(`  ${describeBadRow({ ...row, reason: asFlags(row.reason) })}`);
 }
 
 function describeShare({ train, validation }: DatasetDict): string {

@@ -2,7 +2,7 @@
 import { requireDevice } from '../models/encoder-model.js';
 import { maxLengthOf, measureLengths } from '../data/batch.js';
 import type { InspectOptions } from '../options/index.js';
-import { counted } from '../util/text.js';
+import { counted, listed } from '../util/text.js';
 import { readAllColumns } from '../data/index.js';
 import type { Dataset } from '../data/dataset.js';
 import { describeColumns, type ColumnReport } from '../inspection/columns.js';
@@ -169,7 +169,7 @@ function describeColumn({ name, use, ...column }: Inspection['columns'][number])
     characters === undefined
       ? ''
       : ` of ${characters.shortest} to ${characters.longest} characters (mean ${formatNumber(characters.mean)})`;
-  const list = values === undefined ? '' : ` (${Object.keys(values).join(', ')})`;
+  const list = values === undefined ? '' : ` (${listed(Object.keys(values), Infinity)})`;
   const parts = [
     ...(use === undefined ? [] : [USES[use]]),
     `${column.kind}${spread}${length}`,

@@ -34,7 +34,9 @@ function reportShared(
     `note: ${shared.length} of ${counted(validation.size, 'validation row')} (${share} %) ` +
       `${shared.length === 1 ? 'is also a training row' : 'are also training rows'}, e.g. ` +
       `${validation.place(first)}${trained === null ? '' : ` and ${train.place(trained)}`}; the metrics will be too good. ` +
-      'inspect counts them; for a share or for folds, --validation-group-column keeps rows together.',
+      (train.split === validation.split
+        ? 'Remove the repetitions, or name a column that equal texts share with --validation-group-column.'
+        : 'Remove them from the training rows.'),
   );
 }
 

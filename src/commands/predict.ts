@@ -25,7 +25,7 @@ import {
   writePieces,
 } from './output.js';
 import { openTrained, pairNote } from './model-source.js';
-import { asRows, readStandardInput } from './standard-input.js';
+import { asRows, readStandardInput, requireTexts } from './standard-input.js';
 
 /**
  * Writes the predictions to `outputFile`, whole or not at all, or to stdout.
@@ -35,7 +35,8 @@ import { asRows, readStandardInput } from './standard-input.js';
 export async function predict(asked: PredictOptions): Promise<void> {
   const progress = new CommandProgress(asked);
   requireDevice(asked);
-  const { outputFile } = asked;
+  const { outputFile, text } = asked;
+  if (text !== undefined) requireTexts(text, asked);
   const folder = outputFile === undefined ? undefined : await checkOutputFile(outputFile);
   const { model, tokenizer, options, maxLength } = await openTrained(predictCommand, asked, progress);
   try {
@@ -94,7 +95,12 @@ async function openRows(options: PredictOptions, asked: PredictOptions, progress
     return openTest(single, { rows: new JsonLinesText('--text', asRows(text, options)) });
   if (testFile[0] === '-') {
     if (process.stdin.isTTY) progress.line('Reading standard input, a text a line; Ctrl-D ends it');
-    const input = await readStandardInput(process.stdin, options);
+    const { encoding: _e, ...texts } = options;
+    const input = await readStandardInput(process.stdin, {
+      ...texts,
+      ...withoutUndefined({ encoding: asked.encoding }),
+    });
+    for (const note of input.notes) progress.line(`note: ${note}`);
     const own = input.hasColumns ? { ...rows, ...withoutUndefined({ jsonField: asked.jsonField }) } : single;
     return openTest(own, { rows: new JsonLinesText('standard input', input.rows) });
   }

@@ -175,7 +175,9 @@ function suggestion(entry: Pick<Entry, 'written' | 'isText'>, command: Command):
 export function valueFaults({ name, entry, value }: Given): string[] {
   const { what, faults } = kindOf(name);
   const parts = faults?.(value, entry.name) ?? [];
-  const messages = parts.length > 0 ? parts : [expected(what, entry.name, value).message];
+  // As of a variable of the shell that is not set.
+  const isEmpty = Array.isArray(value) && value.includes('');
+  const messages = parts.length > 0 ? parts : [expected(what, entry.name, isEmpty ? '' : value).message];
   return messages.map((message) => entry.valueAt + message);
 }
 

@@ -30,9 +30,11 @@ export function counted(number: number, one: string, many = `${one}s`): string {
   return `${number} ${number === 1 ? one : many}`;
 }
 
-/** The first names, and where there are more of them how many there are. */
+/** The first names, and where there are more of them how many there are; in quotes where one holds commas or blanks. */
 export function listed(names: readonly string[], most = 12): string {
-  return names.length > most ? `${names.slice(0, most).join(', ')} ... (${names.length})` : names.join(', ');
+  const isAmbiguous = names.some((name) => /[\s,"]|^$/.test(name));
+  const shown = names.slice(0, most).map((name) => (isAmbiguous ? JSON.stringify(name) : name));
+  return names.length > most ? `${shown.join(', ')} ... (${names.length})` : shown.join(', ');
 }
 
 /** Digests stand for what is too large to be shown. */

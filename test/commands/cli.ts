@@ -226,7 +226,7 @@ await t.test('a configuration file, flags over it, and bad rows that are skipped
     bertune(['predict', ...flags(toPredict)], here),
   ]);
   succeeded(t, 'train', training);
-  t.match(training.stderr, /^bertune: note: .*num_train_epochs has no effect/m);
+  t.match(training.stderr, /^note: .*num_train_epochs has no effect/m);
   const listed = 'data/bad.csv line 12, column "text": the text is empty';
   t.match(training.stderr, `\ntrain: skipped 3 bad rows:\n  ${listed}\n`);
   const written = String(read('skipping/bad_rows_train.jsonl')).trimEnd().split('\n');

@@ -217,7 +217,7 @@ await tap.test('a configuration file through the program, paths relative to the 
     ['train', 'sub/run.yaml', '--seed', '1', '--model', join(dir, 'nowhere'), '--evaluation_strategy', 'no'],
     dir,
   );
-  t.match(missing.stderr, /^bertune: note: --evaluation-strategy is called --eval-strategy here\n/);
+  t.match(missing.stderr, /^note: --evaluation-strategy is called --eval-strategy here\n/);
   t.not(missing.code, 0);
   t.end();
 });
