@@ -21,7 +21,7 @@ import {
   type ProblemType,
 } from '../tasks/index.js';
 import type { BertTokenizer, TextExample } from '../tokenizer/index.js';
-import { expected } from '../util/errors.js';
+import { expected, UsageError } from '../util/errors.js';
 import { withoutUndefined } from '../util/without-undefined.js';
 
 /**
@@ -114,6 +114,7 @@ export interface Evaluation {
  * @param data a data set such as `data.test`; or what `loadDataset` takes for one split, which is read with the model's labels,
  *   and as in the training where the options say nothing else
  * @param options by the names of the command line; see {@link ScoringOptions} and {@link EvaluationReading}
+ *   (reading options are for data that are read here, and refused with a data set that is open)
  * @param options.computeMetrics metrics of the caller's own
  * @param options.signal aborts the evaluation, which rejects with the signal's reason
  * @param options.onBatch called after each batch with the number of rows done
@@ -148,7 +149,10 @@ export async function evaluate(
     withTexts(model, tokenizer, scoring, (texts) =>
       evaluateRows(model, rows, { ...texts, ...hooks, metrics }),
     );
-  if (isRows(data)) return { metrics: await run(data), details: metrics.details() };
+  if (isRows(data)) {
+    requireUnread(reading);
+    return { metrics: await run(data), details: metrics.details() };
+  }
   const { problemType, kind, labels } = model.task;
   // The name of a single number says nothing.
   const modelLabels = kind.hasClasses || labels.length > 1 ? labels : undefined;
@@ -193,6 +197,7 @@ export async function predict<P extends ProblemType = ProblemType>(
 ): Promise<Prediction<P>[]> {
   const { problemType, ...scoring } = options;
   if (!isRows(data) && !Array.isArray(data)) throw expected('a data set or an array of texts', 'data', data);
+  if (isRows(data)) requireUnread(parted(scoring).reading);
   requireProblemType(model.task, problemType);
   const rows = isRows(data) ? data : textsInMemory(data);
   return withTexts(model, tokenizer, scoring, (texts) => predictionsOf<P>(model, rows, texts));
@@ -218,6 +223,15 @@ async function withTexts<T>(
   } finally {
     await texts.pool.close();
   }
+}
+
+/** @throws UsageError for options of files, given with rows that have been read */
+function requireUnread(reading: EvaluationReading): void {
+  const names = Object.entries(withoutUndefined(reading)).map(([name]) => name);
+  if (names.length === 0) return;
+  throw new UsageError(
+    `${names.join(', ')}: the data set is open, and its rows are read already; give ${names.length === 1 ? 'this' : 'these'} to loadDataset`,
+  );
 }
 
 function isRows<Rows extends TextRows>(data: Rows | object | string): data is Rows {

@@ -48,6 +48,7 @@ await tap.test('numbers, words and lists of flags are read strictly', (t) => {
     ['perDeviceTrainBatchSize', '0', `${size} 0`],
     ['perDeviceTrainBatchSize', '2.5', `${size} 2.5`],
     ['perDeviceTrainBatchSize', '1e300', `${size} 1e+300`],
+    ['labelList', ['a', ''], 'Expected a label or several for --label-list but received ""'],
     ['adamBeta2', '1', 'Expected a number from 0 to below 1 for --adam-beta2 but received 1'],
     [
       'warmupSteps',
@@ -69,7 +70,7 @@ await tap.test('numbers, words and lists of flags are read strictly', (t) => {
     ['device', 'gpu', 'Expected one of auto, cpu, cuda for --device but received "gpu"'],
     ['loggingFirstStep', 'yes', 'Expected true or false for --logging-first-step but received "yes"'],
     ['model', '', 'Expected a text for --model but received ""'],
-    ['trainFile', [''], 'Expected a file name or several for --train-file but received an array of length 1'],
+    ['trainFile', [''], 'Expected a file name or several for --train-file but received ""'],
   ];
   for (const [name, text, wanted] of bad) {
     t.equal(

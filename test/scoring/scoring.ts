@@ -242,6 +242,24 @@ await tap.test('options and data that cannot be used', async (t) => {
   );
   await refuses(t, asked({ learningRate: 1 }), 'learningRate has no meaning for evaluate() and predict()');
   await refuses(t, asked({ pooling: 'max' }), /stride/);
+  const data = await loadDataset({ test: paths.test });
+  t.teardown(() => data.close());
+  for (const call of [evaluate, predict] as const) {
+    const ofOpen = (options: object): Promise<unknown> => call(model, tokenizer, data.test, options);
+    const open = 'the data set is open, and its rows are read already; give';
+    await refuses(t, ofOpen({ encoding: 'latin-1' }), `encoding: ${open} this to loadDataset`);
+    await refuses(
+      t,
+      ofOpen({ textColumn: 'body', badRows: 'skip', escape: undefined }),
+      `textColumn, badRows: ${open} these to loadDataset`,
+    );
+    await ofOpen({ escape: undefined, maxSeqLength: 16 });
+  }
+  await refuses(
+    t,
+    predict(model, tokenizer, ['a'], { textColumn: 'b' } as object),
+    /textColumn has no meaning/,
+  );
   await refuses(t, asked({ maxSeqLength: 64 }), /32 positions/);
   const file = join(t.testdir({ 'bad.csv': 'text,label\ngood,excellent\n' }), 'bad.csv');
   await refuses(t, evaluate(model, tokenizer, file), /excellent/);
