@@ -87,7 +87,7 @@ export const options = {
     onResume: 'must-match',
     help: 'what the head predicts, and so the loss',
     otherwise:
-      'inferred from the labels: lists are multi-label, decimals regression; for a trained model as its config.json',
+      'in training from the labels (lists: multi-label, decimals: regression), in evaluate and predict from the model',
   }),
   numLabels: optional(integer(1), {
     group: 'Model',

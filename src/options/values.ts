@@ -13,7 +13,7 @@ export interface OptionValues {
   config: string;
   /** Folder or hub id of the tokenizer. Default: the model's own. */
   tokenizer: string;
-  /** What the head predicts, and so the loss. Default: inferred from the labels: lists are multi-label, decimals regression; for a trained model as its config.json. */
+  /** What the head predicts, and so the loss. Default: in training from the labels (lists: multi-label, decimals: regression), in evaluate and predict from the model. */
   problemType: 'single_label_classification' | 'multi_label_classification' | 'regression';
   /** Outputs of the head. A whole number of at least 1. Default: counted from the labels. */
   numLabels: number;
