@@ -20,7 +20,8 @@ import { exists } from '../util/file-system.js';
 import { commandLine } from '../util/installation.js';
 import { counted } from '../util/text.js';
 import { withoutUndefined } from '../util/without-undefined.js';
-import { openToDescribe, splitsOf } from './data.js';
+import { type DataOptions, openToDescribe, splitsOf } from './data.js';
+import { reportLabelsOtherThan } from './notes.js';
 import { modelAndTokenizer, readOptions, type ModelSource } from './model-source.js';
 import { CommandProgress } from './output.js';
 
@@ -60,11 +61,12 @@ export async function init(options: InitOptions): Promise<void> {
     options.model === undefined && options.config === undefined
       ? null
       : await modelAndTokenizer(options, progress);
-  const read = start === null ? options : readOptions(options, start.source);
+  const read: DataOptions = start === null ? options : readOptions(options, start.source);
   const opened = await openToDescribe({ ...read, modelLabels: undefined }, progress);
   const { data } = opened;
   const own = { ...options, ...withoutUndefined({ encoding: opened.options.encoding }) };
   try {
+    reportLabelsOtherThan(read.modelLabels, data, progress);
     const found = await look(data, start?.tokenizer ?? (await tokenizerAlone(options)), start?.source);
     const text = yamlTemplate(headOf(own, found), sectionsOf(own, found));
     await write(configFile, text, force);

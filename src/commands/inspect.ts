@@ -18,7 +18,8 @@ import {
 } from '../inspection/dataset.js';
 import { BertTokenizer, createTokenizerPool } from '../tokenizer/index.js';
 import { formatNumber, formatSeconds, type Progress } from '../terminal/progress.js';
-import { findFiles, openToDescribe } from './data.js';
+import { type DataOptions, findFiles, openToDescribe } from './data.js';
+import { reportLabelsOtherThan } from './notes.js';
 import { modelAndTokenizer, readOptions, type ModelSource } from './model-source.js';
 import { CommandProgress, printResult } from './output.js';
 
@@ -49,7 +50,7 @@ export async function inspect(options: InspectOptions): Promise<void> {
   requireDevice(options);
   const start = options.model === undefined ? null : await modelAndTokenizer(options, progress);
   const tokenizer = start?.tokenizer ?? (await tokenizerAlone(options));
-  const read = start === null ? options : readOptions(options, start.source);
+  const read: DataOptions = start === null ? options : readOptions(options, start.source);
   const atFirst = await columnsOf(options);
   const opened = await openToDescribe({ ...read, modelLabels: undefined }, progress).catch(
     (error: unknown) => {
@@ -63,6 +64,7 @@ export async function inspect(options: InspectOptions): Promise<void> {
   const isOther = encoding !== undefined && encoding !== options.encoding;
   const columns = isOther ? await columnsOf({ ...options, encoding }) : atFirst;
   try {
+    reportLabelsOtherThan(read.modelLabels, data, progress);
     const { train } = data;
     const used = train.split.columns;
     const lengths = tokenizer === null ? null : await lengthsOf(train, tokenizer, progress);

@@ -1,11 +1,11 @@
 // What a person should know of the data and of an evaluation that its figures do not show: rows on both sides, labels without
 // a training row, a model that has learned nothing; and the figures of each class as a table.
 import type { Dataset, DatasetDict } from '../data/dataset.js';
-import { differenceOf, foldKey } from '../data/index.js';
+import { differenceOf, foldKey, labelIds } from '../data/index.js';
 import type { Metrics } from '../evaluation/evaluate.js';
 import { eachTargets, type MetricDetails, type TaskKind } from '../tasks/index.js';
 import type { Progress } from '../terminal/progress.js';
-import { counted } from '../util/text.js';
+import { counted, listed } from '../util/text.js';
 
 /** Notes how many validation rows are among the training rows, with one of them. */
 export function reportOverlap({ splits }: DatasetDict, progress: Progress): void {
@@ -93,6 +93,30 @@ export function reportUnseenLabels({ splits }: DatasetDict, progress: Progress):
     );
     return;
   }
+}
+
+/**
+ * Notes which labels of the training rows a trained model does not have, where its labels did not bind the reading.
+ *
+ * @param model its labels; undefined where it has none of its own, or others were asked for
+ */
+export function reportLabelsOtherThan(
+  model: readonly string[] | undefined,
+  { train, task }: DatasetDict,
+  progress: Progress,
+): void {
+  const { labels } = train.split;
+  // Positions have the names that the model has for them.
+  const isByPosition = labels?.isPositional === true && labels.classNames === null;
+  if (model === undefined || !task.kind.hasClasses || isByPosition) return;
+  const idOf = labelIds(model, labels?.isFolded);
+  const others = task.labels.filter((label) => idOf(label) === undefined);
+  if (others.length === 0) return;
+  const what = others.length === task.labels.length ? 'none' : `${task.labels.length - others.length}`;
+  progress.line(
+    `note: the model has ${what} of the ${counted(task.labels.length, 'label')} of the data: it lacks ${listed(others, SHOWN)}, ` +
+      `and has ${listed(model, SHOWN)}; a training with it takes the others for bad rows, unless --label-list names all labels`,
+  );
 }
 
 /** How many rows have each label, and the first of them. */

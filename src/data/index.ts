@@ -6,7 +6,7 @@ export { encodingIn } from './encoding.js';
 export type { Quoting } from './csv-dialect.js';
 export type { SplitOptions } from './indexer.js';
 export { labelFormats, type LabelFormat } from './label-lists.js';
-export { differenceOf, foldKey, isIntegerText, isNumberText, sortLabels } from './label-values.js';
+export { differenceOf, foldKey, isIntegerText, isNumberText, labelIds, sortLabels } from './label-values.js';
 export type { LabelColumn } from './labels.js';
 export type { RawRecord } from './records.js';
 export type { Example, PassthroughKind, PassthroughValue } from './row.js';

@@ -3,6 +3,8 @@ import path from 'node:path';
 import t, { type Test } from 'tap';
 
 import { openData, type DataOptions } from '../../dist/commands/data.js';
+import { reportLabelsOtherThan } from '../../dist/commands/notes.js';
+import { loadDataset } from '../../dist/index.js';
 import { Progress } from '../../dist/terminal/progress.js';
 import { listed } from '../../dist/util/text.js';
 import { folderOf } from '../fixtures/splits.js';
@@ -64,4 +66,55 @@ void t.test('rows on both sides', async (t) => {
     await found({ validationFile: ['b.csv'] }),
     /^note: 1 of 2 validation rows \(50\.0 %\) is also a training row, .*; the metrics will be too good\. Remove them from the training rows\.$/,
   );
+});
+
+void t.test('labels that a trained model does not have', async (t) => {
+  const noted = async (
+    model: readonly string[] | undefined,
+    labels: readonly unknown[],
+    options: Parameters<typeof loadDataset>[1] = {},
+  ): Promise<string[]> => {
+    const progress = new Lines();
+    const train = labels.map((label, i) => ({ text: `text ${i}`, label }));
+    const data = await loadDataset({ train }, options);
+    reportLabelsOtherThan(model, data, progress);
+    await data.close();
+    return progress.lines;
+  };
+  const note = (what: string): string =>
+    `note: the model has ${what}; a training with it takes the others for bad rows, unless --label-list names all labels`;
+  t.same(await noted(['neg', 'pos'], ['pos', 'so so', 'neg', 'Pos']), [
+    note('2 of the 4 labels of the data: it lacks "Pos", "so so", and has neg, pos'),
+  ]);
+  t.same(await noted(['neg', 'pos'], ['a', 'b']), [
+    note('none of the 2 labels of the data: it lacks a, b, and has neg, pos'),
+  ]);
+  for (const [model, labels, options] of [
+    [undefined, ['a', 'b']],
+    [
+      ['neg', 'pos'],
+      ['neg', 'pos'],
+    ],
+    [
+      ['neg', 'pos', 'more'],
+      ['neg', 'pos'],
+    ],
+    [
+      ['neg', 'pos'],
+      [0, 1],
+    ],
+    [['neg', 'pos'], ['Neg', 'POS'], { foldLabels: true }],
+    [
+      ['neg', 'pos'],
+      [0.5, 1.5],
+    ],
+    [
+      ['neg', 'pos'],
+      [
+        [0, 1],
+        [1, 0],
+      ],
+    ],
+  ] as const)
+    t.same(await noted(model, labels, options), [], JSON.stringify(labels));
 });

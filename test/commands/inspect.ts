@@ -82,7 +82,7 @@ await t.test('what is in a file of classes', async (t) => {
     [
       '6 usable rows, 1 bad row',
       'Columns:',
-      '  "text": the text, texts of 8 to 9 characters (mean 8.167), 3 different (the film, the plot, good film), missing in 1',
+      '  "text": the text, texts of 8 to 9 characters (mean 8.167), 3 different ("the film", "the plot", "good film"), missing in 1',
       '  "label": the label, texts of 3 to 3 characters (mean 3), 2 different (pos, neg)',
       'Labels:',
       '  pos: 5 (83.3 %)',
