@@ -33,8 +33,8 @@ export function counted(number: number, one: string, many = `${one}s`): string {
 /** The first names, and where there are more of them how many there are; in quotes where one holds commas or blanks. */
 export function listed(names: readonly string[], most = 12): string {
   const isAmbiguous = names.some((name) => /[\s,"]|^$/.test(name));
-  const shown = names.slice(0, most).map((name) => (isAmbiguous ? JSON.stringify(name) : name));
-  return names.length > most ? `${shown.join(', ')} ... (${names.length})` : shown.join(', ');
+  const first = names.slice(0, most).map((name) => (isAmbiguous ? JSON.stringify(name) : name));
+  return names.length > most ? `${first.join(', ')} ... (${names.length})` : first.join(', ');
 }
 
 /** Digests stand for what is too large to be shown. */
