@@ -123,20 +123,11 @@ export async function describeSplit(split: Split, progress: Progress): Promise<v
   progress.line(
     `${split.name}: ${counted(split.size, 'row')}, ${columns.filter((part) => part !== '').join(', ')}`,
   );
-  for (const [row, example] of (await split.preview(3)).entries()) {
-    const shown = labelAt(split, row);
-    progress.line(textsOf(example, shown === null ? '  ' : `  ${oneLine(shown, LABEL)}: `));
+  for (const row of await split.preview(3)) {
+    progress.line(textsOf(row, row.label === null ? '  ' : `  ${oneLine(row.label, LABEL)}: `));
   }
   for (const note of [...split.notes, ...headerNote(text)]) progress.line(`note: ${note}`);
   showBadRows(split, progress);
-}
-
-/** The label of a row, several in brackets; null where labels are not read. */
-function labelAt({ labels }: Split, row: number): string | null {
-  if (labels === null) return null;
-  const { kind, width } = labels;
-  const areSeveral = kind === 'list' || kind === 'probabilities' || (kind === 'float' && width > 1);
-  return areSeveral ? `[${listed(labels.at(row), Infinity)}]` : labels.at(row).join();
 }
 
 /** What several label columns hold. */

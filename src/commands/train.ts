@@ -246,7 +246,8 @@ async function showExamples(
 }
 
 function withScore(label: Prediction['label'], score: number): string {
-  return `${[label].flat().join(', ')} (${formatNumber(score)})`;
+  const shown = Array.isArray(label) ? `[${listed(label.map(String), Infinity)}]` : label;
+  return `${shown} (${formatNumber(score)})`;
 }
 
 function showNextSteps(

@@ -63,13 +63,13 @@ export class Dataset implements LabelledRows {
     return { examples: await this.split.read(this.#inSplit(rows)), labels: this.labels(rows) };
   }
 
-  /** The first n rows with their labels as written, for people to look at. */
+  /** The first n rows with their labels as written, several of a row in brackets, for people to look at. */
   async preview(n: number): Promise<(Example & { label: string | null })[]> {
     const rows = Array.from({ length: Math.min(n, this.size) }, (_, row) => row);
     const inSplit = this.#inSplit(rows);
     const examples = await this.split.read(inSplit);
     return examples.map((example, i) =>
-      Object.assign(example, { label: this.split.labels?.at(inSplit[i] ?? 0).join('|') ?? null }),
+      Object.assign(example, { label: this.split.labels?.shownAt(inSplit[i] ?? 0) ?? null }),
     );
   }
 

@@ -2,6 +2,7 @@
 
 import { regression, type LabelKind, type TaskKind } from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
+import { listed } from '../util/text.js';
 import { PROBABILITY_PREFIX } from './columns.js';
 import { isObject, type JsonObject } from './json-rows.js';
 import {
@@ -246,6 +247,13 @@ export class LabelColumn {
   at(row: number): readonly string[] {
     if (this.isOfNumbers) return this.valuesAt(row).map((value) => String(Number(value.toPrecision(7))));
     return this.isOfLists ? this.store.namesAt(row) : [this.store.nameAt(row)];
+  }
+
+  /** The label of a row for people to read: several in brackets. */
+  shownAt(row: number): string {
+    const all = this.at(row);
+    const areSeveral = this.isOfLists && (this.kind !== 'float' || this.width > 1);
+    return areSeveral ? `[${listed(all, Infinity)}]` : all.join();
   }
 
   /** The numbers of a row: probabilities, numbers to predict, or the integer that it holds. */

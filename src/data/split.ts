@@ -151,7 +151,7 @@ class IndexedSplit implements Split {
     const first = Array.from({ length: Math.min(n, this.size) }, (_, row) => row);
     const examples = await this.read(first);
     return examples.map((example, row) =>
-      Object.assign(example, { label: this.labels?.at(row).join('|') ?? null }),
+      Object.assign(example, { label: this.labels?.shownAt(row) ?? null }),
     );
   }
 

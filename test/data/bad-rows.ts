@@ -336,7 +336,7 @@ void t.test('rows without a label beside rows with several', async (test) => {
     const split = await openContent(test, 'a.csv', content, { problemType: MULTI, labelDelimiter: ';' });
     test.same(
       (await split.preview(3)).map(({ label }) => label),
-      ['a|b', '', 'a'],
+      ['[a, b]', '[]', '[a]'],
       'as the hint has it',
     );
   }

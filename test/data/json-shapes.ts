@@ -171,7 +171,7 @@ void t.test('exports of Label Studio, doccano and Prodigy', async (test) => {
     test.same(await open([task(1, 'a', ['Bad', 'Old']), task(2, 'b', ['Good'])], name), [
       ['a', 'b'],
       'list',
-      ['Bad|Old', 'Good'],
+      ['[Bad, Old]', '[Good]'],
     ]);
   }
   const cancelled = {
@@ -187,7 +187,7 @@ void t.test('exports of Label Studio, doccano and Prodigy', async (test) => {
       { id: 0, text: 'a', sentiment: { choices: ['Bad', 'Old'] } },
       { id: 1, text: 'b', sentiment: 'Good' },
     ]),
-    [['a', 'b'], 'list', ['Bad|Old', 'Good']],
+    [['a', 'b'], 'list', ['[Bad, Old]', '[Good]']],
     'JSON-MIN',
   );
   test.same(
@@ -198,7 +198,7 @@ void t.test('exports of Label Studio, doccano and Prodigy', async (test) => {
       ],
       'a.jsonl',
     ),
-    [['a', 'b'], 'list', ['pos|new', 'neg']],
+    [['a', 'b'], 'list', ['[pos, new]', '[neg]']],
     'doccano',
   );
   test.same(
@@ -236,7 +236,7 @@ void t.test('exports of Label Studio, doccano and Prodigy', async (test) => {
       ],
       'a.jsonl',
     ),
-    [['a', 'b'], 'list', ['POS', 'POS|NEG']],
+    [['a', 'b'], 'list', ['[POS]', '[POS, NEG]']],
   );
 });
 
