@@ -110,7 +110,7 @@ void t.test('texts a line, and the labels of fastText', async (test) => {
   test.same(await textsOf(several), ['one', 'two', 'three']);
   test.same(
     (await several.preview(3)).map(({ label }) => label),
-    ['a|b', 'b', 'a'],
+    ['[a, b]', '[b]', '[a]'],
   );
   test.match(
     await refusal(test, 'a.txt', '__label__a one\ntwo\n'),
