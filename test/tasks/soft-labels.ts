@@ -132,7 +132,7 @@ void t.test('read from several columns, a list or one text', async (test) => {
     test.equal(split.labelKind, 'probabilities');
     test.same(split.notes, []);
     const [row] = await split.preview(1);
-    test.equal(row?.label, '0.2|0.3|0.5', 'as written');
+    test.equal(row?.label, '[0.2, 0.3, 0.5]', 'as written');
   }
   const split = await openContent(test, 'soft.csv', csv, columns);
   const turned = taskOf(single, ['other', 'pos', 'neg', 'neu']);
