@@ -59,9 +59,12 @@ export const scoring = ['evaluate', 'predict'] as const;
 
 /** An option that always has a value; one of `reading` has none where the model's folder is asked first. */
 export function withDefault<T>(kind: Kind<T>, fallback: T, meta: Meta): Option<T> {
-  const isScoring = (name: CommandName) => scoring.some((own) => own === name);
   const neededBy = meta.commands.filter((name) => meta.reading !== true || !isScoring(name));
   return { ...meta, kind, fallback, neededBy };
+}
+
+function isScoring(name: CommandName): boolean {
+  return scoring.some((own) => own === name);
 }
 
 /** An option that may be missing, but for the commands that need it. */
