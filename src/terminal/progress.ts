@@ -46,7 +46,7 @@ export class Progress {
     this.#now = now;
   }
 
-  /** Writes a line above the bar; on a terminal a long one goes on below, indented. */
+  /** Writes a line above the bar; on a terminal a long one is wrapped, indented. */
   line(text: string): void {
     this.#clear();
     const width = Math.min(widthOf(this.#out), LINE);

@@ -276,14 +276,14 @@ await t.test('a command finishes the model that it is given before it reads it',
   t.equal(read.code, 0, read.stderr);
   t.match(read.stderr, /^model: a run was ended while it saved its model there; that is complete now$/m);
   halfMove();
-  const goOn = {
+  const further = {
     ...training,
     config: undefined,
     tokenizer: undefined,
     model: 'model',
     'output-dir': 'model',
   };
-  const again = await bertune(['train', ...flags(goOn)], { cwd: folder });
+  const again = await bertune(['train', ...flags(further)], { cwd: folder });
   t.equal(again.code, 0, again.stderr);
   t.notOk(readdirSync(join(folder, 'model')).some((name) => /tmp|lock/.test(name)));
 });

@@ -156,7 +156,7 @@ for (const place of ['blobs', 'snapshots', 'refs', 'trees', 'snapshots/COMMIT', 
       mkdirSync(dirname(path), { recursive: true });
       symlinkSync(outside, path);
     });
-    const isWrittenAnyway = place === 'refs' || place === 'trees'; // conveniences: the run goes on without them
+    const isWrittenAnyway = place === 'refs' || place === 'trees'; // conveniences: the run continues without them
     if (isWrittenAnyway) await modelDirectory(BERT_ID, options);
     else
       await refused(

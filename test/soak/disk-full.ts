@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 
-import { fillDisk, requireGoesOn, trainWith } from '../fixtures/faulty-run.js';
+import { fillDisk, requireResumes, trainWith } from '../fixtures/faulty-run.js';
 import { mountTmpfs, noTmpfs } from '../fixtures/tmpfs.js';
 
 await t.test('full at every page and file', { skip: noTmpfs(), timeout: 0 }, async (t) => {
@@ -16,7 +16,7 @@ await t.test('full at every page and file', { skip: noTmpfs(), timeout: 0 }, asy
     const files = await fillDisk(t, disk, 'files', 1);
     process.stderr.write(`  full at ${pages} sizes and ${files} numbers of files\n`);
     t.ok(pages > 40 && files > 9, `${pages} pages, ${files} files`);
-    await requireGoesOn(t, disk.folder, reference, 2);
+    await requireResumes(t, disk.folder, reference, 2);
   } finally {
     disk.unmount();
   }

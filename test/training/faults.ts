@@ -1,5 +1,5 @@
 // What goes wrong around a training: full and read-only disks, folders and data that change under it, memory, threads and
-// clocks. Each time the person reads one line, and the last checkpoint goes on with the bits of an undisturbed run.
+// clocks. Each time the person reads one line, and a run resumed from the last checkpoint has the bits of an undisturbed run.
 import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
@@ -21,7 +21,7 @@ import type { Worker } from 'node:worker_threads';
 import t, { type Test } from 'tap';
 
 import { bertune, flags, startBertune } from '../fixtures/cli.js';
-import { fillDisk, requireFault, requireGoesOn, trainWith } from '../fixtures/faulty-run.js';
+import { fillDisk, requireFault, requireResumes, trainWith } from '../fixtures/faulty-run.js';
 import { largestDifference, toyRun } from '../fixtures/run.js';
 import { mountTmpfs, noTmpfs, type Tmpfs } from '../fixtures/tmpfs.js';
 import { makeToy, TOY_CONFIG } from '../fixtures/toy.js';
@@ -45,7 +45,7 @@ await t.test('a disk that is full at any write of a checkpoint', withDisk, async
       rmSync(join(disk.folder, 'out', name), { recursive: true });
     t.ok((await fillDisk(t, disk, 'pages', 6)) > 5);
     t.ok((await fillDisk(t, disk, 'files', 2)) > 4);
-    await requireGoesOn(t, disk.folder, reference, 2);
+    await requireResumes(t, disk.folder, reference, 2);
   }),
 );
 
@@ -60,7 +60,7 @@ await t.test('a disk that becomes read-only', withDisk, async (t) =>
       /^Could not write .*checkpoint-4.*: the file system is read-only; choose another/,
     );
     disk.restore();
-    await requireGoesOn(t, disk.folder, reference, 2);
+    await requireResumes(t, disk.folder, reference, 2);
   }),
 );
 
@@ -286,7 +286,7 @@ await t.test('a tokenizer thread that ends', async (t) => {
     threaded,
   );
   t.match(cut.error, { message: 'stop' });
-  await requireGoesOn(t, folder, reference, 2, { dataloaderNumWorkers: 0 });
+  await requireResumes(t, folder, reference, 2, { dataloaderNumWorkers: 0 });
 });
 
 const withLimits = { skip: spawnSync('prlimit', ['--version']).status !== 0 && 'prlimit is needed' };

@@ -78,7 +78,7 @@ await t.test('skip: as if the step had not been, and its count', async (t) => {
   t.same(logged(skipping, 'train_skipped_steps'), [2]);
   t.ok(logged(skipping, 'loss').every(Number.isFinite), 'the loss of the others is logged');
 
-  // Goes on from between the two; and the count is that of the whole run.
+  // Resumes from between the two; and the count is that of the whole run.
   rmSync(join(folder, 'out/checkpoint-6'), { recursive: true });
   const resumed = await train(folder, [3, 5], {
     nonfiniteGradient: 'skip',

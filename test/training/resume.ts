@@ -173,7 +173,7 @@ await t.test('a damaged checkpoint is refused by name, and auto takes the one be
   t.ok(none.some((line) => /no checkpoint to resume from: starting at the beginning/.test(line)));
 });
 
-/** What a run says when it goes on from the newest checkpoint with these options. */
+/** What a run says when it resumes from the newest checkpoint with these options. */
 async function linesOfResume(folder: string, options: Partial<TrainingArguments>): Promise<string[]> {
   const lines: string[] = [];
   const progress = new Progress({ write: (text) => lines.push(text.trimEnd()) });

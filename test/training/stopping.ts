@@ -1,4 +1,4 @@
-// How a training ends before its last step: early stopping, a callback, an interruption; and how it goes on.
+// How a training ends before its last step: early stopping, a callback, an interruption; and how it is resumed.
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
@@ -372,7 +372,7 @@ await t.test('a Trainer trains once', async (t) => {
     name: 'UsageError',
     message: /^A Trainer trains once.* Create another one: with resumeFromCheckpoint to resume this run/,
   });
-  // Another one goes on with the same model.
+  // Another one continues with the same model.
   const next = await toyRun(
     t.testdirName,
     { maxSteps: 4, resumeFromCheckpoint: true },
