@@ -5,15 +5,8 @@ import { TempFile } from '../util/temp-file.js';
 import { counted } from '../util/text.js';
 import { type ColumnChoice, labelColumnList } from './columns.js';
 import { encodingIn } from './encoding.js';
-import {
-  canonical,
-  isBlank,
-  isUnknownLabel,
-  labelMembers,
-  labelText,
-  listOfText,
-  MISSING_LABEL,
-} from './label-values.js';
+import { canonical, isBlank, isUnknownLabel, labelText, MISSING_LABEL } from './label-values.js';
+import { labelMembers, listOfText } from './list-text.js';
 import type { RawRecord } from './records.js';
 
 /** One bad row: `line` in text files, `row` where lines mean nothing; both from 1. `column` is null for the whole row. */

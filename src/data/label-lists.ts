@@ -10,16 +10,8 @@ import {
   type TaskKind,
 } from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
-import {
-  isBlank,
-  isNumberText,
-  labelMembers,
-  labelText,
-  listOfText,
-  MISSING_LABEL,
-  numberOf,
-  numberProblem,
-} from './label-values.js';
+import { isBlank, isNumberText, labelText, MISSING_LABEL, numberOf, numberProblem } from './label-values.js';
+import { labelMembers, listOfText } from './list-text.js';
 import { kindOf } from './row.js';
 
 /** What the members of a list are: names or ids of classes, zeros and ones by position, probabilities, or targets. */
@@ -100,11 +92,16 @@ export function decideReading(
   const hasDecimals = rows.some((row) => row.some((number) => !Number.isInteger(number)));
   // A list of nothing is a row without labels, or a fault.
   const filled = rows.filter(({ length }) => length > 0);
-  // Among decimals a few faults are none of the names; among names one decimal, such as a version, is a name.
-  const least = (hasDecimals ? MOST : 1) * whole.filter(({ length }) => length > 0).length;
-  if (!columns && filled.length < least) return { format: 'names', width: null, task };
+  const all = whole.filter(({ length }) => length > 0).length;
   const even = filled.filter(({ length }) => length === width);
+  // Among decimals, and zeros and ones that cannot be ids, a few faults are none of the names; among names one decimal, such
+  // as a version, is a name.
+  const areHot =
+    width > 1 && (names?.length ?? width) === width && even.length >= MOST * all && arePositions(even);
+  if (!columns && filled.length < (hasDecimals || areHot ? MOST : 1) * all)
+    return { format: 'names', width: null, task };
   if (hasDecimals) return readDecimals(even, outputs, task);
+  if (areHot) return { format: 'multi_hot', width, task: task ?? multiLabel };
   if (!columns && (even.length < filled.length || width < 2)) return { format: 'names', width: null, task };
   const isHot = isTrueOfMost(even, (row) => row.every((number) => number === 0 || number === 1));
   if (isHot && (columns || names === undefined || names.length === width))
@@ -118,6 +115,14 @@ export function decideReading(
       `problemType ${multiLabel.problemType} takes them as ids of classes, ${regression.problemType} as ${width} numbers to predict` +
       (arePercentages ? '; percentages divided by 100 are probabilities of the classes' : ''),
   );
+}
+
+/** Zeros and ones that name no two classes 0 and 1: one is there twice, or they stand in either order. */
+function arePositions(rows: readonly (readonly number[])[]): boolean {
+  const hot = rows.filter((row) => row.every((number) => number === 0 || number === 1));
+  if (hot.length < MOST * rows.length) return false;
+  const isTwice = hot.some((row) => row.length > new Set(row).size);
+  return isTwice || (hot.some(([first]) => first === 0) && hot.some(([first]) => first === 1));
 }
 
 function finiteNumbers(members: readonly unknown[]): number[] | null {
@@ -148,12 +153,21 @@ function mostCommon(values: readonly number[]): number {
 }
 
 /** What joins labels in a cell, the least likely within a name first. */
-export const DELIMITERS = ['|', ';', ','] as const;
+export const DELIMITERS = ['|', '\n', '\t', ';', '；', '、', '，', ','] as const;
 
 /** The delimiter that the first cells show; `|` where they show none. */
 export function delimiterIn(cells: readonly unknown[]): string {
-  const texts = cells.filter((cell) => typeof cell === 'string' && listOfText(cell) === null);
-  return DELIMITERS.find((delimiter) => texts.some((text) => String(text).includes(delimiter))) ?? '|';
+  const texts = cells
+    .filter((cell): cell is string => typeof cell === 'string' && listOfText(cell) === null)
+    .map((text) => text.trim());
+  const joined = DELIMITERS.find((delimiter) => texts.some((text) => text.includes(delimiter)));
+  return joined ?? (texts.length > 0 && texts.every(areSpacedNumbers) ? ' ' : '|');
+}
+
+/** Zeros and ones, probabilities or numbers between blanks, as in `1 0 1`. */
+export function areSpacedNumbers(text: string): boolean {
+  const parts = text.split(' ');
+  return parts.length > 1 && parts.every(isNumberText);
 }
 
 /** Whether cells hold lists, or, all of them, lists written as text. */
@@ -234,6 +248,8 @@ function notHot(member: unknown, number: number | null): string {
 }
 
 function notANumber(label: string, isRequested: boolean): string {
+  if (Math.abs(numberOf(label) ?? 0) === Infinity)
+    return `the label ${JSON.stringify(label)} is infinite or too large; numbers to predict are finite`;
   const why = numberProblem(label);
   const remedies = [
     ...(why === null ? [] : [why]),

@@ -1,16 +1,9 @@
 // Remarks on labels: how lists were read, where the data decided it, and what is legal but probably not meant.
 import { multiLabel, regression, singleLabel } from '../tasks/index.js';
 import { counted } from '../util/text.js';
-import { DELIMITERS } from './label-lists.js';
-import {
-  differenceOf,
-  foldKey,
-  isBlank,
-  isIntegerText,
-  isNumberText,
-  listOfText,
-  numberProblem,
-} from './label-values.js';
+import { areSpacedNumbers, DELIMITERS } from './label-lists.js';
+import { differenceOf, foldKey, isBlank, isIntegerText, isNumberText, numberProblem } from './label-values.js';
+import { listOfText, partsOf } from './list-text.js';
 import type { LabelColumn } from './labels.js';
 
 /**
@@ -25,7 +18,7 @@ export function labelNotes(labels: LabelColumn, size: number, place: (row: numbe
   if (labels.kind === 'float') return [...read, ...wholeScores(labels, size)];
   return [
     ...read,
-    ...(labels.kind === 'list' ? [] : joinedNames(labels.values)),
+    ...(labels.kind === 'list' ? stillJoined(labels, size) : joinedNames(labels.values)),
     ...(labels.kind === 'list' ? [] : listsAsText(labels.values)),
     ...wordsForNothing(labels),
     ...lookAlikes(labels.values),
@@ -103,33 +96,82 @@ export function severalNames(sample: readonly unknown[]): string[] {
 function joinedNames(values: readonly string[]): string[] {
   if (values.every((label) => DECIMAL_COMMA.test(label)) && values.some((label) => /,\d\d/.test(label)))
     return [];
-  for (const delimiter of DELIMITERS) {
-    const split = (label: string): string[] => label.split(delimiter).map((part) => part.trim());
-    const joined = values.filter((label) => label.includes(delimiter) && listOfText(label) === null);
-    if (joined.length === values.length && values.every((label) => areDecimals(label, split(label))))
-      return joined
-        .slice(0, 1)
-        .map(
-          (label) =>
-            `The label ${JSON.stringify(label)} is taken as one name; labelFormat probabilities or numbers ` +
-            `with labelDelimiter ${JSON.stringify(delimiter)} reads it as ${split(label).length} numbers`,
-        );
-    const counts = new Map<string, number>();
-    for (const part of values.flatMap(split)) counts.set(part, (counts.get(part) ?? 0) + 1);
-    const found = joined.find(
-      (label) => delimiter !== ',' || split(label).some((part) => (counts.get(part) ?? 0) > 1),
-    );
+  for (const delimiter of [...DELIMITERS, ...(values.every(areSpacedNumbers) ? [' '] : [])]) {
+    const joined = joinedBy(values, delimiter);
+    const [first] = joined;
+    if (first !== undefined && joined.length === values.length && values.every(areDecimals(delimiter)))
+      return [
+        `${asOneName(first)}; labelFormat probabilities or numbers ` +
+          `with labelDelimiter ${JSON.stringify(delimiter)} reads it as ${partsOf(first, delimiter).length} numbers`,
+      ];
+    const recurs = recurrence(values, delimiter);
+    const found = joined.find((label) => delimiter !== ',' || recurs(label) || /[^\d\s],[^\d\s]/.test(label));
     if (found !== undefined)
       return [
-        `The label ${JSON.stringify(found)} is taken as one name; problemType ${multiLabel.problemType} ` +
-          `with labelDelimiter ${JSON.stringify(delimiter)} reads it as ${split(found).length} labels`,
+        `${asOneName(found)}; problemType ${multiLabel.problemType} ` +
+          `with labelDelimiter ${JSON.stringify(delimiter)} reads it as ${partsOf(found, delimiter).length} labels`,
       ];
   }
   return [];
 }
 
-function areDecimals(label: string, parts: readonly string[]): boolean {
-  return parts.every(isNumberText) && !parts.every(isIntegerText) && numberProblem(label) === null;
+/** What joins names that were to be several where the usual delimiters join none. */
+const RARE_DELIMITERS = ['/', '&', '+', '#', ' '];
+
+/** Cells that were to hold several names, of which some or all seem to be joined by something else. */
+function stillJoined(labels: LabelColumn, size: number): string[] {
+  const { values, reading } = labels;
+  if (reading?.format !== 'names') return [];
+  if (!labels.areTexts) {
+    const names = new Set(values);
+    const found = DELIMITERS.flatMap((delimiter) =>
+      joinedBy(values, delimiter).filter((label) =>
+        partsOf(label, delimiter).every((part) => names.has(part)),
+      ),
+    );
+    return found.slice(0, 1).map((label) => `${asOneName(label)}: what is a list already is not split`);
+  }
+  const isOneEach = size > 1 && firstRow(size, (row) => labels.at(row).length > 1) === null;
+  for (const delimiter of [...DELIMITERS, ...(isOneEach ? RARE_DELIMITERS : [])]) {
+    const found = joinedBy(values, delimiter).find(recurrence(values, delimiter));
+    if (found !== undefined && delimiter !== reading.delimiter)
+      return [
+        `${asOneName(found)}; labelDelimiter ${JSON.stringify(delimiter)} reads it as ${partsOf(found, delimiter).length} labels`,
+      ];
+  }
+  if (!isOneEach) return [];
+  return [
+    `No row has more than one label, since none holds the delimiter ${JSON.stringify(reading.delimiter)}; labelDelimiter names another`,
+  ];
+}
+
+function asOneName(label: string): string {
+  return `The label ${JSON.stringify(label)} is taken as one name`;
+}
+
+/** A reference to a character, as HTML writes it, ends in a semicolon that separates nothing. */
+const CHARACTER_REFERENCE = /&(?:#\d{1,7}|#x[\da-f]{1,6}|[a-z]{2,8}\d{0,2});/gi;
+
+function joinedBy(values: readonly string[], delimiter: string): string[] {
+  return values.filter((label) => {
+    const text = delimiter === ';' ? label.replaceAll(CHARACTER_REFERENCE, '') : label;
+    return partsOf(text.trim(), delimiter).length > 1 && listOfText(label) === null;
+  });
+}
+
+/** Whether one of the names that a label joins occurs elsewhere. */
+function recurrence(values: readonly string[], delimiter: string): (label: string) => boolean {
+  const counts = new Map<string, number>();
+  for (const part of values.flatMap((label) => partsOf(label, delimiter)))
+    counts.set(part, (counts.get(part) ?? 0) + 1);
+  return (label) => partsOf(label, delimiter).some((part) => part !== '' && (counts.get(part) ?? 0) > 1);
+}
+
+function areDecimals(delimiter: string): (label: string) => boolean {
+  return (label) => {
+    const parts = partsOf(label, delimiter);
+    return parts.every(isNumberText) && !parts.every(isIntegerText) && numberProblem(label) === null;
+  };
 }
 
 const MOST_PAIRS = 3;
@@ -174,6 +216,11 @@ function oneRowEach(labels: LabelColumn, size: number): string[] {
 /** Lists that were written to CSV among other texts. */
 function listsAsText(values: readonly string[]): string[] {
   const list = values.find((label) => listOfText(label) !== null);
+  const object = values.find((label) => /^\s*\{\s*(?:"[^"]*"|'[^']*')\s*:.*\}\s*$/su.test(label));
+  if (object !== undefined)
+    return [
+      `${asOneName(object)}: objects are read in JSON Lines and Parquet, not as texts; write such a file, or a column for each label`,
+    ];
   if (list === undefined) return [];
   return [
     `The label ${JSON.stringify(list)} is taken as one name, since other rows hold no list; ` +
@@ -181,12 +228,24 @@ function listsAsText(values: readonly string[]): string[] {
   ];
 }
 
-/** What pandas, Python, spreadsheets and databases write for a value that is missing. Not "none": it is a class of many data sets. */
-const NOTHING =
-  /^(?:NaN|nan|NA|#NA|N\/A|n\/a|#N\/A|<NA>|None|null|NULL|undefined|\\N|-{1,3}|\?{1,3}|\(blank\))$/;
+/**
+ * What pandas, Python, spreadsheets, statistics packages and databases write for a value that is missing, and people for one
+ * that is still to come. Not "none" and "unknown": these are classes of many data sets.
+ */
+const NOTHING = new Set(
+  (
+    'nan -nan +nan na #na n/a n.a. n.a #n/a <na> null (null) nil undefined \\n (blank) (empty) (missing) - -- --- – — ? ?? ??? . .. ... ' +
+    '#value! #ref! #num! #null! #name? #div/0! tbd todo unlabeled unlabelled'
+  ).split(' '),
+).add('#n/a n/a');
+
+function meansNothing(label: string): boolean {
+  const word = label.trim();
+  return word === 'None' || NOTHING.has(word.toLowerCase());
+}
 
 function wordsForNothing(labels: LabelColumn): string[] {
-  const found = labels.values.filter((label) => NOTHING.test(label.trim()));
+  const found = labels.values.filter(meansNothing);
   // The signs of sentiments.
   if (found.length === 0 || labels.values.includes('+')) return [];
   const counts = labels.counts();

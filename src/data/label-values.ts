@@ -40,6 +40,9 @@ export function canonical(text: string): string | null {
   if (TRUTH.test(bare)) return bare.toLowerCase();
   if (!fits(NUMBER, bare)) return null;
   if (INTEGER.test(bare)) return String(BigInt(bare));
+  // Beyond 2^53 doubles are not exact.
+  const whole = /^([+-]?\d+)\.0*$/.exec(bare)?.[1];
+  if (whole !== undefined) return String(BigInt(whole));
   const number = Number(bare);
   if (!Number.isFinite(number)) return null;
   return Number.isInteger(number) ? String(BigInt(number)) : String(number);
@@ -131,66 +134,6 @@ export function labelText(value: unknown): Reading<string> {
   return {
     problem: `expected a string or a number but found ${Array.isArray(value) ? 'a list' : 'an object'}`,
   };
-}
-
-/** Several labels of one cell: a list, a list written as text, or names joined by the delimiter. */
-export function labelMembers(value: unknown, delimiter: string): readonly unknown[] {
-  if (Array.isArray(value)) return value as readonly unknown[];
-  if (ArrayBuffer.isView(value)) return Object.values(value);
-  if (typeof value !== 'string') return [value];
-  // CSV writes the empty list as nothing.
-  if (value.trim() === '') return [];
-  return listOfText(value) ?? value.split(delimiter).map((part) => part.trim());
-}
-
-/** A member of a list in quotes, as JSON or Python writes it, or a bare one; and what follows it. */
-const MEMBER =
-  /\s*(?:"([^"\\]*(?:\\.[^"\\]*)*)"|'([^'\\]*(?:\\.[^'\\]*)*)'|([^\s,'"[\]{}()]+))\s*(,|$|(?=\s|['"]))/suy;
-
-/**
- * A list written as text: `["a", "b"]` of JSON, `['a', 'b']`, `('a', 'b')` and `{'a', 'b'}` of Python, `['a' 'b']` and
- * `[0. 1.]` of NumPy, `[a, b]`; null for other texts.
- */
-export function listOfText(text: string): unknown[] | null {
-  const brackets = /^\s*(?:\[(.*)\]|\((.*)\)|\{(.*)\})\s*$/su.exec(text);
-  const inner = brackets?.slice(1).find((part) => part !== undefined);
-  if (inner === undefined || (brackets?.[1] === undefined && !/^\s*['"]/.test(inner))) return null;
-  if (inner.trim() === '') return [];
-  if (!/['"]/.test(inner)) return bareMembers(inner);
-  const members: unknown[] = [];
-  MEMBER.lastIndex = 0;
-  while (MEMBER.lastIndex < inner.length) {
-    const found = MEMBER.exec(inner);
-    if (found === null) return null;
-    const [, double, single, bare] = found;
-    members.push(bare === undefined ? unescaped(double ?? single ?? '') : bareMember(bare));
-  }
-  return members;
-}
-
-/** Names between commas, which may have spaces in them; or numbers between spaces. */
-function bareMembers(inner: string): unknown[] | null {
-  if (/[[\]{}()]/.test(inner)) return null;
-  const parts = inner.includes(',') ? inner.replace(/,\s*$/, '').split(',') : inner.trim().split(/\s+/);
-  const members = parts.map((part) => bareMember(part.trim()));
-  return inner.includes(',') || members.every((member) => numberOf(member) !== null)
-    ? members
-    : [inner.trim()];
-}
-
-function bareMember(text: string): string | null {
-  return /^(None|null|nan|NaN)$/.test(text) ? null : text;
-}
-
-function unescaped(text: string): string {
-  const escapes: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r', b: '\b', f: '\f' };
-  return text.replaceAll(
-    /\\(?:u([\da-fA-F]{4})|x([\da-fA-F]{2})|(.))/gsu,
-    (_, unit?: string, byte?: string, one?: string) =>
-      unit === undefined && byte === undefined
-        ? (escapes[one ?? ''] ?? one ?? '')
-        : String.fromCharCode(Number.parseInt(unit ?? byte ?? '', 16)),
-  );
 }
 
 /** Differences that are hardly ever meant, and what is left of a label without each. */

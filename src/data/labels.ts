@@ -28,9 +28,7 @@ import {
   isIntegerText,
   isNumberText,
   labelIds,
-  labelMembers,
   labelText,
-  listOfText,
   MISSING_LABEL,
   type Reading,
   sortLabels,
@@ -38,6 +36,7 @@ import {
   unknownLabel,
   withoutBlanks,
 } from './label-values.js';
+import { isCutShort, labelMembers, listOfText } from './list-text.js';
 import type { Fault } from './row.js';
 
 export type { LabelKind } from '../tasks/index.js';
@@ -81,6 +80,8 @@ export class LabelColumn {
   private readonly requested: TaskKind | null;
   /** Whether the first rows are lists written as text. */
   private readonly ofText: boolean;
+  /** Whether the first rows are texts, which may join several labels, and no lists. */
+  readonly areTexts: boolean;
   /** Whether a list of one label stands for that label. */
   private readonly unwraps: boolean;
 
@@ -97,6 +98,7 @@ export class LabelColumn {
     this.requested = requestedTask(options) ?? null;
     this.ofText = areLists(sample) && sample.some(isListText);
     this.positions = columns === undefined ? keysOf(sample) : withoutPrefix(columns);
+    this.areTexts = this.positions === null && !areLists(sample);
     const reading = like ?? this.readingOf(sample);
     const takesOne = this.requested?.columns.startsAs === 'integer';
     this.unwraps = reading?.format === 'names' && takesOne;
@@ -108,11 +110,13 @@ export class LabelColumn {
 
   /** Null where a row has one label, which may be a number to predict. */
   private readingOf(sample: readonly unknown[]): ListReading | null {
-    const { column, classNames, knownLabels } = this.options;
+    const { column, classNames, knownLabels, labelDelimiter } = this.options;
     const { requested, positions } = this;
     const format = requestedFormat(this.options);
     const isPositional = format !== undefined && format !== 'names';
-    const isSeveral = positions !== null || areLists(sample) || requested?.columns.startsAs === 'list';
+    const isJoined = labelDelimiter !== undefined && requested === null;
+    const isSeveral =
+      positions !== null || isJoined || areLists(sample) || requested?.columns.startsAs === 'list';
     if (!isSeveral && !isPositional) {
       if (requested?.hasClasses === false) return { format: 'numbers', width: 1, task: regression };
       if (requested !== null || classNames !== undefined) return null;
@@ -274,6 +278,7 @@ export class LabelColumn {
     const isMissing = value === undefined || value === null || (value === '' && list.format !== 'names');
     if (isMissing) return MISSING_LABEL;
     const members = this.membersOf(value, list);
+    if (isCutShort(value, members)) return CUT_SHORT;
     if (list.format === 'names') return this.addNames(members);
     const width =
       list.width === null || list.width === 0
@@ -331,6 +336,8 @@ export class LabelColumn {
   private addNames(members: readonly unknown[]): string | null {
     const names: string[] = [];
     for (const member of members) {
+      if (this.areTexts && member === '')
+        return `a label is missing: nothing stands between two delimiters ${JSON.stringify(this.delimiter)}`;
       const read = labelText(member);
       if ('problem' in read) return read.problem;
       const name = this.resolve(read.value);
@@ -390,6 +397,9 @@ export class LabelColumn {
 
 const NO_LABEL =
   'the label -1 means "no label" in Hugging Face data sets (if it is a class here, give all classes with labelList)';
+
+const CUT_SHORT =
+  'the list was cut short ("...") when it was printed; write it whole, such as with json.dumps(labels.tolist()) in Python';
 
 /** Whether labels are numbers, a few faults aside, and whether there are decimals among them. */
 function numbersAmong(sample: readonly unknown[]): { areNumbers: boolean; hasDecimals: boolean } {

@@ -103,6 +103,15 @@ const CASES: Case[] = [
     /\[0, 1\] at .* ids of classes/,
   ],
   [
+    'ids of two classes, of which few rows have one',
+    [...Array.from({ length: 19 }, () => [0, 1]), [0]],
+    {},
+    multi,
+    ['0', '1'],
+    [1, 1, 1, 1],
+    /\[0, 1\] at .* ids of classes/,
+  ],
+  [
     'lists of one',
     [['b'], ['a']],
     {},
@@ -230,6 +239,11 @@ void t.test('lists written as text, as JSON, Python and NumPy write them', async
     ["('happy', 'calm')", ['calm', 'happy']],
     ["{'happy', 'calm'}", ['calm', 'happy']],
     ["['happy' 'calm']", ['calm', 'happy']],
+    ["frozenset({'happy', 'calm'})", ['calm', 'happy']],
+    ["array(['happy', 'calm'], dtype=object)", ['calm', 'happy']],
+    ["[np.str_('happy'), np.str_('calm')]", ['calm', 'happy']],
+    ['{happy,calm}', ['calm', 'happy']],
+    ['{"happy, really",calm}', ['calm', 'happy, really']],
     ['["happy", "calm"]', ['calm', 'happy']],
     ['[happy, calm]', ['calm', 'happy']],
     ['[very happy, calm]', ['calm', 'very happy']],
@@ -248,6 +262,13 @@ void t.test('lists written as text, as JSON, Python and NumPy write them', async
     ['[1 0]', '[0 1]'],
     ['[1. 0.]', '[0. 1.]'],
     ['[True, False]', '[False, True]'],
+    ['(1, 0)', '(0, 1)'],
+    ['{1,0}', '{0,1}'],
+    ['array([1, 0])', 'array([0, 1], dtype=int8)'],
+    ["tensor([1., 0.], device='cuda:0')", "tensor([0., 1.], device='cuda:0')"],
+    ['[np.int64(1), np.int64(0)]', '[np.int64(0), np.int64(1)]'],
+    ['[np.float32(1.0), np.float32(0.0)]', '[np.float32(0.0), np.float32(1.0)]'],
+    ['[np.True_, np.False_]', '[np.False_, np.True_]'],
   ]) {
     const rows = cells.map((cell) => `a,"${cell}"\n`).join('');
     const split = await openContent(test, 'a.csv', `text,label\n${rows}`);
@@ -256,6 +277,34 @@ void t.test('lists written as text, as JSON, Python and NumPy write them', async
   }
   const soft = await openContent(test, 'a.csv', 'text,label\na,"[0.25, 0.75]"\nb,"[1.0, 0.0]"\n');
   test.same([...labelArray(soft, inferTask([soft]))], [0.25, 0.75, 1, 0]);
+});
+
+void t.test('what a printed list cannot say', async (test) => {
+  const rows = (...cells: string[]): string => cells.map((cell) => `a,"${cell}"\n`).join('');
+  for (const cells of [
+    ['[1 0 ... 0 1]', '[0 0 ... 1 1]'],
+    ['array([1, 0, ..., 0, 1])', 'array([0, 0, ..., 1, 1])'],
+    ['[0.25 0.5 ... 0.125 0.125]', '[0.5 0.25 ... 0.125 0.125]'],
+  ])
+    test.match(
+      await refusal(test, 'a.csv', `text,label\n${rows(...cells)}`),
+      /line 2, column "label": the list was cut short \("\.\.\."\) when it was printed; write it whole/,
+      cells.join(' '),
+    );
+  const objects = await openContent(
+    test,
+    'a.csv',
+    `text,label\n${rows("{'toxic': 1, 'rude': 0}", "{'toxic': 0, 'rude': 1}")}`,
+  );
+  test.match(objects.notes.join(), /is taken as one name: objects are read in JSON Lines and Parquet/);
+  for (const [cell, other] of [
+    ['(5.5)', '(7)'],
+    ['{x: 1}', '{y: 2}'],
+    ['(a, b)', '(c, d)'],
+  ] as const) {
+    const split = await openContent(test, 'a.csv', `text,label\n${rows(cell, other)}`);
+    test.same(split.labelValues, [cell, other].toSorted(), 'no list');
+  }
 });
 
 void t.test('several columns of probabilities or numbers', async (test) => {
@@ -296,6 +345,21 @@ void t.test('what is none of them, or could be two', async (test) => {
       [...repeated(HOT), [2, 0]],
       {},
       /line 21, column "label": expected 0 or 1, or true or false, but found "2"/,
+    ],
+    [
+      [...repeated(HOT), [1]],
+      {},
+      /line 21, column "label": expected 2 zeros and ones, one for each label, but found 1; labelFormat names/,
+    ],
+    [
+      [...repeated(HOT), ['good']],
+      {},
+      /line 21, column "label": expected 2 zeros and ones, one for each label, but found 1; labelFormat names/,
+    ],
+    [
+      [...repeated([[1, 1, 0]]), [1, 1]],
+      {},
+      /line 21, column "label": expected 3 zeros and ones, one for each label, but found 2; labelFormat names/,
     ],
     [
       [...repeated(HOT), [1]],

@@ -145,6 +145,12 @@ void t.test('a label means the same in each format', async (test) => {
     problemType: single,
   });
   test.same(tenths.labelValues, ['0.1', '0.7'], 'single precision, as it is written');
+  const wholes = ['9007199254740993.0', '9007199254740992.00', '+9007199254740993.', '-9007199254740993.0'];
+  test.same(
+    [...wholes, '-0.0', '1.50'].map(canonical),
+    ['9007199254740993', '9007199254740992', '9007199254740993', '-9007199254740993', '0', '1.5'],
+    'whole numbers as decimals, beyond what a double holds',
+  );
   const large = await openPaths(test, [path.join(LABELS, 'large-decimal.parquet')]);
   test.same(rowsOf(large), ['9007199254740993', '9007199254740992', '1', '2'], 'decimals to the last digit');
   test.match(
@@ -182,6 +188,8 @@ void t.test('numbers with blanks around them, and those that are none', async (t
     ['5 EUR', /leave out EUR/],
     ['\u22121', /write it with the digits 0 to 9/],
     ['good', /naLabels leaves out rows without a number/],
+    ['-inf', /the label "-inf" is infinite or too large; numbers to predict are finite/],
+    ['1e400', /the label "1e400" is infinite or too large/],
   ] as const)
     test.match(await refusal(test, 'a.csv', `text,label\na,1.5\nb,2.5\nc,${cell}\n`), why, cell);
   const percent = await openContent(test, 'a.csv', 'text,label\na,50%\nb,75%\n');
@@ -277,8 +285,59 @@ void t.test('several labels in a cell', async (test) => {
         `[happy, calm] at ${split.place(1)} are read as several labels, written with "${bare}"`,
       );
   }
+  for (const delimiter of ['\n', '\t', '；', '、', '，']) {
+    const content = `text,label\n${rows(delimiter)}`;
+    const plain = await openContent(test, 'a.csv', content);
+    test.match(plain.notes.join(), `labelDelimiter ${JSON.stringify(delimiter)} reads it as 2 labels`);
+    const split = await openContent(test, 'a.csv', content, { problemType: 'multi_label_classification' });
+    test.same(split.labelValues, ['angry', 'calm', 'happy', 'sad'], JSON.stringify(delimiter));
+  }
+  for (const [cell, other, names] of [
+    ['happy;calm;', 'sad;', ['calm', 'happy', 'sad']],
+    ['"happy";"calm"', '"sad"', ['calm', 'happy', 'sad']],
+    ["'happy', 'calm'", "'sad'", ['calm', 'happy', 'sad']],
+    ['"happy, really","calm"', '"sad"', ['calm', 'happy, really', 'sad']],
+  ] as const) {
+    const split = await labelled(test, [cell, other], { problemType: 'multi_label_classification' });
+    test.same(split.labelValues, names, cell);
+  }
   const commas = await labelled(test, ['Yes, please', 'No, thanks', 'Yes, please']);
   test.same(commas.notes, [], 'a comma that joins nothing');
+});
+
+void t.test('several labels in a cell that nothing usual joins', async (test) => {
+  const multi = { problemType: 'multi_label_classification' } as const;
+  for (const delimiter of ['/', ' & ', '+', '#', ' ']) {
+    const labels = ['happy', `happy${delimiter}calm`, 'sad', `sad${delimiter}angry`];
+    const split = await labelled(test, labels, multi);
+    const bare = delimiter.trim() || delimiter;
+    test.match(
+      split.notes.join(),
+      `The label ${JSON.stringify(labels[1])} is taken as one name; labelDelimiter "${bare}" reads it as 2 labels`,
+    );
+    test.same((await labelled(test, labels)).notes, [], 'names, unless several are asked for');
+  }
+  const mixed = await labelled(test, ['happy;calm', 'sad,calm', 'calm'], multi);
+  test.match(mixed.notes.join(), '"sad,calm" is taken as one name; labelDelimiter "," reads it as 2 labels');
+  const one = await labelled(test, ['happy', 'sad', 'happy'], multi);
+  test.same(one.notes, [
+    'No row has more than one label, since none holds the delimiter "|"; labelDelimiter names another',
+  ]);
+  test.same((await labelled(test, [['happy'], ['sad']], multi)).notes, [], 'lists have no delimiter');
+  const inLists = await labelled(test, [['happy,calm'], ['happy'], ['calm', 'happy']]);
+  test.match(inLists.notes.join(), '"happy,calm" is taken as one name: what is a list already is not split');
+  const given = await labelled(test, ['happy,calm', 'sad'], { labelDelimiter: ',' });
+  test.same([given.labelKind, given.labelValues], ['list', ['calm', 'happy', 'sad']], 'by the delimiter');
+  const entity = await labelled(test, ['R&amp;D', 'R&D', 'sales']);
+  test.same(entity.notes, [], 'a reference to a character joins nothing');
+  test.match(
+    await refusal(test, 'a.csv', 'text,label\na,x||y\n', multi),
+    /line 2, column "label": a label is missing: nothing stands between two delimiters "\|"/,
+  );
+  const hot = ['1 0 1', '0 1 0'];
+  test.match((await labelled(test, hot)).notes.join(), 'with labelDelimiter " " reads it as 3 labels');
+  test.same((await labelled(test, hot, multi)).labels?.at(0), ['LABEL_0', 'LABEL_2']);
+  test.match((await labelled(test, ['0.5 0.5', '0.25 0.75'])).notes.join(), 'reads it as 2 numbers');
 });
 
 void t.test('moments that are carried over stay exact', async (test) => {

@@ -46,7 +46,26 @@ void t.test('answers of Prodigy', async (test) => {
 });
 
 void t.test('labels that mean none', async (test) => {
-  for (const word of ['-', '?', 'n/a', 'N/A', '#N/A', '\\N', 'null', 'undefined', '<NA>']) {
+  const words = ['-', '?', 'n/a', 'N/A', '#N/A', '\\N', 'null', 'undefined', '<NA>'];
+  // The rest of what pandas reads as missing; what Excel, SPSS, Stata and people write.
+  words.push(
+    '#N/A N/A',
+    '#NA',
+    '-NaN',
+    '-nan',
+    'nan',
+    'NAN',
+    'na',
+    '(null)',
+    'nil',
+    'n.a.',
+    '.',
+    '...',
+    '—',
+    '#VALUE!',
+    'TBD',
+  );
+  for (const word of words) {
     const labels = ['good', word, 'bad', word];
     const split = await labelled(test, labels);
     test.match(

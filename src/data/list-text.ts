@@ -1,0 +1,101 @@
+// Several labels in one cell: lists as programs print them, and names joined by a delimiter.
+import { numberOf } from './label-values.js';
+
+/** Several labels of one cell: a list, a list written as text, or names joined by the delimiter. */
+export function labelMembers(value: unknown, delimiter: string): readonly unknown[] {
+  if (Array.isArray(value)) return value as readonly unknown[];
+  if (ArrayBuffer.isView(value)) return Object.values(value);
+  if (typeof value !== 'string') return [value];
+  // CSV writes the empty list as nothing.
+  if (value.trim() === '') return [];
+  return listOfText(value) ?? partsOf(value, delimiter);
+}
+
+/** The names that a text joins; a delimiter may stand behind the last one too, and quotes around them. */
+export function partsOf(text: string, delimiter: string): string[] {
+  const quoted = delimiter === ',' && /^\s*["']/.test(text) ? listOfText(`[${text}]`) : null;
+  if (quoted !== null) return quoted.map(String);
+  const parts = text.split(delimiter).map((part) => part.trim());
+  if (parts.length > 1 && parts.at(-1) === '') parts.pop();
+  const areQuoted = parts.every((part) => QUOTED.test(part));
+  return areQuoted ? parts.map((part) => part.slice(1, -1)) : parts;
+}
+
+const QUOTED = /^(?:"[^"]+"|'[^']+')$/;
+
+/** A member of a list in quotes, as JSON or Python writes it, or a bare one; and what follows it. */
+const MEMBER =
+  /\s*(?:"([^"\\]*(?:\\.[^"\\]*)*)"|'([^'\\]*(?:\\.[^'\\]*)*)'|([^\s,'"[\]{}()]+))\s*(,|$|(?=\s|['"]))/suy;
+
+/** A call of Python around a list, or around one of its members, as `repr` writes arrays, tensors, sets and NumPy's scalars. */
+const WRAPPED_LIST = /^\s*(?:np\.|numpy\.)?(?:array|tensor|frozenset|set|list|tuple|Series)\((.*)\)\s*$/su;
+const KEYWORD = /,\s*(?:dtype|device|shape)=[\w.'":()[\], ]*$/;
+const SCALAR = /\b(?:np|numpy)\.(?:u?int|float|bool|str)\d*_?\(([^()]*)\)|\bnp\.(True|False)_/g;
+
+/**
+ * A list written as text: `["a", "b"]` of JSON, `['a', 'b']`, `('a', 'b')` and `{'a', 'b'}` of Python, `['a' 'b']` and
+ * `[0. 1.]` of NumPy, `[a, b]`, `{a,b}` of PostgreSQL; also as `repr` writes arrays and their members, `array([0, 1])` and
+ * `[np.int64(0)]`. Null for other texts.
+ */
+export function listOfText(text: string): unknown[] | null {
+  const unwrapped = WRAPPED_LIST.exec(text)?.[1]?.replace(KEYWORD, '') ?? text;
+  const brackets = /^\s*(?:\[(.*)\]|\((.*)\)|\{(.*)\})\s*$/su.exec(unwrapped);
+  const [, square, round, curly] = brackets ?? [];
+  const inner = (square ?? round ?? curly)?.replaceAll(
+    SCALAR,
+    (_, value?: string, truth?: string) => value ?? truth ?? '',
+  );
+  if (inner === undefined) return unwrapped === text || unwrapped.trim() !== '' ? null : [];
+  if (inner.trim() === '') return [];
+  // In other brackets than those of a list also stand remarks, negative amounts, formulas and objects.
+  if (round !== undefined && !/^\s*['"]/.test(inner) && !isTupleOfNumbers(inner)) return null;
+  if (curly !== undefined && (/['"]\s*:/.test(inner) || /[\n{}:]/.test(inner))) return null;
+  if (!/['"]/.test(inner)) return bareMembers(inner);
+  const members: unknown[] = [];
+  MEMBER.lastIndex = 0;
+  while (MEMBER.lastIndex < inner.length) {
+    const found = MEMBER.exec(inner);
+    if (found === null) return null;
+    const [, double, single, bare] = found;
+    members.push(bare === undefined ? unescaped(double ?? single ?? '') : bareMember(bare));
+  }
+  return members;
+}
+
+function isTupleOfNumbers(inner: string): boolean {
+  const parts = inner.replace(/,\s*$/, '').split(',');
+  return inner.includes(',') && parts.every((part) => numberOf(part) !== null);
+}
+
+/** What NumPy and PyTorch print in place of the middle of long arrays. */
+const ELLIPSIS = '...';
+
+/** Whether a list written as text lacks members. */
+export function isCutShort(cell: unknown, members: readonly unknown[]): boolean {
+  return typeof cell === 'string' && members.length > 1 && members.includes(ELLIPSIS);
+}
+
+/** Names between commas, which may have spaces in them; or numbers between spaces. */
+function bareMembers(inner: string): unknown[] | null {
+  if (/[[\]{}()]/.test(inner)) return null;
+  const parts = inner.includes(',') ? inner.replace(/,\s*$/, '').split(',') : inner.trim().split(/\s+/);
+  const members = parts.map((part) => bareMember(part.trim()));
+  return inner.includes(',') || members.every((member) => numberOf(member) !== null || member === ELLIPSIS)
+    ? members
+    : [inner.trim()];
+}
+
+function bareMember(text: string): string | null {
+  return /^(None|null|nan|NaN)$/.test(text) ? null : text;
+}
+
+function unescaped(text: string): string {
+  const escapes: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r', b: '\b', f: '\f' };
+  return text.replaceAll(
+    /\\(?:u([\da-fA-F]{4})|x([\da-fA-F]{2})|(.))/gsu,
+    (_, unit?: string, byte?: string, one?: string) =>
+      unit === undefined && byte === undefined
+        ? (escapes[one ?? ''] ?? one ?? '')
+        : String.fromCharCode(Number.parseInt(unit ?? byte ?? '', 16)),
+  );
+}
