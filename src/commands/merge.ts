@@ -20,7 +20,9 @@ export async function merge(options: MergeOptions): Promise<void> {
     );
   if (await isSameFolder(outputDir, directory))
     throw new UsageError(`--output-dir is the adapter's own folder; name another for the merged model`);
-  const { model, tokenizer } = await loadTrained(options);
+  const progress = new CommandProgress(options);
+  const { model, tokenizer, notes } = await loadTrained(options);
+  for (const note of notes) progress.line(note);
   try {
     let bytes = 0;
     for (const shape of parameterShapes(model.config).values()) bytes += byteLength({ dtype: 'F32', shape });
@@ -34,7 +36,7 @@ export async function merge(options: MergeOptions): Promise<void> {
       if (Object.keys(model.calibration).length > 0)
         await writeCalibration(folder, model.calibration, model.task);
     });
-    new CommandProgress(options).line(`The merged model is in ${outputDir}`);
+    progress.line(`The merged model is in ${outputDir}`);
   } finally {
     await model.close();
   }

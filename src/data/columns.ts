@@ -262,7 +262,9 @@ function requireAll(
     if (count === 0 && !missing.has(name)) missing.set(name, option);
   }
   if (missing.size === 0) return;
-  const nearest = [...missing.keys()].map((name) => nearestName(name, columns));
+  // What is named already is not what was meant.
+  const free = columns.filter((column) => !named.some(([, name]) => name === column));
+  const nearest = [...missing.keys()].map((name) => nearestName(name, free));
   const options = [...new Set(missing.values())].join(' and ');
   const hint = nearest.every((name) => name !== undefined)
     ? `did you mean ${nearest.map(quote).join(' and ')}?`

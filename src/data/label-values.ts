@@ -132,7 +132,7 @@ export function labelText(value: unknown): Reading<string> {
     return { value: `${value}` };
   if (typeof value === 'symbol') return { problem: 'the label is not valid UTF-8' };
   return {
-    problem: `expected a string or a number but found ${Array.isArray(value) ? 'a list' : 'an object'}`,
+    problem: `expected a string or a number but found ${Array.isArray(value) ? 'a list' : value instanceof Date ? 'a date' : 'an object'}`,
   };
 }
 

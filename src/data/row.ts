@@ -80,6 +80,7 @@ function readText(value: unknown): Reading<string> {
 export function kindOf(value: unknown): string {
   if (Array.isArray(value)) return 'a list';
   if (typeof value === 'number' || typeof value === 'bigint') return 'a number';
+  if (value instanceof Date) return 'a date';
   return typeof value === 'boolean' ? 'true or false' : 'an object';
 }
 

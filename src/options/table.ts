@@ -83,7 +83,7 @@ export const options = {
   }),
   problemType: optional(choice(problemTypes), {
     group: 'Model',
-    commands: [...training, ...scoring, 'inspect'],
+    commands: [...training, ...scoring, 'inspect', 'merge'],
     onResume: 'must-match',
     help: 'what the head predicts, and so the loss',
     otherwise:

@@ -28,19 +28,50 @@ const IN_PYTHON = new Set(
     .map((name) => `${name}Tokenizer`),
 );
 
-/** What transformers takes for a model of which nothing names the tokenizer's class. */
-const BY_MODEL_TYPE: Readonly<Record<string, string>> = {
-  bert: 'BertTokenizer',
-  electra: 'BertTokenizer',
-  distilbert: 'BertTokenizer',
-  funnel: 'FunnelTokenizer',
-  roberta: 'RobertaTokenizer',
-  'xlm-roberta': 'XLMRobertaTokenizer',
-  camembert: 'CamembertTokenizer',
-  mpnet: 'MPNetTokenizer',
-  albert: 'AlbertTokenizer',
-  modernbert: BACKEND,
+/**
+ * What transformers takes for a model of which nothing names the tokenizer's class: of its `TOKENIZER_MAPPING_NAMES` the models
+ * that encode texts.
+ */
+const MODELS_OF: Readonly<Record<string, string>> = {
+  AlbertTokenizer: 'albert yoso',
+  BertGenerationTokenizer: 'bert-generation',
+  BertJapaneseTokenizer: 'bert-japanese',
+  BertTokenizer:
+    'bert convbert distilbert electra ernie layoutlm megatron-bert nezha nomic_bert squeezebert visual_bert',
+  BertweetTokenizer: 'bertweet',
+  BigBirdTokenizer: 'big_bird',
+  CamembertTokenizer: 'camembert',
+  CanineTokenizer: 'canine',
+  DPRQuestionEncoderTokenizer: 'dpr',
+  DebertaTokenizer: 'deberta',
+  DebertaV2Tokenizer: 'deberta-v2',
+  EsmTokenizer: 'esm',
+  FNetTokenizer: 'fnet',
+  FlaubertTokenizer: 'flaubert',
+  FunnelTokenizer: 'funnel',
+  HerbertTokenizer: 'herbert',
+  LukeTokenizer: 'luke',
+  LxmertTokenizer: 'lxmert',
+  MLukeTokenizer: 'mluke',
+  MPNetTokenizer: 'mpnet',
+  MobileBertTokenizer: 'mobilebert',
+  PerceiverTokenizer: 'perceiver',
+  PhobertTokenizer: 'phobert',
+  ProphetNetTokenizer: 'prophetnet',
+  RemBertTokenizer: 'rembert',
+  RoCBertTokenizer: 'roc_bert',
+  RoFormerTokenizer: 'roformer',
+  RobertaTokenizer: 'bart data2vec-text ibert lilt longformer mega mra roberta roberta-prelayernorm',
+  SplinterTokenizer: 'splinter',
+  TapasTokenizer: 'tapas',
+  [BACKEND]: 'camembertv2-base modernbert nystromformer xlm-roberta-xl',
+  XLMRobertaTokenizer: 'gte jina_embeddings_v3 xlm-roberta xmod',
+  XLMTokenizer: 'xlm',
+  XLNetTokenizer: 'xlnet',
 };
+const BY_MODEL_TYPE = new Map(
+  Object.entries(MODELS_OF).flatMap(([name, types]) => types.split(' ').map((type) => [type, name] as const)),
+);
 
 /**
  * The class that transformers takes, without the `Fast` of older versions; undefined where nothing says which.
@@ -52,14 +83,14 @@ export function tokenizerClassName(
   named: string | null | undefined,
   { modelType, where }: { modelType?: string | undefined; where: string },
 ): string | undefined {
-  const registered =
-    modelType !== undefined && Object.hasOwn(BY_MODEL_TYPE, modelType) ? BY_MODEL_TYPE[modelType] : undefined;
-  if (!named || registered === BACKEND) return registered;
-  const name = named.replace(/Fast$/, '');
+  const registered = BY_MODEL_TYPE.get(modelType ?? '');
+  if (registered === BACKEND) return BACKEND;
+  const name = (named || registered)?.replace(/Fast$/, '');
+  if (name === undefined) return undefined;
   if (IN_PYTHON.has(name))
     throw new UsageError(
-      `${where} names ${quoted(name)}, which cuts texts with Python code of its own; bertune has no such code, so that ` +
-        'the tokens would be others than in transformers: use a model whose tokenizer is a tokenizer.json',
+      `${where} ${named ? 'names' : `has the model type ${quoted(modelType ?? '')}, whose tokenizer is`} ${quoted(name)}, which cuts ` +
+        'texts with Python code of its own; bertune has no such code, so that the tokens would be others than in transformers: use a model whose tokenizer is a tokenizer.json',
     );
   return BACKENDS.has(name) ? BACKEND : name;
 }

@@ -54,7 +54,8 @@ await t.test('pairs by their columns', async (t) => {
   }
   t.match(await on('predict', 'pairs', { 'test-file': 'names.csv' }), {
     code: 2,
-    stderr: /names.csv has no column "note"; it has the columns "name", "fits"; did you mean "name"\?/,
+    stderr:
+      /names.csv has no column "note"; it has the columns "name", "fits"; --text-pair-column names another/,
     stdout: '',
   });
   const swapped = await on('predict', 'pairs', { 'test-file': 'parts.csv', 'text-column': 'fits' });

@@ -305,6 +305,15 @@ void t.test('several labels in a cell', async (test) => {
   test.same(commas.notes, [], 'a comma that joins nothing');
 });
 
+void t.test('a time is no label', async (test) => {
+  const labelColumn = 'micros';
+  const opening = openPaths(test, [path.join(LABELS, 'moments.parquet')], {
+    textColumn: 'text',
+    labelColumn,
+  });
+  await test.rejects(opening, { message: /column "micros": expected a string or a number but found a date/ });
+});
+
 void t.test('several labels in a cell that nothing usual joins', async (test) => {
   const multi = { problemType: 'multi_label_classification' } as const;
   for (const delimiter of ['/', ' & ', '+', '#', ' ']) {

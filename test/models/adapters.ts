@@ -389,4 +389,14 @@ await tap.test('the problem type of an adapter without config.json', async (t) =
   // softmax of two logits is the sigmoid of their difference, which the odds of the two sigmoids give.
   const odds = (p: number): number => p / (1 - p);
   t.ok(Math.abs(odds(b) / odds(a) - odds(softmax?.[1] ?? 0)) < 1e-4, 'each label by a sigmoid of its own');
+
+  const own = { model: 'bare', 'base-model': base };
+  const problemTypeOf = (name: string): unknown =>
+    (JSON.parse(readFileSync(join(folder, name, 'config.json'), 'utf8')) as { problem_type?: unknown })
+      .problem_type;
+  const merged = await run('merge', { ...own, 'output-dir': 'merged-plain' });
+  t.match(merged.stderr, /^note: neither the adapter nor its base has a problem type/m);
+  const asTold = { ...own, 'output-dir': 'merged-told', 'problem-type': 'multi_label_classification' };
+  t.equal((await run('merge', asTold)).code, 0);
+  t.equal(problemTypeOf('merged-told'), 'multi_label_classification', 'which Python reads as well');
 });

@@ -101,6 +101,52 @@ await t.test('a class that tokenizes in Python is refused, also beside a tokeniz
   await t.rejects(AutoTokenizer.fromPretrained(folder), {
     message: /config\.json names "BertJapaneseTokenizer"/,
   });
+  for (const [model_type, name] of [
+    ['bert-japanese', 'BertJapaneseTokenizer'],
+    ['canine', 'CanineTokenizer'],
+    ['roc_bert', 'RoCBertTokenizer'],
+    ['xlm', 'XLMTokenizer'],
+  ] as const)
+    await t.rejects(
+      AutoTokenizer.fromPretrained(
+        await folderWith(join(t.testdirName, model_type), {
+          'tokenizer.json': tokenizerJson,
+          'config.json': { model_type },
+        }),
+      ),
+      {
+        name: 'UsageError',
+        message: `has the model type "${model_type}", whose tokenizer is "${name}", which cuts texts with Python code`,
+      },
+    );
+});
+
+await t.test('a model type decides the class where nothing names one', async (t) => {
+  // Of TOKENIZER_MAPPING_NAMES in transformers 5.18.
+  for (const [model_type, name] of [
+    ['convbert', 'BertTokenizer'],
+    ['layoutlm', 'BertTokenizer'],
+    ['lxmert', 'LxmertTokenizer'],
+    ['megatron-bert', 'BertTokenizer'],
+    ['mobilebert', 'MobileBertTokenizer'],
+    ['squeezebert', 'BertTokenizer'],
+  ] as const) {
+    const { spec } = await AutoTokenizer.fromPretrained(
+      await folderWith(join(t.testdirName, model_type), {
+        'tokenizer.json': tokenizerJson,
+        'config.json': { model_type },
+      }),
+    );
+    t.equal(spec.tokenizerConfig.tokenizer_class, name);
+    t.match(spec.tokenizerJson.normalizer, { type: 'BertNormalizer', lowercase: true }, model_type);
+  }
+  const vocabulary = await folderWith(join(t.testdirName, 'vocabulary'), {
+    'vocab.txt': words.join('\n'),
+    'config.json': { model_type: 'deberta' },
+  });
+  await t.rejects(AutoTokenizer.fromPretrained(vocabulary), {
+    message: /"DebertaTokenizer" is no class whose vocabulary bertune reads/,
+  });
 });
 
 await t.test('a class without a tokenizer.json that is not built from a vocabulary', async (t) => {
