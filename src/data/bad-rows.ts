@@ -117,6 +117,17 @@ export function describeBadRow({ file, line, row, column, reason }: BadRow): str
 /** What Prodigy's column `answer` says of an example. */
 const ANSWERS: ReadonlySet<unknown> = new Set(['accept', 'reject', 'ignore']);
 
+function answerOf(value: unknown): unknown {
+  return typeof value === 'string' ? value.trim().toLowerCase() : value;
+}
+
+function bareName(text: string): string {
+  return text
+    .replace(/^\uFEFF/, '')
+    .trim()
+    .toLowerCase();
+}
+
 /** Rows that are no examples, and no faults either: repeated headers, rejected answers, labels that mean none. */
 export class LeftOutRows {
   readonly #naLabels: ReadonlySet<string>;
@@ -144,7 +155,7 @@ export class LeftOutRows {
     const column = this.#answer;
     if (column === null) return;
     const answers = sample.filter(({ problem }) => problem === null).map((record) => record.value(column));
-    if (!answers.every((answer) => isBlank(answer) || ANSWERS.has(answer))) this.#answer = null;
+    if (!answers.every((answer) => isBlank(answer) || ANSWERS.has(answerOf(answer)))) this.#answer = null;
   }
 
   /** Whether a row is to be left out, which is then noted. */
@@ -157,11 +168,22 @@ export class LeftOutRows {
     return true;
   }
 
+  /** Joined files may write it otherwise, behind a byte order mark; a text alone may be any word. */
+  #isHeader(record: RawRecord): boolean {
+    const isAlone = this.#chosen.length === 1;
+    return this.#chosen.every((column) => {
+      const value = record.value(column);
+      return (
+        value === column || (!isAlone && typeof value === 'string' && bareName(value) === bareName(column))
+      );
+    });
+  }
+
   /** Why a row is no example; null for one that is, or that has a fault. */
   reasonFor(record: RawRecord): string | null {
     if (record.problem !== null) return null;
-    if (this.#chosen.every((column) => record.value(column) === column)) return 'repeats the header';
-    const answer = this.#answer === null ? undefined : record.value(this.#answer);
+    if (this.#isHeader(record)) return 'repeats the header';
+    const answer = this.#answer === null ? undefined : answerOf(record.value(this.#answer));
     if (answer === 'reject' || answer === 'ignore') return `has the answer "${answer}"`;
     if (this.#naLabels.size === 0) return null;
     const none = this.#labels

@@ -211,7 +211,8 @@ function chooseTexts(
 }
 
 /** Columns of row numbers and ids by the names that pandas, datasets and databases give them. */
-const ROW_NUMBERS = /^(|unnamed: \d+|index|level_\d+|__index_level_\d+__|idx|id|row|row_?id|row_?number)$/i;
+const ROW_NUMBERS =
+  /^(|#|unnamed: \d+(\.\d+)*|index|level_\d+|__index_level_\d+__|idx|no\.?|nr\.?|uid|uuid|guid|(\w+[ _-])?id|row|row_?id|row_?number)$/i;
 
 function findUsual(columns: readonly string[], usual: readonly string[]): string | undefined {
   const byName = firstByName(columns);

@@ -22,6 +22,7 @@ export function labelNotes(labels: LabelColumn, size: number, place: (row: numbe
     ...(labels.kind === 'list' ? [] : listsAsText(labels.values)),
     ...wordsForNothing(labels),
     ...lookAlikes(labels.values),
+    ...withBlanks(labels),
     ...numbersAsText(labels.values),
     ...mergedNumbers(labels),
     ...oneClass(labels, size),
@@ -172,6 +173,18 @@ function areDecimals(delimiter: string): (label: string) => boolean {
     const parts = partsOf(label, delimiter);
     return parts.every(isNumberText) && !parts.every(isIntegerText) && numberProblem(label) === null;
   };
+}
+
+/** Blanks around names, such as those behind each comma of a line, that other files may not have. */
+function withBlanks({ values, isFolded }: LabelColumn): string[] {
+  const found = values.filter((label) => label !== label.trim());
+  const bare = new Set(values.map(foldKey));
+  // Others of the same name are noted already.
+  if (found[0] === undefined || isFolded || bare.size < values.length) return [];
+  return [
+    `${counted(found.length, 'label')} begin${found.length === 1 ? 's' : ''} or end${found.length === 1 ? 's' : ''} with white space, ` +
+      `such as ${JSON.stringify(found[0])}; foldLabels leaves it off`,
+  ];
 }
 
 const MOST_PAIRS = 3;

@@ -337,7 +337,7 @@ export class LabelColumn {
     const names: string[] = [];
     for (const member of members) {
       if (this.areTexts && member === '')
-        return `a label is missing: nothing stands between two delimiters ${JSON.stringify(this.delimiter)}`;
+        return `the label is missing between two delimiters ${JSON.stringify(this.delimiter)}`;
       const read = labelText(member);
       if ('problem' in read) return read.problem;
       const name = this.resolve(read.value);

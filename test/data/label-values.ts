@@ -341,7 +341,7 @@ void t.test('several labels in a cell that nothing usual joins', async (test) =>
   test.same(entity.notes, [], 'a reference to a character joins nothing');
   test.match(
     await refusal(test, 'a.csv', 'text,label\na,x||y\n', multi),
-    /line 2, column "label": a label is missing: nothing stands between two delimiters "\|"/,
+    /line 2, column "label": the label is missing between two delimiters "\|"/,
   );
   const hot = ['1 0 1', '0 1 0'];
   test.match((await labelled(test, hot)).notes.join(), 'with labelDelimiter " " reads it as 3 labels');

@@ -134,6 +134,12 @@ void t.test('notes on labels that are probably not meant', async (test) => {
     'The labels "Spam" and "spam " differ only in case and white space; foldLabels makes them one',
   ]);
   test.same((await labelled(test, ['a', 'b'])).notes, []);
+  const blanks = await labelled(test, [' spam', ' ham', 'eggs']);
+  test.same(blanks.notes, [
+    '2 labels begin or end with white space, such as " ham"; foldLabels leaves it off',
+  ]);
+  const folded = await labelled(test, [' spam', ' ham', 'eggs'], { foldLabels: true });
+  test.same([folded.notes, folded.labelValues], [[], ['eggs', 'ham', 'spam']]);
   const lists = await openContent(test, 'lists.csv', 'text,label\na,"[0, 1]"\nb,x\n');
   test.match(lists.notes.join(), /"\[0, 1\]" is taken as one name, since other rows hold no list/);
   const words = await labelled(test, ['pos', 'NaN', 'None', 'none']);

@@ -17,6 +17,17 @@ void t.test('headers of files that were put together', async (test) => {
     await refusal(test, 'a.csv', 'text,label\na,0\nlabel,text\n0,a\n'),
     /line 3: it repeats the header with the columns in another order/,
   );
+  for (const header of ['\uFEFFtext,label', 'Text,Label', ' text , label', '"TEXT","LABEL"']) {
+    const joined = await openContent(test, 'a.csv', `text,label\na,x\n${header}\nb,y\n`);
+    test.same(
+      [await textsOf(joined), joined.labelValues],
+      [
+        ['a', 'b'],
+        ['x', 'y'],
+      ],
+      header,
+    );
+  }
 });
 
 void t.test('answers of Prodigy', async (test) => {
@@ -41,6 +52,8 @@ void t.test('answers of Prodigy', async (test) => {
     split.notes.join('\n'),
     /^2 rows left out, .* line 2: it has the answer "reject"\n1 row left out, .* "ignore"$/,
   );
+  const capitals = await openContent(test, 'a.jsonl', [row('a', 'Accept'), row('b', 'REJECT')].join('\n'));
+  test.same(await textsOf(capitals), ['a'], 'as spreadsheets may write them');
   const other = await openContent(test, 'a.jsonl', [...lines, row('f', 'to be or not to be')].join('\n'));
   test.equal(other.size, 6, 'a column of other answers');
 });
@@ -106,7 +119,18 @@ void t.test('labels that mean none', async (test) => {
 });
 
 void t.test('columns of row numbers are no texts', async (test) => {
-  for (const name of ['', 'Unnamed: 0', 'index', '__index_level_0__', 'id']) {
+  for (const name of [
+    '',
+    '#',
+    'Unnamed: 0',
+    'Unnamed: 0.1',
+    'index',
+    '__index_level_0__',
+    'id',
+    'tweet_id',
+    'guid',
+    'No',
+  ]) {
     const split = await openContent(test, 'a.csv', `${name},what_they_say,label\n0,a,x\n1,b,y\n`);
     test.same([split.columns.text, await textsOf(split)], ['what_they_say', ['a', 'b']], name);
   }
