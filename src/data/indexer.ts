@@ -1,5 +1,6 @@
 // The one pass over the files of a split: checks every row, notes where it stands and keeps its label.
 import { UsageError } from '../util/errors.js';
+import { listed } from '../util/text.js';
 import { exportNote } from './annotation-exports.js';
 import { BadRowLog, LeftOutRows, type RowsSeen } from './bad-rows.js';
 import {
@@ -217,7 +218,11 @@ class Indexer {
     // One note is enough for many files.
     if (this.rows.size === 0) this.notes.push(...exportNote(file.path, sample, columns));
     this.leftOut?.lookAt(sample);
-    if (label === null || this.labels !== null) return;
+    if (label === null) return;
+    if (this.labels !== null) {
+      if (typeof label === 'string') this.requireSameNames(file, source.classNames[label]);
+      return;
+    }
     const ofColumn =
       typeof label === 'string'
         ? { column: label, classNames: this.options.classNames?.[label] ?? source.classNames[label] }
@@ -229,6 +234,22 @@ class Indexer {
     this.labels = new LabelColumn({ ...this.options, ...ofColumn }, values);
     if (this.options.problemType === undefined && values.some(isBlank) && this.labels.kind !== 'list')
       this.missingLabels = severalNames(values);
+  }
+
+  /** The number of a class is that of a name in its own file. */
+  private requireSameNames(file: DataInput, names: readonly string[] | undefined): void {
+    const { label = null } = this.columns ?? {};
+    const known = this.labels?.classNames ?? null;
+    const isGiven = typeof label === 'string' && this.options.classNames?.[label] !== undefined;
+    const isByPosition = this.labels?.isPositional === true;
+    if (names === undefined || isGiven || isByPosition || JSON.stringify(names) === JSON.stringify(known))
+      return;
+    throw new UsageError(
+      `${file.path}: its column ${JSON.stringify(label)} has numbers of the classes ${listed(names)} (ClassLabel), ` +
+        (known === null
+          ? 'where the files before it have none; give this file first'
+          : `where the numbers of the files before it are those of ${listed(known)}; write the names in place of the numbers`),
+    );
   }
 
   private addRecord(file: DataInput, source: RecordSource, record: RawRecord, columns: ColumnChoice): void {

@@ -94,17 +94,15 @@ export function decideReading(
   const filled = rows.filter(({ length }) => length > 0);
   const all = whole.filter(({ length }) => length > 0).length;
   const even = filled.filter(({ length }) => length === width);
+  const areHot = width > 1 && (names?.length ?? width) === width && arePositions(filled, even, all);
   // Among decimals, and zeros and ones that cannot be ids, a few faults are none of the names; among names one decimal, such
   // as a version, is a name.
-  const areHot =
-    width > 1 && (names?.length ?? width) === width && even.length >= MOST * all && arePositions(even);
-  if (!columns && filled.length < (hasDecimals || areHot ? MOST : 1) * all)
+  if (!columns && !areHot && filled.length < (hasDecimals ? MOST : 1) * all)
     return { format: 'names', width: null, task };
   if (hasDecimals) return readDecimals(even, outputs, task);
   if (areHot) return { format: 'multi_hot', width, task: task ?? multiLabel };
   if (!columns && (even.length < filled.length || width < 2)) return { format: 'names', width: null, task };
-  const isHot = isTrueOfMost(even, (row) => row.every((number) => number === 0 || number === 1));
-  if (isHot && (columns || names === undefined || names.length === width))
+  if (isTrueOfMost(even, isHot) && (columns || names === undefined || names.length === width))
     return { format: 'multi_hot', width, task: task ?? multiLabel };
   if (columns) return { format: 'multi_hot', width, task: task ?? multiLabel };
   if (task !== undefined || names !== undefined) return { format: 'names', width: null, task };
@@ -117,12 +115,24 @@ export function decideReading(
   );
 }
 
-/** Zeros and ones that name no two classes 0 and 1: one is there twice, or they stand in either order. */
-function arePositions(rows: readonly (readonly number[])[]): boolean {
-  const hot = rows.filter((row) => row.every((number) => number === 0 || number === 1));
-  if (hot.length < MOST * rows.length) return false;
-  const isTwice = hot.some((row) => row.length > new Set(row).size);
-  return isTwice || (hot.some(([first]) => first === 0) && hot.some(([first]) => first === 1));
+/**
+ * Whether zeros and ones cannot be ids of classes: a list has one of them twice, as few faulty lists do; or most are of one
+ * length, with the two in either order.
+ */
+function arePositions(
+  filled: readonly (readonly number[])[],
+  even: readonly (readonly number[])[],
+  all: number,
+): boolean {
+  const hot = even.filter(isHot);
+  const twice = filled.filter((row) => isHot(row) && row.length > new Set(row).size);
+  if (hot.length < MOST * even.length || 2 * even.length < all) return false;
+  if (twice.length > (1 - MOST) * all) return true;
+  return even.length >= MOST * all && [0, 1].every((bit) => hot.some(([first]) => first === bit));
+}
+
+function isHot(row: readonly number[]): boolean {
+  return row.every((number) => number === 0 || number === 1);
 }
 
 function finiteNumbers(members: readonly unknown[]): number[] | null {

@@ -280,7 +280,13 @@ function numbersAsText(values: readonly string[]): string[] {
   ];
 }
 
-function mergedNumbers({ merged }: LabelColumn): string[] {
+function mergedNumbers({ merged, values }: LabelColumn): string[] {
+  const truths = values.filter((label) => /^(?:true|false)$/i.test(label));
+  const bits = values.filter((label) => label === '0' || label === '1');
+  if (truths.length > 0 && bits.length > 0 && truths.length + bits.length === values.length)
+    return [
+      `The labels are ${values.map((label) => JSON.stringify(label)).join(', ')}: truth values and numbers are different labels; write one kind`,
+    ];
   if (merged === null) return [];
   return [`${JSON.stringify(merged[0])} and ${JSON.stringify(merged[1])} are the same, and so one label`];
 }

@@ -4,7 +4,16 @@ import path from 'node:path';
 import t from 'tap';
 
 import { inferTask, labelArray, labelReader } from '../../dist/data/index.js';
-import { FIXTURES, type Overrides, openPaths, openContent, refusal, messageOf } from '../fixtures/splits.js';
+import {
+  FIXTURES,
+  folderOf,
+  LABELS,
+  type Overrides,
+  openPaths,
+  openContent,
+  refusal,
+  messageOf,
+} from '../fixtures/splits.js';
 
 void t.test('columns are found by their usual names', async (test) => {
   const cases: [header: string, choice: (string | null)[], overrides?: Overrides][] = [
@@ -71,6 +80,21 @@ void t.test('ClassLabel names', async (test) => {
   });
   test.same(labelArray(lists, multi), Float32Array.from([0, 1, 1, 0, 0, 0, 1, 0, 0]));
   test.same(labelReader(lists, multi)([2, 0]), Float32Array.from([1, 0, 0, 0, 1, 1]));
+
+  const other = path.join(LABELS, '../hub-classlabel.parquet');
+  test.match(
+    await messageOf(test, openPaths(test, [single, other], { badRows: 'skip' })),
+    /hub-classlabel\.parquet: its column "label" has numbers of the classes neg, pos \(ClassLabel\), where the numbers of the files before it are those of neutral, joy, anger;/,
+  );
+  const twice = await openPaths(test, [other, other]);
+  test.equal(twice.size, 2 * (await openPaths(test, [other])).size, 'the same names');
+  const csv = path.join(folderOf(test, { 'a.csv': 'text,label\na,pos\nb,neg\nc,1\n' }), 'a.csv');
+  test.match(
+    await messageOf(test, openPaths(test, [csv, other])),
+    /where the files before it have none; give this file first/,
+  );
+  const joined = await openPaths(test, [other, csv]);
+  test.same(joined.labels?.at(joined.size - 1), ['pos'], 'numbers of other files are ids of these names');
 
   const hub = { classNames: { label: ['no', 'yes'] } };
   const given = await openContent(test, 'hub.csv', 'text,label\na,1\nb,0\nc,yes\n', hub);

@@ -357,6 +357,15 @@ void t.test('what is none of them, or could be two', async (test) => {
       /line 21, column "label": expected 2 zeros and ones, one for each label, but found 1; labelFormat names/,
     ],
     [
+      repeated([
+        [1, 0],
+        [0, 1],
+        [1, 0, 0],
+      ]),
+      {},
+      /line 3, column "label": expected 2 zeros and ones, one for each label, but found 3; labelFormat names/,
+    ],
+    [
       [...repeated([[1, 1, 0]]), [1, 1]],
       {},
       /line 21, column "label": expected 3 zeros and ones, one for each label, but found 2; labelFormat names/,

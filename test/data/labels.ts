@@ -134,6 +134,8 @@ void t.test('notes on labels that are probably not meant', async (test) => {
     'The labels "Spam" and "spam " differ only in case and white space; foldLabels makes them one',
   ]);
   test.same((await labelled(test, ['a', 'b'])).notes, []);
+  const mixed = await labelled(test, [true, 'TRUE', 1, 0]);
+  test.match(mixed.notes.join(), /truth values and numbers are different labels; write one kind/);
   const blanks = await labelled(test, [' spam', ' ham', 'eggs']);
   test.same(blanks.notes, [
     '2 labels begin or end with white space, such as " ham"; foldLabels leaves it off',
