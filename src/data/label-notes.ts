@@ -1,9 +1,9 @@
 // Remarks on labels: how lists were read, where the data decided it, and what is legal but probably not meant.
 import { multiLabel, regression, singleLabel } from '../tasks/index.js';
 import { counted } from '../util/text.js';
-import { areSpacedNumbers, DELIMITERS } from './label-lists.js';
-import { differenceOf, foldKey, isBlank, isIntegerText, isNumberText, numberProblem } from './label-values.js';
-import { listOfText, partsOf } from './list-text.js';
+import { asOneName, joinedNames, stillJoined } from './joined-labels.js';
+import { differenceOf, foldKey, isBlank, isIntegerText, numberProblem } from './label-values.js';
+import { listOfText } from './list-text.js';
 import type { LabelColumn } from './labels.js';
 
 /**
@@ -82,97 +82,12 @@ function firstRow(size: number, holds: (row: number) => boolean): number | null 
   return null;
 }
 
-/** A number of which another note says that pandas does not take it for one; 1,2 may be two ids just as well. */
-const DECIMAL_COMMA = /^[+-]?\d{1,15}(?:\.\d{3}){0,4}(?:,\d{1,15})?$/;
-
 /** What the labels of the first rows show of several in a cell, where some rows have none. */
 export function severalNames(sample: readonly unknown[]): string[] {
   const texts = new Set(sample.filter((value) => typeof value === 'string' && !isBlank(value)).map(String));
   return [...joinedNames([...texts]), ...listsAsText([...texts])].map(
     (note) => `${note}, and an empty cell as none`,
   );
-}
-
-/** Several names in one cell; a comma is also part of names, so that it has to join what occurs elsewhere. */
-function joinedNames(values: readonly string[]): string[] {
-  if (values.every((label) => DECIMAL_COMMA.test(label)) && values.some((label) => /,\d\d/.test(label)))
-    return [];
-  for (const delimiter of [...DELIMITERS, ...(values.every(areSpacedNumbers) ? [' '] : [])]) {
-    const joined = joinedBy(values, delimiter);
-    const [first] = joined;
-    if (first !== undefined && joined.length === values.length && values.every(areDecimals(delimiter)))
-      return [
-        `${asOneName(first)}; labelFormat probabilities or numbers ` +
-          `with labelDelimiter ${JSON.stringify(delimiter)} reads it as ${partsOf(first, delimiter).length} numbers`,
-      ];
-    const recurs = recurrence(values, delimiter);
-    const found = joined.find((label) => delimiter !== ',' || recurs(label) || /[^\d\s],[^\d\s]/.test(label));
-    if (found !== undefined)
-      return [
-        `${asOneName(found)}; problemType ${multiLabel.problemType} ` +
-          `with labelDelimiter ${JSON.stringify(delimiter)} reads it as ${partsOf(found, delimiter).length} labels`,
-      ];
-  }
-  return [];
-}
-
-/** What joins names that were to be several where the usual delimiters join none. */
-const RARE_DELIMITERS = ['/', '&', '+', '#', ' '];
-
-/** Cells that were to hold several names, of which some or all seem to be joined by something else. */
-function stillJoined(labels: LabelColumn, size: number): string[] {
-  const { values, reading } = labels;
-  if (reading?.format !== 'names') return [];
-  if (!labels.areTexts) {
-    const names = new Set(values);
-    const found = DELIMITERS.flatMap((delimiter) =>
-      joinedBy(values, delimiter).filter((label) =>
-        partsOf(label, delimiter).every((part) => names.has(part)),
-      ),
-    );
-    return found.slice(0, 1).map((label) => `${asOneName(label)}: what is a list already is not split`);
-  }
-  const isOneEach = size > 1 && firstRow(size, (row) => labels.at(row).length > 1) === null;
-  for (const delimiter of [...DELIMITERS, ...(isOneEach ? RARE_DELIMITERS : [])]) {
-    const found = joinedBy(values, delimiter).find(recurrence(values, delimiter));
-    if (found !== undefined && delimiter !== reading.delimiter)
-      return [
-        `${asOneName(found)}; labelDelimiter ${JSON.stringify(delimiter)} reads it as ${partsOf(found, delimiter).length} labels`,
-      ];
-  }
-  if (!isOneEach) return [];
-  return [
-    `No row has more than one label, since none holds the delimiter ${JSON.stringify(reading.delimiter)}; labelDelimiter names another`,
-  ];
-}
-
-function asOneName(label: string): string {
-  return `The label ${JSON.stringify(label)} is taken as one name`;
-}
-
-/** A reference to a character, as HTML writes it, ends in a semicolon that separates nothing. */
-const CHARACTER_REFERENCE = /&(?:#\d{1,7}|#x[\da-f]{1,6}|[a-z]{2,8}\d{0,2});/gi;
-
-function joinedBy(values: readonly string[], delimiter: string): string[] {
-  return values.filter((label) => {
-    const text = delimiter === ';' ? label.replaceAll(CHARACTER_REFERENCE, '') : label;
-    return partsOf(text.trim(), delimiter).length > 1 && listOfText(label) === null;
-  });
-}
-
-/** Whether one of the names that a label joins occurs elsewhere. */
-function recurrence(values: readonly string[], delimiter: string): (label: string) => boolean {
-  const counts = new Map<string, number>();
-  for (const part of values.flatMap((label) => partsOf(label, delimiter)))
-    counts.set(part, (counts.get(part) ?? 0) + 1);
-  return (label) => partsOf(label, delimiter).some((part) => part !== '' && (counts.get(part) ?? 0) > 1);
-}
-
-function areDecimals(delimiter: string): (label: string) => boolean {
-  return (label) => {
-    const parts = partsOf(label, delimiter);
-    return parts.every(isNumberText) && !parts.every(isIntegerText) && numberProblem(label) === null;
-  };
 }
 
 /** Blanks around names, such as those behind each comma of a line, that other files may not have. */
@@ -311,13 +226,18 @@ const MOST_LIKELY_CLASSES = 20;
 
 /** Rows of none of the labels, or not labelled yet: the file does not show which. And rows that have one label each. */
 function rowsOfLists(labels: LabelColumn, size: number): string[] {
-  let [none, one] = [0, 0];
+  let [none, one, every] = [0, 0, 0];
+  const all = labels.values.length;
   for (let row = 0; row < size; row++) {
     const { length } = labels.at(row);
     if (length === 0) none++;
     if (length === 1) one++;
+    if (length === all) every++;
   }
   return [
+    ...(every < size || size < 2 || all < 2
+      ? []
+      : [`Every row has all of the ${all} labels that occur; are these the labels?`]),
     ...(none === 0 ? [] : [`${counted(none, 'row has', 'rows have')} no label: an example of none of them`]),
     ...(one < size || size < 2 || labels.isKindGiven
       ? []

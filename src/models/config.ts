@@ -316,7 +316,7 @@ export interface HeadOptions {
   problemType?: ProblemType;
 }
 
-/** A config with another head, or the same config where nothing changes. */
+/** A config with another head, or the same config where nothing changes. @throws UsageError for one label to choose from */
 export function withHead<Config extends ModelConfig>(config: Config, head: HeadOptions): Config {
   const { numLabels, labels, problemType } = head;
   if (labels === undefined && numLabels === undefined && problemType === undefined) return config;
@@ -324,6 +324,10 @@ export function withHead<Config extends ModelConfig>(config: Config, head: HeadO
   const names = labels ?? own ?? defaultLabels(numLabels ?? 0);
   const { problemType: configured } = config;
   const type = problemType ?? problemTypeOf({ problemType: configured, numLabels: names.length });
+  if (type === singleLabel.problemType && names.length === 1)
+    throw new UsageError(
+      `problemType ${type} needs two labels, and the model has one; use ${regression.problemType}`,
+    );
   return withLabels(config, names, type);
 }
 

@@ -297,6 +297,16 @@ void t.test('what a printed list cannot say', async (test) => {
     `text,label\n${rows("{'toxic': 1, 'rude': 0}", "{'toxic': 0, 'rude': 1}")}`,
   );
   test.match(objects.notes.join(), /is taken as one name: objects are read in JSON Lines and Parquet/);
+  const full = await labelled(
+    test,
+    [
+      [0, 1],
+      [1, 0],
+      [0, 1],
+    ],
+    { labelFormat: 'names' },
+  );
+  test.match(full.notes.join(), /Every row has all of the 2 labels that occur; are these the labels\?/);
   for (const [cell, other] of [
     ['(5.5)', '(7)'],
     ['{x: 1}', '{y: 2}'],

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import tap from 'tap';
 
 import { UsageError } from '../../dist/util/errors.js';
-import { configJson, parseConfig, withLabels } from '../../dist/models/config.js';
+import { configJson, parseConfig, withHead, withLabels } from '../../dist/models/config.js';
 import { areDefaultLabels } from '../../dist/models/labels.js';
 import { writeJson } from '../../dist/util/files.js';
 import { expected, fails } from '../fixtures/model-files.js';
@@ -24,6 +24,12 @@ await tap.test('config.json is read and written as transformers does', async (t)
     { id2label, label2id, problem_type },
     { id2label: { 0: 'a', 1: 'b', 2: 'c' }, label2id: { a: 0, b: 1, c: 2 }, problem_type: 'regression' },
   );
+  const oneNumber = parseConfig({ num_labels: 1 }, 'x');
+  t.throws(() => withHead(oneNumber, { problemType: 'single_label_classification' }), {
+    name: 'UsageError',
+    message: 'problemType single_label_classification needs two labels, and the model has one; use regression',
+  });
+  t.equal(withHead(oneNumber, { problemType: 'multi_label_classification' }).numLabels, 1);
   t.equal(areDefaultLabels(['LABEL_0', 'LABEL_1']), true);
   t.equal(areDefaultLabels(['LABEL_1', 'LABEL_0']), false);
 });
