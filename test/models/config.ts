@@ -27,7 +27,8 @@ await tap.test('config.json is read and written as transformers does', async (t)
   const oneNumber = parseConfig({ num_labels: 1 }, 'x');
   t.throws(() => withHead(oneNumber, { problemType: 'single_label_classification' }), {
     name: 'UsageError',
-    message: 'problemType single_label_classification needs two labels, and the model has one; use regression',
+    message:
+      'problemType single_label_classification needs two labels, and the model has one; use regression',
   });
   t.equal(withHead(oneNumber, { problemType: 'multi_label_classification' }).numLabels, 1);
   t.equal(areDefaultLabels(['LABEL_0', 'LABEL_1']), true);
