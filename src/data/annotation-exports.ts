@@ -1,12 +1,34 @@
-// The rows that annotation tools export: Label Studio, doccano and Prodigy have texts and labels elsewhere than in columns.
-import { hasUsualLabel, labelledColumns, type ColumnChoice } from './columns.js';
+// The rows that annotation tools export: Label Studio, doccano and Prodigy have texts and labels elsewhere than in columns. And
+// rows in an envelope, as services send them.
+import { hasUsualLabel, labelledColumns, usualText, type ColumnChoice } from './columns.js';
 import { isObject, type JsonObject } from './json-rows.js';
 import type { AnnotationExport, RawRecord } from './records.js';
 
-/** The rows that one object stands for: itself, but for exports of Label Studio, doccano and Prodigy. */
+/** The rows that one object stands for: itself, but for exports of Label Studio, doccano and Prodigy, and rows in an envelope. */
 export function rowsOf(object: JsonObject): readonly JsonObject[] {
   if (isLabelStudioTask(object)) return labelStudioRows(object);
-  return [withLabel(object)];
+  return [withLabel(withoutEnvelope(object))];
+}
+
+/** Members that hold a row, where the others say where it is from: the hub's, searches', annotation tools', maps'. */
+const ENVELOPES = new Set(['row', '_source', 'data', 'properties', 'fields', 'record']);
+
+/** `{"row_idx": 0, "row": {"text": "..."}}` as `{"row_idx": 0, "text": "..."}`. */
+function withoutEnvelope(object: JsonObject): JsonObject {
+  if (hasText(object)) return object;
+  const [found, other] = Object.entries(object).filter(
+    ([name, value]) =>
+      isObject(value) && hasText(value) && (ENVELOPES.has(name) || labelledColumns(Object.keys(value))),
+  );
+  if (found === undefined || other !== undefined || !isObject(found[1])) return object;
+  const rest = Object.entries(object).filter(([name]) => name !== found[0]);
+  return { ...Object.fromEntries(rest), ...found[1] };
+}
+
+/** Whether there is a text under a usual name. */
+export function hasText(row: JsonObject): boolean {
+  const column = usualText(Object.keys(row));
+  return column !== undefined && typeof row[column] === 'string';
 }
 
 /**
@@ -43,7 +65,9 @@ const CONTROL_VALUES = ['choices', 'number', 'rating', 'text'];
 function controlsIn(result: unknown): [control: string, value: JsonObject, kind: string][] {
   return objectsIn(result).flatMap(({ from_name: control, value }) => {
     if (typeof control !== 'string' || !isObject(value)) return [];
-    return [[control, value, CONTROL_VALUES.find((kind) => (value[kind] ?? null) !== null) ?? 'text']];
+    const kind = CONTROL_VALUES.find((name) => (value[name] ?? null) !== null);
+    // Marks of a part of the text repeat that part, and say nothing of the whole.
+    return kind === undefined || (kind === 'text' && 'start' in value) ? [] : [[control, value, kind]];
   });
 }
 
@@ -68,10 +92,9 @@ function withLabel(object: JsonObject): JsonObject {
   return several.length === 0 ? object : { ...object, ...Object.fromEntries(several) };
 }
 
-/** Prodigy's `choice`: the ids of the options that were taken. */
+/** Prodigy's `choice`: the ids of the options that were taken; the options themselves may have been left out. */
 function isProdigyChoice(object: JsonObject): boolean {
-  const { options, accept } = object;
-  return Array.isArray(options) && Array.isArray(accept) && !hasUsualLabel(Object.keys(object));
+  return Array.isArray(object['accept']) && !hasUsualLabel(Object.keys(object));
 }
 
 /** doccano up to version 1.0. */

@@ -79,6 +79,7 @@ const LABEL_NAMES: readonly string[] = [
   'stars',
   'rating',
   'score',
+  'cats',
 ];
 
 /** The columns that the caller names. */
@@ -297,6 +298,7 @@ function notFound(
 
 /** At most 20 names, shortened: a file without a header line shows its first row here. */
 function listed(columns: readonly string[]): string {
+  if (columns.length === 0) return 'no columns';
   const shown = columns
     .slice(0, 20)
     .map((column) => quote(column.length > 40 ? `${column.slice(0, 37)}...` : column));
@@ -310,7 +312,12 @@ function quote(name: string): string {
 
 /** Whether there are columns with usual names for a text and for a label. */
 export function labelledColumns(columns: readonly string[]): boolean {
-  return findUsual(columns, TEXT_NAMES) !== undefined && hasUsualLabel(columns);
+  return usualText(columns) !== undefined && hasUsualLabel(columns);
+}
+
+/** The column that has the likeliest of the usual names for a text. */
+export function usualText(columns: readonly string[]): string | undefined {
+  return findUsual(columns, TEXT_NAMES) ?? findUsualPair(columns)?.[0];
 }
 
 /** Whether there is a column with a usual name for a label. */

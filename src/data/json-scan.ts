@@ -52,27 +52,35 @@ export function scanObject(
   return { end: null, hasFeed, fault: false };
 }
 
-/** The members of an object, as far as it is there, that are arrays of objects or of anything. */
-export function arrayMembers(
-  bytes: Buffer,
-  from: number,
-): { name: string; start: number; holdsObjects: boolean }[] {
-  const found: { name: string; start: number; holdsObjects: boolean }[] = [];
-  let depth = 0;
-  let name: string | null = null;
+/** An array below names in an object. */
+export interface NamedArray {
+  /** The names from the outermost object on. */
+  path: readonly string[];
+  /** Behind its bracket. */
+  start: number;
+  holdsObjects: boolean;
+}
+
+/** Arrays in an object, as far as it is there, and in the objects in it, but not those in other arrays. */
+export function namedArrays(bytes: Buffer, from: number): NamedArray[] {
+  const found: NamedArray[] = [];
+  /** What is open around a byte: for an object the name that was read last in it; null for an array. */
+  const open: (string | null)[] = [];
   for (let i = from; i < bytes.length; i++) {
     const byte = bytes[i];
     if (byte === QUOTE) {
       const end = stringEnd(bytes, i + 1);
       if (end === -1) break;
-      if (depth === 1 && bytes[skipSpace(bytes, end + 1)] === COLON)
-        name = nameIn(bytes.toString('utf8', i, end + 1));
+      if (open.length > 0 && open.at(-1) !== null && bytes[skipSpace(bytes, end + 1)] === COLON)
+        open[open.length - 1] = nameIn(bytes.toString('utf8', i, end + 1)) ?? '';
       i = end;
-    } else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) {
-      if (depth === 1 && byte === OPEN_ARRAY && name !== null)
-        found.push({ name, start: i + 1, holdsObjects: bytes[skipSpace(bytes, i + 1)] === OPEN_OBJECT });
-      depth++;
-    } else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) depth--;
+    } else if (byte === OPEN_OBJECT) open.push('');
+    else if (byte === OPEN_ARRAY) {
+      const path = open.filter((name) => name !== null);
+      if (path.length === open.length && path.length > 0)
+        found.push({ path, start: i + 1, holdsObjects: bytes[skipSpace(bytes, i + 1)] === OPEN_OBJECT });
+      open.push(null);
+    } else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) open.pop();
   }
   return found;
 }

@@ -4,19 +4,21 @@ import { isUtf8 } from 'node:buffer';
 import { messageOf, UsageError } from '../util/errors.js';
 import { jsonExcess } from '../util/json.js';
 import { exportOf, isLabelStudioTask, rowsOf } from './annotation-exports.js';
-import { isObject, parseRow, tableOf, withNumbersAsText, type JsonObject, type Table } from './json-rows.js';
+import { isObject, parseRow, withNumbersAsText, type JsonObject } from './json-rows.js';
 import {
-  arrayMembers,
   CLOSE_ARRAY,
   COMMA,
   elementEnd,
   isSpace,
   LINE_FEED,
+  type NamedArray,
+  namedArrays,
   OPEN_ARRAY,
   OPEN_OBJECT,
   scanObject,
   skipSpace,
 } from './json-scan.js';
+import { tableOf, type Table } from './json-tables.js';
 import {
   type AnnotationExport,
   brokenRecord,
@@ -154,7 +156,7 @@ export interface JsonRequest {
   /** For messages. */
   readonly path: string;
   readonly maxRowBytes: number;
-  /** The member of the only object that holds the rows. */
+  /** What holds the rows in the only object: a name, or names with points between. */
   readonly field?: string | undefined;
   /** Whether the file may be no single object all the same. */
   readonly isPresumed?: boolean;
@@ -194,7 +196,8 @@ export class JsonParser implements RecordParser {
   private layout(bytes: Buffer, from: number, isLast: boolean): RecordParser | null {
     const { maxRowBytes, isLines, field, isPresumed } = this.request;
     const lines = (): RecordParser => new JsonLinesParser(maxRowBytes);
-    if (bytes[from] === OPEN_ARRAY) return new JsonValuesParser(maxRowBytes);
+    if (bytes[from] === OPEN_ARRAY)
+      return isRowOfCells(bytes, from) ? lines() : new JsonValuesParser(maxRowBytes);
     if (bytes[from] !== OPEN_OBJECT) return isLines ? lines() : new JsonValuesParser(maxRowBytes);
     const first = scanObject(bytes, from);
     if (first.fault) return lines();
@@ -209,7 +212,7 @@ export class JsonParser implements RecordParser {
     if (next === bytes.length && object !== null) {
       const table = tableOf(object, this.request);
       if (table !== null)
-        return this.tableParser(table, arrayMembers(bytes, from), () => {
+        return this.tableParser(table, namedArrays(bytes, from), () => {
           const digits = 'text' in read ? digitsOf(read.text) : undefined;
           const inDigits = isObject(digits) ? tableOf(digits, this.request) : null;
           return inDigits !== null && 'rows' in inDigits ? inDigits.rows : [];
@@ -228,19 +231,19 @@ export class JsonParser implements RecordParser {
   /** @param inDigits the rows of a table by columns with their numbers as they are written */
   private tableParser(
     table: Table,
-    arrays: ReturnType<typeof arrayMembers>,
+    arrays: readonly NamedArray[],
     inDigits: () => readonly unknown[],
   ): RecordParser {
     const { path, field, maxRowBytes } = this.request;
     if ('note' in table) this.notes.push(`${path}: ${table.note}`);
     if ('rows' in table) return new JsonTableParser(table.rows, inDigits());
-    if ('member' in table) {
+    if ('list' in table) {
       // Of a name that is there twice the last one counts, as for JSON.parse.
-      const start = arrays.findLast(({ name }) => name === table.member)?.start;
+      const found = arrays.findLast((array) => isSamePath(array.path, table.list));
       // Read from their text, so that numbers are as they are written.
-      if (start !== undefined) return new JsonValuesParser(maxRowBytes, start);
+      if (found !== undefined) return new JsonValuesParser(maxRowBytes, found.start);
     }
-    const names = 'members' in table ? table.members : [table.member];
+    const names = 'names' in table ? table.names : [table.list.join('.')];
     const members = names.map((name) => JSON.stringify(name)).join(', ');
     throw new UsageError(
       field === undefined
@@ -252,22 +255,37 @@ export class JsonParser implements RecordParser {
   /** An object larger than any row: its rows are in an array, which is read element by element. */
   private longTable(bytes: Buffer, from: number): RecordParser | null {
     const { field, split, path, maxRowBytes } = this.request;
-    const arrays = arrayMembers(bytes, from);
-    const [only, other] = arrays.filter(({ holdsObjects }) => holdsObjects);
+    const arrays = namedArrays(bytes, from);
+    const nameOf = (array: NamedArray): string => array.path.join('.');
+    const rows = arrays.filter(({ holdsObjects }) => holdsObjects);
+    const depth = Math.min(...rows.map((array) => array.path.length));
+    const [only, other] = rows.filter((array) => array.path.length === depth);
     const named = field ?? split;
     const found =
-      arrays.find(({ name }) => name === named) ??
+      arrays.find((array) => nameOf(array) === named) ??
       (field === undefined && other === undefined ? only : undefined);
     if (found === undefined) {
       if (field === undefined && only === undefined) return null;
       throw new UsageError(
-        `${path} has ${arrays.length === 0 ? 'no list of rows' : `lists in ${arrays.map(({ name }) => JSON.stringify(name)).join(', ')}`} ` +
+        `${path} has ${arrays.length === 0 ? 'no list of rows' : `lists in ${arrays.map((array) => JSON.stringify(nameOf(array))).join(', ')}`} ` +
           `within its first ${maxRowBytes} bytes; name the one with the rows with jsonField`,
       );
     }
-    this.notes.push(`${path}: the rows are read from ${JSON.stringify(found.name)}`);
+    this.notes.push(`${path}: the rows are read from ${JSON.stringify(nameOf(found))}`);
     return new JsonValuesParser(maxRowBytes, found.start);
   }
+}
+
+/** Whether an array of strings or numbers stands in a line of its own, with another one in the next: rows without names. */
+function isRowOfCells(bytes: Buffer, from: number): boolean {
+  const first = bytes[skipSpace(bytes, from + 1)];
+  if (first === OPEN_OBJECT || first === OPEN_ARRAY) return false;
+  const { end, hasFeed } = scanObject(bytes, from);
+  return end !== null && !hasFeed && bytes[skipSpace(bytes, end, true)] === OPEN_ARRAY;
+}
+
+function isSamePath(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((name, i) => name === b[i]);
 }
 
 /** Cuts at line feeds; blank lines are skipped but counted, and a comma behind an object is no fault. */

@@ -404,3 +404,137 @@ void t.test('faults are placed', async (test) => {
     /row 1: expected a JSON array of objects, or JSON objects, but found "1"/,
   );
 });
+
+void t.test('wrappers within wrappers, tables by split or by name, and rows in an envelope', async (test) => {
+  const columns = { text: TEXTS, label: ROWS.map(({ label }) => label) };
+  const rows = [...ROWS.entries()];
+  const wrapped: Record<string, [unknown, string]> = {
+    'a list below two names': [{ status: 'ok', answer: { count: 9, items: ROWS } }, 'answer.items'],
+    'the hub': [
+      {
+        features: [{ feature_idx: 0, name: 'text', type: { dtype: 'string' } }],
+        rows: rows.map(([row_idx, row]) => ({ row_idx, row, truncated_cells: [] })),
+      },
+      'rows',
+    ],
+    'a search': [
+      { took: 1, hits: { total: 9, hits: rows.map(([id, _source]) => ({ _id: `${id}`, _source })) } },
+      'hits.hits',
+    ],
+    'a map': [
+      { type: 'F', features: ROWS.map((properties) => ({ type: 'F', geometry: { at: [1] }, properties })) },
+      'features',
+    ],
+    'lists by column below a name': [{ data: columns }, 'data'],
+    'lists by column for each split': [{ train: columns, test: { text: ['no'], label: ['x'] } }, 'train'],
+    'rows by number for each split': [{ train: numbered(ROWS), test: numbered(ROWS.slice(1)) }, 'train'],
+    "orient='index' with names": [Object.fromEntries(rows.map(([i, row]) => [`r${i}`, row])), 'by name'],
+    'beside a text': [{ title: 'of texts', version: 2, data: ROWS, authors: [{ name: 'a' }] }, 'data'],
+  };
+  for (const [shape, [content, note]] of Object.entries(wrapped))
+    for (const space of [undefined, 2]) {
+      const split = await openContent(test, 'a.json', JSON.stringify(content, null, space));
+      test.same([await textsOf(split), split.labelValues], [TEXTS, ['x', 'y']], shape);
+      test.match(split.notes, [new RegExp(note)], shape);
+    }
+  const lines = rows.map(([_id, _source]) => JSON.stringify({ _id, _source })).join('\n');
+  test.same(await textsOf(await openContent(test, 'a.jsonl', lines)), TEXTS, 'a line for each');
+  const nested = JSON.stringify({ a: { b: ROWS.slice(0, 4), c: ROWS.slice(4) } });
+  test.equal(
+    await refusal(test, 'a.json', nested),
+    'a.json has several lists of rows: "a.b", "a.c"; name one with jsonField',
+  );
+  test.same(
+    await textsOf(await openContent(test, 'a.json', nested, { jsonField: 'a.c' })),
+    TEXTS.slice(4),
+    'names with points between',
+  );
+  test.equal(
+    await refusal(test, 'a.json', nested, { jsonField: 'c' }),
+    'a.json has no rows in "c"; it has "a", "a.b", "a.c"',
+  );
+  const digits = '{"data":{"rows":[{"text":"t0","label":5.0},{"text":"t1","label":4.0}]}}';
+  const split = await openContent(test, 'a.json', digits);
+  test.equal(inferTask([split]).problemType, 'regression', 'numbers as they are written');
+  const long = JSON.stringify({
+    v: { w: Array.from({ length: 300 }, (_, i) => ({ text: `row ${i}`, label: i % 2 })) },
+  });
+  test.equal((await openContent(test, 'a.json', long, { maxRowBytes: 512 })).size, 300);
+});
+
+void t.test('a row is no table, and lists are no texts', async (test) => {
+  const open = async (object: object): Promise<unknown> => {
+    const split = await openContent(test, 'a.json', JSON.stringify(object), { needsLabels: false });
+    return textsOf(split);
+  };
+  const result = [{ from_name: 'mood', to_name: 'text', value: { choices: ['good'] } }];
+  test.same(await open({ text: 'one', tokens: [{ text: 'o', id: 0 }].map(({ id }) => ({ id })) }), ['one']);
+  test.same(
+    await open({ data: { text: 'one' }, annotations: [{ result }] }),
+    ['one'],
+    'a task of Label Studio',
+  );
+  test.same(
+    await open({ text: 'one', options: [{ id: 'A' }], accept: ['A'] }),
+    ['one'],
+    'an example of Prodigy',
+  );
+  test.same(await open({ user: { bio: 'x', description: 'nobody' }, text: 'one' }), ['one']);
+  test.match(
+    await refusal(test, 'a.json', '{"data": []}'),
+    /a\.json: no rows, only a header or an empty list/,
+  );
+  test.match(await refusal(test, 'a.json', '{}'), /it has no columns; name them/);
+  for (const cells of ['["a b","x"]\n["c d","y"]\n', '["a b","x"],\n["c d","y"]\n'])
+    for (const needsLabels of [true, false])
+      test.match(
+        await messageOf(test, openContent(test, 'a.jsonl', cells, { needsLabels })),
+        /line 1: a list has no names for its columns/,
+      );
+});
+
+void t.test('labels of exports that are not whole', async (test) => {
+  const labelsOf = async (...rows: object[]): Promise<unknown> => {
+    const split = await openContent(test, 'a.jsonl', rows.map((row) => JSON.stringify(row)).join('\n'));
+    return (await split.preview(9)).map(({ text, label }) => [text, label]);
+  };
+  test.same(
+    await labelsOf(
+      { text: 'a', accept: ['A'], answer: 'accept' },
+      { text: 'b', accept: ['B'], answer: 'accept' },
+    ),
+    [
+      ['a', 'A'],
+      ['b', 'B'],
+    ],
+    'Prodigy without its options',
+  );
+  test.same(
+    await labelsOf({ text: 'a', cats: { A: 1, B: 0 } }, { text: 'b', cats: { A: 0, B: 1 } }),
+    [
+      ['a', '[A]'],
+      ['b', '[B]'],
+    ],
+    'spaCy',
+  );
+  const task = (text: string, choice: string): object => ({
+    data: { text },
+    annotations: [
+      {
+        result: [
+          { from_name: 'label', value: { start: 0, end: 1, text: text.slice(0, 1), labels: ['PER'] } },
+          { from_name: 'mood', value: { start: 0, end: 1, text: text.slice(0, 1), labels: ['PER'] } },
+          { from_name: 'sentiment', value: { choices: [choice] } },
+        ],
+      },
+    ],
+  });
+  test.same(
+    await labelsOf(task('a', 'A'), task('b', 'B')),
+    [
+      ['a', 'A'],
+      ['b', 'B'],
+    ],
+    'marks of a part of the text are no labels of the whole',
+  );
+});
