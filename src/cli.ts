@@ -29,7 +29,7 @@ import {
   type Command as CommandTable,
   type ParsedOptions,
 } from './options/index.js';
-import { commandLine } from './util/installation.js';
+import { commandLine, isCheckout } from './util/installation.js';
 import { StoppedError, UsageError, messageOf, writeError } from './util/errors.js';
 
 type Flags = Record<string, unknown>;
@@ -74,26 +74,32 @@ function program(): Command {
       'run configuration, .json or .yaml (default: the quickstart, where no model and no data is named)',
     )
     .action(async (config: string | undefined, flags: Flags) => {
-      const path = config ?? (namesAJob(flags) ? undefined : quickstart);
+      const path = config ?? (namesAJob(flags) ? undefined : quickstartHere());
       const file = path === undefined ? {} : { file: await readConfigFile(path) };
       const options = accepted(parseTrainOptions({ ...file, flags }));
       const { train } = await import('./commands/train.js');
       await train(options);
     });
-  addCommand(cli, evaluateCommand).action(async (flags: Flags) => {
+  takesNoFiles(addCommand(cli, evaluateCommand)).action(async (files: string[], flags: Flags) => {
+    requireNoFiles(files, '--validation-file');
     const options = accepted(parseEvaluateOptions({ flags }));
     const { evaluate } = await import('./commands/evaluate.js');
     await evaluate(options);
   });
-  addCommand(cli, predictCommand).action(async (flags: Flags) => {
+  takesNoFiles(addCommand(cli, predictCommand)).action(async (files: string[], flags: Flags) => {
+    requireNoFiles(files, '--test-file');
     const options = accepted(parsePredictOptions({ flags }));
     const { predict } = await import('./commands/predict.js');
     await predict(options);
   });
   addCommand(cli, searchCommand)
     .usage('<config> [options]')
-    .argument('<config>', 'run configuration, .json or .yaml, with ranges in place of some values')
-    .action(async (config: string, flags: Flags) => {
+    .argument('[config]', 'run configuration, .json or .yaml, with ranges in place of some values')
+    .action(async (config: string | undefined, flags: Flags) => {
+      if (config === undefined)
+        throw new UsageError(
+          `A search needs a configuration file with ranges in place of some values: ${commandLine('search', 'space.yaml')}`,
+        );
       const { readSearch, search } = await import('./commands/search.js');
       await search(readSearch(await readConfigFile(config), flags));
     });
@@ -134,6 +140,22 @@ function addCommand(cli: Command, table: CommandTable): Command {
   const command = cli.command(table.name).description(table.summary);
   for (const flag of commandFlags(table)) command.addOption(flag);
   return command;
+}
+
+/** Files that are only given by their options: the message says so, where commander would count arguments. */
+function takesNoFiles(command: Command): Command {
+  return command.usage('[options]').argument('[files...]');
+}
+
+function requireNoFiles(files: readonly string[], option: string): void {
+  if (files.length > 0) throw new UsageError(`Rows are given with ${option}: ${option} ${files.join(' ')}`);
+}
+
+/** The configuration of the quickstart, whose model and rows are in the checkout. */
+function quickstartHere(): string {
+  if (isCheckout()) return quickstart;
+  const example = '--model bert-base-uncased --train-file train.csv --output-dir out';
+  throw new UsageError(`A training needs a model and rows, e.g. ${commandLine('train', example)}`);
 }
 
 /** Whether the flags name a job of their own, so that the quickstart is not meant. */

@@ -135,8 +135,8 @@ async function filesOf({
   return splitOf(dataset, splits, testSplit);
 }
 
-function formatOf({ outputFile, outputFormat }: PredictOptions): PredictionFormat {
-  const shown = process.stdout.isTTY ? 'table' : 'jsonl';
+function formatOf({ outputFile, outputFormat, json }: PredictOptions): PredictionFormat {
+  const shown = process.stdout.isTTY && !json ? 'table' : 'jsonl';
   const usual = outputFile === undefined ? shown : (formatOfEnding(outputFile) ?? 'jsonl');
   return predictionFormats[outputFormat ?? usual].write;
 }

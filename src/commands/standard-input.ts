@@ -76,7 +76,18 @@ const MOST_BYTES = 2 ** 24;
 
 /** Rows of JSON may be laid out over several lines, so that the first one need not be JSON by itself. */
 function isJson(line: string): boolean {
-  return /^(\[\s*)?\{\s*("|\}|$)|^\[\s*(\[|$)/.test(line.trim());
+  const start = line.trim();
+  return /^(\[\s*)?\{\s*("|\}|$)|^\[\s*(\[|$)/.test(start) || isListOfTexts(start);
+}
+
+/** `["a film", "another"]`, as a .json file may have it too. */
+function isListOfTexts(line: string): boolean {
+  if (!/^\[\s*"/.test(line)) return false;
+  try {
+    return Array.isArray(JSON.parse(line));
+  } catch {
+    return false;
+  }
 }
 
 async function* startingWith(first: readonly string[], rest: AsyncIterable<string>): AsyncGenerator<string> {

@@ -5,7 +5,7 @@ import { TempFile } from '../util/temp-file.js';
 import { counted } from '../util/text.js';
 import { type ColumnChoice, labelColumnList } from './columns.js';
 import { encodingIn } from './encoding.js';
-import { canonical, isBlank, isUnknownLabel, labelText, MISSING_LABEL } from './label-values.js';
+import { canonical, isBlank, isList, isUnknownLabel, labelText, MISSING_LABEL } from './label-values.js';
 import { labelMembers, listOfText } from './list-text.js';
 import type { RawRecord } from './records.js';
 
@@ -204,11 +204,8 @@ export class LeftOutRows {
 
 /** The labels of a cell as texts: its own, or those of a list. What cannot be a label is left to others. */
 function labelsIn(value: unknown): string[] {
-  const isList =
-    typeof value === 'string'
-      ? listOfText(value) !== null
-      : Array.isArray(value) || ArrayBuffer.isView(value);
-  return (isList ? labelMembers(value, '') : [value]).flatMap((member) => {
+  const isSeveral = typeof value === 'string' ? listOfText(value) !== null : isList(value);
+  return (isSeveral ? labelMembers(value, '') : [value]).flatMap((member) => {
     if (isBlank(member)) return [''];
     const read = labelText(member);
     return 'value' in read ? [read.value] : [];

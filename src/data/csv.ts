@@ -166,7 +166,7 @@ export class CsvParser implements RecordParser {
       line += countLines(bytes, from, start);
       const problem = this.problemOf(range, isAllUtf8 || isUtf8(bytes.subarray(start, end)));
       if (problem === null && this.header === null) this.header = cells;
-      else {
+      else if (this.header?.length !== 0) {
         this.header ??= [];
         records.push(
           problem === null

@@ -110,7 +110,7 @@ export class Dataset implements LabelledRows {
       foldLabels: labels?.isFolded,
       // A number to predict is no list, whatever says so.
       labelFormat: labels?.width === 1 ? undefined : format,
-      labelDelimiter: format === 'names' && quoting !== null ? delimiter : undefined,
+      labelDelimiter: format === 'names' && quoting !== null ? (delimiter ?? undefined) : undefined,
       // The setting that is saved knows no empty label.
       naLabels: naLabels?.filter((label) => label !== ''),
       maxRowBytes,

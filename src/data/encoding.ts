@@ -141,10 +141,10 @@ export class Utf8Stream {
   }
 
   private checkUnmarked(head: Buffer): void {
-    const utf16 = this.encoding === null ? unmarkedUtf16(head) : null;
-    if (utf16 !== null)
+    const unmarked = this.encoding === null ? unmarkedUnicode(head) : null;
+    if (unmarked !== null)
       throw new UsageError(
-        `${this.path} looks like UTF-16 without a byte order mark; read it with encoding ${utf16}`,
+        `${this.path} looks like ${unmarked.slice(0, 6).toUpperCase()} without a byte order mark; read it with encoding ${unmarked}`,
       );
     if (this.encoding === null || isUnicode(this.encoding)) return;
     // A file of another encoding is hardly ever UTF-8 by chance, so the option was not meant for it.
@@ -255,15 +255,26 @@ async function likeliest(bytes: Buffer): Promise<string | null> {
   return EXTENDED[found.name] ?? found.name.toLowerCase();
 }
 
-/** UTF-16 without a mark: every second byte of English text is zero, which UTF-8 allows and no text has. */
-function unmarkedUtf16(head: Buffer): 'utf-16le' | 'utf-16be' | null {
-  const sample = head.subarray(0, 1024);
-  const zeros = [0, 0];
-  for (const [at, byte] of sample.entries()) if (byte === 0) zeros[at % 2] = (zeros[at % 2] ?? 0) + 1;
-  const half = sample.length / 2;
-  if (sample.length < 4) return null;
-  if ((zeros[1] ?? 0) > half * 0.6 && zeros[0] === 0) return 'utf-16le';
-  return (zeros[0] ?? 0) > half * 0.6 && zeros[1] === 0 ? 'utf-16be' : null;
+/** Of the first bytes, the share that is zero in UTF-16: blanks, digits and line ends are in the texts of all languages. */
+const LEAST_ZEROS = 0.03;
+/** Fewer zeros may be slips of a program. */
+const LEAST_COUNT = 4;
+
+/** UTF-16 or UTF-32 without a mark: zeros stand only where such texts have them, which UTF-8 allows and no text has. */
+function unmarkedUnicode(head: Buffer): 'utf-16le' | 'utf-16be' | 'utf-32le' | 'utf-32be' | null {
+  const sample = head.subarray(0, 4096);
+  const zeros = [0, 0, 0, 0];
+  for (const [at, byte] of sample.entries()) if (byte === 0) zeros[at % 4] = (zeros[at % 4] ?? 0) + 1;
+  const [first = 0, second = 0, third = 0, fourth = 0] = zeros;
+  const quarter = Math.floor(sample.length / 4);
+  if (quarter === 0) return null;
+  // No character takes more than three bytes, and hardly any more than two.
+  if (fourth >= quarter && third > quarter / 2 && first === 0) return 'utf-32le';
+  if (first >= quarter && second > quarter / 2 && fourth === 0) return 'utf-32be';
+  const [even, odd] = [first + third, second + fourth];
+  if (even + odd < Math.max(LEAST_COUNT, LEAST_ZEROS * sample.length)) return null;
+  if (even === 0) return 'utf-16le';
+  return odd === 0 ? 'utf-16be' : null;
 }
 
 const LOOKS_LIKE = ' UTF-8, but looks like ';

@@ -2,13 +2,13 @@
 import path from 'node:path';
 import { createHash } from 'node:crypto';
 import { type BigIntStats, constants } from 'node:fs';
-import { access, readdir, readFile, stat } from 'node:fs/promises';
+import { access, open, readdir, stat } from 'node:fs/promises';
 import { errorCode, RunError, UsageError, readError } from '../util/errors.js';
 import { hashFile, MOST_POINTER_BYTES, requireNoPointer } from '../util/file-system.js';
 import { nearestName } from '../util/text.js';
+import { type Compression, type Format, HEAD_BYTES, otherContent, remedyForEnding } from './file-kinds.js';
 
-export type Format = 'csv' | 'tsv' | 'jsonl' | 'json' | 'text' | 'parquet';
-export type Compression = 'none' | 'gzip' | 'zstd';
+export type { Compression, Format } from './file-kinds.js';
 
 /** A file whose name shows how to read it. `bytes` is its size on disk. */
 export interface DataFile {
@@ -93,10 +93,23 @@ async function inspect(file: string): Promise<DataFile> {
     const kind = formatOf(file);
     await access(file, constants.R_OK);
     if (found.size === 0n) throw new UsageError(`${file} is empty; give a file that holds rows`);
-    if (found.size <= MOST_POINTER_BYTES) requireNoPointer(await readFile(file), file);
+    const head = await headOf(file);
+    if (found.size <= MOST_POINTER_BYTES) requireNoPointer(head, file);
+    const other = otherContent(head, kind.format, kind.compression);
+    if (other !== null) throw new UsageError(`${file} ${other}`);
     return { path: file, ...kind, bytes: Number(found.size), version: versionIn(found) };
   } catch (error) {
     throw error instanceof UsageError ? error : await cannotOpen(file, error);
+  }
+}
+
+async function headOf(file: string): Promise<Buffer> {
+  const handle = await open(file);
+  try {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(Math.max(MOST_POINTER_BYTES, HEAD_BYTES)));
+    return buffer.subarray(0, bytesRead);
+  } finally {
+    await handle.close();
   }
 }
 
@@ -160,7 +173,10 @@ function formatOf(file: string): { format: Format; compression: Compression } {
       throw new UsageError(
         `${file} is in Arrow's format; write it as Parquet in Python, e.g. Dataset.from_file(${JSON.stringify(file)}).to_parquet("rows.parquet") with datasets, and name that file`,
       );
-    throw new UsageError(`${file} is of an unknown format; the name must end in one of ${SUPPORTED}`);
+    const remedy = remedyForEnding(file);
+    throw new UsageError(
+      `${file} is of an unknown format; ${remedy === null ? '' : `${remedy}; `}the name must end in one of ${SUPPORTED}`,
+    );
   }
   return { format, compression };
 }
@@ -169,6 +185,7 @@ async function cannotOpen(file: string, error: unknown): Promise<unknown> {
   const code = errorCode(error);
   if (code === 'EACCES') return new UsageError(`${file} cannot be read: permission denied`);
   if (code !== 'ENOENT' && code !== 'ENOTDIR') return readError(error, file);
+  if (file === '-') return new UsageError('-, standard input, is only read by predict; name a file here');
   const neighbours = await readdir(path.dirname(file)).catch(() => []);
   const nearest = nearestName(path.basename(file), neighbours);
   const hint = nearest === undefined ? '' : `; did you mean ${path.join(path.dirname(file), nearest)}?`;

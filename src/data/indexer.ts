@@ -14,7 +14,7 @@ import {
 import type { DataFile } from './files.js';
 import type { LabelReading } from './label-lists.js';
 import { severalNames } from './label-notes.js';
-import { isBlank } from './label-values.js';
+import { isBlank, withoutBytes } from './label-values.js';
 import { LabelColumn, type SplitReading } from './labels.js';
 import type { RawRecord } from './records.js';
 import type { OwnRows, Rows } from './own-rows.js';
@@ -291,8 +291,8 @@ class Indexer {
 
 /** The value of the label column as it is written; the values of several. */
 function labelOf(record: RawRecord, columns: LabelColumns): unknown {
-  if (typeof columns !== 'string') return columns.map((column) => record.value(column));
-  return record.written?.(columns) ?? record.value(columns);
+  if (typeof columns !== 'string') return columns.map((column) => withoutBytes(record.value(column)));
+  return record.written?.(columns) ?? withoutBytes(record.value(columns));
 }
 
 /** A second header whose columns stand in another order: the rows below it are not what they seem to be. */

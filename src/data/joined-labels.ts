@@ -1,6 +1,6 @@
 // Remarks on cells that seem to hold several names: joined by a delimiter, where one label is read or another delimiter is.
 import { multiLabel } from '../tasks/index.js';
-import { areSpacedNumbers, DELIMITERS } from './label-lists.js';
+import { areSpacedNumbers, DELIMITERS, HASH, recurrence } from './label-lists.js';
 import { isIntegerText, isNumberText, numberProblem } from './label-values.js';
 import type { LabelColumn } from './labels.js';
 import { listOfText, partsOf } from './list-text.js';
@@ -12,7 +12,7 @@ const DECIMAL_COMMA = /^[+-]?\d{1,15}(?:\.\d{3}){0,4}(?:,\d{1,15})?$/;
 export function joinedNames(values: readonly string[]): string[] {
   if (values.every((label) => DECIMAL_COMMA.test(label)) && values.some((label) => /,\d\d/.test(label)))
     return [];
-  for (const delimiter of [...DELIMITERS, ...(values.every(areSpacedNumbers) ? [' '] : [])]) {
+  for (const delimiter of [...DELIMITERS, ...(values.every(areSpacedNumbers) ? [' '] : []), HASH]) {
     const joined = joinedBy(values, delimiter);
     const [first] = joined;
     if (first !== undefined && joined.length === values.length && values.every(areDecimals(delimiter)))
@@ -21,7 +21,10 @@ export function joinedNames(values: readonly string[]): string[] {
           `with labelDelimiter ${JSON.stringify(delimiter)} reads it as ${partsOf(first, delimiter).length} numbers`,
       ];
     const recurs = recurrence(values, delimiter);
-    const found = joined.find((label) => delimiter !== ',' || recurs(label) || /[^\d\s],[^\d\s]/.test(label));
+    const isSure = ![',', HASH].includes(delimiter);
+    const found = joined.find(
+      (label) => isSure || recurs(label) || (delimiter === ',' && /[^\d\s],[^\d\s]/.test(label)),
+    );
     if (found !== undefined)
       return [
         `${asOneName(found)}; problemType ${multiLabel.problemType} ` +
@@ -32,12 +35,12 @@ export function joinedNames(values: readonly string[]): string[] {
 }
 
 /** What joins names that were to be several where the usual delimiters join none. */
-const RARE_DELIMITERS = ['/', '&', '+', '#', ' '];
+const RARE_DELIMITERS = ['/', '&', '+', ' '];
 
 /** Cells that were to hold several names, of which some or all seem to be joined by something else. */
 export function stillJoined(labels: LabelColumn, size: number): string[] {
   const { values, reading } = labels;
-  if (reading?.format !== 'names') return [];
+  if (reading?.format !== 'names' || reading.delimiter === null) return [];
   if (!labels.areTexts) {
     const names = new Set(values);
     const found = DELIMITERS.flatMap((delimiter) =>
@@ -73,14 +76,6 @@ function joinedBy(values: readonly string[], delimiter: string): string[] {
     const text = delimiter === ';' ? label.replaceAll(CHARACTER_REFERENCE, '') : label;
     return partsOf(text.trim(), delimiter).length > 1 && listOfText(label) === null;
   });
-}
-
-/** Whether one of the names that a label joins occurs elsewhere. */
-function recurrence(values: readonly string[], delimiter: string): (label: string) => boolean {
-  const counts = new Map<string, number>();
-  for (const part of values.flatMap((label) => partsOf(label, delimiter)))
-    counts.set(part, (counts.get(part) ?? 0) + 1);
-  return (label) => partsOf(label, delimiter).some((part) => part !== '' && (counts.get(part) ?? 0) > 1);
 }
 
 function areDecimals(delimiter: string): (label: string) => boolean {

@@ -55,12 +55,10 @@ function noteOf(what: string, path: readonly string[]): string {
 
 /** Names that may have been meant. */
 function fieldsOf(object: JsonObject): string[] {
-  return Object.entries(object).flatMap(([name, value]) => [
-    name,
-    ...(isObject(value) ? Object.keys(value).filter((inner) => Array.isArray(value[inner])) : []).map(
-      (inner) => `${name}.${inner}`,
-    ),
-  ]);
+  return Object.entries(object).flatMap(([name, value]) => {
+    const lists = isObject(value) ? Object.keys(value).filter((inner) => Array.isArray(value[inner])) : [];
+    return [name].concat(lists.map((inner) => `${name}.${inner}`));
+  });
 }
 
 /** pandas' orient="split", and "tight". */

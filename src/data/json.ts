@@ -256,7 +256,6 @@ export class JsonParser implements RecordParser {
   private longTable(bytes: Buffer, from: number): RecordParser | null {
     const { field, split, path, maxRowBytes } = this.request;
     const arrays = namedArrays(bytes, from);
-    const nameOf = (array: NamedArray): string => array.path.join('.');
     const rows = arrays.filter(({ holdsObjects }) => holdsObjects);
     const depth = Math.min(...rows.map((array) => array.path.length));
     const [only, other] = rows.filter((array) => array.path.length === depth);
@@ -282,6 +281,10 @@ function isRowOfCells(bytes: Buffer, from: number): boolean {
   if (first === OPEN_OBJECT || first === OPEN_ARRAY) return false;
   const { end, hasFeed } = scanObject(bytes, from);
   return end !== null && !hasFeed && bytes[skipSpace(bytes, end, true)] === OPEN_ARRAY;
+}
+
+function nameOf({ path }: NamedArray): string {
+  return path.join('.');
 }
 
 function isSamePath(a: readonly string[], b: readonly string[]): boolean {
@@ -314,6 +317,9 @@ function rereadLine(bytes: Buffer): RawRecord {
 }
 
 function lineRecords(line: Buffer, start: number, number: number): RawRecord[] {
+  // Files that were joined each bring their mark.
+  const mark = byteOrderMark(line, { offset: 0, line: 1 });
+  if (mark > 0) return lineRecords(line.subarray(mark), start + mark, number);
   let end = line.length;
   while (end > 0 && isSpace(line[end - 1])) end--;
   if (end === 0 || line[end - 1] !== COMMA) return jsonRecords(line, start, number);

@@ -10,8 +10,16 @@ import {
   type TaskKind,
 } from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
-import { isBlank, isNumberText, labelText, MISSING_LABEL, numberOf, numberProblem } from './label-values.js';
-import { labelMembers, listOfText } from './list-text.js';
+import {
+  isBlank,
+  isList,
+  isNumberText,
+  labelText,
+  MISSING_LABEL,
+  numberOf,
+  numberProblem,
+} from './label-values.js';
+import { isChoices, labelMembers, listOfText, partsOf } from './list-text.js';
 import { kindOf } from './row.js';
 
 /** What the members of a list are: names or ids of classes, zeros and ones by position, probabilities, or targets. */
@@ -171,7 +179,23 @@ export function delimiterIn(cells: readonly unknown[]): string {
     .filter((cell): cell is string => typeof cell === 'string' && listOfText(cell) === null)
     .map((text) => text.trim());
   const joined = DELIMITERS.find((delimiter) => texts.some((text) => text.includes(delimiter)));
-  return joined ?? (texts.length > 0 && texts.every(areSpacedNumbers) ? ' ' : '|');
+  if (joined !== undefined) return joined;
+  if (texts.length > 0 && texts.every(areSpacedNumbers)) return ' ';
+  return texts.some(recurrence(texts, HASH)) ? HASH : '|';
+}
+
+/** What doccano's CSV puts between labels; it is also part of names such as C#, so that it has to join what occurs elsewhere. */
+export const HASH = '#';
+
+/** Whether a label joins several names, one of which occurs elsewhere. */
+export function recurrence(labels: readonly string[], delimiter: string): (label: string) => boolean {
+  const counts = new Map<string, number>();
+  for (const part of [...new Set(labels)].flatMap((label) => partsOf(label, delimiter)))
+    counts.set(part, (counts.get(part) ?? 0) + 1);
+  return (label) => {
+    const parts = partsOf(label, delimiter);
+    return parts.length > 1 && parts.some((part) => part !== '' && (counts.get(part) ?? 0) > 1);
+  };
 }
 
 /** Zeros and ones, probabilities or numbers between blanks, as in `1 0 1`. */
@@ -183,14 +207,14 @@ export function areSpacedNumbers(text: string): boolean {
 /** Whether cells hold lists, or, all of them, lists written as text. */
 export function areLists(cells: readonly unknown[]): boolean {
   const values = cells.filter((cell) => !isBlank(cell));
-  if (values.some((value) => Array.isArray(value) || ArrayBuffer.isView(value))) return true;
+  if (values.some((value) => isList(value) || isChoices(value))) return true;
   return (
     values.length > 0 && values.every((value) => typeof value === 'string' && listOfText(value) !== null)
   );
 }
 
 /** The members of cells, those that hold none aside. */
-export function membersOf(cells: readonly unknown[], delimiter: string): (readonly unknown[])[] {
+export function membersOf(cells: readonly unknown[], delimiter: string | null): (readonly unknown[])[] {
   return cells.filter((cell) => !isBlank(cell)).map((cell) => labelMembers(cell, delimiter));
 }
 

@@ -1,5 +1,6 @@
 // One label as it is written in a cell: what counts as a number, a truth value or nothing, when two of them are the same
 // label, and in which order they are listed.
+import { isUtf8 } from 'node:buffer';
 
 const INTEGER = /^[+-]?\d+$/;
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
@@ -132,8 +133,25 @@ export function labelText(value: unknown): Reading<string> {
     return { value: `${value}` };
   if (typeof value === 'symbol') return { problem: 'the label is not valid UTF-8' };
   return {
-    problem: `expected a string or a number but found ${Array.isArray(value) ? 'a list' : value instanceof Date ? 'a date' : 'an object'}`,
+    problem: `expected a string or a number but found ${kindOfObject(value)}`,
   };
+}
+
+/** What a value is that is no text, number or truth value, for messages. */
+export function kindOfObject(value: unknown): string {
+  if (value instanceof Date) return 'a date';
+  if (Buffer.isBuffer(value)) return 'bytes that are no text';
+  return isList(value) ? 'a list' : 'an object';
+}
+
+/** The text that bytes are, where they are one; other values as they are. */
+export function withoutBytes(value: unknown): unknown {
+  return Buffer.isBuffer(value) && isUtf8(value) && !value.includes(0) ? value.toString('utf8') : value;
+}
+
+/** Whether a value is a list, or a typed array of numbers. A `Buffer` is neither: databases give texts so. */
+export function isList(value: unknown): boolean {
+  return Array.isArray(value) || (ArrayBuffer.isView(value) && !Buffer.isBuffer(value));
 }
 
 /** Differences that are hardly ever meant, and what is left of a label without each. */

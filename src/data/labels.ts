@@ -57,7 +57,8 @@ export interface LabelOptions extends LabelReading {
 
 /** A reading that other splits share. */
 export interface SplitReading extends ListReading {
-  delimiter: string;
+  /** Null where a text beside lists is one label. */
+  delimiter: string | null;
 }
 
 /** Labels by row: distinct values once, and their number for every row; or numbers, as many for each row. */
@@ -65,7 +66,7 @@ export class LabelColumn {
   /** The labels in the order of their ids, where the data name them: ClassLabel names, columns, or keys of objects. */
   readonly classNames: readonly string[] | null;
   /** What separates labels that are written as one text. */
-  readonly delimiter: string;
+  readonly delimiter: string | null;
   readonly isFolded: boolean;
   /** Of positional labels, what the data call each position. */
   private readonly positions: readonly string[] | null;
@@ -92,7 +93,9 @@ export class LabelColumn {
   ) {
     const { columns, knownLabels, like } = options;
     this.isFolded = options.foldLabels === true;
-    this.delimiter = options.labelDelimiter ?? like?.delimiter ?? delimiterIn(sample);
+    const shown = (): string | null =>
+      areLists(sample) && sample.some(isBareText) ? null : delimiterIn(sample);
+    this.delimiter = options.labelDelimiter ?? (like === undefined ? shown() : like.delimiter);
     const idOf = knownLabels === undefined ? null : labelIds(knownLabels, this.isFolded);
     this.isKnown = idOf === null ? null : (label) => idOf(label) !== undefined;
     this.requested = requestedTask(options) ?? null;
@@ -172,7 +175,7 @@ export class LabelColumn {
 
   /** Whether the data decided what separates labels that are written as one text. */
   get isSplit(): boolean {
-    return this.options.labelDelimiter === undefined && this.delimiter !== '|';
+    return this.options.labelDelimiter === undefined && this.delimiter !== null && this.delimiter !== '|';
   }
 
   /** Whether a row has a value for each label, by position. */
@@ -412,6 +415,11 @@ function numbersAmong(sample: readonly unknown[]): { areNumbers: boolean; hasDec
     areNumbers: 2 * numbers.length >= texts.length,
     hasDecimals: numbers.some((text) => !isIntegerText(text)),
   };
+}
+
+/** A text that is no list. */
+function isBareText(value: unknown): boolean {
+  return typeof value === 'string' && !isBlank(value) && !isListText(value);
 }
 
 function isListText(value: unknown): boolean {

@@ -1,14 +1,14 @@
 // Several labels in one cell: lists as programs print them, and names joined by a delimiter.
-import { numberOf } from './label-values.js';
+import { isList, numberOf } from './label-values.js';
 
-/** Several labels of one cell: a list, a list written as text, or names joined by the delimiter. */
-export function labelMembers(value: unknown, delimiter: string): readonly unknown[] {
+/** Several labels of one cell: a list, a list written as text, or names joined by the delimiter; null for none. */
+export function labelMembers(value: unknown, delimiter: string | null): readonly unknown[] {
   if (Array.isArray(value)) return value as readonly unknown[];
-  if (ArrayBuffer.isView(value)) return Object.values(value);
+  if (typeof value === 'object' && value !== null && isList(value)) return Object.values(value);
   if (typeof value !== 'string') return [value];
   // CSV writes the empty list as nothing.
   if (value.trim() === '') return [];
-  return listOfText(value) ?? partsOf(value, delimiter);
+  return listOfText(value) ?? (delimiter === null ? [value.trim()] : partsOf(value, delimiter));
 }
 
 /** The names that a text joins; a delimiter may stand behind the last one too, and quotes around them. */
@@ -27,6 +27,14 @@ const QUOTED = /^(?:"[^"]+"|'[^']+')$/;
 const MEMBER =
   /\s*(?:"([^"\\]*(?:\\.[^"\\]*)*)"|'([^'\\]*(?:\\.[^'\\]*)*)'|([^\s,'"[\]{}()]+))\s*(,|$|(?=\s|['"]))/suy;
 
+/** As Label Studio's CSV writes several choices. */
+const CHOICES = /^\s*\{\s*"choices"\s*:\s*(\[.*\])\s*\}\s*$/su;
+
+/** Whether a cell holds what Label Studio's CSV writes for several choices; a single one it writes bare. */
+export function isChoices(value: unknown): boolean {
+  return typeof value === 'string' && CHOICES.test(value);
+}
+
 /** A call of Python around a list, or around one of its members, as `repr` writes arrays, tensors, sets and NumPy's scalars. */
 const WRAPPED_LIST = /^\s*(?:np\.|numpy\.)?(?:array|tensor|frozenset|set|list|tuple|Series)\((.*)\)\s*$/su;
 const KEYWORD = /,\s*(?:dtype|device|shape)=[\w.'":()[\], ]*$/;
@@ -38,7 +46,7 @@ const SCALAR = /\b(?:np|numpy)\.(?:u?int|float|bool|str)\d*_?\(([^()]*)\)|\bnp\.
  * `[np.int64(0)]`. Null for other texts.
  */
 export function listOfText(text: string): unknown[] | null {
-  const unwrapped = WRAPPED_LIST.exec(text)?.[1]?.replace(KEYWORD, '') ?? text;
+  const unwrapped = CHOICES.exec(text)?.[1] ?? WRAPPED_LIST.exec(text)?.[1]?.replace(KEYWORD, '') ?? text;
   const brackets = /^\s*(?:\[(.*)\]|\((.*)\)|\{(.*)\})\s*$/su.exec(unwrapped);
   const [, square, round, curly] = brackets ?? [];
   const inner = (square ?? round ?? curly)?.replaceAll(

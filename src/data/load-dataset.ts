@@ -4,6 +4,7 @@ import { datasetFiles } from '../hub/dataset.js';
 import type { HubOptions } from '../hub/model.js';
 import type { ProblemType } from '../tasks/index.js';
 import { expected, UsageError } from '../util/errors.js';
+import { nearestName } from '../util/text.js';
 import { withoutUndefined } from '../util/without-undefined.js';
 import type { Quoting } from './csv-dialect.js';
 import { DatasetDict, type SplitName } from './dataset.js';
@@ -39,6 +40,8 @@ export type SplitFiles = Partial<Record<SplitName, string | readonly string[]>>;
  * ```
  */
 export type SplitRows<R extends object> = Partial<Record<SplitName, string | readonly string[] | Rows<R>>>;
+
+const SPLITS = ['train', 'validation', 'test'] as const satisfies readonly SplitName[];
 
 type ColumnOf<R> = Extract<keyof R, string>;
 
@@ -101,17 +104,29 @@ export async function loadDataset(
 /** For callers without types. */
 function requireSource(source: unknown): void {
   if (typeof source === 'string') return;
-  if (typeof source !== 'object' || source === null)
-    throw expected('the name of a hub data set, or files or rows by split', 'the data', source);
+  if (typeof source !== 'object' || source === null || isIterable(source))
+    throw expected(
+      'the name of a hub data set, or files or rows by split, such as { train: rows },',
+      'the data',
+      source,
+    );
   for (const [name, given] of Object.entries(source)) {
-    const isGiven =
-      typeof given === 'string' ||
-      (typeof given === 'object' &&
-        given !== null &&
-        (Symbol.iterator in given || Symbol.asyncIterator in given));
+    if (!(SPLITS as readonly string[]).includes(name)) {
+      const nearest = SPLITS.find((split) => split.startsWith(name)) ?? nearestName(name, SPLITS);
+      throw new UsageError(
+        `${JSON.stringify(name)} is no split; ${nearest === undefined ? `there are ${SPLITS.join(', ')}` : `did you mean ${nearest}?`}`,
+      );
+    }
+    const isGiven = typeof given === 'string' || isIterable(given);
     if (given !== undefined && !isGiven)
       throw expected('names of files, or rows in an array, a generator or a stream', name, given);
   }
+}
+
+function isIterable(value: unknown): boolean {
+  return (
+    typeof value === 'object' && value !== null && (Symbol.iterator in value || Symbol.asyncIterator in value)
+  );
 }
 
 /** A hub data set brings its validation rows unasked, files are named on purpose: with a share they would be dropped. */
@@ -128,14 +143,21 @@ export async function openSplits(
 ): Promise<DatasetDict> {
   const opened: Split[] = [];
   try {
-    for (const name of ['train', 'validation', 'test'] as const) {
+    for (const name of SPLITS) {
       const patterns = files[name];
       if (patterns === undefined || patterns === '') continue;
       if (Array.isArray(patterns) && patterns.length === 0) continue;
       const like = opened.map(({ labels }) => labels?.reading ?? null).find((reading) => reading !== null);
       opened.push(await openSplit({ ...splitOptions(name, patterns, options), ...(like && { like }) }));
     }
-    if (opened.length === 0) throw new UsageError('No data were given: name a hub data set, files or rows');
+    if (opened.length === 0) {
+      const empty = SPLITS.filter((name) => files[name] !== undefined && files[name] !== '');
+      throw new UsageError(
+        empty.length === 0
+          ? 'No data were given: name a hub data set, files or rows'
+          : `No rows and no files were given for ${empty.join(' and ')}: the list is empty`,
+      );
+    }
     return new DatasetDict(opened, inferTask(opened, taskOptions(options)), {
       aside: holdOutOf(options),
       maxValidation: options.maxSamples?.validation,

@@ -91,8 +91,9 @@ export class OwnRows {
 }
 
 /** Takes the values of a row as they are now: a cursor may fill the same object again. */
-function recordOf(row: unknown, number: number): RawRecord {
-  if (typeof row !== 'object' || row === null || Array.isArray(row))
+function recordOf(given: unknown, number: number): RawRecord {
+  const row = withoutModel(given);
+  if (typeof row !== 'object' || row === null || Array.isArray(row) || ArrayBuffer.isView(row))
     return brokenRecord(0, 0, number, 'expected an object such as { text: "...", label: "..." }');
   const values = new Map(Object.entries(row).map(([column, value]) => [column, valueOf(value, 0)]));
   const columns = [...values.keys()];
@@ -104,6 +105,12 @@ function recordOf(row: unknown, number: number): RawRecord {
     columns: () => columns,
     value: (column) => values.get(column),
   };
+}
+
+/** The columns of a row that an object mapper made: its own properties are not them. */
+function withoutModel(row: unknown): unknown {
+  const isModel = typeof row === 'object' && row !== null && 'toJSON' in row && !ArrayBuffer.isView(row);
+  return isModel && typeof row.toJSON === 'function' ? row.toJSON() : row;
 }
 
 /** Deeper lists are left as they are: one may hold itself. */

@@ -2,7 +2,9 @@
 import { Decompress } from 'fzstd';
 import type { AsyncBuffer, ColumnMetaData, FileMetaData, SchemaTree } from 'hyparquet';
 import { compressors as decompressors } from 'hyparquet-compressors';
+import { UsageError } from '../util/errors.js';
 import { type DataLimits, mostDecompressed, ZstdFrames } from './compression.js';
+import { ENCRYPTED_PARQUET } from './file-kinds.js';
 import {
   checkRuns,
   numberOf,
@@ -23,6 +25,8 @@ const ROW_GROUPS = 4;
 /** Fields of an element of the schema. */
 const NAME = 4;
 const CHILDREN = 5;
+/** Its metadata are in the open, its columns need not be. */
+const ENCRYPTION_ALGORITHM = 8;
 /** Lists in lists need two levels each. */
 const MAX_LEVELS = 100;
 /** Encodings. */
@@ -34,8 +38,13 @@ const RLE_DICTIONARY = 8;
 /** fzstd, held to the size that the page header has. */
 export const compressors: typeof decompressors = { ...decompressors, ZSTD: unzstd };
 
-/** Reads the footer once, so that all in it is known to be there. @throws Error naming the fault */
-export async function checkFooter(file: AsyncBuffer): Promise<void> {
+/**
+ * Reads the footer once, so that all in it is known to be there.
+ *
+ * @param path for the message
+ * @throws UsageError for a file that is encrypted; Error naming the fault of others
+ */
+export async function checkFooter(file: AsyncBuffer, path: string): Promise<void> {
   if (file.byteLength < 12) throw new Error('it has fewer than 12 bytes');
   const tail = new DataView(await file.slice(file.byteLength - 8, file.byteLength));
   const length = tail.getUint32(0, true);
@@ -45,6 +54,7 @@ export async function checkFooter(file: AsyncBuffer): Promise<void> {
   const start = file.byteLength - 8 - length;
   const reader = new ThriftReader(new Uint8Array(await file.slice(start, start + length)), 0);
   const fields = reader.struct();
+  if (fields.has(ENCRYPTION_ALGORITHM)) throw new UsageError(`${path} ${ENCRYPTED_PARQUET}`);
   const [schema, groups] = [fields.get(SCHEMA), fields.get(ROW_GROUPS)];
   if (!Array.isArray(schema) || !Array.isArray(groups))
     throw new Error('its metadata have no schema or no row groups');

@@ -32,7 +32,7 @@ export interface ParquetFile {
 /**
  * Opens a Parquet file (snappy, gzip, zstd and the other codecs of hyparquet-compressors).
  *
- * @throws Error when the footer cannot be read, e.g. since the file is truncated
+ * @throws UsageError for an encrypted file; Error when the footer cannot be read, e.g. since the file is truncated
  */
 export async function openParquet(path: string, limits: DataLimits): Promise<ParquetFile> {
   const { file, metadata } = await parquetFooter(path);
@@ -48,7 +48,7 @@ export async function openParquet(path: string, limits: DataLimits): Promise<Par
 /** The metadata of a file. @throws Error when it cannot be read, or would take more than it may */
 async function parquetFooter(path: string): Promise<{ file: AsyncBuffer; metadata: FileMetaData }> {
   const file = await asyncBufferFromFile(path);
-  await checkFooter(file);
+  await checkFooter(file, path);
   return { file, metadata: await parquetMetadataAsync(file) };
 }
 
@@ -150,7 +150,8 @@ function decoderOf(column: SchemaTree): CellDecoder {
   const isSingle = element.type === 'FLOAT';
   const isFloat = isSingle || element.type === 'DOUBLE' || isFloat16(element);
   return {
-    value: (cell) => cell,
+    // Bytes of a fixed length may be a text, and are no list of numbers.
+    value: (cell) => deep(cell, (raw) => (raw instanceof Uint8Array ? Buffer.from(raw) : raw)),
     written: (cell) => {
       if (!isFloat || typeof cell !== 'number') return null;
       if (Number.isInteger(cell)) return `${BigInt(cell)}.0`;

@@ -1,5 +1,5 @@
 // One record against the chosen columns: the texts and passthrough values of a usable row, or the fault to report.
-import { isNumberText, type Reading } from './label-values.js';
+import { isNumberText, kindOfObject, type Reading, withoutBytes } from './label-values.js';
 import type { RawRecord } from './records.js';
 
 /** Why a row is bad; `column` is null when the whole row is. */
@@ -65,7 +65,8 @@ function isNumber(value: unknown): boolean {
   return typeof value === 'number' || typeof value === 'bigint';
 }
 
-function readText(value: unknown): Reading<string> {
+function readText(given: unknown): Reading<string> {
+  const value = withoutBytes(given);
   if (value === undefined) return { problem: 'the column is missing' };
   if (value === null) return { problem: 'the text is missing' };
   if (typeof value === 'symbol') return { problem: 'the text is not valid UTF-8' };
@@ -78,10 +79,8 @@ function readText(value: unknown): Reading<string> {
 
 /** The kind of a value that is no text, for messages. */
 export function kindOf(value: unknown): string {
-  if (Array.isArray(value)) return 'a list';
   if (typeof value === 'number' || typeof value === 'bigint') return 'a number';
-  if (value instanceof Date) return 'a date';
-  return typeof value === 'boolean' ? 'true or false' : 'an object';
+  return typeof value === 'boolean' ? 'true or false' : kindOfObject(value);
 }
 
 /** What all values of a passthrough column are, null aside; they go with the rows into a file of predictions. `json`: texts and numbers mixed, lists, objects. */

@@ -1,7 +1,7 @@
 // One data file as a source of records, whatever its format; and text that is in no file.
 import { isAscii as bufferIsAscii } from 'node:buffer';
 import { createHash } from 'node:crypto';
-import { messageOf } from '../util/errors.js';
+import { messageOf, UsageError } from '../util/errors.js';
 import { DamagedInput, type DataLimits, DEFAULT_LIMITS, readBytes } from './compression.js';
 import { type Delimiter, delimiterName, type Quoting } from './csv-dialect.js';
 import { CsvParser } from './csv.js';
@@ -87,6 +87,7 @@ async function parquetSource(
     };
     return { ...shared, columns: parquet.columns, classNames: parquet.classNames, batches: read };
   } catch (error) {
+    if (error instanceof UsageError) throw error;
     const broken = brokenRecord(0, 0, 1, `not a readable Parquet file (truncated?): ${messageOf(error)}`);
     return { ...shared, columns: null, classNames: {}, batches: () => asBatches([[broken]]) };
   }

@@ -11,6 +11,7 @@ import {
 } from './records.js';
 
 const PREFIX = '__label__';
+const LABEL = /(?:^|\s)__label__\S/;
 const LABELS = /(?:^|(?<=\s))__label__(\S+)\s*/g;
 
 /** Blank lines are skipped but counted. */
@@ -49,7 +50,7 @@ export class TextLinesParser implements RecordParser {
   /** The first line tells. */
   private columnsOf(line: string): readonly string[] {
     if (this.header === null) {
-      const hasLabels = line.trimStart().startsWith(PREFIX);
+      const hasLabels = LABEL.test(line);
       this.header = hasLabels ? ['label', 'text'] : ['text'];
       if (hasLabels)
         this.notes.push(`${this.path}: the words that begin with ${PREFIX} are labels, as in fastText`);

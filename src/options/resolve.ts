@@ -165,7 +165,10 @@ function suggestion(entry: Pick<Entry, 'written' | 'isText'>, command: Command):
   const begun = Object.keys(command.options).filter(
     (own) => own.startsWith(name) && /[A-Z]/.test(own.charAt(name.length)),
   );
-  const nearest = begun.find((own) => own === `${name}File`) ?? nearestName(name, known) ?? begun[0];
+  // What another command calls its rows has a name of its own here.
+  const rows = `${name}File`;
+  const meant = isOptionName(rows) ? takenInstead[command.name]?.[rows] : undefined;
+  const nearest = begun.find((own) => own === `${name}File`) ?? meant ?? nearestName(name, known) ?? begun[0];
   if (nearest !== undefined) return ` (did you mean ${spelledLike(entry, nearest)}?)`;
   const isScript = command.name === 'trainer' || command.name === 'scoring';
   return isScript ? '' : `; \`bertune ${command.name} --help\` lists the options`;

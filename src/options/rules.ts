@@ -107,6 +107,10 @@ function textsAlone(o: PredictOptions, name: NameOf): Problem | undefined {
       return { about: 'testFile', message: `${name('testFile')} -, standard input, goes with no other file` };
     return oneSource('testFile')(o, name);
   }
+  if (o.idColumn !== undefined) {
+    const message = `${name('idColumn')} names columns, and ${name('text')} has none; give the rows in a file, or as JSON Lines with ${name('testFile')} -`;
+    return { about: 'idColumn', message };
+  }
   const other = o.dataset === undefined ? 'testFile' : 'dataset';
   if (o[other] === undefined || o[other].length === 0) return undefined;
   return {

@@ -756,9 +756,9 @@ export const options = {
   }),
   json: withDefault(toggle(), false, {
     group: 'Saving and logging',
-    commands: [...training, 'evaluate', 'inspect'],
+    commands: [...training, 'evaluate', 'predict', 'inspect'],
     onResume: 'irrelevant',
-    help: 'print the result as one JSON object on a terminal too; a pipe always gets it',
+    help: 'print the result as JSON on a terminal too: one object, of predict one a line; a pipe always gets it',
   }),
   quiet: withDefault(toggle(), false, {
     group: 'Saving and logging',

@@ -63,7 +63,7 @@ export class FormulaGuard {
   notes(): string[] {
     if (this.changed === 0) return [];
     return [
-      `note: ${counted(this.changed, 'text')} like a formula (such as "@name") got an apostrophe in CSV, and no longer joins with the data; --no-formula-guard writes them as they are`,
+      `note: ${counted(this.changed, 'text')} like a formula (such as "@name") got an apostrophe in CSV, so that joins with the data miss ${this.changed === 1 ? 'it' : 'them'}; --no-formula-guard writes texts as they are`,
     ];
   }
 }

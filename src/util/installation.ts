@@ -6,6 +6,11 @@ export const packageRoot = dirname(dirname(dirname(fileURLToPath(import.meta.url
 /** Whether npm installed the package in another project. */
 export const isInstalled = packageRoot.split(sep).includes('node_modules');
 
+/** Whether the current folder is that of the repository. */
+export function isCheckout(): boolean {
+  return !isInstalled && process.cwd() === packageRoot;
+}
+
 /**
  * A command as it can be typed in the current folder.
  *
@@ -13,7 +18,6 @@ export const isInstalled = packageRoot.split(sep).includes('node_modules');
  * @param args for a shell
  */
 export function commandLine(name: string, args = ''): string {
-  const isCheckout = !isInstalled && process.cwd() === packageRoot;
-  const words = isCheckout ? ['npm run', name, args && '--', args] : ['npx bertune', name, args];
+  const words = isCheckout() ? ['npm run', name, args && '--', args] : ['npx bertune', name, args];
   return words.filter((word) => word !== '').join(' ');
 }

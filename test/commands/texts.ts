@@ -60,6 +60,18 @@ await t.test('texts on the command line and on standard input', async (t) => {
     (await piped('{"review":"x"}\n', {})).stderr,
     /standard input has no column "text"; it has the column "review"/,
   );
+  const list = JSON.stringify(texts);
+  t.same(labels((await piped(list, {})).stdout), same, 'a list of texts, as of a .json file');
+  t.match(await on('evaluate', { 'validation-file': '-' }), {
+    code: 2,
+    stderr: 'bertune: -, standard input, is only read by predict; name a file here',
+  });
+  const onTerminal = { ...here, isTerminal: true };
+  const asJson = await bertune(
+    ['predict', ...flags({ ...cheap, model: 'out', text: texts, json: true })],
+    onTerminal,
+  );
+  t.same(labels(asJson.stdout), same, '--json');
   const skipped = (await piped('one\n\ntwo\n', { 'bad-rows': 'skip' })).stdout.trim().split('\n');
   t.match(JSON.parse(skipped[1] ?? ''), { row: 1, place: 'standard input line 3' });
   t.same(readdirSync(join(folder, 'tmp')), [], 'no temporary folder is left');

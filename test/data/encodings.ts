@@ -132,6 +132,34 @@ void t.test('UTF-16 and UTF-32 are known by their mark', async (test) => {
     await refusal(test, 'a.csv', unmarked),
     'a.csv looks like UTF-16 without a byte order mark; read it with encoding utf-16le',
   );
+  // Of Russian and Chinese only blanks, digits and what JSON and CSV are written with have a zero.
+  for (const text of ['скучный фильм, и длинный', '这部电影非常好看 推荐大家去看']) {
+    const jsonl = `{"text":"${text}","label":"x"}\n{"text":"${text}","label":"y"}\n`;
+    const csv = `text,label\n"${text}",x\n"${text}",y\n`;
+    for (const [name, content] of [
+      ['a.jsonl', jsonl],
+      ['a.csv', csv],
+      ['a.txt', `${text}\n${text}\n`],
+    ] as const)
+      for (const isBigEndian of [false, true])
+        for (const width of [2, 4]) {
+          const points = Array.from(content, (c) => c.codePointAt(0) ?? 0);
+          const bytes = Buffer.alloc(width * points.length);
+          points.forEach((point, i) => {
+            if (isBigEndian) bytes.writeUIntBE(point, width * i, width);
+            else bytes.writeUIntLE(point, width * i, width);
+          });
+          const encoding = `utf-${8 * width}${isBigEndian ? 'be' : 'le'}`;
+          test.equal(
+            await refusal(test, name, bytes),
+            `${name} looks like UTF-${8 * width} without a byte order mark; read it with encoding ${encoding}`,
+          );
+          const split = await openContent(test, name, bytes, { encoding, needsLabels: false });
+          test.same(await textsOf(split), [text, text], `${name}, ${encoding}`);
+        }
+  }
+  const zeros = await openContent(test, 'a.csv', 'text,label\na\0b,x\nc,y\n');
+  test.same(await textsOf(zeros), ['a\0b', 'c'], 'a slip');
   const named = await openContent(test, 'a.csv', unmarked, { encoding: 'UTF-16LE' });
   test.same(await textsOf(named), ['abc', 'def']);
 });

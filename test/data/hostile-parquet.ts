@@ -1,5 +1,6 @@
 // Pages of Parquet whose numbers are just out of bounds, refused before hyparquet gets them. Headers are in Thrift's compact
 // protocol, by https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift.
+import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { FileMetaData, SchemaTree } from 'hyparquet';
@@ -8,6 +9,7 @@ import t from 'tap';
 import { DEFAULT_LIMITS } from '../../dist/data/compression.js';
 import { checkRowGroup } from '../../dist/data/parquet-check.js';
 import { openParquet } from '../../dist/data/parquet.js';
+import { openContent, refusal, textsOf } from '../fixtures/splits.js';
 import { frame } from '../../scripts/fuzz/formats/zstd.mjs';
 
 const PLAIN = 0;
@@ -111,4 +113,45 @@ t.test('a footer is read only after it was checked', async (t) => {
   await t.rejects(openParquet(withNested(21), DEFAULT_LIMITS), {
     message: 'its metadata are nested too deep',
   });
+});
+
+// The footer of parquet-format's Encryption.md: in the open, with field 8 of FileMetaData; or encrypted, behind PARE.
+t.test('an encrypted file is told in one line', async (t) => {
+  const footer = Buffer.of(0x8c, 0, 0);
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(footer.length);
+  for (const magic of ['PAR1', 'PARE']) {
+    const name = `${magic}.parquet`;
+    const content = Buffer.concat([Buffer.from(magic), footer, length, Buffer.from(magic)]);
+    t.match(
+      await refusal(t, name, content),
+      new RegExp(`^${name} is an encrypted Parquet file; write it again without encryption$`),
+    );
+  }
+});
+
+// What polars 2.1 makes of Int128, and pyarrow of binary(3).
+t.test('bytes of a fixed length are texts or nothing, but no list of labels', async (t) => {
+  const program = `
+    import { parquetWriteBuffer } from 'hyparquet-writer';
+    const fixed = (name, length) => ({ name, type: 'FIXED_LEN_BYTE_ARRAY', type_length: length, repetition_type: 'REQUIRED' });
+    const schema = [{ name: 'root', num_children: 3 }, { name: 'text', type: 'BYTE_ARRAY', repetition_type: 'REQUIRED' }, fixed('label', 3), fixed('wide', 4)];
+    const columnData = [
+      { name: 'text', data: ['a', 'b'].map((text) => new TextEncoder().encode(text)) },
+      { name: 'label', data: ['neg', 'pos'].map((text) => new TextEncoder().encode(text)) },
+      { name: 'wide', data: [Uint8Array.of(0, 0, 0, 0), Uint8Array.of(1, 0, 0, 0)] },
+    ];
+    process.stdout.write(Buffer.from(parquetWriteBuffer({ columnData, schema })).toString('base64'));`;
+  const env = { ...process.env, NODE_OPTIONS: '' };
+  const written = execFileSync(process.execPath, ['--input-type=module', '-e', program], {
+    env,
+    encoding: 'utf8',
+  });
+  const bytes = Buffer.from(written, 'base64');
+  const split = await openContent(t, 'a.parquet', bytes);
+  t.same([await textsOf(split), split.labelKind, split.labelValues], [['a', 'b'], 'string', ['neg', 'pos']]);
+  t.match(
+    await refusal(t, 'a.parquet', bytes, { labelColumn: 'wide' }),
+    /row 1, column "wide": expected a string or a number but found bytes that are no text/,
+  );
 });

@@ -487,3 +487,23 @@ void t.test('what the rows showed is how others of their kind are read', async (
   test.same(data.train.reading, { ...csv, ...asked }, 'and what was asked for');
   await data.close();
 });
+
+// As Label Studio's CSV and doccano's write several labels of a text.
+void t.test('several labels in the CSV of annotation tools', async (test) => {
+  const choices = 'text,sentiment\na,"{""choices"":[""Pos"",""So, so""]}"\nb,Neg\nc,"So, so"\n';
+  for (const overrides of [{}, { problemType: multi } as const]) {
+    const split = await openContent(test, 'a.csv', choices, overrides);
+    test.same(inferTask([split]).labels, ['Neg', 'Pos', 'So, so']);
+    test.same(
+      (await split.preview(3)).map(({ label }) => label),
+      ['["Pos", "So, so"]', '[Neg]', '["So, so"]'],
+    );
+  }
+  const joined = 'text,label\na,pos#new\nb,neg\nc,pos\n';
+  const one = await openContent(test, 'a.csv', joined);
+  test.match(one.notes.join(), /"pos#new" is taken as one name; .* labelDelimiter "#" reads it as 2 labels/);
+  const several = await openContent(test, 'a.csv', joined, { problemType: multi });
+  test.same(inferTask([several]).labels, ['neg', 'new', 'pos']);
+  const names = await openContent(test, 'a.csv', 'text,label\na,C#\nb,F#\nc,#1\n', { problemType: multi });
+  test.same([inferTask([names]).labels, names.notes.join().includes('#"')], [['#1', 'C#', 'F#'], false]);
+});

@@ -11,6 +11,23 @@ void t.test('headers of files that were put together', async (test) => {
     labelColumn: ['x', 'y'],
   });
   test.equal(columns.size, 1);
+  const joined = await openContent(
+    test,
+    'a.csv',
+    '\ufefftext,label\na,0\n\ufefftext,label\nText, LABEL\nb,1\n',
+  );
+  test.same(
+    [joined.labelValues, await textsOf(joined)],
+    [
+      ['0', '1'],
+      ['a', 'b'],
+    ],
+    'with their marks, or in capitals',
+  );
+  const lines = '\ufeff{"text":"a","label":0}\n\ufeff{"text":"b","label":1}\n';
+  test.same(await textsOf(await openContent(test, 'a.jsonl', lines)), ['a', 'b']);
+  const word = await openContent(test, 'a.csv', 'text\nText\nb\n', { needsLabels: false });
+  test.same(await textsOf(word), ['Text', 'b'], 'a text of one word');
   const texts = await openContent(test, 'a.csv', 'text,label\ntext,a\nlabel,b\n');
   test.equal(texts.size, 2, 'a text may be called so');
   test.match(

@@ -1,6 +1,7 @@
 // Files that are not quite what they seem: escaped quotes, fastText's lines, folders of Arrow files, pointers of Git LFS; and
 // what the messages about files and columns propose.
 import path from 'node:path';
+import { gzipSync } from 'node:zlib';
 import t from 'tap';
 import { loadDataset } from '../../dist/index.js';
 import { openSafetensors } from '../../dist/formats/safetensors.js';
@@ -208,5 +209,54 @@ void t.test('all that is missing is in one message', async (test) => {
   test.match(
     await messageOf(test, loadDataset({ train: path.join(folder, '*.csv') })),
     /b\.csv has no columns "text", "label"; it has the columns "words", "class"; textColumn and labelColumn name others/,
+  );
+});
+
+// By the first bytes that the formats' specifications give.
+void t.test('a file is told that is not what its name says', async (test) => {
+  const json = '{"text": "a", "label": "x"}\n';
+  for (const [name, content, message] of [
+    ['a.csv', gzipSync('text,label\na,x\n'), /is compressed with gzip; give it a name that ends in \.gz$/],
+    ['a.json', Buffer.of(0x28, 0xb5, 0x2f, 0xfd, 0, 0), /Zstandard; give it a name that ends in \.zst$/],
+    ['a.csv', 'PK\u0003\u0004...', /is a workbook or a ZIP archive; save the sheet as CSV, or unpack/],
+    ['a.tsv', 'PAR1...PAR1', /is a Parquet file; give it a name that ends in \.parquet$/],
+    ['a.jsonl', 'ARROW1\0\0', /is in Arrow's format; write it as Parquet in Python/],
+    ['a.csv', 'SQLite format 3\0', /is a database of SQLite; export the table as CSV$/],
+    [
+      'a.csv',
+      '\n<!DOCTYPE html>\n<title>Sign in</title>',
+      /is a web page, not the file itself; download it again/,
+    ],
+    ['a.json', '\ufeff<html lang="en">', /is a web page/],
+    ['a.csv', '<?xml version="1.0"?>', /is XML; convert it/],
+    ['a.csv', json, /holds JSON; give it a name that ends in \.jsonl, or in \.json$/],
+    ['a.tsv', `[\n  ${json}]`, /holds JSON/],
+    ['a.csv.bz2', 'BZh9', /unknown format; decompress it, or compress it with gzip; the name must end in/],
+    ['a.xlsx', 'PK', /unknown format; save the sheet as CSV; the name must end in/],
+  ] as const) {
+    const found = await refusal(test, name, content);
+    test.match(found, message, name);
+    test.notMatch(found, '\n', 'one line');
+  }
+  for (const [name, content, text] of [
+    ['a.csv', 'text,label\n<html>,x\nb,y\n', '<html>'],
+    ['a.csv', 'text,label\n{a},x\nb,y\n', '{a}'],
+    ['a.txt', '<html> is a tag\n', '<html> is a tag'],
+    ['a.txt', '{"a": 1}\n', '{"a": 1}'],
+    ['a.csv.gz', gzipSync('text,label\na,x\nb,y\n'), 'a'],
+  ] as const) {
+    const split = await openContent(test, name, content, { needsLabels: false });
+    test.equal((await textsOf(split))[0], text, `${name} is right`);
+  }
+});
+
+void t.test('labels of fastText may stand anywhere in a line', async (test) => {
+  const split = await openContent(test, 'a.txt', 'a good film __label__pos\n__label__neg a dull film\n');
+  test.same(
+    [await textsOf(split), split.labelValues],
+    [
+      ['a good film', 'a dull film'],
+      ['neg', 'pos'],
+    ],
   );
 });

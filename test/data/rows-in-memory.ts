@@ -132,7 +132,45 @@ void t.test('the same faults as in files', async (test) => {
     })(),
   );
   await test.rejects(loadDataset({ train: broken }), { message: 'connection lost' });
-  test.match(await messageOf(test, loadDataset({ train: [] })), /^No data were given/);
+  for (const [source, message] of [
+    [{ train: [] }, 'No rows and no files were given for train: the list is empty'],
+    [{ train: '' }, 'No data were given: name a hub data set, files or rows'],
+    [{ train: bad, valid: bad }, '"valid" is no split; did you mean validation?'],
+    [{ training: bad }, '"training" is no split; there are train, validation, test'],
+    [bad, /^Expected the name of a hub data set, or files or rows by split, such as \{ train: rows \}/],
+  ] as const) {
+    const load = loadDataset as (source: unknown) => Promise<never>;
+    test.match(await messageOf(test, load(source)), message);
+  }
+  test.match(
+    await messageOf(test, loadDataset({ train: Readable.from([Buffer.from('{"text":"a"}')]) })),
+    'train row 1: expected an object such as { text: "...", label: "..." }',
+  );
+  test.match(
+    await messageOf(test, loadDataset({ train: [{ text: 'a', label: new Date(0) }] })),
+    'expected a string or a number but found a date',
+  );
+});
+
+// A driver gives a BLOB as a Buffer, an object mapper a model with its row as JSON.
+void t.test('bytes are texts, and models are rows', async (test) => {
+  const rows = ROWS.slice(0, 4).map(({ text, label }) => ({
+    text: Buffer.from(`${text} é`),
+    label: Buffer.from(label),
+  }));
+  const data = await loadDataset({ train: rows });
+  test.same(data.task.labels, ['bad', 'good']);
+  test.equal((await data.train.read([1])).examples[0]?.text, 'row 1 é');
+  await data.close();
+  const cells = [Buffer.of(1, 0), Buffer.of(0, 1), Buffer.of(0xff, 0xfe)];
+  test.match(
+    await messageOf(test, loadDataset({ train: cells.map((label) => ({ text: 'a', label })) })),
+    /row 3, column "label": expected a string or a number but found bytes that are no text/,
+  );
+  const models = ROWS.slice(0, 4).map((row) => ({ $dirty: false, toJSON: () => row }));
+  const mapped = await loadDataset({ train: models });
+  test.same([mapped.train.size, mapped.task.labels], [4, ['bad', 'good']]);
+  await mapped.close();
 });
 
 void t.test('whatever goes wrong, the rows are closed', async (test) => {
@@ -163,7 +201,7 @@ void t.test('what are no rows is named', async (test) => {
     [{ train: null }, /for train.* null$/],
     [{ train: 5 }, /for train.* 5$/],
     [{ train: [{ text: 'a', label: 'x' }], validation: null }, /for validation.* null$/],
-    [null, /^Expected the name of a hub data set, or files or rows by split for the data/],
+    [null, /^Expected the name of a hub data set, or files or rows by split, .* for the data/],
   ] as const)
     test.match(await messageOf(test, loadDataset(given as unknown as { train: Rows })), message);
   const self: unknown[] = [];

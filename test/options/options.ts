@@ -201,6 +201,20 @@ await tap.test('the program: help, version, exit codes, one line', (t) => {
       ['train', 'a.json', 'b.json'],
       "bertune: too many arguments for 'train'. Expected 1 argument but got 2.\n",
     ],
+    [
+      ['predict', '--model', 'out', 'new.csv', 'b.csv'],
+      'bertune: Rows are given with --test-file: --test-file new.csv b.csv\n',
+    ],
+    [['evaluate', 'x.csv'], 'bertune: Rows are given with --validation-file: --validation-file x.csv\n'],
+    [
+      ['search', '--model', 'out'],
+      'bertune: A search needs a configuration file with ranges in place of some values: npm run search -- space.yaml\n',
+    ],
+    [['predict', '--train', 'a.csv'], 'bertune: unknown option --train (did you mean --test-file?)\n'],
+    [
+      ['predict', '--model', 'out', '--text', 'a', '--id-column', 'id'],
+      'bertune: --id-column names columns, and --text has none; give the rows in a file, or as JSON Lines with --test-file -\n',
+    ],
     [['trian'], "bertune: unknown command 'trian' (Did you mean train?)\n"],
   ];
   for (const [args, stderr] of table) t.same(run(args), { code: 2, stdout: '', stderr }, args.join(' '));

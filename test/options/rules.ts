@@ -195,6 +195,7 @@ await tap.test('options that do not fit together', (t) => {
     dtype: 'auto',
     dataloaderNumWorkers: 1,
     formulaGuard: true,
+    json: false,
     quiet: false,
   });
   t.end();
