@@ -175,7 +175,7 @@ function formatOf(file: string): { format: Format; compression: Compression } {
       );
     const remedy = remedyForEnding(file);
     throw new UsageError(
-      `${file} is of an unknown format; ${remedy === null ? '' : `${remedy}; `}the name must end in one of ${SUPPORTED}`,
+      `${file} is of an unknown format; the name must end in one of ${SUPPORTED}${remedy === null ? '' : `: ${remedy}`}`,
     );
   }
   return { format, compression };

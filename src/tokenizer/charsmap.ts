@@ -63,8 +63,8 @@ export function createCharsmap(base64: string): Charsmap {
     normalize: (text, check) => {
       if (keepsAscii && /^[\x20-\x7E]*$/.test(text)) return text;
       let result = '';
-      for (const { segment } of segmenter.segment(text)) {
-        result += ofCluster(segment);
+      for (const cluster of clustersOf(text, segmenter)) {
+        result += ofCluster(cluster);
         check(result.length);
       }
       return result;
@@ -78,6 +78,26 @@ export function createCharsmap(base64: string): Charsmap {
         return separator !== ' ' && WHITE_SPACE.test(replacement);
       }),
   };
+}
+
+/** Characters that are segmented at once: V8 takes 90 times as long for 80,000 as for 20,000. */
+const PIECE = 4096;
+
+/** Where a cluster ends depends on its own characters and the next one, so that the last of a piece is begun again. */
+function* clustersOf(text: string, segmenter: Intl.Segmenter): Generator<string> {
+  let size = PIECE;
+  for (let from = 0; from < text.length;) {
+    const end = from + size;
+    // No half of a character.
+    const piece = text.slice(from, /[\ud800-\udbff]/.test(text.charAt(end - 1)) ? end + 1 : end);
+    const clusters = Array.from(segmenter.segment(piece), ({ segment }) => segment);
+    from += piece.length;
+    if (from < text.length) {
+      from -= clusters.pop()?.length ?? 0;
+      size = clusters.length === 0 ? 2 * size : PIECE;
+    }
+    yield* clusters;
+  }
 }
 
 function parseMap(bytes: Buffer): { units: Uint32Array; strings: Buffer } {

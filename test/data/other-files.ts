@@ -231,8 +231,12 @@ void t.test('a file is told that is not what its name says', async (test) => {
     ['a.csv', '<?xml version="1.0"?>', /is XML; convert it/],
     ['a.csv', json, /holds JSON; give it a name that ends in \.jsonl, or in \.json$/],
     ['a.tsv', `[\n  ${json}]`, /holds JSON/],
-    ['a.csv.bz2', 'BZh9', /unknown format; decompress it, or compress it with gzip; the name must end in/],
-    ['a.xlsx', 'PK', /unknown format; save the sheet as CSV; the name must end in/],
+    [
+      'a.csv.bz2',
+      'BZh9',
+      /unknown format; the name must end in one of .*: decompress it, or compress it with gzip$/,
+    ],
+    ['a.xlsx', 'PK', /unknown format; the name must end in one of .*: save the sheet as CSV$/],
   ] as const) {
     const found = await refusal(test, name, content);
     test.match(found, message, name);

@@ -9,6 +9,7 @@ import { gunzipSync } from 'node:zlib';
 import { parse } from 'csv-parse/sync';
 import t from 'tap';
 
+import { createCharsmap } from '../../dist/tokenizer/charsmap.js';
 import { createNormalizer } from '../../dist/tokenizer/normalizers.js';
 import { createPreTokenizer } from '../../dist/tokenizer/pre-tokenizers.js';
 import { AutoTokenizer, Tokenizer, createTokenizerPool } from '../../dist/tokenizer/index.js';
@@ -351,3 +352,38 @@ await t.test(
     }
   },
 );
+
+// Intl.Segmenter takes quadratic time, so that a text is cut into pieces; clusters lie across their ends.
+await t.test('a character map goes over long texts in pieces', (t) => {
+  const normalizer = createCharsmap(String(charsmap));
+  const normalize = (text: string): string => normalizer.normalize(text, () => undefined);
+  const clusters = [
+    'e\u0301',
+    '\ud83c\udde9\ud83c\uddea',
+    '\ud83d\udc69\u200d\ud83d\udc69',
+    '\uac00\u11a8',
+    'a\ud83a\udcd0',
+    '\u306f\u309a',
+    '\uff76\uff9e',
+  ];
+  for (let shift = 0; shift < 9; shift++) {
+    const unit = `${'x'.repeat(shift)}\u6f22${clusters.join('')}\n`;
+    t.equal(normalize(unit.repeat(900)), normalize(unit).repeat(900), `${shift}`);
+  }
+  const one = `e${'\u0301'.repeat(9000)}`;
+  t.equal(
+    normalize(`${one}\n${one}`),
+    `${normalize(one)}${normalize('\n')}${normalize(one)}`,
+    'a cluster longer than a piece',
+  );
+  const time = (length: number): number => {
+    const text = '\u6f22\u5b57\u4eee\u540d\u4ea4\u3058\u308a\u6587'.repeat(length / 8);
+    const start = process.cpuUsage();
+    normalize(text);
+    const { user, system } = process.cpuUsage(start);
+    return user + system;
+  };
+  time(20_000);
+  t.ok(time(160_000) < 40 * time(20_000), 'in about linear time');
+  t.end();
+});
