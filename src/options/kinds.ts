@@ -61,6 +61,8 @@ export function real(range: string, check: (n: number) => boolean): Kind<number>
   };
 }
 
+export const notNegative = real('of at least 0', (n) => n >= 0);
+
 /** Optimizer steps as HF counts them: a whole number, or below 1 a share of all steps of the run. */
 export function steps(options: { allowZero: boolean }): Kind<number> {
   const zero = options.allowZero;

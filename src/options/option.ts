@@ -29,7 +29,6 @@ export type ResumeRole = 'must-match' | 'may-change' | 'irrelevant';
 
 /** What each option states about itself beside its kind. */
 export interface Meta {
-  readonly group: Group;
   /** The commands that take it. */
   readonly commands: readonly CommandName[];
   readonly onResume: ResumeRole;
@@ -46,19 +45,40 @@ export interface Meta {
   readonly hf?: string;
 }
 
-/** An option of the table. */
-export interface Option<T = unknown> extends Meta {
+/** An option before it is put into a group. */
+export interface Ungrouped<T = unknown> extends Meta {
   readonly kind: Kind<T>;
   readonly fallback?: T;
   /** The commands for which it always has a value: all where it has a default, else those that need it. */
   readonly neededBy: readonly CommandName[];
 }
 
+/** An option of the table. */
+export interface Option<T = unknown> extends Ungrouped<T> {
+  readonly group: Group;
+}
+
+/** Options under one heading of the help. */
+export function inGroup<T extends Record<string, Ungrouped>>(
+  group: Group,
+  options: T,
+): { [K in keyof T]: T[K] & { readonly group: Group } } {
+  const entries = Object.entries(options).map(([name, option]) => [name, { ...option, group }]);
+  // The compiler does not follow that the names are those of `options`.
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+  return Object.fromEntries(entries) as { [K in keyof T]: T[K] & { readonly group: Group } };
+}
+
 /** The commands that work with a trained model. */
 export const scoring = ['evaluate', 'predict'] as const;
+/** Those that train, and those that also have a Trainer in a script, which has its model and data already. */
+export const training = ['train', 'search'] as const;
+export const trainers = [...training, 'trainer'] as const;
+export const readers = [...training, ...scoring, 'inspect'] as const;
+export const everywhere = [...readers, 'init', 'merge'] as const;
 
 /** An option that always has a value; one of `reading` has none where the model's folder is asked first. */
-export function withDefault<T>(kind: Kind<T>, fallback: T, meta: Meta): Option<T> {
+export function withDefault<T>(kind: Kind<T>, fallback: T, meta: Meta): Ungrouped<T> {
   const neededBy = meta.commands.filter((name) => meta.reading !== true || !isScoring(name));
   return { ...meta, kind, fallback, neededBy };
 }
@@ -71,7 +91,7 @@ function isScoring(name: CommandName): boolean {
 export function optional<T>(
   kind: Kind<T>,
   meta: Meta & { readonly neededBy?: readonly CommandName[] },
-): Option<T> {
+): Ungrouped<T> {
   return { ...meta, kind, neededBy: meta.neededBy ?? [] };
 }
 

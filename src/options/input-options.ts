@@ -1,0 +1,288 @@
+// What a command reads: the model, and the rows with how they are written. Options of the table (see table.ts).
+import { choice, integer, integerOrNone, list, text, textOrShare, toggle } from './kinds.js';
+import { DEFAULT_LIMITS } from '../data/compression.js';
+import { labelFormats } from '../data/label-lists.js';
+import {
+  everywhere,
+  inGroup,
+  optional,
+  readers,
+  scoring,
+  trainers,
+  training,
+  withDefault,
+} from './option.js';
+import { poolings } from '../evaluation/long-texts.js';
+import { problemTypes } from '../tasks/index.js';
+
+const files = list('FILE', 'a file name or several');
+
+export const inputOptions = {
+  ...inGroup('Model', {
+    model: optional(text('DIR_OR_ID'), {
+      commands: everywhere,
+      neededBy: [...scoring, 'merge'],
+      onResume: 'must-match',
+      help: 'the weights: a folder, or a Hugging Face hub id such as bert-base-uncased',
+      hf: 'model_name_or_path',
+    }),
+    modelRevision: optional(text('REV'), {
+      commands: everywhere,
+      onResume: 'must-match',
+      help: 'branch, tag or commit of a hub model',
+      otherwise: 'main',
+    }),
+    baseModel: optional(text('DIR_OR_ID'), {
+      commands: [...training, ...scoring, 'merge'],
+      onResume: 'must-match',
+      help: 'the base model of an adapter, where it is no longer the one that its adapter_config.json names',
+      otherwise: 'that one',
+      hf: 'base_model_name_or_path',
+    }),
+    config: optional(text('FILE'), {
+      commands: [...training, 'inspect'],
+      onResume: 'must-match',
+      help: "in place of --model: a model's config.json, to start from random weights of that shape",
+      hf: 'config_name',
+    }),
+    tokenizer: optional(text('DIR_OR_ID'), {
+      commands: everywhere,
+      onResume: 'must-match',
+      help: 'folder or hub id of the tokenizer',
+      otherwise: "the model's own",
+      hf: 'tokenizer_name',
+    }),
+    problemType: optional(choice(problemTypes), {
+      commands: [...training, ...scoring, 'inspect', 'merge'],
+      onResume: 'must-match',
+      help: 'what the head predicts, and so the loss',
+      otherwise:
+        'in training from the labels (lists: multi-label, decimals: regression), in evaluate and predict from the model',
+    }),
+    numLabels: optional(integer(1), {
+      commands: training,
+      onResume: 'must-match',
+      help: 'outputs of the head',
+      otherwise: 'counted from the labels',
+    }),
+    labelList: optional(list('LABEL', 'a label or several'), {
+      commands: [...training, 'inspect'],
+      onResume: 'must-match',
+      help: 'the labels in the order of their ids; any other label is a bad row',
+      otherwise: 'all labels of the data, sorted',
+    }),
+    maxSeqLength: optional(integer(3), {
+      commands: [...trainers, ...scoring, 'inspect'],
+      onResume: 'must-match',
+      reading: true,
+      help: 'longer inputs are cut to this many tokens, special tokens included',
+      otherwise: "512, or the model's positions where those are fewer",
+    }),
+    stride: optional(integerOrNone(0), {
+      commands: scoring,
+      onResume: 'irrelevant',
+      reading: true,
+      help: 'read longer texts whole, as windows of --max-seq-length that share N tokens; none cuts them',
+      otherwise: 'longer texts are cut',
+    }),
+    pooling: optional(choice(poolings), {
+      commands: scoring,
+      onResume: 'irrelevant',
+      reading: true,
+      help: 'how the logits of the windows are combined, with --stride',
+      otherwise: 'mean',
+    }),
+  }),
+  ...inGroup('Data', {
+    trainFile: withDefault(files, [], {
+      commands: [...training, 'inspect'],
+      onResume: 'must-match',
+      help: 'training rows: csv, tsv, jsonl, json or parquet; globs work',
+    }),
+    validationFile: withDefault(files, [], {
+      commands: [...training, 'evaluate', 'init'],
+      onResume: 'must-match',
+      help: 'rows to evaluate on',
+    }),
+    testFile: withDefault(files, [], {
+      commands: ['predict'],
+      onResume: 'irrelevant',
+      help: 'rows to predict; -: standard input, JSON Lines or a text a line',
+    }),
+    text: optional(list('TEXT', 'a text or several'), {
+      commands: ['predict'],
+      onResume: 'irrelevant',
+      help: 'in place of files: texts to predict',
+    }),
+    dataset: optional(text('ID'), {
+      commands: readers,
+      onResume: 'must-match',
+      help: 'in place of files: a hub dataset, e.g. stanfordnlp/imdb',
+      hf: 'dataset_name',
+    }),
+    datasetConfig: optional(text('NAME'), {
+      commands: readers,
+      onResume: 'must-match',
+      help: 'configuration of the hub dataset, e.g. sst2 of nyu-mll/glue',
+      hf: 'dataset_config_name',
+    }),
+    trainSplit: withDefault(text('NAME'), 'train', {
+      commands: [...training, 'inspect'],
+      onResume: 'must-match',
+      help: 'split of the hub dataset to train on',
+      hf: 'train_split_name',
+    }),
+    validationSplit: optional(
+      textOrShare('NAME_OR_SHARE', "a split's name, or a share of the training rows above 0 and below 1"),
+      {
+        commands: [...training, 'evaluate', 'init'],
+        onResume: 'must-match',
+        help: 'split of the hub dataset to evaluate on; or, as 0.1, a share of the training rows, stratified by label',
+        otherwise: 'of a hub dataset validation, else test',
+        hf: 'validation_split_name',
+      },
+    ),
+    validationGroupColumn: optional(text('NAME'), {
+      commands: training,
+      onResume: 'must-match',
+      help: 'rows with equal values in this column stay together when a share is set aside',
+      otherwise: 'each row for itself',
+    }),
+    testSplit: withDefault(text('NAME'), 'test', {
+      commands: ['predict'],
+      onResume: 'irrelevant',
+      help: 'split of the hub dataset to predict',
+      hf: 'test_split_name',
+    }),
+    textColumn: optional(text('NAME'), {
+      commands: readers,
+      onResume: 'must-match',
+      reading: true,
+      help: 'column of the text',
+      otherwise: 'found by its usual names (text, sentence, review ...)',
+    }),
+    textPairColumn: optional(text('NAME'), {
+      commands: readers,
+      onResume: 'must-match',
+      reading: true,
+      help: 'column of the second text, for pairs; none with a model of pairs reads single texts',
+      otherwise: 'found with the first (sentence1 and sentence2 ...)',
+    }),
+    idColumn: optional(list('NAME', 'a column or several'), {
+      commands: ['predict'],
+      onResume: 'irrelevant',
+      help: 'columns that are carried over to the predictions, such as an id',
+      otherwise: 'none',
+    }),
+    labelColumn: optional(list('NAME', 'a column or several'), {
+      commands: [...training, 'evaluate', 'inspect'],
+      onResume: 'must-match',
+      reading: true,
+      help: 'column of the label; or several of zeros and ones, probabilities or numbers, one for each label',
+      otherwise: 'found by its usual names (label, labels, class ...)',
+      hf: 'label_column_name',
+    }),
+    labelDelimiter: optional(text('TEXT'), {
+      commands: [...training, 'evaluate', 'inspect'],
+      onResume: 'must-match',
+      reading: true,
+      help: 'what separates several labels written as one text, for multi-label',
+      otherwise: '| or ; or a comma, whichever the first labels show',
+    }),
+    labelFormat: optional(choice(labelFormats), {
+      commands: [...training, 'evaluate', 'inspect'],
+      onResume: 'must-match',
+      reading: true,
+      help: 'what lists hold: names or ids of classes, zeros and ones by position, probabilities, or numbers to predict',
+      otherwise: 'decided from the first rows, and logged with an example',
+    }),
+    foldLabels: withDefault(toggle(), false, {
+      commands: [...training, 'evaluate', 'inspect'],
+      onResume: 'must-match',
+      reading: true,
+      help: 'labels that differ only in white space, case, width, composed accents or invisible characters are one',
+    }),
+    naLabels: optional(list('LABEL', 'a label or several'), {
+      commands: [...training, 'evaluate', 'inspect'],
+      onResume: 'must-match',
+      reading: true,
+      help: 'labels that mean that a row has none, such as n/a (na_values of pandas); these rows are left out',
+      otherwise: 'rows without a label are bad rows',
+    }),
+    softLabels: withDefault(toggle(), false, {
+      commands: [...training, 'evaluate', 'inspect'],
+      onResume: 'must-match',
+      reading: true,
+      help: 'labels are probabilities, in a column for each, in lists, or as predict writes them; metrics other than the loss take the likeliest',
+    }),
+    crossValidation: optional(integer(2), {
+      commands: ['train'],
+      onResume: 'irrelevant',
+      help: 'train N times, each time on all parts but one of N, stratified by label, and evaluate on that part; no model is saved',
+      otherwise: 'one training',
+    }),
+    badRows: withDefault(choice(['stop', 'skip']), 'stop', {
+      commands: readers,
+      // Which rows it skips is compared.
+      onResume: 'irrelevant',
+      help: 'a row that cannot be used stops the run, or is skipped and reported',
+    }),
+    quoting: withDefault(choice(['minimal', 'none']), 'minimal', {
+      commands: readers,
+      onResume: 'must-match',
+      reading: true,
+      help: 'none: quotes in CSV and TSV are characters like others, as in the files of GLUE',
+    }),
+    encoding: optional(text('NAME'), {
+      commands: readers,
+      onResume: 'must-match',
+      reading: true,
+      help: 'the encoding of text files without a byte order mark, such as windows-1252, shift_jis or gb18030',
+      otherwise: 'UTF-8',
+    }),
+    escape: optional(text('CHAR'), {
+      commands: readers,
+      onResume: 'must-match',
+      reading: true,
+      help: 'in CSV and TSV this character makes the next one a character like others: \\ where quotes are written \\"; none as without',
+      otherwise: 'none; quotes in quotes are doubled',
+    }),
+    jsonField: optional(text('NAME'), {
+      commands: readers,
+      onResume: 'must-match',
+      reading: true,
+      help: 'the list with the rows in a JSON file that is one object: data of {"data": [...]}; none as without',
+      otherwise: 'the only list, or the one named as the split',
+    }),
+    maxRowBytes: withDefault(integer(1024, { max: 2 ** 29 }), DEFAULT_LIMITS.maxRowBytes, {
+      commands: readers,
+      // Which rows it skips is compared.
+      onResume: 'irrelevant',
+      reading: true,
+      help: 'a row of a text file that is longer is a bad row (16 MiB)',
+    }),
+    maxCompressionRatio: withDefault(integer(1), DEFAULT_LIMITS.maxCompressionRatio, {
+      commands: readers,
+      onResume: 'irrelevant',
+      help: 'a file that grows by more than this factor when it is decompressed is refused (beyond 64 MiB)',
+    }),
+    maxTrainSamples: optional(integer(1), {
+      commands: [...training, 'inspect'],
+      onResume: 'must-match',
+      help: 'train on the first N rows only',
+      otherwise: 'all',
+    }),
+    maxEvalSamples: optional(integer(1), {
+      commands: [...training, 'evaluate', 'inspect'],
+      onResume: 'must-match',
+      help: 'evaluate on the first N rows only',
+      otherwise: 'all',
+    }),
+    maxPredictSamples: optional(integer(1), {
+      commands: ['predict'],
+      onResume: 'irrelevant',
+      help: 'predict the first N rows only',
+      otherwise: 'all',
+    }),
+  }),
+};

@@ -1,0 +1,223 @@
+// What happens around the steps: evaluation, saving and logging, the device, and the search. Options of the table (see table.ts).
+import { choice, choices, integer, notNegative, steps, text, toggle } from './kinds.js';
+import { everywhere, inGroup, optional, scoring, trainers, training, withDefault } from './option.js';
+import { thresholdModes } from '../evaluation/tuning.js';
+import { formatNames } from '../predictions/formats.js';
+
+const when = choice(['no', 'steps', 'epoch']);
+
+export const runOptions = {
+  ...inGroup('Evaluation', {
+    evalStrategy: withDefault(when, 'no', {
+      commands: trainers,
+      onResume: 'may-change',
+      help: 'when to evaluate during training; given rows are always evaluated at the end',
+    }),
+    evalDelay: withDefault(notNegative, 0, {
+      commands: trainers,
+      onResume: 'may-change',
+      help: 'no evaluation before this many epochs, or steps with --eval-strategy steps',
+    }),
+    evalOnStart: withDefault(toggle(), false, {
+      commands: trainers,
+      onResume: 'irrelevant',
+      help: 'evaluate before the first step as well',
+    }),
+    evalSteps: optional(steps({ allowZero: false }), {
+      commands: trainers,
+      onResume: 'may-change',
+      help: 'with --eval-strategy steps: evaluate every N steps',
+      otherwise: '--logging-steps',
+    }),
+    perDeviceEvalBatchSize: withDefault(integer(1), 8, {
+      commands: [...trainers, ...scoring, 'inspect'],
+      onResume: 'may-change',
+      help: 'rows a batch in evaluation and prediction',
+    }),
+    metricForBestModel: optional(text('METRIC'), {
+      commands: trainers,
+      onResume: 'may-change',
+      help: 'metric by which the best checkpoint is chosen, e.g. accuracy',
+      otherwise: 'loss',
+    }),
+    greaterIsBetter: optional(toggle(), {
+      commands: trainers,
+      onResume: 'may-change',
+      help: 'whether a greater metric is better',
+      otherwise: 'known for each metric',
+    }),
+    loadBestModelAtEnd: withDefault(toggle(), false, {
+      commands: trainers,
+      onResume: 'may-change',
+      help: 'save the weights of the best checkpoint, not those of the last step',
+    }),
+    earlyStoppingPatience: optional(integer(1), {
+      commands: trainers,
+      onResume: 'may-change',
+      help: 'stop after this many evaluations in which the metric for the best model did not improve',
+      otherwise: 'never',
+    }),
+    earlyStoppingThreshold: withDefault(notNegative, 0, {
+      commands: trainers,
+      onResume: 'may-change',
+      help: 'an improvement of this or less does not count',
+    }),
+    tuneThresholds: optional(choice(thresholdModes), {
+      commands: ['evaluate'],
+      onResume: 'irrelevant',
+      help: 'for several labels a row: choose the probability above which a label is given by F1, and save it with the model',
+      otherwise: 'one half, or what was tuned before',
+    }),
+    tuneTemperature: withDefault(toggle(), false, {
+      commands: ['evaluate'],
+      onResume: 'irrelevant',
+      help: 'scale the probabilities so that the labels are most likely (Guo et al. 2017), and save that with the model',
+    }),
+  }),
+  ...inGroup('Saving and logging', {
+    outputDir: optional(text('DIR'), {
+      commands: [...trainers, 'evaluate', 'init', 'merge'],
+      neededBy: [...trainers, 'merge'],
+      onResume: 'irrelevant',
+      help: 'folder for the model, the checkpoints and the metrics',
+    }),
+    outputFile: optional(text('FILE'), {
+      commands: ['predict'],
+      onResume: 'irrelevant',
+      help: 'file for the predictions',
+      otherwise: 'standard output',
+    }),
+    outputFormat: optional(choice(formatNames), {
+      commands: ['predict'],
+      onResume: 'irrelevant',
+      help: 'how the predictions are written; parquet needs --output-file',
+      otherwise: 'by the ending of --output-file, else jsonl; table on a terminal',
+    }),
+    predictionsFile: optional(text('FILE'), {
+      commands: ['evaluate'],
+      onResume: 'irrelevant',
+      help: 'file (.csv or .jsonl) for text, gold label, prediction, score and loss of every row, worst first',
+    }),
+    formulaGuard: withDefault(toggle(), true, {
+      commands: scoring,
+      onResume: 'irrelevant',
+      help: 'in CSV, an apostrophe before texts that a spreadsheet would compute; --no-formula-guard writes them as they are',
+    }),
+    saveStrategy: withDefault(choice(['no', 'steps', 'epoch', 'best']), 'steps', {
+      commands: trainers,
+      onResume: 'may-change',
+      help: 'when to write a checkpoint; best: whenever an evaluation was the best so far',
+    }),
+    saveSteps: withDefault(steps({ allowZero: false }), 500, {
+      commands: trainers,
+      onResume: 'may-change',
+      help: 'with --save-strategy steps: a checkpoint every N steps',
+    }),
+    saveTotalLimit: optional(integer(1), {
+      commands: trainers,
+      onResume: 'irrelevant',
+      help: 'keep N checkpoints; the best and the newest are never removed',
+      otherwise: 'all',
+    }),
+    saveOnlyModel: withDefault(toggle(), false, {
+      commands: trainers,
+      onResume: 'irrelevant',
+      help: 'checkpoints without the optimizer: a third of the size, but no run can resume from them',
+    }),
+    loggingStrategy: withDefault(when, 'steps', {
+      commands: trainers,
+      onResume: 'irrelevant',
+      help: 'when to log loss and learning rate',
+    }),
+    loggingSteps: withDefault(steps({ allowZero: false }), 500, {
+      commands: trainers,
+      onResume: 'irrelevant',
+      help: 'with --logging-strategy steps: log every N steps',
+    }),
+    loggingFirstStep: withDefault(toggle(), false, {
+      commands: trainers,
+      onResume: 'irrelevant',
+      help: 'log the first step as well',
+    }),
+    reportTo: withDefault(
+      choices(['tensorboard', 'jsonl', 'csv'], 'a callback sends logs elsewhere, see examples/callbacks.ts'),
+      [],
+      {
+        commands: trainers,
+        onResume: 'irrelevant',
+        help: 'also write the logs as they come, to files in the output folder',
+      },
+    ),
+    configFile: withDefault(text('FILE'), 'bertune.yaml', {
+      commands: ['init'],
+      onResume: 'irrelevant',
+      help: 'where the configuration is written',
+    }),
+    force: withDefault(toggle(), false, {
+      commands: ['init'],
+      onResume: 'irrelevant',
+      help: 'replace a configuration that is there already',
+    }),
+    json: withDefault(toggle(), false, {
+      commands: [...training, 'evaluate', 'predict', 'inspect'],
+      onResume: 'irrelevant',
+      help: 'print the result as JSON on a terminal too: one object, of predict one a line; a pipe always gets it',
+    }),
+    quiet: withDefault(toggle(), false, {
+      commands: everywhere,
+      onResume: 'irrelevant',
+      help: 'print results, notes and errors only',
+    }),
+    verbose: withDefault(toggle(), false, {
+      commands: everywhere,
+      onResume: 'irrelevant',
+      help: 'print more, and the stack of an error',
+    }),
+  }),
+  ...inGroup('Device', {
+    device: withDefault(choice(['auto', 'cpu', 'cuda']), 'auto', {
+      commands: [...trainers, ...scoring, 'inspect'],
+      onResume: 'may-change',
+      help: 'where to compute; auto takes a CUDA device where there is one',
+    }),
+    dtype: withDefault(choice(['auto', 'float32', 'bfloat16']), 'auto', {
+      commands: [...trainers, ...scoring, 'inspect'],
+      onResume: 'may-change',
+      help: 'precision of the computation, over float32 weights; auto takes bfloat16 where the device is good at it',
+    }),
+    tf32: optional(toggle(), {
+      commands: [...trainers, ...scoring, 'inspect'],
+      onResume: 'may-change',
+      help: 'on a CUDA device, whether float32 products may round their inputs to TF32: 10 bits of mantissa, several times faster',
+      otherwise: "LibTorch's default, which is no",
+    }),
+    threads: optional(integer(1), {
+      commands: [...trainers, ...scoring, 'inspect'],
+      onResume: 'may-change',
+      help: 'CPU threads of the computation',
+      otherwise: 'all cores',
+    }),
+    dataloaderNumWorkers: withDefault(integer(0), 1, {
+      commands: [...trainers, ...scoring, 'inspect'],
+      onResume: 'irrelevant',
+      help: 'threads that tokenize ahead of the training step; 0 tokenizes between the steps',
+    }),
+  }),
+  ...inGroup('Search', {
+    nTrials: withDefault(integer(1), 20, {
+      commands: ['search'],
+      onResume: 'irrelevant',
+      help: 'trainings to try, earlier ones of the same search included',
+    }),
+    sampler: withDefault(choice(['tpe', 'random']), 'tpe', {
+      commands: ['search'],
+      onResume: 'irrelevant',
+      help: 'how the next values are chosen: where earlier ones were good, or at random',
+    }),
+    pruner: withDefault(choice(['median', 'none']), 'median', {
+      commands: ['search'],
+      onResume: 'irrelevant',
+      help: 'whether a training is ended early when it is worse than half of the earlier ones were at the same step',
+    }),
+  }),
+};
