@@ -129,7 +129,7 @@ export {
   predict,
   type Evaluation,
   type EvaluationData,
-  type EvaluationReading,
+  type EvaluationReadOptions,
 } from './scoring/scoring.js';
 export { learningRateAt, type Schedule } from './training/schedules.js';
 export type { ScoringOptions, SchedulerKwargs, SchedulerType, TrainingArguments } from './options/index.js';

@@ -13,7 +13,7 @@ import type { Split } from './split.js';
 import { labelReader } from './task.js';
 
 /** How rows are read, by the names of the options that say so; the columns apart. */
-export interface DataReading {
+export interface ReadingOptions {
   quoting?: Quoting;
   encoding?: string;
   escape?: string;
@@ -99,7 +99,7 @@ export class Dataset implements LabelledRows {
   }
 
   /** How the files and labels were read, by request or since the rows showed it: others of their kind are read the same. */
-  get reading(): DataReading {
+  get reading(): ReadingOptions {
     const { quoting, encoding, escape, jsonField, labels, naLabels, maxRowBytes } = this.split;
     const { format, delimiter } = labels?.reading ?? {};
     return withoutUndefined({

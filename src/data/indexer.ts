@@ -12,10 +12,10 @@ import {
   requireColumns,
 } from './columns.js';
 import type { DataFile } from './files.js';
-import type { LabelReading } from './label-lists.js';
+import type { LabelRequest } from './label-lists.js';
 import { severalNames } from './label-notes.js';
 import { isBlank, withoutBytes } from './label-values.js';
-import { LabelColumn, type SplitReading } from './labels.js';
+import { LabelColumn, type LabelLayout } from './labels.js';
 import type { RawRecord } from './records.js';
 import type { OwnRows, Rows } from './own-rows.js';
 import { GroupColumn, RowStore, TextHashes } from './row-store.js';
@@ -32,7 +32,7 @@ import {
 export interface SplitOptions
   extends
     ColumnOptions,
-    Pick<LabelReading, 'problemType' | 'labelFormat' | 'labelDelimiter'>,
+    Pick<LabelRequest, 'problemType' | 'labelFormat' | 'labelDelimiter'>,
     Partial<ReadSettings> {
   name: 'train' | 'validation' | 'test';
   /** Paths or globs (`*`, `?`, `**`) of .csv .tsv .jsonl .ndjson .json .parquet; text formats also with .gz or .zst. */
@@ -61,7 +61,7 @@ export interface SplitOptions
   /** Labels that mean that a row has none; these rows are left out. */
   naLabels?: readonly string[];
   /** How lists of labels were read in another split of the same data. */
-  like?: SplitReading;
+  like?: LabelLayout;
   /** Called now and then while the files are indexed, with bytes of files read so far and in all. */
   onProgress?: (progress: { bytes: number; totalBytes: number }) => void;
 }

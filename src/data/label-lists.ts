@@ -27,7 +27,7 @@ export const labelFormats = ['names', 'multi_hot', 'probabilities', 'numbers'] a
 export type LabelFormat = (typeof labelFormats)[number];
 
 /** How a person wants labels to be read; what is left open, the labels themselves tell. */
-export interface LabelReading {
+export interface LabelRequest {
   problemType?: ProblemType | undefined;
   /** What lists, or several label columns, hold. */
   labelFormat?: LabelFormat | undefined;
@@ -38,14 +38,14 @@ export interface LabelReading {
 }
 
 /** @throws UsageError where the two options that name it exclude each other */
-export function requestedFormat({ labelFormat, softLabels }: LabelReading): LabelFormat | undefined {
+export function requestedFormat({ labelFormat, softLabels }: LabelRequest): LabelFormat | undefined {
   if (softLabels !== true) return labelFormat;
   if (labelFormat === undefined || labelFormat === 'probabilities') return 'probabilities';
   throw new UsageError(`softLabels does not go with labelFormat ${labelFormat}; leave one of them out`);
 }
 
 /** The requested task; undefined where the labels decide. @throws UsageError for one that does not take such labels */
-export function requestedTask(reading: LabelReading): TaskKind | undefined {
+export function requestedTask(reading: LabelRequest): TaskKind | undefined {
   const format = requestedFormat(reading);
   const { problemType } = reading;
   if (problemType === undefined) {
@@ -61,7 +61,7 @@ export function requestedTask(reading: LabelReading): TaskKind | undefined {
 }
 
 /** How the labels of a column are read; `width` is the number of members of each list, null where it varies. */
-export interface ListReading {
+export interface ListLayout {
   format: LabelFormat;
   width: number | null;
   /** What the labels mean as a task; undefined where they leave it open. */
@@ -82,9 +82,9 @@ const MOST = 0.9;
  */
 export function decideReading(
   lists: readonly (readonly unknown[])[],
-  reading: LabelReading,
+  reading: LabelRequest,
   { columns, names, column }: { columns: boolean; names: readonly string[] | undefined; column: string },
-): ListReading {
+): ListLayout {
   const task = requestedTask(reading);
   const format = requestedFormat(reading);
   const whole = lists.filter((members) => !members.some(isBlank));
@@ -148,7 +148,7 @@ function finiteNumbers(members: readonly unknown[]): number[] | null {
   return numbers.length === members.length ? numbers : null;
 }
 
-function readDecimals(rows: readonly number[][], width: number, task: TaskKind | undefined): ListReading {
+function readDecimals(rows: readonly number[][], width: number, task: TaskKind | undefined): ListLayout {
   const areProbabilities = isTrueOfMost(rows, (row) => row.every((number) => number >= 0 && number <= 1));
   if (task === undefined && (!areProbabilities || width < 2))
     return { format: 'numbers', width, task: regression };
@@ -219,10 +219,10 @@ export function membersOf(cells: readonly unknown[], delimiter: string | null): 
 }
 
 /** Members that can be used, or why not, and which of them cannot. */
-type MemberReading = { value: number[] } | { problem: string; position?: number };
+type ParsedMembers = { value: number[] } | { problem: string; position?: number };
 
 /** The positions of the ones among zeros and ones. */
-export function onesOf(members: readonly unknown[], takesOne: boolean): MemberReading {
+export function onesOf(members: readonly unknown[], takesOne: boolean): ParsedMembers {
   const ones: number[] = [];
   for (const [position, member] of members.entries()) {
     if (isBlank(member)) return { problem: MISSING_LABEL, position };
@@ -235,7 +235,7 @@ export function onesOf(members: readonly unknown[], takesOne: boolean): MemberRe
 }
 
 /** Numbers from 0 to 1, which add up to 1 where they speak for one label. */
-export function probabilitiesOf(members: readonly unknown[], areOfOneLabel: boolean): MemberReading {
+export function probabilitiesOf(members: readonly unknown[], areOfOneLabel: boolean): ParsedMembers {
   const probabilities: number[] = [];
   for (const [position, member] of members.entries()) {
     if (isBlank(member)) return { problem: MISSING_LABEL, position };
@@ -256,7 +256,7 @@ export function probabilitiesOf(members: readonly unknown[], areOfOneLabel: bool
 }
 
 /** Finite numbers to predict, in single precision. */
-export function targetsOf(members: readonly unknown[], isRequested: boolean): MemberReading {
+export function targetsOf(members: readonly unknown[], isRequested: boolean): ParsedMembers {
   const numbers: number[] = [];
   for (const [position, member] of members.entries()) {
     const read = labelText(member);
@@ -301,7 +301,7 @@ const MEMBERS: Readonly<Record<LabelFormat, string>> = {
   numbers: 'numbers',
 };
 
-export function wrongLength({ format }: ListReading, width: number, members: readonly unknown[]): string {
+export function wrongLength({ format }: ListLayout, width: number, members: readonly unknown[]): string {
   if (format === 'numbers' && width === 1 && members.length > 1)
     return `expected one number but found a list of ${members.length}`;
   const hint = format === 'multi_hot' ? '; labelFormat names reads lists as names or ids of classes' : '';

@@ -105,7 +105,7 @@ function isPointed(value: unknown): boolean {
 }
 
 /** A label that can be used, or why it cannot. */
-export type Reading<T> = { value: T } | { problem: string };
+export type Parsed<T> = { value: T } | { problem: string };
 
 export const MISSING_LABEL = 'the label is missing';
 
@@ -115,7 +115,7 @@ export function isBlank(value: unknown): boolean {
 }
 
 /** One label as text: strings as they are, numbers and booleans as JSON writes them. */
-export function labelText(value: unknown): Reading<string> {
+export function labelText(value: unknown): Parsed<string> {
   if (isBlank(value)) return { problem: MISSING_LABEL };
   if (typeof value === 'string') {
     // A lone surrogate, which JSON can write as \ud800, has no UTF-8 form and could not be saved.

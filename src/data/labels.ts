@@ -10,8 +10,8 @@ import {
   decideReading,
   delimiterIn,
   type LabelFormat,
-  type LabelReading,
-  type ListReading,
+  type LabelRequest,
+  type ListLayout,
   membersOf,
   onesOf,
   probabilitiesOf,
@@ -30,7 +30,7 @@ import {
   labelIds,
   labelText,
   MISSING_LABEL,
-  type Reading,
+  type Parsed,
   sortLabels,
   spelledAlike,
   unknownLabel,
@@ -42,7 +42,7 @@ import type { Fault } from './row.js';
 export type { LabelKind } from '../tasks/index.js';
 
 /** How the labels of a column are to be read. */
-export interface LabelOptions extends LabelReading {
+export interface LabelOptions extends LabelRequest {
   /** For messages. */
   column: string;
   /** Of labels in several columns, one for each label: their names. */
@@ -52,11 +52,11 @@ export interface LabelOptions extends LabelReading {
   /** Whether labels that differ only in white space, case, width, composition or invisible characters are one. */
   foldLabels?: boolean | undefined;
   /** How the labels of another split of the same data were read, where they are lists. */
-  like?: SplitReading | undefined;
+  like?: LabelLayout | undefined;
 }
 
-/** A reading that other splits share. */
-export interface SplitReading extends ListReading {
+/** What the splits of a data set share of it. */
+export interface LabelLayout extends ListLayout {
   /** Null where a text beside lists is one label. */
   delimiter: string | null;
 }
@@ -71,7 +71,7 @@ export class LabelColumn {
   /** Of positional labels, what the data call each position. */
   private readonly positions: readonly string[] | null;
   /** How lists are read; null for one label a row. */
-  private list: ListReading | null;
+  private list: ListLayout | null;
   private hasText = false;
   /** Two spellings of one number, such as 007 and 7, where there are any. */
   merged: readonly [string, string] | null = null;
@@ -112,7 +112,7 @@ export class LabelColumn {
   }
 
   /** Null where a row has one label, which may be a number to predict. */
-  private readingOf(sample: readonly unknown[]): ListReading | null {
+  private readingOf(sample: readonly unknown[]): ListLayout | null {
     const { column, classNames, knownLabels, labelDelimiter } = this.options;
     const { requested, positions } = this;
     const format = requestedFormat(this.options);
@@ -138,7 +138,7 @@ export class LabelColumn {
   }
 
   /** @throws UsageError for numbers that are written with decimal commas, which would make a bad row of each */
-  private requirePoints(sample: readonly unknown[], list: ListReading): void {
+  private requirePoints(sample: readonly unknown[], list: ListLayout): void {
     const members = sample.filter((value) => !isBlank(value)).flatMap((value) => this.membersOf(value, list));
     const found = decimalComma(members);
     if (found === null) return;
@@ -149,7 +149,7 @@ export class LabelColumn {
   }
 
   /** How other splits are to be read; null for one label a row. */
-  get reading(): SplitReading | null {
+  get reading(): LabelLayout | null {
     return this.list === null ? null : { ...this.list, delimiter: this.delimiter };
   }
 
@@ -277,7 +277,7 @@ export class LabelColumn {
     return this.list !== null && !this.takesOne;
   }
 
-  private addList(value: unknown, list: ListReading): string | Fault | null {
+  private addList(value: unknown, list: ListLayout): string | Fault | null {
     const isMissing = value === undefined || value === null || (value === '' && list.format !== 'names');
     if (isMissing) return MISSING_LABEL;
     const members = this.membersOf(value, list);
@@ -293,7 +293,7 @@ export class LabelColumn {
     return this.addNumbers(members, list.format);
   }
 
-  private membersOf(value: unknown, { format, width }: ListReading): readonly unknown[] {
+  private membersOf(value: unknown, { format, width }: ListLayout): readonly unknown[] {
     if (this.positions !== null) return this.ofPositions(value);
     // A comma in a number separates nothing.
     const isNumber =
@@ -377,7 +377,7 @@ export class LabelColumn {
   }
 
   /** The name of a class: ClassLabel integers become names, and labels outside a fixed list are refused. */
-  private resolve(label: string): Reading<string> {
+  private resolve(label: string): Parsed<string> {
     const { classNames, isKnown } = this;
     const own = canonical(label);
     const meansNone = own === '-1' && (this.kind !== 'string' || classNames !== null);

@@ -1,5 +1,5 @@
 // One record against the chosen columns: the texts and passthrough values of a usable row, or the fault to report.
-import { isNumberText, kindOfObject, type Reading, withoutBytes } from './label-values.js';
+import { isNumberText, kindOfObject, type Parsed, withoutBytes } from './label-values.js';
 import type { RawRecord } from './records.js';
 
 /** Why a row is bad; `column` is null when the whole row is. */
@@ -65,7 +65,7 @@ function isNumber(value: unknown): boolean {
   return typeof value === 'number' || typeof value === 'bigint';
 }
 
-function readText(given: unknown): Reading<string> {
+function readText(given: unknown): Parsed<string> {
   const value = withoutBytes(given);
   if (value === undefined) return { problem: 'the column is missing' };
   if (value === null) return { problem: 'the text is missing' };
@@ -90,7 +90,7 @@ export type PassthroughKind = 'integer' | 'number' | 'boolean' | 'text' | 'json'
 export type PassthroughValue = unknown;
 
 /** A value as it can be written again, or why it cannot. */
-function passthroughValue(value: unknown): Reading<PassthroughValue> {
+function passthroughValue(value: unknown): Parsed<PassthroughValue> {
   if (typeof value === 'symbol') return { problem: 'the value is not valid UTF-8' };
   // Two ids that differ in the last digit would become one.
   if (Number.isInteger(value) && !Number.isSafeInteger(value))

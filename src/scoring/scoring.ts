@@ -61,12 +61,12 @@ const readingNames = [
  *
  * @example
  * ```ts
- * import type { EvaluationReading } from 'bertune';
+ * import type { EvaluationReadOptions } from 'bertune';
  *
- * const reading: EvaluationReading = { textColumn: 'body', labelColumn: 'mood', encoding: 'windows-1252' };
+ * const reading: EvaluationReadOptions = { textColumn: 'body', labelColumn: 'mood', encoding: 'windows-1252' };
  * ```
  */
-export interface EvaluationReading extends Pick<ReadOptions, (typeof readingNames)[number]> {}
+export interface EvaluationReadOptions extends Pick<ReadOptions, (typeof readingNames)[number]> {}
 
 /** The options that `evaluate` takes of the rows of files. */
 const rowsCommand = {
@@ -79,8 +79,8 @@ function isReading([name]: [string, unknown]): boolean {
   return Object.hasOwn(rowsCommand.options, name);
 }
 
-function parted(options: ScoringOptions & EvaluationReading): {
-  reading: EvaluationReading;
+function parted(options: ScoringOptions & EvaluationReadOptions): {
+  reading: EvaluationReadOptions;
   scoring: ScoringOptions;
 } {
   const entries = Object.entries(options);
@@ -113,7 +113,7 @@ export interface Evaluation {
  *
  * @param data a data set such as `data.test`; or what `loadDataset` takes for one split, which is read with the model's labels,
  *   and as in the training where the options say nothing else
- * @param options by the names of the command line; see {@link ScoringOptions} and {@link EvaluationReading}
+ * @param options by the names of the command line; see {@link ScoringOptions} and {@link EvaluationReadOptions}
  *   (reading options are for data that are read here, and refused with a data set that is open)
  * @param options.computeMetrics metrics of the caller's own
  * @param options.signal aborts the evaluation, which rejects with the signal's reason
@@ -135,7 +135,7 @@ export async function evaluate(
   tokenizer: BertTokenizer,
   data: EvaluationData,
   options: ScoringOptions &
-    EvaluationReading & {
+    EvaluationReadOptions & {
       computeMetrics?: ComputeMetrics;
       signal?: AbortSignal;
       onBatch?: (rows: number) => void;
@@ -226,7 +226,7 @@ async function withTexts<T>(
 }
 
 /** @throws UsageError for options of files, given with rows that have been read */
-function requireUnread(reading: EvaluationReading): void {
+function requireUnread(reading: EvaluationReadOptions): void {
   const names = Object.entries(withoutUndefined(reading)).map(([name]) => name);
   if (names.length === 0) return;
   throw new UsageError(
