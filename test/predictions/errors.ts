@@ -59,7 +59,7 @@ t.test('the largest loss first, rows without a label last, equal ones in their o
     inOrder.map(({ row }) => row),
   );
   t.equal(table.find(({ row }) => row === '5')?.['text'], '\'=1+1, "quoted"\nline');
-  t.match(guard.notes(), [/^note: 1 text like a formula .* --no-formula-guard writes them as they are$/]);
+  t.match(guard.notes(), [/^note: 1 text like a formula .* --no-formula-guard writes texts as they are$/]);
 
   const plain = new FormulaGuard(false);
   const unguarded: Record<string, string>[] = parse(await written('csv', plain), { columns: true });
@@ -112,7 +112,10 @@ t.test('standard input: a text a line, or JSON', async (t) => {
   ])
     t.same(await read([json]), [json, true]);
   await t.rejects(read(['', '\n']), { name: 'UsageError', message: /^standard input is empty/ });
-  await t.rejects(read([Buffer.from([0x61, 0xe9, 0x0a])]), { name: 'UsageError', message: /not UTF-8 text/ });
+  await t.rejects(read([Buffer.from([0x61, 0xe9, 0x0a])]), {
+    name: 'UsageError',
+    message: /is not UTF-8; read it with encoding/,
+  });
   const long = readStandardInput(Readable.from([Buffer.from('x'.repeat(5000))]), { maxRowBytes: 1024 });
   await t.rejects(long, { message: /longer than maxRowBytes, 1024/ });
   let texts = '';
