@@ -22,6 +22,7 @@ const ENCRYPTED = 'is an encrypted Parquet file';
 const UNENCRYPTED = 'write it again without encryption';
 export const ENCRYPTED_PARQUET = `${ENCRYPTED}; ${UNENCRYPTED}`;
 
+/** Parquet's marks are letters, which also begin texts; the numbers behind them are no characters of a text. */
 const KINDS: readonly Kind[] = [
   {
     begins: ['\x1f\x8b'],
@@ -35,7 +36,7 @@ const KINDS: readonly Kind[] = [
     remedy: ends('.zst'),
     isFor: (_, compression) => compression === 'zstd',
   },
-  { begins: ['BZh'], what: 'is compressed with bzip2', remedy: 'decompress it' },
+  { begins: /^BZh[1-9]1AY&SY/, what: 'is compressed with bzip2', remedy: 'decompress it' },
   { begins: ['\xfd7zXZ'], what: 'is compressed with xz', remedy: 'decompress it' },
   {
     begins: ['PK\x03\x04', '\xd0\xcf\x11\xe0'],
@@ -43,13 +44,13 @@ const KINDS: readonly Kind[] = [
     remedy: 'save the sheet as CSV, or unpack the archive',
   },
   {
-    begins: ['PAR1'],
+    begins: /^PAR1[^]{0,3}[^\t-\r\x20-\xff]/,
     what: 'is a Parquet file',
     remedy: ends('.parquet'),
     isFor: (format) => format === 'parquet',
   },
-  { begins: ['PARE'], what: ENCRYPTED, remedy: UNENCRYPTED },
-  { begins: ['ARROW1'], what: "is in Arrow's format", remedy: IN_PYTHON },
+  { begins: /^PARE[^]{0,3}[^\t-\r\x20-\xff]/, what: ENCRYPTED, remedy: UNENCRYPTED },
+  { begins: ['ARROW1\0'], what: "is in Arrow's format", remedy: IN_PYTHON },
   { begins: ['SQLite format 3\0'], what: 'is a database of SQLite', remedy: 'export the table as CSV' },
   { begins: ['%PDF-'], what: 'is a PDF document', remedy: 'rows are read from tables' },
   {

@@ -219,7 +219,17 @@ void t.test('a file is told that is not what its name says', async (test) => {
     ['a.csv', gzipSync('text,label\na,x\n'), /is compressed with gzip; give it a name that ends in \.gz$/],
     ['a.json', Buffer.of(0x28, 0xb5, 0x2f, 0xfd, 0, 0), /Zstandard; give it a name that ends in \.zst$/],
     ['a.csv', 'PK\u0003\u0004...', /is a workbook or a ZIP archive; save the sheet as CSV, or unpack/],
-    ['a.tsv', 'PAR1...PAR1', /is a Parquet file; give it a name that ends in \.parquet$/],
+    ['a.csv', 'BZh91AY&SY', /is compressed with bzip2; decompress it$/],
+    [
+      'a.csv',
+      Buffer.from('PARE\x20\x01\0\0', 'latin1'),
+      /is an encrypted Parquet file; write it again without/,
+    ],
+    [
+      'a.tsv',
+      Buffer.from('PAR1\x15\x04\x15', 'latin1'),
+      /is a Parquet file; give it a name that ends in \.parquet$/,
+    ],
     ['a.jsonl', 'ARROW1\0\0', /is in Arrow's format; write it as Parquet in Python/],
     ['a.csv', 'SQLite format 3\0', /is a database of SQLite; export the table as CSV$/],
     [
@@ -244,6 +254,10 @@ void t.test('a file is told that is not what its name says', async (test) => {
   }
   for (const [name, content, text] of [
     ['a.csv', 'text,label\n<html>,x\nb,y\n', '<html>'],
+    ...['PARENT', 'PARE', 'PAR1', 'BZh9', 'ARROW1'].map(
+      (column) => ['a.csv', `${column},text\n1,a\n2,b\n`, 'a'] as const,
+    ),
+    ['a.txt', 'PARE de sufrir\n', 'PARE de sufrir'],
     ['a.csv', 'text,label\n{a},x\nb,y\n', '{a}'],
     ['a.txt', '<html> is a tag\n', '<html> is a tag'],
     ['a.txt', '{"a": 1}\n', '{"a": 1}'],
