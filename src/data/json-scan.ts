@@ -61,26 +61,40 @@ export interface NamedArray {
   holdsObjects: boolean;
 }
 
+/** A path for each of a million arrays a million objects deep would take more memory than there is. */
+const MOST_NAMES = 16;
+
 /** Arrays in an object, as far as it is there, and in the objects in it, but not those in other arrays. */
 export function namedArrays(bytes: Buffer, from: number): NamedArray[] {
   const found: NamedArray[] = [];
-  /** What is open around a byte: for an object the name that was read last in it; null for an array. */
-  const open: (string | null)[] = [];
+  /** The objects around a byte that are in no array, each as the name that was read last in it. */
+  const names: string[] = [];
+  /** What is open within the outermost array. */
+  let depth = 0;
   for (let i = from; i < bytes.length; i++) {
     const byte = bytes[i];
     if (byte === QUOTE) {
       const end = stringEnd(bytes, i + 1);
       if (end === -1) break;
-      if (open.length > 0 && open.at(-1) !== null && bytes[skipSpace(bytes, end + 1)] === COLON)
-        open[open.length - 1] = nameIn(bytes.toString('utf8', i, end + 1)) ?? '';
+      if (depth === 0 && names.length > 0 && bytes[skipSpace(bytes, end + 1)] === COLON)
+        names[names.length - 1] = nameIn(bytes.toString('utf8', i, end + 1)) ?? '';
       i = end;
-    } else if (byte === OPEN_OBJECT) open.push('');
-    else if (byte === OPEN_ARRAY) {
-      const path = open.filter((name) => name !== null);
-      if (path.length === open.length && path.length > 0)
-        found.push({ path, start: i + 1, holdsObjects: bytes[skipSpace(bytes, i + 1)] === OPEN_OBJECT });
-      open.push(null);
-    } else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) open.pop();
+    } else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) {
+      if (depth > 0) depth++;
+      else if (byte === OPEN_OBJECT) names.push('');
+      else {
+        depth = 1;
+        if (names.length > 0 && names.length <= MOST_NAMES)
+          found.push({
+            path: [...names],
+            start: i + 1,
+            holdsObjects: bytes[skipSpace(bytes, i + 1)] === OPEN_OBJECT,
+          });
+      }
+    } else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) {
+      if (depth > 0) depth--;
+      else names.pop();
+    }
   }
   return found;
 }

@@ -29,7 +29,7 @@ const DEEPEST = 4;
  */
 export function tableOf(object: JsonObject, { field, split }: TableRequest): Table | null {
   if (field === undefined) return rowsOf(object)[0] === object ? tableIn(object, split, []) : null;
-  const names = field in object ? [field] : field.split('.');
+  const names = Object.hasOwn(object, field) ? [field] : field.split('.');
   const value = names.reduce<unknown>((outer, name) => (isObject(outer) ? outer[name] : undefined), object);
   if (Array.isArray(value)) return { list: names, note: readFrom(names) };
   const table = isObject(value) ? tableIn(value, split, names) : null;

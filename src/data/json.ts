@@ -3,6 +3,7 @@
 import { isUtf8 } from 'node:buffer';
 import { messageOf, UsageError } from '../util/errors.js';
 import { jsonExcess } from '../util/json.js';
+import { listed } from '../util/text.js';
 import { exportOf, isLabelStudioTask, rowsOf } from './annotation-exports.js';
 import { isObject, parseRow, withNumbersAsText, type JsonObject } from './json-rows.js';
 import {
@@ -137,12 +138,17 @@ function recordsOf(
   // As `datasets` names the column of a list of texts.
   const object = typeof value === 'string' ? { text: value } : value;
   if (isObject(object)) {
-    const inDigits = (part: number): JsonObject | undefined => {
-      const numbers = digits ?? digitsOf(text);
-      return isObject(numbers) ? rowsOf(numbers)[part] : undefined;
+    // Once for all rows: a task of Label Studio may have thousands.
+    let inDigits: readonly JsonObject[] | undefined;
+    const partInDigits = (part: number): JsonObject | undefined => {
+      if (inDigits === undefined) {
+        const numbers = digits ?? digitsOf(text);
+        inDigits = isObject(numbers) ? rowsOf(numbers) : [];
+      }
+      return inDigits[part];
     };
     return rowsOf(object).map(
-      (row, part) => new JsonRecord(start, end, number, row, text, object, () => inDigits(part)),
+      (row, part) => new JsonRecord(start, end, number, row, text, object, () => partInDigits(part)),
     );
   }
   const problem = Array.isArray(value)
@@ -244,11 +250,10 @@ export class JsonParser implements RecordParser {
       if (found !== undefined) return new JsonValuesParser(maxRowBytes, found.start);
     }
     const names = 'names' in table ? table.names : [table.list.join('.')];
-    const members = names.map((name) => JSON.stringify(name)).join(', ');
     throw new UsageError(
       field === undefined
-        ? `${path} has several lists of rows: ${members}; name one with jsonField`
-        : `${path} has no rows in ${JSON.stringify(field)}; it has ${members}`,
+        ? `${path} has several lists of rows: ${listed(names)}; name one with jsonField`
+        : `${path} has no rows in ${JSON.stringify(field)}; name one of its members with jsonField: ${listed(names)}`,
     );
   }
 
@@ -257,7 +262,7 @@ export class JsonParser implements RecordParser {
     const { field, split, path, maxRowBytes } = this.request;
     const arrays = namedArrays(bytes, from);
     const rows = arrays.filter(({ holdsObjects }) => holdsObjects);
-    const depth = Math.min(...rows.map((array) => array.path.length));
+    const depth = rows.reduce((least, { path: names }) => Math.min(least, names.length), Infinity);
     const [only, other] = rows.filter((array) => array.path.length === depth);
     const named = field ?? split;
     const found =
@@ -266,7 +271,7 @@ export class JsonParser implements RecordParser {
     if (found === undefined) {
       if (field === undefined && only === undefined) return null;
       throw new UsageError(
-        `${path} has ${arrays.length === 0 ? 'no list of rows' : `lists in ${arrays.map((array) => JSON.stringify(nameOf(array))).join(', ')}`} ` +
+        `${path} has ${arrays.length === 0 ? 'no list of rows' : `lists in ${listed(arrays.map(nameOf))}`} ` +
           `within its first ${maxRowBytes} bytes; name the one with the rows with jsonField`,
       );
     }
