@@ -48,7 +48,7 @@ const MARKS: readonly (readonly [encoding: string, mark: readonly number[]])[] =
 const LONGEST_MARK = 4;
 
 /**
- * The name of an encoding as it goes on; null for UTF-8, which needs no decoding.
+ * The name by which iconv-lite decodes an encoding; null for UTF-8, which needs no decoding.
  *
  * @param name as Python or WHATWG call it, e.g. `windows-1252`, `cp1252`, `latin-1`, `shift_jis`, `gb18030`
  * @throws UsageError for a name that is not known
