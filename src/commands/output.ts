@@ -181,7 +181,7 @@ export async function writeBadRows(directory: string, split: Split, progress?: P
   if (split.badRows.count === 0) return;
   const path = join(directory, `bad_rows_${split.name}.jsonl`);
   await makeFolder(directory);
-  await split.badRows.writeTo(path);
+  await split.badRows.writeTo(path, asFlags);
   progress?.line(`The bad rows of the ${split.name} data are in ${path}`);
 }
 

@@ -25,8 +25,12 @@ export interface BadRowReport {
   readonly first: readonly BadRow[];
   /** Equal where the same rows of the same files are bad. */
   digest(): string;
-  /** Writes all of them as JSON Lines; an empty file when there are none. */
-  writeTo(path: string): Promise<void>;
+  /**
+   * Writes all of them as JSON Lines; an empty file when there are none.
+   *
+   * @param reasonOf the reason in other words, e.g. with flags in place of the names that options have in scripts
+   */
+  writeTo(path: string, reasonOf?: (reason: string) => string): Promise<void>;
 }
 
 /** What the rows before a bad one tell of it. */
@@ -98,9 +102,11 @@ export class BadRowLog implements BadRowReport {
     );
   }
 
-  async writeTo(path: string): Promise<void> {
+  async writeTo(path: string, reasonOf = (reason: string): string => reason): Promise<void> {
     if (this.file === null) throw new UsageError('Bad rows are written to a file only when they are skipped');
-    await this.file.copyTo(path);
+    const changed = (key: string, value: unknown): unknown =>
+      key === 'reason' && typeof value === 'string' ? reasonOf(value) : value;
+    await this.file.copyTo(path, (line) => JSON.stringify(JSON.parse(line, changed)));
   }
 
   async close(): Promise<void> {

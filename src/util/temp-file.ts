@@ -58,11 +58,12 @@ export class TempFile {
     this.waitingBytes = 0;
   }
 
-  async copyTo(target: string): Promise<void> {
+  /** @param lineOf what is written in place of each line */
+  async copyTo(target: string, lineOf: (line: string) => string): Promise<void> {
     this.flush();
     try {
-      const content = this.handle.createReadStream({ start: 0, autoClose: false });
-      await pipeline(content, createWriteStream(target));
+      const content = this.handle.createReadStream({ start: 0, autoClose: false, encoding: 'utf8' });
+      await pipeline(content, (pieces) => changed(pieces, lineOf), createWriteStream(target));
     } catch (error) {
       throw new RunError(`${target} cannot be written: ${messageOf(error)}`);
     }
@@ -70,6 +71,22 @@ export class TempFile {
 
   async close(): Promise<void> {
     await this.handle.close();
+  }
+}
+
+/** Not readline, for which a line also ends at characters that JSON has in texts. */
+async function* changed(
+  pieces: AsyncIterable<string>,
+  lineOf: (line: string) => string,
+): AsyncGenerator<string> {
+  let rest: string[] = [];
+  for await (const piece of pieces) {
+    const [first = '', ...lines] = piece.split('\n');
+    rest.push(first);
+    for (const line of lines) {
+      yield `${lineOf(rest.join(''))}\n`;
+      rest = [line];
+    }
   }
 }
 

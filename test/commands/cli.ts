@@ -214,7 +214,7 @@ await t.test('the files of the output folder', (t) => {
 
 await t.test('a configuration file, flags over it, and bad rows that are skipped', async (t) => {
   const rows = toyRows.slice(0, 10).map(({ text, label }) => `${text},${label}`);
-  const lines = ['text,label', ...rows, ',pos', ...rows, 'the film', 'the plot,'];
+  const lines = ['text,label', ...rows, ',pos', ...rows, 'the film', 'the plot,', '"the end'];
   write('data/bad.csv', `${lines.join('\n')}\n`);
   const { threads: _, ...toy } = toyTraining;
   const settings = { ...toy, 'train-file': 'data/bad.csv', 'output-dir': 'skipping', 'bad-rows': 'skip' };
@@ -228,12 +228,17 @@ await t.test('a configuration file, flags over it, and bad rows that are skipped
   succeeded(t, 'train', training);
   t.match(training.stderr, /^note: .*num_train_epochs has no effect/m);
   const listed = 'data/bad.csv line 12, column "text": the text is empty';
-  t.match(training.stderr, `\ntrain: skipped 3 bad rows:\n  ${listed}\n`);
+  t.match(training.stderr, `\ntrain: skipped 4 bad rows:\n  ${listed}\n`);
   const written = String(read('skipping/bad_rows_train.jsonl')).trimEnd().split('\n');
   const faults = [
     { line: 12, column: 'text', reason: 'the text is empty' },
     { line: 23, column: null, reason: '1 field where the header has 2' },
     { line: 24, column: 'label', reason: 'the label is missing' },
+    {
+      line: 25,
+      column: null,
+      reason: 'a quoted field is never closed (with --quoting none, quotes are characters)',
+    },
   ].map((fault) => ({ file: 'data/bad.csv', ...fault }));
   t.same(
     written.map((line) => JSON.parse(line) as unknown),

@@ -187,6 +187,14 @@ void t.test('skip leaves bad rows out, counts them and writes them all', async (
     column: null,
     reason: 'a quoted field is never closed (with quoting none, quotes are characters)',
   });
+  await split.badRows.writeTo(out, (reason) => `${reason}\u2028 ${'!'.repeat(70_000)}`);
+  const reasons = readFileSync(out, 'utf8').trimEnd().split('\n');
+  test.equal(
+    reasons.length,
+    27,
+    'a line is longer than what is read at once, and holds a separator of lines',
+  );
+  test.match(JSON.parse(reasons[26] ?? ''), { line: 33, reason: /^a quoted field is .*\u2028 !{70000}$/ });
   await test.rejects(split.badRows.writeTo(path.join(folder, 'none', 'b.jsonl')), { name: 'RunError' });
 
   const mixed = folderOf(test, { 'cut.parquet': 'PAR1 and no more', 'good.csv': 'text,label\na,x\n' });
