@@ -122,6 +122,7 @@ export function describeBadRow({ file, line, row, column, reason }: BadRow): str
 
 /** What Prodigy's column `answer` says of an example. */
 const ANSWERS: ReadonlySet<unknown> = new Set(['accept', 'reject', 'ignore']);
+const REJECTED = 'has the answer "reject"';
 
 function answerOf(value: unknown): unknown {
   return typeof value === 'string' ? value.trim().toLowerCase() : value;
@@ -139,6 +140,8 @@ export class LeftOutRows {
   readonly #naLabels: ReadonlySet<string>;
   /** How many, and where the first is, by reason. */
   readonly #found = new Map<string, { count: number; first: string }>();
+  /** Rows with a label that somebody rejected. */
+  rejected = 0;
   /** The columns that a repeated header has under their own names. */
   #chosen: readonly string[] = [];
   #labels: readonly string[] = [];
@@ -171,6 +174,7 @@ export class LeftOutRows {
     const known = this.#found.get(reason);
     if (known === undefined) this.#found.set(reason, { count: 1, first: place() });
     else known.count++;
+    if (reason === REJECTED) this.rejected++;
     return true;
   }
 
@@ -190,7 +194,8 @@ export class LeftOutRows {
     if (record.problem !== null) return null;
     if (this.#isHeader(record)) return 'repeats the header';
     const answer = this.#answer === null ? undefined : answerOf(record.value(this.#answer));
-    if (answer === 'reject' || answer === 'ignore') return `has the answer "${answer}"`;
+    if (answer === 'reject') return REJECTED;
+    if (answer === 'ignore') return 'has the answer "ignore"';
     if (this.#naLabels.size === 0) return null;
     const none = this.#labels
       .flatMap((column) => labelsIn(record.written?.(column) ?? record.value(column)))

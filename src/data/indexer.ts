@@ -78,6 +78,8 @@ export interface IndexedRows {
   /** One label for each row; null when labels were not requested. */
   labels: LabelColumn | null;
   badRows: BadRowLog;
+  /** Rows that were left out since somebody rejected their label. */
+  rejected: number;
   hashes: TextHashes | null;
   groups: GroupColumn | null;
   passthrough: PassthroughKinds;
@@ -138,8 +140,9 @@ class Indexer {
     this.labels?.finish();
     this.notes.push(...(this.leftOut?.notes() ?? []));
     const { rows, columns, labels, badRows, hashes, groups, passthrough, notes } = this;
+    const rejected = this.leftOut?.rejected ?? 0;
     if (columns !== null && rows.size > 0)
-      return { rows, columns, labels, badRows, hashes, groups, passthrough, notes };
+      return { rows, columns, labels, badRows, rejected, hashes, groups, passthrough, notes };
     if (badRows.count > 0) throw badRows.error('only ', this.seen());
     const leftOut = this.leftOut?.notes() ?? [];
     if (leftOut.length > 0)

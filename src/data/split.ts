@@ -38,6 +38,8 @@ export interface Split {
   /** The labels behind `inferTask` and `labelReader`; null when labels were not requested. */
   readonly labels: LabelColumn | null;
   readonly badRows: BadRowReport;
+  /** Rows that were left out since Prodigy's column `answer` rejects their label. */
+  readonly rejected: number;
   /** Remarks worth a line in the log, e.g. that two labels differ only in case. */
   readonly notes: readonly string[];
   /** The first n rows, for people to look at. */
@@ -103,6 +105,7 @@ class IndexedSplit implements Split {
   readonly labelKind;
   readonly labelValues;
   readonly badRows;
+  readonly rejected;
   readonly notes;
   readonly hashes;
   readonly groups;
@@ -120,7 +123,7 @@ class IndexedSplit implements Split {
     options: SplitOptions,
     encoding: string | null,
     private readonly files: readonly DataInput[],
-    { rows, columns, labels, badRows, hashes, groups, passthrough, notes }: IndexedRows,
+    { rows, columns, labels, badRows, rejected, hashes, groups, passthrough, notes }: IndexedRows,
   ) {
     this.name = options.name;
     this.size = Math.min(rows.size, options.maxSamples ?? Infinity);
@@ -130,6 +133,7 @@ class IndexedSplit implements Split {
     this.labelKind = labels?.kind ?? ('none' as const);
     this.labelValues = labels?.values ?? [];
     this.badRows = badRows;
+    this.rejected = rejected;
     this.rows = rows;
     this.notes = [
       ...notes,

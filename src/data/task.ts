@@ -15,6 +15,7 @@ import {
   type TaskKind,
 } from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
+import { counted } from '../util/text.js';
 import { foldKey, labelIds, sortLabels, unknownLabel } from './label-values.js';
 import type { LabelColumn } from './labels.js';
 import type { Split } from './split.js';
@@ -134,10 +135,17 @@ function requireTwoClasses(labelled: readonly Labelled[], task: Task): void {
     if (alone === undefined) continue;
     throw new UsageError(
       `The ${split.name} data hold only one class, ${JSON.stringify(alone)} ` +
-        `(column ${JSON.stringify(split.columns.label)}); training needs at least two: add rows of another class, ` +
-        'or name another column with labelColumn',
+        `(column ${JSON.stringify(split.columns.label)}); training needs at least two: ${wayToTwo(split)}`,
     );
   }
+}
+
+/** Prodigy asks of a text and one label whether it fits: where there is no other label, the answers are the classes. */
+function wayToTwo({ rejected }: Split): string {
+  return rejected === 0
+    ? 'add rows of another class, or name another column with labelColumn'
+    : `${counted(rejected, 'row was', 'rows were')} left out with the answer "reject"; ` +
+        'labelColumn answer makes the answers the classes, and naLabels ignore leaves out rows that have none';
 }
 
 /**

@@ -1,6 +1,8 @@
 // Rows that are no examples: repeated headers, rejected answers, labels that mean none. And columns of row numbers.
+import path from 'node:path';
 import t from 'tap';
-import { labelled, openContent, refusal, textsOf } from '../fixtures/splits.js';
+import { loadDataset } from '../../dist/index.js';
+import { folderOf, labelled, messageOf, openContent, refusal, textsOf } from '../fixtures/splits.js';
 
 void t.test('headers of files that were put together', async (test) => {
   const split = await openContent(test, 'a.csv', 'text,label\na,0\ntext,label\nb,1\ntext,label\n');
@@ -73,6 +75,20 @@ void t.test('answers of Prodigy', async (test) => {
   test.same(await textsOf(capitals), ['a'], 'as spreadsheets may write them');
   const other = await openContent(test, 'a.jsonl', [...lines, row('f', 'to be or not to be')].join('\n'));
   test.equal(other.size, 6, 'a column of other answers');
+
+  // Its textcat.manual with one label: https://prodi.gy/docs/text-classification#binary
+  const ofOneLabel = ['accept', 'reject', 'ignore', 'reject', 'accept'].map((answer, i) =>
+    JSON.stringify({ text: `text ${i}`, label: 'SPORTS', answer }),
+  );
+  const train = path.join(folderOf(test, { 'a.jsonl': ofOneLabel.join('\n') }), 'a.jsonl');
+  test.equal(
+    await messageOf(test, loadDataset({ train })),
+    'The train data hold only one class, "SPORTS" (column "label"); training needs at least two: 2 rows were left out with ' +
+      'the answer "reject"; labelColumn answer makes the answers the classes, and naLabels ignore leaves out rows that have none',
+  );
+  const data = await loadDataset({ train }, { labelColumn: 'answer', naLabels: ['ignore'] });
+  test.same([data.train.task.labels, data.train.size], [['accept', 'reject'], 4]);
+  await data.close();
 });
 
 void t.test('labels that mean none', async (test) => {
