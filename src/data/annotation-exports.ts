@@ -1,7 +1,7 @@
 // The rows that annotation tools export: Label Studio, doccano and Prodigy have texts and labels elsewhere than in columns. And
 // rows in an envelope, as services send them.
+import { isObject, type JsonObject } from '../util/json.js';
 import { hasUsualLabel, labelledColumns, usualText, type ColumnChoice } from './columns.js';
-import { isObject, type JsonObject } from './json-rows.js';
 import type { AnnotationExport, RawRecord } from './records.js';
 
 /** The rows that one object stands for: itself, but for exports of Label Studio, doccano and Prodigy, and rows in an envelope. */

@@ -6,7 +6,7 @@ import { counted } from '../util/text.js';
 import { type ColumnChoice, labelColumnList } from './columns.js';
 import { encodingIn } from './encoding.js';
 import { canonical, isBlank, isList, isUnknownLabel, labelText, MISSING_LABEL } from './label-values.js';
-import { labelMembers, listOfText } from './list-text.js';
+import { labelMembers, listOfText } from './label-cells.js';
 import type { RawRecord } from './records.js';
 
 /** One bad row: `line` in text files, `row` where lines mean nothing; both from 1. `column` is null for the whole row. */

@@ -1,9 +1,8 @@
 // Remarks on cells that seem to hold several names: joined by a delimiter, where one label is read or another delimiter is.
 import { multiLabel } from '../tasks/index.js';
-import { areSpacedNumbers, DELIMITERS, HASH, recurrence } from './label-lists.js';
+import { areSpacedNumbers, DELIMITERS, HASH, listOfText, partsOf, recurrence } from './label-cells.js';
 import { isIntegerText, isNumberText, numberProblem } from './label-values.js';
 import type { LabelColumn } from './labels.js';
-import { listOfText, partsOf } from './list-text.js';
 
 /** A number of which another note says that pandas does not take it for one; 1,2 may be two ids just as well. */
 const DECIMAL_COMMA = /^[+-]?\d{1,15}(?:\.\d{3}){0,4}(?:,\d{1,15})?$/;

@@ -1,8 +1,8 @@
 // The table that the only JSON object of a file is: rows below names, in wrappers within wrappers too, or rows put together
 // from columns.
+import { isObject, type JsonObject } from '../util/json.js';
 import { hasText, rowsOf } from './annotation-exports.js';
 import { labelledColumns, usualText } from './columns.js';
-import { isObject, type JsonObject } from './json-rows.js';
 
 /**
  * A table in one object, with a remark on where its rows were: a list of them below names, or rows put together from

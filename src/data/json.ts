@@ -1,11 +1,10 @@
 // JSON of every layout, cut into its rows so that a file never has to fit in memory: an object a line; objects behind one
 // another, indented, glued or with commas between; arrays of objects; and such an array in an object.
-import { isUtf8 } from 'node:buffer';
-import { messageOf, UsageError } from '../util/errors.js';
-import { jsonExcess } from '../util/json.js';
+import { UsageError } from '../util/errors.js';
+import { isObject } from '../util/json.js';
 import { listed } from '../util/text.js';
-import { exportOf, isLabelStudioTask, rowsOf } from './annotation-exports.js';
-import { isObject, parseRow, withNumbersAsText, type JsonObject } from './json-rows.js';
+import { isLabelStudioTask } from './annotation-exports.js';
+import { digitsOf, jsonRecords, readValue, recordsOf } from './json-rows.js';
 import {
   CLOSE_ARRAY,
   COMMA,
@@ -21,141 +20,15 @@ import {
 } from './json-scan.js';
 import { tableOf, type Table } from './json-tables.js';
 import {
-  type AnnotationExport,
   brokenRecord,
   byteOrderMark,
   firstLine,
   LineCutter,
-  NOT_UTF8,
   type Position,
   type RawRecord,
   type RecordParser,
   type Unit,
 } from './records.js';
-
-/** What a shorter row becomes in memory cannot do harm. */
-const SMALL_BYTES = 1 << 20;
-
-const EXAMPLE = '{"text": "...", "label": "..."}';
-
-/** A row that was one JSON object, or a part of one. */
-class JsonRecord implements RawRecord {
-  readonly problem = null;
-
-  constructor(
-    readonly start: number,
-    readonly end: number,
-    readonly number: number,
-    private readonly object: JsonObject,
-    private readonly json: string,
-    /** What it is or was made of. */
-    private readonly whole: JsonObject,
-    /** The same row with its numbers as they are written; undefined where it has to be found in the text. */
-    private readonly inDigits: () => JsonObject | undefined,
-  ) {}
-
-  columns(): readonly string[] {
-    return Object.keys(this.object);
-  }
-
-  value(column: string): unknown {
-    return Object.hasOwn(this.object, column) ? this.object[column] : undefined;
-  }
-
-  written(column: string): string | null {
-    const value = this.value(column);
-    if (!Number.isInteger(value)) return null;
-    const found = numberBehind(this.json, column, Number(value));
-    if (found !== null) return found;
-    const digits = this.inDigits()?.[column];
-    return typeof digits === 'string' ? digits : null;
-  }
-
-  origin(): AnnotationExport | null {
-    return exportOf(this.whole);
-  }
-}
-
-/** A number that is not written as JavaScript writes it, perhaps. */
-const UNLIKE_ITSELF = /\d[.eE]|\d{16}/;
-
-const COLON_AND_NUMBER = /\s*:\s*(-?\d[\d.eE+-]*)/y;
-
-/** The number behind a key that stands in the text only once; null where that does not tell. */
-function numberBehind(json: string, key: string, value: number): string | null {
-  const quoted = `"${key}"`;
-  const at = json.indexOf(quoted);
-  if (at === -1 || json.includes(quoted, at + 1)) return null;
-  COLON_AND_NUMBER.lastIndex = at + quoted.length;
-  const found = COLON_AND_NUMBER.exec(json)?.[1];
-  return found !== undefined && Number(found) === value ? found : null;
-}
-
-/** The value of JSON text with its numbers as text; undefined where JavaScript writes them as they are. */
-function digitsOf(json: string): unknown {
-  return UNLIKE_ITSELF.test(json) ? parseRow(withNumbersAsText(json)) : undefined;
-}
-
-/** The records in one stretch of JSON text: for anything but one object in good UTF-8, one with a problem. */
-function jsonRecords(json: Buffer, start: number, number: number): RawRecord[] {
-  const end = start + json.length;
-  const read = readValue(json);
-  return 'problem' in read
-    ? [brokenRecord(start, end, number, read.problem)]
-    : recordsOf(read.value, start, end, number, read.text);
-}
-
-/** The record in one stretch of JSON text; of an export with several annotations for a text, the first. */
-export function jsonRecord(json: Buffer, start: number, number: number): RawRecord {
-  const [record] = jsonRecords(json, start, number);
-  return record ?? brokenRecord(start, start + json.length, number, `expected ${EXAMPLE}`);
-}
-
-function readValue(json: Buffer): { value: unknown; text: string } | { problem: string } {
-  if (!isUtf8(json)) return { problem: NOT_UTF8 };
-  const excess = json.length > SMALL_BYTES ? jsonExcess(json) : null;
-  if (excess !== null) return { problem: `too much JSON: ${excess}` };
-  try {
-    const text = json.toString('utf8');
-    return { value: parseRow(text), text };
-  } catch (error) {
-    return { problem: `broken JSON: ${messageOf(error).replaceAll(/\s+/g, ' ')}` };
-  }
-}
-
-/**
- * @param text of the value; empty for a row of a table
- * @param digits the value of a row of a table with its numbers as text
- */
-function recordsOf(
-  value: unknown,
-  start: number,
-  end: number,
-  number: number,
-  text: string,
-  digits?: unknown,
-): RawRecord[] {
-  // As `datasets` names the column of a list of texts.
-  const object = typeof value === 'string' ? { text: value } : value;
-  if (isObject(object)) {
-    // Once for all rows: a task of Label Studio may have thousands.
-    let inDigits: readonly JsonObject[] | undefined;
-    const partInDigits = (part: number): JsonObject | undefined => {
-      if (inDigits === undefined) {
-        const numbers = digits ?? digitsOf(text);
-        inDigits = isObject(numbers) ? rowsOf(numbers) : [];
-      }
-      return inDigits[part];
-    };
-    return rowsOf(object).map(
-      (row, part) => new JsonRecord(start, end, number, row, text, object, () => partInDigits(part)),
-    );
-  }
-  const problem = Array.isArray(value)
-    ? `a list has no names for its columns; write each row as a JSON object such as ${EXAMPLE}`
-    : `expected a JSON object such as ${EXAMPLE}`;
-  return [brokenRecord(start, end, number, problem)];
-}
 
 /** What is to be read from a file, and how much of it at once. */
 export interface JsonRequest {

@@ -10,16 +10,7 @@ import {
   type TaskKind,
 } from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
-import {
-  isBlank,
-  isList,
-  isNumberText,
-  labelText,
-  MISSING_LABEL,
-  numberOf,
-  numberProblem,
-} from './label-values.js';
-import { isChoices, labelMembers, listOfText, partsOf } from './list-text.js';
+import { isBlank, isNumberText, labelText, MISSING_LABEL, numberOf, numberProblem } from './label-values.js';
 import { kindOf } from './row.js';
 
 /** What the members of a list are: names or ids of classes, zeros and ones by position, probabilities, or targets. */
@@ -168,54 +159,6 @@ function mostCommon(values: readonly number[]): number {
   const counts = new Map<number, number>();
   for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
   return [...counts].toSorted(([, a], [, b]) => b - a)[0]?.[0] ?? 0;
-}
-
-/** What joins labels in a cell, the least likely within a name first. */
-export const DELIMITERS = ['|', '\n', '\t', ';', '；', '、', '，', ','] as const;
-
-/** The delimiter that the first cells show; `|` where they show none. */
-export function delimiterIn(cells: readonly unknown[]): string {
-  const texts = cells
-    .filter((cell): cell is string => typeof cell === 'string' && listOfText(cell) === null)
-    .map((text) => text.trim());
-  const joined = DELIMITERS.find((delimiter) => texts.some((text) => text.includes(delimiter)));
-  if (joined !== undefined) return joined;
-  if (texts.length > 0 && texts.every(areSpacedNumbers)) return ' ';
-  return texts.some(recurrence(texts, HASH)) ? HASH : '|';
-}
-
-/** What doccano's CSV puts between labels; it is also part of names such as C#, so that it has to join what occurs elsewhere. */
-export const HASH = '#';
-
-/** Whether a label joins several names, one of which occurs elsewhere. */
-export function recurrence(labels: readonly string[], delimiter: string): (label: string) => boolean {
-  const counts = new Map<string, number>();
-  for (const part of [...new Set(labels)].flatMap((label) => partsOf(label, delimiter)))
-    counts.set(part, (counts.get(part) ?? 0) + 1);
-  return (label) => {
-    const parts = partsOf(label, delimiter);
-    return parts.length > 1 && parts.some((part) => part !== '' && (counts.get(part) ?? 0) > 1);
-  };
-}
-
-/** Zeros and ones, probabilities or numbers between blanks, as in `1 0 1`. */
-export function areSpacedNumbers(text: string): boolean {
-  const parts = text.split(' ');
-  return parts.length > 1 && parts.every(isNumberText);
-}
-
-/** Whether cells hold lists, or, all of them, lists written as text. */
-export function areLists(cells: readonly unknown[]): boolean {
-  const values = cells.filter((cell) => !isBlank(cell));
-  if (values.some((value) => isList(value) || isChoices(value))) return true;
-  return (
-    values.length > 0 && values.every((value) => typeof value === 'string' && listOfText(value) !== null)
-  );
-}
-
-/** The members of cells, those that hold none aside. */
-export function membersOf(cells: readonly unknown[], delimiter: string | null): (readonly unknown[])[] {
-  return cells.filter((cell) => !isBlank(cell)).map((cell) => labelMembers(cell, delimiter));
 }
 
 /** Members that can be used, or why not, and which of them cannot. */

@@ -3,7 +3,7 @@ import { multiLabel, regression, singleLabel } from '../tasks/index.js';
 import { counted } from '../util/text.js';
 import { asOneName, joinedNames, stillJoined } from './joined-labels.js';
 import { differenceOf, foldKey, isBlank, isIntegerText, numberProblem } from './label-values.js';
-import { listOfText } from './list-text.js';
+import { listOfText } from './label-cells.js';
 import type { LabelColumn } from './labels.js';
 
 /**

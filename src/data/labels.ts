@@ -2,17 +2,15 @@
 
 import { regression, type LabelKind, type TaskKind } from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
+import { isObject, type JsonObject } from '../util/json.js';
 import { listed } from '../util/text.js';
 import { PROBABILITY_PREFIX } from './columns.js';
-import { isObject, type JsonObject } from './json-rows.js';
+import { areLists, delimiterIn, isCutShort, labelMembers, listOfText, membersOf } from './label-cells.js';
 import {
-  areLists,
   decideReading,
-  delimiterIn,
   type LabelFormat,
   type LabelRequest,
   type ListLayout,
-  membersOf,
   onesOf,
   probabilitiesOf,
   requestedFormat,
@@ -36,7 +34,6 @@ import {
   unknownLabel,
   withoutBlanks,
 } from './label-values.js';
-import { isCutShort, labelMembers, listOfText } from './list-text.js';
 import type { Fault } from './row.js';
 
 export type { LabelKind } from '../tasks/index.js';

@@ -5,7 +5,7 @@ import { messageOf, RunError, systemCode } from '../util/errors.js';
 import { GrowingArray } from '../util/growing-array.js';
 import { TempFile } from '../util/temp-file.js';
 import { changedInUse } from './files.js';
-import { jsonRecord } from './json.js';
+import { jsonRecord } from './json-rows.js';
 import type { RawRecord, Unit } from './records.js';
 import { type Example, readExample, type TextColumns } from './row.js';
 import type { RecordSource } from './source.js';

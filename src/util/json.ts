@@ -5,6 +5,12 @@ import { messageOf, UsageError, readError } from './errors.js';
 import { requireNoPointer } from './file-system.js';
 import { oneLine } from './text.js';
 
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 /** The largest file that is read as a whole; tokenizer.json of the largest vocabularies has half of it. */
 const MAX_BYTES = 32 * 2 ** 20;
 /** What is out of a double's range, among others. */

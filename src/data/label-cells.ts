@@ -1,5 +1,5 @@
 // Several labels in one cell: lists as programs print them, and names joined by a delimiter.
-import { isList, numberOf } from './label-values.js';
+import { isBlank, isList, isNumberText, numberOf } from './label-values.js';
 
 /** Several labels of one cell: a list, a list written as text, or names joined by the delimiter; null for none. */
 export function labelMembers(value: unknown, delimiter: string | null): readonly unknown[] {
@@ -23,6 +23,54 @@ export function partsOf(text: string, delimiter: string): string[] {
 
 const QUOTED = /^(?:"[^"]+"|'[^']+')$/;
 
+/** What joins labels in a cell, the least likely within a name first. */
+export const DELIMITERS = ['|', '\n', '\t', ';', '；', '、', '，', ','] as const;
+
+/** The delimiter that the first cells show; `|` where they show none. */
+export function delimiterIn(cells: readonly unknown[]): string {
+  const texts = cells
+    .filter((cell): cell is string => typeof cell === 'string' && listOfText(cell) === null)
+    .map((text) => text.trim());
+  const joined = DELIMITERS.find((delimiter) => texts.some((text) => text.includes(delimiter)));
+  if (joined !== undefined) return joined;
+  if (texts.length > 0 && texts.every(areSpacedNumbers)) return ' ';
+  return texts.some(recurrence(texts, HASH)) ? HASH : '|';
+}
+
+/** What doccano's CSV puts between labels; it is also part of names such as C#, so that it has to join what occurs elsewhere. */
+export const HASH = '#';
+
+/** Whether a label joins several names, one of which occurs elsewhere. */
+export function recurrence(labels: readonly string[], delimiter: string): (label: string) => boolean {
+  const counts = new Map<string, number>();
+  for (const part of [...new Set(labels)].flatMap((label) => partsOf(label, delimiter)))
+    counts.set(part, (counts.get(part) ?? 0) + 1);
+  return (label) => {
+    const parts = partsOf(label, delimiter);
+    return parts.length > 1 && parts.some((part) => part !== '' && (counts.get(part) ?? 0) > 1);
+  };
+}
+
+/** Zeros and ones, probabilities or numbers between blanks, as in `1 0 1`. */
+export function areSpacedNumbers(text: string): boolean {
+  const parts = text.split(' ');
+  return parts.length > 1 && parts.every(isNumberText);
+}
+
+/** Whether cells hold lists, or, all of them, lists written as text. */
+export function areLists(cells: readonly unknown[]): boolean {
+  const values = cells.filter((cell) => !isBlank(cell));
+  if (values.some((value) => isList(value) || isChoices(value))) return true;
+  return (
+    values.length > 0 && values.every((value) => typeof value === 'string' && listOfText(value) !== null)
+  );
+}
+
+/** The members of cells, those that hold none aside. */
+export function membersOf(cells: readonly unknown[], delimiter: string | null): (readonly unknown[])[] {
+  return cells.filter((cell) => !isBlank(cell)).map((cell) => labelMembers(cell, delimiter));
+}
+
 /** A member of a list in quotes, as JSON or Python writes it, or a bare one; and what follows it. */
 const MEMBER =
   /\s*(?:"([^"\\]*(?:\\.[^"\\]*)*)"|'([^'\\]*(?:\\.[^'\\]*)*)'|([^\s,'"[\]{}()]+))\s*(,|$|(?=\s|['"]))/suy;
@@ -31,7 +79,7 @@ const MEMBER =
 const CHOICES = /^\s*\{\s*"choices"\s*:\s*(\[.*\])\s*\}\s*$/su;
 
 /** Whether a cell holds what Label Studio's CSV writes for several choices; a single one it writes bare. */
-export function isChoices(value: unknown): boolean {
+function isChoices(value: unknown): boolean {
   return typeof value === 'string' && CHOICES.test(value);
 }
 
