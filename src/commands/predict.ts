@@ -95,11 +95,13 @@ async function openRows(options: PredictOptions, asked: PredictOptions, progress
     return openTest(single, { rows: new JsonLinesText('--text', asRows(text, options)) });
   if (testFile[0] === '-') {
     if (process.stdin.isTTY) progress.line('Reading standard input, a text a line; Ctrl-D ends it');
-    const { encoding: _e, ...texts } = options;
-    const input = await readStandardInput(process.stdin, {
-      ...texts,
-      ...withoutUndefined({ encoding: asked.encoding }),
-    });
+    const { textColumn, maxRowBytes } = options;
+    // The encoding of the training's files says nothing of what is piped here.
+    const { encoding } = asked;
+    const input = await readStandardInput(
+      process.stdin,
+      withoutUndefined({ textColumn, maxRowBytes, encoding }),
+    );
     for (const note of input.notes) progress.line(`note: ${note}`);
     const own = input.hasColumns ? { ...rows, ...withoutUndefined({ jsonField: asked.jsonField }) } : single;
     return openTest(own, { rows: new JsonLinesText('standard input', input.rows) });

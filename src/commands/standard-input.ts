@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { labelledColumns } from '../data/columns.js';
 import { encodingOf, recognizeEncoding, Utf8Stream } from '../data/encoding.js';
 import { UsageError } from '../util/errors.js';
-import { quoted } from '../util/text.js';
+import { linesOf, quoted } from '../util/text.js';
 
 /** The options that decide how texts become rows. */
 interface TextOptions {
@@ -43,7 +43,7 @@ export async function readStandardInput(
   options: TextOptions,
 ): Promise<{ rows: AsyncIterable<string>; hasColumns: boolean; notes: readonly string[] }> {
   const bytes = new Utf8Stream('standard input', await encodingOf(options.encoding));
-  const lines = linesOf(decoded(input, bytes), options.maxRowBytes ?? MOST_BYTES);
+  const lines = shortLines(decoded(input, bytes), options.maxRowBytes ?? MOST_BYTES);
   const before: string[] = [];
   let first = await lines.next();
   while (first.done !== true && first.value.trim() === '') {
@@ -128,16 +128,12 @@ async function notDecoded(bytes: Buffer, encoding: string | null, cause: TypeErr
 }
 
 /** @throws UsageError for a line of more than `most` characters */
-async function* linesOf(pieces: AsyncIterable<string>, most: number): AsyncGenerator<string> {
-  let rest = '';
-  for await (const piece of pieces) {
-    const lines = (rest + piece).split('\n');
-    rest = lines.pop() ?? '';
-    for (const line of lines) yield line.replace(/\r$/, '');
-    if (rest.length > most)
+async function* shortLines(pieces: AsyncIterable<string>, most: number): AsyncGenerator<string> {
+  const check = (length: number): void => {
+    if (length > most)
       throw new UsageError(
         `A line of standard input is longer than maxRowBytes, ${most}; raise it, or cut the texts`,
       );
-  }
-  if (rest !== '') yield rest.replace(/\r$/, '');
+  };
+  for await (const line of linesOf(pieces, check)) yield line.replace(/\r$/, '');
 }

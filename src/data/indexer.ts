@@ -111,6 +111,8 @@ class Indexer {
   private readonly notes: string[] = [];
   private readonly leftOut: LeftOutRows | null;
   private missingLabels: readonly string[] = [];
+  /** Files of which no row can be used, whatever their other rows may hold. */
+  private readonly unread: string[] = [];
 
   constructor(
     private readonly options: SplitOptions,
@@ -139,6 +141,8 @@ class Indexer {
     this.badRows.finish(this.seen());
     this.labels?.finish();
     this.notes.push(...(this.leftOut?.notes() ?? []));
+    if (this.unread.length > 0)
+      this.notes.push(`No row is used of ${listed(this.unread)}, whose columns cannot be read`);
     const { rows, columns, labels, badRows, hashes, groups, passthrough, notes } = this;
     const rejected = this.leftOut?.rejected ?? 0;
     if (columns !== null && rows.size > 0)
@@ -171,6 +175,7 @@ class Indexer {
     if (this.notes.length === 0) this.notes.push(...source.notes);
     const columns = this.columnsOf(file, source);
     if (columns === null) {
+      this.unread.push(file.path);
       for await (const batch of source.batches([])) {
         for (const record of batch) this.addBad(file, source, record, null, record.problem ?? 'no columns');
       }

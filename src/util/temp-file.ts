@@ -6,6 +6,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { pipeline } from 'node:stream/promises';
 import { messageOf, RunError } from './errors.js';
+import { linesOf } from './text.js';
 
 const BUFFER_BYTES = 1 << 18;
 
@@ -63,7 +64,11 @@ export class TempFile {
     this.flush();
     try {
       const content = this.handle.createReadStream({ start: 0, autoClose: false, encoding: 'utf8' });
-      await pipeline(content, (pieces) => changed(pieces, lineOf), createWriteStream(target));
+      await pipeline(
+        content,
+        (pieces: AsyncIterable<string>) => withLines(pieces, lineOf),
+        createWriteStream(target),
+      );
     } catch (error) {
       throw new RunError(`${target} cannot be written: ${messageOf(error)}`);
     }
@@ -74,20 +79,11 @@ export class TempFile {
   }
 }
 
-/** Not readline, for which a line also ends at characters that JSON has in texts. */
-async function* changed(
+async function* withLines(
   pieces: AsyncIterable<string>,
   lineOf: (line: string) => string,
 ): AsyncGenerator<string> {
-  let rest: string[] = [];
-  for await (const piece of pieces) {
-    const [first = '', ...lines] = piece.split('\n');
-    rest.push(first);
-    for (const line of lines) {
-      yield `${lineOf(rest.join(''))}\n`;
-      rest = [line];
-    }
-  }
+  for await (const line of linesOf(pieces)) yield `${lineOf(line)}\n`;
 }
 
 function temporaryFileError(error: unknown): RunError {

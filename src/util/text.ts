@@ -74,3 +74,29 @@ function editDistance(a: string, b: string): number {
   }
   return previous[b.length] ?? 0;
 }
+
+/**
+ * Cuts text at line feeds, in linear time however long a line is. Not readline, for which a line also ends at U+2028, which
+ * JSON has in strings.
+ *
+ * @param check is given the length of a line that has not ended yet, and may throw
+ */
+export async function* linesOf(
+  pieces: AsyncIterable<string>,
+  check?: (length: number) => void,
+): AsyncGenerator<string> {
+  let rest: string[] = [];
+  let length = 0;
+  for await (const piece of pieces) {
+    const [first = '', ...lines] = piece.split('\n');
+    rest.push(first);
+    length += first.length;
+    for (const line of lines) {
+      yield rest.join('');
+      rest = [line];
+      length = line.length;
+    }
+    check?.(length);
+  }
+  if (length > 0) yield rest.join('');
+}

@@ -41,6 +41,21 @@ void t.test('the header of a table is no text', async (t) => {
   t.same(await read('text\n', { textColumn: 'body' }), ['{"body":"text"}\n', []]);
 });
 
+void t.test('lines that arrive in pieces', async (t) => {
+  const pieces = ['a', 'b\r', '\n', '\nc', 'd', '\n\u2028e\nf', 'g'].map((piece) => Buffer.from(piece));
+  const { rows } = await readStandardInput(Readable.from(pieces), {});
+  const texts = (await Readable.from(rows).toArray()).map((row) => JSON.parse(String(row)) as unknown);
+  t.same(
+    texts,
+    ['ab', '', 'cd', '\u2028e', 'fg'].map((text) => ({ text })),
+  );
+  const long = Readable.from([Buffer.from('a\nbc'), Buffer.from('def')]);
+  const read = readStandardInput(long, { maxRowBytes: 4 }).then(async (input) =>
+    Readable.from(input.rows).toArray(),
+  );
+  await t.rejects(read, { message: /^A line of standard input is longer than maxRowBytes, 4; raise it/ });
+});
+
 void t.test('other encodings', async (t) => {
   const texts = ['schöne Grüße', 'für später, größer', 'Äpfel müßten süß sein'];
   const rows = texts.map((text) => `${JSON.stringify({ text })}\n`).join('');

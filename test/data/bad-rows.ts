@@ -199,7 +199,9 @@ void t.test('skip leaves bad rows out, counts them and writes them all', async (
 
   const mixed = folderOf(test, { 'cut.parquet': 'PAR1 and no more', 'good.csv': 'text,label\na,x\n' });
   const files = [path.join(mixed, 'cut.parquet'), path.join(mixed, 'good.csv')];
-  test.same(await textsOf(await openPaths(test, files, { badRows: 'skip' })), ['a']);
+  const others = await openPaths(test, files, { badRows: 'skip' });
+  test.same(await textsOf(others), ['a']);
+  test.match(others.notes, [/^No row is used of .*cut\.parquet, whose columns cannot be read$/]);
   test.match(
     await refusal(test, 'a.csv', 'text,label\n,x\n', { badRows: 'skip' }),
     /^The train data have only 1 bad row:\n/,
