@@ -21,6 +21,8 @@ function withoutEnvelope(object: JsonObject): JsonObject {
       isObject(value) && hasText(value) && (ENVELOPES.has(name) || labelledColumns(Object.keys(value))),
   );
   if (found === undefined || other !== undefined || !isObject(found[1])) return object;
+  // With a label inside and outside nothing says which is meant.
+  if (hasUsualLabel(Object.keys(object)) && hasUsualLabel(Object.keys(found[1]))) return object;
   const rest = Object.entries(object).filter(([name]) => name !== found[0]);
   return { ...Object.fromEntries(rest), ...found[1] };
 }

@@ -6,12 +6,13 @@ import { labelledColumns, usualText } from './columns.js';
 
 /**
  * A table in one object, with a remark on where its rows were: a list of them below names, or rows put together from
- * columns. Or the names of several lists of which one is meant.
+ * columns. Or the names of several lists of which one is meant, or the name that several columns have.
  */
 export type Table =
   | { readonly list: readonly string[]; readonly note: string }
   | { readonly rows: readonly unknown[]; readonly note: string }
-  | { readonly names: readonly string[] };
+  | { readonly names: readonly string[] }
+  | { readonly twice: string };
 
 /** What is looked for in the only object of a file. */
 export interface TableRequest {
@@ -64,6 +65,9 @@ function fieldsOf(object: JsonObject): string[] {
 /** pandas' orient="split", and "tight". */
 function bySplit({ columns, data }: JsonObject, path: readonly string[]): Table | null {
   if (!isNames(columns) || !Array.isArray(data) || !data.every((row) => Array.isArray(row))) return null;
+  const seen = new Set<string>();
+  const twice = columns.find((name) => seen.size === seen.add(name).size);
+  if (twice !== undefined) return { twice };
   const rows = data.map((row: unknown[]) => Object.fromEntries(columns.map((name, i) => [name, row[i]])));
   return { rows, note: noteOf('the rows are lists under "data", with their names in "columns"', path) };
 }

@@ -114,6 +114,10 @@ export class JsonParser implements RecordParser {
     inDigits: () => readonly unknown[],
   ): RecordParser {
     const { path, field, maxRowBytes } = this.request;
+    if ('twice' in table)
+      throw new UsageError(
+        `${path} has several columns called ${JSON.stringify(table.twice)}; give each a name of its own`,
+      );
     if ('note' in table) this.notes.push(`${path}: ${table.note}`);
     if ('rows' in table) return new JsonTableParser(table.rows, inDigits());
     if ('list' in table) {

@@ -433,6 +433,20 @@ void t.test('faults are placed', async (test) => {
   );
 });
 
+void t.test('names that stand for two values are refused', async (test) => {
+  const columns = { columns: ['text', 'label', 'label'], data: [['a', 'x', 'y']] };
+  test.equal(
+    await refusal(test, 'a.json', JSON.stringify(columns)),
+    'a.json has several columns called "label"; give each a name of its own',
+  );
+  const row = { label: 'x', data: { text: 'a', label: 'y' } };
+  test.match(
+    await refusal(test, 'a.jsonl', JSON.stringify(row)),
+    /a\.jsonl line 1, column "data": expected text but found an object\n/,
+    'a label inside and one outside',
+  );
+});
+
 void t.test('wrappers within wrappers, tables by split or by name, and rows in an envelope', async (test) => {
   const columns = { text: TEXTS, label: ROWS.map(({ label }) => label) };
   const rows = [...ROWS.entries()];
