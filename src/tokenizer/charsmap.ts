@@ -83,7 +83,7 @@ export function createCharsmap(base64: string): Charsmap {
 /** Characters that are segmented at once: V8 takes 90 times as long for 80,000 as for 20,000. */
 const PIECE = 4096;
 
-/** Where a cluster ends depends on its own characters and the next one, so that the last of a piece is begun again. */
+/** Where a cluster ends depends on its own characters and the next one, so the last of a piece is segmented again with the next piece. */
 function* clustersOf(text: string, segmenter: Intl.Segmenter): Generator<string> {
   let size = PIECE;
   for (let from = 0; from < text.length;) {

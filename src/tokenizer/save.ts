@@ -49,7 +49,7 @@ function tokenizerConfigText(spec: TokenizerSpec): string {
   for (const key of Object.keys(saved)) if (key.endsWith('_token')) saved[key] = asText(saved[key]);
   for (const key of NOT_SAVED) delete saved[key];
   const { normalizer } = json;
-  // Any other class would build parts of tokenizer.json anew.
+  // Any other class would rebuild parts of tokenizer.json.
   const kind = tokenizerClass(config.tokenizer_class);
   saved.tokenizer_class = kind?.modelType === json.model.type ? config.tokenizer_class : BACKEND;
   // transformers 5.18 takes none for this class, whatever tokenizer.json has.

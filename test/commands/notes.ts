@@ -149,9 +149,9 @@ t.test('of several trainings in a folder the latest is resumed', async (t) => {
     code: 2,
     stderr: /has no checkpoint to resume from; leave .* such as several\/checkpoint-6$/m,
   });
-  const anew = await train({ ...second, 'max-steps': '3', ...auto });
+  const restarted = await train({ ...second, 'max-steps': '3', ...auto });
   t.match(
-    anew.stderr,
+    restarted.stderr,
     /The latest training in several has no checkpoint to resume from: starting at the beginning\. To resume an earlier one, name its checkpoint: --resume-from-checkpoint several\/checkpoint-6$/m,
   );
   const went = await train({ ...second, 'max-steps': '3', ...auto });

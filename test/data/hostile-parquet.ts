@@ -116,7 +116,7 @@ t.test('a footer is read only after it was checked', async (t) => {
 });
 
 // The footer of parquet-format's Encryption.md: in the open, with field 8 of FileMetaData; or encrypted, behind PARE.
-t.test('an encrypted file is told in one line', async (t) => {
+t.test('an encrypted file', async (t) => {
   const footer = Buffer.of(0x8c, 0, 0);
   const length = Buffer.alloc(4);
   length.writeUInt32LE(footer.length);

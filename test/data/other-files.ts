@@ -213,7 +213,7 @@ void t.test('all that is missing is in one message', async (test) => {
 });
 
 // By the first bytes that the formats' specifications give.
-void t.test('a file is told that is not what its name says', async (test) => {
+void t.test('a file that is not what its name says', async (test) => {
   const json = '{"text": "a", "label": "x"}\n';
   for (const [name, content, message] of [
     ['a.csv', gzipSync('text,label\na,x\n'), /is compressed with gzip; give it a name that ends in \.gz$/],

@@ -20,7 +20,7 @@ async function* awaited(): AsyncGenerator<(typeof ROWS)[number]> {
   yield* ROWS;
 }
 
-/** As some drivers do: one object, filled anew for each row. */
+/** As some drivers do: one object, filled again for each row. */
 async function* reused(): AsyncGenerator<{ text: string; label: string }> {
   const row = { text: '', label: '' };
   for (const { text, label } of ROWS) yield Object.assign(row, { text, label });

@@ -364,7 +364,7 @@ await t.test('a best model by one metric is not compared with those by another',
   );
   await same.trainer.train();
   await same.close();
-  // Where nothing was decided by it, another metric begins anew.
+  // Where nothing was decided by it, another metric starts over.
   const folder = join(t.testdirName, 'plain');
   const unread = await toyRun(folder, plain);
   await unread.trainer.train();
@@ -496,7 +496,7 @@ await t.test(
       await run.close();
       return error;
     };
-    const test = join(t.testdirName, 'same.csv'); // the toy's own is written anew for each run
+    const test = join(t.testdirName, 'same.csv'); // the toy's own is written again for each run
     copyFileSync(join(t.testdirName, 'test.csv'), test);
     const fewer = await loadDataset({ test }, { maxSamples: { test: 10 } });
     t.match(await refusal({ evalDataset: fewer.test }), {
