@@ -334,7 +334,7 @@ export class LabelColumn {
   }
 
   private addNames(members: readonly unknown[]): string | null {
-    const names: string[] = [];
+    const names = new Set<string>();
     for (const member of members) {
       if (this.areTexts && member === '')
         return `the label is missing between two delimiters ${JSON.stringify(this.delimiter)}`;
@@ -342,13 +342,13 @@ export class LabelColumn {
       if ('problem' in read) return read.problem;
       const name = this.resolve(read.value);
       if ('problem' in name) return name.problem;
-      if (names.includes(name.value)) {
+      if (names.has(name.value)) {
         const hint = isIntegerText(name.value) ? ' (labelFormat multi_hot reads zeros and ones)' : '';
         return `the list names the label ${JSON.stringify(name.value)} twice${hint}`;
       }
-      names.push(name.value);
+      names.add(name.value);
     }
-    this.push(names);
+    this.push([...names]);
     return null;
   }
 
