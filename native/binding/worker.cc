@@ -72,11 +72,13 @@ Napi::Promise Worker::post(Napi::Object owner, Run run, Resolve resolve) {
 }
 
 Napi::Promise Worker::postInSequence(Napi::Object owner, Run run, Resolve resolve) {
-  const auto checked = [this, run = std::move(run), known = knownFailures_] {
-    if (failures_ > known) throw LeftOut("not done, since a call before it failed");
-    run();
-  };
-  return push(owner, checked, std::move(resolve));
+  return push(
+      owner,
+      [this, run = std::move(run), known = knownFailures_] {
+        if (failures_ > known) throw LeftOut("not done, since a call before it failed");
+        run();
+      },
+      std::move(resolve));
 }
 
 Napi::Promise Worker::postLast(Napi::Object owner, Run run, Resolve resolve) {
