@@ -2,14 +2,15 @@
 import { SetupError } from './errors.mjs';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { buildDir, distDir, projectRoot } from './paths.mjs';
+import { distDir, projectRoot } from './paths.mjs';
 import { capture } from './process.mjs';
 import { fingerprint, readStamp, writeStamp } from './stamp.mjs';
 import { log } from './terminal.mjs';
 
 /** Not its link in .bin, which has no ending: under the loader that test runners put into NODE_OPTIONS it does not start. */
 const TSC = join(projectRoot, 'node_modules', '@typescript', 'native', 'lib', 'tsc.js');
-const stampFile = join(buildDir, 'dist.stamp.json');
+/** Not in build/, which a rebuild of the addon empties. */
+const stampFile = join(distDir, 'stamp.json');
 
 /** Whether dist/ is up to date. A package without sources has been compiled where it was packed. */
 export async function isDistReady() {

@@ -65,7 +65,8 @@ export interface Suggestion {
 }
 
 /**
- * Few rows want small batches and more passes, so that there are enough steps; the rates are those of the BERT paper (Devlin
+ * Few rows want small batches and more passes, so that there are enough steps. Their evaluations often end with the same
+ * accuracy, of which the first counts as the best, however unsure that model is: the loss tells them apart. The rates are those of the BERT paper (Devlin
  * et al. 2019, appendix A.3).
  *
  * @param rows to train on
@@ -92,7 +93,7 @@ export function suggest(
     batchSize: rows < 2000 ? 8 : rows < 50_000 ? 16 : 32,
     epochs: rows < 500 ? 10 : rows < 5000 ? 5 : rows < 50_000 ? 3 : 2,
     learningRate: rows < 5000 ? 5e-5 : 2e-5,
-    metric: metricOf(task, imbalance),
+    metric: rows < 2000 ? 'loss' : metricOf(task, imbalance),
     imbalance,
   };
 }

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { stepOf } from '../formats/model-folder.js';
 import { isGreaterBetter } from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
+import { counted } from '../util/text.js';
 
 /** The file of a checkpoint. */
 export const TRAINER_STATE = 'trainer_state.json';
@@ -152,6 +153,19 @@ export function newBest(
   if (value !== undefined) return isBetter(value, state.best_metric, greaterIsBetter) ? value : null;
   throw new UsageError(
     `metricForBestModel '${key}' is not among the metrics: ${Object.keys(metrics).join(', ')}`,
+  );
+}
+
+/** Said of a best model that later evaluations equal: HF keeps the first, which has been trained the least. */
+export function tieNote(state: TrainerState, options: Parameters<typeof bestMetric>[0]): string | null {
+  const { key } = bestMetric(options);
+  const { best_metric: best, best_global_step: step, log_history: history } = state;
+  const after = step ?? Infinity;
+  const equals = history.filter((entry) => entry[key] === best && (entry['step'] ?? 0) > after).length;
+  if (equals === 0 || key === 'eval_loss') return null;
+  return (
+    `note: ${counted(equals, 'later evaluation')} had the same ${key} as the best, and the first is the one that is kept; ` +
+    'metricForBestModel loss would tell them apart'
   );
 }
 

@@ -36,6 +36,7 @@ import { ownCallbacks, requirePartsFit, startOrResume, type TrainerParts } from 
 import {
   bestMetric,
   newBest,
+  tieNote,
   totalFlos,
   trainResults,
   wasEvaluated,
@@ -181,7 +182,11 @@ export class Trainer {
     const metrics = await this.#results();
     await this.#record(metrics);
     const { best_model_checkpoint: best } = this.#state;
-    if (args.loadBestModelAtEnd) await loadBestWeights(model, best, this.#log);
+    if (args.loadBestModelAtEnd) {
+      await loadBestWeights(model, best, this.#log);
+      const note = tieNote(this.#state, args);
+      if (note !== null) this.#log(note);
+    }
     await this.#callbacks.call('onTrainEnd', this.#event);
     return metrics;
   }

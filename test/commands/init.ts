@@ -116,7 +116,7 @@ tap.test('what is in the data', async (t) => {
     problemType: 'multi_label_classification',
     textColumn: 'body',
     labelColumn: ['tags'],
-    metricForBestModel: 'f1_micro',
+    metricForBestModel: 'loss',
     validationSplit: 0.2,
   });
   t.match(multi.text, 'label_column: tags  # b 8, a 4');
@@ -146,7 +146,7 @@ tap.test('what is in the data', async (t) => {
   });
   t.match(uneven.options, {
     badRows: 'skip',
-    metricForBestModel: 'f1_macro',
+    metricForBestModel: 'loss',
     validationFile: [validationFile],
   });
   t.equal(uneven.options.validationSplit, undefined, 'rows of their own are taken');
@@ -183,9 +183,22 @@ tap.test('suggestions', (t) => {
     batchSize: 8,
     epochs: 10,
     learningRate: 5e-5,
+    metric: 'loss',
+  });
+  t.match(of(10_000, 65), {
+    maxSeqLength: 128,
+    batchSize: 16,
+    epochs: 3,
+    learningRate: 2e-5,
     metric: 'accuracy',
   });
-  t.match(of(10_000, 65), { maxSeqLength: 128, batchSize: 16, epochs: 3, learningRate: 2e-5 });
+  const of9to1 = suggest(10_000, {
+    task,
+    labels: { ...labels, counts: { a: 9, b: 1 } },
+    positions: 512,
+    lengths: { median: 9, p99: 30, longest: 99, isCounted: true },
+  });
+  t.equal(of9to1.metric, 'f1_macro');
   t.match(of(1_000_000, 3000), { maxSeqLength: 512, batchSize: 32, epochs: 2 });
   t.match(of(100, 3000, 40), { maxSeqLength: 40 }, 'no more than the model has');
   const examples = Array.from({ length: 100 }, (_, i) => ({ text: 'word '.repeat(i + 1) }));

@@ -19,7 +19,7 @@ import { BertForSequenceClassification, parseBertConfig, type TrainerCallback } 
 import { openSafetensors } from '../../dist/formats/safetensors.js';
 import { verifyChecksums, writeChecksums } from '../../dist/training/checkpoint.js';
 import { removeLeftovers } from '../../dist/training/output-folder.js';
-import { isBetter } from '../../dist/training/state.js';
+import { isBetter, tieNote, type TrainerState } from '../../dist/training/state.js';
 import { largestDifference, scripted, timelessLog, toyRun, weightsOf } from '../fixtures/run.js';
 import { TOY_CONFIG } from '../fixtures/toy.js';
 
@@ -373,4 +373,16 @@ await t.test('nothing but leftovers is removed', async (t) => {
   t.ok(existsSync(join(folder, 'checkpoint-6/new')));
   t.same(readdirSync(join(folder, 'checkpoint-4')), ['new']);
   await t.resolves(removeLeftovers(join(folder, 'nowhere')));
+});
+
+await t.test('a best model that later evaluations equal', (t) => {
+  const history = [0.5, 1, 0.5, 1, 1].map((value, i) => ({ step: (i + 1) * 10, eval_accuracy: value }));
+  const state = { best_metric: 1, best_global_step: 20, log_history: history } as unknown as TrainerState;
+  const accuracy = { metricForBestModel: 'accuracy' };
+  t.match(
+    tieNote(state, accuracy),
+    /^note: 2 later evaluations had the same eval_accuracy as the best, .* metricForBestModel loss/,
+  );
+  t.equal(tieNote({ ...state, log_history: history.slice(0, 3) }, accuracy), null);
+  t.end();
 });
