@@ -39,24 +39,24 @@ INLINE void interleaveOf(uint32_t* out, const T* first, const T* second, int64_t
 
 // Exchanges the off-diagonal quarters of all 2 * D x 2 * D blocks. With D = 8, 4, 2, 1 that transposes.
 template <size_t D, size_t... Lane>
-INLINE void exchange(Words (&rows)[kLanes], std::index_sequence<Lane...>) {
-  for (size_t i = 0; i < kLanes; ++i) {
-    if ((i & D) != 0) continue;
-    const Words above = rows[i], below = rows[i + D];
-    rows[i] = __builtin_shufflevector(above, below, ((Lane & D) != 0 ? kLanes + Lane - D : Lane)...);
-    rows[i + D] = __builtin_shufflevector(above, below, ((Lane & D) != 0 ? kLanes + Lane : Lane + D)...);
+INLINE void exchange(Words::Part (&rows)[kPartLanes], std::index_sequence<Lane...> lanes) {
+  if constexpr (D > 0) {
+    for (size_t i = 0; i < kPartLanes; ++i) {
+      if ((i & D) != 0) continue;
+      const Words::Part above = rows[i], below = rows[i + D];
+      rows[i] = __builtin_shufflevector(above, below, ((Lane & D) != 0 ? kPartLanes + Lane - D : Lane)...);
+      rows[i + D] =
+          __builtin_shufflevector(above, below, ((Lane & D) != 0 ? kPartLanes + Lane : Lane + D)...);
+    }
+    exchange<D / 2>(rows, lanes);
   }
 }
 
 INLINE void transposeBlock(uint32_t* out, int64_t ldOut, const uint32_t* in, int64_t ldIn) {
-  Words rows[kLanes];
-  constexpr std::make_index_sequence<kLanes> lanes;
-  for (int64_t i = 0; i < kLanes; ++i) std::memcpy(&rows[i], in + i * ldIn, sizeof rows[i]);
-  exchange<8>(rows, lanes);
-  exchange<4>(rows, lanes);
-  exchange<2>(rows, lanes);
-  exchange<1>(rows, lanes);
-  for (int64_t i = 0; i < kLanes; ++i) store(out + i * ldOut, rows[i]);
+  Words::Part rows[kPartLanes];
+  for (int64_t i = 0; i < kPartLanes; ++i) std::memcpy(&rows[i], in + i * ldIn, sizeof rows[i]);
+  exchange<kPartLanes / 2>(rows, std::make_index_sequence<kPartLanes>());
+  for (int64_t i = 0; i < kPartLanes; ++i) std::memcpy(out + i * ldOut, &rows[i], sizeof rows[i]);
 }
 
 template <typename T>
@@ -74,7 +74,7 @@ INLINE void scaleOf(T* out, const float* x, float factor, int64_t n) {
 
 template <typename T>
 INLINE float dotOf(const T* a, const T* b, int64_t n) {
-  Floats sum{};
+  Floats sum;
   forEachVector(
       n, [&](int64_t j, int64_t lanes) BODY { sum += loadLanes(a + j, lanes) * loadLanes(b + j, lanes); });
   return sumOf(sum);
@@ -92,8 +92,8 @@ INLINE void addBiasOf(T* out, const float* x, const float* bias, int64_t n) {
 struct Normal {
   Floats distribution, density;
 
-  INLINE explicit Normal(Floats z) {
-    const Floats x = reinterpret_cast<Floats>(reinterpret_cast<Words>(z) & 0x7fffffffu) * 0.70710678118f;
+  INLINE explicit Normal(const Floats& z) {
+    const Floats x = fromBits(bitsOf(z) & 0x7fffffffu) * 0.70710678118f;
     const Floats t = 1.0f / (1.0f + 0.3275911f * x);
     Floats p = t * (0.5f * 1.061405429f) - 0.5f * 1.453152027f;
     p = p * t + 0.5f * 1.421413741f;
@@ -101,7 +101,7 @@ struct Normal {
     p = p * t + 0.5f * 0.254829592f;
     const Floats e = exp(-0.5f * z * z);
     const Floats tail = p * t * e;
-    distribution = z < 0 ? tail : 1.0f - tail;
+    distribution = select(z < 0.0f, tail, 1.0f - tail);
     density = e * 0.39894228040f;
   }
 };
@@ -130,7 +130,7 @@ template <typename T>
 INLINE void addNormBackwardOf(float* dSum, T* dX, const NormSums& sums, const float* dOut,
                               const float* normalized, const float* weight, float inverseDeviation, int64_t n,
                               const Mask& mask, int64_t row) {
-  Floats means{}, projections{};
+  Floats means, projections;
   forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
     const Floats gradient = loadLanes(dOut + j, lanes) * loadLanes(weight + j, lanes);
     means += gradient;
@@ -138,7 +138,7 @@ INLINE void addNormBackwardOf(float* dSum, T* dX, const NormSums& sums, const fl
   });
   const float mean = sumOf(means) / static_cast<float>(n);
   const float projection = sumOf(projections) / static_cast<float>(n);
-  const auto grow = [&](float* sum, Floats by, int64_t lanes)
+  const auto grow = [&](float* sum, const Floats& by, int64_t lanes)
                         BODY { storeLanes(sum, loadLanes(sum, lanes) + by, lanes); };
   const MaskRow kept(mask, row);
   forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
@@ -166,22 +166,22 @@ INLINE void forEachKey(int64_t keys, int64_t stride, const Body& body) {
 template <typename T>
 INLINE SoftmaxSums expDropoutOf(T* out, const float* scores, int64_t keys, int64_t stride, float scale,
                                 const Mask& mask, int64_t row) {
-  Floats most = Floats{} - std::numeric_limits<float>::infinity();
+  Floats most = -std::numeric_limits<float>::infinity();
   forEachKey(keys, stride, [&](int64_t, int64_t place, int64_t lanes) BODY {
     // Rows are whole panels: there is something behind the last key, which must not count.
     const Floats values = load(scores + place);
-    const Floats larger = values > most ? values : most;
-    most = laneNumbers() < static_cast<uint32_t>(lanes) ? larger : most;
+    const Floats larger = select(values > most, values, most);
+    most = select(laneNumbers() < static_cast<uint32_t>(lanes), larger, most);
   });
   const float largest = largestOf(most);
   const RowKey key = mask.row(row);
   const uint32_t threshold = mask.threshold;
-  Floats sums{};
+  Floats sums;
   forEachKey(keys, stride, [&](int64_t column, int64_t place, int64_t lanes) BODY {
     Floats e = exp((load(scores + place) - largest) * scale);
     if (lanes < kLanes) e = onlyFirst(e, lanes);
     sums += e;
-    store(out + place, hashes(key, static_cast<uint32_t>(column)) < threshold ? Floats{} : e);
+    store(out + place, select(hashes(key, static_cast<uint32_t>(column)) < threshold, Floats(), e));
   });
   const float sum = sumOf(sums);
   return {sum, largest * scale + std::log(sum)};
@@ -197,12 +197,12 @@ INLINE Backward backwardOf(const float* scores, const float* dProbabilities, flo
                            int64_t lanes) {
   // Above 0 by rounding only, which of scores beyond all reason would be far; NaN stays.
   const Floats exponent = load(scores) * scale - query.logSum;
-  Floats p = exp(exponent > 0.0f ? Floats{} : exponent);
+  Floats p = exp(select(exponent > 0.0f, Floats(), exponent));
   if (lanes < kLanes) p = onlyFirst(p, lanes);
   Floats dP = load(dProbabilities);
   if (lanes < kLanes) dP = onlyFirst(dP, lanes);
   const Words bits = hashes(query.key, static_cast<uint32_t>(first));
-  const Floats kept = bits < threshold ? Floats{} : Floats{} + maskScale;
+  const Floats kept = select(bits < threshold, Floats(), maskScale);
   return {p * kept, p * (dP * kept - query.delta)};
 }
 
@@ -225,9 +225,10 @@ class Variant final : public RowKernels {
 
   void transpose(uint32_t* out, int64_t ldOut, const uint32_t* in, int64_t ldIn, int64_t rows,
                  int64_t columns) const override {
-    const int64_t wholeRows = rows / kLanes * kLanes, wholeColumns = columns / kLanes * kLanes;
-    for (int64_t i = 0; i < wholeRows; i += kLanes)
-      for (int64_t j = 0; j < wholeColumns; j += kLanes)
+    const int64_t wholeRows = rows / kPartLanes * kPartLanes,
+                  wholeColumns = columns / kPartLanes * kPartLanes;
+    for (int64_t i = 0; i < wholeRows; i += kPartLanes)
+      for (int64_t j = 0; j < wholeColumns; j += kPartLanes)
         transposeBlock(out + j * ldOut + i, ldOut, in + i * ldIn + j, ldIn);
     for (int64_t i = 0; i < rows; ++i)
       for (int64_t j = i < wholeRows ? wholeColumns : 0; j < columns; ++j)
@@ -281,7 +282,7 @@ class Variant final : public RowKernels {
                   int64_t row) const override {
     const MaskRow kept(mask, row);
     forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
-      const Floats added = residual == nullptr ? Floats{} : loadLanes(residual + j, lanes);
+      const Floats added = residual == nullptr ? Floats() : loadLanes(residual + j, lanes);
       storeLanes(out + j, loadLanes(x + j, lanes) * kept(j) + added, lanes);
     });
   }
@@ -290,7 +291,7 @@ class Variant final : public RowKernels {
                 const Norm& norm, int64_t n, const Mask& mask, int64_t row) const override {
     const MaskRow kept(mask, row);
     const auto count = static_cast<float>(n);
-    Floats sums{};
+    Floats sums;
     forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
       const Floats product = loadLanes(x + j, lanes) + loadLanes(bias + j, lanes);
       const Floats sum = product * kept(j) + loadLanes(residual + j, lanes);
@@ -298,7 +299,7 @@ class Variant final : public RowKernels {
       sums += sum;
     });
     const float mean = sumOf(sums) / count;
-    Floats squares{};
+    Floats squares;
     forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
       const Floats distance = onlyFirst(loadLanes(normalized + j, lanes) - mean, lanes);
       squares += distance * distance;

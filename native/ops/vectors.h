@@ -1,13 +1,15 @@
-// Vectors of 16 values in the compiler's own vector types: an instruction or two with AVX-512, two or four
-// with less. Between instruction sets results differ by the rounding of products that are added, where one
-// instruction does both. All of it is inlined into the kernels, which exist once for each instruction set
-// (row_kernels_variant.cc).
+// Sixteen values at a time in the vectors that an instruction set has: one with AVX-512, two with AVX2 and
+// four with less. A larger vector of the compiler's own would be taken apart value by value. Sums have the
+// same order everywhere; between instruction sets results differ by the rounding of products that are added,
+// where one instruction does both. All of it is inlined into the kernels, which exist once for each
+// instruction set (row_kernels_variant.cc).
 #pragma once
 
 #include <c10/util/BFloat16.h>
 
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include "core/random.h"
 
@@ -19,47 +21,111 @@
 namespace bertune::BERTUNE_VARIANT {
 
 constexpr int64_t kLanes = 16;
+constexpr int64_t kPartLanes = BERTUNE_X86_LEVEL == 4 ? 16 : BERTUNE_X86_LEVEL == 3 ? 8 : 4;
 
-typedef float Floats __attribute__((vector_size(64)));
-typedef uint32_t Words __attribute__((vector_size(64)));
-typedef uint16_t Halves __attribute__((vector_size(32)));
+// Sixteen values. Comparisons give integers, for `select`.
+template <typename T>
+struct Lanes {
+  typedef T Part __attribute__((vector_size(kPartLanes * sizeof(T))));
+  static constexpr size_t kParts = kLanes / kPartLanes;
 
-INLINE Floats load(const float* x) {
-  Floats v;
-  std::memcpy(&v, x, sizeof v);
-  return v;
+  Part parts[kParts];
+
+  INLINE Lanes() : parts{} {}
+  INLINE Lanes(T value) : Lanes(each([&](size_t) BODY { return value - Part{}; })) {}
+
+  // part(i) for each part i.
+  template <typename MakePart>
+  static INLINE Lanes each(const MakePart& part) {
+    return each(part, std::make_index_sequence<kParts>());
+  }
+
+  INLINE Lanes& operator+=(const Lanes& other) { return *this = *this + other; }
+
+#define LANE_BY_LANE(Result, op)                                                  \
+  friend INLINE Result operator op(const Lanes& a, const Lanes& b) {              \
+    return Result::each([&](size_t i) BODY { return a.parts[i] op b.parts[i]; }); \
+  }
+  LANE_BY_LANE(Lanes, +)
+  LANE_BY_LANE(Lanes, -)
+  LANE_BY_LANE(Lanes, *)
+  LANE_BY_LANE(Lanes, /)
+  LANE_BY_LANE(Lanes, &)
+  LANE_BY_LANE(Lanes, |)
+  LANE_BY_LANE(Lanes, ^)
+  LANE_BY_LANE(Lanes, <<)
+  LANE_BY_LANE(Lanes, >>)
+  LANE_BY_LANE(Lanes<int32_t>, <)
+  LANE_BY_LANE(Lanes<int32_t>, >)
+  LANE_BY_LANE(Lanes<int32_t>, !=)
+#undef LANE_BY_LANE
+
+  // chosen ? a : b.
+  friend INLINE Lanes select(const Lanes<int32_t>& chosen, const Lanes& a, const Lanes& b) {
+    return each([&](size_t i) BODY { return chosen.parts[i] ? a.parts[i] : b.parts[i]; });
+  }
+
+ private:
+  template <typename MakePart, size_t... I>
+  static INLINE Lanes each(const MakePart& part, std::index_sequence<I...>) {
+    Lanes lanes;
+    ((lanes.parts[I] = part(I)), ...);
+    return lanes;
+  }
+};
+
+using Floats = Lanes<float>;
+using Words = Lanes<uint32_t>;
+using Halves = Lanes<uint16_t>;
+
+INLINE Words bitsOf(const Floats& x) {
+  return Words::each([&](size_t i) BODY { return reinterpret_cast<Words::Part>(x.parts[i]); });
+}
+INLINE Floats fromBits(const Words& x) {
+  return Floats::each([&](size_t i) BODY { return reinterpret_cast<Floats::Part>(x.parts[i]); });
 }
 
-INLINE Floats load(const c10::BFloat16* x) {
-  Halves h;
-  std::memcpy(&h, x, sizeof h);
-  return reinterpret_cast<Floats>(__builtin_convertvector(h, Words) << 16);
+template <typename T>
+INLINE Lanes<T> loadBits(const void* x) {
+  return Lanes<T>::each([&](size_t i) BODY {
+    typename Lanes<T>::Part part;
+    std::memcpy(&part, static_cast<const T*>(x) + i * kPartLanes, sizeof part);
+    return part;
+  });
 }
+
+template <typename T>
+INLINE void storeBits(void* out, const Lanes<T>& v) {
+  std::memcpy(out, &v, sizeof v);
+}
+
+// The values of bfloat16 in the low halves of words.
+INLINE Words loadHalves(const c10::BFloat16* x) {
+  const Halves halves = loadBits<uint16_t>(x);
+  return Words::each([&](size_t i) BODY { return __builtin_convertvector(halves.parts[i], Words::Part); });
+}
+
+INLINE void storeHalves(c10::BFloat16* out, const Words& bits) {
+  storeBits(
+      out, Halves::each([&](size_t i) BODY { return __builtin_convertvector(bits.parts[i], Halves::Part); }));
+}
+
+INLINE Floats load(const float* x) { return loadBits<float>(x); }
+INLINE Floats load(const c10::BFloat16* x) { return fromBits(loadHalves(x) << 16); }
 
 // The bits of the nearest bfloat16 of each value, ties to even.
-INLINE Words roundedBits(Floats x) {
-  const Words bits = reinterpret_cast<Words>(x);
-  const Words rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-  return x != x ? Words{} + 0x7fc0u : rounded;
+INLINE Words roundedBits(const Floats& x) {
+  const Words bits = bitsOf(x);
+  return select(x != x, 0x7fc0u, (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
 // The same of what is in memory, where bfloat16 is rounded already.
 INLINE Words roundedBits(const float* x) { return roundedBits(load(x)); }
-INLINE Words roundedBits(const c10::BFloat16* x) {
-  Halves h;
-  std::memcpy(&h, x, sizeof h);
-  return __builtin_convertvector(h, Words);
-}
+INLINE Words roundedBits(const c10::BFloat16* x) { return loadHalves(x); }
 
-INLINE void storeHalves(c10::BFloat16* out, Words bits) {
-  const Halves h = __builtin_convertvector(bits, Halves);
-  std::memcpy(static_cast<void*>(out), &h, sizeof h);
-}
-
-INLINE void store(float* out, Floats v) { std::memcpy(out, &v, sizeof v); }
-INLINE void store(uint32_t* out, Words v) { std::memcpy(out, &v, sizeof v); }
-
-INLINE void store(c10::BFloat16* out, Floats v) { storeHalves(out, roundedBits(v)); }
+INLINE void store(float* out, const Floats& v) { storeBits(out, v); }
+INLINE void store(uint32_t* out, const Words& v) { storeBits(out, v); }
+INLINE void store(c10::BFloat16* out, const Floats& v) { storeHalves(out, roundedBits(v)); }
 
 // The first `n` of 16 values; 0 in the others.
 template <typename T>
@@ -70,20 +136,18 @@ INLINE Floats loadFirst(const T* x, int64_t n) {
 }
 
 template <typename T>
-INLINE void storeFirst(T* out, Floats v, int64_t n) {
+INLINE void storeFirst(T* out, const Floats& v, int64_t n) {
   T values[kLanes];
   store(values, v);
   std::memcpy(static_cast<void*>(out), values, static_cast<size_t>(n) * sizeof(T));
 }
 
-INLINE void storeFirst(uint32_t* out, Words v, int64_t n) {
+INLINE void storeFirst(uint32_t* out, const Words& v, int64_t n) {
   std::memcpy(out, &v, static_cast<size_t>(n) * sizeof *out);
 }
 
-INLINE Floats roundedTo(Floats x, const float*) { return x; }
-INLINE Floats roundedTo(Floats x, const c10::BFloat16*) {
-  return reinterpret_cast<Floats>(roundedBits(x) << 16);
-}
+INLINE Floats roundedTo(const Floats& x, const float*) { return x; }
+INLINE Floats roundedTo(const Floats& x, const c10::BFloat16*) { return fromBits(roundedBits(x) << 16); }
 
 template <typename T>
 INLINE Words roundedLanes(const T* x, int64_t lanes) {
@@ -93,30 +157,45 @@ INLINE Words roundedLanes(const T* x, int64_t lanes) {
   return roundedBits(values);
 }
 
-INLINE Words laneNumbers() { return Words{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}; }
+INLINE Words laneNumbers() {
+  constexpr uint32_t numbers[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  return loadBits<uint32_t>(numbers);
+}
 
 // 0 where the lane is not one of the first `n`.
-INLINE Floats onlyFirst(Floats x, int64_t n) {
-  return laneNumbers() < static_cast<uint32_t>(n) ? x : Floats{};
+INLINE Floats onlyFirst(const Floats& x, int64_t n) {
+  return select(laneNumbers() < static_cast<uint32_t>(n), x, Floats());
+}
+
+// Lane i of the result is lane i ^ D of the part.
+template <size_t D, size_t... Lane>
+INLINE Floats::Part exchanged(const Floats::Part& part, std::index_sequence<Lane...>) {
+  return __builtin_shufflevector(part, part, (Lane ^ D)...);
 }
 
 // The lanes by twos, fours and so on: always in the same order, whatever the instruction set.
-template <typename Combine>
-INLINE float reduce(Floats v, const Combine& combine) {
-  v = combine(v, __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
-  v = combine(v, __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11));
-  v = combine(v, __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13));
-  v = combine(v, __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14));
-  return v[0];
+template <size_t D = kLanes / 2, typename Combine>
+INLINE float reduce(const Floats& v, const Combine& combine) {
+  if constexpr (D == 0) {
+    return v.parts[0][0];
+  } else {
+    const Floats partners = Floats::each([&](size_t i) BODY {
+      if constexpr (D >= kPartLanes)
+        return v.parts[i ^ (D / kPartLanes)];
+      else
+        return exchanged<D>(v.parts[i], std::make_index_sequence<kPartLanes>());
+    });
+    return reduce<D / 2>(combine(v, partners), combine);
+  }
 }
 
-INLINE float sumOf(Floats v) {
+INLINE float sumOf(const Floats& v) {
   return reduce(v, [](const Floats& a, const Floats& b) BODY { return a + b; });
 }
 
 // NaN is not found where there are numbers.
-INLINE float largestOf(Floats v) {
-  return reduce(v, [](const Floats& a, const Floats& b) BODY { return a > b ? a : b; });
+INLINE float largestOf(const Floats& v) {
+  return reduce(v, [](const Floats& a, const Floats& b) BODY { return select(a > b, a, b); });
 }
 
 // A row as a loop over vectors: body(first, lanes), where all but the last have 16. `lanes` is a constant
@@ -134,14 +213,14 @@ INLINE Floats loadLanes(const T* x, int64_t lanes) {
 }
 
 template <typename T>
-INLINE void storeLanes(T* out, Floats v, int64_t lanes) {
+INLINE void storeLanes(T* out, const Floats& v, int64_t lanes) {
   if (lanes == kLanes)
     store(out, v);
   else
     storeFirst(out, v, lanes);
 }
 
-INLINE void storeLanes(uint32_t* out, Words v, int64_t lanes) {
+INLINE void storeLanes(uint32_t* out, const Words& v, int64_t lanes) {
   if (lanes == kLanes)
     store(out, v);
   else
@@ -150,8 +229,8 @@ INLINE void storeLanes(uint32_t* out, Words v, int64_t lanes) {
 
 // Cephes expf: 2^n * e^r with |r| <= ln(2) / 2. Adding 1.5 * 2^23 rounds to an integer without a branch.
 // NaN stays NaN; arguments are never large, so there is no upper bound to guard.
-INLINE Floats exp(Floats x) {
-  const Floats clamped = x < -87.0f ? Floats{} - 87.0f : x;
+INLINE Floats exp(const Floats& x) {
+  const Floats clamped = select(x < -87.0f, -87.0f, x);
   const Floats shifted = clamped * 1.44269504f + 12582912.0f;
   const Floats n = shifted - 12582912.0f;
   const Floats r = clamped - n * 0.693359375f - n * -2.12194440e-4f;
@@ -161,9 +240,8 @@ INLINE Floats exp(Floats x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1.0f;
-  const Floats result =
-      reinterpret_cast<Floats>(reinterpret_cast<Words>(p) + (reinterpret_cast<Words>(shifted) << 23));
-  return x != x ? x : (x < -87.0f ? Floats{} : result);
+  const Floats result = fromBits(bitsOf(p) + (bitsOf(shifted) << 23));
+  return select(x != x, x, select(x < -87.0f, Floats(), result));
 }
 
 // `hash` of 16 columns from `first` on.
@@ -183,7 +261,7 @@ struct MaskRow {
   INLINE MaskRow(const Mask& mask, int64_t row)
       : key(mask.row(row)), threshold(mask.threshold), scale(mask.scale) {}
   INLINE Floats operator()(int64_t first) const {
-    return hashes(key, static_cast<uint32_t>(first)) < threshold ? Floats{} : Floats{} + scale;
+    return select(hashes(key, static_cast<uint32_t>(first)) < threshold, Floats(), scale);
   }
 };
 
