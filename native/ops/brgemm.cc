@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -30,6 +31,20 @@ bool isSupported() {
   } catch (const std::exception&) {
     return false;
   }
+}
+
+struct Tilings {
+  Tiling float32, bfloat16;
+};
+
+Tilings chooseTilings() {
+  const int64_t found = sysconf(_SC_LEVEL2_CACHE_SIZE);  // 0 or -1 where it is not known
+  const int64_t block = (found > 0 ? found : 1 << 20) / 8 * 5;
+  const Tiling squares{kTile, kTile, block};
+  // The float32 kernels of AVX2 hold 3 rows x 32 columns in registers. Of 64 columns side by side they would
+  // read every other 32, which uses half of the first-level cache.
+  const Tiling strips{32, 3 * kTile, block};
+  return instructionSet() == InstructionSet::Avx2 ? Tilings{strips, squares} : Tilings{squares, squares};
 }
 
 // More than the kernels of one operator take: each is compiled into pages of its own, 256 KiB at first.
@@ -62,22 +77,22 @@ void transposeWords(uint32_t* panel, const uint32_t* b, int64_t ldb, int64_t inn
 
 template <typename T>
 void fillForward(at::Tensor& packed, const float* weight, int64_t out, int64_t in) {
-  const int64_t inPadded = packed.size(1) * kPair<T>;
+  const int64_t inPadded = packed.size(1) * kPair<T>, width = packed.size(2) / kPair<T>;
   auto* panels = packed.mutable_data_ptr<T>();
   at::parallel_for(0, packed.size(0), 1, [&](int64_t begin, int64_t end) {
-    Scratch<T> rows(kTile * inPadded);
+    Scratch<T> rows(width * inPadded);
     for (int64_t panel = begin; panel < end; ++panel) {
-      const int64_t first = panel * kTile, columns = std::min(kTile, out - first);
+      const int64_t first = panel * width, columns = std::min(width, out - first);
       const float* source = weight + first * in;
-      T* target = panels + panel * inPadded * kTile;
+      T* target = panels + panel * inPadded * width;
       if constexpr (kPair<T> == 1) {
-        packPanelTransposed(target, source, in, {in, columns, inPadded, kTile});
+        packPanelTransposed(target, source, in, {in, columns, inPadded, width});
       } else {
         for (int64_t i = 0; i < columns; ++i) {
           rowKernels().narrow(rows.data() + i * inPadded, source + i * in, in);
           std::fill(rows.data() + i * inPadded + in, rows.data() + (i + 1) * inPadded, T(0));
         }
-        packPanelTransposed(target, rows.data(), inPadded, {inPadded, columns, inPadded, kTile});
+        packPanelTransposed(target, rows.data(), inPadded, {inPadded, columns, inPadded, width});
       }
     }
   });
@@ -85,19 +100,19 @@ void fillForward(at::Tensor& packed, const float* weight, int64_t out, int64_t i
 
 template <typename T>
 void fillBackward(at::Tensor& packed, const float* weight, int64_t out, int64_t in) {
-  const int64_t outPadded = packed.size(1) * kPair<T>;
+  const int64_t outPadded = packed.size(1) * kPair<T>, width = packed.size(2) / kPair<T>;
   auto* panels = packed.mutable_data_ptr<T>();
   at::parallel_for(0, packed.size(0), 1, [&](int64_t begin, int64_t end) {
     for (int64_t panel = begin; panel < end; ++panel) {
-      const int64_t first = panel * kTile, columns = std::min(kTile, in - first);
-      packPanel(panels + panel * outPadded * kTile, weight + first, in, {out, columns, outPadded, kTile});
+      const int64_t first = panel * width, columns = std::min(width, in - first);
+      packPanel(panels + panel * outPadded * width, weight + first, in, {out, columns, outPadded, width});
     }
   });
 }
 
 at::DimVector panelShape(int64_t inner, int64_t columns, at::ScalarType type) {
-  const int64_t pair = type == at::kBFloat16 ? 2 : 1;
-  return {(columns + kTile - 1) / kTile, (inner + pair - 1) / pair, kTile * pair};
+  const int64_t pair = type == at::kBFloat16 ? 2 : 1, width = tilingOf(type).columns;
+  return {(columns + width - 1) / width, (inner + pair - 1) / pair, width * pair};
 }
 
 }  // namespace
@@ -114,6 +129,11 @@ void BrgemmScope::requireRoomForKernels() {
 bool hasBrgemm(at::ScalarType type) {
   static const bool hasFloat = isSupported<float>(), hasBFloat16 = isSupported<at::BFloat16>();
   return (type == at::kFloat && hasFloat) || (type == at::kBFloat16 && hasBFloat16);
+}
+
+const Tiling& tilingOf(at::ScalarType type) {
+  static const Tilings chosen = chooseTilings();
+  return type == at::kBFloat16 ? chosen.bfloat16 : chosen.float32;
 }
 
 void packPanel(float* panel, const float* b, int64_t ldb, const PanelSizes& sizes) {

@@ -30,6 +30,15 @@ constexpr int64_t kPair = std::is_same_v<T, at::BFloat16> ? 2 : 1;
 // by itself and falls back on ATen's operators.
 bool hasBrgemm(at::ScalarType type);
 
+// How operands are cut for the micro-kernels and caches of this processor.
+struct Tiling {
+  int64_t columns;     // of a packed weight that lie side by side: a divisor of kTile
+  int64_t rows;        // of one product
+  int64_t blockBytes;  // of operands and results that stay in the core's own cache
+};
+
+const Tiling& tilingOf(at::ScalarType type);
+
 struct TileSizes {
   int64_t rows, columns, inner;
 };
@@ -82,8 +91,8 @@ void packTransposed(float* a, int64_t ld, const float* b, int64_t ldb, int64_t r
 void packTransposed(at::BFloat16* a, int64_t ld, const at::BFloat16* b, int64_t ldb, int64_t rows,
                     int64_t columns, int64_t rowsPadded);
 
-// The right-hand sides of y = x weight^T and of dX = dY weight, of one type: [panels, inner / pair, kTile *
-// pair].
+// The right-hand sides of y = x weight^T and of dX = dY weight, of one type: [panels, inner / pair, columns *
+// pair] with the columns of that type's tiling.
 struct PackedWeight {
   at::Tensor forward, backward;
 };

@@ -67,9 +67,9 @@ class Rows {
 
 // How many rows of x, with `bytes` each in operands and results, to take at once: the more, the less often
 // the weight comes from the shared cache, but a block must stay in the core's own.
-inline int64_t rowsOfBlock(int64_t bytes) {
-  constexpr int64_t kBytes = 640 << 10, kMost = 4 * kTile;
-  return std::clamp(kBytes / bytes / kTile * kTile, kTile, kMost);
+inline int64_t rowsOfBlock(const Tiling& tiling, int64_t bytes) {
+  constexpr int64_t kMost = 4 * kTile;
+  return std::clamp(tiling.blockBytes / bytes / kTile * kTile, kTile, kMost);
 }
 
 // Blocks of the rows of a matrix as left-hand sides in type T.
@@ -109,19 +109,24 @@ template <typename T>
 class Panels {
  public:
   Panels(const at::Tensor& packed, int64_t columns)
-      : values_(packed.const_data_ptr<T>()), inner_(packed.size(1) * kPair<T>), columns_(columns) {}
+      : tiling_(tilingOf(packed.scalar_type())),
+        values_(packed.const_data_ptr<T>()),
+        inner_(packed.size(1) * kPair<T>),
+        columns_(columns) {}
 
   // For results that are used panel by panel, and for whole ones.
-  int64_t rowsOfBlock() const { return bertune::rowsOfBlock(inner_ * sizeof(T) + kTile * sizeof(float)); }
+  int64_t rowsOfBlock() const {
+    return bertune::rowsOfBlock(tiling_, inner_ * sizeof(T) + kTile * sizeof(float));
+  }
   int64_t rowsOfWholeBlock() const {
-    return bertune::rowsOfBlock(inner_ * sizeof(T) + width() * sizeof(float));
+    return bertune::rowsOfBlock(tiling_, inner_ * sizeof(T) + width() * sizeof(float));
   }
 
   // body(first column, columns, tile): a block of rows times the weight, panel by panel, in rows kTile apart.
   template <typename Body>
   void forEach(const T* left, int64_t ld, int64_t rows, float* tile, const Body& body) const {
     for (int64_t first = 0; first < columns_; first += kTile) {
-      multiplyPanel(left, ld, rows, first, tile, kTile);
+      multiplyColumns(left, ld, rows, first, tile, kTile);
       body(first, std::min(kTile, columns_ - first), tile);
     }
   }
@@ -129,18 +134,23 @@ class Panels {
   // All columns, in rows `width()` apart.
   void multiplyAll(const T* left, int64_t ld, int64_t rows, float* c) const {
     for (int64_t first = 0; first < columns_; first += kTile)
-      multiplyPanel(left, ld, rows, first, c + first, width());
+      multiplyColumns(left, ld, rows, first, c + first, width());
   }
   int64_t width() const { return roundUp(columns_, kTile); }
 
  private:
-  void multiplyPanel(const T* left, int64_t ld, int64_t rows, int64_t first, float* c, int64_t ldc) const {
+  // kTile columns, or the last ones.
+  void multiplyColumns(const T* left, int64_t ld, int64_t rows, int64_t first, float* c, int64_t ldc) const {
     const phases::Scope phase(phases::Phase::Gemm);
-    for (int64_t row = 0; row < rows; row += kTile)
-      brgemm(c + row * ldc, ldc, left + row * ld, ld, values_ + first * inner_, kTile,
-             {roundUp(std::min(kTile, rows - row), kTileStep), kTile, inner_}, false);
+    const int64_t columns = std::min(kTile, columns_ - first);
+    for (int64_t column = 0; column < columns; column += tiling_.columns)
+      for (int64_t row = 0; row < rows; row += tiling_.rows)
+        brgemm(c + row * ldc + column, ldc, left + row * ld, ld, values_ + (first + column) * inner_,
+               tiling_.columns,
+               {roundUp(std::min(tiling_.rows, rows - row), kTileStep), tiling_.columns, inner_}, false);
   }
 
+  const Tiling& tiling_;
   const T* values_;
   int64_t inner_, columns_;
 };

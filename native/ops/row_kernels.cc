@@ -18,18 +18,31 @@ const RowKernels& rowKernels();
 
 namespace {
 
-const RowKernels& choose() {
+InstructionSet detect() {
 #ifdef BERTUNE_X86_VARIANTS
   const std::string capability =
       at::get_cpu_capability();  // what the processor has, capped by the environment
-  if (capability == "AVX512" && __builtin_cpu_supports("x86-64-v4")) return avx512::rowKernels();
+  if (capability == "AVX512" && __builtin_cpu_supports("x86-64-v4")) return InstructionSet::Avx512;
   const bool hasAvx2 = capability == "AVX512" || capability == "AVX2";
-  if (hasAvx2 && __builtin_cpu_supports("x86-64-v3")) return avx2::rowKernels();
+  if (hasAvx2 && __builtin_cpu_supports("x86-64-v3")) return InstructionSet::Avx2;
+#endif
+  return InstructionSet::Baseline;
+}
+
+const RowKernels& choose() {
+#ifdef BERTUNE_X86_VARIANTS
+  if (instructionSet() == InstructionSet::Avx512) return avx512::rowKernels();
+  if (instructionSet() == InstructionSet::Avx2) return avx2::rowKernels();
 #endif
   return baseline::rowKernels();
 }
 
 }  // namespace
+
+InstructionSet instructionSet() {
+  static const InstructionSet detected = detect();
+  return detected;
+}
 
 const RowKernels& rowKernels() {
   static const RowKernels& chosen = choose();

@@ -129,8 +129,12 @@ class RowKernels {
   void narrow(float* out, const float* x, int64_t n) const { std::copy_n(x, n, out); }
 };
 
-// Those of the best instruction set that this processor has, chosen once. ATEN_CPU_CAPABILITY=avx2 or
-// default, which caps LibTorch's own kernels, caps these too.
+// The best instruction set that this processor has. ATEN_CPU_CAPABILITY=avx2 or default, which caps
+// LibTorch's own kernels, caps it too.
+enum class InstructionSet { Baseline, Avx2, Avx512 };
+InstructionSet instructionSet();
+
+// Those of that instruction set.
 const RowKernels& rowKernels();
 
 }  // namespace bertune
