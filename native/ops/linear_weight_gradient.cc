@@ -19,31 +19,31 @@ constexpr int64_t kChunk = 256;
 // Rows that are packed together: whole rows, since memory is read best from one end to the other.
 constexpr int64_t kBand = 32;
 
-constexpr int64_t kBlockBytes = 512 << 10;
-
 // dY and x as operands, chunk after chunk: left [chunk][out][kChunk], right [chunk][panel][kChunk /
-// pair][kTile][pair].
+// pair][width][pair].
 template <typename T>
 class Operands {
  public:
   Operands(int64_t rows, int64_t out, int64_t in)
       : rows_(rows),
         out_(out),
-        panels_((in + kTile - 1) / kTile),
+        width_(tilingOf(c10::CppTypeToScalarType<T>::value).columns),
+        panels_((in + width_ - 1) / width_),
         left_(chunks() * out * kChunk),
-        right_(chunks() * panels_ * kChunk * kTile) {}
+        right_(chunks() * panels_ * kChunk * width_) {}
 
   int64_t chunks() const { return (rows_ + kChunk - 1) / kChunk; }
   int64_t panels() const { return panels_; }
+  int64_t width() const { return width_; }
   int64_t rowsOf(int64_t chunk) const { return std::min(kChunk, rows_ - chunk * kChunk); }
   int64_t innerOf(int64_t chunk) const { return roundUp(rowsOf(chunk), kTileStep); }
   T* left(int64_t chunk, int64_t firstOut) { return left_.data() + (chunk * out_ + firstOut) * kChunk; }
   T* right(int64_t chunk, int64_t panel) {
-    return right_.data() + (chunk * panels_ + panel) * kChunk * kTile;
+    return right_.data() + (chunk * panels_ + panel) * kChunk * width_;
   }
 
  private:
-  int64_t rows_, out_, panels_;
+  int64_t rows_, out_, width_, panels_;
   Scratch<T> left_, right_;
 };
 
@@ -51,6 +51,7 @@ class Operands {
 template <typename T, typename X>
 void pack(Operands<T>& operands, const T* dY, int64_t out, const X* x, int64_t in) {
   constexpr int64_t bands = kChunk / kBand;
+  const int64_t width = operands.width();
   at::parallel_for(0, operands.chunks() * bands, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t chunk = i / bands, first = i % bands * kBand, row = chunk * kChunk + first;
@@ -60,10 +61,10 @@ void pack(Operands<T>& operands, const T* dY, int64_t out, const X* x, int64_t i
       packTransposed(operands.left(chunk, 0) + first, kChunk, dY + row * out, out, rows, out, padded);
       for (int64_t step = 0; step < padded; step += kPair<T>)
         for (int64_t panel = 0; panel < operands.panels(); ++panel) {
-          const int64_t column = panel * kTile;
+          const int64_t column = panel * width;
           packPanel(
-              operands.right(chunk, panel) + (first + step) * kTile, x + (row + step) * in + column, in,
-              {std::clamp<int64_t>(rows - step, 0, kPair<T>), std::min(kTile, in - column), kPair<T>, kTile});
+              operands.right(chunk, panel) + (first + step) * width, x + (row + step) * in + column, in,
+              {std::clamp<int64_t>(rows - step, 0, kPair<T>), std::min(width, in - column), kPair<T>, width});
         }
     }
   });
@@ -76,21 +77,28 @@ void compute(at::Tensor& gradient, const at::Tensor& dY, const at::Tensor& x, bo
   Operands<T> operands(dY.size(0), out, in);
   pack<T, X>(operands, dY.const_data_ptr<T>(), out, x.const_data_ptr<X>(), in);
   auto* target = gradient.mutable_data_ptr<float>();
-  const auto computeTile = [&](int64_t tile, int64_t panel) {
-    const int64_t row = tile * kTile, column = panel * kTile;
+  const Tiling& tiling = tilingOf(dY.scalar_type());
+  const auto computeBlock = [&](int64_t first, int64_t last) {
     for (int64_t chunk = 0; chunk < operands.chunks(); ++chunk)
-      brgemm(target + row * in + column, in, operands.left(chunk, row), kChunk, operands.right(chunk, panel),
-             kTile, {std::min(kTile, out - row), std::min(kTile, in - column), operands.innerOf(chunk)},
-             adds || chunk > 0);
+      for (int64_t panel = 0; panel < operands.panels(); ++panel) {
+        const int64_t column = panel * operands.width();
+        for (int64_t row = first; row < last; row += tiling.rows)
+          brgemm(target + row * in + column, in, operands.left(chunk, row), kChunk,
+                 operands.right(chunk, panel), operands.width(),
+                 {std::min(tiling.rows, last - row), std::min(operands.width(), in - column),
+                  operands.innerOf(chunk)},
+                 adds || chunk > 0);
+      }
   };
-  // As many tiles of the left-hand side at once as stay in the core's own cache, so that the right-hand side
-  // comes from the shared one less often.
-  const int64_t block = std::max<int64_t>(1, kBlockBytes / (operands.chunks() * kChunk * kTile * sizeof(T)));
+  // As many outputs at once as stay in the core's own cache, beside what they are multiplied by, which comes
+  // from the shared one once for each block.
+  const int64_t fitting = tiling.blockBytes / 2 / static_cast<int64_t>(kChunk * sizeof(T));
+  const int64_t block = std::max(tiling.rows, fitting / tiling.rows * tiling.rows);
   at::parallel_for(0, (out + kTile - 1) / kTile, 1, [&](int64_t begin, int64_t end) {
     const BrgemmScope scope;
-    for (int64_t first = begin; first < end; first += block)
-      for (int64_t panel = 0; panel < operands.panels(); ++panel)
-        for (int64_t tile = first; tile < std::min(first + block, end); ++tile) computeTile(tile, panel);
+    const int64_t last = std::min(end * kTile, out);
+    for (int64_t first = begin * kTile; first < last; first += block)
+      computeBlock(first, std::min(first + block, last));
   });
 }
 
