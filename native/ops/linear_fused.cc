@@ -15,14 +15,18 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
+// What only the backward pass reads has no memory of its own where none follows (`isDifferentiated`): the
+// result overwrites it.
+
 struct LinearActivation : torch::autograd::Function<LinearActivation> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& /*weight*/,
                             const std::optional<at::Tensor>& bias, const LinearWeights& weights,
-                            Activation activation, const std::optional<at::Tensor>& addend) {
+                            Activation activation, const std::optional<at::Tensor>& addend,
+                            bool isDifferentiated) {
     const at::AutoDispatchBelowADInplaceOrView guard;
     const PackedWeight& packed = weights.operands.packed;
-    at::Tensor z = at::empty({x.size(0), weights.rows}, packed.forward.options());
-    at::Tensor y = at::empty_like(z);
+    at::Tensor y = at::empty({x.size(0), weights.rows}, packed.forward.options());
+    at::Tensor z = isDifferentiated ? at::empty_like(y) : y;
     const at::Tensor offsets = biasOrZeros(bias, weights.rows);
     withType(z.scalar_type(), [&](auto zero) {
       compute<decltype(zero)>(z, y, x, offsets, packed.forward, activation, addend);
@@ -50,7 +54,8 @@ struct LinearActivation : torch::autograd::Function<LinearActivation> {
             context->saved_data["hasBias"].toBool() ? dBias.sum(0) : at::Tensor(),
             at::Tensor(),
             at::Tensor(),
-            context->saved_data["hasAddend"].toBool() ? dZ : at::Tensor()};
+            context->saved_data["hasAddend"].toBool() ? dZ : at::Tensor(),
+            at::Tensor()};
   }
 
  private:
@@ -105,10 +110,11 @@ struct LinearAddNorm : torch::autograd::Function<LinearAddNorm> {
                             const at::Tensor& residual, const at::Tensor& normWeight,
                             const std::optional<at::Tensor>& bias, const std::optional<at::Tensor>& normBias,
                             const LinearWeights& weights, double epsilon, const Mask& mask,
-                            const std::optional<at::Tensor>& addend) {
+                            const std::optional<at::Tensor>& addend, bool isDifferentiated) {
     const at::AutoDispatchBelowADInplaceOrView guard;
     const PackedWeight& packed = weights.operands.packed;
-    at::Tensor y = at::empty({x.size(0), weights.rows}, at::kFloat), normalized = at::empty_like(y);
+    at::Tensor y = at::empty({x.size(0), weights.rows}, at::kFloat);
+    at::Tensor normalized = isDifferentiated ? at::empty_like(y) : y;
     at::Tensor inverseDeviations = at::empty({x.size(0)}, at::kFloat);
     const at::Tensor offsets = biasOrZeros(bias, weights.rows),
                      normOffsets = biasOrZeros(normBias, weights.rows);
@@ -156,7 +162,8 @@ struct LinearAddNorm : torch::autograd::Function<LinearAddNorm> {
             at::Tensor(),
             at::Tensor(),
             at::Tensor(),
-            given("hasAddend", dLinear)};
+            given("hasAddend", dLinear),
+            at::Tensor()};
   }
 
  private:
@@ -213,14 +220,14 @@ at::Tensor linearActivation(const at::Tensor& x, const LinearWeights& weights, A
                             const at::Tensor& addend) {
   if (!usesTiles(weights)) return linearActivationLibrary(x, weights, activation, addend);
   return LinearActivation::apply(x.contiguous(), weights.weight, weights.bias, weights, activation,
-                                 optionalRows(addend));
+                                 optionalRows(addend), at::GradMode::is_enabled());
 }
 
 at::Tensor linearAddNorm(const at::Tensor& x, const at::Tensor& residual, const LinearWeights& weights,
                          const NormWeights& norm, const Mask& mask, const at::Tensor& addend) {
   if (!usesTiles(weights)) return linearAddNormLibrary(x, residual, weights, norm, mask, addend);
   return LinearAddNorm::apply(x.contiguous(), weights.weight, residual, norm.weight, weights.bias, norm.bias,
-                              weights, norm.epsilon, mask, optionalRows(addend));
+                              weights, norm.epsilon, mask, optionalRows(addend), at::GradMode::is_enabled());
 }
 
 }  // namespace bertune

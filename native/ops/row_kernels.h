@@ -79,7 +79,7 @@ class RowKernels {
   virtual void addBias(c10::BFloat16* out, const float* x, const float* bias, int64_t n) const = 0;
 
   // z = (x + bias) rounded, y = gelu(z) = z * Phi(z) with Phi the normal distribution (Hendrycks, Gimpel
-  // 2016).
+  // 2016). z may be y, which then receives y.
   virtual void addBiasGelu(float* z, float* y, const float* x, const float* bias, int64_t n) const = 0;
   virtual void addBiasGelu(c10::BFloat16* z, c10::BFloat16* y, const float* x, const float* bias,
                            int64_t n) const = 0;
@@ -93,7 +93,8 @@ class RowKernels {
   virtual void dropoutAdd(float* out, const float* x, const float* residual, int64_t n, const Mask& mask,
                           int64_t row) const = 0;
 
-  // out = LayerNorm(dropout(x + bias) + residual). `normalized` receives what LayerNorm's weight multiplies.
+  // out = LayerNorm(dropout(x + bias) + residual). `normalized` receives what LayerNorm's weight multiplies,
+  // unless it is `out`.
   // Returns LayerNorm's 1 / standard deviation.
   virtual float addNorm(float* out, float* normalized, const float* x, const float* bias,
                         const float* residual, const kernels::Norm& norm, int64_t n, const Mask& mask,

@@ -25,12 +25,14 @@ Inputs leaves(const Inputs& values, const std::vector<at::ScalarType>& types) {
   return result;
 }
 
-// The result and the gradients of all inputs for one random gradient of the result.
+// The result, the same where no gradient is wanted, and the gradients of all inputs for one random gradient
+// of the result.
 Inputs evaluate(const Operator& apply, const Inputs& inputs, const at::Tensor& gradient) {
   places.clear();
   const at::Tensor y = apply(inputs);
   y.backward(gradient.to(y.scalar_type()));
-  Inputs results{y.detach()};
+  const at::NoGradGuard guard;
+  Inputs results{y.detach(), apply(inputs)};
   for (const auto& input : inputs) {
     const auto place = places.find(input.unsafeGetTensorImpl());
     results.push_back(place == places.end() ? input.grad() : place->second->values());
