@@ -2,7 +2,9 @@
 #include "ops/linear.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/CPUAllocator.h>
 
+#include <atomic>
 #include <utility>
 
 #include "ops/brgemm.h"
@@ -256,9 +258,56 @@ void testRows(at::ScalarType type, Way way) {
   }
 }
 
+// The allocator under it, counted.
+class CountingMemory final : public c10::Allocator {
+ public:
+  CountingMemory() : inner_(*c10::GetCPUAllocator()) { c10::SetCPUAllocator(this, kPriority); }
+  ~CountingMemory() override { c10::SetCPUAllocator(&inner_, kPriority); }
+  c10::DataPtr allocate(size_t bytes) override {
+    bytes_ += bytes;
+    return inner_.allocate(bytes);
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return inner_.raw_deleter(); }
+  void copy_data(void* target, const void* source, size_t bytes) const override {
+    inner_.copy_data(target, source, bytes);
+  }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  static constexpr uint8_t kPriority = 2;  // that of main() is 1
+
+  c10::Allocator& inner_;
+  std::atomic<size_t> bytes_ = 0;
+};
+
+// Evaluation has no tensor for what only a backward pass reads.
+void testEvaluation(at::ScalarType type) {
+  if (!hasBrgemm(type)) return;
+  const int64_t rows = 33, in = 40, out = 72;
+  const Inputs i{random({rows, in}, type).to(type), random({out, in}, type).to(at::kFloat),
+                 random({out}, type).to(at::kFloat), random({rows, out}, type).to(at::kFloat),
+                 random({out}, type).to(at::kFloat)};
+  const LinearWeights weights = weightsOf(i, 1, type, Way::Tiles);
+  const auto check = [&](const std::string& name, at::ScalarType kept, const auto& apply) {
+    const auto bytesOf = [&](bool isDifferentiated) {
+      const at::AutoGradMode mode(isDifferentiated);
+      const CountingMemory memory;
+      apply();
+      return memory.bytes();
+    };
+    const size_t saved = static_cast<size_t>(rows * out) * c10::elementSize(kept);
+    report(describe("memory of an evaluation, " + name, type, {}),
+           bytesOf(false) + saved == bytesOf(true) ? 0 : 1, 0);
+  };
+  check("gelu", type, [&] { linearActivation(i[0], weights, Activation::Gelu); });
+  check("tanh", type, [&] { linearActivation(i[0], weights, Activation::Tanh); });
+  check("add and norm", at::kFloat, [&] { linearAddNorm(i[0], i[3], weights, {i[4], i[4], 1e-12}, {}); });
+}
+
 }  // namespace
 
 void testLinears(at::ScalarType type, const Mask& mask) {
+  if (mask.dropsNothing()) testEvaluation(type);
   for (const Way way : {Way::Tiles, Way::Library}) {
     testLinear(type, mask, way);
     testLinearsOfTheModel(type, mask, way);
