@@ -46,13 +46,11 @@ export class Progress {
     this.#now = now;
   }
 
-  /** Writes a line above the bar; on a terminal a long one is wrapped, indented. */
+  /** Writes a line above the bar; on a terminal a long one is wrapped, indented, but for a command, which is to be copied. */
   line(text: string): void {
     this.#clear();
-    const width = Math.min(widthOf(this.#out), LINE);
     const lines = printable(text).split('\n');
-    const shown =
-      this.#out.isTTY === true ? lines.flatMap((line) => wrapped(line.split(' '), ' ', width)) : lines;
+    const shown = this.#out.isTTY === true ? lines.flatMap((line) => wrapped(line, this.#width)) : lines;
     this.#out.write(`${shown.join('\n')}\n`);
   }
 
@@ -71,24 +69,34 @@ export class Progress {
     const shown = Object.entries(values)
       .filter(([name]) => !isDetail(name, details))
       .map(([name, value]) => `${name} ${shownValue(name, value)}`);
-    const parts = [`step ${step}/${totalSteps}`, `epoch ${(epoch ?? 0).toFixed(2)}`, ...shown];
-    for (const line of wrapped(parts, '  ', LINE)) this.line(line);
+    const parts = [`step ${step}/${totalSteps}`, `epoch ${(epoch ?? 0).toFixed(2)}`];
+    for (const line of wrapped([...parts, ...shown].join('  '), this.#width)) this.line(line);
   }
 
-  /** Redraws the bar, at most every tenth of a second. */
+  /**
+   * Redraws the bar, at most every tenth of a second.
+   *
+   * @param detail fields two spaces apart, the most useful first: on a narrow terminal the last are left out
+   */
   bar(title: string, done: number, total: number, detail: string): void {
     if (this.#out.isTTY !== true || (this.#now() - this.#lastDraw < REDRAW_MS && done < total)) return;
     this.#lastDraw = this.#now();
     const filled = Math.round((done / total) * BAR_WIDTH);
     const bar = '#'.repeat(filled) + '-'.repeat(BAR_WIDTH - filled);
-    const text = `${title} [${bar}] ${done}/${total}  ${detail}`;
-    this.#out.write(`\r\u001b[K${text.slice(0, widthOf(this.#out) - 1)}`);
+    const room = widthOf(this.#out) - 1;
+    const fields = [`${title} [${bar}] ${done}/${total}`, ...detail.split('  ')];
+    while (fields.length > 1 && fields.join('  ').length > room) fields.pop();
+    this.#out.write(`\r\u001b[K${fields.join('  ').slice(0, room)}`);
     this.#drawn = true;
   }
 
   /** Removes the bar. */
   end(): void {
     this.#clear();
+  }
+
+  get #width(): number {
+    return this.#out.isTTY === true ? Math.min(widthOf(this.#out), LINE) : LINE;
   }
 
   #clear(): void {
@@ -102,16 +110,21 @@ export function widthOf({ columns = 0 }: { readonly columns?: number }): number 
   return columns > 0 ? columns : 80;
 }
 
-/** Parts side by side, on as many lines as it takes; further lines are indented by two more than the first. */
-function wrapped(parts: readonly string[], separator: string, width: number): string[] {
-  const [first = '', ...others] = parts;
-  const indent = `${/^ */.exec(parts.join(separator))?.[0] ?? ''}  `;
-  const lines = [first];
-  for (const part of others) {
+/** What a log entry, a fold and a trial begin with; their parts, two spaces apart, are each a name and its value. */
+const ENTRY = /^\w+ \d+\/\d+ {2}/;
+const PARTS = / *(\S+(?: \S+)*)/g;
+/** Words, and from its first word on a command, which a line break would make two. */
+const WORDS = / *(\b(?:npm run|npx bertune) .*|\S+)/g;
+
+/** A line as several that fit the width where their pieces do; further lines are indented by two more than the first. */
+function wrapped(line: string, width: number): string[] {
+  if (line.length <= width) return [line];
+  const indent = `${/^ */.exec(line)?.[0] ?? ''}  `;
+  const lines = [''];
+  for (const [longer, piece = ''] of line.matchAll(ENTRY.test(line) ? PARTS : WORDS)) {
     const last = lines.at(-1) ?? '';
-    const longer = last + separator + part;
-    if (longer.length <= width || last.trim() === '') lines[lines.length - 1] = longer;
-    else lines.push(indent + part);
+    if (last === '' || last.length + longer.length <= width) lines[lines.length - 1] = last + longer;
+    else lines.push(indent + piece);
   }
   return lines;
 }
@@ -173,7 +186,7 @@ export function formatSeconds(seconds: number): string {
   return h > 0 ? `${h}:${tail}` : tail;
 }
 
-/** What stands behind the bar of a training: loss, learning rate, real tokens per second, time left. */
+/** What stands behind the bar of a training: time left, loss, real tokens per second, learning rate. */
 export function progressDetail(training: {
   state: {
     global_step: number;
@@ -188,9 +201,9 @@ export function progressDetail(training: {
   const { global_step: step, num_input_tokens_seen: tokens, log_history: history } = state;
   const loss = history.findLast((entry) => 'loss' in entry)?.['loss'];
   return [
-    ...(loss === undefined ? [] : [`loss ${formatNumber(loss)}`]),
-    `lr ${formatNumber(learningRate)}`,
-    `${Math.round(tokens / Math.max(seconds, 1e-3))} tok/s`,
     `${formatSeconds((seconds / Math.max(step, 1)) * (totalSteps - step))} left`,
+    ...(loss === undefined ? [] : [`loss ${formatNumber(loss)}`]),
+    `${Math.round(tokens / Math.max(seconds, 1e-3))} tok/s`,
+    `lr ${formatNumber(learningRate)}`,
   ].join('  ');
 }

@@ -8,7 +8,7 @@ import { metricsTable } from '../../dist/commands/output.js';
 import { predictionFormats } from '../../dist/predictions/formats.js';
 import { FormulaGuard, type PredictedRow } from '../../dist/predictions/table.js';
 import { asTask } from '../../dist/tasks/index.js';
-import { Progress } from '../../dist/terminal/progress.js';
+import { Progress, progressDetail } from '../../dist/terminal/progress.js';
 import { bertune, flags, type Options, type Outcome } from '../fixtures/cli.js';
 import { cheap, json, succeeded, toyTraining, workspace } from '../fixtures/workspace.js';
 
@@ -210,5 +210,59 @@ t.test('log lines fit 100 columns; other lines are wrapped on a terminal', (t) =
   written = '';
   new Progress({ ...out, isTTY: true, columns: 0 }).line(text);
   t.equal(written, `${text}\n`, 'a terminal without a width');
+  t.end();
+});
+
+t.test('on a terminal no command and no pair of name and value is broken', (t) => {
+  let written = '';
+  const out = { isTTY: true, columns: 80, write: (text: string) => (written += text) };
+  const linesOf = (write: (progress: Progress) => void): string[] => {
+    written = '';
+    write(new Progress(out));
+    return written.trimEnd().split('\n');
+  };
+  for (const command of ['npm run predict -- --model', 'npx bertune predict --model']) {
+    const whole = `${command} results-of-march --test-file FILE.csv --output-file predictions.jsonl`;
+    t.ok(whole.length > 80);
+    t.strictSame(
+      linesOf((progress) => progress.line(`Classify a file with it:\n  ${whole}`)),
+      ['Classify a file with it:', `  ${whole}`],
+    );
+    t.strictSame(
+      linesOf((progress) => progress.line(`Written: run.yaml. Read it, then use it: ${whole}`)),
+      ['Written: run.yaml. Read it, then use it:', `  ${whole}`],
+    );
+  }
+  const pairs = Array.from({ length: 9 }, (_, i) => [`train_samples_${'n'.repeat(i)}`, 300 + i] as const);
+  const texts = pairs.map(([name, value]) => `${name} ${value}`);
+  for (const lines of [
+    linesOf((progress) => progress.entry({ step: 5, epoch: 1, ...Object.fromEntries(pairs) }, 9)),
+    linesOf((progress) => progress.line(`fold 1/5  ${texts.join('  ')}`)),
+    linesOf((progress) => progress.line(`trial 1/5  ${texts.join('  ')}  (best 0.5, trial 1)`)),
+  ]) {
+    t.ok(lines.length > 2 && lines.every((line) => line.length <= 80), lines.join('\n'));
+    const shown = lines.flatMap((line) => line.trim().split('  '));
+    for (const text of texts) t.ok(shown.includes(text), `${text} in ${lines.join('\n')}`);
+  }
+  t.end();
+});
+
+t.test('a narrow terminal shows the fields of the bar that say most', (t) => {
+  const training = {
+    state: { global_step: 480, num_input_tokens_seen: 480_000, log_history: [{ loss: 0.312 }] },
+    learningRate: 4.4e-5,
+    seconds: 48,
+    totalSteps: 640,
+  };
+  const barAt = (columns: number): string => {
+    let written = '';
+    const out = { isTTY: true, columns, write: (text: string) => (written += text) };
+    new Progress(out, () => 1000).bar('training', 480, 640, progressDetail(training));
+    return written.slice(written.lastIndexOf('] ') + 2);
+  };
+  t.equal(barAt(120), '480/640  0:16 left  loss 0.312  10000 tok/s  lr 4.40e-5');
+  t.equal(barAt(80), '480/640  0:16 left  loss 0.312  10000 tok/s');
+  t.equal(barAt(70), '480/640  0:16 left  loss 0.312');
+  t.equal(barAt(60), '480/640  0:16 left');
   t.end();
 });
