@@ -17,7 +17,7 @@ import { formatNumber } from '../terminal/progress.js';
 import { BertTokenizer } from '../tokenizer/index.js';
 import { errorCode, UsageError, writeError } from '../util/errors.js';
 import { exists } from '../util/file-system.js';
-import { commandLine } from '../util/installation.js';
+import { commandLine, shellWord } from '../util/installation.js';
 import { counted } from '../util/text.js';
 import { withoutUndefined } from '../util/without-undefined.js';
 import { type DataOptions, openToDescribe, splitsOf } from './data.js';
@@ -73,7 +73,9 @@ export async function init(options: InitOptions): Promise<void> {
   } finally {
     await data.close();
   }
-  progress.line(`Written: ${configFile}. Read it, then train with it: ${commandLine('train', configFile)}`);
+  progress.line(
+    `Written: ${configFile}. Read it, then train with it: ${commandLine('train', shellWord(configFile))}`,
+  );
 }
 
 function isThere(path: string): UsageError {
@@ -125,7 +127,7 @@ function headOf({ configFile }: InitOptions, { data, badRows }: Found): string[]
   const columns = [text, textPair, label].flat().filter((name) => name !== null);
   return [
     `${counted(data.train.split.size, 'row')}${badRows === 0 ? '' : ` and ${counted(badRows, 'bad row')}`}, read from ${columns.map((name) => JSON.stringify(name)).join(', ')}.`,
-    `Train with it: ${commandLine('train', onOneLine(configFile))}`,
+    `Train with it: ${commandLine('train', shellWord(onOneLine(configFile)))}`,
     'Paths are relative to the folder in which that runs, and flags win over this file. Lines such',
     'as "# name: value" are alternatives; docs/options.md has all options.',
   ];

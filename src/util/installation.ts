@@ -15,9 +15,15 @@ export function isCheckout(): boolean {
  * A command as it can be typed in the current folder.
  *
  * @param name e.g. `predict`
- * @param args for a shell
+ * @param args for a shell; see `shellWord`
  */
 export function commandLine(name: string, args = ''): string {
   const words = isCheckout() ? ['npm run', name, args && '--', args] : ['npx bertune', name, args];
   return words.filter((word) => word !== '').join(' ');
+}
+
+/** A name or a text as one word of a shell command, in quotes where it needs them. */
+export function shellWord(text: string): string {
+  if (/^[\p{L}\p{N}_@%+=:,./-]+$/u.test(text)) return text;
+  return /["$`\\!]/.test(text) ? `'${text.replaceAll("'", String.raw`'\''`)}'` : `"${text}"`;
 }

@@ -101,6 +101,10 @@ tap.test('trains as it is, and is not overwritten', async (t) => {
   t.equal(String(read('bertune.yaml')), 'mine: 1\n');
   succeeded(t, 'init --force', await bertune(['init', 'train.csv', ...model, '--force'], here));
   t.equal(String(read('bertune.yaml')), text);
+  const named = await bertune(['init', 'train.csv', ...model, '--config-file', 'my run.yaml'], here);
+  const command = 'npx bertune train "my run.yaml"';
+  t.ok(named.stderr.endsWith(`: ${command}\n`), named.stderr);
+  t.match(String(read('my run.yaml')), `# Train with it: ${command}\n`);
 });
 
 tap.test('what is in the data', async (t) => {

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { commandLine, isInstalled, packageRoot } from '../../dist/util/installation.js';
+import { commandLine, isInstalled, packageRoot, shellWord } from '../../dist/util/installation.js';
 
 t.test('in a checkout', (t) => {
   t.notOk(isInstalled);
@@ -19,6 +19,26 @@ t.test('in a checkout', (t) => {
     'seen from another folder',
   );
   process.chdir(before);
+  t.end();
+});
+
+t.test('words of a command are what a shell makes of them', (t) => {
+  const words = [
+    'out',
+    'runs/März-1',
+    'my model',
+    `it's "so"`,
+    '$HOME/out',
+    '`ls`',
+    'a\\b',
+    'what!',
+    '~/out',
+    'a*',
+    '',
+  ];
+  const command = `printf '%s\\0' ${words.map(shellWord).join(' ')}`;
+  t.strictSame(execFileSync('sh', ['-c', command], { encoding: 'utf8' }).split('\0').slice(0, -1), words);
+  t.equal(shellWord('runs/März-1'), 'runs/März-1', 'no quotes without need');
   t.end();
 });
 
