@@ -4,6 +4,7 @@ import { UsageError } from '../util/errors.js';
 import { TempFile } from '../util/temp-file.js';
 import { counted } from '../util/text.js';
 import { type ColumnChoice, labelColumnList } from './columns.js';
+import { type Delimiter, delimiterName } from './csv-dialect.js';
 import { encodingIn } from './encoding.js';
 import { canonical, isBlank, isList, isUnknownLabel, labelText, MISSING_LABEL } from './label-values.js';
 import { labelMembers, listOfText } from './label-cells.js';
@@ -39,6 +40,8 @@ export interface RowsSeen {
   readonly good: number;
   /** Remarks on labels, where some rows have none. */
   readonly missingLabels: readonly string[];
+  /** Between the fields of a file with a row that has too many of them, where quotes keep a field together. */
+  readonly splitBy: Delimiter | null;
 }
 
 const SHOWN = 10;
@@ -82,7 +85,7 @@ export class BadRowLog implements BadRowReport {
   }
 
   /** The message that lists the first ten, when not one row was usable. */
-  error(atLeast: '' | 'at least ' | 'only ', { good, missingLabels }: RowsSeen): UsageError {
+  error(atLeast: '' | 'at least ' | 'only ', { good, missingLabels, splitBy }: RowsSeen): UsageError {
     const [rows, them] = this.count === 1 ? ['row', 'it'] : ['rows', 'them'];
     const encoding = this.first.map(({ reason }) => encodingIn(reason)).find((found) => found !== undefined);
     const skip = this.file === null ? `\nCorrect ${them}, or leave ${them} out with badRows skip` : '';
@@ -94,11 +97,12 @@ export class BadRowLog implements BadRowReport {
     const joined = this.first.some(({ reason }) => reason === MISSING_LABEL)
       ? missingLabels.map((note) => `\n${note}`).join('')
       : '';
+    const quotes = splitBy === null ? '' : `\nA text with ${delimiterName(splitBy)} needs quotes around it`;
     const others = this.splitName === 'train' && this.first.every(({ reason }) => isUnknownLabel(reason));
     const newHead = others ? '\nIf these are labels too, name all labels with labelList' : '';
     const list = this.first.map((row) => `\n  ${describeBadRow(row)}`).join('');
     return new UsageError(
-      `The ${this.splitName} data have ${atLeast}${this.count} bad ${rows}:${list}${joined}${remedy}${newHead}`,
+      `The ${this.splitName} data have ${atLeast}${this.count} bad ${rows}:${list}${joined}${quotes}${remedy}${newHead}`,
     );
   }
 

@@ -192,6 +192,12 @@ export class CsvParser implements RecordParser {
   }
 }
 
+/** Whether the reason why a row is bad is that it has more fields than the header, and no quote that could be to blame. */
+export function hasExtraFields(reason: string): boolean {
+  const [, fields = 0, columns = 0] = /^(\d+) fields where the header has (\d+)$/.exec(reason) ?? [];
+  return Number(fields) > Number(columns);
+}
+
 function faultOf(bytes: Buffer, { start, end, fault }: CsvRange, line: number): string {
   if (fault === null) return TOO_WIDE;
   if (fault === 'open') return NEVER_CLOSED;

@@ -11,6 +11,8 @@ import {
   type LabelColumns,
   requireColumns,
 } from './columns.js';
+import { hasExtraFields } from './csv.js';
+import type { Delimiter } from './csv-dialect.js';
 import type { DataFile } from './files.js';
 import type { LabelRequest } from './label-lists.js';
 import { severalNames } from './label-notes.js';
@@ -111,6 +113,7 @@ class Indexer {
   private readonly notes: string[] = [];
   private readonly leftOut: LeftOutRows | null;
   private missingLabels: readonly string[] = [];
+  private splitBy: Delimiter | null = null;
   /** Files of which no row can be used, whatever their other rows may hold. */
   private readonly unread: string[] = [];
 
@@ -289,11 +292,12 @@ class Indexer {
     column: string | null,
     reason: string,
   ): void {
+    if (this.options.quoting !== 'none' && hasExtraFields(reason)) this.splitBy ??= source.delimiter ?? null;
     this.badRows.add({ file: file.path, [source.unit]: record.number, column, reason }, this.seen());
   }
 
   private seen(): RowsSeen {
-    return { good: this.rows.size, missingLabels: this.missingLabels };
+    return { good: this.rows.size, missingLabels: this.missingLabels, splitBy: this.splitBy };
   }
 }
 

@@ -51,6 +51,8 @@ export interface RecordSource {
   readonly notes: readonly string[];
   /** What `RawRecord.number` counts. */
   readonly unit: Unit;
+  /** What separates the fields of a row; only in CSV and TSV. */
+  readonly delimiter?: Delimiter | null;
   /** Decodes one row from its bytes in the file; null when rows must be copied elsewhere to be read singly. */
   readonly reread: ((bytes: Buffer) => RawRecord) | null;
   batches(columns: readonly string[]): AsyncGenerator<RawRecord[]>;
@@ -109,6 +111,7 @@ async function textSource(
     classNames: {},
     notes: [...text.notes, ...(parser.notes ?? []), ...delimiterNotes(file, parser)],
     unit: parser.unit,
+    delimiter: parser.delimiter ?? null,
     reread: file.compression === 'none' && text.encoding === null ? parser.reread : null,
     async *batches() {
       yield head;

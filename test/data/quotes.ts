@@ -33,6 +33,28 @@ void t.test('with quoting none every quote is a character', async (test) => {
   );
   const cut = await refusal(test, 'a.csv', 'text,label\n"a, b",x\n', { quoting: 'none' });
   test.match(cut, /a\.csv line 2: 3 fields where the header has 2\n/);
+  test.notMatch(cut, 'needs quotes', 'they would not help');
+});
+
+void t.test('texts with the delimiter in them are to be quoted', async (test) => {
+  const hint = (what: string): RegExp => new RegExp(`\nA text with ${what} needs quotes around it\n`);
+  const rows = Array.from({ length: 12 }, (_, i) => `good, but slow ${i},x\n`).join('');
+  const many = await refusal(test, 'a.csv', `text,label\n${rows}`);
+  test.match(many, hint('commas'));
+  test.equal(many.split('needs quotes').length, 2, 'once, not for each row');
+  test.match(await refusal(test, 'a.csv', 'text,label\nfine,x\ngood, but slow,x\n'), hint('commas'));
+  test.match(
+    await refusal(test, 'a.csv', `text;label\n${'fine;x\n'.repeat(20)}good; slow;x\n`),
+    hint('semicolons'),
+  );
+  test.match(await refusal(test, 'a.tsv', 'text\tlabel\ngood\tslow\tx\n'), hint('tabs'));
+  const skipped = await refusal(test, 'a.csv', `text,label\n${rows}`, { badRows: 'skip' });
+  test.match(skipped, hint('commas'), 'also where not one row is left');
+  const few = await refusal(test, 'a.csv', 'text,label,id\ngood,x\n');
+  test.match(few, /2 fields where the header has 3\n/);
+  test.notMatch(few, 'needs quotes', 'a field is missing');
+  const quoted = await refusal(test, 'a.csv', 'text,label\nsay "a, b",x\n');
+  test.notMatch(quoted, 'needs quotes', 'the row itself has a better reason');
 });
 
 void t.test('of formats without quotes nothing is said', async (test) => {
