@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // The command line: arguments to options, options to a command, a failure to one line and an exit code. No logic.
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 import { Command, CommanderError } from 'commander';
@@ -29,7 +29,7 @@ import {
   type Command as CommandTable,
   type ParsedOptions,
 } from './options/index.js';
-import { commandLine, isCheckout } from './util/installation.js';
+import { commandLine, isCheckout, shellWord } from './util/installation.js';
 import { StoppedError, UsageError, messageOf, writeError } from './util/errors.js';
 
 type Flags = Record<string, unknown>;
@@ -81,13 +81,13 @@ function program(): Command {
       await train(options);
     });
   takesNoFiles(addCommand(cli, evaluateCommand)).action(async (files: string[], flags: Flags) => {
-    requireNoFiles(files, '--validation-file');
+    requireNoFiles(files, flags, '--validation-file');
     const options = accepted(parseEvaluateOptions({ flags }));
     const { evaluate } = await import('./commands/evaluate.js');
     await evaluate(options);
   });
   takesNoFiles(addCommand(cli, predictCommand)).action(async (files: string[], flags: Flags) => {
-    requireNoFiles(files, '--test-file');
+    requireNoFiles(files, flags, '--test-file');
     const options = accepted(parsePredictOptions({ flags }));
     const { predict } = await import('./commands/predict.js');
     await predict(options);
@@ -147,8 +147,27 @@ function takesNoFiles(command: Command): Command {
   return command.usage('[options]').argument('[files...]');
 }
 
-function requireNoFiles(files: readonly string[], option: string): void {
-  if (files.length > 0) throw new UsageError(`Rows are given with ${option}: ${option} ${files.join(' ')}`);
+function requireNoFiles(
+  words: readonly string[],
+  { model }: Flags,
+  option: '--test-file' | '--validation-file',
+): void {
+  if (words.length === 0) return;
+  const folder = model === undefined ? words.find(isFolder) : undefined;
+  if (folder !== undefined)
+    throw new UsageError(`The model is given with --model: --model ${shellWord(folder)}`);
+  if (option === '--test-file' && !words.some(namesAFile))
+    throw new UsageError(`Texts are given with --text: --text ${shellWord(words.join(' '))}`);
+  throw new UsageError(`Rows are given with ${option}: ${option} ${words.map(shellWord).join(' ')}`);
+}
+
+function isFolder(word: string): boolean {
+  return existsSync(word) && statSync(word).isDirectory();
+}
+
+/** Whether there is one of this name, or it is that of standard input, has an ending or is a glob. */
+function namesAFile(word: string): boolean {
+  return word === '-' || existsSync(word) || /^\S*(?:\*\S*|\.\w+)$/.test(word);
 }
 
 /** The configuration of the quickstart, whose model and rows are in the checkout. */

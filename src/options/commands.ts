@@ -153,7 +153,11 @@ function commandOf<C extends CommandName>(
     neededBy.includes(name) ? kind.schema : kind.schema.exactOptional(),
   ]);
   const schema: z.ZodType = z.strictObject(Object.fromEntries(shape));
+  const described = own.map(([key, option]) => [
+    key,
+    { ...option, help: option.helpOf?.[name] ?? option.help },
+  ]);
   // The compiler cannot follow that the generated types are those of these schemas.
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion
-  return { name, summary, options: Object.fromEntries(own), schema: schema as z.ZodType<OptionsOf<C>> };
+  return { name, summary, options: Object.fromEntries(described), schema: schema as z.ZodType<OptionsOf<C>> };
 }

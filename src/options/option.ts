@@ -39,6 +39,8 @@ export interface Meta {
   readonly reading?: boolean;
   /** One phrase, no full stop. */
   readonly help: string;
+  /** The phrase for commands to which it means something else. */
+  readonly helpOf?: Readonly<Partial<Record<CommandName, string>>>;
   /** In the help in place of a default, when that is found at run time. */
   readonly otherwise?: string;
   /** Hugging Face's name, where it is not simply ours in snake_case. */

@@ -40,7 +40,6 @@ import {
   trainerProblems,
   trainProblems,
 } from './rules.js';
-import { options as table } from './table.js';
 import { comparesMetrics, withoutEffect, type NameOf, type Problem } from './training-rules.js';
 
 /** Options that passed every check, and remarks on how they were understood, one line each. */
@@ -140,7 +139,7 @@ function parse<T>(
   const values = [...merged.given].map(([name, { value }]) => [name, value] as const);
   const checked = command.schema.safeParse({ ...defaultsOf(command), ...Object.fromEntries(values) });
   const problems = [...merged.problems];
-  if (!checked.success) problems.push(...valueProblems(checked.error.issues, merged, nameOf));
+  if (!checked.success) problems.push(...valueProblems(checked.error.issues, merged, nameOf, command));
   // Options that do not fit together are looked at last: with a faulty one among them the answer would mislead.
   if (checked.success && problems.length === 0) {
     const place = ({ about }: Problem): string => merged.given.get(about)?.entry.at ?? '';
@@ -157,14 +156,19 @@ function defaultsOf(command: Command): Record<string, unknown> {
   return Object.fromEntries(entries.filter(([, fallback]) => fallback !== undefined));
 }
 
-function valueProblems(issues: readonly Issue[], merged: Merged, nameOf: NameOf): string[] {
+function valueProblems(
+  issues: readonly Issue[],
+  merged: Merged,
+  nameOf: NameOf,
+  { options }: Command,
+): string[] {
   // A list reports each of its bad items; one line an option is enough.
   const names = new Set(issues.map(({ path }) => String(path[0])));
   return [...names].filter(isOptionName).flatMap((name) => {
     const given = merged.given.get(name);
     if (given) return valueFaults(given);
     // A name that was given but not understood may be the one that is missing: one message is enough.
-    return merged.problems.length > 0 ? [] : [`${nameOf(name)} is needed: ${table[name].help}`];
+    return merged.problems.length > 0 ? [] : [`${nameOf(name)} is needed: ${options[name]?.help}`];
   });
 }
 

@@ -80,6 +80,12 @@ export const runOptions = {
       neededBy: [...trainers, 'merge'],
       onResume: 'irrelevant',
       help: 'folder for the model, the checkpoints and the metrics',
+      helpOf: {
+        search: 'folder for the trials and the best options',
+        evaluate: 'folder for the metrics',
+        init: 'folder for the model, as the configuration names it',
+        merge: 'folder for the model',
+      },
     }),
     outputFile: optional(text('FILE'), {
       commands: ['predict'],

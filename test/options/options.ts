@@ -205,6 +205,30 @@ await tap.test('the program: help, version, exit codes, one line', (t) => {
       ['predict', '--model', 'out', 'new.csv', 'b.csv'],
       'bertune: Rows are given with --test-file: --test-file new.csv b.csv\n',
     ],
+    [
+      ['predict', '--model', 'out', 'x.csv', '-'],
+      'bertune: Rows are given with --test-file: --test-file x.csv -\n',
+    ],
+    [
+      ['predict', '--model', 'out', 'a great film'],
+      'bertune: Texts are given with --text: --text "a great film"\n',
+    ],
+    [['predict', 'a', 'great', 'film'], 'bertune: Texts are given with --text: --text "a great film"\n'],
+    [
+      ['predict', '--model', 'out', 'it costs $5'],
+      "bertune: Texts are given with --text: --text 'it costs $5'\n",
+    ],
+    [
+      ['predict', 'long '.repeat(99)],
+      `bertune: Texts are given with --text: --text "${'long '.repeat(99)}"\n`,
+    ],
+    [['predict', 'test', '--text', 'a'], 'bertune: The model is given with --model: --model test\n'],
+    [['evaluate', 'test', 'x.csv'], 'bertune: The model is given with --model: --model test\n'],
+    [
+      ['evaluate', 'my rows.csv'],
+      'bertune: Rows are given with --validation-file: --validation-file "my rows.csv"\n',
+    ],
+    [['merge', 'test'], 'bertune: --output-dir is needed: folder for the model\n'],
     [['evaluate', 'x.csv'], 'bertune: Rows are given with --validation-file: --validation-file x.csv\n'],
     [
       ['search', '--model', 'out'],
