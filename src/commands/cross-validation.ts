@@ -11,7 +11,7 @@ import { Journal } from '../util/journal.js';
 import { formatNumber, TitledProgress, type Progress } from '../terminal/progress.js';
 import { Trainer } from '../training/trainer.js';
 import type { ModelSource } from './model-source.js';
-import { printMetrics } from './output.js';
+import { printTableOr, shownMetric, tableOf } from './output.js';
 import { reportOverlapOfFolds } from './notes.js';
 import { StopSignals } from './stop.js';
 
@@ -25,7 +25,10 @@ interface Parts {
   progress: Progress;
 }
 
-/** Trains k models; writes cross_validation.json and prints it: the metrics of each fold, their mean and deviation. */
+/**
+ * Trains k models; writes cross_validation.json, the metrics of each fold, their mean and deviation, and prints it; on a
+ * terminal mean and deviation as a table.
+ */
 export async function crossValidate(k: number, options: TrainOptions, parts: Parts): Promise<void> {
   const { data, progress } = parts;
   const rows = data.folds(k, options.seed);
@@ -51,10 +54,27 @@ export async function crossValidate(k: number, options: TrainOptions, parts: Par
   }
   const result = { folds, ...meanAndDeviation(folds) };
   for (const note of undefinedNotes(folds)) progress.line(note);
-  progress.line(`mean of ${k} folds  ${shown(result.mean)}`);
   await writeJson(join(options.outputDir, 'cross_validation.json'), result);
   await rm(journal.path, { force: true });
-  await printMetrics(process.stdout.isTTY && !options.json ? result.mean : result, options);
+  await printTableOr(result, foldsTable(result), options);
+}
+
+/** A line for each metric: its mean over the folds and its deviation. */
+function foldsTable({
+  folds,
+  mean,
+  deviation,
+}: {
+  folds: object[];
+  mean: Metrics;
+  deviation: Metrics;
+}): string {
+  const rows = Object.entries(mean).map(([name, value]) => [
+    name,
+    shownMetric(value),
+    shownMetric(deviation[name] ?? Number.NaN),
+  ]);
+  return tableOf([['metric', `mean of ${folds.length} folds`, 'deviation'], ...rows]);
 }
 
 /** The folds that a run with the same options and data finished before it was stopped. */

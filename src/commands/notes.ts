@@ -29,15 +29,22 @@ function reportShared(
   const [first] = shared;
   if (first === undefined) return;
   const share = ((100 * shared.length) / validation.size).toFixed(1);
-  const trained = firstEqual(train, validation, first);
+  const [place, trained] = [validation.place(first), firstEqual(train, validation, first)];
+  const isSameFile = trained === place;
   progress.line(
     `note: ${shared.length} of ${counted(validation.size, 'validation row')} (${share} %) ` +
       `${shared.length === 1 ? 'is also a training row' : 'are also training rows'}, e.g. ` +
-      `${validation.place(first)}${trained === null ? '' : ` and ${train.place(trained)}`}; the metrics will be too good. ` +
-      (train.split === validation.split
-        ? 'Remove the repetitions, or name a column that equal texts share with --validation-group-column.'
-        : 'Remove them from the training rows.'),
+      `${place}${isSameFile ? ': it is the same file' : ` and ${trained}`}; the metrics will be too good. ` +
+      remedyFor(train.split === validation.split, isSameFile),
   );
+}
+
+function remedyFor(isSplit: boolean, isSameFile: boolean): string {
+  if (isSplit)
+    return 'Remove the repetitions, or name a column that equal texts share with --validation-group-column.';
+  return isSameFile
+    ? 'Validate with other rows, or hold some of them out with --validation-split 0.1.'
+    : 'Remove them from the training rows.';
 }
 
 /** The validation rows with a text that is among the training rows: 8 bytes a training row. */
@@ -47,10 +54,12 @@ function sharedRows(train: Dataset, validation: Dataset): number[] {
   return rows.filter((row) => isAmong(known, validation.hash(row)));
 }
 
-function firstEqual(train: Dataset, validation: Dataset, row: number): number | null {
+/** Where the first training row with the text of a validation row stands. */
+function firstEqual(train: Dataset, validation: Dataset, row: number): string {
   const hash = validation.hash(row);
-  for (let other = 0; other < train.size; other++) if (train.hash(other) === hash) return other;
-  return null;
+  let other = 0;
+  while (train.hash(other) !== hash) other++;
+  return train.place(other);
 }
 
 function isAmong(sorted: Float64Array, value: number): boolean {
@@ -168,7 +177,7 @@ export function classReport(details: MetricDetails | null, labels: readonly stri
 }
 
 /** Names to the left, numbers to the right. */
-function aligned(rows: readonly (readonly string[])[]): string[] {
+export function aligned(rows: readonly (readonly string[])[]): string[] {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   return rows.map((row) =>
     row

@@ -15,6 +15,7 @@ import { messageOf, RunError, UsageError, systemCode, writeError } from '../util
 import { writeFileAtomic } from '../util/files.js';
 import { makeFolder, removeEmptyFolders } from '../util/file-system.js';
 import { splitsOf } from './data.js';
+import { aligned } from './notes.js';
 
 /** The progress of a command: options are shown as flags, but for indented lines, which are rows of somebody's data. */
 export class CommandProgress extends Progress {
@@ -156,8 +157,16 @@ export async function printMetrics(
     hidden = [],
   }: { json?: boolean; isTerminal?: boolean; hidden?: readonly string[] } = {},
 ): Promise<void> {
-  const isForPeople = isTerminal && !json;
-  await printResult(isForPeople ? metricsTable(result, hidden) : `${JSON.stringify(result, null, 2)}\n`);
+  await printTableOr(result, metricsTable(result, hidden), { json, isTerminal });
+}
+
+/** Prints a table behind an empty line on a terminal, and to all else, and with `--json`, the result itself as JSON. */
+export async function printTableOr(
+  result: object,
+  table: string,
+  { json = false, isTerminal = process.stdout.isTTY }: { json?: boolean; isTerminal?: boolean } = {},
+): Promise<void> {
+  await printResult(isTerminal && !json ? `\n${table}` : `${JSON.stringify(result, null, 2)}\n`);
 }
 
 /** A line for each metric: its name, then four digits. */
@@ -168,12 +177,22 @@ export function metricsTable(
   const left = [...hidden, 'samples', 'per_second', 'data_wait', 'flos'];
   const shown = Object.entries(metrics).flatMap(([name, value]) =>
     typeof value === 'number' && !left.some((end) => name.endsWith(`_${end}`))
-      ? [[name, Number.isNaN(value) ? 'n/a' : formatNumber(value)] as const]
+      ? [[name, shownMetric(value)]]
       : [],
   );
-  const width = Math.max(0, ...shown.map(([name]) => name.length));
-  const digits = Math.max(0, ...shown.map(([, value]) => value.length));
-  return shown.map(([name, value]) => `${name.padEnd(width)}  ${value.padStart(digits)}\n`).join('');
+  return tableOf(shown);
+}
+
+/** A metric that its rows do not define is not available. */
+export function shownMetric(value: number): string {
+  return Number.isNaN(value) ? 'n/a' : formatNumber(value);
+}
+
+/** Rows as text, with the cells below each other. */
+export function tableOf(rows: readonly (readonly string[])[]): string {
+  return aligned(rows)
+    .map((line) => `${line}\n`)
+    .join('');
 }
 
 /** Writes the rows of a split that were skipped, if there were any, to `bad_rows_<split>.jsonl`, with a line that names the file. */

@@ -23,13 +23,13 @@ import {
 } from '../search/study.js';
 import type { JournalHeader } from '../util/journal.js';
 import { writeJson } from '../util/files.js';
-import { commandLine } from '../util/installation.js';
+import { commandLine, shellWord } from '../util/installation.js';
 import { whileLocked } from '../util/folder-lock.js';
 import { formatNumber } from '../terminal/progress.js';
 import { bestMetric } from '../training/state.js';
 import { openData } from './data.js';
 import { modelAndTokenizer, readOptions } from './model-source.js';
-import { CommandProgress, checkOutputFolder, printResult, writeBadRowsOf } from './output.js';
+import { CommandProgress, checkOutputFolder, printTableOr, tableOf, writeBadRowsOf } from './output.js';
 import { StopSignals } from './stop.js';
 
 /** What a search file and flags ask for. */
@@ -67,7 +67,7 @@ export function readSearch(file: ConfigFile, flags: NonNullable<OptionSources['f
 }
 
 /**
- * Runs trials until there are as many as requested. Progress goes to stderr, the best trial to stdout as JSON, and its
+ * Runs trials until there are as many as requested. Progress goes to stderr, the best trial to stdout, and its
  * options to best.json, a configuration for `bertune train`.
  *
  * @throws UsageError for options, data or a model that cannot be used; RunError when no trial finished
@@ -147,12 +147,15 @@ async function finish(
   const path = join(options.outputDir, 'best.json');
   await writeJson(path, configOf({ ...run, outputDir: join(options.outputDir, 'best') }));
   process.stderr.write(`Train with the best values:
-  ${commandLine('train', path)}
+  ${commandLine('train', shellWord(path))}
 `);
   const { number, params, value } = best;
-  await printResult(
-    `${JSON.stringify({ best: { number, params, value }, trials: trials.length }, null, 2)}\n`,
-  );
+  const table = tableOf([
+    [bestMetric(options).key, shown(value)],
+    ['trial', `${number} of ${trials.length}`],
+    ...Object.entries(params).map(([name, chosen]) => [name, shown(chosen)]),
+  ]);
+  await printTableOr({ best: { number, params, value }, trials: trials.length }, table, options);
 }
 
 function startingPoint(space: Space): Params {

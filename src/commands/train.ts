@@ -11,7 +11,7 @@ import { classify } from '../evaluation/predict.js';
 import type { Metrics } from '../evaluation/evaluate.js';
 import { detailMetrics, type Prediction } from '../tasks/index.js';
 import { isSameFolder, exists } from '../util/file-system.js';
-import { commandLine } from '../util/installation.js';
+import { commandLine, shellWord } from '../util/installation.js';
 import { INDEX, OF_TRAINING, replaceFiles, requireNoFolders } from '../formats/replace-files.js';
 import { writeJson } from '../util/files.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
@@ -123,19 +123,13 @@ function announcingStart(outputDir: string, progress: Progress): TrainerCallback
     // Not before: only then is it known whether there was a checkpoint to resume from.
     async onTrainBegin({ state, model }) {
       if (state.global_step > 0) return;
-      announceNewWeights(model, progress);
+      for (const note of model.notes) progress.line(`note: ${note}`);
       const files = ['model.safetensors', INDEX, 'adapter_model.safetensors'];
       const found = await Promise.all(files.map((name) => exists(join(outputDir, name))));
       if (found.includes(true))
         progress.line(`note: ${outputDir} holds a model already; that of this training will replace it`);
     },
   };
-}
-
-function announceNewWeights({ notes, newlyInitialised, session }: EncoderModel, progress: Progress): void {
-  for (const note of notes) progress.line(`note: ${note}`);
-  if (newlyInitialised.length > 0 && newlyInitialised.length < session.tensors().length)
-    progress.line(`Newly initialised, to be trained: ${newlyInitialised.join(', ')}`);
 }
 
 interface Results {
@@ -265,7 +259,7 @@ function showNextSteps(
       inPython,
       `All metrics are in ${join(outputDir, 'all_results.json')}.`,
       'Classify a file with it:',
-      `  ${commandLine('predict', `--model ${outputDir} --test-file FILE.csv --output-file predictions.jsonl`)}`,
+      `  ${commandLine('predict', `--model ${shellWord(outputDir)} --test-file FILE.csv --output-file predictions.jsonl`)}`,
     ].join('\n'),
   );
 }

@@ -64,7 +64,11 @@ void t.test('rows on both sides', async (t) => {
   );
   t.match(
     await found({ validationFile: ['b.csv'] }),
-    /^note: 1 of 2 validation rows \(50\.0 %\) is also a training row, .*; the metrics will be too good\. Remove them from the training rows\.$/,
+    /^note: 1 of 2 validation rows \(50\.0 %\) is also a training row, e\.g\. b\.csv line 2 and a\.csv line 3; the metrics will be too good\. Remove them from the training rows\.$/,
+  );
+  t.match(
+    await found({ validationFile: ['a.csv'] }),
+    /^note: 8 of 8 validation rows \(100\.0 %\) are also training rows, e\.g\. a\.csv line 2: it is the same file; .* Validate with other rows, or hold some of them out with --validation-split 0\.1\.$/,
   );
 });
 

@@ -37,6 +37,10 @@ function write(name: string, lines: readonly string[]): string {
   return name;
 }
 
+function fourDigits(value: number): number {
+  return Number(value < 1e-3 ? value.toExponential(2) : value.toPrecision(4));
+}
+
 t.test('a run that resumes does not start from random weights', async (t) => {
   const notesOf = async (outputDir: string, resumeFromCheckpoint?: string | boolean): Promise<string[]> => {
     const lines: string[] = [];
@@ -68,13 +72,23 @@ t.test('metrics: JSON for programs, a summary last for people', async (t) => {
   const file = readFileSync(join(folder, 'out/all_results.json'), 'utf8');
   t.strictSame(JSON.parse(piped.stdout), JSON.parse(file));
   const shown = await train({}, true);
-  t.match(shown, { code: 0, stdout: /^train_loss +\d\.\d+\n(?:\w+ +\S+\n)*eval_loss +\d\.\d+\n/ });
+  t.match(shown, { code: 0, stdout: /^\ntrain_loss +\d\.\d+\n(?:\w+ +\S+\n)*eval_loss +\d\.\d+\n/ });
   const asked = await train({ json: true }, true);
   t.same(Object.keys(JSON.parse(asked.stdout) as object), Object.keys(JSON.parse(file) as object));
   for (const { stderr } of [piped, shown]) t.match(stderr, /^All metrics are in out\/all_results\.json\.$/m);
   const folds: Options = { 'cross-validation': '2', 'validation-file': undefined };
   const crossed = await train(folds, true);
-  t.match(crossed, { code: 0, stdout: /^eval_loss +\d\.\d+\n/, stderr: /mean of 2 folds {2}eval_loss/ });
+  t.match(crossed, {
+    code: 0,
+    stdout: /^\nmetric +mean of 2 folds +deviation\neval_loss +\d\.\d+ +\d\S+\neval_accuracy +\d\S* +\d\S*\n/,
+  });
+  t.notMatch(crossed.stderr, 'mean of', 'once');
+  const [, mean, deviation] = /^eval_loss +(\S+) +(\S+)$/m.exec(crossed.stdout) ?? [];
+  const { folds: losses } = JSON.parse(readFileSync(join(folder, 'out/cross_validation.json'), 'utf8')) as {
+    folds: { eval_loss: number }[];
+  };
+  const [a = 0, b = 0] = losses.map(({ eval_loss: loss }) => loss);
+  t.match([mean, deviation].map(Number), [(a + b) / 2, Math.abs(a - b) / Math.SQRT2].map(fourDigits));
   t.notMatch(crossed.stderr, /holds a model/, 'no model is saved');
 });
 
@@ -103,7 +117,9 @@ t.test('new weights are logged, and not at a resume', async (t) => {
     'save-steps': '1',
     'output-dir': 'three',
   };
-  t.match(await train(other), { code: 0, stderr: note });
+  const first = await train(other);
+  t.match(first, { code: 0, stderr: note });
+  t.equal(first.stderr.split(/newly initialised/i).length, 2, 'once');
   const resumed = await train({ ...other, 'max-steps': '2', 'resume-from-checkpoint': 'auto' });
   t.match(resumed, { code: 0, stderr: 'Resuming from three/checkpoint-1' });
   t.notMatch(resumed.stderr, /newly initialised/i);

@@ -185,9 +185,10 @@ const config = {
 await tap.test('a search from the command line, stopped and continued', async (t) => {
   const folder = t.testdir();
   makeToy(folder, { train: 40, test: 20 });
+  let isTerminal = false;
   const search = (changes: object, ...args: string[]): ReturnType<typeof bertune> => {
     writeFileSync(join(folder, 'search.json'), JSON.stringify({ ...config, ...changes }));
-    return bertune(['search', 'search.json', ...args], { cwd: folder });
+    return bertune(['search', 'search.json', ...args], { cwd: folder, isTerminal });
   };
   const lines = (name: string): string[] =>
     readFileSync(join(folder, name, 'search.jsonl'), 'utf8')
@@ -221,6 +222,19 @@ await tap.test('a search from the command line, stopped and continued', async (t
     best: { number: best?.number, params: best?.params, value: best?.value },
     trials: 4,
   });
+
+  isTerminal = true;
+  const { stdout: table } = await search({}, '--n-trials', '4');
+  const { stdout: asked } = await search({}, '--n-trials', '4', '--json');
+  isTerminal = false;
+  t.equal(asked, last.stdout);
+  const cells = table.split('\n').map((line) => line.split(/ {2,}/));
+  t.strictSame(
+    cells.map(([name]) => name),
+    ['', 'eval_loss', 'trial', ...Object.keys(best?.params ?? {}), ''],
+  );
+  t.ok(Math.abs(Number(cells[1]?.[1]) - (best?.value ?? Number.NaN)) < 1e-3, table);
+  t.equal(cells[2]?.[1], `${best?.number} of 4`);
 
   const run = JSON.parse(readFileSync(join(folder, 'found/best.json'), 'utf8')) as Record<string, unknown>;
   t.equal(run['learningRate'], best?.params['learning-rate']);
