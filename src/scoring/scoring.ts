@@ -1,6 +1,6 @@
 // Evaluation and prediction for scripts: what `bertune evaluate` and `bertune predict` compute, of a data set or of rows.
 import { maxLengthOf, type LabelledRows, type TextRows } from '../data/batch.js';
-import { openSplits, type ReadOptions, type SplitFiles } from '../data/load-dataset.js';
+import { openSplits, type ReadOptions, type SplitRows } from '../data/load-dataset.js';
 import { evaluateRows, type ComputeMetrics, type Metrics } from '../evaluation/evaluate.js';
 import { longTextsOf, textReading } from '../evaluation/long-texts.js';
 import { predictionsOf, textsInMemory, type PredictRowsOptions } from '../evaluation/predict.js';
@@ -25,18 +25,19 @@ import { expected, UsageError } from '../util/errors.js';
 import { withoutUndefined } from '../util/without-undefined.js';
 
 /**
- * Labelled rows to evaluate: a data set, or whatever `loadDataset` takes for a split.
+ * Labelled rows to evaluate: a data set, or whatever `loadDataset` takes for a split: files, or rows in an array, a generator or a
+ * stream of objects.
  *
  * @example
  * ```ts
  * import { AutoModelForSequenceClassification, AutoTokenizer, evaluate, type EvaluationData } from 'bertune';
  *
- * const data: EvaluationData = 'test.csv';
+ * const data: EvaluationData = [{ text: 'a fine film', label: 'pos' }]; // or 'test.csv'
  * await using model = await AutoModelForSequenceClassification.fromPretrained('out');
  * console.log(await evaluate(model, await AutoTokenizer.fromPretrained('out'), data));
  * ```
  */
-export type EvaluationData = LabelledRows | NonNullable<SplitFiles['validation']>;
+export type EvaluationData = LabelledRows | NonNullable<SplitRows<object>['validation']>;
 
 const readingNames = [
   'textColumn',
@@ -172,7 +173,8 @@ export async function evaluate(
 /**
  * Predicts rows, as `bertune predict` does, with the same figures. The model is opened where it is not open, and stays so.
  *
- * @param data a data set, or texts: strings, or `{ text, textPair }` for pairs
+ * @param data a data set, or an array of texts: strings, or `{ text, textPair }` for pairs. Strings are never names of files, as
+ *   they are for `evaluate`: a file is opened with `loadDataset`, and one without labels is for `bertune predict`
  * @param options by the names of the command line; see {@link ScoringOptions}
  * @param options.problemType makes sure that the model has it, and gives labels its type: strings, lists of strings, numbers
  * @returns a prediction for each row, in their order
@@ -196,11 +198,21 @@ export async function predict<P extends ProblemType = ProblemType>(
   options: ScoringOptions & { problemType?: P } = {},
 ): Promise<Prediction<P>[]> {
   const { problemType, ...scoring } = options;
-  if (!isRows(data) && !Array.isArray(data)) throw expected('a data set or an array of texts', 'data', data);
+  if (!isRows(data) && !Array.isArray(data)) throw notTexts(data);
   if (isRows(data)) requireUnread(parted(scoring).reading);
   requireProblemType(model.task, problemType);
   const rows = isRows(data) ? data : textsInMemory(data);
   return withTexts(model, tokenizer, scoring, (texts) => predictionsOf<P>(model, rows, texts));
+}
+
+/** For callers without types. */
+function notTexts(data: unknown): UsageError {
+  const error = expected('a data set or an array of texts', 'data', data);
+  if (typeof data !== 'string') return error;
+  const quoted = JSON.stringify(data);
+  return new UsageError(
+    `${error.message}; for a text write [${quoted}], for a file with labels (await loadDataset({ test: ${quoted} })).test, for one without run bertune predict`,
+  );
 }
 
 /** Opens the model, and the threads that tokenize for as long as the work takes. */

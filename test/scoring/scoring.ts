@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import tap, { type Test } from 'tap';
 import {
@@ -17,6 +18,7 @@ import {
   UsageError,
   type BertTokenizer,
   type EncoderModel,
+  type EvaluationData,
   type Prediction,
 } from '../../dist/index.js';
 import { makeToy, TOY_CONFIG } from '../fixtures/toy.js';
@@ -100,6 +102,33 @@ await tap.test('the figures of the command line', async (t) => {
     'texts',
   );
   await data.close();
+});
+
+await tap.test('rows of a script are evaluated as their file is', async (t) => {
+  const model = await AutoModelForSequenceClassification.fromPretrained(directory);
+  t.teardown(() => model.close());
+  const rows = readFileSync(paths.test, 'utf8')
+    .trim()
+    .split('\n')
+    .slice(1)
+    .map((line) => ({ text: line.split(',')[0] ?? '', label: line.split(',')[1] ?? '' }));
+  const loss = async (data: EvaluationData): Promise<number | undefined> =>
+    (await evaluate(model, tokenizer, data, runtime)).metrics['eval_loss'];
+  const ofFile = await loss(paths.test);
+  async function* cursor(): AsyncGenerator<(typeof rows)[number]> {
+    yield* rows;
+  }
+  const given: [string, EvaluationData][] = [
+    ['array', rows],
+    ['set', new Set(rows)],
+    ['generator', cursor()],
+    ['stream', Readable.from(rows)],
+    ['files', [paths.test]],
+  ];
+  for (const [name, data] of given) t.equal(await loss(data), ofFile, name);
+  await evaluate(model, tokenizer, [{ text: 'a', label: 'pos' }], runtime);
+  // @ts-expect-error numbers are no rows
+  await t.rejects(evaluate(model, tokenizer, [1, 2], runtime));
 });
 
 await tap.test('data are read as in the training', async (t) => {
@@ -266,7 +295,8 @@ await tap.test('options and data that cannot be used', async (t) => {
   await refuses(
     t,
     predict(model, tokenizer, 'good film' as unknown as string[]),
-    /a data set or an array of texts/,
+    'Expected a data set or an array of texts for data but received "good film"; for a text write ["good film"], for a file with ' +
+      'labels (await loadDataset({ test: "good film" })).test, for one without run bertune predict',
   );
 });
 
