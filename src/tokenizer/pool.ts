@@ -182,11 +182,11 @@ export type WorkerReply = { job: number; packed: PackedEncodings } | { job: numb
 /** Encodings of a list of examples end to end, so that they cross threads as two or three buffers. */
 export interface PackedEncodings {
   /** [all tokens] */
-  ids: Int32Array<ArrayBuffer>;
+  ids: Int32Array;
   /** [examples]: where each example's tokens end. */
-  ends: Int32Array<ArrayBuffer>;
+  ends: Int32Array;
   /** [all tokens], 0 where an example has none; null when no example is a pair. */
-  typeIds: Int32Array<ArrayBuffer> | null;
+  typeIds: Int32Array | null;
   /** Which examples are pairs. */
   pairs: readonly boolean[];
 }

@@ -12,11 +12,10 @@ parentPort?.on('message', ({ job, examples }: WorkerRequest) => {
     const packed = packEncodings(
       examples.map(({ text, textPair }) => encoder.encode(text, textPair, encodeOptions)),
     );
-    const transfer = [
-      packed.ids.buffer,
-      packed.ends.buffer,
-      ...(packed.typeIds ? [packed.typeIds.buffer] : []),
-    ];
+    // The declarations of a pool are for TypeScript before 5.7 too, in which a typed array does not have the type of its buffer.
+    const transfer = [packed.ids, packed.ends, packed.typeIds].flatMap((array) =>
+      array?.buffer instanceof ArrayBuffer ? [array.buffer] : [],
+    );
     parentPort?.postMessage({ job, packed } satisfies WorkerReply, transfer);
   } catch (error) {
     parentPort?.postMessage({ job, error: messageOf(error) } satisfies WorkerReply, []);

@@ -1,5 +1,5 @@
 // A project that uses bertune type-checks with the lowest TypeScript that the README names, and with the one of this checkout:
-// the examples, and `await using`.
+// the examples, `await using`, and bertune's declarations.
 import { existsSync } from 'node:fs';
 import { cp, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -83,6 +83,18 @@ async function check(folder: string, typescript: string, settings: object) {
 t.test(`TypeScript ${LOWEST}, with skipLibCheck as tsc --init sets it`, async (t) => {
   const { code, stdout } = await check(t.testdir(), await published(LOWEST), { skipLibCheck: true });
   t.equal(code, 0, stdout);
+});
+
+t.test(`TypeScript ${LOWEST} finds no fault in the declarations of bertune`, async (t) => {
+  const folder = t.testdir();
+  const { stdout } = await check(folder, await published(LOWEST), { skipLibCheck: false });
+  // Those of zod 4 need TypeScript 5.4: NoInfer.
+  const isOfZod = (line: string): boolean => /node_modules\/zod\/.*NoInfer/.test(line);
+  const lines = stdout.split('\n').filter((line) => line !== '');
+  t.same(
+    lines.filter((line) => !isOfZod(line)),
+    [],
+  );
 });
 
 t.test('the TypeScript of this checkout, declarations included', async (t) => {
