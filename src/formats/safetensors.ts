@@ -23,7 +23,11 @@ const MAX_READ_BYTES = 1 << 30;
 
 /** A tensor of a checkpoint, read on demand. */
 export interface TensorSource extends TensorLayout {
-  /** The tensor's bytes as the file has them: little-endian, row-major. The file must still be open. */
+  /**
+   * The tensor's bytes as the file has them: little-endian, row-major. A file that was closed is opened again.
+   *
+   * @throws RunError where the file was replaced or changed after it was closed
+   */
   read: () => Promise<Uint8Array>;
 }
 
@@ -35,36 +39,57 @@ export interface SafetensorsFile {
 }
 
 /**
- * Opens a safetensors file. Only its header is read; the tensors share one file handle, which `close` closes.
+ * Opens a safetensors file. Only its header is read; the tensors share one file handle, which `close` closes. A later read opens
+ * the file again, provided that it is the one whose header was checked, until the next `close`.
  *
  * @throws UsageError when the file cannot be read or its header is not sound; one line names file and fault
  */
 export async function openSafetensors(path: string): Promise<SafetensorsFile> {
-  const { file, size } = await openFile(path);
+  const { file, size, version } = await openFile(path);
+  let handle: Promise<FileHandle> | undefined = Promise.resolve(file);
+  const close = async (): Promise<void> => {
+    const closing = handle;
+    handle = undefined;
+    await (await closing?.catch(() => undefined))?.close();
+  };
   try {
     const { header, dataStart } = await readHeader(file, size, path);
     const tensors = new Map<string, TensorSource>();
     for (const { name, dtype, shape, begin, end } of header.entries) {
-      const read = () => readBytes(file, dataStart + begin, end - begin, path);
+      const read = async (): Promise<Uint8Array> => {
+        handle ??= reopened(path, version);
+        return readBytes(await handle, dataStart + begin, end - begin, path);
+      };
       tensors.set(name, { name, dtype, shape, read });
     }
-    return { tensors, metadata: header.metadata, close: () => file.close() };
+    return { tensors, metadata: header.metadata, close };
   } catch (error) {
-    await file.close();
+    await close();
     throw error;
   }
 }
 
-async function openFile(path: string): Promise<{ file: FileHandle; size: number }> {
+async function openFile(path: string): Promise<{ file: FileHandle; size: number; version: string }> {
   try {
     const stats = await stat(path);
     // Asked before opening: to open a pipe would wait for its writer.
     if (!stats.isFile())
       throw badFile(path, stats.isDirectory() ? 'it is a folder' : 'it is not a regular file');
-    return { file: await open(path), size: stats.size };
+    const file = await open(path);
+    // Of the open file: it may have been replaced meanwhile.
+    const { dev, ino, size, mtimeNs } = await file.stat({ bigint: true });
+    return { file, size: Number(size), version: [dev, ino, size, mtimeNs].join(' ') };
   } catch (error) {
     throw readError(error, path);
   }
+}
+
+/** @throws RunError where it is not the file that it was: its tensors would be looked for by the header of another */
+async function reopened(path: string, version: string): Promise<FileHandle> {
+  const now = await openFile(path);
+  if (now.version === version) return now.file;
+  await now.file.close();
+  throw new RunError(`${path} was replaced or changed after it was checked; load the model again`);
 }
 
 async function readHeader(

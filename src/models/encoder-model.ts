@@ -82,6 +82,7 @@ export class EncoderModel {
   #opening: Promise<Session> | undefined;
   #settings: SessionOptions | undefined;
   #placement = '';
+  #isClosed = false;
 
   constructor({ config, calibration = {}, reading = {}, lora, source }: LoadedModel) {
     this.config = config;
@@ -122,8 +123,9 @@ export class EncoderModel {
     this.#calibration = {};
   }
 
-  /** The open session. @throws RunError before `open` */
+  /** The open session. @throws RunError before `open`, and after `close` */
   get session(): Session {
+    this.#requireNotClosed();
     if (this.#session === undefined) throw new RunError('The model is not open: call open() first');
     return this.#session;
   }
@@ -137,9 +139,10 @@ export class EncoderModel {
    * Puts the weights into a native session. An open model gives the session that it has.
    *
    * @throws UsageError for a device that is not there, or a model that is open with other settings; RunError when memory
-   *   does not suffice
+   *   does not suffice, for a model that was closed, and for files that were changed after it was loaded
    */
   async open(runtime: Runtime = {}): Promise<Session> {
+    this.#requireNotClosed();
     this.#opening ??= this.#openOnce(runtime).catch((error: unknown) => {
       this.#opening = undefined; // another device may do
       throw error;
@@ -163,10 +166,11 @@ export class EncoderModel {
       const { match, adapter } = this.#source ?? {};
       for (const [name, tensor] of [...(match?.matched ?? []), ...(adapter ?? [])])
         await writeTensor(session, name, tensor, 'weight');
-      await this.#source?.close();
     } catch (error) {
       await session.close();
       throw error;
+    } finally {
+      await this.#source?.close();
     }
     this.#settings = settings;
     this.#placement = `${device}, ${dtype}, ${counted(threads, 'thread')}${reason === '' ? '' : ` (${reason})`}`;
@@ -268,11 +272,16 @@ export class EncoderModel {
     return [...parameterShapes(this.config).keys(), ...adapter];
   }
 
-  /** Frees the native session and closes the files. */
+  /** Frees the native session. The model cannot be opened again. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     await this.#opening?.catch(() => undefined);
-    await this.#source?.close();
     await this.#session?.close();
+  }
+
+  #requireNotClosed(): void {
+    if (this.#isClosed)
+      throw new RunError('The model is closed: load it again, or close it only after its last use');
   }
 
   /** The same as `close`, for `await using`. */

@@ -98,6 +98,7 @@ export interface LoadedModel {
     match: StateDictMatch;
     /** The tensors of an adapter that was saved. */
     adapter: ReadonlyMap<string, TensorSource>;
+    /** Closes the files, which the first read opens. */
     close(): Promise<void>;
   };
 }
@@ -143,9 +144,9 @@ export async function loadModel(
         close: () => checkpoint.close(),
       },
     };
-  } catch (error) {
+  } finally {
+    // A model that is never opened, or not closed, holds no file open.
     await checkpoint.close();
-    throw error;
   }
 }
 

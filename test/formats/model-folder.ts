@@ -88,8 +88,18 @@ await tap.test('files are written as Python writes them', async (t) => {
     'every dtype, odd names, scalar, empty tensor',
   );
   t.strictSame(metadata, { format: 'pt' });
-  await fails(t, 'read after close', RunError, ['all-dtypes.safetensors'], () =>
-    tensors.get('scalar')?.read(),
+  const scalar = async () => sha256((await tensors.get('scalar')?.read()) ?? new Uint8Array());
+  t.equal(await scalar(), expected.allDtypes['scalar']?.sha256, 'a read after close opens the file again');
+  await close();
+  const replaced = await openSafetensors(join(folder, 'new', 'copy.safetensors'));
+  await replaced.close();
+  const [tensor] = await readAll(tensors);
+  await close();
+  if (tensor !== undefined)
+    await writeSafetensors(join(folder, 'new', 'copy.safetensors'), [tensor], [tensor]);
+  const [first] = replaced.tensors.values();
+  await fails(t, 'read of another file', RunError, ['copy.safetensors', 'replaced'], async () =>
+    first?.read(),
   );
 });
 
