@@ -89,6 +89,7 @@ export async function* predictRows(
   options: PredictRowsOptions,
 ): AsyncGenerator<PredictedBatch> {
   const { pool, batchSize, longTexts } = options;
+  model.warnIfUntrained();
   const load = async (first: number): Promise<PredictedBatch> => {
     const rows = Uint32Array.from({ length: Math.min(batchSize, data.size - first) }, (_, i) => first + i);
     const { examples, labels } = await readRows(data, rows);

@@ -83,6 +83,8 @@ export class EncoderModel {
   #settings: SessionOptions | undefined;
   #placement = '';
   #isClosed = false;
+  /** Newly initialised tensors of a checkpoint, until they are trained or a warning names them. */
+  #untrained: readonly string[];
 
   constructor({ config, calibration = {}, reading = {}, lora, source }: LoadedModel) {
     this.config = config;
@@ -91,6 +93,7 @@ export class EncoderModel {
     this.#calibration = calibration;
     this.#source = source;
     this.newlyInitialised = source?.match.newlyInitialised ?? [...parameterShapes(config).keys()];
+    this.#untrained = source?.match.newlyInitialised ?? []; // a model of a config alone is random on purpose
     this.unused = source?.match.unused ?? [];
     this.notes = [...config.warnings, ...(source?.match.notes ?? [])];
   }
@@ -118,9 +121,24 @@ export class EncoderModel {
     return this.#calibration;
   }
 
-  /** To be called when the weights change: what was tuned was true of the former ones only. A Trainer does. */
-  dropCalibration(): void {
+  /**
+   * To be called when the weights change, as a Trainer does: what was tuned was true of the former ones only, and what was newly
+   * initialised is trained.
+   */
+  weightsChanged(): void {
     this.#calibration = {};
+    this.#untrained = [];
+  }
+
+  /** Warns once where predictions come from random weights, as transformers does when it loads them. */
+  warnIfUntrained(): void {
+    const names = this.#untrained;
+    this.#untrained = [];
+    if (names.length === 0) return;
+    process.emitWarning(
+      `The model predicts with random weights: its checkpoint lacks ${names.join(', ')}, which are newly initialised; train it first`,
+      'UntrainedModel',
+    );
   }
 
   /** The open session. @throws RunError before `open`, and after `close` */
@@ -185,7 +203,7 @@ export class EncoderModel {
    * @throws UsageError for the folder of another model, or one that is damaged
    */
   async loadWeights(directory: string): Promise<void> {
-    this.dropCalibration();
+    this.weightsChanged();
     if (this.lora !== undefined) return this.#loadAdapter(directory, this.lora);
     const checkpoint = await openModelFolder(directory, parseConfig);
     try {

@@ -160,7 +160,7 @@ export class Trainer {
     });
     ({ state: this.#state, counters: this.#counters } = start);
     ({ fingerprint: this.#fingerprint, checkpoint: this.#lastCheckpoint } = start);
-    model.dropCalibration();
+    model.weightsChanged();
     model.reading = readingOfTraining(this.#parts);
     this.#startedAt = performance.now();
     await this.#callbacks.call('onTrainBegin', this.#event);

@@ -1,19 +1,24 @@
-// A model from `fromPretrained` to `close`: the files that it holds, and use after the end.
+// A model from `fromPretrained` to `close`: the files that it holds, random weights that predict, and use after the end.
 import { cpSync, readdirSync, readFileSync, readlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import tap from 'tap';
+import { setImmediate } from 'node:timers/promises';
+import tap, { type Test } from 'tap';
 import {
   AutoModelForSequenceClassification,
   AutoTokenizer,
   BertForSequenceClassification,
   classify,
   evaluate,
+  loadDataset,
   parseBertConfig,
   predict,
   RobertaForSequenceClassification,
   RunError,
+  Trainer,
+  trainingArguments,
   type EncoderModel,
 } from '../../dist/index.js';
+import { bertune } from '../fixtures/cli.js';
 import { makeToy, TOY_CONFIG } from '../fixtures/toy.js';
 
 const folder = tap.testdir();
@@ -36,6 +41,10 @@ function ofConfig(): EncoderModel {
 
 const load = (from = directory): Promise<EncoderModel> =>
   AutoModelForSequenceClassification.fromPretrained(from);
+/** Its head is for two labels. */
+const withNewHead = (): Promise<EncoderModel> =>
+  AutoModelForSequenceClassification.fromPretrained(directory, { labels: ['a', 'b', 'c'] });
+
 /** The files of a folder that this process has open. */
 function openFiles(within: string): string[] {
   return readdirSync('/proc/self/fd').flatMap((name) => {
@@ -85,6 +94,83 @@ await tap.test('the weights are those that were checked', async (t) => {
   await using original = await load();
   const name = 'classifier.weight';
   t.same(await session.read(name), await (await original.open(runtime)).read(name));
+});
+
+/** The warnings of untrained models that a call makes. */
+async function warningsOf(call: () => Promise<unknown>): Promise<string[]> {
+  const found: string[] = [];
+  const listen = ({ name, message }: Error): void => {
+    if (name === 'UntrainedModel') found.push(message);
+  };
+  process.on('warning', listen);
+  try {
+    await call();
+    await setImmediate(); // a warning is emitted a tick later
+  } finally {
+    process.off('warning', listen);
+  }
+  return found;
+}
+
+await tap.test('one warning where a random head predicts', async (t) => {
+  const rows = [{ text: 'good', label: 'a' }];
+  const calls: [string, (model: EncoderModel) => Promise<unknown>][] = [
+    ['classify', (model) => classify(model, tokenizer, ['good'])],
+    ['predict', (model) => predict(model, tokenizer, ['good'])],
+    ['evaluate', (model) => evaluate(model, tokenizer, rows)],
+  ];
+  for (const [name, call] of calls) {
+    await using model = await withNewHead();
+    t.same(
+      await warningsOf(() => call(model)),
+      [
+        'The model predicts with random weights: its checkpoint lacks classifier.weight, classifier.bias, which are newly ' +
+          'initialised; train it first',
+      ],
+      name,
+    );
+    t.same(await warningsOf(() => call(model)), [], `${name} once more`);
+  }
+  await quiet(t, 'a whole checkpoint', load());
+  await quiet(t, 'random on purpose', Promise.resolve(ofConfig()));
+  const loaded = await withNewHead();
+  await loaded.open(runtime);
+  const saved = join(t.testdir(), 'three');
+  await loaded.savePretrained(saved);
+  await loaded.loadWeights(saved);
+  await quiet(t, 'the weights of another folder', Promise.resolve(loaded));
+});
+
+async function quiet(t: Test, what: string, loading: Promise<EncoderModel>): Promise<void> {
+  await using model = await loading;
+  t.same(await warningsOf(() => classify(model, tokenizer, ['good'])), [], what);
+}
+
+await tap.test('no warning of what a Trainer or the command line trains', async (t) => {
+  const out = join(t.testdir(), 'out');
+  const rows = ['a', 'b', 'c'].map((label) => ({ text: 'good film', label }));
+  await using data = await loadDataset({ train: rows, validation: rows });
+  await using model = await withNewHead();
+  const args = trainingArguments({ ...runtime, outputDir: out, maxSteps: 1, saveStrategy: 'no' });
+  const parts = { model, tokenizer, args, trainDataset: data.train, evalDataset: data.validation };
+  await using trainer = new Trainer(parts);
+  const trained = await warningsOf(async () => {
+    await trainer.train();
+    await classify(model, tokenizer, ['good']);
+  });
+  t.same(trained, []);
+
+  const csv = `text,label\n${rows.map(({ text, label }) => `${text},${label}`).join('\n')}\n`;
+  const files = t.testdir({ 'train.csv': csv, 'dev.csv': csv });
+  const flags =
+    '--train-file train.csv --validation-file dev.csv --output-dir out --max-steps 1 --eval-on-start --label-list a b c';
+  const { code, stderr } = await bertune(
+    ['train', '--model', directory, ...flags.split(' '), '--threads', '1', '--dataloader-num-workers', '0'],
+    { cwd: files },
+  );
+  t.equal(code, 0, stderr);
+  t.equal(stderr.match(/Newly initialised, to be trained: classifier\.weight, classifier\.bias/g)?.length, 1);
+  t.notMatch(stderr, /UntrainedModel/);
 });
 
 await tap.test('a closed model says what to do', async (t) => {
