@@ -32,7 +32,7 @@ async function runTap(args) {
     cwd: projectRoot,
     env: {
       ...process.env,
-      // Two files run at a time: a thread of LibTorch that waits by spinning takes the core of the other file.
+      // Several files run at a time: a thread of LibTorch that waits by spinning takes the core of the other file.
       OMP_WAIT_POLICY: 'passive',
       ...(process.env['BERTUNE_TEST_DEVICE'] !== 'cuda' && { CUDA_VISIBLE_DEVICES: '' }),
     },

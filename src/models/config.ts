@@ -316,10 +316,15 @@ export interface HeadOptions {
   problemType?: ProblemType;
 }
 
-/** A config with another head, or the same config where nothing changes. @throws UsageError for one label to choose from */
+/** A config with another head, or the same config where nothing changes. @throws UsageError for no label, and for one to choose from */
 export function withHead<Config extends ModelConfig>(config: Config, head: HeadOptions): Config {
   const { numLabels, labels, problemType } = head;
   if (labels === undefined && numLabels === undefined && problemType === undefined) return config;
+  const count = labels === undefined ? (numLabels ?? config.numLabels) : labels.length;
+  if (!Number.isInteger(count) || count < 1)
+    throw new UsageError(
+      `A head needs at least one label; ${labels === undefined ? 'numLabels' : 'the length of labels'} is ${count}`,
+    );
   const own = numLabels === undefined || numLabels === config.numLabels ? config.id2label : undefined;
   const names = labels ?? own ?? defaultLabels(numLabels ?? 0);
   const { problemType: configured } = config;

@@ -148,6 +148,16 @@ await t.test('data that do not fit the model are refused before the first batch'
   t.throws(() => modelOf(['LABEL_0'], data.task.problemType), {
     message: / needs two labels, and the model has one; /,
   });
+  t.throws(() => modelOf([], data.task.problemType), {
+    message: /^A head needs at least one label; the length of labels is 0$/,
+  });
+  for (const numLabels of [0, -1, 1.5])
+    t.throws(
+      () => BertForSequenceClassification.fromConfig(parseBertConfig(TOY_CONFIG, 'toy'), { numLabels }),
+      {
+        message: `A head needs at least one label; numLabels is ${numLabels}`,
+      },
+    );
   for (const [model, rows, what, found] of cases) {
     const fault = `The model's task is ${what}, which does not fit the evaluation data: ${found}. `;
     const evaluation = evaluateRows(model, rows, { pool, batchSize: 8 });
