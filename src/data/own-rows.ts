@@ -37,7 +37,6 @@ export class OwnRows {
   readonly format = 'rows';
   readonly bytes = 0;
   readonly #hash = createHash('sha256');
-  #digest: string | undefined;
 
   /** @param path for messages: the name of the split */
   constructor(
@@ -72,8 +71,7 @@ export class OwnRows {
 
   /** SHA-256 over the values that were read. */
   digest(): string {
-    this.#digest ??= `sha256:${this.#hash.digest('hex')}`;
-    return this.#digest;
+    return `sha256:${this.#hash.copy().digest('hex')}`;
   }
 
   async *#batches(): AsyncGenerator<RawRecord[], undefined> {

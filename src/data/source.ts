@@ -125,7 +125,6 @@ export class JsonLinesText {
   readonly format = 'rows';
   readonly bytes = 0;
   readonly #hash = createHash('sha256');
-  #digest: string | undefined;
 
   /** @param path for messages: where the text is from */
   constructor(
@@ -153,8 +152,7 @@ export class JsonLinesText {
 
   /** SHA-256 over the text. */
   digest(): string {
-    this.#digest ??= `sha256:${this.#hash.digest('hex')}`;
-    return this.#digest;
+    return `sha256:${this.#hash.copy().digest('hex')}`;
   }
 
   /** Large pieces, since each is searched for rows. */

@@ -5,6 +5,7 @@ import { expected } from '../util/errors.js';
 import { nearestName } from '../util/text.js';
 import { choice, integer, real, toggle, type Kind } from './kinds.js';
 import { camelCase, snakeCase } from './option.js';
+import { isObject } from '../util/json.js';
 
 /** Schedules that follow from the step alone: HF's, and `slanted_triangular`. */
 export const plannedTypes = [
@@ -200,10 +201,6 @@ function inCamelCase(value: unknown): unknown {
 /** As everywhere in HF's options, null is an argument that is not set. */
 function entriesOf(value: object): [string, unknown][] {
   return Object.entries(value).filter(([, item]) => item !== null && item !== undefined);
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function isKwargName(name: string): name is KwargName {

@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { idSchema, type ModelJson } from './models.js';
 import { ENDS_WITH_WORD, SPACE, STARTS_WITH_WORD, hasFlag } from './unicode.js';
+import { isObject } from '../util/json.js';
 
 const MAX_ADDED_TOKEN_LENGTH = 1000;
 
@@ -123,10 +124,6 @@ export function specialToken(
   defaults: ReadonlyMap<string, string>,
 ): string {
   return contentOf(config[name]) ?? defaults.get(name) ?? '';
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** Of a token that is text or an object with its content. */
