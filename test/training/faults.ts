@@ -115,15 +115,15 @@ const command = {
 const weightsIn = (folder: string, name: string): Buffer =>
   readFileSync(join(folder, name, 'model.safetensors'));
 
-/** Code that a command runs beside its work, as soon as there is a first checkpoint. */
-function afterCheckpoint(folder: string, code: string): string[] {
+/** Code that a command runs beside its work, as soon as there is its first checkpoint. */
+function afterCheckpoint(folder: string, first: string, code: string): string[] {
   const hook = join(folder, 'hook.mjs');
   writeFileSync(
     hook,
     `import { execFileSync } from 'node:child_process';
-     import { chmodSync, existsSync, readdirSync, readFileSync } from 'node:fs';
+     import { chmodSync, existsSync, readFileSync } from 'node:fs';
      const timer = setInterval(() => {
-       if (!existsSync('out') || !readdirSync('out').some((name) => /^checkpoint-\\d+$/.test(name))) return;
+       if (!existsSync(${JSON.stringify(join('out', first))})) return;
        clearInterval(timer);
        ${code}
      }, 1);`,
@@ -157,7 +157,7 @@ await t.test('an output folder that loses its permissions', withNobody, async (t
   const slow = { ...command, 'max-steps': '12' };
   const around = {
     cwd: folder,
-    wrapper: [...nobody, ...afterCheckpoint(folder, "chmodSync('out', 0o555);")],
+    wrapper: [...nobody, ...afterCheckpoint(folder, 'checkpoint-2', "chmodSync('out', 0o555);")],
   };
   const stopped = await bertune(['train', ...flags(slow)], around);
   t.equal(stopped.code, 1);
@@ -313,6 +313,7 @@ await t.test('memory that runs out in a native step', withLimits, async (t) => {
   };
   const wrapper = afterCheckpoint(
     folder,
+    'checkpoint-4',
     `const size = Number(/VmSize:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024;
      execFileSync('prlimit', ['--pid', String(process.pid), '--as=' + (size + (24 << 20)) + ':unlimited']);`,
   );
