@@ -1,8 +1,10 @@
-// npm run bench: real tokens per second of this machine, step by step, end to end or in evaluation, and against HF.
-// Every run is a process of its own; this one alternates the sides, summarizes and prints. Results go to stdout.
+// npm run bench: real tokens per second of this machine, step by step, end to end or in evaluation, and against HF or
+// another build. Every run is a process of its own; this one alternates the sides, summarizes and prints to stdout.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { planFirstStep, planOpening } from './bench/beginning.mjs';
+import { openBuilds } from './bench/builds.mjs';
 import { mediansOf } from './bench/comparison.mjs';
 import { planEndToEnd } from './bench/end-to-end.mjs';
 import { planEvaluation } from './bench/evaluation.mjs';
@@ -13,6 +15,7 @@ import { LEGEND, workLines } from './bench/report.mjs';
 import { takeTurns } from './bench/runs.mjs';
 import { planSteps } from './bench/steps.mjs';
 import { planTargets } from './bench/targets.mjs';
+import { messageOf } from './setup/errors.mjs';
 import { runMain, log } from './setup/terminal.mjs';
 
 /**
@@ -20,7 +23,15 @@ import { runMain, log } from './setup/terminal.mjs';
  *
  * @type {Record<import('./bench/options.mjs').Mode, (options: import('./bench/options.mjs').BenchOptions, context: import('./bench/runs.mjs').Context) => Promise<import('./bench/runs.mjs').Plan>>}
  */
-const PLANS = { steps: planSteps, endToEnd: planEndToEnd, evaluate: planEvaluation, targets: planTargets };
+const PLANS = {
+  steps: planSteps,
+  forward: planSteps,
+  endToEnd: planEndToEnd,
+  evaluate: planEvaluation,
+  open: planOpening,
+  firstStep: planFirstStep,
+  targets: planTargets,
+};
 
 await runMain(async () => {
   const options = benchOptions(process.argv.slice(2));
@@ -28,17 +39,22 @@ await runMain(async () => {
     process.stdout.write(HELP);
     return;
   }
+  const builds = await openBuilds(options.against);
   const machine = await machineFacts(options.device);
   print(machineLines(machine));
   const warning = loadWarning(machine.load);
   if (warning !== '') log(warning);
 
   const folder = await mkdtemp(join(tmpdir(), 'bertune-bench-'));
+  /** @type {import('./bench/reference.mjs').Reference | null} */
+  let reference = null;
   try {
-    const figures = await bench(options, { machine, folder, reference: await referenceOf(options, machine) });
+    reference = await referenceOf(options, machine);
+    const figures = await bench(options, { machine, builds, folder, reference });
     if (options.json !== undefined)
       await writeFile(options.json, `${JSON.stringify({ machine, options, ...figures }, null, 2)}\n`);
   } finally {
+    reference?.close();
     await rm(folder, { recursive: true, force: true });
   }
   if (warning !== '') log(warning);
@@ -50,21 +66,39 @@ await runMain(async () => {
  */
 async function bench(options, context) {
   const plan = await PLANS[options.mode](options, context);
-  print([...(context.reference === null ? [] : [context.reference.versions]), '', ...plan.notes, ...LEGEND]);
-  const works = [];
-  const measured = new Map();
-  for (const work of plan.works) {
-    const runs = await takeTurns(work, options.repeat);
-    const sides = mediansOf(runs);
-    print(workLines(work, sides));
-    measured.set(work, sides);
-    const { title, shape, lengths } = work;
-    works.push({ title, shape, lengths, sides, runs });
-  }
   const versions = context.reference?.versions ?? null;
-  const results = plan.conclude?.(measured);
-  if (results !== undefined) print(results.lines);
+  const [, before] = context.builds;
+  print([
+    ...(versions === null ? [] : [versions]),
+    ...(before === undefined ? [] : [`In alternation with the build ${before.name}`]),
+  ]);
+  print(['', ...plan.notes, ...LEGEND]);
+  const started = performance.now();
+  const works = [];
+  for (const work of plan.works) works.push(await measure(work, options.repeat, plan.conclude !== undefined));
+  const results = plan.conclude?.(works);
+  if (results !== undefined)
+    print([...results.lines, `It took ${((performance.now() - started) / 60_000).toFixed(1)} minutes.`]);
   return { reference: versions, works, ...(results !== undefined && { targets: results.targets }) };
+}
+
+/**
+ * @param {import('./bench/runs.mjs').Work} work
+ * @param {number} repeat
+ * @param {boolean} goesOn after a failure
+ */
+async function measure({ title, prepare }, repeat, goesOn) {
+  try {
+    const work = await prepare();
+    const { runs, failures } = await takeTurns(title, work, { repeat, goesOn });
+    const sides = mediansOf(runs);
+    print(workLines(title, work, sides));
+    const { shape, lengths } = work;
+    return { title, shape, lengths, sides, runs, failures };
+  } catch (error) {
+    if (!goesOn) throw error;
+    return { title, sides: [], failures: [{ name: 'all', reason: messageOf(error) }] };
+  }
 }
 
 /**

@@ -7,8 +7,21 @@
 #include "core/device.h"
 #include "core/memory.h"
 #include "core/phases.h"
+#include "ops/row_kernels.h"
 
 namespace {
+
+const char* nameOf(bertune::InstructionSet instructionSet) {
+  switch (instructionSet) {
+    case bertune::InstructionSet::Avx512:
+      return "avx512";
+    case bertune::InstructionSet::Avx2:
+      return "avx2";
+    case bertune::InstructionSet::Baseline:
+      break;
+  }
+  return "baseline";
+}
 
 Napi::Value deviceInfo(const Napi::CallbackInfo& info) {
   auto result = Napi::Object::New(info.Env());
@@ -22,6 +35,7 @@ Napi::Value deviceInfo(const Napi::CallbackInfo& info) {
   }
   result.Set("cudaName", bertune::cudaName());
   result.Set("cpuHasBFloat16", bertune::cpuHasBFloat16());
+  result.Set("instructionSet", nameOf(bertune::instructionSet()));
   result.Set("libtorch", TORCH_VERSION);
   return result;
 }

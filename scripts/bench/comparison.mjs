@@ -7,7 +7,8 @@ import { summary } from './statistics.mjs';
  *
  * @typedef {object} Ratios ours and another side's, repetition by repetition
  * @property {Summary} speed our speed over the other's
- * @property {Summary} memory our peak memory over the other's
+ * @property {Summary} time the inverse of speed
+ * @property {Summary} memory our peak memory over the other's; NaN where it was not measured
  */
 
 const FIGURES = /** @type {const} */ ([
@@ -19,6 +20,7 @@ const FIGURES = /** @type {const} */ ([
   'outside',
   'dataWait',
   'peakBytes',
+  'overWeights',
   'stateBytes',
 ]);
 
@@ -30,7 +32,7 @@ const FIGURES = /** @type {const} */ ([
  * @param {readonly Run[]} runs
  */
 export function mediansOf(runs) {
-  const ours = ourRuns(runs);
+  const ours = runs.filter(({ role }) => role === 'ours');
   return [...new Set(runs.map(({ name }) => name))].map((name) => {
     const own = runs.filter((run) => run.name === name);
     const isOurs = own[0]?.role === 'ours';
@@ -42,20 +44,6 @@ export function mediansOf(runs) {
       ratios: isOurs || ours.length === 0 ? null : ratiosOf(ours, own),
     };
   });
-}
-
-/** The runs of our fastest side. @param {readonly Run[]} runs */
-function ourRuns(runs) {
-  const ours = runs.filter(({ role }) => role === 'ours');
-  /** @param {string} name */
-  const speed = (name) => speedOf(ours.filter((run) => run.name === name)).median;
-  const [fastest] = [...new Set(ours.map(({ name }) => name))].toSorted((a, b) => speed(b) - speed(a));
-  return ours.filter(({ name }) => name === fastest);
-}
-
-/** @param {readonly Run[]} runs */
-function speedOf(runs) {
-  return summary(runs.map(({ tokensPerSecond }) => tokensPerSecond));
 }
 
 /**
@@ -97,10 +85,25 @@ function splitOf(runs) {
  * @returns {Ratios}
  */
 function ratiosOf(ours, theirs) {
-  /** @param {'tokensPerSecond' | 'peakBytes'} figure */
-  const ratio = (figure) => ({
-    ...summary(ours.map((run, i) => run[figure] / (theirs[i]?.[figure] ?? NaN))),
-    median: summary(ours.map((run) => run[figure])).median / summary(theirs.map((run) => run[figure])).median,
-  });
-  return { speed: ratio('tokensPerSecond'), memory: ratio('peakBytes') };
+  return {
+    speed: ratio(theirs, ours, 'seconds'),
+    time: ratio(ours, theirs, 'seconds'),
+    memory: ratio(ours, theirs, 'peakBytes'),
+  };
+}
+
+/**
+ * The ratio of the medians, and the least and the largest of one repetition.
+ *
+ * @param {readonly Run[]} runs
+ * @param {readonly Run[]} others
+ * @param {'seconds' | 'peakBytes'} figure
+ */
+function ratio(runs, others, figure) {
+  /** @param {Run | undefined} run */
+  const value = (run) => run?.[figure] ?? NaN;
+  return {
+    ...summary(runs.map((run, i) => value(run) / value(others[i]))),
+    median: summary(runs.map(value)).median / summary(others.map(value)).median,
+  };
 }

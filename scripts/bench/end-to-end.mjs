@@ -1,18 +1,28 @@
 // A whole training: one epoch over the texts of a file.
 import { join } from 'node:path';
 import { prepareQuickstartData } from '../quickstart/data.mjs';
-import { ourWorker, runJob } from './jobs.mjs';
+import { buildSides, ourBuild } from './builds.mjs';
 import { trainingSides } from './reference.mjs';
 import { describeRows } from './report.mjs';
+import { dtypeOf } from './steps.mjs';
 
-/** @typedef {import('./options.mjs').BenchOptions} BenchOptions */
+const ROWS = 96;
+
+/**
+ * @typedef {import('./options.mjs').BenchOptions} BenchOptions
+ *
+ * @typedef {BenchOptions & { rows: number }} RowOptions
+ */
 
 /**
  * @param {BenchOptions} options
  * @param {import('./runs.mjs').Context} context
  */
 export async function planEndToEnd(options, context) {
-  return { works: [await trainingWork(options, context)], notes: TRAINING_NOTES };
+  return {
+    works: [trainingWork({ ...options, rows: options.rows ?? ROWS }, context)],
+    notes: TRAINING_NOTES,
+  };
 }
 
 export const TRAINING_NOTES = [
@@ -23,39 +33,44 @@ export const TRAINING_NOTES = [
 ];
 
 /**
- * @param {BenchOptions} options
+ * @param {RowOptions} options
  * @param {import('./runs.mjs').Context} context
- * @returns {Promise<import('./runs.mjs').Work>}
+ * @returns {import('./runs.mjs').Work}
  */
-export async function trainingWork(options, context) {
-  const { batchSize, dtype, threads, shape } = options;
+export function trainingWork(options, context) {
+  const { batchSize, threads, shape } = options;
+  const { dtype } = dtypeOf(options, context);
   const { device } = context.machine;
-  const { input, encoded, lengths } = await encodeRows(options, context);
-  const ours = { task: 'train', ...input, batchSize, dtype, device, threads };
-  return {
-    title: `End to end, batch ${batchSize}`,
-    about: `one epoch over ${describeRows(input.data, lengths)}, `,
-    shape,
-    lengths,
-    trains: true,
-    sides: [
-      { name: 'bertune', role: 'ours', worker: ourWorker, job: ours },
-      ...trainingSides(options, context, encoded),
-    ],
+  const prepare = async () => {
+    const { input, encoded, lengths } = await encodeRows(options, context);
+    const job = { task: 'train', ...input, batchSize, dtype, device, threads };
+    return {
+      about: `one epoch over ${describeRows(input.data, lengths)}, `,
+      shape,
+      lengths,
+      trains: true,
+      sides: [
+        ...buildSides(context.builds, dtype, ({ worker }) => worker(job)),
+        ...trainingSides(options, context, encoded),
+      ],
+    };
   };
+  return { title: `End to end, batch ${batchSize}`, prepare };
 }
 
 /**
- * Writes the token ids of the first rows to a file, for the other side.
+ * Writes the token ids of the first rows to a file, for the other side, and their texts from the shortest to the longest
+ * to another.
  *
- * @param {BenchOptions} options
+ * @param {RowOptions} options
  * @param {import('./runs.mjs').Context} context
- * @returns {Promise<{ input: import('./worker/inputs.mjs').Input, encoded: string, lengths: number[] }>}
+ * @returns {Promise<{ input: import('./worker/inputs.mjs').Input, encoded: string, sorted: string, lengths: number[] }>}
  */
 export async function encodeRows({ data: file, rows, tokenizer, shape }, { folder }) {
   const data = file ?? (await prepareQuickstartData()).train;
   const encoded = join(folder, `encoded-${rows}.json`);
+  const sorted = join(folder, `sorted-${rows}.jsonl`);
   const input = { data, rows, tokenizer, shape };
-  const { lengths } = await runJob(ourWorker, { task: 'encode', ...input, output: encoded });
-  return { input, encoded, lengths };
+  const { lengths } = await ourBuild.worker({ task: 'encode', ...input, output: encoded, sorted });
+  return { input, encoded, sorted, lengths };
 }

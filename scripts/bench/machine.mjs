@@ -3,12 +3,24 @@ import { readFile } from 'node:fs/promises';
 import { availableParallelism, cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { projectRoot } from '../setup/paths.mjs';
-import { capture } from '../setup/process.mjs';
-import { ourWorker, runJob } from './jobs.mjs';
+import { commitOf, ourBuild } from './builds.mjs';
 
 const QUIET = 0.5;
 
-/** @typedef {Awaited<ReturnType<typeof machineFacts>>} Machine */
+/** Which cap the instructions of LibTorch's libraries, so that a processor stands in for an older one. */
+const CAPS = /** @type {const} */ ([
+  'ONEDNN_MAX_CPU_ISA',
+  'DNNL_MAX_CPU_ISA',
+  'ATEN_CPU_CAPABILITY',
+  'MKL_ENABLE_INSTRUCTIONS',
+]);
+
+/**
+ * Classes of processors with targets of their own.
+ *
+ * @typedef {'avx2' | 'avx512' | 'avx512_bf16'} InstructionSet
+ * @typedef {Awaited<ReturnType<typeof machineFacts>>} Machine
+ */
 
 /**
  * @param {'auto' | 'cpu' | 'cuda'} requested
@@ -17,52 +29,59 @@ const QUIET = 0.5;
 export async function machineFacts(requested) {
   const load = loadavg()[0] ?? 0; // first, before anything here adds to it
   const { version } = JSON.parse(await readFile(join(projectRoot, 'package.json'), 'utf8'));
-  /** @type {{ device: 'cpu' | 'cuda', gpu: string | null, bfloat16: boolean, libtorch: string }} */
-  const { device, gpu, bfloat16, libtorch } = await runJob(ourWorker, { task: 'machine', device: requested });
+  /** @type {{ device: 'cpu' | 'cuda', gpu: string | null, bfloat16: boolean, instructionSet: string, libtorch: string }} */
+  const { device, gpu, libtorch, ...found } = await ourBuild.worker({ task: 'machine', device: requested });
+  const instructionSet = instructionSetOf(found.instructionSet, found.bfloat16, process.env);
+  /** Whether the device multiplies bfloat16 in hardware. */
+  const bfloat16 = device === 'cuda' ? found.bfloat16 : instructionSet === 'avx512_bf16';
   return {
     date: new Date().toISOString().slice(0, 16),
     bertune: String(version),
-    commit: await commit(),
+    commit: await commitOf(projectRoot),
     node: process.version,
     libtorch,
     device,
     gpu,
     cpu: cpus()[0]?.model.trim() ?? 'unknown CPU',
     cores: availableParallelism(),
-    /** Whether the device multiplies bfloat16 in hardware. */
+    instructionSet,
+    caps: CAPS.flatMap((name) => (process.env[name] ? [`${name}=${process.env[name]}`] : [])),
     bfloat16,
     load,
   };
 }
 
-/** @param {Machine} machine */
-export function machineLines({ date, bertune, commit: id, node, libtorch, gpu, cpu, cores, bfloat16, load }) {
-  return [
-    `bertune ${bertune}, ${id}; Node ${node}, LibTorch ${libtorch}; ${date} UTC`,
-    ...(gpu === null ? [] : [`on the GPU: ${gpu}, ${arithmetic(bfloat16)}`]),
-    `${cpu}, ${cores} cores${gpu === null ? `, ${arithmetic(bfloat16)}` : ''}; load average at start ${load.toFixed(2)}`,
-  ];
+/**
+ * What the processor has, or as what it is emulated. One without AVX2 counts as one with it.
+ *
+ * @param {string} found by the addon, which ATEN_CPU_CAPABILITY caps
+ * @param {boolean} bfloat16 whether the processor itself has bfloat16 arithmetic
+ * @param {Readonly<NodeJS.ProcessEnv>} env
+ * @returns {InstructionSet}
+ */
+export function instructionSetOf(found, bfloat16, env) {
+  const cap = (env['ONEDNN_MAX_CPU_ISA'] ?? env['DNNL_MAX_CPU_ISA'] ?? '').toUpperCase();
+  if (found !== 'avx512' || /^(SSE|AVX$|AVX2)/.test(cap)) return 'avx2';
+  return bfloat16 && !/^AVX512_CORE(_VNNI)?$/.test(cap) ? 'avx512_bf16' : 'avx512';
 }
 
-/** @param {boolean} bfloat16 */
-function arithmetic(bfloat16) {
-  return `${bfloat16 ? 'with' : 'without'} bfloat16 arithmetic`;
+/** @param {Machine} machine */
+export function machineLines({ date, bertune, commit, node, libtorch, gpu, cpu, cores, load, ...machine }) {
+  const { instructionSet, caps, bfloat16 } = machine;
+  return [
+    `bertune ${bertune}, ${commit}; Node ${node}, LibTorch ${libtorch}; ${date} UTC`,
+    ...(gpu === null ? [] : [`on the GPU: ${gpu}, ${bfloat16 ? 'with' : 'without'} bfloat16 arithmetic`]),
+    `${cpu}, ${cores} cores, ${instructionSet}; load average at start ${load.toFixed(2)}`,
+    ...(caps.length === 0
+      ? []
+      : [
+          `Emulated: ${caps.join(' ')} caps the processor. Its figures are ratios only, no measurement of such a one.`,
+        ]),
+  ];
 }
 
 /** A warning if other programs used the cores, else empty. @param {number} load */
 export function loadWarning(load) {
   if (load <= QUIET) return '';
   return `Warning: the load average was ${load.toFixed(2)} at the start. Other programs use the cores; repeat this on an idle machine.`;
-}
-
-async function commit() {
-  const head = await git('rev-parse', '--short', 'HEAD');
-  if (head.code !== 0) return 'no git commit';
-  const changes = await git('status', '--porcelain', '--untracked-files=no');
-  return `commit ${head.stdout.trim()}${changes.stdout === '' ? '' : ' with changed files'}`;
-}
-
-/** @param {string[]} args */
-function git(...args) {
-  return capture('git', ['-C', projectRoot, ...args]);
 }

@@ -14,18 +14,22 @@ What is measured, in real tokens a second (padding does not count):
   --steps                 forward, backward and update on made-up ids of fixed lengths (the default without --data)
   --data FILE             end to end: one epoch with Trainer, from texts on disk to the last update
   --evaluate              a model's metrics on labelled texts, from texts on disk (without --data: quickstart mails)
-  --targets               all of them, as a table of ratios to transformers beside this project's targets
-                          (half an hour and more)
+  --forward               forward passes on made-up ids, without gradients
+  --open                  opening a model folder, up to a first prediction
+  --first-step            the command line up to the end of its first step, from the start of the process
+  --targets               all of them, as a table of ratios to transformers beside this project's targets for this
+                          processor (10 to 15 minutes on two cores)
 
 How:
 
   --data FILE             csv, tsv, jsonl, json or parquet with a text and a label column, also .gz
-  --rows N                its first N rows (default 96; with --evaluate 2000)
+  --rows N                its first N rows (default 96; with --evaluate 2000; with --targets of the evaluation, and of
+                          the training too where it is less than 96)
   --tokenizer DIR_OR_ID   folder with tokenizer.json or vocab.txt, or a hub id (default configs/quickstart-model)
   --model-shape LxH[xA]   layers x hidden size [x attention heads], random weights (default 6x384x12, MiniLM)
   --model-type TYPE       bert, roberta, xlm-roberta, camembert, distilbert or electra (default bert)
   --batch-size N          rows a batch (default 8)
-  --batches RxT[,RxT...]  of steps: rows x tokens of the batches (default 8x256,32x64,8x512)
+  --batches RxT[,RxT...]  of steps and forward passes: rows x tokens of the batches (default 8x256,32x64,8x512)
   --gradient-checkpointing, --lora-rank N, --freeze PATTERN...
                           of steps: train this way, alternating with plain training
   --device DEVICE         auto, cpu or cuda (default auto); cuda needs an NVIDIA driver, nothing else
@@ -38,8 +42,10 @@ Against what:
 
   --compare               alternating with transformers. Steps: its model with torch's autocast and fused AdamW. End to
                           end: HF Trainer at its best, with bf16, group_by_length, dynamic padding, fused AdamW (on a
-                          CPU without bfloat16 arithmetic float32 too). Evaluation: Trainer.evaluate with rows sorted
+                          CPU without bfloat16 arithmetic in float32). Evaluation: Trainer.evaluate with rows sorted
                           by length and the fastest precision and batch size of those tried
+  --against DIR           alternating with another build of bertune: DIR is a checkout with its dependencies that is
+                          built and set up; also with --compare or --targets. It does what its own bench can do
   --compile               of steps, with --compare: also against torch.compile (needs a C++ compiler; slow to start)
   --compare-tutorial      end to end: also against HF Trainer as tutorials have it, float32, padded to 512 (slow)
 
@@ -53,6 +59,9 @@ const aFlag = /** @type {const} */ ({ type: 'boolean' });
 const OPTIONS = /** @type {const} */ ({
   steps: aFlag,
   evaluate: aFlag,
+  forward: aFlag,
+  open: aFlag,
+  'first-step': aFlag,
   targets: aFlag,
   data: aText,
   rows: aText,
@@ -70,6 +79,7 @@ const OPTIONS = /** @type {const} */ ({
   repeat: aText,
   json: aText,
   compare: aFlag,
+  against: aText,
   compile: aFlag,
   'compare-tutorial': aFlag,
   help: { ...aFlag, short: 'h' },
@@ -78,29 +88,42 @@ const OPTIONS = /** @type {const} */ ({
 /** Without their dashes. */
 export const OPTION_NAMES = Object.keys(OPTIONS);
 
-/** @typedef {'steps' | 'endToEnd' | 'evaluate' | 'targets'} Mode */
+/** @typedef {keyof typeof HOW} Mode */
 /** @typedef {ReturnType<typeof benchOptions>} BenchOptions */
 
 /** How steps train, beside the plain way. @typedef {BenchOptions['variant']} Variant */
 
+/** How each kind of measurement is requested. */
+const HOW = {
+  steps: '--steps',
+  endToEnd: 'an end-to-end run (--data FILE)',
+  evaluate: '--evaluate',
+  forward: '--forward',
+  open: '--open',
+  firstStep: '--first-step',
+  targets: '--targets',
+};
+const FLAGS = /** @type {const} */ (['steps', 'evaluate', 'forward', 'open', 'first-step', 'targets']);
+/** With a file of texts. */
+const ROWS = /** @type {const} */ (['endToEnd', 'evaluate', 'targets']);
+const BUT_TARGETS = /** @type {const} */ (['steps', 'endToEnd', 'evaluate', 'forward', 'open', 'firstStep']);
+
 /** Which options make sense for what. */
 const ONLY = /** @type {const} */ ({
-  rows: ['endToEnd', 'evaluate'],
+  data: ROWS,
+  rows: ROWS,
   'batch-size': ['endToEnd', 'evaluate'],
   'compare-tutorial': ['endToEnd'],
-  batches: ['steps'],
+  batches: ['steps', 'forward'],
   compile: ['steps'],
   'gradient-checkpointing': ['steps'],
   'lora-rank': ['steps'],
   freeze: ['steps'],
-  compare: ['steps', 'endToEnd', 'evaluate'],
-  dtype: ['steps', 'endToEnd', 'evaluate'],
-  'model-shape': ['steps', 'endToEnd', 'evaluate'],
-  'model-type': ['steps', 'endToEnd', 'evaluate'],
+  compare: BUT_TARGETS,
+  dtype: BUT_TARGETS,
+  'model-shape': BUT_TARGETS,
+  'model-type': BUT_TARGETS,
 });
-
-/** How each kind of measurement is requested. */
-const HOW = { steps: '--steps', endToEnd: 'an end-to-end run (--data FILE)', evaluate: '--evaluate' };
 
 /**
  * Reads the command line.
@@ -121,7 +144,7 @@ export function benchOptions(args) {
     help: given.help ?? false,
     mode,
     data: fileOf(given.data),
-    rows: count('--rows', given.rows ?? (mode === 'evaluate' ? '2000' : '96')),
+    rows: given.rows === undefined ? undefined : count('--rows', given.rows),
     tokenizer: given.tokenizer ?? join(projectRoot, 'configs', 'quickstart-model'),
     shape: shapeOf(
       given['model-shape'] ?? '6x384x12',
@@ -139,6 +162,7 @@ export function benchOptions(args) {
       freeze: given.freeze ?? [],
     },
     compare: given.compare ?? false,
+    against: given.against,
     compareTutorial: given['compare-tutorial'] ?? false,
     compile: given.compile ?? false,
     json: given.json,
@@ -160,16 +184,15 @@ function parse(args) {
 }
 
 /**
- * @param {{ steps?: boolean, evaluate?: boolean, targets?: boolean, data?: string }} given
+ * @param {Partial<Record<(typeof FLAGS)[number], boolean>> & { data?: string }} given
  * @returns {Mode}
  */
-function modeOf({ steps, evaluate, targets, data }) {
-  const modes = [steps && '--steps', evaluate && '--evaluate', targets && '--targets'].filter(Boolean);
-  if (modes.length > 1) throw new SetupError(`${modes.join(' and ')} exclude each other`, 2);
-  if (steps && data !== undefined) throw new SetupError('--steps takes no --data: its ids are made up', 2);
-  if (evaluate) return 'evaluate';
-  if (targets) return 'targets';
-  return data === undefined ? 'steps' : 'endToEnd';
+function modeOf(given) {
+  const flags = FLAGS.filter((flag) => given[flag]);
+  if (flags.length > 1)
+    throw new SetupError(`${flags.map((flag) => `--${flag}`).join(' and ')} exclude each other`, 2);
+  const [flag = given.data === undefined ? 'steps' : 'endToEnd'] = flags;
+  return flag === 'first-step' ? 'firstStep' : flag;
 }
 
 /** @param {string | undefined} data */

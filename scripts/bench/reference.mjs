@@ -5,14 +5,14 @@ import { SetupError } from '../setup/errors.mjs';
 import { projectRoot } from '../setup/paths.mjs';
 import { capture } from '../setup/process.mjs';
 import { log } from '../setup/terminal.mjs';
-import { runJob } from './jobs.mjs';
+import { forkingWorker } from './jobs.mjs';
 
 const REFERENCE = join(projectRoot, 'scripts', 'reference');
 
 /**
  * The program on the other side, and what it is.
  *
- * @typedef {{ worker: import('./jobs.mjs').Worker, versions: string }} Reference
+ * @typedef {Awaited<ReturnType<typeof openReference>>} Reference
  * @typedef {import('./runs.mjs').Side} Side
  * @typedef {import('./options.mjs').BenchOptions} BenchOptions
  */
@@ -21,18 +21,27 @@ const REFERENCE = join(projectRoot, 'scripts', 'reference');
  * Finds or makes the Python of the other side.
  *
  * @param {'cpu' | 'cuda'} device
- * @returns {Promise<Reference>}
  * @throws {SetupError} when there is no Python with the packages and none can be made, or its torch has no such device
  */
 export async function openReference(device) {
-  const worker = { command: await referencePython(), args: [join(REFERENCE, 'bench.py')] };
-  const { python, torch, transformers, cuda } = await runJob(worker, { task: 'versions' });
+  const command = await referencePython();
+  const script = join(REFERENCE, 'bench.py');
+  const { work, close } = forkingWorker(command, [script]);
+  const { python, torch, transformers, cuda } = await work({ task: 'versions' });
+  if (device === 'cuda' && !cuda) close();
   if (device === 'cuda' && !cuda)
     throw new SetupError(
-      `The comparison runs on the GPU too, but torch ${torch} of ${worker.command} sees none: install a CUDA build of ` +
+      `The comparison runs on the GPU too, but torch ${torch} of ${command} sees none: install a CUDA build of ` +
         'torch there, or name a Python that has one with BERTUNE_PYTHON',
     );
-  return { worker, versions: `Python ${python}, torch ${torch}, transformers ${transformers}` };
+  /** `command script JOB` does one job from the start of Python on. */
+  const program = { command, script };
+  return {
+    ...program,
+    worker: work,
+    close,
+    versions: `Python ${python}, torch ${torch}, transformers ${transformers}`,
+  };
 }
 
 /**
@@ -46,18 +55,19 @@ export async function openReference(device) {
 export function trainingSides(options, { reference, machine }, encoded) {
   if (reference === null) return [];
   const { compare, compareTutorial, batchSize, threads } = options;
+  const { worker } = reference;
   const shared = { task: 'train', encoded, batchSize, threads, device: machine.device };
-  /** @type {(name: string, role: Side['role'], how: object) => Side} */
-  const side = (name, role, how) => ({ name, role, worker: reference.worker, job: { ...shared, ...how } });
-  // Where bfloat16 is emulated, float32 may be the best.
-  const dtypes = machine.bfloat16 ? ['bfloat16'] : ['bfloat16', 'float32'];
+  /** @type {(name: string, style: 'best' | 'tutorial', dtype: Side['dtype']) => Side} */
+  const side = (name, style, dtype) => ({
+    name,
+    role: style,
+    dtype,
+    measure: () => worker({ ...shared, style, dtype }),
+  });
   return [
-    ...(compare
-      ? dtypes.map((dtype) => side('HF Trainer at its best', 'best', { style: 'best', dtype }))
-      : []),
-    ...(compareTutorial
-      ? [side('HF Trainer as in tutorials', 'tutorial', { style: 'tutorial', dtype: 'float32' })]
-      : []),
+    // Emulated bfloat16 is many times slower than float32.
+    ...(compare ? [side('HF Trainer at its best', 'best', machine.bfloat16 ? 'bfloat16' : 'float32')] : []),
+    ...(compareTutorial ? [side('HF Trainer as in tutorials', 'tutorial', 'float32')] : []),
   ];
 }
 
@@ -71,10 +81,11 @@ export function trainingSides(options, { reference, machine }, encoded) {
  */
 export async function evaluationSides({ compare, threads }, { reference, machine }, encoded) {
   if (reference === null || !compare) return [];
+  const { worker } = reference;
   const shared = { encoded, threads, device: machine.device };
   log('Looking for the best way of Trainer.evaluate ...');
-  const best = await runJob(reference.worker, { task: 'tune_evaluation', ...shared });
-  /** @type {{ way: string, dtype: string, batchSize: number, tried: { way: string, batchSize: number, seconds: number }[] }} */
+  const best = await worker({ task: 'tune_evaluation', ...shared, bfloat16: machine.bfloat16 });
+  /** @type {{ way: string, dtype: Side['dtype'], batchSize: number, tried: { way: string, batchSize: number, seconds: number }[] }} */
   const { way, dtype, batchSize, tried } = best;
   const times = tried.map((one) => `${one.way}, batch ${one.batchSize}: ${one.seconds.toFixed(1)} s`);
   log(`On a part of the rows: ${times.join('; ')}`);
@@ -82,29 +93,28 @@ export async function evaluationSides({ compare, threads }, { reference, machine
     {
       name: `HF Trainer.evaluate, ${way}, batch ${batchSize}`,
       role: 'best',
-      worker: reference.worker,
-      job: { task: 'evaluate', ...shared, way, dtype, batchSize },
+      dtype,
+      measure: () => worker({ task: 'evaluate', ...shared, way, batchSize }),
     },
   ];
 }
 
 /**
- * Steps of transformers' model, eager or compiled too.
+ * Steps or forward passes of transformers' model, eager or compiled too.
  *
- * @param {Pick<import('./steps.mjs').StepPlan, 'dtype' | 'compile' | 'variant'>} plan
+ * @param {Pick<import('./steps.mjs').StepPlan, 'dtype' | 'theirs' | 'compile'>} plan
  * @param {Reference} reference
- * @param {{ task: string } & Record<string, unknown>} job what the sides have in common
+ * @param {import('./jobs.mjs').Job} job what the sides have in common
  * @returns {Side[]}
  */
-export function stepSides({ dtype, compile }, { worker }, job) {
-  const dtypes = dtype === 'float32' || dtype === 'bfloat16' ? [dtype] : ['float32', 'bfloat16'];
+export function stepSides({ dtype, theirs = [dtype], compile }, { worker }, job) {
   /** @type {(role: 'eager' | 'compiled') => Side[]} */
   const sides = (role) =>
-    dtypes.map((each) => ({
+    theirs.map((each) => ({
       name: `HF ${role}`,
       role,
-      worker,
-      job: { ...job, dtype: each, compile: role === 'compiled' },
+      dtype: each,
+      measure: () => worker({ ...job, dtype: each, compile: role === 'compiled' }),
     }));
   return [...sides('eager'), ...(compile ? sides('compiled') : [])];
 }

@@ -34,6 +34,7 @@ const COLUMNS = [
   'outside',
   'data wait',
   'peak memory',
+  'over weights',
   'optimizer state',
   'bertune faster by',
 ];
@@ -47,10 +48,11 @@ export const LEGEND = [
 ];
 
 /**
- * @param {import('./runs.mjs').Work} work
+ * @param {string} title
+ * @param {import('./runs.mjs').Prepared} work
  * @param {readonly Side[]} sides
  */
-export function workLines({ title, about, shape }, sides) {
+export function workLines(title, { about, shape }, sides) {
   const rows = sides.map(({ name, figures, ratios }) => [
     name,
     shown(figures.tokensPerSecond, whole),
@@ -61,6 +63,7 @@ export function workLines({ title, about, shape }, sides) {
     shown(figures.outside, percent),
     shown(figures.dataWait, percent),
     shown(figures.peakBytes, megabytes),
+    shown(figures.overWeights, times),
     shown(figures.stateBytes, megabytes),
     ratios === null ? '-' : withSpread(ratios.speed, times),
   ]);

@@ -1,7 +1,6 @@
 // Work that several programs do in alternation, each time in a process of its own.
-import { SetupError } from '../setup/errors.mjs';
+import { messageOf, SetupError } from '../setup/errors.mjs';
 import { log } from '../setup/terminal.mjs';
-import { runJob } from './jobs.mjs';
 import { trainingFlops } from './shape.mjs';
 
 /**
@@ -9,28 +8,39 @@ import { trainingFlops } from './shape.mjs';
  *
  * @typedef {object} Side
  * @property {string} name
- * @property {'ours' | 'plain' | 'best' | 'tutorial' | 'eager' | 'compiled'} role `plain`: ours without the options that
- *   are looked at
- * @property {import('./jobs.mjs').Worker} worker
- * @property {{ task: string } & Record<string, unknown>} job
+ * @property {'ours' | 'before' | 'plain' | 'best' | 'tutorial' | 'eager' | 'compiled'} role `before`: another build;
+ *   `plain`: ours without the options that are looked at
+ * @property {'float32' | 'bfloat16'} dtype
+ * @property {() => Promise<Measured>} measure
  *
- * @typedef {object} Work
- * @property {string} title
+ * @typedef {object} Prepared
  * @property {string} about what the rows are, in front of the model's shape
  * @property {import('./shape.mjs').Shape} shape
- * @property {readonly number[]} lengths tokens of each row
+ * @property {readonly number[]} lengths tokens of each row; empty where tokens do not matter
+ * @property {number} [weightBytes] size of the weights, where memory is held against it
  * @property {boolean} trains whether there is a backward pass
  * @property {readonly Side[]} sides
+ *
+ * @typedef {{ title: string, prepare: () => Promise<Prepared> }} Work
+ *
+ * @typedef {object} Results of one work
+ * @property {string} title
+ * @property {readonly import('./comparison.mjs').Side[]} sides
+ * @property {readonly Failure[]} failures
+ *
+ * @typedef {{ name: string, reason: string }} Failure of a side, or of the whole work
  *
  * @typedef {object} Plan what a call of the bench does
  * @property {readonly Work[]} works
  * @property {readonly string[]} notes how it is measured, for people
- * @property {(measured: ReadonlyMap<Work, readonly import('./comparison.mjs').Side[]>) => { lines: string[], targets: unknown[] }} [conclude]
+ * @property {(results: readonly Results[]) => { lines: string[], targets: unknown[] }} [conclude] a plan with a conclusion
+ *   goes on where a side or a work fails
  *
  * What all measurements of one call share.
  *
  * @typedef {object} Context
  * @property {import('./machine.mjs').Machine} machine
+ * @property {readonly import('./builds.mjs').Build[]} builds ours first
  * @property {import('./reference.mjs').Reference | null} reference null where nothing is compared
  * @property {string} folder for temporary files
  *
@@ -38,57 +48,69 @@ import { trainingFlops } from './shape.mjs';
  *
  * @typedef {object} Measured
  * @property {number} seconds for all rows once
- * @property {number} tokens real tokens that the program saw
- * @property {string} dtype
- * @property {number} peakBytes of the GPU's memory on a GPU, else of the process
+ * @property {number} [tokens] real tokens that the program saw
+ * @property {number} [peakBytes] of the GPU's memory on a GPU, else of the process
  * @property {number} [matmulRate] FLOP/s of the largest matrix product alone
  * @property {number} [outside] share of the time in which the native thread had nothing to do
  * @property {number} [dataWait] share of the time in which no step was ready after the first
  * @property {import('./worker/measures.mjs').Split} [split] shares of the step's thread-seconds
  * @property {number} [stateBytes] bytes of the optimizer's state
  *
- * @typedef {{ name: string, role: Side['role'], repetition: number, tokensPerSecond: number, samplesPerSecond: number, flopsPerSecond: number, matmulShare?: number } & Omit<Measured, 'dtype' | 'tokens' | 'matmulRate'>} Run
+ * @typedef {{ name: string, role: Side['role'], repetition: number, tokensPerSecond?: number, samplesPerSecond?: number, flopsPerSecond?: number, matmulShare?: number, overWeights?: number } & Omit<Measured, 'tokens' | 'matmulRate'>} Run
  */
 
 /**
  * Repeats the work.
  *
- * @param {Work} work
- * @param {number} repeat
- * @returns {Promise<Run[]>}
+ * @param {string} title
+ * @param {Prepared} work
+ * @param {{ repeat: number, goesOn: boolean }} options `goesOn`: a side that fails is left out, and the others go on
+ * @returns {Promise<{ runs: Run[], failures: Failure[] }>}
  * @throws {SetupError}
  */
-export async function takeTurns(work, repeat) {
+export async function takeTurns(title, work, { repeat, goesOn }) {
   /** @type {Run[]} */
   const runs = [];
+  /** @type {Map<string, string>} */
+  const failed = new Map();
   for (let repetition = 1; repetition <= repeat; repetition++)
     for (const side of work.sides) {
-      log(
-        `${work.title}, repetition ${repetition} of ${repeat}: ${side.name} (${String(side.job['dtype'])}) ...`,
-      );
-      runs.push({ ...runOf(work, side, await runJob(side.worker, side.job)), repetition });
+      const name = `${side.name}, ${side.dtype}`;
+      if (failed.has(name)) continue;
+      log(`${title}, repetition ${repetition} of ${repeat}: ${name} ...`);
+      try {
+        runs.push({ ...runOf(work, await side.measure(), name), name, role: side.role, repetition });
+      } catch (error) {
+        if (!goesOn) throw error;
+        failed.set(name, messageOf(error));
+      }
     }
-  return runs;
+  return {
+    runs: runs.filter(({ name }) => !failed.has(name)),
+    failures: [...failed].map(([name, reason]) => ({ name, reason })),
+  };
 }
 
 /**
- * @param {Work} work
- * @param {Side} side
+ * @param {Prepared} work
  * @param {Measured} measured
- * @returns {Omit<Run, 'repetition'>}
+ * @param {string} name
+ * @returns {Omit<Run, 'repetition' | 'name' | 'role'>}
  */
-function runOf({ lengths, shape, trains }, { name, role }, { tokens, dtype, matmulRate, ...rest }) {
+function runOf({ lengths, shape, trains, weightBytes }, { tokens, matmulRate, ...figures }, name) {
+  const { seconds, peakBytes } = figures;
+  const memory = weightBytes && peakBytes ? { overWeights: peakBytes / weightBytes } : {};
+  if (lengths.length === 0) return { ...figures, ...memory };
   const expected = lengths.reduce((sum, length) => sum + length, 0);
   if (tokens !== expected)
     throw new SetupError(`${name} saw ${tokens} real tokens where the rows have ${expected}`);
   // Backward takes twice as much as forward.
-  const flopsPerSecond = trainingFlops(shape, lengths) / (trains ? 1 : 3) / rest.seconds;
+  const flopsPerSecond = trainingFlops(shape, lengths) / (trains ? 1 : 3) / seconds;
   return {
-    ...rest,
-    name: `${name}, ${dtype}`,
-    role,
-    tokensPerSecond: tokens / rest.seconds,
-    samplesPerSecond: lengths.length / rest.seconds,
+    ...figures,
+    ...memory,
+    tokensPerSecond: tokens / seconds,
+    samplesPerSecond: lengths.length / seconds,
     flopsPerSecond,
     ...(matmulRate !== undefined && { matmulShare: flopsPerSecond / matmulRate }),
   };

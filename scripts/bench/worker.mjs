@@ -4,16 +4,18 @@ import { messageOf } from '../setup/errors.mjs';
 import { evaluate } from './worker/evaluate.mjs';
 import { encode, vocabulary } from './worker/inputs.mjs';
 import { machine } from './worker/measures.mjs';
-import { frozen, step } from './worker/step.mjs';
+import { makeModel, open } from './worker/open.mjs';
+import { forward, frozen, step } from './worker/step.mjs';
 import { train } from './worker/train.mjs';
 
 /** @type {Record<string, (job: any) => unknown>} */
-const tasks = { machine, vocabulary, frozen, encode, train, evaluate, step };
+const tasks = { machine, vocabulary, frozen, encode, train, evaluate, step, forward, makeModel, open };
 
 try {
   const job = JSON.parse(process.argv[2] ?? '{}');
   const task = tasks[job.task];
-  if (task === undefined) throw new UsageError(`Expected a job for ${Object.keys(tasks).join(', ')}`);
+  if (task === undefined)
+    throw new UsageError(`This build has no job '${job.task}' but ${Object.keys(tasks).join(', ')}`);
   process.stdout.write(`${JSON.stringify(await task(job))}\n`);
 } catch (error) {
   const isUsage = error instanceof UsageError;

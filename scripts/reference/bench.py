@@ -1,4 +1,6 @@
-"""HF Trainer's side of `npm run bench -- --compare`: does one job in a fresh process, prints its result as a JSON line.
+"""HF Trainer's side of `npm run bench -- --compare`. Without arguments it reads jobs from stdin, a line of JSON each, and does
+each in a fork of itself, so that what one job leaves in memory is not there for the next and only imports are shared. A line of
+JSON has the result, or what went wrong as {"error": ...}. A job as the argument is done from the start of the process on:
 
     python scripts/reference/bench.py '{"task": "versions"}'
     python scripts/reference/bench.py '{"task": "train", "encoded": "rows.json", "style": "best", "dtype": "bfloat16",
@@ -17,14 +19,21 @@ The task `step` times forward, backward, clipping and fused AdamW alone, on full
     python scripts/reference/bench.py '{"task": "step", "config": {...}, "rows": 8, "length": 256, "warmUp": 1, "steps": 3,
                                         "compile": false, "dtype": "float32", "threads": 2, "device": "cpu",
                                         "variant": {"gradientCheckpointing": false, "loraRank": 0, "frozen": []}}'
+
+The task `forward` times the model on the same rows without gradients. `open` goes from a model folder to a first prediction,
+and `first_step` from a model folder and a CSV to a model that was trained for one step and saved.
 """
 
+import csv
 import json
+import os
 import platform
 import resource
 import sys
 import tempfile
 import time
+import traceback
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -32,6 +41,7 @@ import transformers
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
+    AutoTokenizer,
     PrinterCallback,
     Trainer,
     TrainingArguments,
@@ -113,7 +123,6 @@ def train(job: dict) -> dict:
         "seconds": seconds,
         "tokens": sum(len(ids) for ids in data["ids"]),
         "peakBytes": peak_bytes(job["device"]),
-        "dtype": job["dtype"],
     }
 
 
@@ -154,7 +163,7 @@ def evaluation_seconds(trainer: Trainer, rows: list[dict]) -> float:
 
 
 def tune_evaluation(job: dict) -> dict:
-    """The best way with batches of 8, then the best batch size for it."""
+    """The best way with batches of 8, then the best batch size for it. Emulated bfloat16 is not tried."""
     torch.set_num_threads(job["threads"])
     config, rows = sorted_rows(job)
     # Neighbours of all rows, so that batches are as even as they will be.
@@ -169,7 +178,8 @@ def tune_evaluation(job: dict) -> dict:
                 tried[way, batch_size] = evaluation_seconds(trainer, part)
             return tried[way, batch_size]
 
-        way = min(EVALUATIONS, key=lambda each: seconds(each, EVALUATION_BATCH_SIZES[0]))
+        ways = [way for way, how in EVALUATIONS.items() if job["bfloat16"] or how["dtype"] == "float32"]
+        way = min(ways, key=lambda each: seconds(each, EVALUATION_BATCH_SIZES[0]))
         batch_size = min(EVALUATION_BATCH_SIZES, key=lambda each: seconds(way, each))
     return {
         "way": way,
@@ -188,7 +198,6 @@ def evaluate(job: dict) -> dict:
         "seconds": seconds,
         "tokens": sum(len(row["input_ids"]) for row in rows),
         "peakBytes": peak_bytes(job["device"]),
-        "dtype": job["dtype"],
     }
 
 
@@ -212,18 +221,12 @@ def step_model(job: dict) -> torch.nn.Module:
 def step(job: dict) -> dict:
     torch.set_num_threads(job["threads"])
     torch.manual_seed(SEED)
-    rows, length, device = job["rows"], job["length"], job["device"]
+    device = job["device"]
     model = step_model(job)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=5e-5, weight_decay=0.0, fused=True)
     forward = torch.compile(model) if job["compile"] else model
-    vocabulary = model.config.vocab_size
-    ids = 1 + (torch.arange(rows * length) * 7919) % (vocabulary - 1)
-    batch = {
-        "input_ids": ids.view(rows, length).to(device),
-        "attention_mask": torch.ones(rows, length, dtype=torch.long, device=device),
-        "labels": (torch.arange(rows) % 2).to(device),
-    }
+    batch = made_up_batch(job, model.config.vocab_size)
 
     def one_step() -> None:
         with torch.autocast(device, torch.bfloat16, enabled=job["dtype"] == "bfloat16"):
@@ -233,22 +236,95 @@ def step(job: dict) -> dict:
         optimizer.step()
         optimizer.zero_grad()
 
-    for _ in range(job["warmUp"]):
-        one_step()
-    synchronize(device)
-    started = time.perf_counter()
-    for _ in range(job["steps"]):
-        one_step()
-    synchronize(device)
-    seconds = time.perf_counter() - started
+    seconds = seconds_of(one_step, job)
     state = [value for state in optimizer.state.values() for value in state.values()]
     return {
-        "seconds": seconds / job["steps"],
-        "tokens": rows * length,
-        "dtype": job["dtype"],
+        "seconds": seconds,
+        "tokens": batch["input_ids"].numel(),
         "peakBytes": peak_bytes(device),
         "stateBytes": sum(value.numel() * value.element_size() for value in state),
     }
+
+
+def made_up_batch(job: dict, vocabulary: int) -> dict[str, torch.Tensor]:
+    rows, length, device = job["rows"], job["length"], job["device"]
+    ids = 1 + (torch.arange(rows * length) * 7919) % (vocabulary - 1)
+    return {
+        "input_ids": ids.view(rows, length).to(device),
+        "attention_mask": torch.ones(rows, length, dtype=torch.long, device=device),
+        "labels": (torch.arange(rows) % 2).to(device),
+    }
+
+
+def seconds_of(work: Callable[[], None], job: dict) -> float:
+    """Of one, after those that warm up."""
+    for _ in range(job["warmUp"]):
+        work()
+    synchronize(job["device"])
+    started = time.perf_counter()
+    for _ in range(job["steps"]):
+        work()
+    synchronize(job["device"])
+    return (time.perf_counter() - started) / job["steps"]
+
+
+@torch.inference_mode()
+def forward(job: dict) -> dict:
+    """The faster of autocast and weights in bfloat16, where that is the type."""
+    torch.set_num_threads(job["threads"])
+    device = job["device"]
+    model = new_model(job["config"]).to(device).eval()
+    batch = made_up_batch(job, model.config.vocab_size)
+
+    def one() -> None:
+        model(**batch)
+
+    if job["dtype"] == "bfloat16":
+        with torch.autocast(device, torch.bfloat16):
+            cast = seconds_of(one, job)
+        model.to(torch.bfloat16)
+        seconds = min(cast, seconds_of(one, job))
+    else:
+        seconds = seconds_of(one, job)
+    return {"seconds": seconds, "tokens": batch["input_ids"].numel(), "peakBytes": peak_bytes(device)}
+
+
+def open_model(job: dict) -> dict:
+    torch.set_num_threads(job["threads"])
+    started = time.perf_counter()
+    tokenizer = AutoTokenizer.from_pretrained(job["model"])
+    model = AutoModelForSequenceClassification.from_pretrained(job["model"]).to(job["device"]).eval()
+    with torch.inference_mode():
+        model(**tokenizer(["What a film!"], return_tensors="pt").to(job["device"])).logits.argmax(-1).tolist()
+    return {"seconds": time.perf_counter() - started, "peakBytes": peak_bytes(job["device"])}
+
+
+def first_step(job: dict) -> dict:
+    torch.set_num_threads(job["threads"])
+    tokenizer = AutoTokenizer.from_pretrained(job["model"])
+    with open(job["trainFile"], encoding="utf-8", newline="") as file:
+        rows = [
+            {"input_ids": tokenizer(row["text"], truncation=True)["input_ids"], "labels": int(row["label"])}
+            for row in csv.DictReader(file)
+        ]
+    trainer = Trainer(
+        model=AutoModelForSequenceClassification.from_pretrained(job["model"]),
+        args=TrainingArguments(
+            output_dir=job["output"],
+            max_steps=1,
+            bf16=job["dtype"] == "bfloat16",
+            seed=SEED,
+            use_cpu=job["device"] == "cpu",
+            save_strategy="no",
+            report_to="none",
+        ),
+        train_dataset=rows,
+        data_collator=partial(collate, length=None),
+        processing_class=tokenizer,
+    )
+    trainer.train()
+    trainer.save_model(job["output"])
+    return {}
 
 
 def synchronize(device: str) -> None:
@@ -272,12 +348,41 @@ def versions() -> dict:
     }
 
 
-TASKS = {"train": train, "tune_evaluation": tune_evaluation, "evaluate": evaluate, "step": step}
+TASKS = {
+    "versions": lambda job: versions(),
+    "train": train,
+    "tune_evaluation": tune_evaluation,
+    "evaluate": evaluate,
+    "step": step,
+    "forward": forward,
+    "open": open_model,
+    "first_step": first_step,
+}
 
 
-def main(job: dict) -> None:
-    print(json.dumps(versions() if job["task"] == "versions" else TASKS[job["task"]](job)))
+def result_of(line: str) -> str:
+    job = json.loads(line)
+    return json.dumps(TASKS[job["task"]](job))
+
+
+def serve() -> None:
+    """Each job in a fork; nothing here may start a thread before."""
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            try:
+                result = result_of(line)
+            except BaseException:
+                result = json.dumps({"error": traceback.format_exc().strip()})
+            print(f"\n{result}", flush=True)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        if status != 0:
+            print(json.dumps({"error": f"it ended with code {os.waitstatus_to_exitcode(status)}"}), flush=True)
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    if len(sys.argv) > 1:
+        print(result_of(sys.argv[1]))
+    else:
+        serve()

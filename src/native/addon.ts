@@ -53,6 +53,7 @@ interface Addon {
     cudaCapability?: [major: number, minor: number];
     cudaName: string;
     cpuHasBFloat16: boolean;
+    instructionSet: DeviceInfo['instructionSet'];
     libtorch: string;
   };
 }
@@ -104,6 +105,7 @@ export function deviceInfo(): DeviceInfo {
     ...(info.cudaCapability === undefined ? {} : { cudaCapability: info.cudaCapability }),
     ...(info.cudaName === '' ? {} : { cudaName: info.cudaName }),
     bfloat16: info.cpuHasBFloat16,
+    instructionSet: info.instructionSet,
     cores: availableParallelism(),
     libtorch: info.libtorch,
   };

@@ -276,7 +276,14 @@ await tap.test('label smoothing is refused where it would be left out', async (t
 
 await tap.test('where auto computes, and in what', (t) => {
   const auto = { device: 'auto', dtype: 'auto' } as const;
-  const cpu: DeviceInfo = { cuda: false, cudaProblem: 'none', bfloat16: false, cores: 2, libtorch: '' };
+  const cpu: DeviceInfo = {
+    cuda: false,
+    cudaProblem: 'none',
+    bfloat16: false,
+    instructionSet: 'avx2',
+    cores: 2,
+    libtorch: '',
+  };
   const gpu = { ...cpu, cuda: true, cudaProblem: '' };
   const chosen = (info: DeviceInfo, request: Parameters<typeof chooseDevice>[0] = auto): string =>
     Object.values(chooseDevice(request, info)).join(', ');

@@ -1,14 +1,17 @@
 // `npm run bench`: what it refuses, how it summarizes, and small runs of each kind without a reference (with one where
 // BERTUNE_PYTHON names it).
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 
 import { mediansOf } from '../../scripts/bench/comparison.mjs';
+import { forkingWorker } from '../../scripts/bench/jobs.mjs';
+import { instructionSetOf } from '../../scripts/bench/machine.mjs';
 import { benchOptions } from '../../scripts/bench/options.mjs';
+import { takeTurns, type Measured } from '../../scripts/bench/runs.mjs';
 import { shapeOf, trainingFlops } from '../../scripts/bench/shape.mjs';
-import { resultOf, targetLines } from '../../scripts/bench/targets.mjs';
+import { planTargets, resultOf, targetLines } from '../../scripts/bench/targets.mjs';
 import { SetupError } from '../../scripts/setup/errors.mjs';
 import { startPhases, stopPhases } from '../../dist/native/index.js';
 import { makeToy, TOY_CONFIG } from '../fixtures/toy.js';
@@ -57,10 +60,11 @@ async function figuresOf(t: Test, ...args: string[]): Promise<Figures & { stdout
 await t.test('options that cannot be used are refused in one line', async (t) => {
   const cases: [string, RegExp][] = [
     ['--steps --targets', /--steps and --targets exclude each other/],
-    ['--steps --data x.csv', /--steps takes no --data/],
+    ['--forward --first-step', /--forward and --first-step exclude each other/],
+    ['--steps --data x.csv', /--data goes with .*--evaluate or --targets only/],
     ['--data nothing.csv', /--data nothing\.csv does not exist/],
-    ['--rows 8', /--rows goes with an end-to-end run \(--data FILE\) or --evaluate only/],
-    ['--evaluate --batches 8x8', /--batches goes with --steps only/],
+    ['--rows 8', /--rows goes with an end-to-end run \(--data FILE\) or --evaluate or --targets only/],
+    ['--evaluate --batches 8x8', /--batches goes with --steps or --forward only/],
     ['--evaluate --freeze classifier', /--freeze goes with --steps only/],
     ['--targets --dtype float32', /--dtype goes with/],
     ['--compile', /--compile needs --compare/],
@@ -101,6 +105,22 @@ await t.test('errors found during a run are one line too', async (t) => {
   }
 });
 
+await t.test('another build that is none, or not built, is refused', async (t) => {
+  const other = join(folder, 'other');
+  const refused = async (message: RegExp): Promise<void> => {
+    const { code, stdout, stderr } = await bench('--against', other);
+    t.equal(code, 2);
+    t.match(stderr, message);
+    t.equal(stdout, '', 'before anything is measured');
+  };
+  await refused(/--against .*other is no checkout of bertune: it has no scripts\/bench\/worker\.mjs$/m);
+  for (const path of ['scripts/bench', 'dist']) mkdirSync(join(other, path), { recursive: true });
+  writeFileSync(join(other, 'scripts/bench/worker.mjs'), '');
+  await refused(/other is not built \(no dist\/cli\.js\): run `npm ci && npm run build` there$/m);
+  writeFileSync(join(other, 'dist/cli.js'), '');
+  await refused(/other is not built \(no build\/Release\/bertune\.node\): run `npm run setup` there$/m);
+});
+
 await t.test('--device cuda is refused without a GPU', async (t) => {
   const { code, stdout, stderr } = await bench(...small, '--device', 'cuda', '--batches', '1x4');
   const hasGpu = code === 0;
@@ -132,53 +152,174 @@ t.test('ratios are those of medians, with the spread of the repetitions', async 
     sides.map(({ name, ratios }) => [name, ratios]),
     [
       ['ours', null],
-      ['eager', { speed: { median: 2, min: 1, max: 4 }, memory: { median: 0.25, min: 0.25, max: 0.3 } }],
+      [
+        'eager',
+        {
+          speed: { median: 2, min: 1, max: 4 },
+          time: { median: 0.5, min: 0.25, max: 1 },
+          memory: { median: 0.25, min: 0.25, max: 0.3 },
+        },
+      ],
     ],
   );
 });
 
 t.test('a target is compared with the fastest way of the other side', (t) => {
-  const run = (
-    role: 'ours' | 'best',
-    name: string,
-    seconds: number,
-    peakBytes: number,
-    outside?: number,
-  ) => ({
+  const run = (role: 'ours' | 'best' | 'before', name: string, seconds: number, figures: object) => ({
     name,
     role,
     repetition: 1,
     seconds,
-    tokensPerSecond: 128 / seconds,
-    samplesPerSecond: 10 / seconds,
-    flopsPerSecond: 1000 / seconds,
-    peakBytes,
-    ...(outside !== undefined && { outside }),
+    ...figures,
   });
-  const sides = mediansOf([run('ours', 'a', 1, 10, 0.02), run('best', 'b', 8, 20), run('best', 'c', 4, 40)]);
-  const work = { title: 'Work', about: '', shape: shapeOf('6x384'), lengths: [], trains: true, sides: [] };
+  const sides = mediansOf([
+    run('ours', 'a', 1, { peakBytes: 10, outside: 0.02, overWeights: 1.25 }),
+    run('best', 'b', 8, { peakBytes: 20 }),
+    run('best', 'c', 4, { peakBytes: 40 }),
+    run('before', 'd', 2, { peakBytes: 8 }),
+  ]);
+  const levels = { avx2: [3, 5], avx512: 4.5 } as const;
   const targets = [
-    { figure: 'speed', against: 'best', least: 3, aim: 5 },
-    { figure: 'speed', against: 'best', least: 3, aim: 4 },
-    { figure: 'speed', against: 'tutorial', least: 5, aim: 6 },
-    { figure: 'memory', against: 'best', least: 0.2, aim: 0.1 },
-    { figure: 'outside', least: 0.03, aim: 0.01 },
-    { figure: 'matmulShare', least: 0.65, aim: 0.8 },
+    { figure: 'speed', against: 'best', least: levels, before: 2.5 },
+    { figure: 'speed', against: 'tutorial', least: 5 },
+    { figure: 'memory', against: 'best', least: 0.2 },
+    { figure: 'time', against: 'best', least: 0.25, before: 0.5 },
+    { figure: 'outside', least: 0.03 },
+    { figure: 'overWeights', least: 1.2 },
+    { figure: 'matmulShare', least: 0.65 },
   ] as const;
-  const results = targets.map((target) => resultOf(work, target, sides));
+  const results = targets.map((target) => resultOf('Work', target, sides, 'avx2'));
   t.same(
-    results.map(({ measured, verdict }) => [measured.median, verdict]),
+    results.map(({ other, before }) => [
+      other.measured.median,
+      other.verdict,
+      before.measured.median,
+      before.verdict,
+    ]),
     [
-      [4, 'reached'],
-      [4, 'aim reached'],
-      [NaN, 'not measured'],
-      [0.25, 'short'],
-      [0.02, 'reached'],
-      [NaN, 'not measured'],
+      [4, 'reached', 2, 'short'],
+      [NaN, 'not measured', 2, ''],
+      [0.25, 'short', 1.25, ''],
+      [0.25, 'reached', 0.5, 'reached'],
+      [0.02, 'reached', NaN, ''],
+      [1.25, 'short', NaN, ''],
+      [NaN, 'not measured', NaN, ''],
     ],
   );
-  t.match(targetLines(results)[2], /^Work: speed, against HF at its best +4\.00x +3\.00x +5\.00x +reached$/);
+  t.match(
+    targetLines(results)[2],
+    /^Work: speed, against HF at its best +4\.00x +3\.00x, aim 5\.00x +reached +2\.00x +2\.50x +short$/,
+  );
+  const [target] = targets;
+  t.equal(resultOf('Work', target, sides, 'avx512').other.verdict, 'short');
+  t.equal(resultOf('Work', target, sides, 'avx512_bf16').other.verdict, '', 'has no target');
+  const alone = sides.filter(({ role }) => role !== 'before');
+  const lines = targetLines(targets.map((each) => resultOf('Work', each, alone, 'avx2')));
+  t.match(lines[2], /aim 5\.00x +reached$/, 'no columns for a build that is not there');
   t.end();
+});
+
+t.test('targets leave out what the processor cannot do well', async (t) => {
+  const machine = { device: 'cpu', bfloat16: false };
+  const plan = async (instructionSet: string, bfloat16: boolean) =>
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a plan reads no more of it
+    planTargets(benchOptions(['--targets']), {
+      machine: { ...machine, instructionSet, bfloat16 },
+      builds: [],
+      reference: null,
+      folder,
+    } as unknown as Parameters<typeof planTargets>[1]);
+  const older = await plan('avx2', false);
+  t.match(
+    older.notes[0],
+    /Targets for avx2: all in float32 .* 256 rows .* bfloat16, which is emulated here, is left out/,
+  );
+  t.notMatch(
+    older.works.map(({ title }) => title),
+    [/float32/],
+  );
+  const newer = await plan('avx512_bf16', true);
+  t.match(newer.notes[0], /Targets for avx512_bf16: all in bfloat16/);
+  const titles = newer.works.map(({ title }) => title);
+  t.ok(titles.includes('Step of 8 x 256 tokens, 6 x 384, float32'));
+  t.equal(new Set(titles).size, older.works.length + 1);
+  const results = titles.map((title, i) => ({
+    title,
+    sides: [],
+    failures: i === 0 ? [{ name: 'HF eager, bfloat16', reason: 'Traceback\nValueError: no memory\n' }] : [],
+  }));
+  const lines = newer.conclude?.(results).lines ?? [];
+  t.match(
+    lines.at(-1),
+    /^Failed: Step of 8 x 256 tokens, 6 x 384, HF eager, bfloat16: ValueError: no memory$/,
+  );
+  t.ok(
+    lines.slice(2, -1).every((line) => /not measured|- +- *$/.test(line)),
+    lines.join('\n'),
+  );
+});
+
+t.test('a side that fails is left out where the others go on', async (t) => {
+  const measure = async (): Promise<Measured> => ({ seconds: 1 });
+  let calls = 0;
+  const fails = async (): Promise<Measured> => {
+    if (++calls === 2) throw new Error('no compiler');
+    return measure();
+  };
+  const side = { dtype: 'float32' } as const;
+  const work = {
+    about: '',
+    shape: shapeOf('6x384'),
+    lengths: [],
+    trains: true,
+    sides: [
+      { ...side, name: 'a', role: 'ours', measure },
+      { ...side, name: 'b', role: 'compiled', measure: fails },
+    ],
+  } as const;
+  const { runs, failures } = await takeTurns('Work', work, { repeat: 3, goesOn: true });
+  t.same(
+    runs.map(({ name }) => name),
+    ['a, float32', 'a, float32', 'a, float32'],
+  );
+  t.same(failures, [{ name: 'b, float32', reason: 'no compiler' }]);
+  t.equal(calls, 2, 'and is not tried again');
+  calls = 0;
+  await t.rejects(takeTurns('Work', work, { repeat: 3, goesOn: false }), /no compiler/);
+});
+
+t.test('a processor is what it has, or what it is capped to', async (t) => {
+  const cases: [string, boolean, Record<string, string>, string][] = [
+    ['avx512', true, {}, 'avx512_bf16'],
+    ['avx512', false, {}, 'avx512'],
+    ['avx2', false, {}, 'avx2'],
+    ['avx2', true, { ATEN_CPU_CAPABILITY: 'avx2' }, 'avx2'],
+    ['baseline', false, {}, 'avx2'],
+    ['avx512', true, { ONEDNN_MAX_CPU_ISA: 'AVX2' }, 'avx2'],
+    ['avx512', true, { DNNL_MAX_CPU_ISA: 'avx2_vnni' }, 'avx2'],
+    ['avx512', true, { ONEDNN_MAX_CPU_ISA: 'AVX512_CORE_VNNI' }, 'avx512'],
+    ['avx512', true, { ONEDNN_MAX_CPU_ISA: 'AVX512_CORE_AMX' }, 'avx512_bf16'],
+  ];
+  for (const [found, bfloat16, env, expected] of cases)
+    t.equal(instructionSetOf(found, bfloat16, env), expected, `${found} ${JSON.stringify(env)}`);
+});
+
+await t.test('jobs of a program that forks', async (t) => {
+  const script = `process.stdin.on('data', (text) => {
+    for (const line of text.toString().trim().split('\\n')) {
+      const { task } = JSON.parse(line);
+      if (task === 'exit') { console.error('out of memory'); process.exit(1); }
+      console.log('a warning');
+      console.log(JSON.stringify(task === 'fail' ? { error: 'Traceback: why' } : { task }));
+    }
+  });`;
+  const { work, close } = forkingWorker(process.execPath, ['-e', script]);
+  t.same(await work({ task: 'one' }), { task: 'one' });
+  await t.rejects(work({ task: 'fail' }), /The bench's fail run failed: Traceback: why/);
+  t.same(await work({ task: 'two' }), { task: 'two' }, 'others are not affected');
+  await t.rejects(work({ task: 'exit' }), /The bench's exit run failed: out of memory/);
+  await t.rejects(work({ task: 'three' }), /The bench's three run failed/);
+  close();
 });
 
 t.test(
@@ -263,6 +404,33 @@ await t.test('end to end and evaluation', async (t) => {
   }
 });
 
+await t.test('forward passes, against another build', async (t) => {
+  const root = join(import.meta.dirname, '../..');
+  const args = ['--forward', '--batches', '2x8', '--repeat', '2', '--against', root];
+  const { works, stdout } = await figuresOf(t, ...args);
+  const [ours, before] = works[0]?.sides ?? [];
+  t.same([ours?.role, before?.role], ['ours', 'before']);
+  t.match(before?.name, /^before \((commit [0-9a-f]+|no git commit)/);
+  t.ok((before?.ratios?.speed.median ?? 0) > 0 && (before?.ratios?.memory.median ?? 0) > 0);
+  t.ok((ours?.figures['matmulShare']?.median ?? 0) > 0);
+  t.equal(ours?.figures['stateBytes'], undefined, 'nothing is trained');
+  t.match(stdout, /In alternation with the build before \(/);
+});
+
+await t.test('opening a model, and the first step of the command line', async (t) => {
+  const [opened] = (await figuresOf(t, '--open', '--repeat', '1')).works;
+  const { peakBytes, overWeights } = opened?.sides[0]?.figures ?? {};
+  const h = HIDDEN;
+  const { layer, pooler, classifier } = parameters();
+  // A vocabulary of its own, and a header.
+  const values = (30522 + POSITIONS + 2) * h + 2 * h + LAYERS * layer[0] + pooler[0] + classifier[0];
+  const weights = (peakBytes?.median ?? 0) / (overWeights?.median ?? NaN);
+  t.ok(weights > 4 * values && weights < 4 * values + 10_000, `${weights} bytes`);
+  const { works, stdout } = await figuresOf(t, '--first-step', '--repeat', '2');
+  t.ok((works[0]?.sides[0]?.figures['seconds']?.median ?? 0) > 0.2);
+  t.match(stdout, /First step: BERT of 2 layers x 32/);
+});
+
 t.test('time is counted only between start and stop', async (t) => {
   stopPhases();
   t.same(stopPhases(), { gemm: 0, attention: 0, elementWise: 0, optimizer: 0 });
@@ -280,6 +448,12 @@ await t.test('the other side does the same work', { skip }, async (t) => {
   t.match(theirs?.name, /HF eager, float32/);
   t.equal(theirs?.figures['stateBytes']?.median, ours?.figures['stateBytes']?.median, 'the same is frozen');
   t.ok((theirs?.ratios?.speed.median ?? 0) > 0);
+  for (const kind of ['--forward', '--open', '--first-step']) {
+    const batches = kind === '--forward' ? ['--batches', '2x8'] : [];
+    const [work] = (await figuresOf(t, kind, ...batches, '--compare', '--dtype', 'float32', '--repeat', '1'))
+      .works;
+    t.ok((work?.sides[1]?.ratios?.speed.median ?? 0) > 0, kind);
+  }
   const rows = ['--data', toy.train, '--rows', '12', '--repeat', '1', '--compare'];
   for (const kind of [[], ['--evaluate']]) {
     const [work] = (await figuresOf(t, ...kind, ...rows)).works;

@@ -7,7 +7,7 @@ import {
 } from '../../../dist/index.js';
 import { MAX_TOKENS } from '../shape.mjs';
 import { firstRows, openInput } from './inputs.mjs';
-import { dtypeOf, peakBytes, timed } from './measures.mjs';
+import { peakBytes, timed } from './measures.mjs';
 
 const SEED = 42;
 const TOKENIZER_THREADS = 1; // dataloaderNumWorkers' default
@@ -17,8 +17,7 @@ const TOKENIZER_THREADS = 1; // dataloaderNumWorkers' default
  *
  * @param {{ batchSize: number } & import('./inputs.mjs').Input & import('./inputs.mjs').Runtime} job
  */
-export async function evaluate({ batchSize, threads, device, dtype: requested, ...input }) {
-  const dtype = dtypeOf({ threads, device, dtype: requested });
+export async function evaluate({ batchSize, threads, device, dtype, ...input }) {
   const { rows, tokenizer, config, close } = await openInput(input);
   const model = AutoModelForSequenceClassification.fromConfig(parseConfig(config, 'the bench'));
   await model.open({ device, dtype, threads, seed: SEED });
@@ -45,7 +44,7 @@ export async function evaluate({ batchSize, threads, device, dtype: requested, .
   try {
     await evaluateOnce(firstRows(rows, Math.min(batchSize, rows.size)));
     const time = await evaluateOnce(rows);
-    return { ...time, tokens, dtype, peakBytes: peakBytes(device) };
+    return { ...time, tokens, peakBytes: peakBytes(device) };
   } finally {
     await model.close();
     await close();

@@ -4,17 +4,18 @@ import { BertTokenizer, loadDataset, UsageError } from '../../../dist/index.js';
 import { MAX_TOKENS, modelConfig } from '../shape.mjs';
 
 /**
- * @typedef {{ dtype: 'auto' | 'float32' | 'bfloat16', device: 'cpu' | 'cuda', threads: number }} Runtime
+ * @typedef {{ dtype: 'float32' | 'bfloat16', device: 'cpu' | 'cuda', threads: number }} Runtime
  * @typedef {{ data: string, rows: number, tokenizer: string, shape: import('../shape.mjs').Shape }} Input
  */
 
 /**
- * Writes config, token ids and labels of the rows for the other side, so that both do the same work.
+ * Writes config, token ids and labels of the rows for the other side, so that both do the same work, and the texts from
+ * the shortest to the longest for ours.
  *
- * @param {{ output: string } & Input} job
+ * @param {{ output: string, sorted: string } & Input} job
  */
-export async function encode({ output, ...input }) {
-  const { rows, tokenizer, config, close } = await openInput(input);
+export async function encode({ output, sorted, ...input }) {
+  const { rows, tokenizer, task, config, close } = await openInput(input);
   const numbers = Uint32Array.from({ length: rows.size }, (_, row) => row);
   const { examples, labels } = await rows.read(numbers);
   const encodings = examples.map(({ text, textPair }) =>
@@ -24,6 +25,12 @@ export async function encode({ output, ...input }) {
     throw new UsageError('The bench takes one text a row, not pairs');
   const ids = encodings.map((encoding) => Array.from(encoding.ids));
   await writeFile(output, JSON.stringify({ config, ids, labels: Array.from(labels) }));
+  const order = [...ids.keys()];
+  order.sort((a, b) => (ids[a]?.length ?? 0) - (ids[b]?.length ?? 0));
+  const texts = order.map((i) => ({ text: examples[i]?.text, label: String(labels[i]) }));
+  // Rows behind those that are measured, so that each label is one here too.
+  const more = task.labels.map((_, label) => ({ text: '-', label: String(label) }));
+  await writeFile(sorted, [...texts, ...more].map((row) => `${JSON.stringify(row)}\n`).join(''));
   await close();
   return { lengths: ids.map(({ length }) => length) };
 }
@@ -48,6 +55,7 @@ export async function openInput({ data, rows: limit, tokenizer: folder, shape })
   if (whole.size < limit) throw new UsageError(`--rows is ${limit} but ${data} has ${whole.size} rows`);
   return {
     tokenizer,
+    task,
     config: modelConfig(shape, tokenizer.vocabSize, task.labels),
     rows: firstRows(whole, limit),
     close: () => dataset.close(),

@@ -10,7 +10,7 @@ import { busySeconds, cudaPeakBytes, startPhases, stopPhases } from '../../../di
  */
 
 /**
- * What `auto` means here, and whether the device does bfloat16 in hardware.
+ * What `auto` means here, whether the device does bfloat16 in hardware, and what else is known of the machine.
  *
  * @param {{ device: 'auto' | 'cpu' | 'cuda' }} job
  * @throws {import('../../../dist/index.js').UsageError} when there is no such device
@@ -19,12 +19,8 @@ export function machine({ device: requested }) {
   const info = deviceInfo();
   const { device, dtype } = chooseDevice({ device: requested, dtype: 'auto' }, info, '--device');
   const gpu = device === 'cuda' ? (info.cudaName ?? 'a GPU of unknown name') : null;
-  return { device, gpu, bfloat16: dtype === 'bfloat16', libtorch: info.libtorch };
-}
-
-/** @param {import('./inputs.mjs').Runtime} runtime */
-export function dtypeOf({ device, dtype }) {
-  return chooseDevice({ device, dtype }, deviceInfo()).dtype;
+  const { instructionSet, libtorch } = info;
+  return { device, gpu, bfloat16: dtype === 'bfloat16', instructionSet, libtorch };
 }
 
 /**

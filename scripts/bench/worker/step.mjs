@@ -10,7 +10,7 @@ import {
   trainingArguments,
 } from '../../../dist/index.js';
 import { parameterGroups } from '../../../dist/training/parameter-groups.js';
-import { dtypeOf, largestProduct, peakBytes, splitOf, timed } from './measures.mjs';
+import { largestProduct, peakBytes, splitOf, timed } from './measures.mjs';
 
 const SEED = 42;
 const BYTES = 4; // state is float32
@@ -52,9 +52,8 @@ export async function step({
   variant,
   threads,
   device,
-  dtype: requested,
+  dtype,
 }) {
-  const dtype = dtypeOf({ threads, device, dtype: requested });
   const config = parseConfig(json, 'the bench');
   const session = await openSession(config, variant, { device, dtype, threads, seed: SEED });
   const batch = batchOf(rows, length, encoderOf(config).embeddings.vocab);
@@ -81,12 +80,37 @@ export async function step({
   return {
     seconds: seconds / steps,
     tokens: batch.inputIds.length,
-    dtype,
     matmulRate,
     peakBytes: peak,
     stateBytes,
     ...rest,
     ...split,
+  };
+}
+
+/**
+ * Times forward passes without gradients.
+ *
+ * @param {StepJob} job
+ */
+export async function forward({ rows, length, warmUp, steps, config: json, shape, ...runtime }) {
+  const { threads, device, dtype } = runtime;
+  const config = parseConfig(json, 'the bench');
+  const session = await Session.create(sessionSpec(config), { device, dtype, threads, seed: SEED });
+  const batch = batchOf(rows, length, encoderOf(config).embeddings.vocab);
+  /** @param {number} count */
+  const predict = (count) => Promise.all(Array.from({ length: count }, () => session.predict(batch)));
+  await predict(warmUp);
+  const { seconds, ...rest } = await timed(device, () => predict(steps));
+  const peak = peakBytes(device);
+  const matmulRate = await session.matmulRate(rows * length, ...largestProduct(shape));
+  await session.close();
+  return {
+    seconds: seconds / steps,
+    tokens: batch.inputIds.length,
+    matmulRate,
+    peakBytes: peak,
+    ...rest,
   };
 }
 

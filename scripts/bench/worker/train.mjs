@@ -11,7 +11,7 @@ import {
 } from '../../../dist/index.js';
 import { MAX_TOKENS } from '../shape.mjs';
 import { openInput } from './inputs.mjs';
-import { dtypeOf, peakBytes, timed } from './measures.mjs';
+import { peakBytes, timed } from './measures.mjs';
 
 const SEED = 42;
 
@@ -21,8 +21,7 @@ const SEED = 42;
  *
  * @param {{ batchSize: number } & import('./inputs.mjs').Input & import('./inputs.mjs').Runtime} job
  */
-export async function train({ batchSize, threads, device, dtype: requested, ...input }) {
-  const dtype = dtypeOf({ threads, device, dtype: requested });
+export async function train({ batchSize, threads, device, dtype, ...input }) {
   const { rows, tokenizer, config, close } = await openInput(input);
   const folder = await mkdtemp(join(tmpdir(), 'bertune-bench-'));
   /** @param {number} maxSteps */
@@ -61,7 +60,7 @@ export async function train({ batchSize, threads, device, dtype: requested, ...i
   };
   try {
     await trainOnce(1);
-    return { ...(await trainOnce(-1)), dtype, peakBytes: peakBytes(device) };
+    return { ...(await trainOnce(-1)), peakBytes: peakBytes(device) };
   } finally {
     await rm(folder, { recursive: true, force: true });
     await close();
