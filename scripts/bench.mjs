@@ -3,44 +3,26 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { planFirstStep, planOpening } from './bench/beginning.mjs';
 import { openBuilds } from './bench/builds.mjs';
 import { mediansOf } from './bench/comparison.mjs';
-import { planEndToEnd } from './bench/end-to-end.mjs';
-import { planEvaluation } from './bench/evaluation.mjs';
 import { loadWarning, machineFacts, machineLines } from './bench/machine.mjs';
-import { benchOptions, HELP } from './bench/options.mjs';
+import { benchOptions, HELP, optionsFor } from './bench/options.mjs';
+import { planOf } from './bench/plans.mjs';
 import { openReference } from './bench/reference.mjs';
 import { LEGEND, workLines } from './bench/report.mjs';
 import { takeTurns } from './bench/runs.mjs';
-import { planSteps } from './bench/steps.mjs';
-import { planTargets } from './bench/targets.mjs';
 import { messageOf } from './setup/errors.mjs';
 import { runMain, log } from './setup/terminal.mjs';
 
-/**
- * What each kind of measurement consists of.
- *
- * @type {Record<import('./bench/options.mjs').Mode, (options: import('./bench/options.mjs').BenchOptions, context: import('./bench/runs.mjs').Context) => Promise<import('./bench/runs.mjs').Plan>>}
- */
-const PLANS = {
-  steps: planSteps,
-  forward: planSteps,
-  endToEnd: planEndToEnd,
-  evaluate: planEvaluation,
-  open: planOpening,
-  firstStep: planFirstStep,
-  targets: planTargets,
-};
-
 await runMain(async () => {
-  const options = benchOptions(process.argv.slice(2));
-  if (options.help) {
+  const given = benchOptions(process.argv.slice(2));
+  if (given.help) {
     process.stdout.write(HELP);
     return;
   }
-  const builds = await openBuilds(options.against);
-  const machine = await machineFacts(options.device);
+  const builds = await openBuilds(given.against);
+  const machine = await machineFacts(given.device);
+  const options = optionsFor(given, machine);
   print(machineLines(machine));
   const warning = loadWarning(machine.load);
   if (warning !== '') log(warning);
@@ -60,12 +42,9 @@ await runMain(async () => {
   if (warning !== '') log(warning);
 });
 
-/**
- * @param {import('./bench/options.mjs').BenchOptions} options
- * @param {import('./bench/runs.mjs').Context} context
- */
+/** @param {import('./bench/options.mjs').BenchOptions} options @param {import('./bench/runs.mjs').Context} context */
 async function bench(options, context) {
-  const plan = await PLANS[options.mode](options, context);
+  const plan = planOf(options, context);
   const versions = context.reference?.versions ?? null;
   const [, before] = context.builds;
   print([
@@ -82,11 +61,7 @@ async function bench(options, context) {
   return { reference: versions, works, ...(results !== undefined && { targets: results.targets }) };
 }
 
-/**
- * @param {import('./bench/runs.mjs').Work} work
- * @param {number} repeat
- * @param {boolean} goesOn after a failure
- */
+/** @param {import('./bench/runs.mjs').Work} work @param {number} repeat @param {boolean} goesOn after a failure */
 async function measure({ title, prepare }, repeat, goesOn) {
   try {
     const work = await prepare();
@@ -101,10 +76,7 @@ async function measure({ title, prepare }, repeat, goesOn) {
   }
 }
 
-/**
- * @param {import('./bench/options.mjs').BenchOptions} options
- * @param {import('./bench/machine.mjs').Machine} machine
- */
+/** @param {import('./bench/options.mjs').BenchOptions} options @param {import('./bench/machine.mjs').Machine} machine */
 async function referenceOf({ compare, compareTutorial, mode }, { device }) {
   return compare || compareTutorial || mode === 'targets' ? openReference(device) : null;
 }

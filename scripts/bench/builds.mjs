@@ -39,12 +39,7 @@ export async function openBuilds(against) {
   return [ourBuild, buildIn(root, `before (${await commitOf(root)})`, 'before')];
 }
 
-/**
- * @param {string} root
- * @param {string} name
- * @param {Build['role']} role
- * @returns {Build}
- */
+/** @param {string} root @param {string} name @param {Build['role']} role @returns {Build} */
 function buildIn(root, name, role) {
   return {
     name,

@@ -4,86 +4,46 @@ import { summary } from './statistics.mjs';
 /**
  * @typedef {import('./runs.mjs').Run} Run
  * @typedef {import('./statistics.mjs').Summary} Summary
+ * @typedef {Readonly<Record<string, Summary>>} Summaries
  *
- * @typedef {object} Ratios ours and another side's, repetition by repetition
- * @property {Summary} speed our speed over the other's
- * @property {Summary} time the inverse of speed
- * @property {Summary} memory our peak memory over the other's; NaN where it was not measured
+ * @typedef {object} Side
+ * @property {string} name
+ * @property {Run['role'] | undefined} role
+ * @property {Summaries} figures all numbers that were measured, by name
+ * @property {Summaries | null} split of a step
+ * @property {Summaries | null} ratios to ours, repetition by repetition: `speed` ours over the side's, and ours over the
+ *   side's `time` and peak `memory` (NaN where it was not measured); null of our own
  */
 
-const FIGURES = /** @type {const} */ ([
-  'seconds',
-  'tokensPerSecond',
-  'samplesPerSecond',
-  'flopsPerSecond',
-  'matmulShare',
-  'outside',
-  'dataWait',
-  'peakBytes',
-  'overWeights',
-  'stateBytes',
-]);
-
-/** @typedef {ReturnType<typeof mediansOf>[number]} Side */
-
-/**
- * One entry a side, in the order of their first runs; figures that a side does not have are left out.
- *
- * @param {readonly Run[]} runs
- */
+/** One entry a side, in the order of their first runs. @param {readonly Run[]} runs @returns {Side[]} */
 export function mediansOf(runs) {
   const ours = runs.filter(({ role }) => role === 'ours');
   return [...new Set(runs.map(({ name }) => name))].map((name) => {
     const own = runs.filter((run) => run.name === name);
-    const isOurs = own[0]?.role === 'ours';
+    const role = own[0]?.role;
+    const splits = own.flatMap(({ split }) => split ?? []);
     return {
       name,
-      role: own[0]?.role,
-      figures: figuresOf(own),
-      split: splitOf(own),
-      ratios: isOurs || ours.length === 0 ? null : ratiosOf(ours, own),
+      role,
+      figures: summaries(own.map(({ name: _n, role: _r, repetition: _i, split: _s, ...figures }) => figures)),
+      split: splits.length === 0 ? null : summaries(splits),
+      ratios: role === 'ours' || ours.length === 0 ? null : ratiosOf(ours, own),
     };
   });
 }
 
-/**
- * @param {readonly Run[]} runs of one side
- * @returns {Partial<Record<(typeof FIGURES)[number], Summary>>}
- */
-function figuresOf(runs) {
+/** @param {readonly object[]} records of numbers, all with the same names @returns {Summaries} */
+function summaries(records) {
+  const entries = records.flatMap((record) => Object.entries(record));
   return Object.fromEntries(
-    FIGURES.flatMap((figure) => {
-      const values = runs.flatMap((run) => run[figure] ?? []);
-      return values.length === 0 ? [] : [[figure, summary(values)]];
-    }),
-  );
-}
-
-/**
- * @param {readonly Run[]} runs of one side
- * @returns {Record<string, Summary> | null}
- */
-function splitOf(runs) {
-  const splits = runs.flatMap(({ split }) => split ?? []);
-  const [first] = splits;
-  if (first === undefined) return null;
-  return Object.fromEntries(
-    Object.keys(first).map((phase) => [
-      phase,
-      summary(
-        splits.flatMap((split) =>
-          Object.entries(split).flatMap(([key, share]) => (key === phase ? share : [])),
-        ),
-      ),
+    [...new Set(entries.map(([name]) => name))].map((name) => [
+      name,
+      summary(entries.flatMap(([each, value]) => (each === name ? Number(value) : []))),
     ]),
   );
 }
 
-/**
- * @param {readonly Run[]} ours
- * @param {readonly Run[]} theirs
- * @returns {Ratios}
- */
+/** @param {readonly Run[]} ours @param {readonly Run[]} theirs @returns {Summaries} */
 function ratiosOf(ours, theirs) {
   return {
     speed: ratio(theirs, ours, 'seconds'),

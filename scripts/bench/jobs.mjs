@@ -62,12 +62,7 @@ export function forkingWorker(command, args) {
   };
 }
 
-/**
- * Seconds of a program from its start to its end.
- *
- * @param {string} command
- * @param {readonly string[]} args
- */
+/** Seconds of a program from its start to its end. @param {string} command @param {readonly string[]} args */
 export async function timeProcess(command, args) {
   const started = performance.now();
   const { code, stderr } = await capture(command, args);

@@ -88,25 +88,15 @@ const OPTIONS = /** @type {const} */ ({
 /** Without their dashes. */
 export const OPTION_NAMES = Object.keys(OPTIONS);
 
-/** @typedef {keyof typeof HOW} Mode */
-/** @typedef {ReturnType<typeof benchOptions>} BenchOptions */
+/** @typedef {(typeof FLAGS)[number] | 'endToEnd'} Mode */
+/** @typedef {ReturnType<typeof optionsFor>} BenchOptions */
 
 /** How steps train, beside the plain way. @typedef {BenchOptions['variant']} Variant */
 
-/** How each kind of measurement is requested. */
-const HOW = {
-  steps: '--steps',
-  endToEnd: 'an end-to-end run (--data FILE)',
-  evaluate: '--evaluate',
-  forward: '--forward',
-  open: '--open',
-  firstStep: '--first-step',
-  targets: '--targets',
-};
 const FLAGS = /** @type {const} */ (['steps', 'evaluate', 'forward', 'open', 'first-step', 'targets']);
 /** With a file of texts. */
 const ROWS = /** @type {const} */ (['endToEnd', 'evaluate', 'targets']);
-const BUT_TARGETS = /** @type {const} */ (['steps', 'endToEnd', 'evaluate', 'forward', 'open', 'firstStep']);
+const BUT_TARGETS = /** @type {const} */ (['steps', 'endToEnd', 'evaluate', 'forward', 'open', 'first-step']);
 
 /** Which options make sense for what. */
 const ONLY = /** @type {const} */ ({
@@ -136,7 +126,7 @@ export function benchOptions(args) {
   const mode = modeOf(given);
   for (const [option, modes] of Object.entries(ONLY))
     if (option in given && !modes.some((one) => one === mode))
-      throw new SetupError(`--${option} goes with ${modes.map((one) => HOW[one]).join(' or ')} only`, 2);
+      throw new SetupError(`--${option} goes with ${modes.map(howOf).join(' or ')} only`, 2);
   if (given.compile && !given.compare) throw new SetupError('--compile needs --compare', 2);
   if (given.json !== undefined && !existsSync(dirname(resolve(given.json))))
     throw new SetupError(`The folder of --json ${given.json} does not exist`, 2);
@@ -184,16 +174,31 @@ function parse(args) {
 }
 
 /**
- * @param {Partial<Record<(typeof FLAGS)[number], boolean>> & { data?: string }} given
- * @returns {Mode}
+ * The same with what depends on the machine or the kind of measurement.
+ *
+ * @param {ReturnType<typeof benchOptions>} given
+ * @param {Pick<import('./machine.mjs').Machine, 'bfloat16'>} machine
  */
+export function optionsFor(given, { bfloat16 }) {
+  const { rows: givenRows, mode } = given;
+  /** @type {'float32' | 'bfloat16'} */
+  const best = bfloat16 ? 'bfloat16' : 'float32';
+  const dtype = given.dtype === 'auto' ? best : given.dtype;
+  /** @type {('float32' | 'bfloat16')[]} of the other side's steps: emulated bfloat16 is many times slower than float32 */
+  const theirs = given.dtype === 'auto' && bfloat16 ? ['float32', dtype] : [dtype];
+  return { ...given, dtype, theirs, givenRows, rows: givenRows ?? (mode === 'evaluate' ? 2000 : 96) };
+}
+
+/** @param {Partial<Record<(typeof FLAGS)[number], boolean>> & { data?: string }} given @returns {Mode} */
 function modeOf(given) {
   const flags = FLAGS.filter((flag) => given[flag]);
   if (flags.length > 1)
     throw new SetupError(`${flags.map((flag) => `--${flag}`).join(' and ')} exclude each other`, 2);
-  const [flag = given.data === undefined ? 'steps' : 'endToEnd'] = flags;
-  return flag === 'first-step' ? 'firstStep' : flag;
+  return flags[0] ?? (given.data === undefined ? 'steps' : 'endToEnd');
 }
+
+/** How a kind of measurement is requested. @param {Mode} mode */
+const howOf = (mode) => (mode === 'endToEnd' ? 'an end-to-end run (--data FILE)' : `--${mode}`);
 
 /** @param {string | undefined} data */
 function fileOf(data) {
@@ -201,10 +206,7 @@ function fileOf(data) {
   return data === undefined ? undefined : resolve(data);
 }
 
-/**
- * @param {string} name
- * @param {string} text
- */
+/** @param {string} name @param {string} text */
 function count(name, text) {
   if (!/^[1-9]\d{0,8}$/.test(text))
     throw new SetupError(`Expected an integer of at least 1 for ${name} but received "${text}"`, 2);

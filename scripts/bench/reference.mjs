@@ -28,20 +28,16 @@ export async function openReference(device) {
   const script = join(REFERENCE, 'bench.py');
   const { work, close } = forkingWorker(command, [script]);
   const { python, torch, transformers, cuda } = await work({ task: 'versions' });
-  if (device === 'cuda' && !cuda) close();
-  if (device === 'cuda' && !cuda)
+  if (device === 'cuda' && !cuda) {
+    close();
     throw new SetupError(
       `The comparison runs on the GPU too, but torch ${torch} of ${command} sees none: install a CUDA build of ` +
         'torch there, or name a Python that has one with BERTUNE_PYTHON',
     );
-  /** `command script JOB` does one job from the start of Python on. */
-  const program = { command, script };
-  return {
-    ...program,
-    worker: work,
-    close,
-    versions: `Python ${python}, torch ${torch}, transformers ${transformers}`,
-  };
+  }
+  const versions = `Python ${python}, torch ${torch}, transformers ${transformers}`;
+  // `command script JOB` does one job from the start of Python on.
+  return { command, script, worker: work, close, versions };
 }
 
 /**
@@ -102,12 +98,12 @@ export async function evaluationSides({ compare, threads }, { reference, machine
 /**
  * Steps or forward passes of transformers' model, eager or compiled too.
  *
- * @param {Pick<import('./steps.mjs').StepPlan, 'dtype' | 'theirs' | 'compile'>} plan
+ * @param {Pick<import('./steps.mjs').StepPlan, 'theirs' | 'compile'>} plan
  * @param {Reference} reference
  * @param {import('./jobs.mjs').Job} job what the sides have in common
  * @returns {Side[]}
  */
-export function stepSides({ dtype, theirs = [dtype], compile }, { worker }, job) {
+export function stepSides({ theirs, compile }, { worker }, job) {
   /** @type {(role: 'eager' | 'compiled') => Side[]} */
   const sides = (role) =>
     theirs.map((each) => ({
@@ -138,22 +134,14 @@ async function referencePython() {
   return python;
 }
 
-/**
- * Why a Python does not do; empty when it does.
- *
- * @param {string} python
- */
+/** Why a Python does not do; empty when it does. @param {string} python */
 async function faultOf(python) {
   const { code, stderr, missing } = await capture(python, ['-c', 'import accelerate, torch, transformers']);
   if (code === 0) return '';
   return missing ? 'there is no such program' : (stderr.trim().split('\n').at(-1) ?? 'it fails');
 }
 
-/**
- * @param {string} what
- * @param {string} command
- * @param {string[]} args
- */
+/** @param {string} what @param {string} command @param {string[]} args */
 async function step(what, command, args) {
   log(`${what} ...`);
   const { code, stderr } = await capture(command, args, { cwd: projectRoot, stdout: 'stderr' });

@@ -25,19 +25,19 @@ const PHASES = {
   rest: 'rest',
 };
 
-const COLUMNS = [
-  'real tok/s',
-  'samples/s',
-  'GFLOP/s',
-  'of GEMM',
-  'seconds',
-  'outside',
-  'data wait',
-  'peak memory',
-  'over weights',
-  'optimizer state',
-  'bertune faster by',
-];
+/** Headings of the figures, and their form. */
+const COLUMNS = /** @type {const} */ ([
+  ['tokensPerSecond', 'real tok/s', whole],
+  ['samplesPerSecond', 'samples/s', decimals],
+  ['flopsPerSecond', 'GFLOP/s', gigaflops],
+  ['matmulShare', 'of GEMM', percent],
+  ['seconds', 'seconds', seconds],
+  ['outside', 'outside', percent],
+  ['dataWait', 'data wait', percent],
+  ['peakBytes', 'peak memory', megabytes],
+  ['overWeights', 'over weights', times],
+  ['stateBytes', 'optimizer state', megabytes],
+]);
 
 /** What the columns mean. */
 export const LEGEND = [
@@ -47,30 +47,18 @@ export const LEGEND = [
   'data wait: the share in which no step was ready after the first. peak memory: of the process, on a GPU of its memory.',
 ];
 
-/**
- * @param {string} title
- * @param {import('./runs.mjs').Prepared} work
- * @param {readonly Side[]} sides
- */
+/** @param {string} title @param {import('./runs.mjs').Prepared} work @param {readonly Side[]} sides */
 export function workLines(title, { about, shape }, sides) {
   const rows = sides.map(({ name, figures, ratios }) => [
     name,
-    shown(figures.tokensPerSecond, whole),
-    shown(figures.samplesPerSecond, decimals),
-    shown(figures.flopsPerSecond, gigaflops),
-    shown(figures.matmulShare, percent),
-    shown(figures.seconds, seconds),
-    shown(figures.outside, percent),
-    shown(figures.dataWait, percent),
-    shown(figures.peakBytes, megabytes),
-    shown(figures.overWeights, times),
-    shown(figures.stateBytes, megabytes),
-    ratios === null ? '-' : withSpread(ratios.speed, times),
+    ...COLUMNS.map(([figure, , format]) => shown(figures[figure], format)),
+    shown(ratios?.['speed'], times),
   ]);
+  const heading = ['', ...COLUMNS.map(([, words]) => words), 'bertune faster by'];
   return [
     '',
     `${title}: ${about}${describeShape(shape)}`,
-    ...table(withoutEmpty([['', ...COLUMNS], ...rows])),
+    ...table(withoutEmpty([heading, ...rows])),
     ...sides.flatMap(splitLine),
   ];
 }
@@ -85,10 +73,7 @@ function splitLine({ name, split }) {
   return [`split of the step of ${name}: ${parts.join(', ')}`];
 }
 
-/**
- * @param {Summary | undefined} figure
- * @param {(value: number) => string} format
- */
+/** @param {Summary | undefined} figure @param {(value: number) => string} format */
 function shown(figure, format) {
   return figure === undefined ? '-' : withSpread(figure, format);
 }
@@ -99,12 +84,7 @@ function withoutEmpty([heading = [], ...rows]) {
   return [heading, ...rows].map((row) => row.filter((_, column) => used[column]));
 }
 
-/**
- * Which rows of which file, and how long they are.
- *
- * @param {string} data
- * @param {readonly number[]} lengths
- */
+/** Which rows of which file, and how long they are. @param {string} data @param {readonly number[]} lengths */
 export function describeRows(data, lengths) {
   const tokens = lengths.reduce((sum, length) => sum + length, 0);
   const mean = whole(tokens / lengths.length);

@@ -44,17 +44,12 @@ import { trainingFlops } from './shape.mjs';
  * @property {import('./reference.mjs').Reference | null} reference null where nothing is compared
  * @property {string} folder for temporary files
  *
- * What a worker measures.
+ * What a worker measures: seconds for all rows once, real tokens that the program saw, bytes of the GPU's memory on a GPU
+ * and else of the process, FLOP/s of the largest matrix product alone, the share of the time in which the native thread
+ * had nothing to do, the share in which no step was ready after the first, shares of the step's thread-seconds, and bytes of
+ * the optimizer's state.
  *
- * @typedef {object} Measured
- * @property {number} seconds for all rows once
- * @property {number} [tokens] real tokens that the program saw
- * @property {number} [peakBytes] of the GPU's memory on a GPU, else of the process
- * @property {number} [matmulRate] FLOP/s of the largest matrix product alone
- * @property {number} [outside] share of the time in which the native thread had nothing to do
- * @property {number} [dataWait] share of the time in which no step was ready after the first
- * @property {import('./worker/measures.mjs').Split} [split] shares of the step's thread-seconds
- * @property {number} [stateBytes] bytes of the optimizer's state
+ * @typedef {{ seconds: number, tokens?: number, peakBytes?: number, matmulRate?: number, outside?: number, dataWait?: number, split?: import('./worker/measures.mjs').Split, stateBytes?: number }} Measured
  *
  * @typedef {{ name: string, role: Side['role'], repetition: number, tokensPerSecond?: number, samplesPerSecond?: number, flopsPerSecond?: number, matmulShare?: number, overWeights?: number } & Omit<Measured, 'tokens' | 'matmulRate'>} Run
  */

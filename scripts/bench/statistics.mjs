@@ -2,10 +2,7 @@
 
 /** @typedef {{ median: number, min: number, max: number }} Summary */
 
-/**
- * @param {readonly number[]} values at least one
- * @returns {Summary}
- */
+/** @param {readonly number[]} values at least one @returns {Summary} */
 export function summary(values) {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = (sorted.length - 1) / 2;

@@ -4,7 +4,7 @@ import { stepSides } from './reference.mjs';
 import { modelConfig, trainingFlops } from './shape.mjs';
 
 /** How long a process runs, by what it computes in: long enough for a clock, short enough for three repetitions. */
-const FLOPS = { float32: 3e11, bfloat16: 8e11 };
+const FLOPS = { float32: 3e11, bfloat16: 6e11 };
 const MOST_STEPS = 20;
 /** On a GPU one is short, and the first few still load kernels and ask for memory. */
 const ON_GPU = { warmUp: 10, steps: 50 };
@@ -12,47 +12,6 @@ const LABELS = ['0', '1'];
 
 /** All is trained, nothing computed twice. */
 export const PLAIN = { gradientCheckpointing: false, loraRank: 0, freeze: [] };
-
-/**
- * @typedef {import('./runs.mjs').Work} Work
- * @typedef {import('./runs.mjs').Side} Side
- * @typedef {'float32' | 'bfloat16'} Dtype
- *
- * What a step is measured with.
- *
- * @typedef {object} StepPlan
- * @property {import('./shape.mjs').Shape} shape
- * @property {{ rows: number, length: number }} batch
- * @property {Dtype} dtype of ours
- * @property {readonly Dtype[]} [theirs] of the other side; as ours
- * @property {import('./options.mjs').Variant} variant
- * @property {boolean} compile also against torch.compile
- * @property {boolean} forward a forward pass without gradients or dropout, in place of a step
- */
-
-/**
- * @param {import('./options.mjs').BenchOptions} options
- * @param {import('./runs.mjs').Context} context
- */
-export async function planSteps(options, context) {
-  const { shape, variant, compile, batches, mode } = options;
-  const { bfloat16, dtype } = dtypeOf(options, context);
-  /** @type {readonly Dtype[]} */
-  const theirs = options.dtype === 'auto' && bfloat16 ? ['float32', 'bfloat16'] : [dtype];
-  const plan = { shape, dtype, theirs, variant, compile, forward: mode === 'forward' };
-  return { works: batches.map((batch) => stepWork(options, context, { ...plan, batch })), notes: STEP_NOTES };
-}
-
-/**
- * What is computed in.
- *
- * @param {import('./options.mjs').BenchOptions} options
- * @param {import('./runs.mjs').Context} context
- * @returns {{ bfloat16: boolean, dtype: Dtype }}
- */
-export function dtypeOf({ dtype }, { machine: { bfloat16 } }) {
-  return { bfloat16, dtype: dtype === 'auto' ? (bfloat16 ? 'bfloat16' : 'float32') : dtype };
-}
 
 /** What is to be known of the figures. */
 export const STEP_NOTES = [
@@ -63,52 +22,46 @@ export const STEP_NOTES = [
 ];
 
 /**
+ * What is measured, of the options or in their place.
+ *
+ * @typedef {object} StepPlan
+ * @property {'steps' | 'forward'} mode
+ * @property {import('./shape.mjs').Shape} shape
+ * @property {{ rows: number, length: number }} batch
+ * @property {'float32' | 'bfloat16'} dtype of ours
+ * @property {readonly ('float32' | 'bfloat16')[]} theirs of the other side
+ * @property {import('./options.mjs').Variant} variant
+ * @property {boolean} compile also against torch.compile
+ *
  * @param {Pick<import('./options.mjs').BenchOptions, 'tokenizer' | 'threads'>} options
  * @param {import('./runs.mjs').Context} context
- * @param {StepPlan} plan
- * @returns {Work}
+ * @param {Omit<StepPlan, 'mode'> & { mode: string }} plan
+ * @returns {import('./runs.mjs').Work}
  */
 export function stepWork({ tokenizer, threads }, { reference, machine: { device }, builds }, plan) {
-  const { shape, batch, variant, dtype, forward } = plan;
+  const { shape, batch, variant, dtype, mode } = plan;
+  const trains = mode !== 'forward';
   const lengths = Array.from({ length: batch.rows }, () => batch.length);
   const prepare = async () => {
     const { vocabSize } = await ourBuild.worker({ task: 'vocabulary', tokenizer });
     const config = modelConfig(shape, vocabSize, LABELS);
-    const flops = trainingFlops(shape, lengths) / (forward ? 3 : 1);
-    const task = forward ? 'forward' : 'step';
-    const shared = { task, config, ...batch, ...howMany(device, dtype, flops), threads, device };
+    const flops = trainingFlops(shape, lengths) / (trains ? 1 : 3);
+    const steps = Math.min(Math.max(Math.round(FLOPS[dtype] / flops), 1), MOST_STEPS);
+    const count = device === 'cuda' ? ON_GPU : { warmUp: 1, steps };
+    const shared = { task: trains ? 'step' : 'forward', config, ...batch, ...count, threads, device };
     const { names: frozen } = await ourBuild.worker({ task: 'frozen', config, patterns: variant.freeze });
     const words = describeVariant(variant);
-    /** @param {import('./options.mjs').Variant} how */
-    const job = (how) => ({ ...shared, shape, dtype, variant: how });
-    /** @type {Side} */
-    const plain = {
-      name: 'bertune, plain',
-      role: 'plain',
-      dtype,
-      measure: () => ourBuild.worker(job(PLAIN)),
-    };
-    const sides = [
-      ...buildSides(builds, dtype, ({ worker }) => worker(job(variant)), words),
-      ...(words === '' ? [] : [plain]),
-      ...(reference === null
-        ? []
-        : stepSides(plan, reference, { ...shared, variant: { ...variant, frozen } })),
-    ];
-    return { about: '', shape, lengths, trains: !forward, sides };
+    const job = { ...shared, shape, dtype };
+    const sides = buildSides(builds, dtype, ({ worker }) => worker({ ...job, variant }), words);
+    if (words !== '') {
+      const measure = () => ourBuild.worker({ ...job, variant: PLAIN });
+      sides.push({ name: 'bertune, plain', role: 'plain', dtype, measure });
+    }
+    if (reference !== null)
+      sides.push(...stepSides(plan, reference, { ...shared, variant: { ...variant, frozen } }));
+    return { about: '', shape, lengths, trains, sides };
   };
-  const what = forward ? 'Forward pass' : 'Step';
-  return { title: `${what} of ${batch.rows} x ${batch.length} tokens`, prepare };
-}
-
-/**
- * @param {'cpu' | 'cuda'} device
- * @param {Dtype} dtype
- * @param {number} flops of one
- */
-function howMany(device, dtype, flops) {
-  if (device === 'cuda') return ON_GPU;
-  return { warmUp: 1, steps: Math.min(Math.max(Math.round(FLOPS[dtype] / flops), 1), MOST_STEPS) };
+  return { title: `${trains ? 'Step' : 'Forward pass'} of ${batch.rows} x ${batch.length} tokens`, prepare };
 }
 
 /** ` with ...`, or nothing. @param {import('./options.mjs').Variant} variant */

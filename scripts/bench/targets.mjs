@@ -1,11 +1,9 @@
-// The project's targets and whether they are met: ratios to transformers and to another build, measured in one run.
+// What the project wants to reach, by processor, and whether it is reached: ratios measured in one run.
 import { FIRST_STEP_NOTES, firstStepWork, OPENING_NOTES, openingWork } from './beginning.mjs';
-import { trainingWork, TRAINING_NOTES } from './end-to-end.mjs';
-import { evaluationWork, EVALUATION_NOTES } from './evaluation.mjs';
 import { shapeOf } from './shape.mjs';
 import { percent, table, times, withSpread } from './statistics.mjs';
-import { dtypeOf, PLAIN, STEP_NOTES, stepWork } from './steps.mjs';
-import { TARGETS } from './target-table.mjs';
+import { PLAIN, STEP_NOTES, stepWork } from './steps.mjs';
+import { EVALUATION_NOTES, evaluationWork, TRAINING_NOTES, trainingWork } from './texts.mjs';
 
 /**
  * @typedef {import('./comparison.mjs').Side} Side
@@ -13,54 +11,115 @@ import { TARGETS } from './target-table.mjs';
  * @typedef {import('./runs.mjs').Results} Results
  * @typedef {import('./runs.mjs').Work} Work
  * @typedef {import('./statistics.mjs').Summary} Summary
- * @typedef {import('./target-table.mjs').Target} Target
- * @typedef {import('./target-table.mjs').Levels} Levels
+ * @typedef {{ work: string, figure: string, against: string, least: readonly number[], before: readonly number[] }} Target
  * @typedef {{ measured: Summary, target: readonly number[], verdict: string }} Result
  */
 
-/** What the other side of a ratio is called. */
-const AGAINST = { tutorial: 'HF Trainer as in tutorials', best: 'HF at its best', eager: 'HF eager' };
-
-/** What is compared; the larger the better, or the smaller. */
-const FIGURES = {
-  speed: { words: 'speed', isBetter: larger, format: times },
-  memory: { words: 'peak memory', isBetter: smaller, format: times },
-  time: { words: 'time', isBetter: smaller, format: times },
-  overWeights: { words: 'peak memory over the weights', isBetter: smaller, format: times },
-  matmulShare: { words: 'FLOP/s over the GEMM rate', isBetter: larger, format: percent },
-  outside: { words: 'time outside the native step', isBetter: smaller, format: percent },
-};
-
-/** Rows of the training and of the evaluation. Without bfloat16 arithmetic texts take too long for more. */
-const ROWS = { bfloat16: { train: 96, evaluate: 1000 }, float32: { train: 32, evaluate: 256 } };
-const NOTHING = { median: NaN, min: NaN, max: NaN };
+const COLUMNS = ['avx2', 'avx512', 'avx512_bf16'];
 
 /**
- * All works with their targets, in the order of the table.
+ * work, shape of the model, rows x tokens, type of a step | figure, against whom | at least that much, for each processor
+ * | and against the build before. `a/b`: at least a, and b is the most that was computed to be possible. One value is for
+ * all processors; `-` for none, and a work without any is not measured there.
+ */
+const TABLE = `
+step 6x384x12 8x256         | speed eager    | 1.75/1.9  2.2   3.6  | 1.6  1 1.08
+step 6x384x12 8x256         | matmulShare    | 0.85      0.65  0.78 |
+step 6x384x12 32x64         | speed eager    | 1.45/1.55 1.45  1.8  | 1.4  1 1
+step 6x384x12 8x512         | speed eager    | 2.8/3     2.8   5    | 1.65 1 1
+step 6x384x12 8x512         | memory eager   | 0.25                 | 0.9
+step 12x768x12 8x128        | speed eager    | 1.3       1.3   1.6  | 1.4  1 1
+step 2x128x2 32x64          | speed eager    | 2.5                  | 1.3  1 1
+step 6x384x12 8x256 float32 | speed eager    | -         -     2.2  | -    - 1
+forward 6x384x12 8x256      | speed eager    | 1.5                  | 1.75 1 1
+forward 6x384x12 32x64      | speed eager    | 1.35                 | 1.4  1 1
+forward 6x384x12 8x512      | speed eager    | 1.5                  | 1.8  1 1
+evaluate 6x384x12           | speed best     | 1.5       1.5   2.6  | 1.75 1 1.25
+evaluate 6x384x12           | memory best    | 0.5                  | 0.9
+train 6x384x12              | speed best     | 2.5       2.5   5.5  | 1
+train 6x384x12              | speed tutorial | 5         5     10   |
+train 6x384x12              | outside        | 0.03                 |
+open 12x768x12              | overWeights    | 1.3                  |
+open 12x768x12              | memory eager   | -                    | 0.9
+firstStep 6x384x12          | time best      | 0.5                  | 0.8`;
+
+/** What the other side of a ratio is called. */
+const AGAINST = new Map([
+  ['', ''],
+  ['tutorial', ', against HF Trainer as in tutorials'],
+  ['best', ', against HF at its best'],
+  ['eager', ', against HF eager'],
+]);
+
+/** What is compared. Of speed and the GEMM rate more is better, else less. */
+const FIGURES = new Map([
+  ['speed', { words: 'speed', format: times }],
+  ['memory', { words: 'peak memory', format: times }],
+  ['time', { words: 'time', format: times }],
+  ['overWeights', { words: 'peak memory over the weights', format: times }],
+  ['matmulShare', { words: 'FLOP/s over the GEMM rate', format: percent }],
+  ['outside', { words: 'time outside the native step', format: percent }],
+]);
+const MORE_IS_BETTER = new Set(['speed', 'matmulShare']);
+
+/** Rows of the training and of the evaluation. Without bfloat16 arithmetic texts take too long for more. */
+const ROWS = { bfloat16: { train: 96, evaluate: 512 }, float32: { train: 32, evaluate: 256 } };
+const NOTHING = { median: NaN, min: NaN, max: NaN };
+
+/** @param {InstructionSet} instructionSet @returns {Target[]} in the order of the table */
+export function targetsFor(instructionSet) {
+  const column = COLUMNS.indexOf(instructionSet);
+  /** @param {string} cell @returns {number[]} least and perhaps aim; empty without a target */
+  const levels = (cell) => {
+    const values = cell.split(/ +/).filter((value) => value !== '');
+    const value = (values.length === 1 ? values[0] : values[column]) ?? '-';
+    return value === '-' ? [] : value.split('/').map(Number);
+  };
+  return TABLE.trim()
+    .split('\n')
+    .map((line) => {
+      const [work = '', what = '', least = '', before = ''] = line.split('|').map((cell) => cell.trim());
+      const [figure = '', against = ''] = what.split(' ');
+      return { work, figure, against, least: levels(least), before: levels(before) };
+    })
+    .filter(({ least, before }) => least.length + before.length > 0);
+}
+
+/**
+ * All works with their targets.
  *
  * @param {import('./options.mjs').BenchOptions} options
  * @param {import('./runs.mjs').Context} context
- * @returns {Promise<import('./runs.mjs').Plan>}
+ * @returns {import('./runs.mjs').Plan}
  */
-export async function planTargets(options, context) {
+export function planTargets(options, context) {
   const { instructionSet } = context.machine;
-  const entries = TARGETS.filter(({ only }) => only === undefined || only.includes(instructionSet));
-  const { bfloat16, dtype } = dtypeOf(options, context);
-  const rows = ROWS[dtype];
+  const { dtype, batchSize } = options;
+  const targets = targetsFor(instructionSet);
+  const works = [...new Set(targets.map(({ work }) => work))];
+  const { train, evaluate } = rowsOf(options);
   return {
-    works: entries.map(({ work }) => workOf(work, options, context)),
+    works: works.map((work) => workOf(work, options, context)),
     notes: [
-      `Targets for ${instructionSet}: all in ${dtype} unless noted otherwise; ${options.rows ?? rows.evaluate} rows are evaluated` +
-        (bfloat16 ? '.' : ' and few are trained on; bfloat16, which is emulated here, is left out.'),
-      ...[TRAINING_NOTES, STEP_NOTES, EVALUATION_NOTES, OPENING_NOTES, FIRST_STEP_NOTES].flat(),
+      `Targets for ${instructionSet}, in ${dtype} unless noted otherwise: ${train} rows are trained on in batches of ${batchSize}, ` +
+        `${evaluate} are evaluated${dtype === 'bfloat16' ? '.' : ', few, as they take long; bfloat16, which is emulated here, is left out.'}`,
+      ...[STEP_NOTES, EVALUATION_NOTES, TRAINING_NOTES, OPENING_NOTES, FIRST_STEP_NOTES].flat(),
     ],
     conclude: (results) => {
-      const found = results.flatMap(({ title, sides }, i) =>
-        (entries[i]?.targets ?? []).map((target) => resultOf(title, target, sides, instructionSet)),
+      const found = works.flatMap((work, i) =>
+        targets.flatMap((target) =>
+          target.work === work ? resultOf(results[i]?.title ?? work, target, results[i]?.sides ?? []) : [],
+        ),
       );
       return { lines: [...targetLines(found), ...failureLines(results)], targets: found };
     },
   };
+}
+
+/** @param {import('./options.mjs').BenchOptions} options */
+function rowsOf({ dtype, givenRows }) {
+  const { train, evaluate } = ROWS[dtype];
+  return { train: Math.min(givenRows ?? train, train), evaluate: givenRows ?? evaluate };
 }
 
 /**
@@ -70,123 +129,68 @@ export async function planTargets(options, context) {
  * @returns {Work}
  */
 function workOf(words, options, context) {
-  const [kind = '', shape = '', batch = '', type] = words.split(' ');
-  const { dtype } = dtypeOf(options, context);
-  const all = { ...options, shape: shapeOf(shape), compare: true, compareTutorial: true };
+  const [kind = '', size = '', batch = '', type = ''] = words.split(' ');
   const [rows = 0, length = 0] = batch.split('x').map(Number);
-  const step = {
-    shape: all.shape,
-    batch: { rows, length },
-    dtype: type === 'float32' ? type : dtype,
-    variant: PLAIN,
-    compile: false,
-    forward: kind === 'forward',
-  };
-  const { train, evaluate } = ROWS[dtype];
+  const shape = shapeOf(size);
+  const dtype = type === 'float32' ? type : options.dtype;
+  const all = { ...options, shape, dtype, compare: true, compareTutorial: true };
+  const step = { shape, batch: { rows, length }, dtype, theirs: [dtype], variant: PLAIN, compile: false };
+  const { train, evaluate } = rowsOf(options);
   /** @type {Record<string, () => Work>} */
   const works = {
-    step: () => stepWork(options, context, step),
-    forward: () => stepWork(options, context, step),
-    train: () => trainingWork({ ...all, rows: Math.min(options.rows ?? train, train) }, context),
-    evaluate: () => evaluationWork({ ...all, rows: options.rows ?? evaluate }, context),
+    step: () => stepWork(options, context, { ...step, mode: 'steps' }),
+    forward: () => stepWork(options, context, { ...step, mode: 'forward' }),
+    train: () => trainingWork({ ...all, rows: train }, context),
+    evaluate: () => evaluationWork({ ...all, rows: evaluate }, context),
     open: () => openingWork(all, context),
     firstStep: () => firstStepWork(all, context),
   };
   const work = works[kind]?.();
   if (work === undefined) throw new TypeError(`There is no work '${kind}'`);
-  const size = shape.split('x').slice(0, 2).join(' x ');
-  return { ...work, title: [work.title, size, ...(type ? [type] : [])].join(', ') };
+  const name = [work.title, size.split('x').slice(0, 2).join(' x '), type];
+  return { ...work, title: name.filter((part) => part !== '').join(', ') };
 }
 
-/**
- * @param {string} work
- * @param {Target} target
- * @param {readonly Side[]} sides
- * @param {InstructionSet} instructionSet
- */
-export function resultOf(work, { figure, against, least, before }, sides, instructionSet) {
-  /** @param {Summary} measured @param {Levels | undefined} levels @returns {Result} */
-  const result = (measured, levels) => {
-    const target = levelOf(levels, instructionSet);
-    return { measured, target, verdict: verdictOf(figure, measured.median, target) };
+/** @param {string} title of the work @param {Target} target @param {readonly Side[]} sides */
+export function resultOf(title, { figure, against, least, before }, sides) {
+  /** @param {string} role */
+  const ratioTo = (role) =>
+    sides
+      .flatMap((side) => (side.role === role && side.ratios !== null ? [side.ratios] : []))
+      .toSorted((a, b) => (a['speed']?.median ?? 0) - (b['speed']?.median ?? 0))[0]?.[figure];
+  const own = sides.find(({ role }) => role === 'ours')?.figures[figure];
+  const isBetter = (/** @type {number} */ a, /** @type {number} */ b) =>
+    MORE_IS_BETTER.has(figure) ? a >= b : a <= b;
+  /** @param {readonly number[]} target @param {Summary} [measured] @returns {Result} */
+  const result = (target, measured = NOTHING) => {
+    const [level] = target;
+    const verdict = Number.isNaN(measured.median)
+      ? 'not measured'
+      : isBetter(measured.median, level ?? NaN)
+        ? 'reached'
+        : 'short';
+    return { measured, target, verdict: level === undefined ? '' : verdict };
   };
-  const own = against === undefined;
-  return {
-    work,
-    figure,
-    against: against ?? null,
-    other: result(own ? ownFigure(figure, sides) : ratioTo(figure, against, sides), least),
-    before: result(own ? NOTHING : ratioTo(figure, 'before', sides), before),
-  };
-}
-
-/** @typedef {ReturnType<typeof resultOf>} TargetResult */
-
-/**
- * @param {Levels | undefined} levels
- * @param {InstructionSet} instructionSet
- * @returns {readonly number[]} least and perhaps aim; empty without a target
- */
-function levelOf(levels, instructionSet) {
-  const level = typeof levels === 'object' && !isPair(levels) ? levels[instructionSet] : levels;
-  if (level === undefined) return [];
-  return typeof level === 'number' ? [level] : level;
-}
-
-/** @param {Levels} levels @returns {levels is readonly [number, number]} */
-function isPair(levels) {
-  return Array.isArray(levels);
+  const other = result(least, against === '' ? own : ratioTo(against));
+  return { work: title, figure, against, other, before: result(before, ratioTo('before')) };
 }
 
 /**
- * @param {Target['figure']} figure
- * @param {number} measured
- * @param {readonly number[]} target
+ * One table; the columns of the build before only where there is one.
+ *
+ * @param {readonly ReturnType<typeof resultOf>[]} results
  */
-function verdictOf(figure, measured, [least]) {
-  if (least === undefined) return '';
-  if (Number.isNaN(measured)) return 'not measured';
-  return FIGURES[figure].isBetter(measured, least) ? 'reached' : 'short';
-}
-
-/**
- * @param {Target['figure']} figure
- * @param {readonly Side[]} sides
- * @returns {Summary}
- */
-function ownFigure(figure, sides) {
-  const figures = sides.find(({ role }) => role === 'ours')?.figures;
-  if (figure === 'speed' || figure === 'memory' || figure === 'time') return NOTHING;
-  return figures?.[figure] ?? NOTHING;
-}
-
-/**
- * @param {Target['figure']} figure
- * @param {Side['role']} against
- * @param {readonly Side[]} sides
- * @returns {Summary}
- */
-function ratioTo(figure, against, sides) {
-  const [fastest] = sides
-    .flatMap(({ role, ratios }) => (role === against && ratios !== null ? ratios : []))
-    .toSorted((a, b) => a.speed.median - b.speed.median);
-  return figure === 'speed' || figure === 'memory' || figure === 'time'
-    ? (fastest?.[figure] ?? NOTHING)
-    : NOTHING;
-}
-
-/** One table; the columns of the build before only where there is one. @param {readonly TargetResult[]} results */
 export function targetLines(results) {
   const hasBefore = results.some(({ before }) => !Number.isNaN(before.measured.median));
-  const rows = results.map(({ work, against, figure, other, before }) => {
-    const { words, format } = FIGURES[figure];
+  const rows = results.map(({ work, figure, against, other, before }) => {
+    const { words = figure, format = times } = FIGURES.get(figure) ?? {};
     /** @param {Result} result */
     const cells = ({ measured, target: [least, aim], verdict }) => [
       Number.isNaN(measured.median) ? '-' : withSpread(measured, format),
       least === undefined ? '-' : format(least) + (aim === undefined ? '' : `, aim ${format(aim)}`),
       verdict,
     ];
-    const what = `${work}: ${words}${against === null ? '' : `, against ${AGAINST[against]}`}`;
+    const what = `${work}: ${words}${AGAINST.get(against)}`;
     return [what, ...cells(other), ...(hasBefore ? cells(before) : [])];
   });
   const heading = ['work', 'measured', 'target', '', ...(hasBefore ? ['to before', 'target', ''] : [])];
@@ -198,14 +202,4 @@ function failureLines(results) {
   return results.flatMap(({ title, failures }) =>
     failures.map(({ name, reason }) => `Failed: ${title}, ${name}: ${reason.trim().split('\n').at(-1)}`),
   );
-}
-
-/** @param {number} value @param {number} than */
-function larger(value, than) {
-  return value >= than;
-}
-
-/** @param {number} value @param {number} than */
-function smaller(value, than) {
-  return value <= than;
 }

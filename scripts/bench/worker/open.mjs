@@ -21,11 +21,7 @@ export async function makeModel({ shape, vocabSize, tokenizer, model: folder }) 
   return { weightBytes: (await stat(join(folder, 'model.safetensors'))).size };
 }
 
-/**
- * From the folder to a first prediction.
- *
- * @param {{ model: string } & import('./inputs.mjs').Runtime} job
- */
+/** From the folder to a first prediction. @param {{ model: string } & import('./inputs.mjs').Runtime} job */
 export async function open({ model: folder, threads, device, dtype }) {
   const { seconds } = await timed(device, async () => {
     const tokenizer = await AutoTokenizer.fromPretrained(folder);

@@ -37,11 +37,7 @@ export function frozen({ config, patterns }) {
   return { names: patterns.flatMap((pattern) => matchingNames(pattern, names, '--freeze')) };
 }
 
-/**
- * Times steps; those that warm up are not measured.
- *
- * @param {StepJob} job
- */
+/** Times steps; those that warm up are not measured. @param {StepJob} job */
 export async function step({
   rows,
   length,
@@ -88,11 +84,7 @@ export async function step({
   };
 }
 
-/**
- * Times forward passes without gradients.
- *
- * @param {StepJob} job
- */
+/** Times forward passes without gradients. @param {StepJob} job */
 export async function forward({ rows, length, warmUp, steps, config: json, shape, ...runtime }) {
   const { threads, device, dtype } = runtime;
   const config = parseConfig(json, 'the bench');
@@ -131,11 +123,7 @@ async function openSession(config, { gradientCheckpointing, loraRank, freeze }, 
   return session;
 }
 
-/**
- * @param {number} rows
- * @param {number} length
- * @param {number} vocabSize
- */
+/** @param {number} rows @param {number} length @param {number} vocabSize */
 function batchOf(rows, length, vocabSize) {
   return {
     // Any ids but 0, the padding, spread over the vocabulary.
