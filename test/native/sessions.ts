@@ -274,6 +274,18 @@ await tap.test('label smoothing is refused where it would be left out', async (t
   }
 });
 
+await tap.test('the instruction set is that of the kernels, capped by the environment', (t) => {
+  const module = join(import.meta.dirname, '../../dist/index.js');
+  const script = `import { deviceInfo } from ${JSON.stringify(module)}; console.log(deviceInfo().instructionSet);`;
+  const found = ['default', 'avx2'].map((cap) => {
+    const env = { ...process.env, ATEN_CPU_CAPABILITY: cap };
+    return spawnSync(process.execPath, ['--input-type=module', '-e', script], { env, encoding: 'utf8' });
+  });
+  t.equal(found[0]?.stdout, 'baseline\n', found[0]?.stderr ?? '');
+  t.match(found[1]?.stdout, /^(avx2|baseline)\n$/, found[1]?.stderr ?? '');
+  t.end();
+});
+
 await tap.test('where auto computes, and in what', (t) => {
   const auto = { device: 'auto', dtype: 'auto' } as const;
   const cpu: DeviceInfo = {
