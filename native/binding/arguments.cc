@@ -53,11 +53,17 @@ std::string describe(const Napi::Value& value) {
 }
 
 template <typename T>
-std::vector<T> copyOf(const Napi::Value& value, napi_typedarray_type type, const char* expected,
-                      const char* name) {
+Napi::TypedArrayOf<T> typedArray(const Napi::Value& value, napi_typedarray_type type, const char* expected,
+                                 const char* name) {
   if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type)
     fail(value, expected, name);
-  const auto array = value.As<Napi::TypedArrayOf<T>>();
+  return value.As<Napi::TypedArrayOf<T>>();
+}
+
+template <typename T>
+std::vector<T> copyOf(const Napi::Value& value, napi_typedarray_type type, const char* expected,
+                      const char* name) {
+  const auto array = typedArray<T>(value, type, expected, name);
   if (array.ElementLength() == 0) return {};
   return std::vector<T>(array.Data(), array.Data() + array.ElementLength());
 }
@@ -231,18 +237,24 @@ std::vector<std::pair<std::string, TensorSettings>> tensorSettings(const Napi::V
 at::Tensor tensor(const Napi::Object& value) {
   const at::ScalarType type = storageType(value.Get("dtype"));
   const std::vector<int64_t> shape = shapeOf(value.Get("shape"));
-  const std::vector<uint8_t> bytes =
-      copyOf<uint8_t>(value.Get("data"), napi_uint8_array, "a Uint8Array", "data");
+  const auto bytes = typedArray<uint8_t>(value.Get("data"), napi_uint8_array, "a Uint8Array", "data");
+  const size_t given = bytes.ElementLength();
   double count = 1;  // a double cannot overflow; an equal size below shows that it was exact
   for (const int64_t size : shape) count *= static_cast<double>(size);
   const double needed = count * static_cast<double>(c10::elementSize(type));
-  if (needed != static_cast<double>(bytes.size()))
+  if (needed != static_cast<double>(given))
     throw Napi::RangeError::New(value.Env(), "Expected " + shown(needed) + " bytes for data of shape " +
                                                  c10::str(at::IntArrayRef(shape)) + " but received " +
-                                                 std::to_string(bytes.size()));
+                                                 std::to_string(given));
   at::Tensor result = at::empty(shape, type);
-  if (!bytes.empty()) std::memcpy(result.data_ptr(), bytes.data(), bytes.size());
+  if (given > 0) std::memcpy(result.data_ptr(), bytes.Data(), given);
   return result;
+}
+
+std::optional<int64_t> firstRow(const Napi::Object& tensor) {
+  const Napi::Value given = tensor.Get("firstRow");
+  if (given.IsUndefined()) return std::nullopt;
+  return integer(given, "firstRow", 0);
 }
 
 }  // namespace arguments

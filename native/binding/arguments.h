@@ -51,6 +51,8 @@ std::vector<std::pair<std::string, TensorSettings>> tensorSettings(const Napi::V
 
 // {dtype: 'F32' | 'F16' | 'BF16', shape: number[], data: Uint8Array} copied into a tensor of that dtype.
 at::Tensor tensor(const Napi::Object& value);
+// Of a tensor that is some rows of a whole one: where they begin in it.
+std::optional<int64_t> firstRow(const Napi::Object& tensor);
 
 }  // namespace arguments
 }  // namespace bertune

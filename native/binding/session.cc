@@ -102,9 +102,10 @@ Napi::Value Session::read(Args info) {
 }
 
 Napi::Value Session::write(Args info) {
+  const Napi::Object tensor = arguments::object(info[2], "tensor");
   return post(info, [this, name = arguments::text(info[0], "name"), kind = arguments::text(info[1], "kind"),
-                     value = arguments::tensor(arguments::object(info[2], "tensor"))] {
-    training().write(name, kind, value);
+                     value = arguments::tensor(tensor), firstRow = arguments::firstRow(tensor)] {
+    training().write(name, kind, value, firstRow);
   });
 }
 

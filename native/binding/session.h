@@ -22,7 +22,7 @@ class Session : public Napi::ObjectWrap<Session> {
   using Args = const Napi::CallbackInfo&;
   Napi::Value open(Args info);            // () -> [{name, shape}]: makes the weights
   Napi::Value read(Args info);            // (name, kind) -> Float32Array
-  Napi::Value write(Args info);           // (name, kind, {dtype, shape, data})
+  Napi::Value write(Args info);           // (name, kind, {dtype, shape, data, firstRow?})
   Napi::Value accumulate(Args info);      // (batch, {divisor, ...LossOptions})
   Napi::Value update(Args info);          // (options)
   Napi::Value predict(Args info);         // (batch) -> Float32Array

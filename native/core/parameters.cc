@@ -21,15 +21,17 @@ int64_t sizeOf(at::IntArrayRef shape) {
   return size;
 }
 
-// `values` lie on the CPU, so that a seed gives the same on every device.
-void initialise(at::Tensor& values, const Initialisation& initial, uint64_t seed) {
+// `value` is zeros. Values are drawn on the CPU, so that a seed gives the same on every device.
+void initialise(at::Tensor& value, const Initialisation& initial, uint64_t seed) {
   using Kind = Initialisation::Kind;
+  if (initial.kind == Kind::Zeros) return;
+  at::Tensor values = value.is_cpu() ? value : at::empty(value.sizes());
   auto generator = at::detail::createCPUGenerator(mix64(seed));
   if (initial.kind == Kind::Ones) values.fill_(1);
-  if (initial.kind == Kind::Zeros) values.zero_();
   if (initial.kind == Kind::Normal) values.normal_(0.0, initial.spread, generator);
   if (initial.kind == Kind::Uniform) values.uniform_(-initial.spread, initial.spread, generator);
   if (initial.zeroRow.has_value()) values.select(0, *initial.zeroRow).zero_();
+  if (!value.is_cpu()) value.copy_(values);
 }
 
 struct Extent {
@@ -81,13 +83,7 @@ Parameters::Parameters(const std::vector<ParameterSpec>& specs, at::Device devic
       throw std::invalid_argument("two parameters are named '" + spec.name + "'");
     // Detached: a leaf of its own that shares the memory.
     at::Tensor value = layout_.slice(weights_, i, spec.shape).detach();
-    if (device.is_cpu()) {
-      initialise(value, spec.initialisation, seed + i);
-    } else {
-      at::Tensor values = at::empty(spec.shape);
-      initialise(values, spec.initialisation, seed + i);
-      value.copy_(values);
-    }
+    initialise(value, spec.initialisation, seed + i);
     all_.push_back({spec.name, spec.decays, value.set_requires_grad(true), {}});
     int64_t row = 0;
     for (const TensorSpec& tensor : spec.tensors) {

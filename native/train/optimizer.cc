@@ -207,7 +207,8 @@ at::Tensor Optimizer::readState(size_t tensor, const std::string& name) const {
   return stateOf(flats_[index - 1], tensor);
 }
 
-void Optimizer::writeState(size_t tensor, const std::string& name, const at::Tensor& value) {
+void Optimizer::writeState(size_t tensor, const std::string& name, const at::Tensor& value,
+                           int64_t firstRow) {
   const at::NoGradGuard guard;
   const size_t index = indexOf(name);
   // Room for all that are trained at once, since others will follow.
@@ -221,7 +222,7 @@ void Optimizer::writeState(size_t tensor, const std::string& name, const at::Ten
     state.exists = true;
     if (index == 0) state.step = value.item<double>();
   }
-  if (index > 0) stateOf(flats_[index - 1], tensor).copy_(value);
+  if (index > 0) stateOf(flats_[index - 1], tensor).narrow(0, firstRow, value.size(0)).copy_(value);
 }
 
 void Optimizer::setUpdates(int64_t updates) {

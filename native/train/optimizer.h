@@ -61,7 +61,8 @@ class Optimizer {
   void requireState(const std::string& name) const { indexOf(name); }  // throws std::invalid_argument
   bool hasState(size_t tensor) const { return states_[tensor].exists; }
   at::Tensor readState(size_t tensor, const std::string& name) const;  // zeros where there is none
-  void writeState(size_t tensor, const std::string& name, const at::Tensor& value);
+  // `value` is some rows of it, from `firstRow` on.
+  void writeState(size_t tensor, const std::string& name, const at::Tensor& value, int64_t firstRow);
 
   const at::Tensor& updates() const { return updates_; }  // applied so far
   void setUpdates(int64_t updates);                       // also of each tensor that has state

@@ -13,6 +13,15 @@
 #include "core/phases.h"
 
 namespace bertune {
+namespace {
+
+// Whether a tensor of this shape is rows of a whole one from `firstRow` on.
+bool areRows(at::IntArrayRef shape, int64_t firstRow, at::IntArrayRef whole) {
+  return !whole.empty() && shape.size() == whole.size() && shape.slice(1).equals(whole.slice(1)) &&
+         firstRow <= whole[0] && shape[0] <= whole[0] - firstRow;
+}
+
+}  // namespace
 
 Training::Training(const SessionSpec& spec, at::Device device, at::ScalarType compute, uint64_t seed)
     : seed_(seed),
@@ -231,18 +240,21 @@ at::Tensor Training::read(const std::string& name, const std::string& kind) cons
   return value.detach().to(at::kCPU, at::kFloat, /*non_blocking=*/false, /*copy=*/true).contiguous();
 }
 
-void Training::write(const std::string& name, const std::string& kind, const at::Tensor& value) {
+void Training::write(const std::string& name, const std::string& kind, const at::Tensor& value,
+                     std::optional<int64_t> firstRow) {
   const at::NoGradGuard guard;
   const size_t index = model_.parameters().tensor(name);
   const NamedTensor& tensor = tensors()[index];
   const bool isWeight = kind == "weight";
   if (!isWeight) optimizer_->requireState(kind);
-  if (!value.sizes().equals(shapeOf(index, kind)))
-    throw std::invalid_argument(name + " has shape " + c10::str(shapeOf(index, kind)) + " but was given " +
-                                c10::str(value.sizes()));
-  if (!isWeight) return optimizer_->writeState(index, kind, value);
+  const at::IntArrayRef whole = shapeOf(index, kind);
+  if (firstRow.has_value() ? !areRows(value.sizes(), *firstRow, whole) : !value.sizes().equals(whole))
+    throw std::invalid_argument(name + " has shape " + c10::str(whole) + " but was given " +
+                                c10::str(value.sizes()) +
+                                (firstRow.has_value() ? " from row " + std::to_string(*firstRow) : ""));
+  if (!isWeight) return optimizer_->writeState(index, kind, value, firstRow.value_or(0));
   Parameter& parameter = model_.parameters()[tensor.parameter];
-  tensor.of(parameter.value).copy_(value);
+  tensor.of(parameter.value).narrow(0, firstRow.value_or(0), value.size(0)).copy_(value);
   ++parameter.version;
 }
 

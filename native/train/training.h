@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -70,7 +71,9 @@ class Training {
 
   // `kind`: weight, gradient, or what the optimizer keeps. A float copy on the CPU.
   at::Tensor read(const std::string& name, const std::string& kind) const;
-  void write(const std::string& name, const std::string& kind, const at::Tensor& value);
+  // The whole tensor, or with `firstRow` some rows of it.
+  void write(const std::string& name, const std::string& kind, const at::Tensor& value,
+             std::optional<int64_t> firstRow);
   const std::vector<NamedTensor>& tensors() const { return model_.parameters().tensors(); }
   std::vector<StateTensor> optimizerState() const;
 

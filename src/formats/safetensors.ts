@@ -24,11 +24,12 @@ const MAX_READ_BYTES = 1 << 30;
 /** A tensor of a checkpoint, read on demand. */
 export interface TensorSource extends TensorLayout {
   /**
-   * The tensor's bytes as the file has them: little-endian, row-major. A file that was closed is opened again.
+   * Fills memory with the tensor's bytes from a position on, as the file has them: little-endian, row-major. A file that was
+   * closed is opened again.
    *
    * @throws RunError where the file was replaced or changed after it was closed
    */
-  read: () => Promise<Uint8Array>;
+  read: (memory: Uint8Array, position: number) => Promise<void>;
 }
 
 /** An open safetensors file. */
@@ -55,10 +56,10 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
   try {
     const { header, dataStart } = await readHeader(file, size, path);
     const tensors = new Map<string, TensorSource>();
-    for (const { name, dtype, shape, begin, end } of header.entries) {
-      const read = async (): Promise<Uint8Array> => {
+    for (const { name, dtype, shape, begin } of header.entries) {
+      const read = async (memory: Uint8Array, position: number): Promise<void> => {
         handle ??= reopened(path, version);
-        return readBytes(await handle, dataStart + begin, end - begin, path);
+        await fill(memory, await handle, dataStart + begin + position, path);
       };
       tensors.set(name, { name, dtype, shape, read });
     }
@@ -98,7 +99,8 @@ async function readHeader(
   path: string,
 ): Promise<{ header: Header; dataStart: number }> {
   if (size < 8) throw badFile(path, `it has only ${size} bytes`);
-  const prefix = await readBytes(file, 0, Math.min(size, MOST_POINTER_BYTES), path);
+  const prefix = new Uint8Array(Math.min(size, MOST_POINTER_BYTES));
+  await fill(prefix, file, 0, path);
   requireNoPointer(prefix, path);
   const length = new DataView(prefix.buffer).getBigUint64(0, true);
   if (length > MAX_HEADER_BYTES) {
@@ -111,19 +113,14 @@ async function readHeader(
       `it claims a header of ${length} bytes but has only ${size - 8} after the length (cut short?)`,
     );
   }
-  const header = parseHeader(await readBytes(file, 8, Number(length), path), size - dataStart, path);
-  return { header, dataStart };
+  const json = new Uint8Array(Number(length));
+  await fill(json, file, 8, path);
+  return { header: parseHeader(json, size - dataStart, path), dataStart };
 }
 
-async function readBytes(
-  file: FileHandle,
-  position: number,
-  length: number,
-  path: string,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const bytes = new Uint8Array(length);
-  for (let done = 0; done < length;) {
-    const wanted = Math.min(length - done, MAX_READ_BYTES);
+async function fill(bytes: Uint8Array, file: FileHandle, position: number, path: string): Promise<void> {
+  for (let done = 0; done < bytes.length;) {
+    const wanted = Math.min(bytes.length - done, MAX_READ_BYTES);
     const { bytesRead } = await file.read(bytes, done, wanted, position + done).catch((error: unknown) => {
       throw readError(error, path);
     });
@@ -131,7 +128,6 @@ async function readBytes(
       throw new RunError(`${path} became shorter while it was read; is something writing to it?`);
     done += bytesRead;
   }
-  return bytes;
 }
 
 /**

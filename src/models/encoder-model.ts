@@ -19,7 +19,14 @@ import {
 import { adapterShapes, loraShapes, scalingOf, targetModulesOf, type Lora } from './lora.js';
 import { parameterShapes } from './parameters.js';
 import { fitAdapter, matchCheckpoint, readConfig, type LoadedModel } from './pretrained.js';
-import { sessionSpec, ofAnotherModel, requireSameShapes, tensorOf, writeTensor } from './session.js';
+import {
+  ofAnotherModel,
+  requireSameShapes,
+  sessionSpec,
+  tensorOf,
+  withoutRandom,
+  writeTensors,
+} from './session.js';
 
 /**
  * Where and how the model is computed.
@@ -179,11 +186,12 @@ export class EncoderModel {
     const threads = runtime.threads ?? availableParallelism();
     const seed = runtime.seed ?? 42;
     const settings = { device, dtype, ...(tf32 === undefined ? {} : { tf32 }), threads, seed };
-    const session = await Session.create(sessionSpec(this.config, this.lora), settings);
+    const { match, adapter } = this.#source ?? {};
+    const brought = new Map([...(match?.matched ?? []), ...(adapter ?? [])]);
+    const spec = sessionSpec(this.config, this.lora);
+    const session = await Session.create(withoutRandom(spec, brought), settings);
     try {
-      const { match, adapter } = this.#source ?? {};
-      for (const [name, tensor] of [...(match?.matched ?? []), ...(adapter ?? [])])
-        await writeTensor(session, name, tensor, 'weight');
+      await writeTensors(session, brought);
     } catch (error) {
       await session.close();
       throw error;
@@ -211,7 +219,7 @@ export class EncoderModel {
       const { matched, newlyInitialised } = matchCheckpoint(this.config, checkpoint, directory);
       if (newlyInitialised.length > 0)
         throw ofAnotherModel(directory, `it lacks ${newlyInitialised.join(', ')}`);
-      for (const [name, tensor] of matched) await writeTensor(this.session, name, tensor, 'weight');
+      await writeTensors(this.session, matched);
     } finally {
       await checkpoint.close();
     }
@@ -225,11 +233,12 @@ export class EncoderModel {
       requireSameShapes(directory, adapterShapes(config, found), adapterShapes(this.config, lora));
       if (scalingOf(found) !== scalingOf(lora))
         throw ofAnotherModel(directory, `it scales updates by ${scalingOf(found)}, not ${scalingOf(lora)}`);
-      for (const name of adapterShapes(config, lora).keys()) {
+      const own = [...adapterShapes(config, lora).keys()].map((name) => {
         const tensor = files.tensors.get(name);
         if (tensor === undefined) throw ofAnotherModel(directory, `it lacks ${name}`);
-        await writeTensor(this.session, name, tensor, 'weight');
-      }
+        return [name, tensor] as const;
+      });
+      await writeTensors(this.session, own);
     } finally {
       await files.close();
     }

@@ -7,7 +7,7 @@ import { scalingOf, type Lora } from './lora.js';
 import { linearModules, modelParameters } from './parameters.js';
 import { familyOf } from './registry.js';
 import { RunError, UsageError } from '../util/errors.js';
-import { isFloat } from '../formats/safetensors-header.js';
+import { byteLength, isFloat } from '../formats/safetensors-header.js';
 import { openSafetensors, type TensorData, type TensorSource } from '../formats/safetensors.js';
 import type { Session, StateKind } from '../native/index.js';
 
@@ -44,6 +44,16 @@ export function sessionSpec(config: ModelConfig, lora?: Lora): SessionSpec {
       },
     }),
   };
+}
+
+/** With no values drawn for what will be overwritten, which takes long: a parameter all of whose tensors are named here. */
+export function withoutRandom(spec: SessionSpec, brought: ReadonlyMap<string, unknown>): SessionSpec {
+  const parameters = spec.parameters.map((parameter) =>
+    parameter.tensors.every(({ name }) => brought.has(name))
+      ? { ...parameter, initialisation: { kind: 'zeros' as const } }
+      : parameter,
+  );
+  return { ...spec, parameters };
 }
 
 /** Initial values as PEFT has them: kaiming_uniform with a = sqrt(5) for A, zeros for B. */
@@ -111,16 +121,38 @@ export async function tensorOf(
   return { name: kind === 'weight' ? name : `${kind}.${name}`, dtype: 'F32', shape, data };
 }
 
-/** Writes a tensor of a file into a session. @throws RunError for a dtype that no weight has */
-export async function writeTensor(
+/** Of a file in memory at once, if a row is not larger. */
+const MOST_BYTES = 4 * 2 ** 20;
+
+/**
+ * Writes tensors of files into a session by their names there, some rows at a time: of a large tensor there is no second copy.
+ *
+ * @throws RunError for a dtype that no weight has
+ */
+export async function writeTensors(
   session: Session,
-  name: string,
-  tensor: TensorSource,
-  kind: 'weight' | StateKind,
+  tensors: Iterable<readonly [name: string, tensor: TensorSource]>,
+  kind: 'weight' | StateKind = 'weight',
 ): Promise<void> {
-  const { dtype, shape } = tensor;
-  if (!isFloat(dtype)) throw new RunError(`${tensor.name} has dtype ${dtype}; expected F32, F16 or BF16`);
-  await session.write(name, { dtype, shape, data: await tensor.read() }, kind);
+  let memory = new Uint8Array();
+  for (const [name, tensor] of tensors) {
+    const { dtype, shape } = tensor;
+    if (!isFloat(dtype)) throw new RunError(`${tensor.name} has dtype ${dtype}; expected F32, F16 or BF16`);
+    const [rows = 1, ...row] = shape;
+    const rowBytes = byteLength({ dtype, shape: row });
+    const most = Math.max(1, Math.floor(MOST_BYTES / rowBytes));
+    for (let firstRow = 0; firstRow < rows; firstRow += most) {
+      const count = Math.min(most, rows - firstRow);
+      if (memory.length < count * rowBytes) memory = new Uint8Array(count * rowBytes);
+      const data = memory.subarray(0, count * rowBytes);
+      await tensor.read(data, firstRow * rowBytes);
+      await session.write(
+        name,
+        rows === count ? { dtype, shape, data } : { dtype, shape: [count, ...row], data, firstRow },
+        kind,
+      );
+    }
+  }
 }
 
 /**
@@ -142,7 +174,7 @@ export async function loadOptimizerState(session: Session, path: string): Promis
         const expected = kind === 'step' ? [] : shape;
         if (tensor?.shape.join() !== expected.join())
           throw ofAnotherModel(path, `it has no tensor ${kind}.${name} of [${expected.join(', ')}]`);
-        await writeTensor(session, name, tensor, kind);
+        await writeTensors(session, [[name, tensor]], kind);
       }
     }
   } finally {

@@ -111,6 +111,8 @@ export interface TensorData {
   dtype: 'F32' | 'F16' | 'BF16';
   shape: readonly number[];
   data: Uint8Array;
+  /** Where these rows begin in the tensor that is written; left out, they are all of it. */
+  firstRow?: number;
 }
 
 /**

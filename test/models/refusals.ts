@@ -15,6 +15,7 @@ import {
 import { loadTrained } from '../../dist/commands/model-source.js';
 import { openSafetensors, writeSafetensors, type TensorData } from '../../dist/formats/safetensors.js';
 import { folderOf, readJson } from '../fixtures/families.js';
+import { readAll } from '../fixtures/model-files.js';
 import { refuses } from '../fixtures/refuses.js';
 
 const root = t.testdir();
@@ -31,11 +32,7 @@ async function changed(
   writeFileSync(config, JSON.stringify({ ...(readJson(config) as object), ...changes.config }));
   if (changes.tensors === undefined) return copy;
   const file = await openSafetensors(weights);
-  const all = await Promise.all(
-    Array.from(file.tensors.values(), async ({ name: tensor, dtype, shape, read }) => {
-      return { name: tensor, dtype, shape, data: await read() };
-    }),
-  );
+  const all = await readAll(file.tensors);
   await file.close();
   const tensors = changes.tensors(all);
   await writeSafetensors(weights, tensors, tensors, { format: 'pt' });

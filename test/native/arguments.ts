@@ -222,6 +222,32 @@ await tap.test('a wrong tensor', async (t) => {
     writing('another shape', /shape/, { dtype: 'F32', shape: [16, 8], data: data.subarray(0, 512) }),
     writing('the same size in another shape', /shape/, { dtype: 'F32', shape: [256], data }),
     writing('a scalar', /shape/, { dtype: 'F32', shape: [], data: data.subarray(0, 4) }),
+    ...[
+      [-1, /firstRow/],
+      [0.5, /firstRow/],
+      ['0', /firstRow/],
+      [9, /shape .* from row 9/],
+      [2 ** 31 - 1, /shape .* from row 2147483647/],
+    ].map(([firstRow, message]) =>
+      writing(`rows from ${firstRow} on`, message instanceof RegExp ? message : /./, {
+        dtype: 'F32',
+        shape: [8, 16],
+        data: data.subarray(0, 512),
+        firstRow,
+      }),
+    ),
+    writing('rows of another width', /shape .* from row 0/, {
+      dtype: 'F32',
+      shape: [32, 8],
+      data,
+      firstRow: 0,
+    }),
+    writing('values as rows', /shape .* from row 0/, { dtype: 'F32', shape: [256], data, firstRow: 0 }),
+    [
+      'rows of a number',
+      /shape .* from row 0/,
+      (s) => s.write(WEIGHT, { dtype: 'F32', shape: [], data: data.subarray(0, 4), firstRow: 0 }, 'step'),
+    ],
     writing('an unknown dtype', /dtype/, { dtype: 'F64', shape, data }),
     writing('a dtype that does not fit the bytes', /bytes/, { dtype: 'BF16', shape, data }),
     writing('too few bytes', /1024 bytes/, { dtype: 'F32', shape, data: data.subarray(1) }),

@@ -123,6 +123,25 @@ await tap.test('views into larger and into shared memory', async (t) => {
   await session.close();
 });
 
+await tap.test('some rows of a tensor are written', async (t) => {
+  const session = await seededSession(TINY, 0.3);
+  await session.write('bert.embeddings.word_embeddings.weight', float32([40, 16], new Float32Array(640)));
+  const three = { ...float32([3, 16], new Float32Array(48).fill(2)), firstRow: 5 };
+  for (const kind of ['weight', 'exp_avg'] as const) {
+    const before = await session.read(WEIGHT, kind);
+    const expected = before.map((value, i) => (i >= 5 * 16 && i < 8 * 16 ? 2 : value));
+    await session.write(WEIGHT, three, kind);
+    t.same(await session.read(WEIGHT, kind), expected, kind);
+  }
+  const batch = batchOf('rows', [7, 1, 64]);
+  const predicted = await session.predict(batch);
+  const last = { ...float32([1], new Float32Array([9])), firstRow: 2 };
+  await session.write('classifier.bias', last);
+  t.equal((await session.read('classifier.bias'))[2], 9, 'a vector too');
+  t.notSame(await session.predict(batch), predicted, 'the next prediction reads them');
+  await session.close();
+});
+
 await tap.test('float16 and bfloat16 weights are widened exactly', async (t) => {
   const session = await seededSession(TINY, 0.3);
   const halves = {

@@ -20,6 +20,7 @@ import { openSafetensors } from '../../dist/formats/safetensors.js';
 import { verifyChecksums, writeChecksums } from '../../dist/training/checkpoint.js';
 import { removeLeftovers } from '../../dist/training/output-folder.js';
 import { isBetter, tieNote, type TrainerState } from '../../dist/training/state.js';
+import { bytesOf } from '../fixtures/model-files.js';
 import { largestDifference, scripted, timelessLog, toyRun, weightsOf } from '../fixtures/run.js';
 import { TOY_CONFIG } from '../fixtures/toy.js';
 
@@ -125,11 +126,11 @@ await t.test('checkpoints: best and newest stay, and the best is loaded at the e
   t.match(best, /checkpoint-10$/);
   t.same(readdirSync(join(t.testdirName, 'out')).toSorted(), ['checkpoint-10', 'checkpoint-20']);
   const saved = await openSafetensors(join(best ?? '', 'model.safetensors'));
-  const bytes = await saved.tensors.get('classifier.weight')?.read();
+  const bytes = await bytesOf(saved.tensors.get('classifier.weight'));
   const loaded = await model.session.read('classifier.weight');
   t.same(
     Buffer.from(loaded.buffer),
-    Buffer.from(bytes ?? []),
+    Buffer.from(bytes),
     'the weights in memory are those of the best checkpoint',
   );
   t.same([...(atEnd ?? [])], [...loaded], 'and were when callbacks were told of the end, as in HF');
