@@ -77,6 +77,14 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   return exports;
 }
 
+// To load LibTorch takes long, and a worker thread may be ended meanwhile: then nothing can be made, and the
+// exception of the first attempt would end the process.
+napi_value initializeUnlessEnding(napi_env env, napi_value exports) {
+  bool isThere = false;
+  if (napi_has_named_property(env, exports, "Session", &isThere) != napi_ok) return exports;
+  return Napi::RegisterModule(env, exports, initialize);
+}
+
 }  // namespace
 
-NODE_API_MODULE(NODE_GYP_MODULE_NAME, initialize)
+NAPI_MODULE(NODE_GYP_MODULE_NAME, initializeUnlessEnding)

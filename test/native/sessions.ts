@@ -489,3 +489,15 @@ await tap.test('abandoned sessions and worker threads', async (t) => {
   await ends(t, 'worker threads beside the main thread', beside, done);
   for (const run of [1, 2]) await ends(t, `worker threads terminated amid steps, ${run}`, terminated, done);
 });
+
+await tap.test('a worker thread that is terminated while it loads LibTorch', async (t) => {
+  const addon = join(import.meta.dirname, '..', '..', 'build', 'Release', 'bertune.node');
+  const inWorker = `require('node:worker_threads').parentPort.postMessage('begins'); require(${JSON.stringify(addon)})`;
+  const script = `
+    const { Worker } = require('node:worker_threads');
+    const worker = new Worker(${JSON.stringify(inWorker)}, { eval: true });
+    const end = () => worker.terminate().then(() => console.log('done'));
+    worker.once('message', () => setTimeout(end, 30)); // it takes some hundred ms`;
+  const outcome = await promisify(execFile)(process.execPath, ['--eval', script]);
+  t.same(outcome, { stdout: 'done\n', stderr: '' });
+});
