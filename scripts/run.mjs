@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import { ensureReady } from './setup/ensure.mjs';
 import { SetupError } from './setup/errors.mjs';
-import { refuseOptionsTakenByNpm } from './setup/npm.mjs';
+import { mayLackOptions, refuseOptionsTakenByNpm } from './setup/npm.mjs';
 import { commandLine, distDir, isInstalled, projectRoot } from './setup/paths.mjs';
 import { runForeground } from './setup/process.mjs';
 import { runMain } from './setup/terminal.mjs';
@@ -15,7 +15,8 @@ await runMain(async () => {
   if (command === 'setup') return runForeground(process.execPath, [join(SCRIPTS, 'setup.mjs'), ...args]);
   // The options are in the compiled TypeScript: seconds, where the addon takes minutes.
   await ensureReady({ only: 'dist' });
-  refuseOptionsTakenByNpm(command, args, await optionNames(command));
+  // To load their names takes as long as all the rest that is done here.
+  if (mayLackOptions(command, args)) refuseOptionsTakenByNpm(command, args, await optionNames(command));
   if (!command.startsWith('-') && !args.some((arg) => arg === '--help' || arg === '-h')) {
     if (command === 'train' && isQuickstart(args)) await prepareQuickstart();
     await ensureReady({ only: 'addon' });

@@ -5,8 +5,19 @@ import { SetupError } from './errors.mjs';
 const NPM_SETTINGS = new Set(['json', 'verbose', 'help', 'log-level']);
 
 /**
- * Refuses a command whose options npm took, instead of running without them. Where an option did arrive, the command runs:
- * what npm took may have been meant for another script that called this one.
+ * Whether npm may have taken options: it ran the script, and none arrived. Where one did, what npm took may have been meant
+ * for another script that called this one.
+ *
+ * @param {string} script as in `npm run script`
+ * @param {readonly string[]} args what arrived
+ * @param {NodeJS.ProcessEnv} env
+ */
+export function mayLackOptions(script, args, env = process.env) {
+  return env['npm_lifecycle_event'] === script && !args.some((arg) => arg.startsWith('-'));
+}
+
+/**
+ * Refuses a command whose options npm took, instead of running without them.
  *
  * @param {string} script as in `npm run script`
  * @param {readonly string[]} args what arrived
@@ -15,7 +26,7 @@ const NPM_SETTINGS = new Set(['json', 'verbose', 'help', 'log-level']);
  * @throws {SetupError} (exit code 2) with the command to type
  */
 export function refuseOptionsTakenByNpm(script, args, names, env = process.env) {
-  if (env['npm_lifecycle_event'] !== script || args.some((arg) => arg.startsWith('-'))) return;
+  if (!mayLackOptions(script, args, env)) return;
   const taken = names.flatMap((name) => {
     const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
     const value = env[`npm_config_${flag.replaceAll('-', '_')}`] ?? env[`npm_config_${name.toLowerCase()}`];
