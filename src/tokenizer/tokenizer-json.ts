@@ -235,7 +235,10 @@ export function highestId({
 }: Pick<TokenizerJson, 'model' | 'added_tokens'>): number {
   // Unigram lists its tokens in the order of their ids; the other models map tokens to ids.
   const ids = Array.isArray(vocab) ? [vocab.length - 1] : Object.values(vocab);
-  return [...ids, ...added.map((token) => token.id)].reduce((highest, one) => Math.max(highest, one), -1);
+  let highest = -1;
+  for (const own of ids) highest = Math.max(highest, own);
+  for (const token of added) highest = Math.max(highest, token.id);
+  return highest;
 }
 
 /** @throws UsageError naming `where` and what is wrong */
