@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 
 import { BertForSequenceClassification, BertTokenizer, pack } from '../../dist/index.js';
-import { bertune, flags, inPairs, tree } from '../fixtures/cli.js';
+import { bertune, flags, inPairs, startBertune, tree } from '../fixtures/cli.js';
 import { TOY_CONFIG, toyRow } from '../fixtures/toy.js';
 import { cheap, json, succeeded, toyTraining, workspace } from '../fixtures/workspace.js';
 
@@ -258,6 +258,26 @@ await t.test('labels of a config alone do not bind: its weights are random', asy
   const options = { ...toyTraining, config: 'labelled.json', 'output-dir': 'other', 'max-steps': '1' };
   succeeded(t, 'train', await bertune(['train', ...flags(options)], here));
   t.match(JSON.parse(String(read('other/config.json'))), { id2label: { 0: 'neg', 1: 'pos' } });
+});
+
+await t.test('LibTorch is loaded where it is needed only', async (t) => {
+  // When the process ends it logs whether the addon is among its libraries.
+  const atEnd = `process.report.excludeNetwork = true;
+    process.on('exit', () => console.error(process.report.getReport().sharedObjects.some((path) => path.endsWith('bertune.node'))))`;
+  const cases: [args: readonly string[], isLoaded: boolean][] = [
+    [['--version'], false],
+    [['--help'], false],
+    [['train', '--help'], false],
+    [['train', '--learning-rate', 'much'], false],
+    [['inspect', 'data/single-train.csv'], false],
+    [['predict', ...flags({ ...cheap, model: 'single', text: 'a' })], true],
+  ];
+  await inPairs(cases, async ([args, isLoaded]) => {
+    const hook = `data:text/javascript,${encodeURIComponent(atEnd)}`;
+    const env = { NODE_OPTIONS: `--import=${hook}` };
+    const { stderr } = await startBertune(args, { ...here, env }).outcome;
+    t.equal(stderr.trimEnd().split('\n').at(-1), String(isLoaded), args.join(' '));
+  });
 });
 
 await t.test('help, version, and a reader that goes away', async (t) => {

@@ -173,6 +173,17 @@ await tap.test('no warning of what a Trainer or the command line trains', async 
   t.notMatch(stderr, /UntrainedModel/);
 });
 
+await tap.test('what a checkpoint lacks starts as in a model without one', async (t) => {
+  await using loaded = await withNewHead();
+  await using random = BertForSequenceClassification.fromConfig(parseBertConfig(TOY_CONFIG, 'toy'), {
+    labels: ['a', 'b', 'c'],
+  });
+  for (const model of [loaded, random]) await model.open({ ...runtime, seed: 7 });
+  for (const name of loaded.newlyInitialised)
+    t.same(await loaded.session.read(name), await random.session.read(name), name);
+  t.ok((await loaded.session.read('classifier.weight')).some((value) => value !== 0));
+});
+
 await tap.test('a closed model says what to do', async (t) => {
   const closed = {
     name: RunError.name,
