@@ -132,10 +132,11 @@ class RowKernels {
 
 // The best instruction set that this processor has. ATEN_CPU_CAPABILITY=avx2 or default, which caps
 // LibTorch's own kernels, caps it too.
-enum class InstructionSet { Baseline, Avx2, Avx512 };
+enum class InstructionSet { Baseline, Avx2, Avx512, Avx512BFloat16 };
 InstructionSet instructionSet();
 
-// Those of that instruction set.
-const RowKernels& rowKernels();
+// Those of that instruction set, chosen when the program is loaded: they are asked for row by row.
+extern const RowKernels& chosenKernels;
+inline const RowKernels& rowKernels() { return chosenKernels; }
 
 }  // namespace bertune

@@ -1,6 +1,6 @@
 // The row kernels in the vectors of one instruction set. Compiled once for each (CMakeLists.txt), with
 // BERTUNE_VARIANT as the namespace and BERTUNE_X86_LEVEL as the level of x86-64, 0 for what every processor
-// has.
+// has; with BERTUNE_BFLOAT16 the processor has the arithmetic of bfloat16 too.
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -15,7 +15,11 @@
 #if BERTUNE_X86_LEVEL == 3
 #pragma GCC target("arch=x86-64-v3")
 #elif BERTUNE_X86_LEVEL == 4
+#ifdef BERTUNE_BFLOAT16
+#pragma GCC target("arch=x86-64-v4,avx512bf16")
+#else
 #pragma GCC target("arch=x86-64-v4")
+#endif
 #endif
 #include "ops/vectors.h"
 
@@ -29,10 +33,10 @@ template <typename T>
 INLINE void interleaveOf(uint32_t* out, const T* first, const T* second, int64_t n) {
   if (second == nullptr) {
     forEachVector(n, [&](int64_t j, int64_t lanes)
-                         BODY { storeLanes(out + j, roundedLanes(first + j, lanes), lanes); });
+                         BODY { storeLanes(out + j, wordsOf(roundedLanes(first + j, lanes)), lanes); });
   } else {
     forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
-      storeLanes(out + j, roundedLanes(first + j, lanes) | roundedLanes(second + j, lanes) << 16, lanes);
+      storeLanes(out + j, pairsOf(roundedLanes(first + j, lanes), roundedLanes(second + j, lanes)), lanes);
     });
   }
 }
@@ -140,17 +144,18 @@ INLINE void addNormBackwardOf(float* dSum, T* dX, const NormSums& sums, const fl
   const float projection = sumOf(projections) / static_cast<float>(n);
   const auto grow = [&](float* sum, const Floats& by, int64_t lanes)
                         BODY { storeLanes(sum, loadLanes(sum, lanes) + by, lanes); };
-  const MaskRow kept(mask, row);
-  forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
-    const Floats dY = loadLanes(dOut + j, lanes), value = loadLanes(normalized + j, lanes);
-    const Floats gradient =
-        inverseDeviation * (dY * loadLanes(weight + j, lanes) - mean - value * projection);
-    const Floats dropped = gradient * kept(j);
-    storeLanes(dSum + j, gradient, lanes);
-    storeLanes(dX + j, dropped, lanes);
-    grow(sums.weight + j, dY * value, lanes);
-    grow(sums.bias + j, dY, lanes);
-    grow(sums.linearBias + j, dropped, lanes);
+  withMaskRow(mask, row, [&](const auto& maskRow) BODY {
+    forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
+      const Floats dY = loadLanes(dOut + j, lanes), value = loadLanes(normalized + j, lanes);
+      const Floats gradient =
+          inverseDeviation * (dY * loadLanes(weight + j, lanes) - mean - value * projection);
+      const Floats dropped = gradient * maskRow.factors(j);
+      storeLanes(dSum + j, gradient, lanes);
+      storeLanes(dX + j, dropped, lanes);
+      grow(sums.weight + j, dY * value, lanes);
+      grow(sums.bias + j, dY, lanes);
+      grow(sums.linearBias + j, dropped, lanes);
+    });
   });
 }
 
@@ -174,14 +179,14 @@ INLINE SoftmaxSums expDropoutOf(T* out, const float* scores, int64_t keys, int64
     most = select(laneNumbers() < static_cast<uint32_t>(lanes), larger, most);
   });
   const float largest = largestOf(most);
-  const RowKey key = mask.row(row);
-  const uint32_t threshold = mask.threshold;
   Floats sums;
-  forEachKey(keys, stride, [&](int64_t column, int64_t place, int64_t lanes) BODY {
-    Floats e = exp((load(scores + place) - largest) * scale);
-    if (lanes < kLanes) e = onlyFirst(e, lanes);
-    sums += e;
-    store(out + place, select(hashes(key, static_cast<uint32_t>(column)) < threshold, Floats(), e));
+  withMaskRow(mask, row, [&](const auto& maskRow) BODY {
+    forEachKey(keys, stride, [&](int64_t column, int64_t place, int64_t lanes) BODY {
+      Floats e = exp((load(scores + place) - largest) * scale);
+      if (lanes < kLanes) e = onlyFirst(e, lanes);
+      sums += e;
+      store(out + place, maskRow.kept(e, column));
+    });
   });
   const float sum = sumOf(sums);
   return {sum, largest * scale + std::log(sum)};
@@ -280,23 +285,25 @@ class Variant final : public RowKernels {
 
   void dropoutAdd(float* out, const float* x, const float* residual, int64_t n, const Mask& mask,
                   int64_t row) const override {
-    const MaskRow kept(mask, row);
-    forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
-      const Floats added = residual == nullptr ? Floats() : loadLanes(residual + j, lanes);
-      storeLanes(out + j, loadLanes(x + j, lanes) * kept(j) + added, lanes);
+    withMaskRow(mask, row, [&](const auto& maskRow) BODY {
+      forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
+        const Floats added = residual == nullptr ? Floats() : loadLanes(residual + j, lanes);
+        storeLanes(out + j, loadLanes(x + j, lanes) * maskRow.factors(j) + added, lanes);
+      });
     });
   }
 
   float addNorm(float* out, float* normalized, const float* x, const float* bias, const float* residual,
                 const Norm& norm, int64_t n, const Mask& mask, int64_t row) const override {
-    const MaskRow kept(mask, row);
     const auto count = static_cast<float>(n);
     Floats sums;
-    forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
-      const Floats product = loadLanes(x + j, lanes) + loadLanes(bias + j, lanes);
-      const Floats sum = product * kept(j) + loadLanes(residual + j, lanes);
-      storeLanes(normalized + j, sum, lanes);
-      sums += sum;
+    withMaskRow(mask, row, [&](const auto& maskRow) BODY {
+      forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
+        const Floats product = loadLanes(x + j, lanes) + loadLanes(bias + j, lanes);
+        const Floats sum = product * maskRow.factors(j) + loadLanes(residual + j, lanes);
+        storeLanes(normalized + j, sum, lanes);
+        sums += sum;
+      });
     });
     const float mean = sumOf(sums) / count;
     Floats squares;
@@ -346,11 +353,11 @@ class Variant final : public RowKernels {
           backwardOf(scores + j, dProbabilities + j, scale, a, threshold, maskScale, first + j, lanes);
       const Backward two = backwardOf(scores + kPanel + j, dProbabilities + kPanel + j, scale, b, threshold,
                                       maskScale, first + j, lanes);
-      const Words low = roundedBits(one.dScores), high = roundedBits(two.dScores);
-      storeHalves(dScores + j, low);
-      storeHalves(dScores + kPanel + j, high);
-      store(dScoreWords + j, low | high << 16);
-      store(droppedWords + j, roundedBits(one.dropped) | roundedBits(two.dropped) << 16);
+      const Halves low = rounded(one.dScores), high = rounded(two.dScores);
+      store(dScores + j, low);
+      store(dScores + kPanel + j, high);
+      store(dScoreWords + j, pairsOf(low, high));
+      store(droppedWords + j, pairsOf(rounded(one.dropped), rounded(two.dropped)));
     });
   }
 
