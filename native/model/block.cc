@@ -54,7 +54,7 @@ at::Tensor Block::forward(const at::Tensor& x, int64_t number, const Batch& batc
   const at::Tensor attended =
       linearAddNorm(context, residual(), attentionOutput_.weights(), attentionNorm_.weights(), attentionMask,
                     addend(attentionOutput_, context, call));
-  const at::Tensor expanded = expand(attended);
+  const LinearInput expanded = expand(attended);
   return linearAddNorm(expanded, attended, mlpOut_.weights(), mlpNorm_.weights(), mlpMask,
                        addend(mlpOut_, expanded, call));
 }
@@ -77,15 +77,16 @@ at::Tensor Block::attend(const at::Tensor& x, const Call& call) const {
   return attention(input, call.batch.cuSeqlens, call.batch.offsets, mask);
 }
 
-at::Tensor Block::addend(const LinearLayer& layer, const at::Tensor& x, const Call& call) const {
-  return layer.addend(x, call.number, call.pass, earlierRows(call.pass, outputRows()), call.compute);
+at::Tensor Block::addend(const LinearLayer& layer, const LinearInput& x, const Call& call) const {
+  if (!layer.hasAdapters()) return {};
+  return layer.addend(x.tensor(), call.number, call.pass, earlierRows(call.pass, outputRows()), call.compute);
 }
 
 Mask Block::outputMask(Site site, double probability, const Call& call) const {
   return maskAt(call.pass, site, call.number, probability, earlierRows(call.pass, outputRows()));
 }
 
-at::Tensor Block::add(const LinearLayer& layer, const at::Tensor& x, const at::Tensor& residual,
+at::Tensor Block::add(const LinearLayer& layer, const LinearInput& x, const at::Tensor& residual,
                       const Mask& mask, const Call& call) const {
   return dropoutAdd(linear(x, layer.weights(), addend(layer, x, call)).to(at::kFloat), residual, mask);
 }

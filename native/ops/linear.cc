@@ -38,37 +38,49 @@ void allocate(const Slices& slices, at::ScalarType type, at::Device device) {
 }
 
 struct Linear : torch::autograd::Function<Linear> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& /*weight*/,
-                            const std::optional<at::Tensor>& bias, const LinearWeights& weights) {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& values, const at::Tensor& /*weight*/,
+                            const std::optional<at::Tensor>& bias, const LinearWeights& weights,
+                            const std::optional<at::Tensor>& addend, bool isGelu) {
     const at::AutoDispatchBelowADInplaceOrView guard;
     const PackedWeight& packed = weights.operands.packed;
-    at::Tensor y = at::empty({x.size(0), weights.rows}, packed.forward.options());
+    const LinearInput x(values, isGelu);
+    at::Tensor y = at::empty({values.size(0), weights.rows}, packed.forward.options());
     const at::Tensor offsets = biasOrZeros(bias, weights.rows);
-    withType(y.scalar_type(), [&](auto zero) { compute<decltype(zero)>(y, x, offsets, packed.forward); });
-    context->save_for_backward({x, packed.backward});
+    withType(y.scalar_type(),
+             [&](auto zero) { compute<decltype(zero)>(y, x, offsets, packed.forward, addend); });
+    context->save_for_backward({values, packed.backward});
+    saveInput(context, x);
     context->saved_data["hasBias"] = bias.has_value();
+    context->saved_data["hasAddend"] = addend.has_value();
     saveTarget(context, weights);
     return y;
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
-    const at::Tensor &x = saved[0], dY = gradients[0].contiguous();
-    const RowRanges ranges(x.size(0));
+    const LinearInput x = inputOf(context, saved);
+    const at::Tensor dY = gradients[0].contiguous();
+    const RowRanges ranges(dY.size(0));
     at::Tensor dX = emptyInputGradient(context, x), dBias = rangeSums(ranges, dY.size(1));
     withType(dY.scalar_type(),
-             [&](auto zero) { computeBackward<decltype(zero)>(dX, dBias, dY, saved[1], ranges); });
-    return {dX, storeWeightGradient(context, dY, x),
-            context->saved_data["hasBias"].toBool() ? dBias.sum(0) : at::Tensor(), at::Tensor()};
+             [&](auto zero) { computeBackward<decltype(zero)>(dX, dBias, x, dY, saved[1], ranges); });
+    return {dX,
+            storeWeightGradient(context, dY, x),
+            context->saved_data["hasBias"].toBool() ? dBias.sum(0) : at::Tensor(),
+            at::Tensor(),
+            context->saved_data["hasAddend"].toBool() ? dY : at::Tensor(),
+            at::Tensor()};
   }
 
  private:
   template <typename T>
-  static void compute(at::Tensor& y, const at::Tensor& x, const at::Tensor& bias, const at::Tensor& packed) {
+  static void compute(at::Tensor& y, const LinearInput& x, const at::Tensor& bias, const at::Tensor& packed,
+                      const std::optional<at::Tensor>& addend) {
     const Rows<T> target(y);
     const auto* offset = bias.const_data_ptr<float>();
     forEachTile<T>(x, packed, target.columns(),
-                   [&](int64_t first, int64_t rows, int64_t column, int64_t columns, const float* tile) {
+                   [&](int64_t first, int64_t rows, int64_t column, int64_t columns, float* tile) {
+                     addRows<T>(tile, kTile, addend, first, rows, column, columns);
                      for (int64_t i = 0; i < rows; ++i)
                        rowKernels().addBias(target[first + i] + column, tile + i * kTile, offset + column,
                                             columns);
@@ -76,12 +88,12 @@ struct Linear : torch::autograd::Function<Linear> {
   }
 
   template <typename T>
-  static void computeBackward(at::Tensor& dX, at::Tensor& dBias, const at::Tensor& dY,
+  static void computeBackward(at::Tensor& dX, at::Tensor& dBias, const LinearInput& x, const at::Tensor& dY,
                               const at::Tensor& packed, const RowRanges& ranges) {
     const Rows<float> sums(dBias);
     const Rows<const T> gradients(dY);
     ranges.forEach([&](int64_t range, int64_t begin, int64_t count) {
-      InputGradient<T> input(dX, dY, packed);
+      InputGradient<T> input(dX, x, dY, packed);
       forEachBlock(begin, count, input.rowsOfBlock(), [&](int64_t first, int64_t rows) {
         for (int64_t i = first; i < first + rows; ++i)
           rowKernels().add(sums[range], gradients[i], gradients.columns());
@@ -171,10 +183,20 @@ void OperandBuilder::round() {
   for (const Request& request : requests_) request.operands->forwardVersion = request.version;
 }
 
-at::Tensor linear(const at::Tensor& x, const LinearWeights& weights, const at::Tensor& addend) {
-  if (!usesTiles(weights)) return linearLibrary(x, weights, addend);
-  const at::Tensor y = Linear::apply(x.contiguous(), weights.weight, weights.bias, weights);
-  return addend.defined() ? y + addend : y;
+at::Tensor linear(const LinearInput& x, const LinearWeights& weights, const at::Tensor& addend) {
+  if (!usesTiles(weights)) return linearLibrary(x.tensor(), weights, addend);
+  return Linear::apply(x.values.contiguous(), weights.weight, weights.bias, weights, optionalRows(addend),
+                       x.isGelu);
+}
+
+LinearInput linearActivation(const at::Tensor& x, const LinearWeights& weights, Activation activation,
+                             const at::Tensor& addend) {
+  if (!usesTiles(weights)) return linearActivationLibrary(x, weights, activation, addend);
+  at::Tensor z = linear(x, weights, addend);
+  if (activation == Activation::Gelu) return {z, true};
+  if (at::GradMode::is_enabled()) return activate(activation, z);
+  activateOut(z, activation, z);
+  return z;
 }
 
 }  // namespace bertune

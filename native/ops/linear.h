@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "core/parameters.h"
@@ -72,16 +73,27 @@ inline std::optional<at::Tensor> optionalRows(const at::Tensor& tensor) {
   return tensor.defined() ? std::optional(tensor.contiguous()) : std::nullopt;
 }
 
-// x: [rows, in] of float32 or the compute type. Returns [rows, out] in the compute type.
-// `addend`, undefined or [rows, out] in that type, is added to x weight^T here and below.
-at::Tensor linear(const at::Tensor& x, const LinearWeights& weights, const at::Tensor& addend = {});
+// What a layer multiplies: `values`, [rows, in] of float32 or the compute type, or GELU of them (then of the
+// compute type). That is made block by block on its way into the product, in the backward pass again, and
+// nowhere stored: it would be the largest tensor of a layer once more.
+struct LinearInput {
+  at::Tensor values;
+  bool isGelu = false;
 
-// activation(linear(x)), in the compute type.
-at::Tensor linearActivation(const at::Tensor& x, const LinearWeights& weights, Activation activation,
-                            const at::Tensor& addend = {});
+  LinearInput(at::Tensor values, bool isGelu = false) : values(std::move(values)), isGelu(isGelu) {}
+  at::Tensor tensor() const { return isGelu ? activate(Activation::Gelu, values) : values; }
+};
+
+// Returns [rows, out] in the compute type. `addend`, undefined or [rows, out] in that type, is added to
+// x weight^T here and below.
+at::Tensor linear(const LinearInput& x, const LinearWeights& weights, const at::Tensor& addend = {});
+
+// activation(linear(x)), for the layer that follows.
+LinearInput linearActivation(const at::Tensor& x, const LinearWeights& weights, Activation activation,
+                             const at::Tensor& addend = {});
 
 // LayerNorm(dropout(linear(x)) + residual). residual: float32 [rows, out]; so is the result.
-at::Tensor linearAddNorm(const at::Tensor& x, const at::Tensor& residual, const LinearWeights& weights,
+at::Tensor linearAddNorm(const LinearInput& x, const at::Tensor& residual, const LinearWeights& weights,
                          const NormWeights& norm, const Mask& mask, const at::Tensor& addend = {});
 
 // The same three by LibTorch's own operators alone, whatever the processor has.

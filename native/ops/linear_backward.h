@@ -29,9 +29,19 @@ inline WeightTarget savedTarget(torch::autograd::AutogradContext* context) {
   return {gradient, context->saved_data["firstRow"].toInt(), context->saved_data["rows"].toInt()};
 }
 
+// Keeps a layer's input, the first of the tensors that are saved, for the backward pass.
+inline void saveInput(torch::autograd::AutogradContext* context, const LinearInput& x) {
+  context->saved_data["isGelu"] = x.isGelu;
+}
+
+inline LinearInput inputOf(torch::autograd::AutogradContext* context,
+                           const torch::autograd::variable_list& saved) {
+  return {saved[0], context->saved_data["isGelu"].toBool()};
+}
+
 // gradient = dY^T x, or what is added to it where it `adds`. gradient: float32 [out, in]; dY: [rows, out] of
 // a type with brgemm; x: [rows, in] of that type, or float32, which is rounded to it.
-void weightGradient(at::Tensor& gradient, const at::Tensor& dY, const at::Tensor& x, bool adds);
+void weightGradient(at::Tensor& gradient, const at::Tensor& dY, const LinearInput& x, bool adds);
 
 // Indices of the tensors that every layer gets, among its inputs: to check which of them need a gradient.
 constexpr size_t kInputPlace = 0, kWeightPlace = 1;
@@ -39,11 +49,11 @@ constexpr size_t kInputPlace = 0, kWeightPlace = 1;
 // The gradient of a weight that is trained: into its place, or returned for autograd. That of a frozen one
 // would be half of the backward pass for nothing.
 inline at::Tensor storeWeightGradient(torch::autograd::AutogradContext* context, const at::Tensor& dY,
-                                      const at::Tensor& x) {
+                                      const LinearInput& x) {
   if (!context->needs_input_grad(kWeightPlace)) return {};
   const WeightTarget target = savedTarget(context);
   if (!target.gradient) {
-    at::Tensor gradient = at::empty({dY.size(1), x.size(1)}, at::kFloat);
+    at::Tensor gradient = at::empty({dY.size(1), x.values.size(1)}, at::kFloat);
     weightGradient(gradient, dY, x, /*adds=*/false);
     return gradient;
   }
@@ -53,8 +63,8 @@ inline at::Tensor storeWeightGradient(torch::autograd::AutogradContext* context,
 }
 
 // The gradient of x is not computed where nothing below is trained.
-inline at::Tensor emptyInputGradient(const torch::autograd::AutogradContext* context, const at::Tensor& x) {
-  return context->needs_input_grad(kInputPlace) ? at::empty_like(x) : at::Tensor();
+inline at::Tensor emptyInputGradient(const torch::autograd::AutogradContext* context, const LinearInput& x) {
+  return context->needs_input_grad(kInputPlace) ? at::empty_like(x.values) : at::Tensor();
 }
 
 // [ranges, columns] of zeros, one row a range, so that ranges can add up side by side and in a fixed order.
@@ -67,12 +77,13 @@ inline at::Tensor biasOrZeros(const std::optional<at::Tensor>& bias, int64_t col
   return bias.has_value() ? *bias : at::zeros({columns}, at::kFloat);
 }
 
-// dX = dY weight, block by block; dX is float32 or of type T, or not wanted.
+// The gradient of x.values from dX = dY weight, block by block, which is float32 or of type T, or not wanted.
 template <typename T>
 class InputGradient {
  public:
-  InputGradient(at::Tensor& dX, const at::Tensor& dY, const at::Tensor& packed)
+  InputGradient(at::Tensor& dX, const LinearInput& x, const at::Tensor& dY, const at::Tensor& packed)
       : dX_(dX),
+        x_(x),
         weight_(packed, dX.defined() ? dX.size(1) : 0),
         dY_(dY, weight_.rowsOfBlock()),
         tile_(weight_.rowsOfBlock() * kTile) {}
@@ -85,6 +96,11 @@ class InputGradient {
       computeInto(Rows<float>(dX_), first, rows);
     else
       computeInto(Rows<T>(dX_), first, rows);
+    if (!x_.isGelu) return;
+    const Rows<T> gradients(dX_);
+    const Rows<const T> values(x_.values);
+    for (int64_t i = first; i < first + rows; ++i)
+      rowKernels().geluBackward(gradients[i], gradients[i], values[i], values.columns());
   }
 
  private:
@@ -98,6 +114,7 @@ class InputGradient {
   }
 
   at::Tensor& dX_;
+  const LinearInput& x_;
   Panels<T> weight_;
   RowBlocks<T> dY_;
   Scratch<float> tile_;

@@ -76,8 +76,12 @@ inline int64_t rowsOfBlock(const Tiling& tiling, int64_t bytes) {
 template <typename T>
 class RowBlocks {
  public:
-  RowBlocks(const at::Tensor& x, int64_t most)
-      : x_(x), inner_(x.size(1)), padded_(roundUp(inner_, kPair<T>)), copies_(most * padded_) {}
+  RowBlocks(const LinearInput& x, int64_t most)
+      : x_(x.values),
+        isGelu_(x.isGelu),
+        inner_(x_.size(1)),
+        padded_(roundUp(inner_, kPair<T>)),
+        copies_(most * padded_) {}
 
   int64_t ld() const { return padded_; }
 
@@ -86,10 +90,12 @@ class RowBlocks {
   const T* load(int64_t first, int64_t rows) {
     const bool isOwnType = x_.scalar_type() == c10::CppTypeToScalarType<T>::value;
     const bool ends = first + roundUp(rows, kTileStep) > x_.size(0);
-    if (isOwnType && !ends && padded_ == inner_) return x_.const_data_ptr<T>() + first * inner_;
+    if (isOwnType && !isGelu_ && !ends && padded_ == inner_) return x_.const_data_ptr<T>() + first * inner_;
     for (int64_t i = 0; i < rows; ++i) {
       T* row = copies_.data() + i * padded_;
-      if (isOwnType)
+      if (isGelu_)
+        rowKernels().gelu(row, x_.const_data_ptr<T>() + (first + i) * inner_, inner_);
+      else if (isOwnType)
         std::copy_n(x_.const_data_ptr<T>() + (first + i) * inner_, inner_, row);
       else
         rowKernels().narrow(row, x_.const_data_ptr<float>() + (first + i) * inner_, inner_);
@@ -99,7 +105,8 @@ class RowBlocks {
   }
 
  private:
-  const at::Tensor& x_;
+  const at::Tensor x_;
+  bool isGelu_;
   int64_t inner_, padded_;
   Scratch<T> copies_;
 };
@@ -182,9 +189,9 @@ void withType(at::ScalarType type, const Body& body) {
 // body(first row, rows, first column, columns, tile): the rows of x times a packed weight of `columns`
 // columns, tile by tile on all threads, in rows kTile apart.
 template <typename T, typename Body>
-void forEachTile(const at::Tensor& x, const at::Tensor& packed, int64_t columns, const Body& body) {
+void forEachTile(const LinearInput& x, const at::Tensor& packed, int64_t columns, const Body& body) {
   const Panels<T> weight(packed, columns);
-  RowRanges(x.size(0)).forEach([&](int64_t, int64_t begin, int64_t count) {
+  RowRanges(x.values.size(0)).forEach([&](int64_t, int64_t begin, int64_t count) {
     RowBlocks<T> blocks(x, weight.rowsOfBlock());
     Scratch<float> block(weight.rowsOfBlock() * kTile);
     forEachBlock(begin, count, weight.rowsOfBlock(), [&](int64_t first, int64_t rows) {

@@ -49,21 +49,28 @@ class Operands {
 
 // On all threads, band by band.
 template <typename T, typename X>
-void pack(Operands<T>& operands, const T* dY, int64_t out, const X* x, int64_t in) {
+void pack(Operands<T>& operands, const T* dY, int64_t out, const X* x, int64_t in, bool isGelu) {
   constexpr int64_t bands = kChunk / kBand;
   const int64_t width = operands.width();
   at::parallel_for(0, operands.chunks() * bands, 1, [&](int64_t begin, int64_t end) {
+    Scratch<X> activated(isGelu ? kBand * in : 0);
     for (int64_t i = begin; i < end; ++i) {
       const int64_t chunk = i / bands, first = i % bands * kBand, row = chunk * kChunk + first;
       const int64_t rows = std::clamp<int64_t>(operands.rowsOf(chunk) - first, 0, kBand);
       const int64_t padded = std::clamp<int64_t>(operands.innerOf(chunk) - first, 0, kBand);
       if (padded == 0) continue;
       packTransposed(operands.left(chunk, 0) + first, kChunk, dY + row * out, out, rows, out, padded);
+      const X* band = x + row * in;
+      if (isGelu) {
+        for (int64_t j = 0; j < rows; ++j)
+          rowKernels().gelu(activated.data() + j * in, x + (row + j) * in, in);
+        band = activated.data();
+      }
       for (int64_t step = 0; step < padded; step += kPair<T>)
         for (int64_t panel = 0; panel < operands.panels(); ++panel) {
           const int64_t column = panel * width;
           packPanel(
-              operands.right(chunk, panel) + (first + step) * width, x + (row + step) * in + column, in,
+              operands.right(chunk, panel) + (first + step) * width, band + step * in + column, in,
               {std::clamp<int64_t>(rows - step, 0, kPair<T>), std::min(width, in - column), kPair<T>, width});
         }
     }
@@ -71,11 +78,11 @@ void pack(Operands<T>& operands, const T* dY, int64_t out, const X* x, int64_t i
 }
 
 template <typename T, typename X>
-void compute(at::Tensor& gradient, const at::Tensor& dY, const at::Tensor& x, bool adds) {
-  const int64_t out = dY.size(1), in = x.size(1);
+void compute(at::Tensor& gradient, const at::Tensor& dY, const LinearInput& x, bool adds) {
+  const int64_t out = dY.size(1), in = x.values.size(1);
   const phases::Scope phase(phases::Phase::Gemm);  // with the packing
   Operands<T> operands(dY.size(0), out, in);
-  pack<T, X>(operands, dY.const_data_ptr<T>(), out, x.const_data_ptr<X>(), in);
+  pack<T, X>(operands, dY.const_data_ptr<T>(), out, x.values.const_data_ptr<X>(), in, x.isGelu);
   auto* target = gradient.mutable_data_ptr<float>();
   const Tiling& tiling = tilingOf(dY.scalar_type());
   const auto computeBlock = [&](int64_t first, int64_t last) {
@@ -104,10 +111,10 @@ void compute(at::Tensor& gradient, const at::Tensor& dY, const at::Tensor& x, bo
 
 }  // namespace
 
-void weightGradient(at::Tensor& gradient, const at::Tensor& dY, const at::Tensor& x, bool adds) {
+void weightGradient(at::Tensor& gradient, const at::Tensor& dY, const LinearInput& x, bool adds) {
   if (dY.scalar_type() == at::kFloat)
     compute<float, float>(gradient, dY, x, adds);
-  else if (x.scalar_type() == at::kFloat)
+  else if (x.values.scalar_type() == at::kFloat)
     compute<at::BFloat16, float>(gradient, dY, x, adds);
   else
     compute<at::BFloat16, at::BFloat16>(gradient, dY, x, adds);

@@ -78,15 +78,13 @@ class RowKernels {
   virtual void addBias(float* out, const float* x, const float* bias, int64_t n) const = 0;
   virtual void addBias(c10::BFloat16* out, const float* x, const float* bias, int64_t n) const = 0;
 
-  // z = (x + bias) rounded, y = gelu(z) = z * Phi(z) with Phi the normal distribution (Hendrycks, Gimpel
-  // 2016). z may be y, which then receives y.
-  virtual void addBiasGelu(float* z, float* y, const float* x, const float* bias, int64_t n) const = 0;
-  virtual void addBiasGelu(c10::BFloat16* z, c10::BFloat16* y, const float* x, const float* bias,
-                           int64_t n) const = 0;
+  // y = gelu(z) = z * Phi(z) with Phi the normal distribution (Hendrycks, Gimpel 2016).
+  virtual void gelu(float* y, const float* z, int64_t n) const = 0;
+  virtual void gelu(c10::BFloat16* y, const c10::BFloat16* z, int64_t n) const = 0;
 
-  // dZ = dY * gelu'(z), and sum += dZ; dZ may be dY.
-  virtual void geluBackward(float* dZ, float* sum, const float* dY, const float* z, int64_t n) const = 0;
-  virtual void geluBackward(c10::BFloat16* dZ, float* sum, const c10::BFloat16* dY, const c10::BFloat16* z,
+  // dZ = dY * gelu'(z); dZ may be dY.
+  virtual void geluBackward(float* dZ, const float* dY, const float* z, int64_t n) const = 0;
+  virtual void geluBackward(c10::BFloat16* dZ, const c10::BFloat16* dY, const c10::BFloat16* z,
                             int64_t n) const = 0;
 
   // out = dropout(x) + residual; residual may be null.

@@ -111,22 +111,20 @@ struct Normal {
 };
 
 template <typename T>
-INLINE void addBiasGeluOf(T* z, T* y, const float* x, const float* bias, int64_t n) {
+INLINE void geluOf(T* y, const T* z, int64_t n) {
   forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
-    const Floats value = roundedTo(loadLanes(x + j, lanes) + loadLanes(bias + j, lanes), z);
-    storeLanes(z + j, value, lanes);
+    const Floats value = loadLanes(z + j, lanes);
     storeLanes(y + j, value * Normal(value).distribution, lanes);
   });
 }
 
 template <typename T>
-INLINE void geluBackwardOf(T* dZ, float* sum, const T* dY, const T* z, int64_t n) {
+INLINE void geluBackwardOf(T* dZ, const T* dY, const T* z, int64_t n) {
   forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
     const Floats value = loadLanes(z + j, lanes);
     const Normal normal(value);
     const Floats gradient = loadLanes(dY + j, lanes) * (normal.distribution + value * normal.density);
     storeLanes(dZ + j, gradient, lanes);
-    storeLanes(sum + j, loadLanes(sum + j, lanes) + gradient, lanes);
   });
 }
 
@@ -265,22 +263,17 @@ class Variant final : public RowKernels {
     addBiasOf(out, x, bias, n);
   }
 
-  void addBiasGelu(float* z, float* y, const float* x, const float* bias, int64_t n) const override {
-    addBiasGeluOf(z, y, x, bias, n);
+  void gelu(float* y, const float* z, int64_t n) const override { geluOf(y, z, n); }
+
+  void gelu(c10::BFloat16* y, const c10::BFloat16* z, int64_t n) const override { geluOf(y, z, n); }
+
+  void geluBackward(float* dZ, const float* dY, const float* z, int64_t n) const override {
+    geluBackwardOf(dZ, dY, z, n);
   }
 
-  void addBiasGelu(c10::BFloat16* z, c10::BFloat16* y, const float* x, const float* bias,
-                   int64_t n) const override {
-    addBiasGeluOf(z, y, x, bias, n);
-  }
-
-  void geluBackward(float* dZ, float* sum, const float* dY, const float* z, int64_t n) const override {
-    geluBackwardOf(dZ, sum, dY, z, n);
-  }
-
-  void geluBackward(c10::BFloat16* dZ, float* sum, const c10::BFloat16* dY, const c10::BFloat16* z,
+  void geluBackward(c10::BFloat16* dZ, const c10::BFloat16* dY, const c10::BFloat16* z,
                     int64_t n) const override {
-    geluBackwardOf(dZ, sum, dY, z, n);
+    geluBackwardOf(dZ, dY, z, n);
   }
 
   void dropoutAdd(float* out, const float* x, const float* residual, int64_t n, const Mask& mask,

@@ -153,9 +153,6 @@ INLINE void storeFirst(uint32_t* out, const Words& v, int64_t n) {
   std::memcpy(out, &v, static_cast<size_t>(n) * sizeof *out);
 }
 
-INLINE Floats roundedTo(const Floats& x, const float*) { return x; }
-INLINE Floats roundedTo(const Floats& x, const c10::BFloat16*) { return fromBits(wordsOf(rounded(x)) << 16); }
-
 template <typename T>
 INLINE Halves roundedLanes(const T* x, int64_t lanes) {
   if (lanes == kLanes) return rounded(x);

@@ -68,6 +68,29 @@ Inputs onGrid(const Inputs& in) {
   return {(in[0] * 8).round() / 8, (in[1] * 64).round() / 64, (in[2] * 8).round() / 8};
 }
 
+// Two layers with an activation between them; the second has 40 outputs.
+void testActivation(Activation kind, const std::string& size, const Inputs& first, at::ScalarType type,
+                    Way way) {
+  const int64_t rows = first[0].size(0), hidden = first[1].size(0), out = 40;
+  Inputs inputs = first;
+  inputs.push_back(random({out, hidden}, type) / 8);
+  inputs.push_back(random({out}, type));
+  compare({describe("activation " + std::to_string(static_cast<int>(kind)) + " after linear of " + size, type,
+                    {}),
+           inputs,
+           {type, at::kFloat, at::kFloat, at::kFloat, at::kFloat},
+           type,
+           {rows, out}},
+          [&](const Inputs& i) {
+            return linear(linearActivation(i[0], weightsOf(i, 1, type, way), kind),
+                          weightsOf(i, 3, type, way));
+          },
+          [&](const Inputs& i) {
+            return linearReference(linearActivationReference(i[0], plainWeights(i, 1), kind),
+                                   plainWeights(i, 3));
+          });
+}
+
 void testLinear(at::ScalarType type, const Mask& mask, Way way) {
   const std::vector<std::pair<int64_t, int64_t>> shapes{{24, 40}, {80, 24}, {129, 387}, {64, 64}};  // in, out
   for (const int64_t rows : {1, 3, 33, 64, 601})
@@ -82,17 +105,8 @@ void testLinear(at::ScalarType type, const Mask& mask, Way way) {
             [&](const Inputs& i) { return linear(i[0], weightsOf(i, 1, type, way)); },
             [&](const Inputs& i) { return linearReference(i[0], plainWeights(i, 1)); });
         for (const Activation kind :
-             {Activation::Gelu, Activation::GeluTanh, Activation::Relu, Activation::Silu, Activation::Tanh}) {
-          const std::string name = "activation " + std::to_string(static_cast<int>(kind)) + " of " + size;
-          compare(
-              {describe(name, type, mask),
-               kind == Activation::Relu ? onGrid(dense) : dense,
-               types,
-               type,
-               {rows, out}},
-              [&](const Inputs& i) { return linearActivation(i[0], weightsOf(i, 1, type, way), kind); },
-              [&](const Inputs& i) { return linearActivationReference(i[0], plainWeights(i, 1), kind); });
-        }
+             {Activation::Gelu, Activation::GeluTanh, Activation::Relu, Activation::Silu, Activation::Tanh})
+          testActivation(kind, size, kind == Activation::Relu ? onGrid(dense) : dense, type, way);
       }
       Inputs normed = dense;
       for (const at::Tensor& more :
@@ -127,14 +141,6 @@ void testLinearsOfTheModel(at::ScalarType type, const Mask& mask, Way way) {
         {describe("linear of float32, " + size, type, mask), inputs, types, type, {rows, out}},
         [&](const Inputs& i) { return linear(i[0], weightsOf(i, 1, type, way), i[3]); },
         [&](const Inputs& i) { return linearReference(i[0], plainWeights(i, 1), i[3]); });
-    compare(
-        {describe("gelu of float32 and an addend, " + size, type, mask), inputs, types, type, {rows, out}},
-        [&](const Inputs& i) {
-          return linearActivation(i[0], weightsOf(i, 1, type, way), Activation::Gelu, i[3]);
-        },
-        [&](const Inputs& i) {
-          return linearActivationReference(i[0], plainWeights(i, 1), Activation::Gelu, i[3]);
-        });
     for (const at::Tensor& more :
          {random({rows, out}, at::kFloat), random({out}, at::kFloat), random({out}, at::kFloat)}) {
       inputs.push_back(more);
@@ -147,6 +153,25 @@ void testLinearsOfTheModel(at::ScalarType type, const Mask& mask, Way way) {
         },
         [&](const Inputs& i) {
           return linearAddNormReference(i[0], i[4], plainWeights(i, 1), {i[5], i[6], 1e-12}, mask, i[3]);
+        });
+    inputs.push_back(random({out, out}, type) / 8);
+    inputs.push_back(random({out}, type));
+    types.insert(types.end(), 2, at::kFloat);
+    compare(
+        {describe("gelu with an addend, add and norm, " + size, type, mask),
+         inputs,
+         types,
+         type,
+         {rows, out}},
+        [&](const Inputs& i) {
+          const LinearInput expanded =
+              linearActivation(i[0], weightsOf(i, 1, type, way), Activation::Gelu, i[3]);
+          return linearAddNorm(expanded, i[4], weightsOf(i, 7, type, way), {i[5], i[6], 1e-12}, mask);
+        },
+        [&](const Inputs& i) {
+          const at::Tensor expanded =
+              linearActivationReference(i[0], plainWeights(i, 1), Activation::Gelu, i[3]);
+          return linearAddNormReference(expanded, i[4], plainWeights(i, 7), {i[5], i[6], 1e-12}, mask);
         });
   }
 }
@@ -175,7 +200,9 @@ void testFrozen(at::ScalarType type, const Mask& mask, Way way) {
       [](const Inputs& i) { return linearReference(i[0], plainWeights(i, 1)); });
   check(
       "tanh",
-      [&](const Inputs& i) { return linearActivation(i[0], weightsOf(i, 1, type, way), Activation::Tanh); },
+      [&](const Inputs& i) {
+        return linearActivation(i[0], weightsOf(i, 1, type, way), Activation::Tanh).tensor();
+      },
       [](const Inputs& i) { return linearActivationReference(i[0], plainWeights(i, 1), Activation::Tanh); });
   check(
       "add and norm",
@@ -215,7 +242,7 @@ void testWithoutBias(at::ScalarType type, const Mask& mask, Way way) {
   check(
       "gelu",
       [&](const Inputs& i) {
-        return linearActivation(i[0], bare(weightsOf(i, 1, type, way)), Activation::Gelu);
+        return linearActivation(i[0], bare(weightsOf(i, 1, type, way)), Activation::Gelu).tensor();
       },
       [&](const Inputs& i) {
         return linearActivationReference(i[0], bare(plainWeights(i, 1)), Activation::Gelu);
@@ -280,34 +307,36 @@ class CountingMemory final : public c10::Allocator {
   std::atomic<size_t> bytes_ = 0;
 };
 
-// Evaluation has no tensor for what only a backward pass reads.
-void testEvaluation(at::ScalarType type) {
+// No tensor for GELU of a layer, nor in an evaluation for what only a backward pass reads.
+void testMemory(at::ScalarType type) {
   if (!hasBrgemm(type)) return;
   const int64_t rows = 33, in = 40, out = 72;
   const Inputs i{random({rows, in}, type).to(type), random({out, in}, type).to(at::kFloat),
                  random({out}, type).to(at::kFloat), random({rows, out}, type).to(at::kFloat),
                  random({out}, type).to(at::kFloat)};
   const LinearWeights weights = weightsOf(i, 1, type, Way::Tiles);
-  const auto check = [&](const std::string& name, at::ScalarType kept, const auto& apply) {
-    const auto bytesOf = [&](bool isDifferentiated) {
-      const at::AutoGradMode mode(isDifferentiated);
-      const CountingMemory memory;
-      apply();
-      return memory.bytes();
-    };
-    const size_t saved = static_cast<size_t>(rows * out) * c10::elementSize(kept);
-    report(describe("memory of an evaluation, " + name, type, {}),
-           bytesOf(false) + saved == bytesOf(true) ? 0 : 1, 0);
+  const auto bytesOf = [](bool isDifferentiated, const auto& apply) {
+    const at::AutoGradMode mode(isDifferentiated);
+    const CountingMemory memory;
+    apply();
+    return memory.bytes();
   };
-  check("gelu", type, [&] { linearActivation(i[0], weights, Activation::Gelu); });
-  check("tanh", type, [&] { linearActivation(i[0], weights, Activation::Tanh); });
-  check("add and norm", at::kFloat, [&] { linearAddNorm(i[0], i[3], weights, {i[4], i[4], 1e-12}, {}); });
+  const auto check = [&](const std::string& name, bool isRight) {
+    report(describe("memory of " + name, type, {}), isRight ? 0 : 1, 0);
+  };
+  const auto bytes = [&](at::ScalarType of) { return static_cast<size_t>(rows * out) * c10::elementSize(of); };
+  const auto gelu = [&] { linearActivation(i[0], weights, Activation::Gelu); };
+  check("gelu", bytesOf(true, gelu) == bytesOf(true, [&] { linear(i[0], weights); }));
+  const auto tanh = [&] { linearActivation(i[0], weights, Activation::Tanh); };
+  check("an evaluation, tanh", bytesOf(false, tanh) + bytes(type) == bytesOf(true, tanh));
+  const auto addNorm = [&] { linearAddNorm(i[0], i[3], weights, {i[4], i[4], 1e-12}, {}); };
+  check("an evaluation, add and norm", bytesOf(false, addNorm) + bytes(at::kFloat) == bytesOf(true, addNorm));
 }
 
 }  // namespace
 
 void testLinears(at::ScalarType type, const Mask& mask) {
-  if (mask.dropsNothing()) testEvaluation(type);
+  if (mask.dropsNothing()) testMemory(type);
   for (const Way way : {Way::Tiles, Way::Library}) {
     testLinear(type, mask, way);
     testLinearsOfTheModel(type, mask, way);
