@@ -13,6 +13,8 @@ namespace {
 
 const char* nameOf(bertune::InstructionSet instructionSet) {
   switch (instructionSet) {
+    case bertune::InstructionSet::Avx512BFloat16:
+      return "avx512_bf16";
     case bertune::InstructionSet::Avx512:
       return "avx512";
     case bertune::InstructionSet::Avx2:

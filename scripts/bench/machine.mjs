@@ -61,7 +61,7 @@ export async function machineFacts(requested) {
  */
 export function instructionSetOf(found, bfloat16, env) {
   const cap = (env['ONEDNN_MAX_CPU_ISA'] ?? env['DNNL_MAX_CPU_ISA'] ?? '').toUpperCase();
-  if (found !== 'avx512' || /^(SSE|AVX$|AVX2)/.test(cap)) return 'avx2';
+  if (!found.startsWith('avx512') || /^(SSE|AVX$|AVX2)/.test(cap)) return 'avx2';
   return bfloat16 && !/^AVX512_CORE(_VNNI)?$/.test(cap) ? 'avx512_bf16' : 'avx512';
 }
 

@@ -300,15 +300,15 @@ t.test('a side that fails is left out where the others go on', async (t) => {
 
 t.test('a processor is what it has, or what it is capped to', async (t) => {
   const cases: [string, boolean, Record<string, string>, string][] = [
-    ['avx512', true, {}, 'avx512_bf16'],
+    ['avx512_bf16', true, {}, 'avx512_bf16'],
     ['avx512', false, {}, 'avx512'],
     ['avx2', false, {}, 'avx2'],
     ['avx2', true, { ATEN_CPU_CAPABILITY: 'avx2' }, 'avx2'],
     ['baseline', false, {}, 'avx2'],
-    ['avx512', true, { ONEDNN_MAX_CPU_ISA: 'AVX2' }, 'avx2'],
-    ['avx512', true, { DNNL_MAX_CPU_ISA: 'avx2_vnni' }, 'avx2'],
-    ['avx512', true, { ONEDNN_MAX_CPU_ISA: 'AVX512_CORE_VNNI' }, 'avx512'],
-    ['avx512', true, { ONEDNN_MAX_CPU_ISA: 'AVX512_CORE_AMX' }, 'avx512_bf16'],
+    ['avx512_bf16', true, { ONEDNN_MAX_CPU_ISA: 'AVX2' }, 'avx2'],
+    ['avx512_bf16', true, { DNNL_MAX_CPU_ISA: 'avx2_vnni' }, 'avx2'],
+    ['avx512_bf16', true, { ONEDNN_MAX_CPU_ISA: 'AVX512_CORE_VNNI' }, 'avx512'],
+    ['avx512_bf16', true, { ONEDNN_MAX_CPU_ISA: 'AVX512_CORE_AMX' }, 'avx512_bf16'],
   ];
   for (const [found, bfloat16, env, expected] of cases)
     t.equal(instructionSetOf(found, bfloat16, env), expected, `${found} ${JSON.stringify(env)}`);
