@@ -11,7 +11,7 @@ import { planOf } from './bench/plans.mjs';
 import { openReference } from './bench/reference.mjs';
 import { LEGEND, workLines } from './bench/report.mjs';
 import { takeTurns } from './bench/runs.mjs';
-import { messageOf } from './setup/errors.mjs';
+import { messageOf, SetupError } from './setup/errors.mjs';
 import { runMain, log } from './setup/terminal.mjs';
 
 await runMain(async () => {
@@ -23,6 +23,8 @@ await runMain(async () => {
   const builds = await openBuilds(given.against);
   const machine = await machineFacts(given.device);
   const options = optionsFor(given, machine);
+  if (options.mode === 'targets' && machine.device === 'cuda')
+    throw new SetupError('--targets are those of processors: add --device cpu', 2);
   print(machineLines(machine));
   const warning = loadWarning(machine.load);
   if (warning !== '') log(warning);

@@ -11,20 +11,6 @@
 
 namespace {
 
-const char* nameOf(bertune::InstructionSet instructionSet) {
-  switch (instructionSet) {
-    case bertune::InstructionSet::Avx512BFloat16:
-      return "avx512_bf16";
-    case bertune::InstructionSet::Avx512:
-      return "avx512";
-    case bertune::InstructionSet::Avx2:
-      return "avx2";
-    case bertune::InstructionSet::Baseline:
-      break;
-  }
-  return "baseline";
-}
-
 Napi::Value deviceInfo(const Napi::CallbackInfo& info) {
   auto result = Napi::Object::New(info.Env());
   result.Set("cudaDevices", static_cast<double>(bertune::cudaDevices()));
@@ -37,7 +23,7 @@ Napi::Value deviceInfo(const Napi::CallbackInfo& info) {
   }
   result.Set("cudaName", bertune::cudaName());
   result.Set("cpuHasBFloat16", bertune::cpuHasBFloat16());
-  result.Set("instructionSet", nameOf(bertune::instructionSet()));
+  result.Set("instructionSet", bertune::nameOf(bertune::instructionSet()));
   result.Set("libtorch", TORCH_VERSION);
   return result;
 }
@@ -79,8 +65,8 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   return exports;
 }
 
-// To load LibTorch takes long, and a worker thread may be ended meanwhile: then nothing can be made, and the
-// exception of the first attempt would end the process.
+// Loading LibTorch is slow; a worker thread may be terminated meanwhile, and then no call of N-API succeeds.
+// The exception of the first one would end the process.
 napi_value initializeUnlessEnding(napi_env env, napi_value exports) {
   bool isThere = false;
   if (napi_has_named_property(env, exports, "Session", &isThere) != napi_ok) return exports;

@@ -42,7 +42,10 @@ at::Tensor Block::forward(const at::Tensor& x, int64_t number, const Batch& batc
   const Mask attentionMask = outputMask(Site::AttentionOutput, attention_.outputDropout, call);
   const Mask mlpMask = outputMask(Site::FeedForwardOutput, mlp_.outputDropout, call);
   const auto expand = [&](const at::Tensor& input) {
-    return linearActivation(input, mlpIn_.weights(), mlp_.activation, addend(mlpIn_, input, call));
+    const LinearInput expanded =
+        linearActivation(input, mlpIn_.weights(), mlp_.activation, addend(mlpIn_, input, call));
+    // Adapters read it too.
+    return mlpOut_.hasAdapters() ? LinearInput(expanded.tensor()) : expanded;
   };
   const auto residual = [&] { return isFirstOnly_ ? x.index_select(0, batch.firstTokens) : x; };
   if (isPreNorm_) {
@@ -56,7 +59,7 @@ at::Tensor Block::forward(const at::Tensor& x, int64_t number, const Batch& batc
                     addend(attentionOutput_, context, call));
   const LinearInput expanded = expand(attended);
   return linearAddNorm(expanded, attended, mlpOut_.weights(), mlpNorm_.weights(), mlpMask,
-                       addend(mlpOut_, expanded, call));
+                       addend(mlpOut_, expanded.values, call));
 }
 
 at::Tensor Block::attend(const at::Tensor& x, const Call& call) const {
@@ -77,9 +80,8 @@ at::Tensor Block::attend(const at::Tensor& x, const Call& call) const {
   return attention(input, call.batch.cuSeqlens, call.batch.offsets, mask);
 }
 
-at::Tensor Block::addend(const LinearLayer& layer, const LinearInput& x, const Call& call) const {
-  if (!layer.hasAdapters()) return {};
-  return layer.addend(x.tensor(), call.number, call.pass, earlierRows(call.pass, outputRows()), call.compute);
+at::Tensor Block::addend(const LinearLayer& layer, const at::Tensor& x, const Call& call) const {
+  return layer.addend(x, call.number, call.pass, earlierRows(call.pass, outputRows()), call.compute);
 }
 
 Mask Block::outputMask(Site site, double probability, const Call& call) const {
@@ -88,7 +90,7 @@ Mask Block::outputMask(Site site, double probability, const Call& call) const {
 
 at::Tensor Block::add(const LinearLayer& layer, const LinearInput& x, const at::Tensor& residual,
                       const Mask& mask, const Call& call) const {
-  return dropoutAdd(linear(x, layer.weights(), addend(layer, x, call)).to(at::kFloat), residual, mask);
+  return dropoutAdd(linear(x, layer.weights(), addend(layer, x.values, call)).to(at::kFloat), residual, mask);
 }
 
 std::vector<LinearLayer*> Block::linears() {

@@ -39,7 +39,7 @@ class Block {
 
   // softmax(q k^T) v of `x`, which a norm has seen where it comes first.
   at::Tensor attend(const at::Tensor& x, const Call& call) const;
-  at::Tensor addend(const LinearLayer& layer, const LinearInput& x, const Call& call) const;
+  at::Tensor addend(const LinearLayer& layer, const at::Tensor& x, const Call& call) const;
   Mask outputMask(Site site, double probability, const Call& call) const;
   // dropout(layer(x)) + residual
   at::Tensor add(const LinearLayer& layer, const LinearInput& x, const at::Tensor& residual, const Mask& mask,

@@ -49,7 +49,7 @@ struct Linear : torch::autograd::Function<Linear> {
     withType(y.scalar_type(),
              [&](auto zero) { compute<decltype(zero)>(y, x, offsets, packed.forward, addend); });
     context->save_for_backward({values, packed.backward});
-    saveInput(context, x);
+    saveGelu(context, x);
     context->saved_data["hasBias"] = bias.has_value();
     context->saved_data["hasAddend"] = addend.has_value();
     saveTarget(context, weights);

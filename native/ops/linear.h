@@ -74,8 +74,8 @@ inline std::optional<at::Tensor> optionalRows(const at::Tensor& tensor) {
 }
 
 // What a layer multiplies: `values`, [rows, in] of float32 or the compute type, or GELU of them (then of the
-// compute type). That is made block by block on its way into the product, in the backward pass again, and
-// nowhere stored: it would be the largest tensor of a layer once more.
+// compute type). GELU is computed block by block when the product reads it, again in the backward pass, and
+// never stored: its result would be one more tensor of a layer's largest size.
 struct LinearInput {
   at::Tensor values;
   bool isGelu = false;

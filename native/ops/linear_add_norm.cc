@@ -38,7 +38,7 @@ struct LinearAddNorm : torch::autograd::Function<LinearAddNorm> {
                               packed.forward, norm, mask, addend);
     });
     context->save_for_backward({values, packed.backward, normWeight, normalized, inverseDeviations});
-    saveInput(context, x);
+    saveGelu(context, x);
     context->saved_data["hasBias"] = bias.has_value();
     context->saved_data["hasNormBias"] = normBias.has_value();
     context->saved_data["hasAddend"] = addend.has_value();
@@ -109,9 +109,10 @@ struct LinearAddNorm : torch::autograd::Function<LinearAddNorm> {
 
   template <typename T, typename Sums>
   static void computeBackward(at::Tensor& dX, at::Tensor& dResidual, at::Tensor& dLinear, const Sums& sums,
-                              const LinearInput& x, const at::Tensor& dY, const at::Tensor& packed, const at::Tensor& normWeight,
-                              const at::Tensor& normalized, const at::Tensor& inverseDeviations,
-                              const Mask& mask, const RowRanges& ranges) {
+                              const LinearInput& x, const at::Tensor& dY, const at::Tensor& packed,
+                              const at::Tensor& normWeight, const at::Tensor& normalized,
+                              const at::Tensor& inverseDeviations, const Mask& mask,
+                              const RowRanges& ranges) {
     const Rows<float> residuals(dResidual);
     const Rows<T> linears(dLinear);
     const Rows<const float> gradients(dY), values(normalized);

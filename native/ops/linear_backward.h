@@ -29,8 +29,8 @@ inline WeightTarget savedTarget(torch::autograd::AutogradContext* context) {
   return {gradient, context->saved_data["firstRow"].toInt(), context->saved_data["rows"].toInt()};
 }
 
-// Keeps a layer's input, the first of the tensors that are saved, for the backward pass.
-inline void saveInput(torch::autograd::AutogradContext* context, const LinearInput& x) {
+// A layer's input for the backward pass: its values are the first of the tensors that are saved.
+inline void saveGelu(torch::autograd::AutogradContext* context, const LinearInput& x) {
   context->saved_data["isGelu"] = x.isGelu;
 }
 
@@ -40,7 +40,7 @@ inline LinearInput inputOf(torch::autograd::AutogradContext* context,
 }
 
 // gradient = dY^T x, or what is added to it where it `adds`. gradient: float32 [out, in]; dY: [rows, out] of
-// a type with brgemm; x: [rows, in] of that type, or float32, which is rounded to it.
+// a type with brgemm; x: [rows, in] of that type, GELU of it, or float32, which is rounded to it.
 void weightGradient(at::Tensor& gradient, const at::Tensor& dY, const LinearInput& x, bool adds);
 
 // Indices of the tensors that every layer gets, among its inputs: to check which of them need a gradient.
@@ -97,6 +97,7 @@ class InputGradient {
     else
       computeInto(Rows<T>(dX_), first, rows);
     if (!x_.isGelu) return;
+    // By whole rows: a tile's short pieces of the values would be read several times slower.
     const Rows<T> gradients(dX_);
     const Rows<const T> values(x_.values);
     for (int64_t i = first; i < first + rows; ++i)

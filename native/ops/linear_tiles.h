@@ -72,7 +72,7 @@ inline int64_t rowsOfBlock(const Tiling& tiling, int64_t bytes) {
   return std::clamp(tiling.blockBytes / bytes / kTile * kTile, kTile, kMost);
 }
 
-// Blocks of the rows of a matrix as left-hand sides in type T.
+// Blocks of the rows of a layer's input as left-hand sides in type T.
 template <typename T>
 class RowBlocks {
  public:

@@ -195,18 +195,30 @@ struct Backward {
 };
 
 // 16 keys of one query.
+template <typename Row>
 INLINE Backward backwardOf(const float* scores, const float* dProbabilities, float scale,
-                           const QueryBack& query, uint32_t threshold, float maskScale, int64_t first,
-                           int64_t lanes) {
+                           const QueryBack& query, const Row& maskRow, int64_t first, int64_t lanes) {
   // Above 0 by rounding only, which of scores beyond all reason would be far; NaN stays.
   const Floats exponent = load(scores) * scale - query.logSum;
   Floats p = exp(select(exponent > 0.0f, Floats(), exponent));
   if (lanes < kLanes) p = onlyFirst(p, lanes);
   Floats dP = load(dProbabilities);
   if (lanes < kLanes) dP = onlyFirst(dP, lanes);
-  const Words bits = hashes(query.key, static_cast<uint32_t>(first));
-  const Floats kept = select(bits < threshold, Floats(), maskScale);
+  const Floats kept = maskRow.factors(first);
   return {p * kept, p * (dP * kept - query.delta)};
+}
+
+// body(rows): with the mask's rows of two queries, as withMaskRow.
+template <typename Body>
+INLINE void withMaskRows(const Mask& mask, const QueryBack (&queries)[2], const Body& body) {
+  if (mask.dropsNothing()) {
+    const UnmaskedRow rows[2];
+    body(rows);
+  } else {
+    const MaskRow rows[2]{{queries[0].key, mask.threshold, mask.scale},
+                          {queries[1].key, mask.threshold, mask.scale}};
+    body(rows);
+  }
 }
 
 class Variant final : public RowKernels {
@@ -338,37 +350,36 @@ class Variant final : public RowKernels {
                        float scale, const Mask& mask, const QueryBack queries[2]) const override {
     auto* dScoreWords = reinterpret_cast<uint32_t*>(dScorePairs);
     auto* droppedWords = reinterpret_cast<uint32_t*>(dropped);
-    const QueryBack a = queries[0], b = queries[1];  // copies: a store could change what pointers lead to
-    const uint32_t threshold = mask.threshold;
-    const float maskScale = mask.scale;
-    forEachVector(keys, [&](int64_t j, int64_t lanes) BODY {
-      const Backward one =
-          backwardOf(scores + j, dProbabilities + j, scale, a, threshold, maskScale, first + j, lanes);
-      const Backward two = backwardOf(scores + kPanel + j, dProbabilities + kPanel + j, scale, b, threshold,
-                                      maskScale, first + j, lanes);
-      const Halves low = rounded(one.dScores), high = rounded(two.dScores);
-      store(dScores + j, low);
-      store(dScores + kPanel + j, high);
-      store(dScoreWords + j, pairsOf(low, high));
-      store(droppedWords + j, pairsOf(rounded(one.dropped), rounded(two.dropped)));
+    const QueryBack both[2]{queries[0], queries[1]};  // copies: a store could change what pointers lead to
+    withMaskRows(mask, both, [&](const auto& rows) BODY {
+      forEachVector(keys, [&](int64_t j, int64_t lanes) BODY {
+        const Backward one =
+            backwardOf(scores + j, dProbabilities + j, scale, both[0], rows[0], first + j, lanes);
+        const Backward two = backwardOf(scores + kPanel + j, dProbabilities + kPanel + j, scale, both[1],
+                                        rows[1], first + j, lanes);
+        const Halves low = rounded(one.dScores), high = rounded(two.dScores);
+        store(dScores + j, low);
+        store(dScores + kPanel + j, high);
+        store(dScoreWords + j, pairsOf(low, high));
+        store(droppedWords + j, pairsOf(rounded(one.dropped), rounded(two.dropped)));
+      });
     });
   }
 
   void softmaxBackward(float* dScores, float*, float* dropped, const float* scores,
                        const float* dProbabilities, int64_t first, int64_t keys, float scale,
                        const Mask& mask, const QueryBack queries[2]) const override {
-    const uint32_t threshold = mask.threshold;
-    const float maskScale = mask.scale;
-    for (int64_t row = 0; row < 2; ++row) {
-      const QueryBack query = queries[row];
-      forEachVector(keys, [&](int64_t j, int64_t lanes) BODY {
-        const int64_t place = row * kPanel + j;
-        const Backward back = backwardOf(scores + place, dProbabilities + place, scale, query, threshold,
-                                         maskScale, first + j, lanes);
-        store(dropped + place, back.dropped);
-        store(dScores + place, back.dScores);
-      });
-    }
+    const QueryBack both[2]{queries[0], queries[1]};
+    withMaskRows(mask, both, [&](const auto& rows) BODY {
+      for (int64_t row = 0; row < 2; ++row)
+        forEachVector(keys, [&](int64_t j, int64_t lanes) BODY {
+          const int64_t place = row * kPanel + j;
+          const Backward back = backwardOf(scores + place, dProbabilities + place, scale, both[row],
+                                           rows[row], first + j, lanes);
+          store(dropped + place, back.dropped);
+          store(dScores + place, back.dScores);
+        });
+    });
   }
 };
 

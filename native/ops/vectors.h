@@ -1,8 +1,8 @@
 // Sixteen values at a time in the vectors that an instruction set has: one with AVX-512, two with AVX2 and
 // four with less. A larger vector of the compiler's own would be taken apart value by value. Sums have the
 // same order everywhere; between instruction sets results differ by the rounding of products that are added,
-// where one instruction does both. All of it is inlined into the kernels, which exist once for each
-// instruction set (row_kernels_variant.cc).
+// where one instruction does both, and by bfloat16 below 1.2e-38. All of it is inlined into the kernels,
+// which exist once for each instruction set (row_kernels_variant.cc).
 #pragma once
 
 #include <c10/util/BFloat16.h>
@@ -270,7 +270,7 @@ struct MaskRow {
 };
 
 // Of a mask that drops nothing, without the hashes.
-struct WholeRow {
+struct UnmaskedRow {
   INLINE Floats factors(int64_t) const { return 1.0f; }
   INLINE Floats kept(const Floats& x, int64_t) const { return x; }
 };
@@ -278,7 +278,7 @@ struct WholeRow {
 // body(row): with the mask's row, of a type of its own where nothing is dropped.
 template <typename Body>
 INLINE auto withMaskRow(const Mask& mask, int64_t row, const Body& body) {
-  if (mask.dropsNothing()) return body(WholeRow());
+  if (mask.dropsNothing()) return body(UnmaskedRow());
   return body(MaskRow{mask.row(row), mask.threshold, mask.scale});
 }
 

@@ -75,20 +75,19 @@ void testActivation(Activation kind, const std::string& size, const Inputs& firs
   Inputs inputs = first;
   inputs.push_back(random({out, hidden}, type) / 8);
   inputs.push_back(random({out}, type));
-  compare({describe("activation " + std::to_string(static_cast<int>(kind)) + " after linear of " + size, type,
-                    {}),
-           inputs,
-           {type, at::kFloat, at::kFloat, at::kFloat, at::kFloat},
-           type,
-           {rows, out}},
-          [&](const Inputs& i) {
-            return linear(linearActivation(i[0], weightsOf(i, 1, type, way), kind),
-                          weightsOf(i, 3, type, way));
-          },
-          [&](const Inputs& i) {
-            return linearReference(linearActivationReference(i[0], plainWeights(i, 1), kind),
-                                   plainWeights(i, 3));
-          });
+  compare(
+      {describe("activation " + std::to_string(static_cast<int>(kind)) + " after linear of " + size, type,
+                {}),
+       inputs,
+       {type, at::kFloat, at::kFloat, at::kFloat, at::kFloat},
+       type,
+       {rows, out}},
+      [&](const Inputs& i) {
+        return linear(linearActivation(i[0], weightsOf(i, 1, type, way), kind), weightsOf(i, 3, type, way));
+      },
+      [&](const Inputs& i) {
+        return linearReference(linearActivationReference(i[0], plainWeights(i, 1), kind), plainWeights(i, 3));
+      });
 }
 
 void testLinear(at::ScalarType type, const Mask& mask, Way way) {
@@ -179,8 +178,9 @@ void testLinearsOfTheModel(at::ScalarType type, const Mask& mask, Way way) {
 // What reaches x through layers that are frozen.
 void testFrozen(at::ScalarType type, const Mask& mask, Way way) {
   const int64_t rows = 33, in = 40, out = 72;
-  const Inputs frozen{random({out, in}, type) / 8, random({out}, type), random({rows, out}, at::kFloat),
-                      random({out}, at::kFloat), random({out}, at::kFloat)};
+  const Inputs frozen{random({out, in}, type) / 8, random({out}, type),       random({rows, out}, at::kFloat),
+                      random({out}, at::kFloat),   random({out}, at::kFloat), random({out, out}, type) / 8,
+                      random({out}, type)};
   const auto check = [&](const std::string& name, const Operator& kernel, const Operator& reference) {
     const auto withFrozen = [&](Inputs x, at::ScalarType other) {
       for (const at::Tensor& each : frozen) x.push_back(each.to(other));
@@ -212,6 +212,32 @@ void testFrozen(at::ScalarType type, const Mask& mask, Way way) {
       [&](const Inputs& i) {
         return linearAddNormReference(i[0], i[3], plainWeights(i, 1), {i[4], i[5], 1e-12}, mask);
       });
+  const auto twoLayers = [&](const Inputs& i) {
+    return linear(linearActivation(i[0], weightsOf(i, 1, type, way), Activation::Gelu),
+                  weightsOf(i, 6, type, way));
+  };
+  const auto twoLayersReference = [&](const Inputs& i) {
+    return linearReference(linearActivationReference(i[0], plainWeights(i, 1), Activation::Gelu),
+                           plainWeights(i, 6));
+  };
+  check("two linears and gelu", twoLayers, twoLayersReference);
+  // The second one is trained, and nothing below it.
+  const at::Tensor x = random({rows, in}, type);
+  const auto belowTrained = [&](const Inputs& trained, at::ScalarType typeOfX, at::ScalarType other) {
+    Inputs i{x.to(typeOfX)};
+    for (const at::Tensor& each : frozen) i.push_back(each.to(other));
+    i[6] = trained[0];
+    i[7] = trained[1];
+    return i;
+  };
+  compare(
+      {describe("linear after a frozen one and gelu" + nameOf(way), type, mask),
+       {random({out, out}, type) / 8, random({out}, type)},
+       {at::kFloat, at::kFloat},
+       type,
+       {rows, out}},
+      [&](const Inputs& i) { return twoLayers(belowTrained(i, type, at::kFloat)); },
+      [&](const Inputs& i) { return twoLayersReference(belowTrained(i, at::kDouble, at::kDouble)); });
 }
 
 // Layers without biases, of norms without them too.
@@ -324,7 +350,9 @@ void testMemory(at::ScalarType type) {
   const auto check = [&](const std::string& name, bool isRight) {
     report(describe("memory of " + name, type, {}), isRight ? 0 : 1, 0);
   };
-  const auto bytes = [&](at::ScalarType of) { return static_cast<size_t>(rows * out) * c10::elementSize(of); };
+  const auto bytes = [&](at::ScalarType of) {
+    return static_cast<size_t>(rows * out) * c10::elementSize(of);
+  };
   const auto gelu = [&] { linearActivation(i[0], weights, Activation::Gelu); };
   check("gelu", bytesOf(true, gelu) == bytesOf(true, [&] { linear(i[0], weights); }));
   const auto tanh = [&] { linearActivation(i[0], weights, Activation::Tanh); };

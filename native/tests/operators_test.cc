@@ -7,7 +7,6 @@
 #include "tests/operators_test.h"
 
 #include <ATen/Parallel.h>
-#include <ATen/Version.h>
 
 #include <cstdio>
 #include <stdexcept>
@@ -15,6 +14,7 @@
 
 #include "core/memory.h"
 #include "ops/brgemm.h"
+#include "ops/row_kernels.h"
 #include "tests/comparison.h"
 #include "tests/guarded_memory.h"
 
@@ -25,7 +25,7 @@ int main(int count, char** arguments) {
   if (memory == "guarded") c10::SetCPUAllocator(&guarded, /*priority=*/1);
   if (memory == "caching") installAllocator();
   at::set_num_threads(2);
-  std::printf("# %s, brgemm of %s\n", at::get_cpu_capability().c_str(),
+  std::printf("# %s, brgemm of %s\n", nameOf(instructionSet()),
               hasBrgemm(at::kBFloat16) ? "float32 and bfloat16"
               : hasBrgemm(at::kFloat)  ? "float32"
                                        : "no type");

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { buildSides, ourBuild } from './builds.mjs';
 import { timeProcess } from './jobs.mjs';
 
-const VOCABULARY = 30522; // of bert-base-uncased and MiniLM
+const VOCABULARY = 30522; // of bert-base-uncased and MiniLM, at least
 const ROWS = 32; // of the file that the first step is trained on
 
 /**
@@ -14,8 +14,8 @@ const ROWS = 32; // of the file that the first step is trained on
  */
 
 export const OPENING_NOTES = [
-  'Opening: a process of its own opens a folder with random weights in float32 and classifies one text. over weights: its',
-  'peak memory over the size of model.safetensors.',
+  'Opening: a process of its own opens a folder with random weights in float32 and classifies one text. over weights: the',
+  'peak memory of the opening alone, beyond that of the loaded libraries, over the size of model.safetensors.',
 ];
 
 export const FIRST_STEP_NOTES = [

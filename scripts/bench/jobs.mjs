@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { SetupError } from '../setup/errors.mjs';
+import { messageOf, SetupError } from '../setup/errors.mjs';
 import { capture } from '../setup/process.mjs';
 
 /**
@@ -43,7 +43,7 @@ export function forkingWorker(command, args) {
   let stderr = '';
   child.stderr.setEncoding('utf8').on('data', (text) => (stderr = (stderr + text).slice(-10_000)));
   child.stdin.on('error', () => {}); // it has ended, which the end of its lines tells
-  const ended = once(child, 'close');
+  const ended = once(child, 'close').catch((error) => void (stderr = messageOf(error))); // it could not be started
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   return {
     work: async (job) => {
@@ -52,7 +52,7 @@ export function forkingWorker(command, args) {
         const { value = '', done } = await lines.next();
         if (done) await ended;
         if (done) throw failure(job, endOf(stderr) || 'it ended');
-        if (!value.startsWith('{')) continue; // something that a library prints
+        if (!value.startsWith('{"')) continue; // something that a library prints
         const { error, ...result } = JSON.parse(value);
         if (error === undefined) return result;
         throw failure(job, error);

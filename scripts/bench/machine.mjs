@@ -16,9 +16,7 @@ const CAPS = /** @type {const} */ ([
 ]);
 
 /**
- * Classes of processors with targets of their own.
- *
- * @typedef {'avx2' | 'avx512' | 'avx512_bf16'} InstructionSet
+ * @typedef {import('../../dist/index.js').DeviceInfo['instructionSet']} InstructionSet
  * @typedef {Awaited<ReturnType<typeof machineFacts>>} Machine
  */
 
@@ -29,11 +27,13 @@ const CAPS = /** @type {const} */ ([
 export async function machineFacts(requested) {
   const load = loadavg()[0] ?? 0; // first, before anything here adds to it
   const { version } = JSON.parse(await readFile(join(projectRoot, 'package.json'), 'utf8'));
-  /** @type {{ device: 'cpu' | 'cuda', gpu: string | null, bfloat16: boolean, instructionSet: string, libtorch: string }} */
-  const { device, gpu, libtorch, ...found } = await ourBuild.worker({ task: 'machine', device: requested });
-  const instructionSet = instructionSetOf(found.instructionSet, found.bfloat16, process.env);
+  /** @type {{ device: 'cpu' | 'cuda', gpu: string | null, bfloat16: boolean, instructionSet: InstructionSet, libtorch: string }} */
+  const { device, gpu, libtorch, instructionSet, ...found } = await ourBuild.worker({
+    task: 'machine',
+    device: requested,
+  });
   /** Whether the device multiplies bfloat16 in hardware. */
-  const bfloat16 = device === 'cuda' ? found.bfloat16 : instructionSet === 'avx512_bf16';
+  const bfloat16 = found.bfloat16 && (device === 'cuda' || instructionSet === 'avx512_bf16');
   return {
     date: new Date().toISOString().slice(0, 16),
     bertune: String(version),
@@ -49,20 +49,6 @@ export async function machineFacts(requested) {
     bfloat16,
     load,
   };
-}
-
-/**
- * What the processor has, or as what it is emulated. One without AVX2 counts as one with it.
- *
- * @param {string} found by the addon, which ATEN_CPU_CAPABILITY caps
- * @param {boolean} bfloat16 whether the processor itself has bfloat16 arithmetic
- * @param {Readonly<NodeJS.ProcessEnv>} env
- * @returns {InstructionSet}
- */
-export function instructionSetOf(found, bfloat16, env) {
-  const cap = (env['ONEDNN_MAX_CPU_ISA'] ?? env['DNNL_MAX_CPU_ISA'] ?? '').toUpperCase();
-  if (!found.startsWith('avx512') || /^(SSE|AVX$|AVX2)/.test(cap)) return 'avx2';
-  return bfloat16 && !/^AVX512_CORE(_VNNI)?$/.test(cap) ? 'avx512_bf16' : 'avx512';
 }
 
 /** @param {Machine} machine */

@@ -27,17 +27,20 @@ export async function openReference(device) {
   const command = await referencePython();
   const script = join(REFERENCE, 'bench.py');
   const { work, close } = forkingWorker(command, [script]);
-  const { python, torch, transformers, cuda } = await work({ task: 'versions' });
-  if (device === 'cuda' && !cuda) {
-    close();
-    throw new SetupError(
-      `The comparison runs on the GPU too, but torch ${torch} of ${command} sees none: install a CUDA build of ` +
-        'torch there, or name a Python that has one with BERTUNE_PYTHON',
-    );
+  try {
+    const { python, torch, transformers, cuda } = await work({ task: 'versions' });
+    if (device === 'cuda' && !cuda)
+      throw new SetupError(
+        `The comparison runs on the GPU too, but torch ${torch} of ${command} sees none: install a CUDA build of ` +
+          'torch there, or name a Python that has one with BERTUNE_PYTHON',
+      );
+    const versions = `Python ${python}, torch ${torch}, transformers ${transformers}`;
+    // `command script JOB` does one job from the start of Python on.
+    return { command, script, worker: work, close, versions };
+  } catch (error) {
+    close(); // else it would wait for jobs, and this program for its end
+    throw error;
   }
-  const versions = `Python ${python}, torch ${torch}, transformers ${transformers}`;
-  // `command script JOB` does one job from the start of Python on.
-  return { command, script, worker: work, close, versions };
 }
 
 /**

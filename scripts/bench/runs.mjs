@@ -49,7 +49,7 @@ import { trainingFlops } from './shape.mjs';
  * had nothing to do, the share in which no step was ready after the first, shares of the step's thread-seconds, and bytes of
  * the optimizer's state.
  *
- * @typedef {{ seconds: number, tokens?: number, peakBytes?: number, matmulRate?: number, outside?: number, dataWait?: number, split?: import('./worker/measures.mjs').Split, stateBytes?: number }} Measured
+ * @typedef {{ seconds: number, tokens?: number, peakBytes?: number, openedBytes?: number, matmulRate?: number, outside?: number, dataWait?: number, split?: import('./worker/measures.mjs').Split, stateBytes?: number }} Measured
  *
  * @typedef {{ name: string, role: Side['role'], repetition: number, tokensPerSecond?: number, samplesPerSecond?: number, flopsPerSecond?: number, matmulShare?: number, overWeights?: number } & Omit<Measured, 'tokens' | 'matmulRate'>} Run
  */
@@ -92,9 +92,13 @@ export async function takeTurns(title, work, { repeat, goesOn }) {
  * @param {string} name
  * @returns {Omit<Run, 'repetition' | 'name' | 'role'>}
  */
-function runOf({ lengths, shape, trains, weightBytes }, { tokens, matmulRate, ...figures }, name) {
-  const { seconds, peakBytes } = figures;
-  const memory = weightBytes && peakBytes ? { overWeights: peakBytes / weightBytes } : {};
+function runOf(
+  { lengths, shape, trains, weightBytes },
+  { tokens, matmulRate, openedBytes, ...figures },
+  name,
+) {
+  const { seconds } = figures;
+  const memory = weightBytes && openedBytes ? { overWeights: openedBytes / weightBytes } : {};
   if (lengths.length === 0) return { ...figures, ...memory };
   const expected = lengths.reduce((sum, length) => sum + length, 0);
   if (tokens !== expected)

@@ -5,7 +5,7 @@ import { modelConfig, trainingFlops } from './shape.mjs';
 
 /** How long a process runs, by what it computes in: long enough for a clock, short enough for three repetitions. */
 const FLOPS = { float32: 3e11, bfloat16: 6e11 };
-const MOST_STEPS = 20;
+const MOST_STEPS = 100;
 /** On a GPU one is short, and the first few still load kernels and ask for memory. */
 const ON_GPU = { warmUp: 10, steps: 50 };
 const LABELS = ['0', '1'];

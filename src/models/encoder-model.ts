@@ -24,7 +24,7 @@ import {
   requireSameShapes,
   sessionSpec,
   tensorOf,
-  withoutRandom,
+  withoutInitialValues,
   writeTensors,
 } from './session.js';
 
@@ -187,11 +187,11 @@ export class EncoderModel {
     const seed = runtime.seed ?? 42;
     const settings = { device, dtype, ...(tf32 === undefined ? {} : { tf32 }), threads, seed };
     const { match, adapter } = this.#source ?? {};
-    const brought = new Map([...(match?.matched ?? []), ...(adapter ?? [])]);
+    const loaded = new Map([...(match?.matched ?? []), ...(adapter ?? [])]);
     const spec = sessionSpec(this.config, this.lora);
-    const session = await Session.create(withoutRandom(spec, brought), settings);
+    const session = await Session.create(withoutInitialValues(spec, loaded), settings);
     try {
-      await writeTensors(session, brought);
+      await writeTensors(session, loaded);
     } catch (error) {
       await session.close();
       throw error;

@@ -46,10 +46,10 @@ export function sessionSpec(config: ModelConfig, lora?: Lora): SessionSpec {
   };
 }
 
-/** With no values drawn for what will be overwritten, which takes long: a parameter all of whose tensors are named here. */
-export function withoutRandom(spec: SessionSpec, brought: ReadonlyMap<string, unknown>): SessionSpec {
+/** With zeros for the parameters all of whose tensors are `loaded` afterwards: to draw values takes long. */
+export function withoutInitialValues(spec: SessionSpec, loaded: ReadonlyMap<string, unknown>): SessionSpec {
   const parameters = spec.parameters.map((parameter) =>
-    parameter.tensors.every(({ name }) => brought.has(name))
+    parameter.tensors.every(({ name }) => loaded.has(name))
       ? { ...parameter, initialisation: { kind: 'zeros' as const } }
       : parameter,
   );
@@ -121,11 +121,12 @@ export async function tensorOf(
   return { name: kind === 'weight' ? name : `${kind}.${name}`, dtype: 'F32', shape, data };
 }
 
-/** Of a file in memory at once, if a row is not larger. */
+/** Bytes read at once; at least one row. */
 const MOST_BYTES = 4 * 2 ** 20;
 
 /**
  * Writes tensors of files into a session by their names there, some rows at a time: of a large tensor there is no second copy.
+ * Where a file cannot be read to its end, the tensors before are written, and of one perhaps some rows.
  *
  * @throws RunError for a dtype that no weight has
  */

@@ -78,7 +78,7 @@ export class Session {
     return withStack(async () => this.#native.read(name, knownKind(kind)));
   }
 
-  /** Overwrites a tensor, or some rows of it; else the shape must be the tensor's own. */
+  /** Overwrites a tensor of the same shape, or, with `firstRow`, some of its rows. */
   write(name: string, tensor: TensorData, kind: Exclude<TensorKind, 'gradient'> = 'weight'): Promise<void> {
     return withStack(async () => this.#native.write(name, knownKind(kind), tensor));
   }

@@ -9,18 +9,18 @@ import { capture } from '../../scripts/setup/process.mjs';
 
 /** What each environment leaves of a processor with everything: the row kernels, and the types with brgemm. */
 const CAPS: readonly { env: Record<string, string>; rows: string; brgemm: string }[] = [
-  { env: { ONEDNN_MAX_CPU_ISA: 'AVX512_CORE_BF16' }, rows: 'AVX512', brgemm: 'float32 and bfloat16' },
-  { env: { ONEDNN_MAX_CPU_ISA: 'AVX512_CORE' }, rows: 'AVX512', brgemm: 'float32' },
-  { env: { ONEDNN_MAX_CPU_ISA: 'AVX2', ATEN_CPU_CAPABILITY: 'avx2' }, rows: 'AVX2', brgemm: 'float32' },
+  { env: { ONEDNN_MAX_CPU_ISA: 'AVX512_CORE_BF16' }, rows: 'avx512_bf16', brgemm: 'float32 and bfloat16' },
+  { env: { ONEDNN_MAX_CPU_ISA: 'AVX512_CORE' }, rows: 'avx512', brgemm: 'float32' },
+  { env: { ONEDNN_MAX_CPU_ISA: 'AVX2', ATEN_CPU_CAPABILITY: 'avx2' }, rows: 'avx2', brgemm: 'float32' },
   // LibTorch has a plain matrix product where oneDNN has no kernel.
   {
     env: { ONEDNN_MAX_CPU_ISA: 'SSE41', ATEN_CPU_CAPABILITY: 'default' },
-    rows: 'DEFAULT',
+    rows: 'baseline',
     brgemm: 'float32',
   },
 ];
 const ORDER = {
-  rows: ['DEFAULT', 'AVX2', 'AVX512'],
+  rows: ['baseline', 'avx2', 'avx512', 'avx512_bf16'],
   brgemm: ['no type', 'float32', 'float32 and bfloat16'],
 };
 
