@@ -57,6 +57,7 @@ async function bench(options, context) {
   const started = performance.now();
   const works = [];
   for (const work of plan.works) works.push(await measure(work, options.repeat, plan.conclude !== undefined));
+  if (works.some(({ sides }) => !sides.some(({ role }) => role === 'ours'))) process.exitCode = 1;
   const results = plan.conclude?.(works);
   if (results !== undefined)
     print([...results.lines, `It took ${((performance.now() - started) / 60_000).toFixed(1)} minutes.`]);

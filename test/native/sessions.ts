@@ -1,7 +1,7 @@
 // The life of native sessions: several at once, the order of calls, memory that changes hands, updates that are skipped,
 // resuming, starting afresh, where they compute, and every way to end: closed, closed amid a step, abandoned, with the process, with a worker thread.
 import { execFile, spawnSync } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -296,12 +296,24 @@ await tap.test('label smoothing is refused where it would be left out', async (t
 await tap.test('the instruction set is that of the kernels, capped by the environment', (t) => {
   const module = join(import.meta.dirname, '../../dist/index.js');
   const script = `import { deviceInfo } from ${JSON.stringify(module)}; console.log(deviceInfo().instructionSet);`;
-  const found = ['default', 'avx2'].map((cap) => {
-    const env = { ...process.env, ATEN_CPU_CAPABILITY: cap };
-    return spawnSync(process.execPath, ['--input-type=module', '-e', script], { env, encoding: 'utf8' });
-  });
-  t.equal(found[0]?.stdout, 'baseline\n', found[0]?.stderr ?? '');
-  t.match(found[1]?.stdout, /^(avx2|baseline)\n$/, found[1]?.stderr ?? '');
+  const cpu = existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8') : '';
+  const flags = new Set((/^flags\s*: (.*)$/m.exec(cpu)?.[1] ?? '').split(' '));
+  const sets = ['baseline', 'avx2', 'avx512', 'avx512_bf16'];
+  const own = ['avx2', 'avx512vl', 'avx512_bf16'].findLastIndex((flag) => flags.has(flag)) + 1;
+  for (const [env, cap] of [
+    [{}, 3],
+    [{ ONEDNN_MAX_CPU_ISA: 'AVX512_CORE' }, 2],
+    [{ ONEDNN_MAX_CPU_ISA: 'avx2' }, 1],
+    [{ ATEN_CPU_CAPABILITY: 'avx2' }, 1],
+    [{ ATEN_CPU_CAPABILITY: 'default' }, 0],
+  ] as const) {
+    const { ONEDNN_MAX_CPU_ISA: _, ATEN_CPU_CAPABILITY: __, ...uncapped } = process.env;
+    const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+      env: { ...uncapped, ...env },
+      encoding: 'utf8',
+    });
+    t.equal(stdout, `${sets[Math.min(own, cap)]}\n`, `${JSON.stringify(env)} ${stderr}`);
+  }
   t.end();
 });
 
@@ -493,11 +505,13 @@ await tap.test('abandoned sessions and worker threads', async (t) => {
 await tap.test('a worker thread that is terminated while it loads LibTorch', async (t) => {
   const addon = join(import.meta.dirname, '..', '..', 'build', 'Release', 'bertune.node');
   const inWorker = `require('node:worker_threads').parentPort.postMessage('begins'); require(${JSON.stringify(addon)})`;
-  const script = `
-    const { Worker } = require('node:worker_threads');
-    const worker = new Worker(${JSON.stringify(inWorker)}, { eval: true });
-    const end = () => worker.terminate().then(() => console.log('done'));
-    worker.once('message', () => setTimeout(end, 30)); // it takes some hundred ms`;
-  const outcome = await promisify(execFile)(process.execPath, ['--eval', script]);
-  t.same(outcome, { stdout: 'done\n', stderr: '' });
+  for (const delay of [0, 5, 30]) {
+    const script = `
+      const { Worker } = require('node:worker_threads');
+      const worker = new Worker(${JSON.stringify(inWorker)}, { eval: true });
+      const end = () => worker.terminate().then(() => console.log('done'));
+      worker.once('message', () => setTimeout(end, ${delay}));`;
+    const outcome = await promisify(execFile)(process.execPath, ['--eval', script]);
+    t.same(outcome, { stdout: 'done\n', stderr: '' }, `after ${delay} ms`);
+  }
 });
