@@ -208,19 +208,6 @@ INLINE Backward backwardOf(const float* scores, const float* dProbabilities, flo
   return {p * kept, p * (dP * kept - query.delta)};
 }
 
-// body(rows): with the mask's rows of two queries, as withMaskRow.
-template <typename Body>
-INLINE void withMaskRows(const Mask& mask, const QueryBack (&queries)[2], const Body& body) {
-  if (mask.dropsNothing()) {
-    const UnmaskedRow rows[2];
-    body(rows);
-  } else {
-    const MaskRow rows[2]{{queries[0].key, mask.threshold, mask.scale},
-                          {queries[1].key, mask.threshold, mask.scale}};
-    body(rows);
-  }
-}
-
 class Variant final : public RowKernels {
  public:
   using RowKernels::narrow;
@@ -350,13 +337,13 @@ class Variant final : public RowKernels {
                        float scale, const Mask& mask, const QueryBack queries[2]) const override {
     auto* dScoreWords = reinterpret_cast<uint32_t*>(dScorePairs);
     auto* droppedWords = reinterpret_cast<uint32_t*>(dropped);
-    const QueryBack both[2]{queries[0], queries[1]};  // copies: a store could change what pointers lead to
-    withMaskRows(mask, both, [&](const auto& rows) BODY {
+    const QueryBack a = queries[0], b = queries[1];  // copies: a store could change what pointers lead to
+    withMask(mask, [&](const auto& rowOf) BODY {
+      const auto rowA = rowOf(a.key), rowB = rowOf(b.key);
       forEachVector(keys, [&](int64_t j, int64_t lanes) BODY {
-        const Backward one =
-            backwardOf(scores + j, dProbabilities + j, scale, both[0], rows[0], first + j, lanes);
-        const Backward two = backwardOf(scores + kPanel + j, dProbabilities + kPanel + j, scale, both[1],
-                                        rows[1], first + j, lanes);
+        const Backward one = backwardOf(scores + j, dProbabilities + j, scale, a, rowA, first + j, lanes);
+        const Backward two =
+            backwardOf(scores + kPanel + j, dProbabilities + kPanel + j, scale, b, rowB, first + j, lanes);
         const Halves low = rounded(one.dScores), high = rounded(two.dScores);
         store(dScores + j, low);
         store(dScores + kPanel + j, high);
@@ -369,16 +356,18 @@ class Variant final : public RowKernels {
   void softmaxBackward(float* dScores, float*, float* dropped, const float* scores,
                        const float* dProbabilities, int64_t first, int64_t keys, float scale,
                        const Mask& mask, const QueryBack queries[2]) const override {
-    const QueryBack both[2]{queries[0], queries[1]};
-    withMaskRows(mask, both, [&](const auto& rows) BODY {
-      for (int64_t row = 0; row < 2; ++row)
+    withMask(mask, [&](const auto& rowOf) BODY {
+      for (int64_t row = 0; row < 2; ++row) {
+        const QueryBack query = queries[row];
+        const auto maskRow = rowOf(query.key);
         forEachVector(keys, [&](int64_t j, int64_t lanes) BODY {
           const int64_t place = row * kPanel + j;
-          const Backward back = backwardOf(scores + place, dProbabilities + place, scale, both[row],
-                                           rows[row], first + j, lanes);
+          const Backward back =
+              backwardOf(scores + place, dProbabilities + place, scale, query, maskRow, first + j, lanes);
           store(dropped + place, back.dropped);
           store(dScores + place, back.dScores);
         });
+      }
     });
   }
 };

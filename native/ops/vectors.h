@@ -275,11 +275,21 @@ struct UnmaskedRow {
   INLINE Floats kept(const Floats& x, int64_t) const { return x; }
 };
 
-// body(row): with the mask's row, of a type of its own where nothing is dropped.
+// body(rowOf): rowOf(key) is the mask's row of that key, of a type of its own where nothing is dropped.
 template <typename Body>
-INLINE auto withMaskRow(const Mask& mask, int64_t row, const Body& body) {
-  if (mask.dropsNothing()) return body(UnmaskedRow());
-  return body(MaskRow{mask.row(row), mask.threshold, mask.scale});
+INLINE void withMask(const Mask& mask, const Body& body) {
+  if (mask.dropsNothing())
+    body([](RowKey) BODY { return UnmaskedRow(); });
+  else
+    body([threshold = mask.threshold, scale = mask.scale](RowKey key) BODY {
+      return MaskRow{key, threshold, scale};
+    });
+}
+
+// body(row): with one row of the mask.
+template <typename Body>
+INLINE void withMaskRow(const Mask& mask, int64_t row, const Body& body) {
+  withMask(mask, [&](const auto& rowOf) BODY { body(rowOf(mask.row(row))); });
 }
 
 }  // namespace bertune::BERTUNE_VARIANT

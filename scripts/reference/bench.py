@@ -80,25 +80,32 @@ def collate(rows: list[dict], length: int | None) -> dict:
     return {"input_ids": ids, "attention_mask": mask, "labels": torch.tensor([row["labels"] for row in rows])}
 
 
+def training_arguments(job: dict, **own) -> TrainingArguments:
+    return TrainingArguments(
+        bf16=job["dtype"] == "bfloat16",
+        seed=SEED,
+        use_cpu=job["device"] == "cpu",
+        save_strategy="no",
+        report_to="none",
+        **own,
+    )
+
+
 def train_once(job: dict, data: dict, folder: str, max_steps: int) -> float:
     """Trains a new model; returns the seconds of trainer.train()."""
     set_seed(SEED)
     rows = [{"input_ids": ids, "labels": label} for ids, label in zip(data["ids"], data["labels"])]
     trainer = Trainer(
         model=new_model(data["config"]),
-        args=TrainingArguments(
+        args=training_arguments(
+            job,
             output_dir=folder,
             num_train_epochs=1,
             max_steps=max_steps,
             per_device_train_batch_size=job["batchSize"],
             learning_rate=5e-5,
             max_grad_norm=1.0,
-            bf16=job["dtype"] == "bfloat16",
-            seed=SEED,
-            use_cpu=job["device"] == "cpu",
-            save_strategy="no",
             logging_strategy="no",
-            report_to="none",
             disable_tqdm=True,
             remove_unused_columns=False,
             **STYLES[job["style"]],
@@ -309,15 +316,7 @@ def first_step(job: dict) -> dict:
         ]
     trainer = Trainer(
         model=AutoModelForSequenceClassification.from_pretrained(job["model"]),
-        args=TrainingArguments(
-            output_dir=job["output"],
-            max_steps=1,
-            bf16=job["dtype"] == "bfloat16",
-            seed=SEED,
-            use_cpu=job["device"] == "cpu",
-            save_strategy="no",
-            report_to="none",
-        ),
+        args=training_arguments(job, output_dir=job["output"], max_steps=1),
         train_dataset=rows,
         data_collator=partial(collate, length=None),
         processing_class=tokenizer,

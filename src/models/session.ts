@@ -169,14 +169,16 @@ export async function loadOptimizerState(session: Session, path: string): Promis
     const trained = infos.filter(({ name }) =>
       stateKinds.some((kind) => file.tensors.has(`${kind}.${name}`)),
     );
-    for (const { name, shape } of trained.length > 0 ? trained : infos.slice(0, 1)) {
-      for (const kind of stateKinds) {
+    const expected = trained.length > 0 ? trained : infos.slice(0, 1);
+    for (const kind of stateKinds) {
+      const tensors = expected.map(({ name, shape: own }) => {
         const tensor = file.tensors.get(`${kind}.${name}`);
-        const expected = kind === 'step' ? [] : shape;
-        if (tensor?.shape.join() !== expected.join())
-          throw ofAnotherModel(path, `it has no tensor ${kind}.${name} of [${expected.join(', ')}]`);
-        await writeTensors(session, [[name, tensor]], kind);
-      }
+        const shape = kind === 'step' ? [] : own;
+        if (tensor?.shape.join() !== shape.join())
+          throw ofAnotherModel(path, `it has no tensor ${kind}.${name} of [${shape.join(', ')}]`);
+        return [name, tensor] as const;
+      });
+      await writeTensors(session, tensors, kind);
     }
   } finally {
     await file.close();

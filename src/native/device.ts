@@ -22,7 +22,7 @@ export interface DeviceInfo {
   cudaName?: string;
   /** Whether the CPU multiplies bfloat16 in hardware (avx512_bf16, amx_bf16). */
   bfloat16: boolean;
-  /** Vector instructions that the CPU's kernels use: what it has, capped by ATEN_CPU_CAPABILITY. */
+  /** Vector instructions that the CPU's kernels use: what it has, capped by ATEN_CPU_CAPABILITY and ONEDNN_MAX_CPU_ISA. */
   instructionSet: 'baseline' | 'avx2' | 'avx512' | 'avx512_bf16';
   cores: number;
   /** Version of the LibTorch that the addon was built with. */

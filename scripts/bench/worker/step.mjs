@@ -37,22 +37,12 @@ export function frozen({ config, patterns }) {
   return { names: patterns.flatMap((pattern) => matchingNames(pattern, names, '--freeze')) };
 }
 
-/** Times steps; those that warm up are not measured. @param {StepJob} job */
-export async function step({
-  rows,
-  length,
-  warmUp,
-  steps,
-  config: json,
-  shape,
-  variant,
-  threads,
-  device,
-  dtype,
-}) {
+/** Times steps. @param {StepJob} job */
+export async function step({ variant, ...job }) {
+  const { rows, config: json, threads, device, dtype } = job;
   const config = parseConfig(json, 'the bench');
   const session = await openSession(config, variant, { device, dtype, threads, seed: SEED });
-  const batch = batchOf(rows, length, encoderOf(config).embeddings.vocab);
+  const batch = batchOf(job, config);
   /** @param {number} count */
   const train = async (count) => {
     const calls = Array.from({ length: count }, () => [
@@ -62,48 +52,43 @@ export async function step({
     await Promise.all(calls.flat());
     await session.stats(); // waits for the device
   };
-  await train(warmUp);
-  const { seconds, ...rest } = await timed(device, () => train(steps));
-  const peak = peakBytes(device); // before what follows can raise it
-  const state = await session.optimizerState();
-  const stateBytes = state.reduce(
-    (sum, { shape: sizes }) => sum + BYTES * sizes.reduce((a, b) => a * b, 1),
-    0,
-  );
-  const split = device === 'cpu' ? { split: await splitOf(threads, () => train(1)) } : {};
-  const matmulRate = await session.matmulRate(rows * length, ...largestProduct(shape));
-  await session.close();
-  return {
-    seconds: seconds / steps,
-    tokens: batch.inputIds.length,
-    matmulRate,
-    peakBytes: peak,
-    stateBytes,
-    ...rest,
-    ...split,
-  };
+  return timedCalls(job, session, train, async () => {
+    const state = await session.optimizerState();
+    const stateBytes = state.reduce(
+      (sum, { shape: sizes }) => sum + BYTES * sizes.reduce((a, b) => a * b, 1),
+      0,
+    );
+    return { stateBytes, ...(device === 'cpu' && { split: await splitOf(threads, () => train(1)) }) };
+  });
 }
 
 /** Times forward passes without gradients. @param {StepJob} job */
-export async function forward({ rows, length, warmUp, steps, config: json, shape, ...runtime }) {
-  const { threads, device, dtype } = runtime;
+export async function forward(job) {
+  const { config: json, threads, device, dtype } = job;
   const config = parseConfig(json, 'the bench');
   const session = await Session.create(sessionSpec(config), { device, dtype, threads, seed: SEED });
-  const batch = batchOf(rows, length, encoderOf(config).embeddings.vocab);
+  const batch = batchOf(job, config);
   /** @param {number} count */
   const predict = (count) => Promise.all(Array.from({ length: count }, () => session.predict(batch)));
-  await predict(warmUp);
-  const { seconds, ...rest } = await timed(device, () => predict(steps));
-  const peak = peakBytes(device);
+  return timedCalls(job, session, predict, async () => ({}));
+}
+
+/**
+ * Times calls of a session, which it closes; those that warm up are not measured.
+ *
+ * @param {Omit<StepJob, 'variant'>} job
+ * @param {Session} session
+ * @param {(count: number) => Promise<unknown>} run makes so many calls
+ * @param {() => Promise<object>} measureMore what else is known afterwards
+ */
+async function timedCalls({ rows, length, warmUp, steps, shape, device }, session, run, measureMore) {
+  await run(warmUp);
+  const { seconds, ...rest } = await timed(device, () => run(steps));
+  const peak = peakBytes(device); // before what follows can raise it
+  const more = await measureMore();
   const matmulRate = await session.matmulRate(rows * length, ...largestProduct(shape));
   await session.close();
-  return {
-    seconds: seconds / steps,
-    tokens: batch.inputIds.length,
-    matmulRate,
-    peakBytes: peak,
-    ...rest,
-  };
+  return { seconds: seconds / steps, tokens: rows * length, matmulRate, peakBytes: peak, ...rest, ...more };
 }
 
 /**
@@ -123,8 +108,9 @@ async function openSession(config, { gradientCheckpointing, loraRank, freeze }, 
   return session;
 }
 
-/** @param {number} rows @param {number} length @param {number} vocabSize */
-function batchOf(rows, length, vocabSize) {
+/** @param {Pick<StepJob, 'rows' | 'length'>} job @param {ModelConfig} config */
+function batchOf({ rows, length }, config) {
+  const vocabSize = encoderOf(config).embeddings.vocab;
   return {
     // Any ids but 0, the padding, spread over the vocabulary.
     inputIds: Int32Array.from({ length: rows * length }, (_, i) => 1 + ((i * 7919) % (vocabSize - 1))),
