@@ -19,6 +19,7 @@ const apiPath = join(root, 'docs', 'api');
  */
 const TOPICS = {
   models: 'Models',
+  onnx: 'Models',
   tokenizer: 'Tokenizers',
   data: 'Data',
   training: 'Training',

@@ -10,12 +10,14 @@ import {
   commandFlags,
   commands,
   evaluateCommand,
+  exportCommand,
   initCommand,
   inspectCommand,
   mergeCommand,
   normalizeArgs,
   OptionsError,
   parseEvaluateOptions,
+  parseExportOptions,
   parseInitOptions,
   parseInspectOptions,
   parseMergeOptions,
@@ -132,6 +134,16 @@ function program(): Command {
       );
       const { merge } = await import('./commands/merge.js');
       await merge(options);
+    });
+  addCommand(cli, exportCommand)
+    .usage('MODEL --output-dir DIR')
+    .argument('[model]', 'the folder of the model, as --model')
+    .action(async (model: string | undefined, flags: Flags) => {
+      const options = accepted(
+        parseExportOptions({ flags: model === undefined ? flags : { ...flags, model } }),
+      );
+      const { exportModel } = await import('./commands/export.js');
+      await exportModel(options);
     });
   return cli;
 }

@@ -22,7 +22,8 @@ export {
   type AdapterOptions,
   type PretrainedOptions,
 } from './models/pretrained.js';
-export type { EncoderModel, Runtime } from './models/encoder-model.js';
+export type { EncoderModel, ExportOnnxOptions, Runtime } from './models/encoder-model.js';
+export type { OnnxExport } from './onnx/folder.js';
 export type { Lora, LoraOptions } from './models/lora.js';
 export { sessionSpec } from './models/session.js';
 export type { Example, Split } from './data/index.js';

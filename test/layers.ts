@@ -11,6 +11,7 @@ const LAYERS = [
   ['native', 'terminal'],
   ['formats', 'hub', 'tasks'],
   ['tokenizer'],
+  ['onnx'],
   ['models'],
   ['data'],
   ['evaluation'],
@@ -99,7 +100,7 @@ t.test('one file sees the addon, one folder makes sessions', (t) => {
           .includes(text),
     );
   t.same(holding('bertune.node'), ['native/addon.ts']);
-  t.same(holding('Session.create('), ['models/encoder-model.ts']);
+  t.same(holding(' Session.create('), ['models/encoder-model.ts']);
   t.end();
 });
 

@@ -5,7 +5,9 @@ import { openModelFolder, saveModelFolder, type ReadingSettings } from '../forma
 import { openAdapterFolder, saveAdapterFolder } from '../formats/peft.js';
 import type { TensorData } from '../formats/safetensors.js';
 import { chooseDevice, deviceInfo, Session, type SessionOptions } from '../native/index.js';
+import type { OnnxExport } from '../onnx/folder.js';
 import { taskOf, type Calibration, type Task } from '../tasks/index.js';
+import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { counted } from '../util/text.js';
 import { RunError, UsageError } from '../util/errors.js';
 import {
@@ -16,7 +18,7 @@ import {
   type ModelConfig,
   problemTypeOf,
 } from './config.js';
-import { adapterShapes, loraShapes, scalingOf, targetModulesOf, type Lora } from './lora.js';
+import { addUpdate, adapterShapes, loraShapes, scalingOf, targetModulesOf, type Lora } from './lora.js';
 import { parameterShapes } from './parameters.js';
 import { fitAdapter, matchCheckpoint, readConfig, type LoadedModel } from './pretrained.js';
 import {
@@ -50,6 +52,29 @@ export interface Runtime {
   /** Seeds newly initialised weights and dropout; default 42, as HF. */
   seed?: number;
 }
+
+/**
+ * How a model is exported.
+ *
+ * @example
+ * ```ts
+ * import { AutoModelForSequenceClassification, AutoTokenizer, type ExportOnnxOptions } from 'bertune';
+ *
+ * const options: ExportOnnxOptions = { tokenizer: await AutoTokenizer.fromPretrained('out') };
+ * const model = await AutoModelForSequenceClassification.fromPretrained('out');
+ * await model.exportOnnx('out-onnx', options);
+ * await model.close();
+ * ```
+ */
+export interface ExportOnnxOptions {
+  /** Written beside the model, as transformers.js needs it. */
+  tokenizer?: Tokenizer;
+  /** Tokens at which texts are cut; default: as the model was trained, else 512 or the limit of model or tokenizer. */
+  maxSeqLength?: number;
+}
+
+/** Largest differences of logits between the file and the model, as a share: of rounding, and of products in bfloat16 or TF32. */
+const TOLERANCE = { float32: 1e-4, rounded: 0.1 };
 
 /** Checks the device that a command line names, before time is spent on data. @throws UsageError */
 export function requireDevice({ device, dtype }: Runtime): void {
@@ -291,6 +316,48 @@ export class EncoderModel {
     } finally {
       await this.close();
     }
+  }
+
+  /**
+   * Writes the model as ONNX into a folder of its own, with its adapter merged: config.json, onnx/model.onnx, and the tokenizer if
+   * it is given. A tuned temperature is part of it. The logits are compared with those of onnxruntime-node, where that is installed.
+   *
+   * @throws UsageError for a folder with other files than those of an earlier export; RunError when it cannot be written, or
+   *   the logits differ
+   */
+  async exportOnnx(directory: string, options: ExportOnnxOptions = {}): Promise<OnnxExport> {
+    const { tokenizer, maxSeqLength = this.reading['maxSeqLength'] } = options;
+    const session = await this.open();
+    const { exportFolder } = await import('../onnx/folder.js');
+    const { dtype, tf32 = false } = this.#settings ?? {};
+    const { textColumn, textPairColumn } = this.reading;
+    return exportFolder(directory, {
+      spec: sessionSpec(this.config),
+      config: configJson(this.config),
+      temperature: this.calibration.temperature ?? 1,
+      tolerance: dtype === 'float32' && !tf32 ? TOLERANCE.float32 : TOLERANCE.rounded,
+      text: tokenizer && {
+        tokenizer,
+        maxLength: Math.min(
+          typeof maxSeqLength === 'number' ? maxSeqLength : Math.min(512, tokenizer.modelMaxLength),
+          this.maxTokens,
+        ),
+        readsPairs: textColumn === undefined ? undefined : textPairColumn !== undefined,
+      },
+      predict: (batch) => session.predict(batch),
+      read: (name) => this.#merged(session, name),
+    });
+  }
+
+  /** A weight with what its adapter adds. */
+  async #merged(session: Session, name: string): Promise<Float32Array> {
+    const weight = await session.read(name);
+    const module = name.replace(/\.weight$/, '');
+    if (this.lora?.modules.includes(module) !== true) return weight;
+    const a = await session.read(`${module}.lora_A.weight`);
+    const b = await session.read(`${module}.lora_B.weight`);
+    addUpdate(weight, { a, b, rank: this.lora.rank, scaling: scalingOf(this.lora) });
+    return weight;
   }
 
   /** The tensors of the session by name: the model's, then the adapter's. */

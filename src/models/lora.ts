@@ -66,6 +66,30 @@ export function scalingOf({
   return alpha / (isRankStabilised ? Math.sqrt(rank) : rank);
 }
 
+/**
+ * Adds what an adapter learned to the weight of its layer, scaling * B A, in place.
+ *
+ * @param weight [rows, inputs]
+ * @param a [rank, inputs]
+ * @param b [rows, rank]
+ */
+export function addUpdate(
+  weight: Float32Array,
+  { a, b, rank, scaling }: { a: Float32Array; b: Float32Array; rank: number; scaling: number },
+): void {
+  const inputs = a.length / rank;
+  const update = new Float64Array(inputs);
+  for (let row = 0; row < b.length / rank; row++) {
+    update.fill(0);
+    for (let k = 0; k < rank; k++) {
+      const factor = scaling * (b[row * rank + k] ?? 0);
+      for (let i = 0; i < inputs; i++) update[i] = (update[i] ?? 0) + factor * (a[k * inputs + i] ?? 0);
+    }
+    for (let i = 0; i < inputs; i++)
+      weight[row * inputs + i] = (weight[row * inputs + i] ?? 0) + (update[i] ?? 0);
+  }
+}
+
 /** The adapter's own tensors by their names in the session, in its order. */
 export function loraShapes(
   config: ModelConfig,

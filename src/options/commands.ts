@@ -59,6 +59,12 @@ export const mergeCommand = command(
   'Fold a LoRA adapter into the weights of its base, and save a plain model.',
 );
 
+/** `bertune export` */
+export const exportCommand = command(
+  'export',
+  'Write a trained model as ONNX, in the folder that transformers.js and onnxruntime load.',
+);
+
 /** What the options of `bertune evaluate` and `bertune predict` have in common, but for the model and the data. */
 const scoringNames = [
   'maxSeqLength',
@@ -93,6 +99,7 @@ export const commands: readonly Command[] = [
   inspectCommand,
   initCommand,
   mergeCommand,
+  exportCommand,
 ];
 
 /**
@@ -125,6 +132,7 @@ export type InitOptions = OptionsOf<'init'>;
 export type SearchOptions = OptionsOf<'search'>;
 export type EvaluateOptions = OptionsOf<'evaluate'>;
 export type MergeOptions = OptionsOf<'merge'>;
+export type ExportOptions = OptionsOf<'export'>;
 export type PredictOptions = OptionsOf<'predict'>;
 
 /** The options of a Trainer that have a role when a run is resumed, in the order of the table. */

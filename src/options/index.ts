@@ -1,6 +1,7 @@
 // Options: the one table (table.ts), and all that is derived from it.
 export {
   type EvaluateOptions,
+  type ExportOptions,
   type InitOptions,
   type InspectOptions,
   type MergeOptions,
@@ -11,6 +12,7 @@ export {
   type TrainOptions,
   commands,
   evaluateCommand,
+  exportCommand,
   initCommand,
   inspectCommand,
   mergeCommand,
@@ -27,6 +29,7 @@ export type { OptionSources } from './resolve.js';
 export { OptionsError, type ResumeRole } from './option.js';
 export {
   parseEvaluateOptions,
+  parseExportOptions,
   parseInitOptions,
   parseInspectOptions,
   parseMergeOptions,

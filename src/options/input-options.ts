@@ -21,7 +21,7 @@ export const inputOptions = {
   ...inGroup('Model', {
     model: optional(text('DIR_OR_ID'), {
       commands: everywhere,
-      neededBy: [...scoring, 'merge'],
+      neededBy: [...scoring, 'merge', 'export'],
       onResume: 'must-match',
       help: 'the weights: a folder, or a Hugging Face hub id such as bert-base-uncased',
       hf: 'model_name_or_path',
@@ -33,7 +33,7 @@ export const inputOptions = {
       otherwise: 'main',
     }),
     baseModel: optional(text('DIR_OR_ID'), {
-      commands: [...training, ...scoring, 'merge'],
+      commands: [...training, ...scoring, 'merge', 'export'],
       onResume: 'must-match',
       help: 'the base model of an adapter, where it is no longer the one that its adapter_config.json names',
       otherwise: 'that one',
@@ -53,7 +53,7 @@ export const inputOptions = {
       hf: 'tokenizer_name',
     }),
     problemType: optional(choice(problemTypes), {
-      commands: [...training, ...scoring, 'inspect', 'merge'],
+      commands: [...training, ...scoring, 'inspect', 'merge', 'export'],
       onResume: 'must-match',
       help: 'what the head predicts, and so the loss',
       otherwise:

@@ -17,7 +17,16 @@ export type Group = (typeof groups)[number];
 
 /** The commands of the command line, and for scripts `trainer` (a Trainer) and `scoring` (`evaluate()` and `predict()`). */
 export type CommandName =
-  'train' | 'trainer' | 'evaluate' | 'predict' | 'scoring' | 'search' | 'inspect' | 'init' | 'merge';
+  | 'train'
+  | 'trainer'
+  | 'evaluate'
+  | 'predict'
+  | 'scoring'
+  | 'search'
+  | 'inspect'
+  | 'init'
+  | 'merge'
+  | 'export';
 
 /**
  * What an option is to a run that is resumed with another value of it. `must-match`: it decides which batches, masks and
@@ -77,7 +86,7 @@ export const scoring = ['evaluate', 'predict'] as const;
 export const training = ['train', 'search'] as const;
 export const trainers = [...training, 'trainer'] as const;
 export const readers = [...training, ...scoring, 'inspect'] as const;
-export const everywhere = [...readers, 'init', 'merge'] as const;
+export const everywhere = [...readers, 'init', 'merge', 'export'] as const;
 
 /** An option that always has a value; one of `reading` has none where the model's folder is asked first. */
 export function withDefault<T>(kind: Kind<T>, fallback: T, meta: Meta): Ungrouped<T> {

@@ -2,6 +2,7 @@
 import { isGreaterBetter } from '../tasks/index.js';
 import {
   evaluateCommand,
+  exportCommand,
   initCommand,
   inspectCommand,
   mergeCommand,
@@ -13,6 +14,7 @@ import {
   type Command,
   type CompleteScoringOptions,
   type EvaluateOptions,
+  type ExportOptions,
   type InitOptions,
   type InspectOptions,
   type MergeOptions,
@@ -101,6 +103,11 @@ export function parseInitOptions(sources: OptionSources): ParsedOptions<InitOpti
 /** The options of a merge. Throws as `parseTrainOptions`. */
 export function parseMergeOptions(sources: OptionSources): ParsedOptions<MergeOptions> {
   return parse(mergeCommand, sources, () => []);
+}
+
+/** The options of an export. Throws as `parseTrainOptions`. */
+export function parseExportOptions(sources: OptionSources): ParsedOptions<ExportOptions> {
+  return parse(exportCommand, sources, () => []);
 }
 
 /** The options of a prediction. Throws as `parseTrainOptions`. */

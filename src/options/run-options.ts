@@ -76,8 +76,8 @@ export const runOptions = {
   }),
   ...inGroup('Saving and logging', {
     outputDir: optional(text('DIR'), {
-      commands: [...trainers, 'evaluate', 'init', 'merge'],
-      neededBy: [...trainers, 'merge'],
+      commands: [...trainers, 'evaluate', 'init', 'merge', 'export'],
+      neededBy: [...trainers, 'merge', 'export'],
       onResume: 'irrelevant',
       help: 'folder for the model, the checkpoints and the metrics',
       helpOf: {
@@ -85,6 +85,7 @@ export const runOptions = {
         evaluate: 'folder for the metrics',
         init: 'folder for the model, as the configuration names it',
         merge: 'folder for the model',
+        export: 'folder for the model in ONNX: a new one, or that of an earlier export',
       },
     }),
     outputFile: optional(text('FILE'), {

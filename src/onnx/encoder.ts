@@ -1,0 +1,222 @@
+// The graph of a model: what native/model/ computes for packed sequences, here for padded ones with a mask, of ONNX's standard
+// operators. onnxruntime fuses GELU and the attention of these forms by itself; its own fused operators gain nothing on CPUs and
+// do not run on WebGPU.
+import type { OnnxValue } from '../formats/onnx.js';
+import type { Activation, EncoderSpec, HeadStage, SessionSpec } from '../native/spec.js';
+import { GraphBuilder, type ModelGraph, type Value } from './graph.js';
+
+/** Added to the scores of padding; a row of nothing else stays finite. */
+const LOWEST = -3.4028234663852886e38;
+
+const AXES = ['batch_size', 'sequence_length'] as const;
+const IDS = 'input_ids';
+const MASK = 'attention_mask';
+const TYPES = 'token_type_ids';
+const LOGITS = 'logits';
+
+/**
+ * The token that ends every text, and the most tokens of one. transformers.js cuts longer texts behind their last token, so
+ * that they lack it.
+ */
+export interface LastToken {
+  readonly id: number;
+  readonly maxLength: number;
+}
+
+/** Names and axes are those of transformers' own exporter and transformers.js. */
+const inputNamed = (name: string): OnnxValue => ({ name, element: 'int64', shape: AXES });
+
+/**
+ * The graph of a model without dropout. It takes `input_ids` and `attention_mask`, int64 [batch_size, sequence_length], and
+ * `token_type_ids` where the model tells them apart, padded on the right; and gives `logits`, float32 [batch_size, outputs], or
+ * [batch_size, sequence_length, outputs] of a head that does not pool.
+ *
+ * @param spec without adapters: they are merged into the weights that are written
+ * @param options.temperature that the logits are divided by, where one was tuned
+ * @param options.lastToken is put at the end of texts in batches of its length: correctly cut ones have it there
+ */
+export function modelGraph(
+  { encoder, head, parameters }: Pick<SessionSpec, 'encoder' | 'head' | 'parameters'>,
+  { temperature = 1, lastToken }: { temperature?: number; lastToken?: LastToken | undefined } = {},
+): ModelGraph {
+  const graph = new GraphBuilder(parameters);
+  const ids = lastToken === undefined ? IDS : endedIds(graph, lastToken);
+  const hidden = encoderNodes(graph, encoder, ids, readsFirstOnly(head));
+  const { logits, outputs, isPooled } = headNodes(graph, head, hidden, encoder.norm.eps);
+  if (temperature === 1) graph.add('Identity', [logits], {}, LOGITS);
+  else graph.add('Div', [logits, graph.scalar(temperature)], {}, LOGITS);
+  const hasTypes = encoder.embeddings.tokenTypes > 1;
+  const shape = isPooled ? [AXES[0], outputs] : [...AXES, outputs];
+  return graph.finish([IDS, MASK, ...(hasTypes ? [TYPES] : [])].map(inputNamed), [
+    { name: LOGITS, element: 'float32', shape },
+  ]);
+}
+
+/** Whether the last layer need only compute the first token of each sequence. */
+function readsFirstOnly([first]: readonly HeadStage[]): boolean {
+  return first !== undefined && 'pool' in first && first.pool === 'first';
+}
+
+/**
+ * The ids with the token that a cut text lost. In a batch of the longest length those that are as long may have been cut; in one
+ * that is longer nobody cuts there.
+ */
+function endedIds(graph: GraphBuilder, { id, maxLength }: LastToken): Value {
+  const length = sequenceLength(graph);
+  const positions = graph.add('Range', [
+    graph.index(0),
+    graph.add('Squeeze', [length, graph.list(0)]),
+    graph.index(1),
+  ]);
+  const isLast = graph.add('Equal', [positions, graph.index(maxLength - 1)]);
+  const isLongest = graph.add('Equal', [length, graph.index(maxLength)]);
+  const isToken = graph.add('Equal', [MASK, graph.index(1)]);
+  const isEnd = graph.add('And', [graph.add('And', [isLast, isLongest]), isToken]);
+  return graph.add('Where', [isEnd, graph.index(id), IDS]);
+}
+
+/** An int64 list of one. */
+function sequenceLength(graph: GraphBuilder): Value {
+  return graph.add('Shape', [IDS], { start: { int: 1 }, end: { int: 2 } });
+}
+
+/** Hidden states, [batch, sequence, hidden], or [batch, 1, hidden] of the first tokens. */
+function encoderNodes(graph: GraphBuilder, encoder: EncoderSpec, ids: Value, isFirstOnly: boolean): Value {
+  let x = embeddingNodes(graph, encoder.embeddings, ids);
+  const bias = maskBias(graph);
+  for (const [i, { parameters }] of encoder.layers.entries()) {
+    const isLast = i === encoder.layers.length - 1;
+    x = layerNodes(graph, encoder, parameters, x, { bias, isFirstOnly: isFirstOnly && isLast });
+  }
+  return encoder.finalNorm ? graph.norm('finalNorm', x, encoder.norm.eps) : x;
+}
+
+/** 0 for tokens and the lowest number for padding, [batch, 1, 1, sequence]. */
+function maskBias(graph: GraphBuilder): Value {
+  const mask = graph.add('Cast', [graph.add('Unsqueeze', [MASK, graph.list(1, 2)])], { to: { int: 1 } });
+  return graph.add('Mul', [graph.add('Sub', [graph.scalar(1), mask]), graph.scalar(LOWEST)]);
+}
+
+function embeddingNodes(graph: GraphBuilder, spec: EncoderSpec['embeddings'], ids: Value): Value {
+  const { positions, tokenTypes, norm, projection } = spec;
+  let x = graph.add('Gather', [graph.parameter('embeddings.words.weight'), ids]);
+  if (tokenTypes > 0) {
+    const table = graph.parameter('embeddings.types.weight');
+    x = graph.add('Add', [x, tokenTypes > 1 ? graph.add('Gather', [table, TYPES]) : table]);
+  }
+  if (positions !== null) {
+    const first = graph.list(positions.first);
+    const table = graph.parameter('embeddings.positions.weight');
+    const end = graph.add('Add', [sequenceLength(graph), first]);
+    x = graph.add('Add', [x, graph.add('Slice', [table, first, end, graph.list(0)])]);
+  }
+  if (norm !== null) x = graph.norm('embeddings.norm', x, norm.eps);
+  return projection ? graph.linear('embeddings.projection', x) : x;
+}
+
+function layerNodes(
+  graph: GraphBuilder,
+  encoder: EncoderSpec,
+  name: string,
+  x: Value,
+  { bias, isFirstOnly }: { bias: Value; isFirstOnly: boolean },
+): Value {
+  const { order, norm, mlp } = encoder;
+  const first = (value: Value): Value =>
+    isFirstOnly ? graph.add('Slice', [value, graph.list(0), graph.list(1), graph.list(1)]) : value;
+  const attentionNorm = (value: Value): Value => graph.norm(`${name}.attentionNorm`, value, norm.eps);
+  const mlpNorm = (value: Value): Value => graph.norm(`${name}.mlpNorm`, value, norm.eps);
+  const attended = (input: Value): Value =>
+    graph.linear(
+      `${name}.attentionOutput`,
+      attentionNodes(graph, encoder, name, { queries: first(input), keys: input, bias }),
+    );
+  const expanded = (input: Value): Value =>
+    graph.linear(
+      `${name}.mlpOut`,
+      activationNodes(graph, mlp.activation, graph.linear(`${name}.mlpIn`, input)),
+    );
+  if (order === 'pre') {
+    const y = graph.add('Add', [attended(attentionNorm(x)), first(x)]);
+    return graph.add('Add', [expanded(mlpNorm(y)), y]);
+  }
+  const y = attentionNorm(graph.add('Add', [attended(x), first(x)]));
+  return mlpNorm(graph.add('Add', [expanded(y), y]));
+}
+
+/** Attention of all heads, [batch, queries, hidden]. */
+function attentionNodes(
+  graph: GraphBuilder,
+  { hidden, heads }: EncoderSpec,
+  name: string,
+  { queries, keys, bias }: { queries: Value; keys: Value; bias: Value },
+): Value {
+  const width = hidden / heads;
+  const project = (part: number, x: Value, axes: readonly number[]): Value => {
+    const projected = graph.linear(`${name}.queryKeyValue`, x, { firstRow: part * hidden, rows: hidden });
+    const split = graph.add('Reshape', [projected, graph.list(0, 0, heads, width)]);
+    return graph.add('Transpose', [split], { perm: { ints: axes } });
+  };
+  const query = project(0, queries, [0, 2, 1, 3]);
+  const key = project(1, keys, [0, 2, 3, 1]);
+  const value = project(2, keys, [0, 2, 1, 3]);
+  const scores = graph.add('Div', [graph.add('MatMul', [query, key]), graph.scalar(Math.sqrt(width))]);
+  const weights = graph.add('Softmax', [graph.add('Add', [scores, bias])], { axis: { int: -1 } });
+  const context = graph.add('Transpose', [graph.add('MatMul', [weights, value])], {
+    perm: { ints: [0, 2, 1, 3] },
+  });
+  return graph.add('Reshape', [context, graph.list(0, 0, hidden)]);
+}
+
+function headNodes(
+  graph: GraphBuilder,
+  stages: readonly HeadStage[],
+  hidden: Value,
+  eps: number,
+): { logits: Value; outputs: number; isPooled: boolean } {
+  let x = hidden;
+  let outputs = 0;
+  let isPooled = false;
+  for (const stage of stages) {
+    if ('pool' in stage) {
+      isPooled = true;
+      x =
+        stage.pool === 'first'
+          ? graph.add('Gather', [x, graph.index(0)], { axis: { int: 1 } })
+          : mean(graph, x);
+    } else if ('linear' in stage) {
+      x = graph.linear(stage.linear, x);
+      outputs = graph.rowsOf(`${stage.linear}.weight`);
+    } else if ('norm' in stage) x = graph.norm(stage.norm, x, eps);
+    else if ('activation' in stage) x = activationNodes(graph, stage.activation, x);
+  }
+  return { logits: x, outputs, isPooled };
+}
+
+/** Of the tokens of each sequence. */
+function mean(graph: GraphBuilder, x: Value): Value {
+  const mask = graph.add('Cast', [graph.add('Unsqueeze', [MASK, graph.list(-1)])], { to: { int: 1 } });
+  const sum = (value: Value): Value =>
+    graph.add('ReduceSum', [value, graph.list(1)], { keepdims: { int: 0 } });
+  return graph.add('Div', [sum(graph.add('Mul', [x, mask])), sum(mask)]);
+}
+
+function activationNodes(graph: GraphBuilder, activation: Activation, x: Value): Value {
+  const times = (a: Value, b: Value): Value => graph.add('Mul', [a, b]);
+  const half = (factor: Value): Value => {
+    return times(times(x, graph.add('Add', [factor, graph.scalar(1)])), graph.scalar(0.5));
+  };
+  const makers: Readonly<Record<Activation, () => Value>> = {
+    relu: () => graph.add('Relu', [x]),
+    tanh: () => graph.add('Tanh', [x]),
+    silu: () => times(x, graph.add('Sigmoid', [x])),
+    // In this order onnxruntime recognises it.
+    gelu: () => half(graph.add('Erf', [graph.add('Div', [x, graph.scalar(Math.SQRT2)])])),
+    gelu_tanh: () => {
+      const cube = times(times(times(x, x), x), graph.scalar(0.044715));
+      const inner = times(graph.add('Add', [x, cube]), graph.scalar(Math.sqrt(2 / Math.PI)));
+      return half(graph.add('Tanh', [inner]));
+    },
+  };
+  return makers[activation]();
+}

@@ -1,0 +1,57 @@
+// Every family as it is exported, in onnxruntime: whole models and adapters, against the logits of transformers and PEFT
+// (scripts/reference/families.py and families_lora.py); activations and weights that came by training, against our own.
+import { join } from 'node:path';
+import t from 'tap';
+
+import { AutoModelForSequenceClassification, parseConfig } from '../../dist/index.js';
+import { batches, expectedOf, folderOf, loraOf, maxRelative, problemIn } from '../fixtures/families.js';
+import { FAMILIES, RUNTIME } from '../fixtures/family-sessions.js';
+import { runOnnx } from '../fixtures/onnxruntime.js';
+import { TOY_CONFIG } from '../fixtures/toy.js';
+
+const folder = t.testdir();
+
+for (const family of FAMILIES)
+  await t.test(family.name, async (t) => {
+    for (const [form, steps] of Object.entries(expectedOf(family).steps)) {
+      const model = await AutoModelForSequenceClassification.fromPretrained(folderOf(family, form));
+      await model.open(RUNTIME);
+      const directory = join(folder, `${family.name}-${form}`);
+      const { check } = await model.exportOnnx(directory);
+      await model.close();
+      t.ok((check?.difference ?? NaN) < 1e-5, `${form}: the check (${check?.difference})`);
+      const path = join(directory, 'onnx/model.onnx');
+      for (const kind of ['single', 'pairs'] as const) {
+        const { ids, types } = batches[kind];
+        const logits = (await runOnnx(path, { ids, types: family.hasTypes ? types : null })).flat();
+        const error = maxRelative(logits, steps[kind].logits);
+        t.ok(error < 1e-5, `${form}, ${kind}: logits of transformers for ${problemIn(form)} (${error})`);
+      }
+    }
+    const { logits: expected } = loraOf(family);
+    const adapter = await AutoModelForSequenceClassification.fromPretrained(folderOf(family, 'adapter'), {
+      baseModel: folderOf(family, 'model'),
+    });
+    const session = await adapter.open(RUNTIME);
+    const before = await session.read(`${adapter.lora?.modules[0]}.lora_B.weight`);
+    await adapter.exportOnnx(join(folder, `${family.name}-adapter`));
+    const after = await session.read(`${adapter.lora?.modules[0]}.lora_B.weight`);
+    t.ok(Math.hypot(...before) > 0);
+    t.same(after, before, 'the adapter stays an adapter');
+    await adapter.close();
+    const path = join(folder, `${family.name}-adapter/onnx/model.onnx`);
+    const logits = (await runOnnx(path, { ids: batches.single.ids })).flat();
+    const error = maxRelative(logits, expected);
+    t.ok(error < 1e-5, `the adapter's logits, of PEFT (${error})`);
+  });
+
+t.test('activations', async (t) => {
+  for (const hidden_act of ['gelu', 'gelu_new', 'relu', 'silu', 'tanh']) {
+    const config = parseConfig({ ...TOY_CONFIG, initializer_range: 0.2, hidden_act }, 'a small BERT');
+    const model = AutoModelForSequenceClassification.fromConfig(config, { numLabels: 3 });
+    await model.open(RUNTIME);
+    const { check } = await model.exportOnnx(join(folder, hidden_act));
+    t.ok((check?.difference ?? NaN) < 2e-5, `${hidden_act}: ${check?.difference}`);
+    await model.close();
+  }
+});
