@@ -30,13 +30,14 @@ export async function openData(
   purpose: 'train' | 'evaluate',
   progress: Progress,
 ): Promise<DatasetDict> {
-  const { files, classNames } = await findFiles(options, purpose);
+  const { files, classNames, hubSplits } = await findFiles(options, purpose);
   const { validationSplit } = options;
   const share = typeof validationSplit === 'number' ? validationSplit : undefined;
   const data = await openSplits(files, {
     ...options,
     validationSplit: share,
     classNames,
+    hubSplits,
     forTraining: purpose === 'train',
   });
   try {
@@ -85,7 +86,11 @@ export function splitsOf({ splits }: DatasetDict): Set<Split> {
 export async function findFiles(
   options: DataOptions,
   purpose: 'train' | 'evaluate',
-): Promise<{ files: SplitFiles; classNames?: Record<string, string[]> }> {
+): Promise<{
+  files: SplitFiles;
+  classNames?: Record<string, string[]>;
+  hubSplits?: DatasetDict['hubSplits'];
+}> {
   if (options.dataset === undefined)
     return { files: withoutUndefined({ train: options.trainFile, validation: options.validationFile }) };
   const { splits, classNames } = await datasetFiles(
@@ -98,8 +103,13 @@ export async function findFiles(
   // A share is taken from the training rows, and the splits that the data set brings stay untouched.
   const validation =
     typeof named === 'number' ? undefined : named === undefined ? splits[usual] : pick(named);
-  const train = purpose === 'train' ? pick(options.trainSplit ?? 'train') : undefined;
-  return { files: withoutUndefined({ train, validation }), classNames };
+  const { trainSplit = 'train' } = options;
+  const train = purpose === 'train' ? pick(trainSplit) : undefined;
+  const hubSplits = {
+    ...(train !== undefined && { train: trainSplit }),
+    ...(validation !== undefined && typeof named !== 'number' && { validation: named ?? usual }),
+  };
+  return { files: withoutUndefined({ train, validation }), classNames, hubSplits };
 }
 
 /** The files of a split of a hub data set. @throws UsageError naming the splits that there are */

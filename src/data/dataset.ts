@@ -148,6 +148,8 @@ export class DatasetDict {
   readonly task: Task;
   /** Those that there are. */
   readonly splits: Readonly<Partial<Record<SplitName, Dataset>>>;
+  /** What a data set of the hub calls those that were taken from it. */
+  readonly hubSplits: Readonly<Partial<Record<SplitName, string>>>;
 
   readonly #opened: readonly Split[];
   readonly #maxValidation: number | undefined;
@@ -156,13 +158,23 @@ export class DatasetDict {
    * @param options which training rows are set aside
    * @param options.aside the share of the training rows that becomes the validation split
    * @param options.maxValidation of rows that are set aside, for a share or a fold, only the first so many are validated with
+   * @param options.hubSplits what a data set of the hub calls the splits
    */
   constructor(
     splits: readonly Split[],
     task: Task,
-    { aside, maxValidation }: { aside?: HoldOut | undefined; maxValidation?: number | undefined } = {},
+    {
+      aside,
+      maxValidation,
+      hubSplits = {},
+    }: {
+      aside?: HoldOut | undefined;
+      maxValidation?: number | undefined;
+      hubSplits?: Readonly<Partial<Record<SplitName, string>>> | undefined;
+    } = {},
   ) {
     this.task = task;
+    this.hubSplits = hubSplits;
     this.#opened = splits;
     this.#maxValidation = maxValidation;
     const whole = Object.fromEntries(splits.map((split) => [split.name, new Dataset(split, task)]));

@@ -139,7 +139,11 @@ function requireNoShare(validationSplit: number | undefined): void {
 export async function openSplits(
   files: SplitRows<object>,
   options: ReadOptions &
-    Pick<SplitOptions, 'presumed'> & { classNames?: SplitOptions['classNames']; forTraining: boolean },
+    Pick<SplitOptions, 'presumed'> & {
+      classNames?: SplitOptions['classNames'];
+      forTraining: boolean;
+      hubSplits?: DatasetDict['hubSplits'] | undefined;
+    },
 ): Promise<DatasetDict> {
   const opened: Split[] = [];
   try {
@@ -161,6 +165,7 @@ export async function openSplits(
     return new DatasetDict(opened, inferTask(opened, taskOptions(options)), {
       aside: holdOutOf(options),
       maxValidation: options.maxSamples?.validation,
+      hubSplits: options.hubSplits,
     });
   } catch (error) {
     await Promise.all(opened.map((split) => split.close()));
