@@ -18,7 +18,7 @@ const LAYERS = [
   ['predictions'],
   ['options'],
   ['training', 'scoring'],
-  ['search', 'inspection'],
+  ['search', 'inspection', 'publishing'],
   ['commands'],
   ['cli', 'index'],
 ];
