@@ -13,16 +13,18 @@ import { detailMetrics, type Prediction } from '../tasks/index.js';
 import { isSameFolder, exists } from '../util/file-system.js';
 import { commandLine, shellWord } from '../util/installation.js';
 import { INDEX, OF_TRAINING, replaceFiles, requireNoFolders } from '../formats/replace-files.js';
-import { writeJson } from '../util/files.js';
+import { writeFileAtomic, writeJson } from '../util/files.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import type { TrainerCallback } from '../training/callbacks.js';
 import { AUTO, findCheckpoint, removeLeftovers } from '../training/output-folder.js';
 import { whileLocked } from '../util/folder-lock.js';
 import { formatNumber, type Progress } from '../terminal/progress.js';
+import { MODEL_CARD } from '../publishing/card-file.js';
 import { Trainer } from '../training/trainer.js';
 import { chanceNote } from './notes.js';
 import { crossValidate } from './cross-validation.js';
 import { openData, textsOf } from './data.js';
+import { cardOfTraining } from './model-card.js';
 import { modelAndTokenizer, readOptions, type ModelSource } from './model-source.js';
 import { CommandProgress, checkOutputFolder, printMetrics, writeBadRowsOf, writtenBytes } from './output.js';
 import { StopSignals, withResumeHint } from './stop.js';
@@ -106,7 +108,7 @@ async function checkOutput(options: TrainOptions, { config, lora }: ModelSource)
     throw new UsageError(
       `--output-dir is the folder of the base, ${lora.base}, which the adapter needs; name another for the adapter`,
     );
-  await requireNoFolders(outputDir, OF_TRAINING);
+  await requireNoFolders(outputDir, options.modelCard ? [...OF_TRAINING, MODEL_CARD] : OF_TRAINING);
   await checkOutputFolder(outputDir, writtenBytes(options, config, lora));
 }
 
@@ -140,7 +142,7 @@ interface Results {
 /** @throws StoppedError after a signal; after the last step the model is saved all the same */
 async function trainAndSave(
   options: TrainOptions,
-  parts: Omit<Parameters<typeof save>[1], 'results'> & { progress: Progress },
+  parts: Omit<Parameters<typeof save>[1], 'results'>,
 ): Promise<Results> {
   const { trainer, data, progress } = parts;
   const signals = new StopSignals(progress, 'finishing this step and saving');
@@ -200,10 +202,12 @@ async function save(
     trainer: Trainer;
     data: DatasetDict;
     results: Results;
+    progress: Progress;
   },
 ): Promise<void> {
   const { outputDir } = options;
-  const { model, tokenizer, trainer, data, results } = parts;
+  const { model, tokenizer, trainer, data, results, progress } = parts;
+  const card = await cardOfTraining(options, { ...parts, evaluation: results.evaluation });
   await replaceFiles(outputDir, OF_TRAINING, async (folder) => {
     await model.savePretrained(folder);
     await tokenizer.savePretrained(folder);
@@ -214,7 +218,9 @@ async function save(
     await writeJson(join(folder, 'all_results.json'), { ...results.train, ...results.evaluation });
     await writeJson(join(folder, 'training_options.json'), configOf(options));
     await writeBadRowsOf(data, folder);
+    if (card.text !== null) await writeFileAtomic(join(folder, MODEL_CARD), card.text);
   });
+  if (card.note !== null) progress.line(card.note);
 }
 
 async function showExamples(

@@ -10,6 +10,31 @@ import { parseTrainOptions } from './parse.js';
  */
 export function configOf(effective: TrainOptions): Record<string, unknown> {
   const { resumeFromCheckpoint: _, ...options } = effective;
+  const { deciding, rest } = byEffect(options);
+  return Object.fromEntries([...deciding, ...rest]);
+}
+
+/**
+ * How a model was trained, for people who read of it: the options with which the result is another, as a configuration
+ * names them, without those that say from what and where to.
+ */
+export function settingsOf(effective: TrainOptions): Record<string, unknown> {
+  const { deciding } = byEffect(effective);
+  return Object.fromEntries(
+    deciding.flatMap(([name, value]) => {
+      const option = trainCommand.options[name];
+      const isShown =
+        name === 'maxSeqLength' ||
+        (option !== undefined && ['Training', 'Evaluation'].includes(option.group));
+      return isShown && option?.onResume !== 'irrelevant' ? [[snakeCase(name), value]] : [];
+    }),
+  );
+}
+
+/** The options that a training has, in the order of the table: those without which it would be another, and the rest. */
+function byEffect(
+  options: Readonly<Record<string, unknown>>,
+): Record<'deciding' | 'rest', [string, unknown][]> {
   const given = new Map<string, unknown>(Object.entries(options));
   const names = Object.keys(trainCommand.options).filter((name) => given.get(name) !== undefined);
   const same = canonical(options);
@@ -22,8 +47,8 @@ export function configOf(effective: TrainOptions): Record<string, unknown> {
     }
   };
   const rest = new Set(names.filter(isDefault));
-  const ordered = [...names.filter((name) => !rest.has(name)), ...rest];
-  return Object.fromEntries(ordered.map((name) => [name, given.get(name)]));
+  const valued = (name: string): [string, unknown] => [name, given.get(name)];
+  return { deciding: names.filter((name) => !rest.has(name)).map(valued), rest: [...rest].map(valued) };
 }
 
 function canonical(options: object): string {

@@ -41,7 +41,7 @@ export {
   type ParsedOptions,
 } from './parse.js';
 export { presumedOf, readingOf, readingSettings, withReading } from './reading.js';
-export { configOf, yamlTemplate, type TemplateLine } from './config-template.js';
+export { configOf, settingsOf, yamlTemplate, type TemplateLine } from './config-template.js';
 export { fileEntries, readConfigFile, type ConfigFile } from './sources.js';
 export { scoringProblems } from './rules.js';
 export { lossProblems } from './training-rules.js';

@@ -22,10 +22,10 @@ export interface Kind<T> {
   readonly faults?: (value: unknown, name: string) => string[];
 }
 
-/** Any text but the empty one. */
-export function text(placeholder: string, what = 'a text'): Kind<string> {
+/** Any text but the empty one, or those that fit a pattern, which `what` then describes. */
+export function text(placeholder: string, what = 'a text', pattern = /./s): Kind<string> {
   return {
-    schema: z.string().min(1),
+    schema: z.string().regex(pattern),
     what,
     type: 'string',
     arity: 'one',
@@ -153,8 +153,11 @@ export function toggle(): Kind<boolean> {
 }
 
 /** One text or several; numbers are taken as text, so that `labelList: [0, 1]` means the labels "0" and "1". */
-export function list(placeholder: string, what: string): Kind<string[]> {
-  const item = z.union([z.string().min(1), z.number().transform(String)]);
+export function list(placeholder: string, what: string, pattern = /./s): Kind<string[]> {
+  const item = z.union([
+    z.string().regex(pattern),
+    z.number().transform(String).pipe(z.string().regex(pattern)),
+  ]);
   return {
     schema: z.union([item.transform((one) => [one]), z.array(item)]),
     what,
@@ -162,6 +165,11 @@ export function list(placeholder: string, what: string): Kind<string[]> {
     arity: 'many',
     placeholder: `${placeholder}...`,
     fromText: (written) => written,
+    faults: (value, name) =>
+      [value]
+        .flat()
+        .filter((one) => typeof one === 'string' && !pattern.test(one))
+        .map((one) => expected(what, name, one).message),
   };
 }
 

@@ -1,10 +1,14 @@
 // What happens around the steps: evaluation, saving and logging, the device, and the search. Options of the table (see table.ts).
-import { choice, choices, integer, notNegative, steps, text, toggle } from './kinds.js';
+import { choice, choices, integer, list, notNegative, steps, text, toggle } from './kinds.js';
 import { everywhere, inGroup, optional, scoring, trainers, training, withDefault } from './option.js';
 import { thresholdModes } from '../evaluation/tuning.js';
 import { formatNames } from '../predictions/formats.js';
 
 const when = choice(['no', 'steps', 'epoch']);
+
+/** What huggingface_hub's ModelCardData takes for a language. */
+const LANGUAGE = /^(?:[a-z]{2,3}|multilingual|code)$/;
+const LICENSE = /^[a-z\d][a-z\d.-]*$/;
 
 export const runOptions = {
   ...inGroup('Evaluation', {
@@ -155,6 +159,23 @@ export const runOptions = {
         help: 'also write the logs as they come, to files in the output folder',
       },
     ),
+    modelCard: withDefault(toggle(), true, {
+      commands: [...training, 'merge'],
+      onResume: 'irrelevant',
+      help: 'write README.md, a model card for the hub, beside the model; what you add to it stays in the next training',
+    }),
+    language: optional(list('CODE', 'codes of languages such as en or deu, multilingual or code', LANGUAGE), {
+      commands: [...training, 'merge'],
+      onResume: 'irrelevant',
+      help: 'for the model card: language of the texts, by its ISO 639 code',
+      otherwise: 'not named',
+    }),
+    license: optional(text('ID', "the hub's id of a licence, such as apache-2.0 or mit", LICENSE), {
+      commands: [...training, 'merge'],
+      onResume: 'irrelevant',
+      help: "for the model card: licence of the model, by the hub's id",
+      otherwise: 'not named',
+    }),
     configFile: withDefault(text('FILE'), 'bertune.yaml', {
       commands: ['init'],
       onResume: 'irrelevant',

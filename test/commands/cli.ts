@@ -205,7 +205,8 @@ await t.test('the files of the output folder', (t) => {
     name,
     ...checkpoint.map((file) => join(name, file)),
   ]);
-  const expected = [...model, ...results, 'trainer_state.json', 'predictions.jsonl', ...checkpoints];
+  const others = ['README.md', 'trainer_state.json', 'predictions.jsonl'];
+  const expected = [...model, ...results, ...others, ...checkpoints];
   t.same(tree(join(folder, 'single')), expected.toSorted());
   t.equal(json(read('single/training_options.json'))['learningRate'], 2e-3);
   t.equal(json(read('single/trainer_state.json'))['global_step'], 96);

@@ -316,6 +316,7 @@ await t.test('a training takes away what was true of the older model only', asyn
   const second = await train({ seed: '7' });
   t.equal(second.code, 0, second.stderr);
   t.same(Object.keys(contentOf(out)), [
+    'README.md',
     'all_results.json',
     'bertune_reading.json',
     'bertune_run.json', // beside the checkpoint of the first

@@ -97,6 +97,7 @@ await tap.test('defaults are those of TrainingArguments', (t) => {
     device: 'auto',
     dtype: 'auto',
     dataloaderNumWorkers: 1,
+    modelCard: true,
     json: false,
     quiet: false,
   });
