@@ -32,11 +32,17 @@ t.test('licences that may be depended on', (test) => {
     test.ok(isAllowedExpression(good), good);
   for (const bad of ['GPL-3.0', 'none named', '', 'MIT AND GPL-3.0', 'UNLICENSED', '(A OR (MIT))'])
     test.notOk(isAllowedExpression(bad), bad);
+  test.notOk(isAllowedExpression('LGPL-3.0-or-later'), 'not of what an install brings');
+  test.ok(isAllowedExpression('Apache-2.0 AND LGPL-3.0-or-later', true), 'in development');
+  test.notOk(isAllowedExpression('GPL-3.0', true));
   test.end();
 });
 
-/** Its script fetches CUDA libraries, which nothing here needs: the one for CPUs is in the package. */
-const MAY_HAVE_SCRIPT = ['onnxruntime-node'];
+/**
+ * Of development alone: onnxruntime-node's script fetches CUDA libraries, which nothing here needs (the one for CPUs is in the
+ * package), and that of protobufjs compares version numbers.
+ */
+const MAY_HAVE_SCRIPT = ['onnxruntime-node', 'protobufjs'];
 
 t.test('no install script, neither of ours nor of a dependency', (test) => {
   const own = ['preinstall', 'install', 'postinstall', 'prepublish', 'preprepare', 'prepare', 'postprepare'];
