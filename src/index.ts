@@ -5,6 +5,7 @@ export {
   CamembertForSequenceClassification,
   DistilBertForSequenceClassification,
   ElectraForSequenceClassification,
+  ModernBertForSequenceClassification,
   RobertaForSequenceClassification,
   XLMRobertaForSequenceClassification,
 } from './models/sequence-classification.js';
@@ -80,6 +81,7 @@ export {
   type AdapterSpec,
   type DeviceInfo,
   type EncoderSpec,
+  type LayerSpec,
   type HeadStage,
   type LossKind,
   type LossOptions,

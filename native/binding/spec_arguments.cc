@@ -87,6 +87,20 @@ EmbeddingsSpec embeddings(const Members& members) {
   return spec;
 }
 
+LayerSpec layerSpec(const Members& members, const EncoderSpec& encoder) {
+  LayerSpec spec{members.string("parameters"), members.isTrue("attentionNorm"), {}, {}};
+  if (!spec.attentionNorm && !encoder.isPreNorm)
+    fail(members.get("attentionNorm"), "true where norms come behind attention",
+         members.at("attentionNorm").c_str());
+  if (!members.isNull("window")) spec.window = members.size("window", 0);
+  if (members.isNull("rotaryTheta")) return spec;
+  spec.rotaryTheta = members.value("rotaryTheta", 1e12);
+  if (*spec.rotaryTheta <= 0 || encoder.hidden / encoder.heads % 2 != 0)
+    fail(members.get("rotaryTheta"), "a number above 0, for heads of an even size",
+         members.at("rotaryTheta").c_str());
+  return spec;
+}
+
 EncoderSpec encoder(const Members& members) {
   EncoderSpec spec{};
   spec.hidden = members.size("hidden");
@@ -104,14 +118,19 @@ EncoderSpec encoder(const Members& members) {
   spec.attention = {attention.isTrue("bias"), attention.probability("dropout"),
                     attention.probability("outputDropout")};
   const Members mlp = members.child("mlp");
-  spec.mlp = {mlp.size("width"), activation(mlp, "activation"), mlp.isTrue("biasIn"), mlp.isTrue("biasOut"),
+  spec.mlp = {mlp.size("width"),
+              activation(mlp, "activation"),
+              mlp.isTrue("gated"),
+              mlp.isTrue("biasIn"),
+              mlp.isTrue("biasOut"),
+              mlp.probability("innerDropout"),
               mlp.probability("outputDropout")};
   static constexpr const char* orders[] = {"post", "pre"};
   spec.isPreNorm = members.choice("order", orders) == 1;
   spec.norm = norm(members.child("norm"));
   spec.finalNorm = members.isTrue("finalNorm");
   members.forEach("layers", kMostLayers, [&](const Napi::Value& layer, const std::string& name) {
-    spec.layers.push_back(Members(layer, name).string("parameters"));
+    spec.layers.push_back(layerSpec(Members(layer, name), spec));
   });
   if (spec.layers.empty()) fail(members.get("layers"), "at least one layer", members.at("layers").c_str());
   return spec;
@@ -131,10 +150,11 @@ HeadStage stage(const Members& members) {
 
 Initialisation initialisation(const Members& members, int64_t rows) {
   using Kind = Initialisation::Kind;
-  static constexpr const char* kinds[] = {"normal", "uniform", "zeros", "ones"};
+  static constexpr const char* kinds[] = {"normal", "truncated_normal", "uniform", "zeros", "ones"};
   const auto kind = static_cast<Kind>(members.choice("kind", kinds));
   Initialisation result{kind};
-  if (kind == Kind::Normal) result.spread = members.value("std", 1e3);
+  if (kind == Kind::Normal || kind == Kind::TruncatedNormal) result.spread = members.value("std", 1e3);
+  if (kind == Kind::TruncatedNormal) result.cut = members.value("cut", 1e3);
   if (kind == Kind::Normal && members.has("zeroRow")) result.zeroRow = members.row("zeroRow", rows);
   if (kind == Kind::Uniform) result.spread = members.value("bound", 1e3);
   return result;

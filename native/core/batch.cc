@@ -132,6 +132,13 @@ RawBatch sequences(const RawBatch& raw, const BatchFormat& format, size_t begin,
 
 }  // namespace
 
+int64_t Batch::longest() const {
+  int64_t longest = 0;
+  for (size_t i = 1; i < cuSeqlens.size(); ++i)
+    longest = std::max<int64_t>(longest, cuSeqlens[i] - cuSeqlens[i - 1]);
+  return longest;
+}
+
 BatchFormat batchFormat(const SessionSpec& spec) {
   const EmbeddingsSpec& embeddings = spec.encoder.embeddings;
   BatchFormat format{embeddings.vocab,    embeddings.tokenTypes, embeddings.positions,

@@ -21,6 +21,7 @@ struct Batch {
   std::vector<int32_t> cuSeqlens;
 
   int64_t tokens() const { return cuSeqlens.back(); }
+  int64_t longest() const;  // tokens of the longest sequence
   int64_t sequences() const { return static_cast<int64_t>(cuSeqlens.size()) - 1; }
 };
 

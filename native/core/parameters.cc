@@ -5,6 +5,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <cmath>
 #include <stdexcept>
 #include <utility>
 
@@ -21,6 +22,14 @@ int64_t sizeOf(at::IntArrayRef shape) {
   return size;
 }
 
+// The normal distribution without its ends, by the inverse of its distribution function, as
+// torch.nn.init.trunc_normal_ draws it.
+void drawTruncated(at::Tensor& values, double deviation, double cut, const at::Generator& generator) {
+  const double most = std::erf(cut / std::sqrt(2.0));
+  values.uniform_(-most, most, generator).erfinv_().mul_(deviation * std::sqrt(2.0));
+  values.clamp_(-cut * deviation, cut * deviation);
+}
+
 // `value` is zeros. Values are drawn on the CPU, so that a seed gives the same on every device.
 void initialise(at::Tensor& value, const Initialisation& initial, uint64_t seed) {
   using Kind = Initialisation::Kind;
@@ -29,6 +38,7 @@ void initialise(at::Tensor& value, const Initialisation& initial, uint64_t seed)
   auto generator = at::detail::createCPUGenerator(mix64(seed));
   if (initial.kind == Kind::Ones) values.fill_(1);
   if (initial.kind == Kind::Normal) values.normal_(0.0, initial.spread, generator);
+  if (initial.kind == Kind::TruncatedNormal) drawTruncated(values, initial.spread, initial.cut, generator);
   if (initial.kind == Kind::Uniform) values.uniform_(-initial.spread, initial.spread, generator);
   if (initial.zeroRow.has_value()) values.select(0, *initial.zeroRow).zero_();
   if (!value.is_cpu()) value.copy_(values);

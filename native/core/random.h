@@ -22,7 +22,8 @@ enum class Site : uint64_t {
   LoraOutput,
   Neftune,
   LoraHead,
-  LoraProjection
+  LoraProjection,
+  FeedForwardInner
 };
 
 // The finalizer of SplitMix64 (Steele, Lea, Flood 2014).

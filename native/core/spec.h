@@ -41,8 +41,15 @@ struct AttentionSpec {
 struct MlpSpec {
   int64_t width;
   Activation activation;
-  bool biasIn, biasOut;
-  double outputDropout;
+  bool isGated, biasIn, biasOut;
+  double innerDropout, outputDropout;
+};
+
+struct LayerSpec {
+  std::string parameters;  // the prefix of their names
+  bool attentionNorm;
+  std::optional<int64_t> window;  // the most tokens between a query and a key that it sees
+  std::optional<double> rotaryTheta;
 };
 
 struct EncoderSpec {
@@ -53,8 +60,7 @@ struct EncoderSpec {
   bool isPreNorm;
   NormSpec norm;
   bool finalNorm;
-  std::vector<std::string>
-      layers;  // the prefix of each layer's parameters, in the order in which the layers run
+  std::vector<LayerSpec> layers;  // in the order in which they run
 };
 
 struct HeadStage {
@@ -66,9 +72,10 @@ struct HeadStage {
 };
 
 struct Initialisation {
-  enum class Kind { Normal, Uniform, Zeros, Ones };
+  enum class Kind { Normal, TruncatedNormal, Uniform, Zeros, Ones };
   Kind kind;
   double spread = 0;  // the standard deviation, or the bound
+  double cut = 0;     // of a truncated normal distribution: standard deviations from 0
   std::optional<int64_t> zeroRow = std::nullopt;
 };
 

@@ -4,20 +4,23 @@
 
 #include <algorithm>
 
+#include "ops/activation.h"
 #include "ops/attention.h"
 #include "ops/dropout.h"
 #include "ops/linear.h"
 
 namespace bertune {
 
-Block::Block(const EncoderSpec& spec, const std::string& prefix, bool isFirstOnly, LayerFactory& factory)
+Block::Block(const EncoderSpec& spec, const LayerSpec& layer, bool isFirstOnly, LayerFactory& factory)
     : hidden_(spec.hidden),
       heads_(spec.heads),
       attention_(spec.attention),
       mlp_(spec.mlp),
+      layer_(layer),
       isPreNorm_(spec.isPreNorm),
       isFirstOnly_(isFirstOnly) {
   constexpr int64_t parts = 3;
+  const std::string& prefix = layer.parameters;
   const auto projection = [&](int64_t firstRow, int64_t rows) {
     return factory.rows(prefix + ".queryKeyValue", parts * hidden_, hidden_, attention_.bias, Site::LoraQuery,
                         parts, firstRow, rows);
@@ -28,8 +31,9 @@ Block::Block(const EncoderSpec& spec, const std::string& prefix, bool isFirstOnl
     projections_ = {projection(0, parts * hidden_)};
   attentionOutput_ = factory.linear(prefix + ".attentionOutput", hidden_, hidden_, attention_.bias,
                                     Site::LoraAttentionOutput);
-  attentionNorm_ = factory.norm(prefix + ".attentionNorm", hidden_, spec.norm);
-  mlpIn_ = factory.linear(prefix + ".mlpIn", mlp_.width, hidden_, mlp_.biasIn, Site::LoraIntermediate);
+  if (layer.attentionNorm) attentionNorm_ = factory.norm(prefix + ".attentionNorm", hidden_, spec.norm);
+  mlpIn_ = factory.linear(prefix + ".mlpIn", mlp_.isGated ? 2 * mlp_.width : mlp_.width, hidden_, mlp_.biasIn,
+                          Site::LoraIntermediate);
   mlpOut_ = factory.linear(prefix + ".mlpOut", hidden_, mlp_.width, mlp_.biasOut, Site::LoraOutput);
   mlpNorm_ = factory.norm(prefix + ".mlpNorm", hidden_, spec.norm);
 }
@@ -37,29 +41,34 @@ Block::Block(const EncoderSpec& spec, const std::string& prefix, bool isFirstOnl
 // The matrix products are in the compute type; residuals, LayerNorm and dropout stay float32, as with
 // autocast in PyTorch.
 at::Tensor Block::forward(const at::Tensor& x, int64_t number, const Batch& batch, const TrainingPass* pass,
-                          at::ScalarType compute) const {
-  const Call call{number, batch, pass, compute};
+                          at::ScalarType compute, const at::Tensor& rotaryTable) const {
+  const Call call{number, batch, pass, compute, rotaryTable};
   const Mask attentionMask = outputMask(Site::AttentionOutput, attention_.outputDropout, call);
   const Mask mlpMask = outputMask(Site::FeedForwardOutput, mlp_.outputDropout, call);
-  const auto expand = [&](const at::Tensor& input) {
-    const LinearInput expanded =
-        linearActivation(input, mlpIn_.weights(), mlp_.activation, addend(mlpIn_, input, call));
-    // Adapters read it too.
-    return mlpOut_.hasAdapters() ? LinearInput(expanded.tensor()) : expanded;
-  };
   const auto residual = [&] { return isFirstOnly_ ? x.index_select(0, batch.firstTokens) : x; };
   if (isPreNorm_) {
-    const at::Tensor context = attend(attentionNorm_.apply(x), call);
+    const at::Tensor context = attend(attentionNorm_.has_value() ? attentionNorm_->apply(x) : x, call);
     const at::Tensor attended = add(attentionOutput_, context, residual(), attentionMask, call);
-    return add(mlpOut_, expand(mlpNorm_.apply(attended)), attended, mlpMask, call);
+    return add(mlpOut_, expand(mlpNorm_.apply(attended), call), attended, mlpMask, call);
   }
   const at::Tensor context = attend(x, call);
   const at::Tensor attended =
-      linearAddNorm(context, residual(), attentionOutput_.weights(), attentionNorm_.weights(), attentionMask,
+      linearAddNorm(context, residual(), attentionOutput_.weights(), attentionNorm_->weights(), attentionMask,
                     addend(attentionOutput_, context, call));
-  const LinearInput expanded = expand(attended);
+  const LinearInput expanded = expand(attended, call);
   return linearAddNorm(expanded, attended, mlpOut_.weights(), mlpNorm_.weights(), mlpMask,
                        addend(mlpOut_, expanded.values, call));
+}
+
+LinearInput Block::expand(const at::Tensor& x, const Call& call) const {
+  const at::Tensor added = addend(mlpIn_, x, call);
+  const Mask mask = outputMask(Site::FeedForwardInner, mlp_.innerDropout, call);
+  if (mlp_.isGated)
+    return dropoutAdd(gatedActivation(mlp_.activation, linear(x, mlpIn_.weights(), added)), {}, mask);
+  const LinearInput expanded = linearActivation(x, mlpIn_.weights(), mlp_.activation, added);
+  // Adapters read it too, and dropout changes it.
+  const bool isRead = mlpOut_.hasAdapters() || !mask.dropsNothing();
+  return isRead ? LinearInput(dropoutAdd(expanded.tensor(), {}, mask)) : expanded;
 }
 
 at::Tensor Block::attend(const at::Tensor& x, const Call& call) const {
@@ -69,6 +78,8 @@ at::Tensor Block::attend(const at::Tensor& x, const Call& call) const {
   const at::Tensor projected =
       linear(x, last.weights(), last.addend(x, call.number, call.pass, earlier, call.compute));
   AttentionInput input{projected.view({call.batch.tokens(), isFirstOnly_ ? 2 : 3, heads_, headSize})};
+  input.window = layer_.window;
+  input.rotaryTable = call.rotaryTable;
   if (isFirstOnly_) {
     const LinearLayer& query = projections_.front();
     const at::Tensor& first = call.batch.firstTokens;
@@ -101,8 +112,8 @@ std::vector<LinearLayer*> Block::linears() {
 
 bool Block::isTrained() const {
   const auto isTrained = [](const LinearLayer& layer) { return layer.isTrained(); };
-  return attentionNorm_.isTrained() || mlpNorm_.isTrained() || attentionOutput_.isTrained() ||
-         mlpIn_.isTrained() || mlpOut_.isTrained() ||
+  return (attentionNorm_.has_value() && attentionNorm_->isTrained()) || mlpNorm_.isTrained() ||
+         attentionOutput_.isTrained() || mlpIn_.isTrained() || mlpOut_.isTrained() ||
          std::any_of(projections_.begin(), projections_.end(), isTrained);
 }
 

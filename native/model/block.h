@@ -4,7 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <string>
+#include <optional>
 #include <vector>
 
 #include "core/batch.h"
@@ -17,12 +17,13 @@ class Block {
  public:
   // `isFirstOnly`: the layer computes the first token of each sequence alone, from the keys and values of
   // all.
-  Block(const EncoderSpec& spec, const std::string& prefix, bool isFirstOnly, LayerFactory& factory);
+  Block(const EncoderSpec& spec, const LayerSpec& layer, bool isFirstOnly, LayerFactory& factory);
 
   // x: float32 [tokens, hidden]. Returns float32 [tokens, hidden], or [sequences, hidden]. `number` says
-  // which masks are drawn.
+  // which masks are drawn, and `rotaryTable` is for all positions of the batch where the layer has a theta.
   at::Tensor forward(const at::Tensor& x, int64_t number, const Batch& batch, const TrainingPass* pass,
-                     at::ScalarType compute) const;
+                     at::ScalarType compute, const at::Tensor& rotaryTable) const;
+  std::optional<double> rotaryTheta() const { return layer_.rotaryTheta; }
 
   bool isTrained() const;
   void prepare(OperandBuilder& builder, bool wantsBackward);
@@ -35,10 +36,13 @@ class Block {
     const Batch& batch;
     const TrainingPass* pass;
     at::ScalarType compute;
+    const at::Tensor& rotaryTable;
   };
 
   // softmax(q k^T) v of `x`, which a norm has seen where it comes first.
   at::Tensor attend(const at::Tensor& x, const Call& call) const;
+  // What the last layer of the MLP reads.
+  LinearInput expand(const at::Tensor& x, const Call& call) const;
   at::Tensor addend(const LinearLayer& layer, const at::Tensor& x, const Call& call) const;
   Mask outputMask(Site site, double probability, const Call& call) const;
   // dropout(layer(x)) + residual
@@ -50,11 +54,13 @@ class Block {
   int64_t hidden_, heads_;
   AttentionSpec attention_;
   MlpSpec mlp_;
+  LayerSpec layer_;
   bool isPreNorm_, isFirstOnly_;
   // Queries, keys and values of all tokens, or queries of the first ones apart from keys and values of all.
   std::vector<LinearLayer> projections_;
   LinearLayer attentionOutput_, mlpIn_, mlpOut_;
-  NormLayer attentionNorm_, mlpNorm_;
+  std::optional<NormLayer> attentionNorm_;
+  NormLayer mlpNorm_;
 };
 
 }  // namespace bertune

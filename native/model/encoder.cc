@@ -14,6 +14,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "ops/attention.h"
 #include "ops/dropout.h"
 #include "ops/embedding.h"
 #include "ops/linear.h"
@@ -123,12 +124,14 @@ void Embeddings::mergeAdapters() {
 }
 
 Encoder::Encoder(const EncoderSpec& spec, bool isFirstOnly, LayerFactory& factory)
-    : isFirstOnly_(isFirstOnly), embeddings_(spec.embeddings, spec.hidden, factory) {
+    : isFirstOnly_(isFirstOnly),
+      headSize_(spec.hidden / spec.heads),
+      embeddings_(spec.embeddings, spec.hidden, factory) {
   std::map<std::string, Block*> byPrefix;
   for (size_t i = 0; i < spec.layers.size(); ++i) {
     // The last one may compute less, so it is one of its own even where its parameters are shared.
     const bool isLess = isFirstOnly && i + 1 == spec.layers.size();
-    Block*& shared = byPrefix[spec.layers[i]];
+    Block*& shared = byPrefix[spec.layers[i].parameters];
     if (shared == nullptr || isLess) {
       blocks_.emplace_back(spec, spec.layers[i], isLess, factory);
       shared = &blocks_.back();
@@ -140,11 +143,18 @@ Encoder::Encoder(const EncoderSpec& spec, bool isFirstOnly, LayerFactory& factor
 
 at::Tensor Encoder::forward(const Batch& batch, const TrainingPass* pass, at::ScalarType compute) const {
   at::Tensor x = embeddings_.forward(batch, pass, compute);
+  std::map<double, at::Tensor> rotaryTables;  // by theta
   for (size_t i = 0; i < runs_.size(); ++i) {
     const Block& block = *runs_[i];
     const auto number = static_cast<int64_t>(i);
-    const auto layer = [&block, &batch, pass, number, compute](const at::Tensor& input) {
-      return block.forward(input, number, batch, pass, compute);
+    at::Tensor table;
+    if (const auto theta = block.rotaryTheta(); theta.has_value()) {
+      at::Tensor& known = rotaryTables[*theta];
+      if (!known.defined()) known = rotaryTable(*theta, headSize_, batch.longest(), x.device());
+      table = known;
+    }
+    const auto layer = [&block, &batch, pass, number, compute, table](const at::Tensor& input) {
+      return block.forward(input, number, batch, pass, compute, table);
     };
     // Below the lowest trained parameter nothing is kept for a backward pass anyway.
     const bool recomputes =

@@ -50,6 +50,7 @@ class Encoder {
 
  private:
   bool isFirstOnly_;
+  int64_t headSize_;
   Embeddings embeddings_;
   std::deque<Block> blocks_;
   std::vector<Block*> runs_;  // in the order in which they run; a shared layer several times

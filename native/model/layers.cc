@@ -53,8 +53,9 @@ at::Tensor LinearLayer::addend(const at::Tensor& x, int64_t layer, const Trainin
     at::Tensor dropped = dropoutAdd(input, {}, mask);
     if (selection.defined()) dropped = dropped.index_select(0, selection);
     const at::Tensor low = at::linear(dropped, adapter.a->value.to(type));
-    parts.push_back(at::linear(low, (adapter.b->value * adapter.scaling).to(type)));
-    row = adapter.firstRow + adapter.b->value.size(0);
+    const at::Tensor high = adapter.b->value.narrow(0, adapter.firstOfB, adapter.rows);
+    parts.push_back(at::linear(low, (high * adapter.scaling).to(type)));
+    row = adapter.firstRow + adapter.rows;
   }
   if (row < rows_) parts.push_back(zeros(rows_ - row));
   return parts.size() == 1 ? parts[0] : at::cat(parts, 1);
@@ -71,8 +72,9 @@ at::Tensor LinearLayer::apply(const at::Tensor& x, int64_t layer, const Training
 void LinearLayer::mergeAdapters() {
   const at::NoGradGuard guard;
   for (const Adapter& adapter : adapters_) {
-    at::Tensor &a = adapter.a->value, &b = adapter.b->value;
-    weight_->value.narrow(0, firstRow_ + adapter.firstRow, b.size(0)).addmm_(b, a, 1, adapter.scaling);
+    const at::Tensor b = adapter.b->value.narrow(0, adapter.firstOfB, adapter.rows);
+    weight_->value.narrow(0, firstRow_ + adapter.firstRow, adapter.rows)
+        .addmm_(b, adapter.a->value, 1, adapter.scaling);
     b.zero_();
     ++weight_->version;
     ++adapter.b->version;
@@ -104,13 +106,10 @@ LinearLayer LayerFactory::rows(const std::string& name, int64_t out, int64_t in,
     adapted_[name] = true;
     Parameter &a = parameters_.require(adapter.a, {lora_.rank, in}),
               &b = parameters_.require(adapter.b, {adapter.rows, lora_.rank});
-    const bool isInside = adapter.firstRow >= firstRow && end <= firstRow + count;
-    const bool isOutside = end <= firstRow || adapter.firstRow >= firstRow + count;
-    if (!isInside && !isOutside)
-      throw std::invalid_argument("an adapter of " + name + " must be of whole parts of " +
-                                  std::to_string(part) + " rows");
-    if (isInside)
-      layer.addAdapter({&a, &b, adapter.firstRow - firstRow,
+    // Of those rows of an adapter that are among the layer's.
+    const int64_t from = std::max(adapter.firstRow, firstRow), to = std::min(end, firstRow + count);
+    if (from < to)
+      layer.addAdapter({&a, &b, from - firstRow, from - adapter.firstRow, to - from,
                         static_cast<Site>(static_cast<uint64_t>(site) + adapter.firstRow / part),
                         lora_.scaling, lora_.dropout});
   }

@@ -47,8 +47,9 @@ inline Mask maskAt(const TrainingPass* pass, Site site, int64_t layer, double pr
 
 struct Adapter {
   Parameter *a, *b;
-  int64_t firstRow;  // among those of the layer
-  Site site;         // of the dropout of its input, with `layer`
+  int64_t firstRow;        // among those of the layer
+  int64_t firstOfB, rows;  // of B that are of the layer
+  Site site;               // of the dropout of its input, with `layer`
   double scaling, dropout;
 };
 
@@ -76,7 +77,7 @@ class LinearLayer {
   // The layer in float32 by LibTorch's operators, adapters included: for the small ones of a head.
   at::Tensor apply(const at::Tensor& x, int64_t layer, const TrainingPass* pass, int64_t earlierRows) const;
 
-  // Adds the adapters to the weight that they adapt, and sets their B to zero.
+  // Adds the adapters to the weight that they adapt, and sets these rows of their B to zero.
   void mergeAdapters();
 
  private:
@@ -117,7 +118,7 @@ class LayerFactory {
   Parameter& matrix(const std::string& name);  // whatever its sizes; throws where there is none
   bool has(const std::string& name) { return parameters_.find(name) != nullptr; }
 
-  // Throws std::invalid_argument where an adapter is of no layer, or of rows that are not one part.
+  // Throws std::invalid_argument where an adapter is of no layer.
   void requireAllAdapted() const;
 
  private:

@@ -1,8 +1,77 @@
 #include "ops/activation.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "core/phases.h"
+#include "ops/row_kernels.h"
 
 namespace bertune {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+constexpr int64_t kRowsPerTask = 64;
+
+// body(row) for all rows, on all threads.
+template <typename Body>
+void forEachRow(int64_t rows, const Body& body) {
+  const phases::Scope phase(phases::Phase::ElementWise);
+  at::parallel_for(0, rows, kRowsPerTask, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) body(row);
+  });
+}
+
+struct GatedGelu : torch::autograd::Function<GatedGelu> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& z) {
+    const at::AutoDispatchBelowADInplaceOrView guard;
+    context->save_for_backward({z});
+    at::Tensor y = at::empty({z.size(0), z.size(1) / 2}, z.options());
+    if (z.scalar_type() == at::kFloat)
+      compute<float>(y, z);
+    else
+      compute<at::BFloat16>(y, z);
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const at::Tensor z = context->get_saved_variables()[0], dY = gradients[0].contiguous();
+    at::Tensor dZ = at::empty_like(z);
+    if (z.scalar_type() == at::kFloat)
+      computeBackward<float>(dZ, dY, z);
+    else
+      computeBackward<at::BFloat16>(dZ, dY, z);
+    return {dZ};
+  }
+
+ private:
+  template <typename T>
+  static void compute(at::Tensor& y, const at::Tensor& z) {
+    const int64_t n = y.size(1);
+    T* target = y.mutable_data_ptr<T>();
+    const T* source = z.const_data_ptr<T>();
+    forEachRow(y.size(0), [&](int64_t row) {
+      const T* first = source + row * 2 * n;
+      rowKernels().gatedGelu(target + row * n, first, first + n, n);
+    });
+  }
+
+  template <typename T>
+  static void computeBackward(at::Tensor& dZ, const at::Tensor& dY, const at::Tensor& z) {
+    const int64_t n = dY.size(1);
+    T* target = dZ.mutable_data_ptr<T>();
+    const T *gradient = dY.const_data_ptr<T>(), *source = z.const_data_ptr<T>();
+    forEachRow(dY.size(0), [&](int64_t row) {
+      const int64_t first = row * 2 * n;
+      rowKernels().gatedGeluBackward(target + first, target + first + n, gradient + row * n, source + first,
+                                     source + first + n, n);
+    });
+  }
+};
+
+}  // namespace
 
 at::Tensor activate(Activation activation, const at::Tensor& x) {
   switch (activation) {
@@ -59,6 +128,14 @@ void activateBackwardOut(at::Tensor& dX, Activation activation, const at::Tensor
       at::tanh_backward_out(dX, dY, y);
       break;
   }
+}
+
+at::Tensor gatedActivation(Activation activation, const at::Tensor& z) {
+  const at::ScalarType type = z.scalar_type();
+  if (activation == Activation::Gelu && z.is_cpu() && (type == at::kFloat || type == at::kBFloat16))
+    return GatedGelu::apply(z.contiguous());
+  const std::vector<at::Tensor> halves = z.chunk(2, 1);
+  return activate(activation, halves[0]) * halves[1];
 }
 
 }  // namespace bertune

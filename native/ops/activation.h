@@ -16,4 +16,8 @@ void activateOut(at::Tensor& y, Activation activation, const at::Tensor& x);
 void activateBackwardOut(at::Tensor& dX, Activation activation, const at::Tensor& dY, const at::Tensor& x,
                          const at::Tensor& y);
 
+// activation(z[:, :n]) * z[:, n:] of z [rows, 2 n], as gated linear units have it (Shazeer 2020,
+// arXiv 2002.05202). Returns [rows, n].
+at::Tensor gatedActivation(Activation activation, const at::Tensor& z);
+
 }  // namespace bertune

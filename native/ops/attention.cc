@@ -5,6 +5,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <cmath>
+#include <limits>
 
 #include "core/device.h"
 #include "core/phases.h"
@@ -23,7 +24,7 @@ template <typename ThreadScratch, typename Body>
 void forEachItem(const Items& items, const Shape& shape, const Body& body) {
   at::parallel_for(0, items.count(), 1, [&](int64_t begin, int64_t end) {
     const phases::Scope phase(phases::Phase::Attention);
-    ThreadScratch scratch(items.longest(), shape.headSize);
+    ThreadScratch scratch(items.longest(), shape);
     const BrgemmScope scope;
     for (int64_t i = begin; i < end; ++i) body(items[i], scratch);
   });
@@ -33,12 +34,37 @@ std::optional<at::Tensor> optionalContiguous(const at::Tensor& tensor) {
   return tensor.defined() ? std::optional(tensor.contiguous()) : std::nullopt;
 }
 
+// The input with queries and keys turned by their positions, by ATen's operators.
+AttentionInput rotated(const AttentionInput& input, const std::vector<int32_t>& cuSeqlens) {
+  if (!input.rotaryTable.defined()) return input;
+  std::vector<at::Tensor> rows;
+  for (size_t i = 1; i < cuSeqlens.size(); ++i)
+    rows.push_back(input.rotaryTable.narrow(1, 0, cuSeqlens[i] - cuSeqlens[i - 1]));
+  const at::Tensor table = at::cat(rows, 1).unsqueeze(2);  // [2, tokens, 1, half]
+  const auto turn = [&](const at::Tensor& x) {
+    const at::ScalarType type = at::promoteTypes(x.scalar_type(), at::kFloat);
+    const std::vector<at::Tensor> halves = x.to(type).chunk(2, -1);
+    return at::cat({halves[0] * table[0] - halves[1] * table[1], halves[1] * table[0] + halves[0] * table[1]},
+                   -1)
+        .to(x.scalar_type());
+  };
+  std::vector<at::Tensor> parts = input.projected.unbind(1);
+  // A query that is alone is at position 0, and is not turned.
+  for (size_t i = 0; i + 1 < parts.size(); ++i) parts[i] = turn(parts[i]);
+  AttentionInput result = input;
+  result.projected = at::stack(parts, 1);
+  result.rotaryTable.reset();
+  return result;
+}
+
 struct Attention : torch::autograd::Function<Attention> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& projected,
                             const std::optional<at::Tensor>& query, const std::vector<int32_t>& cuSeqlens,
-                            const Mask& mask) {
+                            const Mask& mask, std::optional<int64_t> window,
+                            const std::optional<at::Tensor>& rotaryTable) {
     const at::AutoDispatchBelowADInplaceOrView guard;
-    const Shape shape(projected);
+    const at::Tensor table = rotaryTable.value_or(at::Tensor());
+    const Shape shape(projected, window, table);
     const Items items(cuSeqlens, shape.heads, query.has_value());
     at::Tensor out = at::empty({items.outputs(), shape.heads, shape.headSize}, projected.options());
     at::Tensor logSums = at::empty({shape.heads, items.outputs()}, projected.options().dtype(at::kFloat));
@@ -46,7 +72,8 @@ struct Attention : torch::autograd::Function<Attention> {
       compute<float>(out, logSums, projected, query, shape, items, mask);
     else
       compute<at::BFloat16>(out, logSums, projected, query, shape, items, mask);
-    context->save_for_backward({projected, query.value_or(at::Tensor()), out, logSums});
+    context->save_for_backward({projected, query.value_or(at::Tensor()), out, logSums, table});
+    context->saved_data["window"] = window;
     context->saved_data["cuSeqlens"] = std::vector<int64_t>(cuSeqlens.begin(), cuSeqlens.end());
     saveMask(context, mask);
     return out.view({items.outputs(), shape.hidden()});
@@ -60,7 +87,7 @@ struct Attention : torch::autograd::Function<Attention> {
     const std::vector<int64_t> offsets = context->saved_data["cuSeqlens"].toIntVector();
     const std::vector<int32_t> cuSeqlens(offsets.begin(), offsets.end());
     const Mask mask = savedMask(context);
-    const Shape shape(projected);
+    const Shape shape(projected, context->saved_data["window"].toOptional<int64_t>(), saved[4]);
     const Items items(cuSeqlens, shape.heads, query.has_value());
     at::Tensor dProjected = at::empty_like(projected), dQuery;
     if (query.has_value()) dQuery = at::empty_like(*query);
@@ -69,7 +96,7 @@ struct Attention : torch::autograd::Function<Attention> {
     else
       computeBackward<at::BFloat16>(dProjected, dQuery, projected, query, out, logSums, dOut, shape, items,
                                     mask);
-    return {dProjected, dQuery, at::Tensor(), at::Tensor()};
+    return {dProjected, dQuery, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
   }
 
  private:
@@ -115,20 +142,35 @@ struct Attention : torch::autograd::Function<Attention> {
 at::Tensor attention(const AttentionInput& input, const std::vector<int32_t>& cuSeqlens,
                      const at::Tensor& offsets, const Mask& mask) {
   const at::ScalarType type = input.projected.scalar_type();
-  if (input.projected.is_cuda() &&
+  // The memory-efficient kernels have no window to both sides, and FlashAttention counts that of a single
+  // query from the last key.
+  const bool hasWindow = !input.window.has_value() || (type == at::kBFloat16 && !input.isFirstOnly());
+  if (input.projected.is_cuda() && hasWindow &&
       hasCudaAttention(type, input.headSize(), cudaCapability().value_or(std::pair(0, 0))))
-    return attentionCuda(input, cuSeqlens, offsets, mask);
+    return attentionCuda(rotated(input, cuSeqlens), cuSeqlens, offsets, mask);
   // Of bfloat16 brgemm takes pairs.
   const bool hasPairs = type == at::kFloat || input.headSize() % 2 == 0;
   if (!input.projected.is_cpu() || !hasPairs || !hasBrgemm(type))
     return attentionReference(input, cuSeqlens, mask);
-  return Attention::apply(input.projected.contiguous(), optionalContiguous(input.query), cuSeqlens, mask);
+  return Attention::apply(input.projected.contiguous(), optionalContiguous(input.query), cuSeqlens, mask,
+                          input.window, optionalContiguous(input.rotaryTable));
 }
 
-at::Tensor attentionReference(const AttentionInput& input, const std::vector<int32_t>& cuSeqlens,
+at::Tensor rotaryTable(double theta, int64_t headSize, int64_t positions, at::Device device) {
+  // In float32 step by step, as in transformers: with long texts the rounding of the angles is what counts.
+  const auto options = at::TensorOptions().dtype(at::kFloat).device(device);
+  const at::Tensor exponents = at::arange(0, headSize, 2, options) / static_cast<double>(headSize);
+  const at::Tensor frequencies = at::scalar_tensor(theta, options).pow(exponents).reciprocal();
+  const at::Tensor angles = at::arange(positions, options).unsqueeze(1) * frequencies;
+  return at::stack({angles.cos(), angles.sin()});
+}
+
+at::Tensor attentionReference(const AttentionInput& given, const std::vector<int32_t>& cuSeqlens,
                               const Mask& mask) {
+  const AttentionInput input = rotated(given, cuSeqlens);
   const int64_t heads = input.heads(), headSize = input.headSize();
   const int64_t parts = input.projected.size(1);
+  const auto batchIndices = at::TensorOptions().dtype(at::kLong).device(input.projected.device());
   std::vector<at::Tensor> outputs;
   for (size_t i = 1; i < cuSeqlens.size(); ++i) {
     const int64_t start = cuSeqlens[i - 1], length = cuSeqlens[i] - start;
@@ -138,8 +180,13 @@ at::Tensor attentionReference(const AttentionInput& input, const std::vector<int
     const at::Tensor query = input.isFirstOnly()
                                  ? input.query.narrow(0, static_cast<int64_t>(i) - 1, 1).transpose(0, 1)
                                  : sequence[0];
-    const at::Tensor scores =
+    at::Tensor scores =
         at::matmul(query, sequence[parts - 2].transpose(1, 2)) / std::sqrt(static_cast<double>(headSize));
+    if (input.window.has_value()) {
+      const at::Tensor positions = at::arange(length, batchIndices);
+      const at::Tensor distances = (positions.narrow(0, 0, queries).unsqueeze(1) - positions).abs();
+      scores = scores.masked_fill(distances > *input.window, -std::numeric_limits<double>::infinity());
+    }
     at::Tensor probabilities = at::softmax(scores, -1);
     if (!mask.dropsNothing()) {
       Mask rows = mask;

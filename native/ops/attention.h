@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -17,11 +18,18 @@ namespace bertune {
 struct AttentionInput {
   at::Tensor projected;
   at::Tensor query = {};
+  std::optional<int64_t> window = {};  // the most tokens between a query and a key that it sees
+  at::Tensor rotaryTable = {};         // of rotary positions; undefined for none
 
   bool isFirstOnly() const { return query.defined(); }
   int64_t heads() const { return projected.size(2); }
   int64_t headSize() const { return projected.size(3); }
 };
+
+// Rotary position embedding (Su et al. 2021, arXiv 2104.09864): the values j and j + d / 2 of a query or key
+// of size d are a pair, which is turned by position * theta^(-2j / d). The cosines and sines for the first
+// `positions` of a sequence, float32 [2, positions, headSize / 2].
+at::Tensor rotaryTable(double theta, int64_t headSize, int64_t positions, at::Device device);
 
 // cuSeqlens: sequences + 1 offsets, and `offsets` the same as int32 on the device, which only CUDA's kernels
 // read. Returns [tokens or sequences, heads * head size]. Nothing of size length x length is stored: scores
@@ -42,7 +50,7 @@ at::Tensor attentionReference(const AttentionInput& input, const std::vector<int
 // dropout included.
 bool hasCudaAttention(at::ScalarType type, int64_t headSize, std::pair<int, int> capability);
 
-// As `attention`. `offsets`: cuSeqlens once more, int32 on the device of the input.
+// As `attention`, but for rotary positions. `offsets`: cuSeqlens once more, int32 on the device of the input.
 //
 // The kernels draw their dropout masks from LibTorch's generator, which costs something of what ours have:
 // masks differ from those of the CPU, and those of bfloat16 depend on which sequences share a micro-batch.

@@ -43,8 +43,9 @@ struct Inputs {
 };
 
 struct Settings {
-  double probability;  // of dropping
-  double scale;        // of the scores
+  double probability;             // of dropping
+  double scale;                   // of the scores
+  std::optional<int64_t> window;  // to both sides
 };
 
 // What a kernel returns and wants back; `random` are two tensors that say where its generator was.
@@ -55,7 +56,8 @@ struct Outputs {
 Outputs flash(const Inputs& in, const Rows& rows, const Settings& settings) {
   auto [out, logSums, state, unused, debugMask] = at::_flash_attention_forward(
       in.query, in.key, in.value, rows.queryOffsets, rows.keyOffsets, rows.longestQuery, rows.longestKey,
-      settings.probability, /*is_causal=*/false, /*return_debug_mask=*/false, settings.scale);
+      settings.probability, /*is_causal=*/false, /*return_debug_mask=*/false, settings.scale, settings.window,
+      settings.window);
   return {out, logSums, state, unused};
 }
 
@@ -93,7 +95,7 @@ Inputs flashBackward(const at::Tensor& dOut, const Inputs& in, const Outputs& ou
   auto [dQuery, dKey, dValue] = at::_flash_attention_backward(
       dOut, in.query, in.key, in.value, outputs.out, outputs.logSums, *rows.queryOffsets, *rows.keyOffsets,
       rows.longestQuery, rows.longestKey, settings.probability, /*is_causal=*/false, outputs.random,
-      outputs.randomToo, settings.scale);
+      outputs.randomToo, settings.scale, settings.window, settings.window);
   return {dQuery, dKey, dValue};
 }
 
@@ -147,10 +149,11 @@ at::Tensor joined(const variable_list& parts) { return parts.size() == 1 ? parts
 struct AttentionCuda : torch::autograd::Function<AttentionCuda> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& projected,
                             const std::optional<at::Tensor>& query, const at::Tensor& offsets,
-                            const std::vector<int32_t>& cuSeqlens, const Mask& mask) {
+                            const std::vector<int32_t>& cuSeqlens, const Mask& mask,
+                            std::optional<int64_t> window) {
     const at::AutoDispatchBelowADInplaceOrView guard;
     const Inputs all = inputsOf(projected, query);
-    const Settings settings = settingsOf(projected, mask);
+    const Settings settings = settingsOf(projected, mask, window);
     variable_list saved{projected, query.value_or(at::Tensor()), offsets}, outs;
     for (const Rows& rows : callsOf(cuSeqlens, offsets, query.has_value(), isOneByOne(projected, mask))) {
       const Outputs outputs =
@@ -160,6 +163,7 @@ struct AttentionCuda : torch::autograd::Function<AttentionCuda> {
     }
     context->save_for_backward(saved);
     context->saved_data["cuSeqlens"] = std::vector<int64_t>(cuSeqlens.begin(), cuSeqlens.end());
+    context->saved_data["window"] = window;
     saveMask(context, mask);
     return joined(outs).narrow(2, 0, projected.size(3)).reshape({-1, projected.size(2) * projected.size(3)});
   }
@@ -172,7 +176,8 @@ struct AttentionCuda : torch::autograd::Function<AttentionCuda> {
     const std::vector<int32_t> cuSeqlens(stored.begin(), stored.end());
     const Mask mask = savedMask(context);
     const Inputs all = inputsOf(projected, query);
-    const Settings settings = settingsOf(projected, mask);
+    const Settings settings =
+        settingsOf(projected, mask, context->saved_data["window"].toOptional<int64_t>());
     const at::Tensor dOut = padded(gradients[0].reshape({-1, projected.size(2), projected.size(3)}));
     variable_list dQueries, dKeys, dValues;
     auto next = saved.begin() + 3;
@@ -191,7 +196,10 @@ struct AttentionCuda : torch::autograd::Function<AttentionCuda> {
     variable_list parts{dKey, dValue};
     if (!query.has_value()) parts.insert(parts.begin(), dQuery);
     return {at::stack(parts, 1).narrow(3, 0, headSize),
-            query.has_value() ? dQuery.narrow(2, 0, headSize) : at::Tensor(), at::Tensor(), at::Tensor(),
+            query.has_value() ? dQuery.narrow(2, 0, headSize) : at::Tensor(),
+            at::Tensor(),
+            at::Tensor(),
+            at::Tensor(),
             at::Tensor()};
   }
 
@@ -208,8 +216,8 @@ struct AttentionCuda : torch::autograd::Function<AttentionCuda> {
   }
 
   // Of the head's own size: padding adds nothing to the scores.
-  static Settings settingsOf(const at::Tensor& qkv, const Mask& mask) {
-    return {mask.probability(), 1.0 / std::sqrt(static_cast<double>(qkv.size(3)))};
+  static Settings settingsOf(const at::Tensor& qkv, const Mask& mask, std::optional<int64_t> window) {
+    return {mask.probability(), 1.0 / std::sqrt(static_cast<double>(qkv.size(3))), window};
   }
 
   static bool isOneByOne(const at::Tensor& qkv, const Mask& mask) {
@@ -245,7 +253,7 @@ bool hasCudaAttention(at::ScalarType type, int64_t headSize, std::pair<int, int>
 at::Tensor attentionCuda(const AttentionInput& input, const std::vector<int32_t>& cuSeqlens,
                          const at::Tensor& offsets, const Mask& mask) {
   const auto query = input.isFirstOnly() ? std::optional(input.query) : std::nullopt;
-  return AttentionCuda::apply(input.projected, query, offsets, cuSeqlens, mask);
+  return AttentionCuda::apply(input.projected, query, offsets, cuSeqlens, mask, input.window);
 }
 
 }  // namespace bertune

@@ -12,16 +12,18 @@ namespace bertune::tiled {
 // Working memory of a thread in the forward pass.
 template <typename T>
 struct ForwardScratch {
+  KeyRows<T> keyRows;
   Columns<T> keys, values;
   QueryTiles<T> queries;
   Scratch<float> scores, context;
   Scratch<T> probabilities;
-  ForwardScratch(int64_t longest, int64_t headSize)
-      : keys(longest, headSize, true),
-        values(longest, headSize, false),
-        queries(headSize),
+  ForwardScratch(int64_t longest, const Shape& shape)
+      : keyRows(longest, shape),
+        keys(longest, shape.headSize, true),
+        values(longest, shape.headSize, false),
+        queries(shape.headSize),
         scores(kTile * roundUp(longest, kTile)),
-        context(kTile * headSize),
+        context(kTile * shape.headSize),
         probabilities(kTile * roundUp(longest, kTile)) {}
 };
 
@@ -29,28 +31,33 @@ template <typename T>
 void forwardItem(const Head<const T>& head, const Shape& shape, const Item& item, const Mask& mask,
                  ForwardScratch<T>& scratch, T* out, float* logSums) {
   const int64_t headSize = shape.headSize;
-  scratch.keys.pack(head.key, head.stride, item.length);
+  const auto keys = scratch.keyRows.load(head, item.length);
+  scratch.keys.pack(keys.values, keys.ld, item.length);
   scratch.values.pack(head.value, head.stride, item.length);
   float *scores = scratch.scores.data(), *context = scratch.context.data();
   T* probabilities = scratch.probabilities.data();
   for (int64_t first = 0; first < item.queries; first += kTile) {
     const int64_t rows = std::min(kTile, item.queries - first), padded = roundUp(rows, kTileStep);
-    const auto queries = scratch.queries.load(head.query + first * head.queryStride, head.queryStride, rows);
-    forEachPanel(item.length, [&](const Panel& panel) {
-      brgemm(scores + panel.number * kPanelValues, kTile, queries.values, queries.ld, scratch.keys[panel],
-             kTile, {padded, panel.width(), headSize}, false);
+    const auto queries = scratch.queries.load(head.query + first * head.queryStride, head.queryStride, rows,
+                                              &shape.rotation, first);
+    const KeyRange range = shape.window.keysOf(first, rows, item.length);
+    const auto place = [&](const Panel& panel) { return (panel.number - range.panel()) * kPanelValues; };
+    forEachPanel(range, [&](const Panel& panel) {
+      brgemm(scores + place(panel), kTile, queries.values, queries.ld, scratch.keys[panel], kTile,
+             {padded, panel.width(), headSize}, false);
     });
     float inverseSums[kTile];
     for (int64_t i = 0; i < rows; ++i) {
-      const kernels::SoftmaxSums sums =
-          rowKernels().expDropout(probabilities + i * kTile, scores + i * kTile, item.length, kPanelValues,
-                                  shape.scale, mask, (item.start + first + i) * shape.heads + item.head);
+      shape.window.hide(scores + i * kTile, first + i, range);
+      const kernels::SoftmaxSums sums = rowKernels().expDropout(
+          probabilities + i * kTile, scores + i * kTile, range.first, range.keys(), kPanelValues, shape.scale,
+          mask, (item.start + first + i) * shape.heads + item.head);
       logSums[first + i] = sums.logSum;
       inverseSums[i] = mask.scale / sums.sum;
     }
-    forEachPanel(item.length, [&](const Panel& panel) {
-      brgemm(context, headSize, probabilities + panel.number * kPanelValues, kTile, scratch.values[panel],
-             headSize, {padded, headSize, panel.width()}, panel.number > 0);
+    forEachPanel(range, [&](const Panel& panel) {
+      brgemm(context, headSize, probabilities + place(panel), kTile, scratch.values[panel], headSize,
+             {padded, headSize, panel.width()}, panel.first > range.first);
     });
     T* target = out + shape.output(item) + first * shape.hidden();
     for (int64_t i = 0; i < rows; ++i)
@@ -61,6 +68,7 @@ void forwardItem(const Head<const T>& head, const Shape& shape, const Item& item
 // Working memory of a thread in the backward pass.
 template <typename T>
 struct BackwardScratch {
+  KeyRows<T> keyRows;
   Columns<T> transposedKeys, transposedValues, keys;
   QueryTiles<T> queries, gradients;
   Scratch<T> transposedQueries, transposedGradients;  // [headSize, kTile]
@@ -69,8 +77,9 @@ struct BackwardScratch {
   Scratch<float> dQuery;          // [kTile, headSize]
   Scratch<float> dKeys, dValues;  // transposed, panel by panel: [headSize, kTile]
   Scratch<uint32_t> rows;         // of one panel, [kTile, headSize]
-  BackwardScratch(int64_t longest, int64_t headSize)
-      : transposedKeys(longest, headSize, true),
+  BackwardScratch(int64_t longest, const Shape& shape, int64_t headSize)
+      : keyRows(longest, shape),
+        transposedKeys(longest, headSize, true),
         transposedValues(longest, headSize, true),
         keys(longest, headSize, false),
         queries(headSize),
@@ -86,6 +95,7 @@ struct BackwardScratch {
         dKeys(roundUp(longest, kTile) * headSize),
         dValues(roundUp(longest, kTile) * headSize),
         rows(kTile * headSize) {}
+  BackwardScratch(int64_t longest, const Shape& shape) : BackwardScratch(longest, shape, shape.headSize) {}
 
   // The right-hand side of dK^T = Q^T dS: as float32 the rows of dS are that already.
   const T* dScoreColumns() { return kPair<T> == 1 ? dScores.data() : dScorePairs.data(); }
@@ -114,12 +124,14 @@ class BackwardItem {
     packKeysAndValues();
     for (int64_t first = 0; first < item_.queries; first += kTile) {
       const Tile tile = load(first);
-      forEachPanel(item_.length, [&](const Panel& panel) { backward(tile, panel); });
+      forEachPanel(tile.range, [&](const Panel& panel) { backward(tile, panel); });
       storeQueries(tile);
     }
-    forEachPanel(item_.length, [&](const Panel& panel) {
-      storeTransposed(gradients_.key, panel, scratch_.dKeys, shape_.scale);
-      storeTransposed(gradients_.value, panel, scratch_.dValues, 1.0f);
+    const int64_t seen = shape_.window.keysOf(0, item_.queries, item_.length).end;
+    forEachPanel({0, item_.length}, [&](const Panel& panel) {
+      if (panel.first >= seen) clear(panel);
+      storeTransposed(gradients_.key, panel, scratch_.dKeys, shape_.scale, shape_.rotation);
+      storeTransposed(gradients_.value, panel, scratch_.dValues, 1.0f, Rotation());
     });
   }
 
@@ -127,14 +139,16 @@ class BackwardItem {
   using Side = typename QueryTiles<T>::Tile;
   struct Tile {
     int64_t first, rows, padded;
+    KeyRange range;
     Side query, gradient;
     kernels::QueryBack queries[kTile];
   };
 
   void packKeysAndValues() {
-    scratch_.transposedKeys.pack(head_.key, head_.stride, item_.length);
+    const auto keys = scratch_.keyRows.load(head_, item_.length);
+    scratch_.transposedKeys.pack(keys.values, keys.ld, item_.length);
     scratch_.transposedValues.pack(head_.value, head_.stride, item_.length);
-    scratch_.keys.pack(head_.key, head_.stride, item_.length);
+    scratch_.keys.pack(keys.values, keys.ld, item_.length);
   }
 
   Tile load(int64_t first) {
@@ -143,7 +157,9 @@ class BackwardItem {
     Tile tile{first,
               rows,
               padded,
-              scratch_.queries.load(head_.query + first * head_.queryStride, head_.queryStride, rows),
+              shape_.window.keysOf(first, rows, item_.length),
+              scratch_.queries.load(head_.query + first * head_.queryStride, head_.queryStride, rows,
+                                    &shape_.rotation, first),
               scratch_.gradients.load(gradients, shape_.hidden(), rows),
               {}};
     transpose(scratch_.transposedQueries, tile.query, padded);
@@ -169,14 +185,14 @@ class BackwardItem {
     matmul(scratch_.scores, tile.query, scratch_.transposedKeys[panel], tile.padded, width);
     matmul(scratch_.dProbabilities, tile.gradient, scratch_.transposedValues[panel], tile.padded, width);
     softmaxBackward(tile, panel);
-    const bool adds = tile.first > 0;
+    const bool adds = tile.first > shape_.window.firstTileOf(panel);
     const int64_t headSize = shape_.headSize;
     brgemm(scratch_.dValues.data() + columns, kTile, scratch_.transposedGradients.data(), kTile,
            scratch_.dropped.data(), kTile, {headSize, width, tile.padded}, adds);
     brgemm(scratch_.dKeys.data() + columns, kTile, scratch_.transposedQueries.data(), kTile,
            scratch_.dScoreColumns(), kTile, {headSize, width, tile.padded}, adds);
     brgemm(scratch_.dQuery.data(), headSize, scratch_.dScores.data(), kTile, scratch_.keys[panel], headSize,
-           {tile.padded, headSize, width}, panel.number > 0);
+           {tile.padded, headSize, width}, panel.first > tile.range.first);
   }
 
   void matmul(Scratch<float>& target, const Side& side, const T* columns, int64_t padded, int64_t width) {
@@ -185,6 +201,9 @@ class BackwardItem {
   }
 
   void softmaxBackward(const Tile& tile, const Panel& panel) {
+    for (int64_t i = 0; i < tile.rows; ++i)
+      shape_.window.hide(scratch_.scores.data() + i * kTile, tile.first + i,
+                         {panel.first, panel.first + panel.keys});
     for (int64_t i = 0; i < tile.padded; i += 2) {
       const int64_t row = i * kTile;
       rowKernels().softmaxBackward(scratch_.dScores.data() + row, scratch_.dScorePairs.data() + row,
@@ -197,22 +216,31 @@ class BackwardItem {
   void storeQueries(const Tile& tile) {
     const int64_t stride = gradients_.queryStride;
     T* target = gradients_.query + tile.first * stride;
+    shape_.rotation.turnBack(scratch_.dQuery.data(), shape_.headSize, tile.first, tile.rows);
     for (int64_t i = 0; i < tile.rows; ++i)
       rowKernels().scale(target + i * stride, scratch_.dQuery.data() + i * shape_.headSize, shape_.scale,
                          shape_.headSize);
   }
 
-  // From [headSize, kTile] of a panel to rows of keys or values, times `scale`.
-  void storeTransposed(T* first, const Panel& panel, Scratch<float>& transposed, float scale) {
+  void clear(const Panel& panel) {
+    const int64_t first = panel.first * shape_.headSize, values = kTile * shape_.headSize;
+    std::fill_n(scratch_.dKeys.data() + first, values, 0.0f);
+    std::fill_n(scratch_.dValues.data() + first, values, 0.0f);
+  }
+
+  // From [headSize, kTile] of a panel to rows of keys or values, turned back, times `scale`.
+  void storeTransposed(T* first, const Panel& panel, Scratch<float>& transposed, float scale,
+                       const Rotation& rotation) {
     const int64_t headSize = shape_.headSize, stride = gradients_.stride;
     uint32_t* rows = scratch_.rows.data();
     rowKernels().transpose(rows, headSize,
                            reinterpret_cast<const uint32_t*>(transposed.data() + panel.first * headSize),
                            kTile, headSize, panel.keys);
+    auto* values = reinterpret_cast<float*>(rows);
+    rotation.turnBack(values, headSize, panel.first, panel.keys);
     T* target = first + panel.first * stride;
     for (int64_t i = 0; i < panel.keys; ++i)
-      rowKernels().scale(target + i * stride, reinterpret_cast<const float*>(rows) + i * headSize, scale,
-                         headSize);
+      rowKernels().scale(target + i * stride, values + i * headSize, scale, headSize);
   }
 
   const Head<const T> head_;

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
+#include <optional>
 #include <vector>
 
 #include "core/memory.h"
@@ -62,11 +64,52 @@ struct Panel {
   int64_t width() const { return roundUp(keys, kTileStep); }
 };
 
+// Keys [first, end) of an item, where `first` begins a panel.
+struct KeyRange {
+  int64_t first, end;
+  int64_t keys() const { return end - first; }
+  int64_t panel() const { return first / kTile; }
+};
+
 template <typename Body>
-void forEachPanel(int64_t keys, const Body& body) {
-  for (int64_t first = 0; first < keys; first += kTile)
-    body(Panel{first / kTile, first, std::min(kTile, keys - first)});
+void forEachPanel(const KeyRange& range, const Body& body) {
+  for (int64_t first = range.first; first < range.end; first += kTile)
+    body(Panel{first / kTile, first, std::min(kTile, range.end - first)});
 }
+
+// Which keys a query sees: those at most `reach` tokens away.
+class Window {
+ public:
+  explicit Window(std::optional<int64_t> reach) : reach_(reach.value_or(kFar)) {}
+
+  // The keys of all panels in which some of the queries [first, first + count) see one.
+  KeyRange keysOf(int64_t first, int64_t count, int64_t length) const {
+    return {std::max<int64_t>(0, first - reach_) / kTile * kTile,
+            std::min(length, roundUp(first + count + reach_, kTile))};
+  }
+  // The first tile of queries that sees a panel.
+  int64_t firstTileOf(const Panel& panel) const {
+    return std::max<int64_t>(0, panel.first - reach_) / kTile * kTile;
+  }
+  // Makes the scores of the keys that `query` does not see the least there are. `scores` begins with those of
+  // the range, and panels lie kTile * kTile apart.
+  void hide(float* scores, int64_t query, const KeyRange& range) const {
+    hide(scores, range, range.first, query - reach_);
+    hide(scores, range, query + reach_ + 1, range.end);
+  }
+
+ private:
+  static constexpr int64_t kFar = int64_t{1} << 32;
+
+  static void hide(float* scores, const KeyRange& range, int64_t first, int64_t end) {
+    for (int64_t key = std::max(first, range.first); key < std::min(end, range.end); ++key) {
+      const int64_t place = key - range.first;
+      scores[place / kTile * kTile * kTile + place % kTile] = -std::numeric_limits<float>::infinity();
+    }
+  }
+
+  int64_t reach_;
+};
 
 // The values of an AttentionInput, or of its gradients; `query` is null where queries lie with keys and
 // values.
@@ -82,15 +125,49 @@ struct Head {
   int64_t queryStride, stride;
 };
 
-// The sizes of an AttentionInput.
+// Turns rows of queries and keys by their positions, and gradients back; or neither, without a table.
+class Rotation {
+ public:
+  Rotation() = default;
+  // `table` is that of an AttentionInput.
+  explicit Rotation(const at::Tensor& table) {
+    if (!table.defined()) return;
+    half_ = table.size(2);
+    cosines_ = table.const_data_ptr<float>();
+    sines_ = cosines_ + table.size(1) * half_;
+  }
+  bool turns() const { return cosines_ != nullptr; }
+  template <typename T>
+  void turn(T* out, const T* row, int64_t position) const {
+    rowKernels().rotate(out, row, cosines_ + position * half_, sines_ + position * half_, half_);
+  }
+  // `count` rows from a position on, `ld` apart.
+  void turnBack(float* rows, int64_t ld, int64_t position, int64_t count) const {
+    if (!turns()) return;
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t place = (position + i) * half_;
+      rowKernels().rotateBack(rows + i * ld, rows + i * ld, cosines_ + place, sines_ + place, half_);
+    }
+  }
+
+ private:
+  const float *cosines_ = nullptr, *sines_ = nullptr;
+  int64_t half_ = 0;
+};
+
+// The sizes of an AttentionInput, and how its queries meet its keys.
 struct Shape {
   int64_t parts, heads, headSize;
   float scale;
-  explicit Shape(const at::Tensor& projected)
+  Window window;
+  Rotation rotation;
+  Shape(const at::Tensor& projected, std::optional<int64_t> reach, const at::Tensor& rotaryTable)
       : parts(projected.size(1)),
         heads(projected.size(2)),
         headSize(projected.size(3)),
-        scale(static_cast<float>(1.0 / std::sqrt(static_cast<double>(headSize)))) {}
+        scale(static_cast<float>(1.0 / std::sqrt(static_cast<double>(headSize)))),
+        window(reach),
+        rotation(rotaryTable) {}
   int64_t hidden() const { return heads * headSize; }
   int64_t output(const Item& item) const { return item.firstOutput * hidden() + item.head * headSize; }
 
@@ -103,8 +180,8 @@ struct Shape {
   }
 };
 
-// Rows of one head as a left-hand side of brgemm, kTile at a time: where they lie, or the last ones copied
-// and followed by rows of zeros.
+// Rows of one head as a left-hand side of brgemm, kTile at a time: where they lie, or copied, when they are
+// turned or the last ones, which rows of zeros follow.
 template <typename T>
 class QueryTiles {
  public:
@@ -115,15 +192,52 @@ class QueryTiles {
     int64_t ld;
   };
 
-  Tile load(const T* rows, int64_t ld, int64_t count) {
-    if (count % kTileStep == 0) return {rows, ld};
-    for (int64_t i = 0; i < count; ++i) std::copy_n(rows + i * ld, headSize_, copies_.data() + i * headSize_);
+  Tile load(const T* rows, int64_t ld, int64_t count) { return load(rows, ld, count, nullptr, 0); }
+
+  // Turned by their positions, from `position` on.
+  Tile load(const T* rows, int64_t ld, int64_t count, const Rotation* rotation, int64_t position) {
+    const bool turns = rotation != nullptr && rotation->turns();
+    if (!turns && count % kTileStep == 0) return {rows, ld};
+    for (int64_t i = 0; i < count; ++i) {
+      T* copy = copies_.data() + i * headSize_;
+      if (turns)
+        rotation->turn(copy, rows + i * ld, position + i);
+      else
+        std::copy_n(rows + i * ld, headSize_, copy);
+    }
     std::fill_n(copies_.data() + count * headSize_, (roundUp(count, kTileStep) - count) * headSize_, T(0));
     return {copies_.data(), headSize_};
   }
 
  private:
   int64_t headSize_;
+  Scratch<T> copies_;
+};
+
+// The keys of an item as the scores take them: where they lie, or turned by their positions.
+template <typename T>
+class KeyRows {
+ public:
+  KeyRows(int64_t longest, const Shape& shape)
+      : headSize_(shape.headSize),
+        rotation_(shape.rotation),
+        copies_(rotation_.turns() ? longest * shape.headSize : 0) {}
+
+  struct Rows {
+    const T* values;
+    int64_t ld;
+  };
+
+  Rows load(const Head<const T>& head, int64_t keys) {
+    if (!rotation_.turns()) return {head.key, head.stride};
+    for (int64_t i = 0; i < keys; ++i)
+      rotation_.turn(copies_.data() + i * headSize_, head.key + i * head.stride, i);
+    return {copies_.data(), headSize_};
+  }
+
+ private:
+  int64_t headSize_;
+  Rotation rotation_;
   Scratch<T> copies_;
 };
 
@@ -137,7 +251,7 @@ class Columns {
       : headSize_(headSize), isTransposed_(isTransposed), values_(roundUp(longest, kTile) * headSize) {}
 
   void pack(const T* rows, int64_t ld, int64_t keys) {
-    forEachPanel(keys, [&](const Panel& panel) {
+    forEachPanel({0, keys}, [&](const Panel& panel) {
       T* target = values_.data() + panel.first * headSize_;
       const T* source = rows + panel.first * ld;
       if (isTransposed_)

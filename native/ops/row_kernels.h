@@ -87,6 +87,24 @@ class RowKernels {
   virtual void geluBackward(c10::BFloat16* dZ, const c10::BFloat16* dY, const c10::BFloat16* z,
                             int64_t n) const = 0;
 
+  // y = gelu(z) * gate, and its backward pass.
+  virtual void gatedGelu(float* y, const float* z, const float* gate, int64_t n) const = 0;
+  virtual void gatedGelu(c10::BFloat16* y, const c10::BFloat16* z, const c10::BFloat16* gate,
+                         int64_t n) const = 0;
+  virtual void gatedGeluBackward(float* dZ, float* dGate, const float* dY, const float* z, const float* gate,
+                                 int64_t n) const = 0;
+  virtual void gatedGeluBackward(c10::BFloat16* dZ, c10::BFloat16* dGate, const c10::BFloat16* dY,
+                                 const c10::BFloat16* z, const c10::BFloat16* gate, int64_t n) const = 0;
+
+  // The pairs (x[j], x[j + half]) turned by angles of these cosines and sines; out may be x.
+  virtual void rotate(float* out, const float* x, const float* cosines, const float* sines,
+                      int64_t half) const = 0;
+  virtual void rotate(c10::BFloat16* out, const c10::BFloat16* x, const float* cosines, const float* sines,
+                      int64_t half) const = 0;
+  // And back.
+  virtual void rotateBack(float* out, const float* x, const float* cosines, const float* sines,
+                          int64_t half) const = 0;
+
   // out = dropout(x) + residual; residual may be null.
   virtual void dropoutAdd(float* out, const float* x, const float* residual, int64_t n, const Mask& mask,
                           int64_t row) const = 0;
@@ -107,11 +125,13 @@ class RowKernels {
                                float inverseDeviation, int64_t n, const Mask& mask, int64_t row) const = 0;
 
   // out = exp(scale * (score - largest score)) of the keys that dropout keeps, and 0 of the others and up to
-  // a multiple of 16. Softmax with dropout is that times mask.scale / sum.
-  virtual kernels::SoftmaxSums expDropout(float* out, const float* scores, int64_t keys, int64_t stride,
-                                          float scale, const Mask& mask, int64_t row) const = 0;
-  virtual kernels::SoftmaxSums expDropout(c10::BFloat16* out, const float* scores, int64_t keys,
+  // a multiple of 16. Softmax with dropout is that times mask.scale / sum. The keys are [first, first +
+  // keys), where `first` begins a panel.
+  virtual kernels::SoftmaxSums expDropout(float* out, const float* scores, int64_t first, int64_t keys,
                                           int64_t stride, float scale, const Mask& mask,
+                                          int64_t row) const = 0;
+  virtual kernels::SoftmaxSums expDropout(c10::BFloat16* out, const float* scores, int64_t first,
+                                          int64_t keys, int64_t stride, float scale, const Mask& mask,
                                           int64_t row) const = 0;
 
   // Two queries and the keys [first, first + keys) of a panel, their rows kPanel apart: p = exp(scale * score

@@ -129,6 +129,37 @@ INLINE void geluBackwardOf(T* dZ, const T* dY, const T* z, int64_t n) {
 }
 
 template <typename T>
+INLINE void gatedGeluOf(T* y, const T* z, const T* gate, int64_t n) {
+  forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
+    const Floats value = loadLanes(z + j, lanes);
+    storeLanes(y + j, value * Normal(value).distribution * loadLanes(gate + j, lanes), lanes);
+  });
+}
+
+template <typename T>
+INLINE void gatedGeluBackwardOf(T* dZ, T* dGate, const T* dY, const T* z, const T* gate, int64_t n) {
+  forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
+    const Floats value = loadLanes(z + j, lanes), gradient = loadLanes(dY + j, lanes);
+    const Normal normal(value);
+    const Floats slope = normal.distribution + value * normal.density;
+    storeLanes(dZ + j, gradient * loadLanes(gate + j, lanes) * slope, lanes);
+    storeLanes(dGate + j, gradient * value * normal.distribution, lanes);
+  });
+}
+
+// `direction` is 1, or -1 for the way back.
+template <typename T>
+INLINE void rotateOf(T* out, const T* x, const float* cosines, const float* sines, int64_t half,
+                     float direction) {
+  forEachVector(half, [&](int64_t j, int64_t lanes) BODY {
+    const Floats cosine = loadLanes(cosines + j, lanes), sine = loadLanes(sines + j, lanes) * direction;
+    const Floats low = loadLanes(x + j, lanes), high = loadLanes(x + half + j, lanes);
+    storeLanes(out + j, low * cosine - high * sine, lanes);
+    storeLanes(out + half + j, high * cosine + low * sine, lanes);
+  });
+}
+
+template <typename T>
 INLINE void addNormBackwardOf(float* dSum, T* dX, const NormSums& sums, const float* dOut,
                               const float* normalized, const float* weight, float inverseDeviation, int64_t n,
                               const Mask& mask, int64_t row) {
@@ -167,8 +198,8 @@ INLINE void forEachKey(int64_t keys, int64_t stride, const Body& body) {
 }
 
 template <typename T>
-INLINE SoftmaxSums expDropoutOf(T* out, const float* scores, int64_t keys, int64_t stride, float scale,
-                                const Mask& mask, int64_t row) {
+INLINE SoftmaxSums expDropoutOf(T* out, const float* scores, int64_t first, int64_t keys, int64_t stride,
+                                float scale, const Mask& mask, int64_t row) {
   Floats most = -std::numeric_limits<float>::infinity();
   forEachKey(keys, stride, [&](int64_t, int64_t place, int64_t lanes) BODY {
     // Rows are whole panels: there is something behind the last key, which must not count.
@@ -183,7 +214,7 @@ INLINE SoftmaxSums expDropoutOf(T* out, const float* scores, int64_t keys, int64
       Floats e = exp((load(scores + place) - largest) * scale);
       if (lanes < kLanes) e = onlyFirst(e, lanes);
       sums += e;
-      store(out + place, maskRow.kept(e, column));
+      store(out + place, maskRow.kept(e, first + column));
     });
   });
   const float sum = sumOf(sums);
@@ -275,6 +306,40 @@ class Variant final : public RowKernels {
     geluBackwardOf(dZ, dY, z, n);
   }
 
+  void gatedGelu(float* y, const float* z, const float* gate, int64_t n) const override {
+    gatedGeluOf(y, z, gate, n);
+  }
+
+  void gatedGelu(c10::BFloat16* y, const c10::BFloat16* z, const c10::BFloat16* gate,
+                 int64_t n) const override {
+    gatedGeluOf(y, z, gate, n);
+  }
+
+  void gatedGeluBackward(float* dZ, float* dGate, const float* dY, const float* z, const float* gate,
+                         int64_t n) const override {
+    gatedGeluBackwardOf(dZ, dGate, dY, z, gate, n);
+  }
+
+  void gatedGeluBackward(c10::BFloat16* dZ, c10::BFloat16* dGate, const c10::BFloat16* dY,
+                         const c10::BFloat16* z, const c10::BFloat16* gate, int64_t n) const override {
+    gatedGeluBackwardOf(dZ, dGate, dY, z, gate, n);
+  }
+
+  void rotate(float* out, const float* x, const float* cosines, const float* sines,
+              int64_t half) const override {
+    rotateOf(out, x, cosines, sines, half, 1.0f);
+  }
+
+  void rotate(c10::BFloat16* out, const c10::BFloat16* x, const float* cosines, const float* sines,
+              int64_t half) const override {
+    rotateOf(out, x, cosines, sines, half, 1.0f);
+  }
+
+  void rotateBack(float* out, const float* x, const float* cosines, const float* sines,
+                  int64_t half) const override {
+    rotateOf(out, x, cosines, sines, half, -1.0f);
+  }
+
   void dropoutAdd(float* out, const float* x, const float* residual, int64_t n, const Mask& mask,
                   int64_t row) const override {
     withMaskRow(mask, row, [&](const auto& maskRow) BODY {
@@ -322,14 +387,14 @@ class Variant final : public RowKernels {
                        const Mask& mask, int64_t row) const override {
     addNormBackwardOf(dSum, dX, sums, dOut, normalized, weight, inverseDeviation, n, mask, row);
   }
-  SoftmaxSums expDropout(float* out, const float* scores, int64_t keys, int64_t stride, float scale,
-                         const Mask& mask, int64_t row) const override {
-    return expDropoutOf(out, scores, keys, stride, scale, mask, row);
+  SoftmaxSums expDropout(float* out, const float* scores, int64_t first, int64_t keys, int64_t stride,
+                         float scale, const Mask& mask, int64_t row) const override {
+    return expDropoutOf(out, scores, first, keys, stride, scale, mask, row);
   }
 
-  SoftmaxSums expDropout(c10::BFloat16* out, const float* scores, int64_t keys, int64_t stride, float scale,
-                         const Mask& mask, int64_t row) const override {
-    return expDropoutOf(out, scores, keys, stride, scale, mask, row);
+  SoftmaxSums expDropout(c10::BFloat16* out, const float* scores, int64_t first, int64_t keys, int64_t stride,
+                         float scale, const Mask& mask, int64_t row) const override {
+    return expDropoutOf(out, scores, first, keys, stride, scale, mask, row);
   }
 
   void softmaxBackward(c10::BFloat16* dScores, c10::BFloat16* dScorePairs, c10::BFloat16* dropped,

@@ -3,7 +3,9 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 
+#include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "core/device.h"
@@ -46,6 +48,57 @@ void testAttention(at::ScalarType type, const Mask& mask) {
               return attentionReference(inputOf(in[0], cuSeqlens, isFirstOnly), cuSeqlens, mask);
             });
       }
+}
+
+// Windows that end within tiles and at their borders, and rotary positions: from queries and keys that the
+// reference turns by ATen's operators.
+void testWindowsAndRotations(at::ScalarType type, const Mask& mask) {
+  const std::vector<int32_t> cuSeqlens{0, 5, 6, 262, 299, 363};
+  const std::vector<std::optional<int64_t>> windows{0, 1, 63, 64, 65, 300, std::nullopt};
+  const int64_t tokens = cuSeqlens.back(), sequences = static_cast<int64_t>(cuSeqlens.size()) - 1;
+  const at::Tensor offsets = at::tensor(at::ArrayRef<int32_t>(cuSeqlens), at::kInt);
+  for (const auto& window : windows)
+    for (const int64_t headSize : {6, 64})
+      for (const bool isRotated : {false, true})
+        for (const bool isFirstOnly : {false, true}) {
+          constexpr int64_t heads = 2;
+          const auto input = [&](const Inputs& in) {
+            AttentionInput all = inputOf(in[0], cuSeqlens, isFirstOnly);
+            all.window = window;
+            if (isRotated) all.rotaryTable = rotaryTable(10.0, headSize, 256, at::kCPU);
+            return all;
+          };
+          const std::string name =
+              "attention, heads of " + std::to_string(headSize) +
+              (window.has_value() ? ", window " + std::to_string(*window) : std::string()) +
+              (isRotated ? ", rotated" : "") + (isFirstOnly ? ", first queries only" : "");
+          const std::vector<int64_t> sizes{isFirstOnly ? sequences : tokens, heads * headSize};
+          const Case given{
+              describe(name, type, mask), {random({tokens, 3, heads, headSize}, type)}, {type}, type, sizes};
+          compare(
+              given, [&](const Inputs& in) { return attention(input(in), cuSeqlens, {}, mask); },
+              [&](const Inputs& in) { return attentionReference(input(in), cuSeqlens, mask); });
+          if (type != at::kBFloat16 || isRotated || isFirstOnly || !mask.dropsNothing() || headSize % 8 != 0)
+            continue;
+          compare(
+              {"for CUDA: " + given.name, given.values, given.types, type, given.sizes},
+              [&](const Inputs& in) { return attentionCuda(input(in), cuSeqlens, offsets, mask); },
+              [&](const Inputs& in) { return attentionReference(input(in), cuSeqlens, mask); });
+        }
+}
+
+// Pair j of a head of 4 turns by position * theta^(-j / 2): a scalar product of two turned vectors depends on
+// the distance alone.
+void testRotaryTable() {
+  const at::Tensor table = rotaryTable(100.0, 4, 3, at::kCPU);
+  double error = 0;
+  for (int64_t position = 0; position < 3; ++position)
+    for (int64_t pair = 0; pair < 2; ++pair) {
+      const double angle = static_cast<double>(position) * std::pow(100.0, -static_cast<double>(pair) / 2);
+      error = std::max(error, std::abs(table[0][position][pair].item<double>() - std::cos(angle)));
+      error = std::max(error, std::abs(table[1][position][pair].item<double>() - std::sin(angle)));
+    }
+  report("the table of rotary positions", error, 1e-6);
 }
 
 // The first number that an operator draws from the default generator after it was seeded for `mask`.
@@ -115,6 +168,8 @@ void testAttentionCuda(at::ScalarType type, const Mask& mask) {
 
 void testAttentions(at::ScalarType type, const Mask& mask) {
   testAttention(type, mask);
+  testWindowsAndRotations(type, mask);
+  if (type == at::kFloat && mask.dropsNothing()) testRotaryTable();
   testAttentionCuda(type, mask);
 }
 

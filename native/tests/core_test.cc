@@ -63,7 +63,20 @@ void testBatch() {
 }
 
 // Slices that are aligned and do not overlap, and gradients that are written first and added to later.
+// Of the normal distribution cut at two standard deviations: nothing beyond, and its deviation, 0.8796 of
+// that of the whole.
+void testTruncatedNormal() {
+  const ParameterSpec drawn{
+      "a", {1000, 100}, {Initialisation::Kind::TruncatedNormal, 0.02, 2.0}, true, {{"a", 1000}}};
+  Parameters parameters({drawn}, at::kCPU, 42);
+  const at::Tensor values = parameters[0].value.detach();
+  report("truncated normal: none beyond the cut", values.abs().max().item<double>() <= 0.04 ? 0 : 1, 0);
+  report("truncated normal: standard deviation", std::abs(values.std().item<double>() / (0.02 * 0.8796) - 1),
+         0.01);
+}
+
 void testParameters() {
+  testTruncatedNormal();
   const auto check = [](const std::string& name, bool holds) {
     report("parameters: " + name, holds ? 0 : 1, 0);
   };

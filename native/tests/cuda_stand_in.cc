@@ -5,6 +5,7 @@
 #include <torch/library.h>
 
 #include <algorithm>
+#include <limits>
 #include <mutex>
 #include <optional>
 #include <tuple>
@@ -27,6 +28,7 @@ struct Call {
   Tensor query, key, value;
   std::vector<int64_t> queryOffsets, keyOffsets;
   double probability, scale;
+  std::optional<int64_t> window;  // to both sides
 
   int64_t sequences() const { return static_cast<int64_t>(queryOffsets.size()) - 1; }
   int64_t heads() const { return query.size(1); }
@@ -38,8 +40,13 @@ Tensor rowsOf(const Tensor& all, const std::vector<int64_t>& offsets, int64_t se
 }
 
 Tensor scores(const Call& call, int64_t sequence) {
-  return call.scale * at::matmul(rowsOf(call.query, call.queryOffsets, sequence),
-                                 rowsOf(call.key, call.keyOffsets, sequence).transpose(1, 2));
+  const Tensor all = call.scale * at::matmul(rowsOf(call.query, call.queryOffsets, sequence),
+                                             rowsOf(call.key, call.keyOffsets, sequence).transpose(1, 2));
+  if (!call.window.has_value()) return all;
+  TORCH_CHECK(all.size(1) == all.size(2), "the window of fewer queries than keys begins elsewhere");
+  const Tensor positions = at::arange(all.size(1));
+  const Tensor isFar = (positions.unsqueeze(1) - positions).abs() > *call.window;
+  return all.masked_fill(isFar, -std::numeric_limits<double>::infinity());
 }
 
 Tensor masks(const Call& call, uint64_t state, int64_t sequence, const Tensor& like) {
@@ -111,24 +118,29 @@ void check(const Tensor& query, const Tensor& key, const Tensor& value, at::Scal
 
 Call flashCall(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& queryOffsets,
                const Tensor& keyOffsets, int64_t longestQuery, int64_t longestKey, double probability,
-               double scale) {
+               double scale, const std::optional<c10::SymInt>& left,
+               const std::optional<c10::SymInt>& right) {
   check(query, key, value, at::kBFloat16);
+  TORCH_CHECK(left == right);
   return {query.to(at::kDouble),
           key.to(at::kDouble),
           value.to(at::kDouble),
           offsetsOf(queryOffsets, query.size(0), longestQuery),
           offsetsOf(keyOffsets, key.size(0), longestKey),
           probability,
-          scale};
+          scale,
+          left.has_value() ? std::optional(left->expect_int()) : std::nullopt};
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> flashForward(
     const Tensor& query, const Tensor& key, const Tensor& value, const OptionalTensor& queryOffsets,
     const OptionalTensor& keyOffsets, const c10::SymInt& longestQuery, const c10::SymInt& longestKey,
-    double probability, bool causal, bool debugMask, std::optional<double> scale, const auto&...) {
+    double probability, bool causal, bool debugMask, std::optional<double> scale,
+    const std::optional<c10::SymInt>& left, const std::optional<c10::SymInt>& right, const auto&...) {
   TORCH_CHECK(!causal && !debugMask);
-  const Call call = flashCall(query, key, value, queryOffsets.value(), keyOffsets.value(),
-                              longestQuery.expect_int(), longestKey.expect_int(), probability, scale.value());
+  const Call call =
+      flashCall(query, key, value, queryOffsets.value(), keyOffsets.value(), longestQuery.expect_int(),
+                longestKey.expect_int(), probability, scale.value(), left, right);
   const uint64_t state = drawState(probability);
   const auto [out, logSums] = forward(call, state);
   const Tensor random = at::tensor({static_cast<int64_t>(state), int64_t{0}}).view(at::kUInt64);
@@ -136,17 +148,16 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> flashForward(
           at::empty({}, at::kUInt64), at::empty({0}, query.options())};
 }
 
-std::tuple<Tensor, Tensor, Tensor> flashBackward(const Tensor& dOut, const Tensor& query, const Tensor& key,
-                                                 const Tensor& value, const Tensor& out,
-                                                 const Tensor& logSums, const Tensor& queryOffsets,
-                                                 const Tensor& keyOffsets, const c10::SymInt& longestQuery,
-                                                 const c10::SymInt& longestKey, double probability,
-                                                 bool causal, const Tensor& random, const Tensor&,
-                                                 std::optional<double> scale, const auto&...) {
+std::tuple<Tensor, Tensor, Tensor> flashBackward(
+    const Tensor& dOut, const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& out,
+    const Tensor& logSums, const Tensor& queryOffsets, const Tensor& keyOffsets,
+    const c10::SymInt& longestQuery, const c10::SymInt& longestKey, double probability, bool causal,
+    const Tensor& random, const Tensor&, std::optional<double> scale, const std::optional<c10::SymInt>& left,
+    const std::optional<c10::SymInt>& right, const auto&...) {
   TORCH_CHECK(!causal && at::globalContext().deterministicAlgorithms(), "dQ adds up in any order");
   TORCH_CHECK(!at::globalContext().deterministicFillUninitializedMemory());
   const Call call = flashCall(query, key, value, queryOffsets, keyOffsets, longestQuery.expect_int(),
-                              longestKey.expect_int(), probability, scale.value());
+                              longestKey.expect_int(), probability, scale.value(), left, right);
   TORCH_CHECK(dOut.is_contiguous() && dOut.scalar_type() == at::kBFloat16 && dOut.sizes() == query.sizes());
   std::vector<Tensor> parts;
   for (int64_t i = 0; i < call.sequences(); ++i)
@@ -173,7 +184,8 @@ Call efficientCall(const Tensor& query, const Tensor& key, const Tensor& value, 
           offsets(queryOffsets, query, longestQuery),
           offsets(keyOffsets, key, longestKey),
           probability,
-          scale};
+          scale,
+          /*window=*/std::nullopt};
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor, c10::SymInt, c10::SymInt> efficientForward(

@@ -284,6 +284,25 @@ void testWithoutBias(at::ScalarType type, const Mask& mask, Way way) {
       });
 }
 
+// The activation of one half of a layer's outputs times the other half.
+void testGatedActivations(at::ScalarType type) {
+  for (const auto& [activation, name] :
+       {std::pair(Activation::Gelu, "gelu"), std::pair(Activation::Silu, "silu")})
+    for (const int64_t width : {1, 16, 137}) {
+      const int64_t rows = 65;
+      compare(
+          {describe("gated " + std::string(name) + " of " + std::to_string(width), type, {}),
+           {random({rows, 2 * width}, type)},
+           {type},
+           type,
+           {rows, width}},
+          [&](const Inputs& i) { return gatedActivation(activation, i[0]); },
+          [&](const Inputs& i) {
+            return activate(activation, i[0].narrow(1, 0, width)) * i[0].narrow(1, width, width);
+          });
+    }
+}
+
 // Two layers that share a weight: some of its rows, and all of them. The gradients add up in one place.
 void testRows(at::ScalarType type, Way way) {
   const int64_t in = 40, out = 150, first = 50, count = 100;
@@ -364,7 +383,10 @@ void testMemory(at::ScalarType type) {
 }  // namespace
 
 void testLinears(at::ScalarType type, const Mask& mask) {
-  if (mask.dropsNothing()) testMemory(type);
+  if (mask.dropsNothing()) {
+    testMemory(type);
+    testGatedActivations(type);
+  }
   for (const Way way : {Way::Tiles, Way::Library}) {
     testLinear(type, mask, way);
     testLinearsOfTheModel(type, mask, way);

@@ -60,35 +60,54 @@ class Interpreter:
             x = self.norm("embeddings.norm", x, spec["norm"]["eps"])
         return self.linear("embeddings.projection", x) if spec["projection"] else x
 
-    def attend(self, layer, x):
-        heads = self.encoder["heads"]
+    def rotated(self, x, theta):
+        """Each pair of values as a complex number, times a rotation by its position."""
+        half = x.shape[-1] // 2
+        angles = torch.arange(x.shape[1])[:, None] * theta ** (-torch.arange(half, dtype=x.dtype) / half)
+        turned = torch.complex(x[..., :half], x[..., half:]) * torch.exp(1j * angles)
+        return torch.cat([turned.real, turned.imag], -1)
+
+    def attend(self, spec, x):
+        layer, heads = spec["parameters"], self.encoder["heads"]
         size = self.encoder["hidden"] // heads
         q, k, v = (
             part.view(len(x), heads, size).transpose(0, 1)
             for part in self.linear(f"{layer}.queryKeyValue", x).chunk(3, dim=1)
         )
-        context = torch.softmax(q @ k.transpose(1, 2) / math.sqrt(size), -1) @ v
+        if spec["rotaryTheta"] is not None:
+            q, k = self.rotated(q, spec["rotaryTheta"]), self.rotated(k, spec["rotaryTheta"])
+        scores = q @ k.transpose(1, 2) / math.sqrt(size)
+        if spec["window"] is not None:
+            rows = torch.arange(len(x))
+            scores[:, (rows[:, None] - rows).abs() > spec["window"]] = -math.inf
+        context = torch.softmax(scores, -1) @ v
         return self.linear(f"{layer}.attentionOutput", context.transpose(0, 1).reshape(len(x), -1))
 
-    def feed_forward(self, layer, x):
-        inner = ACTIVATIONS[self.encoder["mlp"]["activation"]](self.linear(f"{layer}.mlpIn", x))
-        return self.linear(f"{layer}.mlpOut", inner)
+    def feed_forward(self, spec, x):
+        layer, mlp = spec["parameters"], self.encoder["mlp"]
+        inner = self.linear(f"{layer}.mlpIn", x)
+        if mlp["gated"]:
+            inner, gate = inner[:, : mlp["width"]], inner[:, mlp["width"] :]
+        inner = ACTIVATIONS[mlp["activation"]](inner)
+        return self.linear(f"{layer}.mlpOut", inner * gate if mlp["gated"] else inner)
 
     def encode(self, ids, types):
         x, eps = self.embed(ids, types), self.encoder["norm"]["eps"]
-        for layer in (each["parameters"] for each in self.encoder["layers"]):
+        for spec in self.encoder["layers"]:
+            layer = spec["parameters"]
             if self.encoder["order"] == "pre":
-                x = x + self.attend(layer, self.norm(f"{layer}.attentionNorm", x, eps))
-                x = x + self.feed_forward(layer, self.norm(f"{layer}.mlpNorm", x, eps))
+                normed = self.norm(f"{layer}.attentionNorm", x, eps) if spec["attentionNorm"] else x
+                x = x + self.attend(spec, normed)
+                x = x + self.feed_forward(spec, self.norm(f"{layer}.mlpNorm", x, eps))
             else:
-                x = self.norm(f"{layer}.attentionNorm", x + self.attend(layer, x), eps)
-                x = self.norm(f"{layer}.mlpNorm", x + self.feed_forward(layer, x), eps)
+                x = self.norm(f"{layer}.attentionNorm", x + self.attend(spec, x), eps)
+                x = self.norm(f"{layer}.mlpNorm", x + self.feed_forward(spec, x), eps)
         return self.norm("finalNorm", x, eps) if self.encoder["finalNorm"] else x
 
     def logits(self, ids, types):
         x = self.encode(ids, types)
         for stage in self.spec["head"]:
-            [(kind, value)] = stage.items()
+            kind, value = next(iter(stage.items()))
             if kind == "pool":
                 x = x[:1] if value == "first" else x.mean(0, keepdim=True)
             elif kind == "linear":
@@ -147,6 +166,10 @@ def spec_of(changes):
         "projection": changes.get("projection", width != HIDDEN),
     }
     layers = changes.get("layers", ["layers.0", "layers.1"])
+    plain = {"attentionNorm": True, "window": None, "rotaryTheta": None}
+    settings = changes.get("settings", [{}] * len(layers))
+    specs = [{"parameters": each, **plain, **own} for each, own in zip(layers, settings, strict=True)]
+    gated = changes.get("gated", False)
     encoder = {
         "hidden": HIDDEN,
         "heads": 2,
@@ -155,14 +178,16 @@ def spec_of(changes):
         "mlp": {
             "width": MLP,
             "activation": changes.get("activation", "gelu"),
+            "gated": gated,
             "biasIn": bias,
             "biasOut": changes.get("biasOut", bias),
+            "innerDropout": 0,
             "outputDropout": 0,
         },
         "order": changes.get("order", "post"),
         "norm": norm,
         "finalNorm": changes.get("finalNorm", False),
-        "layers": [{"parameters": each} for each in layers],
+        "layers": specs,
     }
     head = changes.get("head", [{"pool": "first"}, {"linear": "dense"}, {"activation": "tanh"}, {"linear": "out"}])
     outputs = changes.get("outputs", 3)
@@ -190,12 +215,13 @@ def spec_of(changes):
         layer_norm("embeddings.norm", width)
     if embeddings["projection"]:
         linear("embeddings.projection", HIDDEN, width)
-    for layer in dict.fromkeys(layers):
+    for layer, own in {each["parameters"]: each for each in specs}.items():
         parts = [f"{layer}.{part}" for part in ("query", "key", "value")]
         linear(f"{layer}.queryKeyValue", 3 * HIDDEN, HIDDEN, bias, parts)
         linear(f"{layer}.attentionOutput", HIDDEN, HIDDEN, bias)
-        layer_norm(f"{layer}.attentionNorm", HIDDEN)
-        linear(f"{layer}.mlpIn", MLP, HIDDEN, bias)
+        if own["attentionNorm"]:
+            layer_norm(f"{layer}.attentionNorm", HIDDEN)
+        linear(f"{layer}.mlpIn", 2 * MLP if gated else MLP, HIDDEN, bias)
         linear(f"{layer}.mlpOut", HIDDEN, MLP, encoder["mlp"]["biasOut"])
         layer_norm(f"{layer}.mlpNorm", HIDDEN)
     if encoder["finalNorm"]:
@@ -219,6 +245,8 @@ def spec_of(changes):
     return spec
 
 
+FULL, LOCAL = {"rotaryTheta": 100.0}, {"rotaryTheta": 10.0, "window": 2}
+NO_TABLE = {"positions": None, "tokenTypes": 0}
 TOKENS = [{"linear": "dense"}, {"activation": "gelu"}, {"norm": "headNorm"}, {"linear": "out"}]
 CASES = {
     "post-norm, as BERT": {},
@@ -245,6 +273,25 @@ CASES = {
     "the mean of tokens": {"head": [{"pool": "mean"}, {"linear": "out"}]},
     "labels of tokens": {"head": TOKENS},
     "labels of tokens, straight": {"head": [{"linear": "out"}], "outputs": 5},
+    "a window": {"settings": [{"window": 1}, {"window": 0}]},
+    "rotary positions": {"settings": [FULL, FULL], **NO_TABLE},
+    "rotary positions of two kinds, of tokens": {"settings": [FULL, LOCAL], **NO_TABLE, "head": TOKENS},
+    "a gated MLP": {"gated": True},
+    "a gated MLP of another activation": {"gated": True, "activation": "silu", "bias": False},
+    "as ModernBERT": {
+        "order": "pre",
+        "finalNorm": True,
+        "bias": False,
+        "normBias": False,
+        "gated": True,
+        "settings": [{**FULL, "attentionNorm": False}, LOCAL],
+        **NO_TABLE,
+    },
+    "adapters of fused layers": {
+        "adapters": [("layers.0.queryKeyValue", 0, 48), ("layers.1.queryKeyValue", 0, 48), ("layers.1.mlpIn", 0, 40)],
+        "gated": True,
+        "settings": [FULL, LOCAL],
+    },
     "shared layers": {"layers": ["layers.0"] * 3},
     "shared layers, of tokens": {"layers": ["layers.0", "layers.1", "layers.0"], "head": TOKENS},
     "shared layers, pre-norm": {"layers": ["layers.0"] * 2, "order": "pre", "finalNorm": True},

@@ -15,6 +15,7 @@ import {
   size,
   tokenId,
   defineFamily,
+  uniformLayers,
   type CamelCased,
   type EncoderNames,
 } from './family.js';
@@ -61,14 +62,16 @@ export function bertEncoder(config: BertFields): EncoderSpec {
     mlp: {
       width: config.intermediateSize,
       activation: ACTIVATIONS[config.hiddenAct],
+      gated: false,
       biasIn: true,
       biasOut: true,
+      innerDropout: 0,
       outputDropout: hiddenDropoutProb,
     },
     order: 'post',
     norm,
     finalNorm: false,
-    layers: Array.from({ length: config.numHiddenLayers }, (_, i) => ({ parameters: `layers.${i}` })),
+    layers: uniformLayers(config.numHiddenLayers),
   };
 }
 

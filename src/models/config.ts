@@ -132,7 +132,7 @@ const NOT_KEPT = new Set([
 export function parseConfig(json: unknown, where: string): ModelConfig {
   const file = checkKeys(commonSchema, json, where);
   const family = familyOf(modelTypeOf(file), where);
-  const keys = withoutAliases(file, family, where);
+  const keys = family.upgrade(withoutAliases(file, family, where), where);
   requireOwnKeys(keys, family, where);
   const own = checkKeys(family.schema, keys, where);
   const { labels, warnings } = parseLabels(file, where);

@@ -9,6 +9,7 @@ import {
   size,
   tokenId,
   defineFamily,
+  uniformLayers,
 } from './family.js';
 
 /** Fixed in transformers, without a key. */
@@ -51,14 +52,16 @@ export const distilbert = defineFamily({
     mlp: {
       width: config.hiddenDim,
       activation: ACTIVATIONS[config.activation],
+      gated: false,
       biasIn: true,
       biasOut: true,
+      innerDropout: 0,
       outputDropout: config.dropout,
     },
     order: 'post',
     norm: NORM,
     finalNorm: false,
-    layers: Array.from({ length: config.nLayers }, (_, i) => ({ parameters: `layers.${i}` })),
+    layers: uniformLayers(config.nLayers),
   }),
   heads: {
     sequence: (config) => [

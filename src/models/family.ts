@@ -2,7 +2,7 @@
 // tensors, and what PEFT does with it. A family is one file beside this one; its keys are made of the types below, which are as
 // strict as transformers 5.18.
 import { z } from 'zod';
-import type { EncoderSpec, HeadStage, Activation } from '../native/spec.js';
+import type { EncoderSpec, HeadStage, Activation, LayerSpec } from '../native/spec.js';
 import { expected } from '../util/errors.js';
 import { oneLine } from '../util/text.js';
 
@@ -32,6 +32,19 @@ export interface EncoderNames {
   finalNorm?: string;
 }
 
+/** How random initial weights are drawn: standard deviations, and where the normal distribution is cut. */
+export interface WeightInitialisation {
+  readonly std: number;
+  /** Of the layers that add to the residual stream, and of those of a head before the last. */
+  readonly outputStd: number;
+  /** Of the layer that gives the logits. */
+  readonly logitsStd: number;
+  /** Standard deviations from 0 beyond which nothing is drawn; null for the whole normal distribution. */
+  readonly cut: number | null;
+  /** Whether the row of the padding token starts as zeros. */
+  readonly zeroPadding: boolean;
+}
+
 /** The fields of a config, by their names in camelCase. */
 export type ConfigFields = Readonly<Record<string, unknown>>;
 
@@ -50,7 +63,11 @@ export interface ModelFamily extends FamilyFacts {
   readonly schema: z.ZodObject;
   /** Names that transformers reads in place of a key and never writes. */
   readonly aliases: Readonly<Record<string, string>>;
+  /** Older spellings of keys in place of the newer ones, before they are checked. @throws UsageError naming a key and the file (`where`) */
+  upgrade(keys: Readonly<Record<string, unknown>>, where: string): Record<string, unknown>;
   encoder(config: ConfigFields): EncoderSpec;
+  /** Undefined for normal(0, initializer_range) in all matrices. */
+  initialisation(config: ConfigFields): WeightInitialisation | undefined;
   head(kind: HeadKind, config: ConfigFields): readonly HeadStage[];
 }
 
@@ -58,6 +75,8 @@ export interface ModelFamily extends FamilyFacts {
 export interface FamilyDefinition<Keys extends z.ZodRawShape> extends FamilyFacts {
   keys: Keys;
   aliases?: Readonly<Record<string, keyof Keys & string>>;
+  upgrade?: ModelFamily['upgrade'];
+  initialisation?: (config: CamelCased<z.output<z.ZodObject<Keys>>>) => WeightInitialisation;
   encoder: (config: CamelCased<z.output<z.ZodObject<Keys>>>) => EncoderSpec;
   heads: Readonly<
     Record<HeadKind, (config: CamelCased<z.output<z.ZodObject<Keys>>>) => readonly HeadStage[]>
@@ -66,6 +85,7 @@ export interface FamilyDefinition<Keys extends z.ZodRawShape> extends FamilyFact
 
 export function defineFamily<Keys extends z.ZodRawShape>(definition: FamilyDefinition<Keys>): ModelFamily {
   const { modelType, classPrefix, keys, aliases = {}, names, loraTargets, encoder, heads } = definition;
+  const { upgrade = (file) => ({ ...file }), initialisation } = definition;
   const schema = z.object(keys);
   // A config may be made or changed by hand: its fields are checked where they are used.
   const checked = (config: ConfigFields) =>
@@ -77,9 +97,17 @@ export function defineFamily<Keys extends z.ZodRawShape>(definition: FamilyDefin
     aliases,
     names,
     loraTargets,
+    upgrade,
     encoder: (config) => encoder(checked(config)),
+    initialisation: (config) => initialisation?.(checked(config)),
     head: (kind, config) => heads[kind](checked(config)),
   };
+}
+
+/** Layers that are all alike, each with parameters of its own. */
+export function uniformLayers(count: number): LayerSpec[] {
+  const common = { attentionNorm: true, window: null, rotaryTheta: null };
+  return Array.from({ length: count }, (_, i) => ({ parameters: `layers.${i}`, ...common }));
 }
 
 /** Whether a key of a schema has this mark in its `meta`. */

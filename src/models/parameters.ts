@@ -2,7 +2,7 @@
 // knows what an encoder consists of; the native side gets this list. Also which names a pattern of the options `freeze` and `loraTargetModules` matches.
 import type { EncoderSpec, HeadStage, NormSpec, ParameterSpec } from '../native/spec.js';
 import { encoderOf, headOf, type ModelConfig } from './config.js';
-import type { EncoderNames } from './family.js';
+import type { EncoderNames, WeightInitialisation } from './family.js';
 import { familyOf } from './registry.js';
 import picomatch from 'picomatch';
 import { UsageError } from '../util/errors.js';
@@ -15,8 +15,7 @@ export interface ModelParts {
   names: EncoderNames;
   /** Of the last linear layer. */
   outputs: number;
-  /** Standard deviation of the initial weights. */
-  deviation: number;
+  weights: WeightInitialisation;
 }
 
 /** A linear layer as Hugging Face names it: some rows of a matrix. */
@@ -33,11 +32,11 @@ export interface LinearModule {
 const TABLES = new Set(['words', 'positions', 'types'].map((name) => `embeddings.${name}.weight`));
 
 /**
- * All parameters in the order in which random initial values are drawn for them. Matrices start as normal(0, deviation) and
+ * All parameters in the order in which random initial values are drawn for them. Matrices start as the family draws them and
  * decay; biases, zeros, and norms, ones, do not: Trainer's groups. Source: `_init_weights` and `get_decay_parameter_names` of
  * transformers 5.18.
  */
-export function parametersOf({ encoder, head, names, outputs, deviation }: ModelParts): ParameterSpec[] {
+export function parametersOf({ encoder, head, names, outputs, weights }: ModelParts): ParameterSpec[] {
   const list: ParameterSpec[] = [];
   const { prefix } = names;
 
@@ -53,16 +52,15 @@ export function parametersOf({ encoder, head, names, outputs, deviation }: Model
     name: string,
     external: readonly string[],
     [rows, columns]: readonly [number, number],
-    zeroRow?: number | null,
+    { std = weights.std, zeroRow = null }: { std?: number; zeroRow?: number | null } = {},
   ) =>
     list.push({
       name: `${name}.weight`,
       shape: [rows, columns],
-      initialisation: {
-        kind: 'normal',
-        std: deviation,
-        ...(zeroRow !== undefined && zeroRow !== null && { zeroRow }),
-      },
+      initialisation:
+        weights.cut === null
+          ? { kind: 'normal', std, ...(zeroRow !== null && weights.zeroPadding && { zeroRow }) }
+          : { kind: 'truncated_normal', std, cut: weights.cut },
       decays: true,
       tensors: external.map((each) => ({ name: `${each}.weight`, rows: rows / external.length })),
     });
@@ -70,9 +68,9 @@ export function parametersOf({ encoder, head, names, outputs, deviation }: Model
     name: string,
     external: readonly string[],
     shape: readonly [number, number],
-    bias = true,
+    { bias = true, std = weights.std }: { bias?: boolean; std?: number } = {},
   ) => {
-    matrix(name, external, shape);
+    matrix(name, external, shape, { std });
     const biases = external.map((each) => `${each}.bias`);
     if (bias) vector(`${name}.bias`, biases, shape[0], 'zeros');
   };
@@ -87,12 +85,14 @@ export function parametersOf({ encoder, head, names, outputs, deviation }: Model
 
   const { hidden, embeddings, attention, mlp } = encoder;
   const { width, positions } = embeddings;
-  matrix('embeddings.words', [named(names.words, 'words')], [embeddings.vocab, width], embeddings.padId);
+  matrix('embeddings.words', [named(names.words, 'words')], [embeddings.vocab, width], {
+    zeroRow: embeddings.padId,
+  });
   if (positions !== null) {
     // Where positions begin behind that of the padding token, its row starts as zeros too.
     const zeroRow = positions.first > 0 ? positions.first - 1 : null;
     const shape = [positions.rows, width] as const;
-    matrix('embeddings.positions', [named(names.positions, 'positions')], shape, zeroRow);
+    matrix('embeddings.positions', [named(names.positions, 'positions')], shape, { zeroRow });
   }
   if (embeddings.tokenTypes > 0)
     matrix('embeddings.types', [named(names.types, 'token types')], [embeddings.tokenTypes, width]);
@@ -101,22 +101,31 @@ export function parametersOf({ encoder, head, names, outputs, deviation }: Model
   if (embeddings.projection)
     linear('embeddings.projection', [named(names.projection, 'the projection')], [hidden, width]);
 
-  for (const layer of new Set(encoder.layers.map(({ parameters }) => parameters))) {
+  const layers = new Map(encoder.layers.map((each) => [each.parameters, each]));
+  for (const [layer, { attentionNorm }] of layers) {
     const outside = layer.replace(/^layers/, prefix + names.layers);
     const [inside, within] = [(part: string) => `${layer}.${part}`, (name: string) => `${outside}.${name}`];
-    linear(inside('queryKeyValue'), names.queryKeyValue.map(within), [3 * hidden, hidden], attention.bias);
-    linear(inside('attentionOutput'), [within(names.attentionOutput)], [hidden, hidden], attention.bias);
-    norm(inside('attentionNorm'), within(names.attentionNorm), hidden, encoder.norm);
-    linear(inside('mlpIn'), [within(names.mlpIn)], [mlp.width, hidden], mlp.biasIn);
-    linear(inside('mlpOut'), [within(names.mlpOut)], [hidden, mlp.width], mlp.biasOut);
+    const { bias } = attention;
+    const std = weights.outputStd;
+    linear(inside('queryKeyValue'), names.queryKeyValue.map(within), [3 * hidden, hidden], { bias });
+    linear(inside('attentionOutput'), [within(names.attentionOutput)], [hidden, hidden], { bias, std });
+    if (attentionNorm) norm(inside('attentionNorm'), within(names.attentionNorm), hidden, encoder.norm);
+    const mlpRows = mlp.gated ? 2 * mlp.width : mlp.width;
+    linear(inside('mlpIn'), [within(names.mlpIn)], [mlpRows, hidden], { bias: mlp.biasIn });
+    linear(inside('mlpOut'), [within(names.mlpOut)], [hidden, mlp.width], { bias: mlp.biasOut, std });
     norm(inside('mlpNorm'), within(names.mlpNorm), hidden, encoder.norm);
   }
   if (encoder.finalNorm) norm('finalNorm', named(names.finalNorm, 'the final norm'), hidden, encoder.norm);
 
   const last = lastLinearOf(head);
   for (const stage of head) {
-    if ('linear' in stage)
-      linear(stage.linear, [stage.linear], [stage.linear === last ? outputs : hidden, hidden]);
+    if ('linear' in stage && stage.linear === last)
+      linear(stage.linear, [stage.linear], [outputs, hidden], { std: weights.logitsStd });
+    else if ('linear' in stage)
+      linear(stage.linear, [stage.linear], [hidden, hidden], {
+        bias: stage.bias ?? true,
+        std: weights.outputStd,
+      });
     if ('norm' in stage) norm(stage.norm, stage.norm, hidden, encoder.norm);
   }
   return list;
@@ -124,13 +133,19 @@ export function parametersOf({ encoder, head, names, outputs, deviation }: Model
 
 /** The parameters of a classifier, without those of an adapter. */
 export function modelParameters(config: ModelConfig): ParameterSpec[] {
+  const family = familyOf(config.modelType);
   return parametersOf({
     encoder: encoderOf(config),
     head: headOf('sequence', config),
-    names: familyOf(config.modelType).names,
+    names: family.names,
     outputs: config.numLabels,
-    deviation: config.initializerRange,
+    weights: family.initialisation(config) ?? sameEverywhere(config.initializerRange),
   });
+}
+
+/** The rule of all families but those that state their own. */
+export function sameEverywhere(std: number): WeightInitialisation {
+  return { std, outputStd: std, logitsStd: std, cut: null, zeroPadding: true };
 }
 
 /** Names and shapes of a classifier's tensors, as Hugging Face has them. */

@@ -5,9 +5,18 @@ import { bert } from './bert.js';
 import { distilbert } from './distilbert.js';
 import { electra } from './electra.js';
 import type { ModelFamily } from './family.js';
+import { modernbert } from './modernbert.js';
 import { camembert, roberta, xlmRoberta } from './roberta.js';
 
-export const FAMILIES: readonly ModelFamily[] = [bert, roberta, xlmRoberta, camembert, distilbert, electra];
+export const FAMILIES: readonly ModelFamily[] = [
+  bert,
+  roberta,
+  xlmRoberta,
+  camembert,
+  distilbert,
+  electra,
+  modernbert,
+];
 
 /** @throws UsageError naming the families that there are */
 export function familyOf(modelType: string, where = 'The config'): ModelFamily {

@@ -124,6 +124,19 @@ export class DistilBertForSequenceClassification extends SequenceClassifier {
 export class ElectraForSequenceClassification extends SequenceClassifier {
   static override readonly modelType = 'electra';
 }
+/**
+ * ModernBERT (Warner et al. 2024), and the models of its shape: Ettin, mmBERT, gte-modernbert.
+ *
+ * @example
+ * ```ts
+ * import { ModernBertForSequenceClassification } from 'bertune';
+ *
+ * const model = await ModernBertForSequenceClassification.fromPretrained('answerdotai/ModernBERT-base');
+ * ```
+ */
+export class ModernBertForSequenceClassification extends SequenceClassifier {
+  static override readonly modelType = 'modernbert';
+}
 
 const CLASSES: readonly ClassifierClass<EncoderModel>[] = [
   BertForSequenceClassification,
@@ -132,6 +145,7 @@ const CLASSES: readonly ClassifierClass<EncoderModel>[] = [
   CamembertForSequenceClassification,
   DistilBertForSequenceClassification,
   ElectraForSequenceClassification,
+  ModernBertForSequenceClassification,
 ];
 
 /**

@@ -38,18 +38,40 @@ export interface EncoderSpec {
     projection: boolean;
   };
   attention: { bias: boolean; dropout: number; outputDropout: number };
-  mlp: { width: number; activation: Activation; biasIn: boolean; biasOut: boolean; outputDropout: number };
+  mlp: {
+    width: number;
+    activation: Activation;
+    /** `mlpIn` has 2 * width rows, and the activation of the first half is multiplied by the second. */
+    gated: boolean;
+    biasIn: boolean;
+    biasOut: boolean;
+    /** Before the second linear layer. */
+    innerDropout: number;
+    outputDropout: number;
+  };
   /** `post`: norm(x + f(x)). `pre`: x + f(norm(x)). */
   order: 'post' | 'pre';
   norm: NormSpec;
   /** A norm behind the last layer, as pre-norm encoders have it. */
   finalNorm: boolean;
-  /** One entry for each layer that runs, in order. `parameters` is the prefix of its parameters: the same twice is a shared layer. */
-  layers: readonly { parameters: string }[];
+  /** One entry for each layer that runs, in order. */
+  layers: readonly LayerSpec[];
+}
+
+/** What may differ from layer to layer. */
+export interface LayerSpec {
+  /** The prefix of its parameters: the same twice is a shared layer. */
+  parameters: string;
+  /** Whether a norm comes before attention; always true with `post`. */
+  attentionNorm: boolean;
+  /** The most tokens between a query and a key that it sees; null for all of a sequence. */
+  window: number | null;
+  /** The base of rotary positions, which turn queries and keys; null for none. */
+  rotaryTheta: number | null;
 }
 
 /**
- * One stage behind the encoder. `linear` and `norm` name the parameters `NAME.weight` and `NAME.bias`. Before `pool` a stage works
+ * One stage behind the encoder. `linear` and `norm` name the parameters `NAME.weight` and `NAME.bias`, which may have no bias. Before `pool` a stage works
  * on every token, behind it on sequences; without a `pool` logits are per token.
  *
  * @example
@@ -61,7 +83,7 @@ export interface EncoderSpec {
  */
 export type HeadStage =
   | { pool: 'first' | 'mean' }
-  | { linear: string }
+  | { linear: string; bias?: boolean }
   | { activation: Activation }
   | { norm: string }
   | { dropout: number };
@@ -82,6 +104,8 @@ export type LossKind = 'cross_entropy' | 'binary_cross_entropy' | 'mean_squared_
 export type Initialisation =
   /** `zeroRow`: a row that starts as zeros, as that of the padding token. */
   | { kind: 'normal'; std: number; zeroRow?: number }
+  /** `cut`: standard deviations from 0 beyond which nothing is drawn. */
+  | { kind: 'truncated_normal'; std: number; cut: number }
   | { kind: 'uniform'; bound: number }
   | { kind: 'zeros' }
   | { kind: 'ones' };
