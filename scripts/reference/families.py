@@ -26,6 +26,27 @@ from transformers import (
     Trainer,
     TrainingArguments,
 )
+from transformers.models.modernbert import modeling_modernbert
+
+
+# ModernBERT's rotation and softmax go through float32 even in a model of float64, which makes NaN of padding that a window
+# hides altogether.
+
+
+def rotate(q, k, cos, sin, unsqueeze_dim=1):
+    cos, sin = cos.unsqueeze(unsqueeze_dim), sin.unsqueeze(unsqueeze_dim)
+    return tuple(x * cos + modeling_modernbert.rotate_half(x) * sin for x in (q, k))
+
+
+def attend(module, query, key, value, attention_mask, scaling, dropout=0.0, **_):
+    scores = query @ key.transpose(2, 3) * scaling
+    weights = torch.softmax(scores if attention_mask is None else scores + attention_mask, -1)
+    weights = torch.nn.functional.dropout(weights, p=dropout, training=module.training)
+    return (weights @ value).transpose(1, 2).contiguous(), weights
+
+
+modeling_modernbert.apply_rotary_pos_emb = rotate
+modeling_modernbert.eager_attention_forward = attend
 
 FIXTURES = Path(__file__).parents[2] / "test" / "fixtures" / "families"
 LABELS = ["bad", "so-so", "good"]
@@ -37,6 +58,14 @@ SIZES = {"vocab_size": 100, "hidden_size": 16, "num_hidden_layers": 2, "num_atte
          "intermediate_size": 24, "max_position_embeddings": 40}  # fmt: skip
 NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 ROBERTA = {**SIZES, **NO_DROPOUT, "type_vocab_size": 1, "bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1}
+MODERNBERT = {**SIZES, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}
+
+
+def rotary(full, sliding):
+    thetas = {"full_attention": full, "sliding_attention": sliding}
+    return {kind: {"rope_type": "default", "rope_theta": theta} for kind, theta in thetas.items()}
+
+
 # Each has a setting that its neighbours have not, so that a value taken from the wrong key or a constant shows: an
 # epsilon that matters, positions that begin elsewhere, an activation that is not the head's.
 FAMILIES = {
@@ -51,9 +80,19 @@ FAMILIES = {
     "electra": {"model_type": "electra", **SIZES, **NO_DROPOUT, "embedding_size": 16, "layer_norm_eps": 0.01,
                 "hidden_act": "gelu_new"},
     "electra-projected": {"model_type": "electra", **SIZES, **NO_DROPOUT, "embedding_size": 8, "hidden_act": "silu"},
+    # Windows of an odd and an even number of tokens that end within texts, and layers of both types.
+    "modernbert": {"model_type": "modernbert", **MODERNBERT, "local_attention": 6, "classifier_activation": "silu",
+                   "num_hidden_layers": 3, "layer_types": ["full_attention", "sliding_attention", "full_attention"],
+                   "rope_parameters": rotary(50.0, 7.0)},
+    "modernbert-mean": {"model_type": "modernbert", **MODERNBERT, "local_attention": 9, "classifier_pooling": "mean",
+                        "norm_bias": True, "attention_bias": True, "mlp_bias": True, "classifier_bias": True,
+                        "hidden_activation": "silu", "layer_types": ["sliding_attention", "sliding_attention"],
+                        "norm_eps": 0.01, "rope_parameters": rotary(160000.0, 3.0)},
 }  # fmt: skip
-SCALES = {"xlm-roberta": 0.3, "electra-projected": 0.25}  # of random matrices, else 0.2: norms above and below 1
-FORMS = ["roberta", "distilbert", "electra-projected"]
+# Of random matrices, else 0.2, and of norms, else 1: for gradients with norms above and below 1.
+SCALES = {"xlm-roberta": 0.3, "electra-projected": 0.25, "modernbert-mean": 0.12}
+NORMS = {"modernbert": 0.35}
+FORMS = ["roberta", "distilbert", "electra-projected", "modernbert"]
 PROBLEMS = {"roberta": MULTI, "distilbert": REGRESSION}  # beside the single label that every family has
 FULL = r"position_embeddings|token_type|layer\.1\.attention\.(self\.query|q_lin)\.weight|embeddings_project"
 
@@ -119,12 +158,12 @@ def forward(model, batch):
 # ---- folders --------------------------------------------------------------------------------------------------------
 
 
-def random_model(auto, config, scale=0.2):
-    """Random biases and norms too, the latter around 1: zeros and ones would hide a tensor that was mixed up."""
+def random_model(auto, config, scale=0.2, norms=1.0):
+    """Random biases and norms too, the latter around `norms`: zeros and ones would hide a tensor that was mixed up."""
     model = auto.from_config(config)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            centre = 1.0 if re.search(r"(LayerNorm|layer_norm)\.weight$", name) else 0.0
+            centre = norms if re.search(r"(LayerNorm|norm)\.weight$", name) else 0.0
             parameter.copy_(centre + torch.randn(parameter.shape) * (scale if parameter.dim() > 1 else 0.2))
     return model.eval()
 
@@ -151,6 +190,8 @@ def write_forms(family, folder):
     if config.model_type == "electra":
         random_model(AutoModelForPreTraining, config).save_pretrained(folder / "pretraining")
     rewrite(folder / "model", folder / "without-prefix", lambda name: name.removeprefix(prefix))
+    if config.model_type == "modernbert":
+        return  # which had neither a table of positions nor the names of TensorFlow
     positions = {f"{prefix}embeddings.position_ids": torch.arange(40)[None]}
     rewrite(folder / "model", folder / "legacy", tensorflow_name, positions)
     if family == "roberta":
@@ -299,6 +340,7 @@ def decaying(folder):
 
 DROPOUTS = {
     "distilbert": {"dropout": 0.11, "attention_dropout": 0.13, "seq_classif_dropout": 0.17, "qa_dropout": 0.19},
+    "modernbert": {"attention_dropout": 0.11, "embedding_dropout": 0.13, "mlp_dropout": 0.17, "classifier_dropout": 0.19},
     "others": {"hidden_dropout_prob": 0.11, "attention_probs_dropout_prob": 0.13, "classifier_dropout": 0.17},
 }
 
@@ -312,7 +354,7 @@ def dropout_calls(config):
     calls, stack = [], []
     for name, module in model.named_modules():
         module.register_forward_pre_hook(lambda *_, name=name: stack.append(name))
-        is_head = isinstance(module, torch.nn.Linear) and not re.search(r"layer\.\d+\.|embeddings", name)
+        is_head = isinstance(module, torch.nn.Linear) and not re.search(r"layers?\.\d+\.|embeddings", name)
         if is_head:
             module.register_forward_hook(lambda *_, name=name: calls.append({"linear": name}))
         module.register_forward_hook(lambda *_: stack.pop() and None)
@@ -334,7 +376,7 @@ def dropout_calls(config):
 def dropout_cases(family):
     config = FAMILIES[family]
     changes = DROPOUTS.get(config["model_type"], DROPOUTS["others"])
-    cases = [changes] if config["model_type"] == "distilbert" else [changes, {**changes, "classifier_dropout": None}]
+    cases = [changes] if config["model_type"] in DROPOUTS else [changes, {**changes, "classifier_dropout": None}]
     files = [{**config, **case} for case in cases]
     return [{"config": file, "calls": dropout_calls(AutoConfig.for_model(**file))} for file in files]
 
@@ -375,6 +417,27 @@ PUBLISHED = {
 }  # fmt: skip
 
 
+# ModernBERT-base as it was published, and one by another maker with older keys.
+MODERNBERT_FILES = [
+    {
+        "architectures": ["ModernBertForMaskedLM"], "attention_bias": False, "attention_dropout": 0.0,
+        "bos_token_id": 50281, "classifier_activation": "gelu", "classifier_bias": False, "classifier_dropout": 0.0,
+        "classifier_pooling": "mean", "cls_token_id": 50281, "decoder_bias": True, "deterministic_flash_attn": False,
+        "embedding_dropout": 0.0, "eos_token_id": 50282, "global_attn_every_n_layers": 3, "global_rope_theta": 160000.0,
+        "gradient_checkpointing": False, "hidden_activation": "gelu", "hidden_size": 768,
+        "initializer_cutoff_factor": 2.0, "initializer_range": 0.02, "intermediate_size": 1152, "layer_norm_eps": 1e-05,
+        "local_attention": 128, "local_rope_theta": 10000.0, "max_position_embeddings": 8192, "mlp_bias": False,
+        "mlp_dropout": 0.0, "model_type": "modernbert", "norm_bias": False, "norm_eps": 1e-05,
+        "num_attention_heads": 12, "num_hidden_layers": 22, "pad_token_id": 50283,
+        "position_embedding_type": "absolute", "sep_token_id": 50282, "tie_word_embeddings": True,
+        "torch_dtype": "float32", "transformers_version": "4.47.0.dev0", "vocab_size": 50368,
+    },
+    {"model_type": "modernbert", "num_hidden_layers": 5, "global_attn_every_n_layers": 2, "local_rope_theta": 160000},
+    {"model_type": "modernbert", "num_hidden_layers": 1, "rope_parameters": {"full_attention": {"rope_theta": 5e4}},
+     "own_key": [1], "num_labels": 1, "problem_type": REGRESSION},
+]  # fmt: skip
+
+
 def written(file):
     """What save_pretrained of the family's classifier writes after reading a config.json."""
     config = AutoConfig.for_model(**json.loads(json.dumps(file)))
@@ -390,7 +453,9 @@ def config_cases(family):
     files = [{"model_type": model_type}]
     if model_type in PUBLISHED:
         files.append(PUBLISHED[model_type])
-    if model_type == "distilbert":
+    if model_type == "modernbert":
+        files += MODERNBERT_FILES
+    elif model_type == "distilbert":
         names = {"hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 3}
         files.append({"model_type": model_type, **names, "torch_dtype": "bfloat16", "activation": "relu"})
     else:
@@ -409,7 +474,8 @@ def write_json(path, value):
 def write_family(family, batches):
     folder = FIXTURES / family
     torch.manual_seed(16)
-    classifier = random_model(AutoModelForSequenceClassification, config_of(family), SCALES.get(family, 0.2))
+    scale, norms = SCALES.get(family, 0.2), NORMS.get(family, 1.0)
+    classifier = random_model(AutoModelForSequenceClassification, config_of(family), scale, norms)
     classifier.save_pretrained(folder / "model")
     problem = PROBLEMS.get(family)
     if problem:

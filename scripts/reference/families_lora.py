@@ -13,7 +13,7 @@ from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPP
 from safetensors import safe_open
 
 # Where PEFT knows none.
-OWN_TARGETS = {"distilbert": ["q_lin", "v_lin"], "camembert": ["query", "value"]}
+OWN_TARGETS = {"distilbert": ["q_lin", "v_lin"], "camembert": ["query", "value"], "modernbert": ["Wqkv"]}
 STEPS = 5
 
 

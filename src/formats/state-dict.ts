@@ -51,7 +51,7 @@ export function matchStateDict(
     const reason = whyUnfit(layer, model, named);
     if (reason === undefined) return [];
     notes.push(`${layer} is newly initialised: ${reason}`);
-    return [`${layer}.weight`, `${layer}.bias`];
+    return [`${layer}.weight`, `${layer}.bias`].filter((name) => model.shapes.has(name));
   });
   const matched = new Map<string, TensorSource>();
   for (const [name, shape] of model.shapes) {
@@ -97,12 +97,12 @@ function whyUnfit(
   named: ReadonlyMap<string, TensorSource>,
 ): string | undefined {
   const [weight, bias] = [named.get(`${layer}.weight`), named.get(`${layer}.bias`)];
-  if (!weight || !bias) return 'the checkpoint has none';
+  if (!weight || (!bias && shapes.has(`${layer}.bias`))) return 'the checkpoint has none';
   if (layer !== output) return undefined;
   if (otherTask !== undefined) return `the checkpoint is ${otherTask}`;
   const [labels = 0, inputs] = shapes.get(`${layer}.weight`) ?? [];
   const [theirs = 0, width] = weight.shape;
-  if (width !== inputs || bias.shape[0] !== theirs || theirs === labels) return undefined;
+  if (width !== inputs || bias?.shape[0] !== theirs || theirs === labels) return undefined;
   return `the checkpoint's is for ${counted(theirs, 'label')}, not ${labels}`;
 }
 

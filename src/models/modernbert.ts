@@ -26,7 +26,7 @@ const FULL_EVERY = 3;
 
 const rotary = z.looseObject(
   {
-    rope_theta: z.number({ error: 'a number above 0' }).gt(0, 'a number above 0').meta({ isFloat: true }),
+    rope_theta: z.number({ error: 'a number above 0' }).gt(0, 'a number above 0'),
     rope_type: z
       .literal('default', { error: '"default" (rotary positions that are not scaled)' })
       .default('default'),

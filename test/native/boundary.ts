@@ -63,7 +63,7 @@ await tap.test('a refused call changes nothing', async (t) => {
 
 await tap.test('sizes that no model has', async (t) => {
   const spec = bertSpec(TINY);
-  const layers = Array.from({ length: 1025 }, () => ({ parameters: 'layers.0' }));
+  const layers = Array.from({ length: 1025 }, () => spec.encoder.layers).flat();
   await t.rejects(Session.create({ ...spec, encoder: { ...spec.encoder, layers } }, OPTIONS), {
     name: 'UsageError',
     message: 'Expected at most 1024 elements for encoder.layers but received an array',
