@@ -21,6 +21,7 @@ const FAMILIES = {
     firstPosition: 0,
   },
   electra: { keys: KEYS, firstPosition: 0 },
+  modernbert: { keys: KEYS, firstPosition: 0 },
 };
 
 /** @typedef {keyof typeof FAMILIES} ModelType */
@@ -34,7 +35,8 @@ export const MAX_TOKENS = 512;
 const MINILM_HIDDEN = 384;
 
 /**
- * Reads `6x384` or `6x384x12`: layers, hidden size, attention heads. The feed-forward layer is 4 times the hidden size.
+ * Reads `6x384` or `6x384x12`: layers, hidden size, attention heads. The feed-forward layer is 4 times the hidden size, that of
+ * ModernBERT 1.5 times.
  *
  * @param {string} text
  * @param {ModelType} modelType
@@ -57,7 +59,9 @@ export function shapeOf(text, modelType = 'bert') {
         : `A hidden size of ${hidden} does not divide into ${heads} attention heads`,
       2,
     );
-  return { layers: Number(layers), hidden, heads, intermediate: 4 * hidden, modelType };
+  // Half of what leads into a gated MLP is its gate: 1.5 is what ModernBERT-base has.
+  const intermediate = modelType === 'modernbert' ? 1.5 * hidden : 4 * hidden;
+  return { layers: Number(layers), hidden, heads, intermediate, modelType };
 }
 
 /**
@@ -68,9 +72,14 @@ export function shapeOf(text, modelType = 'bert') {
  * @param {Shape} shape
  * @param {readonly number[]} lengths tokens of each sequence
  */
-export function trainingFlops({ layers, hidden, intermediate }, lengths) {
-  const weights = layers * (4 * hidden * hidden + 2 * hidden * intermediate);
-  return lengths.reduce((sum, n) => sum + n * (6 * weights + 12 * layers * n * hidden), 0);
+export function trainingFlops({ layers, hidden, intermediate, modelType }, lengths) {
+  const isModern = modelType === 'modernbert';
+  const weights = layers * (4 * hidden * hidden + (isModern ? 3 : 2) * hidden * intermediate);
+  // Every third layer of ModernBERT sees all of a text, and the others 64 tokens to both sides.
+  const full = isModern ? Math.ceil(layers / 3) : layers;
+  /** @param {number} n */
+  const seen = (n) => full * n + (layers - full) * Math.min(n, 129);
+  return lengths.reduce((sum, n) => sum + n * (6 * weights + 12 * seen(n) * hidden), 0);
 }
 
 /** @param {Shape} shape */
@@ -96,6 +105,7 @@ export function modelConfig({ modelType, layers, hidden, heads, intermediate }, 
     [keys.heads]: heads,
     [keys.intermediate]: intermediate,
     ...(modelType === 'electra' && { embedding_size: hidden }),
+    ...(modelType === 'modernbert' && { pad_token_id: 0 }),
     ...(firstPosition > 0 && { type_vocab_size: 1 }),
     max_position_embeddings: MAX_TOKENS + firstPosition,
     id2label: Object.fromEntries(labels.map((label, id) => [id, label])),

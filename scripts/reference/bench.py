@@ -219,7 +219,8 @@ def step_model(job: dict) -> torch.nn.Module:
     if variant["loraRank"] > 0:
         from peft import LoraConfig, get_peft_model
 
-        targets = ["q_lin", "v_lin"] if model.config.model_type == "distilbert" else ["query", "value"]
+        own = {"distilbert": ["q_lin", "v_lin"], "modernbert": ["Wqkv"]}
+        targets = own.get(model.config.model_type, ["query", "value"])
         settings = {"task_type": "SEQ_CLS", "r": variant["loraRank"], "target_modules": targets}
         model = get_peft_model(model, LoraConfig(**settings))
     return model.to(job["device"]).train()

@@ -30,12 +30,14 @@ const CONFIGS = {
     hidden_dim: intermediate_size,
   },
   electra: { ...TOY_CONFIG, model_type: 'electra', embedding_size: 16 },
+  modernbert: { ...TOY_CONFIG, model_type: 'modernbert', pad_token_id: 0, local_attention: 8 },
 };
 /** The classes of transformers. */
 const IN_PYTHON: Record<string, string> = {
   roberta: 'RobertaForSequenceClassification',
   distilbert: 'DistilBertForSequenceClassification',
   electra: 'ElectraForSequenceClassification',
+  modernbert: 'ModernBertForSequenceClassification',
 };
 for (const [name, config] of Object.entries(CONFIGS)) write(`${name}.json`, JSON.stringify(config));
 
