@@ -58,7 +58,16 @@ export interface EncoderSpec {
   layers: readonly LayerSpec[];
 }
 
-/** What may differ from layer to layer. */
+/**
+ * What may differ from layer to layer.
+ *
+ * @example
+ * ```ts
+ * import type { LayerSpec } from 'bertune';
+ *
+ * const local: LayerSpec = { parameters: 'layers.1', attentionNorm: true, window: 64, rotaryTheta: 10_000 };
+ * ```
+ */
 export interface LayerSpec {
   /** The prefix of its parameters: the same twice is a shared layer. */
   parameters: string;
