@@ -292,10 +292,23 @@ await tap.test('a wrong spec', async (t) => {
   for (const path of ['hidden', 'heads', 'embeddings.width', 'embeddings.vocab', 'mlp.width'])
     for (const value of [0, -1, 1.5, NaN, '16', undefined])
       await creating(`encoder.${path}`, value, new RegExp(`encoder\\.${path.replaceAll('.', '\\.')}`));
-  for (const path of ['embeddings.dropout', 'attention.dropout', 'mlp.outputDropout', 'embeddings.norm.eps'])
+  for (const path of [
+    'embeddings.dropout',
+    'attention.dropout',
+    'mlp.innerDropout',
+    'mlp.outputDropout',
+    'embeddings.norm.eps',
+  ])
     for (const value of [-0.1, NaN, 1.5, null])
       await creating(`encoder.${path}`, value, new RegExp(`encoder\\.${path.replaceAll('.', '\\.')}`));
-  for (const path of ['attention.bias', 'mlp.biasIn', 'mlp.biasOut', 'finalNorm', 'embeddings.projection'])
+  for (const path of [
+    'attention.bias',
+    'mlp.gated',
+    'mlp.biasIn',
+    'mlp.biasOut',
+    'finalNorm',
+    'embeddings.projection',
+  ])
     for (const value of ['yes', 1, null])
       await creating(`encoder.${path}`, value, new RegExp(`true or false for encoder\\.${path}`));
   await creating('encoder.heads', 3, /divisor of hidden/);
@@ -309,7 +322,17 @@ await tap.test('a wrong spec', async (t) => {
   await creating('encoder.order', 'middle', /post or pre/);
   await creating('encoder.layers', [], /at least one layer/);
   await creating('encoder.layers', [{}], /encoder\.layers\[0\]\.parameters/);
-  await creating('encoder.layers', [{ parameters: 'layers.7' }], /no parameter named 'layers\.7\./);
+  const layer = { parameters: 'layers.0', attentionNorm: true, window: null, rotaryTheta: null };
+  await creating('encoder.layers', [{ ...layer, parameters: 'layers.7' }], /no parameter named 'layers\.7\./);
+  for (const [change, message] of [
+    [{ attentionNorm: false }, /layers\[0\]\.attentionNorm.*/],
+    [{ window: -1 }, /layers\[0\]\.window/],
+    [{ window: 1.5 }, /layers\[0\]\.window/],
+    [{ window: undefined }, /layers\[0\]\.window/],
+    [{ rotaryTheta: 0 }, /a number above 0, for heads of an even size/],
+    [{ rotaryTheta: '1' }, /layers\[0\]\.rotaryTheta/],
+  ] as const)
+    await creating('encoder.layers', [{ ...layer, ...change }], message);
   await creating('loss', 'guesswork', /loss.*guesswork/);
   await creating('head', [{ pool: 'last' }], /head\[0\]\.pool/);
   await creating('head', [{ pool: 'first' }, { pool: 'mean' }], /pool only once/);
