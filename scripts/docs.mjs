@@ -26,6 +26,7 @@ const TOPICS = {
   options: 'Training',
   evaluation: 'Evaluation and prediction',
   scoring: 'Evaluation and prediction',
+  serving: 'Evaluation and prediction',
   tasks: 'Tasks and metrics',
   native: 'Sessions',
   hub: 'Hub, errors, output',

@@ -3,7 +3,7 @@
 // `--check` writes nothing, and fails where it is out of date.
 import { readFile, writeFile } from 'node:fs/promises';
 import { format, resolveConfig } from 'prettier';
-import { commands, scoringCommand, trainerCommand } from '../dist/options/commands.js';
+import { classifierCommand, commands, scoringCommand, trainerCommand } from '../dist/options/commands.js';
 import { defaultText } from '../dist/options/flags.js';
 import { camelCase } from '../dist/options/option.js';
 import { options } from '../dist/options/table.js';
@@ -30,7 +30,7 @@ export interface OptionValues {
 /** For each command the options that always have a value, and those that may be missing. */
 // prettier-ignore
 export interface CommandOptions {
-  ${[...commands, trainerCommand, scoringCommand].map(namesOf).join('\n  ')}
+  ${[...commands, trainerCommand, scoringCommand, classifierCommand].map(namesOf).join('\n  ')}
 }
 `;
 }

@@ -134,8 +134,16 @@ export {
   type EvaluationData,
   type EvaluationReadOptions,
 } from './scoring/scoring.js';
+export { Classifier, ClassifierClosedError, createClassifier, QueueFullError } from './serving/classifier.js';
+export type { Step } from './serving/step-queue.js';
 export { learningRateAt, type Schedule } from './training/schedules.js';
-export type { ScoringOptions, SchedulerKwargs, SchedulerType, TrainingArguments } from './options/index.js';
+export type {
+  ClassifierOptions,
+  ScoringOptions,
+  SchedulerKwargs,
+  SchedulerType,
+  TrainingArguments,
+} from './options/index.js';
 export type { TrainerState } from './training/state.js';
 export { trainingArguments, type TrainerParts } from './training/start.js';
 export { Trainer } from './training/trainer.js';

@@ -17,7 +17,7 @@ const LAYERS = [
   ['evaluation'],
   ['predictions'],
   ['options'],
-  ['training', 'scoring'],
+  ['training', 'scoring', 'serving'],
   ['search', 'inspection', 'publishing'],
   ['commands'],
   ['cli', 'index'],

@@ -128,20 +128,33 @@ export async function predictWindows(
   if (further.length === 0) return logits;
 
   const width = logits.length / texts.length;
-  const pooled = Float64Array.from(logits);
+  const rowOf = (all: Float32Array, row: number): Float32Array =>
+    all.subarray(row * width, (row + 1) * width);
+  const rows = texts.map((_, text) => [rowOf(logits, text)]);
   for (let start = 0; start < further.length; start += batchSize) {
     const batch = further.slice(start, start + batchSize);
     const more = await session.predict(pack(batch.map(({ window }) => window)));
-    for (const [i, { text }] of batch.entries()) {
-      for (let label = 0; label < width; label++) {
-        const at = text * width + label;
-        const [so, value] = [pooled[at] ?? 0, more[i * width + label] ?? 0];
-        pooled[at] = pooling === 'max' ? Math.max(so, value) : so + value;
-      }
-    }
+    for (const [i, { text }] of batch.entries()) rows[text]?.push(rowOf(more, i));
   }
-  if (pooling === 'max') return Float32Array.from(pooled);
-  return Float32Array.from(pooled, (sum, at) => sum / (windows[Math.floor(at / width)]?.length ?? 1));
+  const all = new Float32Array(logits.length);
+  for (const [text, own] of rows.entries()) all.set(poolWindows(own, pooling), text * width);
+  return all;
+}
+
+/**
+ * The logits of a text.
+ *
+ * @param windows those of its windows, in their order, [numLabels] each; one alone is the text
+ */
+export function poolWindows(windows: readonly Float32Array[], pooling: Pooling): Float32Array {
+  const [first = new Float32Array(), ...more] = windows;
+  const pooled = Float64Array.from(first);
+  for (const window of more)
+    for (const [label, value] of window.entries()) {
+      const so = pooled[label] ?? 0;
+      pooled[label] = pooling === 'max' ? Math.max(so, value) : so + value;
+    }
+  return Float32Array.from(pooled, (value) => (pooling === 'max' ? value : value / windows.length));
 }
 
 /** @throws UsageError for pairs, of which either text may be the long one */

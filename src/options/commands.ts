@@ -65,6 +65,9 @@ export const exportCommand = command(
   'Write a trained model as ONNX, in the folder that transformers.js and onnxruntime load.',
 );
 
+/** `bertune serve` */
+export const serveCommand = command('serve', 'Answer requests over HTTP with the labels of texts.');
+
 /** What the options of `bertune evaluate` and `bertune predict` have in common, but for the model and the data. */
 const scoringNames = [
   'maxSeqLength',
@@ -79,15 +82,28 @@ const scoringNames = [
 ] as const satisfies readonly OptionName[];
 
 /** What a script gives to `evaluate()` and `predict()`. */
-export const scoringCommand = commandOf(
-  'scoring',
-  'Options of evaluate() and predict().',
-  Object.entries<Option>(options)
-    .filter(([name]) => scoringNames.some((own) => own === name))
-    .map(([name, option]) => [
-      name,
-      { ...option, neededBy: option.fallback === undefined ? [] : ['scoring'] },
-    ]),
+export const scoringCommand = scriptCommand('scoring', 'Options of evaluate() and predict().', scoringNames);
+
+/** How a classifier reads texts, computes, and packs calls into steps. */
+const classifierNames = [
+  'maxSeqLength',
+  'stride',
+  'pooling',
+  'device',
+  'dtype',
+  'tf32',
+  'threads',
+  'dataloaderNumWorkers',
+  'maxWait',
+  'maxBatchTokens',
+  'maxQueue',
+] as const satisfies readonly OptionName[];
+
+/** What a script gives to `createClassifier()`. */
+export const classifierCommand = scriptCommand(
+  'classifier',
+  'Options of createClassifier().',
+  classifierNames,
 );
 
 /** The commands of the command line. */
@@ -100,6 +116,7 @@ export const commands: readonly Command[] = [
   initCommand,
   mergeCommand,
   exportCommand,
+  serveCommand,
 ];
 
 /**
@@ -126,6 +143,18 @@ export interface TrainingArguments extends OptionsOf<'trainer'> {}
  */
 export interface ScoringOptions extends Partial<Pick<OptionValues, (typeof scoringNames)[number]>> {}
 export type CompleteScoringOptions = OptionsOf<'scoring'>;
+/**
+ * How a classifier reads texts, computes, and packs calls into steps; all may be left out.
+ *
+ * @example
+ * ```ts
+ * import type { ClassifierOptions } from 'bertune';
+ *
+ * const busy: ClassifierOptions = { threads: 2, maxBatchTokens: 4096, maxQueue: 2000 };
+ * ```
+ */
+export interface ClassifierOptions extends Partial<Pick<OptionValues, (typeof classifierNames)[number]>> {}
+export type CompleteClassifierOptions = OptionsOf<'classifier'>;
 export type TrainOptions = OptionsOf<'train'>;
 export type InspectOptions = OptionsOf<'inspect'>;
 export type InitOptions = OptionsOf<'init'>;
@@ -133,6 +162,7 @@ export type SearchOptions = OptionsOf<'search'>;
 export type EvaluateOptions = OptionsOf<'evaluate'>;
 export type MergeOptions = OptionsOf<'merge'>;
 export type ExportOptions = OptionsOf<'export'>;
+export type ServeOptions = OptionsOf<'serve'>;
 export type PredictOptions = OptionsOf<'predict'>;
 
 /** The options of a Trainer that have a role when a run is resumed, in the order of the table. */
@@ -144,6 +174,21 @@ export function optionsWithRole(role: ResumeRole): readonly (keyof TrainingArgum
 
 function isOfTrainer(name: string): name is keyof TrainingArguments {
   return Object.hasOwn(trainerCommand.options, name);
+}
+
+/** Some options of the table for a function of the API: those with a default always have a value. */
+function scriptCommand<C extends CommandName>(
+  name: C,
+  summary: string,
+  names: readonly OptionName[],
+): Command<OptionsOf<C>> {
+  const own = Object.entries<Option>(options)
+    .filter(([key]) => names.some((one) => one === key))
+    .map(([key, option]): [string, Option] => [
+      key,
+      { ...option, neededBy: option.fallback === undefined ? [] : [name] },
+    ]);
+  return commandOf(name, summary, own);
 }
 
 function command<C extends CommandName>(name: C, summary: string): Command<OptionsOf<C>> {

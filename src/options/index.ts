@@ -1,5 +1,6 @@
 // Options: the one table (table.ts), and all that is derived from it.
 export {
+  type ClassifierOptions,
   type EvaluateOptions,
   type ExportOptions,
   type InitOptions,
@@ -8,8 +9,10 @@ export {
   type PredictOptions,
   type ScoringOptions,
   type SearchOptions,
+  type ServeOptions,
   type TrainingArguments,
   type TrainOptions,
+  classifierCommand,
   commands,
   evaluateCommand,
   exportCommand,
@@ -20,6 +23,7 @@ export {
   predictCommand,
   scoringCommand,
   searchCommand,
+  serveCommand,
   trainCommand,
   type Command,
 } from './commands.js';
@@ -28,6 +32,7 @@ export { asFlags, commandFlags, normalizeArgs, optionsMarkdown, optionsTable, sh
 export type { OptionSources } from './resolve.js';
 export { OptionsError, type ResumeRole } from './option.js';
 export {
+  parseClassifierOptions,
   parseEvaluateOptions,
   parseExportOptions,
   parseInitOptions,
@@ -36,6 +41,7 @@ export {
   parsePredictOptions,
   parseScoringOptions,
   parseSearchOptions,
+  parseServeOptions,
   parseTrainingArguments,
   parseTrainOptions,
   type ParsedOptions,

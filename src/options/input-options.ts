@@ -3,11 +3,11 @@ import { choice, integer, integerOrNone, list, text, textOrShare, toggle } from 
 import { DEFAULT_LIMITS } from '../data/compression.js';
 import { labelFormats } from '../data/label-lists.js';
 import {
+  answering,
   everywhere,
   inGroup,
   optional,
   readers,
-  scoring,
   trainers,
   training,
   withDefault,
@@ -21,7 +21,7 @@ export const inputOptions = {
   ...inGroup('Model', {
     model: optional(text('DIR_OR_ID'), {
       commands: everywhere,
-      neededBy: [...scoring, 'merge', 'export'],
+      neededBy: [...answering, 'merge', 'export'],
       onResume: 'must-match',
       help: 'the weights: a folder, or a Hugging Face hub id such as bert-base-uncased',
       hf: 'model_name_or_path',
@@ -33,7 +33,7 @@ export const inputOptions = {
       otherwise: 'main',
     }),
     baseModel: optional(text('DIR_OR_ID'), {
-      commands: [...training, ...scoring, 'merge', 'export'],
+      commands: [...training, ...answering, 'merge', 'export'],
       onResume: 'must-match',
       help: 'the base model of an adapter, where it is no longer the one that its adapter_config.json names',
       otherwise: 'that one',
@@ -53,7 +53,7 @@ export const inputOptions = {
       hf: 'tokenizer_name',
     }),
     problemType: optional(choice(problemTypes), {
-      commands: [...training, ...scoring, 'inspect', 'merge', 'export'],
+      commands: [...training, ...answering, 'inspect', 'merge', 'export'],
       onResume: 'must-match',
       help: 'what the head predicts, and so the loss',
       otherwise:
@@ -72,21 +72,21 @@ export const inputOptions = {
       otherwise: 'all labels of the data, sorted',
     }),
     maxSeqLength: optional(integer(3), {
-      commands: [...trainers, ...scoring, 'inspect'],
+      commands: [...trainers, ...answering, 'inspect'],
       onResume: 'must-match',
       reading: true,
       help: 'longer inputs are cut to this many tokens, special tokens included',
       otherwise: "512, or the model's positions where those are fewer",
     }),
     stride: optional(integerOrNone(0), {
-      commands: scoring,
+      commands: answering,
       onResume: 'irrelevant',
       reading: true,
       help: 'read longer texts whole, as windows of --max-seq-length that share N tokens; none cuts them',
       otherwise: 'longer texts are cut',
     }),
     pooling: optional(choice(poolings), {
-      commands: scoring,
+      commands: answering,
       onResume: 'irrelevant',
       reading: true,
       help: 'how the logits of the windows are combined, with --stride',

@@ -12,10 +12,14 @@ export const groups = [
   'Saving and logging',
   'Device',
   'Search',
+  'Serving',
 ] as const;
 export type Group = (typeof groups)[number];
 
-/** The commands of the command line, and for scripts `trainer` (a Trainer) and `scoring` (`evaluate()` and `predict()`). */
+/**
+ * The commands of the command line, and for scripts `trainer` (a Trainer), `scoring` (`evaluate()` and `predict()`) and
+ * `classifier` (`createClassifier()`).
+ */
 export type CommandName =
   | 'train'
   | 'trainer'
@@ -26,7 +30,9 @@ export type CommandName =
   | 'inspect'
   | 'init'
   | 'merge'
-  | 'export';
+  | 'export'
+  | 'serve'
+  | 'classifier';
 
 /**
  * What an option is to a run that is resumed with another value of it. `must-match`: it decides which batches, masks and
@@ -82,11 +88,13 @@ export function inGroup<T extends Record<string, Ungrouped>>(
 
 /** The commands that work with a trained model. */
 export const scoring = ['evaluate', 'predict'] as const;
+/** Those that give answers of one. */
+export const answering = [...scoring, 'serve'] as const;
 /** Those that train, and those that also have a Trainer in a script, which has its model and data already. */
 export const training = ['train', 'search'] as const;
 export const trainers = [...training, 'trainer'] as const;
 export const readers = [...training, ...scoring, 'inspect'] as const;
-export const everywhere = [...readers, 'init', 'merge', 'export'] as const;
+export const everywhere = [...readers, 'init', 'merge', 'export', 'serve'] as const;
 
 /** An option that always has a value; one of `reading` has none where the model's folder is asked first. */
 export function withDefault<T>(kind: Kind<T>, fallback: T, meta: Meta): Ungrouped<T> {

@@ -1,6 +1,7 @@
 // From what was written to the options of a run: merged, checked once, and completed.
 import { isGreaterBetter } from '../tasks/index.js';
 import {
+  classifierCommand,
   evaluateCommand,
   exportCommand,
   initCommand,
@@ -9,9 +10,12 @@ import {
   predictCommand,
   searchCommand,
   scoringCommand,
+  serveCommand,
   trainCommand,
   trainerCommand,
   type Command,
+  type ClassifierOptions,
+  type CompleteClassifierOptions,
   type CompleteScoringOptions,
   type EvaluateOptions,
   type ExportOptions,
@@ -21,6 +25,7 @@ import {
   type PredictOptions,
   type ScoringOptions,
   type SearchOptions,
+  type ServeOptions,
   type TrainingArguments,
   type TrainOptions,
 } from './commands.js';
@@ -85,6 +90,11 @@ export function parseScoringOptions(values: ScoringOptions): ParsedOptions<Compl
   return parse(scoringCommand, { values: { ...values } }, scoringProblems);
 }
 
+/** The options of `createClassifier()` in a script. Throws as `parseTrainOptions`. */
+export function parseClassifierOptions(values: ClassifierOptions): ParsedOptions<CompleteClassifierOptions> {
+  return parse(classifierCommand, { values: { ...values } }, scoringProblems);
+}
+
 /** The options of an evaluation. Throws as `parseTrainOptions`. */
 export function parseEvaluateOptions(sources: OptionSources): ParsedOptions<EvaluateOptions> {
   return parse(evaluateCommand, sources, evaluateProblems);
@@ -108,6 +118,11 @@ export function parseMergeOptions(sources: OptionSources): ParsedOptions<MergeOp
 /** The options of an export. Throws as `parseTrainOptions`. */
 export function parseExportOptions(sources: OptionSources): ParsedOptions<ExportOptions> {
   return parse(exportCommand, sources, () => []);
+}
+
+/** The options of a server. Throws as `parseTrainOptions`. */
+export function parseServeOptions(sources: OptionSources): ParsedOptions<ServeOptions> {
+  return parse(serveCommand, sources, () => []);
 }
 
 /** The options of a prediction. Throws as `parseTrainOptions`. */

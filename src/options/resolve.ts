@@ -130,6 +130,7 @@ function title({ name }: Command): string {
   const inScripts: Partial<Record<Command['name'], string>> = {
     trainer: 'a Trainer',
     scoring: 'evaluate() and predict()',
+    classifier: 'createClassifier()',
   };
   return inScripts[name] ?? `\`bertune ${name}\``;
 }
@@ -170,7 +171,7 @@ function suggestion(entry: Pick<Entry, 'written' | 'isText'>, command: Command):
   const meant = isOptionName(rows) ? takenInstead[command.name]?.[rows] : undefined;
   const nearest = begun.find((own) => own === `${name}File`) ?? meant ?? nearestName(name, known) ?? begun[0];
   if (nearest !== undefined) return ` (did you mean ${spelledLike(entry, nearest)}?)`;
-  const isScript = command.name === 'trainer' || command.name === 'scoring';
+  const isScript = ['trainer', 'scoring', 'classifier'].includes(command.name);
   return isScript ? '' : `; \`bertune ${command.name} --help\` lists the options`;
 }
 

@@ -1,6 +1,15 @@
 // What happens around the steps: evaluation, saving and logging, the device, and the search. Options of the table (see table.ts).
-import { choice, choices, integer, list, notNegative, steps, text, toggle } from './kinds.js';
-import { everywhere, inGroup, optional, scoring, trainers, training, withDefault } from './option.js';
+import { choice, choices, integer, list, notNegative, real, steps, text, toggle } from './kinds.js';
+import {
+  answering,
+  everywhere,
+  inGroup,
+  optional,
+  scoring,
+  trainers,
+  training,
+  withDefault,
+} from './option.js';
 import { thresholdModes } from '../evaluation/tuning.js';
 import { formatNames } from '../predictions/formats.js';
 
@@ -204,29 +213,29 @@ export const runOptions = {
   }),
   ...inGroup('Device', {
     device: withDefault(choice(['auto', 'cpu', 'cuda']), 'auto', {
-      commands: [...trainers, ...scoring, 'inspect'],
+      commands: [...trainers, ...answering, 'inspect'],
       onResume: 'may-change',
       help: 'where to compute; auto takes a CUDA device where there is one',
     }),
     dtype: withDefault(choice(['auto', 'float32', 'bfloat16']), 'auto', {
-      commands: [...trainers, ...scoring, 'inspect'],
+      commands: [...trainers, ...answering, 'inspect'],
       onResume: 'may-change',
       help: 'precision of the computation, over float32 weights; auto takes bfloat16 where the device is good at it',
     }),
     tf32: optional(toggle(), {
-      commands: [...trainers, ...scoring, 'inspect'],
+      commands: [...trainers, ...answering, 'inspect'],
       onResume: 'may-change',
       help: 'on a CUDA device, whether float32 products may round their inputs to TF32: 10 bits of mantissa, several times faster',
       otherwise: "LibTorch's default, which is no",
     }),
     threads: optional(integer(1), {
-      commands: [...trainers, ...scoring, 'inspect'],
+      commands: [...trainers, ...answering, 'inspect'],
       onResume: 'may-change',
       help: 'CPU threads of the computation',
       otherwise: 'all cores',
     }),
     dataloaderNumWorkers: withDefault(integer(0), 1, {
-      commands: [...trainers, ...scoring, 'inspect'],
+      commands: [...trainers, ...answering, 'inspect'],
       onResume: 'irrelevant',
       help: 'threads that tokenize ahead of the training step; 0 tokenizes between the steps',
     }),
@@ -247,5 +256,55 @@ export const runOptions = {
       onResume: 'irrelevant',
       help: 'whether a training is ended early when it is worse than half of the earlier ones were at the same step',
     }),
+  }),
+  ...inGroup('Serving', {
+    host: withDefault(text('ADDRESS'), '127.0.0.1', {
+      commands: ['serve'],
+      onResume: 'irrelevant',
+      help: 'address to listen on; others than the loopback are open to their network, and there is no authentication',
+    }),
+    port: withDefault(integer(0, { max: 65_535 }), 8080, {
+      commands: ['serve'],
+      onResume: 'irrelevant',
+      help: 'port to listen on; 0 takes a free one',
+    }),
+    maxWait: withDefault(
+      real('of milliseconds from 0 to 1000', (n) => n >= 0 && n <= 1000),
+      2,
+      {
+        commands: ['serve'],
+        onResume: 'irrelevant',
+        help: 'milliseconds for which a step waits at most for texts that are being tokenized',
+      },
+    ),
+    maxBatchTokens: withDefault(integer(1), 2048, {
+      commands: ['serve'],
+      onResume: 'irrelevant',
+      help: 'tokens that are packed into one step at most; a single text may have more',
+    }),
+    maxQueue: withDefault(integer(1), 512, {
+      commands: ['serve'],
+      onResume: 'irrelevant',
+      help: 'texts without an answer yet; when there are so many, further ones are refused (status 429)',
+    }),
+    maxClientBatchSize: withDefault(integer(1), 32, {
+      commands: ['serve'],
+      onResume: 'irrelevant',
+      help: 'texts a request may have',
+    }),
+    payloadLimit: withDefault(integer(1), 2_000_000, {
+      commands: ['serve'],
+      onResume: 'irrelevant',
+      help: 'bytes that the body of a request may have',
+    }),
+    requestTimeout: withDefault(
+      real('of seconds above 0 and up to 3600', (n) => n > 0 && n <= 3600),
+      30,
+      {
+        commands: ['serve'],
+        onResume: 'irrelevant',
+        help: 'seconds after which a request that has no answer yet is ended',
+      },
+    ),
   }),
 };

@@ -1,0 +1,312 @@
+// A model for the lifetime of a server: calls at any time, packed into steps, with a bounded queue.
+import { maxLengthOf, pack } from '../data/batch.js';
+import {
+  longTextsOf,
+  poolWindows,
+  requireSingle,
+  textReading,
+  type TextReading,
+} from '../evaluation/long-texts.js';
+import type { EncoderModel } from '../models/encoder-model.js';
+import { AutoModelForSequenceClassification } from '../models/sequence-classification.js';
+import {
+  classifierCommand,
+  parseClassifierOptions,
+  withReading,
+  type ClassifierOptions,
+} from '../options/index.js';
+import { requireProblemType, type Prediction, type ProblemType } from '../tasks/index.js';
+import { AutoTokenizer, type BertTokenizer, type TextExample } from '../tokenizer/index.js';
+import { expected, RunError, UsageError } from '../util/errors.js';
+import { withoutUndefined } from '../util/without-undefined.js';
+import { StepQueue, type Step } from './step-queue.js';
+
+/**
+ * A classifier has as many texts without an answer as its `maxQueue`; the call changed nothing and can be made again.
+ *
+ * @example
+ * ```ts
+ * import { QueueFullError, type Classifier } from 'bertune';
+ *
+ * export async function patient(classifier: Classifier, text: string) {
+ *   for (;;)
+ *     try {
+ *       return await classifier.classify(text);
+ *     } catch (error) {
+ *       if (!(error instanceof QueueFullError)) throw error;
+ *       await new Promise((resolve) => setTimeout(resolve, 100));
+ *     }
+ * }
+ * ```
+ */
+export class QueueFullError extends RunError {
+  override name = 'QueueFullError';
+  /** That another try makes sense, for callers that ask errors in general. */
+  readonly retryable = true;
+}
+
+/**
+ * A classifier is closed, or is closing.
+ *
+ * @example
+ * ```ts
+ * import { ClassifierClosedError, createClassifier } from 'bertune';
+ *
+ * const classifier = await createClassifier('out');
+ * await classifier.close();
+ * await classifier.classify('late').catch((error) => console.log(error instanceof ClassifierClosedError));
+ * ```
+ */
+export class ClassifierClosedError extends RunError {
+  override name = 'ClassifierClosedError';
+
+  constructor() {
+    super('The classifier is closed: close it only after its last call');
+  }
+}
+
+type Text = string | TextExample;
+
+/** What a classifier is made of. */
+interface Parts {
+  readonly model: EncoderModel;
+  readonly reading: TextReading;
+  readonly queue: StepQueue;
+  readonly maxQueue: number;
+  /** Frees what the classifier made. */
+  readonly free: () => Promise<void>;
+}
+
+/**
+ * Classifies texts for the lifetime of a server; `createClassifier` makes one. The answers are those of `predict`. A text gets
+ * the same answer alone and beside others up to rounding: logits differ by less than 1e-6 of their size on a CPU.
+ *
+ * @template P the problem type, where `createClassifier` was called with one
+ *
+ * @example
+ * ```ts
+ * import { createClassifier, type Classifier } from 'bertune';
+ *
+ * await using classifier: Classifier = await createClassifier('out');
+ * const answers = await Promise.all(['What a film!', 'Two lost hours.'].map((text) => classifier.classify(text)));
+ * console.log(answers.map(({ label }) => label));
+ * ```
+ */
+export class Classifier<P extends ProblemType = ProblemType> implements AsyncDisposable {
+  readonly model: EncoderModel;
+  readonly #parts: Parts;
+  #pending = 0;
+  #failure: RunError | undefined;
+  #closing: Promise<void> | undefined;
+  #drained: (() => void) | undefined;
+
+  /** `createClassifier` calls it. */
+  constructor(parts: Parts) {
+    this.model = parts.model;
+    this.#parts = parts;
+  }
+
+  /** Texts that have no answer yet. */
+  get pending(): number {
+    return this.#pending;
+  }
+
+  /** Texts, or windows of them, that wait for a step. */
+  get waiting(): number {
+    return this.#parts.queue.size;
+  }
+
+  /** Whether there are as many texts without an answer as `maxQueue` allows. */
+  get isFull(): boolean {
+    return this.#pending >= this.#parts.maxQueue;
+  }
+
+  get isClosing(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  /** What the last call failed with, where that was no fault of the call, and none has succeeded since. */
+  get failure(): RunError | undefined {
+    return this.#failure;
+  }
+
+  /**
+   * Classifies a text or a pair, or several in their order. Calls that are made while others wait share their steps.
+   *
+   * @param options.signal ends the call with the signal's reason: its texts leave the queue; a step that runs with them goes on,
+   *   and its answer is dropped
+   * @throws QueueFullError when too many texts wait; ClassifierClosedError after `close`; UsageError for what is no text, a pair
+   *   with a stride, and more texts than the queue takes
+   */
+  classify(text: Text, options?: { signal?: AbortSignal }): Promise<Prediction<P>>;
+  classify(texts: readonly Text[], options?: { signal?: AbortSignal }): Promise<Prediction<P>[]>;
+  async classify(
+    texts: Text | readonly Text[],
+    options: { signal?: AbortSignal } = {},
+  ): Promise<Prediction<P> | Prediction<P>[]> {
+    const { task, calibration } = this.model;
+    const logits = await this.logits(isList(texts) ? texts : [texts], options);
+    const predictions: unknown[] = logits.map((row) => task.decode(row, calibration));
+    // The compiler cannot follow that the model's task is of this type.
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+    return (isList(texts) ? predictions : predictions[0]) as Prediction<P> | Prediction<P>[];
+  }
+
+  /** The logits of each text, [numLabels]. Takes and throws what `classify` does. */
+  async logits(texts: readonly Text[], { signal }: { signal?: AbortSignal } = {}): Promise<Float32Array[]> {
+    const examples = texts.map(exampleOf);
+    if (this.isClosing) throw new ClassifierClosedError();
+    const { reading, queue, maxQueue } = this.#parts;
+    const { pool, longTexts } = reading;
+    if (longTexts !== undefined) requireSingle(examples.some(({ textPair }) => textPair !== undefined));
+    if (examples.length > maxQueue)
+      throw new UsageError(
+        `A call has ${examples.length} texts, and the queue takes ${maxQueue}; make several calls, or raise maxQueue`,
+      );
+    if (this.#pending + examples.length > maxQueue)
+      throw new QueueFullError(
+        `The queue is full: ${this.#pending} texts have no answer yet, of ${maxQueue} at most (maxQueue); try again later`,
+      );
+    if (examples.length === 0) return [];
+    this.#pending += examples.length;
+    try {
+      // Of each text, how many sequences it became.
+      let counts: number[] = [];
+      const tokenize = async () => {
+        const encodings = await pool.encode(examples);
+        const windows = encodings.map((whole) => longTexts?.windowsOf(whole) ?? [whole]);
+        counts = windows.map(({ length }) => length);
+        return windows.flat();
+      };
+      const rows = await queue.run(tokenize, signal);
+      this.#failure = undefined;
+      let end = 0;
+      return counts.map((count) => {
+        const own = rows.slice(end, (end += count));
+        return poolWindows(own, longTexts?.pooling ?? 'mean');
+      });
+    } catch (error) {
+      if (error instanceof RunError) this.#failure = error;
+      throw error;
+    } finally {
+      this.#pending -= examples.length;
+      if (this.#pending === 0) this.#drained?.();
+    }
+  }
+
+  /**
+   * Takes no more calls, waits for the answers of those that were made, and frees the threads; and the model, where the
+   * classifier loaded it.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    if (this.#pending > 0) await new Promise<void>((resolve) => (this.#drained = resolve));
+    await this.#parts.free();
+  }
+
+  /** The same as `close`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/**
+ * Makes a classifier, warm: the model is loaded, and a first step is done.
+ *
+ * @param model a folder or hub id, which the classifier loads and closes; or a model, which stays the caller's, with its
+ *   `tokenizer`
+ * @param options.tokenizer default: that of the folder
+ * @param options.problemType makes sure that the model has it, and gives labels its type: strings, lists of strings, numbers
+ * @param options.onStep called after each step
+ * @throws UsageError for a model or options that cannot be used
+ *
+ * @example
+ * ```ts
+ * import { createClassifier } from 'bertune';
+ *
+ * await using classifier = await createClassifier('out', { maxQueue: 2000 });
+ * const { label, score } = await classifier.classify('What a film!', { signal: AbortSignal.timeout(1000) });
+ * console.log(label, score);
+ * ```
+ */
+export async function createClassifier<P extends ProblemType = ProblemType>(
+  model: string | EncoderModel,
+  options: ClassifierOptions & {
+    tokenizer?: BertTokenizer;
+    problemType?: P;
+    onStep?: (step: Step) => void;
+  } = {},
+): Promise<Classifier<P>> {
+  const { tokenizer: given, problemType, onStep, ...asked } = options;
+  if (typeof model === 'string') {
+    const tokenizer = given ?? (await AutoTokenizer.fromPretrained(model));
+    const loaded = await AutoModelForSequenceClassification.fromPretrained(model);
+    const close = (): Promise<void> => loaded.close();
+    try {
+      requireProblemType(loaded.task, problemType);
+      return await warmed(loaded, tokenizer, asked, { onStep, close });
+    } catch (error) {
+      await close();
+      throw error;
+    }
+  }
+  requireProblemType(model.task, problemType);
+  if (given === undefined)
+    throw new UsageError(
+      "tokenizer is needed beside a model: { tokenizer: await AutoTokenizer.fromPretrained('out') }",
+    );
+  return warmed(model, given, asked, { onStep, close: () => Promise.resolve() });
+}
+
+async function warmed<P extends ProblemType>(
+  model: EncoderModel,
+  tokenizer: BertTokenizer,
+  asked: ClassifierOptions,
+  { onStep, close }: { onStep: ((step: Step) => void) | undefined; close: () => Promise<void> },
+): Promise<Classifier<P>> {
+  const own = withReading<ClassifierOptions>(classifierCommand, asked, model.reading, 'the model');
+  const { options } = parseClassifierOptions(withoutUndefined(own.options));
+  const { maxBatchTokens: maxTokens, maxWait, maxQueue, dataloaderNumWorkers: workers } = options;
+  const maxLength = maxLengthOf(model, tokenizer, options.maxSeqLength);
+  const longTexts = longTextsOf(tokenizer, { ...options, maxLength });
+  const reading = textReading(tokenizer, { maxLength, workers, longTexts, tokenTypes: model.tokenTypes });
+  try {
+    await model.open(options);
+    model.warnIfUntrained();
+    await model.session.predict(pack(await reading.pool.encode([{ text: 'a' }])));
+  } catch (error) {
+    await reading.pool.close();
+    throw error;
+  }
+  const queue = new StepQueue((encodings) => model.session.predict(pack(encodings)), {
+    maxTokens,
+    maxWait,
+    onStep,
+  });
+  const free = async (): Promise<void> => {
+    await reading.pool.close();
+    await close();
+  };
+  return new Classifier({ model, reading, queue, maxQueue, free });
+}
+
+function isList(texts: Text | readonly Text[]): texts is readonly Text[] {
+  return Array.isArray(texts);
+}
+
+/** @throws UsageError for what is no text, from callers without types */
+function exampleOf(text: Text): TextExample {
+  if (typeof text === 'string') return { text };
+  if (!isExample(text)) throw expected('a text, or { text, textPair }', 'texts', text);
+  const { textPair } = text;
+  if (textPair !== undefined && typeof textPair !== 'string') throw expected('a text', 'textPair', textPair);
+  return text;
+}
+
+function isExample(value: unknown): value is TextExample {
+  return typeof value === 'object' && value !== null && 'text' in value && typeof value.text === 'string';
+}
