@@ -22,10 +22,12 @@ import {
   parseInspectOptions,
   parseMergeOptions,
   parsePredictOptions,
+  parseServeOptions,
   parseTrainOptions,
   predictCommand,
   readConfigFile,
   searchCommand,
+  serveCommand,
   shownTerm,
   trainCommand,
   type Command as CommandTable,
@@ -144,6 +146,16 @@ function program(): Command {
       );
       const { exportModel } = await import('./commands/export.js');
       await exportModel(options);
+    });
+  addCommand(cli, serveCommand)
+    .usage('MODEL [options]')
+    .argument('[model]', 'the folder of the model, as --model')
+    .action(async (model: string | undefined, flags: Flags) => {
+      const options = accepted(
+        parseServeOptions({ flags: model === undefined ? flags : { ...flags, model } }),
+      );
+      const { serve } = await import('./commands/serve.js');
+      await serve(options);
     });
   return cli;
 }

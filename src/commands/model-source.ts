@@ -19,6 +19,7 @@ import {
   type Command,
   type EvaluateOptions,
   type PredictOptions,
+  type ServeOptions,
   type TrainOptions,
 } from '../options/index.js';
 import { kebabCase } from '../options/option.js';
@@ -160,7 +161,7 @@ export async function modelFolder(options: { model: string; modelRevision?: stri
  * @throws UsageError as `loadTrained`, for more tokens than the model has positions, and for options that do not go with
  *   those of the training
  */
-export async function openTrained<T extends EvaluateOptions | PredictOptions>(
+export async function openTrained<T extends EvaluateOptions | PredictOptions | ServeOptions>(
   command: Command<T>,
   asked: T,
   progress: Progress,
