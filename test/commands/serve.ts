@@ -20,9 +20,8 @@ const threads = Object.entries(cheap).flatMap(([name, value]) => [`--${name}`, v
 async function started(...flags: string[]) {
   const command = startBertune(['serve', directory, '--port', '0', ...threads, ...flags], here);
   const urlOf = (): string | undefined => / at (http:\S+) /.exec(command.stderr())?.[1];
-  let ended = false;
-  void command.outcome.then(() => (ended = true));
-  while (urlOf() === undefined && !ended) await sleep(20);
+  const ended = command.outcome.then(() => true);
+  while (urlOf() === undefined && (await Promise.race([ended, sleep(20)])) !== true);
   return { ...command, url: urlOf() ?? '' };
 }
 

@@ -129,8 +129,8 @@ await tap.test('several labels, with those above their thresholds; values of a r
   );
   const given = found.map((row) => row.filter((one) => one.predicted).map(({ label }) => label));
   t.same(
-    given.map((row) => row.toSorted()),
-    wanted.map(({ label }) => [label].flat().toSorted()),
+    given.map((row) => new Set(row)),
+    wanted.map(({ label }) => new Set([label].flat())),
   );
   t.ok(new Set(given.map((row) => row.join())).size > 1, 'not the same for all');
 
