@@ -6,17 +6,14 @@ import { pipeline } from '@huggingface/transformers';
 
 const [, , directory = ''] = process.argv;
 const classify = await pipeline('text-classification', directory, { dtype: 'fp32' });
-const server = createServer((request, response) => {
-  void answer(request).then((answer) => {
-    response.setHeader('Content-Type', 'application/json');
-    response.end(JSON.stringify([answer]));
-  });
-});
+const server = createServer((request, response) => void answer(request, response));
 
-/** @param {import('node:http').IncomingMessage} request */
-async function answer(request) {
+/** @param {import('node:http').IncomingMessage} request @param {import('node:http').ServerResponse} response */
+async function answer(request, response) {
   const { inputs } = JSON.parse(await text(request));
-  return classify(inputs, { top_k: null });
+  const labels = await classify(inputs, { top_k: null });
+  response.setHeader('Content-Type', 'application/json');
+  response.end(JSON.stringify([labels]));
 }
 
 server.listen(0, '127.0.0.1', () => {
