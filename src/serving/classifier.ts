@@ -222,7 +222,7 @@ export class Classifier<P extends ProblemType = ProblemType> implements AsyncDis
  * @param options.tokenizer default: that of the folder
  * @param options.problemType makes sure that the model has it, and gives labels its type: strings, lists of strings, numbers
  * @param options.onStep called after each step
- * @throws UsageError for a model or options that cannot be used
+ * @throws UsageError for a model or options that cannot be used; RunError for damaged weights, and where memory does not suffice
  *
  * @example
  * ```ts
@@ -277,7 +277,8 @@ async function warmed<P extends ProblemType>(
   try {
     await model.open(options);
     model.warnIfUntrained();
-    await model.session.predict(pack(await reading.pool.encode([{ text: 'a' }])));
+    const logits = await model.session.predict(pack(await reading.pool.encode([{ text: 'a' }])));
+    model.task.decode(logits); // damaged weights show now, and not in each answer
   } catch (error) {
     await reading.pool.close();
     throw error;

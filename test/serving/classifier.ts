@@ -1,5 +1,6 @@
 // createClassifier: the answers of predict, calls that share steps, and calls that fail, wait or end without harm to others.
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import tap, { type Test } from 'tap';
 import {
   AutoModelForSequenceClassification,
@@ -14,10 +15,12 @@ import {
   type Classifier,
   type ClassifierOptions,
   type EncoderModel,
+  type Encoding,
   type Prediction,
   type Step,
   type TextExample,
 } from '../../dist/index.js';
+import { StepQueue } from '../../dist/serving/step-queue.js';
 import { writeCalibration } from '../../dist/tasks/calibration.js';
 import { makeToy, toyRow, TOY_CONFIG } from '../fixtures/toy.js';
 
@@ -147,6 +150,7 @@ await tap.test('long texts as windows, in the steps of others', async (t) => {
   for (const pooling of ['mean', 'max'] as const) {
     const reading = { maxSeqLength: 12, stride: 3, pooling };
     const wanted = await predicted(binary, own, reading);
+    same(t, await together(await opened(t, { ...reading, maxBatchTokens: 30 }), own), wanted, 'over steps');
     const steps: Step[] = [];
     const classifier = await opened(t, { ...reading, onStep: (step) => void steps.push(step) });
     same(t, await together(classifier, own), wanted, pooling);
@@ -322,6 +326,31 @@ await tap.test('an aborted call does not keep close waiting', async (t) => {
   t.ok((await settled).every(({ status }) => status === 'rejected'));
 });
 
+await tap.test('a step waits for texts that are being tokenized, but no longer than maxWait', async (t) => {
+  const steps: number[] = [];
+  const predictStub = (encodings: readonly Encoding[]): Promise<Float32Array> => {
+    steps.push(encodings.length);
+    return Promise.resolve(Float32Array.from(encodings, ({ ids }) => ids[0] ?? 0));
+  };
+  const queue = new StepQueue(predictStub, { maxTokens: 100, maxWait: 20 });
+  const text = (id: number): Encoding[] => [{ ids: Int32Array.of(id), typeIds: null }];
+  const soon = queue.run(() => sleep(5, text(2)));
+  const stop = new AbortController();
+  const never = queue.run(() => new Promise(() => undefined), stop.signal);
+  const began = performance.now();
+  const first = await queue.run(() => Promise.resolve(text(1)));
+  t.ok(performance.now() - began >= 15, 'it waited');
+  t.same([first, await soon], [[Float32Array.of(1)], [Float32Array.of(2)]]);
+  t.same(steps, [2], 'with the one that came in time');
+  stop.abort(new Error('stopped'));
+  await t.rejects(never, { message: 'stopped' });
+  const failed = queue.run(() => sleep(5).then(() => Promise.reject(new Error('no text'))));
+  const other = queue.run(() => Promise.resolve(text(4)));
+  await t.rejects(failed, { message: 'no text' });
+  t.same(await other, [Float32Array.of(4)]);
+  t.same(steps, [2, 1]);
+});
+
 await tap.test('models and options that cannot be used', async (t) => {
   const create = (model: string | EncoderModel, options: object) => createClassifier(model, options);
   await t.rejects(create(join(folder, 'none'), {}), UsageError);
@@ -336,6 +365,15 @@ await tap.test('models and options that cannot be used', async (t) => {
   await t.rejects(create(binary, { problemType: 'regression' }), UsageError);
   await using model = await AutoModelForSequenceClassification.fromPretrained(binary);
   await t.rejects(create(model, {}), { name: 'UsageError', message: /tokenizer is needed beside a model/ });
+  const broken = await AutoModelForSequenceClassification.fromPretrained(binary);
+  const session = await broken.open(runtime);
+  const data = new Uint8Array(Float32Array.of(NaN, NaN).buffer);
+  await session.write('classifier.bias', { dtype: 'F32', shape: [2], data });
+  await t.rejects(createClassifier(broken, { ...runtime, tokenizer }), {
+    name: 'RunError',
+    message: /not finite/,
+  });
+  await broken.close();
   const typed = await createClassifier(binary, { ...runtime, problemType: 'single_label_classification' });
   const { label } = await typed.classify('a film');
   t.type(label.toUpperCase(), 'string');

@@ -46,7 +46,7 @@ async function begun(url: string, body: string, length = Buffer.byteLength(body)
   socket.on('error', () => undefined);
   await once(socket, 'connect');
   socket.write(
-    `POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n${body}`,
+    `POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n${body}`,
   );
   return socket;
 }
@@ -125,6 +125,21 @@ await tap.test('bodies that do not come, or only in part, hold up nobody', async
   head.write('POST / HTTP/1.1\r\nHost: a\r\n');
   t.match(await replyOn(head), /^HTTP\/1\.1 408 /);
   t.same(served.lines, []);
+});
+
+await tap.test('bodies that hold too much together are refused, not the small ones before', async (t) => {
+  const served = await serving(t, directory, { payloadLimit: 2000, requestTimeout: 2 });
+  const small = await begun(served.url, '{"inputs": "a fi', 20);
+  const half = `{"inputs": "${'a'.repeat(1900)}`;
+  const sockets = await Promise.all(Array.from({ length: 70 }, () => begun(served.url, half, 2000)));
+  const replies = Promise.all(sockets.map(replyOn));
+  await sleep(200);
+  small.write('lm"}');
+  t.match(await replyOn(small), /^HTTP\/1\.1 200 /);
+  const statuses = (await replies).map((reply) => reply.slice(9, 12));
+  t.same(new Set(statuses), new Set(['429', '408']), 'the last were too many, the others too slow');
+  t.ok(statuses.filter((status) => status === '429').length <= 5);
+  await answered(t, served, await Promise.all(ask(served.url)));
 });
 
 await tap.test('a flood gets answers or 429, each its own', async (t) => {
