@@ -134,7 +134,8 @@ export {
   type EvaluationData,
   type EvaluationReadOptions,
 } from './scoring/scoring.js';
-export { Classifier, ClassifierClosedError, createClassifier, QueueFullError } from './serving/classifier.js';
+export { Classifier, createClassifier } from './serving/classifier.js';
+export { ClassifierClosedError, QueueFullError } from './serving/errors.js';
 export type { Step } from './serving/step-queue.js';
 export { learningRateAt, type Schedule } from './training/schedules.js';
 export type {

@@ -2,7 +2,8 @@
 import { Hono } from 'hono';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { messageOf, RunError, UsageError } from '../util/errors.js';
-import { ClassifierClosedError, QueueFullError, type Classifier } from './classifier.js';
+import type { Classifier } from './classifier.js';
+import { ClassifierClosedError, QueueFullError } from './errors.js';
 import { answerOf, parseRequest, RequestError } from './inference-api.js';
 import type { ServerMetrics } from './metrics.js';
 

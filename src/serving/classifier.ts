@@ -19,51 +19,8 @@ import { requireProblemType, type Prediction, type ProblemType } from '../tasks/
 import { AutoTokenizer, type BertTokenizer, type TextExample } from '../tokenizer/index.js';
 import { expected, RunError, UsageError } from '../util/errors.js';
 import { withoutUndefined } from '../util/without-undefined.js';
+import { ClassifierClosedError, QueueFullError } from './errors.js';
 import { StepQueue, type Step } from './step-queue.js';
-
-/**
- * A classifier has as many texts without an answer as its `maxQueue`; the call changed nothing and can be made again.
- *
- * @example
- * ```ts
- * import { QueueFullError, type Classifier } from 'bertune';
- *
- * export async function patient(classifier: Classifier, text: string) {
- *   for (;;)
- *     try {
- *       return await classifier.classify(text);
- *     } catch (error) {
- *       if (!(error instanceof QueueFullError)) throw error;
- *       await new Promise((resolve) => setTimeout(resolve, 100));
- *     }
- * }
- * ```
- */
-export class QueueFullError extends RunError {
-  override name = 'QueueFullError';
-  /** That another try makes sense, for callers that ask errors in general. */
-  readonly retryable = true;
-}
-
-/**
- * A classifier is closed, or is closing.
- *
- * @example
- * ```ts
- * import { ClassifierClosedError, createClassifier } from 'bertune';
- *
- * const classifier = await createClassifier('out');
- * await classifier.close();
- * await classifier.classify('late').catch((error) => console.log(error instanceof ClassifierClosedError));
- * ```
- */
-export class ClassifierClosedError extends RunError {
-  override name = 'ClassifierClosedError';
-
-  constructor() {
-    super('The classifier is closed: close it only after its last call');
-  }
-}
 
 type Text = string | TextExample;
 
