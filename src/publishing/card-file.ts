@@ -3,12 +3,12 @@
 // changed what was generated, the whole file does.
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import { Document, isScalar, parse, Scalar, visit, type ScalarTag } from 'yaml';
 import { exists } from '../util/file-system.js';
-import { isObject, readSmallFile } from '../util/json.js';
-import { readYaml, replaceEntries, yamlText } from './front-matter.js';
-import { metadataOf } from './metadata.js';
-import { bodyOf } from './model-card.js';
-import type { ModelFacts } from './facts.js';
+import { isObject, readSmallFile, type JsonObject } from '../util/json.js';
+import { metadataOf, titleName, type ModelFacts } from './facts.js';
+import { bodyOf, renamedBody } from './model-card.js';
 
 /** The name of the file. */
 export const MODEL_CARD = 'README.md';
@@ -38,14 +38,17 @@ export async function modelCardFor(directory: string, facts: ModelFacts): Promis
     text: null,
     note: `note: ${path} ${why}, and so it stays as it is; remove it to get a new model card`,
   });
-  if (!(await exists(path))) return updatedCard(null, facts, { path, left });
+  let existing: string | null;
   try {
-    const bytes = await readSmallFile(path);
-    const existing = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-    return updatedCard(existing, facts, { path, left });
+    existing = (await exists(path)) ? await textOf(path) : null;
   } catch {
     return left('cannot be read as text');
   }
+  return updatedCard(existing, facts, { path, left });
+}
+
+async function textOf(path: string): Promise<string> {
+  return new TextDecoder('utf-8', { fatal: true }).decode(await readSmallFile(path));
 }
 
 /** @param existing the text of the file that is there */
@@ -71,6 +74,28 @@ function updatedCard(
     text: existing.includes('\r\n') ? text.replaceAll('\n', '\r\n') : text,
     note: kept.length === 0 ? null : `note: ${path} keeps its own ${kept.join(', ')}`,
   };
+}
+
+/**
+ * A card with another name for its model, in its title, metadata and code.
+ *
+ * @param name an id of the hub
+ * @returns null where the file is not a card of bertune, or was edited in its generated part
+ */
+export function renamedCard(existing: string, name: string): string | null {
+  const old = partsOf(existing.replaceAll('\r\n', '\n'));
+  if (old === null || fingerprint(old.yaml, old.keys, old.body) !== old.hash) return null;
+  const index = old.keys.includes('model-index') ? readYaml(old.yaml)?.['model-index'] : undefined;
+  const entries = Array.isArray(index)
+    ? index.map((entry: unknown) => (isObject(entry) ? { ...entry, name: titleName(name) } : entry))
+    : [];
+  const replaced =
+    entries.length === 0
+      ? { text: old.yaml }
+      : replaceEntries(old.yaml, ['model-index'], { 'model-index': entries });
+  if (replaced === null) return null;
+  const text = cardText({ ...old, yaml: replaced.text }, old.keys, renamedBody(old.body, name));
+  return existing.includes('\r\n') ? text.replaceAll('\n', '\r\n') : text;
 }
 
 interface CardParts {
@@ -126,4 +151,116 @@ function canonical(value: unknown): string {
   return JSON.stringify(value, (_, one: unknown) =>
     isObject(one) ? Object.fromEntries(Object.entries(one).toSorted(([a], [b]) => (a < b ? -1 : 1))) : one,
   );
+}
+
+// The YAML at the head of a README.md: written so that readers of YAML 1.1 (Python) and 1.2 (JavaScript) find the same in it,
+// and replaced key by key, so that what a person wrote there stays as it is, comments included.
+
+/** Python takes 5e-7 for a text; 5.0e-7 is a number everywhere. */
+const numberForAll: ScalarTag = {
+  tag: 'tag:yaml.org,2002:float',
+  default: true,
+  identify: (value) => typeof value === 'number',
+  test: /^(?!)/, // only writes
+  resolve: (text) => text,
+  stringify: ({ value }) => String(value).replace(/^(-?\d+)e/, '$1.0e'),
+};
+
+/** Texts that need no quotes, but for words such as `no`, for which `compat` sees to them. */
+const PLAIN = /^[A-Za-z][\w./+-]*(?: [\w.+-]+)*$/;
+
+/** Keys and values as YAML, a line end after each. */
+export function yamlText(entries: JsonObject): string {
+  if (Object.keys(entries).length === 0) return '';
+  const document = new Document(entries, {
+    compat: 'yaml-1.1',
+    customTags: (tags) => [numberForAll, ...tags],
+    aliasDuplicateObjects: false,
+  });
+  visit(document, {
+    Scalar(key, node) {
+      if (key === 'key' || !isScalar(node) || typeof node.value !== 'string') return;
+      node.type = PLAIN.test(node.value) ? Scalar.PLAIN : Scalar.QUOTE_DOUBLE;
+    },
+  });
+  return document.toString({ lineWidth: 0, indentSeq: false });
+}
+
+/** The keys and values of a front matter; null where it is not an object of them. */
+export function readYaml(text: string): JsonObject | null {
+  try {
+    const value: unknown = parse(text, { logLevel: 'error' });
+    return isObject(value) ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+/** A key of the front matter with its lines, and the comments and empty lines before it. */
+interface Block {
+  key: string;
+  before: string[];
+  lines: string[];
+}
+
+const KEY = /^(?:"(?<double>[^"\\]+)"|'(?<single>[^']+)'|(?<plain>[^\s#"'-][^#]*?))[ \t]*:(?:[ \t]|$)/;
+const ASIDE = /^[ \t]*(?:#|$)/;
+
+function blocksOf(text: string): { blocks: Block[]; after: string[] } {
+  const blocks: Block[] = [];
+  let before: string[] = [];
+  for (const line of text.replace(/\n$/, '').split('\n')) {
+    const { double, single, plain } = KEY.exec(line)?.groups ?? {};
+    const key = double ?? single ?? plain;
+    const last = blocks.at(-1);
+    if (key !== undefined) {
+      blocks.push({ key, before, lines: [line] });
+      before = [];
+    } else if (ASIDE.test(line) || last === undefined) before.push(line);
+    else {
+      last.lines.push(...before, line); // those in between are of a value that goes on
+      before = [];
+    }
+  }
+  return { blocks, after: before };
+}
+
+/**
+ * Puts new values in place of those that were generated before. What else the text has stays as it is, byte by byte.
+ *
+ * @param text a front matter without its dashes
+ * @param generated the keys whose values may go
+ * @param entries what is generated now; of a key that is the person's own, the person's value stays
+ * @returns null where the text is laid out in a way that cannot be changed safely
+ */
+export function replaceEntries(
+  text: string,
+  generated: readonly string[],
+  entries: JsonObject,
+): { text: string; written: string[] } | null {
+  const found = readYaml(text);
+  if (found === null) return null;
+  const isOwn = (key: string): boolean => key in found && !generated.includes(key);
+  const written = Object.keys(entries).filter((key) => !isOwn(key));
+  const own = Object.fromEntries(Object.entries(found).filter(([key]) => isOwn(key)));
+  const { blocks, after } = blocksOf(text);
+  const lines = blocks.flatMap(({ key, before, lines: old }) => {
+    if (!generated.includes(key)) return [...before, ...old];
+    const comments = [...before, ...old.filter((line) => /^[ \t]*#/.test(line))];
+    return written.includes(key) ? [...comments, linesOf({ [key]: entries[key] })] : comments;
+  });
+  const added = written.filter((key) => !blocks.some((block) => block.key === key));
+  const rest = added.map((key) => linesOf({ [key]: entries[key] }));
+  const result = [...lines, ...rest, ...after].map((line) => `${line}\n`).join('');
+  const expected = { ...own, ...Object.fromEntries(written.map((key) => [key, entries[key]])) };
+  return isDeepStrictEqual(asJson(readYaml(result)), asJson(expected)) ? { text: result, written } : null;
+}
+
+function linesOf(entries: JsonObject): string {
+  return yamlText(entries).replace(/\n$/, '');
+}
+
+/** Without what YAML has and JSON has not, such as -0. */
+function asJson(value: unknown): unknown {
+  return JSON.parse(JSON.stringify(value));
 }

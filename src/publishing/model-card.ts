@@ -1,8 +1,7 @@
 // The body of a model card: Markdown made of what is known of a model. Names of labels and files come from data, so none of
 // them may be taken for markup.
 import { formatNumber } from '../terminal/progress.js';
-import { cleaned, ownMetrics, type DataSource, type ModelFacts } from './facts.js';
-import { usage } from './usage.js';
+import { cleaned, ownMetrics, titleName, type DataSource, type ModelFacts } from './facts.js';
 
 /** Labels that are listed; config.json has all. */
 const MOST_LABELS = 50;
@@ -10,7 +9,7 @@ const MOST_LABELS = 50;
 /** The Markdown, from the title on. */
 export function bodyOf(facts: ModelFacts): string {
   const sections = [
-    `# ${markdown(facts.name)}\n\n${introduction(facts)}\n`,
+    `${title(facts.name)}\n\n${introduction(facts)}\n`,
     section('Labels', labels(facts)),
     section('Evaluation', evaluation(facts)),
     section('Training', training(facts)),
@@ -20,8 +19,12 @@ export function bodyOf(facts: ModelFacts): string {
   return sections.filter((text) => text !== '').join('\n');
 }
 
-function section(title: string, text: string): string {
-  return text === '' ? '' : `## ${title}\n\n${text}`;
+function title(name: string): string {
+  return `# ${markdown(titleName(name))}`;
+}
+
+function section(heading: string, text: string): string {
+  return text === '' ? '' : `## ${heading}\n\n${text}`;
 }
 
 function introduction({ className, base, isAdapter, trainedOn }: ModelFacts): string {
@@ -99,5 +102,109 @@ export function markdown(text: string): string {
   return whole
     .replaceAll(/[\\`*_{}[\]()#+!|>~$:@^=]/g, String.raw`\$&`)
     .replaceAll('&', '&amp;')
-    .replaceAll('<', '&lt;');
+    .replaceAll('<', '&lt;')
+    .replaceAll(/(www)\./gi, String.raw`$1\.`); // GitHub's Markdown makes links of these
+}
+
+/** How the model is used: the Markdown of all that applies. */
+function usage(facts: ModelFacts): string {
+  const name = nameInCode(facts.name);
+  const parts = [
+    ['Python', 'python', facts.isAdapter ? adapterInPython(facts, name) : inPython(facts, name)],
+    ...(facts.hasOnnx
+      ? [['transformers.js', 'js', inTransformersJs(facts, name)]]
+      : [
+          [
+            'transformers.js, by an export to ONNX',
+            'bash',
+            `npx bertune export --model ${name} --output-dir model-onnx`,
+          ],
+          ['', 'js', inTransformersJs(facts, './model-onnx')],
+        ]),
+    [
+      'bertune',
+      'bash',
+      `npx bertune predict --model ${name} --test-file texts.csv --output-file predictions.csv`,
+    ],
+    ['In a script', 'ts', inScript(facts, name)],
+  ];
+  return parts
+    .map(
+      ([heading, language, code]) =>
+        `${heading === '' ? '' : `### ${heading}\n\n`}\`\`\`${language}\n${code}\n\`\`\`\n`,
+    )
+    .join('\n');
+}
+
+/** A name as it can stand in any of these languages, unquoted in a shell too. */
+function nameInCode(name: string): string {
+  const safe = name.replaceAll(/[^\p{L}\p{N}._/-]/gu, '_').replace(/^-/, '_');
+  return safe === '' ? 'model' : safe;
+}
+
+/** Where the code has the name of the model. */
+const NAMES =
+  /(?<before>\bmodel="|\bfrom_?[pP]retrained\(["']|'text-classification', '|--model )(?!\.\/)[\p{L}\p{N}._/-]+/gu;
+
+/** The body of a card with another name for the model: its title and its code. */
+export function renamedBody(body: string, name: string): string {
+  const start = body.indexOf('\n## Usage\n');
+  const described = body.slice(0, start).replace(/^# .*$/m, () => title(name));
+  return described + body.slice(start).replaceAll(NAMES, `$<before>${nameInCode(name)}`);
+}
+
+/** Several labels need all scores; transformers takes the function for the scores from config.json. */
+function argumentsOf({ task, maxLength }: ModelFacts): string {
+  const all = task.problemType === 'multi_label_classification' ? 'top_k=None, ' : '';
+  const raw = task.problemType === 'regression' ? 'function_to_apply="none", ' : '';
+  return `${all}${raw}truncation=True, max_length=${maxLength}`;
+}
+
+function inPython(facts: ModelFacts, name: string): string {
+  const texts = facts.readsPairs ? '{"text": "The first text", "text_pair": "The second"}' : '"A text"';
+  return `from transformers import pipeline
+
+classifier = pipeline("text-classification", model="${name}")
+print(classifier(${texts}, ${argumentsOf(facts)}))`;
+}
+
+function adapterInPython({ task, readsPairs, maxLength }: ModelFacts, name: string): string {
+  const texts = readsPairs ? '"The first text", "The second"' : '"A text"';
+  return `import torch
+from peft import AutoPeftModelForSequenceClassification
+from transformers import AutoTokenizer
+
+model = AutoPeftModelForSequenceClassification.from_pretrained("${name}", num_labels=${task.labels.length})
+tokenizer = AutoTokenizer.from_pretrained("${name}")
+batch = tokenizer(${texts}, truncation=True, max_length=${maxLength}, return_tensors="pt")
+with torch.no_grad():
+    print(model.eval()(**batch).logits)`;
+}
+
+/** Its pipeline takes no pairs, and gives a regression a softmax; so these get the model itself. */
+function inTransformersJs({ task, readsPairs, maxLength }: ModelFacts, name: string): string {
+  if (!readsPairs && task.problemType !== 'regression') {
+    const all = task.problemType === 'multi_label_classification' ? ', { top_k: null }' : '';
+    return `import { pipeline } from '@huggingface/transformers';
+
+const classifier = await pipeline('text-classification', '${name}');
+console.log(await classifier('A text'${all}));`;
+  }
+  const texts = readsPairs ? "'The first text', { text_pair: 'The second', " : "'A text', { ";
+  return `import { AutoModelForSequenceClassification, AutoTokenizer } from '@huggingface/transformers';
+
+const tokenizer = await AutoTokenizer.from_pretrained('${name}');
+const model = await AutoModelForSequenceClassification.from_pretrained('${name}');
+const { logits } = await model(tokenizer(${texts}truncation: true, max_length: ${maxLength} }));
+console.log(logits.tolist());`;
+}
+
+function inScript({ readsPairs, maxLength }: ModelFacts, name: string): string {
+  const texts = readsPairs ? "{ text: 'The first text', textPair: 'The second' }" : "'A text'";
+  return `import { AutoModelForSequenceClassification, AutoTokenizer, predict } from 'bertune';
+
+const model = await AutoModelForSequenceClassification.fromPretrained('${name}');
+const tokenizer = await AutoTokenizer.fromPretrained('${name}');
+console.log(await predict(model, tokenizer, [${texts}], { maxSeqLength: ${maxLength} }));
+await model.close();`;
 }

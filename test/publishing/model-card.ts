@@ -7,10 +7,10 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { parse } from 'yaml';
 
-import { modelCardFor } from '../../dist/publishing/card-file.js';
+import { modelCardFor, renamedCard } from '../../dist/publishing/card-file.js';
 import type { DataSource, ModelFacts } from '../../dist/publishing/facts.js';
-import { readYaml, replaceEntries, yamlText } from '../../dist/publishing/front-matter.js';
-import { metadataOf } from '../../dist/publishing/metadata.js';
+import { readYaml, replaceEntries, yamlText } from '../../dist/publishing/card-file.js';
+import { metadataOf } from '../../dist/publishing/facts.js';
 import { bodyOf, markdown } from '../../dist/publishing/model-card.js';
 
 interface Case {
@@ -103,6 +103,7 @@ const HOSTILE = [
   '| a | b |',
   '[link](https://example.org)',
   '![image](x)',
+  'www.example.org',
   '`code` **bold** ~~gone~~ @name :smile: $x$',
   'two\nlines',
   '---',
@@ -115,7 +116,7 @@ const HOSTILE = [
 t.test('no name is taken for markup', (t) => {
   for (const name of HOSTILE) {
     const written = markdown(name);
-    t.notMatch(written, /[<\n\u202E]|(?<!\\)[|`*[\]~@$:]|&(?!lt;|amp;)/, name);
+    t.notMatch(written, /[<\n\u202E]|(?<!\\)[|`*[\]~@$:]|&(?!lt;|amp;)|www\./, name);
     t.match(written, /\S/);
   }
   const facts = {
@@ -149,7 +150,8 @@ t.test('usage is that of the task', (t) => {
     code({ isAdapter: true }),
     'AutoPeftModelForSequenceClassification.from_pretrained("out", num_labels=2)',
   );
-  t.notMatch(code({}), '@huggingface/transformers', 'without an export there is nothing for transformers.js');
+  t.match(code({}), 'npx bertune export --model out --output-dir model-onnx');
+  t.match(code({}), "await pipeline('text-classification', './model-onnx')", 'of the export');
   t.match(code({ hasOnnx: true }), "await pipeline('text-classification', 'out')");
   t.match(code({ hasOnnx: true, readsPairs: true }), "text_pair: 'The second'");
   t.match(code({ hasOnnx: true, task: regression }), 'logits.tolist()');
@@ -194,6 +196,31 @@ t.test('what a person adds stays, what was generated is renewed', async (t) => {
   t.equal(note, `note: ${path} keeps its own language`);
   const withoutEvaluation = await modelCardFor(folder, { ...plainFacts, evaluation: null });
   t.notMatch(withoutEvaluation.text, /model-index:|metrics:\n|## Evaluation/, 'old results go');
+});
+
+t.test('another name for the model', async (t) => {
+  const folder = t.testdir();
+  const regression = { problemType: 'regression', labels: ['LABEL_0'] } as const;
+  const variants: Partial<ModelFacts>[] = [
+    {},
+    { evaluation: null },
+    { readsPairs: true },
+    { hasOnnx: true },
+    { hasOnnx: true, task: regression },
+    { isAdapter: true },
+    { task: { ...plainFacts.task, labels: ['model="out"', '--model out'] } },
+  ];
+  for (const facts of variants) {
+    const card = async (name: string): Promise<string> =>
+      (await modelCardFor(folder, { ...plainFacts, ...facts, name })).text ?? '';
+    const own = (text: string): string =>
+      text.replace('tags:', '# mine\ntags:').concat('\nmodel="out", --model out\n');
+    t.equal(renamedCard(own(await card('out')), 'org/my-model'), own(await card('org/my-model')));
+  }
+  const card = (await modelCardFor(folder, plainFacts)).text ?? '';
+  t.equal(renamedCard('# Mine\n', 'org/my-model'), null);
+  t.equal(renamedCard(card.replace('## Labels', '## Classes'), 'org/my-model'), null);
+  t.notMatch(renamedCard(card.replaceAll('\n', '\r\n'), 'org/my-model'), /[^\r]\n/);
 });
 
 t.test('a file that was edited, or is not ours, stays as it is', async (t) => {
