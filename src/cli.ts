@@ -23,8 +23,10 @@ import {
   parseMergeOptions,
   parsePredictOptions,
   parseServeOptions,
+  parsePushOptions,
   parseTrainOptions,
   predictCommand,
+  pushCommand,
   readConfigFile,
   searchCommand,
   serveCommand,
@@ -156,6 +158,16 @@ function program(): Command {
       );
       const { serve } = await import('./commands/serve.js');
       await serve(options);
+    });
+  addCommand(cli, pushCommand)
+    .usage('MODEL --repo NAME')
+    .argument('[model]', 'the folder of the model, as --model')
+    .action(async (model: string | undefined, flags: Flags) => {
+      const options = accepted(
+        parsePushOptions({ flags: model === undefined ? flags : { ...flags, model } }),
+      );
+      const { push } = await import('./commands/push.js');
+      await push(options);
     });
   return cli;
 }

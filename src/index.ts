@@ -127,6 +127,7 @@ export {
   type TrainerEvent,
 } from './training/callbacks.js';
 export { Progress, type Terminal } from './terminal/progress.js';
+export { pushToHub, type PushOptions } from './publishing/push.js';
 export {
   evaluate,
   predict,

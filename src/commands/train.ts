@@ -26,6 +26,7 @@ import { crossValidate } from './cross-validation.js';
 import { openData, textsOf } from './data.js';
 import { cardOfTraining } from './model-card.js';
 import { modelAndTokenizer, readOptions, type ModelSource } from './model-source.js';
+import { TrainingPush } from './push.js';
 import { CommandProgress, checkOutputFolder, printMetrics, writeBadRowsOf, writtenBytes } from './output.js';
 import { StopSignals, withResumeHint } from './stop.js';
 
@@ -76,6 +77,7 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
     }
     model = await source.load(data, options);
     const evalDataset = data.splits.validation;
+    const push = await TrainingPush.open(options, progress);
     trainer = new Trainer({
       model,
       args: options,
@@ -83,7 +85,7 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
       trainDataset: data.train,
       evalDataset,
       progress,
-      callbacks: [announcingStart(options.outputDir, progress)],
+      callbacks: [announcingStart(options.outputDir, progress), ...(push === null ? [] : [push])],
     });
     await model.open(options);
     for (const note of tokenizer.notes) progress.line(`note: ${note}`);
@@ -93,6 +95,7 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
     await showExamples({ model, tokenizer, data, maxLength }, progress);
     showNextSteps(options, model, progress);
     await printMetrics({ ...results.train, ...results.evaluation }, { ...options, hidden: detailMetrics });
+    await push?.finish();
   } finally {
     await trainer?.close();
     await model?.close();

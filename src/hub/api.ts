@@ -1,4 +1,4 @@
-// The two questions put to the hub's API: which commit a revision is, and what files it has.
+// The questions put to the hub's API: which commit a revision is, what files it has, and whose the token is.
 import { z } from 'zod';
 import { RunError } from '../util/errors.js';
 import { type Answer, type Get, HubUnavailable, withRetries } from './http.js';
@@ -7,12 +7,12 @@ import { isCommit, isSafePath, type Listing, type Repo, type RepoFile, titleOf }
 import type { HubSettings } from './settings.js';
 
 /** Bytes of one answer, decompressed; a page of a listing has 1,000 entries and about 300 kB. */
-const LONGEST_ANSWER = 4 << 20;
+export const LONGEST_ANSWER = 4 << 20;
 const LONGEST_PAGE = 10_000;
 /** Files and folders; the hub asks its users to stay below 100,000 files in a repository. */
 const MOST_ENTRIES = 250_000;
 
-const commitAnswer = z.object({ sha: z.string() });
+const commitAnswer = z.object({ sha: z.string(), private: z.boolean().optional() });
 
 const entry = z.object({
   type: z.string(),
@@ -28,10 +28,34 @@ const listingPage = z.array(z.unknown()).max(LONGEST_PAGE).pipe(z.array(entry));
 
 /** The commit that the repository's revision points to now. */
 export async function resolveCommit(repo: Repo, settings: HubSettings, get: Get): Promise<string> {
-  const url = `${apiUrl(repo, settings)}/revision/${encodeURIComponent(repo.revision)}?expand=sha`;
+  return (await resolveHead(repo, settings, get, 'expand=sha')).commit;
+}
+
+/** The same, and whether only its owners can read it; undefined where the hub does not say. */
+export async function resolveHead(
+  repo: Repo,
+  settings: HubSettings,
+  get: Get,
+  query = 'expand=sha&expand=private',
+): Promise<{ commit: string; isPrivate: boolean | undefined }> {
+  const url = `${apiUrl(repo, settings)}/revision/${encodeURIComponent(repo.revision)}?${query}`;
   const { value } = await ask(commitAnswer, url, settings, get);
   if (!isCommit(value.sha)) throw new RunError(`${settings.endpoint} names no commit for ${titleOf(repo)}`);
-  return value.sha;
+  return { commit: value.sha, isPrivate: value.private };
+}
+
+const accountAnswer = z.object({
+  name: z.string(),
+  auth: z.object({ accessToken: z.object({ role: z.string() }).nullish() }).nullish(),
+});
+
+/** Whose the token is, and whether it can only read. */
+export async function whoAmI(
+  settings: HubSettings,
+  get: Get,
+): Promise<{ name: string; isReadOnly: boolean }> {
+  const { value } = await ask(accountAnswer, `${settings.endpoint}/api/whoami-v2`, settings, get);
+  return { name: value.name, isReadOnly: value.auth?.accessToken?.role === 'read' };
 }
 
 /** Every file of a commit, with the hashes that its content must have. */

@@ -1,4 +1,4 @@
-// One GET to the hub: the token, redirects, a sentence for each way the hub can refuse, and what is tried again.
+// One request to the hub: the token, redirects, a sentence for each way the hub can refuse, and what is tried again.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf, RunError, UsageError } from '../util/errors.js';
 import { printable, type Repo, titleOf } from './repo.js';
@@ -25,6 +25,16 @@ export class UnexpectedStatus extends RunError {
   }
 }
 
+/** The hub has no such repository or revision, or does not show it. */
+export class NotFound extends UsageError {
+  constructor(
+    message: string,
+    readonly missing: 'repository' | 'revision',
+  ) {
+    super(message);
+  }
+}
+
 /** Sends one GET and resolves to a 200 or 206; any other answer is thrown. */
 export type Get = (url: string, headers: Record<string, string>, signal: AbortSignal) => Promise<Answer>;
 
@@ -36,7 +46,7 @@ export type Get = (url: string, headers: Record<string, string>, signal: AbortSi
  */
 export function createGet(settings: HubSettings, repo: Repo): Get {
   return async (url, headers, signal) => {
-    const response = await follow(settings, url, headers, signal);
+    const response = await follow(settings, url, { headers, signal, withToken: true });
     const { status } = response;
     if (status === 200 || status === 206)
       return { status, headers: response.headers, body: bodyOf(response, signal) };
@@ -46,30 +56,39 @@ export function createGet(settings: HubSettings, repo: Repo): Get {
   };
 }
 
-async function follow(
-  settings: HubSettings,
-  start: string,
-  headers: Record<string, string>,
-  signal: AbortSignal,
-): Promise<Response> {
+/** One request, of which the body can be sent again. */
+export interface HubRequest {
+  readonly method?: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string | Blob | undefined;
+  readonly signal: AbortSignal;
+  /** Whether the endpoint is sent the token; no other origin is. */
+  readonly withToken: boolean;
+}
+
+export async function follow(settings: HubSettings, start: string, request: HubRequest): Promise<Response> {
   const home = new URL(settings.endpoint);
+  const { signal, method = 'GET', body } = request;
   let url = addressFrom(home, start);
-  let atHome = true;
+  let atHome = request.withToken;
   for (let hops = 0; hops < 10; hops++) {
     // Never again once another origin redirected: it must not choose what is requested with the token.
     atHome &&= url.origin === home.origin;
     const authorization =
       settings.token !== null && atHome ? { authorization: `Bearer ${settings.token}` } : {};
-    const request = fetch(url.href, {
-      headers: { ...headers, ...authorization },
+    const answer = fetch(url.href, {
+      method,
+      headers: { ...request.headers, ...authorization },
+      ...(body !== undefined && { body }),
       redirect: 'manual',
       signal,
     });
-    const response = await Promise.race([request, rejectedBy(signal)]).catch((error: unknown) => {
+    const response = await Promise.race([answer, rejectedBy(signal)]).catch((error: unknown) => {
       throw networkError(url, error);
     });
     const location = response.headers.get('location');
-    if (!REDIRECTS.has(response.status) || location === null) return response;
+    const isRedirect = REDIRECTS.has(response.status) && (method === 'GET' || response.status >= 307);
+    if (!isRedirect || location === null) return response;
     await discard(response);
     url = addressFrom(url, location);
   }
@@ -87,7 +106,7 @@ function addressFrom(url: URL, location: string): URL {
 }
 
 /** Node's fetch() does not always pass on an abort amid a body (1 of 1,000 downloads of test/fuzz/hub.mjs hung), so this listens too. */
-async function* bodyOf(response: Response, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+export async function* bodyOf(response: Response, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   if (response.body === null) return;
   const reader = response.body.getReader();
   const cancel = (): void => void reader.cancel(signal.reason).catch(() => undefined); // ends a read that waits
@@ -119,7 +138,7 @@ function abortReason(signal: AbortSignal): Error {
 }
 
 /** Lets the rest of an answer go; that its connection may break meanwhile does not matter. */
-async function discard(response: Response): Promise<void> {
+export async function discard(response: Response): Promise<void> {
   await response.body?.cancel().catch(() => undefined);
 }
 
@@ -133,10 +152,9 @@ function networkError(url: URL, error: unknown): HubUnavailable {
   return new HubUnavailable(`Cannot reach ${url.origin} (${reason})`, connected);
 }
 
-/** The error for an answer that is no success; the hub puts the reason in X-Error-Code. */
-function refusal(response: Response, settings: HubSettings, repo: Repo): Error {
+/** The error for an answer that is no success, as far as it is the same for all requests. */
+export function commonRefusal(response: Response, settings: HubSettings, repo: Repo): RunError | null {
   const { status } = response;
-  const code = response.headers.get('x-error-code');
   const what = titleOf(repo);
   if (PASSING.has(status)) {
     const retryAfter = secondsOf(response.headers.get('retry-after'));
@@ -144,8 +162,17 @@ function refusal(response: Response, settings: HubSettings, repo: Repo): Error {
     return new HubUnavailable(`${settings.endpoint} answered ${status} for ${what}${wait}`, true, retryAfter);
   }
   const origin = new URL(response.url).origin;
-  if (origin !== new URL(settings.endpoint).origin)
-    return new UnexpectedStatus(`${origin} answered ${status} for ${what}`, status);
+  if (origin === new URL(settings.endpoint).origin) return null;
+  return new UnexpectedStatus(`${origin} answered ${status} for ${what}`, status);
+}
+
+/** That of a question; the hub puts the reason in X-Error-Code. */
+function refusal(response: Response, settings: HubSettings, repo: Repo): Error {
+  const common = commonRefusal(response, settings, repo);
+  if (common !== null) return common;
+  const { status } = response;
+  const code = response.headers.get('x-error-code');
+  const what = titleOf(repo);
   if (code === 'GatedRepo' || (status === 403 && code === null)) {
     const page = `${settings.endpoint}/${repo.type === 'dataset' ? 'datasets/' : ''}${repo.id}`;
     const token = settings.token === null ? 'set HF_TOKEN to a token' : 'set HF_TOKEN to another token, one';
@@ -154,19 +181,25 @@ function refusal(response: Response, settings: HubSettings, repo: Repo): Error {
     );
   }
   if (code === 'RevisionNotFound') {
-    return new UsageError(
+    return new NotFound(
       `The hub has ${titleOf({ ...repo, revision: 'main' })} but no revision "${repo.revision}" of it`,
+      'revision',
     );
   }
   if (status === 404 || (status === 401 && (settings.token === null || code === 'RepoNotFound'))) {
     const remedy = settings.token === null ? 'set HF_TOKEN' : 'set HF_TOKEN to a token that may read it';
-    return new UsageError(
+    return new NotFound(
       `The hub has no ${what}: check the spelling, or, if it is private or gated, ${remedy}`,
+      'repository',
     );
   }
-  if (status === 401)
-    return new UsageError(`The hub refused the token (HF_TOKEN or the token file) for ${what}`);
+  if (status === 401) return new UsageError(refusedToken(what));
   return new UnexpectedStatus(`${settings.endpoint} answered ${status} for ${what}`, status);
+}
+
+/** @param what for what */
+export function refusedToken(what: string): string {
+  return `The hub refused the token (HF_TOKEN or the token file) for ${what}`;
 }
 
 function secondsOf(retryAfter: string | null): number | null {

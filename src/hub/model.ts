@@ -32,7 +32,7 @@ const WEIGHTS_INDEX = 'model.safetensors.index.json';
 const ADAPTER = ['adapter_config.json', 'adapter_model.safetensors'];
 /** What bertune itself writes beside a model: how texts were read in its training, and what was tuned. */
 const OWN_FILES = ['bertune_reading.json', 'bertune_calibration.json'];
-const TOKENIZER_FILES = [
+export const TOKENIZER_FILES = [
   'tokenizer.json',
   'tokenizer_config.json',
   'vocab.txt',
@@ -40,7 +40,7 @@ const TOKENIZER_FILES = [
   'added_tokens.json',
 ];
 /** What older models have in place of a tokenizer.json. */
-const VOCABULARIES = [
+export const VOCABULARIES = [
   ['vocab.json', 'merges.txt'],
   ['sentencepiece.bpe.model'],
   ['spiece.model'],

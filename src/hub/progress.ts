@@ -1,10 +1,10 @@
-// The lines and errors of a download, without the access token: the hub was sent it, and may put it into what it answers.
+// The lines and errors of a download or an upload, without the access token: the hub was sent it, and may put it into what it answers.
 import { messageOf, RunError, UsageError } from '../util/errors.js';
 import type { HubSettings } from './settings.js';
 
-/** Progress of each file as its bytes arrive. */
+/** Progress of each file as its bytes arrive, or leave. */
 export interface DownloadProgress {
-  /** `done` of `total` bytes of a file are on disk; `done === total` ends its line. */
+  /** `done` of `total` bytes of a file are there; `done === total` ends its line. */
   report(name: string, done: number, total: number): void;
   /** A remark that stays on the screen. */
   note(line: string): void;
@@ -15,8 +15,13 @@ export interface DownloadProgress {
  *
  * @param sink receives whole lines; the default writes to stderr
  * @param quiet leaves out the progress but not the remarks
+ * @param verb what happens to a file
  */
-function createProgress(sink: ((line: string) => void) | undefined, quiet: boolean): DownloadProgress {
+function createProgress(
+  sink: ((line: string) => void) | undefined,
+  quiet: boolean,
+  verb: string,
+): DownloadProgress {
   const inPlace = sink === undefined && process.stderr.isTTY;
   const print = sink ?? ((line: string) => void process.stderr.write(`${line}\n`));
   let current = '';
@@ -34,7 +39,7 @@ function createProgress(sink: ((line: string) => void) | undefined, quiet: boole
       shownAt = now;
       const rate = ((done - startedFrom) / Math.max(now - startedAt, 1)) * 1000;
       const percent = total === 0 ? 100 : Math.floor((100 * done) / total);
-      const line = `Downloading ${name}: ${bytes(done)} of ${bytes(total)}, ${percent} %, ${bytes(rate)}/s`;
+      const line = `${verb} ${name}: ${bytes(done)} of ${bytes(total)}, ${percent} %, ${bytes(rate)}/s`;
       if (inPlace) process.stderr.write(`\r${line}\x1b[K${finished ? '\n' : ''}`);
       else print(line);
       if (finished) current = '';
@@ -71,8 +76,9 @@ export async function concealingToken<T>(
   settings: HubSettings,
   sink: ((line: string) => void) | undefined,
   task: (progress: DownloadProgress) => Promise<T>,
+  verb = 'Downloading',
 ): Promise<T> {
-  const progress = createProgress(sink, settings.quiet);
+  const progress = createProgress(sink, settings.quiet, verb);
   const conceal = (text: string): string => {
     const secret = tokenPattern(settings);
     return secret === null ? text : text.replaceAll(secret, '***');

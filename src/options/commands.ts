@@ -68,6 +68,12 @@ export const exportCommand = command(
 /** `bertune serve` */
 export const serveCommand = command('serve', 'Answer requests over HTTP with the labels of texts.');
 
+/** `bertune push` */
+export const pushCommand = command(
+  'push',
+  'Upload a model, with its model card, to a repository of the Hugging Face hub.',
+);
+
 /** What the options of `bertune evaluate` and `bertune predict` have in common, but for the model and the data. */
 const scoringNames = [
   'maxSeqLength',
@@ -117,6 +123,7 @@ export const commands: readonly Command[] = [
   mergeCommand,
   exportCommand,
   serveCommand,
+  pushCommand,
 ];
 
 /**
@@ -163,6 +170,7 @@ export type EvaluateOptions = OptionsOf<'evaluate'>;
 export type MergeOptions = OptionsOf<'merge'>;
 export type ExportOptions = OptionsOf<'export'>;
 export type ServeOptions = OptionsOf<'serve'>;
+export type PushCommandOptions = OptionsOf<'push'>;
 export type PredictOptions = OptionsOf<'predict'>;
 
 /** The options of a Trainer that have a role when a run is resumed, in the order of the table. */

@@ -107,7 +107,7 @@ export function commandFlags(command: Command): Flag[] {
     ),
   );
   // Not noCuda: commander would take its flag for the contrary of --cuda. `normalizeArgs` turns it into --use-cpu.
-  const foreign = foreignNames().filter((name) => name !== 'noCuda');
+  const foreign = foreignNames().filter((name) => name !== 'noCuda' && !Object.hasOwn(command.options, name));
   return [...own, ...foreign.map((name) => new Flag(`--${kebabCase(name)} <value>`).hideHelp())];
 }
 

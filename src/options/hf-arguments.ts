@@ -71,7 +71,8 @@ const padding = 'nothing is ever padded, batches are packed';
 const oneProcess = 'bertune runs in one process on one device';
 const logs = 'the log is written to trainer_state.json in the output folder';
 const streams = 'evaluation streams, and the metrics keep a few bytes a row';
-const notPushed = 'nothing is pushed; upload the output folder with `hf upload`';
+const notPushed = 'only `bertune train` pushes by itself; `pushToHub` and `bertune push` upload a folder';
+const noToken = 'set HF_TOKEN to read private repositories and to push';
 const kernels = 'the native steps have kernels of their own, whose results it would not change';
 const loader = 'the next batches are always prepared ahead in worker threads';
 
@@ -99,7 +100,8 @@ const ignoredSwitches: Record<string, string> = {
   enableJitCheckpoint: 'SIGTERM always saves a checkpoint',
   restoreCallbackStatesFromCheckpoint: 'a resumed run always restores the states of its callbacks',
   hubPrivateRepo: notPushed,
-  hubAlwaysPush: notPushed,
+  hubAlwaysPush:
+    'a checkpoint that was not pushed while another one was is pushed after it, unless a newer one came',
   loggingNanInfFilter:
     'a loss that is not finite does not count in the logs; {nonfiniteGradient} decides what is done about its step',
   skipMemoryMetrics: 'memory is not logged',
@@ -134,9 +136,9 @@ const ignoredValues: Record<string, string> = {
   hubModelId: notPushed,
   hubStrategy: notPushed,
   hubRevision: notPushed,
-  hubToken: 'set HF_TOKEN to read private repositories',
-  token: 'set HF_TOKEN to read private repositories',
-  useAuthToken: 'set HF_TOKEN to read private repositories',
+  hubToken: noToken,
+  token: noToken,
+  useAuthToken: noToken,
   metricName: 'every metric of the problem type is always computed',
   labelNames: 'use {labelColumn}',
   lengthColumnName: 'lengths come from tokenization',
@@ -157,7 +159,7 @@ const ignoredValues: Record<string, string> = {
 const refusedSwitches: Record<string, string> = {
   fp16: 'float16 is not supported; use {dtype} bfloat16, or {dtype} float32',
   fp16FullEval: 'float16 is not supported; use {dtype} bfloat16, or {dtype} float32',
-  pushToHub: 'bertune saves to the output folder; upload it with `hf upload`',
+  pushToHub: notPushed,
   dataloaderDropLast: 'the last batch of an epoch is always trained on',
   ignoreDataSkip: 'a resumed run always continues where it stopped',
 };

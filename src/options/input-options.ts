@@ -20,10 +20,11 @@ const files = list('FILE', 'a file name or several');
 export const inputOptions = {
   ...inGroup('Model', {
     model: optional(text('DIR_OR_ID'), {
-      commands: everywhere,
-      neededBy: [...answering, 'merge', 'export'],
+      commands: [...everywhere, 'push'],
+      neededBy: [...answering, 'merge', 'export', 'push'],
       onResume: 'must-match',
       help: 'the weights: a folder, or a Hugging Face hub id such as bert-base-uncased',
+      helpOf: { push: 'the folder of a model, an adapter or an export' },
       hf: 'model_name_or_path',
     }),
     modelRevision: optional(text('REV'), {

@@ -31,6 +31,7 @@ export type CommandName =
   | 'init'
   | 'merge'
   | 'export'
+  | 'push'
   | 'serve'
   | 'classifier';
 

@@ -8,6 +8,7 @@ import {
   inspectCommand,
   mergeCommand,
   predictCommand,
+  pushCommand,
   searchCommand,
   scoringCommand,
   serveCommand,
@@ -23,6 +24,7 @@ import {
   type InspectOptions,
   type MergeOptions,
   type PredictOptions,
+  type PushCommandOptions,
   type ScoringOptions,
   type SearchOptions,
   type ServeOptions,
@@ -123,6 +125,11 @@ export function parseExportOptions(sources: OptionSources): ParsedOptions<Export
 /** The options of a server. Throws as `parseTrainOptions`. */
 export function parseServeOptions(sources: OptionSources): ParsedOptions<ServeOptions> {
   return parse(serveCommand, sources, () => []);
+}
+
+/** The options of a push. Throws as `parseTrainOptions`. */
+export function parsePushOptions(sources: OptionSources): ParsedOptions<PushCommandOptions> {
+  return parse(pushCommand, sources, () => []);
 }
 
 /** The options of a prediction. Throws as `parseTrainOptions`. */

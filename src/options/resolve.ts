@@ -32,8 +32,10 @@ export function understand(
 ): Understood {
   const name = camelCase(entry.written);
   const own = isOptionName(name) ? name : byHfName.get(name);
-  if (own !== undefined) return { own: checkTaken(own, entry, command) };
   const foreign = foreignOption(name);
+  // Of a name that is ours for other commands only, this says what it means here.
+  if (own !== undefined && (foreign === undefined || Object.hasOwn(command.options, own)))
+    return { own: checkTaken(own, entry, command) };
   if (foreign !== undefined) return { foreign };
   throw new UsageError(`${entry.at}unknown option ${entry.name}${suggestion(entry, command)}`);
 }

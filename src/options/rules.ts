@@ -75,6 +75,7 @@ const trainRules: Rule<TrainOptions>[] = [
   knownMetric,
   loraNeedsRank,
   loraNeedsModel,
+  pushOptions,
   ...trainerRules,
 ];
 
@@ -219,6 +220,22 @@ function loraNeedsModel(o: TrainOptions, name: NameOf): Problem | undefined {
   const about = (['loraRank', 'baseModel'] as const).find((option) => o[option] !== undefined);
   if (about === undefined) return undefined;
   return { about, message: `${name(about)} needs ${name('model')}: random weights are nothing to adapt` };
+}
+
+/** HF's defaults, which are in every file that TrainingArguments wrote, ask for nothing. */
+function pushOptions(o: TrainOptions, name: NameOf): Problem | undefined {
+  if (!o.pushToHub) {
+    const about = (['hubModelId', 'hubRevision'] as const).find((option) => o[option] !== undefined);
+    if (about === undefined) return undefined;
+    return { about, message: `${name(about)} needs ${name('pushToHub')}: without it nothing is pushed` };
+  }
+  if (o.crossValidation !== undefined) {
+    const message = `${name('pushToHub')} and ${name('crossValidation')} exclude each other: folds save no model`;
+    return { about: 'pushToHub', message };
+  }
+  if (o.hubStrategy === 'end' || o.saveStrategy !== 'no') return undefined;
+  const message = `${name('hubStrategy')} ${o.hubStrategy} pushes checkpoints, but with ${name('saveStrategy')} no there are none`;
+  return { about: 'hubStrategy', message };
 }
 
 function headSize(o: TrainOptions, name: NameOf): Problem | undefined {

@@ -17,6 +17,8 @@ const when = choice(['no', 'steps', 'epoch']);
 
 /** What huggingface_hub's ModelCardData takes for a language. */
 const LANGUAGE = /^(?:[a-z]{2,3}|multilingual|code)$/;
+/** huggingface_hub's validate_repo_id, without the rules that src/hub/repo.ts names. */
+const REPOSITORY = /^(?:[\w-][\w.-]*\/)?[\w-][\w.-]*$/;
 const LICENSE = /^[a-z\d][a-z\d.-]*$/;
 
 export const runOptions = {
@@ -185,6 +187,58 @@ export const runOptions = {
       help: "for the model card: licence of the model, by the hub's id",
       otherwise: 'not named',
     }),
+    pushToHub: withDefault(toggle(), false, {
+      commands: training,
+      onResume: 'irrelevant',
+      help: 'push the model to a repository of the hub; the token is that of HF_TOKEN or the token file',
+      helpOf: { search: 'for the training with the best options: push its model to the hub' },
+    }),
+    hubModelId: optional(text('NAME', 'organization/name, or a name', REPOSITORY), {
+      commands: training,
+      onResume: 'irrelevant',
+      help: "with --push-to-hub: the repository, as organization/name, or name for one of the token's account",
+      otherwise: 'the name of --output-dir',
+    }),
+    hubStrategy: withDefault(choice(['end', 'every_save', 'checkpoint']), 'end', {
+      commands: training,
+      onResume: 'irrelevant',
+      help: 'with --push-to-hub: also push each checkpoint in the background, its model (every_save), or all of it as last-checkpoint too (checkpoint)',
+    }),
+    hubPrivateRepo: optional(toggle(), {
+      commands: training,
+      onResume: 'irrelevant',
+      help: 'with --push-to-hub: whether a new repository is private',
+      otherwise: 'as its owner has set',
+    }),
+    hubRevision: optional(text('BRANCH'), {
+      commands: training,
+      onResume: 'irrelevant',
+      help: 'with --push-to-hub: the branch, made from main where it is not there',
+      otherwise: 'main',
+    }),
+    repo: optional(text('NAME', 'organization/name, or a name', REPOSITORY), {
+      commands: ['push'],
+      neededBy: ['push'],
+      onResume: 'irrelevant',
+      help: "the repository, as organization/name, or name for one of the token's account; made where it is not there",
+    }),
+    private: optional(toggle(), {
+      commands: ['push'],
+      onResume: 'irrelevant',
+      help: 'whether a new repository is private; one that is public already is refused',
+      otherwise: 'as its owner has set',
+    }),
+    revision: optional(text('BRANCH'), {
+      commands: ['push'],
+      onResume: 'irrelevant',
+      help: 'the branch, made from main where it is not there',
+      otherwise: 'main',
+    }),
+    commitMessage: withDefault(text('TEXT'), 'Upload model with bertune', {
+      commands: ['push'],
+      onResume: 'irrelevant',
+      help: 'title of the commit',
+    }),
     configFile: withDefault(text('FILE'), 'bertune.yaml', {
       commands: ['init'],
       onResume: 'irrelevant',
@@ -201,12 +255,12 @@ export const runOptions = {
       help: 'print the result as JSON on a terminal too: one object, of predict one a line; a pipe always gets it',
     }),
     quiet: withDefault(toggle(), false, {
-      commands: everywhere,
+      commands: [...everywhere, 'push'],
       onResume: 'irrelevant',
       help: 'print results, notes and errors only',
     }),
     verbose: withDefault(toggle(), false, {
-      commands: everywhere,
+      commands: [...everywhere, 'push'],
       onResume: 'irrelevant',
       help: 'print more, and the stack of an error',
     }),

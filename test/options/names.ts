@@ -273,11 +273,6 @@ await tap.test('all arguments of transformers 5.18 are known', (t) => {
   t.doesNotThrow(() => fromFile('dump.json', JSON.stringify(file)), 'their defaults ask for nothing');
   const noted: [string, unknown, string][] = [
     ['use_liger_kernel', true, 'has no effect: the native steps have kernels of their own, whose results it'],
-    [
-      'hub_model_id',
-      'me/model',
-      'has no effect: nothing is pushed; upload the output folder with `hf upload`',
-    ],
     ['hub_token', 'secret', 'has no effect: set HF_TOKEN'],
     ['trackio_space_id', 'me/space', 'has no effect: the log is written to trainer_state.json'],
     ['ddp_bucket_cap_mb', 25, 'has no effect: bertune runs in one process on one device'],

@@ -371,3 +371,42 @@ await tap.test('the arguments of a schedule', (t) => {
   t.equal(createLearningRate(options, 30).at(30), options.learningRate / 4);
   t.end();
 });
+
+await tap.test('what a training pushes', (t) => {
+  const problem = (flags: object): string => fault(() => parseTrainOptions({ flags: { ...job, ...flags } }));
+  const push = { pushToHub: true };
+  t.equal(
+    problem({ hubModelId: 'me/m' }),
+    '--hub-model-id needs --push-to-hub: without it nothing is pushed',
+  );
+  t.equal(
+    problem({ ...push, crossValidation: '3' }),
+    '--push-to-hub and --cross-validation exclude each other: folds save no model',
+  );
+  t.equal(
+    problem({ ...push, hubStrategy: 'checkpoint', saveStrategy: 'no' }),
+    '--hub-strategy checkpoint pushes checkpoints, but with --save-strategy no there are none',
+  );
+  t.equal(
+    problem({ ...push, hubStrategy: 'all_checkpoints' }),
+    'Expected one of end, every_save, checkpoint for --hub-strategy but received "all_checkpoints"',
+  );
+  for (const hubModelId of ['a b', 'a/b/c', '/a', '../a'])
+    t.equal(
+      problem({ ...push, hubModelId }),
+      `Expected organization/name, or a name for --hub-model-id but received "${hubModelId}"`,
+    );
+  const ofHf =
+    '{"model":"m","train_file":"a","output_dir":"o","push_to_hub":true,"hub_model_id":"me/m","hub_strategy":"every_save","hub_private_repo":true,"hub_revision":null}';
+  t.match(fromFile('hf.json', ofHf).options, {
+    pushToHub: true,
+    hubModelId: 'me/m',
+    hubStrategy: 'every_save',
+    hubPrivateRepo: true,
+  });
+  const inScript = (values: object): string =>
+    fault(() => parseTrainingArguments({ outputDir: 'o', ...values }));
+  t.match(inScript({ pushToHub: true }), 'pushToHub: only `bertune train` pushes by itself');
+  t.same(parseTrainingArguments({ outputDir: 'o', pushToHub: false }).notes, []);
+  t.end();
+});
