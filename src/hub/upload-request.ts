@@ -1,5 +1,6 @@
 // The requests of an upload: @huggingface/hub makes them, and this sends them. So the token stays here, the same limits of time and
 // size hold as for downloads, what passes is tried again, and every refusal is a sentence.
+import { z } from 'zod';
 import { RunError, UsageError } from '../util/errors.js';
 import { LONGEST_ANSWER } from './api.js';
 import { bodyOf, commonRefusal, discard, follow, refusedToken } from './http.js';
@@ -24,6 +25,7 @@ export function createUploadFetch(
   repo: Repo,
   watch: UploadWatch = { onBytes: () => undefined, beforeCommit: async () => undefined },
 ): typeof fetch {
+  const verifications = new Map<string, Verification>();
   return async (input, init = {}) => {
     const url = input instanceof Request ? input.url : String(input);
     const { authorization, ...headers } = Object.fromEntries(new Headers(init.headers));
@@ -37,9 +39,42 @@ export function createUploadFetch(
       withToken: authorization !== undefined,
     };
     if (url.startsWith(`${settings.endpoint}/api/models/${repo.id}/commit/`)) await watch.beforeCommit();
-    return withRetries(() => sendOnce({ settings, repo, watch }, url, request, init.signal ?? null));
+    const send = (to: string, what: Omit<HubRequest, 'signal'>): Promise<Response> =>
+      withRetries(() => sendOnce({ settings, repo, watch }, to, what, init.signal ?? null));
+    const response = await send(url, request);
+    if (url.endsWith('/info/lfs/objects/batch')) {
+      const answer = batchAnswer.safeParse(await response.clone().json());
+      for (const { oid, size, actions } of answer.data?.objects ?? [])
+        if (actions?.verify) verifications.set(actions.upload.href, { href: actions.verify.href, oid, size });
+    }
+    const verification = verifications.get(url);
+    if (verification !== undefined) {
+      const { href, ...object } = verification;
+      const lfs = { accept: LFS, 'content-type': LFS };
+      await send(href, { method: 'POST', headers: lfs, body: JSON.stringify(object), withToken: true });
+    }
+    return response;
   };
 }
+
+/** What git-lfs's specification has a client ask after an upload; @huggingface/hub does not. */
+interface Verification {
+  href: string;
+  oid: string;
+  size: number;
+}
+
+const LFS = 'application/vnd.git-lfs+json';
+const link = z.object({ href: z.string() });
+const batchAnswer = z.object({
+  objects: z.array(
+    z.object({
+      oid: z.string(),
+      size: z.number(),
+      actions: z.object({ upload: link, verify: link.optional() }).optional(),
+    }),
+  ),
+});
 
 interface Around {
   settings: HubSettings;

@@ -1,5 +1,5 @@
 // `bertune push`, and a training that pushes: what is in the repository afterwards, and a training whose pushes fail is not lost.
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 
@@ -101,7 +101,11 @@ await t.test('a training pushes at its end', async (t) => {
 });
 
 await t.test('and on the way', async (t) => {
-  const push: Options = { 'push-to-hub': true, 'hub-model-id': 'org/on-the-way', 'hub-strategy': 'checkpoint' };
+  const push: Options = {
+    'push-to-hub': true,
+    'hub-model-id': 'org/on-the-way',
+    'hub-strategy': 'checkpoint',
+  };
   const outcome = await run('train', training('on-the-way', push));
   t.equal(outcome.code, 0, outcome.stderr);
   t.match(writes.commits, ['Training in progress, step 2']);
@@ -115,6 +119,17 @@ await t.test('and on the way', async (t) => {
       readFileSync(join(folder, 'on-the-way/checkpoint-6', name)),
       `${name} is that of the last one`,
     );
+});
+
+await t.test('the last checkpoint is one to resume from elsewhere', async (t) => {
+  for (const path of filesOf('org/on-the-way').filter((one) => one.startsWith('last-checkpoint/'))) {
+    mkdirSync(join(folder, 'elsewhere/last-checkpoint'), { recursive: true });
+    writeFileSync(join(folder, 'elsewhere', path), contentOf('org/on-the-way', path));
+  }
+  const resume = { 'resume-from-checkpoint': 'elsewhere/last-checkpoint' };
+  const outcome = await run('train', training('elsewhere', { ...resume }));
+  t.equal(outcome.code, 0, outcome.stderr);
+  t.match(outcome.stderr, /elsewhere\/last-checkpoint/);
 });
 
 await t.test('a hub that takes nothing', async (t) => {
