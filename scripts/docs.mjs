@@ -30,6 +30,7 @@ const TOPICS = {
   tasks: 'Tasks and metrics',
   native: 'Sessions',
   hub: 'Hub, errors, output',
+  publishing: 'Hub, errors, output',
   util: 'Hub, errors, output',
   terminal: 'Hub, errors, output',
 };

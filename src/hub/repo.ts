@@ -33,8 +33,7 @@ export type Listing = ReadonlyMap<string, RepoFile>;
  * @throws UsageError when no repository can have that name
  */
 export function checkedRepo(type: Repo['type'], id: string, revision = 'main'): Repo {
-  const name = /^(?:[\w-][\w.-]*\/)?[\w-](?:[\w.-]*[\w-])?$/;
-  if (id.length > 96 || !name.test(id) || /--|\.\.|\.git$/.test(id)) {
+  if (!isRepoId(id)) {
     const hint = type === 'model' ? 'is not a folder here' : 'is not a data set id';
     throw new UsageError(
       `"${id}" ${hint} and no repository of the hub has such a name (name or organization/name)`,
@@ -42,6 +41,12 @@ export function checkedRepo(type: Repo['type'], id: string, revision = 'main'): 
   }
   if (!isSafePath(revision)) throw new UsageError(`"${revision}" cannot be a revision of ${type} "${id}"`);
   return { type, id, revision };
+}
+
+/** Whether a repository can have that name, with or without its owner's. */
+export function isRepoId(id: string): boolean {
+  const name = /^(?:[\w-][\w.-]*\/)?[\w-](?:[\w.-]*[\w-])?$/;
+  return id.length <= 96 && name.test(id) && !/--|\.\.|\.git$/.test(id);
 }
 
 /** How messages name a repository: `model "org/name"`. */

@@ -6,7 +6,15 @@ import { listCommit, resolveHead, whoAmI } from './api.js';
 import { createGet, HubUnavailable, NotFound, UnexpectedStatus } from './http.js';
 import { hashOf, OpenFile } from './open-file.js';
 import type { DownloadProgress } from './progress.js';
-import { checkedRepo, isCommit, printable, type Listing, type Repo, type RepoFile } from './repo.js';
+import {
+  checkedRepo,
+  isCommit,
+  isRepoId,
+  printable,
+  type Listing,
+  type Repo,
+  type RepoFile,
+} from './repo.js';
 import type { HubSettings } from './settings.js';
 import { ANY_TOKEN, createUploadFetch } from './upload-request.js';
 
@@ -76,6 +84,8 @@ export async function openTarget(
 }
 
 function checkedTarget(id: string, branch: string | undefined): Repo {
+  if (!isRepoId(id))
+    throw new UsageError(`No repository of the hub can be called "${id}"; give organization/name, or name`);
   if (branch !== undefined && isCommit(branch))
     throw new UsageError(`"${branch}" is a commit; name the branch to push to`);
   return checkedRepo('model', id, branch);

@@ -294,7 +294,12 @@ t.test('refusals, in a line each', async (t) => {
   );
   await refused(t, push('other/new'), UsageError, /may not write to model "other\/new"/);
   for (const name of ['a/b/c', '.a/b', 'a b', 'me/a..b', ''])
-    await refused(t, push(name), UsageError, /no repository of the hub has such a name/);
+    await refused(
+      t,
+      push(name),
+      UsageError,
+      /^No repository of the hub can be called ".*"; give organization\/name/,
+    );
   writes.accounts.set(TOKEN, { ...ME, role: 'read' });
   await refused(t, push('org/no'), UsageError, /can only read; make one that may write at/);
   writes.accounts.set(TOKEN, ME);
