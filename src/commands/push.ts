@@ -85,9 +85,11 @@ export class TrainingPush implements TrainerCallback {
     for (let one = this.#next; one !== undefined; one = this.#next) {
       this.#next = undefined;
       const message = `Training in progress, step ${one.step}`;
-      const asCheckpoint = this.#options.hubStrategy === 'checkpoint';
       try {
-        await this.#hub.push(one.folder, { message, asCheckpoint });
+        await this.#hub.push(one.folder, { message });
+        // Behind it: by then the storage has the weights, which are in both.
+        if (this.#options.hubStrategy === 'checkpoint')
+          await this.#hub.push(one.folder, { message: `${message}, checkpoint`, asCheckpoint: true });
       } catch (error) {
         this.#progress.line(
           `note: ${one.folder} was not pushed, and the training goes on: ${messageOf(error)}`,

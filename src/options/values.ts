@@ -268,6 +268,22 @@ export interface OptionValues {
   sampler: 'tpe' | 'random';
   /** Whether a training is ended early when it is worse than half of the earlier ones were at the same step. Default: `median`. */
   pruner: 'median' | 'none';
+  /** Address to listen on; others than the loopback are open to their network, and there is no authentication. Default: `127.0.0.1`. */
+  host: string;
+  /** Port to listen on; 0 takes a free one. A whole number from 0 to 65535. Default: `8080`. */
+  port: number;
+  /** Milliseconds for which a step waits at most for texts that are being tokenized. A number of milliseconds from 0 to 1000. Default: `2`. */
+  maxWait: number;
+  /** Tokens that are packed into one step at most; a single text may have more. A whole number of at least 1. Default: `2048`. */
+  maxBatchTokens: number;
+  /** Texts without an answer yet; when there are so many, further ones are refused (status 429). A whole number of at least 1. Default: `512`. */
+  maxQueue: number;
+  /** Texts a request may have. A whole number of at least 1. Default: `32`. */
+  maxClientBatchSize: number;
+  /** Bytes that the body of a request may have. A whole number of at least 1. Default: `2000000`. */
+  payloadLimit: number;
+  /** Seconds after which a request that has no answer yet is ended. A number of seconds above 0 and up to 3600. Default: `30`. */
+  requestTimeout: number;
 }
 
 /** For each command the options that always have a value, and those that may be missing. */
@@ -281,7 +297,9 @@ export interface CommandOptions {
   init: { always: 'trainFile' | 'validationFile' | 'trainSplit' | 'foldLabels' | 'softLabels' | 'badRows' | 'quoting' | 'maxRowBytes' | 'maxCompressionRatio' | 'configFile' | 'force' | 'quiet' | 'verbose'; optional: 'model' | 'modelRevision' | 'config' | 'tokenizer' | 'problemType' | 'labelList' | 'maxSeqLength' | 'dataset' | 'datasetConfig' | 'validationSplit' | 'textColumn' | 'textPairColumn' | 'labelColumn' | 'labelDelimiter' | 'labelFormat' | 'naLabels' | 'encoding' | 'escape' | 'jsonField' | 'maxTrainSamples' | 'maxEvalSamples' | 'outputDir' };
   merge: { always: 'model' | 'outputDir' | 'modelCard' | 'quiet' | 'verbose'; optional: 'modelRevision' | 'baseModel' | 'tokenizer' | 'problemType' | 'language' | 'license' };
   export: { always: 'model' | 'outputDir' | 'quiet' | 'verbose'; optional: 'modelRevision' | 'baseModel' | 'tokenizer' | 'problemType' };
+  serve: { always: 'model' | 'quiet' | 'verbose' | 'device' | 'dtype' | 'dataloaderNumWorkers' | 'host' | 'port' | 'maxWait' | 'maxBatchTokens' | 'maxQueue' | 'maxClientBatchSize' | 'payloadLimit' | 'requestTimeout'; optional: 'modelRevision' | 'baseModel' | 'tokenizer' | 'problemType' | 'maxSeqLength' | 'stride' | 'pooling' | 'tf32' | 'threads' };
   push: { always: 'model' | 'repo' | 'commitMessage' | 'quiet' | 'verbose'; optional: 'private' | 'revision' };
   trainer: { always: 'numTrainEpochs' | 'maxSteps' | 'perDeviceTrainBatchSize' | 'gradientAccumulationSteps' | 'autoFindBatchSize' | 'gradientCheckpointing' | 'learningRate' | 'lrSchedulerType' | 'warmupSteps' | 'optim' | 'momentum' | 'weightDecay' | 'adamBeta1' | 'adamBeta2' | 'adamEpsilon' | 'maxGradNorm' | 'nonfiniteGradient' | 'labelSmoothingFactor' | 'trainSamplingStrategy' | 'seed' | 'evalStrategy' | 'evalDelay' | 'evalOnStart' | 'perDeviceEvalBatchSize' | 'loadBestModelAtEnd' | 'earlyStoppingThreshold' | 'outputDir' | 'saveStrategy' | 'saveSteps' | 'saveOnlyModel' | 'loggingStrategy' | 'loggingSteps' | 'loggingFirstStep' | 'reportTo' | 'device' | 'dtype' | 'dataloaderNumWorkers'; optional: 'maxSeqLength' | 'lrSchedulerKwargs' | 'classWeights' | 'posWeight' | 'neftuneNoiseAlpha' | 'focalGamma' | 'freeze' | 'gradualUnfreezing' | 'layerLrDecay' | 'lrFactors' | 'dataSeed' | 'resumeFromCheckpoint' | 'evalSteps' | 'metricForBestModel' | 'greaterIsBetter' | 'earlyStoppingPatience' | 'saveTotalLimit' | 'tf32' | 'threads' };
   scoring: { always: 'perDeviceEvalBatchSize' | 'device' | 'dtype' | 'dataloaderNumWorkers'; optional: 'maxSeqLength' | 'stride' | 'pooling' | 'tf32' | 'threads' };
+  classifier: { always: 'device' | 'dtype' | 'dataloaderNumWorkers' | 'maxWait' | 'maxBatchTokens' | 'maxQueue'; optional: 'maxSeqLength' | 'stride' | 'pooling' | 'tf32' | 'threads' };
 }

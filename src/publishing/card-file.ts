@@ -87,7 +87,9 @@ export function renamedCard(existing: string, name: string): string | null {
   if (old === null || fingerprint(old.yaml, old.keys, old.body) !== old.hash) return null;
   const index = old.keys.includes('model-index') ? readYaml(old.yaml)?.['model-index'] : undefined;
   const entries = Array.isArray(index)
-    ? index.map((entry: unknown) => (isObject(entry) ? { ...entry, name: titleName(name) } : entry))
+    ? index.map((entry: unknown) =>
+        isObject(entry) ? Object.assign({}, entry, { name: titleName(name) }) : entry,
+      )
     : [];
   const replaced =
     entries.length === 0

@@ -9,7 +9,7 @@ const MOST_LABELS = 50;
 /** The Markdown, from the title on. */
 export function bodyOf(facts: ModelFacts): string {
   const sections = [
-    `${title(facts.name)}\n\n${introduction(facts)}\n`,
+    `${heading(facts.name)}\n\n${introduction(facts)}\n`,
     section('Labels', labels(facts)),
     section('Evaluation', evaluation(facts)),
     section('Training', training(facts)),
@@ -19,12 +19,12 @@ export function bodyOf(facts: ModelFacts): string {
   return sections.filter((text) => text !== '').join('\n');
 }
 
-function title(name: string): string {
+function heading(name: string): string {
   return `# ${markdown(titleName(name))}`;
 }
 
-function section(heading: string, text: string): string {
-  return text === '' ? '' : `## ${heading}\n\n${text}`;
+function section(subject: string, text: string): string {
+  return text === '' ? '' : `## ${subject}\n\n${text}`;
 }
 
 function introduction({ className, base, isAdapter, trainedOn }: ModelFacts): string {
@@ -130,8 +130,8 @@ function usage(facts: ModelFacts): string {
   ];
   return parts
     .map(
-      ([heading, language, code]) =>
-        `${heading === '' ? '' : `### ${heading}\n\n`}\`\`\`${language}\n${code}\n\`\`\`\n`,
+      ([subject, language, code]) =>
+        `${subject === '' ? '' : `### ${subject}\n\n`}\`\`\`${language}\n${code}\n\`\`\`\n`,
     )
     .join('\n');
 }
@@ -149,7 +149,7 @@ const NAMES =
 /** The body of a card with another name for the model: its title and its code. */
 export function renamedBody(body: string, name: string): string {
   const start = body.indexOf('\n## Usage\n');
-  const described = body.slice(0, start).replace(/^# .*$/m, () => title(name));
+  const described = body.slice(0, start).replace(/^# .*$/m, () => heading(name));
   return described + body.slice(start).replaceAll(NAMES, `$<before>${nameInCode(name)}`);
 }
 

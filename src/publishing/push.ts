@@ -55,7 +55,10 @@ export interface PushOptions extends HubOptions {
 export interface HubPush {
   /** Of the repository. */
   readonly id: string;
-  /** @returns what was done, in one line */
+  /**
+   * @param options.asCheckpoint all files of the folder, as `last-checkpoint`, from which a training resumes
+   * @returns what was done, in one line
+   */
   push(directory: string, options: { message: string; asCheckpoint?: boolean }): Promise<string>;
 }
 
@@ -100,7 +103,7 @@ export async function openHubPush(
     id: target.repo.id,
     push: (directory, { message, asCheckpoint = false }) =>
       concealed(async (progress) => {
-        const content = await contentOf(directory, target, asCheckpoint);
+        const content = await (asCheckpoint ? checkpointIn(directory) : modelIn(directory, target));
         const done = await upload(target, { ...content, message }, settings, progress);
         for (const note of await notesOf(directory, done)) progress.note(note);
         if (done.changed.size === 0 && done.unwanted.length === 0)
@@ -115,11 +118,9 @@ export async function openHubPush(
   };
 }
 
-async function contentOf(
-  directory: string,
-  { repo }: Target,
-  asCheckpoint: boolean,
-): Promise<Pick<Upload, 'files' | 'removed'>> {
+type Content = Pick<Upload, 'files' | 'removed'>;
+
+async function modelIn(directory: string, { repo }: Target): Promise<Content> {
   const paths = await modelFiles(directory);
   const files = new Map<string, { path: string } | { text: string }>();
   for (const path of paths) files.set(path, { path: join(directory, path) });
@@ -128,18 +129,20 @@ async function contentOf(
     const renamed = renamedCard(card, repo.id);
     if (renamed !== null) files.set(MODEL_CARD, { text: renamed });
   }
-  if (asCheckpoint)
-    for (const path of await filesIn(directory))
-      files.set(`${LAST_CHECKPOINT}/${path}`, { path: join(directory, path) });
   const hasWeights = paths.some((path) => WEIGHTS.has(path));
   return {
     files,
     removed: (there) =>
-      there.filter(
-        (path) =>
-          (hasWeights && (OF_OLDER_MODEL.has(path) || isShardName(path))) ||
-          (asCheckpoint && path.startsWith(`${LAST_CHECKPOINT}/`)),
-      ),
+      hasWeights ? there.filter((path) => OF_OLDER_MODEL.has(path) || isShardName(path)) : [],
+  };
+}
+
+/** All of it, in a folder of the repository. */
+async function checkpointIn(directory: string): Promise<Content> {
+  const names = await filesIn(directory);
+  return {
+    files: new Map(names.map((name) => [`${LAST_CHECKPOINT}/${name}`, { path: join(directory, name) }])),
+    removed: (there) => there.filter((path) => path.startsWith(`${LAST_CHECKPOINT}/`)),
   };
 }
 
@@ -175,7 +178,10 @@ async function filesIn(directory: string): Promise<string[]> {
 
 /** What others will not get. */
 async function notesOf(directory: string, { changed, others }: Uploaded): Promise<string[]> {
-  if ([...changed.keys()].some((path) => WEIGHTS.has(path)) && others.some((path) => path.startsWith(`${ONNX}/`)))
+  if (
+    [...changed.keys()].some((path) => WEIGHTS.has(path)) &&
+    others.some((path) => path.startsWith(`${ONNX}/`))
+  )
     return [
       `note: the weights are new, and ${ONNX}/ of the repository is that of an older push; export the model and push that too`,
     ];

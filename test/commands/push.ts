@@ -108,7 +108,9 @@ await t.test('and on the way', async (t) => {
   };
   const outcome = await run('train', training('on-the-way', push));
   t.equal(outcome.code, 0, outcome.stderr);
-  t.match(writes.commits, ['Training in progress, step 2']);
+  t.match(writes.commits, ['Training in progress, step 2', 'Training in progress, step 2, checkpoint']);
+  const stored = server.seen.filter(({ method }) => method === 'PUT').map(({ path }) => path);
+  t.equal(new Set(stored).size, stored.length, 'no weights are uploaded twice');
   t.equal(writes.commits.at(-1), 'End of training');
   const last = readdirSync(join(folder, 'on-the-way/checkpoint-6'));
   t.ok(last.includes('optimizer.safetensors'));
