@@ -27,6 +27,8 @@ import {
   parseTrainOptions,
   predictCommand,
   pushCommand,
+  parseReportOptions,
+  reportCommand,
   readConfigFile,
   searchCommand,
   serveCommand,
@@ -168,6 +170,14 @@ function program(): Command {
       );
       const { push } = await import('./commands/push.js');
       await push(options);
+    });
+  addCommand(cli, reportCommand)
+    .usage('DIR [DIR2] [options]')
+    .argument('[runs...]', 'output folders, as --runs')
+    .action(async (runs: string[], flags: Flags) => {
+      const options = accepted(parseReportOptions({ flags: runs.length === 0 ? flags : { ...flags, runs } }));
+      const { report } = await import('./commands/report.js');
+      await report(options);
     });
   return cli;
 }

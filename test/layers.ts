@@ -18,7 +18,7 @@ const LAYERS = [
   ['predictions'],
   ['options'],
   ['training', 'scoring', 'serving'],
-  ['search', 'inspection', 'publishing'],
+  ['search', 'inspection', 'publishing', 'report'],
   ['commands'],
   ['cli', 'index'],
 ];

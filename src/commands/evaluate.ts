@@ -11,6 +11,7 @@ import { longTextsOf, requireSingle, textReading } from '../evaluation/long-text
 import { bestTemperature, meanLoss, tuneThresholds } from '../evaluation/tuning.js';
 import {
   createMetrics,
+  readCalibration,
   writeCalibration,
   type Calibration,
   type MetricDetails,
@@ -31,6 +32,7 @@ import { UsageError } from '../util/errors.js';
 import { writeJson } from '../util/files.js';
 import { chanceNote, classReport } from './notes.js';
 import { openData } from './data.js';
+import { EvaluationReport } from './report.js';
 import {
   checkOutputFile,
   checkOutputFolder,
@@ -96,6 +98,13 @@ export async function evaluate(asked: EvaluateOptions): Promise<void> {
               guard,
               hasPairs: readsPairs,
             });
+      const report =
+        outputDir === undefined || !options.report
+          ? undefined
+          : new EvaluationReport(
+              { ...options, outputDir },
+              { model, tokenizer, maxLength, progress, calibration, metrics: accumulator },
+            );
       const toTune: EvalPrediction[] = [];
       const keep: ComputeMetrics = (prediction) => {
         toTune.push(prediction);
@@ -107,7 +116,10 @@ export async function evaluate(asked: EvaluateOptions): Promise<void> {
         batchSize: options.perDeviceEvalBatchSize,
         onBatch: (rows) => progress.bar('evaluating', rows, data.validation.size, ''),
         metrics: accumulator,
-        ...(errors !== undefined && { onPredicted: rowsInto(errors, model) }),
+        onPredicted: inTurn(
+          ...(errors === undefined ? [] : [rowsInto(errors, model)]),
+          ...(report === undefined ? [] : [report.hooks.onPredicted]),
+        ),
       });
       progress.end();
       const details = accumulator.details();
@@ -131,6 +143,8 @@ export async function evaluate(asked: EvaluateOptions): Promise<void> {
       await printMetrics(results, options);
       for (const prediction of toTune) await tune(options, model, prediction, progress);
       if (toTune.length > 0) await saveReading(options, model, progress);
+      const tuned = toTune.length > 0 ? await readCalibration(options.model, task) : calibration;
+      await report?.write(metrics, data.validation, tuned);
     } finally {
       await errors?.close();
       await reading.pool.close();
@@ -141,8 +155,16 @@ export async function evaluate(asked: EvaluateOptions): Promise<void> {
   }
 }
 
+type OnPredicted = (batch: PredictedBatch) => void;
+
+function inTurn(...all: readonly OnPredicted[]): OnPredicted {
+  return (batch) => {
+    for (const each of all) each(batch);
+  };
+}
+
 /** Hands the rows of each batch over, with what the model made of them. */
-function rowsInto(errors: WorstFirst, { task, calibration }: EncoderModel): (batch: PredictedBatch) => void {
+function rowsInto(errors: WorstFirst, { task, calibration }: EncoderModel): OnPredicted {
   return ({ first, rows, logits, labels = new Int32Array(), examples }) => {
     const targets = labels.length / rows;
     for (let i = 0; i < rows; i++) {

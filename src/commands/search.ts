@@ -30,6 +30,7 @@ import { bestMetric } from '../training/state.js';
 import { openData } from './data.js';
 import { modelAndTokenizer, readOptions } from './model-source.js';
 import { CommandProgress, checkOutputFolder, printTableOr, tableOf, writeBadRowsOf } from './output.js';
+import { writeSearchReport } from './report.js';
 import { StopSignals } from './stop.js';
 
 /** What a search file and flags ask for. */
@@ -76,6 +77,8 @@ export async function search(asked: Search): Promise<void> {
   const options = asked.optionsOf(startingPoint(asked.space));
   const progress = new CommandProgress(options);
   requireDevice(options);
+  if (options.live)
+    throw new UsageError('--live shows one training; a search writes report.html after each trial');
   await checkOutputFolder(options.outputDir, 0);
   const log = (line: string): void => progress.line(line);
   await whileLocked(options.outputDir, log, () => runTrials(asked, options, progress));
@@ -121,6 +124,7 @@ async function runTrials(
           const params = nextParams(sampler, space, trials, { number, seed, greaterIsBetter });
           await study.add(await runTrial({ number, params }, () => optionsOf(params), parts, trials));
           progress.asWritten(describe(trials, options));
+          await writeSearchReport(options, progress);
         }
       },
     );
@@ -170,7 +174,8 @@ async function digestsOf({ train, validation }: DatasetDict): Promise<JournalHea
 
 /** Everything that decides a trial but its values and rows; the number of trials may grow. */
 function headerOf(space: Space, options: SearchOptions): JournalHeader {
-  const { nTrials: _, outputDir: _o, verbose: _v, quiet: _q, json: _j, ...same } = options;
+  const { nTrials: _, outputDir: _o, verbose: _v, quiet: _q, json: _j, ...run } = options;
+  const { report: _r, reportTexts: _t, live: _l, livePort: _p, ...same } = run;
   const fixed = Object.entries(same).filter(
     ([name]) => !Object.keys(space).some((written) => isSameName(written, name)),
   );

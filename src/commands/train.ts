@@ -22,6 +22,7 @@ import { formatNumber, type Progress } from '../terminal/progress.js';
 import { MODEL_CARD } from '../publishing/card-file.js';
 import { Trainer } from '../training/trainer.js';
 import { chanceNote } from './notes.js';
+import { TrainingReport } from './report.js';
 import { crossValidate } from './cross-validation.js';
 import { openData, textsOf } from './data.js';
 import { cardOfTraining } from './model-card.js';
@@ -67,6 +68,7 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
   const data = await openData(read, 'train', progress);
   let model: EncoderModel | undefined;
   let trainer: Trainer | undefined;
+  let report: TrainingReport | undefined;
   try {
     checkTask(options, data);
     // Before the training, so that the rows can be looked at while it runs.
@@ -78,6 +80,7 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
     model = await source.load(data, options);
     const evalDataset = data.splits.validation;
     const push = await TrainingPush.open(options, progress);
+    report = await TrainingReport.start(options, { model, tokenizer, maxLength, data, progress });
     trainer = new Trainer({
       model,
       args: options,
@@ -85,18 +88,23 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
       trainDataset: data.train,
       evalDataset,
       progress,
-      callbacks: [announcingStart(options.outputDir, progress), ...(push === null ? [] : [push])],
+      callbacks: [
+        announcingStart(options.outputDir, progress),
+        report.callback,
+        ...(push === null ? [] : [push]),
+      ],
     });
     await model.open(options);
     for (const note of tokenizer.notes) progress.line(`note: ${note}`);
     progress.line(`Training on ${model.placement}`);
-    const results = await trainAndSave(options, { model, tokenizer, trainer, data, progress });
+    const results = await trainAndSave(options, { model, tokenizer, trainer, data, report, progress });
     for (const note of chanceNote(model.task.kind, results.evaluation)) progress.line(note);
     await showExamples({ model, tokenizer, data, maxLength }, progress);
     showNextSteps(options, model, progress);
     await printMetrics({ ...results.train, ...results.evaluation }, { ...options, hidden: detailMetrics });
     await push?.finish();
   } finally {
+    await report?.close();
     await trainer?.close();
     await model?.close();
     await data.close();
@@ -147,7 +155,7 @@ async function trainAndSave(
   options: TrainOptions,
   parts: Omit<Parameters<typeof save>[1], 'results'>,
 ): Promise<Results> {
-  const { trainer, data, progress } = parts;
+  const { trainer, data, report, progress } = parts;
   const signals = new StopSignals(progress, 'finishing this step and saving');
   signals.signal.addEventListener('abort', () => trainer.interrupt());
   try {
@@ -155,7 +163,7 @@ async function trainAndSave(
       const metrics = await trainUntilStopped(trainer, signals);
       signals.next = 'saving the trained model';
       const evaluation =
-        data.splits.validation === undefined ? {} : await evaluateUnlessStopped(trainer, signals);
+        data.splits.validation === undefined ? {} : await evaluateUnlessStopped(trainer, signals, report);
       const { epoch } = trainer.state;
       const isEvaluated = Object.keys(evaluation).length > 0;
       const results = {
@@ -170,6 +178,9 @@ async function trainAndSave(
         );
       return results;
     });
+  } catch (error) {
+    if (!report.isWritten) await report.writeUnfinished();
+    throw error;
   } finally {
     signals.release();
   }
@@ -186,10 +197,14 @@ async function trainUntilStopped(trainer: Trainer, signals: StopSignals): Promis
 }
 
 /** @returns no metrics where a signal came before the end */
-async function evaluateUnlessStopped(trainer: Trainer, { signal }: StopSignals): Promise<Metrics> {
+async function evaluateUnlessStopped(
+  trainer: Trainer,
+  { signal }: StopSignals,
+  report: TrainingReport,
+): Promise<Metrics> {
   try {
     signal.throwIfAborted();
-    return await trainer.evaluate({ signal });
+    return await trainer.evaluate({ signal, ...report.evaluationHooks() });
   } catch (error) {
     if (signal.aborted && error === signal.reason) return {};
     throw error;
@@ -204,12 +219,13 @@ async function save(
     tokenizer: BertTokenizer;
     trainer: Trainer;
     data: DatasetDict;
+    report: TrainingReport;
     results: Results;
     progress: Progress;
   },
 ): Promise<void> {
   const { outputDir } = options;
-  const { model, tokenizer, trainer, data, results, progress } = parts;
+  const { model, tokenizer, trainer, data, report, results, progress } = parts;
   const card = await cardOfTraining(options, { ...parts, evaluation: results.evaluation });
   await replaceFiles(outputDir, OF_TRAINING, async (folder) => {
     await model.savePretrained(folder);
@@ -224,6 +240,7 @@ async function save(
     if (card.text !== null) await writeFileAtomic(join(folder, MODEL_CARD), card.text);
   });
   if (card.note !== null) progress.line(card.note);
+  await report.write(results);
 }
 
 async function showExamples(

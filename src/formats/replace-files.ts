@@ -37,6 +37,8 @@ export const OF_TRAINING = [
   'eval_results.json',
   'all_results.json',
   'training_options.json',
+  'report.html',
+  'report.json',
   'bad_rows_train.jsonl',
   'bad_rows_validation.jsonl',
 ] as const;

@@ -74,6 +74,12 @@ export const pushCommand = command(
   'Upload a model, with its model card, to a repository of the Hugging Face hub.',
 );
 
+/** `bertune report` */
+export const reportCommand = command(
+  'report',
+  'Write a page with charts of a training, an evaluation or a search, or of two trainings side by side.',
+);
+
 /** What the options of `bertune evaluate` and `bertune predict` have in common, but for the model and the data. */
 const scoringNames = [
   'maxSeqLength',
@@ -124,6 +130,7 @@ export const commands: readonly Command[] = [
   exportCommand,
   serveCommand,
   pushCommand,
+  reportCommand,
 ];
 
 /**
@@ -172,6 +179,7 @@ export type ExportOptions = OptionsOf<'export'>;
 export type ServeOptions = OptionsOf<'serve'>;
 export type PushCommandOptions = OptionsOf<'push'>;
 export type PredictOptions = OptionsOf<'predict'>;
+export type ReportOptions = OptionsOf<'report'>;
 
 /** The options of a Trainer that have a role when a run is resumed, in the order of the table. */
 export function optionsWithRole(role: ResumeRole): readonly (keyof TrainingArguments)[] {

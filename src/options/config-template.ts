@@ -31,6 +31,11 @@ export function settingsOf(effective: TrainOptions): Record<string, unknown> {
   );
 }
 
+/** The options of a training without which it would be another, all of them, and of whatever group. */
+export function differingOptions(effective: TrainOptions): Record<string, unknown> {
+  return Object.fromEntries(byEffect(effective).deciding);
+}
+
 /** The options that a training has, in the order of the table: those without which it would be another, and the rest. */
 function byEffect(
   options: Readonly<Record<string, unknown>>,

@@ -8,6 +8,7 @@ export {
   type MergeOptions,
   type PredictOptions,
   type PushCommandOptions,
+  type ReportOptions,
   type ScoringOptions,
   type SearchOptions,
   type ServeOptions,
@@ -23,6 +24,7 @@ export {
   optionsWithRole,
   predictCommand,
   pushCommand,
+  reportCommand,
   scoringCommand,
   searchCommand,
   serveCommand,
@@ -42,6 +44,7 @@ export {
   parseMergeOptions,
   parsePredictOptions,
   parsePushOptions,
+  parseReportOptions,
   parseScoringOptions,
   parseSearchOptions,
   parseServeOptions,
@@ -50,7 +53,13 @@ export {
   type ParsedOptions,
 } from './parse.js';
 export { presumedOf, readingOf, readingSettings, withReading } from './reading.js';
-export { configOf, settingsOf, yamlTemplate, type TemplateLine } from './config-template.js';
+export {
+  configOf,
+  differingOptions,
+  settingsOf,
+  yamlTemplate,
+  type TemplateLine,
+} from './config-template.js';
 export { fileEntries, readConfigFile, type ConfigFile } from './sources.js';
 export { scoringProblems } from './rules.js';
 export { lossProblems } from './training-rules.js';

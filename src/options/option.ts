@@ -33,7 +33,8 @@ export type CommandName =
   | 'export'
   | 'push'
   | 'serve'
-  | 'classifier';
+  | 'classifier'
+  | 'report';
 
 /**
  * What an option is to a run that is resumed with another value of it. `must-match`: it decides which batches, masks and
@@ -95,7 +96,7 @@ export const answering = [...scoring, 'serve'] as const;
 export const training = ['train', 'search'] as const;
 export const trainers = [...training, 'trainer'] as const;
 export const readers = [...training, ...scoring, 'inspect'] as const;
-export const everywhere = [...readers, 'init', 'merge', 'export', 'serve'] as const;
+export const everywhere = [...readers, 'init', 'merge', 'export', 'serve', 'report'] as const;
 
 /** An option that always has a value; one of `reading` has none where the model's folder is asked first. */
 export function withDefault<T>(kind: Kind<T>, fallback: T, meta: Meta): Ungrouped<T> {

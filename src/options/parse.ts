@@ -9,6 +9,7 @@ import {
   mergeCommand,
   predictCommand,
   pushCommand,
+  reportCommand,
   searchCommand,
   scoringCommand,
   serveCommand,
@@ -25,6 +26,7 @@ import {
   type MergeOptions,
   type PredictOptions,
   type PushCommandOptions,
+  type ReportOptions,
   type ScoringOptions,
   type SearchOptions,
   type ServeOptions,
@@ -130,6 +132,11 @@ export function parseServeOptions(sources: OptionSources): ParsedOptions<ServeOp
 /** The options of a push. Throws as `parseTrainOptions`. */
 export function parsePushOptions(sources: OptionSources): ParsedOptions<PushCommandOptions> {
   return parse(pushCommand, sources, () => []);
+}
+
+/** The options of a report. Throws as `parseTrainOptions`. */
+export function parseReportOptions(sources: OptionSources): ParsedOptions<ReportOptions> {
+  return parse(reportCommand, sources, () => []);
 }
 
 /** The options of a prediction. Throws as `parseTrainOptions`. */

@@ -68,6 +68,7 @@ const trainRules: Rule<TrainOptions>[] = [
   oneSource('trainFile'),
   splitsNeedDataset,
   foldsBringRows,
+  portNeedsLive,
   validationRows,
   headSize,
   distinctLabels,
@@ -133,6 +134,11 @@ function splitsNeedDataset(
   };
 }
 
+function portNeedsLive(o: TrainOptions, name: NameOf): Problem | undefined {
+  if (o.livePort === undefined || o.live) return undefined;
+  return { about: 'livePort', message: `${name('livePort')} needs ${name('live')}` };
+}
+
 function foldsBringRows(o: TrainOptions, name: NameOf): Problem | undefined {
   if (o.crossValidation === undefined) return undefined;
   const rivals = ['validationSplit', 'validationFile', 'resumeFromCheckpoint'] as const;
@@ -141,9 +147,11 @@ function foldsBringRows(o: TrainOptions, name: NameOf): Problem | undefined {
     return Array.isArray(value) ? value.length > 0 : value !== undefined && value !== false;
   });
   const [rival, why] =
-    other === undefined && o.loadBestModelAtEnd
-      ? (['loadBestModelAtEnd', 'folds save nothing, so that there is no best checkpoint to load'] as const)
-      : ([other, 'every row is trained on and evaluated on in turn'] as const);
+    other !== undefined
+      ? ([other, 'every row is trained on and evaluated on in turn'] as const)
+      : o.loadBestModelAtEnd
+        ? (['loadBestModelAtEnd', 'folds save nothing, so that there is no best checkpoint to load'] as const)
+        : ([o.live ? 'live' : undefined, 'the live report is of one training'] as const);
   if (rival === undefined) return undefined;
   const message = `${name('crossValidation')} and ${name(rival)} exclude each other: ${why}`;
   return { about: 'crossValidation', message };

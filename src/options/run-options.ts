@@ -104,9 +104,12 @@ export const runOptions = {
       },
     }),
     outputFile: optional(text('FILE'), {
-      commands: ['predict'],
+      commands: ['predict', 'report'],
       onResume: 'irrelevant',
       help: 'file for the predictions',
+      helpOf: {
+        report: 'file for the page (default: report.html in the folder; of two comparison.html in the first)',
+      },
       otherwise: 'standard output',
     }),
     outputFormat: optional(choice(formatNames), {
@@ -238,6 +241,33 @@ export const runOptions = {
       commands: ['push'],
       onResume: 'irrelevant',
       help: 'title of the commit',
+    }),
+    report: withDefault(toggle(), true, {
+      commands: [...training, 'evaluate'],
+      onResume: 'irrelevant',
+      help: 'write report.html, a page with charts of the run, into the output folder, and its facts into report.json',
+    }),
+    reportTexts: withDefault(choice(['on', 'off']), 'on', {
+      commands: [...training, 'evaluate', 'report'],
+      onResume: 'irrelevant',
+      help: 'whether the report shows the texts of the worst errors',
+    }),
+    live: withDefault(toggle(), false, {
+      commands: training,
+      onResume: 'irrelevant',
+      help: 'serve the report on this machine while the training runs; its address is printed',
+    }),
+    livePort: optional(integer(1), {
+      commands: training,
+      onResume: 'irrelevant',
+      help: 'with --live: the port of the report',
+      otherwise: 'a free one',
+    }),
+    runs: optional(list('DIR', 'folders'), {
+      commands: ['report'],
+      neededBy: ['report'],
+      onResume: 'irrelevant',
+      help: 'output folders of a training, an evaluation or a search: one, or two to compare',
     }),
     configFile: withDefault(text('FILE'), 'bertune.yaml', {
       commands: ['init'],

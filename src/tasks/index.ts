@@ -7,6 +7,7 @@ export {
   isPositive,
   sigmoid,
   softmax,
+  softmaxRow,
   type Calibration,
 } from './probabilities.js';
 export {

@@ -67,7 +67,7 @@ export class Progress {
   entry(entry: Readonly<Record<string, number>>, totalSteps: number, details: readonly string[] = []): void {
     const { step, epoch, ...values } = entry;
     const shown = Object.entries(values)
-      .filter(([name]) => !isDetail(name, details))
+      .filter(([name]) => !isDetail(name, details) && !('loss' in entry && OF_REPORTS.has(name)))
       .map(([name, value]) => `${name} ${shownValue(name, value)}`);
     const parts = [`step ${step}/${totalSteps}`, `epoch ${(epoch ?? 0).toFixed(2)}`];
     for (const line of wrapped([...parts, ...shown].join('  '), this.#width)) this.line(line);
@@ -159,6 +159,9 @@ export class TitledProgress extends Progress {
 
 /** What says how fast an evaluation was. */
 const SPEED = ['runtime', 'samples', 'per_second'];
+
+/** What an entry of the loss has for reports; of these the bar of the training has the figures. */
+const OF_REPORTS = new Set(['num_input_tokens_seen', 'train_runtime']);
 
 /** A metric of an evaluation, whatever data set its name names, that the line of a log entry leaves out. */
 function isDetail(name: string, details: readonly string[]): boolean {

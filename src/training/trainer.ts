@@ -253,7 +253,7 @@ export class Trainer {
     if (this.#control.shouldEvaluate && !this.#isInterrupted) await this.#evaluateAndCompare();
   }
 
-  /** The mean loss since it was logged last. */
+  /** The mean loss since it was logged last; tokens and seconds so far, as HF logs them with include_num_input_tokens_seen. */
   async #logStep(): Promise<void> {
     this.#control.shouldLog = false;
     const { totalLoss, gradNorm } = await this.#synchronize();
@@ -262,7 +262,13 @@ export class Trainer {
     if (step === stepLogged) return; // a callback asked again
     const loss = (totalLoss - lossLogged) / (step - stepLogged);
     Object.assign(this.#counters, { lossLogged: totalLoss, stepLogged: step });
-    await this.#record({ loss, grad_norm: gradNorm, learning_rate: lastRate });
+    await this.#record({
+      loss,
+      grad_norm: gradNorm,
+      learning_rate: lastRate,
+      num_input_tokens_seen: this.#state.num_input_tokens_seen,
+      train_runtime: this.#seconds,
+    });
   }
 
   async #evaluateAndCompare(): Promise<void> {
@@ -301,8 +307,13 @@ export class Trainer {
    * @param options how the evaluation can be stopped
    * @param options.signal breaks the evaluation off: it rejects with the signal's reason, and adds nothing. Default:
    *   `interrupt()` while `train()` runs
+   * @param options.metrics as of `evaluateRows`
+   * @param options.onPredicted as of `evaluateRows`
    */
-  async evaluate({ signal = this.#interruption.signal }: { signal?: AbortSignal } = {}): Promise<Metrics> {
+  async evaluate({
+    signal = this.#interruption.signal,
+    ...hooks
+  }: Pick<Parameters<typeof evaluateRows>[2], 'signal' | 'metrics' | 'onPredicted'> = {}): Promise<Metrics> {
     const { model, args, evalDataset, computeMetrics } = this.#parts;
     if (evalDataset === undefined) throw new UsageError('evaluate() needs an evalDataset');
     await model.open(args);
@@ -310,6 +321,7 @@ export class Trainer {
       pool: this.#pool,
       batchSize: args.perDeviceEvalBatchSize,
       signal,
+      ...hooks,
       ...(computeMetrics === undefined ? {} : { computeMetrics }),
       onBatch: (rows) => this.#progress.bar('evaluating', rows, evalDataset.size, ''),
     });
@@ -423,6 +435,7 @@ export class Trainer {
     const { model, args, trainDataset } = this.#parts;
     const { totalLoss, updates } = await this.#synchronize();
     const state = this.#state;
+    state.stateful_callbacks = this.#callbacks.states();
     state.total_flos = totalFlos(state.num_input_tokens_seen, model.session.tensors());
     return trainResults(state, {
       totalLoss,

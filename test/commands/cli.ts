@@ -205,7 +205,7 @@ await t.test('the files of the output folder', (t) => {
     name,
     ...checkpoint.map((file) => join(name, file)),
   ]);
-  const others = ['README.md', 'trainer_state.json', 'predictions.jsonl'];
+  const others = ['README.md', 'report.html', 'report.json', 'trainer_state.json', 'predictions.jsonl'];
   const expected = [...model, ...results, ...others, ...checkpoints];
   t.same(tree(join(folder, 'single')), expected.toSorted());
   t.equal(json(read('single/training_options.json'))['learningRate'], 2e-3);

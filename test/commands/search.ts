@@ -438,7 +438,7 @@ await tap.test(
       /^bertune: stopped by SIGINT; \d+ trials? of 300 (is|are) in found\/search\.jsonl: the same command continues with trial \d+$/m,
     );
     const count = trialsOf(folder).length;
-    t.same(readdirSync(join(folder, 'found')), ['search.jsonl'], 'no lock, no half a trial');
+    t.same(readdirSync(join(folder, 'found')), ['report.html', 'search.jsonl'], 'no lock, no half a trial');
     const continued = await bertune(['search', 'search.json', '--n-trials', `${count + 1}`], { cwd: folder });
     t.equal(continued.code, 0, continued.stderr);
     const whole = await bertune(

@@ -323,6 +323,8 @@ await t.test('a training takes away what was true of the older model only', asyn
     'config.json',
     'mine.txt',
     'model.safetensors',
+    'report.html',
+    'report.json',
     'tokenizer.json',
     'tokenizer_config.json',
     'train_results.json',

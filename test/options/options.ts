@@ -100,6 +100,9 @@ await tap.test('defaults are those of TrainingArguments', (t) => {
     modelCard: true,
     pushToHub: false,
     hubStrategy: 'end',
+    report: true,
+    reportTexts: 'on',
+    live: false,
     json: false,
     quiet: false,
   });
