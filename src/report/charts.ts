@@ -122,7 +122,7 @@ export function parallelChart(
 ): Html {
   const series = (isStrong: boolean): SeriesOption => ({
     type: 'parallel',
-    data: rows.filter((row) => row.isStrong === isStrong).map(({ values }) => [...values]),
+    data: rows.filter((row) => row.isStrong === isStrong).map(({ values }) => values.slice()),
     lineStyle: isStrong
       ? { color: colour(1), width: 3, opacity: 1 }
       : { color: colour(0), width: 1.3, opacity: 0.45 },

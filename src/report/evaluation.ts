@@ -133,7 +133,7 @@ export class EvaluationCollector {
       perClass:
         perClass === undefined
           ? null
-          : Object.entries(perClass).map(([label, scores]) => ({ label, ...scores })),
+          : Object.entries(perClass).map(([label, scores]) => Object.assign({ label }, scores)),
       confusion: moreDetails?.confusion_matrix === undefined ? null : confusion,
       curves,
       calibration: kind.hasClasses

@@ -31,7 +31,7 @@ export function dataSection({ train, validation }: ReportFacts): Section[] {
   const body = markup`${table(['rows', ...numbers('read', 'skipped'), 'fingerprint'], rows)}
     ${splits.flatMap(problemsOf)}
     <div class="charts">
-      ${splits.flatMap(({ name, facts }) => [...lengthsChart(name, facts), ...labelsChart(name, facts)])}
+      ${splits.flatMap(({ name, facts }) => lengthsChart(name, facts).concat(labelsChart(name, facts)))}
     </div>`;
   return [{ id: 'data', title: 'Data', body }];
 }

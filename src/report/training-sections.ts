@@ -200,9 +200,9 @@ function seriesTable(series: readonly Series[]): Html {
   const steps = [...byStep].toSorted(([a], [b]) => a - b);
   const every = Math.ceil(steps.length / TABLE_ROWS);
   const shown = steps.filter((_, i) => i % every === 0 || i === steps.length - 1);
-  const rows = shown.map(([step, row]) => [
-    shownNumber(step),
-    ...series.map((_, i) => (row[i] === undefined ? '' : shownNumber(row[i]))),
-  ]);
+  const rows = shown.map(([step, row]) => {
+    const values = series.map((_, i) => (row[i] === undefined ? '' : shownNumber(row[i])));
+    return [shownNumber(step)].concat(values);
+  });
   return markup`${every > 1 ? markup`<p>One row in ${every} of ${steps.length}; all are in trainer_state.json.</p>` : null}${table(numbers('step', ...series.map(({ name }) => name)), rows)}`;
 }
