@@ -7,7 +7,7 @@
 #include "core/device.h"
 #include "core/memory.h"
 #include "core/phases.h"
-#include "ops/row_kernels.h"
+#include "ops/processor.h"
 
 namespace {
 
@@ -23,7 +23,7 @@ Napi::Value deviceInfo(const Napi::CallbackInfo& info) {
   }
   result.Set("cudaName", bertune::cudaName());
   result.Set("cpuHasBFloat16", bertune::cpuHasBFloat16());
-  result.Set("instructionSet", bertune::nameOf(bertune::instructionSet()));
+  result.Set("instructionSet", bertune::instructionSet());
   result.Set("libtorch", TORCH_VERSION);
   return result;
 }

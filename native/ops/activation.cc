@@ -73,40 +73,20 @@ struct GatedGelu : torch::autograd::Function<GatedGelu> {
 
 }  // namespace
 
-at::Tensor activate(Activation activation, const at::Tensor& x) {
+at::Tensor activate(Activation activation, at::Tensor x, bool inPlace) {
   switch (activation) {
     case Activation::Gelu:
-      return at::gelu(x);
+      return inPlace ? at::gelu_(x) : at::gelu(x);
     case Activation::GeluTanh:
-      return at::gelu(x, "tanh");
+      return inPlace ? at::gelu_(x, "tanh") : at::gelu(x, "tanh");
     case Activation::Relu:
-      return at::relu(x);
+      return inPlace ? at::relu_(x) : at::relu(x);
     case Activation::Silu:
-      return at::silu(x);
+      return inPlace ? at::silu_(x) : at::silu(x);
     case Activation::Tanh:
-      return at::tanh(x);
+      return inPlace ? at::tanh_(x) : at::tanh(x);
   }
   return {};
-}
-
-void activateOut(at::Tensor& y, Activation activation, const at::Tensor& x) {
-  switch (activation) {
-    case Activation::Gelu:
-      at::gelu_out(y, x);
-      break;
-    case Activation::GeluTanh:
-      at::gelu_out(y, x, "tanh");
-      break;
-    case Activation::Relu:
-      at::relu_out(y, x);
-      break;
-    case Activation::Silu:
-      at::silu_out(y, x);
-      break;
-    case Activation::Tanh:
-      at::tanh_out(y, x);
-      break;
-  }
 }
 
 void activateBackwardOut(at::Tensor& dX, Activation activation, const at::Tensor& dY, const at::Tensor& x,

@@ -7,10 +7,8 @@
 
 namespace bertune {
 
-at::Tensor activate(Activation activation, const at::Tensor& x);
-
-// The same into `y`, below autograd.
-void activateOut(at::Tensor& y, Activation activation, const at::Tensor& x);
+// `inPlace`: the result takes the memory of `x`, which nothing may need for a gradient.
+at::Tensor activate(Activation activation, at::Tensor x, bool inPlace = false);
 
 // dX from dY; `x` is the input of the activation and `y` its output.
 void activateBackwardOut(at::Tensor& dX, Activation activation, const at::Tensor& dY, const at::Tensor& x,

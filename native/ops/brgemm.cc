@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -31,20 +30,6 @@ bool isSupported() {
   } catch (const std::exception&) {
     return false;
   }
-}
-
-struct Tilings {
-  Tiling float32, bfloat16;
-};
-
-Tilings chooseTilings() {
-  const int64_t found = sysconf(_SC_LEVEL2_CACHE_SIZE);  // 0 or -1 where it is not known
-  const int64_t block = (found > 0 ? found : 1 << 20) / 8 * 5;
-  const Tiling squares{kTile, kTile, block};
-  // The float32 kernels of AVX2 hold 3 rows x 32 columns in registers. Of 64 columns side by side they would
-  // read every other 32, which uses half of the first-level cache.
-  const Tiling strips{32, 3 * kTile, block};
-  return instructionSet() == InstructionSet::Avx2 ? Tilings{strips, squares} : Tilings{squares, squares};
 }
 
 // More than the kernels of one operator take: each is compiled into pages of its own, 256 KiB at first.
@@ -129,11 +114,6 @@ void BrgemmScope::requireRoomForKernels() {
 bool hasBrgemm(at::ScalarType type) {
   static const bool hasFloat = isSupported<float>(), hasBFloat16 = isSupported<at::BFloat16>();
   return (type == at::kFloat && hasFloat) || (type == at::kBFloat16 && hasBFloat16);
-}
-
-const Tiling& tilingOf(at::ScalarType type) {
-  static const Tilings chosen = chooseTilings();
-  return type == at::kBFloat16 ? chosen.bfloat16 : chosen.float32;
 }
 
 void packPanel(float* panel, const float* b, int64_t ldb, const PanelSizes& sizes) {

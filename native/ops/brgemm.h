@@ -10,10 +10,9 @@
 #include <cstdint>
 #include <type_traits>
 
-namespace bertune {
+#include "ops/processor.h"
 
-// The rows and columns of a tile.
-constexpr int64_t kTile = 64;
+namespace bertune {
 
 // Sizes that depend on a batch are rounded up to multiples of this: each combination of sizes compiles a
 // kernel.
@@ -29,15 +28,6 @@ constexpr int64_t kPair = std::is_same_v<T, at::BFloat16> ? 2 : 1;
 // Whether this CPU, as far as ONEDNN_MAX_CPU_ISA allows, has micro-kernels for that type. Each operator asks
 // by itself and falls back on ATen's operators.
 bool hasBrgemm(at::ScalarType type);
-
-// How operands are cut for the micro-kernels and caches of this processor.
-struct Tiling {
-  int64_t columns;     // of a packed weight that lie side by side: a divisor of kTile
-  int64_t rows;        // of one product
-  int64_t blockBytes;  // of operands and results that stay in the core's own cache
-};
-
-const Tiling& tilingOf(at::ScalarType type);
 
 struct TileSizes {
   int64_t rows, columns, inner;

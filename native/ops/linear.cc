@@ -192,11 +192,9 @@ at::Tensor linear(const LinearInput& x, const LinearWeights& weights, const at::
 LinearInput linearActivation(const at::Tensor& x, const LinearWeights& weights, Activation activation,
                              const at::Tensor& addend) {
   if (!usesTiles(weights)) return linearActivationLibrary(x, weights, activation, addend);
-  at::Tensor z = linear(x, weights, addend);
+  const at::Tensor z = linear(x, weights, addend);
   if (activation == Activation::Gelu) return {z, true};
-  if (at::GradMode::is_enabled()) return activate(activation, z);
-  activateOut(z, activation, z);
-  return z;
+  return activate(activation, z, /*inPlace=*/!at::GradMode::is_enabled());
 }
 
 }  // namespace bertune

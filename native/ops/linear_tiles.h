@@ -67,9 +67,9 @@ class Rows {
 
 // How many rows of x, with `bytes` each in operands and results, to take at once: the more, the less often
 // the weight comes from the shared cache, but a block must stay in the core's own.
-inline int64_t rowsOfBlock(const Tiling& tiling, int64_t bytes) {
+inline int64_t rowsOfBlock(int64_t bytes) {
   constexpr int64_t kMost = 4 * kTile;
-  return std::clamp(tiling.blockBytes / bytes / kTile * kTile, kTile, kMost);
+  return std::clamp(blockBytes() / bytes / kTile * kTile, kTile, kMost);
 }
 
 // Blocks of the rows of a layer's input as left-hand sides in type T.
@@ -122,11 +122,9 @@ class Panels {
         columns_(columns) {}
 
   // For results that are used panel by panel, and for whole ones.
-  int64_t rowsOfBlock() const {
-    return bertune::rowsOfBlock(tiling_, inner_ * sizeof(T) + kTile * sizeof(float));
-  }
+  int64_t rowsOfBlock() const { return bertune::rowsOfBlock(inner_ * sizeof(T) + kTile * sizeof(float)); }
   int64_t rowsOfWholeBlock() const {
-    return bertune::rowsOfBlock(tiling_, inner_ * sizeof(T) + width() * sizeof(float));
+    return bertune::rowsOfBlock(inner_ * sizeof(T) + width() * sizeof(float));
   }
 
   // body(first column, columns, tile): a block of rows times the weight, panel by panel, in rows kTile apart.

@@ -99,7 +99,7 @@ void compute(at::Tensor& gradient, const at::Tensor& dY, const LinearInput& x, b
   };
   // As many outputs at once as stay in the core's own cache, beside what they are multiplied by, which comes
   // from the shared one once for each block.
-  const int64_t fitting = tiling.blockBytes / 2 / static_cast<int64_t>(kChunk * sizeof(T));
+  const int64_t fitting = blockBytes() / 2 / static_cast<int64_t>(kChunk * sizeof(T));
   const int64_t block = std::max(tiling.rows, fitting / tiling.rows * tiling.rows);
   at::parallel_for(0, (out + kTile - 1) / kTile, 1, [&](int64_t begin, int64_t end) {
     const BrgemmScope scope;

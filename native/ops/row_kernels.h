@@ -148,13 +148,8 @@ class RowKernels {
   void narrow(float* out, const float* x, int64_t n) const { std::copy_n(x, n, out); }
 };
 
-// The best instruction set that this processor has, in ascending order. What caps LibTorch's own kernels and
-// matrix products, ATEN_CPU_CAPABILITY and ONEDNN_MAX_CPU_ISA, caps it too.
-enum class InstructionSet { Baseline, Avx2, Avx512, Avx512BFloat16 };
-InstructionSet instructionSet();
-const char* nameOf(InstructionSet set);
-
-// Those of that instruction set, chosen when the program is loaded: they are asked for row by row.
+// Those of this processor's instruction set, chosen when the program is loaded (processor.cc): they are
+// called row by row.
 extern const RowKernels& chosenKernels;
 inline const RowKernels& rowKernels() { return chosenKernels; }
 

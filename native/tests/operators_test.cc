@@ -14,7 +14,7 @@
 
 #include "core/memory.h"
 #include "ops/brgemm.h"
-#include "ops/row_kernels.h"
+#include "ops/processor.h"
 #include "tests/comparison.h"
 #include "tests/guarded_memory.h"
 
@@ -25,7 +25,7 @@ int main(int count, char** arguments) {
   if (memory == "guarded") c10::SetCPUAllocator(&guarded, /*priority=*/1);
   if (memory == "caching") installAllocator();
   at::set_num_threads(2);
-  std::printf("# %s, brgemm of %s\n", nameOf(instructionSet()),
+  std::printf("# %s, brgemm of %s\n", instructionSet(),
               hasBrgemm(at::kBFloat16) ? "float32 and bfloat16"
               : hasBrgemm(at::kFloat)  ? "float32"
                                        : "no type");

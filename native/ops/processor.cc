@@ -1,11 +1,15 @@
-#include "ops/row_kernels.h"
+#include "ops/processor.h"
 
 #include <ATen/Version.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
+#include <cstddef>
 #include <cstdlib>
 #include <string>
+
+#include "ops/row_kernels.h"
 
 namespace bertune {
 
@@ -23,6 +27,29 @@ const RowKernels& rowKernels();
 }
 
 namespace {
+
+struct Choice {
+  const char* instructionSet;
+  const RowKernels& (*rowKernels)();
+  Tiling float32, bfloat16;
+};
+
+constexpr Tiling kSquares{kTile, kTile};
+// The float32 kernels of AVX2 hold 3 rows x 32 columns in registers. Of 64 columns side by side they would
+// read every other 32, which uses half of the first-level cache.
+constexpr Tiling kStrips{32, 3 * kTile};
+
+enum class InstructionSet { Baseline, Avx2, Avx512, Avx512BFloat16 };
+
+// In the order of InstructionSet.
+constexpr Choice kChoices[] = {
+    {"baseline", baseline::rowKernels, kSquares, kSquares},
+#ifdef BERTUNE_X86_VARIANTS
+    {"avx2", avx2::rowKernels, kStrips, kSquares},
+    {"avx512", avx512::rowKernels, kSquares, kSquares},
+    {"avx512_bf16", avx512_bf16::rowKernels, kSquares, kSquares},
+#endif
+};
 
 #ifdef BERTUNE_X86_VARIANTS
 InstructionSet processor() {
@@ -59,42 +86,24 @@ InstructionSet detect() {
 #endif
 }
 
-const RowKernels& kernelsOf(InstructionSet set) {
-  switch (set) {
-#ifdef BERTUNE_X86_VARIANTS
-    case InstructionSet::Avx512BFloat16:
-      return avx512_bf16::rowKernels();
-    case InstructionSet::Avx512:
-      return avx512::rowKernels();
-    case InstructionSet::Avx2:
-      return avx2::rowKernels();
-#endif
-    default:
-      return baseline::rowKernels();
-  }
+int64_t bytesOfBlock() {
+  const int64_t cache = sysconf(_SC_LEVEL2_CACHE_SIZE);  // 0 or -1 where it is not known
+  return (cache > 0 ? cache : 1 << 20) / 8 * 5;
 }
+
+const Choice& chosen = kChoices[static_cast<size_t>(detect())];
+const int64_t chosenBytes = bytesOfBlock();
 
 }  // namespace
 
-InstructionSet instructionSet() {
-  static const InstructionSet detected = detect();
-  return detected;
+const RowKernels& chosenKernels = chosen.rowKernels();
+
+const Tiling& tilingOf(at::ScalarType type) {
+  return type == at::kBFloat16 ? chosen.bfloat16 : chosen.float32;
 }
 
-const char* nameOf(InstructionSet set) {
-  switch (set) {
-    case InstructionSet::Avx512BFloat16:
-      return "avx512_bf16";
-    case InstructionSet::Avx512:
-      return "avx512";
-    case InstructionSet::Avx2:
-      return "avx2";
-    case InstructionSet::Baseline:
-      break;
-  }
-  return "baseline";
-}
+int64_t blockBytes() { return chosenBytes; }
 
-const RowKernels& chosenKernels = kernelsOf(instructionSet());
+const char* instructionSet() { return chosen.instructionSet; }
 
 }  // namespace bertune
