@@ -1,6 +1,7 @@
 // npm run bench: real tokens per second of this machine, step by step, end to end or in evaluation, and against HF or
 // another build. Every run is a process of its own; this one alternates the sides, summarizes and prints to stdout.
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openBuilds } from './bench/builds.mjs';
@@ -9,8 +10,8 @@ import { loadWarning, machineFacts, machineLines } from './bench/machine.mjs';
 import { benchOptions, HELP, optionsFor } from './bench/options.mjs';
 import { planOf } from './bench/plans.mjs';
 import { openReference } from './bench/reference.mjs';
-import { LEGEND, workLines } from './bench/report.mjs';
-import { takeTurns } from './bench/runs.mjs';
+import { LEGEND, benchmarkLines } from './bench/report.mjs';
+import { runAlternately } from './bench/runs.mjs';
 import { messageOf, SetupError } from './setup/errors.mjs';
 import { runMain, log } from './setup/terminal.mjs';
 
@@ -30,6 +31,7 @@ await runMain(async () => {
   if (warning !== '') log(warning);
 
   const folder = await mkdtemp(join(tmpdir(), 'bertune-bench-'));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true })); // after a signal too
   /** @type {import('./bench/reference.mjs').Reference | null} */
   let reference = null;
   try {
@@ -39,7 +41,6 @@ await runMain(async () => {
       await writeFile(options.json, `${JSON.stringify({ machine, options, ...figures }, null, 2)}\n`);
   } finally {
     reference?.close();
-    await rm(folder, { recursive: true, force: true });
   }
   if (warning !== '') log(warning);
 });
@@ -55,22 +56,23 @@ async function bench(options, context) {
   ]);
   print(['', ...plan.notes, ...LEGEND]);
   const started = performance.now();
-  const works = [];
-  for (const work of plan.works) works.push(await measure(work, options.repeat, plan.conclude !== undefined));
-  if (works.some(({ sides }) => !sides.some(({ role }) => role === 'ours'))) process.exitCode = 1;
-  const results = plan.conclude?.(works);
-  if (results !== undefined)
-    print([...results.lines, `It took ${((performance.now() - started) / 60_000).toFixed(1)} minutes.`]);
-  return { reference: versions, works, ...(results !== undefined && { targets: results.targets }) };
+  const benchmarks = [];
+  for (const benchmark of plan.benchmarks)
+    benchmarks.push(await measure(benchmark, options.repeat, plan.summarize !== undefined));
+  if (benchmarks.some(({ sides }) => !sides.some(({ role }) => role === 'ours'))) process.exitCode = 1;
+  const summary = plan.summarize?.(benchmarks);
+  if (summary !== undefined)
+    print([...summary.lines, `It took ${((performance.now() - started) / 60_000).toFixed(1)} minutes.`]);
+  return { reference: versions, benchmarks, ...(summary !== undefined && { targets: summary.targets }) };
 }
 
-/** @param {import('./bench/runs.mjs').Work} work @param {number} repeat @param {boolean} goesOn after a failure */
+/** @param {import('./bench/runs.mjs').Benchmark} benchmark @param {number} repeat @param {boolean} goesOn after a failure */
 async function measure({ title, prepare }, repeat, goesOn) {
   try {
     const work = await prepare();
-    const { runs, failures } = await takeTurns(title, work, { repeat, goesOn });
+    const { runs, failures } = await runAlternately(title, work, { repeat, goesOn });
     const sides = mediansOf(runs);
-    print(workLines(title, work, sides));
+    print(benchmarkLines(title, work, sides));
     const { shape, lengths } = work;
     return { title, shape, lengths, sides, runs, failures };
   } catch (error) {

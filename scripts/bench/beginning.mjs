@@ -10,7 +10,7 @@ const ROWS = 32; // of the file that the first step is trained on
 /**
  * @typedef {import('./options.mjs').BenchOptions} BenchOptions
  * @typedef {import('./runs.mjs').Context} Context
- * @typedef {import('./runs.mjs').Work} Work
+ * @typedef {import('./runs.mjs').Benchmark} Benchmark
  */
 
 export const OPENING_NOTES = [
@@ -23,8 +23,8 @@ export const FIRST_STEP_NOTES = [
   'model. Seconds from the start of the process to its end; set-up is done and the files are in the page cache.',
 ];
 
-/** @param {BenchOptions} options @param {Context} context @returns {Work} */
-export function openingWork(options, context) {
+/** @param {BenchOptions} options @param {Context} context @returns {Benchmark} */
+export function openingBenchmark(options, context) {
   const { shape, threads, dtype } = options;
   const { reference, machine, builds } = context;
   const prepare = async () => {
@@ -40,8 +40,8 @@ export function openingWork(options, context) {
   return { title: 'Opening a model', prepare };
 }
 
-/** @param {BenchOptions} options @param {Context} context @returns {Work} */
-export function firstStepWork(options, context) {
+/** @param {BenchOptions} options @param {Context} context @returns {Benchmark} */
+export function firstStepBenchmark(options, context) {
   const { shape, threads, dtype } = options;
   const { reference, machine, builds, folder } = context;
   const { device } = machine;

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { messageOf, SetupError } from '../setup/errors.mjs';
-import { capture } from '../setup/process.mjs';
+import { capture, endOnSignal } from '../setup/process.mjs';
 
 /**
  * @typedef {{ task: string } & Record<string, unknown>} Job
@@ -36,17 +36,18 @@ export function nodeWorker(script) {
  *
  * @param {string} command
  * @param {readonly string[]} args
- * @returns {{ work: Worker, close: () => void }}
+ * @returns {{ worker: Worker, close: () => void }}
  */
 export function forkingWorker(command, args) {
-  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
+  endOnSignal(child); // with its forks, which would else go on to the end of their job
   let stderr = '';
   child.stderr.setEncoding('utf8').on('data', (text) => (stderr = (stderr + text).slice(-10_000)));
   child.stdin.on('error', () => {}); // it has ended, which the end of its lines tells
   const ended = once(child, 'close').catch((error) => void (stderr = messageOf(error))); // it could not be started
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   return {
-    work: async (job) => {
+    worker: async (job) => {
       child.stdin.write(`${JSON.stringify(job)}\n`);
       for (;;) {
         const { value = '', done } = await lines.next();

@@ -1,8 +1,8 @@
 // What each kind of measurement consists of.
-import { FIRST_STEP_NOTES, firstStepWork, OPENING_NOTES, openingWork } from './beginning.mjs';
-import { STEP_NOTES, stepWork } from './steps.mjs';
+import { FIRST_STEP_NOTES, firstStepBenchmark, OPENING_NOTES, openingBenchmark } from './beginning.mjs';
+import { STEP_NOTES, stepBenchmark } from './steps.mjs';
 import { planTargets } from './targets.mjs';
-import { EVALUATION_NOTES, evaluationWork, TRAINING_NOTES, trainingWork } from './texts.mjs';
+import { EVALUATION_NOTES, evaluationBenchmark, TRAINING_NOTES, trainingBenchmark } from './texts.mjs';
 
 /**
  * @param {import('./options.mjs').BenchOptions} options
@@ -12,18 +12,18 @@ import { EVALUATION_NOTES, evaluationWork, TRAINING_NOTES, trainingWork } from '
 export function planOf(options, context) {
   switch (options.mode) {
     case 'endToEnd':
-      return { works: [trainingWork(options, context)], notes: TRAINING_NOTES };
+      return { benchmarks: [trainingBenchmark(options, context)], notes: TRAINING_NOTES };
     case 'evaluate':
-      return { works: [evaluationWork(options, context)], notes: EVALUATION_NOTES };
+      return { benchmarks: [evaluationBenchmark(options, context)], notes: EVALUATION_NOTES };
     case 'open':
-      return { works: [openingWork(options, context)], notes: OPENING_NOTES };
+      return { benchmarks: [openingBenchmark(options, context)], notes: OPENING_NOTES };
     case 'first-step':
-      return { works: [firstStepWork(options, context)], notes: FIRST_STEP_NOTES };
+      return { benchmarks: [firstStepBenchmark(options, context)], notes: FIRST_STEP_NOTES };
     case 'targets':
       return planTargets(options, context);
     default: // steps or forward passes
       return {
-        works: options.batches.map((batch) => stepWork(options, context, { ...options, batch })),
+        benchmarks: options.batches.map((batch) => stepBenchmark(options, context, { ...options, batch })),
         notes: STEP_NOTES,
       };
   }

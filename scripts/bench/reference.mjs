@@ -26,9 +26,9 @@ const REFERENCE = join(projectRoot, 'scripts', 'reference');
 export async function openReference(device) {
   const command = await referencePython();
   const script = join(REFERENCE, 'bench.py');
-  const { work, close } = forkingWorker(command, [script]);
+  const { worker, close } = forkingWorker(command, [script]);
   try {
-    const { python, torch, transformers, cuda } = await work({ task: 'versions' });
+    const { python, torch, transformers, cuda } = await worker({ task: 'versions' });
     if (device === 'cuda' && !cuda)
       throw new SetupError(
         `The comparison runs on the GPU too, but torch ${torch} of ${command} sees none: install a CUDA build of ` +
@@ -36,7 +36,7 @@ export async function openReference(device) {
       );
     const versions = `Python ${python}, torch ${torch}, transformers ${transformers}`;
     // `command script JOB` does one job from the start of Python on.
-    return { command, script, worker: work, close, versions };
+    return { command, script, worker, close, versions };
   } catch (error) {
     close(); // else it would wait for jobs, and this program for its end
     throw error;

@@ -1,4 +1,4 @@
-// Works and their medians as tables for people.
+// Benchmarks and their medians as tables for people.
 import { basename } from 'node:path';
 import { describeShape } from './shape.mjs';
 import {
@@ -48,7 +48,7 @@ export const LEGEND = [
 ];
 
 /** @param {string} title @param {import('./runs.mjs').Prepared} work @param {readonly Side[]} sides */
-export function workLines(title, { about, shape }, sides) {
+export function benchmarkLines(title, { about, shape }, sides) {
   const rows = sides.map(({ name, figures, ratios }) => [
     name,
     ...COLUMNS.map(([figure, , format]) => shown(figures[figure], format)),

@@ -1,4 +1,4 @@
-// Work that several programs do in alternation, each time in a process of its own.
+// Benchmarks: work that several programs do in alternation, each time in a process of its own.
 import { messageOf, SetupError } from '../setup/errors.mjs';
 import { log } from '../setup/terminal.mjs';
 import { trainingFlops } from './shape.mjs';
@@ -21,20 +21,20 @@ import { trainingFlops } from './shape.mjs';
  * @property {boolean} trains whether there is a backward pass
  * @property {readonly Side[]} sides
  *
- * @typedef {{ title: string, prepare: () => Promise<Prepared> }} Work
+ * @typedef {{ title: string, prepare: () => Promise<Prepared> }} Benchmark
  *
- * @typedef {object} Results of one work
+ * @typedef {object} Results of one benchmark
  * @property {string} title
  * @property {readonly import('./comparison.mjs').Side[]} sides
  * @property {readonly Failure[]} failures
  *
- * @typedef {{ name: string, reason: string }} Failure of a side, or of the whole work
+ * @typedef {{ name: string, reason: string }} Failure of a side, or of the whole benchmark
  *
  * @typedef {object} Plan what a call of the bench does
- * @property {readonly Work[]} works
+ * @property {readonly Benchmark[]} benchmarks
  * @property {readonly string[]} notes how it is measured, for people
- * @property {(results: readonly Results[]) => { lines: string[], targets: unknown[] }} [conclude] a plan with a conclusion
- *   goes on where a side or a work fails
+ * @property {(results: readonly Results[]) => { lines: string[], targets: unknown[] }} [summarize] a plan with a summary
+ *   goes on where a side or a benchmark fails
  *
  * What all measurements of one call share.
  *
@@ -55,7 +55,7 @@ import { trainingFlops } from './shape.mjs';
  */
 
 /**
- * Repeats the work.
+ * Runs all sides, and again.
  *
  * @param {string} title
  * @param {Prepared} work
@@ -63,7 +63,7 @@ import { trainingFlops } from './shape.mjs';
  * @returns {Promise<{ runs: Run[], failures: Failure[] }>}
  * @throws {SetupError}
  */
-export async function takeTurns(title, work, { repeat, goesOn }) {
+export async function runAlternately(title, work, { repeat, goesOn }) {
   /** @type {Run[]} */
   const runs = [];
   /** @type {Map<string, string>} */

@@ -36,9 +36,9 @@ export const STEP_NOTES = [
  * @param {Pick<import('./options.mjs').BenchOptions, 'tokenizer' | 'threads'>} options
  * @param {import('./runs.mjs').Context} context
  * @param {Omit<StepPlan, 'mode'> & { mode: string }} plan
- * @returns {import('./runs.mjs').Work}
+ * @returns {import('./runs.mjs').Benchmark}
  */
-export function stepWork({ tokenizer, threads }, { reference, machine: { device }, builds }, plan) {
+export function stepBenchmark({ tokenizer, threads }, { reference, machine: { device }, builds }, plan) {
   const { shape, batch, variant, dtype, mode } = plan;
   const trains = mode !== 'forward';
   const lengths = Array.from({ length: batch.rows }, () => batch.length);

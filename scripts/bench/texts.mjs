@@ -1,4 +1,4 @@
-// Work on the texts of a file: a whole training, and a model's metrics.
+// Benchmarks on the texts of a file: a whole training, and a model's metrics.
 import { join } from 'node:path';
 import { prepareQuickstartData } from '../quickstart/data.mjs';
 import { buildSides, ourBuild } from './builds.mjs';
@@ -8,7 +8,7 @@ import { describeRows } from './report.mjs';
 /**
  * @typedef {import('./options.mjs').BenchOptions} BenchOptions
  * @typedef {import('./runs.mjs').Context} Context
- * @typedef {import('./runs.mjs').Work} Work
+ * @typedef {import('./runs.mjs').Benchmark} Benchmark
  */
 
 export const TRAINING_NOTES = [
@@ -24,20 +24,20 @@ export const EVALUATION_NOTES = [
   'same token ids ready-made, with the precision and batch size that were the fastest on 128 of the rows.',
 ];
 
-/** One epoch. @param {BenchOptions} options @param {Context} context @returns {Work} */
-export function trainingWork(options, context) {
+/** One epoch. @param {BenchOptions} options @param {Context} context @returns {Benchmark} */
+export function trainingBenchmark(options, context) {
   const prepare = async () => {
-    const { sides, about, encoded, ...work } = await textWork('train', options, context);
+    const { sides, about, encoded, ...work } = await textBenchmark('train', options, context);
     const all = [...sides, ...trainingSides(options, context, encoded)];
     return { ...work, about: `one epoch over ${about}`, trains: true, sides: all };
   };
   return { title: `End to end, batch ${options.batchSize}`, prepare };
 }
 
-/** @param {BenchOptions} options @param {Context} context @returns {Work} */
-export function evaluationWork(options, context) {
+/** @param {BenchOptions} options @param {Context} context @returns {Benchmark} */
+export function evaluationBenchmark(options, context) {
   const prepare = async () => {
-    const { sides, encoded, ...work } = await textWork('evaluate', options, context);
+    const { sides, encoded, ...work } = await textBenchmark('evaluate', options, context);
     return {
       ...work,
       trains: false,
@@ -54,7 +54,7 @@ export function evaluationWork(options, context) {
  * @param {BenchOptions} options
  * @param {Context} context
  */
-async function textWork(task, options, { machine, builds, folder }) {
+async function textBenchmark(task, options, { machine, builds, folder }) {
   const { rows, tokenizer, shape, batchSize, threads, dtype } = options;
   const data = options.data ?? (await prepareQuickstartData()).train;
   const encoded = join(folder, `encoded-${rows}.json`);

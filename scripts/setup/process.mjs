@@ -71,7 +71,7 @@ let exitCode = 0;
  *
  * @param {import('node:child_process').ChildProcess} child spawned with `detached`
  */
-function endOnSignal(child) {
+export function endOnSignal(child) {
   if (running.size === 0) for (const signal of SIGNALS) process.on(signal, endAll);
   running.add(child);
   // 'close' comes once the child's output is closed, but never for a program that does not exist.

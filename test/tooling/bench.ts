@@ -1,14 +1,16 @@
 // `npm run bench`: what it refuses, how it summarizes, and small runs of each kind without a reference (with one where
 // BERTUNE_PYTHON names it).
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 
 import { mediansOf } from '../../scripts/bench/comparison.mjs';
 import { forkingWorker } from '../../scripts/bench/jobs.mjs';
 import { benchOptions, optionsFor } from '../../scripts/bench/options.mjs';
-import { takeTurns, type Measured, type Plan } from '../../scripts/bench/runs.mjs';
+import { runAlternately, type Measured, type Plan } from '../../scripts/bench/runs.mjs';
 import { shapeOf, trainingFlops } from '../../scripts/bench/shape.mjs';
 import { planTargets, resultOf, targetLines, targetsFor } from '../../scripts/bench/targets.mjs';
 import { SetupError } from '../../scripts/setup/errors.mjs';
@@ -29,7 +31,7 @@ interface Side {
 
 interface Figures {
   machine: { device: string };
-  works: { lengths: number[]; sides: Side[]; runs: { seconds: number; tokensPerSecond: number }[] }[];
+  benchmarks: { lengths: number[]; sides: Side[]; runs: { seconds: number; tokensPerSecond: number }[] }[];
 }
 
 const folder = t.testdir();
@@ -185,8 +187,8 @@ t.test('a target is compared with the fastest way of the other side', (t) => {
     { figure: 'outside', against: '', least: [0.03], before: [] },
     { figure: 'overWeights', against: '', least: [1.2], before: [] },
     { figure: 'matmulShare', against: '', least: [0.65], before: [] },
-  ].map((target) => ({ work: 'work', ...target }));
-  const results = targets.map((target) => resultOf('Work', target, sides));
+  ];
+  const results = targets.map((target) => resultOf('Benchmark', target, sides));
   t.same(
     results.map(({ other, before }) => [
       other.measured.median,
@@ -206,10 +208,10 @@ t.test('a target is compared with the fastest way of the other side', (t) => {
   );
   t.match(
     targetLines(results)[2],
-    /^Work: speed, against HF at its best +4\.00x +3\.00x, aim 5\.00x +reached +2\.00x +2\.50x +missed$/,
+    /^Benchmark: speed, against HF at its best +4\.00x +3\.00x, aim 5\.00x +reached +2\.00x +2\.50x +missed$/,
   );
   const alone = sides.filter(({ role }) => role !== 'before');
-  const lines = targetLines(targets.map((each) => resultOf('Work', each, alone)));
+  const lines = targetLines(targets.map((each) => resultOf('Benchmark', each, alone)));
   t.match(lines[2], /aim 5\.00x +reached$/, 'no columns for a build that is not there');
   t.end();
 });
@@ -229,11 +231,11 @@ t.test('targets are those of the processor, in what it can do well', (t) => {
   t.match(newer.notes[0], /Targets for avx512_bf16, in bfloat16 .* 96 rows .* 512 are evaluated\.$/);
   t.match(plan('avx512_bf16', true, '--rows', '2000').notes[0], / 96 rows .* 2000 are evaluated/);
   t.match(plan('avx2', false, '--rows', '8').notes[0], / 8 rows .* 8 are evaluated/);
-  const titles = newer.works.map(({ title }) => title);
+  const titles = newer.benchmarks.map(({ title }) => title);
   t.ok(titles.includes('Step of 8 x 256 tokens, 6 x 384, float32'));
-  t.equal(new Set(titles).size, older.works.length + 1);
+  t.equal(new Set(titles).size, older.benchmarks.length + 1);
   t.notMatch(
-    older.works.map(({ title }) => title),
+    older.benchmarks.map(({ title }) => title),
     [/float32/],
   );
   const results = titles.map((title, i) => ({
@@ -241,7 +243,7 @@ t.test('targets are those of the processor, in what it can do well', (t) => {
     sides: [],
     failures: i === 0 ? [{ name: 'HF eager, bfloat16', reason: 'Traceback\nValueError: no memory\n' }] : [],
   }));
-  const lines = newer.conclude?.(results).lines ?? [];
+  const lines = newer.summarize?.(results).lines ?? [];
   t.match(
     lines.at(-1),
     /^Failed: Step of 8 x 256 tokens, 6 x 384, HF eager, bfloat16: ValueError: no memory$/,
@@ -255,13 +257,13 @@ t.test('targets are those of the processor, in what it can do well', (t) => {
 
 t.test('every target is well-formed, for each processor', (t) => {
   for (const set of ['baseline', 'avx2', 'avx512', 'avx512_bf16'] as const) {
-    const targets = targetsFor(set);
+    const targets = targetsFor(set).flatMap((benchmark) => benchmark.targets);
     t.ok(targets.flatMap(({ least, before }) => [...least, ...before]).every((level) => level > 0));
     t.ok(
       targetLines(targets.map((target) => resultOf('', target, []))).every((line) => !/undefined/.test(line)),
     );
   }
-  const first = (set: 'baseline' | 'avx2' | 'avx512' | 'avx512_bf16') => targetsFor(set)[0];
+  const first = (set: 'baseline' | 'avx2' | 'avx512' | 'avx512_bf16') => targetsFor(set)[0]?.targets[0];
   t.same(first('baseline'), first('avx2'));
   t.match(first('avx2'), { figure: 'speed', against: 'eager', least: [1.75, 1.9], before: [1.6] });
   t.match(first('avx512'), { least: [2.2], before: [1] });
@@ -287,7 +289,7 @@ t.test('a side that fails is left out where the others go on', async (t) => {
       { ...side, name: 'b', role: 'compiled', measure: fails },
     ],
   } as const;
-  const { runs, failures } = await takeTurns('Work', work, { repeat: 3, goesOn: true });
+  const { runs, failures } = await runAlternately('Work', work, { repeat: 3, goesOn: true });
   t.same(
     runs.map(({ name }) => name),
     ['a, float32', 'a, float32', 'a, float32'],
@@ -295,7 +297,7 @@ t.test('a side that fails is left out where the others go on', async (t) => {
   t.same(failures, [{ name: 'b, float32', reason: 'no compiler' }]);
   t.equal(calls, 2, 'and is not tried again');
   calls = 0;
-  await t.rejects(takeTurns('Work', work, { repeat: 3, goesOn: false }), /no compiler/);
+  await t.rejects(runAlternately('Work', work, { repeat: 3, goesOn: false }), /no compiler/);
 });
 
 await t.test('jobs of a program that forks', async (t) => {
@@ -307,13 +309,33 @@ await t.test('jobs of a program that forks', async (t) => {
       console.log(JSON.stringify(task === 'fail' ? { error: 'Traceback: why' } : { task }));
     }
   });`;
-  const { work, close } = forkingWorker(process.execPath, ['-e', script]);
-  t.same(await work({ task: 'one' }), { task: 'one' });
-  await t.rejects(work({ task: 'fail' }), /The bench's fail run failed: Traceback: why/);
-  t.same(await work({ task: 'two' }), { task: 'two' }, 'others are not affected');
-  await t.rejects(work({ task: 'exit' }), /The bench's exit run failed: out of memory/);
-  await t.rejects(work({ task: 'three' }), /The bench's three run failed/);
+  const { worker, close } = forkingWorker(process.execPath, ['-e', script]);
+  t.same(await worker({ task: 'one' }), { task: 'one' });
+  await t.rejects(worker({ task: 'fail' }), /The bench's fail run failed: Traceback: why/);
+  t.same(await worker({ task: 'two' }), { task: 'two' }, 'others are not affected');
+  await t.rejects(worker({ task: 'exit' }), /The bench's exit run failed: out of memory/);
+  await t.rejects(worker({ task: 'three' }), /The bench's three run failed/);
   close();
+});
+
+await t.test('a signal ends a program that forks too', async (t) => {
+  const waits = `process.stdin.on('data', () => console.log(JSON.stringify({ pid: process.pid })));
+    setInterval(() => {}, 1000);`;
+  const jobs = JSON.stringify(join(import.meta.dirname, '../../scripts/bench/jobs.mjs'));
+  const script = `import { forkingWorker } from ${jobs};
+    const { worker } = forkingWorker(process.execPath, ['-e', ${JSON.stringify(waits)}]);
+    console.log((await worker({ task: 'pid' })).pid);`;
+  const parent = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, NODE_OPTIONS: '' },
+  });
+  const [line] = (await once(parent.stdout, 'data')) as [Buffer];
+  const pid = Number(line.toString());
+  t.ok(pid > 0);
+  parent.kill('SIGTERM');
+  const [code] = (await once(parent, 'close')) as [number];
+  t.equal(code, 128 + constants.signals.SIGTERM);
+  t.throws(() => process.kill(pid, 'SIGKILL'), { code: 'ESRCH' });
 });
 
 t.test(
@@ -341,16 +363,16 @@ function stateBytes(...groups: [number, number][]): number {
 }
 
 await t.test('steps', async (t) => {
-  const { works, stdout } = await figuresOf(t, '--batches', '2x8,3x20', '--repeat', '2');
+  const { benchmarks, stdout } = await figuresOf(t, '--batches', '2x8,3x20', '--repeat', '2');
   t.same(
-    works.map(({ lengths }) => lengths),
+    benchmarks.map(({ lengths }) => lengths),
     [
       [8, 8],
       [20, 20, 20],
     ],
   );
   const { embeddings, layer, pooler, classifier } = parameters();
-  for (const { lengths, sides, runs } of works) {
+  for (const { lengths, sides, runs } of benchmarks) {
     t.equal(runs.length, 2);
     for (const { seconds, tokensPerSecond } of runs)
       t.ok(Math.abs(seconds * tokensPerSecond - lengths.reduce((a, b) => a + b)) < 1e-6);
@@ -373,14 +395,14 @@ await t.test('steps', async (t) => {
 await t.test('what is frozen or adapted has no optimizer state', async (t) => {
   const frozen = ['--freeze', 'bert.embeddings', 'bert.encoder.layer.0', '--batches', '2x8', '--repeat', '1'];
   const { layer, pooler, classifier } = parameters();
-  const [first] = (await figuresOf(t, ...frozen)).works;
+  const [first] = (await figuresOf(t, ...frozen)).benchmarks;
   t.same(
     first?.sides.map(({ role }) => role),
     ['ours', 'plain'],
   );
   t.equal(first?.sides[0]?.figures['stateBytes']?.median, stateBytes(layer, pooler, classifier));
   const lora = ['--lora-rank', '3', '--gradient-checkpointing', '--batches', '2x8', '--repeat', '1'];
-  const [second] = (await figuresOf(t, ...lora)).works;
+  const [second] = (await figuresOf(t, ...lora)).benchmarks;
   const adapter: [number, number] = [2 * 2 * 3 * HIDDEN, 4]; // A and B of query and value
   t.equal(second?.sides[0]?.figures['stateBytes']?.median, stateBytes(adapter, adapter, classifier));
 });
@@ -388,9 +410,9 @@ await t.test('what is frozen or adapted has no optimizer state', async (t) => {
 await t.test('end to end and evaluation', async (t) => {
   for (const kind of [[], ['--evaluate']]) {
     const rows = ['--data', toy.train, '--rows', '12', '--batch-size', '5', '--repeat', '1'];
-    const { works, stdout } = await figuresOf(t, ...kind, ...rows);
-    t.equal(works[0]?.lengths.length, 12);
-    const figures = works[0]?.sides[0]?.figures;
+    const { benchmarks, stdout } = await figuresOf(t, ...kind, ...rows);
+    t.equal(benchmarks[0]?.lengths.length, 12);
+    const figures = benchmarks[0]?.sides[0]?.figures;
     const outside = figures?.['outside']?.median ?? NaN;
     t.ok(outside > 0 && outside < 1, 'part of the time is spent outside of the native thread');
     t.equal(figures?.['dataWait'] !== undefined, kind.length === 0, 'only a training waits for steps');
@@ -401,8 +423,8 @@ await t.test('end to end and evaluation', async (t) => {
 await t.test('forward passes, against another build', async (t) => {
   const root = join(import.meta.dirname, '../..');
   const args = ['--forward', '--batches', '2x8', '--repeat', '2', '--against', root];
-  const { works, stdout } = await figuresOf(t, ...args);
-  const [ours, before] = works[0]?.sides ?? [];
+  const { benchmarks, stdout } = await figuresOf(t, ...args);
+  const [ours, before] = benchmarks[0]?.sides ?? [];
   t.same([ours?.role, before?.role], ['ours', 'before']);
   t.match(before?.name, /^before \((commit [0-9a-f]+|no git commit)/);
   t.ok((before?.ratios?.speed.median ?? 0) > 0 && (before?.ratios?.memory.median ?? 0) > 0);
@@ -412,7 +434,7 @@ await t.test('forward passes, against another build', async (t) => {
 });
 
 await t.test('opening a model, and the first step of the command line', async (t) => {
-  const [opened] = (await figuresOf(t, '--open', '--repeat', '1')).works;
+  const [opened] = (await figuresOf(t, '--open', '--repeat', '1')).benchmarks;
   const { peakBytes, overWeights } = opened?.sides[0]?.figures ?? {};
   const h = HIDDEN;
   const { layer, pooler, classifier } = parameters();
@@ -420,8 +442,8 @@ await t.test('opening a model, and the first step of the command line', async (t
   const values = (30522 + POSITIONS + 2) * h + 2 * h + LAYERS * layer[0] + pooler[0] + classifier[0];
   const openedBytes = 4 * values * (overWeights?.median ?? NaN);
   t.ok(openedBytes > 4 * values && openedBytes < (peakBytes?.median ?? 0), `${openedBytes} bytes`);
-  const { works, stdout } = await figuresOf(t, '--first-step', '--repeat', '2');
-  t.ok((works[0]?.sides[0]?.figures['seconds']?.median ?? 0) > 0.2);
+  const { benchmarks, stdout } = await figuresOf(t, '--first-step', '--repeat', '2');
+  t.ok((benchmarks[0]?.sides[0]?.figures['seconds']?.median ?? 0) > 0.2);
   t.match(stdout, /First step: BERT of 2 layers x 32/);
 });
 
@@ -437,20 +459,26 @@ t.test('time is counted only between start and stop', async (t) => {
 const skip = process.env['BERTUNE_PYTHON'] === undefined && 'BERTUNE_PYTHON is not set';
 await t.test('the other side does the same work', { skip }, async (t) => {
   const options = ['--compare', '--dtype', 'float32', '--batches', '2x8', '--repeat', '1'];
-  const { works } = await figuresOf(t, ...options, '--freeze', 'bert.embeddings', '--gradient-checkpointing');
-  const [ours, , theirs] = works[0]?.sides ?? [];
+  const { benchmarks } = await figuresOf(
+    t,
+    ...options,
+    '--freeze',
+    'bert.embeddings',
+    '--gradient-checkpointing',
+  );
+  const [ours, , theirs] = benchmarks[0]?.sides ?? [];
   t.match(theirs?.name, /HF eager, float32/);
   t.equal(theirs?.figures['stateBytes']?.median, ours?.figures['stateBytes']?.median, 'the same is frozen');
   t.ok((theirs?.ratios?.speed.median ?? 0) > 0);
   for (const kind of ['--forward', '--open', '--first-step']) {
     const batches = kind === '--forward' ? ['--batches', '2x8'] : [];
     const [work] = (await figuresOf(t, kind, ...batches, '--compare', '--dtype', 'float32', '--repeat', '1'))
-      .works;
+      .benchmarks;
     t.ok((work?.sides[1]?.ratios?.speed.median ?? 0) > 0, kind);
   }
   const rows = ['--data', toy.train, '--rows', '12', '--repeat', '1', '--compare'];
   for (const kind of [[], ['--evaluate']]) {
-    const [work] = (await figuresOf(t, ...kind, ...rows)).works;
+    const [work] = (await figuresOf(t, ...kind, ...rows)).benchmarks;
     t.match(
       work?.sides.map(({ role }) => role),
       ['ours', 'best'],
