@@ -145,12 +145,11 @@ export function searchSection({ search }: RunFacts): Section[] {
     </div>
     ${table(
       [...numbers('trial'), ...namesOf(trials), ...numbers(metric), 'state'],
-      trials.map((trial) => [
-        trial === best ? markup`<b>${trial.number} best</b>` : trial.number,
-        ...namesOf(trials).map((name) => paramText(trial.params[name])),
-        shownNumber(trial.value),
-        trial.state,
-      ]),
+      trials.map((trial) => {
+        const number = trial === best ? markup`<b>${trial.number} best</b>` : trial.number;
+        const params = namesOf(trials).map((name) => paramText(trial.params[name]));
+        return [number, ...params, shownNumber(trial.value), trial.state];
+      }),
     )}`;
   return [{ id: 'search', title: 'Search', body }];
 }
