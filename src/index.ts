@@ -24,7 +24,10 @@ export {
   type PretrainedOptions,
 } from './models/pretrained.js';
 export type { EncoderModel, ExportOnnxOptions, Runtime } from './models/encoder-model.js';
+export type { OnnxFigures, OnnxValidationBatch } from './onnx/check.js';
 export type { OnnxExport } from './onnx/folder.js';
+export type { OnnxDtype } from './onnx/settings.js';
+export type { OnnxVariant } from './onnx/write-variant.js';
 export type { Lora, LoraOptions } from './models/lora.js';
 export { sessionSpec } from './models/session.js';
 export type { Example, Split } from './data/index.js';

@@ -1,30 +1,112 @@
-// `bertune export`: a trained model as the folder that transformers.js and onnxruntime load.
+// `bertune export`: a trained model as the folder that transformers.js and onnxruntime load, and how its files compare with the model.
+import type { DatasetDict } from '../data/dataset.js';
+import { encodedRows } from '../evaluation/predict.js';
 import { byteLength } from '../formats/safetensors-header.js';
 import type { EncoderModel } from '../models/encoder-model.js';
+import { maxLengthOf } from '../data/batch.js';
 import { parameterShapes } from '../models/parameters.js';
 import { requireReplaceable, type OnnxExport } from '../onnx/folder.js';
-import type { ExportOptions } from '../options/index.js';
+import type { OnnxDtype } from '../onnx/settings.js';
+import type { OnnxVariant } from '../onnx/write-variant.js';
+import { exportCommand, presumedOf, withReading, type ExportOptions } from '../options/index.js';
+import { createTokenizerPool, type BertTokenizer } from '../tokenizer/index.js';
+import { requireTaskFits, type Task } from '../tasks/index.js';
+import type { Progress } from '../terminal/progress.js';
 import { commandLine } from '../util/installation.js';
 import { counted } from '../util/text.js';
-import { loadTrained } from './model-source.js';
-import { checkOutputFolder, CommandProgress } from './output.js';
+import { withoutUndefined } from '../util/without-undefined.js';
+import { openData } from './data.js';
+import { loadTrained, pairNote } from './model-source.js';
+import { aligned } from './notes.js';
+import { checkOutputFolder, CommandProgress, shownMetric } from './output.js';
 
-/** @throws UsageError for a model without a head or tokenizer, or a folder with other files; RunError when the disk is too full */
-export async function exportModel(options: ExportOptions): Promise<void> {
-  const { outputDir } = options;
-  const progress = new CommandProgress(options);
+/** Bytes of a file in that form as a share of float32's, at least. */
+const SHARES: Readonly<Record<OnnxDtype, number>> = { fp32: 1, fp16: 0.5, q8: 0.25, q4: 0.125 };
+
+/**
+ * @throws UsageError for a model without a head or tokenizer, a folder with other files, or rows that cannot be read; RunError when
+ *   the disk is too full, or no file is fit for use
+ */
+export async function exportModel(asked: ExportOptions): Promise<void> {
+  const { outputDir, dtypes, opset, maxMetricDrop, keepFloat } = asked;
+  const progress = new CommandProgress(asked);
   await requireReplaceable(outputDir);
-  const { model, tokenizer, notes } = await loadTrained(options);
+  const { model, tokenizer, notes } = await loadTrained(asked);
   try {
     for (const note of [...notes, ...notesOf(model)]) progress.line(note);
     let bytes = 0;
     for (const shape of parameterShapes(model.config).values()) bytes += byteLength({ dtype: 'F32', shape });
-    await checkOutputFolder(outputDir, bytes);
-    await model.open({ device: 'cpu', dtype: 'float32' });
-    const result = await model.exportOnnx(outputDir, { tokenizer });
-    for (const line of resultLines(outputDir, result)) progress.line(line);
+    await checkOutputFolder(
+      outputDir,
+      dtypes.reduce((sum, dtype) => sum + SHARES[dtype] * bytes, 0),
+    );
+    const rows = await openRows(asked, { model, tokenizer }, progress);
+    try {
+      await model.open({ device: 'cpu', dtype: 'float32' });
+      const result = await model.exportOnnx(outputDir, {
+        tokenizer,
+        dtypes,
+        opset,
+        ...withoutUndefined({ maxMetricDrop, maxSeqLength: asked.maxSeqLength, validation: rows?.batches }),
+        keepFloat: keepFloat?.[0] === 'auto' && keepFloat.length === 1 ? 'auto' : (keepFloat ?? []),
+      });
+      for (const line of resultLines(outputDir, result, model.task)) progress.line(line);
+    } finally {
+      await rows?.close();
+    }
   } finally {
     await model.close();
+  }
+}
+
+/** The rows to compare on, as tokens, where some are given. @throws UsageError as `bertune evaluate` */
+async function openRows(
+  asked: ExportOptions,
+  { model, tokenizer }: { model: EncoderModel; tokenizer: BertTokenizer },
+  progress: Progress,
+): Promise<{ batches: () => ReturnType<typeof encodedRows>; close: () => Promise<void> } | undefined> {
+  const maxLength = maxLengthOf(model, tokenizer, asked.maxSeqLength);
+  if (asked.validationFile.length === 0 && asked.dataset === undefined) return undefined;
+  const { options, notes } = withReading(exportCommand, asked, model.reading, asked.model);
+  for (const note of notes) progress.line(note);
+  const { kind, problemType, labels } = model.task;
+  const data: DatasetDict = await openData(
+    {
+      ...options,
+      presumed: presumedOf(asked),
+      problemType,
+      modelLabels: kind.hasClasses || labels.length > 1 ? labels : undefined,
+      maxSamples: { validation: options.maxEvalSamples },
+    },
+    'evaluate',
+    progress,
+  );
+  try {
+    const { validation } = data;
+    requireTaskFits(
+      model.task,
+      validation,
+      'validation rows',
+      'Give rows with labels as the model was trained on.',
+    );
+    for (const note of pairNote(model, validation.split.columns.textPair !== null)) progress.line(note);
+    const length = maxLengthOf(model, tokenizer, options.maxSeqLength ?? maxLength);
+    const pool = createTokenizerPool(tokenizer, {
+      maxLength: length,
+      workers: 0,
+      tokenTypes: model.tokenTypes,
+    });
+    const batchSize = options.perDeviceEvalBatchSize;
+    return {
+      batches: () => encodedRows(validation, { pool, batchSize }),
+      close: async () => {
+        await pool.close();
+        await data.close();
+      },
+    };
+  } catch (error) {
+    await data.close();
+    throw error;
   }
 }
 
@@ -46,13 +128,50 @@ function notesOf({ task, calibration, reading }: EncoderModel): string[] {
   return notes;
 }
 
-function resultLines(directory: string, { bytes, check }: OnnxExport): string[] {
-  const size = `${Math.max(1, Math.round(bytes / 1e6))} MB`;
+function resultLines(directory: string, { variants, metrics }: OnnxExport, task: Task): string[] {
+  const written = variants.filter(({ refusal }) => refusal === null);
+  const rows = variants[0]?.figures?.rows;
   return [
-    `The ONNX model is in ${directory} (onnx/model.onnx, ${size})`,
-    check === null
-      ? `note: its logits were not compared with those of the model: for that, npm install --no-save onnxruntime-node and run ${commandLine('export')} again`
-      : `In onnxruntime its logits are those of the model up to ${check.difference.toPrecision(1)} (${counted(check.rows, 'row')})`,
+    `The ONNX model is in ${directory}${rows === undefined ? '' : `; compared with bertune's on ${counted(rows, metrics === null ? 'row of random tokens' : 'row', metrics === null ? 'rows of random tokens' : 'rows')}`}:`,
+    ...table(variants, metrics, task),
+    ...variants.flatMap(({ dtype, keptFloat }) =>
+      keptFloat.length === 0 ? [] : [`In float32 in ${dtype}: ${keptFloat.join(', ')}`],
+    ),
+    ...variants.flatMap(({ dtype, refusal }) =>
+      refusal === null ? [] : [`note: ${dtype} was not written: ${refusal}`],
+    ),
+    ...(written.every(({ figures }) => figures !== null)
+      ? []
+      : [
+          `note: its logits were not compared with those of the model: for that, npm install --no-save onnxruntime-node and run ${commandLine('export')} again`,
+        ]),
     `In JavaScript: pipeline('text-classification', '${directory}') of @huggingface/transformers`,
   ];
+}
+
+/** A line for each file; with validation rows the first is the model itself. */
+function table(variants: readonly OnnxVariant[], metrics: OnnxExport['metrics'], task: Task): string[] {
+  const name = task.kind.mainMetric;
+  const metricOf = (own: OnnxExport['metrics']): string[] =>
+    metrics === null ? [] : [shownMetric(own?.[name] ?? NaN)];
+  const labels = (cell: string): string[] => (task.kind.hasClasses ? [cell] : []);
+  return aligned([
+    [
+      'file',
+      'size',
+      'difference of logits',
+      'at most',
+      ...labels('same label'),
+      ...metricOf(metrics).map(() => name),
+    ],
+    ...(metrics === null ? [] : [['the model', '', '', '', ...labels(''), ...metricOf(metrics)]]),
+    ...variants.map(({ dtype, file, bytes, figures, refusal }) => [
+      refusal === null ? file : `${dtype}, not written`,
+      `${Math.max(1, Math.round(bytes / 1e6))} MB`,
+      figures === null ? '' : figures.meanDifference.toPrecision(1),
+      figures === null ? '' : figures.difference.toPrecision(1),
+      ...labels(figures?.sameLabels == null ? '' : `${(100 * figures.sameLabels).toFixed(1)} %`),
+      ...metricOf(figures?.metrics ?? null),
+    ]),
+  ]);
 }

@@ -12,7 +12,7 @@ import {
   type TaskDescription,
   type Targets,
 } from '../tasks/index.js';
-import type { BertTokenizer, TextExample } from '../tokenizer/index.js';
+import type { BertTokenizer, Encoding, TextExample } from '../tokenizer/index.js';
 import { expected, UsageError } from '../util/errors.js';
 import { withoutUndefined } from '../util/without-undefined.js';
 import {
@@ -100,6 +100,34 @@ export async function* predictRows(
       ? model.session.predict(pack(encodings))
       : predictWindows(model.session, encodings, longTexts, batchSize));
     return { first, rows: rows.length, logits, labels, examples };
+  };
+  yield* prefetch(range(0, data.size, batchSize), load, BATCHES_AHEAD);
+}
+
+/**
+ * Rows with labels as tokens, batch by batch: what `exportOnnx` compares its files with the model on.
+ *
+ * @example
+ * ```ts
+ * import { AutoModelForSequenceClassification, AutoTokenizer, createTokenizerPool } from 'bertune';
+ * import { encodedRows, loadDataset } from 'bertune';
+ *
+ * const model = await AutoModelForSequenceClassification.fromPretrained('out');
+ * const tokenizer = await AutoTokenizer.fromPretrained('out');
+ * const { test } = await loadDataset({ test: 'test.csv' }, { modelLabels: model.task.labels });
+ * const pool = createTokenizerPool(tokenizer, { maxLength: 128, workers: 1 });
+ * const validation = () => encodedRows(test, { pool, batchSize: 32 });
+ * await model.exportOnnx('out-onnx', { tokenizer, validation });
+ * ```
+ */
+export async function* encodedRows(
+  data: LabelledRows,
+  { pool, batchSize }: Pick<PredictRowsOptions, 'pool' | 'batchSize'>,
+): AsyncGenerator<{ encodings: Encoding[]; labels: Targets }> {
+  const load = async (first: number): Promise<{ encodings: Encoding[]; labels: Targets }> => {
+    const rows = Uint32Array.from({ length: Math.min(batchSize, data.size - first) }, (_, i) => first + i);
+    const { examples, labels = new Int32Array() } = await readRows(data, rows);
+    return { encodings: await pool.encode(examples), labels };
   };
   yield* prefetch(range(0, data.size, batchSize), load, BATCHES_AHEAD);
 }

@@ -9,10 +9,14 @@ import { writeAt, writeFileAtomic } from '../util/files.js';
 
 /** What the oldest runtimes in use read; newer versions have nothing that an encoder needs. */
 const IR_VERSION = 8;
-export const OPSET = 17;
 
 /** TensorProto.DataType, and bytes of an element. */
-const ELEMENTS = { float32: { code: 1, bytes: 4 }, int64: { code: 7, bytes: 8 } } as const;
+export const ELEMENTS = {
+  float32: { code: 1, bytes: 4 },
+  uint8: { code: 2, bytes: 1 },
+  int64: { code: 7, bytes: 8 },
+  float16: { code: 10, bytes: 2 },
+} as const;
 export type OnnxElement = keyof typeof ELEMENTS;
 
 /** AttributeProto.AttributeType */
@@ -21,6 +25,8 @@ export type OnnxAttribute = { float: number } | { int: number } | { ints: readon
 
 export interface OnnxNode {
   readonly operator: string;
+  /** Of an operator that is not ONNX's own, in version 1 of the domain. */
+  readonly domain?: string;
   /** An empty name is an input that is left out. */
   readonly inputs: readonly string[];
   readonly output: string;
@@ -40,6 +46,8 @@ export interface OnnxTensor extends OnnxValue {
 }
 
 export interface OnnxGraph<Tensor extends OnnxTensor = OnnxTensor> {
+  /** The version of ONNX's operators. */
+  readonly opset: number;
   readonly nodes: readonly OnnxNode[];
   readonly inputs: readonly OnnxValue[];
   readonly outputs: readonly OnnxValue[];
@@ -92,7 +100,7 @@ export async function writeOnnx<Tensor extends OnnxTensor>(
   const graphBytes = entries.reduce((sum, { head, rawBytes }) => sum + head.length + rawBytes, body.length);
   await writeFileAtomic(path, async (file) => {
     const append = appender(file);
-    await append(modelMessage(graphBytes));
+    await append(modelMessage(graph, graphBytes));
     await append(body);
     for (const { tensor, head, rawBytes } of entries) {
       await append(head);
@@ -126,21 +134,23 @@ function placesIn<Tensor extends OnnxTensor>(tensors: readonly Tensor[]): Map<Te
 }
 
 /** ModelProto up to the content of its graph, which is its last field. */
-function modelMessage(graphBytes: number): Uint8Array {
+function modelMessage({ opset, nodes }: OnnxGraph, graphBytes: number): Uint8Array {
   const model = new BinaryWriter();
   integer(model, 1, IR_VERSION);
   text(model, 2, 'bertune');
-  nested(model, 8, (opset) => {
-    text(opset, 1, '');
-    integer(opset, 2, OPSET);
-  });
+  const domains = new Set(nodes.flatMap(({ domain }) => domain ?? []));
+  for (const [domain, version] of [['', opset] as const, ...[...domains].map((name) => [name, 1] as const)])
+    nested(model, 8, (operators) => {
+      text(operators, 1, domain);
+      integer(operators, 2, version);
+    });
   return model.tag(7, WireType.LengthDelimited).uint32(graphBytes).finish();
 }
 
 /** GraphProto without its tensors. */
 function graphMessage({ nodes, inputs, outputs }: OnnxGraph): Uint8Array {
   const graph = new BinaryWriter();
-  for (const [i, { operator, inputs: from, output, attributes }] of nodes.entries())
+  for (const [i, { operator, domain, inputs: from, output, attributes }] of nodes.entries())
     nested(graph, 1, (node) => {
       for (const name of from) text(node, 1, name);
       text(node, 2, output);
@@ -148,6 +158,7 @@ function graphMessage({ nodes, inputs, outputs }: OnnxGraph): Uint8Array {
       text(node, 4, operator);
       for (const [name, value] of Object.entries(attributes))
         nested(node, 5, (attribute) => attributeFields(attribute, name, value));
+      if (domain !== undefined) text(node, 7, domain);
     });
   text(graph, 2, 'main');
   for (const value of inputs) nested(graph, 11, (input) => valueFields(input, value));

@@ -5,7 +5,9 @@ import { openModelFolder, saveModelFolder, type ReadingSettings } from '../forma
 import { openAdapterFolder, saveAdapterFolder } from '../formats/peft.js';
 import type { TensorData } from '../formats/safetensors.js';
 import { chooseDevice, deviceInfo, Session, type SessionOptions } from '../native/index.js';
+import type { OnnxValidationBatch } from '../onnx/check.js';
 import type { OnnxExport } from '../onnx/folder.js';
+import { exportSettings, type OnnxDtype } from '../onnx/settings.js';
 import { taskOf, type Calibration, type Task } from '../tasks/index.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { counted } from '../util/text.js';
@@ -19,7 +21,7 @@ import {
   problemTypeOf,
 } from './config.js';
 import { addUpdate, adapterShapes, loraShapes, scalingOf, targetModulesOf, type Lora } from './lora.js';
-import { parameterShapes } from './parameters.js';
+import { matchingNames, parameterShapes } from './parameters.js';
 import { fitAdapter, matchCheckpoint, readConfig, type LoadedModel } from './pretrained.js';
 import {
   ofAnotherModel,
@@ -71,6 +73,19 @@ export interface ExportOnnxOptions {
   tokenizer?: Tokenizer;
   /** Tokens at which texts are cut; default: as the model was trained, else 512 or the limit of model or tokenizer. */
   maxSeqLength?: number;
+  /** The files to write; default: `fp32` and `q8`, which transformers.js takes in Node and in browsers. */
+  dtypes?: readonly OnnxDtype[];
+  /** The version of ONNX's operators, 17 to 21; default 17, which the oldest runtimes in use know. */
+  opset?: number;
+  /** Labelled rows, anew in each call, on which the files are compared with the model. */
+  validation?: () => AsyncIterable<OnnxValidationBatch>;
+  /** Points (hundredths) of the main metric (accuracy, micro F1, R2) that a file may lose on those rows; default 1. */
+  maxMetricDrop?: number;
+  /**
+   * Layers that stay float32 in `q8` and `q4`: names or patterns of tensors, as for `freeze`; or `auto`: as few as make a file fit
+   * that is not.
+   */
+  keepFloat?: readonly string[] | 'auto';
 }
 
 /** Largest differences of logits between the file and the model, as a share: of rounding, and of products in bfloat16 or TF32. */
@@ -319,21 +334,35 @@ export class EncoderModel {
   }
 
   /**
-   * Writes the model as ONNX into a folder of its own, with its adapter merged: config.json, onnx/model.onnx, and the tokenizer if
-   * it is given. A tuned temperature is part of it. The logits are compared with those of onnxruntime-node, where that is installed.
+   * Writes the model as ONNX into a folder of its own, with its adapter merged: config.json, a file in onnx/ for each dtype, and the
+   * tokenizer if it is given. A tuned temperature is part of it. The logits are compared with those of onnxruntime-node, where that
+   * is installed: in float32 they are equal but for rounding, and a file in fewer bits that loses too much is left out.
    *
-   * @throws UsageError for a folder with other files than those of an earlier export; RunError when it cannot be written, or
-   *   the logits differ
+   * @throws UsageError for a folder with other files than those of an earlier export, unknown dtypes or tensors, and validation
+   *   rows without onnxruntime-node; RunError when it cannot be written, the float32 logits differ, or no file is fit for use
    */
   async exportOnnx(directory: string, options: ExportOnnxOptions = {}): Promise<OnnxExport> {
-    const { tokenizer, maxSeqLength = this.reading['maxSeqLength'] } = options;
+    const { tokenizer, maxSeqLength = this.reading['maxSeqLength'], ...asked } = options;
+    const { dtypes, opset, keepFloat, maxMetricDrop } = exportSettings(asked);
+    const spec = sessionSpec(this.config);
+    const names = [...parameterShapes(this.config).keys()];
+    const kept =
+      keepFloat === 'auto'
+        ? keepFloat
+        : keepFloat.flatMap((pattern) => matchingNames(pattern, names, 'keepFloat'));
     const session = await this.open();
     const { exportFolder } = await import('../onnx/folder.js');
     const { dtype, tf32 = false } = this.#settings ?? {};
     const { textColumn, textPairColumn } = this.reading;
     return exportFolder(directory, {
-      spec: sessionSpec(this.config),
+      spec,
       config: configJson(this.config),
+      task: this.task,
+      dtypes,
+      opset,
+      keepFloat: kept,
+      maxMetricDrop,
+      validation: options.validation,
       temperature: this.calibration.temperature ?? 1,
       tolerance: dtype === 'float32' && !tf32 ? TOLERANCE.float32 : TOLERANCE.rounded,
       text: tokenizer && {

@@ -1,90 +1,265 @@
-// The check of an exported file: the same rows through onnxruntime, in padded batches, and through the model that was exported.
-// onnxruntime-node is an optional peer dependency: 290 MB that nothing else here needs.
-import type { InferenceSession, Tensor } from 'onnxruntime-node';
+// The check of exported files: the same rows through onnxruntime and through the model that was exported. Without rows of a person's
+// own they are of random tokens, which is enough for the arithmetic, and for a file that lost all meaning in fewer bits.
 import type { PackedBatch, SessionSpec } from '../native/index.js';
-import { errorCode, messageOf, RunError } from '../util/errors.js';
+import { createMetrics, type Targets, type Task } from '../tasks/index.js';
 import { randomNumbers } from '../util/random.js';
+import { counted } from '../util/text.js';
 import type { LastToken } from './encoder.js';
-
-interface Runtime {
-  InferenceSession: {
-    create(path: string, options: InferenceSession.SessionOptions): Promise<InferenceSession>;
-  };
-  Tensor: new (type: 'int64', data: BigInt64Array, shape: readonly number[]) => Tensor;
-}
-
-/** One sequence of token ids and types. */
-interface Row {
-  readonly ids: readonly number[];
-  readonly types: readonly number[];
-}
+import { openOnnx, type OnnxRuntime, type OnnxSession, type Row } from './runtime.js';
+import type { OnnxDtype } from './settings.js';
 
 /** Rows of one batch are of several lengths, so that most are padded. */
 const SHORT = [2, 3, 5, 8, 13, 21, 34, 55];
 const LONGEST = 512;
 
-/** What is compared, and how. */
+/** Beyond this share of the model's logits, by their Euclidean norms, a file's have little to do with them. */
+const NEAR_CHANCE = 0.5;
+
+/**
+ * Rows with labels, as tokens: what the metrics of exported files are computed on.
+ *
+ * @example
+ * ```ts
+ * import { AutoTokenizer, type OnnxValidationBatch } from 'bertune';
+ *
+ * const tokenizer = await AutoTokenizer.fromPretrained('out');
+ * const batch: OnnxValidationBatch = {
+ *   encodings: ['What a film!', 'Two hours that I will not get back.'].map((text) => tokenizer.encode(text)),
+ *   labels: Int32Array.of(1, 0),
+ * };
+ * ```
+ */
+export interface OnnxValidationBatch {
+  readonly encodings: readonly Row[];
+  /** As the model's task collates them. */
+  readonly labels: Targets;
+}
+
+/** The model that files are compared with, and on what. */
 export interface Checked {
   readonly spec: Pick<SessionSpec, 'encoder'>;
+  readonly task: Task;
   readonly temperature: number;
   readonly lastToken: LastToken | undefined;
   /** Logits of the model, [sequences * outputs]. */
   predict(batch: PackedBatch): Promise<Float32Array>;
-  /** Largest difference of logits that may be, as a share of the largest logit where that is above 1. */
+  /** Largest difference of logits in float32, as a share of the largest logit where that is above 1. */
   readonly tolerance: number;
+  /** The rows, anew in each call. */
+  readonly validation?: (() => AsyncIterable<OnnxValidationBatch>) | undefined;
+  /** Points of the task's main metric that a file may lose. */
+  readonly maxMetricDrop: number;
 }
 
 /**
- * Compares the logits of a file in onnxruntime with those of the model.
+ * How an exported file compares with the model: on the validation rows where there are some, else on rows of random tokens.
  *
- * @returns the largest difference and the number of rows; null where onnxruntime-node is not installed
- * @throws RunError when they differ by more than the tolerance, or onnxruntime cannot run the file
+ * @example
+ * ```ts
+ * import type { OnnxFigures } from 'bertune';
+ *
+ * const show = ({ sameLabels, meanDifference }: OnnxFigures): void => console.log(sameLabels, meanDifference);
+ * ```
  */
-export async function checkFile(
-  path: string,
-  checked: Checked,
-): Promise<{ rows: number; difference: number } | null> {
-  const runtime = await loadRuntime();
-  if (runtime === null) return null;
-  const batches = sampleBatches(checked);
-  let [difference, largest] = [0, 1];
-  const session = await ran(runtime.InferenceSession.create(path, { logSeverityLevel: 3 }));
-  try {
-    for (const rows of batches) {
-      const ours = await checked.predict(packed(rows, checked.spec.encoder.embeddings.tokenTypes > 0));
-      const theirs = await ran(padded(runtime, session, rows));
-      for (const [i, logit] of ours.entries()) {
-        const expected = logit / checked.temperature;
-        const distance = Math.abs((theirs[i] ?? Number.NaN) - expected);
-        if (!(distance <= difference)) difference = distance;
-        largest = Math.max(largest, Math.abs(expected));
-      }
-    }
-  } finally {
-    await session.release();
+export interface OnnxFigures {
+  readonly rows: number;
+  /** Largest and mean absolute difference of logits. */
+  readonly difference: number;
+  readonly meanDifference: number;
+  /** Share of rows with the same label, 0 to 1; null for numbers. */
+  readonly sameLabels: number | null;
+  /** Of the validation rows, by their names without `eval_`; null without such rows. */
+  readonly metrics: Readonly<Record<string, number>> | null;
+}
+
+/** What the check found of a file, and why it is not fit for use, if it is not. */
+export interface Verdict {
+  readonly figures: OnnxFigures;
+  readonly refusal: string | null;
+}
+
+/** Rows of random tokens, with the logits of the model. */
+interface Sample {
+  readonly rows: readonly Row[];
+  readonly logits: Float32Array;
+}
+
+/** Logits of the model, which files are compared with one after the other. */
+export class Checker {
+  readonly #runtime: OnnxRuntime;
+  readonly #checked: Checked;
+  readonly #samples: readonly Sample[];
+  /** Of the validation rows, batch by batch. */
+  readonly #logits: readonly Float32Array[];
+  /** The model's own; null without validation rows. */
+  readonly metrics: Readonly<Record<string, number>> | null;
+
+  private constructor(
+    runtime: OnnxRuntime,
+    checked: Checked,
+    reference: {
+      samples: readonly Sample[];
+      logits: readonly Float32Array[];
+      metrics: Checker['metrics'];
+    },
+  ) {
+    this.#runtime = runtime;
+    this.#checked = checked;
+    this.#samples = reference.samples;
+    this.#logits = reference.logits;
+    this.metrics = reference.metrics;
   }
-  if (difference <= checked.tolerance * largest)
-    return { rows: batches.reduce((sum, rows) => sum + rows.length, 0), difference };
-  throw new RunError(
-    `The exported model was not written: in onnxruntime its logits differ from those of the model by up to ${difference.toPrecision(2)}, ` +
-      `more than ${checked.tolerance * largest}; please report this with the config.json of the model`,
-  );
-}
 
-async function ran<T>(call: Promise<T>): Promise<T> {
-  return call.catch((error: unknown) => {
-    throw new RunError(`onnxruntime cannot run the exported model: ${messageOf(error)}`, { cause: error });
-  });
-}
-
-async function loadRuntime(): Promise<Runtime | null> {
-  try {
-    return (await import('onnxruntime-node')).default;
-  } catch (error) {
-    if (errorCode(error) === 'ERR_MODULE_NOT_FOUND') return null;
-    throw new RunError(`onnxruntime-node is installed but cannot be loaded: ${messageOf(error)}`, {
-      cause: error,
+  /** Computes the logits of the model. */
+  static async create(runtime: OnnxRuntime, checked: Checked): Promise<Checker> {
+    const { task, spec, temperature, validation } = checked;
+    const hasTypes = spec.encoder.embeddings.tokenTypes > 0;
+    const logitsOf = async (rows: readonly Row[]): Promise<Float32Array> =>
+      (await checked.predict(packed(rows, hasTypes))).map((logit) => logit / temperature);
+    const samples: Sample[] = [];
+    for (const rows of sampleBatches(checked)) samples.push({ rows, logits: await logitsOf(rows) });
+    const logits: Float32Array[] = [];
+    const metrics = createMetrics(task);
+    for await (const { encodings, labels } of validation?.() ?? []) {
+      const own = await logitsOf(encodings);
+      logits.push(own);
+      metrics.add(own, labels, encodings.length);
+    }
+    return new Checker(runtime, checked, {
+      samples,
+      logits,
+      metrics: validation === undefined ? null : metrics.result(),
     });
+  }
+
+  /** Compares a file with the model. @throws RunError when onnxruntime cannot run it */
+  async check(path: string, dtype: OnnxDtype): Promise<Verdict> {
+    const session = await openOnnx(this.#runtime, path);
+    try {
+      const samples = await this.#sampled(session);
+      const validated = await this.#validated(session);
+      const comparisons = validated === undefined ? [samples] : [samples, validated.comparison];
+      const figures = { ...(comparisons.at(-1) ?? samples).figures(), metrics: validated?.metrics ?? null };
+      const refusal =
+        dtype === 'fp32' ? this.#inexact(comparisons) : this.#unfit(comparisons, figures.metrics);
+      return { figures, refusal };
+    } finally {
+      await session.close();
+    }
+  }
+
+  /** How far logits of random tokens are from the model's, as a share of them. */
+  async error(path: string): Promise<number> {
+    const session = await openOnnx(this.#runtime, path);
+    try {
+      return (await this.#sampled(session)).relative;
+    } finally {
+      await session.close();
+    }
+  }
+
+  async #sampled(session: OnnxSession): Promise<Comparison> {
+    const samples = new Comparison(this.#checked.task);
+    for (const { rows, logits } of this.#samples) samples.add(logits, await session.predict(rows));
+    return samples;
+  }
+
+  async #validated(
+    session: OnnxSession,
+  ): Promise<{ comparison: Comparison; metrics: Record<string, number> } | undefined> {
+    const { validation, task } = this.#checked;
+    if (validation === undefined) return undefined;
+    const comparison = new Comparison(task);
+    const metrics = createMetrics(task);
+    let batch = 0;
+    for await (const { encodings, labels } of validation()) {
+      const theirs = await session.predict(encodings);
+      comparison.add(this.#logits[batch] ?? new Float32Array(), theirs);
+      metrics.add(theirs, labels, encodings.length);
+      batch += 1;
+    }
+    return { comparison, metrics: metrics.result() };
+  }
+
+  /** In float32 both compute the same. */
+  #inexact(comparisons: readonly Comparison[]): string | null {
+    const { tolerance } = this.#checked;
+    const worst = comparisons.find(({ difference, largest }) => !(difference <= tolerance * largest));
+    if (worst === undefined) return null;
+    return `its logits differ from those of the model by up to ${worst.difference.toPrecision(2)}, more than ${tolerance * worst.largest}`;
+  }
+
+  /** In fewer bits it is a matter of degree. */
+  #unfit(comparisons: readonly Comparison[], metrics: OnnxFigures['metrics']): string | null {
+    const far = comparisons.find(({ relative }) => !(relative <= NEAR_CHANCE));
+    if (far !== undefined)
+      return Number.isFinite(far.relative)
+        ? `its logits are near chance: they differ from those of the model by ${Math.round(100 * far.relative)} % of their size`
+        : 'its logits are not numbers';
+    if (metrics === null || this.metrics === null) return null;
+    const name = this.#checked.task.kind.mainMetric;
+    const [before = NaN, after = NaN] = [this.metrics[name], metrics[name]];
+    const drop = 100 * (before - after);
+    if (Number.isNaN(before) || drop <= this.#checked.maxMetricDrop) return null;
+    return `${name} falls from ${before.toFixed(4)} to ${after.toFixed(4)}, by ${points(drop)}, more than ${points(this.#checked.maxMetricDrop)}`;
+  }
+}
+
+/** Hundredths of a metric. */
+function points(number: number): string {
+  return counted(Number(number.toFixed(2)), 'point');
+}
+
+/** Logits of two models on the same rows. */
+class Comparison {
+  readonly #task: Task;
+  #rows = 0;
+  #numbers = 0;
+  #sum = 0;
+  #squares = 0;
+  #squaresOfModel = 0;
+  #same = 0;
+  difference = 0;
+  /** Largest logit of the model, at least 1. */
+  largest = 1;
+
+  constructor(task: Task) {
+    this.#task = task;
+  }
+
+  add(model: Float32Array, file: Float32Array): void {
+    const width = this.#task.numLabels;
+    for (const [i, logit] of model.entries()) {
+      const distance = Math.abs((file[i] ?? NaN) - logit);
+      if (!(distance <= this.difference)) this.difference = distance;
+      this.largest = Math.max(this.largest, Math.abs(logit));
+      this.#sum += distance;
+      this.#squares += distance ** 2;
+      this.#squaresOfModel += logit ** 2;
+    }
+    this.#numbers += model.length;
+    this.#rows += model.length / width;
+    if (!this.#task.kind.hasClasses || !file.every(Number.isFinite)) return;
+    for (let begin = 0; begin < model.length; begin += width) {
+      const [one, other] = [model, file].map((logits) =>
+        JSON.stringify(this.#task.decode(logits.subarray(begin, begin + width)).label),
+      );
+      if (one === other) this.#same += 1;
+    }
+  }
+
+  /** The difference as a share of the model's logits. */
+  get relative(): number {
+    return this.#squares === 0 ? 0 : Math.sqrt(this.#squares / this.#squaresOfModel);
+  }
+
+  figures(): Omit<OnnxFigures, 'metrics'> {
+    return {
+      rows: this.#rows,
+      difference: this.difference,
+      meanDifference: this.#sum / this.#numbers,
+      sameLabels: this.#task.kind.hasClasses ? this.#same / this.#rows : null,
+    };
   }
 }
 
@@ -97,7 +272,7 @@ function sampleBatches({ spec, lastToken }: Checked): Row[][] {
   const row = (length: number): Row => {
     const ids = Array.from({ length }, () => below(vocab));
     if (lastToken !== undefined) ids[length - 1] = lastToken.id; // as every text that is cut right
-    return { ids, types: Array.from({ length }, () => below(tokenTypes)) };
+    return { ids, typeIds: Array.from({ length }, () => below(tokenTypes)) };
   };
   const short = SHORT.filter((length) => length < most);
   return [short, [most, Math.ceil(most / 2)]]
@@ -105,47 +280,14 @@ function sampleBatches({ spec, lastToken }: Checked): Row[][] {
     .map((lengths) => lengths.map(row));
 }
 
-async function padded(
-  { Tensor }: Runtime,
-  session: InferenceSession,
-  rows: readonly Row[],
-): Promise<ArrayLike<number>> {
-  const length = Math.max(...rows.map(({ ids }) => ids.length));
-  const input = (valuesOf: (row: Row) => readonly number[]): Tensor => {
-    const data = new BigInt64Array(rows.length * length);
-    for (const [i, row] of rows.entries())
-      for (const [j, value] of valuesOf(row).entries()) data[i * length + j] = BigInt(value);
-    return new Tensor('int64', data, [rows.length, length]);
-  };
-  const inputs = {
-    input_ids: input(({ ids }) => ids),
-    attention_mask: input(({ ids }) => ids.map(() => 1)),
-    token_type_ids: input(({ types }) => types),
-  };
-  const named = Object.entries(inputs).filter(([name]) => session.inputNames.includes(name));
-  const { logits } = await session.run(Object.fromEntries(named));
-  if (!(logits?.data instanceof Float32Array)) throw new RunError('its logits are not float32');
-  return isOfTokens(logits.dims) ? tokensOf(logits.data, logits.dims, rows) : logits.data;
-}
-
-function isOfTokens(dims: readonly number[]): boolean {
-  return dims.length === 3;
-}
-
-/** Without the padding. */
-function tokensOf(data: Float32Array, [, length = 0, outputs = 0]: readonly number[], rows: readonly Row[]) {
-  return rows.flatMap(({ ids }, i) => {
-    const begin = i * length * outputs;
-    return [...data.subarray(begin, begin + ids.length * outputs)];
-  });
-}
-
 function packed(rows: readonly Row[], hasTypes: boolean): PackedBatch {
   const cuSeqlens = new Int32Array(rows.length + 1);
   for (const [i, { ids }] of rows.entries()) cuSeqlens[i + 1] = (cuSeqlens[i] ?? 0) + ids.length;
-  return {
-    inputIds: Int32Array.from(rows.flatMap(({ ids }) => ids)),
-    cuSeqlens,
-    ...(hasTypes && { tokenTypeIds: Int32Array.from(rows.flatMap(({ types }) => types)) }),
-  };
+  const tokens = cuSeqlens[rows.length] ?? 0;
+  const [inputIds, tokenTypeIds] = [new Int32Array(tokens), new Int32Array(tokens)];
+  for (const [i, { ids, typeIds }] of rows.entries()) {
+    inputIds.set(ids, cuSeqlens[i]);
+    if (typeIds !== null) tokenTypeIds.set(typeIds, cuSeqlens[i]);
+  }
+  return { inputIds, cuSeqlens, ...(hasTypes && { tokenTypeIds }) };
 }

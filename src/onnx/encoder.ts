@@ -4,6 +4,7 @@
 import type { OnnxValue } from '../formats/onnx.js';
 import type { Activation, EncoderSpec, HeadStage, SessionSpec } from '../native/spec.js';
 import { GraphBuilder, type ModelGraph, type Value } from './graph.js';
+import { OPSET } from './settings.js';
 
 /** Added to the scores of padding; a row of nothing else stays finite. */
 const LOWEST = -3.4028234663852886e38;
@@ -33,13 +34,18 @@ const inputNamed = (name: string): OnnxValue => ({ name, element: 'int64', shape
  *
  * @param spec without adapters: they are merged into the weights that are written
  * @param options.temperature that the logits are divided by, where one was tuned
+ * @param options.opset the version of ONNX's operators, from 17 on
  * @param options.lastToken is put at the end of texts in batches of its length: correctly cut ones have it there
  */
 export function modelGraph(
   { encoder, head, parameters }: Pick<SessionSpec, 'encoder' | 'head' | 'parameters'>,
-  { temperature = 1, lastToken }: { temperature?: number; lastToken?: LastToken | undefined } = {},
+  {
+    temperature = 1,
+    lastToken,
+    opset = OPSET,
+  }: { temperature?: number; lastToken?: LastToken | undefined; opset?: number } = {},
 ): ModelGraph {
-  const graph = new GraphBuilder(parameters);
+  const graph = new GraphBuilder(parameters, { opset });
   const ids = lastToken === undefined ? IDS : endedIds(graph, lastToken);
   const hidden = encoderNodes(graph, encoder, ids, readsFirstOnly(head));
   const { logits, outputs, isPooled } = headNodes(graph, head, hidden, encoder.norm.eps);

@@ -1,23 +1,24 @@
-// The folder that transformers.js loads: config.json, the tokenizer's files and onnx/model.onnx. It is written under another name,
-// checked there, and takes its place as a whole.
+// The folder that transformers.js loads: config.json, the tokenizer's files and the models in onnx/. It is written under another
+// name, checked there, and takes its place as a whole.
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeOnnx } from '../formats/onnx.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { RunError, UsageError } from '../util/errors.js';
 import { isFolder } from '../util/file-system.js';
 import { writeDirectoryAtomic, writeJson } from '../util/files.js';
 import { isObject, readJson } from '../util/json.js';
-import { checkFile, type Checked } from './check.js';
+import { Checker, type Checked } from './check.js';
 import { modelGraph, type LastToken } from './encoder.js';
-import { contentOf } from './graph.js';
+import { loadOnnxRuntime } from './runtime.js';
+import type { OnnxDtype } from './settings.js';
+import { FILES } from './variants.js';
+import { writeVariant, type OnnxVariant, type VariantSource } from './write-variant.js';
 import type { SessionSpec } from '../native/index.js';
-
-const MODEL = 'model.onnx';
 
 /** All that an export writes: a folder with nothing else in it may be replaced. */
 const OWN = new Set(['config.json', 'tokenizer.json', 'tokenizer_config.json', 'vocab.txt', 'onnx']);
-const OWN_IN_ONNX = new Set([MODEL, `${MODEL}_data`]);
+const MODELS = Object.values(FILES);
+const OWN_IN_ONNX = new Set(MODELS.flatMap((name) => [name, `${name}_data`]));
 
 /**
  * What became of an export.
@@ -27,16 +28,16 @@ const OWN_IN_ONNX = new Set([MODEL, `${MODEL}_data`]);
  * import { AutoModelForSequenceClassification, type OnnxExport } from 'bertune';
  *
  * const model = await AutoModelForSequenceClassification.fromPretrained('out');
- * const { bytes, check }: OnnxExport = await model.exportOnnx('out-onnx');
- * console.log(bytes, check?.difference);
+ * const { variants }: OnnxExport = await model.exportOnnx('out-onnx');
+ * for (const { file, bytes, figures } of variants) console.log(file, bytes, figures?.difference);
  * await model.close();
  * ```
  */
 export interface OnnxExport {
-  /** Of the model in ONNX. */
-  readonly bytes: number;
-  /** Largest difference of logits between onnxruntime and the model, and on how many rows; null where onnxruntime-node is not installed. */
-  readonly check: { readonly rows: number; readonly difference: number } | null;
+  /** The files that were asked for, in the order of their request. */
+  readonly variants: readonly OnnxVariant[];
+  /** Metrics of the model itself on the validation rows; null without such rows. */
+  readonly metrics: Readonly<Record<string, number>> | null;
 }
 
 /** How texts are cut and ended for the model. */
@@ -49,48 +50,80 @@ export interface TextEnd {
 }
 
 /** A model to be exported. */
-export interface Exported extends Omit<Checked, 'spec' | 'lastToken'> {
+export interface Exported
+  extends Omit<Checked, 'spec' | 'lastToken'>, Pick<VariantSource, 'keepFloat' | 'read'> {
   readonly spec: Pick<SessionSpec, 'encoder' | 'head' | 'parameters'>;
   /** The content of config.json. */
   readonly config: Readonly<Record<string, unknown>>;
   readonly text: TextEnd | undefined;
-  /** A tensor by its name in Hugging Face's files, adapters merged. */
-  read(name: string): Promise<Float32Array>;
+  readonly dtypes: readonly OnnxDtype[];
+  readonly opset: number;
 }
 
 /**
- * Writes the folder.
+ * Writes the folder. A file that is not fit for use is left out, unless it is the only one that was asked for.
  *
- * @throws UsageError where the folder holds something else than an earlier export; RunError when it cannot be written, or its
- *   logits are not those of the model
+ * @throws UsageError where the folder holds something else than an earlier export, and for validation rows without
+ *   onnxruntime-node; RunError when it cannot be written, its float32 logits are not those of the model, or no file is fit
  */
 export async function exportFolder(directory: string, model: Exported): Promise<OnnxExport> {
   await requireReplaceable(directory);
-  const { spec, text, temperature } = model;
+  const { spec, text, temperature, opset } = model;
   const lastToken = text && lastTokenOf(text);
-  const graph = modelGraph(spec, { temperature, lastToken });
-  let result: OnnxExport | undefined;
+  const source = { ...model, graph: modelGraph(spec, { temperature, lastToken, opset }) };
+  const checker = await checkerOf(model, lastToken);
+  const variants: OnnxVariant[] = [];
   await writeDirectoryAtomic(directory, async (folder) => {
     try {
-      const path = join(folder, 'onnx', MODEL);
-      const { bytes, hasExternalData } = await writeOnnx(path, graph, (tensor) =>
-        contentOf(tensor, (name) => model.read(name)),
-      );
-      // The first is what transformers.js takes in a browser in place of q8, which is not there.
-      const clients = {
-        dtype: 'fp32',
-        ...(hasExternalData && { use_external_data_format: { [MODEL]: 1 } }),
-      };
-      await writeJson(join(folder, 'config.json'), { ...model.config, 'transformers.js_config': clients });
+      for (const dtype of model.dtypes) {
+        const variant = await writeVariant(folder, dtype, source, checker);
+        if (dtype === 'fp32' && variant.refusal !== null)
+          throw new RunError(
+            `The exported model was not written: in onnxruntime ${variant.refusal}; please report this with the config.json of the model`,
+          );
+        variants.push(variant);
+      }
+      const written = variants.filter(({ refusal }) => refusal === null);
+      if (written.length === 0) throw new RunError(noneFit(variants));
+      const clients = clientSettings(written);
+      await writeJson(join(folder, 'config.json'), {
+        ...model.config,
+        ...(Object.keys(clients).length > 0 && { 'transformers.js_config': clients }),
+      });
       if (text !== undefined) await saveTokenizer(folder, text, spec.encoder.embeddings.tokenTypes);
-      result = { bytes, check: await checkFile(path, { ...model, lastToken }) };
     } catch (error) {
       if (!(error instanceof RunError)) throw error;
       throw new RunError(error.message.replaceAll(folder, directory), { cause: error }); // the name that it was to have
     }
   });
-  if (result === undefined) throw new Error('The folder was not filled');
-  return result;
+  return { variants, metrics: checker?.metrics ?? null };
+}
+
+/** @returns null where onnxruntime-node is not installed */
+async function checkerOf(model: Exported, lastToken: LastToken | undefined): Promise<Checker | null> {
+  const runtime = await loadOnnxRuntime();
+  if (runtime !== null) return Checker.create(runtime, { ...model, lastToken });
+  if (model.validation === undefined && model.keepFloat !== 'auto') return null;
+  throw new UsageError(
+    'Exported files are compared with the model by onnxruntime-node, which is not installed: npm install --no-save onnxruntime-node',
+  );
+}
+
+function noneFit(variants: readonly OnnxVariant[]): string {
+  const reasons = variants.map(({ dtype, refusal }) => `${dtype}: ${refusal}`).join('; ');
+  return `No file was fit for use, and nothing was written: ${reasons}`;
+}
+
+/** What transformers.js asks for where a page or script names no dtype: q8 in a browser, float32 in Node. */
+function clientSettings(written: readonly OnnxVariant[]): Record<string, unknown> {
+  const names = written.map(({ dtype }) => dtype);
+  const external = written.filter(({ hasExternalData }) => hasExternalData);
+  return {
+    ...(!(names.includes('q8') && names.includes('fp32')) && { dtype: names.at(0) }),
+    ...(external.length > 0 && {
+      use_external_data_format: Object.fromEntries(external.map(({ dtype }) => [FILES[dtype], 1])),
+    }),
+  };
 }
 
 /** @throws UsageError for a folder with other files than those of an export */
@@ -102,7 +135,7 @@ export async function requireReplaceable(directory: string): Promise<void> {
   const foreign =
     names.find((name) => !OWN.has(name)) ??
     inOnnx.find((name) => !OWN_IN_ONNX.has(name)) ??
-    (inOnnx.includes(MODEL) ? undefined : names[0]);
+    (inOnnx.some((name) => MODELS.includes(name)) ? undefined : names[0]);
   if (foreign !== undefined)
     throw new UsageError(
       `${directory} holds ${foreign}, which is not of an earlier export and would be removed; name a new folder`,

@@ -2,6 +2,8 @@
 // constant, or rows of a weight, which is read from the model when the file is written.
 import type { OnnxAttribute, OnnxGraph, OnnxNode, OnnxTensor, OnnxValue } from '../formats/onnx.js';
 import type { ParameterSpec } from '../native/spec.js';
+import { OPSET } from './settings.js';
+import { quantizeBlocks, quantizeColumns, toFloat16 } from './quantize.js';
 
 /** Rows of a tensor of the model. */
 export interface WeightSource {
@@ -12,7 +14,15 @@ export interface WeightSource {
   /** Numbers in a row. */
   readonly columns: number;
   readonly isTransposed: boolean;
+  /** Left out where they are stored as they are, in float32. */
+  readonly stored?: Stored;
 }
+
+/** Weights in fewer bits, or what belongs to them. */
+export type Stored =
+  | { readonly as: 'float16'; readonly part: 'values' }
+  | { readonly as: 'uint8'; readonly part: 'values' | 'scales' | 'zeroPoints' }
+  | { readonly as: 'int4'; readonly part: 'values' | 'scales' };
 
 /** A tensor of the graph: its bytes, or where they come from. */
 export interface GraphTensor extends OnnxTensor {
@@ -34,10 +44,20 @@ export class GraphBuilder {
   readonly #nodes: OnnxNode[] = [];
   readonly #tensors = new Map<string, GraphTensor>();
   readonly #parameters: ReadonlyMap<string, ParameterSpec>;
+  readonly #prefix: string;
+  readonly opset: number;
 
-  /** @param parameters of the model, by their canonical names */
-  constructor(parameters: readonly ParameterSpec[]) {
+  /**
+   * @param parameters of the model, by their canonical names
+   * @param options.prefix of the names of outputs
+   */
+  constructor(
+    parameters: readonly ParameterSpec[],
+    { opset = OPSET, prefix = '' }: { opset?: number; prefix?: string } = {},
+  ) {
     this.#parameters = new Map(parameters.map((parameter) => [parameter.name, parameter]));
+    this.opset = opset;
+    this.#prefix = prefix;
   }
 
   /** Adds an operator of ONNX with one output. */
@@ -45,15 +65,36 @@ export class GraphBuilder {
     operator: string,
     inputs: readonly Value[],
     attributes: Readonly<Record<string, OnnxAttribute>> = {},
-    output: Value = `${operator}_${this.#nodes.length}:0`,
+    output?: Value,
   ): Value {
-    this.#nodes.push({ operator, inputs, output, attributes });
-    return output;
+    return this.addNode({
+      operator,
+      inputs,
+      attributes,
+      output: output ?? `${this.#prefix}${operator}_${this.#nodes.length}:0`,
+    });
+  }
+
+  /** Adds an operator as it is. */
+  addNode(node: OnnxNode): Value {
+    this.#nodes.push(node);
+    return node.output;
+  }
+
+  /** Adds a tensor, unless there is one of its name. */
+  addTensor(tensor: GraphTensor): Value {
+    if (!this.#tensors.has(tensor.name)) this.#tensors.set(tensor.name, tensor);
+    return tensor.name;
   }
 
   /** A float32 number. */
   scalar(value: number): Value {
     return this.#constant(`number_${value}`, 'float32', [], new Uint8Array(Float32Array.of(value).buffer));
+  }
+
+  /** A uint8 number. */
+  byte(value: number): Value {
+    return this.#constant(`byte_${value}`, 'uint8', [], Uint8Array.of(value));
   }
 
   /** An int64 number. */
@@ -69,8 +110,7 @@ export class GraphBuilder {
   }
 
   #constant(name: string, element: OnnxTensor['element'], shape: number[], content: Uint8Array): Value {
-    if (!this.#tensors.has(name)) this.#tensors.set(name, { name, element, shape, content });
-    return name;
+    return this.addTensor({ name, element, shape, content });
   }
 
   has(parameter: string): boolean {
@@ -115,9 +155,7 @@ export class GraphBuilder {
       const [columns = 1] = inner;
       const content = { name: tensor.name, firstRow: firstRow - begin, rows, columns, isTransposed };
       const stored = isTransposed ? [columns, rows] : [rows, ...inner];
-      if (!this.#tensors.has(name))
-        this.#tensors.set(name, { name, element: 'float32', shape: stored, content });
-      return name;
+      return this.addTensor({ name, element: 'float32', shape: stored, content });
     }
     throw new Error(`${parameter} has no tensor with the rows ${firstRow} to ${firstRow + rows}`);
   }
@@ -139,24 +177,54 @@ export class GraphBuilder {
   }
 
   finish(inputs: readonly OnnxValue[], outputs: readonly OnnxValue[]): ModelGraph {
-    return { nodes: this.#nodes, inputs, outputs, tensors: [...this.#tensors.values()] };
+    return {
+      opset: this.opset,
+      nodes: this.#nodes,
+      inputs,
+      outputs,
+      tensors: [...this.#tensors.values()],
+    };
   }
 }
 
 /**
- * The bytes of a tensor.
+ * Gives the bytes of tensors, in turn. What belongs to one weight is best asked for one after the other: it is quantized once.
  *
  * @param read gives a tensor of the model
  */
-export async function contentOf(
-  { content }: GraphTensor,
+export function contentReader(
   read: (name: string) => Promise<Float32Array>,
-): Promise<Uint8Array> {
-  if (content instanceof Uint8Array) return content;
-  const { name, firstRow, rows, columns, isTransposed } = content;
-  const values = (await read(name)).subarray(firstRow * columns, (firstRow + rows) * columns);
-  const stored = isTransposed ? transposed(values, content) : values;
-  return new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength);
+): (tensor: GraphTensor) => Promise<Uint8Array> {
+  let last: { key: string; parts: Promise<WeightParts> } | undefined;
+  return async ({ content }) => {
+    if (content instanceof Uint8Array) return content;
+    const { stored, ...weight } = content;
+    const key = JSON.stringify([weight, stored?.as]);
+    if (last?.key !== key) last = { key, parts: partsOf(weight, stored?.as, read) };
+    const part = (await last.parts)[stored?.part ?? 'values'];
+    if (part === undefined) throw new Error(`${weight.name} has no ${stored?.part} in ${stored?.as}`);
+    return new Uint8Array(part.buffer, part.byteOffset, part.byteLength);
+  };
+}
+
+/** What is stored of a weight. */
+interface WeightParts {
+  readonly values: Float32Array | Uint16Array | Uint8Array;
+  readonly scales?: Float32Array;
+  readonly zeroPoints?: Uint8Array;
+}
+
+async function partsOf(
+  weight: WeightSource,
+  form: Stored['as'] | undefined,
+  read: (name: string) => Promise<Float32Array>,
+): Promise<WeightParts> {
+  const { name, firstRow, rows, columns, isTransposed } = weight;
+  const own = (await read(name)).subarray(firstRow * columns, (firstRow + rows) * columns);
+  if (form === 'int4') return quantizeBlocks(own, columns); // in the rows of the model
+  const values = isTransposed ? transposed(own, weight) : own;
+  if (form === 'uint8') return quantizeColumns(values, isTransposed ? rows : columns);
+  return { values: form === 'float16' ? toFloat16(values) : values };
 }
 
 /** Rows and columns of a block, so that what is read and written stays in the cache. */

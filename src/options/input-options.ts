@@ -4,6 +4,7 @@ import { DEFAULT_LIMITS } from '../data/compression.js';
 import { labelFormats } from '../data/label-lists.js';
 import {
   answering,
+  evaluators,
   everywhere,
   inGroup,
   optional,
@@ -73,7 +74,7 @@ export const inputOptions = {
       otherwise: 'all labels of the data, sorted',
     }),
     maxSeqLength: optional(integer(3), {
-      commands: [...trainers, ...answering, 'inspect'],
+      commands: [...trainers, ...answering, 'inspect', 'export'],
       onResume: 'must-match',
       reading: true,
       help: 'longer inputs are cut to this many tokens, special tokens included',
@@ -101,9 +102,10 @@ export const inputOptions = {
       help: 'training rows: csv, tsv, jsonl, json or parquet; globs work',
     }),
     validationFile: withDefault(files, [], {
-      commands: [...training, 'evaluate', 'init'],
+      commands: [...training, ...evaluators, 'init'],
       onResume: 'must-match',
       help: 'rows to evaluate on',
+      helpOf: { export: 'labelled rows on which the files are compared with the model' },
     }),
     testFile: withDefault(files, [], {
       commands: ['predict'],
@@ -136,7 +138,7 @@ export const inputOptions = {
     validationSplit: optional(
       textOrShare('NAME_OR_SHARE', "a split's name, or a share of the training rows above 0 and below 1"),
       {
-        commands: [...training, 'evaluate', 'init'],
+        commands: [...training, ...evaluators, 'init'],
         onResume: 'must-match',
         help: 'split of the hub dataset to evaluate on; or, as 0.1, a share of the training rows, stratified by label',
         otherwise: 'of a hub dataset validation, else test',
@@ -176,7 +178,7 @@ export const inputOptions = {
       otherwise: 'none',
     }),
     labelColumn: optional(list('NAME', 'a column or several'), {
-      commands: [...training, 'evaluate', 'inspect'],
+      commands: [...training, ...evaluators, 'inspect'],
       onResume: 'must-match',
       reading: true,
       help: 'column of the label; or several of zeros and ones, probabilities or numbers, one for each label',
@@ -184,34 +186,34 @@ export const inputOptions = {
       hf: 'label_column_name',
     }),
     labelDelimiter: optional(text('TEXT'), {
-      commands: [...training, 'evaluate', 'inspect'],
+      commands: [...training, ...evaluators, 'inspect'],
       onResume: 'must-match',
       reading: true,
       help: 'what separates several labels written as one text, for multi-label',
       otherwise: '| or ; or a comma, whichever the first labels show',
     }),
     labelFormat: optional(choice(labelFormats), {
-      commands: [...training, 'evaluate', 'inspect'],
+      commands: [...training, ...evaluators, 'inspect'],
       onResume: 'must-match',
       reading: true,
       help: 'what lists hold: names or ids of classes, zeros and ones by position, probabilities, or numbers to predict',
       otherwise: 'decided from the first rows, and logged with an example',
     }),
     foldLabels: withDefault(toggle(), false, {
-      commands: [...training, 'evaluate', 'inspect'],
+      commands: [...training, ...evaluators, 'inspect'],
       onResume: 'must-match',
       reading: true,
       help: 'labels that differ only in white space, case, width, composed accents or invisible characters are one',
     }),
     naLabels: optional(list('LABEL', 'a label or several'), {
-      commands: [...training, 'evaluate', 'inspect'],
+      commands: [...training, ...evaluators, 'inspect'],
       onResume: 'must-match',
       reading: true,
       help: 'labels that mean that a row has none, such as n/a (na_values of pandas); these rows are left out',
       otherwise: 'rows without a label are bad rows',
     }),
     softLabels: withDefault(toggle(), false, {
-      commands: [...training, 'evaluate', 'inspect'],
+      commands: [...training, ...evaluators, 'inspect'],
       onResume: 'must-match',
       reading: true,
       help: 'labels are probabilities, in a column for each, in lists, or as predict writes them; metrics other than the loss take the likeliest',
@@ -274,7 +276,7 @@ export const inputOptions = {
       otherwise: 'all',
     }),
     maxEvalSamples: optional(integer(1), {
-      commands: [...training, 'evaluate', 'inspect'],
+      commands: [...training, ...evaluators, 'inspect'],
       onResume: 'must-match',
       help: 'evaluate on the first N rows only',
       otherwise: 'all',

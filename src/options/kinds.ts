@@ -140,6 +140,29 @@ export function choices<const T extends readonly [string, ...string[]]>(
   };
 }
 
+/** At least one of a few words, each once; on the command line also with commas between them. */
+export function someOf<const T extends readonly [string, ...string[]]>(words: T): Kind<T[number][]> {
+  const what = `some of ${words.join(', ')}`;
+  const items = z.array(z.enum(words)).nonempty();
+  return {
+    schema: z.preprocess(
+      (value) => [value].flat(2),
+      items.transform((own) => [...new Set(own)]),
+    ),
+    what,
+    type: `(${literals(words)})[]`,
+    arity: 'many',
+    placeholder: 'WORD...',
+    words,
+    fromText: (written) => (written.includes(',') ? written.split(',') : written),
+    faults: (value, name) =>
+      [value]
+        .flat(2)
+        .filter((item) => !words.some((word) => word === item))
+        .map((item) => expected(what, name, item).message),
+  };
+}
+
 /** True or false. A bare flag means true, `--no-flag` means false. */
 export function toggle(): Kind<boolean> {
   return {

@@ -11,6 +11,7 @@ export const groups = [
   'Evaluation',
   'Saving and logging',
   'Device',
+  'Export',
   'Search',
   'Serving',
 ] as const;
@@ -95,8 +96,10 @@ export const answering = [...scoring, 'serve'] as const;
 /** Those that train, and those that also have a Trainer in a script, which has its model and data already. */
 export const training = ['train', 'search'] as const;
 export const trainers = [...training, 'trainer'] as const;
-export const readers = [...training, ...scoring, 'inspect'] as const;
-export const everywhere = [...readers, 'init', 'merge', 'export', 'serve', 'report'] as const;
+/** Those whose rows are for comparing with what a model predicts. */
+export const evaluators = ['evaluate', 'export'] as const;
+export const readers = [...training, ...scoring, 'inspect', 'export'] as const;
+export const everywhere = [...readers, 'init', 'merge', 'serve', 'report'] as const;
 
 /** An option that always has a value; one of `reading` has none where the model's folder is asked first. */
 export function withDefault<T>(kind: Kind<T>, fallback: T, meta: Meta): Ungrouped<T> {
@@ -105,7 +108,7 @@ export function withDefault<T>(kind: Kind<T>, fallback: T, meta: Meta): Ungroupe
 }
 
 function isScoring(name: CommandName): boolean {
-  return scoring.some((own) => own === name);
+  return [...scoring, ...evaluators].some((own) => own === name);
 }
 
 /** An option that may be missing, but for the commands that need it. */

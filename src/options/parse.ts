@@ -44,6 +44,7 @@ import {
 } from './resolve.js';
 import {
   evaluateProblems,
+  exportProblems,
   initProblems,
   inspectProblems,
   predictProblems,
@@ -121,7 +122,7 @@ export function parseMergeOptions(sources: OptionSources): ParsedOptions<MergeOp
 
 /** The options of an export. Throws as `parseTrainOptions`. */
 export function parseExportOptions(sources: OptionSources): ParsedOptions<ExportOptions> {
-  return parse(exportCommand, sources, () => []);
+  return parse(exportCommand, sources, exportProblems);
 }
 
 /** The options of a server. Throws as `parseTrainOptions`. */

@@ -31,7 +31,7 @@ export function understand(
   command: Command,
 ): Understood {
   const name = camelCase(entry.written);
-  const own = isOptionName(name) ? name : byHfName.get(name);
+  const own = otherName[command.name]?.[name] ?? (isOptionName(name) ? name : byHfName.get(name));
   const foreign = foreignOption(name);
   // Of a name that is ours for other commands only, this says what it means here.
   if (own !== undefined && (foreign === undefined || Object.hasOwn(command.options, own)))
@@ -87,6 +87,11 @@ export function isOptionName(name: string): name is OptionName {
   return Object.hasOwn(options, name);
 }
 
+/** What has the name of an option that means something else to the other commands: transformers.js' dtype is that of a file. */
+const otherName: Partial<Record<Command['name'], Partial<Record<string, OptionName>>>> = {
+  export: { dtype: 'dtypes' },
+};
+
 /** Each command has one name for the rows that it reads; people try those of the others. */
 const takenInstead: Partial<Record<Command['name'], Partial<Record<OptionName, OptionName>>>> = {
   train: { testFile: 'validationFile', testSplit: 'validationSplit' },
@@ -107,6 +112,12 @@ const takenInstead: Partial<Record<Command['name'], Partial<Record<OptionName, O
     validationSplit: 'testSplit',
     trainSplit: 'testSplit',
     outputDir: 'outputFile',
+  },
+  export: {
+    testFile: 'validationFile',
+    trainFile: 'validationFile',
+    testSplit: 'validationSplit',
+    trainSplit: 'validationSplit',
   },
   init: { testFile: 'validationFile', testSplit: 'validationSplit', outputFile: 'configFile' },
   inspect: {

@@ -5,6 +5,7 @@ import { taskKinds } from '../tasks/index.js';
 import type {
   CompleteScoringOptions,
   EvaluateOptions,
+  ExportOptions,
   InitOptions,
   InspectOptions,
   PredictOptions,
@@ -30,6 +31,17 @@ export function evaluateProblems(options: EvaluateOptions, name: NameOf): Proble
     wholeSplit,
     splitsNeedDataset,
     rowsEnding,
+  ];
+  return apply(rules, options, name);
+}
+
+/** What is wrong with the options of an export; rows are its own choice. */
+export function exportProblems(options: ExportOptions, name: NameOf): Problem[] {
+  const hasRows = options.validationFile.length > 0 || options.dataset !== undefined;
+  const rules: Rule<ExportOptions>[] = [
+    ...(hasRows ? [oneSource('validationFile')] : [dropNeedsRows]),
+    wholeSplit,
+    splitsNeedDataset,
   ];
   return apply(rules, options, name);
 }
@@ -139,6 +151,12 @@ function portNeedsLive(o: TrainOptions, name: NameOf): Problem | undefined {
   return { about: 'livePort', message: `${name('livePort')} needs ${name('live')}` };
 }
 
+function dropNeedsRows({ maxMetricDrop }: ExportOptions, name: NameOf): Problem | undefined {
+  if (maxMetricDrop === undefined) return undefined;
+  const message = `${name('maxMetricDrop')} needs ${name('validationFile')}: there are no rows to compute a metric on`;
+  return { about: 'maxMetricDrop', message };
+}
+
 function foldsBringRows(o: TrainOptions, name: NameOf): Problem | undefined {
   if (o.crossValidation === undefined) return undefined;
   const rivals = ['validationSplit', 'validationFile', 'resumeFromCheckpoint'] as const;
@@ -158,7 +176,7 @@ function foldsBringRows(o: TrainOptions, name: NameOf): Problem | undefined {
 }
 
 /** Which rows a share means, only the training knows that set them aside. */
-function wholeSplit(o: EvaluateOptions, name: NameOf): Problem | undefined {
+function wholeSplit(o: Pick<EvaluateOptions, 'validationSplit'>, name: NameOf): Problem | undefined {
   if (typeof o.validationSplit !== 'number') return undefined;
   const message = `${name('validationSplit')} takes the name of a split here; a share is set aside in training only`;
   return { about: 'validationSplit', message };

@@ -1,5 +1,5 @@
 // What happens around the steps: evaluation, saving and logging, the device, and the search. Options of the table (see table.ts).
-import { choice, choices, integer, list, notNegative, real, steps, text, toggle } from './kinds.js';
+import { choice, choices, integer, list, notNegative, real, someOf, steps, text, toggle } from './kinds.js';
 import {
   answering,
   everywhere,
@@ -11,6 +11,7 @@ import {
   withDefault,
 } from './option.js';
 import { thresholdModes } from '../evaluation/tuning.js';
+import { LAST_OPSET, onnxDtypes, OPSET, USUAL_DTYPES } from '../onnx/settings.js';
 import { formatNames } from '../predictions/formats.js';
 
 const when = choice(['no', 'steps', 'epoch']);
@@ -45,7 +46,7 @@ export const runOptions = {
       otherwise: '--logging-steps',
     }),
     perDeviceEvalBatchSize: withDefault(integer(1), 8, {
-      commands: [...trainers, ...scoring, 'inspect'],
+      commands: [...trainers, ...scoring, 'inspect', 'export'],
       onResume: 'may-change',
       help: 'rows a batch in evaluation and prediction',
     }),
@@ -322,6 +323,30 @@ export const runOptions = {
       commands: [...trainers, ...answering, 'inspect'],
       onResume: 'irrelevant',
       help: 'threads that tokenize ahead of the training step; 0 tokenizes between the steps',
+    }),
+  }),
+  ...inGroup('Export', {
+    dtypes: withDefault(someOf(onnxDtypes), [...USUAL_DTYPES], {
+      commands: ['export'],
+      onResume: 'irrelevant',
+      help: 'the files to write, by the names of transformers.js: float32 and 8 bits are what it takes in Node and in browsers',
+    }),
+    opset: withDefault(integer(OPSET, { max: LAST_OPSET }), OPSET, {
+      commands: ['export'],
+      onResume: 'irrelevant',
+      help: "the version of ONNX's operators",
+    }),
+    maxMetricDrop: optional(notNegative, {
+      commands: ['export'],
+      onResume: 'irrelevant',
+      help: 'points of accuracy, micro F1 or R2 that a file may lose on the rows of --validation-file; with more it is left out',
+      otherwise: '1',
+    }),
+    keepFloat: optional(list('NAME', 'auto, or names or patterns of tensors'), {
+      commands: ['export'],
+      onResume: 'irrelevant',
+      help: 'layers that stay float32 in q8 and q4, e.g. bert.encoder.layer.0; auto: as few as make a file fit that is not',
+      otherwise: 'pooler and classifier',
     }),
   }),
   ...inGroup('Search', {

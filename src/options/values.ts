@@ -272,6 +272,14 @@ export interface OptionValues {
   threads: number;
   /** Threads that tokenize ahead of the training step; 0 tokenizes between the steps. A whole number of at least 0. Default: `1`. */
   dataloaderNumWorkers: number;
+  /** The files to write, by the names of transformers.js: float32 and 8 bits are what it takes in Node and in browsers. */
+  dtypes: ('fp32' | 'fp16' | 'q8' | 'q4')[];
+  /** The version of ONNX's operators. A whole number from 17 to 21. Default: `17`. */
+  opset: number;
+  /** Points of accuracy, micro F1 or R2 that a file may lose on the rows of `validationFile`; with more it is left out. A number of at least 0. Default: 1. */
+  maxMetricDrop: number;
+  /** Layers that stay float32 in q8 and q4, e.g. bert.encoder.layer.0; auto: as few as make a file fit that is not. Default: pooler and classifier. */
+  keepFloat: string[];
   /** Trainings to try, earlier ones of the same search included. A whole number of at least 1. Default: `20`. */
   nTrials: number;
   /** How the next values are chosen: where earlier ones were good, or at random. Default: `tpe`. */
@@ -306,7 +314,7 @@ export interface CommandOptions {
   inspect: { always: 'trainFile' | 'trainSplit' | 'foldLabels' | 'softLabels' | 'badRows' | 'quoting' | 'maxRowBytes' | 'maxCompressionRatio' | 'numTrainEpochs' | 'perDeviceTrainBatchSize' | 'gradientAccumulationSteps' | 'seed' | 'perDeviceEvalBatchSize' | 'json' | 'quiet' | 'verbose' | 'device' | 'dtype' | 'dataloaderNumWorkers'; optional: 'model' | 'modelRevision' | 'config' | 'tokenizer' | 'problemType' | 'labelList' | 'maxSeqLength' | 'dataset' | 'datasetConfig' | 'textColumn' | 'textPairColumn' | 'labelColumn' | 'labelDelimiter' | 'labelFormat' | 'naLabels' | 'encoding' | 'escape' | 'jsonField' | 'maxTrainSamples' | 'maxEvalSamples' | 'tf32' | 'threads' };
   init: { always: 'trainFile' | 'validationFile' | 'trainSplit' | 'foldLabels' | 'softLabels' | 'badRows' | 'quoting' | 'maxRowBytes' | 'maxCompressionRatio' | 'configFile' | 'force' | 'quiet' | 'verbose'; optional: 'model' | 'modelRevision' | 'config' | 'tokenizer' | 'problemType' | 'labelList' | 'maxSeqLength' | 'dataset' | 'datasetConfig' | 'validationSplit' | 'textColumn' | 'textPairColumn' | 'labelColumn' | 'labelDelimiter' | 'labelFormat' | 'naLabels' | 'encoding' | 'escape' | 'jsonField' | 'maxTrainSamples' | 'maxEvalSamples' | 'outputDir' };
   merge: { always: 'model' | 'outputDir' | 'modelCard' | 'quiet' | 'verbose'; optional: 'modelRevision' | 'baseModel' | 'tokenizer' | 'problemType' | 'language' | 'license' };
-  export: { always: 'model' | 'outputDir' | 'quiet' | 'verbose'; optional: 'modelRevision' | 'baseModel' | 'tokenizer' | 'problemType' };
+  export: { always: 'model' | 'validationFile' | 'badRows' | 'maxCompressionRatio' | 'perDeviceEvalBatchSize' | 'outputDir' | 'quiet' | 'verbose' | 'dtypes' | 'opset'; optional: 'modelRevision' | 'baseModel' | 'tokenizer' | 'problemType' | 'maxSeqLength' | 'dataset' | 'datasetConfig' | 'validationSplit' | 'textColumn' | 'textPairColumn' | 'labelColumn' | 'labelDelimiter' | 'labelFormat' | 'foldLabels' | 'naLabels' | 'softLabels' | 'quoting' | 'encoding' | 'escape' | 'jsonField' | 'maxRowBytes' | 'maxEvalSamples' | 'maxMetricDrop' | 'keepFloat' };
   serve: { always: 'model' | 'quiet' | 'verbose' | 'device' | 'dtype' | 'dataloaderNumWorkers' | 'host' | 'port' | 'maxWait' | 'maxBatchTokens' | 'maxQueue' | 'maxClientBatchSize' | 'payloadLimit' | 'requestTimeout'; optional: 'modelRevision' | 'baseModel' | 'tokenizer' | 'problemType' | 'maxSeqLength' | 'stride' | 'pooling' | 'tf32' | 'threads' };
   push: { always: 'model' | 'repo' | 'commitMessage' | 'quiet' | 'verbose'; optional: 'private' | 'revision' };
   report: { always: 'reportTexts' | 'runs' | 'quiet' | 'verbose'; optional: 'model' | 'modelRevision' | 'tokenizer' | 'outputFile' };

@@ -21,6 +21,7 @@ export const regression: TaskKind = {
   unit: 'sequence',
   hasClasses: false,
   metricNames: regressionMetrics,
+  mainMetric: 'r2',
   tunable: [],
   chanceLevel: ({ eval_r2: r2 = 1 }) =>
     r2 <= 0 ? 'it predicts no better than the mean of the values would (R2 at most 0)' : null,

@@ -45,6 +45,7 @@ export const singleLabel: TaskKind = {
   unit: 'sequence',
   hasClasses: true,
   metricNames: singleLabelMetrics,
+  mainMetric: 'accuracy',
   tunable: ['temperature'],
   // Where all rows have one label the correlation is 0 too, however good the model is. And a model that gives all rows
   // one label may well tell them apart by its scores.
@@ -72,6 +73,7 @@ export const multiLabel: TaskKind = {
   unit: 'sequence',
   hasClasses: true,
   metricNames: multiLabelMetrics,
+  mainMetric: 'f1_micro',
   tunable: ['temperature', 'thresholds'],
   chanceLevel: ({ eval_f1_micro: f1 = 1, eval_hamming_loss: wrong = 0 }) =>
     f1 === 0 && wrong > 0 ? 'it gives no label that is right (micro F1 of 0)' : null,

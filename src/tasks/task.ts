@@ -133,6 +133,8 @@ export interface TaskKind {
   readonly hasClasses: boolean;
   /** In the order of `MetricAccumulator.result()`. */
   readonly metricNames: readonly string[];
+  /** The one by which models are compared where none is named; greater is better, and 1 the best. */
+  readonly mainMetric: string;
   /** What can be tuned on validation rows after training. */
   readonly tunable: readonly (keyof Calibration)[];
   /**

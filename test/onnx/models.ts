@@ -17,9 +17,15 @@ for (const family of FAMILIES)
       const model = await AutoModelForSequenceClassification.fromPretrained(folderOf(family, form));
       await model.open(RUNTIME);
       const directory = join(folder, `${family.name}-${form}`);
-      const { check } = await model.exportOnnx(directory);
+      const { variants } = await model.exportOnnx(directory, { dtypes: ['fp32', 'fp16', 'q8', 'q4'] });
       await model.close();
-      t.ok((check?.difference ?? NaN) < 1e-5, `${form}: the check (${check?.difference})`);
+      const differences = variants.map(({ figures }) => figures?.difference ?? NaN);
+      t.ok((differences[0] ?? NaN) < 1e-5, `${form}: the check (${differences.join(', ')})`);
+      t.same(
+        variants.map(({ refusal }) => refusal),
+        [null, null, null, null],
+        'all are fit',
+      );
       const path = join(directory, 'onnx/model.onnx');
       for (const kind of ['single', 'pairs'] as const) {
         const { ids, types } = batches[kind];
@@ -50,8 +56,9 @@ t.test('activations', async (t) => {
     const config = parseConfig({ ...TOY_CONFIG, initializer_range: 0.2, hidden_act }, 'a small BERT');
     const model = AutoModelForSequenceClassification.fromConfig(config, { numLabels: 3 });
     await model.open(RUNTIME);
-    const { check } = await model.exportOnnx(join(folder, hidden_act));
-    t.ok((check?.difference ?? NaN) < 2e-5, `${hidden_act}: ${check?.difference}`);
+    const [fp32, q8] = (await model.exportOnnx(join(folder, hidden_act))).variants;
+    t.ok((fp32?.figures?.difference ?? NaN) < 2e-5, `${hidden_act}: ${fp32?.figures?.difference}`);
+    t.equal(q8?.refusal, null, `q8: ${q8?.figures?.difference}`);
     await model.close();
   }
 });

@@ -8,7 +8,7 @@ import t from 'tap';
 import { writeOnnx } from '../../dist/formats/onnx.js';
 import type { SessionSpec } from '../../dist/native/index.js';
 import { modelGraph } from '../../dist/onnx/encoder.js';
-import { contentOf } from '../../dist/onnx/graph.js';
+import { contentReader } from '../../dist/onnx/graph.js';
 import { runOnnx } from '../fixtures/onnxruntime.js';
 import { seededWeight } from '../fixtures/seeded.js';
 import { maxRelative, sizeOf } from '../fixtures/session.js';
@@ -41,7 +41,7 @@ async function written(
 ) {
   const weights = weightsOf(spec);
   const read = async (name: string): Promise<Float32Array> => weights.get(name) ?? new Float32Array();
-  return writeOnnx(path, modelGraph(spec, options), (tensor) => contentOf(tensor, read), limits);
+  return writeOnnx(path, modelGraph(spec, options), contentReader(read), limits);
 }
 
 function rowsOf({ inputIds, lengths, tokenTypeIds }: Case['batch']) {
