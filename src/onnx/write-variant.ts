@@ -65,7 +65,9 @@ export async function writeVariant(
   const path = join(folder, file);
   const { keepFloat } = source;
   const isReduced = dtype === 'q8' || dtype === 'q4';
-  let kept = keepFloat === 'auto' || !isReduced ? [] : keepFloat;
+  const all = quantizedIn(graphOf(dtype, source, []));
+  let kept: readonly string[] =
+    keepFloat === 'auto' || !isReduced ? [] : keepFloat.filter((name) => all.has(name));
   const make = (own: readonly string[]): Promise<Made> => makeFile(path, dtype, source, own, checker);
   let made = await make(kept);
   if (isFit(made) === false && keepFloat === 'auto' && isReduced && checker !== null) {
