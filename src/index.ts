@@ -72,6 +72,7 @@ export {
 export {
   classify,
   predictionOf,
+  encodedRows,
   predictRows,
   type PredictedBatch,
   type PredictRowsOptions,
