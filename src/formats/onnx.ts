@@ -16,6 +16,7 @@ export const ELEMENTS = {
   uint8: { code: 2, bytes: 1 },
   int64: { code: 7, bytes: 8 },
   float16: { code: 10, bytes: 2 },
+  float64: { code: 11, bytes: 8 },
 } as const;
 export type OnnxElement = keyof typeof ELEMENTS;
 

@@ -1,8 +1,8 @@
 // The graph of a model: what native/model/ computes for packed sequences, here for padded ones with a mask, of ONNX's standard
 // operators. onnxruntime fuses GELU and the attention of these forms by itself; its own fused operators gain nothing on CPUs and
 // do not run on WebGPU.
-import type { OnnxValue } from '../formats/onnx.js';
-import type { Activation, EncoderSpec, HeadStage, SessionSpec } from '../native/spec.js';
+import { ELEMENTS, type OnnxValue } from '../formats/onnx.js';
+import type { Activation, EncoderSpec, HeadStage, LayerSpec, SessionSpec } from '../native/spec.js';
 import { GraphBuilder, type ModelGraph, type Value } from './graph.js';
 import { OPSET } from './settings.js';
 
@@ -69,11 +69,7 @@ function readsFirstOnly([first]: readonly HeadStage[]): boolean {
  */
 function endedIds(graph: GraphBuilder, { id, maxLength }: LastToken): Value {
   const length = sequenceLength(graph);
-  const positions = graph.add('Range', [
-    graph.index(0),
-    graph.add('Squeeze', [length, graph.list(0)]),
-    graph.index(1),
-  ]);
+  const positions = positionNodes(graph);
   const isLast = graph.add('Equal', [positions, graph.index(maxLength - 1)]);
   const isLongest = graph.add('Equal', [length, graph.index(maxLength)]);
   const isToken = graph.add('Equal', [MASK, graph.index(1)]);
@@ -90,9 +86,18 @@ function sequenceLength(graph: GraphBuilder): Value {
 function encoderNodes(graph: GraphBuilder, encoder: EncoderSpec, ids: Value, isFirstOnly: boolean): Value {
   let x = embeddingNodes(graph, encoder.embeddings, ids);
   const bias = maskBias(graph);
-  for (const [i, { parameters }] of encoder.layers.entries()) {
-    const isLast = i === encoder.layers.length - 1;
-    x = layerNodes(graph, encoder, parameters, x, { bias, isFirstOnly: isFirstOnly && isLast });
+  const rotations = new Map<number, Rotation>();
+  const biases = new Map<string, Value>();
+  for (const [i, layer] of encoder.layers.entries()) {
+    const isFirst = isFirstOnly && i === encoder.layers.length - 1;
+    const { rotaryTheta: theta, window } = layer;
+    if (theta !== null && !rotations.has(theta))
+      rotations.set(theta, rotationNodes(graph, encoder.hidden / encoder.heads, theta));
+    const key = `${window} ${isFirst}`;
+    const own = biases.get(key) ?? (window === null ? bias : windowBias(graph, bias, window, isFirst));
+    biases.set(key, own);
+    const rotation = theta === null ? undefined : rotations.get(theta);
+    x = layerNodes(graph, encoder, layer, x, { bias: own, rotation, isFirstOnly: isFirst });
   }
   return encoder.finalNorm ? graph.norm('finalNorm', x, encoder.norm.eps) : x;
 }
@@ -101,6 +106,59 @@ function encoderNodes(graph: GraphBuilder, encoder: EncoderSpec, ids: Value, isF
 function maskBias(graph: GraphBuilder): Value {
   const mask = graph.add('Cast', [graph.add('Unsqueeze', [MASK, graph.list(1, 2)])], { to: { int: 1 } });
   return graph.add('Mul', [graph.add('Sub', [graph.scalar(1), mask]), graph.scalar(LOWEST)]);
+}
+
+/** The positions of a sequence, an int64 list. */
+function positionNodes(graph: GraphBuilder): Value {
+  const length = graph.add('Squeeze', [sequenceLength(graph), graph.list(0)]);
+  return graph.add('Range', [graph.index(0), length, graph.index(1)]);
+}
+
+/** The lowest number too where a key is farther from its query than the window, [batch, 1, queries, sequence]. */
+function windowBias(graph: GraphBuilder, bias: Value, window: number, isFirstOnly: boolean): Value {
+  const positions = positionNodes(graph);
+  const queries = isFirstOnly ? graph.list(0) : positions;
+  const distance = graph.add('Abs', [
+    graph.add('Sub', [
+      graph.add('Unsqueeze', [queries, graph.list(1)]),
+      graph.add('Unsqueeze', [positions, graph.list(0)]),
+    ]),
+  ]);
+  const isFar = graph.add('Cast', [graph.add('Greater', [distance, graph.index(window)])], {
+    to: { int: 1 },
+  });
+  return graph.add('Min', [bias, graph.add('Mul', [isFar, graph.scalar(LOWEST)])]);
+}
+
+/** Cosines and sines, [sequence, half of a head's width]. */
+interface Rotation {
+  readonly cosines: Value;
+  readonly sines: Value;
+}
+
+/** In float64: float16 has no room for the angles of a file in it. */
+function rotationNodes(graph: GraphBuilder, width: number, theta: number): Rotation {
+  const half = width / 2;
+  const frequencies = Array.from({ length: half }, (_, i) => theta ** (-i / half));
+  const positions = graph.add('Cast', [positionNodes(graph)], { to: { int: ELEMENTS.float64.code } });
+  const angles = graph.add('Mul', [
+    graph.add('Unsqueeze', [positions, graph.list(1)]),
+    graph.doubles(`frequencies_${theta}`, frequencies),
+  ]);
+  const of = (operator: string): Value =>
+    graph.add('Cast', [graph.add(operator, [angles])], { to: { int: ELEMENTS.float32.code } });
+  return { cosines: of('Cos'), sines: of('Sin') };
+}
+
+/** Turns the pairs of values i and i + half, [batch, heads, sequence, width]. */
+function rotated(graph: GraphBuilder, x: Value, { cosines, sines }: Rotation, half: number): Value {
+  const part = (from: number, to: number): Value =>
+    graph.add('Slice', [x, graph.list(from), graph.list(to), graph.list(3)]);
+  const [a, b] = [part(0, half), part(half, 2 * half)];
+  const times = (one: Value, other: Value): Value => graph.add('Mul', [one, other]);
+  const real = graph.add('Sub', [times(a, cosines), times(b, sines)]);
+  const imaginary = graph.add('Add', [times(b, cosines), times(a, sines)]);
+  return graph.add('Concat', [real, imaginary], { axis: { int: 3 } });
 }
 
 function embeddingNodes(graph: GraphBuilder, spec: EncoderSpec['embeddings'], ids: Value): Value {
@@ -123,9 +181,9 @@ function embeddingNodes(graph: GraphBuilder, spec: EncoderSpec['embeddings'], id
 function layerNodes(
   graph: GraphBuilder,
   encoder: EncoderSpec,
-  name: string,
+  { parameters: name, attentionNorm: hasAttentionNorm }: LayerSpec,
   x: Value,
-  { bias, isFirstOnly }: { bias: Value; isFirstOnly: boolean },
+  { bias, rotation, isFirstOnly }: { bias: Value; rotation: Rotation | undefined; isFirstOnly: boolean },
 ): Value {
   const { order, norm, mlp } = encoder;
   const first = (value: Value): Value =>
@@ -135,15 +193,24 @@ function layerNodes(
   const attended = (input: Value): Value =>
     graph.linear(
       `${name}.attentionOutput`,
-      attentionNodes(graph, encoder, name, { queries: first(input), keys: input, bias }),
+      attentionNodes(graph, encoder, name, {
+        queries: first(input),
+        keys: input,
+        bias,
+        rotation,
+        isFirstOnly,
+      }),
     );
-  const expanded = (input: Value): Value =>
-    graph.linear(
-      `${name}.mlpOut`,
-      activationNodes(graph, mlp.activation, graph.linear(`${name}.mlpIn`, input)),
+  const widened = (input: Value): Value => {
+    if (!mlp.gated) return activationNodes(graph, mlp.activation, graph.linear(`${name}.mlpIn`, input));
+    const [active, gate] = [0, mlp.width].map((firstRow) =>
+      graph.linear(`${name}.mlpIn`, input, { firstRow, rows: mlp.width }),
     );
+    return graph.add('Mul', [activationNodes(graph, mlp.activation, active ?? ''), gate ?? '']);
+  };
+  const expanded = (input: Value): Value => graph.linear(`${name}.mlpOut`, widened(input));
   if (order === 'pre') {
-    const y = graph.add('Add', [attended(attentionNorm(x)), first(x)]);
+    const y = graph.add('Add', [attended(hasAttentionNorm ? attentionNorm(x) : x), first(x)]);
     return graph.add('Add', [expanded(mlpNorm(y)), y]);
   }
   const y = attentionNorm(graph.add('Add', [attended(x), first(x)]));
@@ -155,7 +222,13 @@ function attentionNodes(
   graph: GraphBuilder,
   { hidden, heads }: EncoderSpec,
   name: string,
-  { queries, keys, bias }: { queries: Value; keys: Value; bias: Value },
+  {
+    queries,
+    keys,
+    bias,
+    rotation,
+    isFirstOnly,
+  }: { queries: Value; keys: Value; bias: Value; rotation: Rotation | undefined; isFirstOnly: boolean },
 ): Value {
   const width = hidden / heads;
   const project = (part: number, x: Value, axes: readonly number[]): Value => {
@@ -163,8 +236,16 @@ function attentionNodes(
     const split = graph.add('Reshape', [projected, graph.list(0, 0, heads, width)]);
     return graph.add('Transpose', [split], { perm: { ints: axes } });
   };
-  const query = project(0, queries, [0, 2, 1, 3]);
-  const key = project(1, keys, [0, 2, 3, 1]);
+  const unturned = project(0, queries, [0, 2, 1, 3]);
+  // The first token is at position 0, where nothing turns.
+  const query =
+    rotation === undefined || isFirstOnly ? unturned : rotated(graph, unturned, rotation, width / 2);
+  const key =
+    rotation === undefined
+      ? project(1, keys, [0, 2, 3, 1])
+      : graph.add('Transpose', [rotated(graph, project(1, keys, [0, 2, 1, 3]), rotation, width / 2)], {
+          perm: { ints: [0, 1, 3, 2] },
+        });
   const value = project(2, keys, [0, 2, 1, 3]);
   const scores = graph.add('Div', [graph.add('MatMul', [query, key]), graph.scalar(Math.sqrt(width))]);
   const weights = graph.add('Softmax', [graph.add('Add', [scores, bias])], { axis: { int: -1 } });

@@ -92,6 +92,12 @@ export class GraphBuilder {
     return this.#constant(`number_${value}`, 'float32', [], new Uint8Array(Float32Array.of(value).buffer));
   }
 
+  /** A float64 list. */
+  doubles(name: string, values: readonly number[]): Value {
+    const content = new Uint8Array(Float64Array.from(values).buffer);
+    return this.#constant(name, 'float64', [values.length], content);
+  }
+
   /** A uint8 number. */
   byte(value: number): Value {
     return this.#constant(`byte_${value}`, 'uint8', [], Uint8Array.of(value));
