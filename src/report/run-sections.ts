@@ -148,7 +148,7 @@ export function searchSection({ search }: RunFacts): Section[] {
       trials.map((trial) => {
         const number = trial === best ? markup`<b>${trial.number} best</b>` : trial.number;
         const params = namesOf(trials).map((name) => paramText(trial.params[name]));
-        return [number, ...params, shownNumber(trial.value), trial.state];
+        return [[number], params, [shownNumber(trial.value), trial.state]].flat();
       }),
     )}`;
   return [{ id: 'search', title: 'Search', body }];
