@@ -10,7 +10,7 @@ import type { OnnxDtype } from '../onnx/settings.js';
 import type { OnnxVariant } from '../onnx/write-variant.js';
 import { exportCommand, presumedOf, withReading, type ExportOptions } from '../options/index.js';
 import { createTokenizerPool, type BertTokenizer } from '../tokenizer/index.js';
-import { requireTaskFits, type Task } from '../tasks/index.js';
+import { requireTaskFits, type Task, regression } from '../tasks/index.js';
 import type { Progress } from '../terminal/progress.js';
 import { commandLine } from '../util/installation.js';
 import { counted } from '../util/text.js';
@@ -119,7 +119,7 @@ function notesOf({ task, calibration, reading }: EncoderModel): string[] {
     );
   if (typeof reading['stride'] === 'number')
     notes.push('note: transformers.js cuts long texts, and does not read them as windows (--stride)');
-  if (task.problemType === 'regression')
+  if (task.problemType === regression.problemType)
     notes.push(
       "note: the pipeline of transformers.js makes probabilities of all logits; a regression's values are the logits of AutoModelForSequenceClassification",
     );

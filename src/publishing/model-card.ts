@@ -1,5 +1,6 @@
 // The body of a model card: Markdown made of what is known of a model. Names of labels and files come from data, so none of
 // them may be taken for markup.
+import { multiLabel, regression } from '../tasks/index.js';
 import { formatNumber } from '../terminal/progress.js';
 import { cleaned, ownMetrics, titleName, type DataSource, type ModelFacts } from './facts.js';
 
@@ -54,9 +55,9 @@ function sourceText({ id, name, config, split, share }: DataSource): string {
 function labels({ task, readsPairs }: ModelFacts): string {
   const input = readsPairs ? 'pair of texts' : 'text';
   const count = task.labels.length;
-  if (task.problemType === 'regression')
+  if (task.problemType === regression.problemType)
     return count === 1 ? `One number for each ${input}.\n` : `${count} numbers for each ${input}.\n`;
-  const which = task.problemType === 'multi_label_classification' ? 'Any number of these' : 'One of these';
+  const which = task.problemType === multiLabel.problemType ? 'Any number of these' : 'One of these';
   const rows = task.labels.slice(0, MOST_LABELS).map((label, id) => [String(id), markdown(label)]);
   const rest = count > MOST_LABELS ? `\nThese are the first of ${count}; config.json has all.\n` : '';
   return `${which} for each ${input}.\n\n${table(['Id', 'Label'], rows)}${rest}`;
@@ -155,8 +156,8 @@ export function renamedBody(body: string, name: string): string {
 
 /** Several labels need all scores; transformers takes the function for the scores from config.json. */
 function argumentsOf({ task, maxLength }: ModelFacts): string {
-  const all = task.problemType === 'multi_label_classification' ? 'top_k=None, ' : '';
-  const raw = task.problemType === 'regression' ? 'function_to_apply="none", ' : '';
+  const all = task.problemType === multiLabel.problemType ? 'top_k=None, ' : '';
+  const raw = task.problemType === regression.problemType ? 'function_to_apply="none", ' : '';
   return `${all}${raw}truncation=True, max_length=${maxLength}`;
 }
 
@@ -183,8 +184,8 @@ with torch.no_grad():
 
 /** Its pipeline takes no pairs, and gives a regression a softmax; so these get the model itself. */
 function inTransformersJs({ task, readsPairs, maxLength }: ModelFacts, name: string): string {
-  if (!readsPairs && task.problemType !== 'regression') {
-    const all = task.problemType === 'multi_label_classification' ? ', { top_k: null }' : '';
+  if (!readsPairs && task.problemType !== regression.problemType) {
+    const all = task.problemType === multiLabel.problemType ? ', { top_k: null }' : '';
     return `import { pipeline } from '@huggingface/transformers';
 
 const classifier = await pipeline('text-classification', '${name}');

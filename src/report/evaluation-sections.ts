@@ -1,4 +1,5 @@
 // What an evaluation showed: of classes, curves, calibration, values of a regression, and the worst errors.
+import { multiLabel, regression } from '../tasks/index.js';
 import { confusionMatrix, classTable } from './class-sections.js';
 import { barChart, xyChart, type Point } from './charts.js';
 import type { EvaluationFacts, WorstRow } from './facts.js';
@@ -96,7 +97,7 @@ function calibrationChart({ calibration, problemType }: EvaluationFacts): Html |
   if (calibration === null) return null;
   const filled = calibration.bins.filter(({ rows }) => rows > 0);
   if (filled.length === 0) return null;
-  const isSeveral = problemType === 'multi_label_classification';
+  const isSeveral = problemType === multiLabel.problemType;
   const what = isSeveral ? 'a label' : 'its prediction';
   const most = filled.reduce((largest, { rows }) => Math.max(largest, rows), 0);
   const tuned =
@@ -240,7 +241,7 @@ function worstItem(
   const all = probabilities.map(
     ([name, probability]) => markup`<li>${shortened(name, LABEL)} <b>${probability.toFixed(3)}</b></li>`,
   );
-  const word = problemType === 'regression' ? 'squared error' : 'loss';
+  const word = problemType === regression.problemType ? 'squared error' : 'loss';
   return markup`<li>
     ${text === undefined ? null : markup`<blockquote dir="auto">${text}</blockquote>`}${textPair === undefined ? null : markup`<blockquote dir="auto">${textPair}</blockquote>`}
     <p>

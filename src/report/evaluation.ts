@@ -9,6 +9,7 @@ import {
   type Calibration,
   type MetricDetails,
   type Task,
+  multiLabel,
 } from '../tasks/index.js';
 import type { CalibrationBin, EvaluationFacts, WorstRow } from './facts.js';
 import { shortened } from './html.js';
@@ -114,8 +115,7 @@ export class EvaluationCollector {
       .map(({ counts, id }) => ({
         label: labels[id] ?? '',
         points: counts.points(),
-        threshold:
-          problemType === 'multi_label_classification' ? (thresholds?.[id] ?? DEFAULT_THRESHOLD) : null,
+        threshold: problemType === multiLabel.problemType ? (thresholds?.[id] ?? DEFAULT_THRESHOLD) : null,
       }));
     const confusion = Object.entries(moreDetails?.confusion_matrix ?? {}).flatMap(([label, guesses]) =>
       Object.entries(guesses).map(([guess, rows]): [number, number, number] => [
@@ -150,7 +150,7 @@ export class EvaluationCollector {
     const task = this.#task;
     const { temperature = 1 } = this.#calibration;
     const isGold = new Set(task.classesOf(gold)[0]);
-    if (task.problemType === 'multi_label_classification') {
+    if (task.problemType === multiLabel.problemType) {
       let isWrong = false;
       logits.forEach((logit, id) => {
         const threshold = this.#calibration.thresholds?.[id] ?? DEFAULT_THRESHOLD;

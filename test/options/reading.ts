@@ -28,7 +28,7 @@ t.test('every option that training and scoring share decides what is read, or do
     [
       'model modelRevision baseModel tokenizer problemType validationFile dataset datasetConfig validationSplit badRows',
       'maxCompressionRatio maxEvalSamples perDeviceEvalBatchSize outputDir device dtype tf32 threads dataloaderNumWorkers',
-      'verbose quiet json',
+      'verbose quiet json report reportTexts',
     ].flatMap((names) => names.split(' ')),
   );
   t.same(
