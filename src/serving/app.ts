@@ -42,13 +42,9 @@ export function createApp(
     requireJson(c.req.header('content-type'));
     requireRoom(classifier);
     const answers = await timed(c.req.raw, limits.requestTimeout, async (signal, bodyIsRead) => {
-      const { texts, parameters } = parseRequest(await bodies.read(c.req.raw, signal));
+      const body = await bodies.read(c.req.raw, signal);
       bodyIsRead();
-      if (texts.length > limits.maxClientBatchSize)
-        throw new RequestError(
-          422,
-          `inputs has ${texts.length} texts, and a request takes ${limits.maxClientBatchSize}; make several requests`,
-        );
+      const { texts, parameters } = parseRequest(body, limits.maxClientBatchSize);
       const logits = await classifier.logits(texts, { signal });
       return logits.map((row) => answerOf(classifier.model, row, parameters));
     });

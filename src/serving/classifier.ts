@@ -63,7 +63,7 @@ export class Classifier<P extends ProblemType = ProblemType> implements AsyncDis
     this.#parts = parts;
   }
 
-  /** Texts that have no answer yet. */
+  /** Texts that have no answer yet, and those of aborted calls that are still being tokenized. */
   get pending(): number {
     return this.#pending;
   }
@@ -126,11 +126,15 @@ export class Classifier<P extends ProblemType = ProblemType> implements AsyncDis
       );
     if (examples.length === 0) return [];
     this.#pending += examples.length;
+    let encoding: Promise<unknown> | undefined;
     try {
       // Of each text, how many sequences it became.
       let counts: number[] = [];
       const tokenize = async () => {
-        const encodings = await pool.encode(examples);
+        const encoded = pool.encode(examples);
+        const done = (): void => void (encoding = undefined);
+        encoding = encoded.then(done, done);
+        const encodings = await encoded;
         const windows = encodings.map((whole) => longTexts?.windowsOf(whole) ?? [whole]);
         counts = windows.map(({ length }) => length);
         return windows.flat();
@@ -146,8 +150,14 @@ export class Classifier<P extends ProblemType = ProblemType> implements AsyncDis
       if (error instanceof RunError) this.#failure = error;
       throw error;
     } finally {
-      this.#pending -= examples.length;
-      if (this.#pending === 0) this.#drained?.();
+      const leave = (): void => {
+        this.#pending -= examples.length;
+        if (this.#pending === 0) this.#drained?.();
+      };
+      // Tokenization cannot be stopped: texts of a call that was given up count until it is done with them, so that clients that
+      // go away cannot pile up work.
+      if (encoding === undefined) leave();
+      else void encoding.then(leave);
     }
   }
 

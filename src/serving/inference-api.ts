@@ -5,6 +5,7 @@ import type { EncoderModel } from '../models/encoder-model.js';
 import { sigmoid, softmax } from '../tasks/probabilities.js';
 import type { TextExample } from '../tokenizer/index.js';
 import { expected } from '../util/errors.js';
+import { listed, oneLine } from '../util/text.js';
 
 /** A request that gets a status other than 200, with its message as the answer. */
 export class RequestError extends Error {
@@ -54,15 +55,25 @@ export interface AnswerParameters {
 /**
  * Reads the body of a request.
  *
- * @throws RequestError 400 for what is no JSON, 422 for what is not of the form
+ * @param mostTexts of a request
+ * @throws RequestError 400 for what is no JSON, 422 for what is not of the form, and for more texts
  */
-export function parseRequest(body: Uint8Array): {
+export function parseRequest(
+  body: Uint8Array,
+  mostTexts: number,
+): {
   readonly texts: readonly (string | TextExample)[];
   readonly parameters: AnswerParameters;
 } {
   const json = jsonOf(body);
   if (typeof json !== 'object' || json === null || Array.isArray(json))
     throw new RequestError(422, expected('an object with inputs', 'the body', json).message);
+  // Before each is looked at: hundreds of thousands fit into a body, and an issue for each would take seconds.
+  if ('inputs' in json && Array.isArray(json.inputs) && json.inputs.length > mostTexts)
+    throw new RequestError(
+      422,
+      `inputs has ${json.inputs.length} texts, and a request takes ${mostTexts}; make several requests`,
+    );
   const parsed = REQUEST.safeParse(json);
   if (!parsed.success) throw new RequestError(422, problemOf(json, parsed.error));
   const { inputs, parameters } = parsed.data;
@@ -99,7 +110,10 @@ function problemOf(json: object, { issues }: z.ZodError): string {
   const name = path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`)).join('');
   const shown = name.slice(1);
   if (issue?.code === 'unrecognized_keys')
-    return `${shown} has no ${issue.keys.join(', ')}; it takes ${namesOf(shown).join(' and ')}`;
+    return `${shown} has no ${listed(
+      issue.keys.map((key) => oneLine(key, 40)),
+      3,
+    )}; it takes ${namesOf(shown).join(' and ')}`;
   let value: unknown = json;
   for (const part of path) value = valueAt(value, part);
   if (value === undefined && shown === 'inputs') return `inputs is needed: ${TEXT}, or a list of these`;

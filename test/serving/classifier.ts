@@ -251,6 +251,18 @@ await tap.test('an aborted call leaves the queue; others keep their answers', as
   t.equal(steps.length, 5);
 });
 
+await tap.test('a call that is aborted while it is tokenized has its place until that is done', async (t) => {
+  const classifier = await opened(t, { maxQueue: 2, dataloaderNumWorkers: 1 });
+  const stop = new AbortController();
+  const calls = texts.slice(0, 2).map((text) => classifier.classify(text, { signal: stop.signal }));
+  stop.abort(new Error('gone'));
+  for (const call of calls) await t.rejects(call, { message: 'gone' });
+  t.equal(classifier.pending, 2);
+  await t.rejects(classifier.classify('a film'), { name: 'QueueFullError' });
+  while (classifier.pending > 0) await sleep(1);
+  t.type(await classifier.classify('a film'), 'object');
+});
+
 await tap.test('one bad text fails its own call', async (t) => {
   const classifier = await opened(t);
   const wanted = await predicted(binary, texts);

@@ -184,6 +184,16 @@ await tap.test('what is no request', async (t) => {
       422,
       'inputs has 4 texts, and a request takes 3; make several requests',
     ],
+    [
+      { inputs: [5, {}, null, 5] },
+      422,
+      'inputs has 4 texts, and a request takes 3; make several requests', // before each is looked at
+    ],
+    [
+      { inputs: { text: 'a', a: 1, b: 1, c: 1, ['d'.repeat(99)]: 1 } },
+      422,
+      'inputs has no a, b, c ... (4); it takes text and text_pair',
+    ],
     [{ inputs: 'a', parameters: 5 }, 422, 'Expected an object for parameters but received 5'],
     [
       { inputs: 'a', parameters: { topk: 1 } },
