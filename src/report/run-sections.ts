@@ -135,17 +135,23 @@ function paramText(value: unknown): string {
 }
 
 const MOST_AXES = 9;
+/** Trials with a row, a line or a dot of their own. */
+const TRIALS_SHOWN = 500;
 
 export function searchSection({ search }: RunFacts): Section[] {
   if (search === null || search.trials.length === 0) return [];
   const { metric, greaterIsBetter, trials } = search;
-  const best = bestOf(trials, greaterIsBetter);
+  const ranked = rankedOf(trials, greaterIsBetter);
+  const [best] = ranked;
+  const good = new Set(ranked.slice(0, TRIALS_SHOWN));
+  const shown = trials.length <= TRIALS_SHOWN ? trials : trials.filter((trial) => good.has(trial));
   const body = markup`<div class="charts">
-      ${trialsChart(trials, metric, best)}${bestSoFarChart(trials, metric, greaterIsBetter)}
+      ${trialsChart(shown, metric, best)}${bestSoFarChart(trials, metric, greaterIsBetter)}
     </div>
+    ${shown === trials ? null : markup`<p>The ${shown.length} best of ${trials.length} trials; all are in search.jsonl.</p>`}
     ${table(
       [...numbers('trial'), ...namesOf(trials), ...numbers(metric), 'state'],
-      trials.map((trial) => {
+      shown.map((trial) => {
         const number = trial === best ? markup`<b>${trial.number} best</b>` : trial.number;
         const params = namesOf(trials).map((name) => paramText(trial.params[name]));
         return [[number], params, [shownNumber(trial.value), trial.state]].flat();
@@ -191,21 +197,26 @@ function trialsChart(
       [...axes, { name: metric, values: null }],
       rows,
     ),
-    table: markup`<p>The table below has all trials.</p>`,
+    table: markup`<p>The table below has their values.</p>`,
   });
 }
 
 function bestSoFarChart(trials: readonly TrialFacts[], metric: string, greaterIsBetter: boolean): Html {
-  const each = trials.flatMap(({ number, value }): Point[] => (value === null ? [] : [[number, value]]));
-  const complete = trials.filter(({ state }) => state === 'complete');
-  const soFar = complete.flatMap(({ number }): Point[] => {
-    const { value } =
-      bestOf(
-        complete.filter((other) => other.number <= number),
-        greaterIsBetter,
-      ) ?? {};
-    return value === null || value === undefined ? [] : [[number, value]];
-  });
+  const every = Math.ceil(trials.length / TRIALS_SHOWN);
+  const each = trials.flatMap(({ number, value }, i): Point[] =>
+    value === null || i % every !== 0 ? [] : [[number, value]],
+  );
+  const soFar: Point[] = [];
+  const records: Point[] = [];
+  let best: number | undefined;
+  for (const { number, value, state } of trials) {
+    if (state !== 'complete' || value === null) continue;
+    if (best === undefined || (greaterIsBetter ? value > best : value < best)) {
+      best = value;
+      records.push([number, value]);
+    }
+    soFar.push([number, best]);
+  }
   return figure({
     title: 'Best so far',
     chart: xyChart(`${metric} of each trial, and the best so far`, { x: 'trial', y: metric, isCut: true }, [
@@ -214,13 +225,14 @@ function bestSoFarChart(trials: readonly TrialFacts[], metric: string, greaterIs
     ]),
     table: table(
       numbers('trial', 'best so far'),
-      soFar.map(([number, value]) => [number, shownNumber(value)]),
+      records.map(([number, value]) => [number, shownNumber(value)]),
     ),
   });
 }
 
-function bestOf(trials: readonly TrialFacts[], greaterIsBetter: boolean): TrialFacts | undefined {
+/** Complete trials, the best first. */
+function rankedOf(trials: readonly TrialFacts[], greaterIsBetter: boolean): TrialFacts[] {
   const score = ({ value }: TrialFacts): number => (value ?? Number.NaN) * (greaterIsBetter ? -1 : 1);
   const complete = trials.filter(({ state, value }) => state === 'complete' && value !== null);
-  return complete.toSorted((a, b) => score(a) - score(b))[0];
+  return complete.toSorted((a, b) => score(a) - score(b));
 }

@@ -132,8 +132,11 @@ export class Classifier<P extends ProblemType = ProblemType> implements AsyncDis
       let counts: number[] = [];
       const tokenize = async () => {
         const encoded = pool.encode(examples);
-        const done = (): void => void (encoding = undefined);
-        encoding = encoded.then(done, done);
+        encoding = encoded
+          .catch(() => undefined)
+          .then(() => {
+            encoding = undefined;
+          });
         const encodings = await encoded;
         const windows = encodings.map((whole) => longTexts?.windowsOf(whole) ?? [whole]);
         counts = windows.map(({ length }) => length);

@@ -310,3 +310,30 @@ per_device_train_batch_size: {choice: [4, 8]}
   });
   t.ok(rows.some(([number]) => number?.includes('best')));
 });
+
+await t.test('a search of thousands of trials', async (t) => {
+  const count = 4000;
+  const header = { metricForBestModel: 'eval_loss', greaterIsBetter: false };
+  const trials = Array.from({ length: count }, (_, i) => ({
+    number: i + 1,
+    params: { learning_rate: 1e-5 * (1 + (i % 97)), weight_decay: (i % 13) / 100 },
+    state: 'complete',
+    value: i === 1233 ? 0.25 : 1 + ((i * 7919) % count) / count, // which are all different
+  }));
+  mkdirSync(join(folder, 'thousands'));
+  write('thousands/search.jsonl', [header, ...trials].map((line) => `${JSON.stringify(line)}\n`).join(''));
+  succeeded(t, 'report', await bertune(['report', 'thousands'], here));
+  const page = pageOf('thousands/report.html');
+  t.ok(page.length < 1e6, `${page.length} bytes`);
+  t.match(page, 'The 500 best of 4000 trials; all are in search.jsonl.');
+  const rows = tableBehind(`>x</h>${page.slice(page.lastIndexOf('<table'))}`, 'x').slice(1);
+  t.equal(rows.length, 500);
+  t.same(
+    rows.filter(([number]) => number?.includes('best')).map(([number, , , value]) => [number, value]),
+    [['1234 best', '0.25']],
+  );
+  const values = trials.map(({ value }) => value).toSorted((a, b) => a - b);
+  t.ok(rows.every(([, , , value]) => Number(value) <= (values[499] ?? 0) * 1.001));
+  const records = tableBehind(page, 'Best so far').slice(1);
+  t.equal(records.at(-1)?.[0], '1234', 'nothing after it was better');
+});
