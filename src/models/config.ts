@@ -284,11 +284,15 @@ function requireOwnKeys(keys: Readonly<Record<string, unknown>>, own: ModelFamil
 
 function requireSoundShape(spec: EncoderSpec, { aliases }: ModelFamily, where: string): void {
   const keyOf = (name: string): string => aliases[name] ?? name;
-  const { hidden, heads, embeddings } = spec;
+  const { hidden, heads, embeddings, layers } = spec;
   const { padId, vocab, positions } = embeddings;
   if (hidden % heads !== 0)
     throw new UsageError(
       `${keyOf('hidden_size')} (${hidden}) is not a multiple of ${keyOf('num_attention_heads')} (${heads}) in ${where}`,
+    );
+  if (layers.some(({ rotaryTheta }) => rotaryTheta !== null) && (hidden / heads) % 2 !== 0)
+    throw new UsageError(
+      `${keyOf('hidden_size')} (${hidden}) and ${keyOf('num_attention_heads')} (${heads}) in ${where} make heads of size ${hidden / heads}, and rotary positions need an even one`,
     );
   if (padId !== null && padId >= vocab)
     throw new UsageError(`pad_token_id (${padId}) is not below vocab_size (${vocab}) in ${where}`);

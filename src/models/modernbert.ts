@@ -2,6 +2,7 @@
 // what they feed, positions are rotary, the MLP is gated, and most layers see a window of the text only.
 import { z } from 'zod';
 import { expected, UsageError } from '../util/errors.js';
+import { isObject } from '../util/json.js';
 import {
   activation,
   ACTIVATIONS,
@@ -171,8 +172,8 @@ function layerTypes(keys: Readonly<Record<string, unknown>>, where: string): unk
 function rotaryParameters(keys: Readonly<Record<string, unknown>>, where: string): Record<string, unknown> {
   const { rope_parameters: given = {}, rope_scaling: scaling = null } = keys;
   if (scaling !== null) throw expected('null', `rope_scaling in ${where}`, scaling);
-  const named = z.record(z.string(), z.unknown()).nullable().safeParse(given).data ?? {};
-  if ('rope_theta' in named || 'rope_type' in named)
+  const named = given ?? {};
+  if (!isObject(named) || 'rope_theta' in named || 'rope_type' in named)
     throw expected(
       'one object for each of full_attention and sliding_attention',
       `rope_parameters in ${where}`,
@@ -186,6 +187,10 @@ function rotaryParameters(keys: Readonly<Record<string, unknown>>, where: string
       old('sliding_attention') === null ? global : (old('sliding_attention') ?? THETAS.sliding_attention),
   };
   return Object.fromEntries(
-    LAYER_TYPES.map((type) => [type, named[type] ?? { rope_theta: fallback[type], rope_type: 'default' }]),
+    LAYER_TYPES.map((type) => {
+      const own = named[type] ?? {};
+      // What is no object the schema refuses.
+      return [type, isObject(own) ? { rope_theta: fallback[type], rope_type: 'default', ...own } : own];
+    }),
   );
 }

@@ -132,12 +132,10 @@ export class Classifier<P extends ProblemType = ProblemType> implements AsyncDis
       let counts: number[] = [];
       const tokenize = async () => {
         const encoded = pool.encode(examples);
-        encoding = encoded
-          .catch(() => undefined)
-          .then(() => {
-            encoding = undefined;
-          });
-        const encodings = await encoded;
+        encoding = encoded.catch(() => undefined);
+        const encodings = await encoded.finally(() => {
+          encoding = undefined;
+        });
         const windows = encodings.map((whole) => longTexts?.windowsOf(whole) ?? [whole]);
         counts = windows.map(({ length }) => length);
         return windows.flat();

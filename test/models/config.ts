@@ -35,6 +35,38 @@ await tap.test('config.json is read and written as transformers does', async (t)
   t.equal(areDefaultLabels(['LABEL_1', 'LABEL_0']), false);
 });
 
+await tap.test('the bases of rotary positions, in the older keys and the newer', (t) => {
+  // rope_parameters of ModernBertConfig(...) in transformers 5.18, but for the null, which only its older models read.
+  const cases: [file: Record<string, unknown>, full: number, sliding: number][] = [
+    [{}, 160_000, 10_000],
+    [{ global_rope_theta: 5 }, 5, 10_000],
+    [{ local_rope_theta: 7 }, 160_000, 7],
+    [{ global_rope_theta: 5, local_rope_theta: null }, 5, 5],
+    [{ global_rope_theta: 5, rope_parameters: null }, 5, 10_000],
+    [{ rope_parameters: { full_attention: { rope_theta: 5 } } }, 5, 10_000],
+    [{ global_rope_theta: 5, rope_parameters: { full_attention: {} } }, 5, 10_000],
+    [
+      {
+        rope_parameters: { full_attention: { rope_type: 'default' }, sliding_attention: { rope_theta: 7 } },
+      },
+      160_000,
+      7,
+    ],
+  ];
+  for (const [file, full, sliding] of cases) {
+    const config = parseConfig({ model_type: 'modernbert', ...file }, 'config.json');
+    t.match(
+      configJson(config)['rope_parameters'],
+      {
+        full_attention: { rope_theta: full, rope_type: 'default' },
+        sliding_attention: { rope_theta: sliding, rope_type: 'default' },
+      },
+      JSON.stringify(file),
+    );
+  }
+  t.end();
+});
+
 await tap.test('config.json with what cannot be done', async (t) => {
   const act = 'one of gelu, gelu_python, gelu_new';
   const cases: [file: unknown, ...words: string[]][] = [
@@ -66,6 +98,25 @@ await tap.test('config.json with what cannot be done', async (t) => {
     [{ model_type: 'roberta', max_position_embeddings: 2 }, 'max_position_embeddings (2)', 'start at 2'],
     [{ model_type: 'roberta', eos_token_id: 'x' }, 'eos_token_id', 'a list of them'],
     [{ model_type: 'roberta', is_decoder: true }, 'is_decoder', 'false'],
+    [
+      { model_type: 'modernbert', hidden_size: 30, num_attention_heads: 6 },
+      'hidden_size (30) and num_attention_heads (6)',
+      'heads of size 5',
+    ],
+    [{ model_type: 'modernbert', rope_parameters: 'x' }, 'rope_parameters', 'one object for each', '"x"'],
+    [
+      { model_type: 'modernbert', rope_parameters: [1] },
+      'rope_parameters',
+      'one object for each',
+      'an array',
+    ],
+    [
+      { model_type: 'modernbert', rope_parameters: { full_attention: 'x' } },
+      'rope_parameters.full_attention',
+      'an object with rope_theta',
+    ],
+    [{ model_type: 'modernbert', rope_parameters: { rope_theta: 1e4 } }, 'one object for each'],
+    [{ model_type: 'modernbert', rope_scaling: { type: 'yarn' } }, 'rope_scaling', 'null'],
     [{ use_cache: 'no' }, 'use_cache', 'true or false'],
     [{ architectures: ['GPT2LMHeadModel'] }, '"GPT2LMHeadModel"'],
     [{ hidden_act: 'xielu' }, 'hidden_act', act, '"xielu"'],
