@@ -10,7 +10,9 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -127,13 +129,16 @@ Encoder::Encoder(const EncoderSpec& spec, bool isFirstOnly, LayerFactory& factor
     : isFirstOnly_(isFirstOnly),
       headSize_(spec.hidden / spec.heads),
       embeddings_(spec.embeddings, spec.hidden, factory) {
-  std::map<std::string, Block*> byPrefix;
+  // Runs share a block where nothing differs: the same parameters may run with another window.
+  using Key = std::tuple<std::string, bool, std::optional<int64_t>, std::optional<double>>;
+  std::map<Key, Block*> blocks;
   for (size_t i = 0; i < spec.layers.size(); ++i) {
+    const LayerSpec& layer = spec.layers[i];
     // The last one may compute less, so it is one of its own even where its parameters are shared.
     const bool isLess = isFirstOnly && i + 1 == spec.layers.size();
-    Block*& shared = byPrefix[spec.layers[i].parameters];
+    Block*& shared = blocks[{layer.parameters, layer.attentionNorm, layer.window, layer.rotaryTheta}];
     if (shared == nullptr || isLess) {
-      blocks_.emplace_back(spec, spec.layers[i], isLess, factory);
+      blocks_.emplace_back(spec, layer, isLess, factory);
       shared = &blocks_.back();
     }
     runs_.push_back(shared);

@@ -295,6 +295,12 @@ CASES = {
     "shared layers": {"layers": ["layers.0"] * 3},
     "shared layers, of tokens": {"layers": ["layers.0", "layers.1", "layers.0"], "head": TOKENS},
     "shared layers, pre-norm": {"layers": ["layers.0"] * 2, "order": "pre", "finalNorm": True},
+    "shared layers with other windows and positions, of tokens": {
+        "layers": ["layers.0"] * 4,
+        "settings": [FULL, LOCAL, {"rotaryTheta": 10.0}, {**LOCAL, "window": 0}],
+        **NO_TABLE,
+        "head": TOKENS,
+    },
     "probabilities": {"labels": "probabilities"},
     "probabilities, smoothed and weighed": {
         "labels": "probabilities",
