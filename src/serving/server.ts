@@ -39,6 +39,8 @@ export async function startServer(
     },
   });
   if (!(server instanceof Server)) throw new TypeError('no HTTP/1.1');
+  // Of a connection on which nothing moves: a client that reads no answer would hold it, and the answer, for ever.
+  server.setTimeout(time + 1000);
   const answering = new Map<ServerResponse, IncomingMessage>();
   let onAnswered: (() => void) | undefined;
   server.on('request', (request: IncomingMessage, response: ServerResponse) => {

@@ -2,8 +2,10 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Hono } from 'hono';
 import tap, { type Test } from 'tap';
 import type { Prediction } from '../../dist/index.js';
+import { startServer } from '../../dist/serving/server.js';
 import { post, randomModel, serving, type Reply, type TestServer } from '../fixtures/serving.js';
 import { toyRow } from '../fixtures/toy.js';
 
@@ -187,4 +189,24 @@ await tap.test('the end: what has arrived is answered, what comes later is refus
   );
   t.ok(await isStopped, 'and not for the body that does not come');
   t.equal(await replyOn(slow), '');
+});
+
+await tap.test('a client that does not read its answer does not hold its connection', async (t) => {
+  const app = new Hono();
+  const most = 64e6; // more than the buffers of a connection
+  app.get('/', (c) => c.body('a'.repeat(most)));
+  const server = await startServer(app, { host: '127.0.0.1', port: 0, requestTimeout: 0.1 });
+  t.teardown(() => server.stop());
+  const { hostname, port } = new URL(server.url);
+  const socket = connect(Number(port), hostname);
+  await once(socket, 'connect');
+  socket.write('GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+  await sleep(2500);
+  let bytes = 0;
+  try {
+    for await (const chunk of socket) bytes += Buffer.byteLength(String(chunk));
+  } catch {
+    // that it was closed is what is asked for
+  }
+  t.ok(bytes < most, `${bytes} bytes came`);
 });
