@@ -18,6 +18,8 @@ export interface Limits {
 
 /** Bodies that are being read hold at most this many of the largest together. */
 const MOST_BODIES = 64;
+/** Bytes that the first chunk of a body gets. */
+const LEAST_ROOM = 4096;
 /** nginx's status for a client that did not wait; only the metrics show it. */
 const CLIENT_GONE = 499;
 const RETRY = { 'Retry-After': '1' };
@@ -151,14 +153,14 @@ class Bodies {
     const reader = body.getReader();
     const stop = (): void => void reader.cancel(signal.reason).catch(() => undefined);
     signal.addEventListener('abort', stop);
-    const chunks: Uint8Array[] = [];
+    let bytes = new Uint8Array(LEAST_ROOM);
     let size = 0;
     try {
       for (;;) {
         const { done, value } = await reader.read();
         signal.throwIfAborted();
-        if (done) return Buffer.concat(chunks);
-        chunks.push(value);
+        if (done) return bytes.subarray(0, size);
+        const before = size;
         size += value.length;
         this.#held += value.length;
         if (size > this.#limit) throw this.#tooLarge();
@@ -167,6 +169,13 @@ class Bodies {
             ...RETRY,
             ...CLOSE,
           });
+        // Copied: chunks of a byte each would take a hundred times their size.
+        if (size > bytes.length) {
+          const larger = new Uint8Array(Math.max(2 * bytes.length, size));
+          larger.set(bytes);
+          bytes = larger;
+        }
+        bytes.set(value, before);
       }
     } finally {
       this.#held -= size;

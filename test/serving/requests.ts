@@ -238,6 +238,25 @@ await tap.test('other paths and methods', async (t) => {
   }
 });
 
+await tap.test('a body in chunks of any size', async (t) => {
+  const served = await serving(t, directory);
+  const text = texts.join(' ').repeat(60);
+  const body = Buffer.from(JSON.stringify({ inputs: text }));
+  t.ok(body.length > 10_000);
+  const wanted = (await predicted(served, [text])).map(({ probabilities }) => probabilities);
+  for (const size of [7, 4096, 5000, body.length]) {
+    const stream = new ReadableStream({
+      start: (controller) => {
+        for (let i = 0; i < body.length; i += size) controller.enqueue(body.subarray(i, i + size));
+        controller.close();
+      },
+    });
+    const reply = await post(served.url, '', { body: stream, duplex: 'half' } as RequestInit);
+    t.equal(reply.status, 200);
+    same(t, reply.body as Scored[][], wanted);
+  }
+});
+
 await tap.test('too much at a time', async (t) => {
   const { url, steps } = await serving(t, directory, { payloadLimit: 1000 });
   const error = 'The body has more than 1000 bytes; send less at a time';
