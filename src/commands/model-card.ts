@@ -10,10 +10,11 @@ import { classNameOf } from '../models/config.js';
 import type { EncoderModel } from '../models/encoder-model.js';
 import { deviceInfo } from '../native/index.js';
 import { parseTrainOptions, settingsOf, type MergeOptions, type TrainOptions } from '../options/index.js';
-import { modelCardFor, type CardUpdate } from '../publishing/card-file.js';
+import { MODEL_CARD, modelCardFor, type CardUpdate } from '../publishing/card-file.js';
 import type { Base, DataSource, ModelFacts } from '../publishing/facts.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import { numberOrNaN } from '../training/state.js';
+import { messageOf } from '../util/errors.js';
 import { exists, isFolder } from '../util/file-system.js';
 import { packageRoot } from '../util/installation.js';
 import { readJson } from '../util/json.js';
@@ -32,9 +33,15 @@ export async function cardOfTraining(
   parts: Parts & { data: DatasetDict; evaluation: Metrics },
 ): Promise<CardUpdate> {
   if (!options.modelCard) return NO_CARD;
-  const { model, tokenizer, data, evaluation } = parts;
+  return cardOf(options.outputDir, () => factsOfTraining(options, parts));
+}
+
+async function factsOfTraining(
+  options: TrainOptions,
+  { model, tokenizer, data, evaluation }: Parts & { data: DatasetDict; evaluation: Metrics },
+): Promise<ModelFacts> {
   const { hubSplits } = data;
-  return modelCardFor(options.outputDir, {
+  return {
     ...(await commonFacts(options, model)),
     base: await baseOf(model.lora?.base ?? options.model),
     isAdapter: model.lora !== undefined,
@@ -46,19 +53,26 @@ export async function cardOfTraining(
         ? null
         : { on: evaluatedOn(options, hubSplits), metrics: evaluation },
     settings: settingsOf(options),
-  });
+  };
 }
 
 /** The card of an adapter that was folded into its base: of its training what its folder tells. */
 export async function cardOfMerge(
   options: MergeOptions,
-  { model, tokenizer, adapter }: Parts & { adapter: string },
+  parts: Parts & { adapter: string },
 ): Promise<CardUpdate> {
   if (!options.modelCard) return NO_CARD;
+  return cardOf(options.outputDir, () => factsOfMerge(options, parts));
+}
+
+async function factsOfMerge(
+  options: MergeOptions,
+  { model, tokenizer, adapter }: Parts & { adapter: string },
+): Promise<ModelFacts> {
   const trained = await optionsIn(adapter);
   const metrics = await metricsIn(adapter);
   const { maxSeqLength } = model.reading;
-  return modelCardFor(options.outputDir, {
+  return {
     ...(await commonFacts({ ...trained, ...options }, model)),
     base: await baseOf(model.lora?.base),
     isAdapter: false,
@@ -67,7 +81,16 @@ export async function cardOfMerge(
     trainedOn: trained === null ? null : trainedOn(trained, {}),
     evaluation: metrics === null ? null : { on: trained === null ? null : evaluatedOn(trained, {}), metrics },
     settings: trained === null ? null : settingsOf(trained),
-  });
+  };
+}
+
+/** A card that cannot be made is a note: the model is worth more, and is not saved yet. */
+async function cardOf(directory: string, facts: () => Promise<ModelFacts>): Promise<CardUpdate> {
+  try {
+    return await modelCardFor(directory, await facts());
+  } catch (error) {
+    return { text: null, note: `note: ${join(directory, MODEL_CARD)} was not written: ${messageOf(error)}` };
+  }
 }
 
 type CardOptions = Pick<TrainOptions, 'outputDir' | 'language' | 'license'>;

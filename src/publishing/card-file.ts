@@ -188,10 +188,11 @@ export function yamlText(entries: JsonObject): string {
   return document.toString({ lineWidth: 0, indentSeq: false });
 }
 
-/** The keys and values of a front matter; null where it is not an object of them. */
+/** The keys and values of a front matter; null where it is not an object of them, or one that holds itself. */
 export function readYaml(text: string): JsonObject | null {
   try {
     const value: unknown = parse(text, { logLevel: 'error' });
+    JSON.stringify(value); // throws for aliases in a circle
     return isObject(value) ? value : null;
   } catch {
     return null;

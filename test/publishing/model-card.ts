@@ -236,6 +236,7 @@ t.test('a file that was edited, or is not ours, stays as it is', async (t) => {
     [card.replace('value: 0.75', 'value: 0.99'), 'was edited in its generated part'],
     [card.replace('- bertune', '- bertune\n- mine'), 'was edited in its generated part'],
     [card.slice(card.indexOf('<!--')), 'was edited in its generated part'],
+    [card.replace('tags:', 'mine: &mine [*mine]\ntags:'), 'was edited in its generated part'], // a list that holds itself
   ];
   for (const [content, why] of cases) {
     writeFileSync(path, content);
