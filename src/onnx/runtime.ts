@@ -1,6 +1,5 @@
 // Exported files in onnxruntime-node, as others run them: padded batches with a mask. It is an optional peer dependency: 290 MB that
 // nothing else here needs.
-import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import { errorCode, messageOf, RunError } from '../util/errors.js';
 
 /** One text as tokens; without types they are all 0. */
@@ -9,12 +8,23 @@ export interface Row {
   readonly typeIds: ArrayLike<number> | null;
 }
 
-/** onnxruntime-node, as far as it is used. */
+/** onnxruntime-node, as far as it is used: its own types need those of a browser, and it may not be installed. */
 export interface OnnxRuntime {
   readonly InferenceSession: {
-    create(path: string, options: InferenceSession.SessionOptions): Promise<InferenceSession>;
+    create(path: string, options: { logSeverityLevel: 3 }): Promise<InferenceSession>;
   };
   readonly Tensor: new (type: 'int64', data: BigInt64Array, shape: readonly number[]) => Tensor;
+}
+
+interface Tensor {
+  readonly dims: readonly number[];
+  readonly data: unknown;
+}
+
+interface InferenceSession {
+  readonly inputNames: readonly string[];
+  run(feeds: Readonly<Record<string, Tensor>>): Promise<Readonly<Record<string, Tensor>>>;
+  release(): Promise<void>;
 }
 
 /** A file that is loaded. */

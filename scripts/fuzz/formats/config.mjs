@@ -3,6 +3,7 @@ import { configJson, maxTokensOf, parseConfig } from '../../../dist/models/confi
 import { FAMILIES } from '../../../dist/models/registry.js';
 import { readConfig } from '../../../dist/models/pretrained.js';
 import { sessionSpec } from '../../../dist/models/session.js';
+import { jsonText } from '../../../dist/util/json.js';
 import { defineFormat, utf8 } from '../format.mjs';
 import { mutateJson } from '../mutate-json.mjs';
 
@@ -40,7 +41,7 @@ export const config = defineFormat({
     ...FAMILIES.map(({ modelType: model_type }) => {
       const small = { vocab_size: 30, max_position_embeddings: 8 };
       return {
-        'config.json': utf8(JSON.stringify({ ...small, ...configJson(parseConfig({ model_type }, 'x')) })),
+        'config.json': utf8(jsonText({ ...small, ...configJson(parseConfig({ model_type }, 'x')) })),
       };
     }),
   ],
@@ -50,7 +51,7 @@ export const config = defineFormat({
   async read(folder) {
     const found = await readConfig(folder);
     // What a training would do with it in the end.
-    const saved = JSON.stringify(configJson(found));
+    const saved = jsonText(configJson(found));
     return { found, spec: sessionSpec(found), again: parseConfig(JSON.parse(saved), 'saved') };
   },
   check({ found, spec, again }) {
