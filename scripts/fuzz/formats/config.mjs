@@ -55,7 +55,7 @@ export const config = defineFormat({
     return { found, spec: sessionSpec(found), again: parseConfig(JSON.parse(saved), 'saved') };
   },
   check({ found, spec, again }) {
-    const { hidden, heads, embeddings, layers, mlp } = spec.encoder;
+    const { hidden, heads, embeddings, layers, mlp, order } = spec.encoder;
     const sizes = [
       hidden,
       heads,
@@ -63,7 +63,7 @@ export const config = defineFormat({
       embeddings.width,
       layers.length,
       mlp.width,
-      maxTokensOf(found),
+      ...(embeddings.positions === null ? [] : [maxTokensOf(found)]),
     ];
     if (![...sizes, found.numLabels].every((size) => Number.isInteger(size) && size > 0 && size < 2 ** 31))
       return `accepted the sizes ${sizes.join()}`;
@@ -73,7 +73,8 @@ export const config = defineFormat({
     if (Object.getPrototypeOf(found.raw) !== Object.prototype)
       return 'the unknown keys have another prototype';
     const tensors = spec.parameters.flatMap(({ tensors: own }) => own.map(({ name }) => name));
-    if (new Set(tensors).size !== tensors.length || tensors.length < 4 + 16 * layers.length + 4)
+    const least = order === 'post' ? 4 + 16 * layers.length + 4 : 2 + 6 * layers.length + 4;
+    if (new Set(tensors).size !== tensors.length || tensors.length < least)
       return `has ${tensors.length} tensors`;
     if (again.id2label.join('\0') !== found.id2label.join('\0'))
       return 'has other labels when it is saved and read again';
