@@ -121,7 +121,8 @@ export interface RunFacts extends ReportFacts {
   readonly bestMetric: string | null;
   /** Steps from which it was resumed. */
   readonly resumed: readonly number[];
-  readonly steps: { readonly done: number; readonly planned: number } | null;
+  /** How many, and how often the loss was logged where that is known. */
+  readonly steps: { readonly done: number; readonly planned: number; readonly betweenLogs?: number } | null;
   /** Metrics of the training and of the evaluation at the end, by their names in all_results.json. */
   readonly results: Readonly<Record<string, number>>;
   /** Options that differ from their defaults. */

@@ -25,6 +25,7 @@ const state = z.object({
   log_history: z.array(z.record(z.string(), z.unknown())),
   global_step: z.number(),
   max_steps: z.number(),
+  logging_steps: z.number().exactOptional(),
   best_model_checkpoint: z.string().nullish(),
   best_global_step: z.number().nullish(),
   stateful_callbacks: z.record(z.string(), z.unknown()).exactOptional(),
@@ -84,7 +85,16 @@ export function runFactsOf(
     bestStep: found?.best_global_step ?? (step === undefined ? null : Number(step)),
     bestMetric: found === null ? null : decides,
     resumed: resumedSteps(found?.stateful_callbacks?.[RESUMED]),
-    steps: found === null ? null : { done: found.global_step, planned: found.max_steps },
+    steps:
+      found === null
+        ? null
+        : {
+            done: found.global_step,
+            planned: found.max_steps,
+            // With another strategy transformers writes the value, too.
+            ...(found.logging_steps !== undefined &&
+              (options['loggingStrategy'] ?? 'steps') === 'steps' && { betweenLogs: found.logging_steps }),
+          },
     results: numbersOf(parts.results),
     options,
     search,

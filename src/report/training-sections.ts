@@ -5,6 +5,8 @@ import { figure, markup, numbers, shownNumber, shortened, table, type Html, type
 
 /** Rows of a table beside a chart. */
 const TABLE_ROWS = 60;
+/** Log entries that make a curve. */
+const USUAL_ENTRIES = 20;
 /** From so many points on a smoothed line is drawn over them. */
 const SMOOTHED_FROM = 12;
 
@@ -21,7 +23,7 @@ const SHARES = [
 ];
 const MOST_METRICS = 4;
 
-/** The section, or none for runs without a log history. */
+/** The section, or none for runs that were no trainings. */
 export function trainingSection(runs: readonly RunFacts[]): Section[] {
   const charts = [lossChart(runs), metricsChart(runs), ownMetricChart(runs)].concat([
     valueChart(runs, 'Learning rate', 'learning rate', ofEntry('learning_rate')),
@@ -32,8 +34,21 @@ export function trainingSection(runs: readonly RunFacts[]): Section[] {
     }),
   ]);
   const found = charts.filter((chart) => chart !== null);
-  if (found.length === 0) return [];
-  return [{ id: 'training', title: 'Training', body: markup`<div class="charts">${found}</div>` }];
+  const notes = runs.flatMap((run) => noLossNote(run, runs.length === 1 ? 'the run' : run.name));
+  if (found.length + notes.length === 0) return [];
+  return [{ id: 'training', title: 'Training', body: markup`${notes}<div class="charts">${found}</div>` }];
+}
+
+/** Says why a training has no loss to show: it was not logged yet, or fewer steps were planned than lie between two log entries. */
+function noLossNote({ steps, history }: RunFacts, name: string): Html[] {
+  if (steps?.betweenLogs === undefined || ofEntry('loss')(history).length > 0) return [];
+  const { planned, betweenLogs } = steps;
+  if (betweenLogs <= planned)
+    return [markup`<p class="note">The first loss is logged at step ${shownNumber(betweenLogs)}.</p>`];
+  const often = Math.max(1, Math.floor(planned / USUAL_ENTRIES));
+  return [
+    markup`<p class="note">The loss is logged every ${shownNumber(betweenLogs)} steps, and ${name} has ${shownNumber(planned)}: train with <code>--logging-steps ${often}</code> to see its curve.</p>`,
+  ];
 }
 
 function lossChart(runs: readonly RunFacts[]): Html | null {

@@ -214,6 +214,35 @@ await t.test('what cannot be reported on', async (t) => {
   }
 });
 
+await t.test('a training without a log entry of the loss says why there is no curve', async (t) => {
+  const run = async (name: string, options: object): Promise<string> => {
+    const outcome = await bertune(
+      ['train', ...flags({ ...training, 'max-steps': '6', 'output-dir': name, ...options })],
+      here,
+    );
+    succeeded(t, 'train', outcome);
+    return textOf(pageOf(`${name}/report.html`)).replaceAll(/\s+/g, ' ');
+  };
+  const note = /The (?:first )?loss is logged [^.:]*[.:]/;
+  const silent = await run('silent', { 'logging-steps': undefined, 'eval-strategy': 'no' });
+  t.match(
+    silent,
+    'The loss is logged every 500 steps, and the run has 6: train with --logging-steps 1 to see its curve.',
+  );
+  t.match(await run('evaluated', { 'logging-steps': '7' }), 'every 7 steps, and the run has 6:');
+  t.notMatch(await run('logged', { 'logging-steps': '6' }), note);
+  t.notMatch(await run('chosen', { 'logging-steps': undefined, 'logging-strategy': 'no' }), note);
+  succeeded(t, 'report', await bertune(['report', 'logged', 'silent'], here));
+  t.match(textOf(pageOf('logged/comparison.html')), /every 500 steps, and silent has 6/);
+  const state = JSON.parse(pageOf('silent/trainer_state.json')) as Record<string, unknown>;
+  write(
+    'begun/trainer_state.json',
+    JSON.stringify({ ...state, log_history: [], global_step: 3, max_steps: 4000 }),
+  );
+  succeeded(t, 'report', await bertune(['report', 'begun'], here));
+  t.match(textOf(pageOf('begun/report.html')), 'The first loss is logged at step 500.');
+});
+
 await t.test('live is for one training', async (t) => {
   for (const [options, message] of [
     [{ 'live-port': '8080' }, '--live-port needs --live'],
