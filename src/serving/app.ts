@@ -65,7 +65,8 @@ export function createApp(
   const routes = { '/': 'POST', '/health': 'GET, HEAD', '/metrics': 'GET, HEAD' };
   for (const [path, methods] of Object.entries(routes))
     app.all(path, () => {
-      throw new RequestError(405, `${path} takes ${methods}`, { Allow: methods });
+      const what = path === '/' ? `${methods} of {"inputs": "a text"} as application/json` : methods;
+      throw new RequestError(405, `${path} takes ${what}`, { Allow: methods });
     });
   app.notFound((c) =>
     c.json({ error: 'There is no such path: POST / takes {"inputs": ...}; GET /health, GET /metrics' }, 404),

@@ -234,7 +234,9 @@ await tap.test('other paths and methods', async (t) => {
   ] as const) {
     const response = await fetch(`${url}${path}`, { method, ...(method === 'POST' && { body: '{}' }) });
     t.same([response.status, response.headers.get('allow')], [status, allow], `${method} ${path}`);
-    t.type(((await response.json()) as { error: unknown }).error, 'string');
+    const { error } = (await response.json()) as { error: string };
+    t.match(error, status === 404 ? 'There is no such path' : `${path} takes ${allow}`);
+    if (path === '/') t.match(error, 'POST of {"inputs": "a text"} as application/json');
   }
 });
 
