@@ -69,7 +69,7 @@ export async function readConfigFile<Config>(directory: string, parse: ParseConf
   );
   if (!isFolder) throw new UsageError(`${directory} is a file; give the model folder that holds ${CONFIG}`);
   const path = join(directory, CONFIG);
-  if (!(await exists(path))) await requireNothingBetter(directory);
+  if (!(await exists(path))) throw await notModel(directory);
   return parse(await readJson(path), path);
 }
 
@@ -134,14 +134,25 @@ export function convertCommand(pickled: string, converted: string): string {
   );
 }
 
-/** @throws UsageError that names the place of the model, for a folder in which a run was killed */
-async function requireNothingBetter(directory: string): Promise<void> {
-  if (await isBeingReplaced(directory)) throw halfReplaced(directory);
-  const newest = (await listCheckpoints(directory)).at(-1);
-  if (newest === undefined) return;
-  throw new UsageError(
-    `${directory} has no ${CONFIG}, only checkpoints of a training that has not finished; use one of them, such as ${newest}`,
+/** Of a folder without config.json: where the model is instead, as far as that is known. */
+async function notModel(directory: string): Promise<UsageError> {
+  if (await isBeingReplaced(directory)) return halfReplaced(directory);
+  return (
+    (await onlyCheckpoints(directory)) ??
+    new UsageError(
+      `${directory} is not a model: it has no ${CONFIG}; give the folder that a training or save_pretrained wrote`,
+    )
   );
+}
+
+/** The error for the output folder of a training that was stopped, which names its newest checkpoint; null for other folders. */
+export async function onlyCheckpoints(directory: string): Promise<UsageError | null> {
+  const newest = (await listCheckpoints(directory)).at(-1);
+  return newest === undefined
+    ? null
+    : new UsageError(
+        `${directory} has no ${CONFIG}, only checkpoints of a training that has not finished; use one of them, such as ${newest}`,
+      );
 }
 
 function halfReplaced(directory: string): UsageError {

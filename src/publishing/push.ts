@@ -2,6 +2,7 @@
 // an older model goes there.
 import { readdir } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
+import { onlyCheckpoints } from '../formats/model-folder.js';
 import { isAdapterFolder } from '../formats/peft.js';
 import { INDEX, OF_WEIGHTS } from '../formats/replace-files.js';
 import { isShardName } from '../formats/safetensors.js';
@@ -158,6 +159,10 @@ async function modelFiles(directory: string): Promise<string[]> {
   const onnx = inOnnx.filter((name) => OF_ONNX.test(name)).map((name) => `${ONNX}/${name}`);
   const isModel = own.some((name) => name === 'config.json' || name === 'adapter_config.json');
   if (isModel && (onnx.length > 0 || own.some((name) => WEIGHTS.has(name)))) return [...own, ...onnx];
+  if (names.every((name) => !name.endsWith('config.json'))) {
+    const error = await onlyCheckpoints(directory);
+    if (error !== null) throw error;
+  }
   throw new UsageError(
     `${directory} has no model to push: config.json with model.safetensors or onnx/model.onnx, or the files of an adapter`,
   );

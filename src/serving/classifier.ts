@@ -211,11 +211,12 @@ export async function createClassifier<P extends ProblemType = ProblemType>(
 ): Promise<Classifier<P>> {
   const { tokenizer: given, problemType, onStep, ...asked } = options;
   if (typeof model === 'string') {
-    const tokenizer = given ?? (await AutoTokenizer.fromPretrained(model));
+    // The model first: where the folder is none, its message says why.
     const loaded = await AutoModelForSequenceClassification.fromPretrained(model);
     const close = (): Promise<void> => loaded.close();
     try {
       requireProblemType(loaded.task, problemType);
+      const tokenizer = given ?? (await AutoTokenizer.fromPretrained(model));
       return await warmed(loaded, tokenizer, asked, { onStep, close });
     } catch (error) {
       await close();

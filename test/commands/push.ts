@@ -68,6 +68,7 @@ await t.test('a folder is pushed, and the model is used from there', async (t) =
 });
 
 await t.test('refusals', async (t) => {
+  for (const step of [4, 20]) mkdirSync(join(folder, `stopped/checkpoint-${step}`), { recursive: true });
   const cases: [Options, string | RegExp, object?][] = [
     [{ model: 'out', repo: 'org/x' }, /^bertune: HF_HUB_OFFLINE is set, [^\n]*\n$/, { HF_HUB_OFFLINE: '1' }],
     [
@@ -77,6 +78,10 @@ await t.test('refusals', async (t) => {
     ],
     [{ model: 'nowhere', repo: 'org/x' }, 'bertune: nowhere is not a folder; name that of a trained model\n'],
     [{ model: 'model', repo: 'org/x' }, /^bertune: model has no model to push: config.json with [^\n]*\n$/],
+    [
+      { model: 'stopped', repo: 'org/x' },
+      /^bertune: stopped has no config\.json, only checkpoints [^\n]*such as stopped\/checkpoint-20\n$/,
+    ],
     [
       { model: 'out', repo: 'a b' },
       'bertune: Expected organization/name, or a name for --repo but received "a b"\n',

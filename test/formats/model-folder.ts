@@ -160,7 +160,7 @@ await tap.test('folders that are not a usable checkpoint', async (t) => {
   const cases: [directory: string, ...words: string[]][] = [
     [join(folder, 'absent'), 'absent', 'no such file or folder'],
     [join(fixtures, 'all-dtypes.safetensors'), 'is a file', 'config.json'],
-    [without('float32', 'config.json'), 'config.json', 'no such file'],
+    [without('float32', 'config.json'), 'is not a model: it has no config.json; give the folder'],
     [withFile(fresh('float32'), 'config.json', '{"a":\n\n'), 'config.json', 'not valid JSON'],
     [withFile(fresh('float32'), 'config.json', ''), 'config.json', 'not valid JSON'],
     [bare(), 'no model.safetensors', 'give a model folder'],

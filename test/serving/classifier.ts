@@ -1,4 +1,5 @@
 // createClassifier: the answers of predict, calls that share steps, and calls that fail, wait or end without harm to others.
+import { copyFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import tap, { type Test } from 'tap';
@@ -305,6 +306,19 @@ await tap.test('a step that fails is done again text by text', async (t) => {
     ['rejected', 'fulfilled'],
     'a call of two texts fails as a whole',
   );
+});
+
+await tap.test('a folder that is no model is refused for what it lacks first', async (t) => {
+  for (const path of ['empty', 'stopped/checkpoint-4', 'no-tokenizer'])
+    mkdirSync(join(folder, path), { recursive: true });
+  for (const name of ['config.json', 'model.safetensors'])
+    copyFileSync(join(binary, name), join(folder, 'no-tokenizer', name));
+  for (const [name, message] of [
+    ['empty', /empty is not a model: it has no config\.json; give the folder that a training or /],
+    ['stopped', /only checkpoints of a training .* use one of them, such as .*checkpoint-4$/],
+    ['no-tokenizer', /^No tokenizer\.json, /],
+  ] as const)
+    await t.rejects(createClassifier(join(folder, name), runtime), { name: 'UsageError', message });
 });
 
 await tap.test('close waits for the answers, and takes no more calls', async (t) => {
