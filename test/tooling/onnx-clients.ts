@@ -188,6 +188,17 @@ t.test('in a browser', { skip: noBrowser }, async (t) => {
     t.same(problems, []);
     await page.close();
   }
+  const alone = await browser.newContext();
+  await alone.route(/^https:/, (route) => route.abort());
+  const file = new URL('../../examples/browser/index.html', import.meta.url).href;
+  for (const [url, message] of [
+    [server.url, 'Failed to fetch'],
+    [file, 'serve this folder, as with npx serve'],
+  ] as const) {
+    const page = await alone.newPage();
+    await page.goto(url);
+    await page.getByText(`The model could not be loaded: ${message}`).waitFor();
+  }
   const page = await context.newPage();
   await page.goto(server.url);
   const inBrowser = (texts: string[], options: object): Promise<Scored[]> =>
