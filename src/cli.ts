@@ -134,7 +134,9 @@ function program(): Command {
   addCommand(cli, mergeCommand)
     .usage('ADAPTER --output-dir DIR')
     .argument('[adapter]', 'the folder of the adapter, as --model')
-    .action(async (adapter: string | undefined, flags: Flags) => {
+    .allowExcessArguments()
+    .action(async (adapter: string | undefined, flags: Flags, { args }: Command) => {
+      requireOneArgument(args, 'The folder to write', '--output-dir');
       const options = accepted(
         parseMergeOptions({ flags: adapter === undefined ? flags : { ...flags, model: adapter } }),
       );
@@ -144,7 +146,9 @@ function program(): Command {
   addCommand(cli, exportCommand)
     .usage('MODEL --output-dir DIR')
     .argument('[model]', 'the folder of the model, as --model')
-    .action(async (model: string | undefined, flags: Flags) => {
+    .allowExcessArguments()
+    .action(async (model: string | undefined, flags: Flags, { args }: Command) => {
+      requireOneArgument(args, 'The folder to write', '--output-dir');
       const options = accepted(
         parseExportOptions({ flags: model === undefined ? flags : { ...flags, model } }),
       );
@@ -164,7 +168,9 @@ function program(): Command {
   addCommand(cli, pushCommand)
     .usage('MODEL --repo NAME')
     .argument('[model]', 'the folder of the model, as --model')
-    .action(async (model: string | undefined, flags: Flags) => {
+    .allowExcessArguments()
+    .action(async (model: string | undefined, flags: Flags, { args }: Command) => {
+      requireOneArgument(args, 'The repository', '--repo');
       const options = accepted(
         parsePushOptions({ flags: model === undefined ? flags : { ...flags, model } }),
       );
@@ -191,6 +197,12 @@ function addCommand(cli: Command, table: CommandTable): Command {
 /** Files that are only given by their options: the message says so, where commander would count arguments. */
 function takesNoFiles(command: Command): Command {
   return command.usage('[options]').argument('[files...]');
+}
+
+/** The model is the only argument; of a second one the message says which option it was meant for. */
+function requireOneArgument([, second]: readonly string[], what: string, option: string): void {
+  if (second === undefined) return;
+  throw new UsageError(`${what} is given with ${option}: ${option} ${shellWord(second)}`);
 }
 
 function requireNoFiles(

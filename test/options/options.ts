@@ -234,6 +234,12 @@ await tap.test('the program: help, version, exit codes, one line', (t) => {
       ['evaluate', 'my rows.csv'],
       'bertune: Rows are given with --validation-file: --validation-file "my rows.csv"\n',
     ],
+    [
+      ['export', 'test', 'test-onnx'],
+      'bertune: The folder to write is given with --output-dir: --output-dir test-onnx\n',
+    ],
+    [['merge', 'a', 'b'], 'bertune: The folder to write is given with --output-dir: --output-dir b\n'],
+    [['push', 'test', 'me/my-model'], 'bertune: The repository is given with --repo: --repo me/my-model\n'],
     [['merge', 'test'], 'bertune: --output-dir is needed: folder for the model\n'],
     [['evaluate', 'x.csv'], 'bertune: Rows are given with --validation-file: --validation-file x.csv\n'],
     [
