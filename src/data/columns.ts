@@ -268,7 +268,8 @@ function requireAll(
   const free = columns.filter((column) => !named.some(([, name]) => name === column));
   const nearest = [...missing.keys()].map((name) => nearestName(name, free));
   const options = [...new Set(missing.values())].join(' and ');
-  const hint = nearest.every((name) => name !== undefined)
+  const isClear = nearest.every((name) => name !== undefined) && new Set(nearest).size === nearest.length;
+  const hint = isClear
     ? `did you mean ${nearest.map(quote).join(' and ')}?`
     : `${options} ${options.includes(' ') ? 'name others' : 'names another'}`;
   const names = [...missing.keys()].map(quote).join(', ');

@@ -197,6 +197,11 @@ void t.test('all that is missing is in one message', async (test) => {
     await refusal(test, 'a.csv', csv, { textColumn: 'reviews', labelColumn: 'star' }),
     'a.csv has no columns "reviews", "star"; it has the columns "review", "stars", "id"; did you mean "review" and "stars"?',
   );
+  test.equal(
+    await refusal(test, 'a.csv', 'text,label\na,1\n', { textColumn: 'text_a', textPairColumn: 'text_b' }),
+    'a.csv has no columns "text_a", "text_b"; it has the columns "text", "label"; textColumn and textPairColumn name others',
+    'one column is not both',
+  );
   test.match(
     await refusal(test, 'a.csv', 'a,b,c\n1,2,3\n'),
     /^a\.csv has no columns with usual names for the label and text; it has the columns "a", "b", "c"; name them with labelColumn and textColumn/,
