@@ -5,7 +5,7 @@ import { labelFormats } from '../data/label-lists.js';
 import {
   answering,
   evaluators,
-  everywhere,
+  loaders,
   inGroup,
   optional,
   readers,
@@ -21,7 +21,7 @@ const files = list('FILE', 'a file name or several');
 export const inputOptions = {
   ...inGroup('Model', {
     model: optional(text('DIR_OR_ID'), {
-      commands: [...everywhere, 'push'],
+      commands: [...loaders, 'push'],
       neededBy: [...answering, 'merge', 'export', 'push'],
       onResume: 'must-match',
       help: 'the weights: a folder, or a Hugging Face hub id such as bert-base-uncased',
@@ -29,7 +29,7 @@ export const inputOptions = {
       hf: 'model_name_or_path',
     }),
     modelRevision: optional(text('REV'), {
-      commands: everywhere,
+      commands: loaders,
       onResume: 'must-match',
       help: 'branch, tag or commit of a hub model',
       otherwise: 'main',
@@ -48,7 +48,7 @@ export const inputOptions = {
       hf: 'config_name',
     }),
     tokenizer: optional(text('DIR_OR_ID'), {
-      commands: everywhere,
+      commands: loaders,
       onResume: 'must-match',
       help: 'folder or hub id of the tokenizer',
       otherwise: "the model's own",

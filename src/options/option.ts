@@ -99,7 +99,9 @@ export const trainers = [...training, 'trainer'] as const;
 /** Those whose rows are for comparing with what a model predicts. */
 export const evaluators = ['evaluate', 'export'] as const;
 export const readers = [...training, ...scoring, 'inspect', 'export'] as const;
-export const everywhere = [...readers, 'init', 'merge', 'serve', 'report'] as const;
+/** Those that load a model or its tokenizer. */
+export const loaders = [...readers, 'init', 'merge', 'serve'] as const;
+export const everywhere = [...loaders, 'push', 'report'] as const;
 
 /** An option that always has a value; one of `reading` has none where the model's folder is asked first. */
 export function withDefault<T>(kind: Kind<T>, fallback: T, meta: Meta): Ungrouped<T> {

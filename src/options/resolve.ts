@@ -120,6 +120,7 @@ const takenInstead: Partial<Record<Command['name'], Partial<Record<OptionName, O
     trainSplit: 'validationSplit',
   },
   init: { testFile: 'validationFile', testSplit: 'validationSplit', outputFile: 'configFile' },
+  report: { model: 'runs', outputDir: 'runs' },
   inspect: {
     testFile: 'trainFile',
     validationFile: 'trainFile',

@@ -107,11 +107,11 @@ export const runOptions = {
     outputFile: optional(text('FILE'), {
       commands: ['predict', 'report'],
       onResume: 'irrelevant',
-      help: 'file for the predictions',
+      help: 'file for the predictions; without it they go to standard output',
       helpOf: {
-        report: 'file for the page (default: report.html in the folder; of two comparison.html in the first)',
+        report:
+          'file for the page, in place of report.html in the folder, or of two comparison.html in the first',
       },
-      otherwise: 'standard output',
     }),
     outputFormat: optional(choice(formatNames), {
       commands: ['predict'],
@@ -286,12 +286,12 @@ export const runOptions = {
       help: 'print the result as JSON on a terminal too: one object, of predict one a line; a pipe always gets it',
     }),
     quiet: withDefault(toggle(), false, {
-      commands: [...everywhere, 'push'],
+      commands: everywhere,
       onResume: 'irrelevant',
       help: 'print results, notes and errors only',
     }),
     verbose: withDefault(toggle(), false, {
-      commands: [...everywhere, 'push'],
+      commands: everywhere,
       onResume: 'irrelevant',
       help: 'print more, and the stack of an error',
     }),

@@ -194,7 +194,7 @@ export interface OptionValues {
   tuneTemperature: boolean;
   /** Folder for the model, the checkpoints and the metrics. */
   outputDir: string;
-  /** File for the predictions. Default: standard output. */
+  /** File for the predictions; without it they go to standard output. */
   outputFile: string;
   /** How the predictions are written; parquet needs `outputFile`. Default: by the ending of `outputFile`, else jsonl; table on a terminal. */
   outputFormat: 'jsonl' | 'csv' | 'parquet' | 'table';
@@ -317,7 +317,7 @@ export interface CommandOptions {
   export: { always: 'model' | 'validationFile' | 'badRows' | 'maxCompressionRatio' | 'perDeviceEvalBatchSize' | 'outputDir' | 'quiet' | 'verbose' | 'dtypes' | 'opset'; optional: 'modelRevision' | 'baseModel' | 'tokenizer' | 'problemType' | 'maxSeqLength' | 'dataset' | 'datasetConfig' | 'validationSplit' | 'textColumn' | 'textPairColumn' | 'labelColumn' | 'labelDelimiter' | 'labelFormat' | 'foldLabels' | 'naLabels' | 'softLabels' | 'quoting' | 'encoding' | 'escape' | 'jsonField' | 'maxRowBytes' | 'maxEvalSamples' | 'maxMetricDrop' | 'keepFloat' };
   serve: { always: 'model' | 'quiet' | 'verbose' | 'device' | 'dtype' | 'dataloaderNumWorkers' | 'host' | 'port' | 'maxWait' | 'maxBatchTokens' | 'maxQueue' | 'maxClientBatchSize' | 'payloadLimit' | 'requestTimeout'; optional: 'modelRevision' | 'baseModel' | 'tokenizer' | 'problemType' | 'maxSeqLength' | 'stride' | 'pooling' | 'tf32' | 'threads' };
   push: { always: 'model' | 'repo' | 'commitMessage' | 'quiet' | 'verbose'; optional: 'private' | 'revision' };
-  report: { always: 'reportTexts' | 'runs' | 'quiet' | 'verbose'; optional: 'model' | 'modelRevision' | 'tokenizer' | 'outputFile' };
+  report: { always: 'reportTexts' | 'runs' | 'quiet' | 'verbose'; optional: 'outputFile' };
   trainer: { always: 'numTrainEpochs' | 'maxSteps' | 'perDeviceTrainBatchSize' | 'gradientAccumulationSteps' | 'autoFindBatchSize' | 'gradientCheckpointing' | 'learningRate' | 'lrSchedulerType' | 'warmupSteps' | 'optim' | 'momentum' | 'weightDecay' | 'adamBeta1' | 'adamBeta2' | 'adamEpsilon' | 'maxGradNorm' | 'nonfiniteGradient' | 'labelSmoothingFactor' | 'trainSamplingStrategy' | 'seed' | 'evalStrategy' | 'evalDelay' | 'evalOnStart' | 'perDeviceEvalBatchSize' | 'loadBestModelAtEnd' | 'earlyStoppingThreshold' | 'outputDir' | 'saveStrategy' | 'saveSteps' | 'saveOnlyModel' | 'loggingStrategy' | 'loggingSteps' | 'loggingFirstStep' | 'reportTo' | 'device' | 'dtype' | 'dataloaderNumWorkers'; optional: 'maxSeqLength' | 'lrSchedulerKwargs' | 'classWeights' | 'posWeight' | 'neftuneNoiseAlpha' | 'focalGamma' | 'freeze' | 'gradualUnfreezing' | 'layerLrDecay' | 'lrFactors' | 'dataSeed' | 'resumeFromCheckpoint' | 'evalSteps' | 'metricForBestModel' | 'greaterIsBetter' | 'earlyStoppingPatience' | 'saveTotalLimit' | 'tf32' | 'threads' };
   scoring: { always: 'perDeviceEvalBatchSize' | 'device' | 'dtype' | 'dataloaderNumWorkers'; optional: 'maxSeqLength' | 'stride' | 'pooling' | 'tf32' | 'threads' };
   classifier: { always: 'device' | 'dtype' | 'dataloaderNumWorkers' | 'maxWait' | 'maxBatchTokens' | 'maxQueue'; optional: 'maxSeqLength' | 'stride' | 'pooling' | 'tf32' | 'threads' };

@@ -206,6 +206,7 @@ await t.test('what cannot be reported on', async (t) => {
     [['broken'], 'broken/trainer_state.json is damaged: log_history'],
     [['out', 'out', 'out'], 'name one or two folders'],
     [[], '--runs'],
+    [['--model', 'out'], '--model has no meaning for `bertune report`; did you mean --runs?'],
     [['out', '--report-texts', 'some'], 'one of on, off'],
   ] as const) {
     const { code, stderr } = await bertune(['report', ...args], here);
