@@ -30,7 +30,7 @@ nav ul { display: flex; flex-wrap: wrap; gap: 4px 18px; margin: 18px 0 0; paddin
 .tiles div { padding: 10px 14px; background: var(--panel); border-radius: 10px; }
 .tiles dt { color: var(--muted); font-size: 13px; }
 .tiles dd { margin: 0; font-size: 23px; white-space: nowrap; font-weight: 600; font-variant-numeric: tabular-nums; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 460px), 1fr)); gap: 20px; }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 380px), 1fr)); gap: 20px; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 380px), 1fr)); gap: 28px; align-items: start; }
 .columns h3 { margin-bottom: 8px; }
 figure { margin: 0; padding: 16px; min-width: 0; background: var(--panel); border-radius: 12px; display: flex; flex-direction: column; gap: 8px; }
