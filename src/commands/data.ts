@@ -5,7 +5,7 @@ import type { Task } from '../tasks/index.js';
 import { openSplits, type SplitFiles, type ReadOptions } from '../data/load-dataset.js';
 import type { DatasetDict } from '../data/dataset.js';
 import { withoutUndefined } from '../util/without-undefined.js';
-import { asFlags } from '../options/index.js';
+import { asFlags, presumedOf } from '../options/index.js';
 import { UsageError } from '../util/errors.js';
 import { datasetFiles } from '../hub/dataset.js';
 import type { Progress } from '../terminal/progress.js';
@@ -23,6 +23,31 @@ export interface DataOptions extends Omit<ReadOptions, 'validationSplit'>, Pick<
 
 const LINE = 100;
 const LABEL = 40;
+
+/**
+ * Opens the rows that a model is compared on, with the model's labels.
+ *
+ * @param asked the options before the model's reading filled them in
+ */
+export async function openRowsOf(
+  { kind, problemType, labels }: Task,
+  options: DataOptions & { maxEvalSamples?: number | undefined },
+  asked: Parameters<typeof presumedOf>[0],
+  progress: Progress,
+): Promise<DatasetDict> {
+  return openData(
+    {
+      ...options,
+      presumed: presumedOf(asked),
+      problemType,
+      // The name of a single number says nothing.
+      modelLabels: kind.hasClasses || labels.length > 1 ? labels : undefined,
+      maxSamples: { validation: options.maxEvalSamples },
+    },
+    'evaluate',
+    progress,
+  );
+}
 
 /** Opens training and validation rows (or validation rows alone) and prints columns, sizes and three examples. */
 export async function openData(

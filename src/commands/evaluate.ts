@@ -21,7 +21,7 @@ import { requireDevice, type EncoderModel } from '../models/encoder-model.js';
 import { writeReading } from '../formats/model-folder.js';
 import { exists } from '../util/file-system.js';
 import { withoutUndefined } from '../util/without-undefined.js';
-import { evaluateCommand, presumedOf, type EvaluateOptions } from '../options/index.js';
+import { evaluateCommand, type EvaluateOptions } from '../options/index.js';
 import { goldOfRow, lossOfRow, WorstFirst } from '../predictions/errors.js';
 import { FormulaGuard } from '../predictions/table.js';
 import type { PredictedBatch } from '../evaluation/predict.js';
@@ -31,7 +31,7 @@ import { SUMS } from '../training/checkpoint.js';
 import { UsageError } from '../util/errors.js';
 import { writeJson } from '../util/files.js';
 import { chanceNote, classReport } from './notes.js';
-import { openData } from './data.js';
+import { openRowsOf } from './data.js';
 import { EvaluationReport } from './report.js';
 import {
   checkOutputFile,
@@ -62,20 +62,9 @@ export async function evaluate(asked: EvaluateOptions): Promise<void> {
   try {
     const longTexts = longTextsOf(tokenizer, { ...options, maxLength });
     const { task } = model;
-    const { kind, problemType, labels } = task;
+    const { kind, labels } = task;
     await requireTunable(options, task);
-    const data = await openData(
-      {
-        ...options,
-        presumed: presumedOf(asked),
-        problemType,
-        // The name of a single number says nothing.
-        modelLabels: kind.hasClasses || labels.length > 1 ? labels : undefined,
-        maxSamples: { validation: options.maxEvalSamples },
-      },
-      'evaluate',
-      progress,
-    );
+    const data = await openRowsOf(task, options, asked, progress);
     const workers = options.dataloaderNumWorkers;
     let errors: WorstFirst | undefined;
     const reading = textReading(tokenizer, { maxLength, workers, longTexts, tokenTypes: model.tokenTypes });

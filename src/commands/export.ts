@@ -1,5 +1,4 @@
 // `bertune export`: a trained model as the folder that transformers.js and onnxruntime load, and how its files compare with the model.
-import type { DatasetDict } from '../data/dataset.js';
 import { encodedRows } from '../evaluation/predict.js';
 import { byteLength } from '../formats/safetensors-header.js';
 import type { EncoderModel } from '../models/encoder-model.js';
@@ -8,14 +7,14 @@ import { parameterShapes } from '../models/parameters.js';
 import { requireReplaceable, type OnnxExport } from '../onnx/folder.js';
 import type { OnnxDtype } from '../onnx/settings.js';
 import type { OnnxVariant } from '../onnx/write-variant.js';
-import { exportCommand, presumedOf, withReading, type ExportOptions } from '../options/index.js';
+import { exportCommand, withReading, type ExportOptions } from '../options/index.js';
 import { createTokenizerPool, type BertTokenizer } from '../tokenizer/index.js';
 import { requireTaskFits, type Task, regression } from '../tasks/index.js';
 import type { Progress } from '../terminal/progress.js';
 import { commandLine } from '../util/installation.js';
 import { counted } from '../util/text.js';
 import { withoutUndefined } from '../util/without-undefined.js';
-import { openData } from './data.js';
+import { openRowsOf } from './data.js';
 import { loadTrained, pairNote } from './model-source.js';
 import { aligned } from './notes.js';
 import { checkOutputFolder, CommandProgress, shownMetric } from './output.js';
@@ -69,18 +68,7 @@ async function openRows(
   if (asked.validationFile.length === 0 && asked.dataset === undefined) return undefined;
   const { options, notes } = withReading(exportCommand, asked, model.reading, asked.model);
   for (const note of notes) progress.line(note);
-  const { kind, problemType, labels } = model.task;
-  const data: DatasetDict = await openData(
-    {
-      ...options,
-      presumed: presumedOf(asked),
-      problemType,
-      modelLabels: kind.hasClasses || labels.length > 1 ? labels : undefined,
-      maxSamples: { validation: options.maxEvalSamples },
-    },
-    'evaluate',
-    progress,
-  );
+  const data = await openRowsOf(model.task, options, asked, progress);
   try {
     const { validation } = data;
     requireTaskFits(
