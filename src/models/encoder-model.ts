@@ -77,7 +77,7 @@ export interface ExportOnnxOptions {
   dtypes?: readonly OnnxDtype[];
   /** The version of ONNX's operators, 17 to 21; default 17, which the oldest runtimes in use know. */
   opset?: number;
-  /** Labelled rows, anew in each call, on which the files are compared with the model. */
+  /** Labelled rows, from the first one on in each call, on which the files are compared with the model. */
   validation?: () => AsyncIterable<OnnxValidationBatch>;
   /** Points (hundredths) of the main metric (accuracy, micro F1, R2) that a file may lose on those rows; default 1. */
   maxMetricDrop?: number;

@@ -45,7 +45,7 @@ export interface Checked {
   predict(batch: PackedBatch): Promise<Float32Array>;
   /** Largest difference of logits in float32, as a share of the largest logit where that is above 1. */
   readonly tolerance: number;
-  /** The rows, anew in each call. */
+  /** The rows, from the first one on in each call. */
   readonly validation?: (() => AsyncIterable<OnnxValidationBatch>) | undefined;
   /** Points of the task's main metric that a file may lose. */
   readonly maxMetricDrop: number;
