@@ -6,6 +6,7 @@ export {
   DistilBertForSequenceClassification,
   ElectraForSequenceClassification,
   ModernBertForSequenceClassification,
+  AlbertForSequenceClassification,
   RobertaForSequenceClassification,
   XLMRobertaForSequenceClassification,
 } from './models/sequence-classification.js';

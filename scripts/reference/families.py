@@ -88,13 +88,22 @@ FAMILIES = {
                         "norm_bias": True, "attention_bias": True, "mlp_bias": True, "classifier_bias": True,
                         "hidden_activation": "silu", "layer_types": ["sliding_attention", "sliding_attention"],
                         "norm_eps": 0.01, "rope_parameters": rotary(160000.0, 3.0)},
+    "albert": {"model_type": "albert", **SIZES, **NO_DROPOUT, "classifier_dropout_prob": 0.0, "embedding_size": 8,
+               "num_hidden_layers": 3},
+    # 10 runs of 4 layers, and groups that do not divide them evenly.
+    "albert-groups": {"model_type": "albert", **SIZES, **NO_DROPOUT, "classifier_dropout_prob": 0.0,
+                      "embedding_size": 16, "num_hidden_layers": 5, "num_hidden_groups": 2, "inner_group_num": 2,
+                      "hidden_act": "silu", "layer_norm_eps": 0.01},
+    # Where positions begin does not depend on the padding token, unlike RoBERTa's.
+    "mpnet": {"model_type": "mpnet", **SIZES, **NO_DROPOUT, "max_position_embeddings": 200, "pad_token_id": 3,
+              "layer_norm_eps": 0.01},
 }  # fmt: skip
 # Of random matrices, else 0.2, and of norms, else 1: for gradients with norms above and below 1.
-SCALES = {"xlm-roberta": 0.3, "electra-projected": 0.25, "modernbert-mean": 0.12}
-NORMS = {"modernbert": 0.35}
-FORMS = ["roberta", "distilbert", "electra-projected", "modernbert"]
+SCALES = {"xlm-roberta": 0.3, "electra-projected": 0.25, "modernbert-mean": 0.12, "albert": 0.15, "mpnet": 0.3}
+NORMS = {"modernbert": 0.35, "mpnet": 0.35}
+FORMS = ["roberta", "distilbert", "electra-projected", "modernbert", "albert", "mpnet"]
 PROBLEMS = {"roberta": MULTI, "distilbert": REGRESSION}  # beside the single label that every family has
-FULL = r"position_embeddings|token_type|layer\.1\.attention\.(self\.query|q_lin)\.weight|embeddings_project"
+FULL = r"position_embeddings|token_type|layer\.1\.attention\.(self\.query|q_lin)\.weight|embeddings_project|mapping_in|relative"
 
 
 def config_of(family, problem=SINGLE):
@@ -127,16 +136,17 @@ def all_batches():
     return {
         "single": {**batch_of([3, 9, 21, 30]), "types": None},
         "pairs": batch_of([30, 1, 9, 21, 2], 1),
+        "long": {**batch_of([180, 7, 129], 2), "types": None},
         "curve": [batch_of(row, index) for index, row in enumerate(lengths)],
     }
 
 
 def inputs_of(config, batch):
-    """Right-padded tensors with an attention mask; token types where the family's tokenizer gives two."""
+    """Right-padded tensors with an attention mask; token types where the model has two."""
     ids, types = batch["ids"], batch["types"]
     zeros = torch.zeros(len(ids), max(map(len, ids)), dtype=torch.long)
     inputs = {"input_ids": zeros + config.pad_token_id, "attention_mask": zeros.clone()}
-    if types is not None and config.model_type in ("bert", "electra"):
+    if types is not None and config.model_type in ("bert", "electra", "albert"):
         inputs["token_type_ids"] = zeros.clone()
     for row, sequence in enumerate(ids):
         inputs["input_ids"][row, : len(sequence)] = torch.tensor(sequence)
@@ -187,7 +197,7 @@ def write_forms(family, folder):
     prefix = base.base_model_prefix + "."
     base.save_pretrained(folder / "base")
     random_model(AutoModelForMaskedLM, config).save_pretrained(folder / "masked-lm")
-    if config.model_type == "electra":
+    if config.model_type in ("electra", "albert"):
         random_model(AutoModelForPreTraining, config).save_pretrained(folder / "pretraining")
     rewrite(folder / "model", folder / "without-prefix", lambda name: name.removeprefix(prefix))
     if config.model_type == "modernbert":
@@ -246,9 +256,13 @@ def step(folder, batch, dtype):
 
 
 def run_steps(label, folder, batches):
-    """Logits in evaluation, and loss and gradients of a training step, for a batch of single texts and one of pairs."""
+    """
+    Logits in evaluation, and loss and gradients of a training step, for a batch of single texts, one of pairs, and one
+    of long texts where the model takes them.
+    """
     results = {}
-    for kind in ("single", "pairs"):
+    takes_long = getattr(AutoConfig.from_pretrained(folder), "max_position_embeddings", 0) > 180
+    for kind in ("single", "pairs", "long") if takes_long else ("single", "pairs"):
         batch = batches[kind]
         logits, logits32 = (logits_of(folder, batch, dtype) for dtype in (torch.float64, torch.float32))
         loss, gradients = step(folder, batch, torch.float64)
@@ -262,7 +276,7 @@ def run_steps(label, folder, batches):
             "gradient": worst_relative(digests, digests32, sizes),
         }
         check(f"{label}, {kind}", rounding, {"logits": 1e-5, "loss": 1e-6, "gradient": 1e-4})
-        names = [name for name in gradients if re.search(FULL, name) and kind == "single"]
+        names = [name for name in gradients if re.search(FULL, name) and kind != "pairs"]
         full = {name: gradients[name].numpy().ravel() for name in names}
         results[kind] = {"logits": logits, "loss": loss, "gradients": digests, "fullGradients": full,
                          "rounding": rounding}  # fmt: skip
@@ -314,7 +328,7 @@ def run_curve(label, model_in, batches, **options):
     """
     losses, norms, rates, weights, sizes = train(model_in(torch.float64), batches, **options)
     losses32, norms32, _, weights32, _ = train(model_in(torch.float32), batches, **options)
-    trained = {name: stored for name, stored in weights.items() if not re.search(r"(key|k_lin)\.bias$", name)}
+    trained = {name: stored for name, stored in weights.items() if not re.search(r"(key|k_lin|\.k)\.bias$", name)}
     rounding = {
         "loss": (np.abs(losses - losses32) / losses).max(),
         "gradNorm": (np.abs(norms - norms32) / norms).max(),
@@ -341,6 +355,8 @@ def decaying(folder):
 DROPOUTS = {
     "distilbert": {"dropout": 0.11, "attention_dropout": 0.13, "seq_classif_dropout": 0.17, "qa_dropout": 0.19},
     "modernbert": {"attention_dropout": 0.11, "embedding_dropout": 0.13, "mlp_dropout": 0.17, "classifier_dropout": 0.19},
+    "albert": {"hidden_dropout_prob": 0.11, "attention_probs_dropout_prob": 0.13, "classifier_dropout_prob": 0.17},
+    "mpnet": {"hidden_dropout_prob": 0.11, "attention_probs_dropout_prob": 0.13},
     "others": {"hidden_dropout_prob": 0.11, "attention_probs_dropout_prob": 0.13, "classifier_dropout": 0.17},
 }
 
@@ -354,7 +370,7 @@ def dropout_calls(config):
     calls, stack = [], []
     for name, module in model.named_modules():
         module.register_forward_pre_hook(lambda *_, name=name: stack.append(name))
-        is_head = isinstance(module, torch.nn.Linear) and not re.search(r"layers?\.\d+\.|embeddings", name)
+        is_head = isinstance(module, torch.nn.Linear) and not re.search(r"layers?\.\d+\.|embedding", name)
         if is_head:
             module.register_forward_hook(lambda *_, name=name: calls.append({"linear": name}))
         module.register_forward_hook(lambda *_: stack.pop() and None)
@@ -405,6 +421,21 @@ PUBLISHED = {
         "model_type": "distilbert", "n_heads": 12, "n_layers": 6, "pad_token_id": 0, "qa_dropout": 0.1,
         "seq_classif_dropout": 0.2, "sinusoidal_pos_embds": False, "tie_weights_": True,
         "transformers_version": "4.10.0.dev0", "vocab_size": 30522,
+    },
+    "albert": {
+        "architectures": ["AlbertForMaskedLM"], "attention_probs_dropout_prob": 0, "bos_token_id": 2,
+        "classifier_dropout_prob": 0.1, "down_scale_factor": 1, "embedding_size": 128, "eos_token_id": 3, "gap_size": 0,
+        "hidden_act": "gelu_new", "hidden_dropout_prob": 0, "hidden_size": 768, "initializer_range": 0.02,
+        "inner_group_num": 1, "intermediate_size": 3072, "layer_norm_eps": 1e-12, "max_position_embeddings": 512,
+        "model_type": "albert", "net_structure_type": 0, "num_attention_heads": 12, "num_hidden_groups": 1,
+        "num_hidden_layers": 12, "num_memory_blocks": 0, "pad_token_id": 0, "type_vocab_size": 2, "vocab_size": 30000,
+    },
+    "mpnet": {
+        "architectures": ["MPNetForMaskedLM"], "attention_probs_dropout_prob": 0.1, "bos_token_id": 0,
+        "eos_token_id": 2, "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "hidden_size": 768,
+        "initializer_range": 0.02, "intermediate_size": 3072, "layer_norm_eps": 1e-05,
+        "max_position_embeddings": 514, "model_type": "mpnet", "num_attention_heads": 12, "num_hidden_layers": 12,
+        "pad_token_id": 1, "relative_attention_num_buckets": 32, "transformers_version": "4.8.2", "vocab_size": 30527,
     },
     "electra": {
         "architectures": ["ElectraForPreTraining"], "attention_probs_dropout_prob": 0.1, "embedding_size": 128,

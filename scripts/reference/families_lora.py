@@ -13,7 +13,8 @@ from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPP
 from safetensors import safe_open
 
 # Where PEFT knows none.
-OWN_TARGETS = {"distilbert": ["q_lin", "v_lin"], "camembert": ["query", "value"], "modernbert": ["Wqkv"]}
+OWN_TARGETS = {"distilbert": ["q_lin", "v_lin"], "camembert": ["query", "value"], "modernbert": ["Wqkv"],
+               "albert": ["query", "value"], "mpnet": ["q", "v"]}  # fmt: skip
 STEPS = 5
 
 

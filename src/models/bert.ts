@@ -20,7 +20,8 @@ import {
   type EncoderNames,
 } from './family.js';
 
-export const bertKeys = {
+/** What all encoders of this shape have. */
+export const encoderKeys = {
   ...commonKeys,
   vocab_size: size(30522),
   hidden_size: size(768),
@@ -30,11 +31,15 @@ export const bertKeys = {
   hidden_act: activation,
   hidden_dropout_prob: dropout(0.1),
   attention_probs_dropout_prob: dropout(0.1),
-  classifier_dropout: optionalDropout,
   max_position_embeddings: size(512),
-  type_vocab_size: size(2),
   layer_norm_eps: float(1e-12),
   pad_token_id: tokenId(0),
+};
+
+export const bertKeys = {
+  ...encoderKeys,
+  classifier_dropout: optionalDropout,
+  type_vocab_size: size(2),
   use_cache: flag(true),
   is_decoder: off,
   add_cross_attention: off,
@@ -42,7 +47,9 @@ export const bertKeys = {
 
 export type BertFields = CamelCased<z.output<z.ZodObject<typeof bertKeys>>>;
 
-export function bertEncoder(config: BertFields): EncoderSpec {
+export function bertEncoder(
+  config: CamelCased<z.output<z.ZodObject<typeof encoderKeys>>> & Pick<BertFields, 'typeVocabSize'>,
+): EncoderSpec {
   const { hiddenDropoutProb } = config;
   const norm = { eps: config.layerNormEps, bias: true };
   return {

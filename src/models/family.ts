@@ -22,6 +22,8 @@ export interface EncoderNames {
   projection?: string;
   /** In place of `layers`, before the number of a layer; what follows are names within one. */
   layers: string;
+  /** Between the number of a group of layers and that of a layer in it; only where there are groups. */
+  innerLayers?: string;
   /** Beside one another in one matrix: its rows are those of query, key and value, in this order. */
   queryKeyValue: readonly string[];
   attentionOutput: string;

@@ -103,7 +103,9 @@ export function parametersOf({ encoder, head, names, outputs, weights }: ModelPa
 
   const layers = new Map(encoder.layers.map((each) => [each.parameters, each]));
   for (const [layer, { attentionNorm }] of layers) {
-    const outside = layer.replace(/^layers/, prefix + names.layers);
+    const [, number = '', inner] = layer.split('.');
+    const group = `${prefix}${names.layers}.${number}`;
+    const outside = inner === undefined ? group : `${group}.${names.innerLayers ?? ''}.${inner}`;
     const [inside, within] = [(part: string) => `${layer}.${part}`, (name: string) => `${outside}.${name}`];
     const { bias } = attention;
     const std = weights.outputStd;

@@ -1,6 +1,7 @@
 // The families that bertune knows, by the model_type of config.json.
 import { UsageError } from '../util/errors.js';
 import { quoted } from '../util/text.js';
+import { albert } from './albert.js';
 import { bert } from './bert.js';
 import { distilbert } from './distilbert.js';
 import { electra } from './electra.js';
@@ -16,6 +17,7 @@ export const FAMILIES: readonly ModelFamily[] = [
   distilbert,
   electra,
   modernbert,
+  albert,
 ];
 
 /** @throws UsageError naming the families that there are */

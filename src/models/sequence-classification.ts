@@ -137,6 +137,19 @@ export class ElectraForSequenceClassification extends SequenceClassifier {
 export class ModernBertForSequenceClassification extends SequenceClassifier {
   static override readonly modelType = 'modernbert';
 }
+/**
+ * ALBERT (Lan et al. 2020): layers that share their parameters, and narrow embeddings.
+ *
+ * @example
+ * ```ts
+ * import { AlbertForSequenceClassification } from 'bertune';
+ *
+ * const model = await AlbertForSequenceClassification.fromPretrained('albert/albert-base-v2', { numLabels: 2 });
+ * ```
+ */
+export class AlbertForSequenceClassification extends SequenceClassifier {
+  static override readonly modelType = 'albert';
+}
 
 const CLASSES: readonly ClassifierClass<EncoderModel>[] = [
   BertForSequenceClassification,
@@ -146,6 +159,7 @@ const CLASSES: readonly ClassifierClass<EncoderModel>[] = [
   DistilBertForSequenceClassification,
   ElectraForSequenceClassification,
   ModernBertForSequenceClassification,
+  AlbertForSequenceClassification,
 ];
 
 /**

@@ -31,6 +31,7 @@ const CONFIGS = {
   },
   electra: { ...TOY_CONFIG, model_type: 'electra', embedding_size: 16 },
   modernbert: { ...TOY_CONFIG, model_type: 'modernbert', pad_token_id: 0, local_attention: 8 },
+  albert: { ...TOY_CONFIG, model_type: 'albert', embedding_size: 16 },
 };
 /** The classes of transformers. */
 const IN_PYTHON: Record<string, string> = {
@@ -38,6 +39,7 @@ const IN_PYTHON: Record<string, string> = {
   distilbert: 'DistilBertForSequenceClassification',
   electra: 'ElectraForSequenceClassification',
   modernbert: 'ModernBertForSequenceClassification',
+  albert: 'AlbertForSequenceClassification',
 };
 for (const [name, config] of Object.entries(CONFIGS)) write(`${name}.json`, JSON.stringify(config));
 
@@ -142,7 +144,7 @@ t.test('what does not fit the family', async (t) => {
     ],
     [
       { config: 'unknown.json' },
-      /^bertune: unknown\.json describes a "gpt2" model; bertune supports the model types bert, camembert,/m,
+      /^bertune: unknown\.json describes a "gpt2" model; bertune supports the model types albert, bert,/m,
     ],
   ];
   const before = tree(folder);

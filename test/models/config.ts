@@ -75,7 +75,7 @@ await tap.test('config.json with what cannot be done', async (t) => {
     [
       { model_type: 'deberta-v2' },
       '"deberta-v2"',
-      'model types bert, camembert, distilbert, electra, modernbert, roberta, xlm-roberta',
+      'model types albert, bert, camembert, distilbert, electra, modernbert, roberta, xlm-roberta',
     ],
     [{ model_type: 'Bert' }, '"Bert"'],
     [

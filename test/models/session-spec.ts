@@ -18,6 +18,8 @@ const FAMILIES = [
   'electra-projected',
   'modernbert',
   'modernbert-mean',
+  'albert',
+  'albert-groups',
 ];
 
 const specOf = (name: string, lora?: Lora) =>
