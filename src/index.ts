@@ -7,6 +7,7 @@ export {
   ElectraForSequenceClassification,
   ModernBertForSequenceClassification,
   AlbertForSequenceClassification,
+  MPNetForSequenceClassification,
   RobertaForSequenceClassification,
   XLMRobertaForSequenceClassification,
 } from './models/sequence-classification.js';
@@ -105,12 +106,14 @@ export {
   type UpdateOptions,
 } from './native/index.js';
 export {
+  AlbertTokenizer,
   AutoTokenizer,
   BertTokenizer,
   CamembertTokenizer,
   createTokenizerPool,
   DistilBertTokenizer,
   ElectraTokenizer,
+  MPNetTokenizer,
   RobertaTokenizer,
   XLMRobertaTokenizer,
   type EncodeOptions,

@@ -87,6 +87,14 @@ EmbeddingsSpec embeddings(const Members& members) {
   return spec;
 }
 
+// What depends on the distance of a query and a key.
+void readRelative(const Members& members, AttentionSpec& spec) {
+  static constexpr const char* kinds[] = {"bias"};
+  members.choice("kind", kinds);
+  const int64_t buckets = members.size("buckets", 4);
+  spec.relativeBias = RelativeBiasSpec{buckets, members.size("maxDistance", buckets / 4 + 1)};
+}
+
 LayerSpec layerSpec(const Members& members, const EncoderSpec& encoder) {
   LayerSpec spec{members.string("parameters"), members.isTrue("attentionNorm"), {}, {}};
   if (!spec.attentionNorm && !encoder.isPreNorm)
@@ -117,6 +125,8 @@ EncoderSpec encoder(const Members& members) {
   const Members attention = members.child("attention");
   spec.attention = {attention.isTrue("bias"), attention.probability("dropout"),
                     attention.probability("outputDropout")};
+  if (attention.has("relative") && !attention.isNull("relative"))
+    readRelative(attention.child("relative"), spec.attention);
   const Members mlp = members.child("mlp");
   spec.mlp = {mlp.size("width"),
               activation(mlp, "activation"),

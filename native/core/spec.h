@@ -33,9 +33,15 @@ struct EmbeddingsSpec {
   bool projection;
 };
 
+// A value a head for each bucket of distances between query and key, added to the scores of all layers.
+struct RelativeBiasSpec {
+  int64_t buckets, maxDistance;
+};
+
 struct AttentionSpec {
   bool bias;
   double dropout, outputDropout;
+  std::optional<RelativeBiasSpec> relativeBias = std::nullopt;
 };
 
 struct MlpSpec {

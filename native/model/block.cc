@@ -41,8 +41,8 @@ Block::Block(const EncoderSpec& spec, const LayerSpec& layer, bool isFirstOnly, 
 // The matrix products are in the compute type; residuals, LayerNorm and dropout stay float32, as with
 // autocast in PyTorch.
 at::Tensor Block::forward(const at::Tensor& x, int64_t number, const Batch& batch, const TrainingPass* pass,
-                          at::ScalarType compute, const at::Tensor& rotaryTable) const {
-  const Call call{number, batch, pass, compute, rotaryTable};
+                          at::ScalarType compute, const Relations& relations) const {
+  const Call call{number, batch, pass, compute, relations};
   const Mask attentionMask = outputMask(Site::AttentionOutput, attention_.outputDropout, call);
   const Mask mlpMask = outputMask(Site::FeedForwardOutput, mlp_.outputDropout, call);
   const auto residual = [&] { return isFirstOnly_ ? x.index_select(0, batch.firstTokens) : x; };
@@ -79,7 +79,8 @@ at::Tensor Block::attend(const at::Tensor& x, const Call& call) const {
       linear(x, last.weights(), last.addend(x, call.number, call.pass, earlier, call.compute));
   AttentionInput input{projected.view({call.batch.tokens(), isFirstOnly_ ? 2 : 3, heads_, headSize})};
   input.window = layer_.window;
-  input.rotaryTable = call.rotaryTable;
+  input.rotaryTable = call.relations.rotaryTable;
+  input.distanceBias = call.relations.distanceBias;
   if (isFirstOnly_) {
     const LinearLayer& query = projections_.front();
     const at::Tensor& first = call.batch.firstTokens;

@@ -19,10 +19,15 @@ class Block {
   // all.
   Block(const EncoderSpec& spec, const LayerSpec& layer, bool isFirstOnly, LayerFactory& factory);
 
+  // What depends on the positions of a batch: for all of them, and undefined where the layer has none.
+  struct Relations {
+    at::Tensor rotaryTable, distanceBias;
+  };
+
   // x: float32 [tokens, hidden]. Returns float32 [tokens, hidden], or [sequences, hidden]. `number` says
-  // which masks are drawn, and `rotaryTable` is for all positions of the batch where the layer has a theta.
+  // which masks are drawn.
   at::Tensor forward(const at::Tensor& x, int64_t number, const Batch& batch, const TrainingPass* pass,
-                     at::ScalarType compute, const at::Tensor& rotaryTable) const;
+                     at::ScalarType compute, const Relations& relations) const;
   std::optional<double> rotaryTheta() const { return layer_.rotaryTheta; }
 
   bool isTrained() const;
@@ -36,7 +41,7 @@ class Block {
     const Batch& batch;
     const TrainingPass* pass;
     at::ScalarType compute;
-    const at::Tensor& rotaryTable;
+    const Relations& relations;
   };
 
   // softmax(q k^T) v of `x`, which a norm has seen where it comes first.

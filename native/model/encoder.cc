@@ -125,10 +125,21 @@ void Embeddings::mergeAdapters() {
   if (projection_.has_value()) projection_->mergeAdapters();
 }
 
+RelativeBias::RelativeBias(const RelativeBiasSpec& spec, int64_t heads, LayerFactory& factory)
+    : spec_(spec), table_(&factory.table("relativeBias.weight", spec.buckets, heads)) {}
+
+at::Tensor RelativeBias::buckets(int64_t longest, at::Device device) const {
+  return distanceBuckets(spec_.buckets, spec_.maxDistance, longest, device);
+}
+
+at::Tensor RelativeBias::forward(const at::Tensor& buckets) const { return rowsOf(*table_, buckets).t(); }
+
 Encoder::Encoder(const EncoderSpec& spec, bool isFirstOnly, LayerFactory& factory)
     : isFirstOnly_(isFirstOnly),
       headSize_(spec.hidden / spec.heads),
       embeddings_(spec.embeddings, spec.hidden, factory) {
+  if (spec.attention.relativeBias.has_value())
+    relativeBias_ = RelativeBias(*spec.attention.relativeBias, spec.heads, factory);
   // Runs share a block where nothing differs: the same parameters may run with another window.
   using Key = std::tuple<std::string, bool, std::optional<int64_t>, std::optional<double>>;
   std::map<Key, Block*> blocks;
@@ -149,6 +160,8 @@ Encoder::Encoder(const EncoderSpec& spec, bool isFirstOnly, LayerFactory& factor
 at::Tensor Encoder::forward(const Batch& batch, const TrainingPass* pass, at::ScalarType compute) const {
   at::Tensor x = embeddings_.forward(batch, pass, compute);
   std::map<double, at::Tensor> rotaryTables;  // by theta
+  at::Tensor buckets;
+  if (relativeBias_.has_value()) buckets = relativeBias_->buckets(batch.longest(), x.device());
   for (size_t i = 0; i < runs_.size(); ++i) {
     const Block& block = *runs_[i];
     const auto number = static_cast<int64_t>(i);
@@ -158,12 +171,15 @@ at::Tensor Encoder::forward(const Batch& batch, const TrainingPass* pass, at::Sc
       if (!known.defined()) known = rotaryTable(*theta, headSize_, batch.longest(), x.device());
       table = known;
     }
-    const auto layer = [&block, &batch, pass, number, compute, table](const at::Tensor& input) {
-      return block.forward(input, number, batch, pass, compute, table);
+    // A layer that runs again for its backward pass has no part of a graph in common with the others.
+    const auto layer = [this, &block, &batch, pass, number, compute, table,
+                        buckets](const at::Tensor& input) {
+      const at::Tensor bias = buckets.defined() ? relativeBias_->forward(buckets) : at::Tensor();
+      return block.forward(input, number, batch, pass, compute, {table, bias});
     };
     // Below the lowest trained parameter nothing is kept for a backward pass anyway.
-    const bool recomputes =
-        pass != nullptr && pass->gradientCheckpointing && (x.requires_grad() || block.isTrained());
+    const bool recomputes = pass != nullptr && pass->gradientCheckpointing &&
+                            (x.requires_grad() || block.isTrained() || isBiasTrained());
     x = recomputes ? checkpoint(layer, x) : layer(x);
   }
   return finalNorm_.has_value() ? finalNorm_->apply(x) : x;
@@ -171,7 +187,8 @@ at::Tensor Encoder::forward(const Batch& batch, const TrainingPass* pass, at::Sc
 
 void Encoder::prepare(OperandBuilder& builder, bool isTraining) {
   embeddings_.prepare(builder, isTraining);
-  bool hasBackward = embeddings_.isTrained();  // below the lowest trained parameter there is no backward pass
+  bool hasBackward = embeddings_.isTrained() ||
+                     isBiasTrained();  // below the lowest trained parameter there is no backward pass
   for (Block* block : runs_) {
     hasBackward = hasBackward || block->isTrained();
     block->prepare(builder, isTraining && hasBackward);

@@ -36,6 +36,22 @@ class Embeddings {
   std::optional<LinearLayer> projection_;
 };
 
+// The bias of attention by distance, which all layers share.
+class RelativeBias {
+ public:
+  RelativeBias(const RelativeBiasSpec& spec, int64_t heads, LayerFactory& factory);
+
+  // What `forward` reads for sequences of up to `longest` tokens.
+  at::Tensor buckets(int64_t longest, at::Device device) const;
+  // float32 [heads, 2 * longest - 1]
+  at::Tensor forward(const at::Tensor& buckets) const;
+  bool isTrained() const { return table_->isTrained(); }
+
+ private:
+  RelativeBiasSpec spec_;
+  Parameter* table_;
+};
+
 class Encoder {
  public:
   // `isFirstOnly`: nothing but the first token of each sequence is read of the result.
@@ -49,9 +65,12 @@ class Encoder {
   void mergeAdapters();
 
  private:
+  bool isBiasTrained() const { return relativeBias_.has_value() && relativeBias_->isTrained(); }
+
   bool isFirstOnly_;
   int64_t headSize_;
   Embeddings embeddings_;
+  std::optional<RelativeBias> relativeBias_;
   std::deque<Block> blocks_;
   std::vector<Block*> runs_;  // in the order in which they run; a shared layer several times
   std::optional<NormLayer> finalNorm_;

@@ -57,23 +57,34 @@ AttentionInput rotated(const AttentionInput& input, const std::vector<int32_t>& 
   return result;
 }
 
+// The bias of each query and key, [heads, queries, length]: windows of a row, whose gradient is a sum in a
+// fixed order on every device.
+at::Tensor distanceScores(const at::Tensor& bias, int64_t queries, int64_t length) {
+  const int64_t first = bias.size(1) / 2 - (queries - 1);
+  return bias.narrow(1, first, queries + length - 1).unfold(1, length, 1).flip(1);
+}
+
 struct Attention : torch::autograd::Function<Attention> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& projected,
                             const std::optional<at::Tensor>& query, const std::vector<int32_t>& cuSeqlens,
                             const Mask& mask, std::optional<int64_t> window,
-                            const std::optional<at::Tensor>& rotaryTable) {
+                            const std::optional<at::Tensor>& rotaryTable,
+                            const std::optional<at::Tensor>& distanceBias) {
     const at::AutoDispatchBelowADInplaceOrView guard;
     const at::Tensor table = rotaryTable.value_or(at::Tensor());
+    const at::Tensor biases = distanceBias.value_or(at::Tensor());
     const Shape shape(projected, window, table);
+    const DistanceBias bias(biases, shape.scale);
     const Items items(cuSeqlens, shape.heads, query.has_value());
     at::Tensor out = at::empty({items.outputs(), shape.heads, shape.headSize}, projected.options());
     at::Tensor logSums = at::empty({shape.heads, items.outputs()}, projected.options().dtype(at::kFloat));
     if (projected.scalar_type() == at::kFloat)
-      compute<float>(out, logSums, projected, query, shape, items, mask);
+      compute<float>(out, logSums, projected, query, shape, bias, items, mask);
     else
-      compute<at::BFloat16>(out, logSums, projected, query, shape, items, mask);
-    context->save_for_backward({projected, query.value_or(at::Tensor()), out, logSums, table});
+      compute<at::BFloat16>(out, logSums, projected, query, shape, bias, items, mask);
+    context->save_for_backward({projected, query.value_or(at::Tensor()), out, logSums, table, biases});
     context->saved_data["window"] = window;
+    context->saved_data["trainsBias"] = biases.defined() && biases.requires_grad();
     context->saved_data["cuSeqlens"] = std::vector<int64_t>(cuSeqlens.begin(), cuSeqlens.end());
     saveMask(context, mask);
     return out.view({items.outputs(), shape.hidden()});
@@ -89,14 +100,19 @@ struct Attention : torch::autograd::Function<Attention> {
     const Mask mask = savedMask(context);
     const Shape shape(projected, context->saved_data["window"].toOptional<int64_t>(), saved[4]);
     const Items items(cuSeqlens, shape.heads, query.has_value());
+    const bool trainsBias = context->saved_data["trainsBias"].toBool();
+    const Distances distances{DistanceBias(saved[5], shape.scale),
+                              trainsBias ? DistanceSums(shape.heads, cuSeqlens.back()) : DistanceSums()};
     at::Tensor dProjected = at::empty_like(projected), dQuery;
     if (query.has_value()) dQuery = at::empty_like(*query);
     if (projected.scalar_type() == at::kFloat)
-      computeBackward<float>(dProjected, dQuery, projected, query, out, logSums, dOut, shape, items, mask);
+      computeBackward<float>(dProjected, dQuery, projected, query, out, logSums, dOut, shape, distances,
+                             items, mask);
     else
-      computeBackward<at::BFloat16>(dProjected, dQuery, projected, query, out, logSums, dOut, shape, items,
-                                    mask);
-    return {dProjected, dQuery, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+      computeBackward<at::BFloat16>(dProjected, dQuery, projected, query, out, logSums, dOut, shape,
+                                    distances, items, mask);
+    const at::Tensor dBias = trainsBias ? distances.sums.total(items, saved[5].size(1)) : at::Tensor();
+    return {dProjected, dQuery, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), dBias};
   }
 
  private:
@@ -107,13 +123,13 @@ struct Attention : torch::autograd::Function<Attention> {
 
   template <typename T>
   static void compute(at::Tensor& out, at::Tensor& logSums, const at::Tensor& projected,
-                      const std::optional<at::Tensor>& query, const Shape& shape, const Items& items,
-                      const Mask& mask) {
+                      const std::optional<at::Tensor>& query, const Shape& shape, const DistanceBias& bias,
+                      const Items& items, const Mask& mask) {
     const Parts<const T> parts = partsOf<T>(projected, query);
     T* target = out.mutable_data_ptr<T>();
     auto* sums = logSums.mutable_data_ptr<float>();
     forEachItem<ForwardScratch<T>>(items, shape, [&](const Item& item, ForwardScratch<T>& scratch) {
-      forwardItem<T>(shape.headOf(parts, item), shape, item, mask, scratch, target,
+      forwardItem<T>(shape.headOf(parts, item), shape, bias, item, mask, scratch, target,
                      sums + item.head * items.outputs() + item.firstOutput);
     });
   }
@@ -122,7 +138,7 @@ struct Attention : torch::autograd::Function<Attention> {
   static void computeBackward(at::Tensor& dProjected, at::Tensor& dQuery, const at::Tensor& projected,
                               const std::optional<at::Tensor>& query, const at::Tensor& out,
                               const at::Tensor& logSums, const at::Tensor& dOut, const Shape& shape,
-                              const Items& items, const Mask& mask) {
+                              const Distances& distances, const Items& items, const Mask& mask) {
     const Parts<const T> parts = partsOf<T>(projected, query);
     const Parts<T> targets{dProjected.mutable_data_ptr<T>(),
                            dQuery.defined() ? dQuery.mutable_data_ptr<T>() : nullptr};
@@ -130,8 +146,8 @@ struct Attention : torch::autograd::Function<Attention> {
     const auto* sums = logSums.const_data_ptr<float>();
     forEachItem<BackwardScratch<T>>(items, shape, [&](const Item& item, BackwardScratch<T>& scratch) {
       BackwardItem<T>(shape.headOf(parts, item), result,
-                      sums + item.head * items.outputs() + item.firstOutput, gradient, shape, item, mask,
-                      scratch, shape.headOf(targets, item))
+                      sums + item.head * items.outputs() + item.firstOutput, gradient, shape, distances, item,
+                      mask, scratch, shape.headOf(targets, item))
           .run();
     });
   }
@@ -145,7 +161,7 @@ at::Tensor attention(const AttentionInput& input, const std::vector<int32_t>& cu
   // The memory-efficient kernels have no window to both sides, and FlashAttention counts that of a single
   // query from the last key.
   const bool hasWindow = !input.window.has_value() || (type == at::kBFloat16 && !input.isFirstOnly());
-  if (input.projected.is_cuda() && hasWindow &&
+  if (input.projected.is_cuda() && hasWindow && !input.distanceBias.defined() &&
       hasCudaAttention(type, input.headSize(), cudaCapability().value_or(std::pair(0, 0))))
     return attentionCuda(rotated(input, cuSeqlens), cuSeqlens, offsets, mask);
   // Of bfloat16 brgemm takes pairs.
@@ -153,7 +169,8 @@ at::Tensor attention(const AttentionInput& input, const std::vector<int32_t>& cu
   if (!input.projected.is_cpu() || !hasPairs || !hasBrgemm(type))
     return attentionReference(input, cuSeqlens, mask);
   return Attention::apply(input.projected.contiguous(), optionalContiguous(input.query), cuSeqlens, mask,
-                          input.window, optionalContiguous(input.rotaryTable));
+                          input.window, optionalContiguous(input.rotaryTable),
+                          optionalContiguous(input.distanceBias));
 }
 
 at::Tensor rotaryTable(double theta, int64_t headSize, int64_t positions, at::Device device) {
@@ -163,6 +180,17 @@ at::Tensor rotaryTable(double theta, int64_t headSize, int64_t positions, at::De
   const at::Tensor frequencies = at::scalar_tensor(theta, options).pow(exponents).reciprocal();
   const at::Tensor angles = at::arange(positions, options).unsqueeze(1) * frequencies;
   return at::stack({angles.cos(), angles.sin()});
+}
+
+at::Tensor distanceBuckets(int64_t buckets, int64_t maxDistance, int64_t longest, at::Device device) {
+  const int64_t ofSide = buckets / 2, exact = ofSide / 2;
+  const at::Tensor distances = at::arange(1 - longest, longest, at::TensorOptions(at::kLong).device(device));
+  const at::Tensor far = distances.abs();
+  const double range = std::log(static_cast<double>(maxDistance) / static_cast<double>(exact));
+  const at::Tensor logarithms = (far.clamp_min(exact).to(at::kFloat) / static_cast<double>(exact)).log();
+  const at::Tensor steps = logarithms / range * static_cast<double>(ofSide - exact);
+  const at::Tensor large = (steps.to(at::kLong) + exact).clamp_max(ofSide - 1);
+  return at::where(far < exact, far, large) + (distances > 0).to(at::kLong) * ofSide;
 }
 
 at::Tensor attentionReference(const AttentionInput& given, const std::vector<int32_t>& cuSeqlens,
@@ -182,6 +210,8 @@ at::Tensor attentionReference(const AttentionInput& given, const std::vector<int
                                  : sequence[0];
     at::Tensor scores =
         at::matmul(query, sequence[parts - 2].transpose(1, 2)) / std::sqrt(static_cast<double>(headSize));
+    if (input.distanceBias.defined())
+      scores = (scores + distanceScores(input.distanceBias, queries, length)).to(scores.scalar_type());
     if (input.window.has_value()) {
       const at::Tensor positions = at::arange(length, batchIndices);
       const at::Tensor distances = (positions.narrow(0, 0, queries).unsqueeze(1) - positions).abs();

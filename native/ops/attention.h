@@ -20,6 +20,9 @@ struct AttentionInput {
   at::Tensor query = {};
   std::optional<int64_t> window = {};  // the most tokens between a query and a key that it sees
   at::Tensor rotaryTable = {};         // of rotary positions; undefined for none
+  // Added to the scores by the distance key - query, float32 [heads, 2 * longest - 1], or more to both sides;
+  // differentiable. Undefined for none.
+  at::Tensor distanceBias = {};
 
   bool isFirstOnly() const { return query.defined(); }
   int64_t heads() const { return projected.size(2); }
@@ -30,6 +33,11 @@ struct AttentionInput {
 // of size d are a pair, which is turned by position * theta^(-2j / d). The cosines and sines for the first
 // `positions` of a sequence, float32 [2, positions, headSize / 2].
 at::Tensor rotaryTable(double theta, int64_t headSize, int64_t positions, at::Device device);
+
+// The bucket of each distance key - query from 1 - longest to longest - 1, int64 [2 * longest - 1], as in T5
+// (Raffel et al. 2020, arXiv 1910.10683): half of the buckets for either side, half of those for a single
+// distance each, and the others for distances up to `maxDistance` and beyond in logarithmic steps.
+at::Tensor distanceBuckets(int64_t buckets, int64_t maxDistance, int64_t longest, at::Device device);
 
 // cuSeqlens: sequences + 1 offsets, and `offsets` the same as int32 on the device, which only CUDA's kernels
 // read. Returns [tokens or sequences, heads * head size]. Nothing of size length x length is stored: scores

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/random.h"
+#include "ops/attention_distance.h"
 #include "ops/attention_tiles.h"
 
 namespace bertune::tiled {
@@ -28,8 +29,8 @@ struct ForwardScratch {
 };
 
 template <typename T>
-void forwardItem(const Head<const T>& head, const Shape& shape, const Item& item, const Mask& mask,
-                 ForwardScratch<T>& scratch, T* out, float* logSums) {
+void forwardItem(const Head<const T>& head, const Shape& shape, const DistanceBias& bias, const Item& item,
+                 const Mask& mask, ForwardScratch<T>& scratch, T* out, float* logSums) {
   const int64_t headSize = shape.headSize;
   const auto keys = scratch.keyRows.load(head, item.length);
   scratch.keys.pack(keys.values, keys.ld, item.length);
@@ -48,6 +49,7 @@ void forwardItem(const Head<const T>& head, const Shape& shape, const Item& item
     });
     float inverseSums[kTile];
     for (int64_t i = 0; i < rows; ++i) {
+      bias.add(scores + i * kTile, item.head, first + i, range);
       shape.window.hide(scores + i * kTile, first + i, range);
       const kernels::SoftmaxSums sums = rowKernels().expDropout(
           probabilities + i * kTile, scores + i * kTile, range.first, range.keys(), kPanelValues, shape.scale,
@@ -108,13 +110,14 @@ class BackwardItem {
  public:
   // `out` and `logSums` are what the forward pass gave for the item; `logSums` begins with its first query.
   BackwardItem(const Head<const T>& head, const T* out, const float* logSums, const T* dOut,
-               const Shape& shape, const Item& item, const Mask& mask, BackwardScratch<T>& scratch,
-               const Head<T>& gradients)
+               const Shape& shape, const Distances& distances, const Item& item, const Mask& mask,
+               BackwardScratch<T>& scratch, const Head<T>& gradients)
       : head_(head),
         out_(out),
         logSums_(logSums),
         dOut_(dOut),
         shape_(shape),
+        distances_(distances),
         item_(item),
         mask_(mask),
         scratch_(scratch),
@@ -201,9 +204,12 @@ class BackwardItem {
   }
 
   void softmaxBackward(const Tile& tile, const Panel& panel) {
-    for (int64_t i = 0; i < tile.rows; ++i)
-      shape_.window.hide(scratch_.scores.data() + i * kTile, tile.first + i,
-                         {panel.first, panel.first + panel.keys});
+    const KeyRange keys{panel.first, panel.first + panel.keys};
+    for (int64_t i = 0; i < tile.rows; ++i) {
+      float* scores = scratch_.scores.data() + i * kTile;
+      distances_.bias.add(scores, item_.head, tile.first + i, keys);
+      shape_.window.hide(scores, tile.first + i, keys);
+    }
     for (int64_t i = 0; i < tile.padded; i += 2) {
       const int64_t row = i * kTile;
       rowKernels().softmaxBackward(scratch_.dScores.data() + row, scratch_.dScorePairs.data() + row,
@@ -211,6 +217,8 @@ class BackwardItem {
                                    scratch_.dProbabilities.data() + row, panel.first, panel.keys,
                                    shape_.scale, mask_, tile.queries + i);
     }
+    for (int64_t i = 0; i < tile.rows; ++i)
+      distances_.sums.add(scratch_.dScores.data() + i * kTile, item_, tile.first + i, panel);
   }
 
   void storeQueries(const Tile& tile) {
@@ -248,6 +256,7 @@ class BackwardItem {
   const float* logSums_;
   const T* dOut_;
   const Shape& shape_;
+  const Distances& distances_;
   const Item item_;
   const Mask& mask_;
   BackwardScratch<T>& scratch_;

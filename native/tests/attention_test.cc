@@ -87,6 +87,75 @@ void testWindowsAndRotations(at::ScalarType type, const Mask& mask) {
         }
 }
 
+// A bias by distance, of sequences that end within tiles and at their borders, with windows and rows for
+// longer sequences than there are.
+void testDistanceBias(at::ScalarType type, const Mask& mask) {
+  constexpr int64_t heads = 3;
+  for (const auto& cuSeqlens :
+       std::vector<std::vector<int32_t>>{{0, 1}, {0, 64, 129}, {0, 5, 6, 262, 299, 363, 557}})
+    for (const int64_t headSize : {6, 64})
+      for (const int64_t farther : {0, 3})
+        for (const std::optional<int64_t> window : {std::optional<int64_t>(), std::optional<int64_t>(65)})
+          for (const bool isFirstOnly : {false, true}) {
+            int64_t longest = farther;
+            for (size_t i = 1; i < cuSeqlens.size(); ++i)
+              longest = std::max<int64_t>(longest, farther + cuSeqlens[i] - cuSeqlens[i - 1]);
+            const int64_t tokens = cuSeqlens.back(), sequences = static_cast<int64_t>(cuSeqlens.size()) - 1;
+            const auto input = [&](const Inputs& in) {
+              AttentionInput all = inputOf(in[0], cuSeqlens, isFirstOnly);
+              all.distanceBias = in[1];
+              all.window = window;
+              return all;
+            };
+            const std::string name = "attention of " + std::to_string(tokens) + " tokens with a bias of " +
+                                     std::to_string(2 * longest - 1) + " distances, heads of " +
+                                     std::to_string(headSize) + (window.has_value() ? ", window" : "") +
+                                     (isFirstOnly ? ", first queries only" : "");
+            compare(
+                {describe(name, type, mask),
+                 {random({tokens, 3, heads, headSize}, type), random({heads, 2 * longest - 1}, at::kFloat)},
+                 {type, at::kFloat},
+                 type,
+                 {isFirstOnly ? sequences : tokens, heads * headSize}},
+                [&](const Inputs& in) { return attention(input(in), cuSeqlens, {}, mask); },
+                [&](const Inputs& in) { return attentionReference(input(in), cuSeqlens, mask); });
+          }
+}
+
+// The gradient of the bias has the same bits whatever the number of threads.
+void testDistanceGradient() {
+  const std::vector<int32_t> cuSeqlens{0, 5, 6, 262, 299, 363};
+  const at::Tensor projected = random({cuSeqlens.back(), 3, 2, 16}, at::kFloat).to(at::kFloat);
+  const at::Tensor bias = random({2, 511}, at::kFloat).to(at::kFloat);
+  const int threads = at::get_num_threads();
+  std::vector<at::Tensor> gradients;
+  for (const int count : {1, 2, 3}) {
+    at::set_num_threads(count);
+    AttentionInput input{projected};
+    input.distanceBias = bias.clone().set_requires_grad(true);
+    attention(input, cuSeqlens, {}, Mask()).square().sum().backward();
+    gradients.push_back(input.distanceBias.grad());
+  }
+  at::set_num_threads(threads);
+  const bool isSame = at::equal(gradients[0], gradients[1]) && at::equal(gradients[0], gradients[2]);
+  report("the gradient of a bias with other numbers of threads", isSame ? 0 : 1, 0);
+}
+
+// Of transformers 5.18: MPNetEncoder.relative_position_bucket of each first distance of a bucket.
+void testDistanceBuckets() {
+  const std::vector<int64_t> firsts{0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 23, 32, 46, 64, 91};
+  constexpr int64_t longest = 600;
+  const at::Tensor buckets = distanceBuckets(32, 128, longest, at::kCPU);
+  int64_t wrong = buckets.numel() == 2 * longest - 1 ? 0 : 1;
+  for (int64_t distance = 1 - longest; distance < longest; ++distance) {
+    int64_t bucket = 0;
+    while (bucket < 15 && firsts[bucket + 1] <= std::abs(distance)) ++bucket;
+    if (distance > 0) bucket += 16;
+    if (buckets[distance + longest - 1].item<int64_t>() != bucket) ++wrong;
+  }
+  report("the buckets of distances", static_cast<double>(wrong), 0);
+}
+
 // Pair j of a head of 4 turns by position * theta^(-j / 2): a scalar product of two turned vectors depends on
 // the distance alone.
 void testRotaryTable() {
@@ -169,7 +238,12 @@ void testAttentionCuda(at::ScalarType type, const Mask& mask) {
 void testAttentions(at::ScalarType type, const Mask& mask) {
   testAttention(type, mask);
   testWindowsAndRotations(type, mask);
-  if (type == at::kFloat && mask.dropsNothing()) testRotaryTable();
+  testDistanceBias(type, mask);
+  if (type == at::kFloat && mask.dropsNothing()) {
+    testRotaryTable();
+    testDistanceGradient();
+    testDistanceBuckets();
+  }
   testAttentionCuda(type, mask);
 }
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from parity import digest, hashes, seeded_weight
 from torch.nn import functional as F
+from transformers.models.mpnet.modeling_mpnet import MPNetEncoder
 
 FIXTURE = Path(__file__).parents[2] / "test" / "fixtures" / "encoder-specs.json"
 SCALE = 0.3
@@ -77,6 +78,12 @@ class Interpreter:
         if spec["rotaryTheta"] is not None:
             q, k = self.rotated(q, spec["rotaryTheta"]), self.rotated(k, spec["rotaryTheta"])
         scores = q @ k.transpose(1, 2) / math.sqrt(size)
+        if relative := self.encoder["attention"]["relative"]:
+            rows = torch.arange(len(x))
+            buckets = MPNetEncoder.relative_position_bucket(
+                rows[None] - rows[:, None], relative["buckets"], relative["maxDistance"]
+            )
+            scores = scores + self.weights["relativeBias.weight"][buckets].permute(2, 0, 1)
         if spec["window"] is not None:
             rows = torch.arange(len(x))
             scores[:, (rows[:, None] - rows).abs() > spec["window"]] = -math.inf
@@ -174,7 +181,7 @@ def spec_of(changes):
         "hidden": HIDDEN,
         "heads": 2,
         "embeddings": embeddings,
-        "attention": {"bias": bias, "dropout": 0, "outputDropout": 0},
+        "attention": {"bias": bias, "dropout": 0, "outputDropout": 0, "relative": changes.get("relative")},
         "mlp": {
             "width": MLP,
             "activation": changes.get("activation", "gelu"),
@@ -215,6 +222,8 @@ def spec_of(changes):
         layer_norm("embeddings.norm", width)
     if embeddings["projection"]:
         linear("embeddings.projection", HIDDEN, width)
+    if encoder["attention"]["relative"]:
+        list_.append(parameter("relativeBias.weight", [encoder["attention"]["relative"]["buckets"], 2]))
     for layer, own in {each["parameters"]: each for each in specs}.items():
         parts = [f"{layer}.{part}" for part in ("query", "key", "value")]
         linear(f"{layer}.queryKeyValue", 3 * HIDDEN, HIDDEN, bias, parts)
@@ -246,6 +255,7 @@ def spec_of(changes):
 
 
 FULL, LOCAL = {"rotaryTheta": 100.0}, {"rotaryTheta": 10.0, "window": 2}
+BIAS = {"kind": "bias", "buckets": 8, "maxDistance": 12}
 NO_TABLE = {"positions": None, "tokenTypes": 0}
 TOKENS = [{"linear": "dense"}, {"activation": "gelu"}, {"norm": "headNorm"}, {"linear": "out"}]
 CASES = {
@@ -276,6 +286,14 @@ CASES = {
     "a window": {"settings": [{"window": 1}, {"window": 0}]},
     "rotary positions": {"settings": [FULL, FULL], **NO_TABLE},
     "rotary positions of two kinds, of tokens": {"settings": [FULL, LOCAL], **NO_TABLE, "head": TOKENS},
+    "a bias by distance": {"relative": BIAS},
+    "a bias by distance, of tokens": {"relative": {**BIAS, "buckets": 4}, "head": TOKENS},
+    "a bias by distance, in a window of shared layers, turned": {
+        "relative": BIAS,
+        "layers": ["layers.0"] * 3,
+        "settings": [FULL, LOCAL, FULL],
+        "head": TOKENS,
+    },
     "a gated MLP": {"gated": True},
     "a gated MLP of another activation": {"gated": True, "activation": "silu", "bias": False},
     "as ModernBERT": {
@@ -295,6 +313,11 @@ CASES = {
     "shared layers": {"layers": ["layers.0"] * 3},
     "shared layers, of tokens": {"layers": ["layers.0", "layers.1", "layers.0"], "head": TOKENS},
     "shared layers, pre-norm": {"layers": ["layers.0"] * 2, "order": "pre", "finalNorm": True},
+    "adapters of shared layers": {
+        "layers": ["layers.0", "layers.1", "layers.0"],
+        "adapters": [("layers.0.queryKeyValue", 0, HIDDEN), ("layers.0.mlpIn", 0, MLP), ("layers.1.mlpOut", 0, HIDDEN)],
+        "relative": BIAS,
+    },
     "shared layers with other windows and positions, of tokens": {
         "layers": ["layers.0"] * 4,
         "settings": [FULL, LOCAL, {"rotaryTheta": 10.0}, {**LOCAL, "window": 0}],

@@ -20,6 +20,8 @@ export interface EncoderNames {
   types?: string;
   embeddingNorm?: string;
   projection?: string;
+  /** Of a bias by distance, the table of its buckets. */
+  relativeBias?: string;
   /** In place of `layers`, before the number of a layer; what follows are names within one. */
   layers: string;
   /** Between the number of a group of layers and that of a layer in it; only where there are groups. */

@@ -29,7 +29,11 @@ export interface LinearModule {
   inputs: number;
 }
 
-const TABLES = new Set(['words', 'positions', 'types'].map((name) => `embeddings.${name}.weight`));
+/** Which no adapter can be given. */
+const TABLES = new Set([
+  ...['words', 'positions', 'types'].map((name) => `embeddings.${name}.weight`),
+  'relativeBias.weight',
+]);
 
 /**
  * All parameters in the order in which random initial values are drawn for them. Matrices start as the family draws them and
@@ -52,7 +56,11 @@ export function parametersOf({ encoder, head, names, outputs, weights }: ModelPa
     name: string,
     external: readonly string[],
     [rows, columns]: readonly [number, number],
-    { std = weights.std, zeroRow = null }: { std?: number; zeroRow?: number | null } = {},
+    {
+      std = weights.std,
+      zeroRow = null,
+      decays = true,
+    }: { std?: number; zeroRow?: number | null; decays?: boolean } = {},
   ) =>
     list.push({
       name: `${name}.weight`,
@@ -61,7 +69,7 @@ export function parametersOf({ encoder, head, names, outputs, weights }: ModelPa
         weights.cut === null
           ? { kind: 'normal', std, ...(zeroRow !== null && weights.zeroPadding && { zeroRow }) }
           : { kind: 'truncated_normal', std, cut: weights.cut },
-      decays: true,
+      decays,
       tensors: external.map((each) => ({ name: `${each}.weight`, rows: rows / external.length })),
     });
   const linear = (
@@ -100,6 +108,12 @@ export function parametersOf({ encoder, head, names, outputs, weights }: ModelPa
     norm('embeddings.norm', named(names.embeddingNorm, 'the embedding norm'), width, embeddings.norm);
   if (embeddings.projection)
     linear('embeddings.projection', [named(names.projection, 'the projection')], [hidden, width]);
+
+  if (attention.relative?.kind === 'bias') {
+    const shape = [attention.relative.buckets, encoder.heads] as const;
+    // Trainer takes it for a bias, by its name.
+    matrix('relativeBias', [named(names.relativeBias, 'the relative bias')], shape, { decays: false });
+  }
 
   const layers = new Map(encoder.layers.map((each) => [each.parameters, each]));
   for (const [layer, { attentionNorm }] of layers) {

@@ -7,6 +7,7 @@ import { distilbert } from './distilbert.js';
 import { electra } from './electra.js';
 import type { ModelFamily } from './family.js';
 import { modernbert } from './modernbert.js';
+import { mpnet } from './mpnet.js';
 import { camembert, roberta, xlmRoberta } from './roberta.js';
 
 export const FAMILIES: readonly ModelFamily[] = [
@@ -18,6 +19,7 @@ export const FAMILIES: readonly ModelFamily[] = [
   electra,
   modernbert,
   albert,
+  mpnet,
 ];
 
 /** @throws UsageError naming the families that there are */

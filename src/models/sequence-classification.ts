@@ -150,6 +150,19 @@ export class ModernBertForSequenceClassification extends SequenceClassifier {
 export class AlbertForSequenceClassification extends SequenceClassifier {
   static override readonly modelType = 'albert';
 }
+/**
+ * MPNet (Song et al. 2020), and the sentence encoders of its shape: attention has a bias by the distance of two tokens.
+ *
+ * @example
+ * ```ts
+ * import { MPNetForSequenceClassification } from 'bertune';
+ *
+ * const model = await MPNetForSequenceClassification.fromPretrained('sentence-transformers/all-mpnet-base-v2');
+ * ```
+ */
+export class MPNetForSequenceClassification extends SequenceClassifier {
+  static override readonly modelType = 'mpnet';
+}
 
 const CLASSES: readonly ClassifierClass<EncoderModel>[] = [
   BertForSequenceClassification,
@@ -160,6 +173,7 @@ const CLASSES: readonly ClassifierClass<EncoderModel>[] = [
   ElectraForSequenceClassification,
   ModernBertForSequenceClassification,
   AlbertForSequenceClassification,
+  MPNetForSequenceClassification,
 ];
 
 /**

@@ -37,7 +37,7 @@ export interface EncoderSpec {
     /** A linear layer with bias from `width` to `hidden`, behind norm and dropout. */
     projection: boolean;
   };
-  attention: { bias: boolean; dropout: number; outputDropout: number };
+  attention: { bias: boolean; dropout: number; outputDropout: number; relative?: RelativeSpec | null };
   mlp: {
     width: number;
     activation: Activation;
@@ -57,6 +57,20 @@ export interface EncoderSpec {
   /** One entry for each layer that runs, in order. */
   layers: readonly LayerSpec[];
 }
+
+/**
+ * What attention does with the distance between a query and a key, the same in all layers. `bias`: a value a head is added to their score, which
+ * is that of the bucket of the distance as in T5: half of the buckets for either side, half of those for one distance each, and the
+ * others in logarithmic steps up to `maxDistance`.
+ *
+ * @example
+ * ```ts
+ * import type { RelativeSpec } from 'bertune';
+ *
+ * const relative: RelativeSpec = { kind: 'bias', buckets: 32, maxDistance: 128 };
+ * ```
+ */
+export type RelativeSpec = { kind: 'bias'; buckets: number; maxDistance: number };
 
 /**
  * What may differ from layer to layer.
@@ -123,8 +137,8 @@ export type Initialisation =
  * One parameter, by its canonical name:
  *
  *     embeddings.{words,positions,types,projection}.weight, embeddings.projection.bias, embeddings.norm.{weight,bias},
- *     layers.N.{queryKeyValue,attentionOutput,mlpIn,mlpOut,attentionNorm,mlpNorm}.{weight,bias}   (layers.N is LayerSpec.parameters)
- *     finalNorm.{weight,bias}, and the names of the head's stages
+ *     layers.N.{queryKeyValue,attentionOutput,mlpIn,mlpOut,attentionNorm,mlpNorm}.{weight,bias}   (layers.N is LayerSpec.parameters, or layers.N.M)
+ *     relativeBias.weight, finalNorm.{weight,bias}, and the names of the head's stages
  *
  * Weights of linear layers are [outputs, inputs]; queryKeyValue has the rows of query, key and value, in this order.
  *

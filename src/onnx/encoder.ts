@@ -2,7 +2,14 @@
 // operators. onnxruntime fuses GELU and the attention of these forms by itself; its own fused operators gain nothing on CPUs and
 // do not run on WebGPU.
 import { ELEMENTS, type OnnxValue } from '../formats/onnx.js';
-import type { Activation, EncoderSpec, HeadStage, LayerSpec, SessionSpec } from '../native/spec.js';
+import type {
+  Activation,
+  EncoderSpec,
+  HeadStage,
+  LayerSpec,
+  RelativeSpec,
+  SessionSpec,
+} from '../native/spec.js';
 import { GraphBuilder, type ModelGraph, type Value } from './graph.js';
 import { OPSET } from './settings.js';
 
@@ -94,7 +101,7 @@ function encoderNodes(graph: GraphBuilder, encoder: EncoderSpec, ids: Value, isF
     if (theta !== null && !rotations.has(theta))
       rotations.set(theta, rotationNodes(graph, encoder.hidden / encoder.heads, theta));
     const key = `${window} ${isFirst}`;
-    const own = biases.get(key) ?? (window === null ? bias : windowBias(graph, bias, window, isFirst));
+    const own = biases.get(key) ?? layerBias(graph, bias, encoder.attention, window, isFirst);
     biases.set(key, own);
     const rotation = theta === null ? undefined : rotations.get(theta);
     x = layerNodes(graph, encoder, layer, x, { bias: own, rotation, isFirstOnly: isFirst });
@@ -114,16 +121,53 @@ function positionNodes(graph: GraphBuilder): Value {
   return graph.add('Range', [graph.index(0), length, graph.index(1)]);
 }
 
-/** The lowest number too where a key is farther from its query than the window, [batch, 1, queries, sequence]. */
-function windowBias(graph: GraphBuilder, bias: Value, window: number, isFirstOnly: boolean): Value {
+/** All that is added to scores of a layer, to be broadcast to [batch, heads, queries, sequence]. */
+function layerBias(
+  graph: GraphBuilder,
+  bias: Value,
+  { relative }: EncoderSpec['attention'],
+  window: number | null,
+  isFirstOnly: boolean,
+): Value {
+  const windowed = window === null ? bias : windowBias(graph, bias, window, isFirstOnly);
+  if (relative?.kind !== 'bias') return windowed;
+  return graph.add('Add', [windowed, relativeBias(graph, relative, isFirstOnly)]);
+}
+
+/** Key - query, int64 [queries, sequence]. */
+function distanceNodes(graph: GraphBuilder, isFirstOnly: boolean): Value {
   const positions = positionNodes(graph);
   const queries = isFirstOnly ? graph.list(0) : positions;
-  const distance = graph.add('Abs', [
-    graph.add('Sub', [
-      graph.add('Unsqueeze', [queries, graph.list(1)]),
-      graph.add('Unsqueeze', [positions, graph.list(0)]),
-    ]),
+  return graph.add('Sub', [
+    graph.add('Unsqueeze', [positions, graph.list(0)]),
+    graph.add('Unsqueeze', [queries, graph.list(1)]),
   ]);
+}
+
+/** The value of each distance's bucket, [heads, queries, sequence]. Distances beyond the greatest share its bucket. */
+function relativeBias(graph: GraphBuilder, relative: RelativeSpec, isFirstOnly: boolean): Value {
+  const { maxDistance } = relative;
+  const [least, greatest] = [graph.index(-maxDistance), graph.index(maxDistance)];
+  const near = graph.add('Clip', [distanceNodes(graph, isFirstOnly), least, greatest]);
+  const buckets = Array.from({ length: 2 * maxDistance + 1 }, (_, i) => bucketOf(i - maxDistance, relative));
+  const bucket = graph.add('Gather', [graph.list(...buckets), graph.add('Add', [near, greatest])]);
+  const values = graph.add('Gather', [graph.parameter('relativeBias.weight'), bucket]);
+  return graph.add('Transpose', [values], { perm: { ints: [2, 0, 1] } });
+}
+
+/** As in T5. Source: transformers 5.18, `MPNetEncoder.relative_position_bucket`. */
+function bucketOf(distance: number, { buckets, maxDistance }: RelativeSpec): number {
+  const ofSide = Math.floor(buckets / 2);
+  const exact = Math.floor(ofSide / 2);
+  const far = Math.abs(distance);
+  const steps = (Math.log(far / exact) / Math.log(maxDistance / exact)) * (ofSide - exact);
+  const bucket = far < exact ? far : Math.min(exact + Math.floor(steps), ofSide - 1);
+  return distance > 0 ? ofSide + bucket : bucket;
+}
+
+/** The lowest number too where a key is farther from its query than the window, [batch, 1, queries, sequence]. */
+function windowBias(graph: GraphBuilder, bias: Value, window: number, isFirstOnly: boolean): Value {
+  const distance = graph.add('Abs', [distanceNodes(graph, isFirstOnly)]);
   const isFar = graph.add('Cast', [graph.add('Greater', [distance, graph.index(window)])], {
     to: { int: 1 },
   });

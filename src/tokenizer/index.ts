@@ -1,11 +1,13 @@
 // Tokenization: text to packed token ids, equal to Hugging Face's Rust tokenizers.
 export {
   Tokenizer,
+  Tokenizer as AlbertTokenizer,
   Tokenizer as AutoTokenizer,
   Tokenizer as BertTokenizer,
   Tokenizer as CamembertTokenizer,
   Tokenizer as DistilBertTokenizer,
   Tokenizer as ElectraTokenizer,
+  Tokenizer as MPNetTokenizer,
   Tokenizer as RobertaTokenizer,
   Tokenizer as XLMRobertaTokenizer,
 } from './tokenizer.js';

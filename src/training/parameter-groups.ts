@@ -81,12 +81,17 @@ function learningRateFactors(
 
 /** Layers between the head and a tensor: 0 for classifier and pooler, 1 for the last layer, most for embeddings. */
 function depthOf(name: string, top: number): number {
-  if (/^\w+\.embeddings/.test(name)) return top + 2;
+  if (isBelowLayers(name)) return top + 2;
   const layer = layerOf(name);
   return layer === -1 ? 0 : top - layer + 1;
 }
 
-/** The encoder layer of a tensor, or -1. */
+/** Whether the first layer reads it: embeddings, what widens them, and what all layers share. */
+function isBelowLayers(name: string): boolean {
+  return /^\w+\.(?:embeddings|encoder\.(?:embedding_hidden_mapping_in|relative_attention_bias)\.)/.test(name);
+}
+
+/** The encoder layer of a tensor, or the group of layers that share it, or -1. */
 function layerOf(name: string): number {
-  return Number(/\.layer\.(\d+)\./.exec(name)?.[1] ?? -1);
+  return Number(/\.(?:layers?|albert_layer_groups)\.(\d+)\./.exec(name)?.[1] ?? -1);
 }

@@ -32,6 +32,7 @@ const CONFIGS = {
   electra: { ...TOY_CONFIG, model_type: 'electra', embedding_size: 16 },
   modernbert: { ...TOY_CONFIG, model_type: 'modernbert', pad_token_id: 0, local_attention: 8 },
   albert: { ...TOY_CONFIG, model_type: 'albert', embedding_size: 16 },
+  mpnet: { ...TOY_CONFIG, model_type: 'mpnet', max_position_embeddings: 34 },
 };
 /** The classes of transformers. */
 const IN_PYTHON: Record<string, string> = {
@@ -40,6 +41,7 @@ const IN_PYTHON: Record<string, string> = {
   electra: 'ElectraForSequenceClassification',
   modernbert: 'ModernBertForSequenceClassification',
   albert: 'AlbertForSequenceClassification',
+  mpnet: 'MPNetForSequenceClassification',
 };
 for (const [name, config] of Object.entries(CONFIGS)) write(`${name}.json`, JSON.stringify(config));
 

@@ -75,7 +75,7 @@ await tap.test('config.json with what cannot be done', async (t) => {
     [
       { model_type: 'deberta-v2' },
       '"deberta-v2"',
-      'model types albert, bert, camembert, distilbert, electra, modernbert, roberta, xlm-roberta',
+      'model types albert, bert, camembert, distilbert, electra, modernbert, mpnet, roberta, xlm-roberta',
     ],
     [{ model_type: 'Bert' }, '"Bert"'],
     [
@@ -117,6 +117,25 @@ await tap.test('config.json with what cannot be done', async (t) => {
     ],
     [{ model_type: 'modernbert', rope_parameters: { rope_theta: 1e4 } }, 'one object for each'],
     [{ model_type: 'modernbert', rope_scaling: { type: 'yarn' } }, 'rope_scaling', 'null'],
+    [
+      { model_type: 'albert', num_hidden_layers: 3, num_hidden_groups: 4 },
+      'num_hidden_groups (4)',
+      'num_hidden_layers (3)',
+    ],
+    [
+      { model_type: 'albert', num_hidden_layers: 100, inner_group_num: 11 },
+      'inner_group_num (11)',
+      'more than 1000',
+    ],
+    [{ model_type: 'albert', inner_group_num: 0 }, 'inner_group_num', 'received 0'],
+    [{ model_type: 'albert', classifier_dropout_prob: null }, 'classifier_dropout_prob', 'null'],
+    [
+      { model_type: 'mpnet', relative_attention_num_buckets: 16 },
+      'relative_attention_num_buckets',
+      '32',
+      '16',
+    ],
+    [{ model_type: 'mpnet', vocab_size: 1 }, 'vocab_size (1)'],
     [{ use_cache: 'no' }, 'use_cache', 'true or false'],
     [{ architectures: ['GPT2LMHeadModel'] }, '"GPT2LMHeadModel"'],
     [{ hidden_act: 'xielu' }, 'hidden_act', act, '"xielu"'],

@@ -65,7 +65,7 @@ t.test('config.json of another family', async (t) => {
     ],
     [
       await changed('bert', { config: { model_type: 'deberta-v2' } }),
-      /describes a "deberta-v2" model; bertune supports the model types albert, bert, camembert, distilbert, electra, modernbert, roberta, xlm-roberta$/,
+      /describes a "deberta-v2" model; bertune supports the model types albert, bert, camembert, distilbert, electra, modernbert, mpnet, roberta, xlm-roberta$/,
     ],
     [
       await changed('distilbert', { config: { dim: 10, n_heads: 4 } }),

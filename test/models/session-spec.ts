@@ -20,6 +20,7 @@ const FAMILIES = [
   'modernbert-mean',
   'albert',
   'albert-groups',
+  'mpnet',
 ];
 
 const specOf = (name: string, lora?: Lora) =>
@@ -84,10 +85,12 @@ await tap.test('initial values', async (t) => {
     );
   t.same(zeroRows('bert'), [['embeddings.words.weight', 0]]);
   t.same(zeroRows('distilbert'), [['embeddings.words.weight', 0]]);
-  // torch's padding_idx of both tables of RoBERTa, which transformers sets to zeros; CamemBERT's fixture pads with 3.
+  // torch's padding_idx of both tables of RoBERTa, which transformers sets to zeros; CamemBERT's fixture pads with 3, and so does
+  // MPNet's, whose padding_idx is 1 all the same.
   for (const [name, row] of [
     ['roberta', 1],
     ['camembert', 3],
+    ['mpnet', 1],
   ] as const)
     t.same(zeroRows(name), [
       ['embeddings.words.weight', row],

@@ -191,6 +191,30 @@ await tap.test('rates by depth in other families', (t) => {
       },
     ],
     ['electra', { 'electra.embeddings_project.bias': 2 ** -3, 'classifier.out_proj.bias': 1 }],
+    [
+      'modernbert',
+      {
+        'model.embeddings.norm.weight': 2 ** -3,
+        'model.layers.0.attn.Wqkv.weight': 2 ** -2,
+        'model.layers.1.mlp.Wo.weight': 2 ** -1,
+        'model.final_norm.weight': 1,
+      },
+    ],
+    [
+      'albert',
+      {
+        'albert.encoder.embedding_hidden_mapping_in.weight': 2 ** -2,
+        'albert.encoder.albert_layer_groups.0.albert_layers.0.ffn.bias': 2 ** -1,
+        'albert.pooler.weight': 1,
+      },
+    ],
+    [
+      'mpnet',
+      {
+        'mpnet.encoder.relative_attention_bias.weight': 2 ** -3,
+        'mpnet.encoder.layer.0.attention.attn.o.weight': 2 ** -2,
+      },
+    ],
   ];
   for (const [model_type, factors] of cases) {
     const layers = model_type === 'distilbert' ? 'n_layers' : 'num_hidden_layers';
