@@ -136,28 +136,53 @@ export function contentOf(token: unknown): string | undefined {
 /** Splits a text into stretches of text and the ids of the added tokens between them, in order. */
 type AddedTokenSplitter = (text: string) => (string | number)[];
 
+/** An added token in a text, with the white space that it takes along. */
+export interface FoundToken {
+  id: number;
+  start: number;
+  end: number;
+}
+
 type Token = Pick<AddedToken, 'id' | 'content' | 'single_word' | 'lstrip' | 'rstrip' | 'special'>;
+
+export function createAddedTokenSplitter(
+  tokens: readonly Token[],
+  readSpecials: boolean,
+): AddedTokenSplitter {
+  const find = createAddedTokenFinder(tokens, readSpecials);
+  return (text) => {
+    const sections: (string | number)[] = [];
+    let done = 0;
+    for (const { id, start, end } of find(text)) {
+      if (start > done) sections.push(text.slice(done, start));
+      sections.push(id);
+      done = end;
+    }
+    // Without added tokens an empty text is still a section.
+    if (done < text.length || tokens.length === 0) sections.push(text.slice(done));
+    return sections;
+  };
+}
 
 /**
  * The leftmost match wins and the longest among those. A `single_word` token must not touch a letter or digit; one with
  * `lstrip` or `rstrip` takes the white space on that side along.
  */
-export function createAddedTokenSplitter(
+export function createAddedTokenFinder(
   tokens: readonly Token[],
   readSpecials: boolean,
-): AddedTokenSplitter {
+): (text: string) => Iterable<FoundToken> {
   const byContent = new Map(
     tokens.filter(({ content }) => content !== '').map((token) => [token.content, token]),
   );
-  if (byContent.size === 0) return (text) => [text];
+  if (byContent.size === 0) return () => [];
   const contents = [...byContent.keys()].toSorted((left, right) => right.length - left.length);
   const pattern = new RegExp(
     contents.map((content) => content.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')).join('|'),
     'gu',
   );
 
-  return (text) => {
-    const sections: (string | number)[] = [];
+  return function* (text) {
     let done = 0;
     for (const match of text.matchAll(pattern)) {
       const token = byContent.get(match[0]);
@@ -167,12 +192,9 @@ export function createAddedTokenSplitter(
       if (token.single_word && touchesWord(text, start, end)) continue;
       if (token.lstrip) while (start > done && hasFlag(text, start - 1, SPACE)) start--;
       if (token.rstrip) while (end < text.length && hasFlag(text, end, SPACE)) end++;
-      if (start > done) sections.push(text.slice(done, start));
-      sections.push(token.id);
+      yield { id: token.id, start, end };
       done = end;
     }
-    if (done < text.length) sections.push(text.slice(done));
-    return sections;
   };
 }
 

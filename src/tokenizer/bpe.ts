@@ -26,7 +26,9 @@ const RANK_BASE = 2 ** 32;
 const LONG = 256;
 
 /** Ids of a piece of text; null stands for an unknown token that the vocabulary lacks. */
-export function createBpe(json: BpeJson): (piece: string, wanted?: Wanted) => (number | null)[] {
+export function createBpe(
+  json: BpeJson,
+): (piece: string, wanted?: Wanted, spans?: number[]) => (number | null)[] {
   const ids = new Map(Object.entries(json.vocab));
   const { ranks, mergedIds } = readMerges(json, ids);
   const prefix = json.continuing_subword_prefix ?? '';
@@ -41,6 +43,9 @@ export function createBpe(json: BpeJson): (piece: string, wanted?: Wanted) => (n
   let symbols = new Int32Array(USUAL_LENGTH);
   let before = new Int32Array(USUAL_LENGTH);
   let after = new Int32Array(USUAL_LENGTH);
+  // Where its text begins and ends.
+  let starts = new Int32Array(USUAL_LENGTH);
+  let ends = new Int32Array(USUAL_LENGTH);
   const heap = new Heap();
 
   /**
@@ -54,10 +59,21 @@ export function createBpe(json: BpeJson): (piece: string, wanted?: Wanted) => (n
       symbols = new Int32Array(size);
       before = new Int32Array(size);
       after = new Int32Array(size);
+      starts = new Int32Array(size);
+      ends = new Int32Array(size);
     }
     let count = 0;
+    const add = (id: number, start: number, end: number): void => {
+      symbols[count] = id;
+      starts[count] = start;
+      ends[count++] = end;
+    };
     let unknowns = 0;
+    // Of the unknown token that waits.
+    let unknownStart = 0;
+    let unknownEnd = 0;
     for (let index = 0; index < piece.length;) {
+      const start = index;
       const next = index + ((piece.codePointAt(index) ?? 0) > 0xffff ? 2 : 1);
       const character =
         (isStart && index === 0 ? '' : prefix) +
@@ -67,19 +83,21 @@ export function createBpe(json: BpeJson): (piece: string, wanted?: Wanted) => (n
       const id = ids.get(character);
       const own = id === undefined && bytes !== null ? idsOfBytes(character, bytes) : null;
       if (own !== null) {
-        for (const one of own) symbols[count++] = one;
+        for (const one of own) add(one, start, next);
       } else if (id === undefined && unknown !== null) {
         if (unknownId === null) return false;
         // Of a run that is not fused the last one waits as well, as in Rust.
-        if (unknowns > 0 && !json.fuse_unk) symbols[count++] = unknownId;
+        if (unknowns > 0 && !json.fuse_unk) add(unknownId, unknownStart, unknownEnd);
+        if (unknowns === 0 || !json.fuse_unk) unknownStart = start;
+        unknownEnd = next;
         unknowns = 1;
       } else if (id !== undefined) {
-        if (unknowns > 0 && unknownId !== null) symbols[count++] = unknownId;
+        if (unknowns > 0 && unknownId !== null) add(unknownId, unknownStart, unknownEnd);
         unknowns = 0;
-        symbols[count++] = id;
+        add(id, start, next);
       }
     }
-    if (unknowns > 0 && unknownId !== null) symbols[count++] = unknownId;
+    if (unknowns > 0 && unknownId !== null) add(unknownId, unknownStart, unknownEnd);
     return count;
   };
 
@@ -88,7 +106,7 @@ export function createBpe(json: BpeJson): (piece: string, wanted?: Wanted) => (n
     if (rank !== undefined) heap.push(rank * RANK_BASE + left);
   };
 
-  const merged = (piece: string, isStart: boolean, isEnd: boolean): (number | null)[] => {
+  const merged = (piece: string, isStart: boolean, isEnd: boolean, spans?: number[]): (number | null)[] => {
     const count = readSymbols(piece, isStart, isEnd);
     if (count === false) return [null];
     for (let place = 0; place < count; place++) {
@@ -107,6 +125,7 @@ export function createBpe(json: BpeJson): (piece: string, wanted?: Wanted) => (n
       if (now === undefined || mergedIds[now] !== mergedIds[rank]) continue;
       symbols[place] = mergedIds[rank] ?? 0;
       symbols[right] = NONE;
+      ends[place] = ends[right] ?? 0;
       const next = after[right] ?? NONE;
       after[place] = next;
       if (next !== NONE) before[next] = place;
@@ -117,7 +136,9 @@ export function createBpe(json: BpeJson): (piece: string, wanted?: Wanted) => (n
     const result: number[] = [];
     for (let place = 0; place < count; place++) {
       const id = symbols[place] ?? NONE;
-      if (id !== NONE) result.push(id);
+      if (id === NONE) continue;
+      result.push(id);
+      spans?.push(starts[place] ?? 0, ends[place] ?? 0);
     }
     return result;
   };
@@ -149,11 +170,14 @@ export function createBpe(json: BpeJson): (piece: string, wanted?: Wanted) => (n
     return (isFirst ? sections : sections.toReversed()).flat();
   };
 
-  return (piece, wanted) => {
+  return (piece, wanted, spans) => {
     const whole = json.ignore_merges ? ids.get(piece) : undefined;
-    if (whole !== undefined) return [whole];
+    if (whole !== undefined) {
+      spans?.push(0, piece.length);
+      return [whole];
+    }
     if (wanted === undefined || piece.length <= LONG || wanted.count > piece.length)
-      return merged(piece, true, true);
+      return merged(piece, true, true, spans);
     return someOf(piece, wanted);
   };
 }

@@ -9,6 +9,8 @@ import { UsageError } from '../util/errors.js';
 export interface Charsmap {
   /** `check` is called with the length of the result as it grows. */
   normalize(text: string, check: (length: number) => void): string;
+  /** The text part by part: a cluster that is replaced as a whole, else a character. */
+  parts(text: string): Iterable<readonly [source: string, result: string]>;
   /** Whether each separator stays white space, alone and whatever comes after it. */
   keepsApart(separators: readonly string[]): boolean;
 }
@@ -50,11 +52,10 @@ export function createCharsmap(base64: string): Charsmap {
     cache.set(text, found);
     return found;
   };
-  const ofCluster = (cluster: string): string => {
-    // A replacement found by the cluster's beginning stands for all of it.
-    const whole = Buffer.byteLength(cluster) < CLUSTER_BYTES ? cached(cluster) : null;
-    return whole ?? Array.from(cluster, (character) => cached(character) ?? character).join('');
-  };
+  /** A replacement found by the cluster's beginning stands for all of it. */
+  const ofWhole = (cluster: string): string | null =>
+    Buffer.byteLength(cluster) < CLUSTER_BYTES ? cached(cluster) : null;
+  const ofCharacter = (character: string): string => cached(character) ?? character;
   // Most maps leave printable ASCII alone (those that fold case do not).
   const ascii = Array.from({ length: 95 }, (_, index) => String.fromCharCode(32 + index));
   const keepsAscii = ascii.every((character) => cached(character) === null);
@@ -64,10 +65,17 @@ export function createCharsmap(base64: string): Charsmap {
       if (keepsAscii && /^[\x20-\x7E]*$/.test(text)) return text;
       let result = '';
       for (const cluster of clustersOf(text, segmenter)) {
-        result += ofCluster(cluster);
+        result += ofWhole(cluster) ?? Array.from(cluster, ofCharacter).join('');
         check(result.length);
       }
       return result;
+    },
+    *parts(text) {
+      for (const cluster of clustersOf(text, segmenter)) {
+        const whole = ofWhole(cluster);
+        if (whole !== null) yield [cluster, whole];
+        else for (const character of cluster) yield [character, ofCharacter(character)];
+      }
     },
     keepsApart: (separators) =>
       separators.every((separator) => {

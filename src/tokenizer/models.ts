@@ -117,22 +117,29 @@ interface LibraryJson {
   decoder?: object | null;
 }
 
-/** The ids of a piece of text that the pre-tokenizer gave: all of them, or of a long piece at least those wanted. */
-export type Model = (piece: string, wanted?: Wanted) => number[];
+/**
+ * The ids of a piece of text that the pre-tokenizer gave: all of them, or of a long piece at least those wanted.
+ *
+ * @param spans where all are wanted, takes start and end of each token in the piece
+ */
+export type Model = (piece: string, wanted?: Wanted, spans?: number[]) => number[];
 
 export function createModel(json: ModelJson): Model {
   switch (json.type) {
     case 'Unigram': {
       const encode = createUnigram(json);
-      return (piece, wanted) => encode(piece, wanted).map(requireId);
+      return (piece, wanted, spans) => encode(piece, wanted, spans).map(requireId);
     }
     case 'WordLevel': {
       const unknown = ownId(json.vocab, json.unk_token);
-      return (piece) => [requireId(ownId(json.vocab, piece) ?? unknown)];
+      return (piece, _wanted, spans) => {
+        spans?.push(0, piece.length);
+        return [requireId(ownId(json.vocab, piece) ?? unknown)];
+      };
     }
     case 'BPE': {
       const encode = createBpe(json);
-      return (piece, wanted) => encode(piece, wanted).map(requireId);
+      return (piece, wanted, spans) => encode(piece, wanted, spans).map(requireId);
     }
   }
   return createWordPiece(json);
@@ -143,9 +150,15 @@ function createWordPiece(json: z.infer<typeof wordPiece>): Model {
   const ids = new Map(Object.entries(json.vocab));
   const { continuing_subword_prefix: prefix, max_input_chars_per_word: most } = json;
   const unknown = requireId(ids.get(json.unk_token));
-  return (word) => {
+  return (word, _wanted, spans) => {
+    const before = spans?.length ?? 0;
+    const unknownWord = (): number[] => {
+      spans?.splice(before, Infinity, 0, word.length);
+      return [unknown];
+    };
     // A character has one or two UTF-16 units.
-    if (word.length > most && (word.length > 2 * most || Array.from(word).length > most)) return [unknown];
+    if (word.length > most && (word.length > 2 * most || Array.from(word).length > most))
+      return unknownWord();
     const found: number[] = [];
     for (let start = 0; start < word.length;) {
       let end = word.length;
@@ -155,8 +168,9 @@ function createWordPiece(json: z.infer<typeof wordPiece>): Model {
         id = ids.get(start > 0 ? prefix + piece : piece);
         if (id !== undefined) break;
       }
-      if (id === undefined) return [unknown];
+      if (id === undefined) return unknownWord();
       found.push(id);
+      spans?.push(start, end);
       start = end;
     }
     return found;

@@ -126,8 +126,8 @@ function createStep(json: NormalizerJson): Step {
 
 /** Of the normalizer Nmt; the list is its own. */
 // oxlint-disable-next-line eslint/no-control-regex -- it removes them
-const NMT_REMOVED = /[\u0001-\u0008\u000B\u000E-\u001F\u007F\u008F\u009F]/g;
-const NMT_SPACES = /[\t\n\f\r\u1680\u200B-\u200F\u2028\u2029\u2581\uFEFF\uFFFD]/g;
+export const NMT_REMOVED = /[\u0001-\u0008\u000B\u000E-\u001F\u007F\u008F\u009F]/g;
+export const NMT_SPACES = /[\t\n\f\r\u1680\u200B-\u200F\u2028\u2029\u2581\uFEFF\uFFFD]/g;
 
 /** Cleans control characters, sets CJK apart, strips accents, folds case, in that order. */
 function createBertNormalizer(json: BertNormalizerJson): Step {

@@ -32,7 +32,8 @@ const metaspace = z
     'add_prefix_space does not match prepend_scheme',
   );
 export const preTokenizerStepSchema = z.discriminatedUnion('type', [
-  z.looseObject({ type: z.enum(['BertPreTokenizer', 'Whitespace', 'WhitespaceSplit']) }),
+  z.looseObject({ type: z.literal('BertPreTokenizer') }),
+  z.looseObject({ type: z.enum(['Whitespace', 'WhitespaceSplit']) }),
   metaspace,
   z.looseObject({
     type: z.literal('ByteLevel'),
@@ -75,8 +76,8 @@ export type PreTokenizer = (text: string, isFirst: boolean) => string[];
 export type Chunking = 'words' | 'byte-level' | null;
 
 type Behavior = z.infer<typeof behaviorSchema>;
-/** Start and end of each match, one after another: a long text has millions. */
-type Spans = readonly number[];
+/** Start and end of each match or piece, one after another: a long text has millions. */
+export type Spans = readonly number[];
 
 export function createPreTokenizer(json: PreTokenizerJson | null): PreTokenizer {
   if (json === null) return (text) => [text];
@@ -98,17 +99,6 @@ export function createPreTokenizer(json: PreTokenizerJson | null): PreTokenizer 
     }
     case 'BertPreTokenizer':
       return splitWords;
-    case 'WhitespaceSplit':
-      return (text) => splitAt(text, spansOf(text, SPACE, true), 'Removed');
-    case 'Whitespace':
-      return (text) => text.match(WORD_OR_SYMBOLS) ?? [];
-    case 'Punctuation':
-      return (text) => splitAt(text, spansOf(text, PUNCTUATION, false), json.behavior);
-    case 'Digits':
-      return (text) =>
-        splitAt(text, spansOf(text, NUMBER, false), json.individual_digits ? 'Isolated' : 'Contiguous');
-    case 'CharDelimiterSplit':
-      return (text) => splitAt(text, occurrences(text, json.delimiter), 'Removed');
     case 'FixedLength':
       return (text) => stretchesOf(text, json.length);
     case 'Metaspace':
@@ -121,14 +111,54 @@ export function createPreTokenizer(json: PreTokenizerJson | null): PreTokenizer 
       };
     }
   }
+  if (json.type === 'Split' && isGpt2Split(json)) return splitLikeGpt2;
+  const cut = createCutter(json);
+  return (text) => slices(text, cut(text));
+}
+
+/** What only cuts a text, and may remove what it cuts at. */
+type CuttingJson = Extract<
+  PreTokenizerJson,
+  { type: 'WhitespaceSplit' | 'Whitespace' | 'Punctuation' | 'Digits' | 'CharDelimiterSplit' | 'Split' }
+>;
+
+/** Start and end of each piece. */
+export function createCutter(json: CuttingJson): (text: string) => Spans {
+  switch (json.type) {
+    case 'WhitespaceSplit':
+      return (text) => cutAt(text, spansOf(text, SPACE, true), 'Removed');
+    case 'Whitespace':
+      return (text) => matchesOf(text, WORD_OR_SYMBOLS);
+    case 'Punctuation':
+      return (text) => cutAt(text, spansOf(text, PUNCTUATION, false), json.behavior);
+    case 'Digits':
+      return (text) =>
+        cutAt(text, spansOf(text, NUMBER, false), json.individual_digits ? 'Isolated' : 'Contiguous');
+    case 'CharDelimiterSplit':
+      return (text) => cutAt(text, occurrences(text, json.delimiter), 'Removed');
+  }
   const { pattern, behavior, invert } = json;
-  if ('Regex' in pattern && pattern.Regex === GPT2_PATTERN && behavior === 'Isolated' && !invert)
-    return splitLikeGpt2;
   const find =
     'Regex' in pattern
       ? (text: string) => matchesOf(text, patternOf(pattern.Regex))
       : (text: string) => occurrences(text, pattern.String);
-  return (text) => splitAt(text, find(text), behavior, invert);
+  return (text) => cutAt(text, find(text), behavior, invert);
+}
+
+/** GPT-2's pattern as it is used, which is done by hand. */
+export function isGpt2Split({
+  pattern,
+  behavior,
+  invert,
+}: Extract<PreTokenizerJson, { type: 'Split' }>): boolean {
+  return 'Regex' in pattern && pattern.Regex === GPT2_PATTERN && behavior === 'Isolated' && !invert;
+}
+
+function slices(text: string, spans: Spans): string[] {
+  const pieces: string[] = [];
+  for (let index = 0; index < spans.length; index += 2)
+    pieces.push(text.slice(spans[index], spans[index + 1]));
+  return pieces;
 }
 
 /** Pieces one by one, from either end of the text: of a long one only the first or the last may be wanted. */
@@ -211,7 +241,12 @@ function splitAtBlanks(
   let marked = text.replaceAll(' ', () => replacement);
   const prepends = scheme === 'always' || (scheme === 'first' && isFirst);
   if (prepends && !marked.startsWith(replacement)) marked = replacement + marked;
-  return json.split ? splitAt(marked, occurrences(marked, replacement), 'MergedWithNext') : [marked];
+  return json.split ? slices(marked, cutAtMarks(marked, replacement)) : [marked];
+}
+
+/** Pieces that each begin with the mark, but for what comes before the first. */
+export function cutAtMarks(text: string, mark: string): Spans {
+  return cutAt(text, occurrences(text, mark), 'MergedWithNext');
 }
 
 /** Stretches of so many characters; the last may be shorter. */
@@ -231,7 +266,7 @@ function stretchesOf(text: string, length: number): string[] {
 const CONTRACTIONS = ["'s", "'t", "'re", "'ve", "'m", "'ll", "'d"];
 
 /** {@link GPT2_PATTERN} by hand: its alternatives in their order, at each place the first that matches. */
-function splitLikeGpt2(text: string): string[] {
+export function splitLikeGpt2(text: string): string[] {
   const pieces: string[] = [];
   for (let start = 0; start < text.length;) {
     const end = gpt2PieceEnd(text, start);
@@ -283,14 +318,14 @@ function runEnd(text: string, start: number, belongs: (flags: number) => boolean
  *
  * @param invert takes what lies between for the matches
  */
-function splitAt(text: string, matches: Spans, behavior: Behavior, invert = false): string[] {
-  const pieces: string[] = [];
+function cutAt(text: string, matches: Spans, behavior: Behavior, invert = false): Spans {
+  const pieces: number[] = [];
   // The piece that may still grow, and whether it counts as a match.
   let start = 0;
   let end = 0;
   let isOpenMatch = false;
   const flush = (): void => {
-    if (end > start) pieces.push(text.slice(start, end));
+    if (end > start) pieces.push(start, end);
   };
   const add = (from: number, to: number, isMatch: boolean): void => {
     if (to === from || (behavior === 'Removed' && isMatch)) return;
@@ -335,7 +370,7 @@ function spansOf(text: string, flag: number, inRuns: boolean): Spans {
   return spans;
 }
 
-function occurrences(text: string, part: string): Spans {
+export function occurrences(text: string, part: string): Spans {
   const spans: number[] = [];
   for (let at = text.indexOf(part); at !== -1; at = text.indexOf(part, at + part.length))
     spans.push(at, at + part.length);

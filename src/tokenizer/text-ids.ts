@@ -107,19 +107,19 @@ class Pipeline {
   }
 
   #sectionPieces(text: string, isFirst: boolean): (string | number)[] {
-    const keepsPlace = isFirst && !(this.#readsPlace && this.#dropsStart(text));
+    const keepsPlace = isFirst && !(this.#readsPlace && dropsStart(text, this.#normalize));
     return this.#splitNormalized(this.#normalize(text)).flatMap((section, index): (string | number)[] =>
       typeof section === 'number' ? [section] : this.#preTokenize(section, keepsPlace && index === 0),
     );
   }
+}
 
-  /** Rust asks for the place in the text as it was given: what follows a dropped beginning is not the first. */
-  #dropsStart(text: string): boolean {
-    const most = Math.min(text.length, DROPPED_LENGTH);
-    return Array.from({ length: most }, (_, index) => text.slice(0, index + 1)).some(
-      (start) => this.#normalize(start) === '',
-    );
-  }
+/** Rust asks for the place in the text as it was given: what follows a dropped beginning is not the first. */
+export function dropsStart(text: string, normalize: (text: string) => string): boolean {
+  const most = Math.min(text.length, DROPPED_LENGTH);
+  return Array.from({ length: most }, (_, index) => text.slice(0, index + 1)).some(
+    (start) => normalize(start) === '',
+  );
 }
 
 /** Appends part after part, those on the wanted side first, until there are enough ids. */
@@ -280,6 +280,6 @@ function byPieces(pipeline: Pipeline): TextToIds {
 }
 
 /** Half a surrogate pair has no UTF-8 form: every reader of bytes sees U+FFFD instead. */
-function wellFormed(text: string): string {
+export function wellFormed(text: string): string {
   return LONE_SURROGATE.test(text) ? text.replace(/\p{Surrogate}/gu, '\uFFFD') : text;
 }

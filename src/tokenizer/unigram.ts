@@ -77,7 +77,9 @@ class Trie {
 }
 
 /** Ids of a piece of text; null stands for an unknown one where the model has no token for it. */
-export function createUnigram(json: UnigramJson): (text: string, wanted?: Wanted) => (number | null)[] {
+export function createUnigram(
+  json: UnigramJson,
+): (text: string, wanted?: Wanted, spans?: number[]) => (number | null)[] {
   const { vocab, unk_id: unknownId = null, byte_fallback: byteFallback } = json;
   const scores = Float64Array.from(vocab, ([, score]) => score);
   const unknownScore = scores.reduce((lowest, score) => Math.min(lowest, score), Infinity) - UNKNOWN_PENALTY;
@@ -152,26 +154,34 @@ export function createUnigram(json: UnigramJson): (text: string, wanted?: Wanted
     return id === NO_ID || id === unknownId;
   };
   /** What the best way has between two places that it goes through. */
-  const between = (text: string, first: number, last: number): (number | null)[] => {
+  const between = (text: string, first: number, last: number, spans?: number[]): (number | null)[] => {
     const result: (number | null)[] = [];
+    const reversed: number[] = [];
     let unknownEnd = -1;
     for (let end = last; end > first; end = starts[end] ?? 0) {
       const isUnknown = isUnknownAt(end);
       if (isUnknown && unknownEnd === -1) unknownEnd = end;
-      if (!isUnknown) result.push(ids[end] ?? NO_ID);
       const before = starts[end] ?? 0;
+      if (!isUnknown) {
+        result.push(ids[end] ?? NO_ID);
+        if (spans !== undefined) reversed.push(end, before);
+      }
       if (!isUnknown || (before > first && isUnknownAt(before))) continue;
-      for (const one of idsOfUnknown(text.slice(before, unknownEnd)).toReversed()) result.push(one);
+      for (const one of idsOfUnknown(text.slice(before, unknownEnd)).toReversed()) {
+        result.push(one);
+        if (spans !== undefined) reversed.push(unknownEnd, before);
+      }
       unknownEnd = -1;
     }
+    for (const place of reversed.toReversed()) spans?.push(place);
     return result.toReversed();
   };
 
-  return (text, wanted) => {
+  return (text, wanted, spans) => {
     // From the end the sums of scores would be others, and equal ones fall otherwise.
     if (wanted === undefined || wanted.side === 'last') {
       fill(text);
-      return between(text, 0, text.length);
+      return between(text, 0, text.length, spans);
     }
     const result: (number | null)[] = [];
     let done = 0;
