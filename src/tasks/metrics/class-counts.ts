@@ -7,7 +7,7 @@ export interface ClassScores {
 }
 
 /** Of one class, or of several together. */
-interface Tally {
+export interface Tally {
   /** Rows that have the label and were predicted to have it. */
   hits: number;
   predicted: number;
@@ -55,7 +55,7 @@ export class ClassCounts {
 }
 
 /** 0 where there is nothing to find or nothing was found, as in scikit-learn. */
-function classScores({ hits, predicted, labelled }: Tally): ClassScores {
+export function classScores({ hits, predicted, labelled }: Tally): ClassScores {
   return {
     precision: predicted === 0 ? 0 : hits / predicted,
     recall: labelled === 0 ? 0 : hits / labelled,
