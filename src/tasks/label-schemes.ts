@@ -169,3 +169,10 @@ export function labelsOf(
   }
   return labels;
 }
+
+/** The labels of a sentence in IOB2, read loosely, whatever the scheme that they are written in. */
+export function toIob2(labels: readonly string[], scheme: LabelScheme): string[] {
+  const named =
+    scheme === 'BILOU' ? labels.map((label) => label.replace(/^U/, 'S').replace(/^L/, 'E')) : labels;
+  return labelsOf(entitiesOf(named), labels.length, 'IOB2');
+}

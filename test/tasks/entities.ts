@@ -20,6 +20,7 @@ import {
   labelsOf,
   schemeOf,
   strictEntitiesOf,
+  toIob2,
   type LabelScheme,
 } from '../../dist/tasks/label-schemes.js';
 import { EntityScores } from '../../dist/tasks/metrics/entity-scores.js';
@@ -136,6 +137,9 @@ t.test('the scheme of a set of labels, and labels in another', (t) => {
   for (const scheme of ['IOB2', 'IOBES', 'BILOU'] as const)
     t.same(strictEntitiesOf(labelsOf(entities, 8, scheme), scheme), entities, scheme);
   t.same(entitiesOf(labelsOf(entities, 8, 'IOB2')), entities);
+  for (const scheme of ['IOB2', 'IOBES', 'BILOU'] as const)
+    t.same(toIob2(labelsOf(entities, 8, scheme), scheme), labelsOf(entities, 8, 'IOB2'), `from ${scheme}`);
+  t.same(toIob2(['I-A', 'I-A', 'B-A', 'O', 'I-B'], 'IOB1'), ['B-A', 'I-A', 'B-A', 'O', 'B-B']);
   t.end();
 });
 

@@ -1,0 +1,66 @@
+// Labels of words or marked parts to labels of tokens, by their places in the text.
+import { OUTSIDE } from '../tasks/label-schemes.js';
+import type { SpanRow, WordRow } from './token-rows.js';
+
+/** Of a token that has no label: torch's ignore_index. */
+export const NO_LABEL = -100;
+
+/** Which tokens of a word have its label: the `first`, as in Hugging Face's examples, or `all`. */
+export type LabelledTokens = 'first' | 'all';
+
+export interface AlignedLabels {
+  /** [tokens], a label's name or null for a token without one. */
+  readonly labels: readonly (string | null)[];
+  /** Words or marked parts of which the text has no token of their own: nothing is left of them, or they were cut off. */
+  readonly lost: number;
+}
+
+/**
+ * A token belongs to the word in which its first character that is no blank stands. With `all`, tokens after the first of a
+ * word continue the entity: B- becomes I-.
+ *
+ * @param row with labels in IOB2
+ * @param offsets [2 x tokens], start and end of each token in `row.text`
+ */
+export function alignWords(row: WordRow, offsets: ArrayLike<number>, which: LabelledTokens): AlignedLabels {
+  const seen = new Set<number>();
+  let word = 0;
+  const labels = placesOf(row.text, offsets).map(({ start, end }) => {
+    while (word < row.words.length - 1 && (row.words[word + 1]?.start ?? Infinity) <= start) word++;
+    const place = row.words[word];
+    if (start === end || place === undefined || start >= place.end) return null;
+    const label = row.labels[word] ?? OUTSIDE;
+    if (!seen.has(word)) {
+      seen.add(word);
+      return label;
+    }
+    return which === 'first' ? null : label.replace(/^B-/, 'I-');
+  });
+  return { labels, lost: row.words.length - seen.size };
+}
+
+/** A token that shares a character with a marked part has its label: B- the first, I- the others. */
+export function alignSpans(row: SpanRow, offsets: ArrayLike<number>): AlignedLabels {
+  const seen = new Set<number>();
+  let at = 0;
+  const labels = placesOf(row.text, offsets).map(({ start, end }) => {
+    if (start === end) return null;
+    while (at < row.spans.length && (row.spans[at]?.end ?? 0) <= start) at++;
+    const span = row.spans[at];
+    if (span === undefined || span.start >= end) return OUTSIDE;
+    if (seen.has(at)) return `I-${span.label}`;
+    seen.add(at);
+    return `B-${span.label}`;
+  });
+  return { labels, lost: row.spans.length - seen.size };
+}
+
+/** Places of tokens without the blanks that some tokenizers count to them. */
+function placesOf(text: string, offsets: ArrayLike<number>): { start: number; end: number }[] {
+  return Array.from({ length: offsets.length / 2 }, (_, index) => {
+    const end = offsets[2 * index + 1] ?? 0;
+    let start = offsets[2 * index] ?? 0;
+    while (start < end && /\s/.test(text.charAt(start))) start++;
+    return { start, end };
+  });
+}
