@@ -12,6 +12,16 @@ export {
   XLMRobertaForSequenceClassification,
 } from './models/sequence-classification.js';
 export {
+  AutoModelForTokenClassification,
+  BertForTokenClassification,
+  CamembertForTokenClassification,
+  DistilBertForTokenClassification,
+  ElectraForTokenClassification,
+  ModernBertForTokenClassification,
+  RobertaForTokenClassification,
+  XLMRobertaForTokenClassification,
+} from './models/token-classification.js';
+export {
   parseBertConfig,
   parseConfig,
   type BertConfig,
@@ -47,6 +57,7 @@ export {
   type Task,
   type TaskDescription,
   type TaskKind,
+  type TaskName,
 } from './tasks/index.js';
 export { Dataset, DatasetDict } from './data/dataset.js';
 export {

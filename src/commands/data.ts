@@ -1,7 +1,7 @@
 // Opens the data of a command and prints what was found in them.
 import { counted, listed, oneLine } from '../util/text.js';
 import { describeBadRow, encodingIn, type Example, type Split, type SplitOptions } from '../data/index.js';
-import type { Task } from '../tasks/index.js';
+import type { Task, TaskName } from '../tasks/index.js';
 import { openSplits, type SplitFiles, type ReadOptions } from '../data/load-dataset.js';
 import type { DatasetDict } from '../data/dataset.js';
 import { withoutUndefined } from '../util/without-undefined.js';
@@ -13,6 +13,7 @@ import { reportOverlap, reportUnseenLabels } from './notes.js';
 
 /** The commands' options about data. */
 export interface DataOptions extends Omit<ReadOptions, 'validationSplit'>, Pick<SplitOptions, 'presumed'> {
+  task?: TaskName | undefined;
   trainFile?: readonly string[] | undefined;
   validationFile?: readonly string[] | undefined;
   dataset?: string | undefined;
@@ -55,6 +56,8 @@ export async function openData(
   purpose: 'train' | 'evaluate',
   progress: Progress,
 ): Promise<DatasetDict> {
+  if (options.task === 'token-classification')
+    throw new UsageError('--task token-classification: tokens are not read by this command yet');
   const { files, classNames, hubSplits } = await findFiles(options, purpose);
   const { validationSplit } = options;
   const share = typeof validationSplit === 'number' ? validationSplit : undefined;

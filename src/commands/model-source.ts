@@ -8,8 +8,8 @@ import { finishReplacing, isBeingReplaced } from '../formats/replace-files.js';
 import { modelDirectory } from '../hub/model.js';
 import { areDefaultLabels } from '../models/labels.js';
 import { readConfig } from '../models/pretrained.js';
-import { AutoModelForSequenceClassification } from '../models/sequence-classification.js';
-import { encoderOf, otherTaskOf, parseConfig, type ModelConfig } from '../models/config.js';
+import { anyModelOf, loadAnyModel } from '../models/auto-model.js';
+import { encoderOf, otherTaskOf, parseConfig, taskNameOf, type ModelConfig } from '../models/config.js';
 import type { EncoderModel } from '../models/encoder-model.js';
 import type { Lora, LoraOptions } from '../models/lora.js';
 import {
@@ -59,7 +59,7 @@ async function modelSource(options: ModelOptions & LoraFlags, progress: Progress
   // Opened once without the labels, so that a broken model shows before the data are read.
   const named = withoutUndefined({ baseName: options.model, baseRevision: options.modelRevision });
   const base = withoutUndefined({ baseModel: options.baseModel });
-  const untouched = await AutoModelForSequenceClassification.fromPretrained(directory, {
+  const untouched = await loadAnyModel(directory, {
     ...base,
     ...loraOf(options, named),
   });
@@ -70,7 +70,7 @@ async function modelSource(options: ModelOptions & LoraFlags, progress: Progress
     directory,
     tokenizer: await tokenizerSource(directory, untouched.lora),
     load: ({ task }, flags = {}) =>
-      AutoModelForSequenceClassification.fromPretrained(directory, {
+      loadAnyModel(directory, {
         ...task,
         ...base,
         ...loraOf(flags, named),
@@ -118,7 +118,7 @@ async function randomModel(options: ModelOptions, progress: Progress): Promise<M
     config,
     directory: null,
     tokenizer: null,
-    load: ({ task }) => Promise.resolve(AutoModelForSequenceClassification.fromConfig(config, task)),
+    load: ({ task }) => Promise.resolve(anyModelOf(config, task)),
   };
 }
 
@@ -130,7 +130,8 @@ export function readOptions(
 ): Parameters<typeof openData>[0] {
   const names = config.id2label;
   // Of a config alone only the shape is taken.
-  const isTrained = directory !== null && !areDefaultLabels(names) && otherTaskOf(config) === undefined;
+  const isTrained =
+    directory !== null && !areDefaultLabels(names) && otherTaskOf(config, taskNameOf(config)) === undefined;
   const { maxTrainSamples, maxEvalSamples } = options;
   return {
     ...options,
@@ -200,15 +201,15 @@ export async function loadTrained(options: {
   problemType?: ProblemType;
 }): Promise<{ model: EncoderModel; tokenizer: BertTokenizer; notes: string[] }> {
   const directory = await modelFolder(options);
-  const model = await AutoModelForSequenceClassification.fromPretrained(
+  const model = await loadAnyModel(
     directory,
     withoutUndefined({ baseModel: options.baseModel, problemType: options.problemType }),
   );
   try {
-    const other = otherTaskOf(model.config);
+    const other = otherTaskOf(model.config, model.task.kind.name);
     if (other !== undefined)
       throw new UsageError(
-        `${options.model} is ${other}, not a sequence classifier; train one from it first`,
+        `${options.model} is ${other}, not a ${model.task.kind.unit} classifier; train one from it first`,
       );
     if (model.newlyInitialised.length > 0)
       throw new UsageError(

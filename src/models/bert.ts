@@ -1,7 +1,7 @@
 // BERT (Devlin et al. 2019). Others of this shape differ in a few keys and names: see their files.
 import type { z } from 'zod';
 
-import type { EncoderSpec } from '../native/spec.js';
+import type { EncoderSpec, HeadStage } from '../native/spec.js';
 import {
   activation,
   ACTIVATIONS,
@@ -87,6 +87,11 @@ export const headDropout = (config: Pick<BertFields, 'classifierDropout' | 'hidd
   dropout: config.classifierDropout ?? config.hiddenDropoutProb,
 });
 
+/** Of each token by itself, as most families have it. */
+export const tokenHead = (
+  config: Pick<BertFields, 'classifierDropout' | 'hiddenDropoutProb'>,
+): readonly HeadStage[] => [headDropout(config), { linear: 'classifier' }];
+
 export const bertNames = {
   words: 'embeddings.word_embeddings',
   positions: 'embeddings.position_embeddings',
@@ -115,6 +120,7 @@ export const bert = defineFamily({
       headDropout(config),
       { linear: 'classifier' },
     ],
+    tokens: tokenHead,
   },
   names: { ...bertNames, prefix: 'bert.' },
   loraTargets: ['query', 'value'],

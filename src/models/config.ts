@@ -6,7 +6,10 @@ import {
   problemTypes,
   regression,
   singleLabel,
+  taskKinds,
+  tokenClassification,
   type ProblemType,
+  type TaskName,
   impliedProblemType,
 } from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
@@ -37,7 +40,7 @@ import { FAMILIES, familyOf, modelTypeOfClass } from './registry.js';
  */
 export interface ModelConfig extends Labels {
   readonly modelType: string;
-  /** Null where the file leaves it open: it then follows from the labels. */
+  /** Null where the file leaves it open: it then follows from the labels. That of tokens is the architecture's. */
   readonly problemType: ProblemType | null;
   /** The classes of transformers that the file was written for. */
   readonly architectures: readonly string[];
@@ -136,7 +139,8 @@ export function parseConfig(json: unknown, where: string): ModelConfig {
   requireOwnKeys(keys, family, where);
   const own = checkKeys(family.schema, keys, where);
   const { labels, warnings } = parseLabels(file, where);
-  const { problem_type: problemType = null } = file;
+  const { architectures = [], problem_type: named = null } = file;
+  const problemType = isOfTokens(architectures?.[0]) ? tokenClassification.problemType : named;
   if (problemType === singleLabel.problemType && labels.numLabels === 1)
     throw new UsageError(
       `problem_type in ${where} is ${problemType} with one label; use ${regression.problemType}, or two labels`,
@@ -154,7 +158,7 @@ export function parseConfig(json: unknown, where: string): ModelConfig {
     ...camelCased(own),
     modelType: family.modelType,
     problemType,
-    architectures: file.architectures ?? [],
+    architectures: architectures ?? [],
     raw: Object.fromEntries(Object.entries(keys).filter(([key]) => isKept(key))),
     warnings,
   };
@@ -189,8 +193,23 @@ export function encoderOf(config: ModelConfig): EncoderSpec {
   return familyOf(config.modelType).encoder(config);
 }
 
-export function headOf(kind: HeadKind, config: ModelConfig): readonly HeadStage[] {
-  return familyOf(config.modelType).head(kind, config);
+/** What of a family a task needs, and how transformers ends the names of its classes. */
+const HEADS: Readonly<Record<TaskName, { kind: HeadKind; classSuffix: string }>> = {
+  'sequence-classification': { kind: 'sequence', classSuffix: 'ForSequenceClassification' },
+  'token-classification': { kind: 'tokens', classSuffix: 'ForTokenClassification' },
+};
+
+function isOfTokens(architecture: string | undefined): boolean {
+  return architecture?.endsWith(HEADS['token-classification'].classSuffix) === true;
+}
+
+/** The task that the model of a config is for. */
+export function taskNameOf(config: Pick<ModelConfig, 'problemType' | 'numLabels'>): TaskName {
+  return taskKinds[problemTypeOf(config)].name;
+}
+
+export function headOf(config: ModelConfig): readonly HeadStage[] {
+  return familyOf(config.modelType).head(HEADS[taskNameOf(config)].kind, config);
 }
 
 /** Most tokens of a sequence; Infinity for an encoder without a table of positions. */
@@ -209,12 +228,17 @@ export function withLabels<Config extends ModelConfig>(
 }
 
 /** The name of the class in transformers that our model of this config is. */
-export function classNameOf({ modelType }: Pick<ModelConfig, 'modelType'>): string {
-  return `${familyOf(modelType).classPrefix}ForSequenceClassification`;
+export function classNameOf(config: Pick<ModelConfig, 'modelType' | 'problemType' | 'numLabels'>): string {
+  return familyOf(config.modelType).classPrefix + HEADS[taskNameOf(config)].classSuffix;
+}
+
+/** The class that takes the models of any family for a task. */
+export function autoClassOf(task: TaskName): string {
+  return `AutoModel${HEADS[task].classSuffix}`;
 }
 
 /**
- * The content of config.json for a float32 classifier, keys sorted, as `save_pretrained` of transformers 5.18 writes it. As
+ * The content of config.json for a float32 model, keys sorted, as `save_pretrained` of transformers 5.18 writes it. As
  * there, the label maps are left out when they are the default two. Whole numbers of float keys are {@link Float}s.
  */
 export function configJson(config: ModelConfig): Record<string, unknown> {
@@ -231,7 +255,8 @@ export function configJson(config: ModelConfig): Record<string, unknown> {
   return sorted({
     ...config.raw,
     ...(!hasDefaultLabels && labelMaps),
-    ...(config.problemType !== null && { problem_type: config.problemType }),
+    // transformers knows no problem type but those of sequences.
+    ...(problemTypes.some((known) => known === config.problemType) && { problem_type: config.problemType }),
     ...Object.fromEntries(own),
     architectures: [classNameOf(config)],
     dtype: 'float32',
@@ -340,6 +365,25 @@ export function withHead<Config extends ModelConfig>(config: Config, head: HeadO
   return withLabels(config, names, type);
 }
 
+/**
+ * The same model for a task: of a config for another one with the problem type that its labels imply.
+ *
+ * @throws UsageError for a problem type of another task
+ */
+export function withTask<Config extends ModelConfig>(
+  config: Config,
+  task: TaskName,
+  { problemType }: HeadOptions,
+): Config {
+  if (problemType !== undefined && taskKinds[problemType].name !== task)
+    throw new UsageError(
+      `The problem type ${problemType} is none of ${task.replace('-', ' ')}; load the model with ${autoClassOf(taskKinds[problemType].name)}`,
+    );
+  if (taskNameOf(config) === task) return config;
+  const own = task === 'token-classification' ? tokenClassification.problemType : null;
+  return { ...config, problemType: own };
+}
+
 /** Whether two configs have the same classes and problem type. */
 export function isSameHead(a: ModelConfig, b: ModelConfig): boolean {
   const [labels, others] = [a.id2label, b.id2label];
@@ -356,10 +400,14 @@ export function problemTypeOf(config: Pick<ModelConfig, 'problemType' | 'numLabe
 }
 
 /** The class of a checkpoint whose head was trained for another task, with its article; undefined for all others. */
-export function otherTaskOf({ architectures }: Pick<ModelConfig, 'architectures'>): string | undefined {
-  const heads = /For(?:TokenClassification|QuestionAnswering|MultipleChoice|NextSentencePrediction)$/;
+export function otherTaskOf(
+  { architectures }: Pick<ModelConfig, 'architectures'>,
+  task: TaskName,
+): string | undefined {
+  const heads =
+    /For(?:SequenceClassification|TokenClassification|QuestionAnswering|MultipleChoice|NextSentencePrediction)$/;
   const [name] = architectures;
-  return name === undefined || !heads.test(name)
+  return name === undefined || !heads.test(name) || name.endsWith(HEADS[task].classSuffix)
     ? undefined
     : `${/^[AEIOU]/.test(name) ? 'an' : 'a'} ${name}`;
 }

@@ -71,6 +71,7 @@ export const distilbert = defineFamily({
       { dropout: config.seqClassifDropout },
       { linear: 'classifier' },
     ],
+    tokens: (config) => [{ dropout: config.dropout }, { linear: 'classifier' }],
   },
   names: {
     prefix: 'distilbert.',

@@ -1,5 +1,5 @@
 // ELECTRA (Clark et al. 2020): embeddings may be narrower than the hidden states, and a projection leads from one to the other.
-import { bertEncoder, bertKeys, bertNames, headDropout } from './bert.js';
+import { bertEncoder, bertKeys, bertNames, headDropout, tokenHead } from './bert.js';
 import { dropout, flag, size, text, defineFamily } from './family.js';
 
 export const electra = defineFamily({
@@ -31,6 +31,7 @@ export const electra = defineFamily({
       headDropout(config),
       { linear: 'classifier.out_proj' },
     ],
+    tokens: tokenHead,
   },
   names: { ...bertNames, prefix: 'electra.' },
   loraTargets: ['query', 'value'],

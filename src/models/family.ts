@@ -7,7 +7,7 @@ import { expected } from '../util/errors.js';
 import { oneLine } from '../util/text.js';
 
 /** What a head gives one row of logits for. */
-export type HeadKind = 'sequence';
+export type HeadKind = 'sequence' | 'tokens';
 
 /**
  * How Hugging Face names the tensors of an encoder, without `.weight` and `.bias`. All have the prefix, which files of a bare

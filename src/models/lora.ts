@@ -244,7 +244,7 @@ function partsOf(config: ModelConfig): string[] {
     config.modelType,
   ).names;
   const { embeddings } = encoderOf(config);
-  const ofHead = headOf('sequence', config).flatMap((stage) => ('linear' in stage ? [stage.linear] : []));
+  const ofHead = headOf(config).flatMap((stage) => ('linear' in stage ? [stage.linear] : []));
   return [
     ...queryKeyValue.map((name) => name.slice(name.lastIndexOf('.') + 1)),
     attentionOutput,

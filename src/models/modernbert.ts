@@ -1,6 +1,7 @@
 // ModernBERT (Warner et al. 2024), and the models of its shape: Ettin, mmBERT, gte-modernbert, granite-embedding r2. Norms come before
 // what they feed, positions are rotary, the MLP is gated, and most layers see a window of the text only.
 import { z } from 'zod';
+import type { HeadStage } from '../native/spec.js';
 import { expected, UsageError } from '../util/errors.js';
 import { isObject } from '../util/json.js';
 import {
@@ -127,12 +128,9 @@ export const modernbert = defineFamily({
   heads: {
     sequence: (config) => [
       { pool: config.classifierPooling === 'cls' ? 'first' : 'mean' },
-      { linear: 'head.dense', bias: config.classifierBias },
-      { activation: ACTIVATIONS[config.classifierActivation] },
-      { norm: 'head.norm' },
-      { dropout: config.classifierDropout },
-      { linear: 'classifier' },
+      ...predictionHead(config),
     ],
+    tokens: predictionHead,
   },
   names: {
     prefix: 'model.',
@@ -149,6 +147,21 @@ export const modernbert = defineFamily({
   },
   loraTargets: ['Wqkv'],
 });
+
+/** What the heads have in common, on texts and on tokens. */
+function predictionHead(config: {
+  readonly classifierBias: boolean;
+  readonly classifierActivation: keyof typeof ACTIVATIONS;
+  readonly classifierDropout: number;
+}): readonly HeadStage[] {
+  return [
+    { linear: 'head.dense', bias: config.classifierBias },
+    { activation: ACTIVATIONS[config.classifierActivation] },
+    { norm: 'head.norm' },
+    { dropout: config.classifierDropout },
+    { linear: 'classifier' },
+  ];
+}
 
 /** As named, or every nth that sees all, as files of transformers 4 say it. */
 function layerTypes(keys: Readonly<Record<string, unknown>>, where: string): unknown {

@@ -152,7 +152,7 @@ export function modelParameters(config: ModelConfig): ParameterSpec[] {
   const family = familyOf(config.modelType);
   return parametersOf({
     encoder: encoderOf(config),
-    head: headOf('sequence', config),
+    head: headOf(config),
     names: family.names,
     outputs: config.numLabels,
     weights: family.initialisation(config) ?? sameEverywhere(config.initializerRange),

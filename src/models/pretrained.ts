@@ -19,10 +19,18 @@ import type { TensorSource } from '../formats/safetensors.js';
 import { matchStateDict, type StateDictMatch } from '../formats/state-dict.js';
 import { listed } from '../util/text.js';
 import { modelDirectory, type HubOptions } from '../hub/model.js';
-import { impliedProblemType, readCalibration, taskOf, type Calibration } from '../tasks/index.js';
+import {
+  impliedProblemType,
+  readCalibration,
+  taskKinds,
+  taskOf,
+  type Calibration,
+  type TaskName,
+} from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
 import { exists, isFolder, openUnchanged } from '../util/file-system.js';
 import {
+  autoClassOf,
   classNameOf,
   headOf,
   parseBertConfig,
@@ -33,7 +41,9 @@ import {
   isSameHead,
   otherTaskOf,
   problemTypeOf,
+  taskNameOf,
   withHead,
+  withTask,
   type HeadOptions,
 } from './config.js';
 import { areDefaultLabels, defaultLabels } from './labels.js';
@@ -106,13 +116,14 @@ export interface LoadedModel {
 /**
  * Opens a checkpoint from a folder or a Hugging Face hub id; weights are read when the model is first used.
  *
- * @param modelType the only one that will do; any where it is left out
+ * @param wanted.task what the model is to be for; as its config says where it is left out
+ * @param wanted.modelType the only one that will do; any where it is left out
  * @throws UsageError for a folder that holds no usable model, or one of another type; RunError when the hub is out of reach
  */
 export async function loadModel(
   idOrDir: string,
   options: PretrainedOptions,
-  modelType?: string,
+  { task, modelType }: { task?: TaskName; modelType?: string } = {},
 ): Promise<LoadedModel> {
   const directory = await modelDirectory(idOrDir, { ...options, files: 'all' });
   if (options.lora !== undefined && (await isAdapterFolder(directory)))
@@ -121,11 +132,15 @@ export async function loadModel(
     );
   const checkpoint = await openPretrained(directory, options);
   try {
-    const config = withHead(checkpoint.config, options);
+    const wanted = task ?? (options.problemType && taskKinds[options.problemType].name);
+    const own = wanted === undefined ? checkpoint.config : withTask(checkpoint.config, wanted, options);
+    const config = withHead(own, options);
     if (modelType !== undefined) requireType(config, modelType, directory);
     const match = matchCheckpoint(config, checkpoint, directory);
-    const task = taskOf(problemTypeOf(config), config.id2label);
-    const calibration = isSameHead(config, checkpoint.config) ? await readCalibration(directory, task) : {};
+    const trained = taskOf(problemTypeOf(config), config.id2label);
+    const calibration = isSameHead(config, checkpoint.config)
+      ? await readCalibration(directory, trained)
+      : {};
     let lora = checkpoint.lora && withUntrained(config, checkpoint.lora, match.newlyInitialised);
     if (options.lora !== undefined) {
       const { revision: baseRevision } = options;
@@ -187,7 +202,7 @@ export class AutoConfig {
 export function requireType(config: ModelConfig, modelType: string, where: string): void {
   if (config.modelType === modelType) return;
   throw new UsageError(
-    `${where} is of the model type ${config.modelType}, not ${modelType}; load it with ${classNameOf(config)} or AutoModelForSequenceClassification`,
+    `${where} is of the model type ${config.modelType}, not ${modelType}; load it with ${classNameOf(config)} or ${autoClassOf(taskNameOf(config))}`,
   );
 }
 
@@ -240,7 +255,7 @@ export function matchCheckpoint(
   where?: string,
 ): StateDictMatch {
   const { prefix, layers, words } = familyOf(config.modelType).names;
-  const head = headOf('sequence', config);
+  const head = headOf(config);
   const ofHead = head.flatMap((stage) =>
     'linear' in stage ? [stage.linear] : 'norm' in stage ? [stage.norm] : [],
   );
@@ -251,7 +266,7 @@ export function matchCheckpoint(
     encoderScopes: [`${prefix}${layers}.`, `${prefix}${words.split('.', 1)[0]}`],
     head: ofHead,
     output: lastLinearOf(head),
-    otherTask: otherTaskOf(checkpoint.config), // of the same name, and of no use
+    otherTask: otherTaskOf(checkpoint.config, taskNameOf(config)), // of the same name, and of no use
   };
   return matchStateDict(model, checkpoint.tensors, where);
 }
@@ -303,7 +318,7 @@ export function fitAdapter(directory: string, files: AdapterFolder, config: Mode
   const saved = [...shapes.keys()].filter((name) => tensors.has(name) || whole.has(name));
   const lora: Lora = { ...files.config, base, modules, saved };
   const own = loraShapes(config, lora);
-  const output = lastLinearOf(headOf('sequence', config));
+  const output = lastLinearOf(headOf(config));
   checkAdapterTensors(directory, files, {
     expected: new Map([...own, ...saved.map((name) => [name, shapes.get(name) ?? []] as const)]),
     required: [...own.keys()],
@@ -344,7 +359,7 @@ async function adaptedConfig(
       `${directory} is an adapter of a ${config.modelType} model, but its base is of the model type ${base.modelType}; name the right base with baseModel`,
     );
   }
-  const numLabels = tensors.get(`${lastLinearOf(headOf('sequence', base))}.bias`)?.shape[0] ?? base.numLabels;
+  const numLabels = tensors.get(`${lastLinearOf(headOf(base))}.bias`)?.shape[0] ?? base.numLabels;
   if (numLabels === base.numLabels) return base;
   const { problemType } = base;
   const named = withLabels(base, defaultLabels(numLabels), problemType ?? impliedProblemType(numLabels));

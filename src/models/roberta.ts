@@ -1,6 +1,6 @@
 // RoBERTa (Liu et al. 2019) and the models of its shape, XLM-RoBERTa and CamemBERT. Positions begin behind that of the padding
 // token, and the head has its dense layer inside, so that nothing of it comes from pre-training.
-import { bertEncoder, bertKeys, bertNames, headDropout } from './bert.js';
+import { bertEncoder, bertKeys, bertNames, headDropout, tokenHead } from './bert.js';
 import { size, tokenId, tokenIds, wholeId, defineFamily, type ModelFamily } from './family.js';
 
 function robertaKind(modelType: string, classPrefix: string, vocabSize: number): ModelFamily {
@@ -28,6 +28,7 @@ function robertaKind(modelType: string, classPrefix: string, vocabSize: number):
         headDropout(config),
         { linear: 'classifier.out_proj' },
       ],
+      tokens: tokenHead,
     },
     names: { ...bertNames, prefix: 'roberta.' },
     loraTargets: ['query', 'value'],

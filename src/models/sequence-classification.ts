@@ -1,47 +1,12 @@
 // Sequence classifiers by the names of transformers: one class for each family, and the one that takes any.
-import { type BertConfig, type ModelConfig, withHead, type HeadOptions } from './config.js';
-import { EncoderModel } from './encoder-model.js';
-import { loadModel, requireType, type LoadedModel, type PretrainedOptions } from './pretrained.js';
+import { type BertConfig, type ModelConfig, withHead, withTask, type HeadOptions } from './config.js';
+import type { EncoderModel } from './encoder-model.js';
+import { ModelWithHead, ofItsClass, type ModelClass } from './model-class.js';
+import { loadModel, type PretrainedOptions } from './pretrained.js';
 
-interface ClassifierClass<Model extends EncoderModel> {
-  readonly modelType: string;
-  new (loaded: LoadedModel): Model;
-}
-
-/**
- * An encoder with the head of the class of that name in transformers: logits [sequences, numLabels], of one label or any number a
- * text, or of numbers. `task` says which, and `config` what the labels are called.
- */
-class SequenceClassifier extends EncoderModel {
-  /** The only one that the class opens. */
-  static readonly modelType: string = '';
-
-  /**
-   * Opens a checkpoint from a folder or a Hugging Face hub id; weights are read when the model is first used.
-   *
-   * @throws UsageError for a folder that holds no usable model of this type; RunError when the hub is out of reach
-   */
-  static async fromPretrained<Model extends EncoderModel>(
-    this: ClassifierClass<Model>,
-    idOrDir: string,
-    options: PretrainedOptions = {},
-  ): Promise<Model> {
-    return new this(await loadModel(idOrDir, options, this.modelType));
-  }
-
-  /**
-   * A model with random weights, as the class of transformers makes one of a config.
-   *
-   * @throws UsageError for a config of another model type
-   */
-  static fromConfig<Model extends EncoderModel>(
-    this: ClassifierClass<Model>,
-    config: Model['config'],
-    options: HeadOptions = {},
-  ): Model {
-    requireType(config, this.modelType, 'The config');
-    return new this({ config: withHead(config, options) });
-  }
+/** Logits [sequences, numLabels], of one label or any number a text, or of numbers. `task` says which, and `config` what the labels are called. */
+class SequenceClassifier extends ModelWithHead {
+  static override readonly taskName = 'sequence-classification';
 }
 
 /**
@@ -164,7 +129,8 @@ export class MPNetForSequenceClassification extends SequenceClassifier {
   static override readonly modelType = 'mpnet';
 }
 
-const CLASSES: readonly ClassifierClass<EncoderModel>[] = [
+/** One for each family. */
+export const SEQUENCE_CLASSIFIERS: readonly ModelClass[] = [
   BertForSequenceClassification,
   RobertaForSequenceClassification,
   XLMRobertaForSequenceClassification,
@@ -175,6 +141,8 @@ const CLASSES: readonly ClassifierClass<EncoderModel>[] = [
   AlbertForSequenceClassification,
   MPNetForSequenceClassification,
 ];
+
+const task = 'sequence-classification';
 
 /**
  * A classifier of whichever family the model_type of config.json names.
@@ -194,17 +162,11 @@ export class AutoModelForSequenceClassification {
 
   /** As fromPretrained of the classes above, for all model types that bertune knows. */
   static async fromPretrained(idOrDir: string, options: PretrainedOptions = {}): Promise<EncoderModel> {
-    return ofItsClass(await loadModel(idOrDir, options));
+    return ofItsClass(await loadModel(idOrDir, options, { task }), SEQUENCE_CLASSIFIERS);
   }
 
   /** A model with random weights. */
   static fromConfig(config: ModelConfig, options: HeadOptions = {}): EncoderModel {
-    return ofItsClass({ config: withHead(config, options) });
+    return ofItsClass({ config: withHead(withTask(config, task, options), options) }, SEQUENCE_CLASSIFIERS);
   }
-}
-
-function ofItsClass(loaded: LoadedModel): EncoderModel {
-  const { modelType } = loaded.config;
-  const Class = CLASSES.find((each) => each.modelType === modelType) ?? SequenceClassifier;
-  return new Class(loaded);
 }

@@ -32,7 +32,7 @@ export function sessionSpec(config: ModelConfig, lora?: Lora): SessionSpec {
   const adapters = lora === undefined ? [] : adaptersOf(parameters, lora);
   return {
     encoder: encoderOf(config),
-    head: headOf('sequence', config),
+    head: headOf(config),
     loss: taskOf(problemTypeOf(config), config.id2label).kind.loss,
     parameters: [...parameters, ...adapters.flatMap(({ parameters: own }) => own)],
     ...(lora !== undefined && {

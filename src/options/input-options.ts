@@ -14,7 +14,7 @@ import {
   withDefault,
 } from './option.js';
 import { poolings } from '../evaluation/long-texts.js';
-import { problemTypes } from '../tasks/index.js';
+import { problemTypes, taskNames } from '../tasks/index.js';
 
 const files = list('FILE', 'a file name or several');
 
@@ -53,6 +53,13 @@ export const inputOptions = {
       help: 'folder or hub id of the tokenizer',
       otherwise: "the model's own",
       hf: 'tokenizer_name',
+    }),
+    task: optional(choice(taskNames), {
+      commands: [...training, ...answering, 'inspect', 'export'],
+      onResume: 'must-match',
+      help: 'what the model is for: a label for each text, or one for each token, as entities are found',
+      otherwise:
+        'as the data are: words with tags, marked parts and CoNLL files are for tokens; in evaluate and predict as the model',
     }),
     problemType: optional(choice(problemTypes), {
       commands: [...training, ...answering, 'inspect', 'merge', 'export'],

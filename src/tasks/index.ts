@@ -33,6 +33,7 @@ export {
 } from './targets.js';
 export {
   problemTypes,
+  taskNames,
   type ColumnPlan,
   type LabelKind,
   type LossOption,
@@ -43,4 +44,6 @@ export {
   type Task,
   type TaskDescription,
   type TaskKind,
+  type TaskName,
 } from './task.js';
+export { sortTokenLabels, tokenClassification } from './token-classification.js';

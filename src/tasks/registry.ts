@@ -4,11 +4,13 @@ import type { Calibration } from './probabilities.js';
 import { regression } from './regression.js';
 import { multiLabel, singleLabel } from './sequence-classification.js';
 import type { ProblemType, Task, TaskDescription, TaskKind } from './task.js';
+import { tokenClassification } from './token-classification.js';
 
 export const taskKinds: Readonly<Record<ProblemType, TaskKind>> = {
   single_label_classification: singleLabel,
   multi_label_classification: multiLabel,
   regression,
+  token_classification: tokenClassification,
 };
 
 /**
@@ -70,6 +72,9 @@ const headlines: ReadonlySet<string> = new Set([
   'subset_accuracy',
   'f1_macro',
   'f1_micro',
+  'f1',
+  'precision',
+  'recall',
   'mae',
   'r2',
   'pearson',

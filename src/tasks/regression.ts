@@ -15,6 +15,7 @@ import {
 
 export const regression: TaskKind = {
   problemType: 'regression',
+  name: 'sequence-classification',
   columns: { startsAs: 'float', reads: ['float', 'integer'], ofSeveral: 'numbers', probabilities: null },
   loss: 'mean_squared_error',
   lossOptions: [],

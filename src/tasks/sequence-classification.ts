@@ -34,6 +34,7 @@ const LEAST_TOLERANCE = 0.01;
 
 export const singleLabel: TaskKind = {
   problemType: 'single_label_classification',
+  name: 'sequence-classification',
   columns: {
     startsAs: 'integer',
     reads: ['integer', 'string', 'probabilities'],
@@ -62,6 +63,7 @@ export const singleLabel: TaskKind = {
 
 export const multiLabel: TaskKind = {
   problemType: 'multi_label_classification',
+  name: 'sequence-classification',
   columns: {
     startsAs: 'list',
     reads: ['list', 'probabilities'],

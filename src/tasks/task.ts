@@ -4,6 +4,21 @@ import type { LossKind } from '../native/spec.js';
 import type { MetricAccumulator } from './metrics/accumulator.js';
 import type { Calibration } from './probabilities.js';
 
+/** What a model is trained for, by the names of Hugging Face's pipelines. */
+export const taskNames = ['sequence-classification', 'token-classification'] as const;
+/**
+ * What a model is trained for.
+ *
+ * @example
+ * ```ts
+ * import { loadDataset, type TaskName } from 'bertune';
+ *
+ * const task: TaskName = 'token-classification';
+ * const data = await loadDataset({ train: 'entities.jsonl' }, { task });
+ * ```
+ */
+export type TaskName = (typeof taskNames)[number];
+
 /** HF's kinds of sequence classification, by the names of `problem_type` in config.json. */
 export const problemTypes = [
   'single_label_classification',
@@ -11,7 +26,8 @@ export const problemTypes = [
   'regression',
 ] as const;
 /**
- * What a head predicts, by Hugging Face's names.
+ * What a head predicts, by Hugging Face's names. `token_classification` is none of Hugging Face's: there the name of the
+ * architecture says it.
  *
  * @example
  * ```ts
@@ -21,7 +37,7 @@ export const problemTypes = [
  * const data = await loadDataset({ train: 'stars.csv' }, { problemType });
  * ```
  */
-export type ProblemType = (typeof problemTypes)[number];
+export type ProblemType = (typeof problemTypes)[number] | 'token_classification';
 
 /**
  * A task as config.json and scripts describe it.
@@ -89,6 +105,8 @@ interface LabelOf {
   multi_label_classification: string[];
   /** Of a model with one value; one with several has lists of numbers, and its predictions no narrower type. */
   regression: number;
+  /** Of one token. */
+  token_classification: string;
 }
 
 /**
@@ -124,6 +142,7 @@ export interface Prediction<P extends ProblemType = ProblemType> {
  */
 export interface TaskKind {
   readonly problemType: ProblemType;
+  readonly name: TaskName;
   readonly columns: ColumnPlan;
   readonly loss: LossKind;
   readonly lossOptions: readonly LossOption[];

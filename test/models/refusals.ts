@@ -5,6 +5,8 @@ import t from 'tap';
 
 import {
   AutoModelForSequenceClassification,
+  AutoModelForTokenClassification,
+  BertForTokenClassification,
   BertForSequenceClassification,
   DistilBertForSequenceClassification,
   parseConfig,
@@ -142,7 +144,7 @@ t.test('a config that was changed by hand is checked where it is used', (t) => {
 });
 
 t.test('a head for another task', async (t) => {
-  const architectures = ['ElectraForTokenClassification'];
+  const architectures = ['ElectraForQuestionAnswering'];
   const tagger = await changed('electra', {
     config: { architectures },
     tensors: (all) => [
@@ -151,20 +153,39 @@ t.test('a head for another task', async (t) => {
       { name: 'classifier.bias', dtype: 'F32', shape: [3], data: new Uint8Array(4 * 3) },
     ],
   });
-  const refused = /is an ElectraForTokenClassification, not a sequence classifier; train one from it first/;
+  const refused = /is an ElectraForQuestionAnswering, not a sequence classifier; train one from it first/;
   await refuses(t, 'evaluated', refused, () => loadTrained({ model: tagger }));
   // BERT's head for tokens has an output layer of the same name, which says nothing about texts.
   const bert = await changed('bert', {
     config: { architectures: ['BertForTokenClassification'] },
     tensors: without('pooler'),
   });
-  await refuses(t, 'evaluated', /is a BertForTokenClassification, not/, () => loadTrained({ model: bert }));
+  const problemType = 'multi_label_classification';
+  const asked = { model: bert, problemType } as const;
+  await refuses(t, 'evaluated', /is a BertForTokenClassification, not/, () => loadTrained(asked));
   const model = await load(bert);
   t.same(model.notes, [
     'bert.pooler.dense is newly initialised: the checkpoint has none',
     'classifier is newly initialised: the checkpoint is a BertForTokenClassification',
   ]);
+  t.equal(model.config.problemType, null, 'the labels decide');
   await model.close();
+  // And the other way round: the class decides what the head is for, but not against what is asked for.
+  const texts = await changed('bert', { config: { architectures: ['BertForSequenceClassification'] } });
+  const tokens = await AutoModelForTokenClassification.fromPretrained(texts);
+  t.type(tokens, BertForTokenClassification);
+  t.equal(tokens.task.problemType, 'token_classification');
+  t.same(tokens.notes, [
+    'classifier is newly initialised: the checkpoint is a BertForSequenceClassification',
+  ]);
+  await tokens.close();
+  const loaded = () => AutoModelForTokenClassification.fromPretrained(texts, { problemType });
+  await refuses(
+    t,
+    'classes',
+    /is none of token classification; load the model with AutoModelForSequence/,
+    loaded,
+  );
 });
 
 t.test('a head whose labels get other names keeps its weights, and says so', async (t) => {

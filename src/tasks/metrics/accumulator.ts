@@ -19,15 +19,21 @@ export interface MetricAccumulator {
    * @param logits [rows * numLabels]
    * @param labels class ids [rows] (-100: a row without label), or [rows * numLabels] of 0 and 1, of probabilities, or
    *   of values to predict
+   * @param bounds of a task whose rows are tokens, where each text begins and the last ends, [texts + 1]
    * @throws RangeError for arrays that do not fit the number of rows, and for a class that there is not
    */
-  add(logits: Float32Array, labels: Int32Array | Float32Array, rows: number): void;
+  add(
+    logits: Float32Array,
+    labels: Int32Array | Float32Array,
+    rows: number,
+    bounds?: ArrayLike<number>,
+  ): void;
   /**
    * The metrics of all rows so far. A metric that is not defined for them (a correlation with a constant, anything of
    * no rows) is NaN, as in scikit-learn and scipy; JSON.stringify writes it as null.
    */
   result(): Record<string, number>;
-  /** What is more than a number: the figures of every class. Null for regression. */
+  /** What is more than a number: the figures of every class, or type of entity. Null for regression. */
   details(): MetricDetails | null;
 }
 
@@ -45,7 +51,7 @@ export interface MetricAccumulator {
  * ```
  */
 export interface MetricDetails {
-  /** By label. `support`: the rows that have the label. */
+  /** By label, or type of entity. `support`: the rows that have the label, or the entities. */
   per_class: Record<string, ClassScores & { support: number }>;
   /** How often each label was taken for each other one: `[label][prediction]`, without zeros. With one label a row. */
   confusion_matrix?: Record<string, Record<string, number>>;
