@@ -18,6 +18,8 @@ export {
   DistilBertForTokenClassification,
   ElectraForTokenClassification,
   ModernBertForTokenClassification,
+  AlbertForTokenClassification,
+  MPNetForTokenClassification,
   RobertaForTokenClassification,
   XLMRobertaForTokenClassification,
 } from './models/token-classification.js';

@@ -56,6 +56,7 @@ export const albert = defineFamily({
       { dropout: config.classifierDropoutProb },
       { linear: 'classifier' },
     ],
+    tokens: (config) => [{ dropout: config.classifierDropoutProb }, { linear: 'classifier' }],
   },
   names: {
     ...bertNames,

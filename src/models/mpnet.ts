@@ -41,6 +41,7 @@ export const mpnet = defineFamily({
       { dropout: hiddenDropoutProb },
       { linear: 'classifier.out_proj' },
     ],
+    tokens: ({ hiddenDropoutProb }) => [{ dropout: hiddenDropoutProb }, { linear: 'classifier' }],
   },
   names: {
     ...bertNames,

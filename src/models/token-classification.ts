@@ -108,6 +108,34 @@ export class ElectraForTokenClassification extends TokenClassifier {
 export class ModernBertForTokenClassification extends TokenClassifier {
   static override readonly modelType = 'modernbert';
 }
+/**
+ * ALBERT (Lan et al. 2020), as a classifier of tokens.
+ *
+ * @example
+ * ```ts
+ * import { AlbertForTokenClassification } from 'bertune';
+ *
+ * const labels = ['O', 'B-PER', 'I-PER'];
+ * const model = await AlbertForTokenClassification.fromPretrained('albert/albert-base-v2', { labels });
+ * ```
+ */
+export class AlbertForTokenClassification extends TokenClassifier {
+  static override readonly modelType = 'albert';
+}
+/**
+ * MPNet (Song et al. 2020), as a classifier of tokens.
+ *
+ * @example
+ * ```ts
+ * import { MPNetForTokenClassification } from 'bertune';
+ *
+ * const labels = ['O', 'B-PER', 'I-PER'];
+ * const model = await MPNetForTokenClassification.fromPretrained('microsoft/mpnet-base', { labels });
+ * ```
+ */
+export class MPNetForTokenClassification extends TokenClassifier {
+  static override readonly modelType = 'mpnet';
+}
 
 /** One for each family. */
 export const TOKEN_CLASSIFIERS: readonly ModelClass[] = [
@@ -118,6 +146,8 @@ export const TOKEN_CLASSIFIERS: readonly ModelClass[] = [
   DistilBertForTokenClassification,
   ElectraForTokenClassification,
   ModernBertForTokenClassification,
+  AlbertForTokenClassification,
+  MPNetForTokenClassification,
 ];
 
 const task = 'token-classification';
