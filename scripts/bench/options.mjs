@@ -27,7 +27,7 @@ How:
                           the training too where it is less than 96)
   --tokenizer DIR_OR_ID   folder with tokenizer.json or vocab.txt, or a hub id (default configs/quickstart-model)
   --model-shape LxH[xA]   layers x hidden size [x attention heads], random weights (default 6x384x12, MiniLM)
-  --model-type TYPE       bert, roberta, xlm-roberta, camembert, distilbert, electra or modernbert
+  --model-type TYPE       bert, roberta, xlm-roberta, camembert, distilbert, electra, modernbert, albert or mpnet
                           (default bert)
   --batch-size N          rows a batch (default 8)
   --batches RxT[,RxT...]  of steps and forward passes: rows x tokens of the batches (default 8x256,32x64,8x512)

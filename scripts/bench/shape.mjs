@@ -10,7 +10,7 @@ const KEYS = {
   heads: 'num_attention_heads',
   intermediate: 'intermediate_size',
 };
-const ROBERTA = { keys: KEYS, firstPosition: 2 };
+const ROBERTA = { keys: KEYS, firstPosition: 2, typeRows: 1 };
 const FAMILIES = {
   bert: { keys: KEYS, firstPosition: 0 },
   roberta: ROBERTA,
@@ -22,6 +22,8 @@ const FAMILIES = {
   },
   electra: { keys: KEYS, firstPosition: 0 },
   modernbert: { keys: KEYS, firstPosition: 0 },
+  albert: { keys: KEYS, firstPosition: 0 },
+  mpnet: { keys: KEYS, firstPosition: 2 },
 };
 
 /** @typedef {keyof typeof FAMILIES} ModelType */
@@ -96,7 +98,7 @@ export function describeShape({ layers, hidden, heads, intermediate, modelType }
  * @param {readonly string[]} labels
  */
 export function modelConfig({ modelType, layers, hidden, heads, intermediate }, vocabSize, labels) {
-  const { keys, firstPosition } = FAMILIES[modelType];
+  const { keys, firstPosition, typeRows } = { typeRows: undefined, ...FAMILIES[modelType] };
   return {
     model_type: modelType,
     vocab_size: vocabSize,
@@ -106,7 +108,7 @@ export function modelConfig({ modelType, layers, hidden, heads, intermediate }, 
     [keys.intermediate]: intermediate,
     ...(modelType === 'electra' && { embedding_size: hidden }),
     ...(modelType === 'modernbert' && { pad_token_id: 0 }),
-    ...(firstPosition > 0 && { type_vocab_size: 1 }),
+    ...(typeRows !== undefined && { type_vocab_size: typeRows }),
     max_position_embeddings: MAX_TOKENS + firstPosition,
     id2label: Object.fromEntries(labels.map((label, id) => [id, label])),
     label2id: Object.fromEntries(labels.map((label, id) => [label, id])),

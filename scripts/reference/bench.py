@@ -219,7 +219,7 @@ def step_model(job: dict) -> torch.nn.Module:
     if variant["loraRank"] > 0:
         from peft import LoraConfig, get_peft_model
 
-        own = {"distilbert": ["q_lin", "v_lin"], "modernbert": ["Wqkv"]}
+        own = {"distilbert": ["q_lin", "v_lin"], "modernbert": ["Wqkv"], "mpnet": ["q", "v"]}
         targets = own.get(model.config.model_type, ["query", "value"])
         settings = {"task_type": "SEQ_CLS", "r": variant["loraRank"], "target_modules": targets}
         model = get_peft_model(model, LoraConfig(**settings))

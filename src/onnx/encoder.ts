@@ -209,8 +209,12 @@ function embeddingNodes(graph: GraphBuilder, spec: EncoderSpec['embeddings'], id
   const { positions, tokenTypes, norm, projection } = spec;
   let x = graph.add('Gather', [graph.parameter('embeddings.words.weight'), ids]);
   if (tokenTypes > 0) {
-    const table = graph.parameter('embeddings.types.weight');
-    x = graph.add('Add', [x, tokenTypes > 1 ? graph.add('Gather', [table, TYPES]) : table]);
+    const name = 'embeddings.types.weight';
+    const types =
+      tokenTypes > 1
+        ? graph.add('Gather', [graph.parameter(name), TYPES])
+        : graph.parameter(name, { firstRow: 0, rows: 1 });
+    x = graph.add('Add', [x, types]);
   }
   if (positions !== null) {
     const first = graph.list(positions.first);

@@ -68,10 +68,11 @@ export interface Exported
  */
 export async function exportFolder(directory: string, model: Exported): Promise<OnnxExport> {
   await requireReplaceable(directory);
-  const { spec, text, temperature, opset } = model;
+  const { text, temperature, opset } = model;
+  const spec = withTypesOf(text, model.spec);
   const lastToken = text && lastTokenOf(text);
-  const source = { ...model, graph: modelGraph(spec, { temperature, lastToken, opset }) };
-  const checker = await checkerOf(model, lastToken);
+  const source = { ...model, spec, graph: modelGraph(spec, { temperature, lastToken, opset }) };
+  const checker = await checkerOf({ ...model, spec }, lastToken);
   const variants: OnnxVariant[] = [];
   await writeDirectoryAtomic(directory, async (folder) => {
     try {
@@ -97,6 +98,17 @@ export async function exportFolder(directory: string, model: Exported): Promise<
     }
   });
   return { variants, metrics: checker?.metrics ?? null };
+}
+
+/**
+ * Without an input of token types where the tokenizer gives none, as ALBERT's: transformers.js would make some of its own, and the
+ * model has only ever seen the first.
+ */
+function withTypesOf(text: TextEnd | undefined, spec: Exported['spec']): Exported['spec'] {
+  const { encoder } = spec;
+  const { tokenTypes } = encoder.embeddings;
+  if (text === undefined || text.tokenizer.tokenTypes > 1 || tokenTypes < 2) return spec;
+  return { ...spec, encoder: { ...encoder, embeddings: { ...encoder.embeddings, tokenTypes: 1 } } };
 }
 
 /** @returns null where onnxruntime-node is not installed */
