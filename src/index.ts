@@ -48,6 +48,8 @@ export type { Example, Split } from './data/index.js';
 export {
   createMetrics,
   taskOf,
+  type AggregationStrategy,
+  type TextEntity,
   type Calibration,
   type LabelReader,
   type MetricAccumulator,
@@ -92,6 +94,7 @@ export {
   type PredictedBatch,
   type PredictRowsOptions,
 } from './evaluation/predict.js';
+export { extractEntities, type Entity, type EntityText } from './evaluation/entities.js';
 export type { HubOptions } from './hub/model.js';
 export {
   deviceInfo,

@@ -120,22 +120,9 @@ def pipeline(dice: random.Random) -> list[dict]:
     return cases
 
 
-def overlaps(dice: random.Random) -> list[dict]:
-    pipe = TokenClassificationPipeline.__new__(TokenClassificationPipeline)
-    cases = []
-    for _ in range(100):
-        entities = []
-        for _ in range(dice.randint(0, 7)):
-            start = dice.randint(0, 12)
-            entities.append({"entity_group": dice.choice("AB"), "score": dice.randint(1, 9) / 10, "start": start, "end": start + dice.randint(1, 5)})
-        flat = lambda found: [[one["entity_group"], one["score"], one["start"], one["end"]] for one in found]  # noqa: E731
-        cases.append({"given": flat(entities), "merged": flat(pipe.aggregate_overlapping_entities(entities))})
-    return cases
-
-
 def main() -> None:
     dice = random.Random(20)
-    fixture = {"schemes": schemes(dice), "pipeline": pipeline(dice), "overlaps": overlaps(dice)}
+    fixture = {"schemes": schemes(dice), "pipeline": pipeline(dice)}
     FIXTURE.write_text(json.dumps(fixture, separators=(",", ":")) + "\n", encoding="utf-8")
 
 

@@ -56,8 +56,6 @@ export async function openData(
   purpose: 'train' | 'evaluate',
   progress: Progress,
 ): Promise<DatasetDict> {
-  if (options.task === 'token-classification')
-    throw new UsageError('--task token-classification: tokens are not read by this command yet');
   const { files, classNames, hubSplits } = await findFiles(options, purpose);
   const { validationSplit } = options;
   const share = typeof validationSplit === 'number' ? validationSplit : undefined;
@@ -151,11 +149,11 @@ export function splitOf(id: string, splits: Readonly<Record<string, string[]>>, 
 export async function describeSplit(split: Split, progress: Progress): Promise<void> {
   const { text, textPair, label, passthrough = [] } = split.columns;
   const columns = [
-    `text from "${text}"`,
+    `${split.tokens === null || split.hasSpans === true ? 'text' : 'words'} from ${columnName(text)}`,
     textPair === null ? '' : `pair from "${textPair}"`,
     label === null
       ? ''
-      : `label from ${typeof label === 'string' ? '' : `the ${valuesOf(split)} in `}${quoted([label].flat())}`,
+      : `label from ${typeof label === 'string' ? '' : `the ${valuesOf(split)} in `}${[label].flat().map(columnName).join(', ')}`,
     passthrough.length === 0 ? '' : `carried over ${quoted(passthrough)}`,
   ];
   progress.line(
@@ -172,6 +170,12 @@ export async function describeSplit(split: Split, progress: Progress): Promise<v
 function valuesOf({ labelKind }: Split): string {
   if (labelKind === 'probabilities') return 'probabilities';
   return labelKind === 'float' ? 'numbers' : 'ones';
+}
+
+/** Those of a CoNLL file have numbers. */
+function columnName(name: string): string {
+  if (name === '-1') return 'the last column';
+  return /^-?\d+$/.test(name) ? `column ${name}` : `"${name}"`;
 }
 
 function quoted(names: readonly string[]): string {

@@ -19,6 +19,8 @@ import {
 } from '../tasks/index.js';
 import { requireDevice, type EncoderModel } from '../models/encoder-model.js';
 import { writeReading } from '../formats/model-folder.js';
+import { schemeOf } from '../tasks/label-schemes.js';
+import { TokenMetrics } from '../tasks/metrics/token-classification.js';
 import { exists } from '../util/file-system.js';
 import { withoutUndefined } from '../util/without-undefined.js';
 import { evaluateCommand, type EvaluateOptions } from '../options/index.js';
@@ -64,10 +66,19 @@ export async function evaluate(asked: EvaluateOptions): Promise<void> {
     const { task } = model;
     const { kind, labels } = task;
     await requireTunable(options, task);
+    const ofTokens = kind.unit === 'token';
+    requireOfTask(options, task);
     const data = await openRowsOf(task, options, asked, progress);
     const workers = options.dataloaderNumWorkers;
     let errors: WorstFirst | undefined;
-    const reading = textReading(tokenizer, { maxLength, workers, longTexts, tokenTypes: model.tokenTypes });
+    const { tokenTypes } = model;
+    const reading = textReading(tokenizer, {
+      maxLength,
+      workers,
+      longTexts,
+      tokenTypes,
+      withOffsets: ofTokens,
+    });
     try {
       const readsPairs = data.validation.split.columns.textPair !== null;
       for (const note of pairNote(model, readsPairs)) progress.line(note);
@@ -77,7 +88,9 @@ export async function evaluate(asked: EvaluateOptions): Promise<void> {
       const wantsTuning = options.tuneThresholds !== undefined || options.tuneTemperature;
       // What is about to be replaced is not reported.
       const calibration = wantsTuning ? {} : model.calibration;
-      const accumulator = createMetrics(task, calibration);
+      const accumulator = options.strictEntities
+        ? new TokenMetrics(labels, schemeOf(labels))
+        : createMetrics(task, calibration);
       const guard = new FormulaGuard(options.formulaGuard);
       errors =
         predictionsFile === undefined
@@ -103,6 +116,7 @@ export async function evaluate(asked: EvaluateOptions): Promise<void> {
         ...reading,
         ...(wantsTuning && { computeMetrics: keep }),
         batchSize: options.perDeviceEvalBatchSize,
+        labelAllTokens: options.labelAllTokens === true,
         onBatch: (rows) => progress.bar('evaluating', rows, data.validation.size, ''),
         metrics: accumulator,
         onPredicted: inTurn(
@@ -113,7 +127,9 @@ export async function evaluate(asked: EvaluateOptions): Promise<void> {
       progress.end();
       const details = accumulator.details();
       const lines = [
-        ...classReport(details, labels),
+        ...(ofTokens
+          ? classReport(details, Object.keys(details?.per_class ?? {}), 'entities')
+          : classReport(details, labels)),
         ...tunedReport(calibration, details, labels),
         ...undefinedNote(metrics),
         ...chanceNote(kind, metrics),
@@ -142,6 +158,29 @@ export async function evaluate(asked: EvaluateOptions): Promise<void> {
   } finally {
     await model.close();
   }
+}
+
+/** @throws UsageError for options that mean nothing for the model's task */
+function requireOfTask(
+  { strictEntities, predictionsFile, pooling, labelAllTokens }: EvaluateOptions,
+  { kind, labels }: Task,
+): void {
+  const ofTokens = kind.unit === 'token';
+  if (ofTokens && predictionsFile !== undefined)
+    throw new UsageError(
+      '--predictions-file lists texts by their loss, and this model classifies tokens; predict writes the entities',
+    );
+  if (ofTokens && pooling !== undefined)
+    throw new UsageError(
+      '--pooling is for models that classify texts: of a token the window with the most context decides',
+    );
+  if (ofTokens && strictEntities && schemeOf(labels) === null)
+    throw new UsageError(
+      '--strict-entities needs labels of a scheme, such as B-PER and I-PER, and the model has others',
+    );
+  const stray = strictEntities ? 'strict-entities' : labelAllTokens === true ? 'label-all-tokens' : undefined;
+  if (!ofTokens && stray !== undefined)
+    throw new UsageError(`--${stray} is for models that classify tokens, and this one classifies texts`);
 }
 
 type OnPredicted = (batch: PredictedBatch) => void;

@@ -83,10 +83,12 @@ async function openRows(
       maxLength: length,
       workers: 0,
       tokenTypes: model.tokenTypes,
+      withOffsets: model.task.kind.unit === 'token',
     });
     const batchSize = options.perDeviceEvalBatchSize;
     return {
-      batches: () => encodedRows(validation, { pool, batchSize }),
+      batches: () =>
+        encodedRows(validation, { pool, batchSize, labelAllTokens: options.labelAllTokens === true }),
       close: async () => {
         await pool.close();
         await data.close();
@@ -133,7 +135,7 @@ function resultLines(directory: string, { variants, metrics }: OnnxExport, task:
       : [
           `note: its logits were not compared with those of the model: for that, npm install --no-save onnxruntime-node and run ${commandLine('export')} again`,
         ]),
-    `In JavaScript: pipeline('text-classification', '${directory}') of @huggingface/transformers`,
+    `In JavaScript: pipeline('${task.kind.unit === 'token' ? 'token' : 'text'}-classification', '${directory}') of @huggingface/transformers`,
   ];
 }
 

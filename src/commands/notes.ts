@@ -131,17 +131,21 @@ export function reportLabelsOtherThan(
 /** How many rows have each label, and the first of them. */
 function labelsOf(data: Dataset): Map<string, { count: number; row: number }> {
   const found = new Map<string, { count: number; row: number }>();
-  let row = 0;
-  for (const targets of eachTargets(data)) {
-    for (const ids of data.task.classesOf(targets)) {
-      for (const label of ids.map((id) => data.task.labels[id] ?? '')) {
-        const known = found.get(label);
-        if (known === undefined) found.set(label, { count: 1, row });
-        else known.count++;
-      }
-      row++;
+  const add = (ids: Iterable<number>, row: number): void => {
+    for (const label of Array.from(ids, (id) => data.task.labels[id] ?? '')) {
+      const known = found.get(label);
+      if (known === undefined) found.set(label, { count: 1, row });
+      else known.count++;
     }
+  };
+  if (data.task.kind.unit === 'token') {
+    // A row has as many labels as words.
+    for (let row = 0; row < data.size; row++)
+      add(new Set(data.task.classesOf(data.labels([row])).flat()), row);
+    return found;
   }
+  let row = 0;
+  for (const targets of eachTargets(data)) for (const ids of data.task.classesOf(targets)) add(ids, row++);
   return found;
 }
 
@@ -160,14 +164,18 @@ const MOST_COLUMNS = 8;
 const NAME_WIDTH = 16;
 
 /** The lines of the tables; none of both where there are too many classes, or none at all. */
-export function classReport(details: MetricDetails | null, labels: readonly string[]): string[] {
+export function classReport(
+  details: MetricDetails | null,
+  labels: readonly string[],
+  what: 'rows' | 'entities' = 'rows',
+): string[] {
   if (details === null || labels.length > MOST_CLASSES) return [];
   const { per_class: figures, confusion_matrix: matrix } = details;
   const scores = labels.map((label) => {
     const { precision = 0, recall = 0, f1 = 0, support = 0 } = figures[label] ?? {};
     return [shortName(label), ...[precision, recall, f1].map((score) => score.toFixed(4)), String(support)];
   });
-  const lines = aligned([['class', 'precision', 'recall', 'f1', 'rows'], ...scores]);
+  const lines = aligned([['class', 'precision', 'recall', 'f1', what], ...scores]);
   if (matrix === undefined || labels.length > MOST_COLUMNS) return lines;
   const counts = labels.map((label) => [
     shortName(label),

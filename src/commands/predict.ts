@@ -4,10 +4,15 @@ import { predictCommand, presumedOf, readingOf, type PredictOptions } from '../o
 import { counted } from '../util/text.js';
 import { JsonLinesText, openSplit, type Example, type Split, type SplitOptions } from '../data/index.js';
 import { withoutUndefined } from '../util/without-undefined.js';
+import { holdsWords, openTokenSplit } from '../data/token-split.js';
+import { createEntityReader, predictEntities, type EntityReader } from '../evaluation/entities.js';
 import { longTextsOf, requireSingle, textReading } from '../evaluation/long-texts.js';
 import { predictRows } from '../evaluation/predict.js';
 import { datasetFiles } from '../hub/dataset.js';
-import { formatOfEnding, predictionFormats } from '../predictions/formats.js';
+import { entityFormats, type EntityFormat, type EntityRow } from '../predictions/entities.js';
+import { formatOfEnding, predictionFormats, type FormatName } from '../predictions/formats.js';
+import type { Task } from '../tasks/index.js';
+import { UsageError } from '../util/errors.js';
 import {
   FormulaGuard,
   passthroughColumns,
@@ -41,9 +46,16 @@ export async function predict(asked: PredictOptions): Promise<void> {
   const { model, tokenizer, options, maxLength } = await openTrained(predictCommand, asked, progress);
   try {
     const longTexts = longTextsOf(tokenizer, { ...options, maxLength });
-    const split = await openRows(options, asked, progress);
+    const withOffsets = model.task.kind.unit === 'token';
+    requireFormat(options, model.task);
+    // A training on words says nothing of the column of whole texts.
+    const { textColumn: _column, ...others } = options;
+    const { textColumn } = asked;
+    const own = withOffsets ? { ...others, ...withoutUndefined({ textColumn }) } : options;
+    const split = await openRows(own, asked, progress, withOffsets);
     const workers = options.dataloaderNumWorkers;
-    const reading = textReading(tokenizer, { maxLength, workers, longTexts, tokenTypes: model.tokenTypes });
+    const { tokenTypes } = model;
+    const reading = textReading(tokenizer, { maxLength, workers, longTexts, tokenTypes, withOffsets });
     try {
       if (options.text === undefined) await describeSplit(split, progress);
       for (const note of pairNote(model, split.columns.textPair !== null)) progress.line(note);
@@ -52,20 +64,19 @@ export async function predict(asked: PredictOptions): Promise<void> {
       progress.line(`Predicting on ${model.placement}`);
       if (model.calibration.thresholds !== undefined)
         progress.line('Labels are given by the thresholds that bertune evaluate tuned');
-      const batches = predictedRows(
-        model,
-        split,
-        { ...reading, batchSize: options.perDeviceEvalBatchSize },
-        progress,
-      );
+      const how = { ...reading, batchSize: options.perDeviceEvalBatchSize };
       const guard = new FormulaGuard(options.formulaGuard);
-      const pieces = formatOf(options)(batches, {
+      const table = {
         task: model.task,
         hasPlaces: split.badRows.count > 0,
         passthrough: passthroughColumns(split.passthrough, model.task),
         guard,
         width: widthOf(process.stdout),
-      });
+      };
+      const read = createEntityReader(model.task, tokenizer, options.aggregationStrategy);
+      const pieces = withOffsets
+        ? entityFormatOf(options)(entityRows(model, split, how, { read, progress }), table)
+        : formatOf(options)(predictedRows(model, split, how, progress), table);
       if (outputFile === undefined) for await (const piece of pieces) await printResult(piece);
       else await writePieces(outputFile, pieces);
       progress.line(`${counted(split.size, 'prediction')} written to ${outputFile ?? 'standard output'}`);
@@ -85,9 +96,15 @@ export async function predict(asked: PredictOptions): Promise<void> {
  * The rows of files, of the hub, of standard input, or the texts that were given.
  *
  * @param options what was asked for, completed by what the training had
+ * @param ofTokens whether texts may be split into words
  * @param asked that of the files of the training says nothing of texts that are in no file
  */
-async function openRows(options: PredictOptions, asked: PredictOptions, progress: Progress): Promise<Split> {
+async function openRows(
+  options: PredictOptions,
+  asked: PredictOptions,
+  progress: Progress,
+  ofTokens: boolean,
+): Promise<Split> {
   const { text, testFile, outputFile } = options;
   const { jsonField: _, ...rows } = options;
   const { textPairColumn: _p, idColumn: _i, ...single } = rows;
@@ -108,12 +125,15 @@ async function openRows(options: PredictOptions, asked: PredictOptions, progress
   }
   const files = await filesOf(options);
   await requireOtherFile('--output-file', outputFile, files);
-  return openTest(options, { files, presumed: presumedOf(asked) });
+  const input = { files, presumed: presumedOf(asked) };
+  const isSplit = ofTokens && (await holdsWords({ name: 'test', ...readingOf(options), ...input }));
+  return openTest(options, input, isSplit ? openTokenSplit : openSplit);
 }
 
 function openTest(
   options: PredictOptions,
   input: Partial<Pick<SplitOptions, 'files' | 'rows' | 'presumed'>>,
+  open = openSplit,
 ): Promise<Split> {
   const { idColumn, badRows, maxCompressionRatio, maxPredictSamples: maxSamples } = options;
   const optional = withoutUndefined({
@@ -123,7 +143,7 @@ function openTest(
     maxCompressionRatio,
     maxSamples,
   });
-  return openSplit({ name: 'test', files: [], needsLabels: false, ...optional, ...input });
+  return open({ name: 'test', files: [], needsLabels: false, ...optional, ...input });
 }
 
 async function filesOf({
@@ -137,10 +157,56 @@ async function filesOf({
   return splitOf(dataset, splits, testSplit);
 }
 
-function formatOf({ outputFile, outputFormat, json }: PredictOptions): PredictionFormat {
+function formatName({ outputFile, outputFormat, json }: PredictOptions): FormatName {
   const shown = process.stdout.isTTY && !json ? 'table' : 'jsonl';
   const usual = outputFile === undefined ? shown : (formatOfEnding(outputFile) ?? 'jsonl');
-  return predictionFormats[outputFormat ?? usual].write;
+  return outputFormat ?? usual;
+}
+
+function formatOf(options: PredictOptions): PredictionFormat {
+  return predictionFormats[formatName(options)].write;
+}
+
+function entityFormatOf(options: PredictOptions): EntityFormat {
+  const name = formatName(options);
+  return entityFormats[name === 'parquet' ? 'jsonl' : name];
+}
+
+/** @throws UsageError for a format or an option that entities do not have */
+function requireFormat(options: PredictOptions, { kind }: Task): void {
+  if (kind.unit !== 'token') {
+    if (options.aggregationStrategy === undefined) return;
+    throw new UsageError(
+      '--aggregation-strategy is for models that classify tokens, and this one classifies texts',
+    );
+  }
+  if (formatName(options) === 'parquet')
+    throw new UsageError(
+      'Entities are written as jsonl or csv, and not as parquet; end --output-file in .jsonl or .csv',
+    );
+  if (options.pooling !== undefined)
+    throw new UsageError(
+      '--pooling is for models that classify texts: of a token the window with the most context decides',
+    );
+}
+
+/** As `predictedRows`, of a model that classifies tokens. */
+async function* entityRows(
+  model: EncoderModel,
+  split: Split,
+  options: Parameters<typeof predictRows>[2],
+  { read, progress }: { read: EntityReader; progress: Progress },
+): AsyncGenerator<EntityRow[]> {
+  for await (const { first, examples, entities } of predictEntities(model, split, options, read)) {
+    yield examples.map((example, i) => ({
+      row: first + i,
+      ...(split.badRows.count > 0 && { place: split.place(first + i) }),
+      ...passthroughOf(example),
+      text: example.text,
+      entities: entities[i] ?? [],
+    }));
+    progress.bar('predicting', first + examples.length, split.size, '');
+  }
 }
 
 function passthroughOf(example: Example | undefined): Pick<PredictedRow, 'passthrough'> {

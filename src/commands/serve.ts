@@ -17,7 +17,7 @@ export async function serve(asked: ServeOptions): Promise<void> {
   requireDevice(asked);
   const { model, tokenizer, options, maxLength } = await openTrained(serveCommand, asked, progress);
   try {
-    const { device, dtype, tf32, threads, dataloaderNumWorkers, pooling } = options;
+    const { device, dtype, tf32, threads, dataloaderNumWorkers, pooling, aggregationStrategy } = options;
     const { maxWait, maxBatchTokens, maxQueue } = options;
     const metrics = new ServerMetrics();
     await using classifier = await createClassifier(model, {
@@ -25,7 +25,15 @@ export async function serve(asked: ServeOptions): Promise<void> {
       onStep: (step) => metrics.step(step),
       maxSeqLength: maxLength,
       stride: options.stride ?? 'none',
-      ...withoutUndefined({ device, dtype, tf32, threads, dataloaderNumWorkers, pooling }),
+      ...withoutUndefined({
+        device,
+        dtype,
+        tf32,
+        threads,
+        dataloaderNumWorkers,
+        pooling,
+        aggregationStrategy,
+      }),
       ...withoutUndefined({ maxWait, maxBatchTokens, maxQueue }),
     });
     metrics.watch(classifier);

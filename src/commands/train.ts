@@ -7,6 +7,7 @@ import { configOf, type TrainOptions } from '../options/index.js';
 import { counted, listed, oneLine } from '../util/text.js';
 import type { DatasetDict } from '../data/dataset.js';
 import { InterruptedError, StoppedError, UsageError } from '../util/errors.js';
+import { extractEntities, type Entity } from '../evaluation/entities.js';
 import { classify } from '../evaluation/predict.js';
 import type { Metrics } from '../evaluation/evaluate.js';
 import { detailMetrics, type Prediction } from '../tasks/index.js';
@@ -255,6 +256,20 @@ async function showExamples(
   const { model, tokenizer, data, maxLength } = parts;
   const rows = (await data.splits.validation?.preview(EXAMPLES_SHOWN)) ?? [];
   if (rows.length === 0) return;
+  if (model.task.kind.unit === 'token') {
+    const found = await extractEntities(
+      model,
+      tokenizer,
+      rows.map(({ text }) => text),
+      { maxLength },
+    );
+    progress.line('Example predictions:');
+    rows.forEach((row, i) => {
+      progress.line(textsOf(row, '  '));
+      progress.line(`    ${oneLine(`${shownEntities(found[i] ?? [])}; labelled ${row.label}`, 100)}`);
+    });
+    return;
+  }
   const predictions = await classify(model, tokenizer, rows, { maxLength });
   progress.line('Example predictions:');
   rows.forEach((row, i) => {
@@ -263,6 +278,10 @@ async function showExamples(
     const shown = typeof label === 'number' ? formatNumber(label) : withScore(label, score);
     progress.line(textsOf(row, `  ${oneLine(`${shown}, labelled ${row.label}`, 60)}: `));
   });
+}
+
+function shownEntities(entities: readonly Entity[]): string {
+  return entities.map(({ text, label }) => `${text} (${label})`).join(', ') || 'no entity';
 }
 
 function withScore(label: Prediction['label'], score: number): string {
@@ -278,14 +297,14 @@ function showNextSteps(
   const inPython =
     lora === undefined
       ? `The model is in ${outputDir}; in Python ${classNameOf(config)}.from_pretrained loads it too.`
-      : `The adapter is in ${outputDir}; PEFT's AutoPeftModelForSequenceClassification.from_pretrained, with num_labels=${task.numLabels}, loads it too, and bertune merge makes a model of it.`;
+      : `The adapter is in ${outputDir}; PEFT's AutoPeftModel${task.kind.unit === 'token' ? 'ForTokenClassification' : 'ForSequenceClassification'}.from_pretrained, with num_labels=${task.numLabels}, loads it too, and bertune merge makes a model of it.`;
   progress.line(
     [
       '',
       inPython,
       `All metrics are in ${join(outputDir, 'all_results.json')}.`,
-      'Classify a file with it:',
-      `  ${commandLine('predict', `--model ${shellWord(outputDir)} --test-file FILE.csv --output-file predictions.jsonl`)}`,
+      task.kind.unit === 'token' ? 'Find the entities of a file with it:' : 'Classify a file with it:',
+      `  ${commandLine('predict', `--model ${shellWord(outputDir)} --test-file ${task.kind.unit === 'token' ? 'FILE.txt' : 'FILE.csv'} --output-file predictions.jsonl`)}`,
     ].join('\n'),
   );
 }

@@ -5,6 +5,7 @@ import type { LabelReader, Targets, TaskDescription } from '../tasks/index.js';
 import type { BertTokenizer, Encoding, TokenizerPool } from '../tokenizer/index.js';
 import { UsageError } from '../util/errors.js';
 import type { Example } from './row.js';
+import type { TokenAligner } from './token-labels.js';
 
 /**
  * Texts that can be read by row number.
@@ -39,7 +40,7 @@ export interface TextRows {
  */
 export interface LabelledExamples {
   readonly examples: readonly Example[];
-  /** As `LabelReader` gives them for the same rows. */
+  /** As `LabelReader` gives them for the same rows: of tokens those of the words, and `Example.marks` has where these are. */
   readonly labels: Targets;
 }
 
@@ -120,14 +121,21 @@ export function pack(encodings: readonly Encoding[]): PackedBatch {
   return { inputIds, cuSeqlens, tokenTypeIds };
 }
 
-/** Reads, tokenizes and packs the given rows, with labels where the data have them. */
+/**
+ * Reads, tokenizes and packs the given rows, with labels where the data have them.
+ *
+ * @param align for tokens, whose labels are known only with them
+ */
 export async function loadBatch(
   data: TextRows | LabelledRows,
   rows: Uint32Array,
   pool: TokenizerPool,
+  align: TokenAligner | null = null,
 ): Promise<PackedBatch> {
   const { examples, labels } = await readRows(data, rows);
-  const batch = pack(await pool.encode(examples));
+  const encodings = await pool.encode(examples);
+  const batch = pack(encodings);
+  if (align !== null) return { ...batch, labels: align(examples, encodings) };
   return labels === undefined ? batch : { ...batch, labels };
 }
 

@@ -1,6 +1,12 @@
 // The splits of a data set with labels as numbers, and the task that they make.
 import { createHash } from 'node:crypto';
-import { asTask, type LabelReader, type Task, type TaskDescription } from '../tasks/index.js';
+import {
+  asTask,
+  type AggregationStrategy,
+  type LabelReader,
+  type Task,
+  type TaskDescription,
+} from '../tasks/index.js';
 import { expected, UsageError } from '../util/errors.js';
 import { withoutUndefined } from '../util/without-undefined.js';
 import type { DataIdentity, LabelledExamples, LabelledRows } from './batch.js';
@@ -11,6 +17,7 @@ import type { LabelFormat } from './label-lists.js';
 import type { Example } from './row.js';
 import type { Split } from './split.js';
 import { labelReader } from './task.js';
+import { shownEntities } from './token-split.js';
 
 /** How rows are read, by the names of the options that say so; the columns apart. */
 export interface ReadingOptions {
@@ -23,6 +30,7 @@ export interface ReadingOptions {
   labelDelimiter?: string;
   naLabels?: string[];
   maxRowBytes?: number;
+  aggregationStrategy?: AggregationStrategy;
 }
 
 /**
@@ -68,8 +76,11 @@ export class Dataset implements LabelledRows {
     const rows = Array.from({ length: Math.min(n, this.size) }, (_, row) => row);
     const inSplit = this.#inSplit(rows);
     const examples = await this.split.read(inSplit);
+    const { labels, tokens } = this.split;
     return examples.map((example, i) =>
-      Object.assign(example, { label: this.split.labels?.shownAt(inSplit[i] ?? 0) ?? null }),
+      Object.assign(example, {
+        label: tokens === null ? (labels?.shownAt(inSplit[i] ?? 0) ?? null) : shownEntities(example),
+      }),
     );
   }
 
@@ -114,6 +125,8 @@ export class Dataset implements LabelledRows {
       // The setting that is saved knows no empty label.
       naLabels: naLabels?.filter((label) => label !== ''),
       maxRowBytes,
+      // What stands between the tokens of a word says nothing where all tokens had a label.
+      aggregationStrategy: this.split.hasSpans === true ? 'simple' : undefined,
     });
   }
 

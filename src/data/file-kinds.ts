@@ -1,6 +1,6 @@
 // Files whose content is not what their name says, and formats that people have but cannot be read: what they are, and what to do.
 
-export type Format = 'csv' | 'tsv' | 'jsonl' | 'json' | 'text' | 'parquet';
+export type Format = 'csv' | 'tsv' | 'jsonl' | 'json' | 'text' | 'conll' | 'parquet';
 export type Compression = 'none' | 'gzip' | 'zstd';
 
 /** Enough of a file to tell. */
@@ -57,13 +57,13 @@ const KINDS: readonly Kind[] = [
     begins: /^(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html|head|body)[\s>]/i,
     what: 'is a web page, not the file itself',
     remedy: 'download it again; the address may need a login, or another link',
-    isFor: (format) => format === 'text',
+    isFor: (format) => format === 'text' || format === 'conll',
   },
   {
     begins: /^(?:\xef\xbb\xbf)?\s*<\?xml\s/,
     what: 'is XML',
     remedy: 'convert it to CSV or JSON Lines',
-    isFor: (format) => format === 'text',
+    isFor: (format) => format === 'text' || format === 'conll',
   },
   {
     begins: /^(?:\xef\xbb\xbf)?\s*\[?\s*\{\s*"[^"\r\n]*"\s*:/,

@@ -27,6 +27,10 @@ const FORMATS: Readonly<Record<string, Format>> = {
   '.ndjson': 'jsonl',
   '.json': 'json',
   '.txt': 'text',
+  '.conll': 'conll',
+  '.iob': 'conll',
+  '.iob2': 'conll',
+  '.bio': 'conll',
   '.parquet': 'parquet',
 };
 const COMPRESSIONS: Readonly<Record<string, Compression>> = { '.gz': 'gzip', '.zst': 'zstd' };

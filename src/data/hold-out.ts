@@ -217,9 +217,10 @@ export function foldsOf(split: Split, task: Task, k: number, seed: number): Held
 /** The stratum of each row, and its group. */
 function stratified(split: Split, task: Task): { strata: ArrayLike<number>; groups: Uint32Array | null } {
   const rows = Uint32Array.from({ length: split.size }, (_, row) => row);
-  const { groups } = split;
+  const { groups, tokens } = split;
+  const strata = tokens?.strata().subarray(0, split.size);
   return {
-    strata: task.strata(eachTargets({ size: split.size, labels: labelReader(split, task) })),
+    strata: strata ?? task.strata(eachTargets({ size: split.size, labels: labelReader(split, task) })),
     groups: groups === null ? null : rows.map((row) => groups.at(row)),
   };
 }

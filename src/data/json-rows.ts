@@ -19,19 +19,20 @@ class JsonRecord implements RawRecord {
     readonly start: number,
     readonly end: number,
     readonly number: number,
-    private readonly object: JsonObject,
+    private readonly row: JsonObject,
     private readonly json: string,
     readonly origin: () => AnnotationExport | null,
     /** The same row with its numbers as they are written; undefined where it has to be found in the text. */
     private readonly inDigits: () => JsonObject | undefined,
+    readonly object: () => JsonObject | null,
   ) {}
 
   columns(): readonly string[] {
-    return Object.keys(this.object);
+    return Object.keys(this.row);
   }
 
   value(column: string): unknown {
-    return Object.hasOwn(this.object, column) ? this.object[column] : undefined;
+    return Object.hasOwn(this.row, column) ? this.row[column] : undefined;
   }
 
   written(column: string): string | null {
@@ -104,7 +105,7 @@ export function recordsOf(
   digits?: unknown,
 ): RawRecord[] {
   // As `datasets` names the column of a list of texts.
-  const object = typeof value === 'string' ? { text: value } : value;
+  const object = typeof value === 'string' ? { text: value } : (annotatedText(value) ?? value);
   if (isObject(object)) {
     const origin = once(() => exportOf(object));
     const inDigits = once(() => {
@@ -112,13 +113,30 @@ export function recordsOf(
       return isObject(numbers) ? rowsOf(numbers) : [];
     });
     return rowsOf(object).map(
-      (row, part) => new JsonRecord(start, end, number, row, text, origin, () => inDigits()[part]),
+      (row, part) =>
+        new JsonRecord(
+          start,
+          end,
+          number,
+          row,
+          text,
+          origin,
+          () => inDigits()[part],
+          () => (part === 0 ? object : null),
+        ),
     );
   }
   const problem = Array.isArray(value)
     ? `a list has no names for its columns; write each row as a JSON object such as ${EXAMPLE}`
     : `expected a JSON object such as ${EXAMPLE}`;
   return [brokenRecord(start, end, number, problem)];
+}
+
+/** spaCy's form of an example: `["a text", {"entities": [[2, 6, "KIND"]]}]`. */
+function annotatedText(value: unknown): JsonObject | undefined {
+  if (!Array.isArray(value) || value.length !== 2) return undefined;
+  const [text, annotations]: unknown[] = value;
+  return typeof text === 'string' && isObject(annotations) ? { text, ...annotations } : undefined;
 }
 
 /** For all rows of an object: a task of Label Studio may have thousands. */

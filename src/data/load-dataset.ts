@@ -2,7 +2,7 @@
 import { stat } from 'node:fs/promises';
 import { datasetFiles } from '../hub/dataset.js';
 import type { HubOptions } from '../hub/model.js';
-import type { ProblemType } from '../tasks/index.js';
+import { tokenClassification, type ProblemType, type TaskName } from '../tasks/index.js';
 import { expected, UsageError } from '../util/errors.js';
 import { nearestName } from '../util/text.js';
 import { withoutUndefined } from '../util/without-undefined.js';
@@ -13,7 +13,8 @@ import type { LabelFormat } from './label-lists.js';
 import type { SplitOptions } from './indexer.js';
 import { areRows, type Rows } from './own-rows.js';
 import { openSplit, type Split } from './split.js';
-import { inferTask } from './task.js';
+import { inferTask, inferTokenTask, type TaskOptions } from './task.js';
+import { holdsTokens, openTokenSplit } from './token-split.js';
 
 /**
  * Local files or globs per split.
@@ -146,13 +147,16 @@ export async function openSplits(
     },
 ): Promise<DatasetDict> {
   const opened: Split[] = [];
+  const ofTokens = await areTokens(files, options);
+  const open = ofTokens ? openTokenSplit : openSplit;
+  const read = ofTokens ? forTokens(options) : options;
   try {
     for (const name of SPLITS) {
       const patterns = files[name];
       if (patterns === undefined || patterns === '') continue;
       if (Array.isArray(patterns) && patterns.length === 0) continue;
       const like = opened.map(({ labels }) => labels?.reading ?? null).find((reading) => reading !== null);
-      opened.push(await openSplit({ ...splitOptions(name, patterns, options), ...(like && { like }) }));
+      opened.push(await open({ ...splitOptions(name, patterns, read), ...(like && { like }) }));
     }
     if (opened.length === 0) {
       const empty = SPLITS.filter((name) => files[name] !== undefined && files[name] !== '');
@@ -162,7 +166,8 @@ export async function openSplits(
           : `No rows and no files were given for ${empty.join(' and ')}: the list is empty`,
       );
     }
-    return new DatasetDict(opened, inferTask(opened, taskOptions(options)), {
+    const infer = ofTokens ? inferTokenTask : inferTask;
+    return new DatasetDict(opened, infer(opened, taskOptions(read)), {
       aside: holdOutOf(options),
       maxValidation: options.maxSamples?.validation,
       hubSplits: options.hubSplits,
@@ -171,6 +176,36 @@ export async function openSplits(
     await Promise.all(opened.map((split) => split.close()));
     throw error;
   }
+}
+
+/** Labels of a model that nobody said is for tokens may be those of texts. */
+function forTokens<T extends ReadOptions>({
+  task,
+  problemType,
+  modelLabels,
+  ...rest
+}: T): ReadOptions & typeof rest {
+  const isAsked = problemType === tokenClassification.problemType;
+  return {
+    ...rest,
+    ...(!isAsked && { problemType }),
+    modelLabels: isAsked || task !== undefined ? modelLabels : undefined,
+  };
+}
+
+/** By request, else by the rows of the first split. */
+async function areTokens(
+  files: SplitRows<object>,
+  options: ReadOptions & Pick<SplitOptions, 'presumed'>,
+): Promise<boolean> {
+  const { task, problemType } = options;
+  if (task !== undefined) return task === 'token-classification';
+  if (problemType !== undefined) return problemType === tokenClassification.problemType;
+  const name = SPLITS.find((split) => files[split] !== undefined && files[split] !== '');
+  const given = name === undefined ? undefined : files[name];
+  if (name === undefined || given === undefined) return false;
+  const { textColumn: _text, labelColumn: _label, ...plain } = splitOptions(name, given, options);
+  return plain.files.length > 0 || plain.rows !== undefined ? holdsTokens(plain) : false;
 }
 
 async function filesOf(
@@ -236,6 +271,8 @@ export interface ReadOptions {
   maxRowBytes?: number | undefined;
   /** Default 100; see `DataLimits`. */
   maxCompressionRatio?: number | undefined;
+  /** What the labels are for: texts, or tokens; default: as the rows show. */
+  task?: TaskName | undefined;
   problemType?: ProblemType | undefined;
   /** Whether labels are probabilities, one for each label; see `SplitOptions`. */
   softLabels?: boolean | undefined;
@@ -294,7 +331,7 @@ function splitOptions(
   };
 }
 
-function taskOptions(options: ReadOptions & { forTraining: boolean }): Parameters<typeof inferTask>[1] {
+function taskOptions(options: ReadOptions & { forTraining: boolean }): TaskOptions {
   const { problemType, labelList, modelLabels, forTraining } = options;
   return { forTraining, ...withoutUndefined({ problemType, labelList, modelLabels }) };
 }

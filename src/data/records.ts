@@ -1,5 +1,6 @@
 // Cuts a byte stream into records: the loop shared by CSV, JSON Lines and JSON arrays.
 import { DamagedInput } from './compression.js';
+import type { JsonObject } from '../util/json.js';
 import type { Delimiter } from './csv-dialect.js';
 
 /** One row as in its file, before its columns are checked. */
@@ -17,6 +18,8 @@ export interface RawRecord {
   value(column: string): unknown;
   /** A number that JavaScript's would not show as it is written, such as 5.0 or one beyond 2^53; null for other values. */
   written?(column: string): string | null;
+  /** The object of JSON that the row is made of; null where another row stands for it. */
+  object?(): JsonObject | null;
   /** What the row was before it had these columns; null where it always had them. */
   origin?(): AnnotationExport | null;
 }

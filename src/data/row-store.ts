@@ -127,6 +127,7 @@ function spooledColumns({ textPair, passthrough }: TextColumns): TextColumns {
   return {
     text: 'text',
     textPair: textPair === null ? null : 'textPair',
+    marks: 'marks',
     ...(passthrough !== undefined && { passthrough: passthrough.map((_, i) => `passthrough ${i}`) }),
   };
 }

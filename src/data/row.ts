@@ -1,6 +1,8 @@
 // One record against the chosen columns: the texts and passthrough values of a usable row, or the fault to report.
 import { isNumberText, kindOfObject, type Parsed, withoutBytes } from './label-values.js';
+import { isObject } from '../util/json.js';
 import type { RawRecord } from './records.js';
+import type { SpanRow, WordRow } from './token-rows.js';
 
 /** Why a row is bad; `column` is null when the whole row is. */
 export interface Fault {
@@ -14,7 +16,12 @@ export interface TextColumns {
   textPair: string | null;
   /** `SplitOptions.passthroughColumns`, where there are any. */
   passthrough?: readonly string[];
+  /** The marked words or parts of the text, in copies of rows. */
+  marks?: string;
 }
+
+/** What of a text is labelled: all of its words, or parts of it. In the order of the text. */
+export type Marks = Pick<WordRow, 'words' | 'labels'> | Pick<SpanRow, 'spans'>;
 
 /**
  * One input, exactly as in the file.
@@ -31,6 +38,8 @@ export interface Example {
   textPair?: string;
   /** The values of the passthrough columns, in their order, as JSON can hold them; null where a row has none. */
   passthrough?: readonly PassthroughValue[];
+  /** Of token classification: what of the text is labelled. */
+  marks?: Marks;
 }
 
 /** The texts of a record, exactly as written, or its first fault. */
@@ -44,6 +53,8 @@ export function readExample(record: RawRecord, columns: TextColumns): Example | 
     if ('problem' in pair) return { column: columns.textPair, reason: pair.problem };
     example.textPair = pair.value;
   }
+  const marks = columns.marks === undefined ? undefined : record.value(columns.marks);
+  if (areMarks(marks)) example.marks = marks;
   if (columns.passthrough === undefined) return example;
   const passthrough: PassthroughValue[] = [];
   for (const column of columns.passthrough) {
@@ -52,6 +63,11 @@ export function readExample(record: RawRecord, columns: TextColumns): Example | 
     passthrough.push(read.value);
   }
   return { ...example, passthrough };
+}
+
+/** Of a copy that was written here. */
+function areMarks(value: unknown): value is Marks {
+  return isObject(value) && ('spans' in value || 'words' in value);
 }
 
 /** Whether a sample of rows has nothing but numbers for a text, which no column of texts does. */

@@ -244,6 +244,10 @@ function parserOf(
       isLines: format === 'jsonl',
     });
   if (format === 'text') return new TextLinesParser(path, maxRowBytes);
+  if (format === 'conll')
+    throw new UsageError(
+      `${path} is a CoNLL file, which is for token classification; give task token-classification`,
+    );
   return new CsvParser({ delimiter: usualDelimiter(format), quoting, escape: escape ?? null }, maxRowBytes);
 }
 

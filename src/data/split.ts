@@ -12,6 +12,7 @@ import type { LabelColumn } from './labels.js';
 import { OwnRows } from './own-rows.js';
 import { JsonLinesText } from './source.js';
 import { type GroupColumn, hashOf, type TextHashes } from './row-store.js';
+import type { TokenColumn } from './token-column.js';
 import type { Example, PassthroughKind } from './row.js';
 
 /**
@@ -37,6 +38,10 @@ export interface Split {
   readonly labelValues: readonly string[];
   /** The labels behind `inferTask` and `labelReader`; null when labels were not requested. */
   readonly labels: LabelColumn | null;
+  /** The labels of words; null but for token classification. */
+  readonly tokens: TokenColumn | null;
+  /** Of token classification: whether parts of texts are marked, and not their words labelled. */
+  readonly hasSpans?: boolean;
   readonly badRows: BadRowReport;
   /** Rows that were left out since Prodigy's column `answer` rejects their label. */
   readonly rejected: number;
@@ -101,6 +106,7 @@ class IndexedSplit implements Split {
   readonly size;
   readonly columns;
   readonly labels;
+  readonly tokens = null;
   readonly passthrough;
   readonly labelKind;
   readonly labelValues;

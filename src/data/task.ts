@@ -6,6 +6,7 @@ import {
   regression,
   singleLabel,
   taskKinds,
+  tokenClassification,
   type LabelReader,
   type ProblemType,
   type Target,
@@ -14,11 +15,13 @@ import {
   type TaskDescription,
   type TaskKind,
 } from '../tasks/index.js';
+import { OUTSIDE } from '../tasks/label-schemes.js';
 import { UsageError } from '../util/errors.js';
 import { counted } from '../util/text.js';
 import { foldKey, labelIds, sortLabels, unknownLabel } from './label-values.js';
 import type { LabelColumn } from './labels.js';
 import type { Split } from './split.js';
+import { tokenLabelReader, tokenLabels } from './token-column.js';
 
 export interface TaskOptions {
   /** Wins over what the labels look like; must be the one the splits were opened with. */
@@ -67,6 +70,22 @@ export function inferTask(splits: readonly Split[], options: TaskOptions = {}): 
   for (const { split } of labelled) labelReader(split, task);
   if (options.forTraining === true && kind.columns.ofSeveral === 'one') requireTwoClasses(labelled, task);
   return task;
+}
+
+/**
+ * The task that labels of tokens make, and with it how those of all splits are read.
+ *
+ * @throws UsageError when training has no entity to learn
+ */
+export function inferTokenTask(splits: readonly Split[], options: TaskOptions): Task {
+  const columns = splits.flatMap(({ tokens }) => tokens ?? []);
+  const { labels, reading } = tokenLabels(columns, options.labelList ?? options.modelLabels);
+  for (const column of columns) column.reading = reading;
+  if (options.forTraining === true && labels.length < 2)
+    throw new UsageError(
+      `The train data hold no entity: all labels are ${JSON.stringify(labels[0] ?? OUTSIDE)}; add rows with entities, or name another column with labelColumn`,
+    );
+  return tokenClassification.create(labels);
 }
 
 /** The names of values in the order that a model has them in; as they are where it has others. */
@@ -155,7 +174,8 @@ function wayToTwo({ rejected }: Split): string {
  * @throws UsageError when a label is not in the task, naming file and line
  */
 export function labelReader(split: Split, description: TaskDescription): LabelReader {
-  const { labels } = split;
+  const { labels, tokens } = split;
+  if (tokens !== null) return tokenLabelReader(tokens, asTask(description), (row) => split.place(row));
   if (labels === null) throw new UsageError(`The ${split.name} data were opened without labels`);
   const task = asTask(description);
   requireKind({ split, labels }, task.kind);

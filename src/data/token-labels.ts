@@ -1,5 +1,9 @@
 // Labels of words or marked parts to labels of tokens, by their places in the text.
-import { OUTSIDE } from '../tasks/label-schemes.js';
+import { inScheme, OUTSIDE, schemeOf } from '../tasks/label-schemes.js';
+import type { Task } from '../tasks/index.js';
+import type { Encoding } from '../tokenizer/index.js';
+import { UsageError } from '../util/errors.js';
+import type { Example } from './row.js';
 import type { SpanRow, WordRow } from './token-rows.js';
 
 /** Of a token that has no label: torch's ignore_index. */
@@ -63,4 +67,39 @@ function placesOf(text: string, offsets: ArrayLike<number>): { start: number; en
     while (start < end && /\s/.test(text.charAt(start))) start++;
     return { start, end };
   });
+}
+
+/** The labels of the tokens of texts, text after text: [tokens], ids of the task or -100. */
+export type TokenAligner = (examples: readonly Example[], encodings: readonly Encoding[]) => Int32Array;
+
+/**
+ * Gives tokens the labels of the words and marked parts that they are in; null for a task of whole texts.
+ *
+ * @param which of the tokens of a word has its label
+ */
+export function createTokenAligner(task: Task, which: LabelledTokens): TokenAligner | null {
+  if (task.kind.unit !== 'token') return null;
+  const ids = new Map(task.labels.map((label, id) => [label, id]));
+  const scheme = schemeOf(task.labels);
+  // A task may have no I- of a type, whose words then all begin an entity.
+  const idOf = (label: string): number => ids.get(label) ?? ids.get(label.replace(/^I-/, 'B-')) ?? NO_LABEL;
+  const inOwnScheme = (labels: readonly string[]): readonly string[] => {
+    if (scheme === null) return labels.map((label) => label.replace(/^[BI]-/, ''));
+    return scheme === 'IOB2' ? labels : inScheme(labels, 'IOB2', scheme);
+  };
+  const namesOf = ({ text, marks }: Example, offsets: Int32Array): readonly (string | null)[] => {
+    if (marks === undefined)
+      throw new UsageError('The examples have no marks: which words or parts of each text have which label');
+    if ('words' in marks) return alignWords({ text, ...marks }, offsets, which).labels;
+    const { labels } = alignSpans({ text, ...marks }, offsets);
+    const own = inOwnScheme(labels.filter((label) => label !== null));
+    let next = 0;
+    return labels.map((label) => (label === null ? null : (own[next++] ?? OUTSIDE)));
+  };
+  return (examples, encodings) => {
+    const labels = encodings.map(({ offsets = new Int32Array() }, i) =>
+      namesOf(examples[i] ?? { text: '' }, offsets).map((name) => (name === null ? NO_LABEL : idOf(name))),
+    );
+    return Int32Array.from(labels.flat());
+  };
 }

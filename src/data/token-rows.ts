@@ -85,7 +85,7 @@ type Unit = 'characters' | 'units';
 const SPAN_COLUMNS = ['entities', 'spans', 'label', 'labels'];
 
 /**
- * A text with its marked parts: spaCy's `[text, {entities: [[start, end, label]]}]`, doccano's `label` or `entities` with
+ * A text with its marked parts: spaCy's `{text, entities: [[start, end, label]]}`, doccano's `label` or `entities` with
  * `start_offset`, Prodigy's `spans`, Label Studio's tasks and JSON-MIN, and `entities: [{start, end, label}]`. Places count
  * characters as in Python; those of Label Studio are UTF-16 units.
  *
@@ -94,12 +94,8 @@ const SPAN_COLUMNS = ['entities', 'spans', 'label', 'labels'];
  * @throws UsageError for places outside of the text, parts that overlap, or another text than the one that was marked
  */
 export function spanRow(row: unknown, where: string): SpanRow | null {
-  if (Array.isArray(row)) {
-    const [text, marks]: unknown[] = row;
-    return typeof text === 'string' && isObject(marks) ? spanRow({ text, ...marks }, where) : null;
-  }
   if (!isObject(row)) return null;
-  const task = labelStudioTask(row);
+  const task = labelStudioTask(row, where);
   if (task !== null) return checked(task.text, task.marks, where);
   const { text } = row;
   const column = SPAN_COLUMNS.find((name) => isListOfMarks(row[name]));
@@ -128,7 +124,7 @@ interface Mark {
   where: string;
 }
 
-function labelStudioTask(row: JsonObject): { text: string; marks: Mark[] } | null {
+function labelStudioTask(row: JsonObject, where: string): { text: string; marks: Mark[] } | null {
   const { data, annotations, completions } = row;
   const all: unknown = annotations ?? completions;
   if (!isObject(data) || !Array.isArray(all)) return null;
@@ -140,7 +136,7 @@ function labelStudioTask(row: JsonObject): { text: string; marks: Mark[] } | nul
   const results: unknown[] = Array.isArray(result) ? result : [];
   const marks = results.flatMap((each, at) => {
     if (!isObject(each) || each['type'] !== 'labels') return [];
-    return [markIn(each['value'], `annotations result[${at}]`)];
+    return [markIn(each['value'], `${where}: annotations result[${at}]`)];
   });
   return { text, marks };
 }

@@ -33,7 +33,7 @@ export type Metrics = Record<string, number>;
  * ```
  */
 export interface EvalPrediction {
-  /** [rows * numLabels] */
+  /** [rows * numLabels]; a row is a text, or a token of a model that classifies them */
   logits: Float32Array;
   /** class ids [rows] (-100: a row without label), or values or probabilities [rows * numLabels] */
   labels: Int32Array | Float32Array;
@@ -105,15 +105,16 @@ export async function evaluateRows(
   requireTaskFits(model.task, data, 'evaluation data', EVALUATION_REMEDY);
   const started = performance.now();
   const { computeMetrics, metrics = createMetrics(model.task) } = options;
-  const custom = computeMetrics && new CustomMetrics(computeMetrics, data.size, model.task.numLabels);
+  const custom = computeMetrics && new CustomMetrics(computeMetrics, model.task.numLabels);
   let batches = 0;
   for await (const batch of predictRows(model, data, options)) {
-    const { first, rows, logits, labels } = batch;
+    const { first, rows, logits, labels, bounds } = batch;
     options.signal?.throwIfAborted();
     options.onPredicted?.(batch);
     if (labels !== undefined) {
-      metrics.add(logits, labels, rows);
-      custom?.add(logits, labels, rows);
+      const count = bounds.at(-1) ?? 0;
+      metrics.add(logits, labels, count, bounds);
+      custom?.add(logits, labels, count);
     }
     batches += 1;
     options.onBatch?.(first + rows);
@@ -134,31 +135,26 @@ export async function evaluateRows(
 class CustomMetrics {
   readonly #compute: ComputeMetrics;
   readonly #numLabels: number;
-  readonly #logits: Float32Array;
-  #labels: Int32Array | Float32Array | undefined;
+  readonly #logits: Float32Array[] = [];
+  readonly #labels: (Int32Array | Float32Array)[] = [];
   #rows = 0;
-  #labelled = 0;
 
-  /** @param rows all rows of the evaluation */
-  constructor(compute: ComputeMetrics, rows: number, numLabels: number) {
+  constructor(compute: ComputeMetrics, numLabels: number) {
     this.#compute = compute;
     this.#numLabels = numLabels;
-    this.#logits = new Float32Array(rows * numLabels);
   }
 
   add(logits: Float32Array, labels: Int32Array | Float32Array, rows: number): void {
-    const all = (this.#labels ??= this.#roomFor(labels, rows));
-    this.#logits.set(logits, this.#rows * this.#numLabels);
-    all.set(labels, this.#labelled);
+    this.#logits.push(logits);
+    this.#labels.push(labels);
     this.#rows += rows;
-    this.#labelled += labels.length;
   }
 
   /** @throws UsageError when the caller's function gives anything but numbers */
   async result(): Promise<Record<string, number>> {
     const metrics: unknown = await this.#compute({
-      logits: this.#logits.subarray(0, this.#rows * this.#numLabels),
-      labels: this.#labels?.subarray(0, this.#labelled) ?? new Int32Array(),
+      logits: joined(this.#logits, new Float32Array(this.#rows * this.#numLabels)),
+      labels: joined(this.#labels, this.#roomForLabels()),
       rows: this.#rows,
       numLabels: this.#numLabels,
     });
@@ -167,10 +163,22 @@ class CustomMetrics {
     return Object.fromEntries(Object.entries(metrics).map(asMetric));
   }
 
-  #roomFor(batch: Int32Array | Float32Array, rows: number): Int32Array | Float32Array {
-    const length = (this.#logits.length / this.#numLabels) * (batch.length / rows);
-    return batch instanceof Int32Array ? new Int32Array(length) : new Float32Array(length);
+  #roomForLabels(): Int32Array | Float32Array {
+    const length = this.#labels.reduce((sum, labels) => sum + labels.length, 0);
+    return this.#labels[0] instanceof Float32Array ? new Float32Array(length) : new Int32Array(length);
   }
+}
+
+function joined<T extends Int32Array | Float32Array>(
+  parts: readonly (Int32Array | Float32Array)[],
+  all: T,
+): T {
+  let length = 0;
+  for (const part of parts) {
+    all.set(part, length);
+    length += part.length;
+  }
+  return all;
 }
 
 function asMetric([name, value]: [string, unknown]): [string, number] {

@@ -40,8 +40,10 @@ export type Pooling = (typeof poolings)[number];
  */
 export interface LongTexts {
   /** The windows of a text that was encoded as a whole. */
-  windowsOf: (whole: Encoding) => Encoding[];
+  windowsOf: (whole: Encoding) => (Encoding & { readonly first: number })[];
   pooling: Pooling;
+  /** How many special tokens stand before and after the text of each window. */
+  specialsAround: readonly [before: number, after: number];
 }
 
 /**
@@ -80,13 +82,15 @@ export function longTextsOf(
 ): LongTexts | undefined {
   const { maxLength, stride, pooling = 'mean' } = options;
   if (stride === undefined || stride === 'none') return undefined;
-  return { windowsOf: createWindows(tokenizer, { maxLength, stride }), pooling };
+  const { specialsAround } = tokenizer;
+  return { windowsOf: createWindows(tokenizer, { maxLength, stride }), pooling, specialsAround };
 }
 
 /**
  * Starts the threads that tokenize: texts cut to `maxLength`, or whole where they are cut into windows later.
  *
  * @param options.tokenTypes how many the model has
+ * @param options.withOffsets whether the places of tokens are needed, as with a model that classifies them
  *
  * @example
  * ```ts
@@ -100,12 +104,18 @@ export function longTextsOf(
  */
 export function textReading(
   tokenizer: BertTokenizer,
-  options: { maxLength: number; workers: number; longTexts: LongTexts | undefined; tokenTypes: number },
+  options: {
+    maxLength: number;
+    workers: number;
+    longTexts: LongTexts | undefined;
+    tokenTypes: number;
+    withOffsets?: boolean;
+  },
 ): TextReading {
-  const { maxLength, workers, longTexts, tokenTypes } = options;
+  const { maxLength, workers, longTexts, tokenTypes, withOffsets = false } = options;
   if (longTexts === undefined)
-    return { pool: createTokenizerPool(tokenizer, { maxLength, workers, tokenTypes }) };
-  return { pool: createTokenizerPool(tokenizer, { workers }), longTexts };
+    return { pool: createTokenizerPool(tokenizer, { maxLength, workers, tokenTypes, withOffsets }) };
+  return { pool: createTokenizerPool(tokenizer, { workers, withOffsets }), longTexts };
 }
 
 /**
@@ -138,6 +148,78 @@ export async function predictWindows(
   }
   const all = new Float32Array(logits.length);
   for (const [text, own] of rows.entries()) all.set(poolWindows(own, pooling), text * width);
+  return all;
+}
+
+/**
+ * Logits of the tokens of texts, [all tokens * numLabels].
+ *
+ * @param batchSize windows a native call
+ */
+export async function predictTokenWindows(
+  session: Session,
+  texts: readonly Encoding[],
+  longTexts: LongTexts,
+  batchSize: number,
+): Promise<Float32Array> {
+  const windows = texts.map(longTexts.windowsOf);
+  const all = windows.flat();
+  const logits: Float32Array[] = [];
+  for (let start = 0; start < all.length; start += batchSize) {
+    const packed = pack(all.slice(start, start + batchSize));
+    logits.push(...rowsByText(await session.predict(packed), packed.cuSeqlens));
+  }
+  let next = 0;
+  const joined = windows.map((own) => joinWindows(own, logits.slice(next, (next += own.length)), longTexts));
+  const length = joined.reduce((sum, part) => sum + part.length, 0);
+  const result = new Float32Array(length);
+  let end = 0;
+  for (const part of joined) {
+    result.set(part, end);
+    end += part.length;
+  }
+  return result;
+}
+
+/** The logits of the tokens of each text. @param bounds where each begins, and the last ends */
+export function rowsByText(logits: Float32Array, bounds: Int32Array): Float32Array[] {
+  const width = logits.length / (bounds.at(-1) ?? 1);
+  return Array.from({ length: bounds.length - 1 }, (_, i) =>
+    logits.subarray((bounds[i] ?? 0) * width, (bounds[i + 1] ?? 0) * width),
+  );
+}
+
+/**
+ * The logits of all tokens of a text from those of its windows: of a token in several windows those of the one in which it has the
+ * most context, so that an entity at a seam is seen whole.
+ *
+ * @param logits of each window, [tokens * numLabels]
+ */
+export function joinWindows(
+  windows: readonly (Encoding & { readonly first: number })[],
+  logits: readonly Float32Array[],
+  { specialsAround: [before, after] }: Pick<LongTexts, 'specialsAround'>,
+): Float32Array {
+  const [whole = new Float32Array(), another] = logits;
+  if (another === undefined) return whole;
+  const width = whole.length / (windows[0]?.ids.length ?? 1);
+  const texts = windows.map(({ ids, first }) => ({ first, end: first + ids.length - before - after }));
+  const tokens = Math.max(...texts.map(({ end }) => end));
+  const all = new Float32Array((before + tokens + after) * width);
+  const context = new Float64Array(tokens).fill(-1);
+  // The special tokens are those of the first window.
+  all.set(whole.subarray(0, before * width));
+  all.set(whole.subarray(whole.length - after * width), (before + tokens) * width);
+  for (const [i, { first, end }] of texts.entries())
+    for (let token = first; token < end; token++) {
+      // The ends of the text cut nothing off.
+      const left = first === 0 ? Infinity : token - first;
+      const right = end === tokens ? Infinity : end - 1 - token;
+      if (Math.min(left, right) <= (context[token] ?? 0)) continue;
+      context[token] = Math.min(left, right);
+      const at = before + token - first;
+      all.set(logits[i]?.subarray(at * width, (at + 1) * width) ?? [], (before + token) * width);
+    }
   return all;
 }
 

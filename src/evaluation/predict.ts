@@ -3,12 +3,15 @@ import { z } from 'zod';
 import type { EncoderModel } from '../models/encoder-model.js';
 import { maxLengthOf, pack, prefetch, readRows, type LabelledRows, type TextRows } from '../data/batch.js';
 import type { Example } from '../data/index.js';
+import { createTokenAligner } from '../data/token-labels.js';
 import {
+  aggregationStrategies,
   asTask,
   requireProblemType,
   type Calibration,
   type Prediction,
   type ProblemType,
+  type Task,
   type TaskDescription,
   type Targets,
 } from '../tasks/index.js';
@@ -18,6 +21,7 @@ import { withoutUndefined } from '../util/without-undefined.js';
 import {
   longTextsOf,
   poolings,
+  predictTokenWindows,
   predictWindows,
   requireSingle,
   textReading,
@@ -42,8 +46,13 @@ export interface PredictedBatch {
   /** The first row of the batch. */
   first: number;
   rows: number;
-  /** [rows * numLabels] */
+  /** [rows * numLabels]; of a model that classifies tokens [tokens * numLabels] */
   logits: Float32Array;
+  /** Where the logits of each row begin, and the last end: [rows + 1], in rows of logits. */
+  bounds: Int32Array;
+  /** The tokens of the rows. */
+  encodings: readonly Encoding[];
+  /** Of tokens one for each row of logits. */
   labels: Targets | undefined;
   examples: readonly Example[];
 }
@@ -62,6 +71,8 @@ export interface PredictedBatch {
  */
 export interface PredictRowsOptions extends TextReading {
   batchSize: number;
+  /** Of tokens: whether all those of a word have its label, and not the first alone. */
+  labelAllTokens?: boolean;
 }
 
 /** Tokenized and packed ahead of the batch that the model is busy with. */
@@ -88,7 +99,8 @@ export async function* predictRows(
   data: TextRows | LabelledRows,
   options: PredictRowsOptions,
 ): AsyncGenerator<PredictedBatch> {
-  const { pool, batchSize, longTexts } = options;
+  const { pool, batchSize, longTexts, labelAllTokens } = options;
+  const align = createTokenAligner(model.task, labelAllTokens === true ? 'all' : 'first');
   model.warnIfUntrained();
   const load = async (first: number): Promise<PredictedBatch> => {
     const rows = Uint32Array.from({ length: Math.min(batchSize, data.size - first) }, (_, i) => first + i);
@@ -96,10 +108,15 @@ export async function* predictRows(
     // By the texts: a tokenizer without token types does not mark the pairs that it encodes.
     if (longTexts !== undefined) requireSingle(examples.some(({ textPair }) => textPair !== undefined));
     const encodings = await pool.encode(examples);
+    const batch = pack(encodings);
+    const predict = align === null ? predictWindows : predictTokenWindows;
     const logits = await (longTexts === undefined
-      ? model.session.predict(pack(encodings))
-      : predictWindows(model.session, encodings, longTexts, batchSize));
-    return { first, rows: rows.length, logits, labels, examples };
+      ? model.session.predict(batch)
+      : predict(model.session, encodings, longTexts, batchSize));
+    const read = { first, rows: rows.length, logits, examples, encodings };
+    if (align === null)
+      return { ...read, labels, bounds: Int32Array.from({ length: rows.length + 1 }, (_, row) => row) };
+    return { ...read, labels: labels && align(examples, encodings), bounds: batch.cuSeqlens };
   };
   yield* prefetch(range(0, data.size, batchSize), load, BATCHES_AHEAD);
 }
@@ -122,12 +139,17 @@ export async function* predictRows(
  */
 export async function* encodedRows(
   data: LabelledRows,
-  { pool, batchSize }: Pick<PredictRowsOptions, 'pool' | 'batchSize'>,
+  { pool, batchSize, labelAllTokens }: Pick<PredictRowsOptions, 'pool' | 'batchSize' | 'labelAllTokens'>,
 ): AsyncGenerator<{ encodings: Encoding[]; labels: Targets }> {
+  const align =
+    data.task === undefined
+      ? null
+      : createTokenAligner(asTask(data.task), labelAllTokens === true ? 'all' : 'first');
   const load = async (first: number): Promise<{ encodings: Encoding[]; labels: Targets }> => {
     const rows = Uint32Array.from({ length: Math.min(batchSize, data.size - first) }, (_, i) => first + i);
     const { examples, labels = new Int32Array() } = await readRows(data, rows);
-    return { encodings: await pool.encode(examples), labels };
+    const encodings = await pool.encode(examples);
+    return { encodings, labels: align === null ? labels : align(examples, encodings) };
   };
   yield* prefetch(range(0, data.size, batchSize), load, BATCHES_AHEAD);
 }
@@ -196,6 +218,7 @@ export async function classify<P extends ProblemType = ProblemType>(
 ): Promise<Prediction<P>[]> {
   if (!Array.isArray(texts)) throw expected('an array of texts', 'texts', texts);
   requireProblemType(model.task, options.problemType);
+  requireTexts(model.task);
   await model.open();
   const { maxSeqLength, stride, pooling } = { ...textSettings(model), ...withoutUndefined(options) };
   const asked = options.maxLength ?? maxSeqLength;
@@ -206,14 +229,21 @@ export async function classify<P extends ProblemType = ProblemType>(
   return predictionsOf(model, textsInMemory(texts), { ...reading, batchSize: options.batchSize ?? 32 });
 }
 
+/** @throws UsageError for a model of tokens */
+export function requireTexts({ kind }: Task): void {
+  if (kind.unit === 'token')
+    throw new UsageError('The model classifies tokens, and not texts; extractEntities() gives the entities');
+}
+
 const TEXT_SETTINGS = z.object({
   maxSeqLength: z.int().optional(),
   stride: z.int().optional(),
   pooling: z.enum(poolings).optional(),
+  aggregationStrategy: z.enum(aggregationStrategies).optional(),
 });
 
 /** How texts were read in the training, or when something was tuned. @throws UsageError where that is damaged */
-function textSettings({ reading }: EncoderModel): z.infer<typeof TEXT_SETTINGS> {
+export function textSettings({ reading }: EncoderModel): z.infer<typeof TEXT_SETTINGS> {
   const read = TEXT_SETTINGS.safeParse(reading);
   if (read.success) return read.data;
   const name = String(read.error.issues[0]?.path[0]);
@@ -224,7 +254,10 @@ function textSettings({ reading }: EncoderModel): z.infer<typeof TEXT_SETTINGS> 
 
 /** Texts or pairs that a script has, as rows. */
 export function textsInMemory(texts: readonly (string | TextExample)[]): TextRows {
-  const examples = texts.map((text) => (typeof text === 'string' ? { text } : text));
+  return rowsInMemory(texts.map((text) => (typeof text === 'string' ? { text } : text)));
+}
+
+export function rowsInMemory(examples: readonly Example[]): TextRows {
   return {
     size: examples.length,
     read: (rows) => Promise.resolve(Array.from(rows, (row) => examples[row] ?? { text: '' })),

@@ -46,6 +46,7 @@ const SCHEMA = z.looseObject({
   modules_to_save: z.array(z.string(), { error: 'a list of names' }).nullish(),
   base_model_name_or_path: z.string({ error: 'the folder or hub id of the base' }).nullish(),
   revision: z.string({ error: 'a text' }).nullish(),
+  task_type: z.string({ error: 'a name' }).nullish(),
 });
 
 /** Variants of LoRA that compute something else. Anything but nothing is refused by name. */
@@ -79,6 +80,8 @@ export interface AdapterConfig {
   /** The model that the adapter is for: a folder or a hub id. */
   readonly base: string | null;
   readonly revision: string | null;
+  /** What the model is for, by PEFT's names. */
+  readonly taskType: string | null;
 }
 
 /** An open adapter folder. */
@@ -231,6 +234,7 @@ async function readAdapterConfig(path: string): Promise<AdapterConfig> {
     modulesToSave: data.modules_to_save ?? [],
     base: data.base_model_name_or_path ?? null,
     revision: data.revision ?? null,
+    taskType: data.task_type ?? null,
   };
 }
 
@@ -263,7 +267,7 @@ function adapterConfigJson(lora: AdapterConfig, targetModules: readonly string[]
     rank_pattern: {},
     revision: lora.revision,
     target_modules: targetModules,
-    task_type: 'SEQ_CLS',
+    task_type: lora.taskType,
     use_dora: false,
     use_rslora: lora.isRankStabilised,
   };

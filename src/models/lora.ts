@@ -2,10 +2,11 @@
 import { resolve } from 'node:path';
 
 import type { AdapterConfig } from '../formats/peft.js';
+import { taskNames, type TaskName } from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
 import { isFolder } from '../util/file-system.js';
 import { nearestName } from '../util/text.js';
-import { encoderOf, headOf, type ModelConfig } from './config.js';
+import { encoderOf, headOf, taskNameOf, type ModelConfig } from './config.js';
 import { linearModules, modelParameters, parameterShapes, nameMatcher } from './parameters.js';
 import { familyOf } from './registry.js';
 
@@ -52,6 +53,17 @@ export interface LoraOptions {
   baseName?: string;
   /** The revision of a base on the hub; default main. */
   baseRevision?: string;
+}
+
+/** PEFT's names of tasks. */
+const PEFT_TASKS: Readonly<Record<TaskName, string>> = {
+  'sequence-classification': 'SEQ_CLS',
+  'token-classification': 'TOKEN_CLS',
+};
+
+/** Undefined for one that is not known, and where none is named. */
+export function taskOfPeft(taskType: string | null): TaskName | undefined {
+  return taskNames.find((task) => PEFT_TASKS[task] === taskType);
 }
 
 /** PEFT's modules_to_save of a sequence classifier: ends of the names of modules. */
@@ -155,6 +167,7 @@ export async function freshLora(
     modulesToSave,
     base: (await isFolder(baseName)) ? resolve(baseName) : baseName,
     revision: baseRevision ?? null,
+    taskType: PEFT_TASKS[taskNameOf(config)],
   };
 }
 

@@ -52,6 +52,7 @@ import {
   freshLora,
   loraShapes,
   savedWhole,
+  taskOfPeft,
   withUntrained,
   type Lora,
   type LoraOptions,
@@ -287,7 +288,7 @@ async function openAdapter(directory: string, options: PretrainedOptions): Promi
     };
     const { folder, lastingName } = await findBase(directory, name, hub);
     base = await openModelFolder(folder, parseConfig);
-    const config = await adaptedConfig(directory, base.config, files.tensors);
+    const config = await adaptedConfig(directory, base.config, files);
     const lora = { ...fitAdapter(directory, files, config, lastingName), revision };
     const { prefix } = familyOf(config.modelType).names;
     const tensors = new Map(base.tensors);
@@ -349,9 +350,11 @@ async function findBase(
 /** bertune keeps a config.json with the labels; PEFT does not, and only the size of the head tells their number. */
 async function adaptedConfig(
   directory: string,
-  base: ModelConfig,
-  tensors: ReadonlyMap<string, TensorSource>,
+  original: ModelConfig,
+  { tensors, config: { taskType } }: AdapterFolder,
 ): Promise<ModelConfig> {
+  const task = taskOfPeft(taskType);
+  const base = task === undefined ? original : withTask(original, task, {});
   if (await exists(join(directory, 'config.json'))) {
     const config = await readConfig(directory);
     if (config.modelType === base.modelType) return config;

@@ -123,7 +123,7 @@ export class Checker {
     for await (const { encodings, labels } of validation?.() ?? []) {
       const own = await logitsOf(encodings);
       logits.push(own);
-      metrics.add(own, labels, encodings.length);
+      metrics.add(own, labels, own.length / task.numLabels, boundsOf(task, encodings));
     }
     return new Checker(runtime, checked, {
       samples,
@@ -175,7 +175,7 @@ export class Checker {
     for await (const { encodings, labels } of validation()) {
       const theirs = await session.predict(encodings);
       comparison.add(this.#logits[batch] ?? new Float32Array(), theirs);
-      metrics.add(theirs, labels, encodings.length);
+      metrics.add(theirs, labels, theirs.length / task.numLabels, boundsOf(task, encodings));
       batch += 1;
     }
     return { comparison, metrics: metrics.result() };
@@ -278,6 +278,11 @@ function sampleBatches({ spec, lastToken }: Checked): Row[][] {
   return [short, [most, Math.ceil(most / 2)]]
     .filter((lengths) => lengths.length > 0)
     .map((lengths) => lengths.map(row));
+}
+
+/** Where each text begins and the last ends, in rows of logits. */
+function boundsOf({ kind }: Task, rows: readonly Row[]): Int32Array | undefined {
+  return kind.unit === 'token' ? packed(rows, false).cuSeqlens : undefined;
 }
 
 function packed(rows: readonly Row[], hasTypes: boolean): PackedBatch {

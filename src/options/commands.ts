@@ -101,6 +101,7 @@ const classifierNames = [
   'maxSeqLength',
   'stride',
   'pooling',
+  'aggregationStrategy',
   'device',
   'dtype',
   'tf32',

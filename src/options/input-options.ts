@@ -14,7 +14,7 @@ import {
   withDefault,
 } from './option.js';
 import { poolings } from '../evaluation/long-texts.js';
-import { problemTypes, taskNames } from '../tasks/index.js';
+import { aggregationStrategies, problemTypes, taskNames } from '../tasks/index.js';
 
 const files = list('FILE', 'a file name or several');
 
@@ -55,11 +55,10 @@ export const inputOptions = {
       hf: 'tokenizer_name',
     }),
     task: optional(choice(taskNames), {
-      commands: [...training, ...answering, 'inspect', 'export'],
+      commands: [...training, 'inspect'],
       onResume: 'must-match',
       help: 'what the model is for: a label for each text, or one for each token, as entities are found',
-      otherwise:
-        'as the data are: words with tags, marked parts and CoNLL files are for tokens; in evaluate and predict as the model',
+      otherwise: 'as the data are: words with tags, marked parts and CoNLL files are for tokens',
     }),
     problemType: optional(choice(problemTypes), {
       commands: [...training, ...answering, 'inspect', 'merge', 'export'],
@@ -86,6 +85,24 @@ export const inputOptions = {
       reading: true,
       help: 'longer inputs are cut to this many tokens, special tokens included',
       otherwise: "512, or the model's positions where those are fewer",
+    }),
+    labelAllTokens: withDefault(toggle(), false, {
+      commands: [...trainers, ...evaluators],
+      onResume: 'must-match',
+      reading: true,
+      help: 'of tokens: all tokens of a word have its label, not the first alone',
+    }),
+    strictEntities: withDefault(toggle(), false, {
+      commands: ['evaluate'],
+      onResume: 'irrelevant',
+      help: "of tokens: entities count only where they are written by the rules of their scheme, as in seqeval's strict mode",
+    }),
+    aggregationStrategy: optional(choice(aggregationStrategies), {
+      commands: ['predict', 'serve'],
+      onResume: 'irrelevant',
+      reading: true,
+      help: "of tokens: how they become entities, as in transformers' pipeline: each token, neighbours of one type, or words first",
+      otherwise: 'as the training read its rows: first for words with labels, simple for marked parts',
     }),
     stride: optional(integerOrNone(0), {
       commands: answering,

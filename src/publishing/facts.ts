@@ -1,6 +1,6 @@
 // What is known of a trained model when its card is written, and the metadata made of it, as huggingface_hub's ModelCardData has
 // them and transformers' Trainer.create_model_card writes them. What is not known is left out.
-import type { TaskDescription } from '../tasks/index.js';
+import { taskKinds, type TaskDescription, type TaskName } from '../tasks/index.js';
 import { UNPRINTABLE } from '../hub/repo.js';
 import type { JsonObject } from '../util/json.js';
 import { oneLine } from '../util/text.js';
@@ -87,6 +87,9 @@ const HUB_METRICS: ReadonlyMap<string, HubMetric> = new Map<string, HubMetric>([
   ...averaged.flatMap((type) =>
     averages.map((average): [string, HubMetric] => [`${type}_${average}`, { type, args: { average } }]),
   ),
+  ['precision', { type: 'precision' }],
+  ['recall', { type: 'recall' }],
+  ['f1', { type: 'f1' }],
   ['matthews_correlation', { type: 'matthews_correlation' }],
   ['roc_auc', { type: 'roc_auc' }],
   ['mse', { type: 'mse' }],
@@ -97,15 +100,25 @@ const HUB_METRICS: ReadonlyMap<string, HubMetric> = new Map<string, HubMetric>([
   ['spearman', { type: 'spearmanr' }],
 ]);
 
-/** The task of all that bertune trains, pairs, several labels and regression included. */
-const TASK = { type: 'text-classification', name: 'Text Classification' } as const;
+/** The hub's names of tasks; pairs, several labels and regression are text classification there too. */
+const TASKS = {
+  'sequence-classification': { type: 'text-classification', name: 'Text Classification' },
+  'token-classification': { type: 'token-classification', name: 'Token Classification' },
+} as const satisfies Record<TaskName, object>;
+
+/** The task of a model by the hub's name, which is also that of its pipeline. */
+function hubTaskOf({ problemType }: TaskDescription): (typeof TASKS)[TaskName] {
+  return TASKS[taskKinds[problemType].name];
+}
 
 /** The metadata by the hub's names; what is not known has no key. */
 export function metadataOf(facts: ModelFacts): JsonObject {
   const { base, isAdapter, languages, license, trainedOn, evaluation } = facts;
   const measured = evaluation === null ? [] : hubMetrics(evaluation.metrics);
   const datasets = [trainedOn?.id, evaluation?.on?.id].filter((id) => typeof id === 'string');
-  const results = evaluation === null || measured.length === 0 ? [] : [resultOf(evaluation.on, measured)];
+  const task = hubTaskOf(facts.task);
+  const results =
+    evaluation === null || measured.length === 0 ? [] : [resultOf(task, evaluation.on, measured)];
   const baseId = typeof base === 'object' ? base.id : undefined;
   const entries: Record<string, unknown> = {
     library_name: isAdapter ? 'peft' : 'transformers',
@@ -117,7 +130,7 @@ export function metadataOf(facts: ModelFacts): JsonObject {
       : ['bertune'],
     datasets: listOf(datasets),
     metrics: listOf(measured.map(({ type }) => type)),
-    pipeline_tag: TASK.type,
+    pipeline_tag: task.type,
     'model-index': results.length === 0 ? undefined : [{ name: titleName(facts.name), results }],
   };
   return Object.fromEntries(Object.entries(entries).filter(([, value]) => value !== undefined));
@@ -145,12 +158,12 @@ function titleOf(metric: string): string {
 }
 
 /** One evaluation. The hub wants a type of each data set: rows of files have `unknown`, as in SetFit's cards. */
-function resultOf(on: DataSource | null, metrics: readonly JsonObject[]): JsonObject {
+function resultOf(task: JsonObject, on: DataSource | null, metrics: readonly JsonObject[]): JsonObject {
   const dataset = {
     name: on === null ? 'unknown' : cleaned(on.name),
     type: on?.id ?? 'unknown',
     ...(on?.config !== undefined && { config: cleaned(on.config) }),
     ...(on?.split !== undefined && { split: cleaned(on.split) }),
   };
-  return { task: TASK, dataset, metrics };
+  return { task, dataset, metrics };
 }

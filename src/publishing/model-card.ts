@@ -1,6 +1,6 @@
 // The body of a model card: Markdown made of what is known of a model. Names of labels and files come from data, so none of
 // them may be taken for markup.
-import { multiLabel, regression } from '../tasks/index.js';
+import { multiLabel, regression, tokenClassification } from '../tasks/index.js';
 import { formatNumber } from '../terminal/progress.js';
 import { cleaned, ownMetrics, titleName, type DataSource, type ModelFacts } from './facts.js';
 
@@ -57,10 +57,23 @@ function labels({ task, readsPairs }: ModelFacts): string {
   const count = task.labels.length;
   if (task.problemType === regression.problemType)
     return count === 1 ? `One number for each ${input}.\n` : `${count} numbers for each ${input}.\n`;
+  if (isOfTokens(task)) {
+    const types = [
+      ...new Set(
+        task.labels.filter((label) => label !== 'O').map((label) => label.replace(/^[BIESLU]-/, '')),
+      ),
+    ];
+    const shown = types.slice(0, MOST_LABELS).map((type) => [markdown(type)]);
+    return `Entities of these types, by one label for each token.\n\n${table(['Type'], shown)}`;
+  }
   const which = task.problemType === multiLabel.problemType ? 'Any number of these' : 'One of these';
   const rows = task.labels.slice(0, MOST_LABELS).map((label, id) => [String(id), markdown(label)]);
   const rest = count > MOST_LABELS ? `\nThese are the first of ${count}; config.json has all.\n` : '';
   return `${which} for each ${input}.\n\n${table(['Id', 'Label'], rows)}${rest}`;
+}
+
+function isOfTokens(task: ModelFacts['task']): boolean {
+  return task.problemType === tokenClassification.problemType;
 }
 
 function evaluation({ evaluation: found }: ModelFacts): string {
@@ -125,7 +138,7 @@ function usage(facts: ModelFacts): string {
     [
       'bertune',
       'bash',
-      `npx bertune predict --model ${name} --test-file texts.csv --output-file predictions.csv`,
+      `npx bertune predict --model ${name} --test-file texts.${isOfTokens(facts.task) ? 'txt' : 'csv'} --output-file predictions.csv`,
     ],
     ['In a script', 'ts', inScript(facts, name)],
   ];
@@ -145,7 +158,7 @@ function nameInCode(name: string): string {
 
 /** Where the code has the name of the model. */
 const NAMES =
-  /(?<before>\bmodel="|\bfrom_?[pP]retrained\(["']|'text-classification', '|--model )(?!\.\/)[\p{L}\p{N}._/-]+/gu;
+  /(?<before>\bmodel="|\bfrom_?[pP]retrained\(["']|'(?:text|token)-classification', '|--model )(?!\.\/)[\p{L}\p{N}._/-]+/gu;
 
 /** The body of a card with another name for the model: its title and its code. */
 export function renamedBody(body: string, name: string): string {
@@ -162,6 +175,11 @@ function argumentsOf({ task, maxLength }: ModelFacts): string {
 }
 
 function inPython(facts: ModelFacts, name: string): string {
+  if (isOfTokens(facts.task))
+    return `from transformers import pipeline
+
+recognizer = pipeline("token-classification", model="${name}", aggregation_strategy="first")
+print(recognizer("A text"))`;
   const texts = facts.readsPairs ? '{"text": "The first text", "text_pair": "The second"}' : '"A text"';
   return `from transformers import pipeline
 
@@ -171,11 +189,12 @@ print(classifier(${texts}, ${argumentsOf(facts)}))`;
 
 function adapterInPython({ task, readsPairs, maxLength }: ModelFacts, name: string): string {
   const texts = readsPairs ? '"The first text", "The second"' : '"A text"';
+  const peftClass = `AutoPeftModelFor${isOfTokens(task) ? 'Token' : 'Sequence'}Classification`;
   return `import torch
-from peft import AutoPeftModelForSequenceClassification
+from peft import ${peftClass}
 from transformers import AutoTokenizer
 
-model = AutoPeftModelForSequenceClassification.from_pretrained("${name}", num_labels=${task.labels.length})
+model = ${peftClass}.from_pretrained("${name}", num_labels=${task.labels.length})
 tokenizer = AutoTokenizer.from_pretrained("${name}")
 batch = tokenizer(${texts}, truncation=True, max_length=${maxLength}, return_tensors="pt")
 with torch.no_grad():
@@ -184,6 +203,11 @@ with torch.no_grad():
 
 /** Its pipeline takes no pairs, and gives a regression a softmax; so these get the model itself. */
 function inTransformersJs({ task, readsPairs, maxLength }: ModelFacts, name: string): string {
+  if (isOfTokens(task))
+    return `import { pipeline } from '@huggingface/transformers';
+
+const recognizer = await pipeline('token-classification', '${name}');
+console.log(await recognizer('A text'));`;
   if (!readsPairs && task.problemType !== regression.problemType) {
     const all = task.problemType === multiLabel.problemType ? ', { top_k: null }' : '';
     return `import { pipeline } from '@huggingface/transformers';
@@ -200,7 +224,14 @@ const { logits } = await model(tokenizer(${texts}truncation: true, max_length: $
 console.log(logits.tolist());`;
 }
 
-function inScript({ readsPairs, maxLength }: ModelFacts, name: string): string {
+function inScript({ task, readsPairs, maxLength }: ModelFacts, name: string): string {
+  if (isOfTokens(task))
+    return `import { AutoModelForTokenClassification, AutoTokenizer, extractEntities } from 'bertune';
+
+const model = await AutoModelForTokenClassification.fromPretrained('${name}');
+const tokenizer = await AutoTokenizer.fromPretrained('${name}');
+console.log(await extractEntities(model, tokenizer, ['A text']));
+await model.close();`;
   const texts = readsPairs ? "{ text: 'The first text', textPair: 'The second' }" : "'A text'";
   return `import { AutoModelForSequenceClassification, AutoTokenizer, predict } from 'bertune';
 

@@ -1,4 +1,5 @@
 // What an evaluation showed of each class: which were taken for which, and precision, recall and F1.
+import { tokenClassification } from '../tasks/index.js';
 import type { EvaluationFacts } from './facts.js';
 import { markup, numbers, percent, shortened, shownNumber, table, threeDigits, type Html } from './html.js';
 
@@ -87,7 +88,7 @@ function pairTable(
 }
 
 /** By rows, most first. */
-export function classTable({ perClass }: EvaluationFacts): Html | null {
+export function classTable({ perClass, problemType }: EvaluationFacts): Html | null {
   if (perClass === null || perClass.length === 0) return null;
   const sorted = perClass.toSorted((a, b) => b.support - a.support);
   const hidden = sorted.length - CLASSES_SHOWN;
@@ -100,7 +101,7 @@ export function classTable({ perClass }: EvaluationFacts): Html | null {
       threeDigits(recall),
       bar(f1),
     ]);
-  return markup`${table(['label', ...numbers('rows', 'precision', 'recall', 'F1')], rows)}${hidden > 0 ? markup`<p>and ${hidden} more with fewer rows, in eval_results.json</p>` : null}`;
+  return markup`${table(['label', ...numbers(problemType === tokenClassification.problemType ? 'entities' : 'rows', 'precision', 'recall', 'F1')], rows)}${hidden > 0 ? markup`<p>and ${hidden} more with fewer rows, in eval_results.json</p>` : null}`;
 }
 
 function bar(value: number): Html {

@@ -1,6 +1,7 @@
 // What a report shows of an evaluation, gathered batch by batch while the metrics are: memory does not grow with the rows.
 import type { PredictedBatch } from '../evaluation/predict.js';
 import { goldOfRow } from '../predictions/errors.js';
+import { entitiesOf } from '../tasks/label-schemes.js';
 import {
   binaryCrossEntropy,
   DEFAULT_THRESHOLD,
@@ -8,6 +9,7 @@ import {
   softmaxRow,
   type Calibration,
   type MetricDetails,
+  type Targets,
   type Task,
   multiLabel,
 } from '../tasks/index.js';
@@ -83,8 +85,13 @@ export class EvaluationCollector {
     this.#counts = Array.from({ length: hasCurves ? task.numLabels : 0 }, () => new ScoreCounts());
   }
 
-  readonly add = ({ first, rows, logits, labels, examples }: PredictedBatch): void => {
+  readonly add = (batch: PredictedBatch): void => {
+    const { first, rows, logits, labels, examples } = batch;
     if (labels === undefined) return;
+    if (this.#task.kind.unit === 'token') {
+      this.#addTexts(batch, labels);
+      return;
+    }
     const { numLabels: width } = this.#task;
     const targets = labels.length / rows;
     this.#rows += rows;
@@ -98,6 +105,40 @@ export class EvaluationCollector {
       if (loss !== null) this.#addWrong(row, loss, examples[i] ?? { text: '' });
     }
   };
+
+  /** Counts tokens; what is shown as wrong are texts, with their entities. */
+  #addTexts({ first, rows, logits, bounds, encodings, examples }: PredictedBatch, labels: Targets): void {
+    const { numLabels: width, labels: names } = this.#task;
+    this.#rows += rows;
+    for (let row = 0; row < rows; row++) {
+      const from = bounds[row] ?? 0;
+      const seen: LabelledToken[] = [];
+      let [loss, wrong] = [0, 0];
+      for (let token = from; token < (bounds[row + 1] ?? 0); token++) {
+        const gold = labels.subarray(token, token + 1);
+        const own = logits.subarray(token * width, (token + 1) * width);
+        const [start = 0, end = 0] = encodings[row]?.offsets?.subarray(2 * (token - from)) ?? [];
+        const last = seen.at(-1);
+        // What has no label belongs to the word before it.
+        if (gold[0] === -100 && last !== undefined && end > 0) last.end = end;
+        if (gold[0] === -100 || !own.every(Number.isFinite)) continue;
+        const ownLoss = this.#addClasses({ row: first + row, logits: own, gold });
+        const guess = names[softmaxRow(own).guess] ?? '';
+        seen.push({ start, end, label: names[gold[0] ?? 0] ?? '', guess });
+        loss += ownLoss ?? 0;
+        wrong += ownLoss === null ? 0 : 1;
+      }
+      if (wrong === 0) continue;
+      const { text = '' } = examples[row] ?? {};
+      this.#keepIfWorst(loss / seen.length, () => ({
+        row: first + row,
+        ...(this.#withTexts && { text: shortened(text, TEXT) }),
+        label: entitiesIn(text, seen, 'label', this.#withTexts),
+        prediction: entitiesIn(text, seen, 'guess', this.#withTexts),
+        probabilities: [],
+      }));
+    }
+  }
 
   /** @param metrics of the evaluation by their names with `eval_` */
   facts(
@@ -198,21 +239,26 @@ export class EvaluationCollector {
     loss: number,
     { text, textPair }: { text: string; textPair?: string },
   ): void {
+    this.#keepIfWorst(loss, () => {
+      const { label: prediction, probabilities } = this.#task.decode(logits, this.#calibration);
+      return {
+        row,
+        ...(this.#withTexts && { text: shortened(text, TEXT) }),
+        ...(this.#withTexts && textPair !== undefined && { textPair: shortened(textPair, TEXT) }),
+        label: goldOfRow(this.#task, gold),
+        prediction,
+        probabilities: Object.entries(probabilities)
+          .toSorted(([, a], [, b]) => b - a)
+          .slice(0, PROBABILITIES_SHOWN),
+      };
+    });
+  }
+
+  #keepIfWorst(loss: number, make: () => Omit<WorstRow, 'loss'>): void {
     this.#wrong += 1;
     const least = this.#worst.at(-1)?.loss ?? -Infinity;
     if (Number.isNaN(loss) || (this.#worst.length === WORST && loss <= least)) return;
-    const { label: prediction, probabilities } = this.#task.decode(logits, this.#calibration);
-    const found: WorstRow = {
-      row,
-      ...(this.#withTexts && { text: shortened(text, TEXT) }),
-      ...(this.#withTexts && textPair !== undefined && { textPair: shortened(textPair, TEXT) }),
-      label: goldOfRow(this.#task, gold),
-      prediction,
-      loss,
-      probabilities: Object.entries(probabilities)
-        .toSorted(([, a], [, b]) => b - a)
-        .slice(0, PROBABILITIES_SHOWN),
-    };
+    const found: WorstRow = { ...make(), loss };
     const at = this.#worst.findIndex((other) => other.loss < loss);
     this.#worst.splice(at === -1 ? this.#worst.length : at, 0, found);
     this.#worst.length = Math.min(this.#worst.length, WORST);
@@ -224,6 +270,27 @@ interface Row {
   row: number;
   logits: Float32Array;
   gold: Int32Array | Float32Array;
+}
+
+/** A token with a label, and the end of what belongs to it. */
+interface LabelledToken {
+  start: number;
+  end: number;
+  label: string;
+  guess: string;
+}
+
+/** The entities that labels make, each with its text where that may be shown. */
+function entitiesIn(
+  text: string,
+  tokens: readonly LabelledToken[],
+  by: 'label' | 'guess',
+  withTexts: boolean,
+): string[] {
+  return entitiesOf(tokens.map((token) => token[by])).map(({ type, start, end }) => {
+    const part = text.slice(tokens[start]?.start ?? 0, tokens[end - 1]?.end ?? 0).trim();
+    return withTexts ? `${part} (${type})` : type;
+  });
 }
 
 function meanOver(logits: Float32Array, lossOf: (logit: number, id: number) => number): number {

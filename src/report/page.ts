@@ -132,7 +132,17 @@ function describe({ evaluation, options, steps, bestStep, resumed, run }: RunFac
 }
 
 /** The figures that a person looks for first. */
-const FIRST = ['accuracy', 'subset_accuracy', 'f1_macro', 'f1_micro', 'pearson', 'spearmanr', 'mae', 'loss'];
+const FIRST = [
+  'f1',
+  'accuracy',
+  'subset_accuracy',
+  'f1_macro',
+  'f1_micro',
+  'pearson',
+  'spearmanr',
+  'mae',
+  'loss',
+];
 
 function tiles({ results, history, evaluation }: RunFacts): Html | null {
   const last = history.findLast((entry) => 'eval_loss' in entry) ?? {};

@@ -3,7 +3,12 @@ import { maxLengthOf, type LabelledRows, type TextRows } from '../data/batch.js'
 import { openSplits, type ReadOptions, type SplitRows } from '../data/load-dataset.js';
 import { evaluateRows, type ComputeMetrics, type Metrics } from '../evaluation/evaluate.js';
 import { longTextsOf, textReading } from '../evaluation/long-texts.js';
-import { predictionsOf, textsInMemory, type PredictRowsOptions } from '../evaluation/predict.js';
+import {
+  predictionsOf,
+  requireTexts,
+  textsInMemory,
+  type PredictRowsOptions,
+} from '../evaluation/predict.js';
 import type { EncoderModel } from '../models/encoder-model.js';
 import {
   evaluateCommand,
@@ -201,6 +206,7 @@ export async function predict<P extends ProblemType = ProblemType>(
   if (!isRows(data) && !Array.isArray(data)) throw notTexts(data);
   if (isRows(data)) requireUnread(parted(scoring).reading);
   requireProblemType(model.task, problemType);
+  requireTexts(model.task);
   const rows = isRows(data) ? data : textsInMemory(data);
   return withTexts(model, tokenizer, scoring, (texts) => predictionsOf<P>(model, rows, texts));
 }
@@ -228,10 +234,12 @@ async function withTexts<T>(
   const { perDeviceEvalBatchSize: batchSize, dataloaderNumWorkers: workers } = options;
   const maxLength = maxLengthOf(model, tokenizer, options.maxSeqLength);
   const longTexts = longTextsOf(tokenizer, { ...options, maxLength });
-  const texts = textReading(tokenizer, { maxLength, workers, longTexts, tokenTypes: model.tokenTypes });
+  const { tokenTypes } = model;
+  const withOffsets = model.task.kind.unit === 'token';
+  const texts = textReading(tokenizer, { maxLength, workers, longTexts, tokenTypes, withOffsets });
   try {
     await model.open(options);
-    return await work({ ...texts, batchSize });
+    return await work({ ...texts, batchSize, labelAllTokens: model.reading['labelAllTokens'] === true });
   } finally {
     await texts.pool.close();
   }

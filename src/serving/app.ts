@@ -4,7 +4,7 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { messageOf, RunError, UsageError } from '../util/errors.js';
 import type { Classifier } from './classifier.js';
 import { ClassifierClosedError, QueueFullError } from './errors.js';
-import { answerOf, parseRequest, RequestError } from './inference-api.js';
+import { answerOf, entityAnswer, parseRequest, parseTokenRequest, RequestError } from './inference-api.js';
 import type { ServerMetrics } from './metrics.js';
 
 /** What a request may have. */
@@ -46,6 +46,14 @@ export function createApp(
     const answers = await timed(c.req.raw, limits.requestTimeout, async (signal, bodyIsRead) => {
       const body = await bodies.read(c.req.raw, signal);
       bodyIsRead();
+      if (classifier.model.task.kind.unit === 'token') {
+        const { texts, isList, aggregationStrategy } = parseTokenRequest(body, limits.maxClientBatchSize);
+        const asked = aggregationStrategy === undefined ? {} : { aggregationStrategy };
+        const found = await classifier.extractEntities(texts, { signal, ...asked });
+        const strategy = aggregationStrategy ?? classifier.aggregationStrategy;
+        const entities = found.map((own) => own.map((entity) => entityAnswer(entity, strategy)));
+        return isList ? entities : (entities[0] ?? []);
+      }
       const { texts, parameters } = parseRequest(body, limits.maxClientBatchSize);
       const logits = await classifier.logits(texts, { signal });
       return logits.map((row) => answerOf(classifier.model, row, parameters));

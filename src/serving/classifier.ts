@@ -1,6 +1,7 @@
 // A model for the lifetime of a server: calls at any time, packed into steps, with a bounded queue.
 import { maxLengthOf, pack } from '../data/batch.js';
 import {
+  joinWindows,
   longTextsOf,
   poolWindows,
   requireSingle,
@@ -8,15 +9,22 @@ import {
   type TextReading,
 } from '../evaluation/long-texts.js';
 import type { EncoderModel } from '../models/encoder-model.js';
-import { AutoModelForSequenceClassification } from '../models/sequence-classification.js';
+import { loadAnyModel } from '../models/auto-model.js';
+import { createEntityReader, requireTokens, type Entity } from '../evaluation/entities.js';
+import { requireTexts } from '../evaluation/predict.js';
 import {
   classifierCommand,
   parseClassifierOptions,
   withReading,
   type ClassifierOptions,
 } from '../options/index.js';
-import { requireProblemType, type Prediction, type ProblemType } from '../tasks/index.js';
-import { AutoTokenizer, type BertTokenizer, type TextExample } from '../tokenizer/index.js';
+import {
+  requireProblemType,
+  type AggregationStrategy,
+  type Prediction,
+  type ProblemType,
+} from '../tasks/index.js';
+import { AutoTokenizer, type BertTokenizer, type Encoding, type TextExample } from '../tokenizer/index.js';
 import { expected, RunError, UsageError } from '../util/errors.js';
 import { withoutUndefined } from '../util/without-undefined.js';
 import { ClassifierClosedError, QueueFullError } from './errors.js';
@@ -30,6 +38,9 @@ interface Parts {
   readonly reading: TextReading;
   readonly queue: StepQueue;
   readonly maxQueue: number;
+  readonly tokenizer: BertTokenizer;
+  /** Of tokens. */
+  readonly aggregationStrategy: AggregationStrategy | undefined;
   /** Frees what the classifier made. */
   readonly free: () => Promise<void>;
 }
@@ -61,6 +72,11 @@ export class Classifier<P extends ProblemType = ProblemType> implements AsyncDis
   constructor(parts: Parts) {
     this.model = parts.model;
     this.#parts = parts;
+  }
+
+  /** How tokens become entities, where something else than `first` was asked for. */
+  get aggregationStrategy(): AggregationStrategy | undefined {
+    return this.#parts.aggregationStrategy;
   }
 
   /** Texts that have no answer yet, and those of aborted calls that are still being tokenized. */
@@ -102,6 +118,7 @@ export class Classifier<P extends ProblemType = ProblemType> implements AsyncDis
     options: { signal?: AbortSignal } = {},
   ): Promise<Prediction<P> | Prediction<P>[]> {
     const { task, calibration } = this.model;
+    requireTexts(task);
     const logits = await this.logits(isList(texts) ? texts : [texts], options);
     const predictions: unknown[] = logits.map((row) => task.decode(row, calibration));
     // The compiler cannot follow that the model's task is of this type.
@@ -109,8 +126,40 @@ export class Classifier<P extends ProblemType = ProblemType> implements AsyncDis
     return (isList(texts) ? predictions : predictions[0]) as Prediction<P> | Prediction<P>[];
   }
 
-  /** The logits of each text, [numLabels]. Takes and throws what `classify` does. */
-  async logits(texts: readonly Text[], { signal }: { signal?: AbortSignal } = {}): Promise<Float32Array[]> {
+  /**
+   * The entities of texts, of a model that classifies tokens, in the order of the texts; see `extractEntities`. Takes and throws what
+   * `classify` does.
+   *
+   * @param options.aggregationStrategy in place of the classifier's
+   */
+  async extractEntities(
+    texts: readonly string[],
+    options: { signal?: AbortSignal; aggregationStrategy?: AggregationStrategy } = {},
+  ): Promise<Entity[][]> {
+    requireTokens(this.model);
+    const { tokenizer, aggregationStrategy } = this.#parts;
+    const strategy = options.aggregationStrategy ?? aggregationStrategy;
+    const read = createEntityReader(this.model.task, tokenizer, strategy);
+    let encodings: readonly Encoding[] = [];
+    const logits = await this.logits(texts, { ...options, onEncoded: (all) => (encodings = all) });
+    return logits.map((own, i) => {
+      const encoding = encodings[i] ?? { ids: new Int32Array(), typeIds: null };
+      return read({ text: texts[i] ?? '' }, encoding, own);
+    });
+  }
+
+  /**
+   * The logits of each text, [numLabels], or of its tokens, [tokens * numLabels]. Takes and throws what `classify` does.
+   *
+   * @param options.onEncoded called with the tokens of the texts
+   */
+  async logits(
+    texts: readonly Text[],
+    {
+      signal,
+      onEncoded,
+    }: { signal?: AbortSignal; onEncoded?: (encodings: readonly Encoding[]) => void } = {},
+  ): Promise<Float32Array[]> {
     const examples = texts.map(exampleOf);
     if (this.isClosing) throw new ClassifierClosedError();
     const { reading, queue, maxQueue } = this.#parts;
@@ -128,24 +177,27 @@ export class Classifier<P extends ProblemType = ProblemType> implements AsyncDis
     this.#pending += examples.length;
     let encoding: Promise<unknown> | undefined;
     try {
-      // Of each text, how many sequences it became.
-      let counts: number[] = [];
+      // Of each text, what it became.
+      let windows: (Encoding & { readonly first?: number })[][] = [];
       const tokenize = async () => {
         const encoded = pool.encode(examples);
         encoding = encoded.catch(() => undefined);
         const encodings = await encoded.finally(() => {
           encoding = undefined;
         });
-        const windows = encodings.map((whole) => longTexts?.windowsOf(whole) ?? [whole]);
-        counts = windows.map(({ length }) => length);
+        onEncoded?.(encodings);
+        windows = encodings.map((whole) => longTexts?.windowsOf(whole) ?? [whole]);
         return windows.flat();
       };
       const rows = await queue.run(tokenize, signal);
       this.#failure = undefined;
       let end = 0;
-      return counts.map((count) => {
-        const own = rows.slice(end, (end += count));
-        return poolWindows(own, longTexts?.pooling ?? 'mean');
+      return windows.map((parts) => {
+        const own = rows.slice(end, (end += parts.length));
+        if (this.model.task.kind.unit !== 'token') return poolWindows(own, longTexts?.pooling ?? 'mean');
+        const [first = new Float32Array()] = own;
+        const placed = parts.map((part) => Object.assign({}, part, { first: part.first ?? 0 }));
+        return longTexts === undefined ? first : joinWindows(placed, own, longTexts);
       });
     } catch (error) {
       if (error instanceof RunError) this.#failure = error;
@@ -212,7 +264,7 @@ export async function createClassifier<P extends ProblemType = ProblemType>(
   const { tokenizer: given, problemType, onStep, ...asked } = options;
   if (typeof model === 'string') {
     // The model first: where the folder is none, its message says why.
-    const loaded = await AutoModelForSequenceClassification.fromPretrained(model);
+    const loaded = await loadAnyModel(model);
     const close = (): Promise<void> => loaded.close();
     try {
       requireProblemType(loaded.task, problemType);
@@ -242,12 +294,14 @@ async function warmed<P extends ProblemType>(
   const { maxBatchTokens: maxTokens, maxWait, maxQueue, dataloaderNumWorkers: workers } = options;
   const maxLength = maxLengthOf(model, tokenizer, options.maxSeqLength);
   const longTexts = longTextsOf(tokenizer, { ...options, maxLength });
-  const reading = textReading(tokenizer, { maxLength, workers, longTexts, tokenTypes: model.tokenTypes });
+  const { tokenTypes, task } = model;
+  const withOffsets = task.kind.unit === 'token';
+  const reading = textReading(tokenizer, { maxLength, workers, longTexts, tokenTypes, withOffsets });
   try {
     await model.open(options);
     model.warnIfUntrained();
     const logits = await model.session.predict(pack(await reading.pool.encode([{ text: 'a' }])));
-    model.task.decode(logits); // damaged weights show now, and not in each answer
+    task.decode(logits.subarray(0, task.numLabels)); // damaged weights show now, and not in each answer
   } catch (error) {
     await reading.pool.close();
     throw error;
@@ -256,12 +310,14 @@ async function warmed<P extends ProblemType>(
     maxTokens,
     maxWait,
     onStep,
+    byToken: withOffsets,
   });
   const free = async (): Promise<void> => {
     await reading.pool.close();
     await close();
   };
-  return new Classifier({ model, reading, queue, maxQueue, free });
+  const { aggregationStrategy } = options;
+  return new Classifier({ model, reading, queue, maxQueue, tokenizer, aggregationStrategy, free });
 }
 
 function isList(texts: Text | readonly Text[]): texts is readonly Text[] {

@@ -1,7 +1,9 @@
 // Requests and answers in the form of Hugging Face's inference API for text classification, which huggingface_hub's and
 // @huggingface/inference's clients send and read: https://huggingface.co/docs/inference-providers/tasks/text-classification
 import { z } from 'zod';
+import type { Entity } from '../evaluation/entities.js';
 import type { EncoderModel } from '../models/encoder-model.js';
+import { aggregationStrategies, type AggregationStrategy } from '../tasks/index.js';
 import { sigmoid, softmax } from '../tasks/probabilities.js';
 import type { TextExample } from '../tokenizer/index.js';
 import { expected } from '../util/errors.js';
@@ -26,6 +28,12 @@ const PARAMETERS = z.strictObject({
   top_k: z.int().min(1).nullish(),
   function_to_apply: z.enum(functions).nullish(),
 });
+const TOKEN_PARAMETERS = z.strictObject({ aggregation_strategy: z.enum(aggregationStrategies).nullish() });
+/** For a model that classifies tokens. */
+const TOKEN_REQUEST = z.looseObject({
+  inputs: z.preprocess((inputs) => (Array.isArray(inputs) ? inputs : [inputs]), z.array(z.string()).min(1)),
+  parameters: TOKEN_PARAMETERS.nullish(),
+});
 /** Clients put more beside these, such as the model. */
 const REQUEST = z.looseObject({
   inputs: z.preprocess(
@@ -39,6 +47,7 @@ const REQUEST = z.looseObject({
 const RIGHT: readonly [string, string][] = [
   ['inputs[', TEXT],
   ['inputs', `${TEXT}, or a list of these`],
+  ['parameters.aggregation_strategy', `one of ${aggregationStrategies.join(', ')}`],
   ['parameters.top_k', 'a whole number of at least 1'],
   ['parameters.function_to_apply', `one of ${functions.join(', ')}`],
   ['parameters', 'an object'],
@@ -65,6 +74,34 @@ export function parseRequest(
   readonly texts: readonly (string | TextExample)[];
   readonly parameters: AnswerParameters;
 } {
+  const json = requestIn(body, mostTexts);
+  const parsed = REQUEST.safeParse(json);
+  if (!parsed.success) throw new RequestError(422, problemOf(json, parsed.error, PARAMETERS));
+  const { inputs, parameters } = parsed.data;
+  return {
+    texts: inputs.map(textOf),
+    parameters: {
+      topK: parameters?.top_k ?? undefined,
+      functionToApply: parameters?.function_to_apply ?? undefined,
+    },
+  };
+}
+
+/** The same of a request to a model that classifies tokens. `isList`: whether the answer is to be one for each text. */
+export function parseTokenRequest(
+  body: Uint8Array,
+  mostTexts: number,
+): { texts: readonly string[]; isList: boolean; aggregationStrategy: AggregationStrategy | undefined } {
+  const json = requestIn(body, mostTexts);
+  const parsed = TOKEN_REQUEST.safeParse(json);
+  if (!parsed.success) throw new RequestError(422, problemOf(json, parsed.error, TOKEN_PARAMETERS));
+  const { inputs: texts, parameters } = parsed.data;
+  const isList = 'inputs' in json && Array.isArray(json.inputs);
+  return { texts, isList, aggregationStrategy: parameters?.aggregation_strategy ?? undefined };
+}
+
+/** @throws RequestError for what is no object, and for too many texts */
+function requestIn(body: Uint8Array, mostTexts: number): object {
   const json = jsonOf(body);
   if (typeof json !== 'object' || json === null || Array.isArray(json))
     throw new RequestError(422, expected('an object with inputs', 'the body', json).message);
@@ -74,16 +111,7 @@ export function parseRequest(
       422,
       `inputs has ${json.inputs.length} texts, and a request takes ${mostTexts}; make several requests`,
     );
-  const parsed = REQUEST.safeParse(json);
-  if (!parsed.success) throw new RequestError(422, problemOf(json, parsed.error));
-  const { inputs, parameters } = parsed.data;
-  return {
-    texts: inputs.map(textOf),
-    parameters: {
-      topK: parameters?.top_k ?? undefined,
-      functionToApply: parameters?.function_to_apply ?? undefined,
-    },
-  };
+  return json;
 }
 
 function textOf(input: string | z.infer<typeof PAIR>): string | TextExample {
@@ -102,7 +130,7 @@ function jsonOf(body: Uint8Array): unknown {
 }
 
 /** What is wrong first. */
-function problemOf(json: object, { issues }: z.ZodError): string {
+function problemOf(json: object, { issues }: z.ZodError, parameters: z.ZodObject): string {
   const [issue] = issues;
   const isList = 'inputs' in json && Array.isArray(json.inputs);
   // Of a text by itself, which is made a list of one, the place is that of the text.
@@ -113,7 +141,7 @@ function problemOf(json: object, { issues }: z.ZodError): string {
     return `${shown} has no ${listed(
       issue.keys.map((key) => oneLine(key, 40)),
       3,
-    )}; it takes ${namesOf(shown).join(' and ')}`;
+    )}; it takes ${Object.keys(shown === 'parameters' ? parameters.shape : PAIR.shape).join(' and ')}`;
   let value: unknown = json;
   for (const part of path) value = valueAt(value, part);
   if (value === undefined && shown === 'inputs') return `inputs is needed: ${TEXT}, or a list of these`;
@@ -121,10 +149,6 @@ function problemOf(json: object, { issues }: z.ZodError): string {
     return 'inputs has no texts; give it one';
   const right = RIGHT.find(([start]) => shown.startsWith(start))?.[1] ?? 'another value';
   return expected(right, shown, value).message;
-}
-
-function namesOf(place: string): string[] {
-  return Object.keys(place === 'parameters' ? PARAMETERS.shape : PAIR.shape);
 }
 
 function valueAt(value: unknown, key: PropertyKey): unknown {
@@ -138,6 +162,24 @@ export interface LabelScore {
   readonly score: number;
   /** Of a model that gives any number of labels: whether this is one of them, by its threshold. */
   readonly predicted?: boolean;
+}
+
+/** An entity as transformers' pipeline gives it; a token where they are not grouped. */
+export interface EntityAnswer {
+  readonly entity_group?: string;
+  readonly entity?: string;
+  readonly score: number;
+  readonly word: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+export function entityAnswer(
+  { label, score, text: word, start, end }: Entity,
+  strategy: AggregationStrategy | undefined,
+): EntityAnswer {
+  const named = strategy === 'none' ? { entity: label } : { entity_group: label };
+  return { ...named, score, word, start, end };
 }
 
 /** The labels of a text with their scores, the highest first; of a regression its values. */

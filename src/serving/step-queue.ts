@@ -26,6 +26,8 @@ export interface StepQueueOptions {
   /** Milliseconds that a step waits at most for calls that are being tokenized. */
   readonly maxWait: number;
   readonly onStep?: ((step: Step) => void) | undefined;
+  /** Whether logits are those of tokens, [tokens * numLabels], and not of sequences. */
+  readonly byToken?: boolean;
 }
 
 /** A call whose sequences wait or run. */
@@ -190,8 +192,12 @@ export class StepQueue {
       seconds: (performance.now() - began) / 1000,
     };
     queueMicrotask(() => this.#options.onStep?.(step)); // what it throws is no failure of the step
-    const width = logits.length / entries.length;
-    return entries.map((_, row) => logits.slice(row * width, (row + 1) * width));
+    const width = logits.length / (this.#options.byToken === true ? step.tokens : step.texts);
+    let end = 0;
+    return entries.map(({ encoding }) => {
+      const rows = this.#options.byToken === true ? encoding.ids.length : 1;
+      return logits.slice(end, (end += rows * width));
+    });
   }
 }
 

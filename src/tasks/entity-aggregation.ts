@@ -138,21 +138,6 @@ function groupsOf(marked: readonly TextEntity[], read: LabelReader): TextEntity[
   }));
 }
 
-/** Entities of overlapping windows of a text: of those that overlap the longer one stays, then the more certain one. */
-export function mergeWindows(entities: readonly TextEntity[]): TextEntity[] {
-  const merged: TextEntity[] = [];
-  for (const entity of entities.toSorted((left, right) => left.start - right.start)) {
-    const last = merged.at(-1);
-    if (last === undefined || entity.start >= last.end) {
-      merged.push(entity);
-      continue;
-    }
-    const longer = entity.end - entity.start - (last.end - last.start);
-    if (longer > 0 || (longer === 0 && entity.score > last.score)) merged[merged.length - 1] = entity;
-  }
-  return merged;
-}
-
 /** Without the white space at its ends, which some tokenizers count to a token. */
 export function trimmed(text: string, entity: TextEntity): TextEntity {
   const own = text.slice(entity.start, entity.end);

@@ -1,4 +1,5 @@
 // What depends on the kind of problem.
+export { aggregationStrategies, type AggregationStrategy, type TextEntity } from './entity-aggregation.js';
 export { readCalibration, writeCalibration } from './calibration.js';
 export type { MetricAccumulator, MetricDetails } from './metrics/accumulator.js';
 export {

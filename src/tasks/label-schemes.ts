@@ -148,31 +148,32 @@ export function schemeOf(labels: Iterable<string>): LabelScheme | null {
   const own = [...labels].filter((label) => label !== OUTSIDE);
   if (own.length === 0 || own.some((label) => !/^[BIESLU]-./.test(label))) return null;
   const prefixes = new Set(own.map((label) => label.slice(0, 1)));
-  if (prefixes.has('L') || prefixes.has('U')) return 'BILOU';
-  if (prefixes.has('E') || prefixes.has('S')) return 'IOBES';
+  const [isBilou, isIobes] = ['LU', 'ES'].map((both) => Array.from(both).some((one) => prefixes.has(one)));
+  if (isBilou === true) return isIobes === true ? null : 'BILOU';
+  if (isIobes === true) return 'IOBES';
   return prefixes.has('B') ? 'IOB2' : 'IOB1';
 }
 
-/** Labels of a sentence in another scheme; the entities do not overlap. */
-export function labelsOf(
-  entities: readonly LabelledSpan[],
-  length: number,
-  scheme: Exclude<LabelScheme, 'IOB1'>,
-): string[] {
+/** Labels of a sentence in a scheme, in the order of the text; the entities do not overlap. */
+export function labelsOf(entities: readonly LabelledSpan[], length: number, scheme: LabelScheme): string[] {
   const labels = Array.from({ length }, () => OUTSIDE);
-  const [last, alone] = { IOB2: ['I', 'B'], IOBES: ['E', 'S'], BILOU: ['L', 'U'] }[scheme];
-  for (const { type, start, end } of entities) {
+  const [last, alone] = { IOB1: ['I', 'I'], IOB2: ['I', 'B'], IOBES: ['E', 'S'], BILOU: ['L', 'U'] }[scheme];
+  for (const [number, { type, start, end }] of entities.entries()) {
+    const before = entities[number - 1];
+    // Of IOB1 a B- only parts neighbours of one type.
+    const isParted = scheme !== 'IOB1' || (before?.end === start && before.type === type);
     for (let at = start; at < end; at++) {
       const inner = at === start ? 'B' : at === end - 1 ? last : 'I';
-      labels[at] = `${end - start === 1 ? alone : inner}-${type}`;
+      const prefix = at === start && !isParted ? 'I' : end - start === 1 && scheme !== 'IOB1' ? alone : inner;
+      labels[at] = `${prefix}-${type}`;
     }
   }
   return labels;
 }
 
-/** The labels of a sentence in IOB2, read loosely, whatever the scheme that they are written in. */
-export function toIob2(labels: readonly string[], scheme: LabelScheme): string[] {
+/** The labels of a sentence in another scheme, read loosely. */
+export function inScheme(labels: readonly string[], from: LabelScheme, to: LabelScheme): string[] {
   const named =
-    scheme === 'BILOU' ? labels.map((label) => label.replace(/^U/, 'S').replace(/^L/, 'E')) : labels;
-  return labelsOf(entitiesOf(named), labels.length, 'IOB2');
+    from === 'BILOU' ? labels.map((label) => label.replace(/^U/, 'S').replace(/^L/, 'E')) : labels;
+  return labelsOf(entitiesOf(named), labels.length, to);
 }

@@ -36,6 +36,7 @@ const EXAMPLES_PER_JOB = 64;
  *
  * @param options.maxLength tokens per example, special tokens included; default: no truncation
  * @param options.tokenTypes how many token types the model has; see {@link EncodeOptions}
+ * @param options.withOffsets whether encodings have `offsets`, of single texts
  * @param options.workers threads; 0 tokenizes in the calling thread
  *
  * @example
@@ -50,11 +51,11 @@ const EXAMPLES_PER_JOB = 64;
  */
 export function createTokenizerPool(
   tokenizer: Tokenizer,
-  options: { maxLength?: number; tokenTypes?: number; workers: number },
+  options: { maxLength?: number; tokenTypes?: number; withOffsets?: boolean; workers: number },
 ): TokenizerPool {
   const { workers, ...encodeOptions } = options;
   if (!Number.isInteger(workers) || workers < 0) throw expected('a whole number from 0', 'workers', workers);
-  tokenizer.encode('', '', encodeOptions); // a wrong maxLength shows here, not in a thread
+  tokenizer.encode('', encodeOptions.withOffsets === true ? undefined : '', encodeOptions); // a wrong maxLength shows here, not in a thread
   if (workers === 0) {
     return {
       encode: async (examples) =>
@@ -189,6 +190,8 @@ export interface PackedEncodings {
   typeIds: Int32Array | null;
   /** Which examples are pairs. */
   pairs: readonly boolean[];
+  /** [2 * all tokens]; null where there are none. */
+  offsets: Int32Array | null;
 }
 
 export function packEncodings(encodings: readonly Encoding[]): PackedEncodings {
@@ -197,24 +200,27 @@ export function packEncodings(encodings: readonly Encoding[]): PackedEncodings {
   const ids = new Int32Array(total);
   const typeIds = pairs.includes(true) ? new Int32Array(total) : null;
   const ends = new Int32Array(encodings.length);
+  const offsets = encodings.some((one) => one.offsets !== undefined) ? new Int32Array(2 * total) : null;
   let end = 0;
   for (const [index, encoding] of encodings.entries()) {
     ids.set(encoding.ids, end);
     if (encoding.typeIds !== null) typeIds?.set(encoding.typeIds, end);
+    if (encoding.offsets !== undefined) offsets?.set(encoding.offsets, 2 * end);
     end += encoding.ids.length;
     ends[index] = end;
   }
-  return { ids, ends, typeIds, pairs };
+  return { ids, ends, typeIds, pairs, offsets };
 }
 
 /** The encodings again, as views of the packed buffers. */
-function unpackEncodings({ ids, ends, typeIds, pairs }: PackedEncodings): Encoding[] {
+function unpackEncodings({ ids, ends, typeIds, pairs, offsets }: PackedEncodings): Encoding[] {
   return pairs.map((isPair, index) => {
     const start = index === 0 ? 0 : (ends[index - 1] ?? 0);
     const end = ends[index] ?? 0;
     return {
       ids: ids.subarray(start, end),
       typeIds: isPair ? (typeIds?.subarray(start, end) ?? null) : null,
+      ...(offsets !== null && { offsets: offsets.subarray(2 * start, 2 * end) }),
     };
   });
 }

@@ -3,6 +3,7 @@
 import { UsageError, expected } from '../util/errors.js';
 import { IdBuffer, type Wanted } from './chunk-cache.js';
 import { tokenizerClass } from './classes.js';
+import { createOffsetTokenizer, type TokensWithOffsets } from './offsets.js';
 import { createTextToIds, type TextToIds } from './text-ids.js';
 import type {
   PostProcessorJson,
@@ -30,6 +31,11 @@ export interface Encoding {
    * without token types.
    */
   typeIds: Int32Array | null;
+  /**
+   * [2 * tokens], start and end of each token in the text, in UTF-16 units as for `text.slice(start, end)`; 0 and 0 for special
+   * tokens. Where it was asked for.
+   */
+  offsets?: Int32Array;
 }
 
 /** A special token by its id, or the place of the first (A) or second (B) text. */
@@ -57,6 +63,8 @@ interface Template {
  * ```
  */
 export interface EncodeOptions {
+  /** Whether `offsets` are wanted, of a single text; it then takes several times as long. */
+  withOffsets?: boolean;
   /** Tokens that may stay, special tokens included. Default: no truncation, as in transformers. */
   maxLength?: number;
   /** Default true. */
@@ -66,6 +74,9 @@ export interface EncodeOptions {
 }
 
 export class SequenceEncoder {
+  readonly #spec: TokenizerSpec;
+  /** Made on first use: texts are seldom read with offsets. */
+  #withOffsets: ((text: string) => TokensWithOffsets) | undefined;
   /** How many token types the tokenizer gives: 2, or 0 where its models take none. */
   readonly tokenTypes: 0 | 2;
   /** How many special tokens stand before and after a single text. */
@@ -76,6 +87,7 @@ export class SequenceEncoder {
   readonly #buffer = new IdBuffer();
 
   constructor(spec: TokenizerSpec) {
+    this.#spec = spec;
     this.#append = createTextToIds(spec.tokenizerJson, spec.tokenizerConfig.split_special_tokens !== true);
     this.#template = createTemplate(spec.tokenizerJson.post_processor);
     const { single } = this.#template;
@@ -90,6 +102,7 @@ export class SequenceEncoder {
     if (typeof text !== 'string') throw expected('a string', 'text', text);
     if (textPair !== undefined && typeof textPair !== 'string')
       throw expected('a string', 'textPair', textPair);
+    if (options.withOffsets === true) return this.#encodeWithOffsets(text, textPair, options);
     const whole = textPair === undefined ? this.#template.single : this.#template.pair;
     const template =
       options.addSpecialTokens === false ? whole.filter((piece) => 'sequence' in piece) : whole;
@@ -104,6 +117,23 @@ export class SequenceEncoder {
     const tokenTypes = Math.min(options.tokenTypes ?? this.tokenTypes, this.tokenTypes);
     const hasTypes = textPair !== undefined && tokenTypes > 1;
     return { ids: encoding.ids, typeIds: hasTypes ? encoding.typeIds : null };
+  }
+
+  #encodeWithOffsets(text: string, textPair: string | undefined, options: EncodeOptions): Encoding {
+    if (textPair !== undefined) throw new UsageError('Offsets are those of single texts, not of pairs');
+    const around = options.addSpecialTokens !== false;
+    const template = around ? this.#template.single : [];
+    const budget = textBudget(options.maxLength, specialCount(template));
+    this.#withOffsets ??= createOffsetTokenizer(this.#spec);
+    const all = this.#withOffsets(text);
+    const kept = Math.min(all.ids.length, budget);
+    const first = this.#keepTail ? all.ids.length - kept : 0;
+    const own = all.ids.subarray(first, first + kept);
+    const [before] = around ? this.specialsAround : [0];
+    const ids = around ? this.#assemble(template, { A: own, B: own }).ids : own;
+    const offsets = new Int32Array(2 * ids.length);
+    offsets.set(all.offsets.subarray(2 * first, 2 * (first + kept)), 2 * before);
+    return { ids, typeIds: null, offsets };
   }
 
   /** Tokenizes into the buffer, each text up to `count` ids or more, and returns the places: [start, end). */

@@ -13,7 +13,7 @@ parentPort?.on('message', ({ job, examples }: WorkerRequest) => {
       examples.map(({ text, textPair }) => encoder.encode(text, textPair, encodeOptions)),
     );
     // The declarations of a pool are for TypeScript before 5.7 too, in which a typed array does not have the type of its buffer.
-    const transfer = [packed.ids, packed.ends, packed.typeIds].flatMap((array) =>
+    const transfer = [packed.ids, packed.ends, packed.typeIds, packed.offsets].flatMap((array) =>
       array?.buffer instanceof ArrayBuffer ? [array.buffer] : [],
     );
     parentPort?.postMessage({ job, packed } satisfies WorkerReply, transfer);

@@ -89,6 +89,7 @@ export async function fingerprintOf(
     dataSeed: args.dataSeed ?? args.seed,
     optim: optimizerOf(args),
     neftuneNoiseAlpha: args.neftuneNoiseAlpha ?? 0,
+    labelAllTokens: model.task.kind.unit === 'token' ? args.labelAllTokens : undefined,
   };
   const options = optionsWithRole('must-match').map((name) => [KEPT_AS[name] ?? name, effective[name]]);
   return {

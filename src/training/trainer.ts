@@ -5,6 +5,7 @@ import { join } from 'node:path';
 
 import { loadBatch, maxLengthOf, prefetch } from '../data/batch.js';
 import { Dataset } from '../data/dataset.js';
+import { createTokenAligner, type TokenAligner } from '../data/token-labels.js';
 import type { ReadingSettings } from '../formats/model-folder.js';
 import { evaluateRows, type Metrics } from '../evaluation/evaluate.js';
 import type { PackedBatch, TrainingStats } from '../native/index.js';
@@ -77,6 +78,7 @@ export class Trainer {
   readonly #learningRate: LearningRate;
   readonly #executor: StepExecutor;
   readonly #pool: TokenizerPool;
+  readonly #align: TokenAligner | null;
   readonly #maxLength: number;
   readonly #progress: Progress;
   #state: TrainerState;
@@ -106,7 +108,9 @@ export class Trainer {
       maxLength: this.#maxLength,
       tokenTypes: model.tokenTypes,
       workers: args.dataloaderNumWorkers,
+      withOffsets: model.task.kind.unit === 'token',
     });
+    this.#align = createTokenAligner(model.task, args.labelAllTokens ? 'all' : 'first');
   }
 
   /** HF's trainer_state.json as it stands. */
@@ -171,7 +175,7 @@ export class Trainer {
       onMeasured: (rows) => this.#progress.bar('measuring lengths', rows, trainDataset.size, ''),
     });
     const load = (rows: readonly Uint32Array[]): Promise<PackedBatch[]> =>
-      Promise.all(rows.map((group) => loadBatch(trainDataset, group, this.#pool)));
+      Promise.all(rows.map((group) => loadBatch(trainDataset, group, this.#pool, this.#align)));
     for await (const batches of prefetch(steps, load, STEPS_AHEAD)) {
       if (this.#control.shouldTrainingStop) break;
       await this.#trainStep(batches);
@@ -320,6 +324,7 @@ export class Trainer {
     const metrics = await evaluateRows(model, evalDataset, {
       pool: this.#pool,
       batchSize: args.perDeviceEvalBatchSize,
+      labelAllTokens: args.labelAllTokens,
       signal,
       ...hooks,
       ...(computeMetrics === undefined ? {} : { computeMetrics }),

@@ -11,36 +11,36 @@ import { createOffsetTokenizer } from '../../dist/tokenizer/offsets.js';
 
 const usage = (message: string | RegExp) => ({ name: 'UsageError', message });
 
+const sentencesOf = (text: string, columns?: Parameters<typeof parseConll>[1]) =>
+  Array.from(parseConll(text, columns), ({ tokens, labels, line }) => ({ tokens, labels, line }));
+
 t.test('CoNLL files, with blanks and with tabs', (t) => {
   const conll2003 =
     '-DOCSTART- -X- -X- O\n\nEU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\n\nPeter NNP B-NP B-PER\r\nBlackburn NNP I-NP I-PER\n';
-  t.same(parseConll(conll2003, 'train.txt'), [
+  t.same(sentencesOf(conll2003), [
     { tokens: ['EU', 'rejects'], labels: ['B-ORG', 'O'], line: 3 },
     { tokens: ['Peter', 'Blackburn'], labels: ['B-PER', 'I-PER'], line: 7 },
   ]);
-  t.same(parseConll(conll2003, 'train.txt', { label: 1 })[0]?.labels, ['NNP', 'VBZ']);
-  t.same(
-    parseConll('\uFEFF# id = 1\n1\tNew York\tB-LOC\n2\t#\tO\n\n# id 2\n1\tx\tO', 'a.conll', { token: 1 }),
-    [
-      { tokens: ['New York', '#'], labels: ['B-LOC', 'O'], line: 2 },
-      { tokens: ['x'], labels: ['O'], line: 6 },
-    ],
-  );
+  t.same(sentencesOf(conll2003, { label: 1 })[0]?.labels, ['NNP', 'VBZ']);
+  t.same(sentencesOf('\uFEFF# id = 1\n1\tNew York\tB-LOC\n2\t#\tO\n\n# id 2\n1\tx\tO', { token: 1 }), [
+    { tokens: ['New York', '#'], labels: ['B-LOC', 'O'], line: 2 },
+    { tokens: ['x'], labels: ['O'], line: 6 },
+  ]);
   // A hash is a word where a label follows.
-  t.same(parseConll('# O\ntag O\n', 'a'), [{ tokens: ['#', 'tag'], labels: ['O', 'O'], line: 1 }]);
-  t.same(parseConll('', 'a'), []);
-  t.same(parseConll('a   O \n', 'a')[0]?.labels, ['O']);
+  t.same(sentencesOf('# O\ntag O\n'), [{ tokens: ['#', 'tag'], labels: ['O', 'O'], line: 1 }]);
+  t.same(sentencesOf(''), []);
+  t.same(sentencesOf('a   O \n')[0]?.labels, ['O']);
+  t.same(sentencesOf('a\nb\n', { label: null })[0], { tokens: ['a', 'b'], labels: ['O', 'O'], line: 1 });
   t.end();
 });
 
 t.test('what is wrong in a CoNLL file, by line and column', (t) => {
-  t.throws(
-    () => parseConll('a O\n\nb X O\n', 'train.txt'),
-    usage('train.txt:3: 3 columns, but line 1 has 2: "b X O"'),
-  );
-  t.throws(() => parseConll('a\n', 'train.txt'), usage('train.txt:1: a token without a label: "a"'));
-  t.throws(() => parseConll('a\tO\nb\t\n', 'train.txt'), usage('train.txt:2: column 2 is empty'));
-  t.throws(() => parseConll('a O\n', 'train.txt', { label: 4 }), usage('train.txt:1: no column 5 among 2'));
+  const faultOf = (text: string, columns?: Parameters<typeof parseConll>[1]) =>
+    Array.from(parseConll(text, columns), ({ fault }) => fault).find((fault) => fault !== null);
+  t.same(faultOf('a O\n\nb X O\n'), { line: 3, reason: '3 columns, but line 1 has 2: "b X O"' });
+  t.same(faultOf('a\n'), { line: 1, reason: 'a token without a label: "a"' });
+  t.same(faultOf('a\tO\nb\t\n'), { line: 2, reason: 'column 2 is empty' });
+  t.same(faultOf('a O\n', { label: 4 }), { line: 1, reason: 'no column 5 among 2' });
   t.end();
 });
 
@@ -92,7 +92,7 @@ t.test('texts with marked parts, as annotation tools export them', (t) => {
   ];
   const objects = triples.map(([start, end, label]) => ({ start, end, label }));
   const forms: Record<string, unknown> = {
-    spaCy: [TEXT, { entities: triples }],
+    spaCy: { text: TEXT, entities: triples },
     'objects under entities': { text: TEXT, entities: objects },
     'doccano, triples': { id: 1, text: TEXT, label: triples },
     'doccano, objects': {

@@ -133,6 +133,7 @@ await tap.test('an adapter: rows of the fused matrix, initial values, scaling', 
     modulesToSave: [],
     base: '.',
     revision: null,
+    taskType: 'SEQ_CLS',
   };
   const { parameters, lora: spec } = specOf('bert', lora);
   const names = (module: string) => ({ a: `${module}.lora_A.weight`, b: `${module}.lora_B.weight` });

@@ -37,6 +37,8 @@ function collected(
       rows: count,
       logits: logits.subarray(first * labelNames.length, (first + count) * labelNames.length),
       labels: labels.subarray(first * width, (first + count) * width),
+      bounds: Int32Array.from({ length: count + 1 }, (_, i) => i),
+      encodings: [],
       examples: Array.from({ length: count }, (_, i) => ({ text: `text ${first + i}` })),
     };
     collector.add(part);
@@ -162,6 +164,8 @@ t.test('rows without a label or with logits that are not finite count for nothin
     rows: 3,
     logits,
     labels,
+    bounds: Int32Array.of(0, 1, 2, 3),
+    encodings: [],
     examples: [{ text: 'x' }, { text: 'y' }, { text: 'z' }],
   });
   const facts = collector.facts({}, null);
