@@ -114,7 +114,7 @@ Napi::Value Session::accumulate(Args info) {
   const double divisor = arguments::number(options.Get("divisor"), "divisor", 1e-30, 1e30);
   RawBatch raw = checkedBatch(info, true);
   const LossOptions loss = arguments::lossOptions(options, format_.outputs);
-  checkLoss(loss, format_.loss, raw.valueLabels.empty());
+  checkLoss(loss, format_, raw.valueLabels.empty());
   return postInStep(
       info, [this, raw = std::move(raw), divisor, loss] { training().accumulate(raw, divisor, loss); });
 }
@@ -228,8 +228,10 @@ Training& Session::training() const {
 
 RawBatch Session::checkedBatch(Args info, bool needsLabels) const {
   RawBatch raw = arguments::batch(info[0]);
-  checkBatch(raw, format_, needsLabels);
-  if (!needsLabels) raw.classLabels.clear(), raw.valueLabels.clear();
+  const bool readsLabels = needsLabels || (format_.isVocabulary && !raw.classLabels.empty());
+  checkBatch(raw, format_, readsLabels);
+  if (!readsLabels) raw.classLabels.clear();
+  if (!needsLabels) raw.valueLabels.clear();
   return raw;
 }
 

@@ -152,6 +152,12 @@ HeadStage stage(const Members& members) {
     static constexpr const char* pools[] = {"first", "mean"};
     return {members.choice("pool", pools) == 0 ? Kind::PoolFirst : Kind::PoolMean};
   }
+  if (members.has("select")) {
+    static constexpr const char* selections[] = {"labelled"};
+    members.choice("select", selections);
+    return {Kind::SelectLabelled};
+  }
+  if (members.has("vocabulary")) return {Kind::Vocabulary, members.string("vocabulary")};
   if (members.has("linear")) return {Kind::Linear, members.string("linear")};
   if (members.has("norm")) return {Kind::Norm, members.string("norm")};
   if (members.has("activation")) return {Kind::Activation, {}, activation(members, "activation")};

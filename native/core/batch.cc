@@ -111,6 +111,13 @@ std::vector<int32_t> positionsOf(const std::vector<int32_t>& offsets, int32_t fi
   return positions;
 }
 
+std::vector<int32_t> labelled(const std::vector<int32_t>& labels) {
+  std::vector<int32_t> rows;
+  for (size_t i = 0; i < labels.size(); ++i)
+    if (labels[i] != kIgnoredLabel) rows.push_back(static_cast<int32_t>(i));
+  return rows;
+}
+
 template <typename T>
 std::vector<T> slice(const std::vector<T>& values, size_t begin, size_t end) {
   return values.empty() ? std::vector<T>() : std::vector<T>(values.begin() + begin, values.begin() + end);
@@ -141,11 +148,20 @@ int64_t Batch::longest() const {
 
 BatchFormat batchFormat(const SessionSpec& spec) {
   const EmbeddingsSpec& embeddings = spec.encoder.embeddings;
-  BatchFormat format{embeddings.vocab,    embeddings.tokenTypes, embeddings.positions,
-                     spec.encoder.hidden, /*isPerToken=*/true,   spec.loss};
+  BatchFormat format{embeddings.vocab,
+                     embeddings.tokenTypes,
+                     embeddings.positions,
+                     spec.encoder.hidden,
+                     /*isPerToken=*/true,
+                     /*isVocabulary=*/false,
+                     spec.loss};
   for (const HeadStage& stage : spec.head) {
     using Kind = HeadStage::Kind;
     if (stage.kind == Kind::PoolFirst || stage.kind == Kind::PoolMean) format.isPerToken = false;
+    if (stage.kind == Kind::Vocabulary) {
+      format.isVocabulary = true;
+      format.outputs = embeddings.vocab;
+    }
     if (stage.kind != Kind::Linear) continue;
     for (const ParameterSpec& parameter : spec.parameters)
       if (parameter.name == stage.name + ".weight") format.outputs = parameter.shape[0];
@@ -163,7 +179,8 @@ void checkBatch(const RawBatch& raw, const BatchFormat& format, bool needsLabels
   }
   if (!needsLabels) return;
   const size_t rows = rowsOf(raw, format);
-  const bool isClasses = format.loss == LossKind::CrossEntropy && raw.valueLabels.empty();
+  const bool isClasses =
+      format.loss == LossKind::CrossEntropy && (raw.valueLabels.empty() || format.isVocabulary);
   if (isClasses)
     checkClassLabels(raw, format, rows);
   else
@@ -176,7 +193,9 @@ Batch toTensors(const RawBatch& raw, const BatchFormat& format, at::Device devic
   const size_t inputIds = packed.add(raw.inputIds), positions = packed.add(positionsOf(raw.cuSeqlens, first)),
                offsets = packed.add(raw.cuSeqlens),
                tokenTypeIds = packed.add(raw.tokenTypeIds.value_or(std::vector<int32_t>())),
-               classLabels = packed.add(raw.classLabels);
+               classLabels = packed.add(raw.classLabels),
+               labelledRows =
+                   packed.add(format.isVocabulary ? labelled(raw.classLabels) : std::vector<int32_t>());
   packed.copyTo(device);
   Batch batch;
   batch.cuSeqlens = raw.cuSeqlens;
@@ -187,6 +206,7 @@ Batch toTensors(const RawBatch& raw, const BatchFormat& format, at::Device devic
   batch.firstTokens = packed.indices(offsets).narrow(0, 0, batch.sequences());
   batch.offsets = packed.integers(offsets);
   if (!raw.classLabels.empty()) batch.labels = packed.indices(classLabels);
+  if (!raw.classLabels.empty() && format.isVocabulary) batch.labelledRows = packed.indices(labelledRows);
   if (!raw.valueLabels.empty()) batch.labels = toDevice(raw.valueLabels, device).view({-1, format.outputs});
   return batch;
 }

@@ -18,6 +18,7 @@ struct Batch {
   at::Tensor firstTokens;   // int64 [sequences], the row of each sequence's first token
   at::Tensor offsets;       // cuSeqlens, int32 [sequences + 1]
   at::Tensor labels;        // int64 [rows] or float [rows, outputs]; undefined for predict
+  at::Tensor labelledRows;  // int64, which rows have a label, where the outputs are a vocabulary
   std::vector<int32_t> cuSeqlens;
 
   int64_t tokens() const { return cuSeqlens.back(); }
@@ -38,8 +39,9 @@ struct RawBatch {
 struct BatchFormat {
   int64_t vocab, tokenTypes;
   std::optional<PositionsSpec> positions;
-  int64_t outputs;  // logits of a row
-  bool isPerToken;  // a row is a token, else a sequence
+  int64_t outputs;    // logits of a row
+  bool isPerToken;    // a row is a token, else a sequence
+  bool isVocabulary;  // the outputs are the words of the encoder: logits of labelled rows only
   LossKind loss;
 };
 

@@ -70,9 +70,9 @@ struct EncoderSpec {
 };
 
 struct HeadStage {
-  enum class Kind { PoolFirst, PoolMean, Linear, Activation, Norm, Dropout };
+  enum class Kind { PoolFirst, PoolMean, SelectLabelled, Linear, Activation, Norm, Dropout, Vocabulary };
   Kind kind;
-  std::string name = {};                     // of a linear layer or a norm
+  std::string name = {};                     // of a linear layer, a norm or a vocabulary
   Activation activation = Activation::Tanh;  // of an activation
   double probability = 0;                    // of a dropout
 };

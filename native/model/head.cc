@@ -26,6 +26,8 @@ Head::Head(const std::vector<HeadStage>& stages, const EncoderSpec& encoder, Lay
   bool isPooled = false;
   for (const HeadStage& spec : stages) {
     Stage stage{spec};
+    if (vocabulary_.has_value())
+      throw std::invalid_argument("the vocabulary must be the last stage of a head");
     switch (spec.kind) {
       case Kind::PoolFirst:
       case Kind::PoolMean:
@@ -49,9 +51,21 @@ Head::Head(const std::vector<HeadStage>& stages, const EncoderSpec& encoder, Lay
         break;
       case Kind::Activation:
         break;
+      case Kind::SelectLabelled:
+        if (stages.back().kind != Kind::Vocabulary)
+          throw std::invalid_argument("only a head that ends with a vocabulary can select labelled rows");
+        break;
+      case Kind::Vocabulary:
+        if (isPooled) throw std::invalid_argument("a vocabulary is for tokens; leave the pool out");
+        vocabulary_ = factory.vocabulary(spec.name, encoder.embeddings.vocab, width);
+        break;
     }
     stages_.push_back(stage);
   }
+}
+
+void Head::prepare(OperandBuilder& builder, bool isTraining) {
+  if (vocabulary_.has_value()) vocabulary_->prepare(builder, isTraining);
 }
 
 bool Head::readsFirstOnly(const std::vector<HeadStage>& stages) {
@@ -83,6 +97,11 @@ at::Tensor Head::forward(const at::Tensor& hidden, RowsAre rows, const Batch& ba
         break;
       case Kind::Activation:
         x = activate(stage.spec.activation, x);
+        break;
+      case Kind::SelectLabelled:
+        if (batch.labelledRows.defined()) x = x.index_select(0, batch.labelledRows);
+        break;
+      case Kind::Vocabulary:
         break;
     }
   }

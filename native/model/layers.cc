@@ -116,6 +116,11 @@ LinearLayer LayerFactory::rows(const std::string& name, int64_t out, int64_t in,
   return layer;
 }
 
+LinearLayer LayerFactory::vocabulary(const std::string& name, int64_t words, int64_t in) {
+  Parameter* bias = has(name + ".bias") ? &parameters_.require(name + ".bias", {words}) : nullptr;
+  return LinearLayer(table("embeddings.words.weight", words, in), bias, 0, words);
+}
+
 NormLayer LayerFactory::norm(const std::string& name, int64_t size, const NormSpec& spec) {
   return {&parameters_.require(name + ".weight", {size}),
           spec.bias ? &parameters_.require(name + ".bias", {size}) : nullptr, spec.epsilon};

@@ -113,6 +113,9 @@ class LayerFactory {
   // Some rows of a layer that `linear` has made: the same parameters again.
   LinearLayer rows(const std::string& name, int64_t out, int64_t in, bool hasBias, Site site, int64_t parts,
                    int64_t firstRow, int64_t count);
+  // The table of the word embeddings once more, as a layer whose outputs are the words. Its bias, if any, is
+  // NAME.bias.
+  LinearLayer vocabulary(const std::string& name, int64_t words, int64_t in);
   NormLayer norm(const std::string& name, int64_t size, const NormSpec& spec);
   Parameter& table(const std::string& name, int64_t rows, int64_t columns);
   Parameter& matrix(const std::string& name);  // whatever its sizes; throws where there is none

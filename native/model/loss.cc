@@ -66,8 +66,12 @@ at::Tensor lossSum(LossKind kind, const at::Tensor& logits, const at::Tensor& la
   return {};
 }
 
-void checkLoss(const LossOptions& options, LossKind kind, bool isClasses) {
-  if (kind == LossKind::CrossEntropy && !isClasses && options.focalGamma > 0)
+void checkLoss(const LossOptions& options, const BatchFormat& format, bool isClasses) {
+  if (format.isVocabulary &&
+      (options.labelSmoothing > 0 || options.focalGamma > 0 || !options.classWeights.empty()))
+    throw std::invalid_argument(
+        "a masked language model has no labelSmoothing, focalGamma or classWeights; leave them out");
+  if (format.loss == LossKind::CrossEntropy && !isClasses && options.focalGamma > 0)
     throw std::invalid_argument(
         "focalGamma needs class ids as labels; leave it out where labels are probabilities");
 }

@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "core/batch.h"
 #include "core/spec.h"
 
 namespace bertune {
@@ -24,6 +25,6 @@ at::Tensor lossSum(LossKind kind, const at::Tensor& logits, const at::Tensor& la
                    const LossOptions& options);
 
 // Throws std::invalid_argument for options that do not go with such labels.
-void checkLoss(const LossOptions& options, LossKind kind, bool isClasses);
+void checkLoss(const LossOptions& options, const BatchFormat& format, bool isClasses);
 
 }  // namespace bertune

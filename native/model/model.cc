@@ -1,6 +1,9 @@
 #include "model/model.h"
 
+#include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
+
+#include "ops/vocabulary.h"
 
 namespace bertune {
 
@@ -15,15 +18,32 @@ Model::Model(const SessionSpec& spec, at::Device device, at::ScalarType compute,
   parameters_.requireAllUsed();
 }
 
-at::Tensor Model::logits(const Batch& batch, const TrainingPass* pass) {
+at::Tensor Model::forward(const Batch& batch, const TrainingPass* pass) {
   {
     const at::NoGradGuard guard;
     OperandBuilder builder(compute_, device());
     encoder_.prepare(builder, pass != nullptr);
+    head_.prepare(builder, pass != nullptr);
     builder.finish();
   }
   const at::Tensor hidden = encoder_.forward(batch, pass, compute_);
   return head_.forward(hidden, encoder_.outputRows(), batch, pass);
+}
+
+at::Tensor Model::loss(const Batch& batch, const TrainingPass& pass, const LossOptions& options) {
+  const at::Tensor y = forward(batch, &pass);
+  const LinearLayer* vocabulary = head_.vocabulary();
+  if (vocabulary == nullptr) return lossSum(format_.loss, y, batch.labels, options);
+  return vocabularyLoss(y, vocabulary->weights(), batch.labels.index_select(0, batch.labelledRows));
+}
+
+at::Tensor Model::predict(const Batch& batch) {
+  const at::Tensor y = forward(batch, nullptr);
+  const LinearLayer* vocabulary = head_.vocabulary();
+  if (vocabulary == nullptr) return y;
+  const LinearWeights weights = vocabulary->weights();
+  if (!batch.labelledRows.defined()) return linear(y, weights).to(at::kFloat);
+  return vocabularyScores(y, weights, batch.labels.index_select(0, batch.labelledRows));
 }
 
 void Model::mergeAdapters() {

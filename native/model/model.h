@@ -1,5 +1,5 @@
 // An encoder with a head over packed batches, as a spec describes it. Owns the parameters; knows nothing of
-// losses or optimizers.
+// optimizers.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -12,6 +12,7 @@
 #include "model/encoder.h"
 #include "model/head.h"
 #include "model/layers.h"
+#include "model/loss.h"
 
 namespace bertune {
 
@@ -20,8 +21,12 @@ class Model {
   // Throws std::invalid_argument where the parameters of the spec do not fit its encoder and head.
   Model(const SessionSpec& spec, at::Device device, at::ScalarType compute, uint64_t seed);
 
-  // float32 [rows, outputs]: a row for each sequence, or token.
-  at::Tensor logits(const Batch& batch, const TrainingPass* pass);
+  // The sum of the losses over the labels of a batch, a scalar.
+  at::Tensor loss(const Batch& batch, const TrainingPass& pass, const LossOptions& options);
+
+  // float32 [rows, outputs]: the logits of each sequence, or token. Of a masked language model and a batch
+  // with labels: [labelled rows, 2], the loss of each and the word with the largest logit.
+  at::Tensor predict(const Batch& batch);
 
   // Adds the adapters to the weights that they adapt, and sets their B to zero.
   void mergeAdapters();
@@ -33,6 +38,9 @@ class Model {
   at::ScalarType compute() const { return compute_; }
 
  private:
+  // What the head gives.
+  at::Tensor forward(const Batch& batch, const TrainingPass* pass);
+
   at::ScalarType compute_;
   Parameters parameters_;
   LayerFactory factory_;

@@ -39,6 +39,12 @@ struct SoftmaxSums {
   float logSum;  // log(sum(exp(scale * score)))
 };
 
+// Of the logits of a row that were seen so far.
+struct LogitSums {
+  float largest, sum;    // sum of exp(logit - largest)
+  int64_t largestPlace;  // -1 before there was any
+};
+
 // One query of the backward pass. A row of padding has an infinite logSum.
 struct QueryBack {
   float logSum, delta;
@@ -144,6 +150,16 @@ class RowKernels {
   virtual void softmaxBackward(float* dScores, float* dScorePairs, float* dropped, const float* scores,
                                const float* dProbabilities, int64_t first, int64_t keys, float scale,
                                const Mask& mask, const kernels::QueryBack queries[2]) const = 0;
+
+  // Takes the logits x + bias of the places [first, first + n) into the sums of a row.
+  virtual void addLogits(kernels::LogitSums& sums, const float* x, const float* bias, int64_t first,
+                         int64_t n) const = 0;
+
+  // out = exp(x + bias - logSum) * factor: the gradient of cross-entropy but for the label's place.
+  virtual void softmaxGradient(float* out, const float* x, const float* bias, float logSum, float factor,
+                               int64_t n) const = 0;
+  virtual void softmaxGradient(c10::BFloat16* out, const float* x, const float* bias, float logSum,
+                               float factor, int64_t n) const = 0;
 
   void narrow(float* out, const float* x, int64_t n) const { std::copy_n(x, n, out); }
 };

@@ -239,6 +239,41 @@ INLINE Backward backwardOf(const float* scores, const float* dProbabilities, flo
   return {p * kept, p * (dP * kept - query.delta)};
 }
 
+// The first of the largest logits is found again where a larger one came: of a vocabulary, a few times a row.
+INLINE void addLogitsOf(LogitSums& sums, const float* x, const float* bias, int64_t first, int64_t n) {
+  const float lowest = -std::numeric_limits<float>::infinity();
+  Floats most = lowest;
+  forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
+    const Floats values = loadLanes(x + j, lanes) + loadLanes(bias + j, lanes);
+    const Floats larger = select(values > most, values, most);
+    most = lanes == kLanes ? larger : select(laneNumbers() < static_cast<uint32_t>(lanes), larger, most);
+  });
+  const float largest = largestOf(most);
+  if (largest > sums.largest || sums.largestPlace < 0) {
+    int64_t place = 0;
+    while (place + 1 < n && x[place] + bias[place] != largest) ++place;
+    sums.largestPlace = first + place;
+    sums.sum = sums.sum == 0 ? 0 : sums.sum * std::exp(sums.largest - largest);
+    sums.largest = largest;
+  }
+  Floats total;
+  forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
+    const Floats e = exp(loadLanes(x + j, lanes) + loadLanes(bias + j, lanes) - sums.largest);
+    total += lanes == kLanes ? e : onlyFirst(e, lanes);
+  });
+  sums.sum += sumOf(total);
+}
+
+template <typename T>
+INLINE void softmaxGradientOf(T* out, const float* x, const float* bias, float logSum, float factor,
+                              int64_t n) {
+  forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
+    // Above 0 by rounding only; NaN stays.
+    const Floats exponent = loadLanes(x + j, lanes) + loadLanes(bias + j, lanes) - logSum;
+    storeLanes(out + j, exp(select(exponent > 0.0f, Floats(), exponent)) * factor, lanes);
+  });
+}
+
 class Variant final : public RowKernels {
  public:
   using RowKernels::narrow;
@@ -434,6 +469,19 @@ class Variant final : public RowKernels {
         });
       }
     });
+  }
+
+  void addLogits(LogitSums& sums, const float* x, const float* bias, int64_t first,
+                 int64_t n) const override {
+    addLogitsOf(sums, x, bias, first, n);
+  }
+  void softmaxGradient(float* out, const float* x, const float* bias, float logSum, float factor,
+                       int64_t n) const override {
+    softmaxGradientOf(out, x, bias, logSum, factor, n);
+  }
+  void softmaxGradient(c10::BFloat16* out, const float* x, const float* bias, float logSum, float factor,
+                       int64_t n) const override {
+    softmaxGradientOf(out, x, bias, logSum, factor, n);
   }
 };
 

@@ -43,6 +43,7 @@ int main(int count, char** arguments) {
       testLinears(type, mask);
       testDropout(type, mask);
     }
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) testVocabulary(type);
   testDropoutDrawn();
   testBatch();
   testNeftuneNoise();

@@ -14,6 +14,7 @@ void testDropoutDrawn();
 void testBatch();
 void testNeftuneNoise();
 void testEmbedding();
+void testVocabulary(at::ScalarType type);
 void testParameters();
 void testOutOfMemory();
 void testCudaCapabilities();

@@ -79,8 +79,7 @@ void Training::backward(const MicroBatch& micro) {
                           options_.neftuneNoiseAlpha,
                           options_.gradientCheckpointing};
   model_.parameters().prepareGradients();
-  const at::Tensor loss =
-      lossSum(model_.format().loss, model_.logits(batch, &pass), batch.labels, micro.options) / micro.divisor;
+  const at::Tensor loss = model_.loss(batch, pass, micro.options) / micro.divisor;
   hasPartialGradients_ = true;
   loss.backward();
   model_.parameters().collectGradients();
@@ -136,7 +135,7 @@ void Training::update(const UpdateOptions& options) {
 
 at::Tensor Training::predict(const RawBatch& raw) {
   const at::NoGradGuard guard;
-  return model_.logits(toTensors(raw, model_.format(), model_.device()), nullptr).to(at::kCPU).contiguous();
+  return model_.predict(toTensors(raw, model_.format(), model_.device())).to(at::kCPU).contiguous();
 }
 
 double Training::matmulRate(int64_t rows, int64_t inner, int64_t columns) const {

@@ -50,7 +50,7 @@ class Training {
   // Adds the gradients of (sum of the batch's losses) / divisor.
   void accumulate(const RawBatch& raw, double divisor, const LossOptions& options);
   void update(const UpdateOptions& options);
-  at::Tensor predict(const RawBatch& raw);  // float [rows, outputs] on the CPU
+  at::Tensor predict(const RawBatch& raw);  // as Model::predict, on the CPU
   // FLOP/s of [rows, inner] x [columns, inner]^T in the compute type: what the device can do at most, for the
   // bench to hold a step against. The median of some repetitions.
   double matmulRate(int64_t rows, int64_t inner, int64_t columns) const;
