@@ -12,6 +12,17 @@ export {
   XLMRobertaForSequenceClassification,
 } from './models/sequence-classification.js';
 export {
+  AutoModelForMaskedLM,
+  BertForMaskedLM,
+  CamembertForMaskedLM,
+  DistilBertForMaskedLM,
+  ElectraForMaskedLM,
+  ModernBertForMaskedLM,
+  RobertaForMaskedLM,
+  XLMRobertaForMaskedLM,
+} from './models/masked-lm.js';
+export { maskedRows, type MaskedRows, type MaskedRowsOptions } from './data/masked-rows.js';
+export {
   AutoModelForTokenClassification,
   BertForTokenClassification,
   CamembertForTokenClassification,
@@ -91,6 +102,7 @@ export {
   predictionOf,
   encodedRows,
   predictRows,
+  textsInMemory,
   type PredictedBatch,
   type PredictRowsOptions,
 } from './evaluation/predict.js';
@@ -139,6 +151,7 @@ export {
 } from './tokenizer/index.js';
 export {
   pack,
+  type BatchPlace,
   type DataIdentity,
   type LabelledExamples,
   type LabelledRows,

@@ -148,13 +148,8 @@ int64_t Batch::longest() const {
 
 BatchFormat batchFormat(const SessionSpec& spec) {
   const EmbeddingsSpec& embeddings = spec.encoder.embeddings;
-  BatchFormat format{embeddings.vocab,
-                     embeddings.tokenTypes,
-                     embeddings.positions,
-                     spec.encoder.hidden,
-                     /*isPerToken=*/true,
-                     /*isVocabulary=*/false,
-                     spec.loss};
+  BatchFormat format{embeddings.vocab,    embeddings.tokenTypes, embeddings.positions,
+                     spec.encoder.hidden, /*isPerToken=*/true,   spec.loss};
   for (const HeadStage& stage : spec.head) {
     using Kind = HeadStage::Kind;
     if (stage.kind == Kind::PoolFirst || stage.kind == Kind::PoolMean) format.isPerToken = false;

@@ -39,10 +39,10 @@ struct RawBatch {
 struct BatchFormat {
   int64_t vocab, tokenTypes;
   std::optional<PositionsSpec> positions;
-  int64_t outputs;    // logits of a row
-  bool isPerToken;    // a row is a token, else a sequence
-  bool isVocabulary;  // the outputs are the words of the encoder: logits of labelled rows only
+  int64_t outputs;  // logits of a row
+  bool isPerToken;  // a row is a token, else a sequence
   LossKind loss;
+  bool isVocabulary = false;  // the outputs are the words of the encoder: logits of labelled rows only
 };
 
 BatchFormat batchFormat(const SessionSpec& spec);

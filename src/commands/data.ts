@@ -1,7 +1,7 @@
 // Opens the data of a command and prints what was found in them.
 import { counted, listed, oneLine } from '../util/text.js';
 import { describeBadRow, encodingIn, type Example, type Split, type SplitOptions } from '../data/index.js';
-import type { Task, TaskName } from '../tasks/index.js';
+import { maskedLm, type Task, type TaskName } from '../tasks/index.js';
 import { openSplits, type SplitFiles, type ReadOptions } from '../data/load-dataset.js';
 import type { DatasetDict } from '../data/dataset.js';
 import { withoutUndefined } from '../util/without-undefined.js';
@@ -40,7 +40,8 @@ export async function openRowsOf(
     {
       ...options,
       presumed: presumedOf(asked),
-      problemType,
+      task: kind.name,
+      problemType: kind.name === 'masked-lm' ? undefined : problemType,
       // The name of a single number says nothing.
       modelLabels: kind.hasClasses || labels.length > 1 ? labels : undefined,
       maxSamples: { validation: options.maxEvalSamples },
@@ -69,8 +70,10 @@ export async function openData(
   try {
     for (const split of splitsOf(data)) await describeSplit(split, progress);
     if (share !== undefined) progress.line(describeShare(data));
-    reportOverlap(data, progress);
-    reportUnseenLabels(data, progress);
+    if (data.task.problemType !== maskedLm.problemType) {
+      reportOverlap(data, progress);
+      reportUnseenLabels(data, progress);
+    }
     progress.line(`Task: ${describeTask(data.task)}`);
     return data;
   } catch (error) {
@@ -206,6 +209,7 @@ function describeShare({ train, validation }: DatasetDict): string {
 
 /** A single number has no name of its own. */
 function describeTask({ kind, problemType, labels }: Task): string {
+  if (kind.name === 'masked-lm') return kind.name;
   return !kind.hasClasses && labels.length === 1 ? problemType : `${problemType}, labels ${listed(labels)}`;
 }
 

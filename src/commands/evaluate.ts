@@ -44,6 +44,7 @@ import {
   writeBadRows,
   writePieces,
 } from './output.js';
+import { rowsOf, type ClosableRows } from './masked-lm.js';
 import { openTrained, pairNote } from './model-source.js';
 
 /**
@@ -60,7 +61,12 @@ export async function evaluate(asked: EvaluateOptions): Promise<void> {
   if (outputDir !== undefined) await checkOutputFolder(outputDir);
   if (predictionsFile !== undefined) await checkOutputFile(predictionsFile);
   await requireOtherFile('--predictions-file', predictionsFile, asked.validationFile);
-  const { model, tokenizer, options, maxLength } = await openTrained(evaluateCommand, asked, progress);
+  const { model, tokenizer, options, maxLength } = await openTrained(
+    evaluateCommand,
+    asked,
+    progress,
+    'as saved',
+  );
   try {
     const longTexts = longTextsOf(tokenizer, { ...options, maxLength });
     const { task } = model;
@@ -68,9 +74,14 @@ export async function evaluate(asked: EvaluateOptions): Promise<void> {
     await requireTunable(options, task);
     const ofTokens = kind.unit === 'token';
     requireOfTask(options, task);
+    if (kind.name === 'masked-lm' && predictionsFile !== undefined)
+      throw new UsageError(
+        '--predictions-file is for models that give labels; a masked language model gives none',
+      );
     const data = await openRowsOf(task, options, asked, progress);
     const workers = options.dataloaderNumWorkers;
     let errors: WorstFirst | undefined;
+    let rows: ClosableRows | undefined;
     const { tokenTypes } = model;
     const reading = textReading(tokenizer, {
       maxLength,
@@ -112,12 +123,14 @@ export async function evaluate(asked: EvaluateOptions): Promise<void> {
         toTune.push(prediction);
         return {};
       };
-      const metrics = await evaluateRows(model, data.validation, {
+      rows = await rowsOf(data.validation, options, { tokenizer, maxLength, progress });
+      const { size } = rows;
+      const metrics = await evaluateRows(model, rows, {
         ...reading,
         ...(wantsTuning && { computeMetrics: keep }),
         batchSize: options.perDeviceEvalBatchSize,
         labelAllTokens: options.labelAllTokens === true,
-        onBatch: (rows) => progress.bar('evaluating', rows, data.validation.size, ''),
+        onBatch: (done) => progress.bar('evaluating', done, size, ''),
         metrics: accumulator,
         onPredicted: inTurn(
           ...(errors === undefined ? [] : [rowsInto(errors, model)]),
@@ -152,6 +165,7 @@ export async function evaluate(asked: EvaluateOptions): Promise<void> {
       await report?.write(metrics, data.validation, tuned);
     } finally {
       await errors?.close();
+      await rows?.close?.();
       await reading.pool.close();
       await data.close();
     }

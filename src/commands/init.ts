@@ -24,6 +24,7 @@ import { type DataOptions, openToDescribe, splitsOf } from './data.js';
 import { reportLabelsOtherThan } from './notes.js';
 import { modelAndTokenizer, readOptions, type ModelSource } from './model-source.js';
 import { CommandProgress } from './output.js';
+import { requireLabels } from './masked-lm.js';
 
 /** Rows that are looked at for lengths and letters, spread over all. */
 const SAMPLE = 2000;
@@ -52,6 +53,7 @@ interface Found {
  *   written
  */
 export async function init(options: InitOptions): Promise<void> {
+  requireLabels(options.task, 'init');
   const progress = new CommandProgress();
   const { configFile, force } = options;
   if (!/\.ya?ml$/i.test(configFile))

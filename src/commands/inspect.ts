@@ -22,6 +22,7 @@ import { type DataOptions, findFiles, openToDescribe } from './data.js';
 import { reportLabelsOtherThan } from './notes.js';
 import { modelAndTokenizer, readOptions, type ModelSource } from './model-source.js';
 import { CommandProgress, printResult } from './output.js';
+import { requireLabels } from './masked-lm.js';
 
 /** Longer texts count as this many tokens. */
 const LONGEST = 65_535;
@@ -46,6 +47,7 @@ export interface Inspection {
  * @throws UsageError for data, a model or a tokenizer that cannot be used
  */
 export async function inspect(options: InspectOptions): Promise<void> {
+  requireLabels(options.task, 'inspect');
   const progress = new CommandProgress(options);
   requireDevice(options);
   const start = options.model === undefined ? null : await modelAndTokenizer(options, progress);

@@ -36,7 +36,7 @@ import type { openData } from './data.js';
 import { CommandProgress } from './output.js';
 
 type LoraFlags = Partial<Pick<TrainOptions, 'loraRank' | 'loraAlpha' | 'loraDropout' | 'loraTargetModules'>>;
-type ModelOptions = Pick<TrainOptions, 'model' | 'modelRevision' | 'config' | 'tokenizer'> &
+type ModelOptions = Pick<TrainOptions, 'model' | 'modelRevision' | 'config' | 'tokenizer' | 'task'> &
   Partial<Pick<TrainOptions, 'baseModel' | 'outputDir' | 'resumeFromCheckpoint'>>;
 
 /** Where the model of a training comes from; it is made when the labels of the data are known. */
@@ -59,10 +59,7 @@ async function modelSource(options: ModelOptions & LoraFlags, progress: Progress
   // Opened once without the labels, so that a broken model shows before the data are read.
   const named = withoutUndefined({ baseName: options.model, baseRevision: options.modelRevision });
   const base = withoutUndefined({ baseModel: options.baseModel });
-  const untouched = await loadAnyModel(directory, {
-    ...base,
-    ...loraOf(options, named),
-  });
+  const untouched = await loadAnyModel(directory, { ...base, ...loraOf(options, named) }, options.task);
   await untouched.close();
   return {
     config: untouched.config,
@@ -166,8 +163,9 @@ export async function openTrained<T extends EvaluateOptions | PredictOptions | S
   command: Command<T>,
   asked: T,
   progress: Progress,
+  task?: 'as saved',
 ): Promise<{ model: EncoderModel; tokenizer: BertTokenizer; options: T; maxLength: number }> {
-  const { model, tokenizer, notes } = await loadTrained(asked);
+  const { model, tokenizer, notes } = await loadTrained(asked, task);
   try {
     const { options, notes: ofReading } = withReading(command, asked, model.reading, asked.model);
     for (const note of [...notes, ...ofReading]) progress.line(note);
@@ -193,17 +191,21 @@ export function pairNote({ reading }: EncoderModel, readsPairs: boolean): string
 }
 
 /** @throws UsageError for a model without a trained head, whose answers would be random */
-export async function loadTrained(options: {
-  model: string;
-  modelRevision?: string;
-  baseModel?: string;
-  tokenizer?: string;
-  problemType?: ProblemType;
-}): Promise<{ model: EncoderModel; tokenizer: BertTokenizer; notes: string[] }> {
+export async function loadTrained(
+  options: {
+    model: string;
+    modelRevision?: string;
+    baseModel?: string;
+    tokenizer?: string;
+    problemType?: ProblemType;
+  },
+  task?: 'as saved',
+): Promise<{ model: EncoderModel; tokenizer: BertTokenizer; notes: string[] }> {
   const directory = await modelFolder(options);
   const model = await loadAnyModel(
     directory,
     withoutUndefined({ baseModel: options.baseModel, problemType: options.problemType }),
+    options.problemType === undefined ? task : undefined,
   );
   try {
     const other = otherTaskOf(model.config, model.task.kind.name);

@@ -32,6 +32,7 @@ import { modelAndTokenizer, readOptions } from './model-source.js';
 import { CommandProgress, checkOutputFolder, printTableOr, tableOf, writeBadRowsOf } from './output.js';
 import { writeSearchReport } from './report.js';
 import { StopSignals } from './stop.js';
+import { requireLabels } from './masked-lm.js';
 
 /** What a search file and flags ask for. */
 export interface Search {
@@ -74,6 +75,7 @@ export function readSearch(file: ConfigFile, flags: NonNullable<OptionSources['f
  * @throws UsageError for options, data or a model that cannot be used; RunError when no trial finished
  */
 export async function search(asked: Search): Promise<void> {
+  requireLabels(asked.optionsOf({}).task, 'search');
   const options = asked.optionsOf(startingPoint(asked.space));
   const progress = new CommandProgress(options);
   requireDevice(options);

@@ -26,6 +26,7 @@ import { chanceNote } from './notes.js';
 import { TrainingReport } from './report.js';
 import { crossValidate } from './cross-validation.js';
 import { openData, textsOf } from './data.js';
+import { rowsOf, type ClosableRows } from './masked-lm.js';
 import { cardOfTraining } from './model-card.js';
 import { modelAndTokenizer, readOptions, type ModelSource } from './model-source.js';
 import { TrainingPush } from './push.js';
@@ -70,6 +71,7 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
   let model: EncoderModel | undefined;
   let trainer: Trainer | undefined;
   let report: TrainingReport | undefined;
+  const rows: ClosableRows[] = [];
   try {
     checkTask(options, data);
     // Before the training, so that the rows can be looked at while it runs.
@@ -79,14 +81,17 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
       return;
     }
     model = await source.load(data, options);
-    const evalDataset = data.splits.validation;
+    const { train: trainRows, validation } = data.splits;
+    for (const split of [trainRows, validation])
+      if (split !== undefined) rows.push(await rowsOf(split, options, { tokenizer, maxLength, progress }));
+    const [trainDataset = data.train, evalDataset] = rows;
     const push = await TrainingPush.open(options, progress);
     report = await TrainingReport.start(options, { model, tokenizer, maxLength, data, progress });
     trainer = new Trainer({
       model,
       args: options,
       tokenizer,
-      trainDataset: data.train,
+      trainDataset,
       evalDataset,
       progress,
       callbacks: [
@@ -100,7 +105,8 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
     progress.line(`Training on ${model.placement}`);
     const results = await trainAndSave(options, { model, tokenizer, trainer, data, report, progress });
     for (const note of chanceNote(model.task.kind, results.evaluation)) progress.line(note);
-    await showExamples({ model, tokenizer, data, maxLength }, progress);
+    if (model.task.kind.name !== 'masked-lm')
+      await showExamples({ model, tokenizer, data, maxLength }, progress);
     showNextSteps(options, model, progress);
     await printMetrics({ ...results.train, ...results.evaluation }, { ...options, hidden: detailMetrics });
     await push?.finish();
@@ -108,6 +114,7 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
     await report?.close();
     await trainer?.close();
     await model?.close();
+    for (const each of rows) await each.close?.();
     await data.close();
   }
 }
@@ -298,6 +305,14 @@ function showNextSteps(
     lora === undefined
       ? `The model is in ${outputDir}; in Python ${classNameOf(config)}.from_pretrained loads it too.`
       : `The adapter is in ${outputDir}; PEFT's AutoPeftModel${task.kind.unit === 'token' ? 'ForTokenClassification' : 'ForSequenceClassification'}.from_pretrained, with num_labels=${task.numLabels}, loads it too, and bertune merge makes a model of it.`;
+  if (task.kind.name === 'masked-lm') {
+    const next = commandLine(
+      'train',
+      `--model ${shellWord(outputDir)} --train-file LABELLED.csv --output-dir OTHER`,
+    );
+    progress.line(['', inPython, 'Train a classifier from it:', `  ${next}`].join('\n'));
+    return;
+  }
   progress.line(
     [
       '',

@@ -68,7 +68,21 @@ export interface LabelledRows extends TextRows {
   readonly task?: TaskDescription;
   /** Identifies the rows, so that a resumed run can refuse others. */
   identity?(): Promise<DataIdentity>;
+  /** Of rows that make their batches themselves, since their labels depend on more than the row. */
+  batch?(rows: Uint32Array, at: BatchPlace, pool: TokenizerPool): Promise<PackedBatch>;
 }
+
+/**
+ * What a batch is for: a step of a training, with the epoch (from 0) and the share of all steps before it, or an evaluation.
+ *
+ * @example
+ * ```ts
+ * import type { BatchPlace } from 'bertune';
+ *
+ * const places: BatchPlace[] = [{ epoch: 0, progress: 0.25 }, 'evaluation'];
+ * ```
+ */
+export type BatchPlace = { readonly epoch: number; readonly progress: number } | 'evaluation';
 
 /**
  * Identifies rows, so that a resumed run can refuse others.
@@ -121,17 +135,22 @@ export function pack(encodings: readonly Encoding[]): PackedBatch {
   return { inputIds, cuSeqlens, tokenTypeIds };
 }
 
-/**
- * Reads, tokenizes and packs the given rows, with labels where the data have them.
- *
- * @param align for tokens, whose labels are known only with them
- */
+/** How `loadBatch` comes to the labels of a batch, where reading the rows does not give them. */
+export interface BatchReading {
+  /** For the labels of tokens, which are known only with the tokens. */
+  readonly align?: TokenAligner | null;
+  /** What the batch is for, of rows that make their batches themselves. Default: evaluation. */
+  readonly at?: BatchPlace;
+}
+
+/** Reads, tokenizes and packs the given rows, with labels where the data have them. */
 export async function loadBatch(
   data: TextRows | LabelledRows,
   rows: Uint32Array,
   pool: TokenizerPool,
-  align: TokenAligner | null = null,
+  { align = null, at = 'evaluation' }: BatchReading = {},
 ): Promise<PackedBatch> {
+  if ('batch' in data && data.batch !== undefined) return data.batch(rows, at, pool);
   const { examples, labels } = await readRows(data, rows);
   const encodings = await pool.encode(examples);
   const batch = pack(encodings);

@@ -101,8 +101,8 @@ export class Dataset implements LabelledRows {
       this.#rows === null
         ? whole
         : `${whole}, of them ${createHash('sha256').update(this.#rows).digest('hex')}`;
-    const { quoting, encoding, escape, jsonField } = this.split;
-    const columns = { ...this.split.columns, escape, jsonField };
+    const { quoting, encoding, escape, jsonField, textUnit } = this.split;
+    const columns = { ...this.split.columns, escape, jsonField, ...(textUnit !== undefined && { textUnit }) };
     const { foldLabels, labelFormat, labelDelimiter, naLabels } = this.reading;
     const kind = this.split.labelKind;
     const labels = { kind, foldLabels, labelFormat, labelDelimiter, naLabels };

@@ -219,8 +219,13 @@ function stratified(split: Split, task: Task): { strata: ArrayLike<number>; grou
   const rows = Uint32Array.from({ length: split.size }, (_, row) => row);
   const { groups, tokens } = split;
   const strata = tokens?.strata().subarray(0, split.size);
+  const hasLabels = task.kind.columns.reads.length > 0;
+  const unlabelled = hasLabels ? undefined : new Uint8Array(split.size);
   return {
-    strata: strata ?? task.strata(eachTargets({ size: split.size, labels: labelReader(split, task) })),
+    strata:
+      strata ??
+      unlabelled ??
+      task.strata(eachTargets({ size: split.size, labels: labelReader(split, task) })),
     groups: groups === null ? null : rows.map((row) => groups.at(row)),
   };
 }

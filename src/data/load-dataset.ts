@@ -2,7 +2,7 @@
 import { stat } from 'node:fs/promises';
 import { datasetFiles } from '../hub/dataset.js';
 import type { HubOptions } from '../hub/model.js';
-import { tokenClassification, type ProblemType, type TaskName } from '../tasks/index.js';
+import { maskedLm, tokenClassification, type ProblemType, type TaskName } from '../tasks/index.js';
 import { expected, UsageError } from '../util/errors.js';
 import { nearestName } from '../util/text.js';
 import { withoutUndefined } from '../util/without-undefined.js';
@@ -15,6 +15,7 @@ import { areRows, type Rows } from './own-rows.js';
 import { openSplit, type Split } from './split.js';
 import { inferTask, inferTokenTask, type TaskOptions } from './task.js';
 import { holdsTokens, openTokenSplit } from './token-split.js';
+import type { TextUnit } from './text-lines.js';
 
 /**
  * Local files or globs per split.
@@ -167,7 +168,8 @@ export async function openSplits(
       );
     }
     const infer = ofTokens ? inferTokenTask : inferTask;
-    return new DatasetDict(opened, infer(opened, taskOptions(read)), {
+    const task = options.task === 'masked-lm' ? maskedLm.create([]) : infer(opened, taskOptions(read));
+    return new DatasetDict(opened, task, {
       aside: holdOutOf(options),
       maxValidation: options.maxSamples?.validation,
       hubSplits: options.hubSplits,
@@ -238,6 +240,10 @@ async function filesOf(
  * ```
  */
 export interface ReadOptions {
+  /** What the rows are for: with `masked-lm` no labels are read. Default: as the labels are. */
+  task?: TaskName | undefined;
+  /** Of .txt files: what a text is. Default a line. */
+  textUnit?: TextUnit | undefined;
   textColumn?: string | undefined;
   textPairColumn?: string | undefined;
   /** Several: columns of zeros and ones, or of probabilities, whose names are the labels. */
@@ -302,7 +308,7 @@ function splitOptions(
     ...(areRows(patterns)
       ? { files: [], rows: patterns }
       : { files: typeof patterns === 'string' ? [patterns] : patterns }),
-    needsLabels: true,
+    needsLabels: options.task !== 'masked-lm',
     ...withoutUndefined({
       textColumn,
       textPairColumn,
@@ -319,6 +325,7 @@ function splitOptions(
       encoding: options.encoding,
       escape: options.escape,
       jsonField: options.jsonField,
+      textUnit: options.textUnit,
       presumed: options.presumed,
       maxRowBytes: options.maxRowBytes,
       maxCompressionRatio: options.maxCompressionRatio,

@@ -17,7 +17,7 @@ import {
   type RecordParser,
   type Unit,
 } from './records.js';
-import { TextLinesParser } from './text-lines.js';
+import { ParagraphsParser, TextLinesParser, type TextUnit } from './text-lines.js';
 
 /** What decides how a file is read, other than its name. */
 export interface ReadSettings extends DataLimits {
@@ -31,6 +31,8 @@ export interface ReadSettings extends DataLimits {
   readonly jsonField?: string | undefined;
   /** Which of these are those of other files, and may not be those of this one: it may be UTF-8, and no single object. */
   readonly presumed?: readonly ('encoding' | 'jsonField')[] | undefined;
+  /** Of .txt files: what a text is. Default a line. */
+  readonly textUnit?: TextUnit | undefined;
   /** The split that the rows are for, whose name may be a member of such an object. */
   readonly name?: 'train' | 'validation' | 'test' | undefined;
 }
@@ -232,7 +234,7 @@ function nullIfDamaged(error: unknown): null {
 
 function parserOf(
   { path, format }: DataFile,
-  { maxRowBytes, quoting, escape, jsonField: field, presumed, name: split = 'train' }: ReadSettings,
+  { maxRowBytes, quoting, escape, jsonField: field, textUnit, presumed, name: split = 'train' }: ReadSettings,
 ): RecordParser {
   if (format === 'jsonl' || format === 'json')
     return new JsonParser({
@@ -243,6 +245,7 @@ function parserOf(
       split,
       isLines: format === 'jsonl',
     });
+  if (format === 'text' && textUnit === 'paragraph') return new ParagraphsParser(maxRowBytes);
   if (format === 'text') return new TextLinesParser(path, maxRowBytes);
   if (format === 'conll')
     throw new UsageError(

@@ -14,6 +14,7 @@ import { JsonLinesText } from './source.js';
 import { type GroupColumn, hashOf, type TextHashes } from './row-store.js';
 import type { TokenColumn } from './token-column.js';
 import type { Example, PassthroughKind } from './row.js';
+import type { TextUnit } from './text-lines.js';
 
 /**
  * One split, indexed once and read by offset: memory holds a few bytes a row, never the texts.
@@ -61,6 +62,8 @@ export interface Split {
   readonly escape: string | undefined;
   /** The list of JSON files with the rows, by request. */
   readonly jsonField: string | undefined;
+  /** What a text of .txt files is, by request. */
+  readonly textUnit: TextUnit | undefined;
   /** The labels that mean none, by request. */
   readonly naLabels: readonly string[] | undefined;
   /** The longest row of text files, by request. */
@@ -118,6 +121,7 @@ class IndexedSplit implements Split {
   readonly quoting;
   readonly encoding;
   readonly jsonField;
+  readonly textUnit;
   readonly escape;
   readonly naLabels;
   readonly maxRowBytes;
@@ -150,6 +154,7 @@ class IndexedSplit implements Split {
       : null;
     this.encoding = files.some(({ format }) => format !== 'parquet' && format !== 'rows') ? encoding : null;
     this.jsonField = options.jsonField;
+    this.textUnit = options.textUnit;
     this.escape = options.escape;
     this.naLabels = options.naLabels;
     this.maxRowBytes = options.maxRowBytes;

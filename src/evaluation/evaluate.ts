@@ -1,8 +1,8 @@
 // One pass over labelled rows, turned into HF's `eval_*` metrics as it goes.
 import type { EncoderModel } from '../models/encoder-model.js';
 import type { LabelledRows } from '../data/batch.js';
-import { createMetrics, requireTaskFits, type MetricAccumulator } from '../tasks/index.js';
-import { expected } from '../util/errors.js';
+import { createMetrics, maskedLm, requireTaskFits, type MetricAccumulator } from '../tasks/index.js';
+import { expected, UsageError } from '../util/errors.js';
 import { predictRows, type PredictedBatch, type PredictRowsOptions } from './predict.js';
 
 /**
@@ -103,6 +103,8 @@ export async function evaluateRows(
   },
 ): Promise<Metrics> {
   requireTaskFits(model.task, data, 'evaluation data', EVALUATION_REMEDY);
+  if (options.computeMetrics !== undefined && model.task.problemType === maskedLm.problemType)
+    throw new UsageError('computeMetrics takes logits, which a masked language model does not give; leave it out');
   const started = performance.now();
   const { computeMetrics, metrics = createMetrics(model.task) } = options;
   const custom = computeMetrics && new CustomMetrics(computeMetrics, model.task.numLabels);

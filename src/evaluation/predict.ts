@@ -104,6 +104,11 @@ export async function* predictRows(
   model.warnIfUntrained();
   const load = async (first: number): Promise<PredictedBatch> => {
     const rows = Uint32Array.from({ length: Math.min(batchSize, data.size - first) }, (_, i) => first + i);
+    if ('batch' in data && data.batch !== undefined) {
+      const batch = await data.batch(rows, 'evaluation', pool);
+      const logits = await model.session.predict(batch);
+      return { first, rows: rows.length, logits, labels: batch.labels, examples: [] };
+    }
     const { examples, labels } = await readRows(data, rows);
     // By the texts: a tokenizer without token types does not mark the pairs that it encodes.
     if (longTexts !== undefined) requireSingle(examples.some(({ textPair }) => textPair !== undefined));
@@ -252,7 +257,17 @@ export function textSettings({ reading }: EncoderModel): z.infer<typeof TEXT_SET
   );
 }
 
-/** Texts or pairs that a script has, as rows. */
+/**
+ * Texts or pairs that a script has, as rows.
+ *
+ * @example
+ * ```ts
+ * import { textsInMemory } from 'bertune';
+ *
+ * const rows = textsInMemory(['a superb film', { text: 'a film', textPair: 'a plot' }]);
+ * console.log(rows.size); // 2
+ * ```
+ */
 export function textsInMemory(texts: readonly (string | TextExample)[]): TextRows {
   return rowsInMemory(texts.map((text) => (typeof text === 'string' ? { text } : text)));
 }

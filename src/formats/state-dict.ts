@@ -74,7 +74,7 @@ function renameTensors(
       .replace('LayerNorm.gamma', 'LayerNorm.weight')
       .replace('LayerNorm.beta', 'LayerNorm.bias');
     const candidates = [current, prefix + current];
-    const name = candidates.find((candidate) => shapes.has(candidate));
+    const name = candidates.find((candidate) => shapes.has(candidate)) ?? nameOfTied(current, shapes, found);
     if (name === undefined) {
       if (candidates.some((candidate) => encoderScopes.some((scope) => candidate.startsWith(scope))))
         throw new UsageError(
@@ -90,6 +90,16 @@ function renameTensors(
   return { named, unused };
 }
 
+/** The bias of a decoder is in files once, or twice under two names, which are one parameter. */
+function nameOfTied(
+  name: string,
+  shapes: StateDict['shapes'],
+  found: ReadonlyMap<string, TensorSource>,
+): string | undefined {
+  const own = name.replace(/\.decoder\.bias$/, '.bias');
+  return own !== name && shapes.has(own) && !found.has(own) ? own : undefined;
+}
+
 /** The reason to leave out a layer of the head, or undefined when the checkpoint has a fitting one. */
 function whyUnfit(
   layer: string,
@@ -97,8 +107,9 @@ function whyUnfit(
   named: ReadonlyMap<string, TensorSource>,
 ): string | undefined {
   const [weight, bias] = [named.get(`${layer}.weight`), named.get(`${layer}.bias`)];
-  if (!weight || (!bias && shapes.has(`${layer}.bias`))) return 'the checkpoint has none';
-  if (layer !== output) return undefined;
+  const isMissing = (kind: string): boolean => shapes.has(`${layer}.${kind}`) && !named.has(`${layer}.${kind}`);
+  if (isMissing('weight') || isMissing('bias')) return 'the checkpoint has none';
+  if (layer !== output || !weight) return undefined;
   if (otherTask !== undefined) return `the checkpoint is ${otherTask}`;
   const [labels = 0, inputs] = shapes.get(`${layer}.weight`) ?? [];
   const [theirs = 0, width] = weight.shape;

@@ -10,6 +10,7 @@ import {
   flag,
   float,
   layers,
+  maskedLmHead,
   off,
   optionalDropout,
   size,
@@ -121,6 +122,11 @@ export const bert = defineFamily({
       { linear: 'classifier' },
     ],
     tokens: tokenHead,
+    maskedLm: ({ hiddenAct }) =>
+      maskedLmHead('cls.predictions.transform.dense', 'cls.predictions.transform.LayerNorm', {
+        activation: ACTIVATIONS[hiddenAct],
+        vocabulary: 'cls.predictions',
+      }),
   },
   names: { ...bertNames, prefix: 'bert.' },
   loraTargets: ['query', 'value'],

@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import type { EncoderSpec, HeadStage } from '../native/spec.js';
 import {
+  maskedLm,
   problemTypes,
   regression,
   singleLabel,
@@ -140,7 +141,7 @@ export function parseConfig(json: unknown, where: string): ModelConfig {
   const own = checkKeys(family.schema, keys, where);
   const { labels, warnings } = parseLabels(file, where);
   const { architectures = [], problem_type: named = null } = file;
-  const problemType = isOfTokens(architectures?.[0]) ? tokenClassification.problemType : named;
+  const problemType = impliedByArchitecture(architectures?.[0]) ?? named;
   if (problemType === singleLabel.problemType && labels.numLabels === 1)
     throw new UsageError(
       `problem_type in ${where} is ${problemType} with one label; use ${regression.problemType}, or two labels`,
@@ -197,10 +198,13 @@ export function encoderOf(config: ModelConfig): EncoderSpec {
 const HEADS: Readonly<Record<TaskName, { kind: HeadKind; classSuffix: string }>> = {
   'sequence-classification': { kind: 'sequence', classSuffix: 'ForSequenceClassification' },
   'token-classification': { kind: 'tokens', classSuffix: 'ForTokenClassification' },
+  'masked-lm': { kind: 'maskedLm', classSuffix: 'ForMaskedLM' },
 };
 
-function isOfTokens(architecture: string | undefined): boolean {
-  return architecture?.endsWith(HEADS['token-classification'].classSuffix) === true;
+/** Of a task for which transformers has no problem type: the architecture says it. */
+function impliedByArchitecture(architecture: string | undefined): ProblemType | undefined {
+  const kinds = [tokenClassification, maskedLm];
+  return kinds.find(({ name }) => architecture?.endsWith(HEADS[name].classSuffix))?.problemType;
 }
 
 /** The task that the model of a config is for. */
@@ -208,7 +212,12 @@ export function taskNameOf(config: Pick<ModelConfig, 'problemType' | 'numLabels'
   return taskKinds[problemTypeOf(config)].name;
 }
 
+/** @throws UsageError for a masked language model with a decoder of its own */
 export function headOf(config: ModelConfig): readonly HeadStage[] {
+  if (taskNameOf(config) === 'masked-lm' && config['tieWordEmbeddings'] === false)
+    throw new UsageError(
+      'The model has tie_word_embeddings false: a decoder of its own, which is not trained here; use a model whose decoder is the table of its word embeddings',
+    );
   return familyOf(config.modelType).head(HEADS[taskNameOf(config)].kind, config);
 }
 
@@ -348,6 +357,7 @@ export interface HeadOptions {
 /** A config with another head, or the same config where nothing changes. @throws UsageError for no label, and for one to choose from */
 export function withHead<Config extends ModelConfig>(config: Config, head: HeadOptions): Config {
   const { numLabels, labels, problemType } = head;
+  if (config.problemType === maskedLm.problemType) return config; // its outputs are the words of the tokenizer
   if (labels === undefined && numLabels === undefined && problemType === undefined) return config;
   const count = labels === undefined ? (numLabels ?? config.numLabels) : labels.length;
   if (!Number.isInteger(count) || count < 1)
@@ -380,8 +390,8 @@ export function withTask<Config extends ModelConfig>(
       `The problem type ${problemType} is none of ${task.replace('-', ' ')}; load the model with ${autoClassOf(taskKinds[problemType].name)}`,
     );
   if (taskNameOf(config) === task) return config;
-  const own = task === 'token-classification' ? tokenClassification.problemType : null;
-  return { ...config, problemType: own };
+  const own = Object.values(taskKinds).filter(({ name }) => name === task);
+  return { ...config, problemType: own.length === 1 ? (own[0]?.problemType ?? null) : null };
 }
 
 /** Whether two configs have the same classes and problem type. */

@@ -6,6 +6,7 @@ import {
   dropout,
   flag,
   layers,
+  maskedLmHead,
   size,
   tokenId,
   defineFamily,
@@ -72,6 +73,11 @@ export const distilbert = defineFamily({
       { linear: 'classifier' },
     ],
     tokens: (config) => [{ dropout: config.dropout }, { linear: 'classifier' }],
+    maskedLm: (config) =>
+      maskedLmHead('vocab_transform', 'vocab_layer_norm', {
+        activation: ACTIVATIONS[config.activation],
+        vocabulary: 'vocab_projector',
+      }),
   },
   names: {
     prefix: 'distilbert.',

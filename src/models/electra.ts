@@ -1,6 +1,6 @@
 // ELECTRA (Clark et al. 2020): embeddings may be narrower than the hidden states, and a projection leads from one to the other.
 import { bertEncoder, bertKeys, bertNames, headDropout, tokenHead } from './bert.js';
-import { dropout, flag, size, text, defineFamily } from './family.js';
+import { dropout, flag, maskedLmHead, size, text, defineFamily } from './family.js';
 
 export const electra = defineFamily({
   modelType: 'electra',
@@ -32,6 +32,12 @@ export const electra = defineFamily({
       { linear: 'classifier.out_proj' },
     ],
     tokens: tokenHead,
+    // That of the generator.
+    maskedLm: () =>
+      maskedLmHead('generator_predictions.dense', 'generator_predictions.LayerNorm', {
+        activation: 'gelu',
+        vocabulary: 'generator_lm_head',
+      }),
   },
   names: { ...bertNames, prefix: 'electra.' },
   loraTargets: ['query', 'value'],

@@ -7,7 +7,7 @@ import { expected } from '../util/errors.js';
 import { oneLine } from '../util/text.js';
 
 /** What a head gives one row of logits for. */
-export type HeadKind = 'sequence' | 'tokens';
+export type HeadKind = 'sequence' | 'tokens' | 'maskedLm';
 
 /**
  * How Hugging Face names the tensors of an encoder, without `.weight` and `.bias`. All have the prefix, which files of a bare
@@ -106,6 +106,15 @@ export function defineFamily<Keys extends z.ZodRawShape>(definition: FamilyDefin
     initialisation: (config) => initialisation?.(checked(config)),
     head: (kind, config) => heads[kind](checked(config)),
   };
+}
+
+/** The head of a masked language model: a layer as wide as the word embeddings, and the product with their table. */
+export function maskedLmHead(
+  dense: string,
+  norm: string,
+  { activation: kind, vocabulary }: { activation: Activation; vocabulary: string },
+): readonly HeadStage[] {
+  return [{ select: 'labelled' }, { linear: dense }, { activation: kind }, { norm }, { vocabulary }];
 }
 
 /** Layers that are all alike, each with parameters of its own. */

@@ -131,6 +131,13 @@ export const modernbert = defineFamily({
       ...predictionHead(config),
     ],
     tokens: predictionHead,
+    maskedLm: ({ classifierBias: bias, classifierActivation, decoderBias }) => [
+      { select: 'labelled' },
+      { linear: 'head.dense', bias },
+      { activation: ACTIVATIONS[classifierActivation] },
+      { norm: 'head.norm' },
+      { vocabulary: 'decoder', bias: decoderBias },
+    ],
   },
   names: {
     prefix: 'model.',

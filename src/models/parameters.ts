@@ -134,15 +134,19 @@ export function parametersOf({ encoder, head, names, outputs, weights }: ModelPa
   if (encoder.finalNorm) norm('finalNorm', named(names.finalNorm, 'the final norm'), hidden, encoder.norm);
 
   const last = lastLinearOf(head);
+  // The layer before a vocabulary is as wide as its embeddings.
+  const inner = head.some((stage) => 'vocabulary' in stage) ? width : hidden;
   for (const stage of head) {
     if ('linear' in stage && stage.linear === last)
       linear(stage.linear, [stage.linear], [outputs, hidden], { std: weights.logitsStd });
     else if ('linear' in stage)
-      linear(stage.linear, [stage.linear], [hidden, hidden], {
+      linear(stage.linear, [stage.linear], [inner, hidden], {
         bias: stage.bias ?? true,
         std: weights.outputStd,
       });
-    if ('norm' in stage) norm(stage.norm, stage.norm, hidden, encoder.norm);
+    if ('norm' in stage) norm(stage.norm, stage.norm, inner, encoder.norm);
+    if ('vocabulary' in stage && stage.bias !== false)
+      vector(`${stage.vocabulary}.bias`, [`${stage.vocabulary}.bias`], embeddings.vocab, 'zeros');
   }
   return list;
 }
@@ -169,8 +173,9 @@ export function parameterShapes(config: ModelConfig): Map<string, readonly numbe
   return tensorShapes(modelParameters(config));
 }
 
-/** The layer that gives the logits. */
+/** The layer that gives the logits; none where the table of the word embeddings does. */
 export function lastLinearOf(head: readonly HeadStage[]): string {
+  if (head.some((stage) => 'vocabulary' in stage)) return '';
   return head.findLast((stage) => 'linear' in stage)?.linear ?? '';
 }
 

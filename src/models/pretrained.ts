@@ -117,14 +117,15 @@ export interface LoadedModel {
 /**
  * Opens a checkpoint from a folder or a Hugging Face hub id; weights are read when the model is first used.
  *
- * @param wanted.task what the model is to be for; as its config says where it is left out
+ * @param wanted.task what the model is to be for; as its config says where it is left out, but a sequence classifier in place of
+ *   a masked language model, which is what most classifiers are trained from
  * @param wanted.modelType the only one that will do; any where it is left out
  * @throws UsageError for a folder that holds no usable model, or one of another type; RunError when the hub is out of reach
  */
 export async function loadModel(
   idOrDir: string,
   options: PretrainedOptions,
-  { task, modelType }: { task?: TaskName; modelType?: string } = {},
+  { task, modelType }: { task?: TaskName | 'as saved'; modelType?: string } = {},
 ): Promise<LoadedModel> {
   const directory = await modelDirectory(idOrDir, { ...options, files: 'all' });
   if (options.lora !== undefined && (await isAdapterFolder(directory)))
@@ -133,8 +134,12 @@ export async function loadModel(
     );
   const checkpoint = await openPretrained(directory, options);
   try {
-    const wanted = task ?? (options.problemType && taskKinds[options.problemType].name);
-    const own = wanted === undefined ? checkpoint.config : withTask(checkpoint.config, wanted, options);
+    const isMaskedLm = checkpoint.config.problemType === 'masked_lm';
+    const wanted =
+      task ??
+      (options.problemType && taskKinds[options.problemType].name) ??
+      (isMaskedLm ? 'sequence-classification' : undefined);
+    const own = wanted === undefined || wanted === 'as saved' ? checkpoint.config : withTask(checkpoint.config, wanted, options);
     const config = withHead(own, options);
     if (modelType !== undefined) requireType(config, modelType, directory);
     const match = matchCheckpoint(config, checkpoint, directory);
@@ -258,7 +263,13 @@ export function matchCheckpoint(
   const { prefix, layers, words } = familyOf(config.modelType).names;
   const head = headOf(config);
   const ofHead = head.flatMap((stage) =>
-    'linear' in stage ? [stage.linear] : 'norm' in stage ? [stage.norm] : [],
+    'linear' in stage
+      ? [stage.linear]
+      : 'norm' in stage
+        ? [stage.norm]
+        : 'vocabulary' in stage && stage.bias !== false
+          ? [stage.vocabulary]
+          : [],
   );
   const model = {
     shapes: parameterShapes(config),

@@ -1,7 +1,7 @@
 // RoBERTa (Liu et al. 2019) and the models of its shape, XLM-RoBERTa and CamemBERT. Positions begin behind that of the padding
 // token, and the head has its dense layer inside, so that nothing of it comes from pre-training.
 import { bertEncoder, bertKeys, bertNames, headDropout, tokenHead } from './bert.js';
-import { size, tokenId, tokenIds, wholeId, defineFamily, type ModelFamily } from './family.js';
+import { maskedLmHead, size, tokenId, tokenIds, wholeId, defineFamily, type ModelFamily } from './family.js';
 
 function robertaKind(modelType: string, classPrefix: string, vocabSize: number): ModelFamily {
   return defineFamily({
@@ -29,6 +29,8 @@ function robertaKind(modelType: string, classPrefix: string, vocabSize: number):
         { linear: 'classifier.out_proj' },
       ],
       tokens: tokenHead,
+      maskedLm: () =>
+        maskedLmHead('lm_head.dense', 'lm_head.layer_norm', { activation: 'gelu', vocabulary: 'lm_head' }),
     },
     names: { ...bertNames, prefix: 'roberta.' },
     loraTargets: ['query', 'value'],

@@ -103,7 +103,10 @@ export class Session {
     return withStack(() => this.#native.update(options));
   }
 
-  /** Logits without dropout, [rows * outputs]: a row for each sequence, or token. */
+  /**
+   * Logits without dropout, [rows * outputs]: a row for each sequence, or token. Of a head that ends with a vocabulary and a batch
+   * with labels: [labelled tokens * 2], the loss of each and the id with the largest logit.
+   */
   predict(batch: PackedBatch): Promise<Float32Array> {
     return withStack(() => this.#native.predict(batch));
   }

@@ -106,10 +106,14 @@ export interface LayerSpec {
  */
 export type HeadStage =
   | { pool: 'first' | 'mean' }
+  /** Of a head that ends with a vocabulary: only the tokens that have a label, where the batch has labels. */
+  | { select: 'labelled' }
   | { linear: string; bias?: boolean }
   | { activation: Activation }
   | { norm: string }
-  | { dropout: number };
+  | { dropout: number }
+  /** The last: the product with the table of the word embeddings, and `NAME.bias` unless `bias` is false. */
+  | { vocabulary: string; bias?: boolean };
 
 /**
  * Losses are sums over the labels of a batch. `cross_entropy` takes class ids (-100: none) or one probability a class;

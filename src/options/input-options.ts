@@ -1,5 +1,5 @@
 // What a command reads: the model, and the rows with how they are written. Options of the table (see table.ts).
-import { choice, integer, integerOrNone, list, text, textOrShare, toggle } from './kinds.js';
+import { choice, integer, integerOrNone, list, maskingShare, text, textOrShare, toggle } from './kinds.js';
 import { DEFAULT_LIMITS } from '../data/compression.js';
 import { labelFormats } from '../data/label-lists.js';
 import {
@@ -14,6 +14,7 @@ import {
   withDefault,
 } from './option.js';
 import { poolings } from '../evaluation/long-texts.js';
+import { textUnits } from '../data/text-lines.js';
 import { aggregationStrategies, problemTypes, taskNames } from '../tasks/index.js';
 
 const files = list('FILE', 'a file name or several');
@@ -57,7 +58,7 @@ export const inputOptions = {
     task: optional(choice(taskNames), {
       commands: [...training, 'inspect'],
       onResume: 'must-match',
-      help: 'what the model is for: a label for each text, or one for each token, as entities are found',
+      help: 'what the model is for: a label for each text, or one for each token, as entities are found; or, with masked-lm, texts without labels',
       otherwise: 'as the data are: words with tags, marked parts and CoNLL files are for tokens',
     }),
     problemType: optional(choice(problemTypes), {
@@ -120,6 +121,30 @@ export const inputOptions = {
     }),
   }),
   ...inGroup('Data', {
+    // Of masked language models.
+    lineByLine: withDefault(toggle(), false, {
+      commands: [...training, 'evaluate'],
+      onResume: 'must-match',
+      reading: true,
+      help: 'with --task masked-lm each text is a row, cut at --max-seq-length; otherwise texts are put together and cut into rows of that length',
+    }),
+    textUnit: withDefault(choice(textUnits), 'line', {
+      commands: [...training, 'evaluate'],
+      onResume: 'must-match',
+      reading: true,
+      help: 'with --task masked-lm what a text is in .txt files: a line, or a paragraph, which ends with a blank line',
+    }),
+    mlmProbability: withDefault(maskingShare(), 0.15, {
+      commands: training,
+      onResume: 'must-match',
+      help: 'with --task masked-lm the share of tokens to predict; 0.3:0.15 goes evenly from one to the other. Evaluations take 0.15',
+    }),
+    wholeWordMask: withDefault(toggle(), false, {
+      commands: [...training, 'evaluate'],
+      onResume: 'must-match',
+      reading: true,
+      help: 'with --task masked-lm mask all tokens of a word together',
+    }),
     trainFile: withDefault(files, [], {
       commands: [...training, 'inspect'],
       onResume: 'must-match',

@@ -63,6 +63,25 @@ export function real(range: string, check: (n: number) => boolean): Kind<number>
 
 export const notNegative = real('of at least 0', (n) => n >= 0);
 
+/** A share of tokens, or two of them for the begin and the end of a training. */
+export function maskingShare(): Kind<number | string> {
+  const isShare = (share: number): boolean => share > 0 && share <= 1;
+  return {
+    schema: z.union([
+      z.number().refine(isShare),
+      z.string().refine((text) => {
+        const [from, to, ...more] = text.split(':').map(Number);
+        return from !== undefined && to !== undefined && more.length === 0 && isShare(from) && isShare(to);
+      }),
+    ]),
+    what: 'a number above 0 and at most 1, or two such as 0.3:0.15 for the begin and the end of the training',
+    type: 'number | string',
+    arity: 'one',
+    placeholder: 'P|FROM:TO',
+    fromText: numberFromText,
+  };
+}
+
 /** Optimizer steps as HF counts them: a whole number, or below 1 a share of all steps of the run. */
 export function steps(options: { allowZero: boolean }): Kind<number> {
   const zero = options.allowZero;

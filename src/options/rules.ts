@@ -85,6 +85,7 @@ const trainRules: Rule<TrainOptions>[] = [
   headSize,
   distinctLabels,
   labelsOfRegression,
+  maskedLmAlone,
   knownMetric,
   loraNeedsRank,
   loraNeedsModel,
@@ -288,6 +289,54 @@ function labelsOfRegression(o: TrainOptions, name: NameOf): Problem | undefined 
     message: `${name('labelList')} does not go with ${name('problemType')} ${problemType}, which predicts numbers`,
   };
 }
+
+// Masked language models.
+
+/** Options that there is nothing for without labels. */
+const OF_LABELS = [
+  'problemType',
+  'numLabels',
+  'labelList',
+  'labelColumn',
+  'labelDelimiter',
+  'labelFormat',
+  'naLabels',
+  'foldLabels',
+  'softLabels',
+  'classWeights',
+  'posWeight',
+  'focalGamma',
+  'labelSmoothingFactor',
+  'textPairColumn',
+  'crossValidation',
+  'loraRank',
+] as const;
+
+function maskedLmAlone(o: TrainOptions, name: NameOf): Problem | undefined {
+  const task = `${name('task')} masked-lm`;
+  if (o.task !== 'masked-lm') {
+    const about = (['lineByLine', 'wholeWordMask', 'textUnit', 'mlmProbability'] as const).find(
+      (option) => o[option] !== maskedLmDefaults[option],
+    );
+    return about && { about, message: `${name(about)} needs ${task}: without it no tokens are masked` };
+  }
+  const about = OF_LABELS.find((option) => o[option] !== undefined && o[option] !== false && o[option] !== 0);
+  if (about === 'loraRank')
+    return { about, message: `${name(about)} does not go with ${task}: all weights are trained` };
+  if (about === 'textPairColumn')
+    return { about, message: `${name(about)} does not go with ${task}: single texts are masked` };
+  if (about === 'crossValidation')
+    return { about, message: `${name(about)} does not go with ${task}: it saves no model` };
+  if (about !== undefined)
+    return { about, message: `${name(about)} does not go with ${task}: there are no labels` };
+  if (o.trainSamplingStrategy !== 'group_by_length' || o.lineByLine) return undefined;
+  return {
+    about: 'trainSamplingStrategy',
+    message: `${name('trainSamplingStrategy')} group_by_length needs ${name('lineByLine')}: texts that are put together make rows of one length`,
+  };
+}
+
+const maskedLmDefaults = { lineByLine: false, wholeWordMask: false, textUnit: 'line', mlmProbability: 0.15 };
 
 // Predictions.
 

@@ -11,6 +11,7 @@ import {
   type MetricDetails,
   type Targets,
   type Task,
+  maskedLm,
   multiLabel,
 } from '../tasks/index.js';
 import type { CalibrationBin, EvaluationFacts, WorstRow } from './facts.js';
@@ -95,6 +96,7 @@ export class EvaluationCollector {
     const { numLabels: width } = this.#task;
     const targets = labels.length / rows;
     this.#rows += rows;
+    if (this.#task.problemType === maskedLm.problemType) return; // its rows are no texts, and its labels words
     for (let i = 0; i < rows; i++) {
       const own = logits.subarray(i * width, (i + 1) * width);
       const gold = labels.subarray(i * targets, (i + 1) * targets);

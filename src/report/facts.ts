@@ -46,7 +46,7 @@ const bin = z.object({ rows: count, confidence: z.number(), right: z.number() })
 export type CalibrationBin = z.output<typeof bin>;
 
 const evaluationFacts = z.object({
-  problemType: z.enum([...problemTypes, 'token_classification']),
+  problemType: z.enum([...problemTypes, 'token_classification', 'masked_lm']),
   labels: z.array(z.string()),
   rows: count,
   /** As in eval_results.json. */

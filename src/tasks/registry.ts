@@ -1,6 +1,7 @@
 // The kinds of tasks by the names that config.json and problemType give them.
 import { WithTunedMetrics, tunedNames, type MetricAccumulator } from './metrics/accumulator.js';
 import type { Calibration } from './probabilities.js';
+import { maskedLm } from './masked-lm.js';
 import { regression } from './regression.js';
 import { multiLabel, singleLabel } from './sequence-classification.js';
 import type { ProblemType, Task, TaskDescription, TaskKind } from './task.js';
@@ -11,6 +12,7 @@ export const taskKinds: Readonly<Record<ProblemType, TaskKind>> = {
   multi_label_classification: multiLabel,
   regression,
   token_classification: tokenClassification,
+  masked_lm: maskedLm,
 };
 
 /**
@@ -68,6 +70,7 @@ export function metricNamesOf(kinds: readonly TaskKind[] = Object.values(taskKin
 
 const headlines: ReadonlySet<string> = new Set([
   'loss',
+  'perplexity',
   'accuracy',
   'subset_accuracy',
   'f1_macro',
@@ -86,5 +89,5 @@ export const detailMetrics: readonly string[] = metricNamesOf().filter((name) =>
 
 /** Whether a greater value of the metric is a better one: true but for losses and errors. */
 export function isGreaterBetter(metric: string): boolean {
-  return !/(^|_)(loss|mse|mae|rmse|error)$/.test(metric);
+  return !/(^|_)(loss|perplexity|mse|mae|rmse|error)$/.test(metric);
 }

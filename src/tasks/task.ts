@@ -5,7 +5,7 @@ import type { MetricAccumulator } from './metrics/accumulator.js';
 import type { Calibration } from './probabilities.js';
 
 /** What a model is trained for, by the names of Hugging Face's pipelines. */
-export const taskNames = ['sequence-classification', 'token-classification'] as const;
+export const taskNames = ['sequence-classification', 'token-classification', 'masked-lm'] as const;
 /**
  * What a model is trained for.
  *
@@ -26,8 +26,8 @@ export const problemTypes = [
   'regression',
 ] as const;
 /**
- * What a head predicts, by Hugging Face's names. `token_classification` is none of Hugging Face's: there the name of the
- * architecture says it.
+ * What a head predicts, by Hugging Face's names. `token_classification` and `masked_lm` are none of Hugging Face's: there the
+ * name of the architecture says it.
  *
  * @example
  * ```ts
@@ -37,7 +37,7 @@ export const problemTypes = [
  * const data = await loadDataset({ train: 'stars.csv' }, { problemType });
  * ```
  */
-export type ProblemType = (typeof problemTypes)[number] | 'token_classification';
+export type ProblemType = (typeof problemTypes)[number] | 'token_classification' | 'masked_lm';
 
 /**
  * A task as config.json and scripts describe it.
@@ -107,6 +107,8 @@ interface LabelOf {
   regression: number;
   /** Of one token. */
   token_classification: string;
+  /** A masked language model has no labels. */
+  masked_lm: never;
 }
 
 /**

@@ -174,15 +174,21 @@ export class Trainer {
       pool: this.#pool,
       onMeasured: (rows) => this.#progress.bar('measuring lengths', rows, trainDataset.size, ''),
     });
-    const load = (rows: readonly Uint32Array[]): Promise<PackedBatch[]> =>
-      Promise.all(rows.map((group) => loadBatch(trainDataset, group, this.#pool, this.#align)));
+    const { stepsPerEpoch, totalSteps } = this.#plan;
+    let step = this.#state.global_step;
+    const load = (rows: readonly Uint32Array[]): Promise<PackedBatch[]> => {
+      const at = { epoch: Math.floor(step / stepsPerEpoch), progress: step / totalSteps };
+      step += 1;
+      return Promise.all(
+        rows.map((group) => loadBatch(trainDataset, group, this.#pool, { align: this.#align, at })),
+      );
+    };
     for await (const batches of prefetch(steps, load, STEPS_AHEAD)) {
       if (this.#control.shouldTrainingStop) break;
       await this.#trainStep(batches);
       await this.#finishStep();
     }
-    const { global_step: step } = this.#state;
-    if (step < this.#plan.totalSteps) this.#log(earlyEndNote(this.#state, args, this.#plan));
+    if (this.#state.global_step < totalSteps) this.#log(earlyEndNote(this.#state, args, this.#plan));
     const metrics = await this.#results();
     await this.#record(metrics);
     const { best_model_checkpoint: best } = this.#state;

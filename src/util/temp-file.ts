@@ -37,8 +37,8 @@ export class TempFile {
     return this.written + this.waitingBytes;
   }
 
-  append(text: string): void {
-    const bytes = Buffer.from(text);
+  append(content: string | Buffer): void {
+    const bytes = typeof content === 'string' ? Buffer.from(content) : content;
     this.waiting.push(bytes);
     this.waitingBytes += bytes.length;
     if (this.waitingBytes >= BUFFER_BYTES) this.flush();

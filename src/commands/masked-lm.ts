@@ -1,0 +1,48 @@
+// The rows of a split as a training or an evaluation takes them: of a masked language model cut into rows and masked, of other tasks
+// as they are.
+import type { LabelledRows } from '../data/batch.js';
+import type { Dataset } from '../data/dataset.js';
+import { maskedRows } from '../data/masked-rows.js';
+import type { EvaluateOptions, TrainOptions } from '../options/index.js';
+import { maskedLm, type TaskName } from '../tasks/index.js';
+import type { Progress } from '../terminal/progress.js';
+import type { BertTokenizer } from '../tokenizer/index.js';
+import { UsageError } from '../util/errors.js';
+import { counted } from '../util/text.js';
+
+type RowOptions = Pick<EvaluateOptions, 'dataloaderNumWorkers' | 'lineByLine' | 'wholeWordMask'> &
+  Partial<Pick<TrainOptions, 'mlmProbability' | 'seed'>>;
+
+/** Rows that may hold a temporary file until they are closed. */
+export type ClosableRows = LabelledRows & { close?(): Promise<void> };
+
+export async function rowsOf(
+  dataset: Dataset,
+  { dataloaderNumWorkers: workers, ...options }: RowOptions,
+  { tokenizer, maxLength, progress }: { tokenizer: BertTokenizer; maxLength: number; progress: Progress },
+): Promise<ClosableRows> {
+  if (dataset.task.problemType !== maskedLm.problemType) return dataset;
+  const { lineByLine = false, wholeWordMask = false, mlmProbability, seed } = options;
+  const rows = await maskedRows(dataset, tokenizer, {
+    maxLength,
+    lineByLine,
+    wholeWordMask,
+    workers,
+    ...(mlmProbability !== undefined && { mlmProbability }),
+    ...(seed !== undefined && { seed }),
+    onTokenized: (texts) => progress.bar('tokenizing', texts, dataset.size, ''),
+  });
+  if (!lineByLine)
+    progress.line(
+      `${dataset.split.name}: ${counted(dataset.size, 'text')} put together make ${counted(rows.size, 'row')} of ${maxLength} tokens`,
+    );
+  return rows;
+}
+
+/** @throws UsageError for a task without labels, in a command that needs some */
+export function requireLabels(task: TaskName | undefined, command: string): void {
+  if (task === 'masked-lm')
+    throw new UsageError(
+      `--task masked-lm is for train and evaluate; ${command} needs labels, and texts of a masked language model have none`,
+    );
+}
