@@ -12,12 +12,14 @@ export {
   XLMRobertaForSequenceClassification,
 } from './models/sequence-classification.js';
 export {
+  AlbertForMaskedLM,
   AutoModelForMaskedLM,
   BertForMaskedLM,
   CamembertForMaskedLM,
   DistilBertForMaskedLM,
   ElectraForMaskedLM,
   ModernBertForMaskedLM,
+  MPNetForMaskedLM,
   RobertaForMaskedLM,
   XLMRobertaForMaskedLM,
 } from './models/masked-lm.js';

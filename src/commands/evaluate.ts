@@ -123,7 +123,7 @@ export async function evaluate(asked: EvaluateOptions): Promise<void> {
         toTune.push(prediction);
         return {};
       };
-      rows = await rowsOf(data.validation, options, { tokenizer, maxLength, progress });
+      rows = await rowsOf('validation', data.validation, options, { tokenizer, maxLength, progress });
       const { size } = rows;
       const metrics = await evaluateRows(model, rows, {
         ...reading,

@@ -17,6 +17,7 @@ type RowOptions = Pick<EvaluateOptions, 'dataloaderNumWorkers' | 'lineByLine' | 
 export type ClosableRows = LabelledRows & { close?(): Promise<void> };
 
 export async function rowsOf(
+  name: string,
   dataset: Dataset,
   { dataloaderNumWorkers: workers, ...options }: RowOptions,
   { tokenizer, maxLength, progress }: { tokenizer: BertTokenizer; maxLength: number; progress: Progress },
@@ -34,7 +35,7 @@ export async function rowsOf(
   });
   if (!lineByLine)
     progress.line(
-      `${dataset.split.name}: ${counted(dataset.size, 'text')} put together make ${counted(rows.size, 'row')} of ${maxLength} tokens`,
+      `${name}: ${counted(dataset.size, 'text')} put together make ${counted(rows.size, 'row')} of ${maxLength} tokens`,
     );
   return rows;
 }

@@ -5,7 +5,7 @@ import { classNameOf } from '../models/config.js';
 import { requireDevice, type EncoderModel } from '../models/encoder-model.js';
 import { configOf, type TrainOptions } from '../options/index.js';
 import { counted, listed, oneLine } from '../util/text.js';
-import type { DatasetDict } from '../data/dataset.js';
+import type { Dataset, DatasetDict } from '../data/dataset.js';
 import { InterruptedError, StoppedError, UsageError } from '../util/errors.js';
 import { extractEntities, type Entity } from '../evaluation/entities.js';
 import { classify } from '../evaluation/predict.js';
@@ -81,10 +81,14 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
       return;
     }
     model = await source.load(data, options);
-    const { train: trainRows, validation } = data.splits;
-    for (const split of [trainRows, validation])
-      if (split !== undefined) rows.push(await rowsOf(split, options, { tokenizer, maxLength, progress }));
-    const [trainDataset = data.train, evalDataset] = rows;
+    const asRows = async (name: string, split: Dataset): Promise<ClosableRows> => {
+      const made = await rowsOf(name, split, options, { tokenizer, maxLength, progress });
+      rows.push(made);
+      return made;
+    };
+    const { validation } = data.splits;
+    const trainDataset = await asRows('train', data.train);
+    const evalDataset = validation && (await asRows('validation', validation));
     const push = await TrainingPush.open(options, progress);
     report = await TrainingReport.start(options, { model, tokenizer, maxLength, data, progress });
     trainer = new Trainer({

@@ -109,6 +109,8 @@ export interface DataIdentity {
   readonly encoding?: string | null;
   /** How labels are read: their kind, and the options that say so. */
   readonly labels?: Readonly<Record<string, unknown>>;
+  /** Of a masked language model: how texts become rows and what is masked, by the names of the options. */
+  readonly masking?: Readonly<Record<string, unknown>>;
 }
 
 /**

@@ -161,7 +161,13 @@ export class MaskedRows implements LabelledRows {
 
   async identity(): Promise<DataIdentity> {
     const own = await this.#texts.identity?.();
-    return own ?? { files: 'texts of a script', columns: null };
+    const masking = {
+      lineByLine: this.#rows instanceof TextsAsRows,
+      mlmProbability: this.#probability,
+      wholeWordMask: this.#masking.wholeWords,
+      'the seed of the masks': this.#masking.seed,
+    };
+    return { files: 'texts of a script', columns: null, ...own, masking };
   }
 
   /** Frees the temporary file. */

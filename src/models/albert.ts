@@ -2,7 +2,17 @@
 import type { LayerSpec } from '../native/spec.js';
 import { UsageError } from '../util/errors.js';
 import { bertEncoder, bertNames, encoderKeys } from './bert.js';
-import { activation, defineFamily, dropout, layers, size, tokenId, tokenIds } from './family.js';
+import {
+  activation,
+  ACTIVATIONS,
+  defineFamily,
+  dropout,
+  layers,
+  maskedLmHead,
+  size,
+  tokenId,
+  tokenIds,
+} from './family.js';
 
 /** Of layers, far above any encoder. */
 const MOST_RUNS = 1000;
@@ -57,6 +67,11 @@ export const albert = defineFamily({
       { linear: 'classifier' },
     ],
     tokens: (config) => [{ dropout: config.classifierDropoutProb }, { linear: 'classifier' }],
+    maskedLm: ({ hiddenAct }) =>
+      maskedLmHead('predictions.dense', 'predictions.LayerNorm', {
+        activation: ACTIVATIONS[hiddenAct],
+        vocabulary: 'predictions',
+      }),
   },
   names: {
     ...bertNames,

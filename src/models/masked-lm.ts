@@ -109,6 +109,33 @@ export class ElectraForMaskedLM extends MaskedLm {
 export class ModernBertForMaskedLM extends MaskedLm {
   static override readonly modelType = 'modernbert';
 }
+/**
+ * MPNet (Song et al. 2020), as a masked language model.
+ *
+ * @example
+ * ```ts
+ * import { MPNetForMaskedLM } from 'bertune';
+ *
+ * const model = await MPNetForMaskedLM.fromPretrained('microsoft/mpnet-base');
+ * ```
+ */
+export class MPNetForMaskedLM extends MaskedLm {
+  static override readonly modelType = 'mpnet';
+}
+
+/**
+ * ALBERT (Lan et al. 2020), as a masked language model.
+ *
+ * @example
+ * ```ts
+ * import { AlbertForMaskedLM } from 'bertune';
+ *
+ * const model = await AlbertForMaskedLM.fromPretrained('albert/albert-base-v2');
+ * ```
+ */
+export class AlbertForMaskedLM extends MaskedLm {
+  static override readonly modelType = 'albert';
+}
 
 /** One for each family. */
 export const MASKED_LMS: readonly ModelClass[] = [
@@ -119,6 +146,8 @@ export const MASKED_LMS: readonly ModelClass[] = [
   DistilBertForMaskedLM,
   ElectraForMaskedLM,
   ModernBertForMaskedLM,
+  MPNetForMaskedLM,
+  AlbertForMaskedLM,
 ];
 
 /**

@@ -2,7 +2,7 @@
 // for all layers; there are no token types.
 import { z } from 'zod';
 import { bertEncoder, bertNames, encoderKeys } from './bert.js';
-import { defineFamily, size, tokenId, tokenIds } from './family.js';
+import { defineFamily, maskedLmHead, size, tokenId, tokenIds } from './family.js';
 
 /** Fixed in transformers, whatever the config says. */
 const PADDING = 1;
@@ -42,6 +42,8 @@ export const mpnet = defineFamily({
       { linear: 'classifier.out_proj' },
     ],
     tokens: ({ hiddenDropoutProb }) => [{ dropout: hiddenDropoutProb }, { linear: 'classifier' }],
+    maskedLm: () =>
+      maskedLmHead('lm_head.dense', 'lm_head.layer_norm', { activation: 'gelu', vocabulary: 'lm_head' }),
   },
   names: {
     ...bertNames,

@@ -139,7 +139,10 @@ export async function loadModel(
       task ??
       (options.problemType && taskKinds[options.problemType].name) ??
       (isMaskedLm ? 'sequence-classification' : undefined);
-    const own = wanted === undefined || wanted === 'as saved' ? checkpoint.config : withTask(checkpoint.config, wanted, options);
+    const own =
+      wanted === undefined || wanted === 'as saved'
+        ? checkpoint.config
+        : withTask(checkpoint.config, wanted, options);
     const config = withHead(own, options);
     if (modelType !== undefined) requireType(config, modelType, directory);
     const match = matchCheckpoint(config, checkpoint, directory);

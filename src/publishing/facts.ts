@@ -104,6 +104,7 @@ const HUB_METRICS: ReadonlyMap<string, HubMetric> = new Map<string, HubMetric>([
 const TASKS = {
   'sequence-classification': { type: 'text-classification', name: 'Text Classification' },
   'token-classification': { type: 'token-classification', name: 'Token Classification' },
+  'masked-lm': { type: 'fill-mask', name: 'Fill-Mask' },
 } as const satisfies Record<TaskName, object>;
 
 /** The task of a model by the hub's name, which is also that of its pipeline. */

@@ -1,6 +1,6 @@
 // The body of a model card: Markdown made of what is known of a model. Names of labels and files come from data, so none of
 // them may be taken for markup.
-import { multiLabel, regression, tokenClassification } from '../tasks/index.js';
+import { maskedLm, multiLabel, regression, tokenClassification } from '../tasks/index.js';
 import { formatNumber } from '../terminal/progress.js';
 import { cleaned, ownMetrics, titleName, type DataSource, type ModelFacts } from './facts.js';
 
@@ -55,6 +55,7 @@ function sourceText({ id, name, config, split, share }: DataSource): string {
 function labels({ task, readsPairs }: ModelFacts): string {
   const input = readsPairs ? 'pair of texts' : 'text';
   const count = task.labels.length;
+  if (task.problemType === maskedLm.problemType) return '';
   if (task.problemType === regression.problemType)
     return count === 1 ? `One number for each ${input}.\n` : `${count} numbers for each ${input}.\n`;
   if (isOfTokens(task)) {
@@ -123,6 +124,7 @@ export function markdown(text: string): string {
 /** How the model is used: the Markdown of all that applies. */
 function usage(facts: ModelFacts): string {
   const name = nameInCode(facts.name);
+  if (facts.task.problemType === maskedLm.problemType) return usageOfMaskedLm(name);
   const parts = [
     ['Python', 'python', facts.isAdapter ? adapterInPython(facts, name) : inPython(facts, name)],
     ...(facts.hasOnnx
@@ -148,6 +150,24 @@ function usage(facts: ModelFacts): string {
         `${subject === '' ? '' : `### ${subject}\n\n`}\`\`\`${language}\n${code}\n\`\`\`\n`,
     )
     .join('\n');
+}
+
+function usageOfMaskedLm(name: string): string {
+  return `### Python
+
+\`\`\`python
+from transformers import pipeline
+
+fill = pipeline("fill-mask", model="${name}")
+print(fill(f"A text with a {fill.tokenizer.mask_token}."))
+\`\`\`
+
+### bertune, to train a classifier from it
+
+\`\`\`bash
+npx bertune train --model ${name} --train-file labelled.csv --output-dir classifier
+\`\`\`
+`;
 }
 
 /** A name as it can stand in any of these languages, unquoted in a shell too. */

@@ -102,6 +102,7 @@ export async function fingerprintOf(
     'the skipped rows of the evaluation data': evaluatedData?.skipped,
     evalQuoting: evaluatedData?.quoting,
     evalEncoding: evaluatedData?.encoding,
+    ...data?.masking,
     ...labelReading(data),
     ...labelReading(evaluatedData, ofEvaluation),
     'the columns of the evaluation data': evaluatedData?.columns,
