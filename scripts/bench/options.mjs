@@ -31,6 +31,8 @@ How:
                           (default bert)
   --batch-size N          rows a batch (default 8)
   --batches RxT[,RxT...]  of steps and forward passes: rows x tokens of the batches (default 8x256,32x64,8x512)
+  --task masked-lm        of steps: a masked language model, 15 % of the tokens to predict, in place of a classifier; the
+                          vocabulary is that of --tokenizer
   --gradient-checkpointing, --lora-rank N, --freeze PATTERN...
                           of steps: train this way, alternating with plain training
   --device DEVICE         auto, cpu or cuda (default auto); cuda needs an NVIDIA driver, nothing else
@@ -71,6 +73,7 @@ const OPTIONS = /** @type {const} */ ({
   'model-type': aText,
   'batch-size': aText,
   batches: aText,
+  task: aText,
   'gradient-checkpointing': aFlag,
   'lora-rank': aText,
   freeze: { ...aText, multiple: true },
@@ -107,6 +110,7 @@ const ONLY = /** @type {const} */ ({
   'compare-tutorial': ['endToEnd'],
   batches: ['steps', 'forward'],
   compile: ['steps'],
+  task: ['steps'],
   'gradient-checkpointing': ['steps'],
   'lora-rank': ['steps'],
   freeze: ['steps'],
@@ -152,6 +156,11 @@ export function benchOptions(args) {
       loraRank: given['lora-rank'] === undefined ? 0 : count('--lora-rank', given['lora-rank']),
       freeze: given.freeze ?? [],
     },
+    task: oneOf(
+      '--task',
+      given.task ?? 'sequence-classification',
+      /** @type {const} */ (['sequence-classification', 'masked-lm']),
+    ),
     compare: given.compare ?? false,
     against: given.against,
     compareTutorial: given['compare-tutorial'] ?? false,

@@ -33,18 +33,25 @@ export const STEP_NOTES = [
  * @property {import('./options.mjs').Variant} variant
  * @property {boolean} compile also against torch.compile
  *
- * @param {Pick<import('./options.mjs').BenchOptions, 'tokenizer' | 'threads'>} options
+ * @param {Pick<import('./options.mjs').BenchOptions, 'tokenizer' | 'threads' | 'task'>} options
  * @param {import('./runs.mjs').Context} context
  * @param {Omit<StepPlan, 'mode'> & { mode: string }} plan
  * @returns {import('./runs.mjs').Benchmark}
  */
-export function stepBenchmark({ tokenizer, threads }, { reference, machine: { device }, builds }, plan) {
+export function stepBenchmark(
+  { tokenizer, threads, task },
+  { reference, machine: { device }, builds },
+  plan,
+) {
   const { shape, batch, variant, dtype, mode } = plan;
   const trains = mode !== 'forward';
   const lengths = Array.from({ length: batch.rows }, () => batch.length);
   const prepare = async () => {
     const { vocabSize } = await ourBuild.worker({ task: 'vocabulary', tokenizer });
-    const config = modelConfig(shape, vocabSize, LABELS);
+    const config = {
+      ...modelConfig(shape, vocabSize, LABELS),
+      ...(task === 'masked-lm' && { architectures: ['ForMaskedLM'] }),
+    };
     const flops = trainingFlops(shape, lengths) / (trains ? 1 : 3);
     const steps = Math.min(Math.max(Math.round(FLOPS[dtype] / flops), 1), MOST_STEPS);
     const count = device === 'cuda' ? ON_GPU : { warmUp: 1, steps };

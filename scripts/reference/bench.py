@@ -40,6 +40,7 @@ import torch
 import transformers
 from transformers import (
     AutoConfig,
+    AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     PrinterCallback,
@@ -64,8 +65,9 @@ SEED = 42
 
 
 def new_model(config: dict) -> torch.nn.Module:
-    """A classifier with random weights, of the class that model_type names."""
-    return AutoModelForSequenceClassification.from_config(AutoConfig.for_model(**config))
+    """A classifier, or a masked language model, with random weights, of the class that model_type names."""
+    auto = AutoModelForMaskedLM if is_masked_lm(config) else AutoModelForSequenceClassification
+    return auto.from_config(AutoConfig.for_model(**config))
 
 
 def collate(rows: list[dict], length: int | None) -> dict:
@@ -257,11 +259,16 @@ def step(job: dict) -> dict:
 def made_up_batch(job: dict, vocabulary: int) -> dict[str, torch.Tensor]:
     rows, length, device = job["rows"], job["length"], job["device"]
     ids = 1 + (torch.arange(rows * length) * 7919) % (vocabulary - 1)
+    masked = torch.where(torch.arange(rows * length) % 20 < 3, ids, -100).view(rows, length)
     return {
         "input_ids": ids.view(rows, length).to(device),
         "attention_mask": torch.ones(rows, length, dtype=torch.long, device=device),
-        "labels": (torch.arange(rows) % 2).to(device),
+        "labels": (masked if is_masked_lm(job["config"]) else torch.arange(rows) % 2).to(device),
     }
+
+
+def is_masked_lm(config: dict) -> bool:
+    return config.get("architectures") == ["ForMaskedLM"]
 
 
 def seconds_of(work: Callable[[], None], job: dict) -> float:

@@ -65,12 +65,11 @@ export const notNegative = real('of at least 0', (n) => n >= 0);
 
 /** A share of tokens, or two of them for the begin and the end of a training. */
 export function maskingShare(): Kind<number | string> {
-  const isShare = (share: number): boolean => share > 0 && share <= 1;
   return {
     schema: z.union([
       z.number().refine(isShare),
-      z.string().refine((text) => {
-        const [from, to, ...more] = text.split(':').map(Number);
+      z.string().refine((written) => {
+        const [from, to, ...more] = written.split(':').map(Number);
         return from !== undefined && to !== undefined && more.length === 0 && isShare(from) && isShare(to);
       }),
     ]),
@@ -80,6 +79,10 @@ export function maskingShare(): Kind<number | string> {
     placeholder: 'P|FROM:TO',
     fromText: numberFromText,
   };
+}
+
+function isShare(share: number): boolean {
+  return share > 0 && share <= 1;
 }
 
 /** Optimizer steps as HF counts them: a whole number, or below 1 a share of all steps of the run. */

@@ -5,14 +5,14 @@ import { join } from 'node:path';
 import tap from 'tap';
 
 import { UsageError } from '../../dist/util/errors.js';
-import { configJson, parseConfig, withHead, withLabels } from '../../dist/models/config.js';
+import { configJson, parseConfig, withHead, withLabels, withTask } from '../../dist/models/config.js';
 import { areDefaultLabels } from '../../dist/models/labels.js';
 import { writeJson } from '../../dist/util/files.js';
 import { expected, fails } from '../fixtures/model-files.js';
 
 await tap.test('config.json is read and written as transformers does', async (t) => {
   for (const { file, written } of expected.configs) {
-    const config = parseConfig(file, 'config.json');
+    const config = withTask(parseConfig(file, 'config.json'), 'sequence-classification', {});
     t.strictSame(configJson(config), written, JSON.stringify(file).slice(0, 80));
     const again = parseConfig(JSON.parse(JSON.stringify(written)), 'config.json');
     t.strictSame(configJson(again), written, 'and once more');

@@ -26,7 +26,7 @@ t.test('every option that training and scoring share decides what is read, or do
   // Where things are, how much of them, and with what means: nothing that changes how a row is read.
   const means = new Set(
     [
-      'model modelRevision baseModel tokenizer problemType validationFile dataset datasetConfig validationSplit badRows',
+      'model modelRevision baseModel tokenizer task problemType validationFile dataset datasetConfig validationSplit badRows',
       'maxCompressionRatio maxEvalSamples perDeviceEvalBatchSize outputDir device dtype tf32 threads dataloaderNumWorkers',
       'verbose quiet json report reportTexts',
     ].flatMap((names) => names.split(' ')),

@@ -13,6 +13,7 @@ import { parameterGroups } from '../../../dist/training/parameter-groups.js';
 import { largestProduct, peakBytes, splitOf, timed } from './measures.mjs';
 
 const SEED = 42;
+const NO_LABEL = -100;
 const BYTES = 4; // state is float32
 const ADAMW = {
   learningRate: 5e-5,
@@ -39,14 +40,15 @@ export function frozen({ config, patterns }) {
 
 /** Times steps. @param {StepJob} job */
 export async function step({ variant, ...job }) {
-  const { rows, config: json, threads, device, dtype } = job;
+  const { config: json, threads, device, dtype } = job;
   const config = parseConfig(json, 'the bench');
   const session = await openSession(config, variant, { device, dtype, threads, seed: SEED });
   const batch = batchOf(job, config);
+  const divisor = batch.labels.filter((label) => label !== NO_LABEL).length;
   /** @param {number} count */
   const train = async (count) => {
     const calls = Array.from({ length: count }, () => [
-      session.accumulate(batch, { divisor: rows }),
+      session.accumulate(batch, { divisor }),
       session.update(ADAMW),
     ]);
     await Promise.all(calls.flat());
@@ -111,10 +113,14 @@ async function openSession(config, { gradientCheckpointing, loraRank, freeze }, 
 /** @param {Pick<StepJob, 'rows' | 'length'>} job @param {ModelConfig} config */
 function batchOf({ rows, length }, config) {
   const vocabSize = encoderOf(config).embeddings.vocab;
+  // Any ids but 0, the padding, spread over the vocabulary.
+  const inputIds = Int32Array.from({ length: rows * length }, (_, i) => 1 + ((i * 7919) % (vocabSize - 1)));
   return {
-    // Any ids but 0, the padding, spread over the vocabulary.
-    inputIds: Int32Array.from({ length: rows * length }, (_, i) => 1 + ((i * 7919) % (vocabSize - 1))),
+    inputIds,
     cuSeqlens: Int32Array.from({ length: rows + 1 }, (_, i) => i * length),
-    labels: Int32Array.from({ length: rows }, (_, i) => i % 2),
+    labels:
+      config.problemType === 'masked_lm'
+        ? inputIds.map((id, i) => (i % 20 < 3 ? id : NO_LABEL)) // 15 %
+        : Int32Array.from({ length: rows }, (_, i) => i % 2),
   };
 }
