@@ -240,7 +240,7 @@ async function filesOf(
  * ```
  */
 export interface ReadOptions {
-  /** What the rows are for: with `masked-lm` no labels are read. Default: as the labels are. */
+  /** What the rows are for: texts with labels, tokens with labels, or with `masked-lm` texts alone. Default: as the rows show. */
   task?: TaskName | undefined;
   /** Of .txt files: what a text is. Default a line. */
   textUnit?: TextUnit | undefined;
@@ -277,8 +277,6 @@ export interface ReadOptions {
   maxRowBytes?: number | undefined;
   /** Default 100; see `DataLimits`. */
   maxCompressionRatio?: number | undefined;
-  /** What the labels are for: texts, or tokens; default: as the rows show. */
-  task?: TaskName | undefined;
   problemType?: ProblemType | undefined;
   /** Whether labels are probabilities, one for each label; see `SplitOptions`. */
   softLabels?: boolean | undefined;

@@ -472,6 +472,7 @@ class TokenSplit implements Split {
   readonly encoding;
   readonly jsonField;
   readonly escape = undefined;
+  readonly textUnit = undefined;
   readonly naLabels = undefined;
   readonly maxRowBytes;
   private readonly rows;

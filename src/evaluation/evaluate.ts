@@ -104,7 +104,9 @@ export async function evaluateRows(
 ): Promise<Metrics> {
   requireTaskFits(model.task, data, 'evaluation data', EVALUATION_REMEDY);
   if (options.computeMetrics !== undefined && model.task.problemType === maskedLm.problemType)
-    throw new UsageError('computeMetrics takes logits, which a masked language model does not give; leave it out');
+    throw new UsageError(
+      'computeMetrics takes logits, which a masked language model does not give; leave it out',
+    );
   const started = performance.now();
   const { computeMetrics, metrics = createMetrics(model.task) } = options;
   const custom = computeMetrics && new CustomMetrics(computeMetrics, model.task.numLabels);

@@ -107,7 +107,8 @@ export async function* predictRows(
     if ('batch' in data && data.batch !== undefined) {
       const batch = await data.batch(rows, 'evaluation', pool);
       const logits = await model.session.predict(batch);
-      return { first, rows: rows.length, logits, labels: batch.labels, examples: [] };
+      const bounds = Int32Array.from({ length: rows.length + 1 }, (_, row) => row);
+      return { first, rows: rows.length, logits, labels: batch.labels, examples: [], encodings: [], bounds };
     }
     const { examples, labels } = await readRows(data, rows);
     // By the texts: a tokenizer without token types does not mark the pairs that it encodes.

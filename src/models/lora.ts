@@ -55,15 +55,16 @@ export interface LoraOptions {
   baseRevision?: string;
 }
 
-/** PEFT's names of tasks. */
-const PEFT_TASKS: Readonly<Record<TaskName, string>> = {
+/** PEFT's names of tasks; it has none for masked language models. */
+const PEFT_TASKS: Readonly<Record<TaskName, string | null>> = {
   'sequence-classification': 'SEQ_CLS',
   'token-classification': 'TOKEN_CLS',
+  'masked-lm': null,
 };
 
 /** Undefined for one that is not known, and where none is named. */
 export function taskOfPeft(taskType: string | null): TaskName | undefined {
-  return taskNames.find((task) => PEFT_TASKS[task] === taskType);
+  return taskType === null ? undefined : taskNames.find((task) => PEFT_TASKS[task] === taskType);
 }
 
 /** PEFT's modules_to_save of a sequence classifier: ends of the names of modules. */

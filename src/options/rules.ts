@@ -303,6 +303,7 @@ const OF_LABELS = [
   'naLabels',
   'foldLabels',
   'softLabels',
+  'labelAllTokens',
   'classWeights',
   'posWeight',
   'focalGamma',
