@@ -10,6 +10,7 @@ namespace {
 // Numbers that are out of place would fill the memory with empty layers.
 constexpr int64_t kMostLayers = 1024;
 constexpr uint32_t kMostStages = 64, kMostParameters = 1 << 16, kMostDimensions = 2;
+constexpr uint32_t kMostDistances = 1 << 17;
 constexpr int64_t kMostValues = int64_t{1} << 40;  // of a parameter
 
 // The members of one object of the spec. `name` is its place, as messages have it; nothing for the spec
@@ -87,10 +88,31 @@ EmbeddingsSpec embeddings(const Members& members) {
   return spec;
 }
 
+DisentangledSpec disentangled(const Members& members) {
+  DisentangledSpec spec{};
+  spec.rows = members.size("rows");
+  members.forEach("rowOfDistance", kMostDistances, [&](const Napi::Value& row, const std::string& name) {
+    spec.rowOfDistance.push_back(static_cast<int32_t>(integer(row, name.c_str(), 0, spec.rows - 1)));
+  });
+  if (spec.rowOfDistance.size() % 2 == 0)
+    fail(members.get("rowOfDistance"), "an odd number of rows", members.at("rowOfDistance").c_str());
+  spec.hasKeys = members.isTrue("keys");
+  spec.hasQueries = members.isTrue("queries");
+  if (!spec.hasKeys && !spec.hasQueries)
+    fail(members.get("queries"), "true where keys is false", members.at("queries").c_str());
+  spec.isShared = members.isTrue("shared");
+  if (!members.isNull("norm")) spec.norm = norm(members.child("norm"));
+  spec.dropout = members.probability("dropout");
+  return spec;
+}
+
 // What depends on the distance of a query and a key.
 void readRelative(const Members& members, AttentionSpec& spec) {
-  static constexpr const char* kinds[] = {"bias"};
-  members.choice("kind", kinds);
+  static constexpr const char* kinds[] = {"bias", "disentangled"};
+  if (members.choice("kind", kinds) == 1) {
+    spec.disentangled = disentangled(members);
+    return;
+  }
   const int64_t buckets = members.size("buckets", 4);
   spec.relativeBias = RelativeBiasSpec{buckets, members.size("maxDistance", buckets / 4 + 1)};
 }

@@ -23,7 +23,8 @@ enum class Site : uint64_t {
   Neftune,
   LoraHead,
   LoraProjection,
-  FeedForwardInner
+  FeedForwardInner,
+  RelativePositions
 };
 
 // The finalizer of SplitMix64 (Steele, Lea, Flood 2014).

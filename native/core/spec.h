@@ -38,10 +38,23 @@ struct RelativeBiasSpec {
   int64_t buckets, maxDistance;
 };
 
+// A table of relative positions for all layers, whose keys and queries the scores of disentangled attention
+// have too.
+struct DisentangledSpec {
+  int64_t rows;
+  // Of the distances query - key from -n to n; farther ones have the rows of the last.
+  std::vector<int32_t> rowOfDistance;
+  bool hasKeys, hasQueries;
+  bool isShared;  // projected as the layer's own queries and keys are
+  std::optional<NormSpec> norm;
+  double dropout;
+};
+
 struct AttentionSpec {
   bool bias;
   double dropout, outputDropout;
   std::optional<RelativeBiasSpec> relativeBias = std::nullopt;
+  std::optional<DisentangledSpec> disentangled = std::nullopt;
 };
 
 struct MlpSpec {

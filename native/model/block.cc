@@ -29,6 +29,7 @@ Block::Block(const EncoderSpec& spec, const LayerSpec& layer, bool isFirstOnly, 
     projections_ = {projection(0, hidden_), projection(hidden_, 2 * hidden_)};
   else
     projections_ = {projection(0, parts * hidden_)};
+  if (attention_.disentangled.has_value()) relative_.emplace(spec, prefix, factory);
   attentionOutput_ = factory.linear(prefix + ".attentionOutput", hidden_, hidden_, attention_.bias,
                                     Site::LoraAttentionOutput);
   if (layer.attentionNorm) attentionNorm_ = factory.norm(prefix + ".attentionNorm", hidden_, spec.norm);
@@ -81,6 +82,8 @@ at::Tensor Block::attend(const at::Tensor& x, const Call& call) const {
   input.window = layer_.window;
   input.rotaryTable = call.relations.rotaryTable;
   input.distanceBias = call.relations.distanceBias;
+  if (relative_.has_value())
+    input.relative = relative_->forward(call.batch, call.number, call.pass, call.compute);
   if (isFirstOnly_) {
     const LinearLayer& query = projections_.front();
     const at::Tensor& first = call.batch.firstTokens;
@@ -108,13 +111,16 @@ at::Tensor Block::add(const LinearLayer& layer, const LinearInput& x, const at::
 std::vector<LinearLayer*> Block::linears() {
   std::vector<LinearLayer*> all{&attentionOutput_, &mlpIn_, &mlpOut_};
   for (LinearLayer& projection : projections_) all.push_back(&projection);
+  if (relative_.has_value())
+    for (LinearLayer* layer : relative_->linears()) all.push_back(layer);
   return all;
 }
 
 bool Block::isTrained() const {
   const auto isTrained = [](const LinearLayer& layer) { return layer.isTrained(); };
   return (attentionNorm_.has_value() && attentionNorm_->isTrained()) || mlpNorm_.isTrained() ||
-         attentionOutput_.isTrained() || mlpIn_.isTrained() || mlpOut_.isTrained() ||
+         (relative_.has_value() && relative_->isTrained()) || attentionOutput_.isTrained() ||
+         mlpIn_.isTrained() || mlpOut_.isTrained() ||
          std::any_of(projections_.begin(), projections_.end(), isTrained);
 }
 

@@ -9,6 +9,7 @@
 
 #include "core/batch.h"
 #include "core/spec.h"
+#include "model/disentangled.h"
 #include "model/layers.h"
 
 namespace bertune {
@@ -64,6 +65,7 @@ class Block {
   // Queries, keys and values of all tokens, or queries of the first ones apart from keys and values of all.
   std::vector<LinearLayer> projections_;
   LinearLayer attentionOutput_, mlpIn_, mlpOut_;
+  std::optional<RelativeLayer> relative_;
   std::optional<NormLayer> attentionNorm_;
   NormLayer mlpNorm_;
 };

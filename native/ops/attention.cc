@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "core/device.h"
+#include "core/memory.h"
 #include "core/phases.h"
 #include "ops/attention_kernels.h"
 #include "ops/dropout.h"
@@ -19,14 +20,15 @@ using namespace tiled;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// body(item, scratch) for all items, on all threads.
-template <typename ThreadScratch, typename Body>
-void forEachItem(const Items& items, const Shape& shape, const Body& body) {
+// body(item, scratch) for all items, on all threads, and finish(scratch) when a thread has done its own.
+template <typename ThreadScratch, typename Body, typename Finish>
+void forEachItem(const Items& items, const Shape& shape, const Body& body, const Finish& finish) {
   at::parallel_for(0, items.count(), 1, [&](int64_t begin, int64_t end) {
     const phases::Scope phase(phases::Phase::Attention);
     ThreadScratch scratch(items.longest(), shape);
     const BrgemmScope scope;
     for (int64_t i = begin; i < end; ++i) body(items[i], scratch);
+    finish(scratch);
   });
 }
 
@@ -64,16 +66,38 @@ at::Tensor distanceScores(const at::Tensor& bias, int64_t queries, int64_t lengt
   return bias.narrow(1, first, queries + length - 1).unfold(1, length, 1).flip(1);
 }
 
+// q_i K(i - j) + k_j Q(i - j), by ATen's operators: [heads, queries, keys].
+at::Tensor relativeScores(const RelativePositions& relative, const at::Tensor& query, const at::Tensor& key) {
+  const int64_t heads = key.size(0), queries = query.size(1), keys = key.size(1);
+  const at::Tensor rowOf = toDevice(relative.rows, key.device()).to(at::kLong);
+  const auto positions = at::TensorOptions().dtype(at::kLong).device(key.device());
+  const at::Tensor distances = at::arange(queries, positions).unsqueeze(1) - at::arange(keys, positions);
+  const at::Tensor rows = rowOf.take(distances + rowOf.size(0) / 2).expand({heads, queries, keys});
+  const auto products = [](const at::Tensor& vectors, const at::Tensor& table) {
+    return at::matmul(vectors, table.permute({1, 2, 0}));
+  };
+  at::Tensor scores = at::zeros({}, key.options());
+  if (relative.keys.defined()) scores = scores + products(query, relative.keys).gather(2, rows);
+  if (relative.queries.defined())
+    scores = scores + products(key, relative.queries).gather(2, rows.transpose(1, 2)).transpose(1, 2);
+  return scores;
+}
+
 struct Attention : torch::autograd::Function<Attention> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& projected,
                             const std::optional<at::Tensor>& query, const std::vector<int32_t>& cuSeqlens,
                             const Mask& mask, std::optional<int64_t> window,
                             const std::optional<at::Tensor>& rotaryTable,
-                            const std::optional<at::Tensor>& distanceBias) {
+                            const std::optional<at::Tensor>& distanceBias,
+                            const std::optional<at::Tensor>& relativeKeys,
+                            const std::optional<at::Tensor>& relativeQueries,
+                            const std::vector<int32_t>& relativeRows) {
     const at::AutoDispatchBelowADInplaceOrView guard;
     const at::Tensor table = rotaryTable.value_or(at::Tensor());
     const at::Tensor biases = distanceBias.value_or(at::Tensor());
-    const Shape shape(projected, window, table);
+    const RelativePositions relative{relativeKeys.value_or(at::Tensor()),
+                                     relativeQueries.value_or(at::Tensor()), relativeRows};
+    const Shape shape(projected, window, table, relative);
     const DistanceBias bias(biases, shape.scale);
     const Items items(cuSeqlens, shape.heads, query.has_value());
     at::Tensor out = at::empty({items.outputs(), shape.heads, shape.headSize}, projected.options());
@@ -82,7 +106,9 @@ struct Attention : torch::autograd::Function<Attention> {
       compute<float>(out, logSums, projected, query, shape, bias, items, mask);
     else
       compute<at::BFloat16>(out, logSums, projected, query, shape, bias, items, mask);
-    context->save_for_backward({projected, query.value_or(at::Tensor()), out, logSums, table, biases});
+    context->save_for_backward({projected, query.value_or(at::Tensor()), out, logSums, table, biases,
+                                relative.keys, relative.queries});
+    context->saved_data["relativeRows"] = std::vector<int64_t>(relativeRows.begin(), relativeRows.end());
     context->saved_data["window"] = window;
     context->saved_data["trainsBias"] = biases.defined() && biases.requires_grad();
     context->saved_data["cuSeqlens"] = std::vector<int64_t>(cuSeqlens.begin(), cuSeqlens.end());
@@ -98,21 +124,31 @@ struct Attention : torch::autograd::Function<Attention> {
     const std::vector<int64_t> offsets = context->saved_data["cuSeqlens"].toIntVector();
     const std::vector<int32_t> cuSeqlens(offsets.begin(), offsets.end());
     const Mask mask = savedMask(context);
-    const Shape shape(projected, context->saved_data["window"].toOptional<int64_t>(), saved[4]);
+    const std::vector<int64_t> rows = context->saved_data["relativeRows"].toIntVector();
+    const RelativePositions relative{saved[6], saved[7], std::vector<int32_t>(rows.begin(), rows.end())};
+    const Shape shape(projected, context->saved_data["window"].toOptional<int64_t>(), saved[4], relative);
     const Items items(cuSeqlens, shape.heads, query.has_value());
     const bool trainsBias = context->saved_data["trainsBias"].toBool();
     const Distances distances{DistanceBias(saved[5], shape.scale),
                               trainsBias ? DistanceSums(shape.heads, cuSeqlens.back()) : DistanceSums()};
     at::Tensor dProjected = at::empty_like(projected), dQuery;
     if (query.has_value()) dQuery = at::empty_like(*query);
-    if (projected.scalar_type() == at::kFloat)
-      computeBackward<float>(dProjected, dQuery, projected, query, out, logSums, dOut, shape, distances,
+    at::Tensor dKeys, dQueries;
+    if (relative.keys.defined()) dKeys = at::empty_like(relative.keys);
+    if (relative.queries.defined()) dQueries = at::empty_like(relative.queries);
+    RelativeSums sums;
+    if (projected.scalar_type() == at::kFloat) {
+      computeBackward<float>(dProjected, dQuery, sums, projected, query, out, logSums, dOut, shape, distances,
                              items, mask);
-    else
-      computeBackward<at::BFloat16>(dProjected, dQuery, projected, query, out, logSums, dOut, shape,
+      sums.store<float>(dKeys, dQueries, shape.scale);
+    } else {
+      computeBackward<at::BFloat16>(dProjected, dQuery, sums, projected, query, out, logSums, dOut, shape,
                                     distances, items, mask);
+      sums.store<at::BFloat16>(dKeys, dQueries, shape.scale);
+    }
     const at::Tensor dBias = trainsBias ? distances.sums.total(items, saved[5].size(1)) : at::Tensor();
-    return {dProjected, dQuery, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), dBias};
+    const at::Tensor none;
+    return {dProjected, dQuery, none, none, none, none, dBias, dKeys, dQueries, none};
   }
 
  private:
@@ -128,28 +164,35 @@ struct Attention : torch::autograd::Function<Attention> {
     const Parts<const T> parts = partsOf<T>(projected, query);
     T* target = out.mutable_data_ptr<T>();
     auto* sums = logSums.mutable_data_ptr<float>();
-    forEachItem<ForwardScratch<T>>(items, shape, [&](const Item& item, ForwardScratch<T>& scratch) {
-      forwardItem<T>(shape.headOf(parts, item), shape, bias, item, mask, scratch, target,
-                     sums + item.head * items.outputs() + item.firstOutput);
-    });
+    forEachItem<ForwardScratch<T>>(
+        items, shape,
+        [&](const Item& item, ForwardScratch<T>& scratch) {
+          forwardItem<T>(shape.headOf(parts, item), shape, bias, item, mask, scratch, target,
+                         sums + item.head * items.outputs() + item.firstOutput);
+        },
+        [](const ForwardScratch<T>&) {});
   }
 
   template <typename T>
-  static void computeBackward(at::Tensor& dProjected, at::Tensor& dQuery, const at::Tensor& projected,
-                              const std::optional<at::Tensor>& query, const at::Tensor& out,
-                              const at::Tensor& logSums, const at::Tensor& dOut, const Shape& shape,
-                              const Distances& distances, const Items& items, const Mask& mask) {
+  static void computeBackward(at::Tensor& dProjected, at::Tensor& dQuery, RelativeSums& relativeSums,
+                              const at::Tensor& projected, const std::optional<at::Tensor>& query,
+                              const at::Tensor& out, const at::Tensor& logSums, const at::Tensor& dOut,
+                              const Shape& shape, const Distances& distances, const Items& items,
+                              const Mask& mask) {
     const Parts<const T> parts = partsOf<T>(projected, query);
     const Parts<T> targets{dProjected.mutable_data_ptr<T>(),
                            dQuery.defined() ? dQuery.mutable_data_ptr<T>() : nullptr};
     const T *result = out.const_data_ptr<T>(), *gradient = dOut.const_data_ptr<T>();
     const auto* sums = logSums.const_data_ptr<float>();
-    forEachItem<BackwardScratch<T>>(items, shape, [&](const Item& item, BackwardScratch<T>& scratch) {
-      BackwardItem<T>(shape.headOf(parts, item), result,
-                      sums + item.head * items.outputs() + item.firstOutput, gradient, shape, distances, item,
-                      mask, scratch, shape.headOf(targets, item))
-          .run();
-    });
+    forEachItem<BackwardScratch<T>>(
+        items, shape,
+        [&](const Item& item, BackwardScratch<T>& scratch) {
+          BackwardItem<T>(shape.headOf(parts, item), result,
+                          sums + item.head * items.outputs() + item.firstOutput, gradient, shape, distances,
+                          item, mask, scratch, shape.headOf(targets, item), relativeSums)
+              .run();
+        },
+        [&](BackwardScratch<T>& scratch) { scratch.relative.finish(relativeSums); });
   }
 };
 
@@ -161,16 +204,20 @@ at::Tensor attention(const AttentionInput& input, const std::vector<int32_t>& cu
   // The memory-efficient kernels have no window to both sides, and FlashAttention counts that of a single
   // query from the last key.
   const bool hasWindow = !input.window.has_value() || (type == at::kBFloat16 && !input.isFirstOnly());
-  if (input.projected.is_cuda() && hasWindow && !input.distanceBias.defined() &&
+  const bool isRelative = input.relative.parts() > 0;
+  if (input.projected.is_cuda() && hasWindow && !input.distanceBias.defined() && !isRelative &&
       hasCudaAttention(type, input.headSize(), cudaCapability().value_or(std::pair(0, 0))))
     return attentionCuda(rotated(input, cuSeqlens), cuSeqlens, offsets, mask);
   // Of bfloat16 brgemm takes pairs.
   const bool hasPairs = type == at::kFloat || input.headSize() % 2 == 0;
-  if (!input.projected.is_cpu() || !hasPairs || !hasBrgemm(type))
+  // The relative terms run over all keys, as they are.
+  const bool isMixed = isRelative && (input.window.has_value() || input.rotaryTable.defined());
+  if (!input.projected.is_cpu() || !hasPairs || !hasBrgemm(type) || isMixed)
     return attentionReference(input, cuSeqlens, mask);
   return Attention::apply(input.projected.contiguous(), optionalContiguous(input.query), cuSeqlens, mask,
                           input.window, optionalContiguous(input.rotaryTable),
-                          optionalContiguous(input.distanceBias));
+                          optionalContiguous(input.distanceBias), optionalContiguous(input.relative.keys),
+                          optionalContiguous(input.relative.queries), input.relative.rows);
 }
 
 at::Tensor rotaryTable(double theta, int64_t headSize, int64_t positions, at::Device device) {
@@ -208,8 +255,10 @@ at::Tensor attentionReference(const AttentionInput& given, const std::vector<int
     const at::Tensor query = input.isFirstOnly()
                                  ? input.query.narrow(0, static_cast<int64_t>(i) - 1, 1).transpose(0, 1)
                                  : sequence[0];
-    at::Tensor scores =
-        at::matmul(query, sequence[parts - 2].transpose(1, 2)) / std::sqrt(static_cast<double>(headSize));
+    const at::Tensor key = sequence[parts - 2];
+    at::Tensor scores = at::matmul(query, key.transpose(1, 2));
+    if (input.relative.parts() > 0) scores = scores + relativeScores(input.relative, query, key);
+    scores = scores / std::sqrt(static_cast<double>(headSize * (1 + input.relative.parts())));
     if (input.distanceBias.defined())
       scores = (scores + distanceScores(input.distanceBias, queries, length)).to(scores.scalar_type());
     if (input.window.has_value()) {

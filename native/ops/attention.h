@@ -12,6 +12,17 @@
 
 namespace bertune {
 
+// Relative positions of disentangled attention (ops/attention_disentangled.h): the keys and queries of
+// distances, [rows, heads, head size] each, undefined for a part that the scores do not have; and the row of
+// each distance query - key, from -(longest - 1) to longest - 1. The scores are then divided by
+// sqrt(d * (1 + parts)).
+struct RelativePositions {
+  at::Tensor keys = {}, queries = {};
+  std::vector<int32_t> rows = {};
+
+  int64_t parts() const { return (keys.defined() ? 1 : 0) + (queries.defined() ? 1 : 0); }
+};
+
 // What attends to what. Either `projected` holds queries, keys and values of all tokens, [tokens, 3, heads,
 // head size], or `query` holds one query for each sequence, that of its first token, [sequences, heads, head
 // size], and `projected` keys and values, [tokens, 2, heads, head size].
@@ -23,6 +34,7 @@ struct AttentionInput {
   // Added to the scores by the distance key - query, float32 [heads, 2 * longest - 1], or more to both sides;
   // differentiable. Undefined for none.
   at::Tensor distanceBias = {};
+  RelativePositions relative = {};
 
   bool isFirstOnly() const { return query.defined(); }
   int64_t heads() const { return projected.size(2); }

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/random.h"
+#include "ops/attention_disentangled.h"
 #include "ops/attention_distance.h"
 #include "ops/attention_tiles.h"
 
@@ -18,6 +19,7 @@ struct ForwardScratch {
   QueryTiles<T> queries;
   Scratch<float> scores, context;
   Scratch<T> probabilities;
+  RelativeScores<T> relative;
   ForwardScratch(int64_t longest, const Shape& shape)
       : keyRows(longest, shape),
         keys(longest, shape.headSize, true),
@@ -25,7 +27,8 @@ struct ForwardScratch {
         queries(shape.headSize),
         scores(kTile * roundUp(longest, kTile)),
         context(kTile * shape.headSize),
-        probabilities(kTile * roundUp(longest, kTile)) {}
+        probabilities(kTile * roundUp(longest, kTile)),
+        relative(longest, shape) {}
 };
 
 template <typename T>
@@ -35,6 +38,7 @@ void forwardItem(const Head<const T>& head, const Shape& shape, const DistanceBi
   const auto keys = scratch.keyRows.load(head, item.length);
   scratch.keys.pack(keys.values, keys.ld, item.length);
   scratch.values.pack(head.value, head.stride, item.length);
+  scratch.relative.start(item, head);
   float *scores = scratch.scores.data(), *context = scratch.context.data();
   T* probabilities = scratch.probabilities.data();
   for (int64_t first = 0; first < item.queries; first += kTile) {
@@ -46,6 +50,7 @@ void forwardItem(const Head<const T>& head, const Shape& shape, const DistanceBi
     forEachPanel(range, [&](const Panel& panel) {
       brgemm(scores + place(panel), kTile, queries.values, queries.ld, scratch.keys[panel], kTile,
              {padded, panel.width(), headSize}, false);
+      scratch.relative.addTo(scores + place(panel), queries, first, padded, panel);
     });
     float inverseSums[kTile];
     for (int64_t i = 0; i < rows; ++i) {
@@ -79,6 +84,7 @@ struct BackwardScratch {
   Scratch<float> dQuery;          // [kTile, headSize]
   Scratch<float> dKeys, dValues;  // transposed, panel by panel: [headSize, kTile]
   Scratch<uint32_t> rows;         // of one panel, [kTile, headSize]
+  RelativeGradients<T> relative;
   BackwardScratch(int64_t longest, const Shape& shape, int64_t headSize)
       : keyRows(longest, shape),
         transposedKeys(longest, headSize, true),
@@ -96,7 +102,8 @@ struct BackwardScratch {
         dQuery(kTile * headSize),
         dKeys(roundUp(longest, kTile) * headSize),
         dValues(roundUp(longest, kTile) * headSize),
-        rows(kTile * headSize) {}
+        rows(kTile * headSize),
+        relative(longest, shape) {}
   BackwardScratch(int64_t longest, const Shape& shape) : BackwardScratch(longest, shape, shape.headSize) {}
 
   // The right-hand side of dK^T = Q^T dS: as float32 the rows of dS are that already.
@@ -111,7 +118,7 @@ class BackwardItem {
   // `out` and `logSums` are what the forward pass gave for the item; `logSums` begins with its first query.
   BackwardItem(const Head<const T>& head, const T* out, const float* logSums, const T* dOut,
                const Shape& shape, const Distances& distances, const Item& item, const Mask& mask,
-               BackwardScratch<T>& scratch, const Head<T>& gradients)
+               BackwardScratch<T>& scratch, const Head<T>& gradients, RelativeSums& relativeSums)
       : head_(head),
         out_(out),
         logSums_(logSums),
@@ -121,10 +128,12 @@ class BackwardItem {
         item_(item),
         mask_(mask),
         scratch_(scratch),
-        gradients_(gradients) {}
+        gradients_(gradients),
+        relativeSums_(relativeSums) {}
 
   void run() {
     packKeysAndValues();
+    scratch_.relative.start(item_, head_, relativeSums_);
     for (int64_t first = 0; first < item_.queries; first += kTile) {
       const Tile tile = load(first);
       forEachPanel(tile.range, [&](const Panel& panel) { backward(tile, panel); });
@@ -133,8 +142,9 @@ class BackwardItem {
     const int64_t seen = shape_.window.keysOf(0, item_.queries, item_.length).end;
     forEachPanel({0, item_.length}, [&](const Panel& panel) {
       if (panel.first >= seen) clear(panel);
-      storeTransposed(gradients_.key, panel, scratch_.dKeys, shape_.scale, shape_.rotation);
-      storeTransposed(gradients_.value, panel, scratch_.dValues, 1.0f, Rotation());
+      const float* relative = scratch_.relative.dKeys(panel, item_.queries - 1);
+      storeTransposed(gradients_.key, panel, scratch_.dKeys, shape_.scale, shape_.rotation, relative);
+      storeTransposed(gradients_.value, panel, scratch_.dValues, 1.0f, Rotation(), nullptr);
     });
   }
 
@@ -186,6 +196,7 @@ class BackwardItem {
   void backward(const Tile& tile, const Panel& panel) {
     const int64_t width = panel.width(), columns = panel.first * shape_.headSize;
     matmul(scratch_.scores, tile.query, scratch_.transposedKeys[panel], tile.padded, width);
+    scratch_.relative.addTo(scratch_.scores.data(), tile.query, tile.first, tile.padded, panel);
     matmul(scratch_.dProbabilities, tile.gradient, scratch_.transposedValues[panel], tile.padded, width);
     softmaxBackward(tile, panel);
     const bool adds = tile.first > shape_.window.firstTileOf(panel);
@@ -196,6 +207,9 @@ class BackwardItem {
            scratch_.dScoreColumns(), kTile, {headSize, width, tile.padded}, adds);
     brgemm(scratch_.dQuery.data(), headSize, scratch_.dScores.data(), kTile, scratch_.keys[panel], headSize,
            {tile.padded, headSize, width}, panel.first > tile.range.first);
+    scratch_.relative.add(scratch_.dScores.data(), scratch_.dScorePairs.data(),
+                          scratch_.transposedQueries.data(), scratch_.dQuery.data(), tile.first, tile.padded,
+                          panel, panel.first + panel.keys == tile.range.end);
   }
 
   void matmul(Scratch<float>& target, const Side& side, const T* columns, int64_t padded, int64_t width) {
@@ -236,9 +250,10 @@ class BackwardItem {
     std::fill_n(scratch_.dValues.data() + first, values, 0.0f);
   }
 
-  // From [headSize, kTile] of a panel to rows of keys or values, turned back, times `scale`.
+  // From [headSize, kTile] of a panel to rows of keys or values, turned back, with what is `added`, times
+  // `scale`.
   void storeTransposed(T* first, const Panel& panel, Scratch<float>& transposed, float scale,
-                       const Rotation& rotation) {
+                       const Rotation& rotation, const float* added) {
     const int64_t headSize = shape_.headSize, stride = gradients_.stride;
     uint32_t* rows = scratch_.rows.data();
     rowKernels().transpose(rows, headSize,
@@ -246,6 +261,7 @@ class BackwardItem {
                            kTile, headSize, panel.keys);
     auto* values = reinterpret_cast<float*>(rows);
     rotation.turnBack(values, headSize, panel.first, panel.keys);
+    if (added != nullptr) rowKernels().add(values, added, panel.keys * headSize);
     T* target = first + panel.first * stride;
     for (int64_t i = 0; i < panel.keys; ++i)
       rowKernels().scale(target + i * stride, values + i * headSize, scale, headSize);
@@ -261,6 +277,7 @@ class BackwardItem {
   const Mask& mask_;
   BackwardScratch<T>& scratch_;
   const Head<T> gradients_;
+  RelativeSums& relativeSums_;
 };
 
 }  // namespace bertune::tiled

@@ -161,13 +161,16 @@ struct Shape {
   float scale;
   Window window;
   Rotation rotation;
-  Shape(const at::Tensor& projected, std::optional<int64_t> reach, const at::Tensor& rotaryTable)
+  const RelativePositions& relative;
+  Shape(const at::Tensor& projected, std::optional<int64_t> reach, const at::Tensor& rotaryTable,
+        const RelativePositions& relative)
       : parts(projected.size(1)),
         heads(projected.size(2)),
         headSize(projected.size(3)),
-        scale(static_cast<float>(1.0 / std::sqrt(static_cast<double>(headSize)))),
+        scale(static_cast<float>(1.0 / std::sqrt(static_cast<double>(headSize * (1 + relative.parts()))))),
         window(reach),
-        rotation(rotaryTable) {}
+        rotation(rotaryTable),
+        relative(relative) {}
   int64_t hidden() const { return heads * headSize; }
   int64_t output(const Item& item) const { return item.firstOutput * hidden() + item.head * headSize; }
 

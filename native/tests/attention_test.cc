@@ -156,6 +156,61 @@ void testDistanceBuckets() {
   report("the buckets of distances", static_cast<double>(wrong), 0);
 }
 
+// Rows for the distances of up to `longest` tokens, in reverse, so that none is where it may be expected: one
+// for each of the nearest, and then one for every few.
+RelativePositions relativePositions(int64_t longest, int64_t near) {
+  RelativePositions positions;
+  for (int64_t distance = 1 - longest; distance < longest; ++distance) {
+    const int64_t size = std::abs(distance);
+    const int64_t bucket = size <= near ? size : near + (size - near + 4) / 5;
+    positions.rows.push_back(static_cast<int32_t>(distance < 0 ? bucket : -bucket));
+  }
+  const int32_t first = *std::min_element(positions.rows.begin(), positions.rows.end());
+  for (int32_t& row : positions.rows) row -= first;
+  return positions;
+}
+
+void testDisentangled(at::ScalarType type, const Mask& mask) {
+  const std::vector<std::vector<int32_t>> batches{{0, 1, 17, 20}, {0, 64, 129}, {0, 5, 6, 330, 367, 431}};
+  const std::vector<std::pair<int64_t, int64_t>> shapes{{1, 24}, {3, 40}, {2, 64}, {3, 5}};
+  const std::vector<std::pair<bool, bool>> parts{{true, true}, {true, false}, {false, true}};
+  for (const auto& cuSeqlens : batches)
+    for (const auto& [heads, headSize] : shapes)
+      for (const auto& [hasKeys, hasQueries] : parts)
+        for (const bool isFirstOnly : {false, true}) {
+          const int64_t tokens = cuSeqlens.back(), sequences = static_cast<int64_t>(cuSeqlens.size()) - 1;
+          int64_t longest = 0;
+          for (size_t i = 1; i < cuSeqlens.size(); ++i)
+            longest = std::max<int64_t>(longest, cuSeqlens[i] - cuSeqlens[i - 1]);
+          // More than the longest sequence has too: rows that nothing reaches.
+          const RelativePositions positions = relativePositions(longest + headSize % 2, 70);
+          const int64_t rows = *std::max_element(positions.rows.begin(), positions.rows.end()) + 1;
+          const auto input = [&, hasKeys = hasKeys, hasQueries = hasQueries](const Inputs& in) {
+            AttentionInput all = inputOf(in[0], cuSeqlens, isFirstOnly);
+            all.relative = positions;
+            if (hasKeys) all.relative.keys = in[1];
+            if (hasQueries) all.relative.queries = in.back();
+            return all;
+          };
+          Inputs values{random({tokens, 3, heads, headSize}, type)};
+          // Products of three like vectors would be softmaxes of one key.
+          for (int part = hasKeys + hasQueries; part > 0; --part)
+            values.push_back(random({rows, heads, headSize}, type) / 2);
+          compare(
+              {describe("disentangled attention of " + std::to_string(tokens) + " tokens, " +
+                            std::to_string(heads) + " x " + std::to_string(headSize) +
+                            (hasKeys ? ", relative keys" : "") + (hasQueries ? ", relative queries" : "") +
+                            (isFirstOnly ? ", first queries only" : ""),
+                        type, mask),
+               values,
+               std::vector<at::ScalarType>(values.size(), type),
+               type,
+               {isFirstOnly ? sequences : tokens, heads * headSize}},
+              [&](const Inputs& in) { return attention(input(in), cuSeqlens, {}, mask); },
+              [&](const Inputs& in) { return attentionReference(input(in), cuSeqlens, mask); });
+        }
+}
+
 // Pair j of a head of 4 turns by position * theta^(-j / 2): a scalar product of two turned vectors depends on
 // the distance alone.
 void testRotaryTable() {
@@ -239,6 +294,7 @@ void testAttentions(at::ScalarType type, const Mask& mask) {
   testAttention(type, mask);
   testWindowsAndRotations(type, mask);
   testDistanceBias(type, mask);
+  testDisentangled(type, mask);
   if (type == at::kFloat && mask.dropsNothing()) {
     testRotaryTable();
     testDistanceGradient();

@@ -77,8 +77,13 @@ class Interpreter:
         )
         if spec["rotaryTheta"] is not None:
             q, k = self.rotated(q, spec["rotaryTheta"]), self.rotated(k, spec["rotaryTheta"])
-        scores = q @ k.transpose(1, 2) / math.sqrt(size)
-        if relative := self.encoder["attention"]["relative"]:
+        scores, parts = q @ k.transpose(1, 2), 1
+        relative = self.encoder["attention"]["relative"] or {"kind": "none"}
+        if relative["kind"] == "disentangled":
+            added = self.relative_scores(relative, layer, q, k)
+            scores, parts = scores + sum(added), 1 + len(added)
+        scores = scores / math.sqrt(size * parts)
+        if relative["kind"] == "bias":
             rows = torch.arange(len(x))
             buckets = MPNetEncoder.relative_position_bucket(
                 rows[None] - rows[:, None], relative["buckets"], relative["maxDistance"]
@@ -89,6 +94,28 @@ class Interpreter:
             scores[:, (rows[:, None] - rows).abs() > spec["window"]] = -math.inf
         context = torch.softmax(scores, -1) @ v
         return self.linear(f"{layer}.attentionOutput", context.transpose(0, 1).reshape(len(x), -1))
+
+    def relative_scores(self, spec, layer, q, k):
+        """Of each query i and key j: with the key of the distance i - j, and with its query."""
+        heads, tokens, size = q.shape
+        table = self.weights["relative.weight"]
+        if spec["norm"]:
+            table = self.norm("relative.norm", table, spec["norm"]["eps"])
+        if spec["shared"]:
+            query, key, _ = self.linear(f"{layer}.queryKeyValue", table).chunk(3, dim=1)
+        else:
+            query = self.linear(f"{layer}.relativeQuery", table) if spec["queries"] else None
+            key = self.linear(f"{layer}.relativeKey", table) if spec["keys"] else None
+        places = torch.arange(tokens)
+        farthest = len(spec["rowOfDistance"]) // 2
+        distances = (places[:, None] - places).clamp(-farthest, farthest)
+        rows = torch.tensor(spec["rowOfDistance"])[distances + farthest]
+        added = []
+        if spec["keys"]:
+            added.append(torch.einsum("hid,ijhd->hij", q, key.view(-1, heads, size)[rows]))
+        if spec["queries"]:
+            added.append(torch.einsum("hjd,ijhd->hij", k, query.view(-1, heads, size)[rows]))
+        return added
 
     def feed_forward(self, spec, x):
         layer, mlp = spec["parameters"], self.encoder["mlp"]
@@ -177,11 +204,12 @@ def spec_of(changes):
     settings = changes.get("settings", [{}] * len(layers))
     specs = [{"parameters": each, **plain, **own} for each, own in zip(layers, settings, strict=True)]
     gated = changes.get("gated", False)
+    relative = changes.get("relative")
     encoder = {
         "hidden": HIDDEN,
         "heads": 2,
         "embeddings": embeddings,
-        "attention": {"bias": bias, "dropout": 0, "outputDropout": 0, "relative": changes.get("relative")},
+        "attention": {"bias": bias, "dropout": 0, "outputDropout": 0, "relative": relative},
         "mlp": {
             "width": MLP,
             "activation": changes.get("activation", "gelu"),
@@ -222,11 +250,20 @@ def spec_of(changes):
         layer_norm("embeddings.norm", width)
     if embeddings["projection"]:
         linear("embeddings.projection", HIDDEN, width)
-    if encoder["attention"]["relative"]:
-        list_.append(parameter("relativeBias.weight", [encoder["attention"]["relative"]["buckets"], 2]))
+    if relative and relative["kind"] == "bias":
+        list_.append(parameter("relativeBias.weight", [relative["buckets"], 2]))
+    disentangles = relative is not None and relative["kind"] == "disentangled"
+    if disentangles:
+        list_.append(parameter("relative.weight", [relative["rows"], HIDDEN]))
+        if relative["norm"]:
+            layer_norm("relative.norm", HIDDEN)
     for layer, own in {each["parameters"]: each for each in specs}.items():
         parts = [f"{layer}.{part}" for part in ("query", "key", "value")]
         linear(f"{layer}.queryKeyValue", 3 * HIDDEN, HIDDEN, bias, parts)
+        if disentangles and not relative["shared"]:
+            for part in ("Key", "Query"):
+                if relative["keys" if part == "Key" else "queries"]:
+                    linear(f"{layer}.relative{part}", HIDDEN, HIDDEN, bias)
         linear(f"{layer}.attentionOutput", HIDDEN, HIDDEN, bias)
         if own["attentionNorm"]:
             layer_norm(f"{layer}.attentionNorm", HIDDEN)
@@ -257,6 +294,16 @@ def spec_of(changes):
 FULL, LOCAL = {"rotaryTheta": 100.0}, {"rotaryTheta": 10.0, "window": 2}
 BIAS = {"kind": "bias", "buckets": 8, "maxDistance": 12}
 NO_TABLE = {"positions": None, "tokenTypes": 0}
+
+
+def disentangled(**changes):
+    """Rows of a table of which the distances skip some, and the farthest share one."""
+    rows = [1, 1, 2, 3, 5, 6, 7, 8, 8]
+    spec = {"kind": "disentangled", "rows": 9, "rowOfDistance": rows, "keys": True, "queries": True, "shared": True,
+            "norm": {"eps": 1e-5, "bias": True}, "dropout": 0}  # fmt: skip
+    return {**spec, **changes}
+
+
 TOKENS = [{"linear": "dense"}, {"activation": "gelu"}, {"norm": "headNorm"}, {"linear": "out"}]
 CASES = {
     "post-norm, as BERT": {},
@@ -354,6 +401,32 @@ CASES = {
         "width": 8,
         "adapters": [("embeddings.projection", 0, HIDDEN), ("layers.1.attentionOutput", 0, HIDDEN)],
     },
+}
+CASES |= {
+    "disentangled attention": {"relative": disentangled(), **NO_TABLE},
+    "disentangled attention of all tokens, projections of its own": {
+        "relative": disentangled(shared=False, norm=None),
+        "head": TOKENS,
+    },
+    "relative keys alone": {"relative": disentangled(queries=False), "order": "pre", "finalNorm": True},
+    "relative queries alone, of tokens": {"relative": disentangled(keys=False, norm=None), "head": TOKENS},
+    "relative queries alone, projections of their own": {"relative": disentangled(keys=False, shared=False)},
+    "disentangled attention, windows and rotary positions, of tokens": {
+        "relative": disentangled(),
+        "settings": [FULL, LOCAL],
+        **NO_TABLE,
+        "head": TOKENS,
+    },
+    "adapters and disentangled attention": {
+        "relative": disentangled(),
+        "adapters": [
+            ("layers.0.queryKeyValue", 0, HIDDEN),
+            ("layers.0.queryKeyValue", HIDDEN, HIDDEN),
+            ("layers.1.queryKeyValue", 0, HIDDEN),
+            ("layers.1.queryKeyValue", 2 * HIDDEN, HIDDEN),
+        ],
+    },
+    "shared layers with disentangled attention": {"relative": disentangled(), "layers": ["layers.0"] * 3},
 }
 LENGTHS = [7, 1, 19, 4]
 

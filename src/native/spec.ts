@@ -59,9 +59,7 @@ export interface EncoderSpec {
 }
 
 /**
- * What attention does with the distance between a query and a key, the same in all layers. `bias`: a value a head is added to their score, which
- * is that of the bucket of the distance as in T5: half of the buckets for either side, half of those for one distance each, and the
- * others in logarithmic steps up to `maxDistance`.
+ * What attention does with the distance between a query and a key, the same in all layers.
  *
  * @example
  * ```ts
@@ -70,7 +68,39 @@ export interface EncoderSpec {
  * const relative: RelativeSpec = { kind: 'bias', buckets: 32, maxDistance: 128 };
  * ```
  */
-export type RelativeSpec = { kind: 'bias'; buckets: number; maxDistance: number };
+export type RelativeSpec = RelativeBiasSpec | DisentangledSpec;
+
+/**
+ * A value a head is added to the score of a query and a key, which is that of the bucket of their distance as in T5: half of the
+ * buckets for either side, half of those for one distance each, and the others in logarithmic steps up to `maxDistance`.
+ */
+export interface RelativeBiasSpec {
+  kind: 'bias';
+  buckets: number;
+  maxDistance: number;
+}
+
+/**
+ * Disentangled attention: the score of query i and key j is q_i k_j + q_i K + k_j Q, where K and Q are the key and the query of
+ * their distance, a row of the table `relative.weight`, divided by the root of the head's size times 1 + the number of these parts.
+ */
+export interface DisentangledSpec {
+  kind: 'disentangled';
+  /** Of the table. */
+  rows: number;
+  /** For the distances query - key from -n to n; farther ones have the row of the last. */
+  rowOfDistance: readonly number[];
+  /** Whether queries meet the keys of distances. */
+  keys: boolean;
+  /** Whether keys meet the queries of distances. */
+  queries: boolean;
+  /** Whether the layer's own projections give them, with its adapters; else it has `relativeKey` and `relativeQuery`. */
+  shared: boolean;
+  /** Of the table. */
+  norm: NormSpec | null;
+  /** Of the table, drawn for each layer. */
+  dropout: number;
+}
 
 /**
  * What may differ from layer to layer.
@@ -142,7 +172,8 @@ export type Initialisation =
  *
  *     embeddings.{words,positions,types,projection}.weight, embeddings.projection.bias, embeddings.norm.{weight,bias},
  *     layers.N.{queryKeyValue,attentionOutput,mlpIn,mlpOut,attentionNorm,mlpNorm}.{weight,bias}   (layers.N is LayerSpec.parameters, or layers.N.M)
- *     relativeBias.weight, finalNorm.{weight,bias}, and the names of the head's stages
+ *     relativeBias.weight, relative.weight, relative.norm.{weight,bias}, layers.N.{relativeKey,relativeQuery}.{weight,bias}
+ *     finalNorm.{weight,bias}, and the names of the head's stages
  *
  * Weights of linear layers are [outputs, inputs]; queryKeyValue has the rows of query, key and value, in this order.
  *
