@@ -8,6 +8,7 @@ export {
   ModernBertForSequenceClassification,
   AlbertForSequenceClassification,
   MPNetForSequenceClassification,
+  DebertaV2ForSequenceClassification,
   RobertaForSequenceClassification,
   XLMRobertaForSequenceClassification,
 } from './models/sequence-classification.js';
@@ -118,6 +119,9 @@ export {
   type DeviceInfo,
   type EncoderSpec,
   type LayerSpec,
+  type RelativeSpec,
+  type RelativeBiasSpec,
+  type DisentangledSpec,
   type HeadStage,
   type LossKind,
   type LossOptions,

@@ -24,6 +24,17 @@ const FAMILIES = {
   modernbert: { keys: KEYS, firstPosition: 0 },
   albert: { keys: KEYS, firstPosition: 0 },
   mpnet: { keys: KEYS, firstPosition: 2 },
+  'deberta-v2': { keys: KEYS, firstPosition: 0 },
+};
+
+/** What the models of v3 have in common. */
+const DEBERTA_V3 = {
+  relative_attention: true,
+  position_buckets: 256,
+  norm_rel_ebd: 'layer_norm',
+  share_att_key: true,
+  pos_att_type: ['p2c', 'c2p'],
+  position_biased_input: false,
 };
 
 /** @typedef {keyof typeof FAMILIES} ModelType */
@@ -108,6 +119,7 @@ export function modelConfig({ modelType, layers, hidden, heads, intermediate }, 
     [keys.intermediate]: intermediate,
     ...(modelType === 'electra' && { embedding_size: hidden }),
     ...(modelType === 'modernbert' && { pad_token_id: 0 }),
+    ...(modelType === 'deberta-v2' && DEBERTA_V3),
     ...(typeRows !== undefined && { type_vocab_size: typeRows }),
     max_position_embeddings: MAX_TOKENS + firstPosition,
     id2label: Object.fromEntries(labels.map((label, id) => [id, label])),

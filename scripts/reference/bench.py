@@ -222,6 +222,7 @@ def step_model(job: dict) -> torch.nn.Module:
         from peft import LoraConfig, get_peft_model
 
         own = {"distilbert": ["q_lin", "v_lin"], "modernbert": ["Wqkv"], "mpnet": ["q", "v"]}
+        own["deberta-v2"] = ["query_proj", "value_proj"]
         targets = own.get(model.config.model_type, ["query", "value"])
         settings = {"task_type": "SEQ_CLS", "r": variant["loraRank"], "target_modules": targets}
         model = get_peft_model(model, LoraConfig(**settings))

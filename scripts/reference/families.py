@@ -59,6 +59,7 @@ SIZES = {"vocab_size": 100, "hidden_size": 16, "num_hidden_layers": 2, "num_atte
 NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 ROBERTA = {**SIZES, **NO_DROPOUT, "type_vocab_size": 1, "bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1}
 MODERNBERT = {**SIZES, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}
+DEBERTA = {"relative_attention": True}
 
 
 def rotary(full, sliding):
@@ -97,11 +98,21 @@ FAMILIES = {
     # Where positions begin does not depend on the padding token, unlike RoBERTa's.
     "mpnet": {"model_type": "mpnet", **SIZES, **NO_DROPOUT, "max_position_embeddings": 200, "pad_token_id": 3,
               "layer_norm_eps": 0.01},
+    # As v3: distances of more than 130 tokens share rows.
+    "deberta-v2": {"model_type": "deberta-v2", **SIZES, **NO_DROPOUT, **DEBERTA, "max_position_embeddings": 512,
+                   "position_buckets": 256, "norm_rel_ebd": "layer_norm", "share_att_key": True,
+                   "pos_att_type": ["p2c", "c2p"], "position_biased_input": False, "pooler_hidden_act": "tanh"},
+    "deberta-v2-own-keys": {"model_type": "deberta-v2", **SIZES, **NO_DROPOUT, **DEBERTA, "type_vocab_size": 2,
+                            "position_buckets": 8, "max_relative_positions": 20, "pos_att_type": "c2p|p2c",
+                            "max_position_embeddings": 200, "layer_norm_eps": 0.01, "hidden_act": "gelu_new",
+                            "cls_dropout": 0.0},
+    "deberta-v2-c2p": {"model_type": "deberta-v2", **SIZES, **NO_DROPOUT, **DEBERTA, "share_att_key": True,
+                       "max_relative_positions": 12, "pos_att_type": ["c2p"]},
 }  # fmt: skip
 # Of random matrices, else 0.2, and of norms, else 1: for gradients with norms above and below 1.
 SCALES = {"xlm-roberta": 0.3, "electra-projected": 0.25, "modernbert-mean": 0.12, "albert": 0.15, "mpnet": 0.3}
 NORMS = {"modernbert": 0.35, "mpnet": 0.35}
-FORMS = ["roberta", "distilbert", "electra-projected", "modernbert", "albert", "mpnet"]
+FORMS = ["roberta", "distilbert", "electra-projected", "modernbert", "albert", "mpnet", "deberta-v2"]
 PROBLEMS = {"roberta": MULTI, "distilbert": REGRESSION}  # beside the single label that every family has
 FULL = r"position_embeddings|token_type|layer\.1\.attention\.(self\.query|q_lin)\.weight|embeddings_project|mapping_in|relative"
 
@@ -146,7 +157,8 @@ def inputs_of(config, batch):
     ids, types = batch["ids"], batch["types"]
     zeros = torch.zeros(len(ids), max(map(len, ids)), dtype=torch.long)
     inputs = {"input_ids": zeros + config.pad_token_id, "attention_mask": zeros.clone()}
-    if types is not None and config.model_type in ("bert", "electra", "albert"):
+    if types is not None and getattr(config, "type_vocab_size", 0) > 1 and config.model_type in (
+        "bert", "electra", "albert", "deberta-v2"):
         inputs["token_type_ids"] = zeros.clone()
     for row, sequence in enumerate(ids):
         inputs["input_ids"][row, : len(sequence)] = torch.tensor(sequence)
@@ -328,7 +340,7 @@ def run_curve(label, model_in, batches, **options):
     """
     losses, norms, rates, weights, sizes = train(model_in(torch.float64), batches, **options)
     losses32, norms32, _, weights32, _ = train(model_in(torch.float32), batches, **options)
-    trained = {name: stored for name, stored in weights.items() if not re.search(r"(key|k_lin|\.k)\.bias$", name)}
+    trained = {name: stored for name, stored in weights.items() if not re.search(r"(key|k_lin|\.k|key_proj)\.bias$", name)}
     rounding = {
         "loss": (np.abs(losses - losses32) / losses).max(),
         "gradNorm": (np.abs(norms - norms32) / norms).max(),
@@ -357,6 +369,8 @@ DROPOUTS = {
     "modernbert": {"attention_dropout": 0.11, "embedding_dropout": 0.13, "mlp_dropout": 0.17, "classifier_dropout": 0.19},
     "albert": {"hidden_dropout_prob": 0.11, "attention_probs_dropout_prob": 0.13, "classifier_dropout_prob": 0.17},
     "mpnet": {"hidden_dropout_prob": 0.11, "attention_probs_dropout_prob": 0.13},
+    "deberta-v2": {"hidden_dropout_prob": 0.11, "attention_probs_dropout_prob": 0.13, "pooler_dropout": 0.17,
+                   "cls_dropout": 0.19},
     "others": {"hidden_dropout_prob": 0.11, "attention_probs_dropout_prob": 0.13, "classifier_dropout": 0.17},
 }
 
@@ -436,6 +450,14 @@ PUBLISHED = {
         "initializer_range": 0.02, "intermediate_size": 3072, "layer_norm_eps": 1e-05,
         "max_position_embeddings": 514, "model_type": "mpnet", "num_attention_heads": 12, "num_hidden_layers": 12,
         "pad_token_id": 1, "relative_attention_num_buckets": 32, "transformers_version": "4.8.2", "vocab_size": 30527,
+    },
+    "deberta-v2": {
+        "attention_probs_dropout_prob": 0.1, "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "hidden_size": 768,
+        "initializer_range": 0.02, "intermediate_size": 3072, "layer_norm_eps": 1e-7, "max_position_embeddings": 512,
+        "max_relative_positions": -1, "model_type": "deberta-v2", "norm_rel_ebd": "layer_norm",
+        "num_attention_heads": 12, "num_hidden_layers": 12, "pos_att_type": "p2c|c2p", "position_biased_input": False,
+        "position_buckets": 256, "relative_attention": True, "share_att_key": True, "type_vocab_size": 0,
+        "vocab_size": 128100,
     },
     "electra": {
         "architectures": ["ElectraForPreTraining"], "attention_probs_dropout_prob": 0.1, "embedding_size": 128,

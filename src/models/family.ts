@@ -34,6 +34,12 @@ export interface EncoderNames {
   mlpOut: string;
   mlpNorm: string;
   finalNorm?: string;
+  /** Of disentangled attention: the table and its norm. */
+  relative?: string;
+  relativeNorm?: string;
+  /** Within a layer. */
+  relativeKey?: string;
+  relativeQuery?: string;
 }
 
 /** How random initial weights are drawn: standard deviations, and where the normal distribution is cut. */

@@ -33,6 +33,7 @@ export interface LinearModule {
 const TABLES = new Set([
   ...['words', 'positions', 'types'].map((name) => `embeddings.${name}.weight`),
   'relativeBias.weight',
+  'relative.weight',
 ]);
 
 /**
@@ -109,10 +110,21 @@ export function parametersOf({ encoder, head, names, outputs, weights }: ModelPa
   if (embeddings.projection)
     linear('embeddings.projection', [named(names.projection, 'the projection')], [hidden, width]);
 
-  if (attention.relative?.kind === 'bias') {
-    const shape = [attention.relative.buckets, encoder.heads] as const;
+  const { relative } = attention;
+  if (relative?.kind === 'bias')
     // Trainer takes it for a bias, by its name.
-    matrix('relativeBias', [named(names.relativeBias, 'the relative bias')], shape, { decays: false });
+    matrix(
+      'relativeBias',
+      [named(names.relativeBias, 'the relative bias')],
+      [relative.buckets, encoder.heads],
+      {
+        decays: false,
+      },
+    );
+  if (relative?.kind === 'disentangled') {
+    matrix('relative', [named(names.relative, 'relative positions')], [relative.rows, hidden]);
+    if (relative.norm !== null)
+      norm('relative.norm', named(names.relativeNorm, 'their norm'), hidden, relative.norm);
   }
 
   const layers = new Map(encoder.layers.map((each) => [each.parameters, each]));
@@ -124,6 +136,12 @@ export function parametersOf({ encoder, head, names, outputs, weights }: ModelPa
     const { bias } = attention;
     const std = weights.outputStd;
     linear(inside('queryKeyValue'), names.queryKeyValue.map(within), [3 * hidden, hidden], { bias });
+    if (relative?.kind === 'disentangled' && !relative.shared)
+      for (const [part, name] of [
+        ['relativeKey', relative.keys && names.relativeKey],
+        ['relativeQuery', relative.queries && names.relativeQuery],
+      ] as const)
+        if (name) linear(inside(part), [within(name)], [hidden, hidden], { bias });
     linear(inside('attentionOutput'), [within(names.attentionOutput)], [hidden, hidden], { bias, std });
     if (attentionNorm) norm(inside('attentionNorm'), within(names.attentionNorm), hidden, encoder.norm);
     const mlpRows = mlp.gated ? 2 * mlp.width : mlp.width;

@@ -3,6 +3,7 @@ import { UsageError } from '../util/errors.js';
 import { quoted } from '../util/text.js';
 import { albert } from './albert.js';
 import { bert } from './bert.js';
+import { debertaV2 } from './deberta-v2.js';
 import { distilbert } from './distilbert.js';
 import { electra } from './electra.js';
 import type { ModelFamily } from './family.js';
@@ -20,6 +21,7 @@ export const FAMILIES: readonly ModelFamily[] = [
   modernbert,
   albert,
   mpnet,
+  debertaV2,
 ];
 
 /** @throws UsageError naming the families that there are */

@@ -128,6 +128,19 @@ export class AlbertForSequenceClassification extends SequenceClassifier {
 export class MPNetForSequenceClassification extends SequenceClassifier {
   static override readonly modelType = 'mpnet';
 }
+/**
+ * DeBERTa-v2 and v3 (He et al. 2020 and 2021): attention that also compares words with distances.
+ *
+ * @example
+ * ```ts
+ * import { DebertaV2ForSequenceClassification } from 'bertune';
+ *
+ * const model = await DebertaV2ForSequenceClassification.fromPretrained('microsoft/deberta-v3-base');
+ * ```
+ */
+export class DebertaV2ForSequenceClassification extends SequenceClassifier {
+  static override readonly modelType = 'deberta-v2';
+}
 
 /** One for each family. */
 export const SEQUENCE_CLASSIFIERS: readonly ModelClass[] = [
@@ -140,6 +153,7 @@ export const SEQUENCE_CLASSIFIERS: readonly ModelClass[] = [
   ModernBertForSequenceClassification,
   AlbertForSequenceClassification,
   MPNetForSequenceClassification,
+  DebertaV2ForSequenceClassification,
 ];
 
 const task = 'sequence-classification';

@@ -7,9 +7,10 @@ import type {
   EncoderSpec,
   HeadStage,
   LayerSpec,
-  RelativeSpec,
+  RelativeBiasSpec,
   SessionSpec,
 } from '../native/spec.js';
+import { relativePositions, relativeScores, type RelativePositions } from './disentangled.js';
 import { GraphBuilder, type ModelGraph, type Value } from './graph.js';
 import { OPSET } from './settings.js';
 
@@ -95,6 +96,9 @@ function encoderNodes(graph: GraphBuilder, encoder: EncoderSpec, ids: Value, isF
   const bias = maskBias(graph);
   const rotations = new Map<number, Rotation>();
   const biases = new Map<string, Value>();
+  const { relative } = encoder.attention;
+  const distances =
+    relative?.kind === 'disentangled' ? relativePositions(graph, relative, sequenceLength(graph)) : undefined;
   for (const [i, layer] of encoder.layers.entries()) {
     const isFirst = isFirstOnly && i === encoder.layers.length - 1;
     const { rotaryTheta: theta, window } = layer;
@@ -104,7 +108,7 @@ function encoderNodes(graph: GraphBuilder, encoder: EncoderSpec, ids: Value, isF
     const own = biases.get(key) ?? layerBias(graph, bias, encoder.attention, window, isFirst);
     biases.set(key, own);
     const rotation = theta === null ? undefined : rotations.get(theta);
-    x = layerNodes(graph, encoder, layer, x, { bias: own, rotation, isFirstOnly: isFirst });
+    x = layerNodes(graph, encoder, layer, x, { bias: own, rotation, distances, isFirstOnly: isFirst });
   }
   return encoder.finalNorm ? graph.norm('finalNorm', x, encoder.norm.eps) : x;
 }
@@ -145,7 +149,7 @@ function distanceNodes(graph: GraphBuilder, isFirstOnly: boolean): Value {
 }
 
 /** The value of each distance's bucket, [heads, queries, sequence]. Distances beyond the greatest share its bucket. */
-function relativeBias(graph: GraphBuilder, relative: RelativeSpec, isFirstOnly: boolean): Value {
+function relativeBias(graph: GraphBuilder, relative: RelativeBiasSpec, isFirstOnly: boolean): Value {
   const { maxDistance } = relative;
   const [least, greatest] = [graph.index(-maxDistance), graph.index(maxDistance)];
   const near = graph.add('Clip', [distanceNodes(graph, isFirstOnly), least, greatest]);
@@ -156,7 +160,7 @@ function relativeBias(graph: GraphBuilder, relative: RelativeSpec, isFirstOnly: 
 }
 
 /** As in T5. Source: transformers 5.18, `MPNetEncoder.relative_position_bucket`. */
-function bucketOf(distance: number, { buckets, maxDistance }: RelativeSpec): number {
+function bucketOf(distance: number, { buckets, maxDistance }: RelativeBiasSpec): number {
   const ofSide = Math.floor(buckets / 2);
   const exact = Math.floor(ofSide / 2);
   const far = Math.abs(distance);
@@ -226,12 +230,20 @@ function embeddingNodes(graph: GraphBuilder, spec: EncoderSpec['embeddings'], id
   return projection ? graph.linear('embeddings.projection', x) : x;
 }
 
+/** What attention reads beside its input. */
+interface AttentionContext {
+  readonly bias: Value;
+  readonly rotation: Rotation | undefined;
+  readonly distances: RelativePositions | undefined;
+  readonly isFirstOnly: boolean;
+}
+
 function layerNodes(
   graph: GraphBuilder,
   encoder: EncoderSpec,
   { parameters: name, attentionNorm: hasAttentionNorm }: LayerSpec,
   x: Value,
-  { bias, rotation, isFirstOnly }: { bias: Value; rotation: Rotation | undefined; isFirstOnly: boolean },
+  { bias, rotation, distances, isFirstOnly }: AttentionContext,
 ): Value {
   const { order, norm, mlp } = encoder;
   const first = (value: Value): Value =>
@@ -246,6 +258,7 @@ function layerNodes(
         keys: input,
         bias,
         rotation,
+        distances,
         isFirstOnly,
       }),
     );
@@ -268,16 +281,18 @@ function layerNodes(
 /** Attention of all heads, [batch, queries, hidden]. */
 function attentionNodes(
   graph: GraphBuilder,
-  { hidden, heads }: EncoderSpec,
+  encoder: EncoderSpec,
   name: string,
   {
     queries,
     keys,
     bias,
     rotation,
+    distances,
     isFirstOnly,
-  }: { queries: Value; keys: Value; bias: Value; rotation: Rotation | undefined; isFirstOnly: boolean },
+  }: AttentionContext & { queries: Value; keys: Value },
 ): Value {
+  const { hidden, heads } = encoder;
   const width = hidden / heads;
   const project = (part: number, x: Value, axes: readonly number[]): Value => {
     const projected = graph.linear(`${name}.queryKeyValue`, x, { firstRow: part * hidden, rows: hidden });
@@ -295,7 +310,13 @@ function attentionNodes(
           perm: { ints: [0, 1, 3, 2] },
         });
   const value = project(2, keys, [0, 2, 1, 3]);
-  const scores = graph.add('Div', [graph.add('MatMul', [query, key]), graph.scalar(Math.sqrt(width))]);
+  const relative =
+    distances === undefined
+      ? []
+      : relativeScores(graph, encoder, name, distances, { query, key, isFirstOnly });
+  const products = [graph.add('MatMul', [query, key]), ...relative];
+  const sum = products.reduce((one, other) => graph.add('Add', [one, other]));
+  const scores = graph.add('Div', [sum, graph.scalar(Math.sqrt(width * products.length))]);
   const weights = graph.add('Softmax', [graph.add('Add', [scores, bias])], { axis: { int: -1 } });
   const context = graph.add('Transpose', [graph.add('MatMul', [weights, value])], {
     perm: { ints: [0, 2, 1, 3] },

@@ -98,6 +98,12 @@ export class GraphBuilder {
     return this.#constant(name, 'float64', [values.length], content);
   }
 
+  /** An int64 list that is too long to be named after what is in it. */
+  integers(name: string, values: readonly number[]): Value {
+    const content = new Uint8Array(BigInt64Array.from(values, BigInt).buffer);
+    return this.#constant(name, 'int64', [values.length], content);
+  }
+
   /** A uint8 number. */
   byte(value: number): Value {
     return this.#constant(`byte_${value}`, 'uint8', [], Uint8Array.of(value));

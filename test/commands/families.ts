@@ -33,6 +33,16 @@ const CONFIGS = {
   modernbert: { ...TOY_CONFIG, model_type: 'modernbert', pad_token_id: 0, local_attention: 8 },
   albert: { ...TOY_CONFIG, model_type: 'albert', embedding_size: 16 },
   mpnet: { ...TOY_CONFIG, model_type: 'mpnet', max_position_embeddings: 34 },
+  'deberta-v2': {
+    ...TOY_CONFIG,
+    model_type: 'deberta-v2',
+    relative_attention: true,
+    pos_att_type: 'p2c|c2p',
+    position_buckets: 8,
+    norm_rel_ebd: 'layer_norm',
+    share_att_key: true,
+    position_biased_input: false,
+  },
 };
 /** The classes of transformers. */
 const IN_PYTHON: Record<string, string> = {
@@ -42,6 +52,7 @@ const IN_PYTHON: Record<string, string> = {
   modernbert: 'ModernBertForSequenceClassification',
   albert: 'AlbertForSequenceClassification',
   mpnet: 'MPNetForSequenceClassification',
+  'deberta-v2': 'DebertaV2ForSequenceClassification',
 };
 for (const [name, config] of Object.entries(CONFIGS)) write(`${name}.json`, JSON.stringify(config));
 

@@ -66,8 +66,8 @@ t.test('config.json of another family', async (t) => {
       /config\.json has embedding_size, a key of electra models, but is of the model type roberta/,
     ],
     [
-      await changed('bert', { config: { model_type: 'deberta-v2' } }),
-      /describes a "deberta-v2" model; bertune supports the model types albert, bert, camembert, distilbert, electra, modernbert, mpnet, roberta, xlm-roberta$/,
+      await changed('bert', { config: { model_type: 'deberta' } }),
+      /describes a "deberta" model; bertune supports the model types albert, bert, camembert, deberta-v2, distilbert, electra, modernbert, mpnet, roberta, xlm-roberta$/,
     ],
     [
       await changed('distilbert', { config: { dim: 10, n_heads: 4 } }),

@@ -21,6 +21,9 @@ const FAMILIES = [
   'albert',
   'albert-groups',
   'mpnet',
+  'deberta-v2',
+  'deberta-v2-own-keys',
+  'deberta-v2-c2p',
 ];
 
 const specOf = (name: string, lora?: Lora) =>
@@ -49,7 +52,13 @@ function checkParameters(t: Test, name: string, { parameters: expected, decaying
 function dropoutsOf(config: Record<string, unknown>): (number | string)[] {
   const { encoder, head } = sessionSpec(parseConfig(config, 'config.json'));
   const { attention, mlp } = encoder;
-  const block = [attention.dropout, attention.outputDropout, mlp.innerDropout, mlp.outputDropout];
+  const block = [
+    attention.relative?.dropout ?? 0,
+    attention.dropout,
+    attention.outputDropout,
+    mlp.innerDropout,
+    mlp.outputDropout,
+  ];
   const stages = head.flatMap((stage): (number | string)[] => {
     if ('linear' in stage) return [stage.linear];
     return 'dropout' in stage ? [stage.dropout] : [];
