@@ -110,7 +110,8 @@ FAMILIES = {
                        "max_relative_positions": 12, "pos_att_type": ["c2p"]},
 }  # fmt: skip
 # Of random matrices, else 0.2, and of norms, else 1: for gradients with norms above and below 1.
-SCALES = {"xlm-roberta": 0.3, "electra-projected": 0.25, "modernbert-mean": 0.12, "albert": 0.15, "mpnet": 0.3}
+SCALES = {"xlm-roberta": 0.3, "electra-projected": 0.25, "modernbert-mean": 0.12, "albert": 0.15, "mpnet": 0.3,
+          "deberta-v2": 0.12, "deberta-v2-own-keys": 0.21}
 NORMS = {"modernbert": 0.35, "mpnet": 0.35}
 FORMS = ["roberta", "distilbert", "electra-projected", "modernbert", "albert", "mpnet", "deberta-v2"]
 PROBLEMS = {"roberta": MULTI, "distilbert": REGRESSION}  # beside the single label that every family has

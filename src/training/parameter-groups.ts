@@ -88,7 +88,8 @@ function depthOf(name: string, top: number): number {
 
 /** Whether the first layer reads it: embeddings, what widens them, and what all layers share. */
 function isBelowLayers(name: string): boolean {
-  return /^\w+\.(?:embeddings|encoder\.(?:embedding_hidden_mapping_in|relative_attention_bias)\.)/.test(name);
+  const shared = 'embedding_hidden_mapping_in|relative_attention_bias|rel_embeddings|LayerNorm';
+  return new RegExp(`^\\w+\\.(?:embeddings|encoder\\.(?:${shared})\\.)`).test(name);
 }
 
 /** The encoder layer of a tensor, or the group of layers that share it, or -1. */

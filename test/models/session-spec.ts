@@ -53,7 +53,7 @@ function dropoutsOf(config: Record<string, unknown>): (number | string)[] {
   const { encoder, head } = sessionSpec(parseConfig(config, 'config.json'));
   const { attention, mlp } = encoder;
   const block = [
-    attention.relative?.dropout ?? 0,
+    attention.relative?.kind === 'disentangled' ? attention.relative.dropout : 0,
     attention.dropout,
     attention.outputDropout,
     mlp.innerDropout,

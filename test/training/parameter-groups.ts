@@ -215,10 +215,25 @@ await tap.test('rates by depth in other families', (t) => {
         'mpnet.encoder.layer.0.attention.attn.o.weight': 2 ** -2,
       },
     ],
+    [
+      'deberta-v2',
+      {
+        'deberta.encoder.rel_embeddings.weight': 2 ** -3,
+        'deberta.encoder.LayerNorm.bias': 2 ** -3,
+        'deberta.encoder.layer.0.attention.self.query_proj.bias': 2 ** -2,
+        'pooler.dense.weight': 1,
+      },
+    ],
   ];
   for (const [model_type, factors] of cases) {
     const layers = model_type === 'distilbert' ? 'n_layers' : 'num_hidden_layers';
-    const own = [...parameterShapes(parseConfig({ model_type, [layers]: 2 }, 'toy')).keys()];
+    const relative = model_type === 'deberta-v2' && {
+      relative_attention: true,
+      pos_att_type: 'c2p',
+      norm_rel_ebd: 'layer_norm',
+    };
+    const config = parseConfig({ model_type, [layers]: 2, ...relative }, 'toy');
+    const own = [...parameterShapes(config).keys()];
     const settings = parameterGroups({ layerLrDecay: 2 }, own, 5).settings(undefined);
     for (const [name, factor] of Object.entries(factors)) {
       t.ok(own.includes(name), name);
