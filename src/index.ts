@@ -34,6 +34,7 @@ export {
   ModernBertForTokenClassification,
   AlbertForTokenClassification,
   MPNetForTokenClassification,
+  DebertaV2ForTokenClassification,
   RobertaForTokenClassification,
   XLMRobertaForTokenClassification,
 } from './models/token-classification.js';
@@ -145,6 +146,7 @@ export {
   BertTokenizer,
   CamembertTokenizer,
   createTokenizerPool,
+  DebertaV2Tokenizer,
   DistilBertTokenizer,
   ElectraTokenizer,
   MPNetTokenizer,

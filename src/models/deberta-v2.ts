@@ -94,6 +94,7 @@ export const debertaV2 = defineFamily({
       { dropout: config.clsDropout ?? config.hiddenDropoutProb },
       { linear: 'classifier' },
     ],
+    tokens: ({ hiddenDropoutProb }) => [{ dropout: hiddenDropoutProb }, { linear: 'classifier' }],
   },
   names: {
     ...bertNames,

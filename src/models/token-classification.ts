@@ -136,6 +136,20 @@ export class AlbertForTokenClassification extends TokenClassifier {
 export class MPNetForTokenClassification extends TokenClassifier {
   static override readonly modelType = 'mpnet';
 }
+/**
+ * DeBERTa-v2 and v3 (He et al. 2020 and 2021), as a classifier of tokens.
+ *
+ * @example
+ * ```ts
+ * import { DebertaV2ForTokenClassification } from 'bertune';
+ *
+ * const labels = ['O', 'B-PER', 'I-PER'];
+ * const model = await DebertaV2ForTokenClassification.fromPretrained('microsoft/deberta-v3-base', { labels });
+ * ```
+ */
+export class DebertaV2ForTokenClassification extends TokenClassifier {
+  static override readonly modelType = 'deberta-v2';
+}
 
 /** One for each family. */
 export const TOKEN_CLASSIFIERS: readonly ModelClass[] = [
@@ -148,6 +162,7 @@ export const TOKEN_CLASSIFIERS: readonly ModelClass[] = [
   ModernBertForTokenClassification,
   AlbertForTokenClassification,
   MPNetForTokenClassification,
+  DebertaV2ForTokenClassification,
 ];
 
 const task = 'token-classification';

@@ -5,6 +5,7 @@ export {
   Tokenizer as AutoTokenizer,
   Tokenizer as BertTokenizer,
   Tokenizer as CamembertTokenizer,
+  Tokenizer as DebertaV2Tokenizer,
   Tokenizer as DistilBertTokenizer,
   Tokenizer as ElectraTokenizer,
   Tokenizer as MPNetTokenizer,
