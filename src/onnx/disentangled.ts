@@ -18,7 +18,8 @@ export function relativePositions(
   spec: DisentangledSpec,
   length: Value,
 ): RelativePositions {
-  const all = graph.parameter('relative.weight');
+  // A batch of one: of products of two axes onnxruntime 1.30.0 makes Gemm, which it cannot fold for constants of float16.
+  const all = graph.add('Unsqueeze', [graph.parameter('relative.weight'), graph.list(0)]);
   const table = spec.norm === null ? all : graph.norm('relative.norm', all, spec.norm.eps);
   const end = graph.add('Squeeze', [length, graph.list(0)]);
   const [most, least] = [graph.add('Sub', [end, graph.index(1)]), graph.add('Sub', [graph.index(1), end])];
@@ -50,14 +51,15 @@ export function relativeScores(
   { query, key, isFirstOnly }: { query: Value; key: Value; isFirstOnly: boolean },
 ): Value[] {
   const width = hidden / heads;
-  /** [heads, width, distances] */
+  /** [1, heads, width, distances] */
   const project = (part: 0 | 1, rows: Value): Value => {
     const own = `${name}.${part === 0 ? 'relativeQuery' : 'relativeKey'}`;
     const projected = spec.shared
       ? graph.linear(`${name}.queryKeyValue`, table, { firstRow: part * hidden, rows: hidden })
       : graph.linear(own, table);
-    const split = graph.add('Reshape', [graph.add('Gather', [projected, rows]), graph.list(0, heads, width)]);
-    return graph.add('Transpose', [split], { perm: { ints: [1, 2, 0] } });
+    const ofDistances = graph.add('Gather', [projected, rows], { axis: { int: 1 } });
+    const split = graph.add('Reshape', [ofDistances, graph.list(0, 0, heads, width)]);
+    return graph.add('Transpose', [split], { perm: { ints: [0, 2, 3, 1] } });
   };
   const scores: Value[] = [];
   const middle = graph.add('Sub', [length, graph.list(1)]);
@@ -79,7 +81,7 @@ export function relativeScores(
         queries,
         middle,
         graph.list(-(2 ** 31)),
-        graph.list(2),
+        graph.list(3),
         graph.list(-1),
       ]);
       const products = graph.add('Mul', [key, own]);
