@@ -20,6 +20,7 @@ export {
   DistilBertForMaskedLM,
   ElectraForMaskedLM,
   ModernBertForMaskedLM,
+  DebertaV2ForMaskedLM,
   MPNetForMaskedLM,
   RobertaForMaskedLM,
   XLMRobertaForMaskedLM,

@@ -79,7 +79,6 @@ def expected_of(family):
     }
 
 
-
 def main():
     torch.set_num_threads(2)
     FIXTURES.mkdir(exist_ok=True)

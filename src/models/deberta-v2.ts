@@ -12,6 +12,7 @@ import {
   flag,
   float,
   layers,
+  maskedLmHead,
   size,
   text,
   type CamelCased,
@@ -95,6 +96,14 @@ export const debertaV2 = defineFamily({
       { linear: 'classifier' },
     ],
     tokens: ({ hiddenDropoutProb }) => [{ dropout: hiddenDropoutProb }, { linear: 'classifier' }],
+    // `legacy` false: the published files of v3.
+    maskedLm: ({ hiddenAct, legacy }) => {
+      const layers = legacy ? 'cls.predictions.transform' : 'lm_predictions.lm_head';
+      return maskedLmHead(`${layers}.dense`, `${layers}.LayerNorm`, {
+        activation: ACTIVATIONS[hiddenAct],
+        vocabulary: legacy ? 'cls.predictions' : 'lm_predictions.lm_head',
+      });
+    },
   },
   names: {
     ...bertNames,

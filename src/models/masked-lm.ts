@@ -109,6 +109,21 @@ export class ElectraForMaskedLM extends MaskedLm {
 export class ModernBertForMaskedLM extends MaskedLm {
   static override readonly modelType = 'modernbert';
 }
+
+/**
+ * DeBERTa-v2 and v3 (He et al. 2020 and 2021), as a masked language model.
+ *
+ * @example
+ * ```ts
+ * import { DebertaV2ForMaskedLM } from 'bertune';
+ *
+ * const model = await DebertaV2ForMaskedLM.fromPretrained('microsoft/deberta-v3-base');
+ * ```
+ */
+export class DebertaV2ForMaskedLM extends MaskedLm {
+  static override readonly modelType = 'deberta-v2';
+}
+
 /**
  * MPNet (Song et al. 2020), as a masked language model.
  *
@@ -146,6 +161,7 @@ export const MASKED_LMS: readonly ModelClass[] = [
   DistilBertForMaskedLM,
   ElectraForMaskedLM,
   ModernBertForMaskedLM,
+  DebertaV2ForMaskedLM,
   MPNetForMaskedLM,
   AlbertForMaskedLM,
 ];
