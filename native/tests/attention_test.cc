@@ -92,7 +92,8 @@ void testWindowsAndRotations(at::ScalarType type, const Mask& mask) {
 // for longer sequences than there are.
 void testDistanceBias(at::ScalarType type, const Mask& mask) {
   constexpr int64_t heads = 3;
-  for (const auto& cuSeqlens : std::vector<std::vector<int32_t>>{{0, 1}, {0, 64, 129}, {0, 5, 6, 262, 299}})
+  for (const auto& cuSeqlens :
+       std::vector<std::vector<int32_t>>{{0, 3, 4}, {0, 64, 129}, {0, 5, 6, 262, 299}})
     for (const int64_t headSize : {6, 64})
       for (const bool isWindowed : {false, true})
         for (const bool isFirstOnly : {false, true}) {
