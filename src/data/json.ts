@@ -1,7 +1,7 @@
 // JSON of every layout, cut into its rows so that a file never has to fit in memory: an object a line; objects behind one
 // another, indented, glued or with commas between; arrays of objects; and such an array in an object.
 import { UsageError } from '../util/errors.js';
-import { isObject } from '../util/json.js';
+import { isObject, type JsonObject } from '../util/json.js';
 import { listed } from '../util/text.js';
 import { isLabelStudioTask } from './annotation-exports.js';
 import { digitsOf, jsonRecords, readValue, recordsOf } from './json-rows.js';
@@ -88,7 +88,7 @@ export class JsonParser implements RecordParser {
     if (next === bytes.length && !isLast) return null;
     const read = readValue(bytes.subarray(from, first.end));
     const object = 'value' in read && isObject(read.value) ? read.value : null;
-    if (next === bytes.length && object !== null) {
+    if (next === bytes.length && object !== null && !(isLines && hasWords(object))) {
       const table = tableOf(object, this.request);
       if (table !== null)
         return this.tableParser(table, namedArrays(bytes, from), () => {
@@ -155,6 +155,11 @@ export class JsonParser implements RecordParser {
     this.notes.push(`${path}: the rows are read from ${JSON.stringify(nameOf(found))}`);
     return new JsonValuesParser(maxRowBytes, found.start);
   }
+}
+
+/** A line by itself may be a text that is split into words, and no table by columns. */
+function hasWords(object: JsonObject): boolean {
+  return ['tokens', 'words'].some((name) => Array.isArray(object[name]));
 }
 
 /** Whether an array of strings or numbers stands in a line of its own, with another one in the next: rows without names. */

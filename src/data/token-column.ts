@@ -160,16 +160,17 @@ export function tokenLabelReader(
 
 /** What a person should know of how the labels were read, a line each. */
 export function readingNotes(
-  { reading: { from, to }, illegal }: { reading: SchemeReading; illegal: { count: number } },
-  place: string,
+  { from, to }: SchemeReading,
+  illegal: number,
+  firstIllegal: () => string,
 ): string[] {
   const notes: string[] = [];
   if (from !== null && from !== to)
     notes.push(`The labels are ${from}, and read ${to === null ? 'without their prefixes' : `as ${to}`}`);
-  if (illegal.count > 0)
+  if (illegal > 0)
     notes.push(
-      `${counted(illegal.count, 'label stands', 'labels stand')} where ${from} does not allow it, such as an I- that no B- begins; ` +
-        `the first at ${place}: as conlleval does, an entity is taken to begin there`,
+      `${counted(illegal, 'label stands', 'labels stand')} where ${from} does not allow it, such as an I- that no B- begins; ` +
+        `the first at ${firstIllegal()}: as conlleval does, an entity is taken to begin there`,
     );
   return notes;
 }

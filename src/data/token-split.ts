@@ -25,7 +25,7 @@ import {
   type RecordSource,
 } from './source.js';
 import type { Split } from './split.js';
-import { TokenColumn } from './token-column.js';
+import { readingNotes, TokenColumn } from './token-column.js';
 import { joinWords, spanRow, wordRow, type SpanRow, type WordRow } from './token-rows.js';
 import { alignSpans } from './token-labels.js';
 
@@ -465,7 +465,6 @@ class TokenSplit implements Split {
   readonly hasSpans;
   readonly badRows;
   readonly rejected;
-  readonly notes;
   readonly hashes;
   readonly groups;
   readonly quoting = null;
@@ -476,6 +475,7 @@ class TokenSplit implements Split {
   readonly naLabels = undefined;
   readonly maxRowBytes;
   private readonly rows;
+  private readonly ownNotes;
   private digested: Promise<string> | undefined;
 
   constructor(
@@ -490,13 +490,22 @@ class TokenSplit implements Split {
     this.hasSpans = columns.label === SPANS.label;
     this.badRows = badRows;
     this.rejected = rejected;
-    this.notes = notes;
+    this.ownNotes = notes;
     this.hashes = hashes;
     this.groups = groups;
     this.encoding = files.some(({ format }) => format !== 'parquet' && format !== 'rows') ? encoding : null;
     this.jsonField = jsonField;
     this.maxRowBytes = maxRowBytes;
     this.rows = rows;
+  }
+
+  /** How labels are read is known once the labels of all splits are. */
+  get notes(): readonly string[] {
+    const illegal = this.tokens.illegal();
+    return [
+      ...this.ownNotes,
+      ...readingNotes(this.tokens.reading, illegal.count, () => this.place(illegal.row)),
+    ];
   }
 
   async preview(n: number): Promise<(Example & { label: string | null })[]> {

@@ -1,0 +1,232 @@
+// Token classification on the command line: training, evaluation, prediction, adapters, an export, and what is refused.
+import { join } from 'node:path';
+import t from 'tap';
+
+import { bertune } from '../fixtures/cli.js';
+import { cheap, workspace } from '../fixtures/workspace.js';
+
+const { here, write, read } = workspace(t.testdir());
+
+/** Good words are entities, of one or two words. */
+function sentence(row: number): [token: string, tag: string][] {
+  const words: [string, string][] = [];
+  const good = ['good', 'great', 'fine', 'superb', 'lovely'];
+  const bad = ['bad', 'poor', 'awful', 'dull', 'weak'];
+  for (let i = 0; i < 3 + (row % 4); i++) {
+    const number = row * 7 + i * 3;
+    if (number % 3 === 0)
+      words.push([good[number % 5] ?? '', 'B-GOOD'], [good[(number + 2) % 5] ?? '', 'I-GOOD']);
+    else if (number % 3 === 1) words.push([bad[number % 5] ?? '', 'B-BAD']);
+    words.push([['the', 'film', 'was', 'plot'][number % 4] ?? '', 'O']);
+  }
+  return words;
+}
+const conll = (first: number, rows: number): string =>
+  Array.from({ length: rows }, (_, i) =>
+    sentence(first + i)
+      .map((cells) => cells.join(' '))
+      .join('\n'),
+  ).join('\n\n');
+write('train.conll', conll(0, 60));
+write('dev.conll', conll(60, 20));
+const jsonl = Array.from({ length: 20 }, (_, i) => {
+  const words = sentence(60 + i);
+  return JSON.stringify({ tokens: words.map(([token]) => token), ner_tags: words.map(([, tag]) => tag) });
+});
+write('dev.jsonl', jsonl.join('\n'));
+
+const flags = (options: Record<string, string>): string[] =>
+  Object.entries(options).flatMap(([name, value]) => (value === '' ? [`--${name}`] : [`--${name}`, value]));
+const training = {
+  ...cheap,
+  config: 'model/config.json',
+  tokenizer: 'model',
+  'train-file': 'train.conll',
+  'validation-file': 'dev.conll',
+  'num-train-epochs': '8',
+  'learning-rate': '3e-3',
+  dtype: 'float32',
+  'eval-strategy': 'epoch',
+  'load-best-model-at-end': '',
+  'metric-for-best-model': 'f1',
+  'save-strategy': 'epoch',
+};
+
+t.test('trains, evaluates, predicts', async (t) => {
+  const trained = await bertune(['train', ...flags({ ...training, 'output-dir': 'out' })], here);
+  t.equal(trained.code, 0, trained.stderr);
+  t.match(trained.stderr, /train: 60 rows, words from column 1, label from the last column/);
+  t.match(trained.stderr, /Task: token_classification, labels O, B-BAD, I-BAD, B-GOOD, I-GOOD/);
+  t.match(trained.stderr, /BertForTokenClassification\.from_pretrained loads it too/);
+  const { eval_f1: f1, eval_accuracy: accuracy } = JSON.parse(trained.stdout) as Record<string, number>;
+  t.ok((f1 ?? 0) > 0.95 && (accuracy ?? 0) > 0.95, `F1 ${f1}, accuracy ${accuracy}`);
+  t.match(JSON.parse(read('out/config.json').toString()), { architectures: ['BertForTokenClassification'] });
+  t.match(read('out/README.md').toString(), /pipeline_tag: token-classification/);
+  t.match(read('out/report.html').toString(), /entities/);
+
+  // From the middle of the run to its end it is the same, to the last bit.
+  const first = read('out/checkpoint-64/model.safetensors');
+  const resumed = [
+    'train',
+    ...flags({ ...training, 'output-dir': 'out', 'resume-from-checkpoint': 'out/checkpoint-32' }),
+  ];
+  t.equal((await bertune(resumed, here)).code, 0);
+  t.equal(first.compare(read('out/checkpoint-64/model.safetensors')), 0, 'a resumed run');
+
+  for (const file of ['dev.conll', 'dev.jsonl']) {
+    const evaluated = await bertune(
+      [
+        'evaluate',
+        ...flags({
+          ...cheap,
+          model: 'out',
+          'validation-file': file,
+          dtype: 'float32',
+          'strict-entities': '',
+        }),
+      ],
+      here,
+    );
+    t.equal(evaluated.code, 0, evaluated.stderr);
+    t.match(evaluated.stderr, /class +precision +recall +f1 +entities\nBAD /, file);
+    const found = JSON.parse(evaluated.stdout) as Record<string, unknown>;
+    t.equal(found['eval_f1'], f1, `${file}: as in the training`);
+    t.match(found['eval_per_class'], { BAD: { support: Number }, GOOD: { support: Number } });
+  }
+
+  const text = 'the good superb film was awful';
+  const predict = (options: Record<string, string>) =>
+    bertune(['predict', ...flags({ ...cheap, model: 'out', dtype: 'float32', ...options })], here);
+  const found = await predict({ text });
+  const entities = [
+    { label: 'GOOD', start: 4, end: 15, text: 'good superb' },
+    { label: 'BAD', start: 25, end: 30, text: 'awful' },
+  ];
+  t.match(JSON.parse(found.stdout), { row: 0, text, entities });
+  write('words.jsonl', JSON.stringify({ tokens: text.split(' ') }));
+  const words = JSON.parse((await predict({ 'test-file': 'words.jsonl' })).stdout) as { entities: object[] };
+  t.match(words.entities, [{ words: [1, 3] }, { words: [5, 6] }]);
+  write('texts.txt', `${text}\nthe film\n`);
+  const csv = await predict({ 'test-file': 'texts.txt', 'output-file': 'found.csv' });
+  t.equal(csv.code, 0, csv.stderr);
+  t.match(
+    read('found.csv').toString(),
+    /^row,label,score,start,end,text\n0,GOOD,0\.\d+,4,15,good superb\n0,BAD,[\d.]+,25,30,awful\n$/,
+  );
+  const long = Array.from({ length: 10 }, () => text).join(' ');
+  const windows = JSON.parse((await predict({ text: long, 'max-seq-length': '16', stride: '6' })).stdout) as {
+    entities: { start: number; text: string }[];
+  };
+  t.ok((windows.entities.at(-1)?.start ?? 0) > long.length - 10, 'long texts are read to their end');
+  t.ok(windows.entities.length >= 20, `${windows.entities.length} entities`);
+  t.ok(windows.entities.every(({ start, text: own }) => long.startsWith(own, start)));
+});
+
+t.test('an adapter is saved as PEFT saves it', async (t) => {
+  const { config: _, ...options } = training;
+  const lora = {
+    ...options,
+    model: 'out',
+    'lora-rank': '2',
+    'num-train-epochs': '1',
+    'output-dir': 'adapter',
+  };
+  const trained = await bertune(['train', ...flags(lora)], here);
+  t.equal(trained.code, 0, trained.stderr);
+  t.match(JSON.parse(read('adapter/adapter_config.json').toString()), {
+    task_type: 'TOKEN_CLS',
+    modules_to_save: ['classifier', 'score'],
+  });
+  const evaluated = await bertune(
+    ['evaluate', ...flags({ ...cheap, model: 'adapter', 'validation-file': 'dev.conll' })],
+    here,
+  );
+  t.equal(evaluated.code, 0, evaluated.stderr);
+});
+
+t.test('what does not go with tokens is refused in a line', async (t) => {
+  const refused = async (args: readonly string[], message: RegExp): Promise<void> => {
+    const { code, stderr } = await bertune(args, here);
+    t.equal(code, 2, stderr);
+    t.match(stderr, message);
+  };
+  const of = (command: string, options: Record<string, string>) => [
+    command,
+    ...flags({ ...cheap, model: 'out', ...options }),
+  ];
+  await refused(
+    of('evaluate', { 'validation-file': 'dev.conll', 'tune-thresholds': 'global' }),
+    /--tune-thresholds is for models that give several labels/,
+  );
+  await refused(
+    of('evaluate', { 'validation-file': 'dev.conll', 'predictions-file': 'x.csv' }),
+    /--predictions-file lists texts by their loss/,
+  );
+  await refused(
+    of('evaluate', { 'validation-file': 'test.csv' }),
+    /token classification reads JSON Lines, JSON, Parquet and CoNLL/,
+  );
+  await refused(
+    of('predict', { text: 'a', 'output-file': 'x.parquet' }),
+    /Entities are written as jsonl or csv/,
+  );
+  await refused(
+    of('train', { 'train-file': 'train.conll', 'output-dir': 'x', 'label-delimiter': ';' }),
+    /--label-delimiter does not go with token classification/,
+  );
+  await refused(
+    of('train', {
+      'train-file': 'train.conll',
+      'output-dir': 'x',
+      'problem-type': 'regression',
+      task: 'token-classification',
+    }),
+    /--problem-type does not go with token classification/,
+  );
+  await refused(
+    of('train', {
+      'train-file': 'train.conll',
+      'output-dir': 'x',
+      'metric-for-best-model': 'r3',
+      'eval-strategy': 'epoch',
+    }),
+    /metric-for-best-model/,
+  );
+  await refused(of('train', { 'train-file': 'train.conll', 'output-dir': 'x', task: 'masked-ml' }), /--task/);
+});
+
+t.test('cross-validation and class weights', async (t) => {
+  const {
+    'validation-file': _v,
+    'eval-strategy': _e,
+    'load-best-model-at-end': _l,
+    'save-strategy': _s,
+    'metric-for-best-model': _m,
+    ...options
+  } = training;
+  const folds = {
+    ...options,
+    'num-train-epochs': '1',
+    'cross-validation': '2',
+    'class-weights': 'balanced',
+    'output-dir': 'folds',
+  };
+  const { code, stderr, stdout } = await bertune(['train', ...flags(folds)], here);
+  // No word continues a bad one.
+  t.equal(code, 2, stdout);
+  t.match(stderr, /cannot be balanced: the label "I-BAD" has no training row/);
+  const { 'class-weights': _, ...plain } = folds;
+  const weights = ['--class-weights', '1', '2', '2', '2', '2'];
+  const weighed = await bertune(['train', ...flags(plain), ...weights], here);
+  t.equal(weighed.code, 0, weighed.stderr);
+  t.match(weighed.stdout, /eval_f1/);
+});
+
+t.test('an export is compared by its entities', async (t) => {
+  const args = ['export', ...flags({ model: 'out', 'output-dir': 'onnx', 'validation-file': 'dev.conll' })];
+  const { code, stderr } = await bertune(args, here);
+  t.equal(code, 0, stderr);
+  t.match(stderr, /pipeline\('token-classification'/);
+  t.match(stderr, /f1/);
+  t.ok(read(join('onnx', 'onnx', 'model.onnx')).length > 0);
+});

@@ -1,0 +1,221 @@
+// Data sets of token classification: the forms in which people have them, how their labels are read, and what is wrong with them.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+
+import { loadDataset, type DatasetDict } from '../../dist/index.js';
+
+const folder = t.testdir();
+let files = 0;
+function file(ending: string, content: unknown): string {
+  mkdirSync(folder, { recursive: true });
+  const path = join(folder, `rows${files++}.${ending}`);
+  const text =
+    ending === 'jsonl' && Array.isArray(content)
+      ? content.map((row) => JSON.stringify(row)).join('\n')
+      : content;
+  writeFileSync(path, typeof text === 'string' ? text : JSON.stringify(text));
+  return path;
+}
+
+const TOKENS = ['Ada', 'Lovelace', 'lived', 'in', 'London', '.'];
+const TAGS = ['B-PER', 'I-PER', 'O', 'O', 'B-LOC', 'O'];
+const LABELS = ['O', 'B-LOC', 'I-LOC', 'B-PER', 'I-PER'];
+const TEXT = TOKENS.join(' ');
+const SHOWN = 'Ada Lovelace (PER), London (LOC)';
+const SPANS = [
+  { start: 0, end: 12, label: 'PER' },
+  { start: 22, end: 28, label: 'LOC' },
+];
+
+async function using<T>(
+  data: Parameters<typeof loadDataset>[0] | { train: Iterable<object> },
+  options: object,
+  use: (data: DatasetDict) => Promise<T> | T,
+): Promise<T> {
+  const opened = await loadDataset(data as { train: string }, options);
+  try {
+    return await use(opened);
+  } finally {
+    await opened.close();
+  }
+}
+
+t.test('words with labels, and texts with marked parts, are recognized by what they hold', async (t) => {
+  const label = (value: unknown) => file('jsonl', [{ id: 1, ...(value as object) }]);
+  const forms: Record<string, string> = {
+    'tokens and tags': label({ tokens: TOKENS, ner_tags: TAGS }),
+    'words and labels': label({ words: TOKENS, labels: TAGS }),
+    entities: label({ text: TEXT, entities: SPANS }),
+    doccano: label({ text: TEXT, label: SPANS.map(({ start, end, label: kind }) => [start, end, kind]) }),
+    Prodigy: file('jsonl', [
+      { text: TEXT, spans: SPANS, answer: 'accept' },
+      { text: 'Zoe', spans: [{ start: 0, end: 3, label: 'ORG' }], answer: 'reject' },
+      { text: 'Zoe', spans: [], answer: 'ignore' },
+    ]),
+    'a JSON array as spaCy has it': file('json', [
+      [TEXT, { entities: SPANS.map(({ start, end, label: kind }) => [start, end, kind]) }],
+    ]),
+    'Label Studio': file('json', [
+      {
+        id: 1,
+        data: { text: TEXT },
+        annotations: [
+          {
+            result: SPANS.map(({ start, end, label: kind }) => ({
+              type: 'labels',
+              value: { start, end, text: TEXT.slice(start, end), labels: [kind] },
+            })),
+          },
+          { result: [] },
+        ],
+      },
+    ]),
+    CoNLL: file('conll', TOKENS.map((token, i) => `${token} NN ${TAGS[i]}`).join('\n')),
+    'IOB1, as CoNLL-2003': file('iob', 'Ada I-PER\nLovelace I-PER\nlived O\nin O\nLondon I-LOC\n. O\n'),
+    IOBES: file('conll', 'Ada\tB-PER\nLovelace\tE-PER\nlived\tO\nin\tO\nLondon\tS-LOC\n.\tO\n'),
+  };
+  for (const [name, train] of Object.entries(forms))
+    await using({ train }, {}, async ({ task, train: rows }) => {
+      t.equal(task.problemType, 'token_classification', name);
+      t.same(task.labels, LABELS, name);
+      t.equal(rows.size, 1, `${name}: rows`);
+      const [first] = await rows.preview(1);
+      t.match(first, { text: TEXT, label: SHOWN }, name);
+      // Words are what stands between blanks, with punctuation apart: here the same.
+      t.same(Array.from(rows.labels([0])), [3, 4, 0, 0, 1, 0], `${name}: labels of words`);
+    });
+  const classified = file('jsonl', [
+    { text: TEXT, entities: SPANS, label: 'greeting' },
+    { text: 'b', entities: [], label: 'other' },
+  ]);
+  await using({ train: classified }, {}, ({ task }) =>
+    t.equal(
+      task.problemType,
+      'single_label_classification',
+      'beside a label of the text entities are no labels',
+    ),
+  );
+  await using({ train: classified }, { task: 'token-classification' }, ({ task }) =>
+    t.same(task.labels, LABELS),
+  );
+  const texts = file('txt', TOKENS.map((token, i) => `${token} ${TAGS[i]}`).join('\n'));
+  await using({ train: texts }, { task: 'token-classification' }, ({ task }) => t.same(task.labels, LABELS));
+  await using({ train: [{ tokens: TOKENS, ner_tags: TAGS }] }, {}, ({ task }) => t.same(task.labels, LABELS));
+});
+
+t.test('which rows were left out, and how labels are read, is noted', async (t) => {
+  const answers = file('jsonl', [
+    { text: TEXT, spans: SPANS, answer: 'accept' },
+    { text: 'Zoe', spans: [], answer: 'reject' },
+    { text: 'Zoe', spans: [] },
+  ]);
+  await using({ train: answers }, {}, ({ train }) => {
+    t.equal(train.size, 2, 'a row without an answer counts');
+    t.match(train.split.notes, [/1 row left out, the first at .*line 2: it has the answer "reject"/]);
+  });
+  const stray = file('conll', 'a B-X\nb I-X\n\nc I-X\nd B-X\n\ne O\nf I-Y\n');
+  await using({ train: stray }, {}, ({ train }) => {
+    t.match(train.split.notes, [/^2 labels stand where IOB2 does not allow it, .* the first at .*line 4/]);
+    t.same(Array.from(train.labels([0, 1, 2])), [1, 2, 2, 1, 0, 4], 'and stay as they are');
+  });
+  const iobes = file('conll', 'a S-X\nb B-X\nc E-X\n');
+  await using({ train: iobes }, {}, ({ train }) =>
+    t.match(train.split.notes, [/The labels are IOBES, and read as IOB2/]),
+  );
+  const labelList = ['O', 'B-X', 'I-X', 'E-X', 'S-X'];
+  await using({ train: iobes }, { labelList }, ({ train, task }) => {
+    t.same(task.labels, labelList);
+    t.same(Array.from(train.labels([0])), [4, 1, 3], 'as the labels that are given');
+  });
+  await using({ train: iobes }, { labelList: ['O', 'X'] }, ({ train }) =>
+    t.same(Array.from(train.labels([0])), [1, 1, 1], 'or without prefixes'),
+  );
+});
+
+t.test('what is wrong, by line and column', async (t) => {
+  const fails = async (train: string, message: RegExp, options: object = {}) =>
+    t.rejects(
+      using({ train }, { task: 'token-classification', ...options }, () => undefined),
+      { name: 'UsageError', message },
+      String(message),
+    );
+  const good = { tokens: TOKENS, ner_tags: TAGS };
+  const rows = (row: object) => file('jsonl', [good, row]);
+  await fails(
+    rows({ tokens: ['a'], ner_tags: ['O', 'O'] }),
+    /line 2: 1 words in tokens, but 2 labels in ner_tags/,
+  );
+  await fails(
+    rows({ tokens: ['a', 7], ner_tags: ['O', 'O'] }),
+    /line 2: tokens\[1\] is a number, expected a word/,
+  );
+  await fails(rows({ tokens: ['a'], ner_tags: [9] }), /line 2: ner_tags\[0\] is 9, but there are 3 labels/, {
+    labelList: ['O', 'B-PER', 'I-PER'],
+  });
+  await fails(
+    file('jsonl', [{ tokens: ['a'], ner_tags: [1] }]),
+    /line 1: ner_tags\[0\] is the number 1, and nothing gives the names of labels/,
+  );
+  await fails(
+    rows({ tokens: ['a'], ner_tags: ['B-DOG'] }),
+    /line 2: the label "B-DOG" is unknown; expected /,
+    {
+      labelList: LABELS,
+    },
+  );
+  await fails(
+    file('jsonl', [
+      { text: TEXT, entities: SPANS },
+      { text: 'ab', entities: [{ start: 1, end: 9, label: 'X' }] },
+    ]),
+    /line 2: entities\[0\] goes from 1 to 9, which is outside of its text/,
+  );
+  await fails(
+    file('jsonl', [
+      { text: TEXT, entities: SPANS },
+      {
+        text: 'abc',
+        entities: [
+          { start: 0, end: 2, label: 'X' },
+          { start: 1, end: 3, label: 'Y' },
+        ],
+      },
+    ]),
+    /line 2: "ab" and "bc" overlap/,
+  );
+  await fails(file('conll', 'a O\nb\n'), /line 2: 1 columns, but line 1 has 2: "b"/);
+  await fails(file('conll', 'a O\nb O\n'), /hold no entity: all labels are "O"/);
+  await fails(
+    file('csv', 'text,label\na,b\n'),
+    /token classification reads JSON Lines, JSON, Parquet and CoNLL files/,
+  );
+  await fails(
+    file('jsonl', [{ text: 'a', label: 'b' }]),
+    /has no words with labels and no marked parts; it has the columns text, label/,
+  );
+  await fails(rows(good), /naLabels does not go with token classification/, { naLabels: ['x'] });
+  await fails(rows(good), /has no column "pos"; it has tokens, ner_tags/, { labelColumn: 'pos' });
+  await t.rejects(loadDataset({ train: file('conll', 'a B-X\n') }, { task: 'sequence-classification' }), {
+    message: /is a CoNLL file, which is for token classification; give task token-classification/,
+  });
+  const skipping = { badRows: 'skip', task: 'token-classification' };
+  await using({ train: file('conll', 'a B-X\n\nb\n\nc I-X\n') }, skipping, ({ train }) => {
+    t.equal(train.size, 2);
+    t.match(train.split.badRows.first, [{ line: 3, reason: /a token without a label|1 columns/ }]);
+  });
+});
+
+t.test('rows are set aside with each type of entity on both sides', async (t) => {
+  const rows = Array.from({ length: 40 }, (_, i) => ({
+    tokens: [`w${i}`, 'x'],
+    ner_tags: [i % 10 === 0 ? 'B-RARE' : 'B-USUAL', 'O'],
+  }));
+  await using({ train: rows }, { validationSplit: 0.5 }, ({ train, validation, task }) => {
+    const rare = (data: typeof train): number =>
+      Array.from(data.labels(Uint32Array.from({ length: data.size }, (_, row) => row))).filter(
+        (id) => id === task.labels.indexOf('B-RARE'),
+      ).length;
+    t.same([train.size, validation.size, rare(train), rare(validation)], [20, 20, 2, 2]);
+  });
+});

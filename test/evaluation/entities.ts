@@ -1,0 +1,162 @@
+// Entities of texts: their places are exact whatever the text, windows are joined where a token has most context, and words keep theirs.
+import t from 'tap';
+
+import {
+  AutoModelForTokenClassification,
+  AutoTokenizer,
+  extractEntities,
+  parseConfig,
+  taskOf,
+} from '../../dist/index.js';
+import { createTokenAligner } from '../../dist/data/token-labels.js';
+import { createEntityReader } from '../../dist/evaluation/entities.js';
+import { joinWindows, longTextsOf } from '../../dist/evaluation/long-texts.js';
+import { aggregationStrategies } from '../../dist/tasks/index.js';
+import { makeToy, TOY_CONFIG } from '../fixtures/toy.js';
+
+const { model: folder } = makeToy(t.testdir(), { train: 1, test: 1 });
+const tokenizer = await AutoTokenizer.fromPretrained(folder);
+const labels = ['O', 'B-X', 'I-X', 'B-Y', 'I-Y'];
+const task = taskOf('token_classification', labels);
+
+const PARTS = [
+  'good',
+  'The',
+  'film!',
+  ' ',
+  '  ',
+  '\n',
+  'é',
+  'e\u0301',
+  'ﬁlm',
+  '👩‍🚀',
+  '𝒳',
+  'ACTOR',
+  '中文',
+  '\u200b',
+  '(plot)',
+  '',
+  "don't",
+  '\ud83d\ude00',
+];
+/** A pure function of the number, so that failures repeat. */
+const dice = (seed: number, below: number): number =>
+  Math.floor(((((Math.sin(seed * 12.9898) * 43758.5453) % 1) + 1) % 1) * below);
+const textOf = (seed: number): string =>
+  Array.from({ length: 1 + dice(seed, 12) }, (_, i) => PARTS[dice(seed * 31 + i, PARTS.length)]).join(
+    dice(seed, 3) === 0 ? '' : ' ',
+  );
+
+t.test('text.slice(start, end) is the entity, by each strategy, and entities do not overlap', (t) => {
+  let entities = 0;
+  for (let seed = 0; seed < 400; seed++) {
+    const text = textOf(seed);
+    const encoding = tokenizer.encode(text, undefined, { withOffsets: true });
+    const logits = Float32Array.from(
+      { length: encoding.ids.length * labels.length },
+      (_, i) => 4 * Math.sin(seed + i * i),
+    );
+    for (const strategy of aggregationStrategies) {
+      let before = 0;
+      for (const { start, end, text: own, score, label } of createEntityReader(task, tokenizer, strategy)(
+        { text },
+        encoding,
+        logits,
+      )) {
+        entities++;
+        if (
+          text.slice(start, end) === own &&
+          own.trim() === own &&
+          own !== '' &&
+          start >= before &&
+          score > 0 &&
+          score <= 1 &&
+          label !== 'O'
+        ) {
+          before = strategy === 'none' ? 0 : end;
+          continue;
+        }
+        t.fail(`${JSON.stringify(text)}, ${strategy}: ${JSON.stringify({ start, end, own })}`);
+      }
+    }
+  }
+  t.ok(entities > 3000, `${entities} entities`);
+  t.end();
+});
+
+t.test('windows are joined to what each token says where it has most context', (t) => {
+  const text = 'the film was good and the plot was bad with music and a scene the actor was fine';
+  const whole = tokenizer.encode(text);
+  const longTexts = longTextsOf(tokenizer, { maxLength: 8, stride: 3 });
+  if (longTexts === undefined) throw new Error('no windows');
+  const windows = longTexts.windowsOf(whole);
+  t.ok(windows.length > 3);
+  // Of each token its id and the number of its window: those of the whole text come back, whichever window they are from.
+  const logits = windows.map(({ ids }, window) => Float32Array.from([...ids].flatMap((id) => [id, window])));
+  const joined = joinWindows(windows, logits, longTexts);
+  t.same(
+    joined.filter((_, i) => i % 2 === 0),
+    Float32Array.from(whole.ids),
+    'each token once, in order',
+  );
+  const from = joined.filter((_, i) => i % 2 === 1).slice(1, -1);
+  t.same(from, from.toSorted(), 'the windows in their order');
+  // Windows of 6 tokens that share 3: of these the first two have more before them, and the last has more behind it.
+  t.same(Array.from(from.subarray(0, 9)), [0, 0, 0, 0, 0, 1, 1, 1, 2]);
+  t.equal(joinWindows(windows.slice(0, 1), logits.slice(0, 1), longTexts), logits[0]);
+  t.end();
+});
+
+t.test('texts and words in memory', async (t) => {
+  const model = AutoModelForTokenClassification.fromConfig(parseConfig(TOY_CONFIG, 'toy'), { labels });
+  await model.open({ device: 'cpu', dtype: 'float32', threads: 1, seed: 3 });
+  const text = 'the film was good and the plot was bad with music';
+  const tokens = text.split(' ');
+  const [whole, byWords, none, cut, windows] = await Promise.all([
+    extractEntities(model, tokenizer, [text, '']),
+    extractEntities(model, tokenizer, [{ tokens }]),
+    extractEntities(model, tokenizer, [text], { aggregationStrategy: 'none' }),
+    extractEntities(model, tokenizer, [text], { maxLength: 6, aggregationStrategy: 'none' }),
+    extractEntities(model, tokenizer, [text], { maxLength: 32, stride: 4 }),
+  ]);
+  t.ok((whole[0]?.length ?? 0) > 1, 'random weights find something');
+  t.same(whole[1], []);
+  t.same(windows[0], whole[0], 'a text that fits is its only window');
+  const bare = byWords[0]?.map(({ words: _, ...entity }) => entity);
+  t.same(bare, whole[0], 'words that are those of the text');
+  for (const { words: [first, end] = [0, 0], text: own } of byWords[0] ?? [])
+    t.equal(tokens.slice(first, end).join(' '), own);
+  t.ok((none[0]?.at(-1)?.end ?? 0) > (cut[0]?.at(-1)?.end ?? 0), 'longer texts are cut');
+  t.match(none[0], [{ label: /^[BI]-/ }], 'each token has its label');
+  const wrong = extractEntities(model, tokenizer, [{ tokens: 'a b' } as never]);
+  await t.rejects(wrong, { name: 'UsageError', message: /a text, or \{ tokens \} with its words/ });
+  await model.close();
+});
+
+t.test('labels of words and parts by token, with -100 where there is none', (t) => {
+  const encode = (text: string) => tokenizer.encode(text, undefined, { withOffsets: true });
+  const text = 'film-dull good';
+  const at = {
+    words: [
+      { start: 0, end: 9 },
+      { start: 10, end: 14 },
+    ],
+    labels: ['B-X', 'O'],
+  };
+  const align = (which: 'first' | 'all', example: object, own = task) =>
+    Array.from(createTokenAligner(own, which)?.([{ text, ...example }], [encode(text)]) ?? []);
+  // [CLS] film - dull good [SEP]
+  t.same(align('first', { marks: at }), [-100, 1, -100, -100, 0, -100]);
+  t.same(align('all', { marks: at }), [-100, 1, 2, 2, 0, -100]);
+  const spans = { spans: [{ start: 5, end: 14, label: 'Y' }] };
+  t.same(align('first', { marks: spans }), [-100, 0, 0, 3, 4, -100]);
+  const iobes = taskOf('token_classification', ['O', 'B-Y', 'I-Y', 'E-Y', 'S-Y']);
+  t.same(align('first', { marks: spans }, iobes), [-100, 0, 0, 1, 3, -100]);
+  t.same(
+    align('first', { marks: spans }, taskOf('token_classification', ['O', 'Y'])),
+    [-100, 0, 0, 1, 1, -100],
+  );
+  t.equal(createTokenAligner(taskOf('regression', ['x']), 'first'), null);
+  t.throws(() => align('first', {}), /The examples have no marks/);
+  t.end();
+});
