@@ -5,6 +5,16 @@ export const aggregationStrategies = ['none', 'simple', 'first', 'average', 'max
 /**
  * `none`: each token. `simple`: neighbours of one type, a B- begins anew. The others first give the tokens of a word one
  * label: that of the first token, of the mean of the probabilities, or of the token that is most certain.
+ *
+ * @example
+ * ```ts
+ * import { AutoModelForTokenClassification, AutoTokenizer, extractEntities, type AggregationStrategy } from 'bertune';
+ *
+ * const aggregationStrategy: AggregationStrategy = 'average';
+ * const model = await AutoModelForTokenClassification.fromPretrained('out');
+ * const tokenizer = await AutoTokenizer.fromPretrained('out');
+ * console.log(await extractEntities(model, tokenizer, ['Ada lived in London.'], { aggregationStrategy }));
+ * ```
  */
 export type AggregationStrategy = (typeof aggregationStrategies)[number];
 
@@ -17,7 +27,16 @@ export interface PlacedToken {
   readonly isSubword: boolean;
 }
 
-/** A part of the text that a model marked. */
+/**
+ * A part of the text that a model marked.
+ *
+ * @example
+ * ```ts
+ * import type { TextEntity } from 'bertune';
+ *
+ * const length = ({ start, end }: TextEntity): number => end - start;
+ * ```
+ */
 export interface TextEntity {
   /** With `none` the label of the token, else without prefix. */
   readonly label: string;
