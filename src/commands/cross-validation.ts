@@ -1,22 +1,30 @@
-// `bertune train --cross-validation K`: every row is evaluated once, by a model that was trained without it.
+// `bertune train --cross-validation K`: every row is evaluated once, by a model that was trained without it. What those models
+// say of the rows is also what `inspect --label-errors` compares the labels with.
 import { join } from 'node:path';
 import { rm } from 'node:fs/promises';
 import { z } from 'zod';
-import type { TrainOptions } from '../options/index.js';
+import type { TrainingArguments, TrainOptions } from '../options/index.js';
 import type { Dataset, DatasetDict } from '../data/dataset.js';
 import type { Metrics } from '../evaluation/evaluate.js';
+import { predictionFormats } from '../predictions/formats.js';
+import { probabilitiesOf } from '../predictions/out-of-fold.js';
+import { FormulaGuard, type PredictedRow } from '../predictions/table.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
+import { StoppedError } from '../util/errors.js';
 import { writeJson } from '../util/files.js';
 import { Journal } from '../util/journal.js';
 import { formatNumber, TitledProgress, type Progress } from '../terminal/progress.js';
 import { Trainer } from '../training/trainer.js';
 import type { ModelSource } from './model-source.js';
-import { printTableOr, shownMetric, tableOf } from './output.js';
+import { printTableOr, shownMetric, tableOf, writePieces } from './output.js';
 import { reportOverlapOfFolds } from './notes.js';
 import { StopSignals } from './stop.js';
 
 /** Times differ from fold to fold for reasons that have nothing to do with the model. */
 const TIMES = /_(runtime|samples|per_second)$/;
+
+/** The predictions of all rows, each by the model that was trained without it. */
+const OUT_OF_FOLD = 'out_of_fold.jsonl';
 
 interface Parts {
   source: ModelSource;
@@ -25,9 +33,16 @@ interface Parts {
   progress: Progress;
 }
 
+/** What the model of a fold makes of the rows that it has not seen. */
+interface Fold {
+  metrics: Metrics;
+  /** [rows * numLabels]; empty where logits stand for tokens. */
+  logits: Float32Array;
+}
+
 /**
  * Trains k models; writes cross_validation.json, the metrics of each fold, their mean and deviation, and prints it; on a
- * terminal mean and deviation as a table.
+ * terminal mean and deviation as a table. The predictions go into out_of_fold.jsonl.
  */
 export async function crossValidate(k: number, options: TrainOptions, parts: Parts): Promise<void> {
   const { data, progress } = parts;
@@ -44,17 +59,19 @@ export async function crossValidate(k: number, options: TrainOptions, parts: Par
       async () => {
         for (const fold of rows.slice(folds.length)) {
           signals.signal.throwIfAborted();
-          await journal.add(await runFold(folds.length + 1, fold, options, parts, signals.signal));
-          progress.line(`fold ${folds.length}/${k}  ${shown(folds.at(-1) ?? {})}`);
+          await journal.add(saved(await runFold(folds.length + 1, fold, options, parts, signals.signal)));
+          progress.line(`fold ${folds.length}/${k}  ${shown(folds.at(-1)?.metrics ?? {})}`);
         }
       },
     );
   } finally {
     signals.release();
   }
-  const result = { folds, ...meanAndDeviation(folds) };
-  for (const note of undefinedNotes(folds)) progress.line(note);
+  const metrics = folds.map((fold) => fold.metrics);
+  const result = { folds: metrics, ...meanAndDeviation(metrics) };
+  for (const note of undefinedNotes(metrics)) progress.line(note);
   await writeJson(join(options.outputDir, 'cross_validation.json'), result);
+  await writeOutOfFold(join(options.outputDir, OUT_OF_FOLD), rows, folds.map(logitsOf), parts);
   await rm(journal.path, { force: true });
   await printTableOr(result, foldsTable(result), options);
 }
@@ -77,29 +94,114 @@ function foldsTable({
   return tableOf([['metric', `mean of ${folds.length} folds`, 'deviation'], ...rows]);
 }
 
+const FOLD = z.object({
+  metrics: z.record(
+    z.string(),
+    z
+      .number()
+      .nullable()
+      .transform((value) => value ?? Number.NaN),
+  ),
+  logits: z.base64(),
+});
+type SavedFold = z.infer<typeof FOLD>;
+
+function saved({ metrics, logits }: Fold): SavedFold {
+  const { buffer, byteOffset, byteLength } = logits;
+  return { metrics, logits: Buffer.from(buffer, byteOffset, byteLength).toString('base64') };
+}
+
+function logitsOf({ logits }: SavedFold): Float32Array {
+  const bytes = Uint8Array.from(Buffer.from(logits, 'base64'));
+  return new Float32Array(bytes.buffer, 0, Math.floor(bytes.length / 4));
+}
+
 /** The folds that a run with the same options and data finished before it was stopped. */
-async function openFolds(options: TrainOptions, { train }: DatasetDict): Promise<Journal<Metrics>> {
+async function openFolds(options: TrainOptions, { train }: DatasetDict): Promise<Journal<SavedFold>> {
   const { outputDir, verbose: _, quiet: _q, json: _j, ...same } = options;
   const { files } = await train.identity();
-  const metric = z
-    .number()
-    .nullable()
-    .transform((value) => value ?? Number.NaN);
   return Journal.open(join(outputDir, 'folds.jsonl'), {
     name: 'cross-validation',
     header: { ...same, 'the training data': files },
-    entry: z.record(z.string(), metric),
+    entry: FOLD,
   });
+}
+
+/** Writes the predictions in the order of the rows, as `predict` writes them. */
+async function writeOutOfFold(
+  path: string,
+  folds: readonly { validation: Dataset }[],
+  logitsOfFolds: readonly Float32Array[],
+  { data: { task, train }, progress }: Parts,
+): Promise<void> {
+  if (task.kind.unit === 'token') return;
+  const { numLabels } = task;
+  const at = new Map<number, { logits: Float32Array; row: number }>();
+  folds.forEach(({ validation }, fold) => {
+    const logits = logitsOfFolds[fold] ?? new Float32Array();
+    for (let row = 0; row < validation.size; row++) at.set(validation.rowOfSplit(row), { logits, row });
+  });
+  const hasPlaces = train.split.badRows.count > 0;
+  const predicted = async function* (): AsyncGenerator<PredictedRow[]> {
+    for (const row of [...at.keys()].toSorted((a, b) => a - b)) {
+      const { logits = new Float32Array(), row: own = 0 } = at.get(row) ?? {};
+      const place = hasPlaces ? { place: train.split.place(row) } : {};
+      yield [{ row, ...place, ...task.decode(logits.subarray(own * numLabels, (own + 1) * numLabels)) }];
+    }
+  };
+  const guard = new FormulaGuard(false);
+  await writePieces(
+    path,
+    predictionFormats.jsonl.write(predicted(), { task, hasPlaces, passthrough: [], guard }),
+  );
+  progress.line(`The predictions of each row by the model that was trained without it are in ${path}`);
+}
+
+/**
+ * The probabilities of all rows, each by a model that was trained without it, [rows * numLabels].
+ *
+ * @param args of the trainings; nothing is left in the output folder
+ */
+export async function outOfFold(k: number, args: TrainingArguments, parts: Parts): Promise<Float64Array> {
+  const { data, progress } = parts;
+  const { task, train } = data;
+  const folds = data.folds(k, args.seed);
+  reportOverlapOfFolds(folds, progress);
+  const all = new Float64Array(train.size * task.numLabels);
+  const signals = new StopSignals(progress, 'stopping after this step');
+  try {
+    for (const [i, fold] of folds.entries()) {
+      signals.signal.throwIfAborted();
+      const { metrics, logits } = await runFold(i + 1, fold, args, parts, signals.signal);
+      progress.line(`fold ${i + 1}/${k}  ${shown(metrics)}`);
+      for (let row = 0; row < fold.validation.size; row++) {
+        const own = logits.subarray(row * task.numLabels, (row + 1) * task.numLabels);
+        all.set(probabilitiesOf(task, own), fold.validation.rowOfSplit(row) * task.numLabels);
+      }
+    }
+    return all;
+  } catch (error) {
+    if (signals.received !== undefined && error === signals.signal.reason)
+      throw new StoppedError(
+        signals.received,
+        'the folds are lost: those of train --cross-validation are kept, and their predictions are for --out-of-fold',
+      );
+    throw error;
+  } finally {
+    signals.release();
+  }
 }
 
 async function runFold(
   number: number,
   { train, validation }: { train: Dataset; validation: Dataset },
-  options: TrainOptions,
+  options: TrainingArguments | TrainOptions,
   { source, tokenizer, data, progress }: Parts,
   signal: AbortSignal,
-): Promise<Metrics> {
-  const model = await source.load(data, options);
+): Promise<Fold> {
+  const { kind, numLabels } = data.task;
+  const logits = new Float32Array(kind.unit === 'token' ? 0 : validation.size * numLabels);
+  const model = await source.load(data, 'loraRank' in options ? options : {});
   let trainer: Trainer | undefined;
   try {
     trainer = new Trainer({
@@ -113,8 +215,14 @@ async function runFold(
     });
     await model.open(options);
     await trainer.train();
-    const metrics = await trainer.evaluate({ signal });
-    return Object.fromEntries(Object.entries(metrics).filter(([name]) => !TIMES.test(name)));
+    const metrics = await trainer.evaluate({
+      signal,
+      onPredicted: ({ first, logits: own }) => {
+        if (logits.length > 0) logits.set(own, first * numLabels);
+      },
+    });
+    const shownMetrics = Object.entries(metrics).filter(([name]) => !TIMES.test(name));
+    return { metrics: Object.fromEntries(shownMetrics), logits };
   } finally {
     await trainer?.close();
     await model.close();

@@ -165,6 +165,9 @@ export async function describeSplit(split: Split, progress: Progress): Promise<v
   for (const row of await split.preview(3)) {
     progress.line(textsOf(row, row.label === null ? '  ' : `  ${oneLine(row.label, LABEL)}: `));
   }
+  const { corrections } = split.labels ?? {};
+  if (corrections !== undefined)
+    progress.line(`${counted(corrections.rows, 'label')} corrected by ${corrections.path}`);
   for (const note of [...split.notes, ...headerNote(text)]) progress.line(`note: ${note}`);
   showBadRows(split, progress);
 }

@@ -19,6 +19,7 @@ import {
 import { BertTokenizer, createTokenizerPool } from '../tokenizer/index.js';
 import { formatNumber, formatSeconds, type Progress } from '../terminal/progress.js';
 import { type DataOptions, findFiles, openToDescribe } from './data.js';
+import { listLabelErrors } from './label-errors.js';
 import { reportLabelsOtherThan } from './notes.js';
 import { modelAndTokenizer, readOptions, type ModelSource } from './model-source.js';
 import { CommandProgress, printResult } from './output.js';
@@ -42,12 +43,16 @@ export interface Inspection {
 }
 
 /**
- * Prints what it finds: as text, or with `--json` as one JSON object.
+ * Prints what it finds, or with `labelErrors` the rows whose labels are probably wrong: as text, or with `--json` as one JSON object.
  *
  * @throws UsageError for data, a model or a tokenizer that cannot be used
  */
 export async function inspect(options: InspectOptions): Promise<void> {
   requireLabels(options.task, 'inspect');
+  if (options.labelErrors) {
+    await listLabelErrors(options);
+    return;
+  }
   const progress = new CommandProgress(options);
   requireDevice(options);
   const start = options.model === undefined ? null : await modelAndTokenizer(options, progress);

@@ -89,6 +89,11 @@ export class Dataset implements LabelledRows {
     return this.split.place(this.#inSplit([row])[0] ?? row);
   }
 
+  /** The number of a row among all rows of its files. */
+  rowOfSplit(row: number): number {
+    return this.#inSplit([row])[0] ?? row;
+  }
+
   /** A number that is equal for rows with equal texts, and hardly ever for others. */
   hash(row: number): number {
     return this.split.hashes?.at(this.#inSplit([row])[0] ?? row) ?? row;
@@ -105,7 +110,8 @@ export class Dataset implements LabelledRows {
     const columns = { ...this.split.columns, escape, jsonField, ...(textUnit !== undefined && { textUnit }) };
     const { foldLabels, labelFormat, labelDelimiter, naLabels } = this.reading;
     const kind = this.split.labelKind;
-    const labels = { kind, foldLabels, labelFormat, labelDelimiter, naLabels };
+    const corrections = this.split.labels?.corrections?.digest;
+    const labels = { kind, foldLabels, labelFormat, labelDelimiter, naLabels, corrections };
     return { files, skipped: this.split.badRows.digest(), columns, quoting, encoding, labels };
   }
 

@@ -8,10 +8,10 @@ export const MAX_CLASSES = 10_000;
 export class LabelStore {
   #names: string[] = [];
   readonly #codeOf = new Map<string, number>();
-  readonly #codes = new GrowingArray(Uint16Array);
+  #codes = new GrowingArray(Uint16Array);
   readonly #numbers = new GrowingArray(Float32Array);
   /** For rows with any number of names: where those of each row end. */
-  readonly #ends = new GrowingArray(Uint32Array);
+  #ends = new GrowingArray(Uint32Array);
 
   /** @param onTooMany what to throw for one name more than there may be */
   constructor(private readonly onTooMany: () => Error) {}
@@ -19,6 +19,11 @@ export class LabelStore {
   /** Distinct names, in the order in which they came, and after `rename` perhaps several times. */
   get names(): readonly string[] {
     return this.#names;
+  }
+
+  /** Rows with one name, or with any number of names. */
+  get rows(): number {
+    return this.#ends.length > 0 ? this.#ends.length : this.#codes.length;
   }
 
   pushName(name: string): void {
@@ -57,6 +62,27 @@ export class LabelStore {
   /** Gives names other spellings, equal ones to several of them if need be; to be called after the last row. */
   rename(names: readonly string[]): void {
     this.#names = [...names];
+  }
+
+  /** Gives rows with one name others. */
+  replaceName(row: number, name: string): void {
+    this.#codes.set(row, this.#code(name));
+  }
+
+  /** Gives rows with any number of names others. */
+  replaceNames(names: ReadonlyMap<number, readonly string[]>): void {
+    const [codes, ends] = [this.#codes, this.#ends];
+    this.#codes = new GrowingArray(Uint16Array);
+    this.#ends = new GrowingArray(Uint32Array);
+    let start = 0;
+    for (let row = 0; row < ends.length; row++) {
+      const end = ends.at(row);
+      const replaced = names.get(row)?.map((name) => this.#code(name));
+      const own = replaced ?? Array.from({ length: end - start }, (_, i) => codes.at(start + i));
+      for (const code of own) this.#codes.push(code);
+      this.#ends.push(this.#codes.length);
+      start = end;
+    }
   }
 
   /** How often each name occurs. */

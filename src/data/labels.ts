@@ -70,6 +70,8 @@ export class LabelColumn {
   /** How lists are read; null for one label a row. */
   private list: ListLayout | null;
   private hasText = false;
+  /** The file that replaced the labels of some rows; undefined without one. */
+  corrections: { path: string; digest: string; rows: number } | undefined;
   /** Two spellings of one number, such as 007 and 7, where there are any. */
   merged: readonly [string, string] | null = null;
   private readonly store = new LabelStore(() => tooManyClasses(this.options.column));
@@ -211,6 +213,16 @@ export class LabelColumn {
 
   private numbered: readonly string[] = [];
 
+  /** Rows with classes as labels. */
+  get rows(): number {
+    return this.store.rows;
+  }
+
+  /** The labels that a row may have: those that are fixed beforehand, or else those of the rows. */
+  get known(): readonly string[] {
+    return this.options.knownLabels ?? this.values;
+  }
+
   /** Distinct labels, sorted; none for float. */
   get values(): readonly string[] {
     if (this.kind === 'float') return [];
@@ -240,6 +252,17 @@ export class LabelColumn {
     });
     this.store.rename(spelled);
     this.hasText &&= !this.store.names.every(isIntegerText);
+  }
+
+  /**
+   * Gives rows other labels, after the last row was added: one name for each, or any number for lists.
+   *
+   * @param file where they are from, and what identifies them
+   */
+  correct(names: ReadonlyMap<number, readonly string[]>, file: { path: string; digest: string }): void {
+    this.corrections = { ...file, rows: names.size };
+    if (this.isOfLists) this.store.replaceNames(names);
+    else for (const [row, [name = '']] of names) this.store.replaceName(row, name);
   }
 
   /** How often each label occurs. */

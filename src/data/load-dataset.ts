@@ -9,6 +9,7 @@ import { withoutUndefined } from '../util/without-undefined.js';
 import type { Quoting } from './csv-dialect.js';
 import { DatasetDict, type SplitName } from './dataset.js';
 import type { HoldOut } from './hold-out.js';
+import { correctLabels } from './label-corrections.js';
 import type { LabelFormat } from './label-lists.js';
 import type { SplitOptions } from './indexer.js';
 import { areRows, type Rows } from './own-rows.js';
@@ -157,7 +158,10 @@ export async function openSplits(
       if (patterns === undefined || patterns === '') continue;
       if (Array.isArray(patterns) && patterns.length === 0) continue;
       const like = opened.map(({ labels }) => labels?.reading ?? null).find((reading) => reading !== null);
-      opened.push(await open({ ...splitOptions(name, patterns, read), ...(like && { like }) }));
+      const split = await open({ ...splitOptions(name, patterns, read), ...(like && { like }) });
+      opened.push(split);
+      if (name === 'train' && options.labelCorrections !== undefined)
+        await correctLabels(split, options.labelCorrections);
     }
     if (opened.length === 0) {
       const empty = SPLITS.filter((name) => files[name] !== undefined && files[name] !== '');
@@ -255,6 +259,8 @@ export interface ReadOptions {
   foldLabels?: boolean | undefined;
   /** Labels that mean that a row has none, such as `n/a`: these rows are left out. */
   naLabels?: readonly string[] | undefined;
+  /** A file that `inspect --label-errors` wrote: its suggested labels replace those of the training rows. */
+  labelCorrections?: string | undefined;
   /** A share of the training rows, above 0 and below 1, that becomes the validation split, stratified by label. */
   validationSplit?: number | undefined;
   /** Decides which rows those are; default 42. */

@@ -296,3 +296,27 @@ export async function* readAllColumns(
     yield* source.batches(source.columns ?? []);
   }
 }
+
+/**
+ * The records of a file that goes with the data, with where each stands, e.g. `predictions.csv line 7`.
+ *
+ * @throws UsageError for a file that is not there or is no data, and for a row that cannot be read
+ */
+export async function* readPlaced(
+  path: string,
+  settings: ReadSettings = DEFAULT_READ_SETTINGS,
+): AsyncGenerator<{ record: RawRecord; place: string }> {
+  for (const file of await findDataFiles([path], 'input')) {
+    const source = await openSource(file, () => undefined, settings);
+    try {
+      for await (const batch of source.batches(source.columns ?? []))
+        for (const record of batch) {
+          const place = `${file.path} ${source.unit} ${record.number}`;
+          if (record.problem !== null) throw new UsageError(`${place}: ${record.problem}`);
+          yield { record, place };
+        }
+    } finally {
+      await source.close?.();
+    }
+  }
+}

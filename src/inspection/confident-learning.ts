@@ -61,7 +61,7 @@ export function confidentJoint(data: LabelledProbabilities): number[][] {
   return counts.map((count, id) => {
     // Each class has one row at least that is labelled as it should be.
     count[id] = Math.max(count[id] ?? 0, 1);
-    const sum = count.reduce((total, one) => total + one, 0);
+    const sum = sumOf(count);
     return roundedToSum(Array.from(count, (one) => (one / sum) * (rows[id] ?? 0)));
   });
 }
@@ -87,15 +87,18 @@ function confidentClass(
 /** Whole numbers with the sum of the given ones: those that rounding changed most are moved by one. */
 function roundedToSum(values: readonly number[]): number[] {
   const rounded = values.map(roundHalfToEven);
-  const sum = (numbers: readonly number[]): number => numbers.reduce((total, one) => total + one, 0);
   for (;;) {
-    const missing = Math.round(sum(values)) - sum(rounded);
+    const missing = Math.round(sumOf(values)) - sumOf(rounded);
     if (missing === 0) return rounded;
     const step = Math.sign(missing);
     const cut = (id: number): number => step * ((values[id] ?? 0) - (rounded[id] ?? 0));
     const order = values.map((_, id) => id).toSorted((a, b) => cut(b) - cut(a) || step * (b - a));
     for (const id of order.slice(0, Math.abs(missing))) rounded[id] = (rounded[id] ?? 0) + step;
   }
+}
+
+function sumOf(values: ArrayLike<number>): number {
+  return Array.from(values).reduce((sum, value) => sum + value, 0);
 }
 
 function roundHalfToEven(value: number): number {

@@ -267,11 +267,11 @@ export const inputOptions = {
       reading: true,
       help: 'labels are probabilities, in a column for each, in lists, or as predict writes them; metrics other than the loss take the likeliest',
     }),
-    crossValidation: optional(integer(2), {
-      commands: ['train'],
-      onResume: 'irrelevant',
-      help: 'train N times, each time on all parts but one of N, stratified by label, and evaluate on that part; no model is saved',
-      otherwise: 'one training',
+    labelCorrections: optional(text('FILE'), {
+      commands: training,
+      onResume: 'must-match',
+      help: 'a file of inspect --label-errors, as a person left it: its suggested labels replace those of the training rows',
+      otherwise: 'none',
     }),
     badRows: withDefault(choice(['stop', 'skip']), 'stop', {
       commands: readers,

@@ -48,7 +48,14 @@ export function exportProblems(options: ExportOptions, name: NameOf): Problem[] 
 
 /** What is wrong with the options of an inspection. */
 export function inspectProblems(options: InspectOptions, name: NameOf): Problem[] {
-  return apply<InspectOptions>([oneSource('trainFile'), splitsNeedDataset], options, name);
+  const rules = [
+    oneSource('trainFile'),
+    splitsNeedDataset,
+    partOfLabelErrors,
+    labelErrorsNeedModel,
+    errorsEnding,
+  ];
+  return apply<InspectOptions>(rules, options, name);
 }
 
 /** What is wrong with the options of a configuration to be written. */
@@ -174,6 +181,34 @@ function foldsBringRows(o: TrainOptions, name: NameOf): Problem | undefined {
   if (rival === undefined) return undefined;
   const message = `${name('crossValidation')} and ${name(rival)} exclude each other: ${why}`;
   return { about: 'crossValidation', message };
+}
+
+function partOfLabelErrors(o: InspectOptions, name: NameOf): Problem | undefined {
+  if (o.labelErrors) return undefined;
+  const about = (['outOfFold', 'crossValidation', 'outputFile'] as const).find(
+    (option) => o[option] !== undefined,
+  );
+  if (about === undefined) return undefined;
+  return { about, message: `${name(about)} needs ${name('labelErrors')}` };
+}
+
+function labelErrorsNeedModel(o: InspectOptions, name: NameOf): Problem | undefined {
+  if (!o.labelErrors) return undefined;
+  if (o.outOfFold !== undefined && o.crossValidation !== undefined) {
+    const message = `${name('outOfFold')} and ${name('crossValidation')} exclude each other: with predictions nothing is trained`;
+    return { about: 'crossValidation', message };
+  }
+  if (o.outOfFold !== undefined || o.model !== undefined || o.config !== undefined) return undefined;
+  return {
+    about: 'labelErrors',
+    message: `${name('labelErrors')} needs ${name('model')}, which is trained on parts of the rows, or predictions as ${name('outOfFold')}`,
+  };
+}
+
+function errorsEnding({ outputFile: path }: InspectOptions, name: NameOf): Problem | undefined {
+  if (path === undefined || /\.(csv|jsonl)$/i.test(path)) return undefined;
+  const message = `${name('outputFile')} ${path} has an ending that names no format; end it in .csv or .jsonl`;
+  return { about: 'outputFile', message };
 }
 
 /** Which rows a share means, only the training knows that set them aside. */

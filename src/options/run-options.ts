@@ -78,6 +78,25 @@ export const runOptions = {
       onResume: 'may-change',
       help: 'an improvement of this or less does not count',
     }),
+    crossValidation: optional(integer(2), {
+      commands: ['train', 'inspect'],
+      onResume: 'irrelevant',
+      help: 'train N times, each time on all parts but one of N, stratified by label, and evaluate on that part; no model is saved',
+      helpOf: {
+        inspect: 'with --label-errors: the parts that are each predicted by a model trained on the others',
+      },
+      otherwise: 'one training; for --label-errors 5',
+    }),
+    labelErrors: withDefault(toggle(), false, {
+      commands: ['inspect'],
+      onResume: 'irrelevant',
+      help: 'train on parts of the rows, and list the rows whose labels the predictions for the other parts contradict (confident learning, Northcutt et al. 2021)',
+    }),
+    outOfFold: optional(text('FILE'), {
+      commands: ['inspect'],
+      onResume: 'irrelevant',
+      help: 'with --label-errors, in place of training: probabilities of the rows by models that have not seen them, such as out_of_fold.jsonl of a cross-validation',
+    }),
     tuneThresholds: optional(choice(thresholdModes), {
       commands: ['evaluate'],
       onResume: 'irrelevant',
@@ -105,10 +124,12 @@ export const runOptions = {
       },
     }),
     outputFile: optional(text('FILE'), {
-      commands: ['predict', 'report'],
+      commands: ['predict', 'report', 'inspect'],
       onResume: 'irrelevant',
       help: 'file for the predictions; without it they go to standard output',
       helpOf: {
+        inspect:
+          'with --label-errors: file (.csv or .jsonl) for these rows, to be edited and given to train as --label-corrections',
         report:
           'file for the page, in place of report.html in the folder, or of two comparison.html in the first',
       },
@@ -125,7 +146,7 @@ export const runOptions = {
       help: 'file (.csv or .jsonl) for text, gold label, prediction, score and loss of every row, worst first',
     }),
     formulaGuard: withDefault(toggle(), true, {
-      commands: scoring,
+      commands: [...scoring, 'inspect'],
       onResume: 'irrelevant',
       help: 'in CSV, an apostrophe before texts that a spreadsheet would compute; --no-formula-guard writes them as they are',
     }),

@@ -54,7 +54,7 @@ export const trainingOptions = {
       help: 'compute layers again in the backward pass instead of keeping them: less memory, more time, same result',
     }),
     learningRate: withDefault(positive, 5e-5, {
-      commands: trainers,
+      commands: [...trainers, 'inspect'],
       onResume: 'may-change',
       help: 'peak learning rate',
     }),

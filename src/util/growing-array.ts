@@ -31,6 +31,12 @@ export class GrowingArray {
     this.chunks.push(grown);
   }
 
+  /** Replaces a value that is there. */
+  set(index: number, value: number): void {
+    const chunk = index < this.count ? this.chunks[Math.floor(index / CHUNK)] : undefined;
+    if (chunk !== undefined) chunk[index % CHUNK] = value;
+  }
+
   /** @throws RangeError when there is no such value */
   at(index: number): number {
     const value = index < this.count ? this.chunks[Math.floor(index / CHUNK)]?.[index % CHUNK] : undefined;
