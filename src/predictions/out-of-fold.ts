@@ -21,8 +21,9 @@ export function probabilitiesOf({ kind }: Task, logits: ArrayLike<number>): numb
  */
 export async function readProbabilities(
   path: string,
-  { task, ...data }: DataWithPlaces,
+  data: Pick<Dataset, 'size' | 'task' | 'place'>,
 ): Promise<Float64Array> {
+  const { task } = data;
   const { numLabels } = task;
   const all = new Float64Array(data.size * numLabels).fill(Number.NaN);
   let number = 0;
@@ -43,8 +44,6 @@ export async function readProbabilities(
     `${path} has no probabilities of row ${row} (${data.place(row)}); it must have those of all rows`,
   );
 }
-
-type DataWithPlaces = Pick<Dataset, 'size' | 'task' | 'place'>;
 
 function valuesOf(record: RawRecord, task: Task, place: string): unknown[] {
   const columns = record.columns();

@@ -210,7 +210,7 @@ await t.test('what cannot be inspected', async (t) => {
     [['nothing.csv'], /nothing\.csv does not exist/],
     [['train.csv', '--model', 'nowhere/at/all'], /nowhere/],
     [['train.csv', '--label-column', 'lable'], /has no column "lable".*did you mean "label"/],
-    [['train.csv', '--learning-rate', '3'], /--learning-rate/],
+    [['train.csv', '--weight-decay', '3'], /--weight-decay/],
     [['train.csv', '--per-device-train-batch-size', '0'], /Expected a whole number of at least 1/],
   ] as const) {
     const { code, stderr } = await inspect(...args);

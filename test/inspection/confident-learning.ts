@@ -87,7 +87,7 @@ void t.test('what is suggested', (t) => {
     ...[1, 1, 0],
     ...[1, 0, 1],
   ];
-  const by = hot.map((has) => (has === 1 ? 0.95 : 0.05));
+  const by: number[] = hot.map((has) => (has === 1 ? 0.95 : 0.05));
   by.splice(18, 3, 0.95, 0.97, 0.01);
   t.match(multiLabelIssues({ hot, probabilities: by, numLabels: 3 }), [{ row: 6, suggested: [0, 1] }]);
 
