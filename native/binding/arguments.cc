@@ -188,8 +188,10 @@ LossOptions lossOptions(const Napi::Object& options, int64_t outputs) {
                                                    std::to_string(result.size()));
     return result;
   };
+  const Napi::Value temperature = options.Get("temperature");
   return {factor("labelSmoothing", 1), factor("focalGamma", std::numeric_limits<double>::max()),
-          weights("classWeights"), weights("posWeight")};
+          weights("classWeights"), weights("posWeight"),
+          temperature.IsUndefined() ? 1 : number(temperature, "temperature", 0.01, 1000)};
 }
 
 TrainingOptions trainingOptions(const Napi::Value& value) {

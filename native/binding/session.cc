@@ -114,7 +114,11 @@ Napi::Value Session::accumulate(Args info) {
   const double divisor = arguments::number(options.Get("divisor"), "divisor", 1e-30, 1e30);
   RawBatch raw = checkedBatch(info, true);
   const LossOptions loss = arguments::lossOptions(options, format_.outputs);
-  checkLoss(loss, format_, raw.valueLabels.empty());
+  try {
+    checkLoss(loss, format_, raw.valueLabels.empty());
+  } catch (const std::invalid_argument& error) {
+    throw Napi::RangeError::New(info.Env(), error.what());
+  }
   return postInStep(
       info, [this, raw = std::move(raw), divisor, loss] { training().accumulate(raw, divisor, loss); });
 }

@@ -51,10 +51,23 @@ at::Tensor binaryCrossEntropy(const at::Tensor& logits, const at::Tensor& labels
   return (focalFactor(missing, options.focalGamma) * losses).sum();
 }
 
+// What a teacher with these probabilities says at a higher temperature.
+at::Tensor softened(LossKind kind, const at::Tensor& probabilities, double temperature) {
+  const at::Tensor powers = probabilities.pow(1 / temperature);
+  if (kind == LossKind::CrossEntropy) return powers / powers.sum(-1, /*keepdim=*/true);
+  return powers / (powers + (1 - probabilities).pow(1 / temperature));
+}
+
 }  // namespace
 
 at::Tensor lossSum(LossKind kind, const at::Tensor& logits, const at::Tensor& labels,
                    const LossOptions& options) {
+  if (const double temperature = options.temperature; temperature != 1) {
+    LossOptions others = options;
+    others.temperature = 1;
+    const at::Tensor sum = lossSum(kind, logits / temperature, softened(kind, labels, temperature), others);
+    return sum * (temperature * temperature);  // keeps the size of the gradients
+  }
   switch (kind) {
     case LossKind::CrossEntropy:
       return crossEntropy(logits, labels, options);
@@ -74,6 +87,8 @@ void checkLoss(const LossOptions& options, const BatchFormat& format, bool isCla
   if (format.loss == LossKind::CrossEntropy && !isClasses && options.focalGamma > 0)
     throw std::invalid_argument(
         "focalGamma needs class ids as labels; leave it out where labels are probabilities");
+  if (isClasses && options.temperature != 1)
+    throw std::invalid_argument("temperature needs probabilities as labels, not class ids; leave it out");
 }
 
 }  // namespace bertune

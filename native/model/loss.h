@@ -15,12 +15,15 @@ struct LossOptions {
   double focalGamma = 0;            // 0 is no focal loss
   std::vector<float> classWeights;  // [outputs] or empty: a factor by class, of cross-entropy
   std::vector<float> posWeight;  // [outputs] or empty: a factor of the positive term, of binary cross-entropy
+  double temperature = 1;  // of distillation: probabilities as labels, and the logits, are softened by it
 };
 
 // logits: float [rows, outputs]. Returns a scalar: the sum of cross-entropy over labels that are not -100, or
 // over rows of probabilities, of binary cross-entropy, or of squared errors. Smoothing and weights are those
 // of torch.nn.CrossEntropyLoss and BCEWithLogitsLoss; a focal loss (Lin et al. 2017) takes no smoothing, and
-// of cross-entropy class ids only.
+// of cross-entropy class ids only. With a temperature T the labels are probabilities p of a teacher: the loss
+// is T^2 times that of logits / T for softmax(log p / T), or sigmoid(logit p / T) (Hinton, Vinyals and Dean
+// 2015).
 at::Tensor lossSum(LossKind kind, const at::Tensor& logits, const at::Tensor& labels,
                    const LossOptions& options);
 

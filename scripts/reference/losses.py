@@ -21,7 +21,21 @@ SOFT = {
     "single": [[0.25, 0.25, 0.5], [1, 0, 0], [0, 0.375, 0.625], [0.125, 0.75, 0.125], [0.5, 0.5, 0]],
     "multi": [[0.25, 0.75, 1], [0, 0.5, 0.125], [1, 1, 0.875], [0.5, 0, 0], [0.0625, 0.25, 0.5]],
 }
+# Logits of a teacher, whose probabilities are the labels.
+TEACHER = [[1.5, -0.5, 4.0], [2.0, 2.0, -3.0], [-1.0, 0.25, 0.5], [0.0, 6.0, -6.0], [-8.0, 1.0, 3.5]]
 WEIGHTS = [0.5, 2.0, 1.25]
+
+
+def distilled(kind, logits, teacher, o):
+    """As Hinton et al. 2015 and torch's tutorial: T^2 times the cross-entropy with the teacher's softened answers. The
+    gradients are those of F.kl_div."""
+    t = o["temperature"]
+    soft, student = teacher / t, logits / t
+    if kind == "multi":
+        weight = torch.tensor(o["posWeight"], dtype=torch.float64) if "posWeight" in o else None
+        return t**2 * F.binary_cross_entropy_with_logits(student, torch.sigmoid(soft), pos_weight=weight)
+    weight = torch.tensor(o["classWeights"], dtype=torch.float64) if "classWeights" in o else None
+    return t**2 * F.cross_entropy(student, torch.softmax(soft, 1), weight)
 
 
 def single(logits, labels, o):
@@ -49,7 +63,11 @@ def case(kind, options, soft=False):
     labels = torch.tensor(CLASSES) if kind == "single" else torch.tensor(HOT, dtype=torch.float64)
     if soft:
         labels = torch.tensor(SOFT[kind], dtype=torch.float64)
-    loss = (single if kind == "single" else multi)(logits, labels, options)
+    if "temperature" in options:
+        labels = torch.tensor(TEACHER, dtype=torch.float64)
+        loss = distilled(kind, logits, labels, options)
+    else:
+        loss = (single if kind == "single" else multi)(logits, labels, options)
     loss.backward()
     problem = f"{kind}_label_classification"
     result = {"options": options, "isSoft": soft, "loss": loss.item(), "gradients": logits.grad.tolist()}
@@ -73,9 +91,14 @@ def main():
     smoothed = {"labelSmoothing": 0.1}
     cases += [case("single", o, soft=True) for o in ({}, smoothed, {"classWeights": WEIGHTS, **smoothed})]
     cases += [case("multi", o, soft=True) for o in ({}, {"posWeight": WEIGHTS, **smoothed}, {"focalGamma": 2.0})]
+    warm = ({"temperature": 2.0}, {"temperature": 0.5})
+    cases += [case("single", o, soft=True) for o in (*warm, {"temperature": 4.0, "classWeights": WEIGHTS})]
+    cases += [case("multi", o, soft=True) for o in (*warm, {"temperature": 4.0, "posWeight": WEIGHTS})]
+    teacher = torch.tensor(TEACHER, dtype=torch.float64)
+    taught = {"single": torch.softmax(teacher, 1).tolist(), "multi": torch.sigmoid(teacher).tolist()}
     y = [0] * 7 + [1] * 2 + [2] * 3
     balanced = {"labels": y, "weights": compute_class_weight("balanced", classes=np.unique(y), y=y).tolist()}
-    fixture = {"logits": LOGITS, "classes": CLASSES, "hot": HOT, "soft": SOFT, "cases": cases, "balanced": balanced}
+    fixture = {"logits": LOGITS, "classes": CLASSES, "hot": HOT, "soft": SOFT, "taught": taught, "cases": cases, "balanced": balanced}
     FIXTURE.write_text(json.dumps(fixture, separators=(",", ":")) + "\n")
 
 

@@ -187,6 +187,11 @@ export interface LossOptions {
   classWeights?: Float32Array;
   /** A factor of each label's positive term, of binary_cross_entropy: torch.nn.BCEWithLogitsLoss(pos_weight). */
   posWeight?: Float32Array;
+  /**
+   * Of distillation, 0.01 to 1000: labels are probabilities of a teacher, which are softened by it as the logits are, and
+   * the loss is multiplied by its square (Hinton et al. 2015). It takes neither smoothing nor a focal loss.
+   */
+  temperature?: number;
 }
 
 /**

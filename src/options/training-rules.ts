@@ -33,10 +33,16 @@ export type Rule<T> = (options: T, name: NameOf) => Problem | undefined;
 
 type LossArguments = Pick<
   TrainingArguments,
-  'labelSmoothingFactor' | 'focalGamma' | 'classWeights' | 'posWeight'
+  'labelSmoothingFactor' | 'focalGamma' | 'classWeights' | 'posWeight' | 'distillationTemperature'
 > & { problemType?: ProblemType; labelList?: readonly string[] };
 
-const lossOptionNames = ['labelSmoothingFactor', 'focalGamma', 'classWeights', 'posWeight'] as const;
+const lossOptionNames = [
+  'labelSmoothingFactor',
+  'focalGamma',
+  'classWeights',
+  'posWeight',
+  'distillationTemperature',
+] as const;
 type LossOption = (typeof lossOptionNames)[number];
 
 /** What the loss of a task calls each option, and why other tasks lack it. */
@@ -45,6 +51,7 @@ const meant: Readonly<Record<LossOption, { readonly known: OptionOfLoss; readonl
   focalGamma: { known: 'focalGamma', why: 'it weighs classes' },
   classWeights: { known: 'classWeights', why: 'it weighs classes of which a row has one' },
   posWeight: { known: 'posWeight', why: 'it weighs the labels that a row has against those that it lacks' },
+  distillationTemperature: { known: 'temperature', why: 'it softens probabilities' },
 };
 
 /** Misfits of the loss's options, among them label weights of the wrong number, which names the labels. */
@@ -70,6 +77,7 @@ function lossOptionsUsed(o: LossArguments): LossOption[] {
     focalGamma: o.focalGamma !== undefined && o.focalGamma > 0,
     classWeights: o.classWeights !== undefined,
     posWeight: o.posWeight !== undefined,
+    distillationTemperature: o.distillationTemperature !== undefined && o.distillationTemperature !== 1,
   };
   return lossOptionNames.filter((option) => used[option]);
 }
@@ -78,6 +86,8 @@ function exclusions(o: LossArguments, name: NameOf): Problem[] {
   const used = lossOptionsUsed(o);
   const pairs: readonly (readonly [LossOption, LossOption, string])[] = [
     ['focalGamma', 'labelSmoothingFactor', 'a focal loss has no smoothed form'],
+    ['distillationTemperature', 'labelSmoothingFactor', 'the answers of a teacher are smooth already'],
+    ['distillationTemperature', 'focalGamma', 'a focal loss has no softened form'],
     ['posWeight', 'classWeights', 'one is for several labels a row, the other for one label a row'],
   ];
   return pairs

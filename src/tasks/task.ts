@@ -97,7 +97,7 @@ export type Target = { readonly ids: readonly number[] } | { readonly values: Ar
 export type Targets = Int32Array | Float32Array;
 
 /** Options that some losses have. */
-export type LossOption = 'labelSmoothing' | 'focalGamma' | 'classWeights' | 'posWeight';
+export type LossOption = 'labelSmoothing' | 'focalGamma' | 'classWeights' | 'posWeight' | 'temperature';
 
 /** The type of `Prediction.label` by problem type. */
 interface LabelOf {

@@ -1,5 +1,5 @@
 // What a run's options make of the loss: factors by label, and what the sum of a step's losses is divided by.
-import { countLabels, type TargetRows, type Task } from '../tasks/index.js';
+import { countLabels, eachTargets, type TargetRows, type Task } from '../tasks/index.js';
 import type { TrainingArguments } from '../options/index.js';
 import { UsageError } from '../util/errors.js';
 import type { LossOptions, PackedBatch } from '../native/index.js';
@@ -7,8 +7,10 @@ import type { LossOptions, PackedBatch } from '../native/index.js';
 /** The options of the loss with all weights as numbers. @throws UsageError where the labels do not suit them */
 export function lossOptions(args: TrainingArguments, task: Task, rows: TargetRows): LossOptions {
   const { labelSmoothingFactor: labelSmoothing, focalGamma = 0, classWeights, posWeight } = args;
-  const shared = { labelSmoothing, focalGamma };
+  const { distillationTemperature: temperature = 1 } = args;
+  const shared = { labelSmoothing, focalGamma, temperature };
   if (focalGamma > 0) requireClassIds(task, rows);
+  if (temperature !== 1) requireProbabilities(rows);
   if (classWeights !== undefined) {
     const weights = classWeights === 'balanced' ? balancedClassWeights(task, rows) : classWeights;
     return { ...shared, classWeights: Float32Array.from(weights) };
@@ -22,6 +24,16 @@ export function lossOptions(args: TrainingArguments, task: Task, rows: TargetRow
 function requireClassIds({ kind }: Task, { size, labels }: TargetRows): void {
   if (kind.loss === 'cross_entropy' && size > 0 && labels([0]) instanceof Float32Array)
     throw new UsageError('focalGamma needs class ids as labels; leave it out where labels are probabilities');
+}
+
+/** Labels that are all zeros and ones are those of no teacher: the temperature would change the loss and soften nothing. */
+function requireProbabilities(rows: TargetRows): void {
+  for (const targets of eachTargets(rows))
+    if (targets instanceof Float32Array && targets.some((target) => target > 0 && target < 1)) return;
+  throw new UsageError(
+    'distillationTemperature needs the probabilities of a teacher as labels, and the training rows have classes; ' +
+      'give softLabels where the file has them, or leave it out',
+  );
 }
 
 /** What the sum of an optimizer step's losses is divided by, over all micro-batches; see `Task.lossDivisor`. */

@@ -361,7 +361,17 @@ await t.test('cross-validation that is stopped keeps its folds', async (t) => {
   t.match(continued.stderr, /^Continuing with fold \d, as out\/folds\.jsonl has the others$/m);
   t.notMatch(continued.stderr, /^fold 1\/6/m);
   t.equal(continued.stdout, whole.stdout, 'as if it had not been stopped');
-  t.same(readdirSync(join(folder, 'out')), ['cross_validation.json']);
+  t.same(readdirSync(join(folder, 'out')), ['cross_validation.json', 'out_of_fold.jsonl']);
+  const predictions = (run: string): string => readFileSync(join(folder, run, 'out_of_fold.jsonl'), 'utf8');
+  t.equal(predictions('out'), predictions('whole'), 'also of the folds that were done before');
+  const rows = predictions('out')
+    .trimEnd()
+    .split('\n')
+    .map((line) => (JSON.parse(line) as { row: number }).row);
+  t.same(
+    rows,
+    Array.from({ length: 30 }, (_, row) => row),
+  );
 });
 
 await t.test('what a fold has to report is shown with its name', async (t) => {
@@ -396,7 +406,11 @@ await t.test('cross-validation from the command line', async (t) => {
   const mean = losses.reduce((sum, loss) => sum + loss, 0) / 3;
   t.ok(Math.abs((result.mean['eval_loss'] ?? 0) - mean) < 1e-12);
   t.match(stderr, /^fold 3\/3 {2}eval_loss/m);
-  t.same(readdirSync(join(folder, 'out')), ['cross_validation.json'], 'no model is saved');
+  t.same(
+    readdirSync(join(folder, 'out')),
+    ['cross_validation.json', 'out_of_fold.jsonl'],
+    'no model is saved',
+  );
   const again = await train({ cross_validation: 3 });
   t.same(JSON.parse(again.stdout), result, 'the same seed, the same folds');
   // 2, 4, 9: mean 5, squares 9 + 1 + 16, divided by 2

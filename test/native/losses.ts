@@ -25,6 +25,7 @@ interface Options {
   focalGamma?: number;
   classWeights?: number[];
   posWeight?: number[];
+  temperature?: number;
 }
 
 interface Fixture {
@@ -32,6 +33,8 @@ interface Fixture {
   classes: number[];
   hot: number[][];
   soft: { single: number[][]; multi: number[][] };
+  /** Probabilities of a teacher, for the cases with a temperature. */
+  taught: { single: number[][]; multi: number[][] };
   cases: {
     problemType: 'single_label_classification' | 'multi_label_classification';
     options: Options;
@@ -87,7 +90,8 @@ await tap.test('losses and their gradients equal those of torch', async (group) 
     await group.test(`${problemType}${isSoft ? ', soft' : ''} ${JSON.stringify(options)}`, async (t) => {
       const session = await biasSession(problemType);
       const settings = native(options);
-      const soft = isSingle ? fixture.soft.single : fixture.soft.multi;
+      const probabilities = options.temperature === undefined ? fixture.soft : fixture.taught;
+      const soft = isSingle ? probabilities.single : probabilities.multi;
       const labels = fixture.logits.map((_, row) =>
         isSingle && !isSoft
           ? Int32Array.of(fixture.classes[row] ?? NaN)
@@ -228,6 +232,19 @@ await tap.test('a loss is refused what it does not know', async (t) => {
     ['single_label_classification', { focalGamma: 2, labelSmoothing: 0.1 }, /exclude each other/],
     ['single_label_classification', { classWeights: values.slice(1) }, /Expected 3 values for classWeights/],
     ['single_label_classification', { focalGamma: -1 }, /focalGamma/],
+    [
+      'single_label_classification',
+      { temperature: 2 },
+      /temperature needs probabilities as labels, not class ids/,
+    ],
+    ['multi_label_classification', { temperature: 0 }, /from 0\.01 to 1000 for temperature/],
+    ['multi_label_classification', { temperature: 2, focalGamma: 2 }, /temperature and focalGamma exclude/],
+    [
+      'multi_label_classification',
+      { temperature: 2, labelSmoothing: 0.1 },
+      /temperature and labelSmoothing exclude/,
+    ],
+    ['regression', { temperature: 2 }, /temperature does not go with mean_squared_error/],
   ];
   for (const [problemType, options, message] of refusals) {
     const session = await Session.create(bertSpec({ ...TINY, problemType }), OPTIONS);
@@ -254,7 +271,21 @@ await tap.test('options of the loss that do not fit', async (t) => {
     name: 'UsageError',
     message: 'focalGamma needs class ids as labels; leave it out where labels are probabilities',
   });
+  await t.rejects(toyRun(t.testdir(), { distillationTemperature: 2 }), {
+    name: 'UsageError',
+    message:
+      /^distillationTemperature needs the probabilities of a teacher as labels, and the training rows have classes/,
+  });
   const wrong: [object, RegExp][] = [
+    [{ distillationTemperature: 0 }, /Expected a number from 0\.01 to 1000 for distillationTemperature/],
+    [
+      { distillationTemperature: 2, labelSmoothingFactor: 0.1 },
+      /distillationTemperature and labelSmoothingFactor exclude each other: the answers of a teacher/,
+    ],
+    [
+      { distillationTemperature: 2, focalGamma: 2 },
+      /distillationTemperature and focalGamma exclude each other: a focal loss has no softened form/,
+    ],
     [{ classWeights: [1, 0] }, /Expected balanced, or a number above 0 for each label for classWeights/],
     [{ classWeights: [1, NaN] }, /classWeights/],
     [{ classWeights: [1, -2] }, /classWeights/],

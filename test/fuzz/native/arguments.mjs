@@ -104,7 +104,13 @@ function kindOf(random) {
 function lossOf(random, { problemType }) {
   if (problemType === 'regression') return {};
   const name = problemType === 'single_label_classification' ? 'classWeights' : 'posWeight';
-  const shape = random.pick([{}, { labelSmoothing: 0.1 }, { focalGamma: 2 }]);
+  const isMulti = problemType === 'multi_label_classification';
+  const shape = random.pick([
+    {},
+    { labelSmoothing: 0.1 },
+    { focalGamma: 2 },
+    ...(isMulti ? [{ temperature: 2 }] : []),
+  ]);
   return { ...shape, ...random.pick([{}, { [name]: Float32Array.of(1, 2, 3) }]) };
 }
 
