@@ -228,7 +228,7 @@ await t.test('what cannot be compared', async (t) => {
       /--label-errors compares the classes of texts .* regression has none/,
     ],
     [
-      [...'soft.csv --soft-labels --label-column neg pos --out-of-fold oof.jsonl'.split(' ')],
+      'soft.csv --soft-labels --label-column neg pos --out-of-fold oof.jsonl'.split(' '),
       /--label-errors needs labels that are classes, not probabilities/,
     ],
     [[...withFile('oof.jsonl'), '--output-file', 'a.txt'], /a\.txt has an ending that names no format/],

@@ -78,15 +78,16 @@ void t.test('what is suggested', (t) => {
   t.same(labelIssues({ labels: right, probabilities: right.flatMap(sure), numLabels: 2 }), []);
 
   // Of several labels: the one that is wrong goes, the one that is missing comes, the others stay.
-  const hot = [
-    ...[1, 0, 1],
-    ...[1, 0, 1],
-    ...[0, 1, 0],
-    ...[0, 1, 0],
-    ...[0, 0, 1],
-    ...[1, 1, 0],
-    ...[1, 0, 1],
+  const rows = [
+    [1, 0, 1],
+    [1, 0, 1],
+    [0, 1, 0],
+    [0, 1, 0],
+    [0, 0, 1],
+    [1, 1, 0],
+    [1, 0, 1],
   ];
+  const hot = rows.flat();
   const by: number[] = hot.map((has) => (has === 1 ? 0.95 : 0.05));
   by.splice(18, 3, 0.95, 0.97, 0.01);
   t.match(multiLabelIssues({ hot, probabilities: by, numLabels: 3 }), [{ row: 6, suggested: [0, 1] }]);

@@ -1,7 +1,7 @@
 // Labels that are probabilities, as for distillation: how they are read, the loss against them, metrics and tuning. Expected
 // values by arithmetic: the cross-entropy is linear in the probabilities, so that a soft label's loss is the mean of the
 // losses of its classes, weighted by its probabilities.
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 
@@ -308,4 +308,45 @@ void t.test('an evaluation against the answers of another model', async (test) =
   test.match(run.stderr, /label from the probabilities in "neg", "pos"/);
   test.ok(isClose((JSON.parse(run.stdout) as typeof metrics)['eval_loss'] ?? 9, expected, 1e-6));
   await Promise.all([pool.close(), data.close(), model.close()]);
+});
+
+void t.test('the answers of a teacher as the training rows of a student, in two commands', async (t) => {
+  const folder = t.testdir();
+  makeToy(folder, { train: 24, test: 8 });
+  const run = (command: string) => bertune(command.split(' '), { cwd: folder });
+  const start = '--config model/config.json --tokenizer model --threads 1 --no-report --no-model-card';
+  const teacher = await run(`train ${start} --train-file train.csv --output-dir teacher --max-steps 2`);
+  t.equal(teacher.code, 0, teacher.stderr);
+  for (const format of ['jsonl', 'csv', 'parquet']) {
+    const answers = `answers.${format}`;
+    const predicted = await run(
+      `predict --model teacher --test-file test.csv --id-column text --output-file ${answers}`,
+    );
+    t.equal(predicted.code, 0, predicted.stderr);
+    const student = await run(
+      `train ${start} --train-file ${answers} --soft-labels --distillation-temperature 2 --output-dir ${format} --max-steps 2`,
+    );
+    t.equal(student.code, 0, student.stderr);
+    t.match(student.stderr, /labels neg, pos/);
+  }
+  const losses = ['jsonl', 'csv', 'parquet'].map(
+    (format) =>
+      JSON.parse(readFileSync(join(folder, format, 'train_results.json'), 'utf8')) as { train_loss: number },
+  );
+  t.equal(new Set(losses.map(({ train_loss: loss }) => loss.toFixed(6))).size, 1);
+  // Near log 2, times the square of the temperature.
+  t.ok(Math.abs((losses[0]?.train_loss ?? 0) - 4 * Math.LN2) < 0.5, `${losses[0]?.train_loss}`);
+
+  const hard = await run(
+    `train ${start} --train-file train.csv --distillation-temperature 2 --output-dir hard`,
+  );
+  t.equal(hard.code, 2);
+  t.match(
+    hard.stderr,
+    /--distillation-temperature needs the probabilities of a teacher as labels, and the training rows have classes; give --soft-labels/,
+  );
+  const smooth = await run(
+    `train ${start} --train-file answers.csv --soft-labels --distillation-temperature 2 --label-smoothing-factor 0.1 --output-dir x`,
+  );
+  t.match(smooth.stderr, /--distillation-temperature and --label-smoothing-factor exclude each other/);
 });
