@@ -47,7 +47,12 @@ export async function listLabelErrors(options: InspectOptions): Promise<void> {
     ]);
   }
   const start = predictions === undefined ? await modelAndTokenizer(options, progress) : null;
-  const read: DataOptions = start === null ? options : readOptions(options, start.source);
+  // Of each part all rows are predicted.
+  const { maxEvalSamples: _, maxTrainSamples: train, ...own } = options;
+  const read: DataOptions =
+    start === null
+      ? { ...own, maxSamples: { train } }
+      : readOptions({ ...own, ...withoutUndefined({ maxTrainSamples: train }) }, start.source);
   const data = await openData(read, 'train', progress);
   try {
     requireClassLabels(data.train);

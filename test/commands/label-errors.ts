@@ -176,7 +176,12 @@ await t.test('one command: folds, their predictions, and the rows', async (t) =>
       return `${text},${WRONG.includes(row) ? other(label) : label}`;
     }),
   ]);
-  const { stdout, stderr, code } = await inspect('many.csv', ...model, ...learned, '--cross-validation', '3');
+  const { stdout, stderr, code } = await inspect(
+    'many.csv',
+    ...model,
+    ...learned,
+    ...'--cross-validation 3 --max-eval-samples 5'.split(' '),
+  );
   t.equal(code, 0, stderr);
   t.match(stderr, /fold 3\/3 {2}eval_loss/);
   const found = (JSON.parse(stdout) as Found).labelErrors;
@@ -193,13 +198,13 @@ await t.test('one command: folds, their predictions, and the rows', async (t) =>
 });
 
 await t.test('what cannot be compared', async (t) => {
-  const [first = '', ...others] = readFileSync(join(folder, 'oof.jsonl'), 'utf8').trimEnd().split('\n');
+  const [line = '', ...others] = readFileSync(join(folder, 'oof.jsonl'), 'utf8').trimEnd().split('\n');
   write('short.jsonl', others);
-  write('twice.jsonl', [first, first]);
-  write('sum.jsonl', [first.replace('"pos":0.9', '"pos":0.4')]);
-  write('high.jsonl', [first.replace('"pos":0.9', '"pos":1.9')]);
+  write('twice.jsonl', [line, line]);
+  write('sum.jsonl', [line.replace('"pos":0.9', '"pos":0.4')]);
+  write('high.jsonl', [line.replace('"pos":0.9', '"pos":1.9')]);
   write('lacks.jsonl', ['{"row":0,"label":"pos"}']);
-  write('beyond.jsonl', [first.replace('"row":0', '"row":40')]);
+  write('beyond.jsonl', [line.replace('"row":0', '"row":40')]);
   write('broken.jsonl', ['{"row":']);
   write('stars.csv', ['text,label', 'the film,1.5', 'the plot,2.5']);
   write('soft.csv', ['text,neg,pos', 'the film,0.5,0.5', 'the plot,0.1,0.9']);
@@ -245,6 +250,16 @@ await t.test('what cannot be compared', async (t) => {
     t.equal(code, 2, stderr);
     t.match(stderr, message);
   }
+  // Of the first rows alone.
+  const first = rows
+    .slice(0, 10)
+    .map(({ label }, row) => ({ row, neg: Number(label === 'neg'), pos: Number(label === 'pos') }));
+  write(
+    'first.jsonl',
+    first.map((row) => JSON.stringify(row)),
+  );
+  const few = await inspect(...withFile('first.jsonl'), '--max-train-samples', '10');
+  t.match(JSON.parse(few.stdout), { rows: 10, labelErrors: [{ row: 3, score: 0 }] });
   for (const option of [
     ['--out-of-fold', 'oof.jsonl'],
     ['--cross-validation', '3'],
