@@ -4,6 +4,7 @@ import t from 'tap';
 import {
   AutoModelForTokenClassification,
   AutoTokenizer,
+  createClassifier,
   extractEntities,
   parseConfig,
   taskOf,
@@ -11,6 +12,8 @@ import {
 import { createTokenAligner } from '../../dist/data/token-labels.js';
 import { createEntityReader } from '../../dist/evaluation/entities.js';
 import { joinWindows, longTextsOf } from '../../dist/evaluation/long-texts.js';
+import { createApp } from '../../dist/serving/app.js';
+import { ServerMetrics } from '../../dist/serving/metrics.js';
 import { aggregationStrategies } from '../../dist/tasks/index.js';
 import { makeToy, TOY_CONFIG } from '../fixtures/toy.js';
 
@@ -159,4 +162,34 @@ t.test('labels of words and parts by token, with -100 where there is none', (t) 
   t.equal(createTokenAligner(taskOf('regression', ['x']), 'first'), null);
   t.throws(() => align('first', {}), /The examples have no marks/);
   t.end();
+});
+
+t.test('a server answers in the form of the pipeline', async (t) => {
+  const model = AutoModelForTokenClassification.fromConfig(parseConfig(TOY_CONFIG, 'toy'), { labels });
+  await model.open({ device: 'cpu', dtype: 'float32', threads: 1, seed: 3 });
+  const classifier = await createClassifier(model, { tokenizer, dataloaderNumWorkers: 0 });
+  const limits = { maxClientBatchSize: 8, payloadLimit: 1e6, requestTimeout: 10 };
+  const app = createApp(classifier, limits, { metrics: new ServerMetrics(), log: () => undefined });
+  const post = async (body: object): Promise<[number, unknown]> => {
+    const headers = { 'content-type': 'application/json' };
+    const response = await app.request('/', { method: 'POST', headers, body: JSON.stringify(body) });
+    return [response.status, await response.json()];
+  };
+  const text = 'the film was good and the plot was bad with music';
+  const [own = []] = await extractEntities(model, tokenizer, [text]);
+  const wanted = own.map(({ label, text: word, start, end }) => ({ entity_group: label, word, start, end }));
+  t.match(await post({ inputs: text }), [200, wanted], 'one text');
+  t.match(await post({ inputs: [text, 'x'] }), [200, [wanted, Array]], 'a list');
+  const none = { inputs: text, parameters: { aggregation_strategy: 'none' } };
+  t.match(await post(none), [200, [{ entity: /^[BI]-/ }]]);
+  t.match(await post({ inputs: text, parameters: { top_k: 1 } }), [
+    422,
+    { error: /has no top_k; it takes aggregation_strategy/ },
+  ]);
+  await t.rejects(classifier.classify(text), {
+    name: 'UsageError',
+    message: /extractEntities\(\) gives the entities/,
+  });
+  await classifier.close();
+  await model.close();
 });
