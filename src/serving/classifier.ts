@@ -149,9 +149,8 @@ export class Classifier<P extends ProblemType = ProblemType> implements AsyncDis
   }
 
   /**
-   * The logits of each text, [numLabels], or of its tokens, [tokens * numLabels]. Takes and throws what `classify` does.
-   *
-   * @param options.onEncoded called with the tokens of the texts
+   * The logits of each text, [numLabels], or of its tokens, [tokens * numLabels]. Takes and throws what `classify` does;
+   * `onEncoded` is called with the tokens of the texts.
    */
   async logits(
     texts: readonly Text[],
