@@ -75,8 +75,8 @@ export function readSearch(file: ConfigFile, flags: NonNullable<OptionSources['f
  * @throws UsageError for options, data or a model that cannot be used; RunError when no trial finished
  */
 export async function search(asked: Search): Promise<void> {
-  requireLabels(asked.optionsOf({}).task, 'search');
   const options = asked.optionsOf(startingPoint(asked.space));
+  requireLabels(options.task, 'search');
   const progress = new CommandProgress(options);
   requireDevice(options);
   if (options.live)

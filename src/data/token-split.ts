@@ -94,8 +94,10 @@ export async function holdsTokens(
 }
 
 function isOfTokens(row: JsonObject): boolean {
-  if (formOf([row], {}) === null) return false;
-  if (wordsIn(row, undefined) !== undefined) return true;
+  const form = formOf([row], {});
+  if (form === null) return false;
+  if (form !== 'spans') return true;
+  if (!hasSpans(row)) return false; // a list may be something else, such as labels that are no JSON
   const isLabelled = ['label', 'labels', 'intent', 'category', 'class'].some(
     (name) => typeof row[name] === 'string' || typeof row[name] === 'number',
   );
@@ -173,6 +175,15 @@ function spansIn(row: JsonObject): SpanRow['spans'] | null {
     return spanRow(row, '')?.spans ?? null;
   } catch (error) {
     if (error instanceof UsageError) return [{ start: 0, end: 0, label: '' }];
+    throw error;
+  }
+}
+
+function hasSpans(row: JsonObject): boolean {
+  try {
+    return spanRow(row, '') !== null;
+  } catch (error) {
+    if (error instanceof UsageError) return false;
     throw error;
   }
 }

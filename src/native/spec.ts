@@ -73,6 +73,13 @@ export type RelativeSpec = RelativeBiasSpec | DisentangledSpec;
 /**
  * A value a head is added to the score of a query and a key, which is that of the bucket of their distance as in T5: half of the
  * buckets for either side, half of those for one distance each, and the others in logarithmic steps up to `maxDistance`.
+ *
+ * @example
+ * ```ts
+ * import type { RelativeBiasSpec } from 'bertune';
+ *
+ * const mpnet: RelativeBiasSpec = { kind: 'bias', buckets: 32, maxDistance: 128 };
+ * ```
  */
 export interface RelativeBiasSpec {
   kind: 'bias';
@@ -83,6 +90,16 @@ export interface RelativeBiasSpec {
 /**
  * Disentangled attention: the score of query i and key j is q_i k_j + q_i K + k_j Q, where K and Q are the key and the query of
  * their distance, a row of the table `relative.weight`, divided by the root of the head's size times 1 + the number of these parts.
+ *
+ * @example
+ * ```ts
+ * import { parseConfig, sessionSpec, type DisentangledSpec } from 'bertune';
+ *
+ * const config = parseConfig({ model_type: 'deberta-v2', relative_attention: true, pos_att_type: ['c2p'] }, 'DeBERTa');
+ * const { relative } = sessionSpec(config).encoder.attention;
+ * const deberta: DisentangledSpec | null = relative?.kind === 'disentangled' ? relative : null;
+ * console.log(deberta);
+ * ```
  */
 export interface DisentangledSpec {
   kind: 'disentangled';

@@ -275,7 +275,7 @@ await t.test('bad models', async (t) => {
   write('gpt2/config.json', JSON.stringify({ ...TOY_CONFIG, model_type: 'gpt2' }));
   const named = (name: string): string[] => train({ config: undefined, model: name });
   const supported =
-    'bertune supports the model types albert, bert, camembert, distilbert, electra, modernbert, mpnet, roberta, xlm-roberta';
+    'bertune supports the model types albert, bert, camembert, deberta-v2, distilbert, electra, modernbert, mpnet, roberta, xlm-roberta';
   const untrained = join(modelFixtures, 'base');
   await refuseAll(t, [
     broken(

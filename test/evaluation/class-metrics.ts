@@ -83,7 +83,7 @@ await tap.test('labels that are none, and soft ones', (t) => {
 await tap.test('which metrics are better when smaller', (t) => {
   t.same(
     new Set(metricNamesOf().filter((name) => !isGreaterBetter(name))),
-    new Set(['loss', 'hamming_loss', 'expected_calibration_error', 'mse', 'rmse', 'mae']),
+    new Set(['loss', 'hamming_loss', 'expected_calibration_error', 'mse', 'rmse', 'mae', 'perplexity']),
   );
   t.end();
 });
@@ -144,7 +144,21 @@ await tap.test('the line about an evaluation', (t) => {
   for (const name of detailMetrics) t.ok(all.delete(name), `${name} is a metric`);
   t.same(
     [...all].toSorted(),
-    ['accuracy', 'f1_macro', 'f1_micro', 'loss', 'mae', 'pearson', 'r2', 'spearman', 'subset_accuracy'],
+    [
+      'accuracy',
+      'f1',
+      'f1_macro',
+      'f1_micro',
+      'loss',
+      'mae',
+      'pearson',
+      'perplexity',
+      'precision',
+      'r2',
+      'recall',
+      'spearman',
+      'subset_accuracy',
+    ],
     'what is left for the line',
   );
   const values = { eval_loss: Number.NaN, eval_accuracy: 0.51234, eval_f1_macro: Number.NaN, eval_own: 2 };

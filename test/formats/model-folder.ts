@@ -15,14 +15,17 @@ import {
   type TensorData,
   type TensorSource,
 } from '../../dist/formats/safetensors.js';
-import { configJson, parseConfig, withLabels, type ModelConfig } from '../../dist/models/config.js';
+import { configJson, parseConfig, withLabels, withTask, type ModelConfig } from '../../dist/models/config.js';
 import { parameterShapes } from '../../dist/models/parameters.js';
 import { readConfig, matchCheckpoint } from '../../dist/models/pretrained.js';
 import { bytesOf, expected, fails, fixtures, readAll } from '../fixtures/model-files.js';
 
 const sha256 = (data: Uint8Array) => createHash('sha256').update(data).digest('hex');
 
-const open = (directory: string) => openModelFolder(directory, parseConfig);
+const open = (directory: string) =>
+  openModelFolder(directory, (...args: Parameters<typeof parseConfig>) =>
+    withTask(parseConfig(...args), 'sequence-classification', {}),
+  );
 const match = (config: ModelConfig, tensors: Map<string, TensorSource>, where?: string) =>
   matchCheckpoint(config, { config, tensors }, where);
 const save = (folder: string, config: ModelConfig, tensors: Iterable<TensorData>) =>

@@ -2,7 +2,7 @@
 // places of dropout and config.json. Expected values: scripts/reference/families.py.
 import tap, { type Test } from 'tap';
 
-import { configJson, parseConfig, type ModelConfig } from '../../dist/models/config.js';
+import { configJson, parseConfig, withTask, type ModelConfig } from '../../dist/models/config.js';
 import { sessionSpec } from '../../dist/models/session.js';
 import type { Lora } from '../../dist/models/lora.js';
 import { jsonText } from '../../dist/util/json.js';
@@ -79,7 +79,7 @@ for (const name of FAMILIES)
       t.same(dropoutsOf(config), wanted, 'places and probabilities of dropout');
     }
     for (const { file, written } of expected.configs) {
-      const config = parseConfig(file, 'config.json');
+      const config = withTask(parseConfig(file, 'config.json'), 'sequence-classification', {});
       t.strictSame(writtenOf(config), written, `config.json of ${JSON.stringify(file)}`);
       t.strictSame(writtenOf(parseConfig(written, 'config.json')), written, 'and once more');
     }

@@ -13,7 +13,7 @@ tap.test('what decides the run is first', (t) => {
     flags: { ...job, learningRate: '2e-5', seed: '42', dtype: 'auto' },
   });
   const config = configOf(options);
-  t.same(first(config, 'validationFile'), ['model', 'trainFile', 'learningRate', 'outputDir']);
+  t.same(first(config, 'labelAllTokens'), ['model', 'trainFile', 'learningRate', 'outputDir']);
   t.same(config, options, 'all options are there');
   t.equal(config['seed'], 42);
   const filledIn = parseTrainOptions({
@@ -26,7 +26,7 @@ tap.test('what decides the run is first', (t) => {
     },
   }).options;
   t.match(filledIn, { metricForBestModel: 'loss', greaterIsBetter: false, evalSteps: 500 });
-  const names = first(configOf(filledIn), 'trainSplit');
+  const names = first(configOf(filledIn), 'labelAllTokens');
   t.same(
     names,
     ['model', 'trainFile', 'validationFile', 'evalStrategy', 'loadBestModelAtEnd', 'outputDir'],

@@ -29,6 +29,7 @@ await tap.test('each option of a Trainer has one role at resume', (t) => {
   const inOrder = [...(mustMatch ?? [])];
   t.same(inOrder, [
     'maxSeqLength',
+    'labelAllTokens',
     'perDeviceTrainBatchSize',
     'gradientAccumulationSteps',
     'optim',
@@ -58,6 +59,7 @@ await tap.test('defaults are those of TrainingArguments', (t) => {
     earlyStoppingThreshold: 0,
     saveOnlyModel: false,
     reportTo: [],
+    labelAllTokens: false,
     lineByLine: false,
     textUnit: 'line',
     mlmProbability: 0.15,
