@@ -21,9 +21,10 @@ namespace {
 constexpr size_t kSmallest = size_t{64} << 10;  // smaller ones are quick to get, and not kept
 constexpr size_t kAlignment = 64;
 
-// A block may serve a tensor down to half of its size. Batches differ in length: without that, blocks of all
-// sizes would pile up.
-constexpr size_t kMostWaste = 2;
+// A block serves a tensor that is smaller by at most this part. Where there is no room for a new block it may
+// be half empty: batches differ in length, and blocks of all sizes would be given back and asked for all the
+// time. In the first place it must not be: of what a layer keeps for the backward pass half would be waste.
+constexpr size_t kCloseFit = 8, kLooseFit = 1;
 
 // What is kept beyond the most that tensors had at once: this part of it. Without it the blocks of a step
 // whose sizes come in another order would be given back and asked for again.
@@ -70,7 +71,8 @@ class CachingAllocator : public c10::Allocator {
   Header* take(size_t bytes) {
     const size_t size = (bytes + kSmallest - 1) / kSmallest * kSmallest;
     const std::lock_guard<std::mutex> lock(mutex_);
-    Header* block = takeFree(size);
+    Header* block = takeFree(size, kCloseFit);
+    if (block == nullptr && held_ + size > mostHeld(size)) block = takeFree(size, kLooseFit);
     if (block == nullptr) block = obtain(size);
     if (block == nullptr) return nullptr;
     used_ += block->size;
@@ -78,17 +80,22 @@ class CachingAllocator : public c10::Allocator {
     return block;
   }
 
-  Header* takeFree(size_t size) {
+  // The most bytes that all blocks may have, with a new tensor of that size.
+  size_t mostHeld(size_t size) const {
+    const size_t most = std::max(mostUsed_, used_ + size);
+    return most + most / kSlack;
+  }
+
+  Header* takeFree(size_t size, size_t fit) {
     const auto found = free_.lower_bound(size);
-    if (found == free_.end() || found->first > size * kMostWaste) return nullptr;
+    if (found == free_.end() || found->first > size + size / fit) return nullptr;
     Header* block = found->second;
     free_.erase(found);
     return block;
   }
 
   Header* obtain(size_t size) {
-    const size_t most = std::max(mostUsed_, used_ + size);
-    releaseDownTo(most + most / kSlack - size);
+    releaseDownTo(mostHeld(size) - size);
     Header* block = tryObtain(size);
     if (block != nullptr) return block;
     releaseDownTo(0);
