@@ -41,43 +41,42 @@ Block::Block(const EncoderSpec& spec, const LayerSpec& layer, bool isFirstOnly, 
 
 // The matrix products are in the compute type; residuals, LayerNorm and dropout stay float32, as with
 // autocast in PyTorch.
-at::Tensor Block::forward(const at::Tensor& x, int64_t number, const Batch& batch, const TrainingPass* pass,
-                          at::ScalarType compute, const Relations& relations) const {
+Normed Block::forward(const Normed& x, int64_t number, const Batch& batch, const TrainingPass* pass,
+                      at::ScalarType compute, const Relations& relations) const {
   const Call call{number, batch, pass, compute, relations};
   const Mask attentionMask = outputMask(Site::AttentionOutput, attention_.outputDropout, call);
   const Mask mlpMask = outputMask(Site::FeedForwardOutput, mlp_.outputDropout, call);
-  const auto residual = [&] { return isFirstOnly_ ? x.index_select(0, batch.firstTokens) : x; };
-  if (isPreNorm_) {
-    const at::Tensor context = attend(attentionNorm_.has_value() ? attentionNorm_->apply(x) : x, call);
-    const at::Tensor attended = add(attentionOutput_, context, residual(), attentionMask, call);
-    return add(mlpOut_, expand(mlpNorm_.apply(attended), call), attended, mlpMask, call);
-  }
-  const at::Tensor context = attend(x, call);
-  const at::Tensor attended =
-      linearAddNorm(context, residual(), attentionOutput_.weights(), attentionNorm_->weights(), attentionMask,
-                    addend(attentionOutput_, context, call));
+  const at::Tensor context = attend(
+      isPreNorm_ && attentionNorm_.has_value() ? norm(x.values, attentionNorm_->weights(), compute) : x,
+      call);
+  const at::Tensor residual = isFirstOnly_ ? x.values.index_select(0, batch.firstTokens) : x.values;
+  // Norms come behind their layers, and what they give goes on; or before them, and the sum goes on.
+  const NormLayer& firstNorm = isPreNorm_ ? mlpNorm_ : *attentionNorm_;
+  at::Tensor sum;
+  const Normed attended =
+      linearAddNorm(context, residual, attentionOutput_.weights(), firstNorm.weights(), attentionMask,
+                    addend(attentionOutput_, context, call), isPreNorm_ ? &sum : nullptr);
   const LinearInput expanded = expand(attended, call);
-  return linearAddNorm(expanded, attended, mlpOut_.weights(), mlpNorm_.weights(), mlpMask,
-                       addend(mlpOut_, expanded.values, call));
+  const at::Tensor added = addend(mlpOut_, expanded.values, call);
+  if (isPreNorm_) return linearAdd(expanded, sum, mlpOut_.weights(), mlpMask, added);
+  return linearAddNorm(expanded, attended.values, mlpOut_.weights(), mlpNorm_.weights(), mlpMask, added);
 }
 
-LinearInput Block::expand(const at::Tensor& x, const Call& call) const {
-  const at::Tensor added = addend(mlpIn_, x, call);
-  const Mask mask = outputMask(Site::FeedForwardInner, mlp_.innerDropout, call);
-  if (mlp_.isGated)
-    return dropoutAdd(gatedActivation(mlp_.activation, linear(x, mlpIn_.weights(), added)), {}, mask);
-  const LinearInput expanded = linearActivation(x, mlpIn_.weights(), mlp_.activation, added);
+LinearInput Block::expand(const Normed& x, const Call& call) const {
+  const LinearInput expanded =
+      linearActivation(x, mlpIn_.weights(), mlp_.activation, addend(mlpIn_, x.values, call), mlp_.isGated);
   // Adapters read it too, and dropout changes it.
+  const Mask mask = outputMask(Site::FeedForwardInner, mlp_.innerDropout, call);
   const bool isRead = mlpOut_.hasAdapters() || !mask.dropsNothing();
   return isRead ? LinearInput(dropoutAdd(expanded.tensor(), {}, mask)) : expanded;
 }
 
-at::Tensor Block::attend(const at::Tensor& x, const Call& call) const {
+at::Tensor Block::attend(const Normed& x, const Call& call) const {
   const int64_t earlier = earlierRows(call.pass, RowsAre::Tokens), headSize = hidden_ / heads_;
   // The projection of keys and values, and of queries too where these are of all tokens.
   const LinearLayer& last = projections_.back();
   const at::Tensor projected =
-      linear(x, last.weights(), last.addend(x, call.number, call.pass, earlier, call.compute));
+      linear(x, last.weights(), last.addend(x.values, call.number, call.pass, earlier, call.compute));
   AttentionInput input{projected.view({call.batch.tokens(), isFirstOnly_ ? 2 : 3, heads_, headSize})};
   input.window = layer_.window;
   input.rotaryTable = call.relations.rotaryTable;
@@ -87,8 +86,8 @@ at::Tensor Block::attend(const at::Tensor& x, const Call& call) const {
   if (isFirstOnly_) {
     const LinearLayer& query = projections_.front();
     const at::Tensor& first = call.batch.firstTokens;
-    const at::Tensor added = query.addend(x, call.number, call.pass, earlier, call.compute, first);
-    input.query = linear(x.index_select(0, first), query.weights(), added)
+    const at::Tensor added = query.addend(x.values, call.number, call.pass, earlier, call.compute, first);
+    input.query = linear(x.values.index_select(0, first), query.weights(), added)
                       .view({call.batch.sequences(), heads_, headSize});
   }
   const Mask mask = maskAt(call.pass, Site::Attention, call.number, attention_.dropout, earlier * heads_);
@@ -101,11 +100,6 @@ at::Tensor Block::addend(const LinearLayer& layer, const at::Tensor& x, const Ca
 
 Mask Block::outputMask(Site site, double probability, const Call& call) const {
   return maskAt(call.pass, site, call.number, probability, earlierRows(call.pass, outputRows()));
-}
-
-at::Tensor Block::add(const LinearLayer& layer, const LinearInput& x, const at::Tensor& residual,
-                      const Mask& mask, const Call& call) const {
-  return dropoutAdd(linear(x, layer.weights(), addend(layer, x.values, call)).to(at::kFloat), residual, mask);
 }
 
 std::vector<LinearLayer*> Block::linears() {

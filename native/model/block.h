@@ -27,8 +27,8 @@ class Block {
 
   // x: float32 [tokens, hidden]. Returns float32 [tokens, hidden], or [sequences, hidden]. `number` says
   // which masks are drawn.
-  at::Tensor forward(const at::Tensor& x, int64_t number, const Batch& batch, const TrainingPass* pass,
-                     at::ScalarType compute, const Relations& relations) const;
+  Normed forward(const Normed& x, int64_t number, const Batch& batch, const TrainingPass* pass,
+                 at::ScalarType compute, const Relations& relations) const;
   std::optional<double> rotaryTheta() const { return layer_.rotaryTheta; }
 
   bool isTrained() const;
@@ -46,14 +46,11 @@ class Block {
   };
 
   // softmax(q k^T) v of `x`, which a norm has seen where it comes first.
-  at::Tensor attend(const at::Tensor& x, const Call& call) const;
+  at::Tensor attend(const Normed& x, const Call& call) const;
   // What the last layer of the MLP reads.
-  LinearInput expand(const at::Tensor& x, const Call& call) const;
+  LinearInput expand(const Normed& x, const Call& call) const;
   at::Tensor addend(const LinearLayer& layer, const at::Tensor& x, const Call& call) const;
   Mask outputMask(Site site, double probability, const Call& call) const;
-  // dropout(layer(x)) + residual
-  at::Tensor add(const LinearLayer& layer, const LinearInput& x, const at::Tensor& residual, const Mask& mask,
-                 const Call& call) const;
   std::vector<LinearLayer*> linears();
   RowsAre outputRows() const { return isFirstOnly_ ? RowsAre::Sequences : RowsAre::Tokens; }
 

@@ -158,31 +158,33 @@ Encoder::Encoder(const EncoderSpec& spec, bool isFirstOnly, LayerFactory& factor
 }
 
 at::Tensor Encoder::forward(const Batch& batch, const TrainingPass* pass, at::ScalarType compute) const {
-  at::Tensor x = embeddings_.forward(batch, pass, compute);
+  Normed x = embeddings_.forward(batch, pass, compute);
   std::map<double, at::Tensor> rotaryTables;  // by theta
   at::Tensor buckets;
-  if (relativeBias_.has_value()) buckets = relativeBias_->buckets(batch.longest(), x.device());
+  if (relativeBias_.has_value()) buckets = relativeBias_->buckets(batch.longest(), x.values.device());
   for (size_t i = 0; i < runs_.size(); ++i) {
     const Block& block = *runs_[i];
     const auto number = static_cast<int64_t>(i);
     at::Tensor table;
     if (const auto theta = block.rotaryTheta(); theta.has_value()) {
       at::Tensor& known = rotaryTables[*theta];
-      if (!known.defined()) known = rotaryTable(*theta, headSize_, batch.longest(), x.device());
+      if (!known.defined()) known = rotaryTable(*theta, headSize_, batch.longest(), x.values.device());
       table = known;
     }
     // A layer that runs again for its backward pass has no part of a graph in common with the others.
-    const auto layer = [this, &block, &batch, pass, number, compute, table,
-                        buckets](const at::Tensor& input) {
+    const auto layer = [this, &block, &batch, pass, number, compute, table, buckets](const Normed& input) {
       const at::Tensor bias = buckets.defined() ? relativeBias_->forward(buckets) : at::Tensor();
       return block.forward(input, number, batch, pass, compute, {table, bias});
     };
     // Below the lowest trained parameter nothing is kept for a backward pass anyway.
     const bool recomputes = pass != nullptr && pass->gradientCheckpointing &&
-                            (x.requires_grad() || block.isTrained() || isBiasTrained());
-    x = recomputes ? checkpoint(layer, x) : layer(x);
+                            (x.values.requires_grad() || block.isTrained() || isBiasTrained());
+    if (recomputes)
+      x = checkpoint([layer](const at::Tensor& input) { return layer(input).values; }, x.values);
+    else
+      x = layer(x);
   }
-  return finalNorm_.has_value() ? finalNorm_->apply(x) : x;
+  return finalNorm_.has_value() ? finalNorm_->apply(x.values) : x.values;
 }
 
 void Encoder::prepare(OperandBuilder& builder, bool isTraining) {

@@ -29,6 +29,7 @@ struct TrainingPass {
   int64_t firstSequence;
   double neftuneNoiseAlpha;    // 0 = no noise
   bool gradientCheckpointing;  // layers run again in the backward pass
+  bool packsWhenRead;          // weights, instead of all of them before the pass (OperandBuilder)
 };
 
 // Whether the rows of a tensor are the tokens of a batch or its sequences.

@@ -21,10 +21,13 @@ Model::Model(const SessionSpec& spec, at::Device device, at::ScalarType compute,
 at::Tensor Model::forward(const Batch& batch, const TrainingPass* pass) {
   {
     const at::NoGradGuard guard;
-    OperandBuilder builder(compute_, device());
-    encoder_.prepare(builder, pass != nullptr);
-    head_.prepare(builder, pass != nullptr);
-    builder.finish();
+    OperandBuilder ofEncoder(compute_, device(), pass != nullptr && pass->packsWhenRead);
+    encoder_.prepare(ofEncoder, pass != nullptr);
+    ofEncoder.finish();
+    // A vocabulary is read in parts, and in both passes several times.
+    OperandBuilder ofHead(compute_, device(), /*packsWhenRead=*/false);
+    head_.prepare(ofHead, pass != nullptr);
+    ofHead.finish();
   }
   const at::Tensor hidden = encoder_.forward(batch, pass, compute_);
   return head_.forward(hidden, encoder_.outputRows(), batch, pass);

@@ -38,37 +38,36 @@ void allocate(const Slices& slices, at::ScalarType type, at::Device device) {
 }
 
 struct Linear : torch::autograd::Function<Linear> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& values, const at::Tensor& /*weight*/,
+  // `stored`: the input again, as the backward pass reads it.
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& values, const at::Tensor& weight,
                             const std::optional<at::Tensor>& bias, const LinearWeights& weights,
-                            const std::optional<at::Tensor>& addend, bool isGelu) {
+                            const std::optional<at::Tensor>& addend, LinearInput::Kind kind,
+                            const LinearInput& stored) {
     const at::AutoDispatchBelowADInplaceOrView guard;
-    const PackedWeight& packed = weights.operands.packed;
-    const LinearInput x(values, isGelu);
-    at::Tensor y = at::empty({values.size(0), weights.rows}, packed.forward.options());
-    const at::Tensor offsets = biasOrZeros(bias, weights.rows);
-    withType(y.scalar_type(),
-             [&](auto zero) { compute<decltype(zero)>(y, x, offsets, packed.forward, addend); });
-    context->save_for_backward({values, packed.backward});
-    saveGelu(context, x);
+    const LinearInput x(values, kind);
+    at::Tensor y = at::empty({x.rows(), weights.rows}, weights.operands.type);
+    const at::Tensor offsets = biasOrZeros(bias, weights.rows), packed = forwardOperand(weights);
+    withType(y.scalar_type(), [&](auto zero) { compute<decltype(zero)>(y, x, offsets, packed, addend); });
+    saveLayer(context, stored, weight, weights);
     context->saved_data["hasBias"] = bias.has_value();
     context->saved_data["hasAddend"] = addend.has_value();
-    saveTarget(context, weights);
     return y;
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
     const LinearInput x = inputOf(context, saved);
-    const at::Tensor dY = gradients[0].contiguous();
+    const at::Tensor dY = gradients[0].contiguous(), packed = backwardOperand(context, saved);
     const RowRanges ranges(dY.size(0));
     at::Tensor dX = emptyInputGradient(context, x), dBias = rangeSums(ranges, dY.size(1));
     withType(dY.scalar_type(),
-             [&](auto zero) { computeBackward<decltype(zero)>(dX, dBias, x, dY, saved[1], ranges); });
+             [&](auto zero) { computeBackward<decltype(zero)>(dX, dBias, x, dY, packed, ranges); });
     return {dX,
             storeWeightGradient(context, dY, x),
             context->saved_data["hasBias"].toBool() ? dBias.sum(0) : at::Tensor(),
             at::Tensor(),
             context->saved_data["hasAddend"].toBool() ? dY : at::Tensor(),
+            at::Tensor(),
             at::Tensor()};
   }
 
@@ -105,22 +104,27 @@ struct Linear : torch::autograd::Function<Linear> {
 
 }  // namespace
 
-OperandBuilder::OperandBuilder(at::ScalarType type, at::Device device)
-    : type_(type), usesTiles_(device.is_cpu() && hasBrgemm(type)) {}
+OperandBuilder::OperandBuilder(at::ScalarType type, at::Device device, bool packsWhenRead)
+    : type_(type), usesTiles_(device.is_cpu() && hasBrgemm(type)), packsWhenRead_(packsWhenRead) {}
 
 void OperandBuilder::add(LinearOperands& operands, const at::Tensor& weight,
                          const std::optional<at::Tensor>& bias, int64_t version, bool wantsBackward) {
   operands.type = type_;
   const auto known = std::find_if(requests_.begin(), requests_.end(),
                                   [&](const Request& each) { return each.operands == &operands; });
-  if (known == requests_.end())
+  if (known == requests_.end()) {
     requests_.push_back({&operands, weight, bias, version, wantsBackward});
-  else
+  } else {
     known->wantsBackward = known->wantsBackward || wantsBackward;
+    ++known->runs;
+  }
 }
 
 void OperandBuilder::finish() {
-  if (usesTiles_) return pack();
+  if (usesTiles_) {
+    leaveToProducts();
+    return pack();
+  }
   if (type_ != at::kFloat) return round();
   for (const Request& request : requests_) {
     request.operands->weight = request.weight;
@@ -128,10 +132,21 @@ void OperandBuilder::finish() {
   }
 }
 
+void OperandBuilder::leaveToProducts() {
+  for (const Request& request : requests_) {
+    LinearOperands& operands = *request.operands;
+    operands.packsWhenRead = packsWhenRead_ && request.runs == 1;
+    if (!operands.packsWhenRead) continue;
+    operands.packed = {};
+    operands.forwardVersion = operands.backwardVersion = -1;
+  }
+  std::erase_if(requests_, [](const Request& request) { return request.operands->packsWhenRead; });
+}
+
 void OperandBuilder::pack() {
   Slices forward, backward;
   bool lacksForward = false, lacksBackward = false;
-  for (const auto& [operands, weight, bias, version, wantsBackward] : requests_) {
+  for (const auto& [operands, weight, bias, version, wantsBackward, runs] : requests_) {
     forward.push_back({&operands->packed.forward, forwardShape(weight, type_)});
     lacksForward = lacksForward || !operands->packed.forward.defined();
     if (!wantsBackward) continue;
@@ -149,7 +164,7 @@ void OperandBuilder::pack() {
     }
     allocate(backward, type_, at::kCPU);
   }
-  for (const auto& [operands, weight, bias, version, wantsBackward] : requests_) {
+  for (const auto& [operands, weight, bias, version, wantsBackward, runs] : requests_) {
     if (operands->forwardVersion != version) packForward(operands->packed.forward, weight);
     operands->forwardVersion = version;
     if (!wantsBackward) continue;
@@ -161,7 +176,7 @@ void OperandBuilder::pack() {
 void OperandBuilder::round() {
   Slices slices;
   bool lacks = false;
-  for (const auto& [operands, weight, bias, version, wantsBackward] : requests_) {
+  for (const auto& [operands, weight, bias, version, wantsBackward, runs] : requests_) {
     slices.push_back({&operands->weight, at::DimVector(weight.sizes())});
     if (bias.has_value()) slices.push_back({&operands->bias, at::DimVector(bias->sizes())});
     lacks = lacks || !operands->weight.defined();
@@ -171,7 +186,7 @@ void OperandBuilder::round() {
     allocate(slices, type_, requests_.front().weight.device());
   }
   std::vector<at::Tensor> targets, sources;
-  for (const auto& [operands, weight, bias, version, wantsBackward] : requests_) {
+  for (const auto& [operands, weight, bias, version, wantsBackward, runs] : requests_) {
     if (operands->forwardVersion == version) continue;
     targets.push_back(operands->weight);
     sources.push_back(weight);
@@ -183,17 +198,42 @@ void OperandBuilder::round() {
   for (const Request& request : requests_) request.operands->forwardVersion = request.version;
 }
 
-at::Tensor linear(const LinearInput& x, const LinearWeights& weights, const at::Tensor& addend) {
-  if (!usesTiles(weights)) return linearLibrary(x.tensor(), weights, addend);
-  return Linear::apply(x.values.contiguous(), weights.weight, weights.bias, weights, optionalRows(addend),
-                       x.isGelu);
+at::Tensor LinearInput::tensor() const {
+  switch (kind) {
+    case Kind::Gelu:
+      return activate(Activation::Gelu, values);
+    case Kind::GatedGelu:
+      return gatedActivation(Activation::Gelu, values);
+    case Kind::Norm:
+      return at::addcmul(bias, values.to(bias.scalar_type()), weight);
+    case Kind::Values:
+      break;
+  }
+  return values;
 }
 
-LinearInput linearActivation(const at::Tensor& x, const LinearWeights& weights, Activation activation,
-                             const at::Tensor& addend) {
-  if (!usesTiles(weights)) return linearActivationLibrary(x, weights, activation, addend);
+at::Tensor linear(const LinearInput& x, const LinearWeights& weights, const at::Tensor& addend) {
+  if (!usesTiles(weights)) return linearLibrary(x.tensor(), weights, addend);
+  const LinearInput rows(x.values.contiguous(), x.kind);
+  return Linear::apply(rows.values, weights.weight, weights.bias, weights, optionalRows(addend), rows.kind,
+                       rows);
+}
+
+at::Tensor linear(const Normed& x, const LinearWeights& weights, const at::Tensor& addend) {
+  if (!usesTiles(weights)) return linearLibrary(x.values, weights, addend);
+  if (x.stored.kind != LinearInput::Kind::Norm) return linear(LinearInput(x.values), weights, addend);
+  return Linear::apply(x.values, weights.weight, weights.bias, weights, optionalRows(addend),
+                       LinearInput::Kind::Values, x.stored);
+}
+
+LinearInput linearActivation(const Normed& x, const LinearWeights& weights, Activation activation,
+                             const at::Tensor& addend, bool isGated) {
+  using Kind = LinearInput::Kind;
+  if (!usesTiles(weights) && !isGated) return linearActivationLibrary(x.values, weights, activation, addend);
   const at::Tensor z = linear(x, weights, addend);
-  if (activation == Activation::Gelu) return {z, true};
+  if (activation == Activation::Gelu && usesTiles(weights))
+    return {z, isGated ? Kind::GatedGelu : Kind::Gelu};
+  if (isGated) return gatedActivation(activation, z);
   return activate(activation, z, /*inPlace=*/!at::GradMode::is_enabled());
 }
 

@@ -23,6 +23,7 @@ struct LinearOperands {
   PackedWeight packed = {};
   at::Tensor weight = {}, bias = {};
   int64_t forwardVersion = -1, backwardVersion = -1;  // of the parameters that they were made from
+  bool packsWhenRead = false;                         // nothing is packed yet: each product packs for itself
 };
 
 // A layer is all rows of a weight, or some of them.
@@ -35,10 +36,12 @@ struct LinearWeights {
 };
 
 // Makes the operands of all layers for one pass. Copies are aligned slices of one allocation for forward
-// passes and one for backward passes, and are made again where the parameters have changed.
+// passes and one for backward passes, and are made again where the parameters have changed. Or there are
+// none, and what was packed is given back: layers that run once pack what they read when they read it, which
+// is no more work where the parameters change before the next pass, and needs memory for one layer only.
 class OperandBuilder {
  public:
-  OperandBuilder(at::ScalarType type, at::Device device);
+  OperandBuilder(at::ScalarType type, at::Device device, bool packsWhenRead);
   // `version` says whether `weight` and `bias`, those of the layer's rows, have changed since the last time.
   // A layer that runs several times may be added several times.
   void add(LinearOperands& operands, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
@@ -52,13 +55,15 @@ class OperandBuilder {
     std::optional<at::Tensor> bias;
     int64_t version;
     bool wantsBackward;
+    int64_t runs = 1;
   };
 
+  void leaveToProducts();
   void pack();
   void round();
 
   at::ScalarType type_;
-  bool usesTiles_;
+  bool usesTiles_, packsWhenRead_;
   std::vector<Request> requests_;
 };
 
@@ -73,30 +78,64 @@ inline std::optional<at::Tensor> optionalRows(const at::Tensor& tensor) {
   return tensor.defined() ? std::optional(tensor.contiguous()) : std::nullopt;
 }
 
-// What a layer multiplies: `values`, [rows, in] of float32 or the compute type, or GELU of them (then of the
-// compute type). GELU is computed block by block when the product reads it, again in the backward pass, and
-// never stored: its result would be one more tensor of a layer's largest size.
+// What a layer multiplies, [rows, in]: values of float32 or the compute type, or what is computed from them
+// block by block when a product reads it, in the backward pass again, and never stored: it would be one more
+// tensor of a layer's largest size.
 struct LinearInput {
-  at::Tensor values;
-  bool isGelu = false;
+  enum class Kind {
+    Values,
+    Gelu,       // GELU of values of the compute type
+    GatedGelu,  // GELU of the first half of their columns times the second half; of the compute type
+    Norm        // values * weight + bias; of the compute type
+  };
 
-  LinearInput(at::Tensor values, bool isGelu = false) : values(std::move(values)), isGelu(isGelu) {}
-  at::Tensor tensor() const { return isGelu ? activate(Activation::Gelu, values) : values; }
+  at::Tensor values;
+  Kind kind = Kind::Values;
+  at::Tensor weight = {}, bias = {};  // of a norm, float32 [in]
+
+  LinearInput(at::Tensor values, Kind kind = Kind::Values) : values(std::move(values)), kind(kind) {}
+  int64_t rows() const { return values.size(0); }
+  int64_t columns() const { return kind == Kind::GatedGelu ? values.size(1) / 2 : values.size(1); }
+  at::Tensor tensor() const;
+};
+
+// The result of a norm for the layers that follow it: `values`, float32 [rows, in], and the same once more
+// for their backward passes, from what the norm itself stores for its own. So nobody has to hold the values.
+struct Normed {
+  at::Tensor values;
+  LinearInput stored;
+
+  Normed(at::Tensor values, LinearInput stored) : values(std::move(values)), stored(std::move(stored)) {}
+  Normed(const at::Tensor& values) : Normed(values, LinearInput(values)) {}
 };
 
 // Returns [rows, out] in the compute type. `addend`, undefined or [rows, out] in that type, is added to
 // x weight^T here and below.
 at::Tensor linear(const LinearInput& x, const LinearWeights& weights, const at::Tensor& addend = {});
+at::Tensor linear(const Normed& x, const LinearWeights& weights, const at::Tensor& addend = {});
+inline at::Tensor linear(const at::Tensor& x, const LinearWeights& weights, const at::Tensor& addend = {}) {
+  return linear(LinearInput(x), weights, addend);
+}
 
-// activation(linear(x)), for the layer that follows.
-LinearInput linearActivation(const at::Tensor& x, const LinearWeights& weights, Activation activation,
-                             const at::Tensor& addend = {});
+// activation(linear(x)), or of a gated layer activation(first half of it) * second half, for the layer that
+// follows.
+LinearInput linearActivation(const Normed& x, const LinearWeights& weights, Activation activation,
+                             const at::Tensor& addend = {}, bool isGated = false);
 
-// LayerNorm(dropout(linear(x)) + residual). residual: float32 [rows, out]; so is the result.
-at::Tensor linearAddNorm(const LinearInput& x, const at::Tensor& residual, const LinearWeights& weights,
-                         const NormWeights& norm, const Mask& mask, const at::Tensor& addend = {});
+// dropout(linear(x)) + residual. residual: float32 [rows, out]; so is the result.
+at::Tensor linearAdd(const LinearInput& x, const at::Tensor& residual, const LinearWeights& weights,
+                     const Mask& mask, const at::Tensor& addend = {});
 
-// The same three by LibTorch's own operators alone, whatever the processor has.
+// LayerNorm of that. `sum`, where there is one, receives the sum too: it is what goes on where norms come
+// before the layers.
+Normed linearAddNorm(const LinearInput& x, const at::Tensor& residual, const LinearWeights& weights,
+                     const NormWeights& norm, const Mask& mask, const at::Tensor& addend = {},
+                     at::Tensor* sum = nullptr);
+
+// LayerNorm alone, before layers of that compute type. x: float32 [rows, columns].
+Normed norm(const at::Tensor& x, const NormWeights& norm, at::ScalarType compute);
+
+// Three of them by LibTorch's own operators alone, whatever the processor has.
 at::Tensor linearLibrary(const at::Tensor& x, const LinearWeights& weights, const at::Tensor& addend);
 at::Tensor linearActivationLibrary(const at::Tensor& x, const LinearWeights& weights, Activation activation,
                                    const at::Tensor& addend);

@@ -47,7 +47,18 @@ class RowRanges {
 
 // Packed weights alone do not say that this processor has brgemm for them.
 inline bool usesTiles(const LinearWeights& weights) {
-  return weights.operands.packed.forward.defined() && hasBrgemm(weights.operands.type);
+  const LinearOperands& operands = weights.operands;
+  return (operands.packsWhenRead || operands.packed.forward.defined()) && hasBrgemm(operands.type);
+}
+
+// What a forward pass multiplies by.
+inline at::Tensor forwardOperand(const LinearWeights& weights) {
+  if (!weights.operands.packsWhenRead) return weights.operands.packed.forward;
+  const phases::Scope phase(phases::Phase::Gemm);
+  const at::Tensor weight = weights.weight.narrow(0, weights.firstRow, weights.rows);
+  at::Tensor packed = at::empty(forwardShape(weight, weights.operands.type), weights.operands.type);
+  packForward(packed, weight);
+  return packed;
 }
 
 // The rows of a contiguous matrix, without asking the tensor each time.
@@ -72,14 +83,63 @@ inline int64_t rowsOfBlock(int64_t bytes) {
   return std::clamp(blockBytes() / bytes / kTile * kTile, kTile, kMost);
 }
 
+// The rows of a layer's input in type T.
+template <typename T>
+class InputRows {
+ public:
+  explicit InputRows(const LinearInput& x)
+      : kind_(x.kind),
+        isOwnType_(x.values.scalar_type() == c10::CppTypeToScalarType<T>::value),
+        columns_(x.columns()),
+        stride_(x.values.size(1)),
+        values_(x.values.const_data_ptr()),
+        weight_(kind_ == Kind::Norm ? x.weight.const_data_ptr<float>() : nullptr),
+        bias_(kind_ == Kind::Norm ? x.bias.const_data_ptr<float>() : nullptr) {}
+
+  int64_t columns() const { return columns_; }
+  // Whether they lie somewhere as they are; then where.
+  bool areStored() const { return kind_ == Kind::Values && isOwnType_; }
+  const T* operator[](int64_t row) const { return static_cast<const T*>(values_) + row * stride_; }
+
+  // Writes a row, computed or not.
+  void read(T* target, int64_t row) const {
+    const T* source = (*this)[row];
+    switch (kind_) {
+      case Kind::Values:
+        if (isOwnType_)
+          std::copy_n(source, columns_, target);
+        else
+          rowKernels().narrow(target, static_cast<const float*>(values_) + row * stride_, columns_);
+        break;
+      case Kind::Gelu:
+        rowKernels().gelu(target, source, columns_);
+        break;
+      case Kind::GatedGelu:
+        rowKernels().gatedGelu(target, source, source + columns_, columns_);
+        break;
+      case Kind::Norm:
+        rowKernels().scaleNormalized(target, source, weight_, bias_, columns_);
+        break;
+    }
+  }
+
+ private:
+  using Kind = LinearInput::Kind;
+  Kind kind_;
+  bool isOwnType_;
+  int64_t columns_, stride_;
+  const void* values_;
+  const float *weight_, *bias_;
+};
+
 // Blocks of the rows of a layer's input as left-hand sides in type T.
 template <typename T>
 class RowBlocks {
  public:
   RowBlocks(const LinearInput& x, int64_t most)
-      : x_(x.values),
-        isGelu_(x.isGelu),
-        inner_(x_.size(1)),
+      : rows_(x),
+        count_(x.rows()),
+        inner_(rows_.columns()),
         padded_(roundUp(inner_, kPair<T>)),
         copies_(most * padded_) {}
 
@@ -88,26 +148,19 @@ class RowBlocks {
   // [roundUp(rows, kTileStep), ld]: the rows from `first` on, where they lie or copied. What the sizes are
   // rounded up by may be anything in the rows, and is zero in the inner dimension.
   const T* load(int64_t first, int64_t rows) {
-    const bool isOwnType = x_.scalar_type() == c10::CppTypeToScalarType<T>::value;
-    const bool ends = first + roundUp(rows, kTileStep) > x_.size(0);
-    if (isOwnType && !isGelu_ && !ends && padded_ == inner_) return x_.const_data_ptr<T>() + first * inner_;
+    const bool ends = first + roundUp(rows, kTileStep) > count_;
+    if (rows_.areStored() && !ends && padded_ == inner_) return rows_[first];
     for (int64_t i = 0; i < rows; ++i) {
       T* row = copies_.data() + i * padded_;
-      if (isGelu_)
-        rowKernels().gelu(row, x_.const_data_ptr<T>() + (first + i) * inner_, inner_);
-      else if (isOwnType)
-        std::copy_n(x_.const_data_ptr<T>() + (first + i) * inner_, inner_, row);
-      else
-        rowKernels().narrow(row, x_.const_data_ptr<float>() + (first + i) * inner_, inner_);
+      rows_.read(row, first + i);
       std::fill(row + inner_, row + padded_, T(0));
     }
     return copies_.data();
   }
 
  private:
-  const at::Tensor x_;
-  bool isGelu_;
-  int64_t inner_, padded_;
+  InputRows<T> rows_;
+  int64_t count_, inner_, padded_;
   Scratch<T> copies_;
 };
 
@@ -189,7 +242,7 @@ void withType(at::ScalarType type, const Body& body) {
 template <typename T, typename Body>
 void forEachTile(const LinearInput& x, const at::Tensor& packed, int64_t columns, const Body& body) {
   const Panels<T> weight(packed, columns);
-  RowRanges(x.values.size(0)).forEach([&](int64_t, int64_t begin, int64_t count) {
+  RowRanges(x.rows()).forEach([&](int64_t, int64_t begin, int64_t count) {
     RowBlocks<T> blocks(x, weight.rowsOfBlock());
     Scratch<float> block(weight.rowsOfBlock() * kTile);
     forEachBlock(begin, count, weight.rowsOfBlock(), [&](int64_t first, int64_t rows) {

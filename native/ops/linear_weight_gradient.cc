@@ -8,6 +8,7 @@
 #include "core/phases.h"
 #include "ops/brgemm.h"
 #include "ops/linear_backward.h"
+#include "ops/linear_tiles.h"
 
 namespace bertune {
 namespace {
@@ -48,24 +49,21 @@ class Operands {
 };
 
 // On all threads, band by band.
-template <typename T, typename X>
-void pack(Operands<T>& operands, const T* dY, int64_t out, const X* x, int64_t in, bool isGelu) {
+template <typename T>
+void pack(Operands<T>& operands, const T* dY, int64_t out, const InputRows<T>& x) {
   constexpr int64_t bands = kChunk / kBand;
-  const int64_t width = operands.width();
+  const int64_t width = operands.width(), in = x.columns();
   at::parallel_for(0, operands.chunks() * bands, 1, [&](int64_t begin, int64_t end) {
-    Scratch<X> activated(isGelu ? kBand * in : 0);
+    Scratch<T> copies(x.areStored() ? 0 : kBand * in);
     for (int64_t i = begin; i < end; ++i) {
       const int64_t chunk = i / bands, first = i % bands * kBand, row = chunk * kChunk + first;
       const int64_t rows = std::clamp<int64_t>(operands.rowsOf(chunk) - first, 0, kBand);
       const int64_t padded = std::clamp<int64_t>(operands.innerOf(chunk) - first, 0, kBand);
       if (padded == 0) continue;
       packTransposed(operands.left(chunk, 0) + first, kChunk, dY + row * out, out, rows, out, padded);
-      const X* band = x + row * in;
-      if (isGelu) {
-        for (int64_t j = 0; j < rows; ++j)
-          rowKernels().gelu(activated.data() + j * in, x + (row + j) * in, in);
-        band = activated.data();
-      }
+      if (!x.areStored())
+        for (int64_t j = 0; j < rows; ++j) x.read(copies.data() + j * in, row + j);
+      const T* band = x.areStored() ? x[row] : copies.data();
       for (int64_t step = 0; step < padded; step += kPair<T>)
         for (int64_t panel = 0; panel < operands.panels(); ++panel) {
           const int64_t column = panel * width;
@@ -77,12 +75,12 @@ void pack(Operands<T>& operands, const T* dY, int64_t out, const X* x, int64_t i
   });
 }
 
-template <typename T, typename X>
+template <typename T>
 void compute(at::Tensor& gradient, const at::Tensor& dY, const LinearInput& x, bool adds) {
-  const int64_t out = dY.size(1), in = x.values.size(1);
+  const int64_t out = dY.size(1), in = x.columns();
   const phases::Scope phase(phases::Phase::Gemm);  // with the packing
   Operands<T> operands(dY.size(0), out, in);
-  pack<T, X>(operands, dY.const_data_ptr<T>(), out, x.values.const_data_ptr<X>(), in, x.isGelu);
+  pack<T>(operands, dY.const_data_ptr<T>(), out, InputRows<T>(x));
   auto* target = gradient.mutable_data_ptr<float>();
   const Tiling& tiling = tilingOf(dY.scalar_type());
   const auto computeBlock = [&](int64_t first, int64_t last) {
@@ -113,11 +111,9 @@ void compute(at::Tensor& gradient, const at::Tensor& dY, const LinearInput& x, b
 
 void weightGradient(at::Tensor& gradient, const at::Tensor& dY, const LinearInput& x, bool adds) {
   if (dY.scalar_type() == at::kFloat)
-    compute<float, float>(gradient, dY, x, adds);
-  else if (x.values.scalar_type() == at::kFloat)
-    compute<at::BFloat16, float>(gradient, dY, x, adds);
+    compute<float>(gradient, dY, x, adds);
   else
-    compute<at::BFloat16, at::BFloat16>(gradient, dY, x, adds);
+    compute<at::BFloat16>(gradient, dY, x, adds);
 }
 
 }  // namespace bertune

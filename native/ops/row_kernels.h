@@ -27,7 +27,7 @@ struct Norm {
 struct NormSums {
   float* weight;
   float* bias;
-  float* linearBias;
+  float* linearBias = nullptr;
 };
 
 // Attention sees the keys of a sequence in panels of kPanel, and so has its scores: those of one query are
@@ -93,7 +93,7 @@ class RowKernels {
   virtual void geluBackward(c10::BFloat16* dZ, const c10::BFloat16* dY, const c10::BFloat16* z,
                             int64_t n) const = 0;
 
-  // y = gelu(z) * gate, and its backward pass.
+  // y = gelu(z) * gate, and its backward pass, where dZ may be dY.
   virtual void gatedGelu(float* y, const float* z, const float* gate, int64_t n) const = 0;
   virtual void gatedGelu(c10::BFloat16* y, const c10::BFloat16* z, const c10::BFloat16* gate,
                          int64_t n) const = 0;
@@ -115,20 +115,46 @@ class RowKernels {
   virtual void dropoutAdd(float* out, const float* x, const float* residual, int64_t n, const Mask& mask,
                           int64_t row) const = 0;
 
-  // out = LayerNorm(dropout(x + bias) + residual). `normalized` receives what LayerNorm's weight multiplies,
-  // unless it is `out`.
-  // Returns LayerNorm's 1 / standard deviation.
-  virtual float addNorm(float* out, float* normalized, const float* x, const float* bias,
-                        const float* residual, const kernels::Norm& norm, int64_t n, const Mask& mask,
-                        int64_t row) const = 0;
+  // out = dropout(x + bias) + residual.
+  virtual void addBiasDropoutAdd(float* out, const float* x, const float* bias, const float* residual,
+                                 int64_t n, const Mask& mask, int64_t row) const = 0;
 
-  // The backward pass of addNorm: dSum is the gradient of the residual, dX that of x; `sums` grow.
+  // Its backward pass: dX is the gradient of x, by which `dBias` grows.
+  virtual void dropoutBackward(float* dX, float* dBias, const float* dOut, int64_t n, const Mask& mask,
+                               int64_t row) const = 0;
+  virtual void dropoutBackward(c10::BFloat16* dX, float* dBias, const float* dOut, int64_t n,
+                               const Mask& mask, int64_t row) const = 0;
+
+  // out = LayerNorm(x), which may be x; `normalized`, unless it is null, receives what LayerNorm's weight
+  // multiplies, for a backward pass. Returns LayerNorm's 1 / standard deviation.
+  virtual float norm(float* out, float* normalized, const float* x, const kernels::Norm& norm,
+                     int64_t n) const = 0;
+  virtual float norm(float* out, c10::BFloat16* normalized, const float* x, const kernels::Norm& norm,
+                     int64_t n) const = 0;
+
+  // LayerNorm's result once more: out = (normalized * weight + bias) rounded.
+  virtual void scaleNormalized(float* out, const float* normalized, const float* weight, const float* bias,
+                               int64_t n) const = 0;
+  virtual void scaleNormalized(c10::BFloat16* out, const c10::BFloat16* normalized, const float* weight,
+                               const float* bias, int64_t n) const = 0;
+
+  // The backward pass of out = LayerNorm(sum), sum = dropout(x + bias) + residual. dSum is the gradient of
+  // the sum and so of the residual, to which belongs what reached the sum by another way (`dSumAdded`, or
+  // null); dX is that of x; `sums` grow.
   virtual void addNormBackward(float* dSum, float* dX, const kernels::NormSums& sums, const float* dOut,
-                               const float* normalized, const float* weight, float inverseDeviation,
-                               int64_t n, const Mask& mask, int64_t row) const = 0;
-  virtual void addNormBackward(float* dSum, c10::BFloat16* dX, const kernels::NormSums& sums,
-                               const float* dOut, const float* normalized, const float* weight,
+                               const float* dSumAdded, const float* normalized, const float* weight,
                                float inverseDeviation, int64_t n, const Mask& mask, int64_t row) const = 0;
+  virtual void addNormBackward(float* dSum, c10::BFloat16* dX, const kernels::NormSums& sums,
+                               const float* dOut, const float* dSumAdded, const c10::BFloat16* normalized,
+                               const float* weight, float inverseDeviation, int64_t n, const Mask& mask,
+                               int64_t row) const = 0;
+  // Of the norm alone; `sums` have no bias of a linear layer.
+  virtual void normBackward(float* dSum, const kernels::NormSums& sums, const float* dOut,
+                            const float* normalized, const float* weight, float inverseDeviation,
+                            int64_t n) const = 0;
+  virtual void normBackward(float* dSum, const kernels::NormSums& sums, const float* dOut,
+                            const c10::BFloat16* normalized, const float* weight, float inverseDeviation,
+                            int64_t n) const = 0;
 
   // out = exp(scale * (score - largest score)) of the keys that dropout keeps, and 0 of the others and up to
   // a multiple of 16. Softmax with dropout is that times mask.scale / sum. The keys are [first, first +

@@ -160,9 +160,61 @@ INLINE void rotateOf(T* out, const T* x, const float* cosines, const float* sine
 }
 
 template <typename T>
-INLINE void addNormBackwardOf(float* dSum, T* dX, const NormSums& sums, const float* dOut,
-                              const float* normalized, const float* weight, float inverseDeviation, int64_t n,
-                              const Mask& mask, int64_t row) {
+INLINE float normOf(float* out, T* normalized, const float* x, const Norm& norm, int64_t n) {
+  const auto count = static_cast<float>(n);
+  Floats sums;
+  forEachVector(n, [&](int64_t j, int64_t lanes) BODY { sums += loadLanes(x + j, lanes); });
+  const float mean = sumOf(sums) / count;
+  Floats squares;
+  forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
+    const Floats distance = onlyFirst(loadLanes(x + j, lanes) - mean, lanes);
+    squares += distance * distance;
+  });
+  const float inverseDeviation = 1.0f / std::sqrt(sumOf(squares) / count + norm.epsilon);
+  const auto write = [&](const auto& keep) BODY {
+    forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
+      const Floats value = (loadLanes(x + j, lanes) - mean) * inverseDeviation;
+      keep(j, value, lanes);
+      storeLanes(out + j, value * loadLanes(norm.weight + j, lanes) + loadLanes(norm.bias + j, lanes), lanes);
+    });
+  };
+  if (normalized == nullptr)
+    write([](int64_t, const Floats&, int64_t) BODY {});
+  else
+    write([normalized](int64_t j, const Floats& value, int64_t lanes)
+              BODY { storeLanes(normalized + j, value, lanes); });
+  return inverseDeviation;
+}
+
+template <typename T>
+INLINE void scaleNormalizedOf(T* out, const T* normalized, const float* weight, const float* bias,
+                              int64_t n) {
+  forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
+    const Floats value = loadLanes(normalized + j, lanes);
+    storeLanes(out + j, value * loadLanes(weight + j, lanes) + loadLanes(bias + j, lanes), lanes);
+  });
+}
+
+INLINE void grow(float* sum, const Floats& by, int64_t lanes) {
+  storeLanes(sum, loadLanes(sum, lanes) + by, lanes);
+}
+
+template <typename T>
+INLINE void dropoutBackwardOf(T* dX, float* dBias, const float* dOut, int64_t n, const Mask& mask,
+                              int64_t row) {
+  withMaskRow(mask, row, [&](const auto& maskRow) BODY {
+    forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
+      const Floats dropped = loadLanes(dOut + j, lanes) * maskRow.factors(j);
+      storeLanes(dX + j, dropped, lanes);
+      grow(dBias + j, dropped, lanes);
+    });
+  });
+}
+
+// store(first, gradient of what was normalized, lanes), vector by vector.
+template <typename T, typename Store>
+INLINE void normBackwardOf(const NormSums& sums, const float* dOut, const T* normalized, const float* weight,
+                           float inverseDeviation, int64_t n, const Store& store) {
   Floats means, projections;
   forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
     const Floats gradient = loadLanes(dOut + j, lanes) * loadLanes(weight + j, lanes);
@@ -171,21 +223,43 @@ INLINE void addNormBackwardOf(float* dSum, T* dX, const NormSums& sums, const fl
   });
   const float mean = sumOf(means) / static_cast<float>(n);
   const float projection = sumOf(projections) / static_cast<float>(n);
-  const auto grow = [&](float* sum, const Floats& by, int64_t lanes)
-                        BODY { storeLanes(sum, loadLanes(sum, lanes) + by, lanes); };
-  withMaskRow(mask, row, [&](const auto& maskRow) BODY {
-    forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
-      const Floats dY = loadLanes(dOut + j, lanes), value = loadLanes(normalized + j, lanes);
-      const Floats gradient =
-          inverseDeviation * (dY * loadLanes(weight + j, lanes) - mean - value * projection);
-      const Floats dropped = gradient * maskRow.factors(j);
-      storeLanes(dSum + j, gradient, lanes);
-      storeLanes(dX + j, dropped, lanes);
-      grow(sums.weight + j, dY * value, lanes);
-      grow(sums.bias + j, dY, lanes);
-      grow(sums.linearBias + j, dropped, lanes);
-    });
+  forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
+    const Floats dY = loadLanes(dOut + j, lanes), value = loadLanes(normalized + j, lanes);
+    store(j, inverseDeviation * (dY * loadLanes(weight + j, lanes) - mean - value * projection), lanes);
+    grow(sums.weight + j, dY * value, lanes);
+    grow(sums.bias + j, dY, lanes);
   });
+}
+
+template <typename T>
+INLINE void addNormBackwardOf(float* dSum, T* dX, const NormSums& sums, const float* dOut,
+                              const float* dSumAdded, const T* normalized, const float* weight,
+                              float inverseDeviation, int64_t n, const Mask& mask, int64_t row) {
+  const auto compute = [&](const auto& added) BODY {
+    withMaskRow(mask, row, [&](const auto& maskRow) BODY {
+      normBackwardOf(sums, dOut, normalized, weight, inverseDeviation, n,
+                     [&](int64_t j, const Floats& ofNorm, int64_t lanes) BODY {
+                       const Floats gradient = added(j, ofNorm, lanes);
+                       const Floats dropped = gradient * maskRow.factors(j);
+                       storeLanes(dSum + j, gradient, lanes);
+                       storeLanes(dX + j, dropped, lanes);
+                       grow(sums.linearBias + j, dropped, lanes);
+                     });
+    });
+  };
+  if (dSumAdded == nullptr)
+    compute([](int64_t, const Floats& gradient, int64_t) BODY { return gradient; });
+  else
+    compute([dSumAdded](int64_t j, const Floats& gradient, int64_t lanes)
+                BODY { return gradient + loadLanes(dSumAdded + j, lanes); });
+}
+
+template <typename T>
+INLINE void normBackwardAloneOf(float* dSum, const NormSums& sums, const float* dOut, const T* normalized,
+                                const float* weight, float inverseDeviation, int64_t n) {
+  normBackwardOf(sums, dOut, normalized, weight, inverseDeviation, n,
+                 [&](int64_t j, const Floats& gradient, int64_t lanes)
+                     BODY { storeLanes(dSum + j, gradient, lanes); });
 }
 
 // The keys of one query, vector by vector: body(first key, its place, lanes).
@@ -385,43 +459,67 @@ class Variant final : public RowKernels {
     });
   }
 
-  float addNorm(float* out, float* normalized, const float* x, const float* bias, const float* residual,
-                const Norm& norm, int64_t n, const Mask& mask, int64_t row) const override {
-    const auto count = static_cast<float>(n);
-    Floats sums;
+  void addBiasDropoutAdd(float* out, const float* x, const float* bias, const float* residual, int64_t n,
+                         const Mask& mask, int64_t row) const override {
     withMaskRow(mask, row, [&](const auto& maskRow) BODY {
       forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
         const Floats product = loadLanes(x + j, lanes) + loadLanes(bias + j, lanes);
-        const Floats sum = product * maskRow.factors(j) + loadLanes(residual + j, lanes);
-        storeLanes(normalized + j, sum, lanes);
-        sums += sum;
+        storeLanes(out + j, product * maskRow.factors(j) + loadLanes(residual + j, lanes), lanes);
       });
     });
-    const float mean = sumOf(sums) / count;
-    Floats squares;
-    forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
-      const Floats distance = onlyFirst(loadLanes(normalized + j, lanes) - mean, lanes);
-      squares += distance * distance;
-    });
-    const float inverseDeviation = 1.0f / std::sqrt(sumOf(squares) / count + norm.epsilon);
-    forEachVector(n, [&](int64_t j, int64_t lanes) BODY {
-      const Floats value = (loadLanes(normalized + j, lanes) - mean) * inverseDeviation;
-      storeLanes(normalized + j, value, lanes);
-      storeLanes(out + j, value * loadLanes(norm.weight + j, lanes) + loadLanes(norm.bias + j, lanes), lanes);
-    });
-    return inverseDeviation;
   }
+
+  void dropoutBackward(float* dX, float* dBias, const float* dOut, int64_t n, const Mask& mask,
+                       int64_t row) const override {
+    dropoutBackwardOf(dX, dBias, dOut, n, mask, row);
+  }
+
+  void dropoutBackward(c10::BFloat16* dX, float* dBias, const float* dOut, int64_t n, const Mask& mask,
+                       int64_t row) const override {
+    dropoutBackwardOf(dX, dBias, dOut, n, mask, row);
+  }
+
+  float norm(float* out, float* normalized, const float* x, const Norm& norm, int64_t n) const override {
+    return normOf(out, normalized, x, norm, n);
+  }
+
+  float norm(float* out, c10::BFloat16* normalized, const float* x, const Norm& norm,
+             int64_t n) const override {
+    return normOf(out, normalized, x, norm, n);
+  }
+
+  void scaleNormalized(float* out, const float* normalized, const float* weight, const float* bias,
+                       int64_t n) const override {
+    scaleNormalizedOf(out, normalized, weight, bias, n);
+  }
+
+  void scaleNormalized(c10::BFloat16* out, const c10::BFloat16* normalized, const float* weight,
+                       const float* bias, int64_t n) const override {
+    scaleNormalizedOf(out, normalized, weight, bias, n);
+  }
+
   void addNormBackward(float* dSum, float* dX, const NormSums& sums, const float* dOut,
-                       const float* normalized, const float* weight, float inverseDeviation, int64_t n,
-                       const Mask& mask, int64_t row) const override {
-    addNormBackwardOf(dSum, dX, sums, dOut, normalized, weight, inverseDeviation, n, mask, row);
+                       const float* dSumAdded, const float* normalized, const float* weight,
+                       float inverseDeviation, int64_t n, const Mask& mask, int64_t row) const override {
+    addNormBackwardOf(dSum, dX, sums, dOut, dSumAdded, normalized, weight, inverseDeviation, n, mask, row);
   }
 
   void addNormBackward(float* dSum, c10::BFloat16* dX, const NormSums& sums, const float* dOut,
-                       const float* normalized, const float* weight, float inverseDeviation, int64_t n,
-                       const Mask& mask, int64_t row) const override {
-    addNormBackwardOf(dSum, dX, sums, dOut, normalized, weight, inverseDeviation, n, mask, row);
+                       const float* dSumAdded, const c10::BFloat16* normalized, const float* weight,
+                       float inverseDeviation, int64_t n, const Mask& mask, int64_t row) const override {
+    addNormBackwardOf(dSum, dX, sums, dOut, dSumAdded, normalized, weight, inverseDeviation, n, mask, row);
   }
+
+  void normBackward(float* dSum, const NormSums& sums, const float* dOut, const float* normalized,
+                    const float* weight, float inverseDeviation, int64_t n) const override {
+    normBackwardAloneOf(dSum, sums, dOut, normalized, weight, inverseDeviation, n);
+  }
+
+  void normBackward(float* dSum, const NormSums& sums, const float* dOut, const c10::BFloat16* normalized,
+                    const float* weight, float inverseDeviation, int64_t n) const override {
+    normBackwardAloneOf(dSum, sums, dOut, normalized, weight, inverseDeviation, n);
+  }
+
   SoftmaxSums expDropout(float* out, const float* scores, int64_t first, int64_t keys, int64_t stride,
                          float scale, const Mask& mask, int64_t row) const override {
     return expDropoutOf(out, scores, first, keys, stride, scale, mask, row);

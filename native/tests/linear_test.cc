@@ -33,8 +33,8 @@ at::Tensor linearAddNormReference(const at::Tensor& x, const at::Tensor& residua
   return at::layer_norm(sum, {sum.size(1)}, norm.weight, norm.bias, norm.epsilon);
 }
 
-// The two ways of the linear layers.
-enum class Way { Tiles, Library };
+// The ways of the linear layers.
+enum class Way { Tiles, PackedWhenRead, Library };
 
 // A layer of some rows of a weight (all, where `rows` is left out) and of a bias, in[first + 1], whose
 // gradient goes into a place of its own.
@@ -48,6 +48,7 @@ LinearWeights weightsOf(const Inputs& in, size_t first, at::ScalarType type, Way
     packForward(packed.forward = at::empty(forwardShape(weight, type), type), weight);
     packBackward(packed.backward = at::empty(backwardShape(weight, type), type), weight);
   }
+  result.operands.packsWhenRead = way == Way::PackedWhenRead;
   if (way == Way::Library) {
     result.operands.weight = weight.to(type);
     result.operands.bias = bias.to(type);
@@ -60,7 +61,10 @@ LinearWeights plainWeights(const Inputs& in, size_t first, int64_t firstRow = 0,
   return {in[first], in[first + 1], {}, firstRow, rows < 0 ? in[first].size(0) : rows};
 }
 
-std::string nameOf(Way way) { return way == Way::Library ? " by LibTorch's operators" : ""; }
+std::string nameOf(Way way) {
+  if (way == Way::PackedWhenRead) return ", packed when read";
+  return way == Way::Library ? " by LibTorch's operators" : "";
+}
 
 // On few binary digits, so that float32 gives exact sums: at the kink of ReLU a rounding would decide a
 // gradient.
@@ -118,7 +122,7 @@ void testLinear(at::ScalarType type, const Mask& mask, Way way) {
            type,
            {rows, out}},
           [&](const Inputs& i) {
-            return linearAddNorm(i[0], i[3], weightsOf(i, 1, type, way), {i[4], i[5], 1e-12}, mask);
+            return linearAddNorm(i[0], i[3], weightsOf(i, 1, type, way), {i[4], i[5], 1e-12}, mask).values;
           },
           [&](const Inputs& i) {
             return linearAddNormReference(i[0], i[3], plainWeights(i, 1), {i[4], i[5], 1e-12}, mask);
@@ -148,7 +152,8 @@ void testLinearsOfTheModel(at::ScalarType type, const Mask& mask, Way way) {
     compare(
         {describe("add and norm with an addend, " + size, type, mask), inputs, types, type, {rows, out}},
         [&](const Inputs& i) {
-          return linearAddNorm(i[0], i[4], weightsOf(i, 1, type, way), {i[5], i[6], 1e-12}, mask, i[3]);
+          return linearAddNorm(i[0], i[4], weightsOf(i, 1, type, way), {i[5], i[6], 1e-12}, mask, i[3])
+              .values;
         },
         [&](const Inputs& i) {
           return linearAddNormReference(i[0], i[4], plainWeights(i, 1), {i[5], i[6], 1e-12}, mask, i[3]);
@@ -165,7 +170,7 @@ void testLinearsOfTheModel(at::ScalarType type, const Mask& mask, Way way) {
         [&](const Inputs& i) {
           const LinearInput expanded =
               linearActivation(i[0], weightsOf(i, 1, type, way), Activation::Gelu, i[3]);
-          return linearAddNorm(expanded, i[4], weightsOf(i, 7, type, way), {i[5], i[6], 1e-12}, mask);
+          return linearAddNorm(expanded, i[4], weightsOf(i, 7, type, way), {i[5], i[6], 1e-12}, mask).values;
         },
         [&](const Inputs& i) {
           const at::Tensor expanded =
@@ -207,7 +212,7 @@ void testFrozen(at::ScalarType type, const Mask& mask, Way way) {
   check(
       "add and norm",
       [&](const Inputs& i) {
-        return linearAddNorm(i[0], i[3], weightsOf(i, 1, type, way), {i[4], i[5], 1e-12}, mask);
+        return linearAddNorm(i[0], i[3], weightsOf(i, 1, type, way), {i[4], i[5], 1e-12}, mask).values;
       },
       [&](const Inputs& i) {
         return linearAddNormReference(i[0], i[3], plainWeights(i, 1), {i[4], i[5], 1e-12}, mask);
@@ -276,12 +281,104 @@ void testWithoutBias(at::ScalarType type, const Mask& mask, Way way) {
   check(
       "add and norm",
       [&](const Inputs& i) {
-        return linearAddNorm(i[0], i[3], bare(weightsOf(i, 1, type, way)), {i[4], std::nullopt, 1e-12}, mask);
+        return linearAddNorm(i[0], i[3], bare(weightsOf(i, 1, type, way)), {i[4], std::nullopt, 1e-12}, mask)
+            .values;
       },
       [&](const Inputs& i) {
         return linearAddNormReference(i[0], i[3], bare(plainWeights(i, 1)), {i[4], std::nullopt, 1e-12},
                                       mask);
       });
+}
+
+// A block whose norms come before its layers: what goes on is the sum, and the MLP reads its norm. The widths
+// of the MLP are such that neither half begins at a vector.
+void testPreNorm(at::ScalarType type, const Mask& mask, Way way) {
+  const int64_t hidden = 72, in = 40, width = 51;
+  for (const int64_t rows : {1, 33, 301}) {
+    const auto name = [&](const std::string& what) {
+      return describe(what + ", " + std::to_string(rows) + " rows" + nameOf(way), type, mask);
+    };
+    const Inputs inputs{random({rows, in}, type),     random({hidden, in}, type) / 8,
+                        random({hidden}, type),       random({rows, hidden}, at::kFloat),
+                        random({hidden}, at::kFloat), random({hidden}, at::kFloat),
+                        random({rows, hidden}, type), random({2 * width, hidden}, type) / 8,
+                        random({2 * width}, type),    random({hidden, width}, type) / 8,
+                        random({hidden}, type)};
+    const std::vector<at::ScalarType> types{type, at::kFloat, at::kFloat, at::kFloat, at::kFloat, at::kFloat,
+                                            type, at::kFloat, at::kFloat, at::kFloat, at::kFloat};
+    const auto first = [](size_t count, const auto& all) {
+      return std::decay_t<decltype(all)>(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(count));
+    };
+    const auto sumReference = [](const Inputs& i, const Mask& of) {
+      return dropoutAdd(linearReference(i[0], plainWeights(i, 1), i[6]), i[3], of);
+    };
+    const auto normReference = [](const at::Tensor& x, const Inputs& i) {
+      return at::layer_norm(x, {x.size(1)}, i[4], i[5], 1e-5);
+    };
+    const Inputs layer{inputs[0], inputs[1], inputs[2], inputs[3], inputs[6]};
+    compare(
+        {name("add"), layer, {type, at::kFloat, at::kFloat, at::kFloat, type}, type, {rows, hidden}},
+        [&](const Inputs& i) { return linearAdd(i[0], i[3], weightsOf(i, 1, type, way), mask, i[4]); },
+        [&](const Inputs& i) {
+          return dropoutAdd(linearReference(i[0], plainWeights(i, 1), i[4]), i[3], mask);
+        });
+    compare(
+        {name("sum and norm"), first(7, inputs), first(7, types), type, {rows, 2 * hidden}},
+        [&](const Inputs& i) {
+          at::Tensor sum;
+          const Normed normed =
+              linearAddNorm(i[0], i[3], weightsOf(i, 1, type, way), {i[4], i[5], 1e-5}, mask, i[6], &sum);
+          return at::cat({normed.values, sum}, 1);
+        },
+        [&](const Inputs& i) {
+          const at::Tensor sum = sumReference(i, mask);
+          return at::cat({normReference(sum, i), sum}, 1);
+        });
+    compare(
+        {name("attention's output and a gated MLP"), inputs, types, type, {rows, hidden}},
+        [&](const Inputs& i) {
+          at::Tensor sum;
+          const Normed normed =
+              linearAddNorm(i[0], i[3], weightsOf(i, 1, type, way), {i[4], i[5], 1e-5}, mask, i[6], &sum);
+          const LinearInput expanded =
+              linearActivation(normed, weightsOf(i, 7, type, way), Activation::Gelu, {}, /*isGated=*/true);
+          return linearAdd(expanded, sum, weightsOf(i, 9, type, way), mask);
+        },
+        [&](const Inputs& i) {
+          const at::Tensor sum = sumReference(i, mask);
+          const std::vector<at::Tensor> halves =
+              linearReference(normReference(sum, i), plainWeights(i, 7)).chunk(2, 1);
+          return dropoutAdd(linearReference(at::gelu(halves[0]) * halves[1], plainWeights(i, 9)), sum, mask);
+        });
+    compare(
+        {name("norm and linear"),
+         {inputs[3], inputs[7], inputs[8], inputs[4], inputs[5]},
+         std::vector<at::ScalarType>(5, at::kFloat),
+         type,
+         {rows, 2 * width}},
+        [&](const Inputs& i) {
+          return linear(norm(i[0], {i[3], i[4], 1e-5}, type), weightsOf(i, 1, type, way));
+        },
+        [&](const Inputs& i) {
+          return linearReference(at::layer_norm(i[0], {hidden}, i[3], i[4], 1e-5), plainWeights(i, 1));
+        });
+    // Where norms come behind: what follows reads the norm from what the norm stores.
+    compare(
+        {name("add and norm, then linear"),
+         {inputs[0], inputs[1], inputs[2], inputs[3], inputs[4], inputs[5], inputs[7], inputs[8]},
+         {type, at::kFloat, at::kFloat, at::kFloat, at::kFloat, at::kFloat, at::kFloat, at::kFloat},
+         type,
+         {rows, 2 * width}},
+        [&](const Inputs& i) {
+          const Normed normed =
+              linearAddNorm(i[0], i[3], weightsOf(i, 1, type, way), {i[4], i[5], 1e-5}, mask);
+          return linear(normed, weightsOf(i, 6, type, way));
+        },
+        [&](const Inputs& i) {
+          const at::Tensor sum = dropoutAdd(linearReference(i[0], plainWeights(i, 1)), i[3], mask);
+          return linearReference(normReference(sum, i), plainWeights(i, 6));
+        });
+  }
 }
 
 // The activation of one half of a layer's outputs times the other half.
@@ -377,7 +474,18 @@ void testMemory(at::ScalarType type) {
   const auto tanh = [&] { linearActivation(i[0], weights, Activation::Tanh); };
   check("an evaluation, tanh", bytesOf(false, tanh) + bytes(type) == bytesOf(true, tanh));
   const auto addNorm = [&] { linearAddNorm(i[0], i[3], weights, {i[4], i[4], 1e-12}, {}); };
-  check("an evaluation, add and norm", bytesOf(false, addNorm) + bytes(at::kFloat) == bytesOf(true, addNorm));
+  const size_t deviations = rows * sizeof(float);
+  check("an evaluation, add and norm",
+        bytesOf(false, addNorm) + bytes(type) + deviations == bytesOf(true, addNorm));
+  const auto gated = [&] { linearActivation(i[0], weights, Activation::Gelu, {}, /*isGated=*/true); };
+  check("a gated layer", bytesOf(true, gated) == bytesOf(true, [&] { linear(i[0], weights); }));
+  // A norm's result has no other owner once the layers behind it have read it.
+  const Inputs trained{i[0], i[1].clone().set_requires_grad(true), i[2]};
+  Normed normed =
+      linearAddNorm(trained[0], i[3], weightsOf(trained, 1, type, Way::Tiles), {i[4], i[4], 1e-12}, {});
+  const Inputs next{i[1].t().contiguous().set_requires_grad(true), i[2].narrow(0, 0, in)};
+  const at::Tensor y = linear(normed, weightsOf(next, 0, type, Way::Tiles));
+  check("a norm's result", normed.values.storage().use_count() == 1 && y.requires_grad());
 }
 
 }  // namespace
@@ -394,6 +502,11 @@ void testLinears(at::ScalarType type, const Mask& mask) {
     testWithoutBias(type, mask, way);
     testRows(type, way);
   }
+}
+
+void testLayersBehindNorms(at::ScalarType type, const Mask& mask) {
+  for (const Way way : {Way::Tiles, Way::PackedWhenRead, Way::Library}) testPreNorm(type, mask, way);
+  if (mask.dropsNothing()) testRows(type, Way::PackedWhenRead);
 }
 
 }  // namespace bertune

@@ -44,6 +44,8 @@ int main(int count, char** arguments) {
       testDropout(type, mask);
     }
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) testVocabulary(type);
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16})
+    for (const Mask& mask : {none, tenth}) testLayersBehindNorms(type, mask);
   testDropoutDrawn();
   testBatch();
   testNeftuneNoise();

@@ -9,6 +9,7 @@ namespace bertune {
 
 void testAttentions(at::ScalarType type, const Mask& mask);
 void testLinears(at::ScalarType type, const Mask& mask);
+void testLayersBehindNorms(at::ScalarType type, const Mask& mask);
 void testDropout(at::ScalarType type, const Mask& mask);
 void testDropoutDrawn();
 void testBatch();

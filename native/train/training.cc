@@ -77,7 +77,8 @@ void Training::backward(const MicroBatch& micro) {
                           tokensInStep_,
                           sequencesInStep_,
                           options_.neftuneNoiseAlpha,
-                          options_.gradientCheckpointing};
+                          options_.gradientCheckpointing,
+                          !accumulates_};
   model_.parameters().prepareGradients();
   const at::Tensor loss = model_.loss(batch, pass, micro.options) / micro.divisor;
   hasPartialGradients_ = true;
@@ -88,13 +89,14 @@ void Training::backward(const MicroBatch& micro) {
   loss_ += at::nan_to_num(loss.detach(), 0.0, 0.0, 0.0);
   tokensInStep_ += batch.tokens();
   sequencesInStep_ += batch.sequences();
+  ++passesInStep_;
   hasPartialGradients_ = false;
 }
 
 void Training::resetStep() {
   model_.parameters().dropGradients();
   loss_ = lossBeforeStep_.clone();
-  tokensInStep_ = sequencesInStep_ = 0;
+  tokensInStep_ = sequencesInStep_ = passesInStep_ = 0;
   hasPartialGradients_ = false;
 }
 
@@ -129,7 +131,8 @@ void Training::update(const UpdateOptions& options) {
   }
   model_.parameters().dropGradients();
   ++step_;
-  tokensInStep_ = sequencesInStep_ = 0;
+  accumulates_ = passesInStep_ > 1;
+  tokensInStep_ = sequencesInStep_ = passesInStep_ = 0;
   batchesInStep_.clear();
 }
 
@@ -187,7 +190,8 @@ void Training::restart(const TrainingOptions& options) {
   batchesInStep_.clear();
   optimizer_ = std::move(optimizer);
   loss_ = std::move(loss);
-  step_ = tokensInStep_ = sequencesInStep_ = 0;
+  step_ = tokensInStep_ = sequencesInStep_ = passesInStep_ = 0;
+  accumulates_ = false;
 }
 
 void Training::mergeAdapters() {

@@ -102,6 +102,8 @@ class Training {
   int64_t step_ = 0;  // optimizer steps begun, applied or skipped
   int64_t tokensInStep_ = 0;
   int64_t sequencesInStep_ = 0;
+  int64_t passesInStep_ = 0;
+  bool accumulates_ = false;  // the last step had several passes
 };
 
 }  // namespace bertune
