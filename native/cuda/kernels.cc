@@ -47,8 +47,9 @@ struct Loaded {
 };
 
 Loaded loadFor(c10::Device device) {
+  // No GPU has run them yet: until one has, they are for those who ask.
   const char* wanted = std::getenv("BERTUNE_FUSED_KERNELS");
-  if (wanted != nullptr && std::string_view(wanted) == "0") return {nullptr, "BERTUNE_FUSED_KERNELS is 0"};
+  if (wanted == nullptr || std::string_view(wanted) != "1") return {nullptr, ""};
   try {
     const auto capability = cudaCapability();
     if (!capability) throw std::runtime_error("the compute capability of the GPU is not known");

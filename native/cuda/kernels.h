@@ -50,8 +50,8 @@ class Kernels {
 };
 
 // Those of a CUDA device, made when they are first asked for, on a thread where LibTorch has used the device.
-// Null on other devices, where they cannot be had, and where BERTUNE_FUSED_KERNELS is 0: LibTorch's operators
-// do the same work in more passes.
+// Null on other devices, where they cannot be loaded, and unless BERTUNE_FUSED_KERNELS is 1: LibTorch's
+// operators do the same work in more passes.
 const Kernels* kernelsOf(c10::Device device);
 // Why a CUDA device that was asked has none, in one line; empty where none was asked, or all is well.
 std::string kernelsProblem();
