@@ -74,10 +74,6 @@ export async function evaluate(asked: EvaluateOptions): Promise<void> {
     await requireTunable(options, task);
     const ofTokens = kind.unit === 'token';
     requireOfTask(options, task);
-    if (kind.name === 'masked-lm' && predictionsFile !== undefined)
-      throw new UsageError(
-        '--predictions-file is for models that give labels; a masked language model gives none',
-      );
     const data = await openRowsOf(task, options, asked, progress);
     const workers = options.dataloaderNumWorkers;
     let errors: WorstFirst | undefined;
@@ -175,11 +171,31 @@ export async function evaluate(asked: EvaluateOptions): Promise<void> {
 }
 
 /** @throws UsageError for options that mean nothing for the model's task */
-function requireOfTask(
-  { strictEntities, predictionsFile, pooling, labelAllTokens }: EvaluateOptions,
-  { kind, labels }: Task,
-): void {
+function requireOfTask(options: EvaluateOptions, { kind, labels }: Task): void {
+  const { strictEntities, predictionsFile, pooling, labelAllTokens } = options;
   const ofTokens = kind.unit === 'token';
+  const isMasked = kind.unit === 'masked token';
+  const ofMasks = options.lineByLine
+    ? 'line-by-line'
+    : options.wholeWordMask
+      ? 'whole-word-mask'
+      : options.textUnit === 'paragraph'
+        ? 'text-unit paragraph'
+        : undefined;
+  if (!isMasked && ofMasks !== undefined)
+    throw new UsageError(
+      `--${ofMasks} is for masked language models, and this one is for ${kind.problemType}`,
+    );
+  if (isMasked && predictionsFile !== undefined)
+    throw new UsageError(
+      '--predictions-file is for models that give labels; a masked language model gives none',
+    );
+  const ofWindows =
+    typeof options.stride === 'number' ? 'stride' : pooling === undefined ? undefined : 'pooling';
+  if (isMasked && ofWindows !== undefined)
+    throw new UsageError(
+      `--${ofWindows} is for models that read a long text whole; a masked language model has rows of --max-seq-length tokens`,
+    );
   if (ofTokens && predictionsFile !== undefined)
     throw new UsageError(
       '--predictions-file lists texts by their loss, and this model classifies tokens; predict writes the entities',
@@ -194,7 +210,9 @@ function requireOfTask(
     );
   const stray = strictEntities ? 'strict-entities' : labelAllTokens === true ? 'label-all-tokens' : undefined;
   if (!ofTokens && stray !== undefined)
-    throw new UsageError(`--${stray} is for models that classify tokens, and this one classifies texts`);
+    throw new UsageError(
+      `--${stray} is for models that classify tokens, and this one is for ${kind.problemType}`,
+    );
 }
 
 type OnPredicted = (batch: PredictedBatch) => void;

@@ -117,13 +117,14 @@ export class Dataset implements LabelledRows {
 
   /** How the files and labels were read, by request or since the rows showed it: others of their kind are read the same. */
   get reading(): ReadingOptions {
-    const { quoting, encoding, escape, jsonField, labels, naLabels, maxRowBytes } = this.split;
+    const { quoting, encoding, escape, jsonField, textUnit, labels, naLabels, maxRowBytes } = this.split;
     const { format, delimiter } = labels?.reading ?? {};
     return withoutUndefined({
       quoting: quoting ?? undefined,
       encoding: encoding ?? undefined,
       escape,
       jsonField,
+      textUnit,
       foldLabels: labels?.isFolded,
       // A number to predict is no list, whatever says so.
       labelFormat: labels?.width === 1 ? undefined : format,

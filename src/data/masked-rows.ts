@@ -159,12 +159,21 @@ export class MaskedRows implements LabelledRows {
     return { ...batch, labels: all };
   }
 
+  /** As they were given to `maskedRows`. */
+  get texts(): TextRows {
+    return this.#texts;
+  }
+
+  /** How the texts became rows, by the names of the options. */
+  get reading(): { readonly lineByLine: boolean; readonly wholeWordMask: boolean } {
+    return { lineByLine: this.#rows instanceof TextsAsRows, wholeWordMask: this.#masking.wholeWords };
+  }
+
   async identity(): Promise<DataIdentity> {
     const own = await this.#texts.identity?.();
     const masking = {
-      lineByLine: this.#rows instanceof TextsAsRows,
+      ...this.reading,
       mlmProbability: this.#probability,
-      wholeWordMask: this.#masking.wholeWords,
       'the seed of the masks': this.#masking.seed,
     };
     return { files: 'texts of a script', columns: null, ...own, masking };

@@ -235,8 +235,12 @@ export async function classify<P extends ProblemType = ProblemType>(
   return predictionsOf(model, textsInMemory(texts), { ...reading, batchSize: options.batchSize ?? 32 });
 }
 
-/** @throws UsageError for a model of tokens */
+/** @throws UsageError for a model of tokens, and for a masked language model */
 export function requireTexts({ kind }: Task): void {
+  if (kind.unit === 'masked token')
+    throw new UsageError(
+      'The model is a masked language model, which gives texts no labels; train a classifier from it',
+    );
   if (kind.unit === 'token')
     throw new UsageError('The model classifies tokens, and not texts; extractEntities() gives the entities');
 }

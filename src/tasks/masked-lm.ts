@@ -13,7 +13,7 @@ export const maskedLm: TaskKind = {
   columns: { startsAs: 'list', reads: [], ofSeveral: 'any', probabilities: null },
   loss: 'cross_entropy',
   lossOptions: [],
-  unit: 'token',
+  unit: 'masked token',
   hasClasses: false,
   metricNames: ['loss', 'perplexity', 'accuracy'],
   mainMetric: 'accuracy',

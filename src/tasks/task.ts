@@ -148,8 +148,8 @@ export interface TaskKind {
   readonly columns: ColumnPlan;
   readonly loss: LossKind;
   readonly lossOptions: readonly LossOption[];
-  /** What a row of logits stands for. */
-  readonly unit: 'sequence' | 'token';
+  /** What a row of logits stands for; of a masked language model one stands for each token that was masked. */
+  readonly unit: 'sequence' | 'token' | 'masked token';
   /** Whether logits stand for classes with names. */
   readonly hasClasses: boolean;
   /** In the order of `MetricAccumulator.result()`. */

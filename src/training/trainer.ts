@@ -5,6 +5,7 @@ import { join } from 'node:path';
 
 import { loadBatch, maxLengthOf, prefetch } from '../data/batch.js';
 import { Dataset } from '../data/dataset.js';
+import { MaskedRows } from '../data/masked-rows.js';
 import { createTokenAligner, type TokenAligner } from '../data/token-labels.js';
 import type { ReadingSettings } from '../formats/model-folder.js';
 import { evaluateRows, type Metrics } from '../evaluation/evaluate.js';
@@ -460,6 +461,8 @@ export class Trainer {
 
 /** What is saved with the model for those who evaluate and predict; nothing is known of rows that are not of files. */
 function readingOfTraining({ args, trainDataset }: TrainerParts): ReadingSettings {
-  if (!(trainDataset instanceof Dataset)) return {};
-  return readingSettings({ ...trainDataset.reading, ...withoutUndefined(args) }, trainDataset.split.columns);
+  const [data, ofMasks] =
+    trainDataset instanceof MaskedRows ? [trainDataset.texts, trainDataset.reading] : [trainDataset, {}];
+  if (!(data instanceof Dataset)) return {};
+  return readingSettings({ ...data.reading, ...ofMasks, ...withoutUndefined(args) }, data.split.columns);
 }

@@ -81,14 +81,30 @@ tap.test('a model is trained on texts alone, evaluated, and trained further as a
     `${Array.from({ length: 40 }, (_, row) => sentence(row)).join('\n')}\n`,
   );
   const evaluate = ['evaluate', '--model', 'adapted', '--validation-file', 'held.txt', '--dtype', 'float32'];
+  t.match(JSON.parse(read('adapted', 'bertune_reading.json')), { lineByLine: true, maxSeqLength: 20 });
   const first = await bertune([...evaluate, '--json', '--quiet'], { cwd: folder });
   t.equal(first.code, 0, first.stderr);
+  t.match(JSON.parse(first.stdout), { eval_samples: 40 }, 'rows are made as in the training');
   const second = await bertune([...evaluate, '--json', '--quiet', '--per-device-eval-batch-size', '3'], {
     cwd: folder,
   });
   const [a, b] = [first, second].map(({ stdout }) => JSON.parse(stdout) as Record<string, number>);
   t.equal(a?.['eval_accuracy'], b?.['eval_accuracy'], 'masks do not depend on the batches');
   t.ok(Math.abs((a?.['eval_loss'] ?? NaN) - (b?.['eval_loss'] ?? NaN)) < 1e-5);
+
+  const inReport = await bertune([...evaluate, '--output-dir', 'evaluated', '--quiet'], { cwd: folder });
+  t.equal(inReport.code, 0, inReport.stderr);
+  const report = JSON.parse(read('evaluated', 'report.json')) as { evaluation: Record<string, unknown> };
+  t.match(report.evaluation, { rows: 40, wrongRows: 0 }, 'rows that are no texts are not listed as wrong');
+  for (const [flags, message] of [
+    [['--predictions-file', 'wrong.csv'], /a masked language model gives none/],
+    [['--stride', '4'], /--stride is for models that read a long text whole/],
+    [['--label-all-tokens'], /--label-all-tokens is for models that classify tokens/],
+  ] as const) {
+    const refused = await bertune([...evaluate, ...flags], { cwd: folder });
+    t.equal(refused.code, 2, flags.join(' '));
+    t.match(refused.stderr, message);
+  }
 
   const classifier = await bertune(
     [
@@ -111,6 +127,12 @@ tap.test('a model is trained on texts alone, evaluated, and trained further as a
   t.match(JSON.parse(read('classifier', 'config.json')), {
     architectures: ['BertForSequenceClassification'],
   });
+  const evaluated = ['evaluate', '--model', 'classifier', '--validation-file', 'train.csv'];
+  for (const flags of [['--line-by-line'], ['--whole-word-mask'], ['--text-unit', 'paragraph']]) {
+    const refused = await bertune([...evaluated, ...flags], { cwd: folder });
+    t.equal(refused.code, 2, flags.join(' '));
+    t.match(refused.stderr, `${flags.join(' ')} is for masked language models`);
+  }
 });
 
 tap.test('a resumed run masks what the first would have masked', async (t) => {
