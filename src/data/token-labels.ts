@@ -83,18 +83,26 @@ export function createTokenAligner(task: Task, which: LabelledTokens): TokenAlig
   const scheme = schemeOf(task.labels);
   // A task may have no I- of a type, whose words then all begin an entity.
   const idOf = (label: string): number => ids.get(label) ?? ids.get(label.replace(/^I-/, 'B-')) ?? NO_LABEL;
-  const inOwnScheme = (labels: readonly string[]): readonly string[] => {
-    if (scheme === null) return labels.map((label) => label.replace(/^[BI]-/, ''));
-    return scheme === 'IOB2' ? labels : inScheme(labels, 'IOB2', scheme);
+  const inOwnScheme = (labels: readonly (string | null)[]): readonly (string | null)[] => {
+    if (scheme === null) return labels.map((label) => label?.replace(/^[BI]-/, '') ?? null);
+    if (scheme === 'IOB2') return labels;
+    const own = inScheme(
+      labels.filter((label) => label !== null),
+      'IOB2',
+      scheme,
+    );
+    let next = 0;
+    return labels.map((label) => (label === null ? null : (own[next++] ?? OUTSIDE)));
   };
+  // The tokens of a last word, E- in IOBES, are not all last ones: which are, their places among the tokens say.
+  const isByToken = which === 'all' && scheme !== null && scheme !== 'IOB2';
   const namesOf = ({ text, marks }: Example, offsets: Int32Array): readonly (string | null)[] => {
     if (marks === undefined)
       throw new UsageError('The examples have no marks: which words or parts of each text have which label');
-    if ('words' in marks) return alignWords({ text, ...marks }, offsets, which).labels;
-    const { labels } = alignSpans({ text, ...marks }, offsets);
-    const own = inOwnScheme(labels.filter((label) => label !== null));
-    let next = 0;
-    return labels.map((label) => (label === null ? null : (own[next++] ?? OUTSIDE)));
+    if (!('words' in marks)) return inOwnScheme(alignSpans({ text, ...marks }, offsets).labels);
+    if (!isByToken) return alignWords({ text, ...marks }, offsets, which).labels;
+    const labels = inScheme(marks.labels, scheme, 'IOB2');
+    return inOwnScheme(alignWords({ text, words: marks.words, labels }, offsets, which).labels);
   };
   return (examples, encodings) => {
     const labels = encodings.map(({ offsets = new Int32Array() }, i) =>

@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import t from 'tap';
 
 import { parseConll } from '../../dist/data/conll.js';
-import { alignSpans, alignWords } from '../../dist/data/token-labels.js';
+import { alignSpans, alignWords, createTokenAligner } from '../../dist/data/token-labels.js';
 import { joinWords, spanRow, wordRow } from '../../dist/data/token-rows.js';
+import { taskOf } from '../../dist/index.js';
 import { Tokenizer } from '../../dist/tokenizer/index.js';
 import { createOffsetTokenizer } from '../../dist/tokenizer/offsets.js';
 
@@ -202,6 +203,33 @@ t.test('labels of tokens', (t) => {
     lost: 0,
   });
   t.same(alignSpans({ text: row.text, spans }, offsets.slice(0, 4)), { labels: ['O', 'O'], lost: 2 });
+  t.end();
+});
+
+t.test('all tokens of a word, in a scheme that marks the last one', (t) => {
+  const { text, words } = joinWords(['Ada', 'Lovelace', 'met', 'Bob'], []);
+  const offsets = Int32Array.of(0, 1, 1, 3, 4, 8, 8, 12, 13, 16, 17, 18, 18, 20);
+  const encoding = { ids: new Int32Array(7), typeIds: null, offsets };
+  const tokensOf = (labels: string[], given: string[], which: 'first' | 'all'): (string | undefined)[] => {
+    const align = createTokenAligner(taskOf('token_classification', labels), which);
+    return Array.from(
+      align?.([{ text, marks: { words, labels: given } }], [encoding]) ?? [],
+      (id) => labels[id],
+    );
+  };
+  const iobes = ['O', 'B-P', 'I-P', 'E-P', 'S-P'];
+  const given = ['B-P', 'E-P', 'O', 'S-P'];
+  t.same(tokensOf(iobes, given, 'all'), ['B-P', 'I-P', 'I-P', 'E-P', 'O', 'B-P', 'E-P']);
+  t.same(tokensOf(iobes, given, 'first'), ['B-P', undefined, 'E-P', undefined, 'O', 'S-P', undefined]);
+  t.same(tokensOf(['O', 'B-P', 'I-P', 'L-P', 'U-P'], ['B-P', 'L-P', 'O', 'U-P'], 'all'), [
+    'B-P',
+    'I-P',
+    'I-P',
+    'L-P',
+    'O',
+    'B-P',
+    'L-P',
+  ]);
   t.end();
 });
 
