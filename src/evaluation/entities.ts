@@ -150,12 +150,12 @@ export function createEntityReader(
   return (example, { ids, offsets = new Int32Array(2 * ids.length) }, logits) => {
     const { text } = example;
     const isFirstOfWord = wordStarts(example);
+    const partsWord = prefix === '' ? punctuationParts(text) : () => false;
     const tokens: PlacedToken[] = [];
     for (let at = before; at < ids.length - after; at++) {
       const [start = 0, end = 0] = offsets.subarray(2 * at, 2 * at + 2);
       const token = tokenizer.idToToken(ids[at] ?? -1) ?? '';
-      const begins =
-        isFirstOfWord?.(start) ?? (!isSubword(text, token, start, prefix) || partsWord(text, start, prefix));
+      const begins = isFirstOfWord?.(start) ?? (!isSubword(text, token, start, prefix) || partsWord(start));
       tokens.push({ start, end, isSubword: !begins });
     }
     const own = logits.subarray(before * task.numLabels, (ids.length - after) * task.numLabels);
@@ -189,15 +189,26 @@ function wordsIn({ marks }: Example, { start, end }: TextEntity): Pick<Entity, '
   return { words: [first, last + 1] };
 }
 
-const PUNCTUATION = /^[\p{P}\p{S}]*$/u;
+const PUNCTUATION = /[\p{P}\p{S}]/u;
 
 /**
- * Whether punctuation at either end of what stands between blanks begins or ends here: to transformers `London.` is one word for all
- * tokenizers but WordPiece, and so would be the entity.
+ * Whether punctuation at either end of what stands between blanks begins or ends at a place, for places in their order: to transformers
+ * `London.` is one word for all tokenizers but WordPiece, and so would be the entity.
  */
-function partsWord(text: string, start: number, prefix: string): boolean {
-  if (prefix !== '') return false;
-  const [left = ''] = /\S*$/.exec(text.slice(0, start)) ?? [];
-  const [right = ''] = /^\S*/.exec(text.slice(start)) ?? [];
-  return PUNCTUATION.test(left) || PUNCTUATION.test(right);
+function punctuationParts(text: string): (place: number) => boolean {
+  const words = text.matchAll(/\S+/g);
+  // Of the word that reaches behind the last place: where it ends, and its part between the punctuation.
+  let [wordEnd, start, end] = [0, 0, 0];
+  return (place) => {
+    while (wordEnd <= place) {
+      const { value: match } = words.next();
+      if (match === undefined) return true;
+      const characters = Array.from(match[0]);
+      const isBody = (character: string): boolean => !PUNCTUATION.test(character);
+      wordEnd = match.index + match[0].length;
+      start = match.index + characters.slice(0, characters.findIndex(isBody)).join('').length;
+      end = wordEnd - characters.slice(characters.findLastIndex(isBody) + 1).join('').length;
+    }
+    return place <= start || place >= end;
+  };
 }

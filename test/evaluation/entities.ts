@@ -15,6 +15,7 @@ import { joinWindows, longTextsOf } from '../../dist/evaluation/long-texts.js';
 import { createApp } from '../../dist/serving/app.js';
 import { ServerMetrics } from '../../dist/serving/metrics.js';
 import { aggregationStrategies } from '../../dist/tasks/index.js';
+import { Tokenizer } from '../../dist/tokenizer/index.js';
 import { makeToy, TOY_CONFIG } from '../fixtures/toy.js';
 
 const { model: folder } = makeToy(t.testdir(), { train: 1, test: 1 });
@@ -161,6 +162,29 @@ t.test('labels of words and parts by token, with -100 where there is none', (t) 
   );
   t.equal(createTokenAligner(taskOf('regression', ['x']), 'first'), null);
   t.throws(() => align('first', {}), /The examples have no marks/);
+  t.end();
+});
+
+t.test('punctuation at the ends of a word is no part of it, however long the text', (t) => {
+  // A token for each character, and no mark of what continues a word.
+  const vocab = Object.fromEntries(Array.from('abc.(👍 \n', (character, id) => [character, id]));
+  const characters = Tokenizer.fromSpec({
+    tokenizerJson: { model: { type: 'BPE', vocab, merges: [] } },
+    tokenizerConfig: {},
+  });
+  const read = createEntityReader(task, characters, 'first');
+  const wordsOf = (text: string): string[] => {
+    const encoding = characters.encode(text, undefined, { withOffsets: true });
+    const logits = Float32Array.from({ length: labels.length * encoding.ids.length }, (_, i) =>
+      i % labels.length === 1 ? 1 : 0,
+    );
+    return read({ text }, encoding, logits).map((entity) => entity.text);
+  };
+  t.same(wordsOf('a.b'), ['a.b']);
+  t.same(wordsOf('(ab.c).\nc👍 ..'), ['(', 'ab.c', '.', 'c', '👍', '.', '.']);
+  // Work that grows with more than the length would not end in the time of a test.
+  const found = wordsOf(`${'a'.repeat(20_000)} ${'bb '.repeat(5_000)}`);
+  t.same([found.length, found[0]?.length, found.at(-1)], [5_001, 20_000, 'bb']);
   t.end();
 });
 
