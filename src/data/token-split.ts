@@ -267,9 +267,9 @@ class TokenIndexer {
     const unit = 'line';
     const [token, label] = [columnNumber(this.options.textColumn), columnNumber(this.options.labelColumn)];
     this.choice ??= {
-      text: String((token ?? 0) + 1),
+      text: columnName(token ?? 0),
       textPair: null,
-      label: label === undefined ? '-1' : String(label + 1),
+      label: columnName(label ?? -1),
     };
     await this.rows.startFile(file.path, { unit, reread: null }, this.choice);
     if (!isUtf8(bytes)) {
@@ -437,6 +437,11 @@ function columnNumber(named: string | readonly string[] | undefined): number | u
   if (typeof named !== 'string' || !/^-?[1-9]\d*$/.test(named)) return undefined;
   const number = Number(named);
   return number > 0 ? number - 1 : number;
+}
+
+/** As `columnNumber` reads it. */
+function columnName(column: number): string {
+  return String(column < 0 ? column : column + 1);
 }
 
 function typeOf(label: string): string {

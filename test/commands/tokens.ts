@@ -88,6 +88,7 @@ t.test('trains, evaluates, predicts', async (t) => {
       here,
     );
     t.equal(evaluated.code, 0, evaluated.stderr);
+    if (file === 'dev.conll') t.match(evaluated.stderr, /words from column 1, label from the last column/);
     t.match(evaluated.stderr, /class +precision +recall +f1 +entities\nBAD /, file);
     const found = JSON.parse(evaluated.stdout) as Record<string, unknown>;
     t.equal(found['eval_f1'], f1, `${file}: as in the training`);
