@@ -194,6 +194,6 @@ function rowsOfDistances(reach: number, buckets: number): number[] {
   return Array.from({ length: 2 * farthest + 1 }, (_, i) => {
     const distance = i - farthest;
     const row = span + Math.sign(distance) * bucketOf(Math.abs(distance));
-    return Math.min(row, 2 * span - 1);
+    return Math.min(Math.max(row, 0), 2 * span - 1); // where few distances share the last buckets, these lie farther than the table
   });
 }

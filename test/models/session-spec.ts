@@ -167,3 +167,23 @@ await tap.test('an adapter: rows of the fused matrix, initial values, scaling', 
   );
   t.ok(last.every(({ decays }) => decays));
 });
+
+tap.test('distances of DeBERTa that lie beyond its table have its first or last row', (t) => {
+  const config = {
+    model_type: 'deberta-v2',
+    vocab_size: 20,
+    hidden_size: 8,
+    num_hidden_layers: 1,
+    num_attention_heads: 2,
+    intermediate_size: 8,
+    relative_attention: true,
+    pos_att_type: ['c2p', 'p2c'],
+    position_buckets: 8,
+    max_relative_positions: 6,
+  };
+  const { relative } = sessionSpec(parseConfig(config, 'config.json')).encoder.attention;
+  // transformers 5.18: clamp(make_log_bucket_position(arange(-6, 7), 8, 6) + 8, 0, 15)
+  const rows = [0, 1, 4, 5, 6, 7, 8, 9, 10, 11, 12, 15, 15];
+  t.same(relative?.kind === 'disentangled' ? relative.rowOfDistance : null, rows);
+  t.end();
+});
