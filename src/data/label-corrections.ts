@@ -23,7 +23,9 @@ const AGAIN =
 export async function correctLabels(split: Split, path: string): Promise<void> {
   const { labels } = split;
   if (labels === null || labels.kind === 'float' || labels.kind === 'probabilities')
-    throw new UsageError('labelCorrections is for labels that are classes; leave it out for numbers');
+    throw new UsageError(
+      'labelCorrections is for texts whose labels are classes, and these rows have others or none; leave it out',
+    );
   const corrected = new Map<number, readonly string[]>();
   const placeOf = new Map<number, string>();
   for await (const { record, place } of readPlaced(path)) {

@@ -110,6 +110,10 @@ export function requirePartsFit(parts: TrainerParts): void {
   const { problemType, labels: labelList } = task;
   const [misfit] = lossProblems({ ...args, problemType, labelList }, (name) => name);
   if (misfit !== undefined) throw new UsageError(misfit.message);
+  if (args.labelAllTokens && task.kind.unit !== 'token')
+    throw new UsageError(
+      `labelAllTokens is for models that classify tokens, and this one is for ${problemType}; leave it out`,
+    );
   requireTaskFits(task, trainDataset, 'training data', REMEDY);
   if (evalDataset !== undefined) requireTaskFits(task, evalDataset, 'evaluation data', REMEDY);
 }

@@ -192,6 +192,12 @@ tap.test('what does not go together is refused', async (t) => {
   );
   t.equal(plain.code, 2);
   t.match(plain.stderr, /--whole-word-mask needs --task masked-lm/);
+  const ofTokens = await bertune(
+    ['train', ...MODEL, '--train-file', 'train.csv', '--output-dir', 'refused', '--label-all-tokens'],
+    { cwd: folder },
+  );
+  t.equal(ofTokens.code, 2);
+  t.match(ofTokens.stderr, /--label-all-tokens is for models that classify tokens/);
   const inspected = await bertune(['inspect', '--task', 'masked-lm', '--train-file', 'train.txt'], {
     cwd: folder,
   });

@@ -164,6 +164,10 @@ t.test('what does not go with tokens is refused in a line', async (t) => {
     /--predictions-file lists texts by their loss/,
   );
   await refused(
+    ['train', ...flags({ ...training, 'output-dir': 'refused', 'label-corrections': 'dev.conll' })],
+    /--label-corrections is for texts whose labels are classes/,
+  );
+  await refused(
     of('evaluate', { 'validation-file': 'test.csv' }),
     /token classification reads JSON Lines, JSON, Parquet and CoNLL/,
   );
