@@ -98,8 +98,8 @@ export const debertaV2 = defineFamily({
     tokens: ({ hiddenDropoutProb }) => [{ dropout: hiddenDropoutProb }, { linear: 'classifier' }],
     // `legacy` false: the published files of v3.
     maskedLm: ({ hiddenAct, legacy }) => {
-      const layers = legacy ? 'cls.predictions.transform' : 'lm_predictions.lm_head';
-      return maskedLmHead(`${layers}.dense`, `${layers}.LayerNorm`, {
+      const transform = legacy ? 'cls.predictions.transform' : 'lm_predictions.lm_head';
+      return maskedLmHead(`${transform}.dense`, `${transform}.LayerNorm`, {
         activation: ACTIVATIONS[hiddenAct],
         vocabulary: legacy ? 'cls.predictions' : 'lm_predictions.lm_head',
       });

@@ -126,7 +126,13 @@ t.test('texts and words in memory', async (t) => {
   t.ok((whole[0]?.length ?? 0) > 1, 'random weights find something');
   t.same(whole[1], []);
   t.same(windows[0], whole[0], 'a text that fits is its only window');
-  const bare = byWords[0]?.map(({ words: _, ...entity }) => entity);
+  const bare = byWords[0]?.map(({ label, score, start, end, text: word }) => ({
+    label,
+    score,
+    start,
+    end,
+    text: word,
+  }));
   t.same(bare, whole[0], 'words that are those of the text');
   for (const { words: [first, end] = [0, 0], text: own } of byWords[0] ?? [])
     t.equal(tokens.slice(first, end).join(' '), own);
