@@ -1,6 +1,6 @@
 // Dependencies point one way, as docs/architecture.md says: what stands in a layer imports from the layers below it.
 import { readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, normalize } from 'node:path';
+import { dirname, join, normalize, relative } from 'node:path';
 import t from 'tap';
 
 const SOURCE = join(import.meta.dirname, '../src');
@@ -104,11 +104,16 @@ t.test('one file sees the addon, one folder makes sessions', (t) => {
   t.end();
 });
 
+const filesBelow = (folder: string): string[] =>
+  readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(folder, join(entry.parentPath, entry.name)));
+
 t.test('the same of the native side', (t) => {
   const root = join(import.meta.dirname, '../native');
-  const layers = ['core', 'ops', 'model', 'train', 'binding'];
+  const layers = ['core', 'cuda', 'ops', 'model', 'train', 'binding'];
   const upward = layers.flatMap((folder, layer) =>
-    readdirSync(join(root, folder)).flatMap((name) => {
+    filesBelow(join(root, folder)).flatMap((name) => {
       const text = readFileSync(join(root, folder, name), 'utf8');
       const included = Array.from(text.matchAll(/#include "(\w+)\//g), ([, from = '']) => from);
       return included

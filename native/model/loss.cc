@@ -89,6 +89,8 @@ void checkLoss(const LossOptions& options, const BatchFormat& format, bool isCla
         "focalGamma needs class ids as labels; leave it out where labels are probabilities");
   if (isClasses && options.temperature != 1)
     throw std::invalid_argument("temperature needs probabilities as labels, not class ids; leave it out");
+  if (format.loss == LossKind::MeanSquaredError && options.temperature != 1)
+    throw std::invalid_argument("temperature needs probabilities as labels, not values; leave it out");
 }
 
 }  // namespace bertune

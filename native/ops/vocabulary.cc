@@ -315,7 +315,10 @@ struct ByLibrary : torch::autograd::Function<ByLibrary> {
 
 at::Tensor vocabularyLoss(const at::Tensor& x, const LinearWeights& weights, const at::Tensor& labels) {
   // No label: the sum of nothing, with gradients of zeros for what is below.
-  if (labels.size(0) == 0) return x.sum();
+  if (labels.size(0) == 0) {
+    const at::Tensor none = x.sum();
+    return weights.bias.has_value() ? none + weights.bias->narrow(0, 0, 0).sum() : none;
+  }
   if (!usesTiles(weights)) return vocabularyLossLibrary(x, weights, labels);
   return ByTiles::apply(x.contiguous(), weights.weight, weights.bias, weights, labels);
 }

@@ -107,7 +107,8 @@ function whyUnfit(
   named: ReadonlyMap<string, TensorSource>,
 ): string | undefined {
   const [weight, bias] = [named.get(`${layer}.weight`), named.get(`${layer}.bias`)];
-  const isMissing = (kind: string): boolean => shapes.has(`${layer}.${kind}`) && !named.has(`${layer}.${kind}`);
+  const isMissing = (kind: string): boolean =>
+    shapes.has(`${layer}.${kind}`) && !named.has(`${layer}.${kind}`);
   if (isMissing('weight') || isMissing('bias')) return 'the checkpoint has none';
   if (layer !== output || !weight) return undefined;
   if (otherTask !== undefined) return `the checkpoint is ${otherTask}`;

@@ -94,7 +94,10 @@ void t.test('numbers as labels, and a label that there is not', async (t) => {
     ).catch((thrown: unknown) => thrown);
     return error instanceof UsageError ? error.message : 'not refused';
   };
-  t.match(await refused('stars.csv', 'errors.csv'), /^labelCorrections is for texts whose labels are classes/);
+  t.match(
+    await refused('stars.csv', 'errors.csv'),
+    /^labelCorrections is for texts whose labels are classes/,
+  );
   t.match(
     await refused('ids.csv', 'unknown.csv'),
     /unknown\.csv line 2, column "suggested_label": the label "3" is unknown; expected "0", "1"$/,
