@@ -13,7 +13,7 @@ const [train = 'train.jsonl', validation = 'dev.jsonl', name = 'bert-base-cased'
 
 // Rows such as {"tokens": ["Ada", "lived", "in", "London"], "ner_tags": ["B-PER", "O", "O", "B-LOC"]}.
 const data = await loadDataset({ train, validation }, { task: 'token-classification' });
-console.log('Labels:', data.task.labels.join(', '));
+process.stdout.write(`Labels: ${data.task.labels.join(', ')}\n`);
 
 const tokenizer = await AutoTokenizer.fromPretrained(name);
 const model = await AutoModelForTokenClassification.fromPretrained(name, data.task);
@@ -34,10 +34,10 @@ const trainer = new Trainer({
 });
 await trainer.train();
 const { eval_f1: f1 } = await trainer.evaluate();
-console.log('F1 of entities:', f1);
+process.stdout.write(`F1 of entities: ${f1}\n`);
 
 const text = 'Ada Lovelace lived in London.';
 const [entities = []] = await extractEntities(model, tokenizer, [text]);
 for (const { label, score, start, end } of entities)
-  console.log(`${label} ${score.toFixed(2)} ${text.slice(start, end)}`);
+  process.stdout.write(`${label} ${score.toFixed(2)} ${text.slice(start, end)}\n`);
 for (const each of [trainer, model, data]) await each.close();
