@@ -182,7 +182,9 @@ function dataLines(options: InitOptions, { data, share, badRows, labels }: Found
       ? []
       : [line('textPairColumn', columns.textPair, 'the second text of a pair')]),
     ...(columns.label === null ? [] : [line('labelColumn', columns.label, labelsFound(labels))]),
-    line('problemType', task.problemType, meaning(task.problemType)),
+    task.kind.unit === 'token'
+      ? line('task', task.kind.name, 'a label for each token, as entities are found')
+      : line('problemType', task.problemType, meaning(task.problemType)),
   ];
   const names = new Set<string>([...found.map(({ name }) => name), 'badRows', 'validationSplit']);
   const others = Object.keys(initCommand.options)

@@ -4,6 +4,7 @@ import { maxLengthOf, measureLengths } from '../data/batch.js';
 import type { InspectOptions } from '../options/index.js';
 import { counted, listed } from '../util/text.js';
 import { readAllColumns } from '../data/index.js';
+import { findDataFiles } from '../data/files.js';
 import type { Dataset } from '../data/dataset.js';
 import { describeColumns, type ColumnReport } from '../inspection/columns.js';
 import {
@@ -100,7 +101,10 @@ export async function inspect(options: InspectOptions): Promise<void> {
 
 async function columnsOf(options: InspectOptions): Promise<ColumnReport[]> {
   const { files } = await findFiles({ ...options, validationFile: undefined }, 'train');
-  return describeColumns(readAllColumns([files.train ?? []].flat(), 'train', options));
+  const found = [files.train ?? []].flat();
+  const [first] = await findDataFiles(found, 'train');
+  if (first?.format === 'conll') return []; // its columns have no names
+  return describeColumns(readAllColumns(found, 'train', options));
 }
 
 async function tokenizerAlone({ tokenizer }: InspectOptions): Promise<BertTokenizer | null> {
@@ -129,7 +133,9 @@ async function estimate(
   const { perDeviceTrainBatchSize: batchSize, gradientAccumulationSteps, numTrainEpochs } = options;
   const maxLength = maxLengthOf(source, tokenizer, options.maxSeqLength);
   const model = await source.load(data);
-  const pool = createTokenizerPool(tokenizer, { maxLength, workers: 0, tokenTypes: model.tokenTypes });
+  const { tokenTypes } = model;
+  const withOffsets = model.task.kind.unit === 'token';
+  const pool = createTokenizerPool(tokenizer, { maxLength, workers: 0, tokenTypes, withOffsets });
   try {
     await model.open(options);
     const tokensPerSecond = await measureSpeed(model, data.train, { pool, batchSize });
@@ -167,6 +173,7 @@ function report(found: Inspection, options: InspectOptions): string {
 const USES = { text: 'the text', textPair: 'the second text', label: 'the label' };
 
 function columnLines(columns: Inspection['columns']): string[] {
+  if (columns.length === 0) return [];
   return ['Columns:', ...columns.map((column) => `  ${describeColumn(column)}`)];
 }
 
@@ -196,7 +203,9 @@ function labelLines(labels: LabelReport, rows: number): string[] {
     ];
   }
   const sorted = Object.entries(labels.counts).toSorted(([, a], [, b]) => b - a);
-  const shown = sorted.slice(0, 20).map(([name, count]) => `  ${name}: ${count} (${percent(count / rows)})`);
+  const shown = sorted
+    .slice(0, 20)
+    .map(([name, count]) => `  ${name}: ${count} (${percent(count / (labels.of ?? rows))})`);
   const hidden = sorted.length > 20 ? [`  ... and ${sorted.length - 20} more`] : [];
   const none = labels.withoutLabel > 0 ? [`  no label: ${labels.withoutLabel}`] : [];
   return ['Labels:', ...shown, ...hidden, ...none];

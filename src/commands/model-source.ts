@@ -213,6 +213,10 @@ export async function loadTrained(
       throw new UsageError(
         `${options.model} is ${other}, not a ${model.task.kind.unit} classifier; train one from it first`,
       );
+    if (model.newlyInitialised.length > 0 && model.config.architectures[0]?.endsWith('ForMaskedLM') === true)
+      throw new UsageError(
+        `${options.model} is a masked language model, which gives no labels; train a classifier from it first`,
+      );
     if (model.newlyInitialised.length > 0)
       throw new UsageError(
         `${options.model} is not a trained classifier: it lacks ${model.newlyInitialised.join(', ')}. ` +

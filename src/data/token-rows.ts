@@ -82,7 +82,7 @@ function listIn(row: JsonObject, column: string, where: string): readonly unknow
 type Unit = 'characters' | 'units';
 
 /** Where exports have the marked parts of `text`, in the order in which they are looked for. */
-const SPAN_COLUMNS = ['entities', 'spans', 'label', 'labels'];
+export const SPAN_COLUMNS = ['entities', 'spans', 'label', 'labels'];
 
 /**
  * A text with its marked parts: spaCy's `{text, entities: [[start, end, label]]}`, doccano's `label` or `entities` with

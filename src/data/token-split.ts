@@ -4,7 +4,7 @@ import { isUtf8 } from 'node:buffer';
 import { UsageError } from '../util/errors.js';
 import { isObject, type JsonObject } from '../util/json.js';
 import { listed } from '../util/text.js';
-import { entitiesOf, partsOf, OUTSIDE } from '../tasks/label-schemes.js';
+import { entitiesOf, partsOf, OUTSIDE, withPrefixes } from '../tasks/label-schemes.js';
 import { BadRowLog, LeftOutRows, type RowsSeen } from './bad-rows.js';
 import type { ColumnChoice } from './columns.js';
 import { readBytes } from './compression.js';
@@ -26,7 +26,7 @@ import {
 } from './source.js';
 import type { Split } from './split.js';
 import { readingNotes, TokenColumn } from './token-column.js';
-import { joinWords, spanRow, wordRow, type SpanRow, type WordRow } from './token-rows.js';
+import { joinWords, SPAN_COLUMNS, spanRow, wordRow, type SpanRow, type WordRow } from './token-rows.js';
 import { alignSpans } from './token-labels.js';
 
 /** Usual names of the column of words and of that of their labels, the likeliest first. */
@@ -411,6 +411,9 @@ class TokenIndexer {
     if (row !== null) return row;
     const { text } = named;
     if (typeof text !== 'string') throw new UsageError(`${where}: no text with marked parts`);
+    const column = [labelColumn ?? SPAN_COLUMNS].flat().find((name) => name in object);
+    if (column === undefined)
+      throw new UsageError(`${where}: no ${SPAN_COLUMNS[0]}; give an empty list for a text without any`);
     return { text, spans: [] };
   }
 
@@ -569,7 +572,7 @@ export function shownEntities({ text, marks }: Example): string {
       ? []
       : 'spans' in marks
         ? marks.spans.map(({ start, end, label }) => [text.slice(start, end), label])
-        : entitiesOf(marks.labels).map(({ type, start, end }) => [
+        : entitiesOf(withPrefixes(marks.labels)).map(({ type, start, end }) => [
             text.slice(marks.words[start]?.start ?? 0, marks.words[end - 1]?.end ?? 0),
             type,
           ]);

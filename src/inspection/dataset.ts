@@ -2,6 +2,7 @@
 import type { Dataset } from '../data/dataset.js';
 import { countLabels, eachTargets } from '../tasks/index.js';
 import { loadBatch } from '../data/batch.js';
+import { createTokenAligner } from '../data/token-labels.js';
 import type { EncoderModel } from '../models/encoder-model.js';
 import { randomNumbers } from '../util/random.js';
 import type { TokenizerPool } from '../tokenizer/index.js';
@@ -48,17 +49,19 @@ function countUpTo(sorted: Uint16Array, limit: number): number {
 }
 
 export type LabelReport =
-  | { kind: 'counts'; counts: Record<string, number>; withoutLabel: number }
+  /** `of`: how many labels there are, where rows have one for each token. */
+  | { kind: 'counts'; counts: Record<string, number>; withoutLabel: number; of?: number }
   | { kind: 'numbers'; lowest: number; mean: number; highest: number };
 
 export function describeLabels(data: Dataset): LabelReport {
   const { kind, labels: names } = data.task;
   if (!kind.hasClasses) return spread(data);
-  const { counts, unlabelled } = countLabels(data.task, data);
+  const { counts, total, unlabelled } = countLabels(data.task, data);
   return {
     kind: 'counts',
     counts: Object.fromEntries(names.map((name, id) => [name, counts[id] ?? 0])),
     withoutLabel: unlabelled,
+    ...(kind.unit === 'token' && { of: total }),
   };
 }
 
@@ -118,20 +121,24 @@ function labelsOf(data: Dataset, row: number): string {
 /** Steps are measured until this much time has gone. */
 const SECONDS = 4;
 
-/** Real tokens a second of training steps with batches of that many rows, after one step that is not counted. */
+/**
+ * Real tokens a second of training steps with batches of that many rows, after one step that is not counted. The pool gives offsets
+ * where the model classifies tokens.
+ */
 export async function measureSpeed(
   model: EncoderModel,
   data: Dataset,
   options: { pool: TokenizerPool; batchSize: number },
 ): Promise<number> {
   const { pool, batchSize } = options;
+  const align = createTokenAligner(model.task, 'first');
   const random = randomNumbers(42);
   let [tokens, began] = [0, 0];
   for (let step = 0; step < 2 || performance.now() - began < 1000 * SECONDS; step++) {
     const rows = Uint32Array.from({ length: Math.min(batchSize, data.size) }, () =>
       Math.floor(random() * data.size),
     );
-    const batch = await loadBatch(data, rows, pool);
+    const batch = await loadBatch(data, rows, pool, { align });
     await model.session.accumulate(batch, { divisor: rows.length });
     await model.session.update({
       learningRate: 0,

@@ -1,7 +1,7 @@
 // What a report shows of an evaluation, gathered batch by batch while the metrics are: memory does not grow with the rows.
 import type { PredictedBatch } from '../evaluation/predict.js';
 import { goldOfRow } from '../predictions/errors.js';
-import { entitiesOf } from '../tasks/label-schemes.js';
+import { entitiesOf, withPrefixes } from '../tasks/label-schemes.js';
 import {
   binaryCrossEntropy,
   DEFAULT_THRESHOLD,
@@ -289,7 +289,7 @@ function entitiesIn(
   by: 'label' | 'guess',
   withTexts: boolean,
 ): string[] {
-  return entitiesOf(tokens.map((token) => token[by])).map(({ type, start, end }) => {
+  return entitiesOf(withPrefixes(tokens.map((token) => token[by]))).map(({ type, start, end }) => {
     const part = text.slice(tokens[start]?.start ?? 0, tokens[end - 1]?.end ?? 0).trim();
     return withTexts ? `${part} (${type})` : type;
   });

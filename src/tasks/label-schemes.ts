@@ -154,6 +154,13 @@ export function schemeOf(labels: Iterable<string>): LabelScheme | null {
   return prefixes.has('B') ? 'IOB2' : 'IOB1';
 }
 
+/** Labels without a scheme as those of entities of one type in a row. */
+export function withPrefixes(labels: readonly string[]): readonly string[] {
+  return schemeOf(labels) === null
+    ? labels.map((label) => (label === OUTSIDE ? label : `I-${label}`))
+    : labels;
+}
+
 /** Labels of a sentence in a scheme, in the order of the text; the entities do not overlap. */
 export function labelsOf(entities: readonly LabelledSpan[], length: number, scheme: LabelScheme): string[] {
   const labels = Array.from({ length }, () => OUTSIDE);

@@ -235,3 +235,60 @@ t.test('an export is compared by its entities', async (t) => {
   t.match(stderr, /f1/);
   t.ok(read(join('onnx', 'onnx', 'model.onnx')).length > 0);
 });
+
+t.test('inspect and init know labels of tokens', async (t) => {
+  const inspected = await bertune(['inspect', 'train.conll', '--model', 'out'], here);
+  t.equal(inspected.code, 0, inspected.stderr);
+  t.match(inspected.stdout, /^60 usable rows$/m);
+  const shares = Array.from(
+    inspected.stdout.matchAll(/^ {2}[\w-]+: \d+ \((?<share>[\d.]+) %\)$/gm),
+    (found) => Number(found.groups?.['share']),
+  );
+  t.equal(shares.length, 5, inspected.stdout);
+  t.ok(Math.abs(shares.reduce((sum, share) => sum + share, 0) - 100) < 1, 'shares of all labels');
+  t.match(inspected.stdout, /^Training .* tokens a second, measured\)$/m);
+
+  const begun = await bertune(
+    [
+      'init',
+      'dev.jsonl',
+      '--config',
+      'model/config.json',
+      '--tokenizer',
+      'model',
+      '--config-file',
+      'ner.yaml',
+    ],
+    here,
+  );
+  t.equal(begun.code, 0, begun.stderr);
+  const trained = await bertune(
+    ['train', 'ner.yaml', '--max-steps', '1', '--num-train-epochs', '1', '--output-dir', 'begun'],
+    here,
+  );
+  t.equal(trained.code, 0, trained.stderr);
+});
+
+t.test('labels without a scheme are shown as they are', async (t) => {
+  write(
+    'plain.jsonl',
+    '{"tokens": ["Ada", "lives", "in", "Paris"], "ner_tags": ["PER", "O", "O", "LOC"]}\n'.repeat(4),
+  );
+  const { code, stderr } = await bertune(['inspect', 'plain.jsonl'], here);
+  t.equal(code, 0, stderr);
+  t.match(stderr, 'Ada (PER), Paris (LOC): Ada lives in Paris');
+});
+
+t.test('a text without its marked parts is a bad row', async (t) => {
+  const rows = [
+    { text: 'Ada lives', entities: [{ start: 0, end: 3, label: 'PER' }] },
+    { text: 'no key here' },
+  ];
+  write('spans.jsonl', rows.map((row) => JSON.stringify(row)).join('\n'));
+  const { code, stderr } = await bertune(
+    ['train', ...flags({ ...training, 'train-file': 'spans.jsonl', 'output-dir': 'spans' })],
+    here,
+  );
+  t.equal(code, 2);
+  t.match(stderr, 'spans.jsonl line 2: no entities; give an empty list for a text without any');
+});
