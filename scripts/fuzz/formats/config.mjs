@@ -72,8 +72,9 @@ export const config = defineFormat({
       return 'accepted labels that are not one name for each id';
     if (Object.getPrototypeOf(found.raw) !== Object.prototype)
       return 'the unknown keys have another prototype';
-    const tensors = spec.parameters.flatMap(({ tensors: own }) => own.map(({ name }) => name));
-    const least = order === 'post' ? 4 + 16 * layers.length + 4 : 2 + 6 * layers.length + 4;
+    const tensors = spec.parameters.flatMap(({ tensors: named }) => named.map(({ name }) => name));
+    const own = new Set(layers.map(({ parameters }) => parameters)).size; // ALBERT's layers are shared
+    const least = order === 'post' ? 4 + 16 * own + 4 : 2 + 6 * own + 4;
     if (new Set(tensors).size !== tensors.length || tensors.length < least)
       return `has ${tensors.length} tensors`;
     if (again.id2label.join('\0') !== found.id2label.join('\0'))
