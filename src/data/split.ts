@@ -171,7 +171,8 @@ class IndexedSplit implements Split {
   }
 
   async read(indices: ArrayLike<number>): Promise<Example[]> {
-    return Promise.all(Array.from(indices, (row) => this.readRow(row)));
+    const { size, rows, hashes } = this;
+    return Promise.all(Array.from(indices, (row) => readIndexed(row, { size, rows, hashes })));
   }
 
   place(row: number): string {
@@ -179,24 +180,40 @@ class IndexedSplit implements Split {
   }
 
   digest(): Promise<string> {
-    const [first] = this.files;
-    this.digested ??=
-      first?.format === 'rows'
-        ? Promise.resolve(first.digest())
-        : digestOf(this.files.filter((file) => file.format !== 'rows'));
+    this.digested ??= digestOfInputs(this.files);
     return this.digested;
   }
 
   async close(): Promise<void> {
     await Promise.all([this.rows.close(), this.badRows.close()]);
   }
+}
 
-  private async readRow(row: number): Promise<Example> {
-    if (!(row >= 0 && row < this.size))
-      throw new RangeError(`Expected a row from 0 to ${this.size - 1} but received ${row}`);
-    const example = await this.rows.read(row);
-    // Another text of the same length would go unnoticed, and no run could be repeated.
-    if (this.hashes === null || hashOf(example) === this.hashes.at(row)) return example;
-    throw changedInUse(this.place(row));
-  }
+/** Rows that were indexed, and the hashes of their texts where the index has them. */
+interface Indexed {
+  readonly size: number;
+  readonly rows: { read(row: number): Promise<Example>; place(row: number): string };
+  readonly hashes: TextHashes | null;
+}
+
+/**
+ * A row as it was indexed.
+ *
+ * @throws RangeError for a number that is no row's; RunError where its text is another one by now
+ */
+export async function readIndexed(row: number, { size, rows, hashes }: Indexed): Promise<Example> {
+  if (!(row >= 0 && row < size))
+    throw new RangeError(`Expected a row from 0 to ${size - 1} but received ${row}`);
+  const example = await rows.read(row);
+  // Another text of the same length would go unnoticed, and no run could be repeated.
+  if (hashes === null || hashOf(example) === hashes.at(row)) return example;
+  throw changedInUse(rows.place(row));
+}
+
+/** A digest of the files of a split, or of its rows in memory. */
+export async function digestOfInputs(inputs: readonly DataInput[]): Promise<string> {
+  const [first] = inputs;
+  return first?.format === 'rows'
+    ? first.digest()
+    : digestOf(inputs.filter((file) => file.format !== 'rows'));
 }

@@ -10,12 +10,12 @@ import type { ColumnChoice } from './columns.js';
 import { readBytes } from './compression.js';
 import { parseConll } from './conll.js';
 import { encodingOf, Utf8Stream } from './encoding.js';
-import { changedInUse, digestOf, findDataFiles, type DataFile } from './files.js';
+import { findDataFiles, type DataFile } from './files.js';
 import type { DataInput, SplitOptions } from './indexer.js';
 import { OwnRows } from './own-rows.js';
 import { brokenRecord, NOT_UTF8, type RawRecord } from './records.js';
 import { unknownLabel } from './label-values.js';
-import { GroupColumn, hashOf, RowStore, TextHashes } from './row-store.js';
+import { GroupColumn, RowStore, TextHashes } from './row-store.js';
 import type { Example, Marks } from './row.js';
 import {
   DEFAULT_READ_SETTINGS,
@@ -24,7 +24,7 @@ import {
   type ReadSettings,
   type RecordSource,
 } from './source.js';
-import type { Split } from './split.js';
+import { digestOfInputs, readIndexed, type Split } from './split.js';
 import { readingNotes, TokenColumn } from './token-column.js';
 import { joinWords, SPAN_COLUMNS, spanRow, wordRow, type SpanRow, type WordRow } from './token-rows.js';
 import { alignSpans } from './token-labels.js';
@@ -97,7 +97,7 @@ function isOfTokens(row: JsonObject): boolean {
   const form = formOf([row], {});
   if (form === null) return false;
   if (form !== 'spans') return true;
-  if (!hasSpans(row)) return false; // a list may be something else, such as labels that are no JSON
+  if (spansIn(row) === 'wrong') return false; // a list may be something else, such as labels that are no JSON
   const isLabelled = ['label', 'labels', 'intent', 'category', 'class'].some(
     (name) => typeof row[name] === 'string' || typeof row[name] === 'number',
   );
@@ -146,7 +146,11 @@ function formOf(
     });
     if (words !== undefined && labels !== undefined) return { words, labels };
   }
-  return rows.some((row) => (spansIn(row) ?? []).length > 0) ? 'spans' : null;
+  const isMarked = rows.some((row) => {
+    const spans = spansIn(row);
+    return spans === 'wrong' || (spans !== null && spans.length > 0);
+  });
+  return isMarked ? 'spans' : null;
 }
 
 function wordsAlone(rows: readonly JsonObject[], named: string | undefined): Form | null {
@@ -169,21 +173,12 @@ function isTag(value: unknown): boolean {
   return typeof value === 'string' || typeof value === 'number' || typeof value === 'bigint';
 }
 
-/** The marked parts of a row; null for one that has none, or wrong ones. */
-function spansIn(row: JsonObject): SpanRow['spans'] | null {
+/** The marked parts of a row; null for one that has none. */
+function spansIn(row: JsonObject): SpanRow['spans'] | 'wrong' | null {
   try {
     return spanRow(row, '')?.spans ?? null;
   } catch (error) {
-    if (error instanceof UsageError) return [{ start: 0, end: 0, label: '' }];
-    throw error;
-  }
-}
-
-function hasSpans(row: JsonObject): boolean {
-  try {
-    return spanRow(row, '') !== null;
-  } catch (error) {
-    if (error instanceof UsageError) return false;
+    if (error instanceof UsageError) return 'wrong';
     throw error;
   }
 }
@@ -542,11 +537,7 @@ class TokenSplit implements Split {
   }
 
   digest(): Promise<string> {
-    const [first] = this.files;
-    this.digested ??=
-      first?.format === 'rows'
-        ? Promise.resolve(first.digest())
-        : digestOf(this.files.filter((file) => file.format !== 'rows'));
+    this.digested ??= digestOfInputs(this.files);
     return this.digested;
   }
 
@@ -555,10 +546,7 @@ class TokenSplit implements Split {
   }
 
   private async readRow(row: number): Promise<Example> {
-    if (!(row >= 0 && row < this.size))
-      throw new RangeError(`Expected a row from 0 to ${this.size - 1} but received ${row}`);
-    const example = await this.rows.read(row);
-    if (hashOf(example) !== this.hashes.at(row)) throw changedInUse(this.place(row));
+    const example = await readIndexed(row, { size: this.size, rows: this.rows, hashes: this.hashes });
     const { marks } = example;
     if (marks === undefined || 'spans' in marks) return example;
     return { ...example, marks: { ...marks, labels: this.tokens.read(marks.labels) } };
