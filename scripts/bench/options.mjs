@@ -27,8 +27,8 @@ How:
                           the training too where it is less than 96)
   --tokenizer DIR_OR_ID   folder with tokenizer.json or vocab.txt, or a hub id (default configs/quickstart-model)
   --model-shape LxH[xA]   layers x hidden size [x attention heads], random weights (default 6x384x12, MiniLM)
-  --model-type TYPE       bert, roberta, xlm-roberta, camembert, distilbert, electra, modernbert, albert or mpnet
-                          (default bert)
+  --model-type TYPE       bert, roberta, xlm-roberta, camembert, distilbert, electra, modernbert, albert,
+                          mpnet or deberta-v2 (default bert)
   --batch-size N          rows a batch (default 8)
   --batches RxT[,RxT...]  of steps and forward passes: rows x tokens of the batches (default 8x256,32x64,8x512)
   --task masked-lm        of steps: a masked language model, 15 % of the tokens to predict, in place of a classifier; the
