@@ -4,7 +4,8 @@ import { predictCommand, presumedOf, readingOf, type PredictOptions } from '../o
 import { counted } from '../util/text.js';
 import { JsonLinesText, openSplit, type Example, type Split, type SplitOptions } from '../data/index.js';
 import { withoutUndefined } from '../util/without-undefined.js';
-import { holdsWords, openTokenSplit } from '../data/token-split.js';
+import { holdsWords } from '../data/token-form.js';
+import { openTokenSplit } from '../data/token-split.js';
 import { createEntityReader, predictEntities, type EntityReader } from '../evaluation/entities.js';
 import { longTextsOf, requireSingle, textReading } from '../evaluation/long-texts.js';
 import { predictRows } from '../evaluation/predict.js';

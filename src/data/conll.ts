@@ -84,3 +84,15 @@ function cellOf(cells: readonly string[], column: number): Cell {
   if (value === undefined) return { value: '', problem: `no column ${number} among ${cells.length}` };
   return value === '' ? { value, problem: `column ${number} is empty` } : { value };
 }
+
+/** The number of a column in a CoNLL file, from 0, or from the end below 0; undefined for a name. */
+export function columnNumber(named: string | readonly string[] | undefined): number | undefined {
+  if (typeof named !== 'string' || !/^-?[1-9]\d*$/.test(named)) return undefined;
+  const number = Number(named);
+  return number > 0 ? number - 1 : number;
+}
+
+/** As `columnNumber` reads it. */
+export function columnName(column: number): string {
+  return String(column < 0 ? column : column + 1);
+}

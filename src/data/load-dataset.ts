@@ -15,7 +15,8 @@ import type { SplitOptions } from './indexer.js';
 import { areRows, type Rows } from './own-rows.js';
 import { openSplit, type Split } from './split.js';
 import { inferTask, inferTokenTask, type TaskOptions } from './task.js';
-import { holdsTokens, openTokenSplit } from './token-split.js';
+import { holdsTokens } from './token-form.js';
+import { openTokenSplit } from './token-split.js';
 import type { TextUnit } from './text-lines.js';
 
 /**

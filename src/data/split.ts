@@ -99,7 +99,8 @@ export async function openSplit(options: SplitOptions): Promise<Split> {
   return new IndexedSplit(options, encoding, files, await indexFiles(files, options));
 }
 
-async function inputsOf({ rows, files, name }: SplitOptions): Promise<DataInput[]> {
+/** The files that patterns name, or the rows that are in none. */
+export async function inputsOf({ rows, files, name }: SplitOptions): Promise<DataInput[]> {
   if (rows === undefined) return findDataFiles(files, name);
   return [rows instanceof JsonLinesText ? rows : new OwnRows(name, rows)];
 }

@@ -59,6 +59,15 @@ export function alignSpans(row: SpanRow, offsets: ArrayLike<number>): AlignedLab
   return { labels, lost: row.spans.length - seen.size };
 }
 
+/** What stands between white space, with punctuation apart. */
+const WORD = /[\p{L}\p{N}\p{M}]+|[^\s\p{L}\p{N}\p{M}]/gu;
+
+/** The labels of the words of a text with marked parts: for counting them, since tokens are not known here. */
+export function wordLabels(row: SpanRow): string[] {
+  const words = Array.from(row.text.matchAll(WORD), ({ index, 0: word }) => [index, index + word.length]);
+  return alignSpans(row, words.flat()).labels.map((label) => label ?? OUTSIDE);
+}
+
 /** Places of tokens without the blanks that some tokenizers count to them. */
 function placesOf(text: string, offsets: ArrayLike<number>): { start: number; end: number }[] {
   return Array.from({ length: offsets.length / 2 }, (_, index) => {
