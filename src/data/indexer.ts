@@ -22,6 +22,7 @@ import type { RawRecord } from './records.js';
 import type { OwnRows, Rows } from './own-rows.js';
 import { GroupColumn, RowStore, TextHashes } from './row-store.js';
 import { type Fault, holdsOnlyNumbers, PassthroughKinds, readExample } from './row.js';
+import type { EntityOffsets } from './span-rows.js';
 import {
   DEFAULT_READ_SETTINGS,
   type JsonLinesText,
@@ -62,6 +63,8 @@ export interface SplitOptions
   foldLabels?: boolean;
   /** Labels that mean that a row has none; these rows are left out. */
   naLabels?: readonly string[];
+  /** How the places of marked parts are counted. Default `auto`. */
+  entityOffsets?: EntityOffsets;
   /** How lists of labels were read in another split of the same data. */
   like?: LabelLayout;
   /** Called now and then while the files are indexed, with bytes of files read so far and in all. */

@@ -17,6 +17,7 @@ import { openSplit, type Split } from './split.js';
 import { inferTask, inferTokenTask, type TaskOptions } from './task.js';
 import { holdsTokens } from './token-form.js';
 import { openTokenSplit } from './token-split.js';
+import type { EntityOffsets } from './span-rows.js';
 import type { TextUnit } from './text-lines.js';
 
 /**
@@ -211,7 +212,7 @@ async function areTokens(
   const name = SPLITS.find((split) => files[split] !== undefined && files[split] !== '');
   const given = name === undefined ? undefined : files[name];
   if (name === undefined || given === undefined) return false;
-  const { textColumn: _text, labelColumn: _label, ...plain } = splitOptions(name, given, options);
+  const plain = splitOptions(name, given, options);
   return plain.files.length > 0 || plain.rows !== undefined ? holdsTokens(plain) : false;
 }
 
@@ -268,6 +269,11 @@ export interface ReadOptions {
   seed?: number | undefined;
   /** Rows with equal values in this column stay on one side of `validationSplit`. */
   validationGroupColumn?: string | undefined;
+  /**
+   * Of marked parts of texts: whether places count code points, as in Python, or UTF-16 units. Default `auto`: as the text
+   * shows that entities repeat, else code points; of Label Studio UTF-16 units.
+   */
+  entityOffsets?: EntityOffsets | undefined;
   badRows?: 'stop' | 'skip' | undefined;
   /** Whether quotes in CSV and TSV keep fields together: `minimal` (default), or are characters: `none`. */
   quoting?: Quoting | undefined;
@@ -329,6 +335,7 @@ function splitOptions(
       quoting: options.quoting,
       encoding: options.encoding,
       escape: options.escape,
+      entityOffsets: options.entityOffsets,
       jsonField: options.jsonField,
       textUnit: options.textUnit,
       presumed: options.presumed,

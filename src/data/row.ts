@@ -2,7 +2,8 @@
 import { isNumberText, kindOfObject, type Parsed, withoutBytes } from './label-values.js';
 import { isObject } from '../util/json.js';
 import type { RawRecord } from './records.js';
-import type { SpanRow, WordRow } from './token-rows.js';
+import type { SpanRow } from './span-rows.js';
+import type { WordRow } from './token-rows.js';
 
 /** Why a row is bad; `column` is null when the whole row is. */
 export interface Fault {

@@ -3,6 +3,7 @@ import { isAscii as bufferIsAscii } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { messageOf, UsageError } from '../util/errors.js';
 import { DamagedInput, type DataLimits, DEFAULT_LIMITS, readBytes } from './compression.js';
+import { type ConllColumns, ConllParser } from './conll.js';
 import { type Delimiter, delimiterName, type Quoting } from './csv-dialect.js';
 import { CsvParser } from './csv.js';
 import { encodingOf, otherEncoding, recognizeEncoding, Utf8Stream } from './encoding.js';
@@ -19,6 +20,9 @@ import {
 } from './records.js';
 import { ParagraphsParser, TextLinesParser, type TextUnit } from './text-lines.js';
 
+/** What the files of a training had, which others may not have. */
+export type PresumedOption = 'encoding' | 'jsonField' | 'textColumn' | 'labelColumn';
+
 /** What decides how a file is read, other than its name. */
 export interface ReadSettings extends DataLimits {
   /** Of CSV and TSV. */
@@ -30,9 +34,11 @@ export interface ReadSettings extends DataLimits {
   /** The member of a JSON object that holds the rows, where the whole file is one. */
   readonly jsonField?: string | undefined;
   /** Which of these are those of other files, and may not be those of this one: it may be UTF-8, and no single object. */
-  readonly presumed?: readonly ('encoding' | 'jsonField')[] | undefined;
+  readonly presumed?: readonly PresumedOption[] | undefined;
   /** Of .txt files: what a text is. Default a line. */
   readonly textUnit?: TextUnit | undefined;
+  /** Of CoNLL files, which without it are refused: those of texts have none. */
+  readonly conll?: ConllColumns | undefined;
   /** The split that the rows are for, whose name may be a member of such an object. */
   readonly name?: 'train' | 'validation' | 'test' | undefined;
 }
@@ -234,8 +240,19 @@ function nullIfDamaged(error: unknown): null {
 
 function parserOf(
   { path, format }: DataFile,
-  { maxRowBytes, quoting, escape, jsonField: field, textUnit, presumed, name: split = 'train' }: ReadSettings,
+  {
+    maxRowBytes,
+    quoting,
+    escape,
+    jsonField: field,
+    textUnit,
+    presumed,
+    conll,
+    name: split = 'train',
+  }: ReadSettings,
 ): RecordParser {
+  if (conll !== undefined && (format === 'conll' || format === 'text'))
+    return new ConllParser(conll, maxRowBytes);
   if (format === 'jsonl' || format === 'json')
     return new JsonParser({
       path,

@@ -4,7 +4,8 @@ import type { Task } from '../tasks/index.js';
 import type { Encoding } from '../tokenizer/index.js';
 import { UsageError } from '../util/errors.js';
 import type { Example } from './row.js';
-import type { SpanRow, WordRow } from './token-rows.js';
+import type { SpanRow } from './span-rows.js';
+import type { WordRow } from './token-rows.js';
 
 /** Of a token that has no label: torch's ignore_index. */
 export const NO_LABEL = -100;

@@ -6,7 +6,8 @@ import type { DataInput, SplitOptions } from './indexer.js';
 import type { Example } from './row.js';
 import { digestOfInputs, inputsOf, readIndexed, type Split } from './split.js';
 import { readingNotes } from './token-column.js';
-import { indexTokens, SPANS, type IndexedTokens, type TokenOptions } from './token-indexer.js';
+import type { TokenOptions } from './token-form.js';
+import { indexTokens, type IndexedTokens } from './token-indexer.js';
 
 /** Options that mean nothing for tokens. */
 const FOREIGN = [
@@ -69,13 +70,13 @@ class TokenSplit implements Split {
     { name, maxSamples = Infinity, jsonField, maxRowBytes }: TokenOptions,
     encoding: string | null,
     private readonly files: readonly DataInput[],
-    { rows, columns, column, badRows, rejected, hashes, groups, notes }: IndexedTokens,
+    { rows, columns, column, badRows, rejected, hashes, groups, hasSpans, notes }: IndexedTokens,
   ) {
     this.name = name;
     this.size = Math.min(rows.size, maxSamples);
     this.columns = columns;
     this.tokens = column;
-    this.hasSpans = columns.label === SPANS.label;
+    this.hasSpans = hasSpans;
     this.badRows = badRows;
     this.rejected = rejected;
     this.ownNotes = notes;

@@ -1,5 +1,6 @@
 // What a model was trained to read: columns, quoting, length and so on. These settings are part of the model's folder, so that
 // `evaluate` and `predict` read the same without being asked to.
+import type { PresumedOption } from '../data/source.js';
 import type { ReadingSettings } from '../formats/model-folder.js';
 import { UsageError } from '../util/errors.js';
 import type { Command, TrainOptions } from './commands.js';
@@ -87,12 +88,11 @@ export function withReading<T extends object>(
   };
 }
 
+const PRESUMED = ['encoding', 'jsonField', 'textColumn', 'labelColumn'] as const satisfies PresumedOption[];
+
 /** How the files of the training were written, which others may not be: what of that was not asked for. */
-export function presumedOf(asked: {
-  encoding?: string | undefined;
-  jsonField?: string | undefined;
-}): ('encoding' | 'jsonField')[] {
-  return (['encoding', 'jsonField'] as const).filter((name) => asked[name] === undefined);
+export function presumedOf(asked: Readonly<Partial<Record<PresumedOption, unknown>>>): PresumedOption[] {
+  return PRESUMED.filter((name) => asked[name] === undefined);
 }
 
 /** Sets aside what the training had of these, which have no other value that means that there is none. */

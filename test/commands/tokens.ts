@@ -169,7 +169,7 @@ t.test('what does not go with tokens is refused in a line', async (t) => {
   );
   await refused(
     of('evaluate', { 'validation-file': 'test.csv' }),
-    /token classification reads JSON Lines, JSON, Parquet and CoNLL/,
+    /of tokens there are no CSV files/,
   );
   await refused(
     of('predict', { text: 'a', 'output-file': 'x.parquet' }),

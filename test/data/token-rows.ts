@@ -3,17 +3,35 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 
-import { parseConll } from '../../dist/data/conll.js';
+import { ConllParser, SENTENCE_COLUMNS, type ConllColumns } from '../../dist/data/conll.js';
+import type { RawRecord } from '../../dist/data/records.js';
+import { spanRow } from '../../dist/data/span-rows.js';
 import { alignSpans, alignWords, createTokenAligner } from '../../dist/data/token-labels.js';
-import { joinWords, spanRow, wordRow } from '../../dist/data/token-rows.js';
+import { joinWords, wordRow } from '../../dist/data/token-rows.js';
 import { taskOf } from '../../dist/index.js';
 import { Tokenizer } from '../../dist/tokenizer/index.js';
 import { createOffsetTokenizer } from '../../dist/tokenizer/offsets.js';
 
 const usage = (message: string | RegExp) => ({ name: 'UsageError', message });
 
-const sentencesOf = (text: string, columns?: Parameters<typeof parseConll>[1]) =>
-  Array.from(parseConll(text, columns), ({ tokens, labels, line }) => ({ tokens, labels, line }));
+/** The sentences of a file that comes in pieces of so many bytes. */
+function recordsOf(text: string, columns: ConllColumns, size: number, maxRowBytes = 1000): RawRecord[] {
+  const parser = new ConllParser(columns, maxRowBytes);
+  const bytes = Buffer.from(text);
+  const at = { offset: 0, line: 1 };
+  const records: RawRecord[] = [];
+  for (let end = size; ; end += size) {
+    records.push(...parser.parse(bytes.subarray(at.offset, end), at, end >= bytes.length));
+    if (end >= bytes.length) return records;
+  }
+}
+
+const sentencesOf = (text: string, columns: ConllColumns = {}, size = 1000) =>
+  recordsOf(text, columns, size).map(({ value, number: line }) => ({
+    tokens: value(SENTENCE_COLUMNS.words),
+    labels: value(SENTENCE_COLUMNS.labels),
+    line,
+  }));
 
 t.test('CoNLL files, with blanks and with tabs', (t) => {
   const conll2003 =
@@ -29,6 +47,8 @@ t.test('CoNLL files, with blanks and with tabs', (t) => {
   ]);
   // A hash is a word where a label follows.
   t.same(sentencesOf('# O\ntag O\n'), [{ tokens: ['#', 'tag'], labels: ['O', 'O'], line: 1 }]);
+  for (const size of [1, 7])
+    t.same(sentencesOf(conll2003, {}, size), sentencesOf(conll2003), `in pieces of ${size} bytes`);
   t.same(sentencesOf(''), []);
   t.same(sentencesOf('a   O \n')[0]?.labels, ['O']);
   t.same(sentencesOf('a\nb\n', { label: null })[0], { tokens: ['a', 'b'], labels: ['O', 'O'], line: 1 });
@@ -36,12 +56,19 @@ t.test('CoNLL files, with blanks and with tabs', (t) => {
 });
 
 t.test('what is wrong in a CoNLL file, by line and column', (t) => {
-  const faultOf = (text: string, columns?: Parameters<typeof parseConll>[1]) =>
-    Array.from(parseConll(text, columns), ({ fault }) => fault).find((fault) => fault !== null);
+  const faultOf = (text: string, columns: ConllColumns = {}, limit = 1000) => {
+    const { number: line, problem: reason } =
+      recordsOf(text, columns, 1000, limit).find(({ problem }) => problem !== null) ?? {};
+    return { line, reason };
+  };
   t.same(faultOf('a O\n\nb X O\n'), { line: 3, reason: '3 columns, but line 1 has 2: "b X O"' });
   t.same(faultOf('a\n'), { line: 1, reason: 'a token without a label: "a"' });
   t.same(faultOf('a\tO\nb\t\n'), { line: 2, reason: 'column 2 is empty' });
   t.same(faultOf('a O\n', { label: 4 }), { line: 1, reason: 'no column 5 among 2' });
+  t.same(faultOf('x O\n\n' + 'a O\n'.repeat(9), {}, 32), {
+    line: 3,
+    reason: 'the sentence is longer than 32 bytes (maxRowBytes); a blank line ends one',
+  });
   t.end();
 });
 
@@ -66,7 +93,11 @@ t.test('words with labels, by name and by number', (t) => {
   fails({ ner_tags: [1, 2] }, 'a.jsonl:7: 3 words in tokens, but 2 labels in ner_tags');
   fails({ ner_tags: [1, 3, 0] }, 'a.jsonl:7: ner_tags[1] is 3, but there are 3 labels');
   fails({ ner_tags: [1, 0.5, 0] }, 'a.jsonl:7: ner_tags[1] is 0.5, but there are 3 labels');
-  fails({}, 'a.jsonl:7: ner_tags[0] is the number 1, and nothing gives the names of labels; name them', null);
+  fails(
+    {},
+    'a.jsonl:7: ner_tags[0] is the number 1, and nothing gives the names of the labels; labelList does, in the order of their numbers',
+    null,
+  );
   fails({ ner_tags: ['O', null, 'O'] }, 'a.jsonl:7: ner_tags[1] is null, expected a label');
   fails({ tokens: ['a', 1, 'b'] }, 'a.jsonl:7: tokens[1] is a number, expected a word');
   fails({ tokens: 'a b c' }, 'a.jsonl:7: tokens is a string, expected a list');

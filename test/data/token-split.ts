@@ -155,7 +155,7 @@ t.test('what is wrong, by line and column', async (t) => {
   });
   await fails(
     file('jsonl', [{ tokens: ['a'], ner_tags: [1] }]),
-    /line 1: ner_tags\[0\] is the number 1, and nothing gives the names of labels/,
+    /line 1: ner_tags\[0\] is the number 1, and nothing gives the names of the labels; labelList does/,
   );
   await fails(
     rows({ tokens: ['a'], ner_tags: ['B-DOG'] }),
@@ -188,7 +188,7 @@ t.test('what is wrong, by line and column', async (t) => {
   await fails(file('conll', 'a O\nb O\n'), /hold no entity: all labels are "O"/);
   await fails(
     file('csv', 'text,label\na,b\n'),
-    /token classification reads JSON Lines, JSON, Parquet and CoNLL files/,
+    /of tokens there are no CSV files\. .* is a CoNLL file: rename it to \.conll/,
   );
   await fails(
     file('jsonl', [{ text: 'a', label: 'b' }]),
