@@ -152,6 +152,10 @@ export async function openSplits(
 ): Promise<DatasetDict> {
   const opened: Split[] = [];
   const ofTokens = await areTokens(files, options);
+  if (!ofTokens && options.entityOffsets !== undefined)
+    throw new UsageError(
+      'entityOffsets is for texts with marked parts, and these rows are none; leave it out, or give task token-classification',
+    );
   const open = ofTokens ? openTokenSplit : openSplit;
   const read = ofTokens ? forTokens(options) : options;
   try {

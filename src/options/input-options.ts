@@ -14,6 +14,7 @@ import {
   withDefault,
 } from './option.js';
 import { poolings } from '../evaluation/long-texts.js';
+import { entityOffsets } from '../data/span-rows.js';
 import { textUnits } from '../data/text-lines.js';
 import { aggregationStrategies, problemTypes, taskNames } from '../tasks/index.js';
 
@@ -272,6 +273,13 @@ export const inputOptions = {
       onResume: 'must-match',
       help: 'a file of inspect --label-errors, as a person left it: its suggested labels replace those of the training rows',
       otherwise: 'none',
+    }),
+    entityOffsets: optional(choice(entityOffsets), {
+      commands: [...training, ...evaluators, 'inspect'],
+      onResume: 'must-match',
+      reading: true,
+      help: 'of marked parts of texts: places count code points, as in Python, or UTF-16 units, as in JavaScript and in what predict writes',
+      otherwise: 'auto: what fits the text that entities repeat, else code points; of Label Studio UTF-16 units',
     }),
     badRows: withDefault(choice(['stop', 'skip']), 'stop', {
       commands: readers,
