@@ -3,10 +3,12 @@ import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   evaluateRows,
+  TRUNCATED_ENTITIES,
   type ComputeMetrics,
   type EvalPrediction,
   type Metrics,
 } from '../evaluation/evaluate.js';
+import { createEntityReader } from '../evaluation/entities.js';
 import { longTextsOf, requireSingle, textReading } from '../evaluation/long-texts.js';
 import { bestTemperature, meanLoss, tuneThresholds } from '../evaluation/tuning.js';
 import {
@@ -24,9 +26,9 @@ import { TokenMetrics } from '../tasks/metrics/token-classification.js';
 import { exists } from '../util/file-system.js';
 import { withoutUndefined } from '../util/without-undefined.js';
 import { evaluateCommand, type EvaluateOptions } from '../options/index.js';
-import { goldOfRow, lossOfRow, WorstFirst } from '../predictions/errors.js';
+import { rowsInto, textsInto, WorstFirst } from '../predictions/errors.js';
 import { FormulaGuard } from '../predictions/table.js';
-import type { PredictedBatch } from '../evaluation/predict.js';
+import { textSettings, type PredictedBatch } from '../evaluation/predict.js';
 import { counted } from '../util/text.js';
 import type { Progress } from '../terminal/progress.js';
 import { SUMS } from '../training/checkpoint.js';
@@ -129,7 +131,17 @@ export async function evaluate(asked: EvaluateOptions): Promise<void> {
         onBatch: (done) => progress.bar('evaluating', done, size, ''),
         metrics: accumulator,
         onPredicted: inTurn(
-          ...(errors === undefined ? [] : [rowsInto(errors, model)]),
+          ...(errors === undefined
+            ? []
+            : [
+                ofTokens
+                  ? textsInto(
+                      errors,
+                      model,
+                      createEntityReader(task, tokenizer, textSettings(model).aggregationStrategy),
+                    )
+                  : rowsInto(errors, model),
+              ]),
           ...(report === undefined ? [] : [report.hooks.onPredicted]),
         ),
       });
@@ -141,6 +153,7 @@ export async function evaluate(asked: EvaluateOptions): Promise<void> {
           : classReport(details, labels)),
         ...tunedReport(calibration, details, labels),
         ...undefinedNote(metrics),
+        ...truncatedNote(metrics, maxLength),
         ...chanceNote(kind, metrics),
       ];
       for (const line of lines) progress.line(line);
@@ -151,7 +164,9 @@ export async function evaluate(asked: EvaluateOptions): Promise<void> {
       }
       if (errors !== undefined && predictionsFile !== undefined) {
         await writePieces(predictionsFile, errors.pieces());
-        progress.line(`${counted(errors.size, 'row')} written to ${predictionsFile}, the largest loss first`);
+        progress.line(
+          `${counted(errors.size, ofTokens ? 'text' : 'row')} written to ${predictionsFile}, the largest loss first`,
+        );
         for (const note of guard.notes()) progress.line(note);
       }
       await printMetrics(results, options);
@@ -196,9 +211,9 @@ function requireOfTask(options: EvaluateOptions, { kind, labels }: Task): void {
     throw new UsageError(
       `--${ofWindows} is for models that read a long text whole; a masked language model has rows of --max-seq-length tokens`,
     );
-  if (ofTokens && predictionsFile !== undefined)
+  if (ofTokens && predictionsFile !== undefined && !/\.jsonl$/i.test(predictionsFile))
     throw new UsageError(
-      '--predictions-file lists texts by their loss, and this model classifies tokens; predict writes the entities',
+      `--predictions-file ${predictionsFile}: the entities of a text are lists, which CSV does not have; end it in .jsonl`,
     );
   if (ofTokens && pooling !== undefined)
     throw new UsageError(
@@ -220,28 +235,6 @@ type OnPredicted = (batch: PredictedBatch) => void;
 function inTurn(...all: readonly OnPredicted[]): OnPredicted {
   return (batch) => {
     for (const each of all) each(batch);
-  };
-}
-
-/** Hands the rows of each batch over, with what the model made of them. */
-function rowsInto(errors: WorstFirst, { task, calibration }: EncoderModel): OnPredicted {
-  return ({ first, rows, logits, labels = new Int32Array(), examples }) => {
-    const targets = labels.length / rows;
-    for (let i = 0; i < rows; i++) {
-      const { text = '', textPair } = examples[i] ?? {};
-      const own = logits.subarray(i * task.numLabels, (i + 1) * task.numLabels);
-      const gold = labels.subarray(i * targets, (i + 1) * targets);
-      const { label: predicted, score } = task.decode(own, calibration);
-      errors.add({
-        text,
-        ...(textPair !== undefined && { textPair }),
-        gold: goldOfRow(task, gold),
-        predicted,
-        score,
-        loss: lossOfRow(task, own, gold),
-        row: first + i,
-      });
-    }
   };
 }
 
@@ -285,6 +278,13 @@ function prefixed(details: MetricDetails | null): Record<string, unknown> {
 function undefinedNote(metrics: Metrics): string[] {
   const names = Object.keys(metrics).filter((name) => Number.isNaN(metrics[name]));
   return names.length === 0 ? [] : [`Not defined for these rows, null in the results: ${names.join(', ')}`];
+}
+
+function truncatedNote({ [TRUNCATED_ENTITIES]: truncated }: Metrics, maxLength: number): string[] {
+  if (truncated === undefined) return [];
+  return [
+    `note: ${counted(truncated, 'entity is', 'entities are')} behind the ${maxLength} tokens of --max-seq-length and count for nothing; --stride ${Math.floor(maxLength / 4)} reads long texts whole`,
+  ];
 }
 
 type TuneOptions = Pick<EvaluateOptions, 'model' | 'problemType' | 'tuneThresholds' | 'tuneTemperature'>;

@@ -121,8 +121,14 @@ function notesOf({ task, calibration, reading }: EncoderModel): string[] {
 function resultLines(directory: string, { variants, metrics }: OnnxExport, task: Task): string[] {
   const written = variants.filter(({ refusal }) => refusal === null);
   const rows = variants[0]?.figures?.rows;
+  const ofTokens = task.kind.unit === 'token';
+  const random = ofTokens ? 'random token' : 'row of random tokens';
+  const compared =
+    rows === undefined
+      ? ''
+      : `; compared with bertune's on ${metrics === null ? counted(rows, random, ofTokens ? undefined : 'rows of random tokens') : counted(rows, ofTokens ? 'token' : 'row')}`;
   return [
-    `The ONNX model is in ${directory}${rows === undefined ? '' : `; compared with bertune's on ${counted(rows, metrics === null ? 'row of random tokens' : 'row', metrics === null ? 'rows of random tokens' : 'rows')}`}:`,
+    `The ONNX model is in ${directory}${compared}:`,
     ...table(variants, metrics, task),
     ...variants.flatMap(({ dtype, keptFloat }) =>
       keptFloat.length === 0 ? [] : [`In float32 in ${dtype}: ${keptFloat.join(', ')}`],

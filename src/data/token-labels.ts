@@ -1,10 +1,10 @@
 // Labels of words or marked parts to labels of tokens, by their places in the text.
-import { inScheme, OUTSIDE, schemeOf } from '../tasks/label-schemes.js';
+import { entitiesOf, inScheme, OUTSIDE, schemeOf, withPrefixes } from '../tasks/label-schemes.js';
 import type { Task } from '../tasks/index.js';
 import type { Encoding } from '../tokenizer/index.js';
 import { UsageError } from '../util/errors.js';
 import type { Example } from './row.js';
-import type { SpanRow } from './span-rows.js';
+import type { CharacterSpan, SpanRow } from './span-rows.js';
 import type { WordRow } from './token-rows.js';
 
 /** Of a token that has no label: torch's ignore_index. */
@@ -13,24 +13,21 @@ export const NO_LABEL = -100;
 /** Which tokens of a word have its label: the `first`, as in Hugging Face's examples, or `all`. */
 export type LabelledTokens = 'first' | 'all';
 
-export interface AlignedLabels {
-  /** [tokens], a label's name or null for a token without one. */
-  readonly labels: readonly (string | null)[];
-  /** Words or marked parts of which the text has no token of their own: nothing is left of them, or they were cut off. */
-  readonly lost: number;
-}
-
 /**
- * A token belongs to the word in which its first character that is no blank stands. With `all`, tokens after the first of a
+ * [tokens], the label's name or null for a token without one. A token belongs to the word in which its first character that is no blank stands. With `all`, tokens after the first of a
  * word continue the entity: B- becomes I-.
  *
  * @param row with labels in IOB2
  * @param offsets [2 x tokens], start and end of each token in `row.text`
  */
-export function alignWords(row: WordRow, offsets: ArrayLike<number>, which: LabelledTokens): AlignedLabels {
+export function alignWords(
+  row: WordRow,
+  offsets: ArrayLike<number>,
+  which: LabelledTokens,
+): (string | null)[] {
   const seen = new Set<number>();
   let word = 0;
-  const labels = placesOf(row.text, offsets).map(({ start, end }) => {
+  return placesOf(row.text, offsets).map(({ start, end }) => {
     while (word < row.words.length - 1 && (row.words[word + 1]?.start ?? Infinity) <= start) word++;
     const place = row.words[word];
     if (start === end || place === undefined || start >= place.end) return null;
@@ -41,14 +38,13 @@ export function alignWords(row: WordRow, offsets: ArrayLike<number>, which: Labe
     }
     return which === 'first' ? null : label.replace(/^B-/, 'I-');
   });
-  return { labels, lost: row.words.length - seen.size };
 }
 
-/** A token that shares a character with a marked part has its label: B- the first, I- the others. */
-export function alignSpans(row: SpanRow, offsets: ArrayLike<number>): AlignedLabels {
+/** As `alignWords`: a token that shares a character with a marked part has its label, B- the first, I- the others. */
+export function alignSpans(row: SpanRow, offsets: ArrayLike<number>): (string | null)[] {
   const seen = new Set<number>();
   let at = 0;
-  const labels = placesOf(row.text, offsets).map(({ start, end }) => {
+  return placesOf(row.text, offsets).map(({ start, end }) => {
     if (start === end) return null;
     while (at < row.spans.length && (row.spans[at]?.end ?? 0) <= start) at++;
     const span = row.spans[at];
@@ -57,7 +53,24 @@ export function alignSpans(row: SpanRow, offsets: ArrayLike<number>): AlignedLab
     seen.add(at);
     return `B-${span.label}`;
   });
-  return { labels, lost: row.spans.length - seen.size };
+}
+
+/** The places of a text's entities, `text.slice(start, end)`, in its order. */
+export function entitiesIn({ marks }: Example): readonly CharacterSpan[] {
+  if (marks === undefined) return [];
+  if ('spans' in marks) return marks.spans;
+  return entitiesOf(withPrefixes(marks.labels)).map(({ type, start, end }) => ({
+    label: type,
+    start: marks.words[start]?.start ?? 0,
+    end: marks.words[end - 1]?.end ?? 0,
+  }));
+}
+
+/** How many entities of a text are not in the tokens that it was cut to. @param offsets [2 x tokens] */
+export function truncatedEntities(example: Example, offsets: ArrayLike<number>): number {
+  let end = 0;
+  for (let at = 1; at < offsets.length; at += 2) end = Math.max(end, offsets[at] ?? 0);
+  return entitiesIn(example).filter(({ start }) => start >= end).length;
 }
 
 /** What stands between white space, with punctuation apart. */
@@ -66,7 +79,7 @@ const WORD = /[\p{L}\p{N}\p{M}]+|[^\s\p{L}\p{N}\p{M}]/gu;
 /** The labels of the words of a text with marked parts: for counting them, since tokens are not known here. */
 export function wordLabels(row: SpanRow): string[] {
   const words = Array.from(row.text.matchAll(WORD), ({ index, 0: word }) => [index, index + word.length]);
-  return alignSpans(row, words.flat()).labels.map((label) => label ?? OUTSIDE);
+  return alignSpans(row, words.flat()).map((label) => label ?? OUTSIDE);
 }
 
 /** Places of tokens without the blanks that some tokenizers count to them. */
@@ -109,10 +122,10 @@ export function createTokenAligner(task: Task, which: LabelledTokens): TokenAlig
   const namesOf = ({ text, marks }: Example, offsets: Int32Array): readonly (string | null)[] => {
     if (marks === undefined)
       throw new UsageError('The examples have no marks: which words or parts of each text have which label');
-    if (!('words' in marks)) return inOwnScheme(alignSpans({ text, ...marks }, offsets).labels);
-    if (!isByToken) return alignWords({ text, ...marks }, offsets, which).labels;
+    if (!('words' in marks)) return inOwnScheme(alignSpans({ text, ...marks }, offsets));
+    if (!isByToken) return alignWords({ text, ...marks }, offsets, which);
     const labels = inScheme(marks.labels, scheme, 'IOB2');
-    return inOwnScheme(alignWords({ text, words: marks.words, labels }, offsets, which).labels);
+    return inOwnScheme(alignWords({ text, words: marks.words, labels }, offsets, which));
   };
   return (examples, encodings) => {
     const labels = encodings.map(({ offsets = new Int32Array() }, i) =>

@@ -1,12 +1,12 @@
 // A split of a data set of labelled tokens: words with labels, texts with marked parts, or CoNLL files.
 import { UsageError } from '../util/errors.js';
-import { entitiesOf, withPrefixes } from '../tasks/label-schemes.js';
 import { encodingOf } from './encoding.js';
 import type { DataInput, SplitOptions } from './indexer.js';
 import type { Example } from './row.js';
 import { digestOfInputs, inputsOf, readIndexed, type Split } from './split.js';
 import { readingNotes } from './token-column.js';
 import type { TokenOptions } from './token-form.js';
+import { entitiesIn } from './token-labels.js';
 import { indexTokens, type IndexedTokens } from './token-indexer.js';
 
 /** Options that mean nothing for tokens. */
@@ -63,11 +63,12 @@ class TokenSplit implements Split {
   readonly naLabels = undefined;
   readonly maxRowBytes;
   private readonly rows;
+  private readonly isLabelled;
   private readonly ownNotes;
   private digested: Promise<string> | undefined;
 
   constructor(
-    { name, maxSamples = Infinity, jsonField, maxRowBytes }: TokenOptions,
+    { name, needsLabels, maxSamples = Infinity, jsonField, maxRowBytes }: TokenOptions,
     encoding: string | null,
     private readonly files: readonly DataInput[],
     { rows, columns, column, badRows, rejected, hashes, groups, hasSpans, notes }: IndexedTokens,
@@ -86,6 +87,7 @@ class TokenSplit implements Split {
     this.jsonField = jsonField;
     this.maxRowBytes = maxRowBytes;
     this.rows = rows;
+    this.isLabelled = needsLabels;
   }
 
   /** How labels are read is known once the labels of all splits are. */
@@ -100,7 +102,9 @@ class TokenSplit implements Split {
   async preview(n: number): Promise<(Example & { label: string | null })[]> {
     const rows = Array.from({ length: Math.min(n, this.size) }, (_, row) => row);
     const examples = await this.read(rows);
-    return examples.map((example) => Object.assign({}, example, { label: shownEntities(example) }));
+    return examples.map((example) =>
+      Object.assign({}, example, { label: this.isLabelled ? shownEntities(example) : null }),
+    );
   }
 
   async read(indices: ArrayLike<number>): Promise<Example[]> {
@@ -129,15 +133,9 @@ class TokenSplit implements Split {
 }
 
 /** The entities of a row, for people to look at. */
-export function shownEntities({ text, marks }: Example): string {
-  const found =
-    marks === undefined
-      ? []
-      : 'spans' in marks
-        ? marks.spans.map(({ start, end, label }) => [text.slice(start, end), label])
-        : entitiesOf(withPrefixes(marks.labels)).map(({ type, start, end }) => [
-            text.slice(marks.words[start]?.start ?? 0, marks.words[end - 1]?.end ?? 0),
-            type,
-          ]);
-  return found.length === 0 ? 'no entity' : found.map(([part, label]) => `${part} (${label})`).join(', ');
+export function shownEntities(example: Example): string {
+  const found = entitiesIn(example).map(
+    ({ start, end, label }) => `${example.text.slice(start, end)} (${label})`,
+  );
+  return found.length === 0 ? 'no entity' : found.join(', ');
 }

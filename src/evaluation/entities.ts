@@ -145,6 +145,7 @@ export function createEntityReader(
   strategy: AggregationStrategy = 'first',
 ): EntityReader {
   const { model } = tokenizer.spec.tokenizerJson;
+  const unknown = unknownToken(model);
   const prefix = model.type === 'WordPiece' ? (model.continuing_subword_prefix ?? '##') : '';
   const [before, after] = tokenizer.specialsAround;
   return (example, { ids, offsets = new Int32Array(2 * ids.length) }, logits) => {
@@ -155,7 +156,8 @@ export function createEntityReader(
     for (let at = before; at < ids.length - after; at++) {
       const [start = 0, end = 0] = offsets.subarray(2 * at, 2 * at + 2);
       const token = tokenizer.idToToken(ids[at] ?? -1) ?? '';
-      const begins = isFirstOfWord?.(start) ?? (!isSubword(text, token, start, prefix) || partsWord(start));
+      const continues = token !== unknown && isSubword(text, token, start, prefix) && !partsWord(start);
+      const begins = isFirstOfWord?.(start) ?? !continues;
       tokens.push({ start, end, isSubword: !begins });
     }
     const own = logits.subarray(before * task.numLabels, (ids.length - after) * task.numLabels);
@@ -166,6 +168,12 @@ export function createEntityReader(
         Object.assign({}, entity, { text: text.slice(entity.start, entity.end) }, wordsIn(example, entity)),
       );
   };
+}
+
+/** To transformers it begins a word, wherever it stands. */
+function unknownToken(model: BertTokenizer['spec']['tokenizerJson']['model']): string | null {
+  if (model.type === 'Unigram') return model.vocab[model.unk_id ?? -1]?.[0] ?? null;
+  return model.unk_token ?? null;
 }
 
 /** Whether a token is the first of one of the words that were given; undefined where none were. */

@@ -1,6 +1,7 @@
 // One pass over labelled rows, turned into HF's `eval_*` metrics as it goes.
 import type { EncoderModel } from '../models/encoder-model.js';
 import type { LabelledRows } from '../data/batch.js';
+import { truncatedEntities } from '../data/token-labels.js';
 import { createMetrics, maskedLm, requireTaskFits, type MetricAccumulator } from '../tasks/index.js';
 import { expected, UsageError } from '../util/errors.js';
 import { predictRows, type PredictedBatch, type PredictRowsOptions } from './predict.js';
@@ -60,6 +61,9 @@ export type ComputeMetrics = (
   prediction: EvalPrediction,
 ) => Record<string, number> | Promise<Record<string, number>>;
 
+/** Of texts that were cut: how many of their entities are behind the cut, and count for nothing. */
+export const TRUNCATED_ENTITIES = 'eval_truncated_entities';
+
 const EVALUATION_REMEDY =
   'Evaluate a model that was trained on such labels; in a script, loadDataset takes the `problemType` of the model, and ' +
   'its labels as modelLabels.';
@@ -73,7 +77,7 @@ const EVALUATION_REMEDY =
  * @param options.onPredicted called with each batch, in the order of the rows
  * @param options.metrics in place of an accumulator of the call's own; its `details()` are there afterwards
  * @returns eval_loss, eval_accuracy and so on, eval_runtime (seconds), eval_samples, eval_samples_per_second,
- *   eval_steps_per_second
+ *   eval_steps_per_second; of tokens eval_truncated_entities, where texts were cut before some of their entities
  * @throws UsageError for data whose labels are not those of the model's task
  *
  * @example
@@ -110,9 +114,9 @@ export async function evaluateRows(
   const started = performance.now();
   const { computeMetrics, metrics = createMetrics(model.task) } = options;
   const custom = computeMetrics && new CustomMetrics(computeMetrics, model.task.numLabels);
-  let batches = 0;
+  let [batches, truncated] = [0, 0];
   for await (const batch of predictRows(model, data, options)) {
-    const { first, rows, logits, labels, bounds } = batch;
+    const { first, rows, logits, labels, bounds, examples, encodings } = batch;
     options.signal?.throwIfAborted();
     options.onPredicted?.(batch);
     if (labels !== undefined) {
@@ -120,6 +124,9 @@ export async function evaluateRows(
       metrics.add(logits, labels, count, bounds);
       custom?.add(logits, labels, count);
     }
+    if (model.task.kind.unit === 'token')
+      for (const [row, { offsets = [] }] of encodings.entries())
+        truncated += truncatedEntities(examples[row] ?? { text: '' }, offsets);
     batches += 1;
     options.onBatch?.(first + rows);
   }
@@ -128,6 +135,7 @@ export async function evaluateRows(
   return {
     ...Object.fromEntries(named),
     ...(await custom?.result()),
+    ...(truncated > 0 && { [TRUNCATED_ENTITIES]: truncated }),
     eval_runtime: seconds,
     eval_samples: data.size,
     eval_samples_per_second: data.size / seconds,

@@ -143,7 +143,7 @@ export const runOptions = {
     predictionsFile: optional(text('FILE'), {
       commands: ['evaluate'],
       onResume: 'irrelevant',
-      help: 'file (.csv or .jsonl) for text, gold label, prediction, score and loss of every row, worst first',
+      help: 'file (.csv or .jsonl, of tokens .jsonl) for text, gold label, prediction, score and loss of every row, worst first',
     }),
     formulaGuard: withDefault(toggle(), true, {
       commands: [...scoring, 'inspect'],

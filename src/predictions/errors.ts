@@ -1,5 +1,9 @@
 // The rows of an evaluation, the worst predicted first: what a person reads to find wrong labels and hard texts.
 import { stringify } from 'csv-stringify/sync';
+import { entitiesIn } from '../data/token-labels.js';
+import type { Entity, EntityReader } from '../evaluation/entities.js';
+import type { PredictedBatch } from '../evaluation/predict.js';
+import type { EncoderModel } from '../models/encoder-model.js';
 import type { Prediction, Task, Targets } from '../tasks/index.js';
 import { createMetrics } from '../tasks/index.js';
 import { GrowingArray } from '../util/growing-array.js';
@@ -22,6 +26,19 @@ export interface EvaluatedRow {
   loss: number;
   /** Its number in the data, from 0. */
   row: number;
+}
+
+/** One text whose tokens were evaluated. */
+export interface EvaluatedText extends Pick<EvaluatedRow, 'text' | 'loss' | 'row'> {
+  gold: readonly Omit<Entity, 'score'>[];
+  predicted: readonly Entity[];
+}
+
+/** The mean loss of the tokens of one text. @param labels [tokens], -100 for those without one, and NaN where all are */
+export function lossOfText(task: Task, logits: Float32Array, labels: Targets): number {
+  const metrics = createMetrics(task);
+  metrics.add(logits, labels, labels.length);
+  return metrics.result()['loss'] ?? Number.NaN;
 }
 
 /** The loss of one row. @param targets the class id (-100: no label, so NaN), or [numLabels] values or probabilities */
@@ -67,9 +84,19 @@ export class WorstFirst {
   }
 
   add(row: EvaluatedRow): void {
+    this.#append(this.format === 'csv' ? this.csvLine(row) : jsonLine(row), row.loss);
+  }
+
+  /** Only for JSON Lines: a text with its entities. */
+  addText(row: EvaluatedText): void {
+    const { text, gold, predicted, loss, row: number } = row;
+    this.#append(`${JSON.stringify({ text, gold, predicted, loss, row: number })}\n`, loss);
+  }
+
+  #append(line: string, loss: number): void {
     const before = this.file.size;
-    this.file.append(this.format === 'csv' ? this.csvLine(row) : jsonLine(row));
-    this.#losses.push(row.loss);
+    this.file.append(line);
+    this.#losses.push(loss);
     this.#lengths.push(this.file.size - before);
   }
 
@@ -121,4 +148,56 @@ export class WorstFirst {
 
 function jsonLine({ text, textPair, gold, predicted, score, loss, row }: EvaluatedRow): string {
   return `${JSON.stringify({ text, text_pair: textPair, gold, predicted, score, loss, row })}\n`;
+}
+
+/** Hands the rows of each batch over, with what the model made of them. */
+export function rowsInto(
+  errors: WorstFirst,
+  { task, calibration }: EncoderModel,
+): (batch: PredictedBatch) => void {
+  return ({ first, rows, logits, labels = new Int32Array(), examples }) => {
+    const targets = labels.length / rows;
+    for (let i = 0; i < rows; i++) {
+      const { text = '', textPair } = examples[i] ?? {};
+      const own = logits.subarray(i * task.numLabels, (i + 1) * task.numLabels);
+      const gold = labels.subarray(i * targets, (i + 1) * targets);
+      const { label: predicted, score } = task.decode(own, calibration);
+      errors.add({
+        text,
+        ...(textPair !== undefined && { textPair }),
+        gold: goldOfRow(task, gold),
+        predicted,
+        score,
+        loss: lossOfRow(task, own, gold),
+        row: first + i,
+      });
+    }
+  };
+}
+
+/** Hands the texts of each batch over, with the entities that they have and those that the model finds, as predict does. */
+export function textsInto(
+  errors: WorstFirst,
+  { task }: EncoderModel,
+  read: EntityReader,
+): (batch: PredictedBatch) => void {
+  return ({ first, logits, labels = new Int32Array(), bounds, examples, encodings }) => {
+    for (const [i, example] of examples.entries()) {
+      const [begin = 0, end = 0] = bounds.subarray(i, i + 2);
+      const own = logits.subarray(begin * task.numLabels, end * task.numLabels);
+      const { text } = example;
+      errors.addText({
+        text,
+        gold: entitiesIn(example).map(({ label, start, end: behind }) => ({
+          label,
+          start,
+          end: behind,
+          text: text.slice(start, behind),
+        })),
+        predicted: read(example, encodings[i] ?? { ids: new Int32Array(), typeIds: null }, own),
+        loss: lossOfText(task, own, labels.subarray(begin, end)),
+        row: first + i,
+      });
+    }
+  };
 }

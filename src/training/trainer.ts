@@ -8,13 +8,14 @@ import { Dataset } from '../data/dataset.js';
 import { MaskedRows } from '../data/masked-rows.js';
 import { createTokenAligner, type TokenAligner } from '../data/token-labels.js';
 import type { ReadingSettings } from '../formats/model-folder.js';
-import { evaluateRows, type Metrics } from '../evaluation/evaluate.js';
+import { evaluateRows, TRUNCATED_ENTITIES, type Metrics } from '../evaluation/evaluate.js';
 import type { PackedBatch, TrainingStats } from '../native/index.js';
 import { readingSettings } from '../options/index.js';
 import { detailMetrics } from '../tasks/index.js';
 import { formatNumber, Progress, progressDetail } from '../terminal/progress.js';
 import { createTokenizerPool, type TokenizerPool } from '../tokenizer/index.js';
 import { InterruptedError, UsageError } from '../util/errors.js';
+import { counted } from '../util/text.js';
 import { whileLocked, type FolderLock } from '../util/folder-lock.js';
 import { withoutUndefined } from '../util/without-undefined.js';
 import { CallbackList, newControl, type TrainerControl, type TrainerEvent } from './callbacks.js';
@@ -92,6 +93,7 @@ export class Trainer {
   #phase: 'new' | 'training' | 'done' = 'new';
   #interruption = new AbortController();
   #lock: FolderLock | null = null;
+  #hasNotedTruncated = false;
 
   /** @throws UsageError for parts that do not fit together */
   constructor(parts: TrainerParts) {
@@ -338,8 +340,18 @@ export class Trainer {
       onBatch: (rows) => this.#progress.bar('evaluating', rows, evalDataset.size, ''),
     });
     await this.#record({ ...metrics });
+    this.#noteTruncated(metrics);
     await this.#callbacks.call('onEvaluate', { ...this.#event, metrics });
     return metrics;
+  }
+
+  /** Once: each evaluation cuts the same texts. */
+  #noteTruncated({ [TRUNCATED_ENTITIES]: truncated }: Metrics): void {
+    if (truncated === undefined || this.#hasNotedTruncated) return;
+    this.#hasNotedTruncated = true;
+    this.#log(
+      `note: ${counted(truncated, 'entity is', 'entities are')} behind the cut of long evaluation texts and count for nothing; a larger --max-seq-length includes them, as does --stride in evaluate and predict`,
+    );
   }
 
   /** @throws InterruptedError with a checkpoint to resume, after `interrupt()` */

@@ -6,7 +6,12 @@ import t from 'tap';
 import { ConllParser, SENTENCE_COLUMNS, type ConllColumns } from '../../dist/data/conll.js';
 import type { RawRecord } from '../../dist/data/records.js';
 import { spanRow } from '../../dist/data/span-rows.js';
-import { alignSpans, alignWords, createTokenAligner } from '../../dist/data/token-labels.js';
+import {
+  alignSpans,
+  alignWords,
+  createTokenAligner,
+  truncatedEntities,
+} from '../../dist/data/token-labels.js';
 import { joinWords, wordRow } from '../../dist/data/token-rows.js';
 import { taskOf } from '../../dist/index.js';
 import { Tokenizer } from '../../dist/tokenizer/index.js';
@@ -214,26 +219,129 @@ t.test('marked parts that cannot be', (t) => {
   t.end();
 });
 
+t.test('places in code points and in UTF-16 units', (t) => {
+  const row = (entity: object, text = TEXT) => ({ text, entities: [entity] });
+  const [london, ada] = [
+    { label: 'LOC', text: 'London' },
+    { label: 'PER', word: 'Ada Lovelace' },
+  ];
+  const [characters, units] = [
+    { start: 24, end: 30 },
+    { start: 25, end: 31 },
+  ];
+  const wanted = { text: TEXT, spans: [WANTED.spans[1]] };
+  for (const place of [characters, units])
+    t.same(spanRow(row({ ...place, ...london }), 'row 1'), wanted, 'as the text shows');
+  t.same(spanRow(row({ ...units, label: 'LOC' }), 'row 1', 'utf-16'), wanted, 'on request');
+  t.same(spanRow(row({ ...units, label: 'LOC' }), 'row 1', 'auto', 'utf-16'), wanted, 'as other rows');
+  t.same(spanRow(row({ ...characters, label: 'LOC' }), 'row 1'), wanted, 'else code points');
+  // One part that repeats its text decides for the others of its row.
+  const mixed = {
+    text: TEXT,
+    entities: [
+      { ...units, label: 'LOC' },
+      { start: 3, end: 15, ...ada },
+    ],
+  };
+  t.same(spanRow(mixed, 'row 1'), WANTED);
+  // transformers' pipeline has words in lower case, which decide nothing.
+  t.same(spanRow(row({ ...characters, entity_group: 'LOC', word: 'london' }), 'row 1'), wanted);
+  t.same(spanRow(row({ start: 24n, end: 30n, label: 'LOC' }), 'row 1'), wanted, 'integers of Parquet');
+
+  const fails = (
+    entities: object[],
+    offsets: 'auto' | 'code-points' | 'utf-16',
+    message: string,
+    text = TEXT,
+  ) => t.throws(() => spanRow({ text, entities }, 'a.jsonl:3', offsets), usage(message));
+  fails(
+    [{ ...units, ...london }],
+    'code-points',
+    'a.jsonl:3: entities[0] marks "London", but there stands "ondon." when places count code points; if they count UTF-16 units, give entityOffsets utf-16',
+  );
+  fails(
+    [{ ...characters, ...london }],
+    'utf-16',
+    'a.jsonl:3: entities[0] marks "London", but there stands " Londo" when places count UTF-16 units; if they count code points, give entityOffsets code-points',
+  );
+  fails(
+    [
+      { ...characters, ...london },
+      { start: 3, end: 15, ...ada },
+    ],
+    'auto',
+    'a.jsonl:3: the places of "London" count code points, and those of "Ada Lovelace" UTF-16 units; count all in one of them',
+  );
+  fails(
+    [{ start: 26, end: 32, label: 'LOC' }],
+    'auto',
+    'a.jsonl:3: entities[0] goes from 26 to 32, which is outside of its text or empty when places count code points; if they count UTF-16 units, give entityOffsets utf-16',
+  );
+  fails(
+    [{ start: 1, end: 3, label: 'PER' }],
+    'utf-16',
+    'a.jsonl:3: entities[0] begins or ends inside of "👩" when places count UTF-16 units; if they count code points, give entityOffsets code-points',
+  );
+  t.end();
+});
+
+t.test('with their texts places are read alike in both units, whatever the text', (t) => {
+  const parts = ['Ada', ' ', '👩', '𝒳', 'é', 'e\u0301', '中', '👩\u200d🚀', 'x'];
+  for (let seed = 1; seed <= 300; seed++) {
+    const pick = (i: number): string =>
+      parts[Math.floor(Math.abs(Math.sin(seed * 31 + i * 7)) * parts.length)] ?? '';
+    const pieces = Array.from({ length: 2 + (seed % 9) }, (_, i) => pick(i));
+    const text = pieces.join('');
+    // Every second piece is marked.
+    const spans = pieces.flatMap((piece, i) => {
+      const start = pieces.slice(0, i).join('').length;
+      return i % 2 === 0 ? [{ start, end: start + piece.length, label: 'X' }] : [];
+    });
+    const own = spans.map((span) => ({ ...span, text: text.slice(span.start, span.end) }));
+    const length = (piece: string): number => Array.from(piece).length; // as Python's len
+    const python = own.map((one) => ({
+      ...one,
+      start: length(text.slice(0, one.start)),
+      end: length(text.slice(0, one.end)),
+    }));
+    const wanted = { text, spans };
+    t.same(spanRow({ text, entities: own }, '', 'utf-16'), wanted);
+    t.same(spanRow({ text, entities: python }, '', 'code-points'), wanted);
+    // Where a text stands at both places, such as one of two equal neighbours, it does not show the unit.
+    const shows = (list: typeof own, other: (place: number) => number): boolean =>
+      list.some(({ start, end, text: marked }) => text.slice(other(start), other(end)) !== marked);
+    const unitOf = (place: number): number => Array.from(text).slice(0, place).join('').length;
+    if (shows(own, unitOf)) t.same(spanRow({ text, entities: own }, ''), wanted, `UTF-16: ${text}`);
+    if (shows(python, (place) => place)) t.same(spanRow({ text, entities: python }, ''), wanted, text);
+  }
+  t.end();
+});
+
 t.test('labels of tokens', (t) => {
   const row = joinWords(['Jean-Luc', '\u200b', 'saw', 'Köln'], ['B-PER', 'O', 'O', 'B-LOC']);
   // Jean | - | Luc |  saw | Kö | ln, where a token has the blank before it and the third word has none.
   const offsets = [0, 4, 4, 5, 5, 8, 10, 14, 14, 17, 17, 19];
   t.equal(row.text.slice(10, 14), ' saw');
-  t.same(alignWords(row, offsets, 'first'), {
-    labels: ['B-PER', null, null, 'O', 'B-LOC', null],
-    lost: 1,
-  });
-  t.same(alignWords(row, offsets, 'all').labels, ['B-PER', 'I-PER', 'I-PER', 'O', 'B-LOC', 'I-LOC']);
-  t.same(alignWords(row, offsets.slice(0, 6), 'first'), { labels: ['B-PER', null, null], lost: 3 });
+  t.same(alignWords(row, offsets, 'first'), ['B-PER', null, null, 'O', 'B-LOC', null]);
+  t.same(alignWords(row, offsets, 'all'), ['B-PER', 'I-PER', 'I-PER', 'O', 'B-LOC', 'I-LOC']);
+  t.same(alignWords(row, offsets.slice(0, 6), 'first'), ['B-PER', null, null]);
   const spans = [
     { start: 5, end: 8, label: 'PER' },
     { start: 15, end: 19, label: 'LOC' },
   ];
-  t.same(alignSpans({ text: row.text, spans }, [...offsets, 19, 19]), {
-    labels: ['O', 'O', 'B-PER', 'O', 'B-LOC', 'I-LOC', null],
-    lost: 0,
-  });
-  t.same(alignSpans({ text: row.text, spans }, offsets.slice(0, 4)), { labels: ['O', 'O'], lost: 2 });
+  const marked = { text: row.text, spans };
+  t.same(alignSpans(marked, [...offsets, 19, 19]), ['O', 'O', 'B-PER', 'O', 'B-LOC', 'I-LOC', null]);
+  t.same(alignSpans(marked, offsets.slice(0, 4)), ['O', 'O']);
+  const { text, ...words } = row;
+  for (const [marks, of] of [
+    [words, 'words'],
+    [{ spans }, 'marked parts'],
+  ] as const) {
+    t.equal(truncatedEntities({ text, marks }, [0, 0, ...offsets, 0, 0]), 0, `all ${of}`);
+    t.equal(truncatedEntities({ text, marks }, offsets.slice(0, 8)), 1, `of ${of} the second is cut off`);
+    t.equal(truncatedEntities({ text, marks }, offsets.slice(0, 10)), 0, `a part of ${of} is enough`);
+    t.equal(truncatedEntities({ text, marks }, []), 2, `none of ${of}`);
+  }
   t.end();
 });
 
@@ -275,11 +383,11 @@ t.test('with tokenizers: each word has its label once, and what is labelled is t
     const { offsets } = createOffsetTokenizer(spec)(row.text);
     const first = alignWords(row, offsets, 'first');
     t.same(
-      first.labels.filter((label) => label !== null),
+      first.filter((label) => label !== null),
       labels,
       name,
     );
-    const all = alignWords(row, offsets, 'all').labels;
+    const all = alignWords(row, offsets, 'all');
     const found = words.map((_, word) => {
       const own = all.flatMap((label, at) => (label?.slice(2) === String(word) ? [at] : []));
       return row.text.slice(offsets[2 * (own[0] ?? 0)], offsets[2 * (own.at(-1) ?? 0) + 1]).trim();
