@@ -1,5 +1,5 @@
 // Data sets of token classification: the forms in which people have them, how their labels are read, and what is wrong with them.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 
@@ -102,6 +102,150 @@ t.test('words with labels, and texts with marked parts, are recognized by what t
   const texts = file('txt', TOKENS.map((token, i) => `${token} ${TAGS[i]}`).join('\n'));
   await using({ train: texts }, { task: 'token-classification' }, ({ task }) => t.same(task.labels, LABELS));
   await using({ train: [{ tokens: TOKENS, ner_tags: TAGS }] }, {}, ({ task }) => t.same(task.labels, LABELS));
+});
+
+t.test('Parquet as datasets and pyarrow write it', async (t) => {
+  const fixtures = join(import.meta.dirname, '../fixtures/token-rows');
+  const text = readFileSync(join(fixtures, 'rows.json'), 'utf8');
+  const rows = JSON.parse(text) as { tokens: string[]; ner_tags: string[] }[];
+  const labelList = ['O', 'B-PER', 'I-PER', 'B-LOC', 'I-LOC'];
+  const read = (name: string, options: object = {}) =>
+    using({ train: join(fixtures, `${name}.parquet`) }, options, async ({ train, task }) => {
+      const { examples } = await train.read([0, 1, 2]);
+      return examples.map(({ text: own, marks }, row) => ({
+        text: own,
+        // The words of a text with marked parts are others.
+        ...(marks !== undefined && 'words' in marks
+          ? { tags: Array.from(train.labels([row]), (id) => task.labels[id]) }
+          : { spans: marks?.spans.map(({ start, end, label }) => [own.slice(start, end), label]) }),
+      }));
+    });
+  const wanted = rows.map(({ tokens, ner_tags: tags }) => ({ text: tokens.join(' '), tags }));
+  t.same(await read('class-labels'), wanted, 'ids whose names the file has');
+  t.same(await read('strings'), wanted, 'names');
+  t.same(await read('ids', { labelList }), wanted, 'ids whose names are given');
+  await t.rejects(read('ids'), {
+    name: 'UsageError',
+    message:
+      /row 1: ner_tags\[0\] is the number 1, and nothing gives the names of the labels; labelList does/,
+  });
+  t.same(
+    (await read('entities')).map(({ spans }) => spans),
+    [
+      [
+        ['Ada Lovelace', 'PER'],
+        ['London', 'LOC'],
+      ],
+      [
+        ['Zoë', 'PER'],
+        ['New York', 'LOC'],
+      ],
+      [],
+    ],
+  );
+});
+
+t.test('columns of other names', async (t) => {
+  const kindOf = (row: object, options: object) =>
+    using({ train: file('jsonl', [row, row]) }, options, ({ task }) => task.problemType);
+  const named = { textColumn: 'wordforms', labelColumn: 'bio_tags' };
+  const own = { wordforms: TOKENS, bio_tags: TAGS, text: 'x', label: 'y' };
+  t.equal(await kindOf(own, named), 'token_classification');
+  t.equal(await kindOf({ text: TEXT, ents: SPANS }, { labelColumn: 'ents' }), 'token_classification');
+  t.equal(
+    await kindOf({ body: TEXT, ents: SPANS }, { textColumn: 'body', labelColumn: 'ents' }),
+    'token_classification',
+  );
+  const rows = [
+    { text: TEXT, entities: SPANS, mood: 'good' },
+    { text: 'b', entities: [], mood: 'bad' },
+  ];
+  await using({ train: rows }, { labelColumn: 'mood' }, ({ task }) =>
+    t.equal(task.problemType, 'single_label_classification', 'the named column decides'),
+  );
+  await using(
+    { train: file('jsonl', [{ body: TEXT, ents: SPANS }]) },
+    { textColumn: 'body', labelColumn: 'ents' },
+    async ({ train }) => {
+      t.match(train.split.columns, { text: 'body', label: 'ents' });
+      t.match(await train.preview(1), [{ text: TEXT, label: SHOWN }]);
+    },
+  );
+});
+
+t.test('a column that is not there is never another one', async (t) => {
+  const fails = (train: string, options: object, message: RegExp) =>
+    t.rejects(
+      using({ train }, { task: 'token-classification', ...options }, () => undefined),
+      { name: 'UsageError', message },
+      String(message),
+    );
+  const words = file('jsonl', [{ tokens: TOKENS, ner_tags: TAGS }]);
+  await fails(words, { labelColumn: 'tags' }, /has no column "tags"; it has tokens, ner_tags/);
+  await fails(words, { textColumn: 'words' }, /has no column "words"; it has tokens, ner_tags/);
+  await fails(words, { textColumn: '2' }, /has no column "2"/);
+  const conll = file('conll', 'a B-X\n');
+  await fails(
+    conll,
+    { labelColumn: 'ner_tags' },
+    /the columns of CoNLL files have numbers, from 1 or as -1 from the end, and labelColumn is "ner_tags"/,
+  );
+  await fails(
+    conll,
+    { validationSplit: 0.5, validationGroupColumn: 'document' },
+    /a CoNLL file has no column "document"; leave validationGroupColumn out/,
+  );
+  const spans = (ents: unknown) =>
+    file('jsonl', [
+      { text: TEXT, ents: SPANS },
+      { text: 'a', ents, entities: [] },
+    ]);
+  await fails(
+    spans('none'),
+    { labelColumn: 'ents' },
+    /line 2: ents is a string, expected a list of marked parts/,
+  );
+  await fails(
+    spans(null),
+    { labelColumn: 'ents' },
+    /line 2: no ents; give an empty list for a text without any/,
+  );
+});
+
+t.test('a text file that begins with -DOCSTART- is one of CoNLL', async (t) => {
+  const train = file('txt', '-DOCSTART- -X- O\n\nAda NNP B-PER\nlives VB O\n');
+  await using({ train }, {}, ({ task, train: rows }) => {
+    t.same(task.labels, ['O', 'B-PER', 'I-PER']);
+    t.equal(rows.size, 1);
+  });
+});
+
+t.test('places of entities in either unit', async (t) => {
+  const text = '👩 Ada lived in London.';
+  const entities = [{ label: 'LOC', start: 16, end: 22, text: 'London', score: 0.9 }];
+  // An emoji is one character to Python: without its text London would be taken from its second letter on.
+  const rows = [
+    { row: 0, text: 'no entity', entities: [] },
+    { row: 1, text, entities },
+  ];
+  await using({ train: rows }, {}, async ({ train }) => {
+    t.match(await train.preview(2), [{ label: 'no entity' }, { label: 'London (LOC)' }]);
+    t.match(train.split.notes, [/^train: the places of entities count UTF-16 units, as their texts show$/]);
+  });
+  const [bare] = [{ text, entities: [{ label: 'LOC', start: 16, end: 22 }] }];
+  await using({ train: [bare] }, { entityOffsets: 'utf-16' }, async ({ train }) =>
+    t.match(await train.preview(1), [{ label: 'London (LOC)' }]),
+  );
+  await t.rejects(
+    using({ train: rows }, { entityOffsets: 'code-points' }, () => undefined),
+    {
+      message: /row 2: entities\[0\] marks "London", but there stands "ondon\.".* give entityOffsets utf-16/,
+    },
+  );
+  await t.rejects(
+    using({ train: [{ text: 'a', label: 'b' }] }, { entityOffsets: 'utf-16' }, () => undefined),
+    { message: /^entityOffsets is for texts with marked parts, and these rows are none/ },
+  );
 });
 
 t.test('which rows were left out, and how labels are read, is noted', async (t) => {
