@@ -47,6 +47,7 @@ export async function splitFacts(
       labels.kind === 'counts'
         ? Object.entries(labels.counts).map(([label, count]) => ({ label, rows: count }))
         : null,
+    ...(rows.split.tokens !== null && { labelled: 'words' as const }),
     lengths: await lengthsOf(rows, tokenizer, maxLength),
     ...(duplicates !== undefined && {
       duplicates: {

@@ -101,7 +101,8 @@ export function classTable({ perClass, problemType }: EvaluationFacts): Html | n
       threeDigits(recall),
       bar(f1),
     ]);
-  return markup`${table(['label', ...numbers(problemType === tokenClassification.problemType ? 'entities' : 'rows', 'precision', 'recall', 'F1')], rows)}${hidden > 0 ? markup`<p>and ${hidden} more with fewer rows, in eval_results.json</p>` : null}`;
+  const unit = problemType === tokenClassification.problemType ? 'entities' : 'rows';
+  return markup`${table(['label', ...numbers(unit, 'precision', 'recall', 'F1')], rows)}${hidden > 0 ? markup`<p>and ${hidden} more with fewer ${unit}, in eval_results.json</p>` : null}`;
 }
 
 function bar(value: number): Html {

@@ -1,5 +1,5 @@
 // What an evaluation showed: of classes, curves, calibration, values of a regression, and the worst errors.
-import { multiLabel, regression } from '../tasks/index.js';
+import { multiLabel, regression, tokenClassification } from '../tasks/index.js';
 import { confusionMatrix, classTable } from './class-sections.js';
 import { barChart, xyChart, type Point } from './charts.js';
 import type { EvaluationFacts, WorstRow } from './facts.js';
@@ -45,7 +45,7 @@ export function evaluationSections(facts: EvaluationFacts): Section[] {
 }
 
 /** One curve for each label, with its threshold marked where labels have one. */
-function curvesChart({ curves, labels }: EvaluationFacts): Html | null {
+function curvesChart({ curves, labels, problemType }: EvaluationFacts): Html | null {
   if (curves.length === 0) return null;
   // Of two classes the curves of both would be the same rows seen from two sides.
   const series = curves.map(({ label, points, threshold }, i) => {
@@ -78,7 +78,7 @@ function curvesChart({ curves, labels }: EvaluationFacts): Html | null {
       ? 'The circles are the thresholds above which the model gives a label.'
       : 'Each label against all others, by its probability.',
     ...(curves.length < labels.length
-      ? [`The ${curves.length} of ${labels.length} labels with most rows.`]
+      ? [`The ${curves.length} of ${labels.length} labels with most ${counted(problemType)}.`]
       : []),
   ].join(' ');
   return figure({
@@ -93,12 +93,18 @@ function curvesChart({ curves, labels }: EvaluationFacts): Html | null {
   });
 }
 
+/** What has a label each. */
+function counted(problemType: EvaluationFacts['problemType']): 'tokens' | 'rows' {
+  return problemType === tokenClassification.problemType ? 'tokens' : 'rows';
+}
+
 function calibrationChart({ calibration, problemType }: EvaluationFacts): Html | null {
   if (calibration === null) return null;
   const filled = calibration.bins.filter(({ rows }) => rows > 0);
   if (filled.length === 0) return null;
   const isSeveral = problemType === multiLabel.problemType;
   const what = isSeveral ? 'a label' : 'its prediction';
+  const dots = isSeveral ? 'labels' : counted(problemType);
   const most = filled.reduce((largest, { rows }) => Math.max(largest, rows), 0);
   const tuned =
     calibration.temperature === null
@@ -106,7 +112,7 @@ function calibrationChart({ calibration, problemType }: EvaluationFacts): Html |
       : ` With the tuned temperature of ${shownNumber(calibration.temperature)}.`;
   return figure({
     title: 'Calibration',
-    note: `How often ${what} is right, by the probability that the model gives it; on the dashed line the two are the same. Large dots stand for many ${isSeveral ? 'labels' : 'rows'}.${tuned}`,
+    note: `How often ${what} is right, by the probability that the model gives it; on the dashed line the two are the same. Large dots stand for many ${dots}.${tuned}`,
     chart: xyChart(
       'Share that is right over mean probability',
       { x: 'probability', y: 'right', xRange: [0, 1], yRange: [0, 1] },
@@ -130,7 +136,7 @@ function calibrationChart({ calibration, problemType }: EvaluationFacts): Html |
       ],
     ),
     table: table(
-      numbers('mean probability', 'right', isSeveral ? 'labels' : 'rows'),
+      numbers('mean probability', 'right', dots),
       filled.map(({ confidence, right, rows }) => [
         threeDigits(confidence),
         threeDigits(right),
@@ -208,9 +214,10 @@ function residualsChart({ values }: EvaluationFacts): Html | null {
 function worstSection({ worst, wrongRows, values, problemType }: EvaluationFacts): Section[] {
   if (worst.length === 0) return [];
   const isRegression = values !== null;
+  const unit = problemType === tokenClassification.problemType ? 'text' : 'row';
   const intro = isRegression
     ? `The ${worst.length} rows whose predictions are furthest off.`
-    : `${shownNumber(wrongRows)} ${wrongRows === 1 ? 'row is' : 'rows are'} predicted wrong; these ${worst.length} have the largest loss. Some may have a wrong label.`;
+    : `${shownNumber(wrongRows)} ${wrongRows === 1 ? `${unit} is` : `${unit}s are`} predicted wrong; these ${worst.length} have the largest loss. Some may have a wrong label.`;
   const items = worst.map((row) => worstItem(row, problemType));
   return [
     {

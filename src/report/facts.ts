@@ -16,8 +16,9 @@ const splitFacts = z.object({
   badRows: count,
   /** The digest of the files and the rows taken from them; null for rows that are not of files. */
   digest: z.string().nullable(),
-  /** Rows by label; null without classes. */
+  /** Rows by label, or words by label; null without classes. */
   labels: z.array(z.object({ label: z.string(), rows: count })).nullable(),
+  labelled: z.enum(['rows', 'words']).exactOptional(),
   /** Tokens of the rows before they were cut. */
   lengths: z
     .object({

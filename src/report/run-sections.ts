@@ -73,7 +73,7 @@ function lengthsChart(name: string, { lengths, rows }: SplitFacts): Html[] {
   ];
 }
 
-function labelsChart(name: string, { labels }: SplitFacts): Html[] {
+function labelsChart(name: string, { labels, labelled = 'rows' }: SplitFacts): Html[] {
   if (labels === null || labels.length === 0) return [];
   const sorted = labels.toSorted((a, b) => b.rows - a.rows);
   const bars = sorted
@@ -81,13 +81,17 @@ function labelsChart(name: string, { labels }: SplitFacts): Html[] {
     .map(({ label, rows }) => ({ name: shortened(label, 16), value: rows }));
   return [
     figure({
-      title: `Labels of ${name} rows`,
+      title: `Labels of ${name} ${labelled}`,
       ...(sorted.length > LABELS_SHOWN && {
-        note: `The ${LABELS_SHOWN} of ${sorted.length} labels with most rows.`,
+        note: `The ${LABELS_SHOWN} of ${sorted.length} labels with most ${labelled}.`,
       }),
-      chart: barChart(`Rows by label, ${name}`, { x: '', y: 'rows' }, bars),
+      chart: barChart(
+        `${labelled === 'words' ? 'Words' : 'Rows'} by label, ${name}`,
+        { x: '', y: labelled },
+        bars,
+      ),
       table: table(
-        ['label', ...numbers('rows')],
+        ['label', ...numbers(labelled)],
         sorted.slice(0, 200).map(({ label, rows }) => [shortened(label, 60), shownNumber(rows)]),
       ),
     }),

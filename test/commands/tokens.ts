@@ -105,7 +105,9 @@ t.test('trains, evaluates, predicts', async (t) => {
   ];
   t.match(JSON.parse(found.stdout), { row: 0, text, entities });
   write('words.jsonl', JSON.stringify({ tokens: text.split(' ') }));
-  const words = JSON.parse((await predict({ 'test-file': 'words.jsonl' })).stdout) as { entities: object[] };
+  const ofWords = await predict({ 'test-file': 'words.jsonl' });
+  t.notMatch(ofWords.stderr, /no entity/, 'nothing is said of entities before any are predicted');
+  const words = JSON.parse(ofWords.stdout) as { entities: object[] };
   t.match(words.entities, [{ words: [1, 3] }, { words: [5, 6] }]);
   write('texts.txt', `${text}\nthe film\n`);
   const csv = await predict({ 'test-file': 'texts.txt', 'output-file': 'found.csv' });
@@ -121,6 +123,132 @@ t.test('trains, evaluates, predicts', async (t) => {
   t.ok((windows.entities.at(-1)?.start ?? 0) > long.length - 10, 'long texts are read to their end');
   t.ok(windows.entities.length >= 20, `${windows.entities.length} entities`);
   t.ok(windows.entities.every(({ start, text: own }) => long.startsWith(own, start)));
+});
+
+t.test('what predict writes is training data, whatever the characters before an entity', async (t) => {
+  write('texts.txt', '👩 the good superb film\nthe film 👩‍🚀 was awful\nthe film was the plot\n');
+  const predicted = await bertune(
+    ['predict', ...flags({ ...cheap, model: 'out', 'test-file': 'texts.txt', 'output-file': 'found.jsonl' })],
+    here,
+  );
+  t.equal(predicted.code, 0, predicted.stderr);
+  const found = read('found.jsonl').toString().trim().split('\n');
+  const wanted = found.map((line) => {
+    const { text, entities } = JSON.parse(line) as { text: string; entities: Record<string, unknown>[] };
+    for (const { start, end, text: own } of entities)
+      t.equal(text.slice(Number(start), Number(end)), own, text);
+    return (
+      entities.map(({ text: own, label }) => `${String(own)} (${String(label)})`).join(', ') || 'no entity'
+    );
+  });
+  t.match(wanted, [/superb \(GOOD\)/, /awful \(BAD\)/]);
+  const { config: _c, ...others } = training;
+  const { code, stderr } = await bertune(
+    [
+      'train',
+      ...flags({
+        ...others,
+        model: 'out',
+        'train-file': 'found.jsonl',
+        'validation-file': 'found.jsonl',
+        'num-train-epochs': '1',
+        'output-dir': 'again',
+      }),
+    ],
+    here,
+  );
+  t.equal(code, 0, stderr);
+  for (const entities of wanted) t.match(stderr, `  ${entities}: `);
+  t.match(stderr, /found\.jsonl: the places of entities count UTF-16 units, as their texts show/);
+});
+
+t.test('entities behind the cut of long texts are counted, once', async (t) => {
+  const long = sentence(3).concat(sentence(4), sentence(5), sentence(6));
+  write('long.conll', `${long.map((cells) => cells.join(' ')).join('\n')}\n`);
+  const all = long.filter(([, tag]) => tag.startsWith('B-'));
+  // Each word is a token of the toy vocabulary: six of them beside [CLS] and [SEP].
+  const behind = long.slice(6).filter(([, tag]) => tag.startsWith('B-'));
+  t.ok(behind.length > 0 && behind.length < all.length);
+  const evaluate = (options: Record<string, string>) =>
+    bertune(
+      [
+        'evaluate',
+        ...flags({
+          ...cheap,
+          model: 'out',
+          'validation-file': 'long.conll',
+          'max-seq-length': '8',
+          ...options,
+        }),
+      ],
+      here,
+    );
+  const cut = await evaluate({});
+  t.match(
+    cut.stderr,
+    `note: ${behind.length} entities are behind the 8 tokens of --max-seq-length and count for nothing; --stride 2 reads long texts whole`,
+  );
+  t.match(JSON.parse(cut.stdout), { eval_truncated_entities: behind.length });
+  const whole = await evaluate({ stride: '2' });
+  t.notMatch(whole.stderr, /behind/);
+  t.notMatch(whole.stdout, /truncated/);
+
+  const { code, stderr } = await bertune(
+    [
+      'train',
+      ...flags({
+        ...training,
+        'validation-file': 'long.conll',
+        'max-seq-length': '8',
+        'num-train-epochs': '2',
+        'output-dir': 'cut',
+      }),
+    ],
+    here,
+  );
+  t.equal(code, 0, stderr);
+  t.equal(stderr.match(/entities are behind the cut of long evaluation texts/g)?.length, 1, stderr);
+});
+
+t.test('the texts of an evaluation with their entities, the largest loss first', async (t) => {
+  const args = {
+    model: 'out',
+    'validation-file': 'dev.conll',
+    'predictions-file': 'errors.jsonl',
+    dtype: 'float32',
+  };
+  const { code, stderr, stdout } = await bertune(['evaluate', ...flags({ ...cheap, ...args })], here);
+  t.equal(code, 0, stderr);
+  t.match(stderr, /20 texts written to errors\.jsonl, the largest loss first/);
+  type Part = { label: string; start: number; end: number; text: string };
+  const rows = read('errors.jsonl')
+    .toString()
+    .trim()
+    .split('\n')
+    .map(
+      (line) =>
+        JSON.parse(line) as { text: string; gold: Part[]; predicted: Part[]; loss: number; row: number },
+    );
+  t.same(
+    rows.map(({ row }) => row).toSorted((a, b) => a - b),
+    Array.from({ length: 20 }, (_, row) => row),
+  );
+  t.same(
+    rows.map(({ loss }) => loss),
+    rows.map(({ loss }) => loss).toSorted((a, b) => b - a),
+  );
+  let [right, gold] = [0, 0];
+  for (const { text, gold: given, predicted, row } of rows) {
+    const words = sentence(60 + row);
+    t.equal(text, words.map(([word]) => word).join(' '));
+    t.equal(given.length, words.filter(([, tag]) => tag.startsWith('B-')).length);
+    for (const { start, end, text: own } of [...given, ...predicted]) t.equal(text.slice(start, end), own);
+    const shown = predicted.map(({ label, start, end }) => `${label} ${start} ${end}`);
+    right += given.filter(({ label, start, end }) => shown.includes(`${label} ${start} ${end}`)).length;
+    gold += given.length;
+  }
+  const { eval_recall: recall } = JSON.parse(stdout) as { eval_recall: number };
+  t.ok(Math.abs(right / gold - recall) < 1e-9, `${right} of ${gold} entities, recall ${recall}`);
 });
 
 t.test('an adapter is saved as PEFT saves it', async (t) => {
@@ -161,16 +289,13 @@ t.test('what does not go with tokens is refused in a line', async (t) => {
   );
   await refused(
     of('evaluate', { 'validation-file': 'dev.conll', 'predictions-file': 'x.csv' }),
-    /--predictions-file lists texts by their loss/,
+    /--predictions-file x\.csv: the entities of a text are lists, which CSV does not have; end it in \.jsonl/,
   );
   await refused(
     ['train', ...flags({ ...training, 'output-dir': 'refused', 'label-corrections': 'dev.conll' })],
     /--label-corrections is for texts whose labels are classes/,
   );
-  await refused(
-    of('evaluate', { 'validation-file': 'test.csv' }),
-    /of tokens there are no CSV files/,
-  );
+  await refused(of('evaluate', { 'validation-file': 'test.csv' }), /of tokens there are no CSV files/);
   await refused(
     of('predict', { text: 'a', 'output-file': 'x.parquet' }),
     /Entities are written as jsonl or csv/,
@@ -262,6 +387,7 @@ t.test('inspect and init know labels of tokens', async (t) => {
     here,
   );
   t.equal(begun.code, 0, begun.stderr);
+  t.match(read('ner.yaml').toString(), /^metric_for_best_model: f1$/m);
   const trained = await bertune(
     ['train', 'ner.yaml', '--max-steps', '1', '--num-train-epochs', '1', '--output-dir', 'begun'],
     here,
