@@ -1,4 +1,6 @@
 // Entities of texts: their places are exact whatever the text, windows are joined where a token has most context, and words keep theirs.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 
 import {
@@ -191,6 +193,23 @@ t.test('punctuation at the ends of a word is no part of it, however long the tex
   // Work that grows with more than the length would not end in the time of a test.
   const found = wordsOf(`${'a'.repeat(20_000)} ${'bb '.repeat(5_000)}`);
   t.same([found.length, found[0]?.length, found.at(-1)], [5_001, 20_000, 'bb']);
+  t.end();
+});
+
+t.test('an unknown token begins a word, also in the middle of one', (t) => {
+  const kinds = readFileSync(join(import.meta.dirname, '../fixtures/tokenizer-kinds.json'), 'utf8');
+  const { tokenizers } = JSON.parse(kinds) as { tokenizers: { unigram: object } };
+  const unigram = Tokenizer.fromSpec({ tokenizerJson: tokenizers.unigram, tokenizerConfig: {} });
+  const text = 'the☃the film☃ the';
+  const encoding = unigram.encode(text, undefined, { withOffsets: true });
+  const logits = Float32Array.from({ length: labels.length * encoding.ids.length }, (_, i) =>
+    i % labels.length === 1 ? 1 : 0,
+  );
+  // is_subword of gather_pre_entities in transformers 5.18
+  t.same(
+    createEntityReader(task, unigram, 'first')({ text }, encoding, logits).map((entity) => entity.text),
+    ['the', '☃the', 'film', '☃', 'the'],
+  );
   t.end();
 });
 
