@@ -224,7 +224,7 @@ export interface OptionValues {
   outputFile: string;
   /** How the predictions are written; parquet needs `outputFile`. Default: by the ending of `outputFile`, else jsonl; table on a terminal. */
   outputFormat: 'jsonl' | 'csv' | 'parquet' | 'table';
-  /** File (.csv or .jsonl) for text, gold label, prediction, score and loss of every row, worst first. */
+  /** File (.csv or .jsonl, of tokens .jsonl) for text, gold label, prediction, score and loss of every row, worst first. */
   predictionsFile: string;
   /** In CSV, an apostrophe before texts that a spreadsheet would compute; `noFormulaGuard` writes them as they are. Default: `false`. */
   formulaGuard: boolean;
