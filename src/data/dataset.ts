@@ -15,6 +15,7 @@ import { foldsOf, heldOut, type HoldOut } from './hold-out.js';
 import type { SplitOptions } from './indexer.js';
 import type { LabelFormat } from './label-lists.js';
 import type { Example } from './row.js';
+import type { EntityOffsets } from './span-rows.js';
 import type { Split } from './split.js';
 import { labelReader } from './task.js';
 import { shownEntities } from './token-split.js';
@@ -30,6 +31,7 @@ export interface ReadingOptions {
   labelDelimiter?: string;
   naLabels?: string[];
   maxRowBytes?: number;
+  entityOffsets?: EntityOffsets;
   aggregationStrategy?: AggregationStrategy;
 }
 
@@ -106,8 +108,9 @@ export class Dataset implements LabelledRows {
       this.#rows === null
         ? whole
         : `${whole}, of them ${createHash('sha256').update(this.#rows).digest('hex')}`;
-    const { quoting, encoding, escape, jsonField, textUnit } = this.split;
-    const columns = { ...this.split.columns, escape, jsonField, ...(textUnit !== undefined && { textUnit }) };
+    const { quoting, encoding, escape, jsonField, textUnit, entityOffsets } = this.split;
+    const ofSome = withoutUndefined({ textUnit, entityOffsets });
+    const columns = { ...this.split.columns, escape, jsonField, ...ofSome };
     const { foldLabels, labelFormat, labelDelimiter, naLabels } = this.reading;
     const kind = this.split.labelKind;
     const corrections = this.split.labels?.corrections?.digest;
@@ -118,6 +121,7 @@ export class Dataset implements LabelledRows {
   /** How the files and labels were read, by request or since the rows showed it: others of their kind are read the same. */
   get reading(): ReadingOptions {
     const { quoting, encoding, escape, jsonField, textUnit, labels, naLabels, maxRowBytes } = this.split;
+    const { entityOffsets } = this.split;
     const { format, delimiter } = labels?.reading ?? {};
     return withoutUndefined({
       quoting: quoting ?? undefined,
@@ -125,6 +129,7 @@ export class Dataset implements LabelledRows {
       escape,
       jsonField,
       textUnit,
+      entityOffsets,
       foldLabels: labels?.isFolded,
       // A number to predict is no list, whatever says so.
       labelFormat: labels?.width === 1 ? undefined : format,

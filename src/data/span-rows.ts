@@ -158,11 +158,14 @@ function numberIn(value: unknown): unknown {
   return typeof value === 'bigint' ? Number(value) : value;
 }
 
+function same(place: number): number {
+  return place;
+}
+
 /** The UTF-16 unit at which a place is; above the length of the text for one that is not in it. */
 type Units = Readonly<Record<OffsetUnit, (place: number) => number>>;
 
 function unitsOf(text: string): Units {
-  const same = (place: number): number => place;
   if (!/[\u{10000}-\u{10ffff}]/u.test(text)) return { 'code-points': same, 'utf-16': same };
   let next = 0;
   const units = Array.from(text, (character) => {

@@ -12,6 +12,7 @@ import type { LabelColumn } from './labels.js';
 import { OwnRows } from './own-rows.js';
 import { JsonLinesText } from './source.js';
 import { type GroupColumn, hashOf, type TextHashes } from './row-store.js';
+import type { EntityOffsets } from './span-rows.js';
 import type { TokenColumn } from './token-column.js';
 import type { Example, PassthroughKind } from './row.js';
 import type { TextUnit } from './text-lines.js';
@@ -43,6 +44,8 @@ export interface Split {
   readonly tokens: TokenColumn | null;
   /** Of token classification: whether parts of texts are marked, and not their words labelled. */
   readonly hasSpans?: boolean;
+  /** Of marked parts: how their places are counted, by request. */
+  readonly entityOffsets?: EntityOffsets | undefined;
   readonly badRows: BadRowReport;
   /** Rows that were left out since Prodigy's column `answer` rejects their label. */
   readonly rejected: number;

@@ -51,6 +51,7 @@ class TokenSplit implements Split {
   readonly labelValues = [];
   readonly tokens;
   readonly hasSpans;
+  readonly entityOffsets;
   readonly badRows;
   readonly rejected;
   readonly hashes;
@@ -68,7 +69,7 @@ class TokenSplit implements Split {
   private digested: Promise<string> | undefined;
 
   constructor(
-    { name, needsLabels, maxSamples = Infinity, jsonField, maxRowBytes }: TokenOptions,
+    { name, needsLabels, maxSamples = Infinity, jsonField, maxRowBytes, entityOffsets }: TokenOptions,
     encoding: string | null,
     private readonly files: readonly DataInput[],
     { rows, columns, column, badRows, rejected, hashes, groups, hasSpans, notes }: IndexedTokens,
@@ -78,6 +79,7 @@ class TokenSplit implements Split {
     this.columns = columns;
     this.tokens = column;
     this.hasSpans = hasSpans;
+    this.entityOffsets = entityOffsets;
     this.badRows = badRows;
     this.rejected = rejected;
     this.ownNotes = notes;

@@ -279,7 +279,8 @@ export const inputOptions = {
       onResume: 'must-match',
       reading: true,
       help: 'of marked parts of texts: places count code points, as in Python, or UTF-16 units, as in JavaScript and in what predict writes',
-      otherwise: 'auto: what fits the text that entities repeat, else code points; of Label Studio UTF-16 units',
+      otherwise:
+        'auto: what fits the text that entities repeat, else code points; of Label Studio UTF-16 units',
     }),
     badRows: withDefault(choice(['stop', 'skip']), 'stop', {
       commands: readers,

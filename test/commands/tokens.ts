@@ -243,8 +243,8 @@ t.test('the texts of an evaluation with their entities, the largest loss first',
     t.equal(text, words.map(([word]) => word).join(' '));
     t.equal(given.length, words.filter(([, tag]) => tag.startsWith('B-')).length);
     for (const { start, end, text: own } of [...given, ...predicted]) t.equal(text.slice(start, end), own);
-    const shown = predicted.map(({ label, start, end }) => `${label} ${start} ${end}`);
-    right += given.filter(({ label, start, end }) => shown.includes(`${label} ${start} ${end}`)).length;
+    const shown = new Set(predicted.map(({ label, start, end }) => `${label} ${start} ${end}`));
+    right += given.filter(({ label, start, end }) => shown.has(`${label} ${start} ${end}`)).length;
     gold += given.length;
   }
   const { eval_recall: recall } = JSON.parse(stdout) as { eval_recall: number };

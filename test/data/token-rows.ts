@@ -32,10 +32,10 @@ function recordsOf(text: string, columns: ConllColumns, size: number, maxRowByte
 }
 
 const sentencesOf = (text: string, columns: ConllColumns = {}, size = 1000) =>
-  recordsOf(text, columns, size).map(({ value, number: line }) => ({
-    tokens: value(SENTENCE_COLUMNS.words),
-    labels: value(SENTENCE_COLUMNS.labels),
-    line,
+  recordsOf(text, columns, size).map((record) => ({
+    tokens: record.value(SENTENCE_COLUMNS.words),
+    labels: record.value(SENTENCE_COLUMNS.labels),
+    line: record.number,
   }));
 
 t.test('CoNLL files, with blanks and with tabs', (t) => {

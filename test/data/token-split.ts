@@ -112,13 +112,12 @@ t.test('Parquet as datasets and pyarrow write it', async (t) => {
   const read = (name: string, options: object = {}) =>
     using({ train: join(fixtures, `${name}.parquet`) }, options, async ({ train, task }) => {
       const { examples } = await train.read([0, 1, 2]);
-      return examples.map(({ text: own, marks }, row) => ({
-        text: own,
+      return examples.map(({ text: own, marks }, row): { text: string; tags?: unknown; spans?: unknown } =>
         // The words of a text with marked parts are others.
-        ...(marks !== undefined && 'words' in marks
-          ? { tags: Array.from(train.labels([row]), (id) => task.labels[id]) }
-          : { spans: marks?.spans.map(({ start, end, label }) => [own.slice(start, end), label]) }),
-      }));
+        marks !== undefined && 'words' in marks
+          ? { text: own, tags: Array.from(train.labels([row]), (id) => task.labels[id]) }
+          : { text: own, spans: marks?.spans.map(({ start, end, label }) => [own.slice(start, end), label]) },
+      );
     });
   const wanted = rows.map(({ tokens, ner_tags: tags }) => ({ text: tokens.join(' '), tags }));
   t.same(await read('class-labels'), wanted, 'ids whose names the file has');
@@ -233,9 +232,11 @@ t.test('places of entities in either unit', async (t) => {
     t.match(train.split.notes, [/^train: the places of entities count UTF-16 units, as their texts show$/]);
   });
   const [bare] = [{ text, entities: [{ label: 'LOC', start: 16, end: 22 }] }];
-  await using({ train: [bare] }, { entityOffsets: 'utf-16' }, async ({ train }) =>
-    t.match(await train.preview(1), [{ label: 'London (LOC)' }]),
-  );
+  await using({ train: [bare] }, { entityOffsets: 'utf-16' }, async ({ train }) => {
+    t.match(await train.preview(1), [{ label: 'London (LOC)' }]);
+    t.match(train.reading, { entityOffsets: 'utf-16' }, 'a model remembers it');
+    t.match((await train.identity()).columns, { entityOffsets: 'utf-16' }, 'a resumed run needs the same');
+  });
   await t.rejects(
     using({ train: rows }, { entityOffsets: 'code-points' }, () => undefined),
     {
