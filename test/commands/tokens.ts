@@ -63,6 +63,7 @@ t.test('trains, evaluates, predicts', async (t) => {
   t.match(JSON.parse(read('out/config.json').toString()), { architectures: ['BertForTokenClassification'] });
   t.match(read('out/README.md').toString(), /pipeline_tag: token-classification/);
   t.match(read('out/report.html').toString(), /entities/);
+  t.match(read('out/report.html').toString(), 'Words by label, train');
 
   // From the middle of the run to its end it is the same, to the last bit.
   const first = read('out/checkpoint-64/model.safetensors');
@@ -358,6 +359,7 @@ t.test('an export is compared by its entities', async (t) => {
   t.equal(code, 0, stderr);
   t.match(stderr, /pipeline\('token-classification'/);
   t.match(stderr, /f1/);
+  t.match(stderr, /compared with bertune's on \d+ tokens:/);
   t.ok(read(join('onnx', 'onnx', 'model.onnx')).length > 0);
 });
 
