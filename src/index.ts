@@ -54,7 +54,8 @@ export {
   type PretrainedOptions,
 } from './models/pretrained.js';
 export type { EncoderModel, ExportOnnxOptions, Runtime } from './models/encoder-model.js';
-export type { OnnxFigures, OnnxValidationBatch } from './onnx/check.js';
+export type { OnnxValidationBatch } from './onnx/check.js';
+export type { OnnxFigures } from './onnx/comparison.js';
 export type { OnnxExport } from './onnx/folder.js';
 export type { OnnxDtype } from './onnx/settings.js';
 export type { OnnxVariant } from './onnx/write-variant.js';

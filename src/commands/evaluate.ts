@@ -46,7 +46,7 @@ import {
   writeBadRows,
   writePieces,
 } from './output.js';
-import { rowsOf, type ClosableRows } from './masked-lm.js';
+import { requireMasking, rowsOf, type ClosableRows } from './masked-lm.js';
 import { openTrained, pairNote } from './model-source.js';
 
 /**
@@ -190,17 +190,7 @@ function requireOfTask(options: EvaluateOptions, { kind, labels }: Task): void {
   const { strictEntities, predictionsFile, pooling, labelAllTokens } = options;
   const ofTokens = kind.unit === 'token';
   const isMasked = kind.unit === 'masked token';
-  const ofMasks = options.lineByLine
-    ? 'line-by-line'
-    : options.wholeWordMask
-      ? 'whole-word-mask'
-      : options.textUnit === 'paragraph'
-        ? 'text-unit paragraph'
-        : undefined;
-  if (!isMasked && ofMasks !== undefined)
-    throw new UsageError(
-      `--${ofMasks} is for masked language models, and this one is for ${kind.problemType}`,
-    );
+  requireMasking(options, kind);
   if (isMasked && predictionsFile !== undefined)
     throw new UsageError(
       '--predictions-file is for models that give labels; a masked language model gives none',

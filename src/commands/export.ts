@@ -15,12 +15,20 @@ import { commandLine } from '../util/installation.js';
 import { counted } from '../util/text.js';
 import { withoutUndefined } from '../util/without-undefined.js';
 import { openRowsOf } from './data.js';
+import { requireMasking, rowsOf } from './masked-lm.js';
 import { loadTrained, pairNote } from './model-source.js';
 import { aligned } from './notes.js';
 import { checkOutputFolder, CommandProgress, shownMetric } from './output.js';
 
 /** Bytes of a file in that form as a share of float32's, at least. */
 const SHARES: Readonly<Record<OnnxDtype, number>> = { fp32: 1, fp16: 0.5, q8: 0.25, q4: 0.125 };
+
+/** Those of transformers.js, by what the model has logits for. */
+const PIPELINES = {
+  sequence: 'text-classification',
+  token: 'token-classification',
+  'masked token': 'fill-mask',
+} as const;
 
 /**
  * @throws UsageError for a model without a head or tokenizer, a folder with other files, or rows that cannot be read; RunError when
@@ -30,7 +38,7 @@ export async function exportModel(asked: ExportOptions): Promise<void> {
   const { outputDir, dtypes, opset, maxMetricDrop, keepFloat } = asked;
   const progress = new CommandProgress(asked);
   await requireReplaceable(outputDir);
-  const { model, tokenizer, notes } = await loadTrained(asked);
+  const { model, tokenizer, notes } = await loadTrained(asked, 'as saved');
   try {
     for (const note of [...notes, ...notesOf(model)]) progress.line(note);
     let bytes = 0;
@@ -68,6 +76,7 @@ async function openRows(
   if (asked.validationFile.length === 0 && asked.dataset === undefined) return undefined;
   const { options, notes } = withReading(exportCommand, asked, model.reading, asked.model);
   for (const note of notes) progress.line(note);
+  requireMasking(options, model.task.kind);
   const data = await openRowsOf(model.task, options, asked, progress);
   try {
     const { validation } = data;
@@ -79,6 +88,7 @@ async function openRows(
     );
     for (const note of pairNote(model, validation.split.columns.textPair !== null)) progress.line(note);
     const length = maxLengthOf(model, tokenizer, options.maxSeqLength ?? maxLength);
+    const rows = await rowsOf('validation', validation, options, { tokenizer, maxLength: length, progress });
     const pool = createTokenizerPool(tokenizer, {
       maxLength: length,
       workers: 0,
@@ -87,10 +97,10 @@ async function openRows(
     });
     const batchSize = options.perDeviceEvalBatchSize;
     return {
-      batches: () =>
-        encodedRows(validation, { pool, batchSize, labelAllTokens: options.labelAllTokens === true }),
+      batches: () => encodedRows(rows, { pool, batchSize, labelAllTokens: options.labelAllTokens === true }),
       close: async () => {
         await pool.close();
+        await rows.close?.();
         await data.close();
       },
     };
@@ -121,14 +131,8 @@ function notesOf({ task, calibration, reading }: EncoderModel): string[] {
 function resultLines(directory: string, { variants, metrics }: OnnxExport, task: Task): string[] {
   const written = variants.filter(({ refusal }) => refusal === null);
   const rows = variants[0]?.figures?.rows;
-  const ofTokens = task.kind.unit === 'token';
-  const random = ofTokens ? 'random token' : 'row of random tokens';
-  const compared =
-    rows === undefined
-      ? ''
-      : `; compared with bertune's on ${metrics === null ? counted(rows, random, ofTokens ? undefined : 'rows of random tokens') : counted(rows, ofTokens ? 'token' : 'row')}`;
   return [
-    `The ONNX model is in ${directory}${compared}:`,
+    `The ONNX model is in ${directory}${rows === undefined ? '' : `; compared with bertune's on ${comparedRows(rows, metrics === null, task)}`}:`,
     ...table(variants, metrics, task),
     ...variants.flatMap(({ dtype, keptFloat }) =>
       keptFloat.length === 0 ? [] : [`In float32 in ${dtype}: ${keptFloat.join(', ')}`],
@@ -141,8 +145,17 @@ function resultLines(directory: string, { variants, metrics }: OnnxExport, task:
       : [
           `note: its logits were not compared with those of the model: for that, npm install --no-save onnxruntime-node and run ${commandLine('export')} again`,
         ]),
-    `In JavaScript: pipeline('${task.kind.unit === 'token' ? 'token' : 'text'}-classification', '${directory}') of @huggingface/transformers`,
+    `In JavaScript: pipeline('${PIPELINES[task.kind.unit]}', '${directory}') of @huggingface/transformers`,
   ];
+}
+
+/** What logits were compared of. */
+function comparedRows(count: number, areRandom: boolean, { kind }: Task): string {
+  if (kind.unit === 'sequence')
+    return areRandom
+      ? counted(count, 'row of random tokens', 'rows of random tokens')
+      : counted(count, 'row');
+  return counted(count, areRandom ? 'random token' : kind.unit);
 }
 
 /** A line for each file; with validation rows the first is the model itself. */
@@ -150,14 +163,16 @@ function table(variants: readonly OnnxVariant[], metrics: OnnxExport['metrics'],
   const name = task.kind.mainMetric;
   const metricOf = (own: OnnxExport['metrics']): string[] =>
     metrics === null ? [] : [shownMetric(own?.[name] ?? NaN)];
-  const labels = (cell: string): string[] => (task.kind.hasClasses ? [cell] : []);
+  const { hasClasses, unit } = task.kind;
+  const ofWords = unit === 'masked token';
+  const labels = (cell: string): string[] => (hasClasses || ofWords ? [cell] : []);
   return aligned([
     [
       'file',
       'size',
-      'difference of logits',
+      `difference of ${ofWords && metrics !== null ? 'losses' : 'logits'}`,
       'at most',
-      ...labels('same label'),
+      ...labels(ofWords ? 'same word' : 'same label'),
       ...metricOf(metrics).map(() => name),
     ],
     ...(metrics === null ? [] : [['the model', '', '', '', ...labels(''), ...metricOf(metrics)]]),

@@ -4,14 +4,14 @@ import type { LabelledRows } from '../data/batch.js';
 import type { Dataset } from '../data/dataset.js';
 import { maskedRows } from '../data/masked-rows.js';
 import type { EvaluateOptions, TrainOptions } from '../options/index.js';
-import { maskedLm, type TaskName } from '../tasks/index.js';
+import { maskedLm, type TaskKind, type TaskName } from '../tasks/index.js';
 import type { Progress } from '../terminal/progress.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 import { UsageError } from '../util/errors.js';
 import { counted } from '../util/text.js';
 
-type RowOptions = Pick<EvaluateOptions, 'dataloaderNumWorkers' | 'lineByLine' | 'wholeWordMask'> &
-  Partial<Pick<TrainOptions, 'mlmProbability' | 'seed'>>;
+type RowOptions = Pick<EvaluateOptions, 'lineByLine' | 'wholeWordMask'> &
+  Partial<Pick<TrainOptions, 'dataloaderNumWorkers' | 'mlmProbability' | 'seed'>>;
 
 /** Rows that may hold a temporary file until they are closed. */
 export type ClosableRows = LabelledRows & { close?(): Promise<void> };
@@ -19,7 +19,7 @@ export type ClosableRows = LabelledRows & { close?(): Promise<void> };
 export async function rowsOf(
   name: string,
   dataset: Dataset,
-  { dataloaderNumWorkers: workers, ...options }: RowOptions,
+  { dataloaderNumWorkers: workers = 0, ...options }: RowOptions,
   { tokenizer, maxLength, progress }: { tokenizer: BertTokenizer; maxLength: number; progress: Progress },
 ): Promise<ClosableRows> {
   if (dataset.task.problemType !== maskedLm.problemType) return dataset;
@@ -38,6 +38,24 @@ export async function rowsOf(
       `${name}: ${counted(dataset.size, 'text')} put together make ${counted(rows.size, 'row')} of ${maxLength} tokens`,
     );
   return rows;
+}
+
+/** @throws UsageError for options about masks and a model that masks nothing */
+export function requireMasking(
+  options: Pick<EvaluateOptions, 'lineByLine' | 'wholeWordMask' | 'textUnit'>,
+  { problemType }: TaskKind,
+): void {
+  if (problemType === maskedLm.problemType) return;
+  const { lineByLine, wholeWordMask, textUnit } = options;
+  const stray = lineByLine
+    ? 'line-by-line'
+    : wholeWordMask
+      ? 'whole-word-mask'
+      : textUnit === 'paragraph'
+        ? 'text-unit paragraph'
+        : undefined;
+  if (stray !== undefined)
+    throw new UsageError(`--${stray} is for masked language models, and this one is for ${problemType}`);
 }
 
 /** @throws UsageError for a task without labels, in a command that needs some */

@@ -1,10 +1,9 @@
 // Which tokens of a row are masked, and what stands in their place: a pure function of the seed, the epoch, the row and the place in
 // it, so that a resumed run masks what the first would have masked, however a step is cut into batches.
+import { NOT_MASKED } from '../tasks/index.js';
 import { UsageError } from '../util/errors.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
 
-/** Of a token that is not to be predicted. */
-const NOT_MASKED = -100;
 /** Of the tokens that are chosen: replaced by the mask token, and by a random one; the others stay. */
 const MASK_SHARE = 0.8;
 const RANDOM_SHARE = 0.1;

@@ -146,18 +146,31 @@ export async function* predictRows(
 export async function* encodedRows(
   data: LabelledRows,
   { pool, batchSize, labelAllTokens }: Pick<PredictRowsOptions, 'pool' | 'batchSize' | 'labelAllTokens'>,
-): AsyncGenerator<{ encodings: Encoding[]; labels: Targets }> {
+): AsyncGenerator<EncodedBatch> {
   const align =
     data.task === undefined
       ? null
       : createTokenAligner(asTask(data.task), labelAllTokens === true ? 'all' : 'first');
-  const load = async (first: number): Promise<{ encodings: Encoding[]; labels: Targets }> => {
+  const load = async (first: number): Promise<EncodedBatch> => {
     const rows = Uint32Array.from({ length: Math.min(batchSize, data.size - first) }, (_, i) => first + i);
+    if (data.batch !== undefined) {
+      const { inputIds, cuSeqlens, labels = new Int32Array() } = await data.batch(rows, 'evaluation', pool);
+      const encodings = Array.from(rows, (_, i) => ({
+        ids: inputIds.subarray(cuSeqlens[i], cuSeqlens[i + 1]),
+        typeIds: null,
+      }));
+      return { encodings, labels };
+    }
     const { examples, labels = new Int32Array() } = await readRows(data, rows);
     const encodings = await pool.encode(examples);
     return { encodings, labels: align === null ? labels : align(examples, encodings) };
   };
   yield* prefetch(range(0, data.size, batchSize), load, BATCHES_AHEAD);
+}
+
+interface EncodedBatch {
+  encodings: Pick<Encoding, 'ids' | 'typeIds'>[];
+  labels: Targets;
 }
 
 function* range(start: number, end: number, step: number): Generator<number> {

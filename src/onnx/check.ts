@@ -1,16 +1,29 @@
 // The check of exported files: the same rows through onnxruntime and through the model that was exported. Without rows of a person's
 // own they are of random tokens, which is enough for the arithmetic, and for a file that lost all meaning in fewer bits.
 import type { PackedBatch, SessionSpec } from '../native/index.js';
-import { createMetrics, type Targets, type Task } from '../tasks/index.js';
+import { createMetrics, NOT_MASKED, type Targets, type Task } from '../tasks/index.js';
 import { randomNumbers } from '../util/random.js';
 import { counted } from '../util/text.js';
+import {
+  Comparison,
+  isOfWords,
+  logitsOf,
+  WORD_SCORES,
+  wordScores,
+  type OnnxFigures,
+  type Outputs,
+} from './comparison.js';
 import type { LastToken } from './encoder.js';
-import { openOnnx, type OnnxRuntime, type OnnxSession, type Row } from './runtime.js';
+import { logitsAt, openOnnx, type OnnxRuntime, type OnnxSession, type Row } from './runtime.js';
 import type { OnnxDtype } from './settings.js';
 
 /** Rows of one batch are of several lengths, so that most are padded. */
 const SHORT = [2, 3, 5, 8, 13, 21, 34, 55];
 const LONGEST = 512;
+/** Tokens of a row whose words are compared. */
+const PLACES = 4;
+/** Logits of a vocabulary that are computed at once: 256 MB. */
+const MOST_LOGITS = 2 ** 26;
 
 /** Beyond this share of the model's logits, by their Euclidean norms, a file's have little to do with them. */
 const NEAR_CHANCE = 0.5;
@@ -41,7 +54,7 @@ export interface Checked {
   readonly task: Task;
   readonly temperature: number;
   readonly lastToken: LastToken | undefined;
-  /** Logits of the model, [sequences * outputs]. */
+  /** As `Session.predict` gives them: logits [sequences * outputs], and scores of words of a masked language model. */
   predict(batch: PackedBatch): Promise<Float32Array>;
   /** Largest difference of logits in float32, as a share of the largest logit where that is above 1. */
   readonly tolerance: number;
@@ -49,27 +62,6 @@ export interface Checked {
   readonly validation?: (() => AsyncIterable<OnnxValidationBatch>) | undefined;
   /** Points of the task's main metric that a file may lose. */
   readonly maxMetricDrop: number;
-}
-
-/**
- * How an exported file compares with the model: on the validation rows where there are some, else on rows of random tokens.
- *
- * @example
- * ```ts
- * import type { OnnxFigures } from 'bertune';
- *
- * const show = ({ sameLabels, meanDifference }: OnnxFigures): void => console.log(sameLabels, meanDifference);
- * ```
- */
-export interface OnnxFigures {
-  readonly rows: number;
-  /** Largest and mean absolute difference of logits. */
-  readonly difference: number;
-  readonly meanDifference: number;
-  /** Share of rows with the same label, 0 to 1; null for numbers. */
-  readonly sameLabels: number | null;
-  /** Of the validation rows, by their names without `eval_`; null without such rows. */
-  readonly metrics: Readonly<Record<string, number>> | null;
 }
 
 /** What the check found of a file, and why it is not fit for use, if it is not. */
@@ -88,9 +80,10 @@ interface Sample {
 export class Checker {
   readonly #runtime: OnnxRuntime;
   readonly #checked: Checked;
+  readonly #outputs: Outputs;
   readonly #samples: readonly Sample[];
-  /** Of the validation rows, batch by batch. */
-  readonly #logits: readonly Float32Array[];
+  /** What the model makes of the validation rows, batch by batch. */
+  readonly #answers: readonly Float32Array[];
   /** The model's own; null without validation rows. */
   readonly metrics: Readonly<Record<string, number>> | null;
 
@@ -99,14 +92,15 @@ export class Checker {
     checked: Checked,
     reference: {
       samples: readonly Sample[];
-      logits: readonly Float32Array[];
+      answers: readonly Float32Array[];
       metrics: Checker['metrics'];
     },
   ) {
     this.#runtime = runtime;
     this.#checked = checked;
+    this.#outputs = logitsOf(checked.task, checked.spec.encoder);
     this.#samples = reference.samples;
-    this.#logits = reference.logits;
+    this.#answers = reference.answers;
     this.metrics = reference.metrics;
   }
 
@@ -114,20 +108,28 @@ export class Checker {
   static async create(runtime: OnnxRuntime, checked: Checked): Promise<Checker> {
     const { task, spec, temperature, validation } = checked;
     const hasTypes = spec.encoder.embeddings.tokenTypes > 0;
-    const logitsOf = async (rows: readonly Row[]): Promise<Float32Array> =>
-      (await checked.predict(packed(rows, hasTypes))).map((logit) => logit / temperature);
+    const { width } = logitsOf(task, spec.encoder);
+    const predict = async (rows: readonly Row[], labels?: Targets): Promise<Float32Array> => {
+      const batch = packed(rows, hasTypes);
+      const own = await checked.predict(isOfWords(task) && labels ? { ...batch, labels } : batch);
+      return temperature === 1 ? own : own.map((logit) => logit / temperature);
+    };
     const samples: Sample[] = [];
-    for (const rows of sampleBatches(checked)) samples.push({ rows, logits: await logitsOf(rows) });
-    const logits: Float32Array[] = [];
+    for (const rows of sampleBatches(checked)) {
+      const own = await predict(rows);
+      const starts = Array.from(packed(rows, false).cuSeqlens);
+      samples.push({ rows, logits: isOfWords(task) ? logitsAt(own, rows, starts, width) : own });
+    }
+    const answers: Float32Array[] = [];
     const metrics = createMetrics(task);
     for await (const { encodings, labels } of validation?.() ?? []) {
-      const own = await logitsOf(encodings);
-      logits.push(own);
+      const own = await predict(encodings, labels);
+      answers.push(own);
       metrics.add(own, labels, own.length / task.numLabels, boundsOf(task, encodings));
     }
     return new Checker(runtime, checked, {
       samples,
-      logits,
+      answers,
       metrics: validation === undefined ? null : metrics.result(),
     });
   }
@@ -159,7 +161,7 @@ export class Checker {
   }
 
   async #sampled(session: OnnxSession): Promise<Comparison> {
-    const samples = new Comparison(this.#checked.task);
+    const samples = new Comparison(this.#outputs);
     for (const { rows, logits } of this.#samples) samples.add(logits, await session.predict(rows));
     return samples;
   }
@@ -169,16 +171,34 @@ export class Checker {
   ): Promise<{ comparison: Comparison; metrics: Record<string, number> } | undefined> {
     const { validation, task } = this.#checked;
     if (validation === undefined) return undefined;
-    const comparison = new Comparison(task);
+    const ofWords = isOfWords(task);
+    const comparison = new Comparison(ofWords ? WORD_SCORES : this.#outputs);
     const metrics = createMetrics(task);
     let batch = 0;
     for await (const { encodings, labels } of validation()) {
-      const theirs = await session.predict(encodings);
-      comparison.add(this.#logits[batch] ?? new Float32Array(), theirs);
+      const theirs = ofWords
+        ? await this.#wordScores(session, encodings, labels)
+        : await session.predict(encodings);
+      comparison.add(this.#answers[batch] ?? new Float32Array(), theirs);
       metrics.add(theirs, labels, theirs.length / task.numLabels, boundsOf(task, encodings));
       batch += 1;
     }
     return { comparison, metrics: metrics.result() };
+  }
+
+  /** Of the masked tokens. One text at a time: they have many logits. */
+  async #wordScores(session: OnnxSession, rows: readonly Row[], labels: Targets): Promise<Float32Array> {
+    const scores: number[] = [];
+    let first = 0;
+    for (const row of rows) {
+      const own = labels.subarray(first, first + row.ids.length);
+      const places = [...own.keys()].filter((place) => own[place] !== NOT_MASKED);
+      const logits = await session.predict([{ ...row, places }]);
+      const masked = own.filter((label) => label !== NOT_MASKED);
+      scores.push(...wordScores(logits, masked, this.#outputs.width));
+      first += row.ids.length;
+    }
+    return Float32Array.from(scores);
   }
 
   /** In float32 both compute the same. */
@@ -210,69 +230,23 @@ function points(number: number): string {
   return counted(Number(number.toFixed(2)), 'point');
 }
 
-/** Logits of two models on the same rows. */
-class Comparison {
-  readonly #task: Task;
-  #rows = 0;
-  #numbers = 0;
-  #sum = 0;
-  #squares = 0;
-  #squaresOfModel = 0;
-  #same = 0;
-  difference = 0;
-  /** Largest logit of the model, at least 1. */
-  largest = 1;
-
-  constructor(task: Task) {
-    this.#task = task;
-  }
-
-  add(model: Float32Array, file: Float32Array): void {
-    const width = this.#task.numLabels;
-    for (const [i, logit] of model.entries()) {
-      const distance = Math.abs((file[i] ?? NaN) - logit);
-      if (!(distance <= this.difference)) this.difference = distance;
-      this.largest = Math.max(this.largest, Math.abs(logit));
-      this.#sum += distance;
-      this.#squares += distance ** 2;
-      this.#squaresOfModel += logit ** 2;
-    }
-    this.#numbers += model.length;
-    this.#rows += model.length / width;
-    if (!this.#task.kind.hasClasses || !file.every(Number.isFinite)) return;
-    for (let begin = 0; begin < model.length; begin += width) {
-      const [one, other] = [model, file].map((logits) =>
-        JSON.stringify(this.#task.decode(logits.subarray(begin, begin + width)).label),
-      );
-      if (one === other) this.#same += 1;
-    }
-  }
-
-  /** The difference as a share of the model's logits. */
-  get relative(): number {
-    return this.#squares === 0 ? 0 : Math.sqrt(this.#squares / this.#squaresOfModel);
-  }
-
-  figures(): Omit<OnnxFigures, 'metrics'> {
-    return {
-      rows: this.#rows,
-      difference: this.difference,
-      meanDifference: this.#sum / this.#numbers,
-      sameLabels: this.#task.kind.hasClasses ? this.#same / this.#rows : null,
-    };
-  }
-}
-
 /** Ids at random: what they mean makes no difference to the arithmetic. */
-function sampleBatches({ spec, lastToken }: Checked): Row[][] {
+function sampleBatches({ spec, task, lastToken }: Checked): Row[][] {
   const { vocab, tokenTypes, positions } = spec.encoder.embeddings;
-  const most = Math.min(LONGEST, positions === null ? LONGEST : positions.rows - positions.first);
+  const most = Math.min(
+    LONGEST,
+    positions === null ? LONGEST : positions.rows - positions.first,
+    ...(isOfWords(task) ? [Math.max(1, Math.floor(MOST_LOGITS / vocab / 2))] : []),
+  );
   const random = randomNumbers(42);
   const below = (end: number): number => Math.floor(random() * end);
   const row = (length: number): Row => {
     const ids = Array.from({ length }, () => below(vocab));
     if (lastToken !== undefined) ids[length - 1] = lastToken.id; // as every text that is cut right
-    return { ids, typeIds: Array.from({ length }, () => below(tokenTypes)) };
+    const typeIds = Array.from({ length }, () => below(tokenTypes));
+    return isOfWords(task)
+      ? { ids, typeIds, places: Array.from({ length: PLACES }, () => below(length)) }
+      : { ids, typeIds };
   };
   const short = SHORT.filter((length) => length < most);
   return [short, [most, Math.ceil(most / 2)]]

@@ -22,6 +22,7 @@ const IDS = 'input_ids';
 const MASK = 'attention_mask';
 const TYPES = 'token_type_ids';
 const LOGITS = 'logits';
+const WORDS = 'embeddings.words.weight';
 
 /**
  * The token that ends every text, and the most tokens of one. transformers.js cuts longer texts behind their last token, so
@@ -211,7 +212,7 @@ function rotated(graph: GraphBuilder, x: Value, { cosines, sines }: Rotation, ha
 
 function embeddingNodes(graph: GraphBuilder, spec: EncoderSpec['embeddings'], ids: Value): Value {
   const { positions, tokenTypes, norm, projection } = spec;
-  let x = graph.add('Gather', [graph.parameter('embeddings.words.weight'), ids]);
+  let x = graph.add('Gather', [graph.parameter(WORDS), ids]);
   if (tokenTypes > 0) {
     const name = 'embeddings.types.weight';
     const types =
@@ -343,6 +344,9 @@ function headNodes(
     } else if ('linear' in stage) {
       x = graph.linear(stage.linear, x);
       outputs = graph.rowsOf(`${stage.linear}.weight`);
+    } else if ('vocabulary' in stage) {
+      x = graph.vocabulary(stage.vocabulary, WORDS, x);
+      outputs = graph.rowsOf(WORDS);
     } else if ('norm' in stage) x = graph.norm(stage.norm, x, eps);
     else if ('activation' in stage) x = activationNodes(graph, stage.activation, x);
   }

@@ -174,7 +174,16 @@ export class GraphBuilder {
 
   /** x W^T + b, [..., outputs], with the bias where there is one. */
   linear(layer: string, x: Value, part?: Part): Value {
-    const product = this.add('MatMul', [x, this.#matrix(`${layer}.weight`, part)]);
+    return this.#biased(this.add('MatMul', [x, this.#matrix(`${layer}.weight`, part)]), layer, part);
+  }
+
+  /** The same with a table that others read as it is, so that the file has it once. */
+  vocabulary(layer: string, table: string, x: Value): Value {
+    const matrix = this.add('Transpose', [this.parameter(table)], { perm: { ints: [1, 0] } });
+    return this.#biased(this.add('MatMul', [x, matrix]), layer);
+  }
+
+  #biased(product: Value, layer: string, part?: Part): Value {
     const bias = `${layer}.bias`;
     return this.has(bias) ? this.add('Add', [product, this.parameter(bias, part)]) : product;
   }

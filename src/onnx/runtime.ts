@@ -6,6 +6,8 @@ import { errorCode, messageOf, RunError } from '../util/errors.js';
 export interface Row {
   readonly ids: ArrayLike<number>;
   readonly typeIds: ArrayLike<number> | null;
+  /** The tokens whose logits are asked for, where each has some; all of them where it is left out. */
+  readonly places?: readonly number[];
 }
 
 /** onnxruntime-node, as far as it is used: its own types need those of a browser, and it may not be installed. */
@@ -29,7 +31,7 @@ interface InferenceSession {
 
 /** A file that is loaded. */
 export interface OnnxSession {
-  /** Logits of texts, or of their tokens, without those of padding: [texts or tokens * outputs]. */
+  /** Logits of texts, or of their tokens that are asked for, and of no padding: [texts or tokens * outputs]. */
   predict(rows: readonly Row[]): Promise<Float32Array>;
   close(): Promise<void>;
 }
@@ -83,20 +85,35 @@ async function predict(
   const { logits } = await session.run(Object.fromEntries(named));
   if (!(logits?.data instanceof Float32Array)) throw new RunError('its logits are not float32');
   const [, tokens = 0, outputs] = logits.dims;
-  return outputs === undefined ? logits.data : withoutPadding(logits.data, { tokens, outputs }, rows);
+  if (outputs === undefined) return logits.data;
+  return logitsAt(
+    logits.data,
+    rows,
+    rows.map((_, i) => i * tokens),
+    outputs,
+  );
 }
 
-function withoutPadding(
-  data: Float32Array,
-  { tokens, outputs }: { tokens: number; outputs: number },
+/**
+ * Those of the tokens that are asked for.
+ *
+ * @param logits [tokens * outputs]
+ * @param starts the first token of each row
+ */
+export function logitsAt(
+  logits: Float32Array,
   rows: readonly Row[],
+  starts: readonly number[],
+  outputs: number,
 ): Float32Array {
-  const result = new Float32Array(rows.reduce((sum, { ids }) => sum + ids.length * outputs, 0));
+  const places = rows.map(({ ids, places: own }) => own ?? Array.from({ length: ids.length }, (_, i) => i));
+  const result = new Float32Array(places.reduce((sum, own) => sum + own.length * outputs, 0));
   let end = 0;
-  for (const [i, { ids }] of rows.entries()) {
-    const begin = i * tokens * outputs;
-    result.set(data.subarray(begin, begin + ids.length * outputs), end);
-    end += ids.length * outputs;
-  }
+  for (const [i, own] of places.entries())
+    for (const place of own) {
+      const begin = ((starts[i] ?? 0) + place) * outputs;
+      result.set(logits.subarray(begin, begin + outputs), end);
+      end += outputs;
+    }
   return result;
 }

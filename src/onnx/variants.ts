@@ -13,6 +13,9 @@ export const FILES: Readonly<Record<OnnxDtype, string>> = {
   q4: 'model_q4.onnx',
 };
 
+/** Where what operators make of a table has its columns. A transposed one gives the logits of a vocabulary. */
+const AXIS_OF_COLUMNS: Readonly<Record<string, number>> = { Gather: -1, Slice: -1, Transpose: 0 };
+
 /** A table with fewer rows is not worth a scale and a zero point for each column. */
 const LEAST_ROWS = 16;
 
@@ -78,7 +81,7 @@ function quantized(source: ModelGraph, dtype: 'q8' | 'q4', isKept: (tensor: stri
     const { operator, inputs, output } = node;
     const [first = '', second = ''] = inputs;
     const matrix = operator === 'MatMul' ? weightOf(making, second, isKept) : undefined;
-    const table = ['Gather', 'Slice'].includes(operator) ? weightOf(making, first, isKept) : undefined;
+    const table = Object.hasOwn(AXIS_OF_COLUMNS, operator) ? weightOf(making, first, isKept) : undefined;
     if (matrix !== undefined && dtype === 'q4') product4(graph, first, matrix, output);
     else if (matrix !== undefined) {
       const x = activations.get(first) ?? quantizedTokens(graph, first);
@@ -88,7 +91,8 @@ function quantized(source: ModelGraph, dtype: 'q8' | 'q4', isKept: (tensor: stri
       const { values, scales, zeroPoints } = inBytes(graph, table);
       for (const name of inputs.slice(1)) keep(making, name);
       const rows = graph.add(operator, [values, ...inputs.slice(1)], node.attributes);
-      graph.add('DequantizeLinear', [rows, scales, zeroPoints], { axis: { int: -1 } }, output);
+      const axis = { int: AXIS_OF_COLUMNS[operator] ?? -1 };
+      graph.add('DequantizeLinear', [rows, scales, zeroPoints], { axis }, output);
     } else {
       for (const name of inputs) keep(making, name);
       graph.addNode(node);

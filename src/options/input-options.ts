@@ -124,13 +124,13 @@ export const inputOptions = {
   ...inGroup('Data', {
     // Of masked language models.
     lineByLine: withDefault(toggle(), false, {
-      commands: [...training, 'evaluate'],
+      commands: [...training, 'evaluate', 'export'],
       onResume: 'must-match',
       reading: true,
       help: 'with --task masked-lm each text is a row, cut at --max-seq-length; otherwise texts are put together and cut into rows of that length',
     }),
     textUnit: withDefault(choice(textUnits), 'line', {
-      commands: [...training, 'evaluate'],
+      commands: [...training, 'evaluate', 'export'],
       onResume: 'must-match',
       reading: true,
       help: 'with --task masked-lm what a text is in .txt files: a line, or a paragraph, which ends with a blank line',
@@ -141,7 +141,7 @@ export const inputOptions = {
       help: 'with --task masked-lm the share of tokens to predict; 0.3:0.15 goes evenly from one to the other. Evaluations take 0.15',
     }),
     wholeWordMask: withDefault(toggle(), false, {
-      commands: [...training, 'evaluate'],
+      commands: [...training, 'evaluate', 'export'],
       onResume: 'must-match',
       reading: true,
       help: 'with --task masked-lm mask all tokens of a word together',

@@ -21,7 +21,7 @@ export {
   taskKinds,
   taskOf,
 } from './registry.js';
-export { maskedLm } from './masked-lm.js';
+export { maskedLm, NOT_MASKED } from './masked-lm.js';
 export { quantileStrata, regression } from './regression.js';
 export { isDistribution, multiLabel, singleLabel } from './sequence-classification.js';
 export {

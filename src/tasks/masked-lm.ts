@@ -4,8 +4,8 @@ import { UsageError } from '../util/errors.js';
 import type { MetricAccumulator } from './metrics/accumulator.js';
 import { type Prediction, type Targets, type Task, type TaskDescription, type TaskKind } from './task.js';
 
-/** Of a token that was not masked. */
-const NOT_MASKED = -100;
+/** The label of a token that is not to be predicted. */
+export const NOT_MASKED = -100;
 
 export const maskedLm: TaskKind = {
   problemType: 'masked_lm',
