@@ -485,3 +485,30 @@ await t.test('the other side does the same work', { skip }, async (t) => {
     );
   }
 });
+
+await t.test('a masked language model', { skip }, async (t) => {
+  const options = [
+    '--task',
+    'masked-lm',
+    '--compare',
+    '--dtype',
+    'float32',
+    '--batches',
+    '2x20',
+    '--repeat',
+    '1',
+  ];
+  const { benchmarks } = await figuresOf(t, ...options);
+  const [ours, theirs] = benchmarks[0]?.sides ?? [];
+  t.match(theirs?.name, /HF eager, float32/);
+  const { embeddings, layer } = parameters();
+  const transform: [number, number] = [HIDDEN * HIDDEN + HIDDEN + 2 * HIDDEN, 4];
+  const bias: [number, number] = [TOY_CONFIG.vocab_size, 1];
+  for (const side of [ours, theirs])
+    t.equal(
+      side?.figures['stateBytes']?.median,
+      stateBytes(embeddings, layer, layer, transform, bias),
+      `${side?.name}: no pooler, and no decoder beside the embeddings`,
+    );
+  t.ok((theirs?.ratios?.speed.median ?? 0) > 0);
+});
