@@ -35,7 +35,7 @@ export async function rowsOf(
   });
   if (!lineByLine)
     progress.line(
-      `${name}: ${counted(dataset.size, 'text')} put together make ${counted(rows.size, 'row')} of ${maxLength} tokens`,
+      `${name}: ${dataset.size === 1 ? '1 text makes' : `${dataset.size} texts put together make`} ${counted(rows.size, 'row')} of ${maxLength} tokens`,
     );
   return rows;
 }

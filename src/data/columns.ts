@@ -173,11 +173,31 @@ function chooseLabel(
   return (softLabels === true ? predictedProbabilities(columns) : null) ?? findUsual(columns, LABEL_NAMES);
 }
 
+/** Whether none of the columns of probabilities is there, and one with the usual name of a label is. */
+export function hasClassesAlone(
+  columns: readonly string[],
+  probabilities: LabelColumns | undefined,
+): boolean {
+  const named = labelColumnList(probabilities ?? predictedProbabilities(columns));
+  return findUsual(columns, LABEL_NAMES) !== undefined && !named.some((name) => columns.includes(name));
+}
+
 /** What `predict` writes: an object in JSON Lines, a column for each label in CSV and Parquet. */
 function predictedProbabilities(columns: readonly string[]): LabelColumns | null {
   if (columns.includes('probabilities')) return 'probabilities';
   const found = columns.filter((column) => column.startsWith(PROBABILITY_PREFIX));
   return found.length < 2 ? null : found;
+}
+
+/** A note where the answers of a teacher are there, and are not what is learned. */
+export function ignoredProbabilities(columns: readonly string[], options: ColumnOptions): string[] {
+  const { needsLabels, softLabels, labelColumn } = options;
+  const found = predictedProbabilities(columns);
+  if (!needsLabels || softLabels === true || labelColumn !== undefined || found === null) return [];
+  const shown = typeof found === 'string' ? JSON.stringify(found) : JSON.stringify(found[0]).concat(' ...');
+  return [
+    `The rows have probabilities of labels (${shown}), which are not read; softLabels makes them the labels`,
+  ];
 }
 
 /** What the predictions call the column of the probability of a label. */

@@ -5,6 +5,8 @@ import { exportNote } from './annotation-exports.js';
 import { BadRowLog, LeftOutRows, type RowsSeen } from './bad-rows.js';
 import {
   chooseColumns,
+  hasClassesAlone,
+  ignoredProbabilities,
   type ColumnChoice,
   type ColumnOptions,
   labelColumnList,
@@ -121,7 +123,7 @@ class Indexer {
   private readonly unread: string[] = [];
 
   constructor(
-    private readonly options: SplitOptions,
+    private options: SplitOptions,
     private readonly badRows: BadRowLog,
   ) {
     this.hashes = options.needsLabels ? new TextHashes() : null;
@@ -206,6 +208,10 @@ class Indexer {
   /** The columns are chosen in the first file and required of the others; null for a file without one good row. */
   private columnsOf(file: DataInput, source: RecordSource): ColumnChoice | null {
     if (source.columns === null) return null;
+    if (this.columns === null) {
+      this.options = orClasses(source.columns, this.options);
+      if (this.options.name === 'train') this.notes.push(...ignoredProbabilities(source.columns, this.options));
+    }
     const { groupColumn, passthroughColumns: passthrough = [] } = this.options;
     this.columns ??= {
       ...chooseColumns(file.path, source.columns, this.options),
@@ -302,6 +308,13 @@ class Indexer {
   private seen(): RowsSeen {
     return { good: this.rows.size, missingLabels: this.missingLabels, splitBy: this.splitBy };
   }
+}
+
+/** As they are, unless labels were presumed to be probabilities and the file has classes alone. */
+function orClasses(columns: readonly string[], options: SplitOptions): SplitOptions {
+  const { softLabels, labelColumn, labelFormat: _format, like: _like, ...classes } = options;
+  if (softLabels !== true || options.presumed?.includes('softLabels') !== true) return options;
+  return hasClassesAlone(columns, labelColumn) ? classes : options;
 }
 
 /** The value of the label column as it is written; the values of several. */

@@ -164,7 +164,12 @@ export async function openSplits(
       if (patterns === undefined || patterns === '') continue;
       if (Array.isArray(patterns) && patterns.length === 0) continue;
       const like = opened.map(({ labels }) => labels?.reading ?? null).find((reading) => reading !== null);
-      const split = await open({ ...splitOptions(name, patterns, read), ...(like && { like }) });
+      const own = splitOptions(
+        name,
+        patterns,
+        opened[0] === undefined ? read : likeTraining(read, opened[0]),
+      );
+      const split = await open({ ...own, ...(like && { like }) });
       opened.push(split);
       if (name === 'train' && options.labelCorrections !== undefined)
         await correctLabels(split, options.labelCorrections);
@@ -188,6 +193,15 @@ export async function openSplits(
     await Promise.all(opened.map((split) => split.close()));
     throw error;
   }
+}
+
+/** Rows to evaluate on may have classes where those to train on have probabilities. */
+function likeTraining<T extends ReadOptions & Pick<SplitOptions, 'presumed'>>(
+  options: T,
+  { columns: { label } }: Split,
+): T {
+  if (options.softLabels !== true || label === null) return options;
+  return { ...options, labelColumn: label, presumed: [...(options.presumed ?? []), 'softLabels'] };
 }
 
 /** Labels of a model that nobody said is for tokens may be those of texts. */

@@ -20,8 +20,11 @@ import {
 } from './records.js';
 import { ParagraphsParser, TextLinesParser, type TextUnit } from './text-lines.js';
 
-/** What the files of a training had, which others may not have. */
-export type PresumedOption = 'encoding' | 'jsonField' | 'textColumn' | 'labelColumn';
+/**
+ * What the files of a training had, which others may not have: they may be UTF-8, and no single object; and of a model that learned
+ * probabilities (`softLabels`) rows to evaluate on have classes, in another column.
+ */
+export type PresumedOption = 'encoding' | 'jsonField' | 'textColumn' | 'labelColumn' | 'softLabels';
 
 /** What decides how a file is read, other than its name. */
 export interface ReadSettings extends DataLimits {
@@ -33,7 +36,7 @@ export interface ReadSettings extends DataLimits {
   readonly escape?: string | undefined;
   /** The member of a JSON object that holds the rows, where the whole file is one. */
   readonly jsonField?: string | undefined;
-  /** Which of these are those of other files, and may not be those of this one: it may be UTF-8, and no single object. */
+  /** Which of these are those of other files, and may not be those of this one: see `PresumedOption`. */
   readonly presumed?: readonly PresumedOption[] | undefined;
   /** Of .txt files: what a text is. Default a line. */
   readonly textUnit?: TextUnit | undefined;

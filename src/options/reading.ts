@@ -88,11 +88,19 @@ export function withReading<T extends object>(
   };
 }
 
-const PRESUMED = ['encoding', 'jsonField', 'textColumn', 'labelColumn'] as const satisfies PresumedOption[];
+const PRESUMED = [
+  'encoding',
+  'jsonField',
+  'textColumn',
+  'labelColumn',
+  'softLabels',
+] as const satisfies PresumedOption[];
 
 /** How the files of the training were written, which others may not be: what of that was not asked for. */
 export function presumedOf(asked: Readonly<Partial<Record<PresumedOption, unknown>>>): PresumedOption[] {
-  return PRESUMED.filter((name) => asked[name] === undefined);
+  const names = PRESUMED.filter((name) => asked[name] === undefined);
+  // A column that was named has what the training had.
+  return asked.labelColumn === undefined ? names : names.filter((name) => name !== 'softLabels');
 }
 
 /** Sets aside what the training had of these, which have no other value that means that there is none. */

@@ -141,6 +141,7 @@ const FIRST = [
   'pearson',
   'spearmanr',
   'mae',
+  'perplexity',
   'loss',
 ];
 

@@ -22,10 +22,13 @@ const SHARES = [
   'r2',
 ];
 const MOST_METRICS = 4;
+/** What has a chart of its own. */
+const ELSEWHERE = ['eval_loss', 'eval_perplexity'];
 
 /** The section, or none for runs that were no trainings. */
 export function trainingSection(runs: readonly RunFacts[]): Section[] {
   const charts = [lossChart(runs), metricsChart(runs), ownMetricChart(runs)].concat([
+    valueChart(runs, 'Perplexity of the evaluations', 'perplexity', ofEntry('eval_perplexity')),
     valueChart(runs, 'Learning rate', 'learning rate', ofEntry('learning_rate')),
     valueChart(runs, 'Gradient norm', 'norm', ofEntry('grad_norm'), { isSmoothed: true }),
     valueChart(runs, 'Speed', 'tokens/s', tokensPerSecond, {
@@ -96,7 +99,7 @@ function metricsChart(runs: readonly RunFacts[]): Html | null {
 /** The metric that chooses the best model, where it is none of those above. */
 function ownMetricChart(runs: readonly RunFacts[]): Html | null {
   const [key] = runs.flatMap(({ bestMetric }) => bestMetric ?? []);
-  if (key === undefined || key === 'eval_loss' || SHARES.includes(key.replace('eval_', ''))) return null;
+  if (key === undefined || ELSEWHERE.includes(key) || SHARES.includes(key.replace('eval_', ''))) return null;
   const series = runs.flatMap((run, i) => {
     const points = ofEntry(key)(run.history);
     return line(runs.length === 1 ? key : run.name, points, i, bestOf(run, points));

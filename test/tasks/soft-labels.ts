@@ -337,6 +337,30 @@ void t.test('the answers of a teacher as the training rows of a student, in two 
   // Near log 2, times the square of the temperature.
   t.ok(Math.abs((losses[0]?.train_loss ?? 0) - 4 * Math.LN2) < 0.5, `${losses[0]?.train_loss}`);
 
+  for (const format of ['jsonl', 'csv']) {
+    const onClasses = await run(`evaluate --model ${format} --validation-file train.csv --threads 1`);
+    t.equal(onClasses.code, 0, onClasses.stderr);
+    t.match(onClasses.stderr, /validation: 24 rows, text from "text", label from "label"/, 'gold labels');
+    const during = await run(
+      `train ${start} --train-file answers.${format} --soft-labels --validation-file train.csv --output-dir ${format}-2 --max-steps 2`,
+    );
+    t.equal(during.code, 0, during.stderr);
+    t.match(during.stderr, /validation: 24 rows, text from "text", label from "label"/);
+    const [after, alone] = [JSON.parse(during.stdout), JSON.parse(onClasses.stdout)] as Record<
+      string,
+      number
+    >[];
+    t.ok((after?.['eval_accuracy'] ?? NaN) >= 0 && (alone?.['eval_accuracy'] ?? NaN) >= 0);
+  }
+  const rows = Array.from({ length: 8 }, (_, row) => `${toyRow(row).text},${toyRow(row).label},0.2,0.8\n`);
+  writeFileSync(join(folder, 'both.csv'), `text,label,probability_neg,probability_pos\n${rows.join('')}`);
+  const note =
+    'note: The rows have probabilities of labels ("probability_neg" ...), which are not read; --soft-labels makes them the labels\n';
+  t.match((await run('inspect both.csv')).stderr, note);
+  t.notMatch((await run('inspect both.csv --soft-labels')).stderr, note);
+  const none = await run('evaluate --model jsonl --validation-file test.csv --label-column probabilities');
+  t.match(none.stderr, /no column "probabilities"/, 'a column that is asked for has to be there');
+
   const hard = await run(
     `train ${start} --train-file train.csv --distillation-temperature 2 --output-dir hard`,
   );
