@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from model import describe
-from parity import check, digest, plain, without_rounding, worst_relative
+from parity import check, digest, digested, plain, worst_relative
 from safetensors.torch import load_file, save_file
 from transformers import (
     AutoConfig,
@@ -279,20 +279,11 @@ def run_steps(label, folder, batches):
         batch = batches[kind]
         logits, logits32 = (logits_of(folder, batch, dtype) for dtype in (torch.float64, torch.float32))
         loss, gradients = step(folder, batch, torch.float64)
-        loss32, gradients32 = step(folder, batch, torch.float32)
-        sizes = {name: gradient.numel() for name, gradient in gradients.items()}
-        digests = without_rounding({name: digest(name, gradient) for name, gradient in gradients.items()}, sizes)
-        digests32 = {name: digest(name, gradient) for name, gradient in gradients32.items()}
-        rounding = {
-            "logits": np.abs(logits - logits32).max() / np.abs(logits).max(),
-            "loss": abs(loss - loss32) / max(1.0, abs(loss)),
-            "gradient": worst_relative(digests, digests32, sizes),
-        }
-        check(f"{label}, {kind}", rounding, {"logits": 1e-5, "loss": 1e-6, "gradient": 1e-4})
+        single = (logits32, *step(folder, batch, torch.float32))
+        found = digested(f"{label}, {kind}", (logits, loss, gradients), single)
         names = [name for name in gradients if re.search(FULL, name) and kind != "pairs"]
         full = {name: gradients[name].numpy().ravel() for name in names}
-        results[kind] = {"logits": logits, "loss": loss, "gradients": digests, "fullGradients": full,
-                         "rounding": rounding}  # fmt: skip
+        results[kind] = {**found, "fullGradients": full}
     return results
 
 

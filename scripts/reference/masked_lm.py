@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from families import FAMILIES, NORMS, SCALES, FIRST_ID, inputs_of, random_model
-from parity import check, digest, plain, without_rounding, worst_relative
+from parity import digested, plain
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForMaskedLM
 
@@ -48,7 +48,7 @@ def run(folder, batch, dtype):
     assert torch.allclose(loss, model(**inputs, labels=labels).loss.to(dtype), rtol=1e-5)
     loss.backward()
     gradients = {name: parameter.grad for name, parameter in named_as_saved(model, folder).items()}
-    return chosen.detach().double().numpy(), loss.item(), gradients, model
+    return chosen.detach().double().numpy().ravel(), loss.item(), gradients, model
 
 
 def expected_of(family):
@@ -58,24 +58,12 @@ def expected_of(family):
     random_model(AutoModelForMaskedLM, config, SCALES.get(family, 0.2), NORMS.get(family, 1.0)).save_pretrained(folder)
     batch = batch_of(config)
     logits, loss, gradients, model = run(folder, batch, torch.float64)
-    logits32, loss32, gradients32, _ = run(folder, batch, torch.float32)
-    sizes = {name: gradient.numel() for name, gradient in gradients.items()}
-    digests = without_rounding({name: digest(name, gradient) for name, gradient in gradients.items()}, sizes)
-    digests32 = {name: digest(name, gradient) for name, gradient in gradients32.items()}
-    rounding = {
-        "logits": np.abs(logits - logits32).max() / np.abs(logits).max(),
-        "loss": abs(loss - loss32) / max(1.0, abs(loss)),
-        "gradient": worst_relative(digests, digests32, sizes),
-    }
-    check(family, rounding, {"logits": 1e-5, "loss": 1e-6, "gradient": 1e-4})
+    single = run(folder, batch, torch.float32)[:3]
     return {
         "className": type(model).__name__,
         "parameters": [[name, list(parameter.shape)] for name, parameter in named_as_saved(model, folder).items()],
         "batch": batch,
-        "logits": logits.ravel(),
-        "loss": loss,
-        "gradients": digests,
-        "rounding": rounding,
+        **digested(family, (logits, loss, gradients), single),
     }
 
 

@@ -307,6 +307,21 @@ def check(name, rounding, tolerances):
         assert rounding[key] < tolerance / 3, f"{name}: {key} is too ill-conditioned for a tolerance of {tolerance}"
 
 
+def digested(name, exact, single):
+    """What a fixture holds of logits, loss and gradients by name in float64, and how far those in float32 are from them."""
+    (logits, loss, gradients), (logits32, loss32, gradients32) = exact, single
+    sizes = {name: gradient.numel() for name, gradient in gradients.items()}
+    digests = without_rounding({name: digest(name, gradient) for name, gradient in gradients.items()}, sizes)
+    digests32 = {name: digest(name, gradient) for name, gradient in gradients32.items()}
+    rounding = {
+        "logits": np.abs(logits - logits32).max() / np.abs(logits).max(),
+        "loss": abs(loss - loss32) / max(1.0, abs(loss)),
+        "gradient": worst_relative(digests, digests32, sizes),
+    }
+    check(name, rounding, {"logits": 1e-5, "loss": 1e-6, "gradient": 1e-4})
+    return {"logits": logits, "loss": loss, "gradients": digests, "rounding": rounding}
+
+
 def plain(value):
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from families import FAMILIES, FIXTURES, all_batches, inputs_of
-from parity import check, digest, plain, without_rounding, worst_relative
+from parity import digested, plain
 from transformers import AutoModelForTokenClassification
 
 FIXTURE = Path(__file__).parents[2] / "test" / "fixtures" / "token-heads.json"
@@ -51,18 +51,7 @@ def step(family, batch, dtype):
 
 
 def case(family, batch):
-    logits, loss, gradients = step(family, batch, torch.float64)
-    logits32, loss32, gradients32 = step(family, batch, torch.float32)
-    sizes = {name: gradient.numel() for name, gradient in gradients.items()}
-    digests = without_rounding({name: digest(name, gradient) for name, gradient in gradients.items()}, sizes)
-    digests32 = {name: digest(name, gradient) for name, gradient in gradients32.items()}
-    rounding = {
-        "logits": np.abs(logits - logits32).max() / np.abs(logits).max(),
-        "loss": abs(loss - loss32) / loss,
-        "gradient": worst_relative(digests, digests32, sizes),
-    }
-    check(family, rounding, {"logits": 1e-5, "loss": 1e-6, "gradient": 1e-4})
-    return {"logits": logits, "loss": loss, "gradients": digests, "rounding": rounding}
+    return digested(family, *(step(family, batch, dtype) for dtype in (torch.float64, torch.float32)))
 
 
 def main():
