@@ -1,15 +1,12 @@
 // The normalizer of a tokenizer.json on a text that keeps its places in the original. The text is that of normalizers.ts.
 import type { AlignedText, Edit } from './aligned-text.js';
 import { createCharsmap } from './charsmap.js';
-import { NMT_REMOVED, NMT_SPACES, createNormalizer, type NormalizerJson } from './normalizers.js';
+import { NMT_REMOVED, NMT_SPACES, cleaned, createNormalizer, type NormalizerJson } from './normalizers.js';
 import { patternOf } from './patterns.js';
 import {
   CHARACTER_CLASSES,
-  CHINESE,
   COMBINING,
   MARK,
-  REMOVED,
-  SPACE,
   byteCharacters,
   lowerCase,
   normalizeUnicode,
@@ -99,13 +96,6 @@ function removal(flag: number): Edits {
   return byCharacter((character) =>
     ((CHARACTER_CLASSES[character.codePointAt(0) ?? 0] ?? 0) & flag) !== 0 ? '' : character,
   );
-}
-
-function cleaned(character: string, clean: boolean, chinese: boolean): string {
-  const flags = CHARACTER_CLASSES[character.codePointAt(0) ?? 0] ?? 0;
-  if (clean && (flags & REMOVED) !== 0) return '';
-  if (clean && (flags & SPACE) !== 0) return ' ';
-  return chinese && (flags & CHINESE) !== 0 ? ` ${character} ` : character;
 }
 
 function literal(text: string): RegExp {

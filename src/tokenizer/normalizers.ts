@@ -143,13 +143,16 @@ function createBertNormalizer(json: BertNormalizerJson): Step {
 
 function cleanText(text: string, clean: boolean, chinese: boolean): string {
   let result = '';
-  for (const character of text) {
-    const flags = CHARACTER_CLASSES[character.codePointAt(0) ?? 0] ?? 0;
-    if (clean && (flags & REMOVED) !== 0) continue;
-    if (clean && (flags & SPACE) !== 0) result += ' ';
-    else result += chinese && (flags & CHINESE) !== 0 ? ` ${character} ` : character;
-  }
+  for (const character of text) result += cleaned(character, clean, chinese);
   return result;
+}
+
+/** What becomes of a character. */
+export function cleaned(character: string, clean: boolean, chinese: boolean): string {
+  const flags = CHARACTER_CLASSES[character.codePointAt(0) ?? 0] ?? 0;
+  if (clean && (flags & REMOVED) !== 0) return '';
+  if (clean && (flags & SPACE) !== 0) return ' ';
+  return chinese && (flags & CHINESE) !== 0 ? ` ${character} ` : character;
 }
 
 function createReplace({ pattern, content }: Extract<NormalizerJson, { type: 'Replace' }>): Step {
