@@ -2,7 +2,14 @@
 // the targets are tokens of the texts themselves.
 import { UsageError } from '../util/errors.js';
 import type { MetricAccumulator } from './metrics/accumulator.js';
-import { type Prediction, type Targets, type Task, type TaskDescription, type TaskKind } from './task.js';
+import {
+  TaskBase,
+  type Prediction,
+  type Targets,
+  type Task,
+  type TaskDescription,
+  type TaskKind,
+} from './task.js';
 
 /** The label of a token that is not to be predicted. */
 export const NOT_MASKED = -100;
@@ -19,22 +26,10 @@ export const maskedLm: TaskKind = {
   mainMetric: 'accuracy',
   tunable: [],
   chanceLevel: () => null,
-  create: () => new MaskedLmTask(),
+  create: () => new MaskedLmTask(maskedLm, []),
 };
 
-class MaskedLmTask implements Task {
-  readonly problemType = 'masked_lm';
-  readonly labels: readonly string[] = [];
-  readonly numLabels = 0;
-
-  get kind(): TaskKind {
-    return maskedLm;
-  }
-
-  get labelType(): Task['labelType'] {
-    return { of: 'text', isList: false };
-  }
-
+class MaskedLmTask extends TaskBase implements Task {
   collate(): Targets {
     return new Int32Array();
   }

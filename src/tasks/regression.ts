@@ -5,6 +5,7 @@ import type { MetricAccumulator } from './metrics/accumulator.js';
 import { RegressionMetrics, regressionMetrics } from './metrics/regression.js';
 import {
   isSameProblem,
+  TaskBase,
   type Prediction,
   type Target,
   type Targets,
@@ -26,24 +27,11 @@ export const regression: TaskKind = {
   tunable: [],
   chanceLevel: ({ eval_r2: r2 = 1 }) =>
     r2 <= 0 ? 'it predicts no better than the mean of the values would (R2 at most 0)' : null,
-  create: (labels) => new RegressionTask(labels),
+  create: (labels) => new RegressionTask(regression, labels),
 };
 
-class RegressionTask implements Task {
-  readonly problemType = 'regression';
-  readonly labels: readonly string[];
-  readonly numLabels: number;
-
-  constructor(labels: readonly string[]) {
-    this.labels = labels;
-    this.numLabels = labels.length;
-  }
-
-  get kind(): TaskKind {
-    return regression;
-  }
-
-  get labelType(): Task['labelType'] {
+class RegressionTask extends TaskBase implements Task {
+  override get labelType(): Task['labelType'] {
     return { of: 'number', isList: this.numLabels > 1 };
   }
 

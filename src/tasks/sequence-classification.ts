@@ -18,8 +18,8 @@ import {
 } from './probabilities.js';
 import {
   isSameProblem,
+  TaskBase,
   type Prediction,
-  type ProblemType,
   type Target,
   type Targets,
   type Task,
@@ -42,7 +42,7 @@ export const singleLabel: TaskKind = {
     probabilities: 'distribution',
   },
   loss: 'cross_entropy',
-  lossOptions: ['labelSmoothing', 'focalGamma', 'classWeights', 'temperature'],
+  lossOptions: ['labelSmoothing', 'focalGamma', 'classWeights', 'temperature', 'alpha'],
   unit: 'sequence',
   hasClasses: true,
   metricNames: singleLabelMetrics,
@@ -58,7 +58,7 @@ export const singleLabel: TaskKind = {
     correlation <= 0 && recall <= 0.5 && !(ranks > 0.7)
       ? 'its labels agree with those of the rows no better than chance (Matthews correlation at most 0)'
       : null,
-  create: (labels) => new SingleLabelTask(labels),
+  create: (labels) => new SingleLabelTask(singleLabel, labels),
 };
 
 export const multiLabel: TaskKind = {
@@ -71,7 +71,7 @@ export const multiLabel: TaskKind = {
     probabilities: 'independent',
   },
   loss: 'binary_cross_entropy',
-  lossOptions: ['labelSmoothing', 'focalGamma', 'posWeight', 'temperature'],
+  lossOptions: ['labelSmoothing', 'focalGamma', 'posWeight', 'temperature', 'alpha'],
   unit: 'sequence',
   hasClasses: true,
   metricNames: multiLabelMetrics,
@@ -79,21 +79,11 @@ export const multiLabel: TaskKind = {
   tunable: ['temperature', 'thresholds'],
   chanceLevel: ({ eval_f1_micro: f1 = 1, eval_hamming_loss: wrong = 0 }) =>
     f1 === 0 && wrong > 0 ? 'it gives no label that is right (micro F1 of 0)' : null,
-  create: (labels) => new MultiLabelTask(labels),
+  create: (labels) => new MultiLabelTask(multiLabel, labels),
 };
 
 /** What both have in common. */
-abstract class ClassificationTask {
-  readonly problemType: ProblemType;
-  readonly labels: readonly string[];
-  readonly numLabels: number;
-
-  constructor({ problemType }: TaskKind, labels: readonly string[]) {
-    this.problemType = problemType;
-    this.labels = labels;
-    this.numLabels = labels.length;
-  }
-
+abstract class ClassificationTask extends TaskBase {
   describe(): string {
     return `${this.problemType} with the labels ${listed(this.labels, LABELS_SHOWN)}`;
   }
@@ -104,18 +94,6 @@ abstract class ClassificationTask {
 }
 
 class SingleLabelTask extends ClassificationTask implements Task {
-  constructor(labels: readonly string[]) {
-    super(singleLabel, labels);
-  }
-
-  get kind(): TaskKind {
-    return singleLabel;
-  }
-
-  get labelType(): Task['labelType'] {
-    return { of: 'text', isList: false };
-  }
-
   collate(targets: readonly Target[]): Targets {
     const [first] = targets;
     if (first !== undefined && 'values' in first) return valuesOf(targets, this.numLabels);
@@ -161,15 +139,7 @@ class SingleLabelTask extends ClassificationTask implements Task {
 }
 
 class MultiLabelTask extends ClassificationTask implements Task {
-  constructor(labels: readonly string[]) {
-    super(multiLabel, labels);
-  }
-
-  get kind(): TaskKind {
-    return multiLabel;
-  }
-
-  get labelType(): Task['labelType'] {
+  override get labelType(): Task['labelType'] {
     return { of: 'text', isList: true };
   }
 

@@ -97,7 +97,8 @@ export type Target = { readonly ids: readonly number[] } | { readonly values: Ar
 export type Targets = Int32Array | Float32Array;
 
 /** Options that some losses have. */
-export type LossOption = 'labelSmoothing' | 'focalGamma' | 'classWeights' | 'posWeight' | 'temperature';
+export type LossOption =
+  'labelSmoothing' | 'focalGamma' | 'classWeights' | 'posWeight' | 'temperature' | 'alpha';
 
 /** The type of `Prediction.label` by problem type. */
 interface LabelOf {
@@ -206,6 +207,29 @@ export interface Task extends TaskDescription {
   describe(): string;
   /** Whether a model of this task can be compared with data of that one, or with rows whose first has these labels. */
   accepts(data: TaskDescription | Targets): boolean;
+}
+
+/** What tasks have in common. Its own properties are those of HF's config alone. */
+export abstract class TaskBase {
+  readonly problemType: ProblemType;
+  readonly labels: readonly string[];
+  readonly numLabels: number;
+  readonly #kind: TaskKind;
+
+  constructor(kind: TaskKind, labels: readonly string[]) {
+    this.#kind = kind;
+    this.problemType = kind.problemType;
+    this.labels = labels;
+    this.numLabels = labels.length;
+  }
+
+  get kind(): TaskKind {
+    return this.#kind;
+  }
+
+  get labelType(): Task['labelType'] {
+    return { of: 'text', isList: false };
+  }
 }
 
 /** Names need not agree, since some mean nothing (LABEL_0), but no name may stand for another class. */

@@ -6,6 +6,7 @@ import { TokenMetrics, tokenMetricNames } from './metrics/token-classification.j
 import { requireFinite, softmax, type Calibration } from './probabilities.js';
 import {
   isSameProblem,
+  TaskBase,
   type Prediction,
   type Target,
   type Targets,
@@ -29,27 +30,10 @@ export const tokenClassification: TaskKind = {
   tunable: [],
   chanceLevel: ({ eval_f1: f1 = 1, eval_recall: recall = 1 }) =>
     f1 === 0 && recall === 0 ? 'it finds none of the entities (F1 of 0)' : null,
-  create: (labels) => new TokenClassificationTask(labels),
+  create: (labels) => new TokenClassificationTask(tokenClassification, labels),
 };
 
-class TokenClassificationTask implements Task {
-  readonly problemType = 'token_classification';
-  readonly labels: readonly string[];
-  readonly numLabels: number;
-
-  constructor(labels: readonly string[]) {
-    this.labels = labels;
-    this.numLabels = labels.length;
-  }
-
-  get kind(): TaskKind {
-    return tokenClassification;
-  }
-
-  get labelType(): Task['labelType'] {
-    return { of: 'text', isList: false };
-  }
-
+class TokenClassificationTask extends TaskBase implements Task {
   /** The ids of all words or tokens, text after text. */
   collate(targets: readonly Target[]): Targets {
     return Int32Array.from(targets.flatMap((target) => ('ids' in target ? target.ids : [])));
