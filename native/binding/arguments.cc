@@ -188,10 +188,13 @@ LossOptions lossOptions(const Napi::Object& options, int64_t outputs) {
                                                    std::to_string(result.size()));
     return result;
   };
-  const Napi::Value temperature = options.Get("temperature");
-  return {factor("labelSmoothing", 1), factor("focalGamma", std::numeric_limits<double>::max()),
-          weights("classWeights"), weights("posWeight"),
-          temperature.IsUndefined() ? 1 : number(temperature, "temperature", 0.01, 1000)};
+  const Napi::Value temperature = options.Get("temperature"), alpha = options.Get("alpha");
+  return {factor("labelSmoothing", 1),
+          factor("focalGamma", std::numeric_limits<double>::max()),
+          weights("classWeights"),
+          weights("posWeight"),
+          temperature.IsUndefined() ? 1 : number(temperature, "temperature", 0.01, 1000),
+          alpha.IsUndefined() ? 1 : number(alpha, "alpha", 0, 1)};
 }
 
 TrainingOptions trainingOptions(const Napi::Value& value) {

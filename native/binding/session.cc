@@ -115,7 +115,7 @@ Napi::Value Session::accumulate(Args info) {
   RawBatch raw = checkedBatch(info, true);
   const LossOptions loss = arguments::lossOptions(options, format_.outputs);
   try {
-    checkLoss(loss, format_, raw.valueLabels.empty());
+    checkLoss(loss, format_, raw);
   } catch (const std::invalid_argument& error) {
     throw Napi::RangeError::New(info.Env(), error.what());
   }

@@ -68,11 +68,11 @@ void checkClassLabels(const RawBatch& raw, const BatchFormat& format, size_t row
 }
 
 void checkValueLabels(const RawBatch& raw, const BatchFormat& format, size_t rows) {
-  const size_t expected = rows * static_cast<size_t>(format.outputs);
-  if (raw.valueLabels.size() != expected)
+  const size_t expected = valuesOf(raw, format);
+  if (raw.valueLabels.size() != expected && raw.valueLabels.size() != 2 * expected)
     fail("labels must be a Float32Array of " + std::to_string(expected) +
          " values: " + rowsInWords(rows, format) + " x " + std::to_string(format.outputs) + " labels");
-  for (size_t i = 0; i < expected; ++i)
+  for (size_t i = 0; i < raw.valueLabels.size(); ++i)
     if (!std::isfinite(raw.valueLabels[i])) fail("labels[" + std::to_string(i) + "] is not a finite number");
 }
 
@@ -139,6 +139,10 @@ RawBatch sequences(const RawBatch& raw, const BatchFormat& format, size_t begin,
 
 }  // namespace
 
+size_t valuesOf(const RawBatch& raw, const BatchFormat& format) {
+  return rowsOf(raw, format) * static_cast<size_t>(format.outputs);
+}
+
 int64_t Batch::longest() const {
   int64_t longest = 0;
   for (size_t i = 1; i < cuSeqlens.size(); ++i)
@@ -202,7 +206,10 @@ Batch toTensors(const RawBatch& raw, const BatchFormat& format, at::Device devic
   batch.offsets = packed.integers(offsets);
   if (!raw.classLabels.empty()) batch.labels = packed.indices(classLabels);
   if (!raw.classLabels.empty() && format.isVocabulary) batch.labelledRows = packed.indices(labelledRows);
-  if (!raw.valueLabels.empty()) batch.labels = toDevice(raw.valueLabels, device).view({-1, format.outputs});
+  if (!raw.valueLabels.empty()) {
+    const int64_t width = static_cast<int64_t>(raw.valueLabels.size() / rowsOf(raw, format));
+    batch.labels = toDevice(raw.valueLabels, device).view({-1, width});
+  }
   return batch;
 }
 

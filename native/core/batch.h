@@ -17,7 +17,7 @@ struct Batch {
   at::Tensor tokenTypeIds;  // int64 [tokens]
   at::Tensor firstTokens;   // int64 [sequences], the row of each sequence's first token
   at::Tensor offsets;       // cuSeqlens, int32 [sequences + 1]
-  at::Tensor labels;        // int64 [rows] or float [rows, outputs]; undefined for predict
+  at::Tensor labels;        // int64 [rows], or float [rows, outputs or twice as many]; undefined for predict
   at::Tensor labelledRows;  // int64, which rows have a label, where the outputs are a vocabulary
   std::vector<int32_t> cuSeqlens;
 
@@ -46,6 +46,10 @@ struct BatchFormat {
 };
 
 BatchFormat batchFormat(const SessionSpec& spec);
+
+// Values of labels, of which a batch has as many or, for distillation with the rows' own labels, twice as
+// many.
+size_t valuesOf(const RawBatch& raw, const BatchFormat& format);
 
 // Throws std::invalid_argument with one readable line for anything that would read or write out of bounds.
 void checkBatch(const RawBatch& raw, const BatchFormat& format, bool needsLabels);

@@ -5,6 +5,7 @@
 #include <limits>
 #include <optional>
 #include <stdexcept>
+#include <vector>
 
 #include "core/memory.h"
 
@@ -62,6 +63,15 @@ at::Tensor softened(LossKind kind, const at::Tensor& probabilities, double tempe
 
 at::Tensor lossSum(LossKind kind, const at::Tensor& logits, const at::Tensor& labels,
                    const LossOptions& options) {
+  if (const double alpha = options.alpha; alpha != 1) {
+    LossOptions ofTeacher = options;
+    ofTeacher.alpha = 1;
+    LossOptions own = ofTeacher;
+    own.temperature = 1;
+    const std::vector<at::Tensor> parts = labels.chunk(2, /*dim=*/1);
+    return alpha * lossSum(kind, logits, parts[0], ofTeacher) +
+           (1 - alpha) * lossSum(kind, logits, parts[1], own);
+  }
   if (const double temperature = options.temperature; temperature != 1) {
     LossOptions others = options;
     others.temperature = 1;
@@ -79,7 +89,18 @@ at::Tensor lossSum(LossKind kind, const at::Tensor& logits, const at::Tensor& la
   return {};
 }
 
-void checkLoss(const LossOptions& options, const BatchFormat& format, bool isClasses) {
+void checkLoss(const LossOptions& options, const BatchFormat& format, const RawBatch& raw) {
+  const bool isClasses = raw.valueLabels.empty();
+  const bool hasBoth = raw.valueLabels.size() == 2 * valuesOf(raw, format);
+  if (format.loss == LossKind::MeanSquaredError && options.alpha != 1)
+    throw std::invalid_argument("alpha needs probabilities as labels, not values; leave it out");
+  if (options.alpha != 1 && !hasBoth)
+    throw std::invalid_argument(
+        "alpha needs a Float32Array with the probabilities and the labels of each row; leave it out for one "
+        "of them");
+  if (options.alpha == 1 && hasBoth)
+    throw std::invalid_argument(
+        "labels have probabilities and labels of each row, which need an alpha below 1");
   if (format.isVocabulary &&
       (options.labelSmoothing > 0 || options.focalGamma > 0 || !options.classWeights.empty()))
     throw std::invalid_argument(

@@ -16,6 +16,7 @@ struct LossOptions {
   std::vector<float> classWeights;  // [outputs] or empty: a factor by class, of cross-entropy
   std::vector<float> posWeight;  // [outputs] or empty: a factor of the positive term, of binary cross-entropy
   double temperature = 1;  // of distillation: probabilities as labels, and the logits, are softened by it
+  double alpha = 1;        // of distillation: the share of the probabilities; below 1 a row has labels too
 };
 
 // logits: float [rows, outputs]. Returns a scalar: the sum of cross-entropy over labels that are not -100, or
@@ -23,11 +24,13 @@ struct LossOptions {
 // of torch.nn.CrossEntropyLoss and BCEWithLogitsLoss; a focal loss (Lin et al. 2017) takes no smoothing, and
 // of cross-entropy class ids only. With a temperature T the labels are probabilities p of a teacher: the loss
 // is T^2 times that of logits / T for softmax(log p / T), or sigmoid(logit p / T) (Hinton, Vinyals and Dean
-// 2015).
+// 2015). With an alpha below 1 the labels are [rows, 2 * outputs], behind the probabilities 0 and 1 of the
+// row's own labels: the loss is alpha times that of the first and 1 - alpha times that of the second, whose
+// temperature is 1.
 at::Tensor lossSum(LossKind kind, const at::Tensor& logits, const at::Tensor& labels,
                    const LossOptions& options);
 
 // Throws std::invalid_argument for options that do not go with such labels.
-void checkLoss(const LossOptions& options, const BatchFormat& format, bool isClasses);
+void checkLoss(const LossOptions& options, const BatchFormat& format, const RawBatch& raw);
 
 }  // namespace bertune

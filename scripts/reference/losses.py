@@ -23,6 +23,8 @@ SOFT = {
 }
 # Logits of a teacher, whose probabilities are the labels.
 TEACHER = [[1.5, -0.5, 4.0], [2.0, 2.0, -3.0], [-1.0, 0.25, 0.5], [0.0, 6.0, -6.0], [-8.0, 1.0, 3.5]]
+# The rows' own labels, which count beside those of the teacher.
+OWN = {"single": [[0, 0, 1], [1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0]], "multi": HOT}
 WEIGHTS = [0.5, 2.0, 1.25]
 
 
@@ -66,6 +68,9 @@ def case(kind, options, soft=False):
     if "temperature" in options:
         labels = torch.tensor(TEACHER, dtype=torch.float64)
         loss = distilled(kind, logits, labels, options)
+        if "alpha" in options:
+            own = (single if kind == "single" else multi)(logits, torch.tensor(OWN[kind], dtype=torch.float64), options)
+            loss = options["alpha"] * loss + (1 - options["alpha"]) * own
     else:
         loss = (single if kind == "single" else multi)(logits, labels, options)
     loss.backward()
@@ -94,11 +99,14 @@ def main():
     warm = ({"temperature": 2.0}, {"temperature": 0.5})
     cases += [case("single", o, soft=True) for o in (*warm, {"temperature": 4.0, "classWeights": WEIGHTS})]
     cases += [case("multi", o, soft=True) for o in (*warm, {"temperature": 4.0, "posWeight": WEIGHTS})]
+    mixed = ({"temperature": 1.0, "alpha": 0.25}, {"temperature": 3.0, "alpha": 0.5}, {"temperature": 2.0, "alpha": 0.0})
+    cases += [case("single", o, soft=True) for o in (*mixed, {"temperature": 2.0, "alpha": 0.75, "classWeights": WEIGHTS})]
+    cases += [case("multi", o, soft=True) for o in (*mixed, {"temperature": 2.0, "alpha": 0.75, "posWeight": WEIGHTS})]
     teacher = torch.tensor(TEACHER, dtype=torch.float64)
     taught = {"single": torch.softmax(teacher, 1).tolist(), "multi": torch.sigmoid(teacher).tolist()}
     y = [0] * 7 + [1] * 2 + [2] * 3
     balanced = {"labels": y, "weights": compute_class_weight("balanced", classes=np.unique(y), y=y).tolist()}
-    fixture = {"logits": LOGITS, "classes": CLASSES, "hot": HOT, "soft": SOFT, "taught": taught, "cases": cases, "balanced": balanced}
+    fixture = {"logits": LOGITS, "classes": CLASSES, "hot": HOT, "soft": SOFT, "taught": taught, "own": OWN, "cases": cases, "balanced": balanced}
     FIXTURE.write_text(json.dumps(fixture, separators=(",", ":")) + "\n")
 
 

@@ -64,6 +64,8 @@ export interface LabelledExamples {
 export interface LabelledRows extends TextRows {
   /** The labels alone, for what looks at those of all rows; also with the rows, where `read` gives texts only. */
   readonly labels: LabelReader;
+  /** Beside probabilities of a teacher: the rows' own labels, as `labels` gives classes. */
+  readonly hardLabels?: LabelReader | undefined;
   /** What the labels mean, where it is known. */
   readonly task?: TaskDescription;
   /** Identifies the rows, so that a resumed run can refuse others. */
@@ -141,6 +143,8 @@ export function pack(encodings: readonly Encoding[]): PackedBatch {
 export interface BatchReading {
   /** For the labels of tokens, which are known only with the tokens. */
   readonly align?: TokenAligner | null;
+  /** Whether the rows' own labels come behind the probabilities of each: [rows * 2 * labels]. */
+  readonly withHardLabels?: boolean;
   /** What the batch is for, of rows that make their batches themselves. Default: evaluation. */
   readonly at?: BatchPlace;
 }
@@ -150,14 +154,29 @@ export async function loadBatch(
   data: TextRows | LabelledRows,
   rows: Uint32Array,
   pool: TokenizerPool,
-  { align = null, at = 'evaluation' }: BatchReading = {},
+  { align = null, withHardLabels = false, at = 'evaluation' }: BatchReading = {},
 ): Promise<PackedBatch> {
   if ('batch' in data && data.batch !== undefined) return data.batch(rows, at, pool);
   const { examples, labels } = await readRows(data, rows);
   const encodings = await pool.encode(examples);
   const batch = pack(encodings);
   if (align !== null) return { ...batch, labels: align(examples, encodings) };
-  return labels === undefined ? batch : { ...batch, labels };
+  if (labels === undefined) return batch;
+  const hard = withHardLabels && 'hardLabels' in data ? data.hardLabels?.(rows) : undefined;
+  return { ...batch, labels: hard === undefined ? labels : beside(labels, hard, rows.length) };
+}
+
+/** The probabilities of each row and behind them zeros and ones. */
+function beside(soft: Targets, hard: Targets, rows: number): Float32Array {
+  const width = soft.length / rows;
+  const both = new Float32Array(2 * soft.length);
+  for (let row = 0; row < rows; row++) {
+    const begin = 2 * row * width;
+    both.set(soft.subarray(row * width, (row + 1) * width), begin);
+    if (hard instanceof Int32Array) both[begin + width + (hard[row] ?? NaN)] = 1;
+    else both.set(hard.subarray(row * width, (row + 1) * width), begin + width);
+  }
+  return both;
 }
 
 /**

@@ -51,6 +51,7 @@ export class Dataset implements LabelledRows {
   /** The files that the rows are of. */
   readonly split: Split;
   readonly labels: LabelReader;
+  readonly hardLabels: LabelReader | undefined;
   readonly task: Task;
   /** The rows of the split that it is made of; null for all. */
   readonly #rows: Uint32Array | null;
@@ -59,8 +60,10 @@ export class Dataset implements LabelledRows {
     this.split = split;
     this.task = asTask(task);
     this.#rows = rows;
-    const labels = labelReader(split, task);
-    this.labels = rows === null ? labels : (numbers) => labels(this.#inSplit(numbers));
+    const ofRows = (labels: LabelReader): LabelReader =>
+      rows === null ? labels : (numbers) => labels(this.#inSplit(numbers));
+    this.labels = ofRows(labelReader(split, task));
+    this.hardLabels = split.hard === undefined ? undefined : ofRows(labelReader(split.hard, task));
   }
 
   /** The number of rows. */

@@ -210,7 +210,8 @@ class Indexer {
     if (source.columns === null) return null;
     if (this.columns === null) {
       this.options = orClasses(source.columns, this.options);
-      if (this.options.name === 'train') this.notes.push(...ignoredProbabilities(source.columns, this.options));
+      if (this.options.name === 'train')
+        this.notes.push(...ignoredProbabilities(source.columns, this.options));
     }
     const { groupColumn, passthroughColumns: passthrough = [] } = this.options;
     this.columns ??= {

@@ -171,6 +171,8 @@ export async function openSplits(
       );
       const split = await open({ ...own, ...(like && { like }) });
       opened.push(split);
+      if (name === 'train' && options.hardLabelColumn !== undefined)
+        split.hard = await openHard(split, own, options.hardLabelColumn);
       if (name === 'train' && options.labelCorrections !== undefined)
         await correctLabels(split, options.labelCorrections);
     }
@@ -193,6 +195,25 @@ export async function openSplits(
     await Promise.all(opened.map((split) => split.close()));
     throw error;
   }
+}
+
+/**
+ * The rows of a split with their own labels in place of a teacher's probabilities. The files are read once more, for the labels.
+ *
+ * @throws UsageError where rows of one are none of the other
+ */
+async function openHard(soft: Split, options: SplitOptions, labelColumn: string): Promise<Split> {
+  const { softLabels: _soft, labelFormat: _format, labelDelimiter: _delimiter, ...own } = options;
+  const ordered = soft.labels?.ordered;
+  const hard = await openSplit({ ...own, labelColumn, ...(ordered && { knownLabels: ordered }) });
+  await hard.close();
+  const rows = Math.min(soft.size, hard.size);
+  let row = 0;
+  while (row < rows && soft.hashes?.at(row) === hard.hashes?.at(row)) row++;
+  if (soft.size === hard.size && row === rows) return hard;
+  throw new UsageError(
+    `hardLabelColumn ${JSON.stringify(labelColumn)} and the probabilities are not of the same rows, from ${soft.place(Math.min(row, soft.size - 1))} on; give each row both`,
+  );
 }
 
 /** Rows to evaluate on may have classes where those to train on have probabilities. */
@@ -311,6 +332,8 @@ export interface ReadOptions {
   problemType?: ProblemType | undefined;
   /** Whether labels are probabilities, one for each label; see `SplitOptions`. */
   softLabels?: boolean | undefined;
+  /** With `softLabels`, of the training rows: the column with their own labels, which count beside those of a teacher. */
+  hardLabelColumn?: string | undefined;
   /** The label map in the order of the ids. */
   labelList?: readonly string[] | undefined;
   /** The label map of a trained model. */

@@ -40,6 +40,8 @@ export interface Split {
   readonly labelValues: readonly string[];
   /** The labels behind `inferTask` and `labelReader`; null when labels were not requested. */
   readonly labels: LabelColumn | null;
+  /** The same rows with their own labels, beside probabilities of a teacher. */
+  hard?: Split;
   /** The labels of words; null but for token classification. */
   readonly tokens: TokenColumn | null;
   /** Of token classification: whether parts of texts are marked, and not their words labelled. */
@@ -113,6 +115,7 @@ class IndexedSplit implements Split {
   readonly size;
   readonly columns;
   readonly labels;
+  hard?: Split;
   readonly tokens = null;
   readonly passthrough;
   readonly labelKind;

@@ -214,21 +214,23 @@ function inOrder({ parameters }: SessionSpec, infos: readonly TensorInfo[]): Ten
 
 // A loss would ignore an option that it does not have.
 function requireMeaning(options: LossOptions | undefined, loss: LossKind): void {
-  const { labelSmoothing = 0, focalGamma = 0, classWeights, posWeight, temperature = 1 } = options ?? {};
+  const { labelSmoothing = 0, focalGamma = 0, classWeights, posWeight } = options ?? {};
+  const { temperature = 1, alpha = 1 } = options ?? {};
   const refuse = (option: string, remedy: string): never => {
     throw new RangeError(`${option} does not go with ${loss}; leave it out${remedy}`);
   };
   if (loss === 'mean_squared_error' && labelSmoothing !== 0) refuse('labelSmoothing', ', or give 0');
   if (loss === 'mean_squared_error' && focalGamma !== 0) refuse('focalGamma', ', or give 0');
   if (loss === 'mean_squared_error' && temperature !== 1) refuse('temperature', ', or give 1');
+  if (loss === 'mean_squared_error' && alpha !== 1) refuse('alpha', ', or give 1');
   if (loss !== 'cross_entropy' && classWeights !== undefined) refuse('classWeights', '');
   if (loss !== 'binary_cross_entropy' && posWeight !== undefined) refuse('posWeight', '');
   if (labelSmoothing !== 0 && focalGamma !== 0)
     throw new RangeError(
       'labelSmoothing and focalGamma exclude each other; leave one of them out, or give 0',
     );
-  if (temperature !== 1 && (labelSmoothing !== 0 || focalGamma !== 0))
+  if ((temperature !== 1 || alpha !== 1) && (labelSmoothing !== 0 || focalGamma !== 0))
     throw new RangeError(
-      `temperature and ${focalGamma === 0 ? 'labelSmoothing' : 'focalGamma'} exclude each other; leave one of them out`,
+      `${alpha === 1 ? 'temperature' : 'alpha'} and ${focalGamma === 0 ? 'labelSmoothing' : 'focalGamma'} exclude each other; leave one of them out`,
     );
 }

@@ -192,6 +192,11 @@ export interface LossOptions {
    * the loss is multiplied by its square (Hinton et al. 2015). It takes neither smoothing nor a focal loss.
    */
   temperature?: number;
+  /**
+   * Of distillation, 0 to 1: the share of the teacher's probabilities in the loss; the rest is that of the rows' own labels, at
+   * temperature 1. Below 1 labels are [rows, 2 * outputs]: the probabilities of a row, then zeros and ones.
+   */
+  alpha?: number;
 }
 
 /**

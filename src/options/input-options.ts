@@ -268,6 +268,12 @@ export const inputOptions = {
       reading: true,
       help: 'labels are probabilities, in a column for each, in lists, or as predict writes them; metrics other than the loss take the likeliest',
     }),
+    hardLabelColumn: optional(text('NAME'), {
+      commands: training,
+      onResume: 'must-match',
+      help: "with softLabels and distillationAlpha: the column with the training rows' own labels, beside those of the teacher",
+      otherwise: 'none',
+    }),
     labelCorrections: optional(text('FILE'), {
       commands: training,
       onResume: 'must-match',

@@ -92,6 +92,7 @@ const trainRules: Rule<TrainOptions>[] = [
   headSize,
   distinctLabels,
   labelsOfRegression,
+  hardLabels,
   maskedLmAlone,
   knownMetric,
   loraNeedsRank,
@@ -325,6 +326,27 @@ function labelsOfRegression(o: TrainOptions, name: NameOf): Problem | undefined 
   };
 }
 
+/** The labels of rows beside the answers of a teacher. */
+function hardLabels(o: TrainOptions, name: NameOf): Problem | undefined {
+  const { distillationAlpha: alpha = 1, hardLabelColumn: column } = o;
+  if (alpha === 1 && column === undefined) return undefined;
+  if (column === undefined)
+    return {
+      about: 'distillationAlpha',
+      message: `${name('distillationAlpha')} needs ${name('hardLabelColumn')}: what counts beside the teacher are the rows' own labels`,
+    };
+  if (alpha === 1)
+    return {
+      about: 'hardLabelColumn',
+      message: `${name('hardLabelColumn')} needs ${name('distillationAlpha')} below 1: without it the teacher's answers alone count`,
+    };
+  if (o.softLabels || o.labelFormat === 'probabilities') return undefined;
+  return {
+    about: 'hardLabelColumn',
+    message: `${name('hardLabelColumn')} needs ${name('softLabels')}: without them there are no probabilities of a teacher; ${name('labelColumn')} names the labels`,
+  };
+}
+
 // Masked language models.
 
 /** Options that there is nothing for without labels. */
@@ -343,6 +365,9 @@ const OF_LABELS = [
   'posWeight',
   'focalGamma',
   'labelSmoothingFactor',
+  'distillationTemperature',
+  'distillationAlpha',
+  'hardLabelColumn',
   'textPairColumn',
   'crossValidation',
   'loraRank',

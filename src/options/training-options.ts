@@ -18,6 +18,7 @@ import { schedulerKwargs, schedulerTypes } from './schedulers.js';
 const positive = real('above 0', (n) => n > 0);
 const atLeastOne = real('of at least 1', (n) => n >= 1 && n < 1e6);
 const fraction = real('from 0 to below 1', (n) => n >= 0 && n < 1);
+const share = real('from 0 to 1', (n) => n >= 0 && n <= 1);
 const temperature = real('from 0.01 to 1000', (n) => n >= 0.01 && n <= 1000);
 const seed = integer(0, { max: 2 ** 32 - 1 });
 const optimizers = ['adamw_torch_fused', 'adamw_torch', 'adam', 'sgd', 'adagrad'] as const;
@@ -150,6 +151,12 @@ export const trainingOptions = {
       commands: trainers,
       onResume: 'may-change',
       help: 'with labels that are probabilities of a teacher: how much its answers and those of the student are softened before they are compared, e.g. 2 (Hinton et al. 2015)',
+      otherwise: '1',
+    }),
+    distillationAlpha: optional(share, {
+      commands: trainers,
+      onResume: 'may-change',
+      help: "with probabilities of a teacher: their share in the loss, from 0 to 1; the rest is that of the rows' own labels, in hardLabelColumn (Hinton et al. 2015)",
       otherwise: '1',
     }),
     freeze: optional(list('PATTERN', 'a pattern of tensor names or several'), {

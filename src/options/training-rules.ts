@@ -33,7 +33,12 @@ export type Rule<T> = (options: T, name: NameOf) => Problem | undefined;
 
 type LossArguments = Pick<
   TrainingArguments,
-  'labelSmoothingFactor' | 'focalGamma' | 'classWeights' | 'posWeight' | 'distillationTemperature'
+  | 'labelSmoothingFactor'
+  | 'focalGamma'
+  | 'classWeights'
+  | 'posWeight'
+  | 'distillationTemperature'
+  | 'distillationAlpha'
 > & { problemType?: ProblemType; labelList?: readonly string[] };
 
 const lossOptionNames = [
@@ -42,6 +47,7 @@ const lossOptionNames = [
   'classWeights',
   'posWeight',
   'distillationTemperature',
+  'distillationAlpha',
 ] as const;
 type LossOption = (typeof lossOptionNames)[number];
 
@@ -52,6 +58,7 @@ const meant: Readonly<Record<LossOption, { readonly known: OptionOfLoss; readonl
   classWeights: { known: 'classWeights', why: 'it weighs classes of which a row has one' },
   posWeight: { known: 'posWeight', why: 'it weighs the labels that a row has against those that it lacks' },
   distillationTemperature: { known: 'temperature', why: 'it softens probabilities' },
+  distillationAlpha: { known: 'alpha', why: 'it weighs the probabilities of a teacher against classes' },
 };
 
 /** Misfits of the loss's options, among them label weights of the wrong number, which names the labels. */
@@ -78,6 +85,7 @@ function lossOptionsUsed(o: LossArguments): LossOption[] {
     classWeights: o.classWeights !== undefined,
     posWeight: o.posWeight !== undefined,
     distillationTemperature: o.distillationTemperature !== undefined && o.distillationTemperature !== 1,
+    distillationAlpha: o.distillationAlpha !== undefined && o.distillationAlpha !== 1,
   };
   return lossOptionNames.filter((option) => used[option]);
 }
@@ -88,6 +96,8 @@ function exclusions(o: LossArguments, name: NameOf): Problem[] {
     ['focalGamma', 'labelSmoothingFactor', 'a focal loss has no smoothed form'],
     ['distillationTemperature', 'labelSmoothingFactor', 'the answers of a teacher are smooth already'],
     ['distillationTemperature', 'focalGamma', 'a focal loss has no softened form'],
+    ['distillationAlpha', 'labelSmoothingFactor', 'the answers of a teacher are smooth already'],
+    ['distillationAlpha', 'focalGamma', 'a focal loss takes no probabilities'],
     ['posWeight', 'classWeights', 'one is for several labels a row, the other for one label a row'],
   ];
   return pairs

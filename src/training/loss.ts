@@ -1,16 +1,28 @@
 // What a run's options make of the loss: factors by label, and what the sum of a step's losses is divided by.
 import { countLabels, eachTargets, type TargetRows, type Task } from '../tasks/index.js';
+import type { LabelledRows } from '../data/batch.js';
 import type { TrainingArguments } from '../options/index.js';
 import { UsageError } from '../util/errors.js';
 import type { LossOptions, PackedBatch } from '../native/index.js';
 
 /** The options of the loss with all weights as numbers. @throws UsageError where the labels do not suit them */
-export function lossOptions(args: TrainingArguments, task: Task, rows: TargetRows): LossOptions {
+export function lossOptions(
+  args: TrainingArguments,
+  task: Task,
+  rows: TargetRows & Pick<LabelledRows, 'hardLabels'>,
+): LossOptions {
   const { labelSmoothingFactor: labelSmoothing, focalGamma = 0, classWeights, posWeight } = args;
-  const { distillationTemperature: temperature = 1 } = args;
-  const shared = { labelSmoothing, focalGamma, temperature };
+  const { distillationTemperature: temperature = 1, distillationAlpha: alpha = 1 } = args;
+  const shared = { labelSmoothing, focalGamma, temperature, alpha };
   if (focalGamma > 0) requireClassIds(task, rows);
-  if (temperature !== 1) requireProbabilities(rows);
+  if (temperature !== 1) requireProbabilities('distillationTemperature', rows);
+  if (alpha !== 1) {
+    requireProbabilities('distillationAlpha', rows);
+    if (rows.hardLabels === undefined)
+      throw new UsageError(
+        "distillationAlpha needs the rows' own labels beside those of the teacher; name their column with hardLabelColumn",
+      );
+  }
   if (classWeights !== undefined) {
     const weights = classWeights === 'balanced' ? balancedClassWeights(task, rows) : classWeights;
     return { ...shared, classWeights: Float32Array.from(weights) };
@@ -27,11 +39,11 @@ function requireClassIds({ kind }: Task, { size, labels }: TargetRows): void {
 }
 
 /** Labels that are all zeros and ones are those of no teacher: the temperature would change the loss and soften nothing. */
-function requireProbabilities(rows: TargetRows): void {
+function requireProbabilities(option: string, rows: TargetRows): void {
   for (const targets of eachTargets(rows))
     if (targets instanceof Float32Array && targets.some((target) => target > 0 && target < 1)) return;
   throw new UsageError(
-    'distillationTemperature needs the probabilities of a teacher as labels, and the training rows have classes; ' +
+    `${option} needs the probabilities of a teacher as labels, and the training rows have classes; ` +
       'give softLabels where the file has them, or leave it out',
   );
 }
@@ -40,11 +52,11 @@ function requireProbabilities(rows: TargetRows): void {
 export function lossDivisor(
   task: Task,
   batches: readonly Pick<PackedBatch, 'labels'>[],
-  { classWeights }: LossOptions,
+  { classWeights, alpha = 1 }: LossOptions,
 ): number {
   let divisor = 0;
   for (const { labels } of batches)
-    if (labels !== undefined) divisor += task.lossDivisor(labels, classWeights);
+    if (labels !== undefined) divisor += task.lossDivisor(labels, classWeights) / (alpha === 1 ? 1 : 2);
   return divisor > 0 ? divisor : 1;
 }
 

@@ -179,11 +179,14 @@ export class Trainer {
     });
     const { stepsPerEpoch, totalSteps } = this.#plan;
     let step = this.#state.global_step;
+    const withHardLabels = (args.distillationAlpha ?? 1) !== 1;
     const load = (rows: readonly Uint32Array[]): Promise<PackedBatch[]> => {
       const at = { epoch: Math.floor(step / stepsPerEpoch), progress: step / totalSteps };
       step += 1;
       return Promise.all(
-        rows.map((group) => loadBatch(trainDataset, group, this.#pool, { align: this.#align, at })),
+        rows.map((group) =>
+          loadBatch(trainDataset, group, this.#pool, { align: this.#align, withHardLabels, at }),
+        ),
       );
     };
     for await (const batches of prefetch(steps, load, STEPS_AHEAD)) {

@@ -26,6 +26,7 @@ interface Options {
   classWeights?: number[];
   posWeight?: number[];
   temperature?: number;
+  alpha?: number;
 }
 
 interface Fixture {
@@ -35,6 +36,8 @@ interface Fixture {
   soft: { single: number[][]; multi: number[][] };
   /** Probabilities of a teacher, for the cases with a temperature. */
   taught: { single: number[][]; multi: number[][] };
+  /** The rows' own labels, for those with an alpha. */
+  own: { single: number[][]; multi: number[][] };
   cases: {
     problemType: 'single_label_classification' | 'multi_label_classification';
     options: Options;
@@ -92,10 +95,14 @@ await tap.test('losses and their gradients equal those of torch', async (group) 
       const settings = native(options);
       const probabilities = options.temperature === undefined ? fixture.soft : fixture.taught;
       const soft = isSingle ? probabilities.single : probabilities.multi;
+      const own = isSingle ? fixture.own.single : fixture.own.multi;
       const labels = fixture.logits.map((_, row) =>
         isSingle && !isSoft
           ? Int32Array.of(fixture.classes[row] ?? NaN)
-          : Float32Array.from((isSoft ? soft : fixture.hot)[row] ?? []),
+          : Float32Array.from([
+              ...((isSoft ? soft : fixture.hot)[row] ?? []),
+              ...((options.alpha === undefined ? undefined : own[row]) ?? []),
+            ]),
       );
       const batches = labels.map((row) => ({
         inputIds: Int32Array.of(1),
@@ -245,6 +252,19 @@ await tap.test('a loss is refused what it does not know', async (t) => {
       /temperature and labelSmoothing exclude/,
     ],
     ['regression', { temperature: 2 }, /temperature does not go with mean_squared_error/],
+    ['regression', { alpha: 0.5 }, /alpha does not go with mean_squared_error/],
+    ['multi_label_classification', { alpha: 2 }, /from 0 to 1 for alpha/],
+    [
+      'multi_label_classification',
+      { alpha: 0.5 },
+      /alpha needs a Float32Array with the probabilities and the labels/,
+    ],
+    [
+      'single_label_classification',
+      { alpha: 0.5 },
+      /alpha needs a Float32Array with the probabilities and the labels/,
+    ],
+    ['multi_label_classification', { alpha: 0.5, focalGamma: 2 }, /alpha and focalGamma exclude/],
   ];
   for (const [problemType, options, message] of refusals) {
     const session = await Session.create(bertSpec({ ...TINY, problemType }), OPTIONS);
@@ -276,6 +296,10 @@ await tap.test('options of the loss that do not fit', async (t) => {
     message:
       /^distillationTemperature needs the probabilities of a teacher as labels, and the training rows have classes/,
   });
+  await t.rejects(toyRun(t.testdir(), { distillationAlpha: 0.5 }, { trainDataset: soft }), {
+    name: 'UsageError',
+    message: /^distillationAlpha needs the rows' own labels beside those of the teacher; .* hardLabelColumn/,
+  });
   const wrong: [object, RegExp][] = [
     [{ distillationTemperature: 0 }, /Expected a number from 0\.01 to 1000 for distillationTemperature/],
     [
@@ -286,6 +310,12 @@ await tap.test('options of the loss that do not fit', async (t) => {
       { distillationTemperature: 2, focalGamma: 2 },
       /distillationTemperature and focalGamma exclude each other: a focal loss has no softened form/,
     ],
+    [{ distillationAlpha: 1.5 }, /Expected a number from 0 to 1 for distillationAlpha/],
+    [
+      { distillationAlpha: 0.5, labelSmoothingFactor: 0.1 },
+      /distillationAlpha and labelSmoothingFactor exclude each other/,
+    ],
+    [{ distillationAlpha: 0.5, focalGamma: 2 }, /distillationAlpha and focalGamma exclude each other/],
     [{ classWeights: [1, 0] }, /Expected balanced, or a number above 0 for each label for classWeights/],
     [{ classWeights: [1, NaN] }, /classWeights/],
     [{ classWeights: [1, -2] }, /classWeights/],

@@ -374,3 +374,69 @@ void t.test('the answers of a teacher as the training rows of a student, in two 
   );
   t.match(smooth.stderr, /--distillation-temperature and --label-smoothing-factor exclude each other/);
 });
+
+void t.test("the rows' own labels beside the answers of a teacher", async (t) => {
+  const folder = t.testdir();
+  makeToy(folder, { train: 24, test: 8 });
+  const own = Array.from({ length: 16 }, (_, row) => toyRow(row));
+  const rows = own.map(({ text, label }, row) => {
+    const neg = ((row * 7) % 16) / 15;
+    return { text, gold: label, probabilities: { neg, pos: 1 - neg } };
+  });
+  const jsonl = (all: readonly object[]): string => all.map((row) => `${JSON.stringify(row)}\n`).join('');
+  writeFileSync(join(folder, 'both.jsonl'), jsonl(rows));
+  writeFileSync(
+    join(folder, 'some.jsonl'),
+    jsonl(rows.map((row, i) => (i === 3 ? { ...row, gold: '' } : row))),
+  );
+  const train = (name: string, flagsOfRun: string) =>
+    bertune(
+      `train --config model/config.json --tokenizer model --threads 1 --no-report --no-model-card --seed 3 --max-steps 1 --output-dir ${name} ${flagsOfRun}`.split(
+        ' ',
+      ),
+      { cwd: folder },
+    );
+  const lossOf = async (name: string, flagsOfRun: string): Promise<number> => {
+    const { code, stderr, stdout } = await train(name, `--train-file both.jsonl ${flagsOfRun}`);
+    t.equal(code, 0, stderr);
+    return (JSON.parse(stdout) as { train_loss: number }).train_loss;
+  };
+  const soft = '--soft-labels --distillation-temperature 2';
+  const both = `${soft} --hard-label-column gold --distillation-alpha`;
+  const [teacher, classes] = [await lossOf('soft', soft), await lossOf('hard', '--label-column gold')];
+  t.ok(Math.abs(teacher - classes) > 0.1, `${teacher} and ${classes}`);
+  for (const alpha of [0, 0.25, 0.9]) {
+    const mixed = await lossOf(`at-${alpha}`, `${both} ${alpha}`);
+    t.ok(isClose(mixed, alpha * teacher + (1 - alpha) * classes, 1e-5), `alpha ${alpha}: ${mixed}`);
+  }
+  const validated = await lossOf('held-out', `${both} 0.5 --validation-split 0.25 --seed 3`);
+  t.ok(Number.isFinite(validated), 'a share is set aside of rows with both');
+  const refusals: [string, RegExp][] = [
+    [
+      `--train-file both.jsonl ${soft} --distillation-alpha 0.5`,
+      /--distillation-alpha needs --hard-label-column/,
+    ],
+    [
+      `--train-file both.jsonl ${soft} --hard-label-column gold`,
+      /--hard-label-column needs --distillation-alpha below 1/,
+    ],
+    [
+      '--train-file both.jsonl --label-column gold --hard-label-column gold --distillation-alpha 0.5',
+      /--hard-label-column needs --soft-labels/,
+    ],
+    [
+      `--train-file both.jsonl ${soft} --hard-label-column silver --distillation-alpha 0.5`,
+      /no column "silver"/,
+    ],
+    [`--train-file some.jsonl ${both} 0.5`, /some\.jsonl line 4, column "gold": the label is missing/],
+    [
+      `--train-file some.jsonl ${both} 0.5 --bad-rows skip`,
+      /--hard-label-column "gold" and the probabilities are not of the same rows, from some\.jsonl line 4 on/,
+    ],
+  ];
+  for (const [flagsOfRun, message] of refusals) {
+    const { code, stderr } = await train('refused', flagsOfRun);
+    t.equal(code, 2, flagsOfRun);
+    t.match(stderr, message);
+  }
+});
