@@ -40,7 +40,7 @@ const maxLength = Number(values['max-length']);
 const learningRate = Number(values['learning-rate']);
 const labelled = Number(values.labelled);
 const seeds = Array.from({ length: Number(values.seeds) }, (_, i) => i + 1);
-const rows = await labelledRows();
+const examples = await labelledRows();
 const adapted = values.adapted ?? join(values.output, 'adapted');
 const tokenizer = await AutoTokenizer.fromPretrained(values.model);
 const SHARED = { maxSeqLength: maxLength, saveStrategy: 'no', loggingStrategy: 'no' } as const;
@@ -49,7 +49,7 @@ const SHARED = { maxSeqLength: maxLength, saveStrategy: 'no', loggingStrategy: '
 async function labelledRows(): Promise<{ text: string; label: string }[]> {
   await using data = await loadDataset({ train: values.train });
   const first = await data.train.preview(seeds.length * labelled);
-  return first.map(({ text, label }) => ({ text, label: label ?? '' }));
+  return first.map((row) => ({ text: row.text, label: row.label ?? '' }));
 }
 
 /** The second stage: all texts of the training rows, none of their labels. */
@@ -91,7 +91,7 @@ const names = Object.keys(SWITCHES);
 
 /** The third stage. @returns the accuracy on the test rows */
 async function classify(start: string, on: readonly string[], seed: number): Promise<number> {
-  const train = rows.slice((seed - 1) * labelled, seed * labelled);
+  const train = examples.slice((seed - 1) * labelled, seed * labelled);
   const maxSamples = { validation: Number(values.tested) };
   await using data = await loadDataset({ train, validation: values.test }, { maxSamples });
   await using model = await AutoModelForSequenceClassification.fromPretrained(start, data.task);

@@ -23,7 +23,7 @@ const SHARES = [
 ];
 const MOST_METRICS = 4;
 /** What has a chart of its own. */
-const ELSEWHERE = ['eval_loss', 'eval_perplexity'];
+const ELSEWHERE = new Set(['eval_loss', 'eval_perplexity']);
 
 /** The section, or none for runs that were no trainings. */
 export function trainingSection(runs: readonly RunFacts[]): Section[] {
@@ -99,7 +99,7 @@ function metricsChart(runs: readonly RunFacts[]): Html | null {
 /** The metric that chooses the best model, where it is none of those above. */
 function ownMetricChart(runs: readonly RunFacts[]): Html | null {
   const [key] = runs.flatMap(({ bestMetric }) => bestMetric ?? []);
-  if (key === undefined || ELSEWHERE.includes(key) || SHARES.includes(key.replace('eval_', ''))) return null;
+  if (key === undefined || ELSEWHERE.has(key) || SHARES.includes(key.replace('eval_', ''))) return null;
   const series = runs.flatMap((run, i) => {
     const points = ofEntry(key)(run.history);
     return line(runs.length === 1 ? key : run.name, points, i, bestOf(run, points));
