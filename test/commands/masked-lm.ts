@@ -74,7 +74,8 @@ tap.test('a model is trained on texts alone, evaluated, and trained further as a
   t.ok((metrics['eval_accuracy'] ?? 0) > 0.3);
   t.match(JSON.parse(read('adapted', 'config.json')), { architectures: ['BertForMaskedLM'] });
   t.match(read('adapted', 'README.md'), /pipeline_tag: fill-mask/);
-  t.match(read('adapted', 'report.html'), /perplexity/i);
+  t.match(read('adapted', 'report.html'), /<[^>]+>perplexity<\/[^>]+>/, 'beside the accuracy');
+  t.match(read('adapted', 'report.html'), 'Perplexity of the evaluations', 'and its course');
 
   writeFileSync(
     join(folder, 'held.txt'),
@@ -172,6 +173,27 @@ tap.test('a resumed run masks what the first would have masked', async (t) => {
   t.match(why, /mlm-?probability/i);
 });
 
+tap.test('texts that are put together', async (t) => {
+  writeFileSync(join(folder, 'one.txt'), `${sentence(1)}\n`);
+  const packed = (file: string): ReturnType<typeof bertune> =>
+    bertune(
+      [
+        'train',
+        ...MODEL,
+        ...TASK.slice(0, 2),
+        '--train-file',
+        file,
+        '--output-dir',
+        `of-${file}`,
+        '--max-steps',
+        '1',
+      ],
+      { cwd: folder },
+    );
+  t.match((await packed('one.txt')).stderr, /^train: 1 text makes 1 row of /m);
+  t.match((await packed('train.txt')).stderr, /^train: 240 texts put together make \d+ rows of /m);
+});
+
 tap.test('what does not go together is refused', async (t) => {
   const wrong: [flags: string[], message: RegExp][] = [
     [['--label-column', 'label'], /--label-column does not go with --task masked-lm: there are no labels/],
@@ -180,6 +202,7 @@ tap.test('what does not go together is refused', async (t) => {
     [['--mlm-probability', '0'], /Expected a number above 0 and at most 1, or two such as 0\.3:0\.15/],
     [['--mlm-probability', '0.3:'], /Expected a number above 0/],
     [['--label-smoothing-factor', '0.1'], /--label-smoothing-factor does not go with --task masked-lm/],
+    [['--distillation-temperature', '2'], /--distillation-temperature does not go with --task masked-lm/],
   ];
   for (const [flags, message] of wrong) {
     const { code, stderr } = await train('refused', ...flags);
