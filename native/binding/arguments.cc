@@ -209,6 +209,7 @@ TrainingOptions trainingOptions(const Napi::Value& value) {
   if (!alpha.IsUndefined()) result.neftuneNoiseAlpha = number(alpha, "neftuneNoiseAlpha", 0, 1e6);
   result.gradientCheckpointing = optionalFlag(options, "gradientCheckpointing").value_or(false);
   result.autoFindBatchSize = optionalFlag(options, "autoFindBatchSize").value_or(false);
+  result.recordsSteps = optionalFlag(options, "cudaGraphs").value_or(true);
   return result;
 }
 

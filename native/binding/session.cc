@@ -10,6 +10,7 @@
 #include "binding/arguments.h"
 #include "core/device.h"
 #include "core/memory.h"
+#include "core/stream.h"
 
 namespace bertune {
 namespace {
@@ -73,6 +74,7 @@ Session::Session(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Session>(inf
   seed_ = static_cast<uint64_t>(arguments::integer(options.Get("seed"), "seed", 0, kMaxSafeInteger));
   device_ = arguments::device(options.Get("device"));
   tf32_ = arguments::optionalFlag(options, "tf32");
+  buckets_ = arguments::optionalFlag(options, "buckets");  // for tests, see Training
   worker_ = std::make_unique<Worker>(info.Env());
 }
 
@@ -85,7 +87,8 @@ Napi::Value Session::open(Args info) {
         setThreads(threads_);
         keepBackwardOnThisThread();
         if (tf32_.has_value() && device_.is_cuda()) allowTf32(*tf32_);
-        training_ = std::make_unique<Training>(spec_, device_, compute_, seed_);
+        useOwnStream(device_);
+        training_ = std::make_unique<Training>(spec_, device_, compute_, seed_, buckets_);
         *tensors = training_->tensors();
       },
       [tensors](Napi::Env env) { return toJs(env, *tensors); });
@@ -160,6 +163,7 @@ Napi::Value Session::stats(Args info) {
         stats.Set("updates", result->updates);
         stats.Set("skipped", result->skipped);
         stats.Set("maxTokens", result->maxTokens);
+        stats.Set("graphProblem", oneLine(result->graphProblem, kReason));
         return stats;
       });
 }

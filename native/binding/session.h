@@ -49,7 +49,7 @@ class Session : public Napi::ObjectWrap<Session> {
   BatchFormat format_{};
   c10::Device device_{c10::kCPU};
   at::ScalarType compute_ = at::kFloat;
-  std::optional<bool> tf32_;
+  std::optional<bool> tf32_, buckets_;
   int threads_ = 1;
   uint64_t seed_ = 0;
   bool closed_ = false;

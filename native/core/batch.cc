@@ -12,8 +12,6 @@
 namespace bertune {
 namespace {
 
-constexpr int32_t kIgnoredLabel = -100;  // torch.nn.CrossEntropyLoss(ignore_index)
-
 [[noreturn]] void fail(const std::string& message) { throw std::invalid_argument(message); }
 
 void checkOffsets(const RawBatch& raw, const BatchFormat& format) {
@@ -103,14 +101,6 @@ class Packed {
   at::Tensor integers_, indices_;
 };
 
-std::vector<int32_t> positionsOf(const std::vector<int32_t>& offsets, int32_t first) {
-  std::vector<int32_t> positions;
-  positions.reserve(offsets.back());
-  for (size_t i = 1; i < offsets.size(); ++i)
-    for (int32_t p = 0; p < offsets[i] - offsets[i - 1]; ++p) positions.push_back(first + p);
-  return positions;
-}
-
 std::vector<int32_t> labelled(const std::vector<int32_t>& labels) {
   std::vector<int32_t> rows;
   for (size_t i = 0; i < labels.size(); ++i)
@@ -143,8 +133,16 @@ size_t valuesOf(const RawBatch& raw, const BatchFormat& format) {
   return rowsOf(raw, format) * static_cast<size_t>(format.outputs);
 }
 
+std::vector<int32_t> positionsOf(const std::vector<int32_t>& offsets, int32_t first) {
+  std::vector<int32_t> positions;
+  positions.reserve(offsets.back());
+  for (size_t i = 1; i < offsets.size(); ++i)
+    for (int32_t p = 0; p < offsets[i] - offsets[i - 1]; ++p) positions.push_back(first + p);
+  return positions;
+}
+
 int64_t Batch::longest() const {
-  int64_t longest = 0;
+  int64_t longest = mostLongest;
   for (size_t i = 1; i < cuSeqlens.size(); ++i)
     longest = std::max<int64_t>(longest, cuSeqlens[i] - cuSeqlens[i - 1]);
   return longest;
@@ -154,6 +152,7 @@ BatchFormat batchFormat(const SessionSpec& spec) {
   const EmbeddingsSpec& embeddings = spec.encoder.embeddings;
   BatchFormat format{embeddings.vocab,    embeddings.tokenTypes, embeddings.positions,
                      spec.encoder.hidden, /*isPerToken=*/true,   spec.loss};
+  format.padId = embeddings.padId;
   for (const HeadStage& stage : spec.head) {
     using Kind = HeadStage::Kind;
     if (stage.kind == Kind::PoolFirst || stage.kind == Kind::PoolMean) format.isPerToken = false;
@@ -188,7 +187,7 @@ void checkBatch(const RawBatch& raw, const BatchFormat& format, bool needsLabels
 
 Batch toTensors(const RawBatch& raw, const BatchFormat& format, at::Device device) {
   Packed packed;
-  const auto first = static_cast<int32_t>(format.positions.has_value() ? format.positions->first : 0);
+  const auto first = static_cast<int32_t>(format.firstPosition());
   const size_t inputIds = packed.add(raw.inputIds), positions = packed.add(positionsOf(raw.cuSeqlens, first)),
                offsets = packed.add(raw.cuSeqlens),
                tokenTypeIds = packed.add(raw.tokenTypeIds.value_or(std::vector<int32_t>())),
@@ -198,6 +197,7 @@ Batch toTensors(const RawBatch& raw, const BatchFormat& format, at::Device devic
   packed.copyTo(device);
   Batch batch;
   batch.cuSeqlens = raw.cuSeqlens;
+  batch.firstPosition = format.firstPosition();
   batch.inputIds = packed.indices(inputIds);
   batch.positions = packed.indices(positions);
   batch.tokenTypeIds =

@@ -19,6 +19,9 @@ extern "C" int MKL_Set_Num_Threads_Local(int threads) __attribute__((weak));
 namespace bertune {
 namespace {
 
+std::mutex drawing;                      // from default generators
+thread_local bool drawsInOrder = false;  // see DrawsInOrder
+
 std::string loadProblem;  // written once, when the addon is first loaded
 std::once_flag loaded;
 
@@ -63,6 +66,11 @@ std::optional<std::pair<int, int>> readCudaCapability() {
       attribute != nullptr && attribute(&major, kMajor, 0) == 0 && attribute(&minor, kMinor, 0) == 0;
   if (!known) return {};
   return std::pair(major, minor);
+}
+
+void seedGenerator(at::Generator generator, uint64_t seed) {
+  const std::lock_guard own(generator.mutex());  // LibTorch's: its operators take it too
+  generator.set_current_seed(seed);
 }
 
 }  // namespace
@@ -142,12 +150,19 @@ at::Generator generatorFor(const Mask& mask, c10::Device device) {
 }
 
 std::unique_lock<std::mutex> seedDefaultGenerator(const Mask& mask, c10::Device device) {
-  static std::mutex drawing;
+  if (drawsInOrder) return {};
   std::unique_lock lock(drawing);
-  at::Generator generator = at::globalContext().defaultGenerator(device);
-  const std::lock_guard own(generator.mutex());  // LibTorch's: its operators take it too
-  generator.set_current_seed(generatorSeed(mask));
+  seedGenerator(at::globalContext().defaultGenerator(device), generatorSeed(mask));
   return lock;
 }
+
+DrawsInOrder::DrawsInOrder(c10::Device device)
+    : lock_(drawing), generator_(at::globalContext().defaultGenerator(device)) {
+  drawsInOrder = true;
+}
+
+DrawsInOrder::~DrawsInOrder() { drawsInOrder = false; }
+
+void DrawsInOrder::seed(uint64_t seed) { seedGenerator(generator_, seed); }
 
 }  // namespace bertune

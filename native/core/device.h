@@ -47,7 +47,24 @@ c10::Device cudaDevice();
 at::Generator generatorFor(const Mask& mask, c10::Device device);
 
 // The same for operators that take none but the device's default generator. That one belongs to the whole
-// process: draw while the lock is held.
+// process: draw while the lock is held. Where the calling thread draws in order nothing is seeded here.
 [[nodiscard]] std::unique_lock<std::mutex> seedDefaultGenerator(const Mask& mask, c10::Device device);
+
+// As long as it lives, what the calling thread draws from the default generator follows what it drew before,
+// from one seed for all: what is recorded as a graph can be seeded in no other way, and in this way it is the
+// same whether it is recorded or not. Nobody else draws from the generator meanwhile.
+class DrawsInOrder {
+ public:
+  explicit DrawsInOrder(c10::Device device);
+  ~DrawsInOrder();
+  DrawsInOrder(const DrawsInOrder&) = delete;
+  DrawsInOrder& operator=(const DrawsInOrder&) = delete;
+
+  void seed(uint64_t seed);  // at the beginning of what is drawn
+
+ private:
+  std::unique_lock<std::mutex> lock_;
+  at::Generator generator_;
+};
 
 }  // namespace bertune

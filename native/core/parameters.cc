@@ -194,6 +194,27 @@ void Parameters::dropGradients() {
   }
 }
 
+std::vector<bool> Parameters::written() const {
+  std::vector<bool> result;
+  for (const Parameter& parameter : all_)
+    result.push_back(parameter.gradient && parameter.gradient->isWritten());
+  return result;
+}
+
+void Parameters::setWritten(const std::vector<bool>& written) {
+  for (size_t i = 0; i < all_.size(); ++i) {
+    if (!all_[i].gradient) continue;
+    if (written[i])
+      all_[i].gradient->markWritten();
+    else
+      all_[i].gradient->forget();
+  }
+}
+
+void Parameters::forgetPending() {
+  for (Parameter& parameter : all_) parameter.value.mutable_grad().reset();
+}
+
 bool Parameters::hasGradients() const {
   return std::any_of(all_.begin(), all_.end(), [](const Parameter& parameter) {
     return parameter.gradient && parameter.gradient->isWritten();

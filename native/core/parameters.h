@@ -96,6 +96,10 @@ class Parameters {
   void collectGradients();
   void dropGradients();
   bool hasGradients() const;
+  // Which gradients are written, as a pass that the device repeats by itself leaves it to the host to note.
+  std::vector<bool> written() const;
+  void setWritten(const std::vector<bool>& written);
+  void forgetPending();  // what autograd left behind and nobody collected
   // Of all trained parameters. Parts that are no parameter's are zero.
   const at::Tensor& flatGradients() const { return gradients_; }
   const FlatLayout& gradientLayout() const { return gradientLayout_; }

@@ -18,29 +18,32 @@ Model::Model(const SessionSpec& spec, at::Device device, at::ScalarType compute,
   parameters_.requireAllUsed();
 }
 
-at::Tensor Model::forward(const Batch& batch, const TrainingPass* pass) {
-  {
-    const at::NoGradGuard guard;
-    OperandBuilder ofEncoder(compute_, device(), pass != nullptr && pass->packsWhenRead);
-    encoder_.prepare(ofEncoder, pass != nullptr);
-    ofEncoder.finish();
-    // A vocabulary is read in parts, and in both passes several times.
-    OperandBuilder ofHead(compute_, device(), /*packsWhenRead=*/false);
-    head_.prepare(ofHead, pass != nullptr);
-    ofHead.finish();
-  }
+void Model::prepare(const TrainingPass* pass) {
+  const at::NoGradGuard guard;
+  OperandBuilder ofEncoder(compute_, device(), pass != nullptr && pass->packsWhenRead);
+  encoder_.prepare(ofEncoder, pass != nullptr);
+  ofEncoder.finish();
+  // A vocabulary is read in parts, and in both passes several times.
+  OperandBuilder ofHead(compute_, device(), /*packsWhenRead=*/false);
+  head_.prepare(ofHead, pass != nullptr);
+  ofHead.finish();
+}
+
+at::Tensor Model::forward(const Batch& batch, const TrainingPass* pass) const {
   const at::Tensor hidden = encoder_.forward(batch, pass, compute_);
   return head_.forward(hidden, encoder_.outputRows(), batch, pass);
 }
 
-at::Tensor Model::loss(const Batch& batch, const TrainingPass& pass, const LossOptions& options) {
+at::Tensor Model::loss(const Batch& batch, const TrainingPass& pass, const LossOptions& options,
+                       const LossWeights& weights) const {
   const at::Tensor y = forward(batch, &pass);
   const LinearLayer* vocabulary = head_.vocabulary();
-  if (vocabulary == nullptr) return lossSum(format_.loss, y, batch.labels, options);
+  if (vocabulary == nullptr)
+    return lossSum(format_.loss, y, batch.labels, options, weights, batch.rowWeights);
   return vocabularyLoss(y, vocabulary->weights(), batch.labels.index_select(0, batch.labelledRows));
 }
 
-at::Tensor Model::predict(const Batch& batch) {
+at::Tensor Model::predict(const Batch& batch) const {
   const at::Tensor y = forward(batch, nullptr);
   const LinearLayer* vocabulary = head_.vocabulary();
   if (vocabulary == nullptr) return y;

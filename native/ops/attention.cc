@@ -39,10 +39,14 @@ std::optional<at::Tensor> optionalContiguous(const at::Tensor& tensor) {
 // The input with queries and keys turned by their positions, by ATen's operators.
 AttentionInput rotated(const AttentionInput& input, const std::vector<int32_t>& cuSeqlens) {
   if (!input.rotaryTable.defined()) return input;
-  std::vector<at::Tensor> rows;
-  for (size_t i = 1; i < cuSeqlens.size(); ++i)
-    rows.push_back(input.rotaryTable.narrow(1, 0, cuSeqlens[i] - cuSeqlens[i - 1]));
-  const at::Tensor table = at::cat(rows, 1).unsqueeze(2);  // [2, tokens, 1, half]
+  const auto rowsOf = [&] {
+    if (input.positions.defined()) return input.rotaryTable.index_select(1, input.positions);
+    std::vector<at::Tensor> rows;
+    for (size_t i = 1; i < cuSeqlens.size(); ++i)
+      rows.push_back(input.rotaryTable.narrow(1, 0, cuSeqlens[i] - cuSeqlens[i - 1]));
+    return at::cat(rows, 1);
+  };
+  const at::Tensor table = rowsOf().unsqueeze(2);  // [2, tokens, 1, half]
   const auto turn = [&](const at::Tensor& x) {
     const at::ScalarType type = at::promoteTypes(x.scalar_type(), at::kFloat);
     const std::vector<at::Tensor> halves = x.to(type).chunk(2, -1);

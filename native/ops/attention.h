@@ -35,6 +35,10 @@ struct AttentionInput {
   // differentiable. Undefined for none.
   at::Tensor distanceBias = {};
   RelativePositions relative = {};
+  // What the host would have to know of the lengths, where it is known otherwise: the position of each token
+  // in its sequence, int64 [tokens], and a number of tokens that no sequence exceeds.
+  at::Tensor positions = {};
+  int64_t longest = 0;
 
   bool isFirstOnly() const { return query.defined(); }
   int64_t heads() const { return projected.size(2); }

@@ -126,11 +126,13 @@ bool usesFlash(at::ScalarType type) { return type == at::kBFloat16; }
 // sequence's and a head's random numbers begin, and its backward kernel does not (pytorch issue 115590).
 // Masks would be the same for all heads, and wrong gradients. It has its good side: masks do not depend on
 // the batch.
+//
+// `longest`: a number of tokens that no sequence exceeds, or 0. The kernels lay out their work by it, and
+// what is beyond a sequence's end returns at once.
 std::vector<Rows> callsOf(const std::vector<int32_t>& cuSeqlens, const at::Tensor& offsets, bool first,
-                          bool oneByOne) {
+                          bool oneByOne, int64_t longest) {
   const auto sequences = static_cast<int64_t>(cuSeqlens.size()) - 1;
   std::vector<Rows> calls;
-  int64_t longest = 0;
   for (int64_t i = 0; i < sequences; ++i) {
     const int64_t start = cuSeqlens[i], length = cuSeqlens[i + 1] - start, asked = first ? 1 : length;
     longest = std::max(longest, length);
@@ -150,12 +152,13 @@ struct AttentionCuda : torch::autograd::Function<AttentionCuda> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& projected,
                             const std::optional<at::Tensor>& query, const at::Tensor& offsets,
                             const std::vector<int32_t>& cuSeqlens, const Mask& mask,
-                            std::optional<int64_t> window) {
+                            std::optional<int64_t> window, int64_t longest) {
     const at::AutoDispatchBelowADInplaceOrView guard;
     const Inputs all = inputsOf(projected, query);
     const Settings settings = settingsOf(projected, mask, window);
     variable_list saved{projected, query.value_or(at::Tensor()), offsets}, outs;
-    for (const Rows& rows : callsOf(cuSeqlens, offsets, query.has_value(), isOneByOne(projected, mask))) {
+    for (const Rows& rows :
+         callsOf(cuSeqlens, offsets, query.has_value(), isOneByOne(projected, mask), longest)) {
       const Outputs outputs =
           run(all.of(rows), rows, settings, maskOf(rows, mask, projected), projected.device());
       outs.push_back(outputs.out);
@@ -164,6 +167,7 @@ struct AttentionCuda : torch::autograd::Function<AttentionCuda> {
     context->save_for_backward(saved);
     context->saved_data["cuSeqlens"] = std::vector<int64_t>(cuSeqlens.begin(), cuSeqlens.end());
     context->saved_data["window"] = window;
+    context->saved_data["longest"] = longest;
     saveMask(context, mask);
     return joined(outs).narrow(2, 0, projected.size(3)).reshape({-1, projected.size(2) * projected.size(3)});
   }
@@ -181,7 +185,9 @@ struct AttentionCuda : torch::autograd::Function<AttentionCuda> {
     const at::Tensor dOut = padded(gradients[0].reshape({-1, projected.size(2), projected.size(3)}));
     variable_list dQueries, dKeys, dValues;
     auto next = saved.begin() + 3;
-    for (const Rows& rows : callsOf(cuSeqlens, offsets, query.has_value(), isOneByOne(projected, mask))) {
+    const int64_t longest = context->saved_data["longest"].toInt();
+    for (const Rows& rows :
+         callsOf(cuSeqlens, offsets, query.has_value(), isOneByOne(projected, mask), longest)) {
       const Outputs outputs{next[0], next[1], next[2], next[3]};
       next += 4;
       const at::Tensor dRows = dOut.narrow(0, rows.firstQuery, rows.queries).contiguous();
@@ -197,6 +203,7 @@ struct AttentionCuda : torch::autograd::Function<AttentionCuda> {
     if (!query.has_value()) parts.insert(parts.begin(), dQuery);
     return {at::stack(parts, 1).narrow(3, 0, headSize),
             query.has_value() ? dQuery.narrow(2, 0, headSize) : at::Tensor(),
+            at::Tensor(),
             at::Tensor(),
             at::Tensor(),
             at::Tensor(),
@@ -253,7 +260,7 @@ bool hasCudaAttention(at::ScalarType type, int64_t headSize, std::pair<int, int>
 at::Tensor attentionCuda(const AttentionInput& input, const std::vector<int32_t>& cuSeqlens,
                          const at::Tensor& offsets, const Mask& mask) {
   const auto query = input.isFirstOnly() ? std::optional(input.query) : std::nullopt;
-  return AttentionCuda::apply(input.projected, query, offsets, cuSeqlens, mask, input.window);
+  return AttentionCuda::apply(input.projected, query, offsets, cuSeqlens, mask, input.window, input.longest);
 }
 
 }  // namespace bertune

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/ivalue.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <optional>
@@ -15,6 +16,11 @@ namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
+
+struct SavedMask : torch::CustomClassHolder {
+  explicit SavedMask(const Mask& mask) : mask(mask) {}
+  Mask mask;
+};
 
 constexpr int64_t kWord = 0xffffffff;
 constexpr int64_t kRowsPerTask = 64;
@@ -78,19 +84,11 @@ struct DropoutAdd : torch::autograd::Function<DropoutAdd> {
 }  // namespace
 
 void saveMask(AutogradContext* context, const Mask& mask) {
-  context->saved_data["mask"] = std::vector<int64_t>{mask.first, mask.second, mask.threshold, mask.firstRow};
-  context->saved_data["scale"] = static_cast<double>(mask.scale);
+  context->saved_data["mask"] = c10::IValue::make_capsule(c10::make_intrusive<SavedMask>(mask));
 }
 
 Mask savedMask(AutogradContext* context) {
-  const std::vector<int64_t> words = context->saved_data["mask"].toIntVector();
-  Mask mask;
-  mask.first = static_cast<uint32_t>(words[0]);
-  mask.second = static_cast<uint32_t>(words[1]);
-  mask.threshold = static_cast<uint32_t>(words[2]);
-  mask.firstRow = words[3];
-  mask.scale = static_cast<float>(context->saved_data["scale"].toDouble());
-  return mask;
+  return c10::static_intrusive_pointer_cast<SavedMask>(context->saved_data["mask"].toCapsule())->mask;
 }
 
 at::Tensor hashTensor(const Mask& mask, int64_t rows, int64_t columns, at::Device device) {

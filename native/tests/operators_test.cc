@@ -53,5 +53,7 @@ int main(int count, char** arguments) {
   testParameters();
   testOutOfMemory();
   testCudaCapabilities();
+  testDrawsInOrder();
+  testGraphs();
   return reportEnd();
 }

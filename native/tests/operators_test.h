@@ -19,5 +19,7 @@ void testVocabulary(at::ScalarType type);
 void testParameters();
 void testOutOfMemory();
 void testCudaCapabilities();
+void testDrawsInOrder();
+void testGraphs();
 
 }  // namespace bertune

@@ -9,8 +9,11 @@
 #include <stdexcept>
 #include <utility>
 
+#include "core/device.h"
 #include "core/memory.h"
 #include "core/phases.h"
+#include "core/random.h"
+#include "train/cuda_graph.h"
 
 namespace bertune {
 namespace {
@@ -23,15 +26,42 @@ bool areRows(at::IntArrayRef shape, int64_t firstRow, at::IntArrayRef whole) {
 
 }  // namespace
 
-Training::Training(const SessionSpec& spec, at::Device device, at::ScalarType compute, uint64_t seed)
-    : seed_(seed),
+Training::Training(const SessionSpec& spec, at::Device device, at::ScalarType compute, uint64_t seed,
+                   std::optional<bool> usesBuckets)
+    : spec_(spec),
+      wantsBuckets_(usesBuckets.value_or(device.is_cuda())),
+      seed_(seed),
       model_(spec, device, compute, seed),
       optimizer_(makeOptimizer(model_.parameters(), {})),
-      loss_(at::zeros({}, at::TensorOptions().dtype(at::kDouble).device(device))) {}
+      makeGraph_(device.is_cuda() ? cudaGraphs(device) : GraphMaker()),
+      graphs_(model_.parameters()),
+      lossBeforeStep_(at::zeros({}, at::TensorOptions().dtype(at::kDouble).device(device))),
+      loss_(at::zeros_like(lossBeforeStep_)) {
+  chooseSteps();
+}
+
+StepTraits Training::traits() const {
+  return {spec_,
+          model_.compute(),
+          model_.device().is_cuda(),
+          cudaCapability().value_or(std::pair(0, 0)),
+          options_.gradientCheckpointing,
+          options_.neftuneNoiseAlpha > 0};
+}
+
+void Training::chooseSteps() {
+  usesBuckets_ = wantsBuckets_ && whyNotRecorded(traits()).empty();
+  graphs_.setMaker(options_.recordsSteps ? makeGraph_ : GraphMaker());
+}
+
+void Training::recordWith(GraphMaker make) {
+  makeGraph_ = std::move(make);
+  chooseSteps();
+}
 
 void Training::accumulate(const RawBatch& raw, double divisor, const LossOptions& options) {
   const MicroBatch batch{raw, divisor, options};
-  if (batchesInStep_.empty()) lossBeforeStep_ = loss_.clone();
+  if (batchesInStep_.empty()) lossBeforeStep_.copy_(loss_);
   const int64_t maxTokens = maxTokens_;
   try {
     if (!options_.autoFindBatchSize) {
@@ -49,8 +79,11 @@ void Training::accumulate(const RawBatch& raw, double divisor, const LossOptions
     batchesInStep_.push_back(batch);
   } catch (const std::exception& error) {
     maxTokens_ = maxTokens;
+    const bool canRetry = isOutOfMemory(error) && graphs_.recorded() > 0;
+    if (canRetry) graphs_.stop("their memory was needed");
     replayStep();
-    throw;
+    if (!canRetry) throw;
+    accumulate(raw, divisor, options);
   }
 }
 
@@ -61,7 +94,7 @@ bool Training::tryOrSplit(const MicroBatch& batch) {
     try {
       backward(micro);
     } catch (const std::exception& error) {
-      if (!isOutOfMemory(error) || micro.raw.cuSeqlens.size() <= 2) throw;
+      if (!isOutOfMemory(error) || graphs_.recorded() > 0 || micro.raw.cuSeqlens.size() <= 2) throw;
       maxTokens_ = micro.raw.cuSeqlens.back() / 2;
       releaseCachedMemory();
       return false;
@@ -71,31 +104,72 @@ bool Training::tryOrSplit(const MicroBatch& batch) {
 }
 
 void Training::backward(const MicroBatch& micro) {
-  const Batch batch = toTensors(micro.raw, model_.format(), model_.device());
-  const TrainingPass pass{seed_,
-                          step_,
-                          tokensInStep_,
-                          sequencesInStep_,
-                          options_.neftuneNoiseAlpha,
-                          options_.gradientCheckpointing,
-                          !accumulates_};
+  pass_ = {seed_,
+           step_,
+           tokensInStep_,
+           sequencesInStep_,
+           options_.neftuneNoiseAlpha,
+           options_.gradientCheckpointing,
+           !accumulates_};
   model_.parameters().prepareGradients();
-  const at::Tensor loss = model_.loss(batch, pass, micro.options) / micro.divisor;
-  hasPartialGradients_ = true;
-  loss.backward();
-  model_.parameters().collectGradients();
-  // A loss that is not finite spoils its step only (which update leaves out), not the sum.
-  // at::where would copy its 0 to the device and wait for it.
-  loss_ += at::nan_to_num(loss.detach(), 0.0, 0.0, 0.0);
-  tokensInStep_ += batch.tokens();
-  sequencesInStep_ += batch.sequences();
+  model_.prepare(&pass_);
+  const int64_t loss = numberOf(micro.options);
+  if (usesBuckets_)
+    runInBucket(micro, loss);
+  else
+    run(toTensors(micro.raw, model_.format(), model_.device()), losses_[loss],
+        at::scalar_tensor(micro.divisor, at::kFloat));
+  tokensInStep_ += micro.raw.cuSeqlens.back();
+  sequencesInStep_ += static_cast<int64_t>(micro.raw.cuSeqlens.size()) - 1;
   ++passesInStep_;
   hasPartialGradients_ = false;
 }
 
+void Training::run(const Batch& batch, const KnownLoss& loss, const at::Tensor& divisor) {
+  const at::Tensor sum = model_.loss(batch, pass_, loss.options, loss.weights) / divisor;
+  hasPartialGradients_ = true;
+  sum.backward();
+  model_.parameters().collectGradients();
+  // A loss that is not finite spoils its step only (which update leaves out), not the sum.
+  // at::where would copy its 0 to the device and wait for it.
+  loss_ += at::nan_to_num(sum.detach(), 0.0, 0.0, 0.0);
+}
+
+void Training::runInBucket(const MicroBatch& micro, int64_t loss) {
+  const StepKey key{bucketOf(micro.raw.cuSeqlens, model_.format()), passesInStep_ == 0,
+                    labelValuesOf(micro.raw, model_.format()), loss};
+  StepGraphs::Step& step = graphs_.step(key, model_.format(), model_.device());
+  step.batch.load(micro.raw, micro.divisor, {seed_, step_, tokensInStep_, sequencesInStep_});
+  if (model_.device().is_cuda()) pass_.onDevice = step.batch.numbers();
+  const KnownLoss& known = losses_[loss];
+  // One seed for all that a pass draws from LibTorch's generator, in the order of its calls.
+  std::optional<DrawsInOrder> draws;
+  if (model_.device().is_cuda() && spec_.encoder.attention.dropout > 0) draws.emplace(model_.device());
+  const Mask mask = makeMask(seed_, step_, kNoLayer, Site::Attention, 0, tokensInStep_);
+  graphs_.run(
+      step,
+      [&] {
+        if (draws.has_value()) draws->seed(generatorSeed(mask));
+      },
+      [this, &step, &known] { run(step.batch.batch(), known, step.batch.divisor()); });
+}
+
+int64_t Training::numberOf(const LossOptions& options) {
+  constexpr size_t most = 8;  // of one training there is one
+  const auto known = std::find_if(losses_.begin(), losses_.end(),
+                                  [&](const KnownLoss& each) { return each.options == options; });
+  if (known != losses_.end()) return known - losses_.begin();
+  if (losses_.size() == most) {
+    graphs_.clear();
+    losses_.clear();
+  }
+  losses_.push_back({options, LossWeights(options, model_.device())});
+  return static_cast<int64_t>(losses_.size()) - 1;
+}
+
 void Training::resetStep() {
   model_.parameters().dropGradients();
-  loss_ = lossBeforeStep_.clone();
+  loss_.copy_(lossBeforeStep_);
   tokensInStep_ = sequencesInStep_ = passesInStep_ = 0;
   hasPartialGradients_ = false;
 }
@@ -138,7 +212,9 @@ void Training::update(const UpdateOptions& options) {
 
 at::Tensor Training::predict(const RawBatch& raw) {
   const at::NoGradGuard guard;
-  return model_.predict(toTensors(raw, model_.format(), model_.device())).to(at::kCPU).contiguous();
+  const Batch batch = toTensors(raw, model_.format(), model_.device());
+  model_.prepare(nullptr);
+  return model_.predict(batch).to(at::kCPU).contiguous();
 }
 
 double Training::matmulRate(int64_t rows, int64_t inner, int64_t columns) const {
@@ -171,7 +247,7 @@ TrainingStats Training::stats() {
                  optimizer_->skipped().to(at::kDouble)})
           .to(at::kCPU);  // waits once
   const auto* numbers = all.const_data_ptr<double>();
-  return {numbers[0], numbers[1], numbers[2], numbers[3], static_cast<double>(maxTokens_)};
+  return {numbers[0], numbers[1], numbers[2], numbers[3], static_cast<double>(maxTokens_), graphs_.problem()};
 }
 
 void Training::setProgress(int64_t step, int64_t updates, double loss, int64_t maxTokens) {
@@ -183,18 +259,20 @@ void Training::setProgress(int64_t step, int64_t updates, double loss, int64_t m
 
 void Training::restart(const TrainingOptions& options) {
   std::unique_ptr<Optimizer> optimizer = makeOptimizer(model_.parameters(), options.optimizer);
-  at::Tensor loss = at::zeros_like(loss_);
+  graphs_.clear();
   model_.parameters().setTrained(std::vector<bool>(model_.parameters().size(), true));
   options_ = options;
   maxTokens_ = 0;
   batchesInStep_.clear();
   optimizer_ = std::move(optimizer);
-  loss_ = std::move(loss);
+  loss_.zero_();
   step_ = tokensInStep_ = sequencesInStep_ = passesInStep_ = 0;
   accumulates_ = false;
+  chooseSteps();
 }
 
 void Training::mergeAdapters() {
+  graphs_.clear();
   try {
     model_.mergeAdapters();
   } catch (const std::exception&) {
@@ -212,6 +290,7 @@ void Training::configure(const std::vector<std::pair<std::string, TensorSettings
     if (all[i].trainable) trained[parameters.tensors()[i].parameter] = true;
   if (std::find(trained.begin(), trained.end(), true) == trained.end())
     throw std::invalid_argument("all tensors are frozen: there is nothing to train");
+  graphs_.clear();
   optimizer_->configure(std::move(all));
   parameters.setTrained(trained);
 }

@@ -2,6 +2,7 @@
 // Single-threaded by design; the session's worker thread is the only caller.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -13,15 +14,17 @@
 #include "model/loss.h"
 #include "model/model.h"
 #include "train/optimizer.h"
+#include "train/step_graph.h"
 
 namespace bertune {
 
 struct TrainingStats {
-  double loss;       // sum of all accumulated losses
-  double gradNorm;   // of the last update, before clipping
-  double updates;    // applied since the session began, those given to setProgress included
-  double skipped;    // updates left out because the gradient norm was not finite
-  double maxTokens;  // what a micro-batch may have since memory ran out; 0 = it did not
+  double loss;               // sum of all accumulated losses
+  double gradNorm;           // of the last update, before clipping
+  double updates;            // applied since the session began, those given to setProgress included
+  double skipped;            // updates left out because the gradient norm was not finite
+  double maxTokens;          // what a micro-batch may have since memory ran out; 0 = it did not
+  std::string graphProblem;  // why a pass that was to be recorded as a graph was not; empty where all were
 };
 
 // What there is of the optimizer's state.
@@ -40,12 +43,16 @@ struct TrainingOptions {
   double neftuneNoiseAlpha = 0;
   bool gradientCheckpointing = false;
   bool autoFindBatchSize = false;  // where memory runs out, continue with smaller micro-batches
+  bool recordsSteps = true;        // as graphs, where the device has them
 };
 
 // A call that throws leaves everything as it was, unless it throws SessionLost.
 class Training {
  public:
-  Training(const SessionSpec& spec, at::Device device, at::ScalarType compute, uint64_t seed);
+  // `usesBuckets`: whether batches are filled up to common sizes, where passes could be recorded; left out,
+  // it is so where the device has graphs.
+  Training(const SessionSpec& spec, at::Device device, at::ScalarType compute, uint64_t seed,
+           std::optional<bool> usesBuckets = std::nullopt);
 
   // Adds the gradients of (sum of the batch's losses) / divisor.
   void accumulate(const RawBatch& raw, double divisor, const LossOptions& options);
@@ -74,6 +81,13 @@ class Training {
   // The whole tensor, or with `firstRow` some rows of it.
   void write(const std::string& name, const std::string& kind, const at::Tensor& value,
              std::optional<int64_t> firstRow);
+  // By what passes are recorded, instead of by graphs of the device; for tests, like the three that follow.
+  void recordWith(GraphMaker make);
+  const StepGraphs& graphs() const { return graphs_; }
+  Model& model() { return model_; }
+  // What passes write: tensors that stay where they are.
+  std::vector<at::Tensor> deviceState() const { return {model_.parameters().flatGradients(), loss_}; }
+
   const std::vector<NamedTensor>& tensors() const { return model_.parameters().tensors(); }
   std::vector<StateTensor> optimizerState() const;
 
@@ -84,15 +98,34 @@ class Training {
     LossOptions options;
   };
 
+  // Options of a loss, with what of them is on the device.
+  struct KnownLoss {
+    LossOptions options;
+    LossWeights weights;
+  };
+
   void backward(const MicroBatch& batch);
+  // Forward and backward of `pass_`, and what they add to gradients and loss.
+  void run(const Batch& batch, const KnownLoss& loss, const at::Tensor& divisor);
+  void runInBucket(const MicroBatch& batch, int64_t loss);
+  int64_t numberOf(const LossOptions& options);  // among losses_
+  StepTraits traits() const;
+  void chooseSteps();                        // buckets and graphs, as the options say
   bool tryOrSplit(const MicroBatch& batch);  // false where memory ran out: maxTokens_ is smaller now
   void resetStep();                          // as before its first micro-batch
   void replayStep();                         // as after all of batchesInStep_
   at::IntArrayRef shapeOf(size_t tensor, const std::string& kind) const;
 
+  const SessionSpec spec_;
+  const bool wantsBuckets_;
   uint64_t seed_;
   Model model_;
   std::unique_ptr<Optimizer> optimizer_;
+  std::deque<KnownLoss> losses_;
+  TrainingPass pass_{};  // which graphs that are not of a device read again
+  bool usesBuckets_ = false;
+  GraphMaker makeGraph_;
+  StepGraphs graphs_;
   TrainingOptions options_;
   int64_t maxTokens_ = 0;
   std::vector<MicroBatch> batchesInStep_;

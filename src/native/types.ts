@@ -51,6 +51,8 @@ export interface TrainingOptions {
   gradientCheckpointing?: boolean;
   /** When memory runs out, the micro-batch is split and the step runs again; gradients stay the same. */
   autoFindBatchSize?: boolean;
+  /** On a CUDA device, record what a step launches and repeat it for batches of about the same size. Default true. */
+  cudaGraphs?: boolean;
 }
 
 /**
@@ -277,6 +279,8 @@ export interface TrainingStats {
   skipped: number;
   /** Most tokens of a micro-batch since memory ran out (autoFindBatchSize); 0 when it did not. */
   maxTokens: number;
+  /** Why a step that was to be repeated as a CUDA graph ran as it is, in one line; empty where none did. */
+  graphProblem: string;
 }
 
 /** Where native time went between startPhases and stopPhases, over all sessions of the process. */

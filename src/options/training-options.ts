@@ -55,6 +55,11 @@ export const trainingOptions = {
       onResume: 'irrelevant',
       help: 'compute layers again in the backward pass instead of keeping them: less memory, more time, same result',
     }),
+    cudaGraphs: withDefault(toggle(), true, {
+      commands: trainers,
+      onResume: 'irrelevant',
+      help: 'on a CUDA device, record the launches of a step once for each size of batch and repeat them: same result',
+    }),
     learningRate: withDefault(positive, 5e-5, {
       commands: [...trainers, 'inspect'],
       onResume: 'may-change',

@@ -26,6 +26,7 @@ export class StepExecutor {
   /** How many layers are unfrozen in the session's settings; null before it has any. */
   #depth: { layers: number | undefined } | null = null;
   #maxTokens = 0;
+  #graphProblem = '';
   /** The step of the checkpoint and its norm, which the session does not know. */
   #resumed: Pick<ResumeState, 'step' | 'gradNorm'> | null = null;
 
@@ -85,6 +86,9 @@ export class StepExecutor {
     if (stats.maxTokens > 0 && stats.maxTokens !== this.#maxTokens)
       this.#progress.line(`Memory ran out; batches go in parts of at most ${stats.maxTokens} tokens`);
     this.#maxTokens = stats.maxTokens;
+    if (this.#graphProblem === '' && stats.graphProblem !== '')
+      this.#progress.line(`Steps that are no CUDA graphs are launched one by one: ${stats.graphProblem}`);
+    this.#graphProblem = stats.graphProblem;
     const fault = this.#nonfinite.check(stats, run.step);
     if (fault !== null) this.#progress.line(fault);
     const isRolledBack = fault !== null && this.#args.nonfiniteGradient === 'rollback';
@@ -107,7 +111,13 @@ export class StepExecutor {
   }
 
   async #restart(session: Session): Promise<void> {
-    const { neftuneNoiseAlpha = 0, gradientCheckpointing, autoFindBatchSize, momentum } = this.#args;
+    const {
+      neftuneNoiseAlpha = 0,
+      gradientCheckpointing,
+      autoFindBatchSize,
+      cudaGraphs,
+      momentum,
+    } = this.#args;
     const optimizer = optimizerOf(this.#args);
     this.#depth = null;
     await session.restart({
@@ -116,6 +126,7 @@ export class StepExecutor {
       neftuneNoiseAlpha,
       gradientCheckpointing,
       autoFindBatchSize,
+      cudaGraphs,
     });
   }
 

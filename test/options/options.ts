@@ -77,6 +77,7 @@ await tap.test('defaults are those of TrainingArguments', (t) => {
     perDeviceEvalBatchSize: 8,
     autoFindBatchSize: false,
     gradientCheckpointing: false,
+    cudaGraphs: true,
     gradientAccumulationSteps: 1,
     learningRate: 5e-5,
     lrSchedulerType: 'linear',
