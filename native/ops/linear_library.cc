@@ -6,6 +6,7 @@
 
 #include <optional>
 
+#include "ops/add_norm.h"
 #include "ops/dropout.h"
 #include "ops/linear.h"
 #include "ops/linear_backward.h"
@@ -70,9 +71,12 @@ struct Gradients {
   at::Tensor x, weight, bias;  // undefined where they are not needed, or were stored already
 };
 
-// Of y = input weight^T + bias; `input` is x in the compute type.
+bool trainsBias(AutogradContext* context) { return context->saved_data["trainsBias"].toBool(); }
+
+// Of y = input weight^T + bias; `input` is x in the compute type, and `dBias` that of the bias where it is
+// known.
 Gradients gradientsOf(AutogradContext* context, const at::Tensor& dY, const at::Tensor& input,
-                      const at::Tensor& weight) {
+                      const at::Tensor& weight, const at::Tensor& dBias = {}) {
   Gradients result;
   if (context->needs_input_grad(kInputPlace))
     result.x = matmul(dY, weight, static_cast<at::ScalarType>(context->saved_data["typeOfX"].toInt()));
@@ -83,8 +87,8 @@ Gradients gradientsOf(AutogradContext* context, const at::Tensor& dY, const at::
     else
       result.weight = matmul(dY.t(), input, at::kFloat);
   }
-  if (context->saved_data["trainsBias"].toBool())
-    result.bias = dY.sum(at::IntArrayRef{0}, /*keepdim=*/false, at::kFloat);
+  if (trainsBias(context))
+    result.bias = dBias.defined() ? dBias : dY.sum(at::IntArrayRef{0}, /*keepdim=*/false, at::kFloat);
   return result;
 }
 
@@ -124,10 +128,10 @@ struct LinearActivationLibrary : torch::autograd::Function<LinearActivationLibra
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
-    at::Tensor dZ = at::empty_like(saved[2]);
-    activateBackwardOut(dZ, static_cast<Activation>(context->saved_data["activation"].toInt()), gradients[0],
-                        saved[2], saved[3]);
-    const Gradients d = gradientsOf(context, dZ, saved[0], saved[1]);
+    const auto [dZ, dBias] =
+        activateBackward(static_cast<Activation>(context->saved_data["activation"].toInt()), gradients[0],
+                         saved[2], saved[3], trainsBias(context));
+    const Gradients d = gradientsOf(context, dZ, saved[0], saved[1], dBias);
     return {d.x,          d.weight,     d.bias,
             at::Tensor(), at::Tensor(), context->saved_data["hasAddend"].toBool() ? dZ : at::Tensor()};
   }
@@ -141,41 +145,34 @@ struct LinearAddNormLibrary : torch::autograd::Function<LinearAddNormLibrary> {
                             const OptionalTensor& addend) {
     const at::AutoDispatchBelowADInplaceOrView guard;
     const at::Tensor input = x.to(weights.operands.type), y = affine(input, weights.operands, addend);
-    at::Tensor kept, sum;
-    if (mask.dropsNothing()) {
-      sum = residual + y;
-    } else {
-      kept = keptElements(mask, y.size(0), y.size(1), y.device());
-      sum = at::addcmul(residual, y, kept, mask.scale);
-    }
-    auto [out, mean, inverseDeviation] =
-        at::native_layer_norm(sum, {sum.size(1)}, normWeight, normBias, epsilon);
-    context->save_for_backward({savedInput(input, weight), weights.operands.weight, sum, mean,
-                                inverseDeviation, normWeight, normBias.value_or(at::Tensor()), kept});
-    context->saved_data["scale"] = static_cast<double>(mask.scale);
+    const AddNormResult result = addNorm(y, residual, normWeight, normBias, epsilon, mask);
+    variable_list saved = result.saved;
+    saved.insert(saved.end(), {savedInput(input, weight), weights.operands.weight, normWeight,
+                               normBias.value_or(at::Tensor())});
+    context->save_for_backward(saved);
+    saveMask(context, mask);
     context->saved_data["trainsNormBias"] = normBias.has_value() && normBias->requires_grad();
     context->saved_data["hasAddend"] = addend.has_value();
     save(context, x, weights);
-    return out;
+    return result.out;
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
-    const at::Tensor &weight = saved[1], &sum = saved[2], &kept = saved[7];
-    const OptionalTensor normBias = saved[6].defined() ? OptionalTensor(saved[6]) : std::nullopt;
-    auto [dSum, dNormWeight, dNormBias] = at::native_layer_norm_backward(
-        gradients[0].contiguous(), sum, {sum.size(1)}, saved[3], saved[4], saved[5], normBias,
-        {true, context->needs_input_grad(kNormWeightPlace), context->saved_data["trainsNormBias"].toBool()});
-    const at::Tensor dropped =
-        kept.defined() ? at::native_dropout_backward(dSum, kept, context->saved_data["scale"].toDouble())
-                       : dSum;
-    const at::Tensor dY = dropped.to(weight.scalar_type());
-    const Gradients d = gradientsOf(context, dY, saved[0], weight);
-    return {d.x,          d.weight,
-            dSum,         dNormWeight,
-            d.bias,       dNormBias,
-            at::Tensor(), at::Tensor(),
-            at::Tensor(), context->saved_data["hasAddend"].toBool() ? dY : at::Tensor()};
+    const auto next = saved.begin() + kAddNormSaved;
+    const at::Tensor &input = next[0], &weight = next[1], &normWeight = next[2];
+    const OptionalTensor normBias = next[3].defined() ? OptionalTensor(next[3]) : std::nullopt;
+    const AddNormGradients norm =
+        addNormBackward(gradients[0].contiguous(), {saved.begin(), next}, normWeight, normBias,
+                        savedMask(context), weight.scalar_type(),
+                        {context->needs_input_grad(kNormWeightPlace),
+                         context->saved_data["trainsNormBias"].toBool(), trainsBias(context)});
+    const Gradients d = gradientsOf(context, norm.y, input, weight, norm.sumOfY);
+    return {d.x,           d.weight,
+            norm.residual, norm.weight,
+            d.bias,        norm.bias,
+            at::Tensor(),  at::Tensor(),
+            at::Tensor(),  context->saved_data["hasAddend"].toBool() ? norm.y : at::Tensor()};
   }
 
  private:

@@ -3,6 +3,9 @@
 
 #include <ATen/ATen.h>
 
+#include <string>
+#include <vector>
+
 #include "ops/dropout.h"
 
 namespace bertune {
@@ -19,5 +22,10 @@ void testVocabulary(at::ScalarType type);
 void testParameters();
 void testOutOfMemory();
 void testCudaCapabilities();
+void testKernels(const Mask& none, const Mask& tenth);  // those for GPUs: all three
+void testKernelsOfAdam();
+void testKernelsLoading();
+// Prints the compiler's log of each architecture, such as 90. Returns the exit code.
+int compileKernels(const std::string& compiler, const std::vector<std::string>& architectures);
 
 }  // namespace bertune
