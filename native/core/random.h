@@ -46,6 +46,33 @@ struct RowKey {
   uint32_t second;
 };
 
+// What the masks of one pass depend on beside their site: plain data, which a session on a GPU keeps at one
+// address of the device.
+struct PassNumbers {
+  uint64_t seed;
+  int64_t step;
+  int64_t firstToken;  // tokens and sequences that earlier micro-batches of this step had
+  int64_t firstSequence;
+};
+
+// Whether the rows of a tensor are the tokens of a batch or its sequences.
+enum class RowsAre : int32_t { Tokens, Sequences };
+
+// How the rows of a mask are counted over the optimizer step: from `offset` on, and `factor` of them for each
+// token or sequence of earlier micro-batches.
+struct MaskRows {
+  MaskRows(RowsAre of = RowsAre::Tokens, int32_t factor = 1, int64_t offset = 0)
+      : offset(offset), factor(factor), of(of) {}
+
+  int64_t first(int64_t firstToken, int64_t firstSequence) const {
+    return offset + factor * (of == RowsAre::Tokens ? firstToken : firstSequence);
+  }
+
+  int64_t offset;
+  int32_t factor;
+  RowsAre of;
+};
+
 // One site of one step. `firstRow` is the number of rows that earlier micro-batches of the step had.
 struct Mask {
   uint32_t first = 0;
@@ -53,6 +80,12 @@ struct Mask {
   uint32_t threshold = 0;  // an element is dropped when its hash is below; 0 drops nothing
   float scale = 1.0f;      // 1 / (1 - p), given to the kept elements
   int64_t firstRow = 0;
+  // Where it is not null, kernels of the device compute first, second and firstRow themselves from what is
+  // there when they run: a captured graph draws another mask in each replay.
+  const PassNumbers* onDevice = nullptr;
+  int64_t layer = 0;
+  Site site = Site::Embedding;
+  MaskRows rows = {};
 
   bool dropsNothing() const { return threshold == 0; }
   double probability() const { return threshold / 4294967296.0; }

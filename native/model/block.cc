@@ -72,11 +72,11 @@ LinearInput Block::expand(const Normed& x, const Call& call) const {
 }
 
 at::Tensor Block::attend(const Normed& x, const Call& call) const {
-  const int64_t earlier = earlierRows(call.pass, RowsAre::Tokens), headSize = hidden_ / heads_;
+  const int64_t headSize = hidden_ / heads_;
   // The projection of keys and values, and of queries too where these are of all tokens.
   const LinearLayer& last = projections_.back();
   const at::Tensor projected =
-      linear(x, last.weights(), last.addend(x.values, call.number, call.pass, earlier, call.compute));
+      linear(x, last.weights(), last.addend(x.values, call.number, call.pass, RowsAre::Tokens, call.compute));
   AttentionInput input{projected.view({call.batch.tokens(), isFirstOnly_ ? 2 : 3, heads_, headSize})};
   input.window = layer_.window;
   input.rotaryTable = call.relations.rotaryTable;
@@ -86,20 +86,22 @@ at::Tensor Block::attend(const Normed& x, const Call& call) const {
   if (isFirstOnly_) {
     const LinearLayer& query = projections_.front();
     const at::Tensor& first = call.batch.firstTokens;
-    const at::Tensor added = query.addend(x.values, call.number, call.pass, earlier, call.compute, first);
+    const at::Tensor added =
+        query.addend(x.values, call.number, call.pass, RowsAre::Tokens, call.compute, first);
     input.query = linear(x.values.index_select(0, first), query.weights(), added)
                       .view({call.batch.sequences(), heads_, headSize});
   }
-  const Mask mask = maskAt(call.pass, Site::Attention, call.number, attention_.dropout, earlier * heads_);
+  const Mask mask = maskAt(call.pass, Site::Attention, call.number, attention_.dropout,
+                           {RowsAre::Tokens, static_cast<int32_t>(heads_)});
   return attention(input, call.batch.cuSeqlens, call.batch.offsets, mask);
 }
 
 at::Tensor Block::addend(const LinearLayer& layer, const at::Tensor& x, const Call& call) const {
-  return layer.addend(x, call.number, call.pass, earlierRows(call.pass, outputRows()), call.compute);
+  return layer.addend(x, call.number, call.pass, outputRows(), call.compute);
 }
 
 Mask Block::outputMask(Site site, double probability, const Call& call) const {
-  return maskAt(call.pass, site, call.number, probability, earlierRows(call.pass, outputRows()));
+  return maskAt(call.pass, site, call.number, probability, outputRows());
 }
 
 std::vector<LinearLayer*> Block::linears() {

@@ -49,11 +49,12 @@ RelativePositions RelativeLayer::forward(const Batch& batch, int64_t number, con
 
   at::Tensor x = table_->value.narrow(0, first, rows);
   if (norm_.has_value()) x = norm_->apply(x);
-  x = dropoutAdd(x, {}, maskAt(pass, Site::RelativePositions, number, spec_.dropout, first));
+  const auto rowsFrom = [](int64_t row) { return MaskRows(RowsAre::Tokens, /*factor=*/0, row); };
+  x = dropoutAdd(x, {}, maskAt(pass, Site::RelativePositions, number, spec_.dropout, rowsFrom(first)));
   std::vector<at::Tensor> parts;
   for (const LinearLayer& layer : projections_) {
     const at::Tensor projected =
-        linear(x, layer.weights(), layer.addend(x, number, pass, kFirstMaskRow + first, compute));
+        linear(x, layer.weights(), layer.addend(x, number, pass, rowsFrom(kFirstMaskRow + first), compute));
     const int64_t headSize = x.size(1) / heads_;
     for (const at::Tensor& part : projected.view({rows, -1, heads_, headSize}).unbind(1))
       parts.push_back(part);

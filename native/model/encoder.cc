@@ -94,16 +94,15 @@ Embeddings::Embeddings(const EmbeddingsSpec& spec, int64_t hidden, LayerFactory&
 at::Tensor Embeddings::forward(const Batch& batch, const TrainingPass* pass, at::ScalarType compute) const {
   at::Tensor x = rowsOf(*words_, batch.inputIds, spec_.padId);
   if (pass != nullptr && pass->neftuneNoiseAlpha > 0) {
-    const Mask key = makeMask(pass->seed, pass->step, kNoLayer, Site::Neftune, 0, pass->firstToken);
+    const Mask key = keyAt(*pass, Site::Neftune, kNoLayer, 0, RowsAre::Tokens);
     x = x + neftuneNoise(batch, spec_.width, pass->neftuneNoiseAlpha, key);
   }
   if (types_ != nullptr) x = x + rowsOf(*types_, batch.tokenTypeIds);
   if (positions_ != nullptr) x = x + rowsOf(*positions_, batch.positions);
   if (norm_.has_value()) x = norm_->apply(x);
-  const int64_t earlier = earlierRows(pass, RowsAre::Tokens);
-  x = dropoutAdd(x, {}, maskAt(pass, Site::Embedding, kNoLayer, spec_.dropout, earlier));
+  x = dropoutAdd(x, {}, maskAt(pass, Site::Embedding, kNoLayer, spec_.dropout, RowsAre::Tokens));
   if (!projection_.has_value()) return x;
-  const at::Tensor added = projection_->addend(x, kNoLayer, pass, earlier, compute);
+  const at::Tensor added = projection_->addend(x, kNoLayer, pass, RowsAre::Tokens, compute);
   return linear(x, projection_->weights(), added).to(at::kFloat);
 }
 

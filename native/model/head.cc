@@ -76,7 +76,6 @@ at::Tensor Head::forward(const at::Tensor& hidden, RowsAre rows, const Batch& ba
                          const TrainingPass* pass) const {
   at::Tensor x = hidden;
   for (const Stage& stage : stages_) {
-    const int64_t earlier = earlierRows(pass, rows);
     switch (stage.spec.kind) {
       case Kind::PoolFirst:
         if (rows == RowsAre::Tokens) x = x.index_select(0, batch.firstTokens);
@@ -87,13 +86,13 @@ at::Tensor Head::forward(const at::Tensor& hidden, RowsAre rows, const Batch& ba
         rows = RowsAre::Sequences;
         break;
       case Kind::Linear:
-        x = stage.linear.apply(x, stage.number, pass, earlier);
+        x = stage.linear.apply(x, stage.number, pass, rows);
         break;
       case Kind::Norm:
         x = stage.norm.apply(x);
         break;
       case Kind::Dropout:
-        x = dropoutAdd(x, {}, maskAt(pass, Site::Classifier, stage.number, stage.spec.probability, earlier));
+        x = dropoutAdd(x, {}, maskAt(pass, Site::Classifier, stage.number, stage.spec.probability, rows));
         break;
       case Kind::Activation:
         x = activate(stage.spec.activation, x);

@@ -40,7 +40,7 @@ LinearWeights LinearLayer::weights() const {
 }
 
 at::Tensor LinearLayer::addend(const at::Tensor& x, int64_t layer, const TrainingPass* pass,
-                               int64_t earlierRows, at::ScalarType type, const at::Tensor& selection) const {
+                               MaskRows maskRows, at::ScalarType type, const at::Tensor& selection) const {
   if (adapters_.empty()) return {};
   const at::Tensor input = x.to(type);
   const int64_t rows = selection.defined() ? selection.size(0) : x.size(0);
@@ -49,7 +49,7 @@ at::Tensor LinearLayer::addend(const at::Tensor& x, int64_t layer, const Trainin
   int64_t row = 0;
   for (const Adapter& adapter : adapters_) {
     if (adapter.firstRow > row) parts.push_back(zeros(adapter.firstRow - row));
-    const Mask mask = maskAt(pass, adapter.site, layer, adapter.dropout, earlierRows);
+    const Mask mask = maskAt(pass, adapter.site, layer, adapter.dropout, maskRows);
     at::Tensor dropped = dropoutAdd(input, {}, mask);
     if (selection.defined()) dropped = dropped.index_select(0, selection);
     const at::Tensor low = at::linear(dropped, adapter.a->value.to(type));
@@ -62,10 +62,10 @@ at::Tensor LinearLayer::addend(const at::Tensor& x, int64_t layer, const Trainin
 }
 
 at::Tensor LinearLayer::apply(const at::Tensor& x, int64_t layer, const TrainingPass* pass,
-                              int64_t earlierRows) const {
+                              MaskRows maskRows) const {
   const at::Tensor y =
       bias_ == nullptr ? at::linear(x, weight_->value) : at::linear(x, weight_->value, bias_->value);
-  const at::Tensor added = addend(x, layer, pass, earlierRows, at::kFloat);
+  const at::Tensor added = addend(x, layer, pass, maskRows, at::kFloat);
   return added.defined() ? y + added : y;
 }
 

@@ -27,23 +27,25 @@ struct TrainingPass {
   int64_t step;
   int64_t firstToken;  // tokens and sequences that earlier micro-batches of this step had
   int64_t firstSequence;
-  double neftuneNoiseAlpha;    // 0 = no noise
-  bool gradientCheckpointing;  // layers run again in the backward pass
-  bool packsWhenRead;          // weights, instead of all of them before the pass (OperandBuilder)
+  double neftuneNoiseAlpha;               // 0 = no noise
+  bool gradientCheckpointing;             // layers run again in the backward pass
+  bool packsWhenRead;                     // weights, instead of all of them before the pass (OperandBuilder)
+  const PassNumbers* onDevice = nullptr;  // the first four in memory of a GPU, for kernels; see Mask
 };
 
-// Whether the rows of a tensor are the tokens of a batch or its sequences.
-enum class RowsAre { Tokens, Sequences };
-
-// How many rows earlier micro-batches of the step had.
-inline int64_t earlierRows(const TrainingPass* pass, RowsAre rows) {
-  if (pass == nullptr) return 0;
-  return rows == RowsAre::Tokens ? pass->firstToken : pass->firstSequence;
+// What the numbers of a site are drawn with, dropout or other noise.
+inline Mask keyAt(const TrainingPass& pass, Site site, int64_t layer, double probability, MaskRows rows) {
+  Mask mask = makeMask(pass.seed, pass.step, layer, site, probability,
+                       rows.first(pass.firstToken, pass.firstSequence));
+  mask.onDevice = pass.onDevice;
+  mask.layer = layer;
+  mask.site = site;
+  mask.rows = rows;
+  return mask;
 }
 
-inline Mask maskAt(const TrainingPass* pass, Site site, int64_t layer, double probability, int64_t firstRow) {
-  if (pass == nullptr || probability == 0) return {};
-  return makeMask(pass->seed, pass->step, layer, site, probability, firstRow);
+inline Mask maskAt(const TrainingPass* pass, Site site, int64_t layer, double probability, MaskRows rows) {
+  return pass == nullptr || probability == 0 ? Mask() : keyAt(*pass, site, layer, probability, rows);
 }
 
 struct Adapter {
@@ -73,10 +75,10 @@ class LinearLayer {
 
   // What the adapters add, [rows, out] of `type`; undefined where there are none. `selection`: the rows of x
   // that are wanted, where these are not all.
-  at::Tensor addend(const at::Tensor& x, int64_t layer, const TrainingPass* pass, int64_t earlierRows,
+  at::Tensor addend(const at::Tensor& x, int64_t layer, const TrainingPass* pass, MaskRows maskRows,
                     at::ScalarType type, const at::Tensor& selection = {}) const;
   // The layer in float32 by LibTorch's operators, adapters included: for the small ones of a head.
-  at::Tensor apply(const at::Tensor& x, int64_t layer, const TrainingPass* pass, int64_t earlierRows) const;
+  at::Tensor apply(const at::Tensor& x, int64_t layer, const TrainingPass* pass, MaskRows maskRows) const;
 
   // Adds the adapters to the weight that they adapt, and sets these rows of their B to zero.
   void mergeAdapters();

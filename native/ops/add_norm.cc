@@ -21,7 +21,7 @@ AddNormResult addNorm(const at::Tensor& y, const at::Tensor& residual, const at:
   if (const auto* kernels = kernelsFor(y.device(), y.scalar_type(), y.size(1))) {
     const fused::NormArguments norm{weight.contiguous(), bias.value_or(at::Tensor()), epsilon};
     const fused::Normalized found = fused::addNorm(*kernels, y.contiguous(), residual.contiguous(), norm,
-                                                   {mask}, {/*sum=*/true, /*out=*/true, /*rounded=*/false});
+                                                   mask, {/*sum=*/true, /*out=*/true, /*rounded=*/false});
     return {found.out, {found.sum, found.statistics, at::Tensor(), at::Tensor()}};
   }
   at::Tensor kept, sum;
@@ -46,7 +46,7 @@ AddNormGradients addNormBackward(const at::Tensor& dOut, const std::vector<at::T
     const std::array<fused::Sums, 3> sums{
         fused::Sums{place(wanted.weight)}, {place(wanted.bias)}, {place(wanted.sumOfY)}};
     const fused::AddNormBack back = fused::addNormBackward(*kernels, {dOut.contiguous(), {}}, sum, saved[1],
-                                                           weight.contiguous(), {mask}, type, sums);
+                                                           weight.contiguous(), mask, type, sums);
     return {back.dSum, back.dY, sums[0].values, sums[1].values, sums[2].values};
   }
   const at::Tensor& kept = saved[3];

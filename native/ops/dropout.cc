@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/ivalue.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <optional>
@@ -16,6 +17,11 @@ namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
+
+struct SavedMask : torch::CustomClassHolder {
+  explicit SavedMask(const Mask& mask) : mask(mask) {}
+  Mask mask;
+};
 
 constexpr int64_t kWord = 0xffffffff;
 constexpr int64_t kRowsPerTask = 64;
@@ -59,7 +65,7 @@ const cuda::Kernels* kernelsFor(const at::Tensor& x) {
 at::Tensor compute(const at::Tensor& x, const at::Tensor& residual, const Mask& mask) {
   if (const auto* kernels = kernelsFor(x))
     return fused::dropoutAdd(*kernels, x.contiguous(), residual.defined() ? residual.contiguous() : residual,
-                             {mask});
+                             mask);
   if (!x.is_cpu()) return dropoutAddDrawn(x, residual, mask);
   if (x.scalar_type() == at::kFloat)
     return onCpu(x.contiguous(), residual.defined() ? residual.contiguous() : residual, mask);
@@ -88,19 +94,11 @@ struct DropoutAdd : torch::autograd::Function<DropoutAdd> {
 }  // namespace
 
 void saveMask(AutogradContext* context, const Mask& mask) {
-  context->saved_data["mask"] = std::vector<int64_t>{mask.first, mask.second, mask.threshold, mask.firstRow};
-  context->saved_data["scale"] = static_cast<double>(mask.scale);
+  context->saved_data["mask"] = c10::IValue::make_capsule(c10::make_intrusive<SavedMask>(mask));
 }
 
 Mask savedMask(AutogradContext* context) {
-  const std::vector<int64_t> words = context->saved_data["mask"].toIntVector();
-  Mask mask;
-  mask.first = static_cast<uint32_t>(words[0]);
-  mask.second = static_cast<uint32_t>(words[1]);
-  mask.threshold = static_cast<uint32_t>(words[2]);
-  mask.firstRow = words[3];
-  mask.scale = static_cast<float>(context->saved_data["scale"].toDouble());
-  return mask;
+  return c10::static_intrusive_pointer_cast<SavedMask>(context->saved_data["mask"].toCapsule())->mask;
 }
 
 at::Tensor hashTensor(const Mask& mask, int64_t rows, int64_t columns, at::Device device) {

@@ -20,13 +20,12 @@ constexpr int64_t kThreads = 128;        // of kernels that have no sums over a 
 constexpr int64_t kMostRowBlocks = 512;  // of backward passes: rows of partial sums
 constexpr int64_t kTokensOfSegment = 32;
 
-struct MaskArgument {
-  const void* stored;
-  Mask given;
-};
-static_assert(std::is_standard_layout_v<Mask> && sizeof(Mask) == 24 && offsetof(Mask, second) == 4 &&
+static_assert(std::is_standard_layout_v<Mask> && sizeof(Mask) == 64 && offsetof(Mask, second) == 4 &&
                   offsetof(Mask, threshold) == 8 && offsetof(Mask, scale) == 12 &&
-                  offsetof(Mask, firstRow) == 16,
+                  offsetof(Mask, firstRow) == 16 && offsetof(Mask, onDevice) == 24 &&
+                  offsetof(Mask, layer) == 32 && offsetof(Mask, site) == 40 && offsetof(Mask, rows) == 48 &&
+                  offsetof(MaskRows, factor) == 8 && offsetof(MaskRows, of) == 12 &&
+                  sizeof(PassNumbers) == 32 && static_cast<int32_t>(RowsAre::Sequences) == 1,
               "ops/cuda/prelude.cu has the same");
 
 // Of a tensor that a kernel reads four elements at a time; null where it is undefined.
@@ -50,10 +49,6 @@ const void* floats(const at::Tensor& tensor) { return pointerOf(tensor, at::kFlo
 int32_t number(int64_t value) {
   TORCH_CHECK(value >= 0 && value <= std::numeric_limits<int32_t>::max(), "too many rows for a fused kernel");
   return static_cast<int32_t>(value);
-}
-
-MaskArgument argumentOf(const MaskSource& mask) {
-  return {mask.stored.defined() ? mask.stored.const_data_ptr() : nullptr, mask.given};
 }
 
 int64_t divideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -115,7 +110,7 @@ bool takesHeads(int64_t headSize, bool isRotary) {
 }
 
 Normalized addNorm(const Kernels& kernels, const at::Tensor& y, const at::Tensor& residual,
-                   const NormArguments& norm, const MaskSource& mask, Wanted wanted) {
+                   const NormArguments& norm, const Mask& mask, Wanted wanted) {
   const int64_t rows = y.size(0), columns = y.size(1);
   Normalized result;
   if (wanted.sum) result.sum = emptyLike(y, y.sizes(), at::kFloat);
@@ -124,14 +119,13 @@ Normalized addNorm(const Kernels& kernels, const at::Tensor& y, const at::Tensor
   result.statistics = emptyLike(y, {rows, 2}, at::kFloat);
   kernels.launch(nameOf(y.scalar_type(), "addNormFloat", "addNormBFloat16"), {divideUp(rows, kRowsAtOnce)},
                  threadsOfRow(columns), pointer(y), floats(residual), floats(norm.weight), floats(norm.bias),
-                 argumentOf(mask), static_cast<float>(norm.epsilon), number(rows), number(columns),
-                 floats(result.sum), floats(result.out), pointer(result.rounded),
-                 result.statistics.data_ptr());
+                 mask, static_cast<float>(norm.epsilon), number(rows), number(columns), floats(result.sum),
+                 floats(result.out), pointer(result.rounded), result.statistics.data_ptr());
   return result;
 }
 
 AddNormBack addNormBackward(const Kernels& kernels, const NormGradients& gradients, const at::Tensor& sum,
-                            const at::Tensor& statistics, const at::Tensor& weight, const MaskSource& mask,
+                            const at::Tensor& statistics, const at::Tensor& weight, const Mask& mask,
                             at::ScalarType type, const std::array<Sums, 3>& sums) {
   const int64_t rows = sum.size(0), columns = sum.size(1), each = rowsOfBlock(rows, kMostRowBlocks),
                 blocks = divideUp(rows, each);
@@ -139,26 +133,26 @@ AddNormBack addNormBackward(const Kernels& kernels, const NormGradients& gradien
   const at::Tensor partial = at::empty({3, blocks, columns}, sum.options());
   kernels.launch(nameOf(type, "addNormBackwardFloat", "addNormBackwardBFloat16"), {blocks},
                  threadsOfRow(columns), floats(gradients.out), floats(gradients.outToo),
-                 floats(gradients.sum), floats(sum), statistics.const_data_ptr(), floats(weight),
-                 argumentOf(mask), number(rows), number(columns), number(each), floats(result.dSum),
-                 pointer(result.dY), floats(partial));
+                 floats(gradients.sum), floats(sum), statistics.const_data_ptr(), floats(weight), mask,
+                 number(rows), number(columns), number(each), floats(result.dSum), pointer(result.dY),
+                 floats(partial));
   sumColumns(kernels, partial, sums);
   return result;
 }
 
 at::Tensor dropoutAdd(const Kernels& kernels, const at::Tensor& y, const at::Tensor& residual,
-                      const MaskSource& mask) {
+                      const Mask& mask) {
   const int64_t rows = y.size(0), columns = y.size(1);
   at::Tensor out = emptyLike(y, y.sizes(), at::kFloat);
   const Tiles tiles(rows, columns);
   const void* const noSums = nullptr;
   kernels.launch(nameOf(y.scalar_type(), "dropoutAddFloat", "dropoutAddBFloat16"), tiles.grid, kThreads,
-                 pointer(y), floats(residual), argumentOf(mask), number(rows), number(columns),
-                 number(tiles.rowsOfEach), floats(out), noSums);
+                 pointer(y), floats(residual), mask, number(rows), number(columns), number(tiles.rowsOfEach),
+                 floats(out), noSums);
   return out;
 }
 
-at::Tensor dropoutAddBackward(const Kernels& kernels, const at::Tensor& dOut, const MaskSource& mask,
+at::Tensor dropoutAddBackward(const Kernels& kernels, const at::Tensor& dOut, const Mask& mask,
                               at::ScalarType type, const Sums& sums) {
   const int64_t rows = dOut.size(0), columns = dOut.size(1);
   at::Tensor dY = emptyLike(dOut, dOut.sizes(), type);
@@ -166,33 +160,33 @@ at::Tensor dropoutAddBackward(const Kernels& kernels, const at::Tensor& dOut, co
   const at::Tensor partial = at::empty({1, tiles.grid.y, columns}, dOut.options());
   const void* const noResidual = nullptr;
   kernels.launch(nameOf(type, "dropoutAddFloat", "dropoutAddBackwardBFloat16"), tiles.grid, kThreads,
-                 floats(dOut), noResidual, argumentOf(mask), number(rows), number(columns),
-                 number(tiles.rowsOfEach), pointer(dY), floats(partial));
+                 floats(dOut), noResidual, mask, number(rows), number(columns), number(tiles.rowsOfEach),
+                 pointer(dY), floats(partial));
   sumColumns<1>(kernels, partial, {sums});
   return dY;
 }
 
 at::Tensor activated(const Kernels& kernels, ActivationArguments activation, const at::Tensor& z,
-                     const MaskSource& mask) {
+                     const Mask& mask) {
   const int64_t rows = z.size(0), columns = activation.isGated ? z.size(1) / 2 : z.size(1);
   at::Tensor out = at::empty({rows, columns}, z.options());
   const Tiles tiles(rows, columns);
   kernels.launch(nameOf(z.scalar_type(), "activateFloat", "activateBFloat16"), tiles.grid, kThreads,
                  static_cast<int32_t>(activation.kind), static_cast<int32_t>(activation.isGated), pointer(z),
-                 argumentOf(mask), number(rows), number(columns), number(tiles.rowsOfEach), pointer(out));
+                 mask, number(rows), number(columns), number(tiles.rowsOfEach), pointer(out));
   return out;
 }
 
 at::Tensor activatedBackward(const Kernels& kernels, ActivationArguments activation, const at::Tensor& dOut,
-                             const at::Tensor& z, const MaskSource& mask, const Sums& sums) {
+                             const at::Tensor& z, const Mask& mask, const Sums& sums) {
   const int64_t rows = dOut.size(0), columns = dOut.size(1);
   at::Tensor dZ = at::empty_like(z);
   const Tiles tiles(rows, columns);
   const at::Tensor partial = emptyLike(z, {1, tiles.grid.y, z.size(1)}, at::kFloat);
   kernels.launch(nameOf(z.scalar_type(), "activateBackwardFloat", "activateBackwardBFloat16"), tiles.grid,
                  kThreads, static_cast<int32_t>(activation.kind), static_cast<int32_t>(activation.isGated),
-                 pointerOf(dOut, z.scalar_type()), pointer(z), argumentOf(mask), number(rows),
-                 number(columns), number(tiles.rowsOfEach), pointer(dZ), floats(partial));
+                 pointerOf(dOut, z.scalar_type()), pointer(z), mask, number(rows), number(columns),
+                 number(tiles.rowsOfEach), pointer(dZ), floats(partial));
   sumColumns<1>(kernels, partial, {sums});
   return dZ;
 }
@@ -228,21 +222,20 @@ at::Tensor packProjection(const Kernels& kernels, const std::vector<at::Tensor>&
   return packed;
 }
 
-Normalized embedded(const Kernels& kernels, const EmbeddingArguments& in, const MaskSource& mask,
-                    Wanted wanted) {
+Normalized embedded(const Kernels& kernels, const EmbeddingArguments& in, const Mask& mask, Wanted wanted) {
   const int64_t tokens = in.numbers[0].size(0), columns = in.tables[0].size(1);
   struct {
     const void* tables[3];
     const void* numbers[3];
     const void* magnitudes;
-    MaskArgument noise;
+    Mask noise;
   } arguments{};
   for (size_t i = 0; i < in.tables.size(); ++i) {
     arguments.tables[i] = floats(in.tables[i]);
     arguments.numbers[i] = in.tables[i].defined() ? in.numbers[i].const_data_ptr() : nullptr;
   }
   arguments.magnitudes = in.noise.defined() ? in.noise.const_data_ptr() : nullptr;
-  arguments.noise = argumentOf(in.noiseMask);
+  arguments.noise = in.noiseMask;
   Normalized result;
   const at::Tensor& like = in.tables[0];
   if (wanted.sum) result.sum = emptyLike(like, {tokens, columns}, at::kFloat);
@@ -250,9 +243,9 @@ Normalized embedded(const Kernels& kernels, const EmbeddingArguments& in, const 
   if (wanted.rounded) result.rounded = emptyLike(like, {tokens, columns}, at::kBFloat16);
   result.statistics = emptyLike(like, {tokens, 2}, at::kFloat);
   kernels.launch("embed", {divideUp(tokens, kRowsAtOnce)}, threadsOfRow(columns), arguments,
-                 in.norm ? floats(in.norm->weight) : nullptr, in.norm ? floats(in.norm->bias) : nullptr,
-                 argumentOf(mask), static_cast<float>(in.norm ? in.norm->epsilon : 0), number(tokens),
-                 number(columns), floats(result.sum), floats(result.out), pointer(result.rounded),
+                 in.norm ? floats(in.norm->weight) : nullptr, in.norm ? floats(in.norm->bias) : nullptr, mask,
+                 static_cast<float>(in.norm ? in.norm->epsilon : 0), number(tokens), number(columns),
+                 floats(result.sum), floats(result.out), pointer(result.rounded),
                  result.statistics.data_ptr());
   return result;
 }

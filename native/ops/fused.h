@@ -20,13 +20,6 @@ namespace bertune::fused {
 
 using cuda::Kernels;
 
-// A mask by its numbers, or where they are: a tensor of the device whose bytes are a Mask, which a captured
-// graph reads anew in each replay.
-struct MaskSource {
-  Mask given = {};
-  at::Tensor stored = {};
-};
-
 // Where sums over rows go: [columns]. Undefined where they are not wanted.
 struct Sums {
   at::Tensor values = {};
@@ -55,7 +48,7 @@ struct Normalized {
 
 // y: [rows, columns] of T; residual, undefined for none. Wants takesNormalized(columns).
 Normalized addNorm(const Kernels& kernels, const at::Tensor& y, const at::Tensor& residual,
-                   const NormArguments& norm, const MaskSource& mask, Wanted wanted);
+                   const NormArguments& norm, const Mask& mask, Wanted wanted);
 
 struct NormGradients {
   at::Tensor out, outToo;  // of out, which add up; the second may be undefined
@@ -67,13 +60,13 @@ struct AddNormBack {
 };
 // sums: of LayerNorm's weight and bias, and of dY, the gradient of the bias that y came with.
 AddNormBack addNormBackward(const Kernels& kernels, const NormGradients& gradients, const at::Tensor& sum,
-                            const at::Tensor& statistics, const at::Tensor& weight, const MaskSource& mask,
+                            const at::Tensor& statistics, const at::Tensor& weight, const Mask& mask,
                             at::ScalarType type, const std::array<Sums, 3>& sums);
 
 // dropout(y) + residual without a norm, and the gradient of y in T. Want takes(columns).
 at::Tensor dropoutAdd(const Kernels& kernels, const at::Tensor& y, const at::Tensor& residual,
-                      const MaskSource& mask);
-at::Tensor dropoutAddBackward(const Kernels& kernels, const at::Tensor& dOut, const MaskSource& mask,
+                      const Mask& mask);
+at::Tensor dropoutAddBackward(const Kernels& kernels, const at::Tensor& dOut, const Mask& mask,
                               at::ScalarType type, const Sums& sums);
 
 // dropout(activation(z)), or dropout(activation(left half of z) * right half), of T as z is; `columns` are
@@ -83,10 +76,10 @@ struct ActivationArguments {
   bool isGated;
 };
 at::Tensor activated(const Kernels& kernels, ActivationArguments activation, const at::Tensor& z,
-                     const MaskSource& mask);
+                     const Mask& mask);
 // The gradient of z, and its sums.
 at::Tensor activatedBackward(const Kernels& kernels, ActivationArguments activation, const at::Tensor& dOut,
-                             const at::Tensor& z, const MaskSource& mask, const Sums& sums);
+                             const at::Tensor& z, const Mask& mask, const Sums& sums);
 
 // Rotary positions: `table` as of rotaryTable() in attention.h, and positions int64 [tokens], counted in each
 // sequence from 0.
@@ -107,12 +100,11 @@ struct EmbeddingArguments {
   std::array<at::Tensor, 3> tables, numbers;
   std::optional<NormArguments> norm;
   at::Tensor noise = {};  // magnitudes of NEFTune's, [tokens]; undefined for none
-  MaskSource noiseMask = {};
+  Mask noiseMask = {};
 };
 // dropout(LayerNorm(sum of the rows)). `rounded` is bfloat16. Sum and statistics are for the backward pass,
 // which is addNormBackward of the gradient after dropoutAddBackward, and then embeddingBackward of dSum.
-Normalized embedded(const Kernels& kernels, const EmbeddingArguments& in, const MaskSource& mask,
-                    Wanted wanted);
+Normalized embedded(const Kernels& kernels, const EmbeddingArguments& in, const Mask& mask, Wanted wanted);
 
 // The tokens of each row that a batch reads, in the layout of ops/cuda/embedding.cu: made on the host, where
 // the numbers are known.

@@ -5,6 +5,7 @@
 #include <limits>
 #include <utility>
 
+#include "model/layers.h"
 #include "ops/activation.h"
 #include "ops/attention.h"
 #include "ops/fused.h"
@@ -84,12 +85,12 @@ void testAddNorm(const NormCase& given, at::ScalarType type, const Mask& mask) {
   const fused::NormArguments norm{single(weight), optional(given.hasBias, bias), epsilon};
   const Tensors found = inAllOrders(name, [&]() -> Tensors {
     const fused::Normalized out = fused::addNorm(kernels(), y.to(type), optional(given.hasResidual, residual),
-                                                 norm, {mask}, {true, !given.isPreNorm, true});
+                                                 norm, mask, {true, !given.isPreNorm, true});
     const std::array<fused::Sums, 3> sums{
         fused::Sums{garbage({columns})}, {at::ones({columns}), true}, {garbage({columns})}};
     const fused::AddNormBack back = fused::addNormBackward(
         kernels(), {single(dOut), optional(!given.isPreNorm, dOutToo), optional(given.isPreNorm, dSumOut)},
-        out.sum, out.statistics, norm.weight, {mask}, type, sums);
+        out.sum, out.statistics, norm.weight, mask, type, sums);
     return {out.sum,        out.out,        out.rounded,    back.dSum,
             sums[0].values, sums[1].values, sums[2].values, back.dY};
   });
@@ -118,21 +119,31 @@ void testAddNorm(const NormCase& given, at::ScalarType type, const Mask& mask) {
 // Which elements are dropped: exactly those of the CPU's kernel, from any row on.
 void testMaskBits(const Mask& mask) {
   constexpr int64_t rows = 9, columns = 132;
-  const Tensor kept = keptElements(mask, rows, columns, at::kCPU);
-  const Tensor stored = at::empty({static_cast<int64_t>(sizeof(Mask))}, at::kByte);
-  std::memcpy(stored.mutable_data_ptr(), &mask, sizeof(Mask));
-  for (const fused::MaskSource& source : {fused::MaskSource{mask}, fused::MaskSource{{}, stored}}) {
-    const std::string name = source.stored.defined() ? "fused mask in memory" : "fused mask";
-    const Tensors found = inAllOrders(name, [&]() -> Tensors {
-      const Tensor ones = at::ones({rows, columns}), some = at::ones({columns});
-      const fused::Normalized out =
-          fused::addNorm(kernels(), ones, {}, {some, {}, 1e-5}, source, {true, true, true});
-      return {fused::dropoutAdd(kernels(), ones, {}, source), out.sum,
-              fused::activated(kernels(), {Activation::Relu, false}, ones, source)};
-    });
-    for (const Tensor& each : found)
-      report(name + ": the CPU's bits", at::equal(each, kept.to(at::kFloat) * mask.scale) ? 0 : 1, 0);
-  }
+  const Tensor kept = keptElements(mask, rows, columns, at::kCPU).to(at::kFloat) * mask.scale;
+  const std::string name = mask.onDevice == nullptr ? "fused mask" : "fused mask of numbers on the device";
+  const Tensors found = inAllOrders(name, [&]() -> Tensors {
+    const Tensor ones = at::ones({rows, columns}), some = at::ones({columns});
+    Mask given = mask;  // what the host knows must not matter where the device has it
+    if (mask.onDevice != nullptr) given.first = given.second = 0, given.firstRow = 0;
+    const fused::Normalized out =
+        fused::addNorm(kernels(), ones, {}, {some, {}, 1e-5}, given, {true, true, true});
+    return {fused::dropoutAdd(kernels(), ones, {}, given), out.sum,
+            fused::activated(kernels(), {Activation::Relu, false}, ones, given)};
+  });
+  for (const Tensor& each : found) report(name + ": the CPU's bits", at::equal(each, kept) ? 0 : 1, 0);
+}
+
+// The same where a pass has its numbers in memory, for each site and way to count rows.
+void testMaskNumbers() {
+  const PassNumbers numbers{0x123456789abcdef0u, (int64_t{1} << 40) + 3, 4100, 37};
+  TrainingPass pass{numbers.seed, numbers.step, numbers.firstToken, numbers.firstSequence, 0, false, false};
+  pass.onDevice = &numbers;
+  constexpr double probability = 0.3;
+  for (const MaskRows& rows : {MaskRows(RowsAre::Tokens), MaskRows(RowsAre::Sequences),
+                               MaskRows(RowsAre::Tokens, 12), MaskRows(RowsAre::Tokens, 0, int64_t{1} << 31)})
+    testMaskBits(maskAt(&pass, Site::AttentionOutput, rows.factor, probability, rows));
+  for (int site = 0; site <= static_cast<int>(Site::RelativePositions); ++site)
+    testMaskBits(maskAt(&pass, static_cast<Site>(site), -1 - site % 3, probability, RowsAre::Tokens));
 }
 
 void testDropoutAdd(at::ScalarType type, const Mask& mask) {
@@ -141,8 +152,8 @@ void testDropoutAdd(at::ScalarType type, const Mask& mask) {
   const Tensor y = random({rows, columns}, type), residual = random({rows, columns}, at::kFloat);
   const Tensors found = inAllOrders(name, [&]() -> Tensors {
     const fused::Sums sums{garbage({columns})};
-    return {fused::dropoutAdd(kernels(), y.to(type), single(residual), {mask}),
-            fused::dropoutAddBackward(kernels(), single(residual), {mask}, type, sums), sums.values};
+    return {fused::dropoutAdd(kernels(), y.to(type), single(residual), mask),
+            fused::dropoutAddBackward(kernels(), single(residual), mask, type, sums), sums.values};
   });
   const Tensor factors = maskTensor(mask, rows, columns, at::kCPU).to(at::kDouble);
   compareAll(name, found, {y * factors + residual}, 3e-6);
@@ -159,9 +170,8 @@ void testActivation(Activation kind, bool isGated, at::ScalarType type, const Ma
                dOut = random({rows, columns}, type);
   const Tensors found = inAllOrders(name, [&]() -> Tensors {
     const fused::Sums sums{garbage({z.size(1)})};
-    const Tensor out = fused::activated(kernels(), {kind, isGated}, z.to(type), {mask});
-    return {out,
-            fused::activatedBackward(kernels(), {kind, isGated}, dOut.to(type), z.to(type), {mask}, sums),
+    const Tensor out = fused::activated(kernels(), {kind, isGated}, z.to(type), mask);
+    return {out, fused::activatedBackward(kernels(), {kind, isGated}, dOut.to(type), z.to(type), mask, sums),
             sums.values};
   });
   const Tensor zLeaf = leaf(z);
@@ -250,14 +260,14 @@ void testEmbeddings(bool hasNorm, bool hasNoise, const Mask& mask) {
   in.numbers = numbers;
   if (hasNorm) in.norm = fused::NormArguments{single(weight), single(bias), 1e-5};
   if (hasNoise) in.noise = single(magnitudes);
-  in.noiseMask.given = noise;
+  in.noiseMask = noise;
   const fused::EmbeddingSegments host = fused::segmentsOf({words, types, places}, padId);
   report(name + ": long rows are cut", host.rows.empty() ? 1 : 0, 0);
   const auto ints = [](const std::vector<int32_t>& values) { return at::tensor(values, at::kInt); };
   for (const bool adds : {false, true}) {
     const Tensors found = inAllOrders(name, [&]() -> Tensors {
-      const fused::Normalized out = fused::embedded(kernels(), in, {mask}, {true, true, true});
-      const Tensor d = fused::dropoutAddBackward(kernels(), single(dOut), {mask}, at::kFloat, {});
+      const fused::Normalized out = fused::embedded(kernels(), in, mask, {true, true, true});
+      const Tensor d = fused::dropoutAddBackward(kernels(), single(dOut), mask, at::kFloat, {});
       Tensor dSum = d;
       const std::array<fused::Sums, 3> sums{fused::Sums{garbage({columns})}, {garbage({columns})}, {}};
       if (hasNorm)
@@ -387,6 +397,7 @@ void testKernels(const Mask& none, const Mask& tenth) {
   }
   testAddNorm({2, 2048, true, true, true}, at::kBFloat16, tenth);
   testMaskBits(tenth);
+  testMaskNumbers();
   testActivationValues();
   testEmbeddings(true, false, none);
   testEmbeddings(true, true, tenth);

@@ -35,9 +35,9 @@ __device__ inline float activation(int kind, float z, float& slope) {
 
 // z: [rows, columns], or [rows, 2 * columns] where it is gated: activation(left half) * right half.
 template <typename T>
-__device__ inline void activate(int kind, int isGated, const T* z, const MaskArgument& maskArgument, int rows,
+__device__ inline void activate(int kind, int isGated, const T* z, const Mask& givenMask, int rows,
                                 int columns, int rowsOfBlock, T* out) {
-  const Mask mask = maskOf(maskArgument);
+  const Mask mask = maskOf(givenMask);
   const int column = (blockIdx.x * blockDim.x + threadIdx.x) * kColumnsOfThread;
   if (column >= columns) return;
   const int firstRow = blockIdx.y * rowsOfBlock, width = isGated ? 2 * columns : columns;
@@ -59,9 +59,9 @@ __device__ inline void activate(int kind, int isGated, const T* z, const MaskArg
 // dZ in the shape of z. partial: [row blocks, columns of z], the sums of dZ over the block's rows.
 template <typename T>
 __device__ inline void activateBackward(int kind, int isGated, const T* dOut, const T* z,
-                                        const MaskArgument& maskArgument, int rows, int columns,
-                                        int rowsOfBlock, T* dZ, float* partial) {
-  const Mask mask = maskOf(maskArgument);
+                                        const Mask& givenMask, int rows, int columns, int rowsOfBlock, T* dZ,
+                                        float* partial) {
+  const Mask mask = maskOf(givenMask);
   const int column = (blockIdx.x * blockDim.x + threadIdx.x) * kColumnsOfThread;
   if (column >= columns) return;
   const int firstRow = blockIdx.y * rowsOfBlock, width = isGated ? 2 * columns : columns;
@@ -92,16 +92,15 @@ __device__ inline void activateBackward(int kind, int isGated, const T* dOut, co
   if (isGated) store(partial, place + columns, gateSums);
 }
 
-#define ACTIVATION(type, suffix)                                                                          \
-  extern "C" __global__ void __launch_bounds__(128)                                                       \
-      activate##suffix(int kind, int isGated, const type* z, MaskArgument mask, int rows, int columns,    \
-                       int rowsOfBlock, type* out) {                                                      \
-    activate<type>(kind, isGated, z, mask, rows, columns, rowsOfBlock, out);                              \
-  }                                                                                                       \
-  extern "C" __global__ void __launch_bounds__(128)                                                       \
-      activateBackward##suffix(int kind, int isGated, const type* dOut, const type* z, MaskArgument mask, \
-                               int rows, int columns, int rowsOfBlock, type* dZ, float* partial) {        \
-    activateBackward<type>(kind, isGated, dOut, z, mask, rows, columns, rowsOfBlock, dZ, partial);        \
+#define ACTIVATION(type, suffix)                                                                            \
+  extern "C" __global__ void __launch_bounds__(128) activate##suffix(                                       \
+      int kind, int isGated, const type* z, Mask mask, int rows, int columns, int rowsOfBlock, type* out) { \
+    activate<type>(kind, isGated, z, mask, rows, columns, rowsOfBlock, out);                                \
+  }                                                                                                         \
+  extern "C" __global__ void __launch_bounds__(128)                                                         \
+      activateBackward##suffix(int kind, int isGated, const type* dOut, const type* z, Mask mask, int rows, \
+                               int columns, int rowsOfBlock, type* dZ, float* partial) {                    \
+    activateBackward<type>(kind, isGated, dOut, z, mask, rows, columns, rowsOfBlock, dZ, partial);          \
   }
 ACTIVATION(float, Float)
 ACTIVATION(BFloat16, BFloat16)

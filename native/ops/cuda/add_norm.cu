@@ -7,10 +7,10 @@
 // be null, and so may `residual`.
 template <typename T>
 __device__ inline void addNorm(const T* y, const float* residual, const float* weight, const float* shift,
-                               const MaskArgument& maskArgument, float epsilon, int rows, int columns,
-                               float* sum, float* out, T* rounded, float* statistics) {
+                               const Mask& givenMask, float epsilon, int rows, int columns, float* sum,
+                               float* out, T* rounded, float* statistics) {
   SHARED(float, scratch, kMostWarps* kRowsAtOnce);
-  const Mask mask = maskOf(maskArgument);
+  const Mask mask = maskOf(givenMask);
   const int column = threadIdx.x * kColumnsOfThread, firstRow = blockIdx.x * kRowsAtOnce;
   const bool isIn = column < columns;
   Four<float> x[kRowsAtOnce];
@@ -68,10 +68,10 @@ __device__ inline void addNorm(const T* y, const float* residual, const float* w
 template <typename T>
 __device__ inline void addNormBackward(const float* dOut, const float* dOutToo, const float* dSumOut,
                                        const float* sum, const float* statistics, const float* weight,
-                                       const MaskArgument& maskArgument, int rows, int columns,
-                                       int rowsOfBlock, float* dSum, T* dY, float* partial) {
+                                       const Mask& givenMask, int rows, int columns, int rowsOfBlock,
+                                       float* dSum, T* dY, float* partial) {
   SHARED(float, scratch, kMostWarps* kRowsAtOnce * 2);
-  const Mask mask = maskOf(maskArgument);
+  const Mask mask = maskOf(givenMask);
   const int column = threadIdx.x * kColumnsOfThread, firstRow = blockIdx.x * rowsOfBlock;
   const bool isIn = column < columns;
   const int end = firstRow + rowsOfBlock < rows ? firstRow + rowsOfBlock : rows;
@@ -134,14 +134,14 @@ __device__ inline void addNormBackward(const float* dOut, const float* dOutToo, 
 
 #define ADD_NORM(type, suffix)                                                                               \
   extern "C" __global__ void __launch_bounds__(512) addNorm##suffix(                                         \
-      const type* y, const float* residual, const float* weight, const float* shift, MaskArgument mask,      \
+      const type* y, const float* residual, const float* weight, const float* shift, Mask mask,              \
       float epsilon, int rows, int columns, float* sum, float* out, type* rounded, float* statistics) {      \
     addNorm<type>(y, residual, weight, shift, mask, epsilon, rows, columns, sum, out, rounded, statistics);  \
   }                                                                                                          \
   extern "C" __global__ void __launch_bounds__(512) addNormBackward##suffix(                                 \
       const float* dOut, const float* dOutToo, const float* dSumOut, const float* sum,                       \
-      const float* statistics, const float* weight, MaskArgument mask, int rows, int columns,                \
-      int rowsOfBlock, float* dSum, type* dY, float* partial) {                                              \
+      const float* statistics, const float* weight, Mask mask, int rows, int columns, int rowsOfBlock,       \
+      float* dSum, type* dY, float* partial) {                                                               \
     addNormBackward<type>(dOut, dOutToo, dSumOut, sum, statistics, weight, mask, rows, columns, rowsOfBlock, \
                           dSum, dY, partial);                                                                \
   }
@@ -151,9 +151,9 @@ ADD_NORM(BFloat16, BFloat16)
 
 // Without a norm: dropout(y) + residual, and the gradient of y.
 template <typename T, typename Out>
-__device__ inline void dropoutAdd(const T* y, const float* residual, const MaskArgument& maskArgument,
-                                  int rows, int columns, int rowsOfBlock, Out* out, float* partial) {
-  const Mask mask = maskOf(maskArgument);
+__device__ inline void dropoutAdd(const T* y, const float* residual, const Mask& givenMask, int rows,
+                                  int columns, int rowsOfBlock, Out* out, float* partial) {
+  const Mask mask = maskOf(givenMask);
   const int column = (blockIdx.x * blockDim.x + threadIdx.x) * kColumnsOfThread;
   if (column >= columns) return;
   const int firstRow = blockIdx.y * rowsOfBlock;
@@ -176,11 +176,11 @@ __device__ inline void dropoutAdd(const T* y, const float* residual, const MaskA
   if (partial != nullptr) store(partial, static_cast<Long>(blockIdx.y) * columns + column, sums);
 }
 
-#define DROPOUT_ADD(type, out, suffix)                                                                   \
-  extern "C" __global__ void __launch_bounds__(128)                                                      \
-      dropoutAdd##suffix(const type* y, const float* residual, MaskArgument mask, int rows, int columns, \
-                         int rowsOfBlock, out* result, float* partial) {                                 \
-    dropoutAdd<type, out>(y, residual, mask, rows, columns, rowsOfBlock, result, partial);               \
+#define DROPOUT_ADD(type, out, suffix)                                                           \
+  extern "C" __global__ void __launch_bounds__(128)                                              \
+      dropoutAdd##suffix(const type* y, const float* residual, Mask mask, int rows, int columns, \
+                         int rowsOfBlock, out* result, float* partial) {                         \
+    dropoutAdd<type, out>(y, residual, mask, rows, columns, rowsOfBlock, result, partial);       \
   }
 DROPOUT_ADD(float, float, Float)
 DROPOUT_ADD(BFloat16, float, BFloat16)          // forward

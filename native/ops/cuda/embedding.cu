@@ -5,7 +5,7 @@ struct EmbeddingTables {
   const float* tables[3];   // words, token types, positions; null where a model has none
   const Long* numbers[3];   // [tokens] each
   const float* magnitudes;  // of NEFTune's noise on the words, [tokens]; null for none
-  MaskArgument noise;
+  Mask noise;
 };
 
 __device__ inline Four<float> embeddingSum(const EmbeddingTables& in, const Mask& noise, int token,
@@ -31,11 +31,10 @@ __device__ inline Four<float> embeddingSum(const EmbeddingTables& in, const Mask
 // out = dropout(LayerNorm(sum)), or dropout(sum) where `weight` is null. `sum` (for the backward pass) and
 // `rounded` (out once more, for the first matrix product) may be null.
 extern "C" __global__ void __launch_bounds__(512)
-    embed(EmbeddingTables in, const float* weight, const float* shift, MaskArgument maskArgument,
-          float epsilon, int tokens, int columns, float* sum, float* out, BFloat16* rounded,
-          float* statistics) {
+    embed(EmbeddingTables in, const float* weight, const float* shift, Mask givenMask, float epsilon,
+          int tokens, int columns, float* sum, float* out, BFloat16* rounded, float* statistics) {
   SHARED(float, scratch, kMostWarps* kRowsAtOnce);
-  const Mask mask = maskOf(maskArgument), noise = maskOf(in.noise);
+  const Mask mask = maskOf(givenMask), noise = maskOf(in.noise);
   const int column = threadIdx.x * kColumnsOfThread, firstRow = blockIdx.x * kRowsAtOnce;
   const bool isIn = column < columns;
   Four<float> x[kRowsAtOnce];

@@ -12,6 +12,7 @@
 
 typedef unsigned int Word;
 typedef long long Long;
+typedef unsigned long long Wide;
 
 constexpr int kColumnsOfThread = 4;
 constexpr int kWarp = 32;
@@ -60,17 +61,22 @@ __device__ inline void store(T* values, Long place, const Four<float>& given) {
 }
 
 // The mask of core/random.h, bit for bit.
+struct PassNumbers {
+  Wide seed;
+  Long step, firstToken, firstSequence;
+};
+struct MaskRows {
+  Long offset;
+  int factor, areSequences;
+};
 struct Mask {
   Word first, second, threshold;
   float scale;
   Long firstRow;
-};
-
-// From memory of the device where `stored` is not null, so that a captured graph draws another mask each
-// time.
-struct MaskArgument {
-  const Mask* stored;
-  Mask given;
+  const PassNumbers* onDevice;
+  Long layer;
+  Wide site;
+  MaskRows rows;
 };
 
 struct RowKey {
@@ -90,8 +96,27 @@ __device__ inline Word hash(RowKey row, Word column) {
   return x ^ (x >> 16);
 }
 
-__device__ inline Mask maskOf(const MaskArgument& argument) {
-  return argument.stored != nullptr ? *argument.stored : argument.given;
+__device__ inline Wide mix64(Wide x) {
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
+  return x ^ (x >> 31);
+}
+
+// As makeMask of core/random.h, from the numbers that are there now.
+__device__ inline Mask maskOf(const Mask& given) {
+  Mask mask = given;
+  if (given.onDevice == nullptr) return mask;
+  const PassNumbers numbers = *given.onDevice;
+  constexpr Wide kStep = 0x9e3779b97f4a7c15ull;
+  Wide key = mix64(numbers.seed + kStep);
+  key = mix64(key ^ (static_cast<Wide>(numbers.step) + kStep));
+  key = mix64(key ^ (static_cast<Wide>(given.layer) + kStep));
+  key = mix64(key ^ (given.site + kStep));
+  mask.first = static_cast<Word>(key);
+  mask.second = static_cast<Word>(key >> 32);
+  const Long earlier = given.rows.areSequences ? numbers.firstSequence : numbers.firstToken;
+  mask.firstRow = given.rows.offset + given.rows.factor * earlier;
+  return mask;
 }
 
 __device__ inline RowKey keyOf(const Mask& mask, int row) {
