@@ -7,7 +7,7 @@
 #include "core/device.h"
 #include "core/memory.h"
 #include "core/phases.h"
-#include "cuda/kernels.h"
+#include "ops/fused_device.h"
 #include "ops/processor.h"
 
 namespace {
@@ -34,7 +34,7 @@ Napi::Value cudaPeakBytes(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value kernelsProblem(const Napi::CallbackInfo& info) {
-  return Napi::String::New(info.Env(), bertune::cuda::kernelsProblem());
+  return Napi::String::New(info.Env(), bertune::fused::kernelsProblem());
 }
 
 Napi::Value busySeconds(const Napi::CallbackInfo& info) {

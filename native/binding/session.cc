@@ -10,7 +10,7 @@
 #include "binding/arguments.h"
 #include "core/device.h"
 #include "core/memory.h"
-#include "cuda/kernels.h"
+#include "ops/fused_device.h"
 
 namespace bertune {
 namespace {
@@ -87,7 +87,7 @@ Napi::Value Session::open(Args info) {
         keepBackwardOnThisThread();
         if (tf32_.has_value() && device_.is_cuda()) allowTf32(*tf32_);
         training_ = std::make_unique<Training>(spec_, device_, compute_, seed_);
-        cuda::kernelsOf(device_);  // compiled now where the cache has none, and not in the first step
+        fused::kernelsOf(device_);  // compiled now where the cache has none, and not in the first step
         *tensors = training_->tensors();
       },
       [tensors](Napi::Env env) { return toJs(env, *tensors); });

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -99,12 +100,16 @@ std::optional<std::string> CubinCache::read(const std::string& name) const {
 
 void CubinCache::write(const std::string& name, const std::string& cubin) const {
   std::error_code failed;
+  const auto require = [&] {
+    if (failed) throw std::runtime_error(folder_.string() + " cannot be written: " + failed.message());
+  };
   std::filesystem::create_directories(folder_, failed);
-  if (failed) return;
+  require();
   // Several processes may write it at once: each has a file of its own, and the last rename wins.
   std::string path = (folder_ / (name + ".XXXXXX")).string();
   const int descriptor = mkstemp(path.data());
-  if (descriptor < 0) return;
+  if (descriptor < 0) failed.assign(errno, std::generic_category());
+  require();
   close(descriptor);
   {
     std::ofstream file(path, std::ios::binary);
@@ -113,7 +118,8 @@ void CubinCache::write(const std::string& name, const std::string& cubin) const 
     if (!file) failed = std::make_error_code(std::errc::io_error);
   }
   if (!failed) std::filesystem::rename(path, folder_ / name, failed);
-  if (failed) std::filesystem::remove(path, failed);
+  if (std::error_code ignored; failed) std::filesystem::remove(path, ignored);
+  require();
 }
 
 std::filesystem::path cubinFolder() {

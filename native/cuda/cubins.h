@@ -21,7 +21,7 @@ struct Compiled {
 // For a compute capability, major and minor. Throws std::runtime_error with the compiler's first error.
 Compiled compile(const Compiler& compiler, const std::string& source, std::pair<int, int> capability);
 
-// Files in a folder. One that cannot be written, or is damaged, is none: what it holds can be compiled again.
+// Files in a folder. One that is damaged is none: what it holds can be compiled again.
 class CubinCache {
  public:
   explicit CubinCache(std::filesystem::path folder) : folder_(std::move(folder)) {}
@@ -30,7 +30,8 @@ class CubinCache {
   static std::string nameOf(const std::string& source, std::pair<int, int> compilerVersion,
                             std::pair<int, int> capability);
   std::optional<std::string> read(const std::string& name) const;
-  void write(const std::string& name, const std::string& cubin) const;  // whole, or not at all
+  // Whole, or not at all. Throws std::runtime_error with the reason.
+  void write(const std::string& name, const std::string& cubin) const;
 
  private:
   std::filesystem::path folder_;

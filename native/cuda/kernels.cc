@@ -2,13 +2,9 @@
 
 #include <c10/core/impl/VirtualGuardImpl.h>
 
-#include <cstdlib>
-#include <memory>
 #include <optional>
 #include <stdexcept>
-#include <string_view>
 
-#include "core/device.h"
 #include "cuda/cubins.h"
 
 namespace bertune::cuda {
@@ -16,7 +12,7 @@ namespace {
 
 // The code of the kernels, and their module where it loads. What the cache holds may be damaged in a way that
 // its checksum does not show, or be of another driver: it is compiled again then.
-void* load(const Kernels::Source& source, const Driver& driver) {
+void* load(const Kernels::Source& source, const Driver& driver, std::string& cacheProblem) {
   const std::optional<Compiler> compiler = Compiler::find(source.compiler);
   if (!compiler) throw std::runtime_error("NVRTC, NVIDIA's run-time compiler, was not found beside LibTorch");
   std::pair<int, int> version;
@@ -29,7 +25,11 @@ void* load(const Kernels::Source& source, const Driver& driver) {
   const std::string cubin = compile(*compiler, source.text, source.capability).cubin;
   if (const int error = driver.moduleLoadData(&module, cubin.data()); error != 0)
     throw std::runtime_error("the NVIDIA driver does not load them: " + driver.errorText(error));
-  cache.write(name, cubin);
+  try {
+    cache.write(name, cubin);
+  } catch (const std::exception& error) {
+    cacheProblem = error.what();
+  }
   return module;
 }
 
@@ -39,38 +39,13 @@ void* streamOf(c10::Device device) {
   return c10::impl::VirtualGuardImpl(device.type()).getStream(device).native_handle();
 }
 
-const Kernels* kernelsOfCpu = nullptr;
-
-struct Loaded {
-  std::unique_ptr<Kernels> kernels;
-  std::string problem;
-};
-
-Loaded loadFor(c10::Device device) {
-  // No GPU has run them yet: until one has, they are for those who ask.
-  const char* wanted = std::getenv("BERTUNE_FUSED_KERNELS");
-  if (wanted == nullptr || std::string_view(wanted) != "1") return {nullptr, ""};
-  try {
-    const auto capability = cudaCapability();
-    if (!capability) throw std::runtime_error("the compute capability of the GPU is not known");
-    return {std::make_unique<Kernels>(device, Kernels::Source{driverOfProcess(), compilerOfProcess(),
-                                                              cubinFolder(), *capability, kernelSource()}),
-            ""};
-  } catch (const std::exception& error) {
-    return {nullptr, error.what()};
-  }
-}
-
-std::mutex loading;
-std::map<c10::DeviceIndex, Loaded> loaded;  // by device; entries stay where they are
-
 }  // namespace
 
 Kernels::Kernels(c10::Device device, const Source& source) : device_(device), driver_() {
   const std::optional<Driver> driver = Driver::find(source.driver);
   if (!driver) throw std::runtime_error("the NVIDIA driver has not all functions that kernels need");
   driver_ = *driver;
-  module_ = load(source, driver_);
+  module_ = load(source, driver_, cacheProblem_);
 }
 
 void* Kernels::function(const char* name) const {
@@ -92,23 +67,5 @@ void Kernels::launchWith(const char* name, Grid grid, int64_t threads, void** ar
     throw std::runtime_error(std::string("CUDA cannot run the kernel ") + name + ": " +
                              driver_.errorText(error));
 }
-
-const Kernels* kernelsOf(c10::Device device) {
-  if (device.is_cpu()) return kernelsOfCpu;
-  if (!device.is_cuda()) return nullptr;
-  const std::lock_guard lock(loading);
-  auto found = loaded.find(device.index());
-  if (found == loaded.end()) found = loaded.emplace(device.index(), loadFor(device)).first;
-  return found->second.kernels.get();
-}
-
-std::string kernelsProblem() {
-  const std::lock_guard lock(loading);
-  for (const auto& [device, each] : loaded)
-    if (!each.problem.empty()) return each.problem;
-  return "";
-}
-
-void setKernelsOfCpu(const Kernels* kernels) { kernelsOfCpu = kernels; }
 
 }  // namespace bertune::cuda

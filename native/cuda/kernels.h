@@ -30,6 +30,9 @@ class Kernels {
   // Throws std::runtime_error, with one line for people, where there is no way to run kernels.
   Kernels(c10::Device device, const Source& source);
 
+  // Why their code is not in the cache, in one line; empty where it is.
+  const std::string& cacheProblem() const { return cacheProblem_; }
+
   // Returns when the kernel is queued. The types of the arguments are exactly those of the kernel.
   template <typename... Arguments>
   void launch(const char* name, Grid grid, int64_t threads, const Arguments&... arguments) const {
@@ -44,18 +47,10 @@ class Kernels {
 
   c10::Device device_;
   Driver driver_;
+  std::string cacheProblem_;
   void* module_ = nullptr;  // for the life of the process
   mutable std::mutex mutex_;
   mutable std::map<std::string, void*, std::less<>> functions_;
 };
-
-// Those of a CUDA device, made when they are first asked for, on a thread where LibTorch has used the device.
-// Null on other devices, where they cannot be loaded, and unless BERTUNE_FUSED_KERNELS is 1: LibTorch's
-// operators do the same work in more passes.
-const Kernels* kernelsOf(c10::Device device);
-// Why a CUDA device that was asked has none, in one line; empty where none was asked, or all is well.
-std::string kernelsProblem();
-// For tests: what kernelsOf gives for the CPU from now on.
-void setKernelsOfCpu(const Kernels* kernels);
 
 }  // namespace bertune::cuda

@@ -6,6 +6,7 @@
 
 #include "core/phases.h"
 #include "ops/fused.h"
+#include "ops/fused_device.h"
 #include "ops/row_kernels.h"
 
 namespace bertune {
@@ -76,7 +77,7 @@ struct GatedGelu : torch::autograd::Function<GatedGelu> {
 const cuda::Kernels* kernelsFor(const at::Tensor& z, int64_t columns) {
   const at::ScalarType type = z.scalar_type();
   const bool isTaken = (type == at::kFloat || type == at::kBFloat16) && fused::takes(columns);
-  return isTaken ? cuda::kernelsOf(z.device()) : nullptr;
+  return isTaken ? fused::kernelsOf(z.device()) : nullptr;
 }
 
 struct GatedFused : torch::autograd::Function<GatedFused> {
@@ -84,13 +85,13 @@ struct GatedFused : torch::autograd::Function<GatedFused> {
     const at::AutoDispatchBelowADInplaceOrView guard;
     context->save_for_backward({z});
     context->saved_data["activation"] = static_cast<int64_t>(activation);
-    return fused::activated(*cuda::kernelsOf(z.device()), {activation, true}, z, {});
+    return fused::activated(*fused::kernelsOf(z.device()), {activation, true}, z, {});
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const at::Tensor z = context->get_saved_variables()[0];
     const auto activation = static_cast<Activation>(context->saved_data["activation"].toInt());
-    return {fused::activatedBackward(*cuda::kernelsOf(z.device()), {activation, true},
+    return {fused::activatedBackward(*fused::kernelsOf(z.device()), {activation, true},
                                      gradients[0].contiguous(), z, {}, {}),
             at::Tensor()};
   }
@@ -122,6 +123,12 @@ std::pair<at::Tensor, at::Tensor> activateBackward(Activation activation, const 
         fused::activatedBackward(*kernels, {activation, false}, dY.contiguous(), z.contiguous(), {}, sums),
         sums.values};
   }
+  const at::Tensor dZ = activateBackwardLibrary(activation, dY, z, y);
+  return {dZ, wantsSums ? dZ.sum(at::IntArrayRef{0}, /*keepdim=*/false, at::kFloat) : at::Tensor()};
+}
+
+at::Tensor activateBackwardLibrary(Activation activation, const at::Tensor& dY, const at::Tensor& z,
+                                   const at::Tensor& y) {
   at::Tensor dZ = at::empty_like(z);
   switch (activation) {
     case Activation::Gelu:
@@ -140,7 +147,7 @@ std::pair<at::Tensor, at::Tensor> activateBackward(Activation activation, const 
       at::tanh_backward_out(dZ, dY, y);
       break;
   }
-  return {dZ, wantsSums ? dZ.sum(at::IntArrayRef{0}, /*keepdim=*/false, at::kFloat) : at::Tensor()};
+  return dZ;
 }
 
 at::Tensor gatedActivation(Activation activation, const at::Tensor& z) {

@@ -17,6 +17,10 @@ at::Tensor activate(Activation activation, at::Tensor x, bool inPlace = false);
 std::pair<at::Tensor, at::Tensor> activateBackward(Activation activation, const at::Tensor& dY,
                                                    const at::Tensor& z, const at::Tensor& y, bool wantsSums);
 
+// The first of these by LibTorch's operators.
+at::Tensor activateBackwardLibrary(Activation activation, const at::Tensor& dY, const at::Tensor& z,
+                                   const at::Tensor& y);
+
 // activation(z[:, :n]) * z[:, n:] of z [rows, 2 n], as gated linear units have it (Shazeer 2020,
 // arXiv 2002.05202). Returns [rows, n].
 at::Tensor gatedActivation(Activation activation, const at::Tensor& z);

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <limits>
-#include <map>
 #include <type_traits>
 
 namespace bertune::fused {
@@ -18,7 +17,7 @@ constexpr int64_t kColumnsOfThread = 4, kWarp = 32, kRowsAtOnce = 4, kMostThread
                   kThreadsOfSums = 1024;
 constexpr int64_t kThreads = 128;        // of kernels that have no sums over a row
 constexpr int64_t kMostRowBlocks = 512;  // of backward passes: rows of partial sums
-constexpr int64_t kTokensOfSegment = 32;
+constexpr int64_t kPieceTokens = 32;
 
 static_assert(std::is_standard_layout_v<Mask> && sizeof(Mask) == 64 && offsetof(Mask, second) == 4 &&
                   offsetof(Mask, threshold) == 8 && offsetof(Mask, scale) == 12 &&
@@ -29,13 +28,18 @@ static_assert(std::is_standard_layout_v<Mask> && sizeof(Mask) == 64 && offsetof(
               "ops/cuda/prelude.cu has the same");
 
 // Of a tensor that a kernel reads four elements at a time; null where it is undefined.
-void* pointer(const at::Tensor& tensor) {
+void* aligned(const at::Tensor& tensor) {
   if (!tensor.defined()) return nullptr;
   const auto bytes = static_cast<uintptr_t>(tensor.element_size() * kColumnsOfThread);
-  TORCH_CHECK(tensor.is_contiguous(), "a fused kernel wants contiguous tensors");
-  TORCH_CHECK(reinterpret_cast<uintptr_t>(tensor.data_ptr()) % std::min<uintptr_t>(bytes, 16) == 0,
+  TORCH_CHECK(reinterpret_cast<uintptr_t>(tensor.data_ptr()) % bytes == 0,
               "a fused kernel wants aligned tensors");
   return tensor.data_ptr();
+}
+
+// The same of one that is whole.
+void* pointer(const at::Tensor& tensor) {
+  TORCH_CHECK(!tensor.defined() || tensor.is_contiguous(), "a fused kernel wants contiguous tensors");
+  return aligned(tensor);
 }
 
 const void* pointerOf(const at::Tensor& tensor, at::ScalarType type) {
@@ -115,7 +119,7 @@ Normalized addNorm(const Kernels& kernels, const at::Tensor& y, const at::Tensor
   Normalized result;
   if (wanted.sum) result.sum = emptyLike(y, y.sizes(), at::kFloat);
   if (wanted.out) result.out = emptyLike(y, y.sizes(), at::kFloat);
-  if (wanted.rounded) result.rounded = at::empty_like(y);
+  if (wanted.rounded) result.rounded = emptyLike(y, y.sizes(), at::kBFloat16);
   result.statistics = emptyLike(y, {rows, 2}, at::kFloat);
   kernels.launch(nameOf(y.scalar_type(), "addNormFloat", "addNormBFloat16"), {divideUp(rows, kRowsAtOnce)},
                  threadsOfRow(columns), pointer(y), floats(residual), floats(norm.weight), floats(norm.bias),
@@ -126,13 +130,13 @@ Normalized addNorm(const Kernels& kernels, const at::Tensor& y, const at::Tensor
 
 AddNormBack addNormBackward(const Kernels& kernels, const NormGradients& gradients, const at::Tensor& sum,
                             const at::Tensor& statistics, const at::Tensor& weight, const Mask& mask,
-                            at::ScalarType type, const std::array<Sums, 3>& sums) {
+                            std::optional<at::ScalarType> type, const std::array<Sums, 3>& sums) {
   const int64_t rows = sum.size(0), columns = sum.size(1), each = rowsOfBlock(rows, kMostRowBlocks),
                 blocks = divideUp(rows, each);
-  AddNormBack result{at::empty_like(sum), emptyLike(sum, sum.sizes(), type)};
+  AddNormBack result{at::empty_like(sum), type ? emptyLike(sum, sum.sizes(), *type) : at::Tensor()};
   const at::Tensor partial = at::empty({3, blocks, columns}, sum.options());
-  kernels.launch(nameOf(type, "addNormBackwardFloat", "addNormBackwardBFloat16"), {blocks},
-                 threadsOfRow(columns), floats(gradients.out), floats(gradients.outToo),
+  kernels.launch(nameOf(type.value_or(at::kFloat), "addNormBackwardFloat", "addNormBackwardBFloat16"),
+                 {blocks}, threadsOfRow(columns), floats(gradients.out), floats(gradients.outToo),
                  floats(gradients.sum), floats(sum), statistics.const_data_ptr(), floats(weight), mask,
                  number(rows), number(columns), number(each), floats(result.dSum), pointer(result.dY),
                  floats(partial));
@@ -164,6 +168,16 @@ at::Tensor dropoutAddBackward(const Kernels& kernels, const at::Tensor& dOut, co
                  pointer(dY), floats(partial));
   sumColumns<1>(kernels, partial, {sums});
   return dY;
+}
+
+at::Tensor dropoutOf(const Kernels& kernels, const at::Tensor& x, const Mask& mask) {
+  const int64_t rows = x.size(0), columns = x.size(1);
+  at::Tensor out = at::empty_like(x);
+  const Tiles tiles(rows, columns);
+  const void *const noResidual = nullptr, *const noSums = nullptr;
+  kernels.launch("dropoutAddOfBFloat16", tiles.grid, kThreads, pointerOf(x, at::kBFloat16), noResidual, mask,
+                 number(rows), number(columns), number(tiles.rowsOfEach), pointer(out), noSums);
+  return out;
 }
 
 at::Tensor activated(const Kernels& kernels, ActivationArguments activation, const at::Tensor& z,
@@ -202,23 +216,27 @@ void rotate(const Kernels& kernels, at::Tensor& projected, const Rotary& rotary)
 }
 
 at::Tensor packProjection(const Kernels& kernels, const std::vector<at::Tensor>& parts, int64_t headSize,
-                          const std::optional<Rotary>& rotary, const Sums& sums) {
+                          const std::optional<Rotary>& rotary) {
   const at::Tensor& first = parts[0];
-  const int64_t tokens = first.size(0), heads = first.size(1), padded = first.size(2),
-                count = static_cast<int64_t>(parts.size()), columns = count * heads * headSize;
+  const int64_t tokens = first.size(0), heads = first.size(1), count = static_cast<int64_t>(parts.size()),
+                columns = count * heads * headSize;
   at::Tensor packed = at::empty({tokens, count, heads, headSize}, first.options());
   struct {
     const void* parts[3];
-  } from{};
-  for (size_t i = 0; i < parts.size(); ++i) from.parts[i] = pointerOf(parts[i], first.scalar_type());
+    int64_t tokenStride, headStride;
+  } from{{}, first.stride(0), first.stride(1)};
+  for (size_t i = 0; i < parts.size(); ++i) {
+    TORCH_CHECK(parts[i].scalar_type() == first.scalar_type() && parts[i].strides() == first.strides() &&
+                    first.stride(2) == 1 && (first.stride(0) | first.stride(1)) % kColumnsOfThread == 0,
+                "a fused kernel wants parts with the same strides");
+    from.parts[i] = aligned(parts[i]);
+  }
   const Tiles tiles(tokens, columns);
-  const at::Tensor partial = emptyLike(first, {1, tiles.grid.y, columns}, at::kFloat);
   kernels.launch(nameOf(first.scalar_type(), "packProjectionFloat", "packProjectionBFloat16"), tiles.grid,
                  kThreads, from, rotary ? rotary->positions.const_data_ptr() : nullptr,
                  rotary ? floats(rotary->table) : nullptr, number(tokens), number(count), number(heads),
-                 number(headSize), number(padded), number(rotary ? rotary->table.size(1) : 0),
-                 number(tiles.rowsOfEach), pointer(packed), floats(partial));
-  sumColumns<1>(kernels, partial, {sums});
+                 number(headSize), number(rotary ? rotary->table.size(1) : 0), number(tiles.rowsOfEach),
+                 pointer(packed));
   return packed;
 }
 
@@ -250,49 +268,37 @@ Normalized embedded(const Kernels& kernels, const EmbeddingArguments& in, const 
   return result;
 }
 
-EmbeddingSegments segmentsOf(const std::array<std::vector<int32_t>, 3>& numbers,
-                             std::optional<int32_t> padId) {
-  EmbeddingSegments result;
-  const auto end = [&] { return static_cast<int32_t>(result.tokens.size()); };
-  for (size_t table = 0; table < numbers.size(); ++table) {
-    std::map<int32_t, std::vector<int32_t>> tokensOf;
-    for (size_t i = 0; i < numbers[table].size(); ++i) {
-      const int32_t row = numbers[table][i];
-      if (table == 0 && padId == row) continue;
-      tokensOf[row].push_back(static_cast<int32_t>(i));
-    }
-    const auto which = static_cast<int32_t>(table);
-    for (const auto& [row, tokens] : tokensOf) {
-      const bool isOne = tokens.size() <= static_cast<size_t>(kTokensOfSegment);
-      const auto firstSegment = static_cast<int32_t>(result.segments.size() / 4);
-      for (size_t i = 0; i < tokens.size(); i += kTokensOfSegment) {
-        const int32_t begin = end();
-        const size_t count = std::min(tokens.size() - i, static_cast<size_t>(kTokensOfSegment));
-        result.tokens.insert(result.tokens.end(), tokens.begin() + i, tokens.begin() + i + count);
-        result.segments.insert(result.segments.end(), {begin, end(), which, isOne ? row : -1});
-      }
-      if (!isOne)
-        result.rows.insert(result.rows.end(),
-                           {firstSegment, static_cast<int32_t>(result.segments.size() / 4), which, row});
-    }
-  }
-  return result;
-}
-
-void embeddingBackward(const Kernels& kernels, const at::Tensor& dSum, const at::Tensor& tokens,
-                       const at::Tensor& segments, const at::Tensor& rows,
-                       const std::array<at::Tensor, 3>& gradients, bool adds) {
+void embeddingBackward(const Kernels& kernels, const at::Tensor& dSum,
+                       const std::array<at::Tensor, 3>& numbers, const std::array<at::Tensor, 3>& gradients,
+                       std::optional<int64_t> padId) {
+  constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
   struct {
     const void* tables[3];
-  } targets{};
-  for (size_t i = 0; i < gradients.size(); ++i) targets.tables[i] = floats(gradients[i]);
-  const int64_t columns = dSum.size(1), count = segments.numel() / 4, segmented = rows.numel() / 4;
-  const at::Tensor partial = at::empty({segmented > 0 ? count : 0, columns}, dSum.options());
-  kernels.launch("embedBackward", {count}, threadsOfRow(columns), floats(dSum), tokens.const_data_ptr(),
-                 segments.const_data_ptr(), number(columns), static_cast<int32_t>(adds), targets,
-                 partial.data_ptr());
-  kernels.launch("embedBackwardSegmented", {segmented}, threadsOfRow(columns), partial.const_data_ptr(),
-                 rows.const_data_ptr(), number(columns), static_cast<int32_t>(adds), targets);
+    int64_t firstRows[3], padKey;
+  } targets{{}, {0, kNever, kNever}, gradients[0].defined() ? padId.value_or(-1) : -1};
+  std::vector<at::Tensor> keys;
+  int64_t rows = 0;
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    if (!gradients[i].defined()) continue;
+    targets.tables[i] = floats(gradients[i]);
+    targets.firstRows[i] = rows;
+    keys.push_back(rows == 0 ? numbers[i] : numbers[i] + rows);
+    rows += gradients[i].size(0);
+  }
+  if (keys.empty()) return;
+  const auto [sorted, order] =
+      at::sort(keys.size() == 1 ? keys[0] : at::cat(keys), /*stable=*/true, /*dim=*/0, /*descending=*/false);
+  const int64_t tokens = dSum.size(0), columns = dSum.size(1),
+                pieces = divideUp(sorted.numel(), kPieceTokens);
+  const struct {
+    const void *keys, *order;
+    int32_t count, tokens;
+  } places{sorted.const_data_ptr(), order.const_data_ptr(), number(sorted.numel()), number(tokens)};
+  const at::Tensor partial = at::empty({pieces, 2, columns}, dSum.options());
+  kernels.launch("embedBackward", {pieces}, threadsOfRow(columns), floats(dSum), places, number(columns),
+                 targets, floats(partial));
+  kernels.launch("embedBackwardParts", {pieces}, threadsOfRow(columns), floats(partial), places,
+                 number(columns), targets);
 }
 
 }  // namespace bertune::fused

@@ -40,8 +40,8 @@ struct Wanted {
   bool sum, out, rounded;
 };
 
-// sum = dropout(y) + residual; out = LayerNorm(sum), and `rounded` the same of type T. statistics: [rows, 2],
-// mean and 1 / standard deviation.
+// sum = dropout(y) + residual; out = LayerNorm(sum), and `rounded` the same in bfloat16. statistics: [rows,
+// 2], mean and 1 / standard deviation.
 struct Normalized {
   at::Tensor sum, out, rounded, statistics;
 };
@@ -51,23 +51,25 @@ Normalized addNorm(const Kernels& kernels, const at::Tensor& y, const at::Tensor
                    const NormArguments& norm, const Mask& mask, Wanted wanted);
 
 struct NormGradients {
-  at::Tensor out, outToo;  // of out, which add up; the second may be undefined
-  at::Tensor sum = {};     // of sum, where something else reads it too; or undefined
+  at::Tensor out, outToo = {};  // of out, which add up; the second may be undefined
+  at::Tensor sum = {};          // of sum, where something else reads it too; or undefined
 };
 struct AddNormBack {
   at::Tensor dSum;  // of the residual
-  at::Tensor dY;    // of T
+  at::Tensor dY;    // of `type`, undefined where that is left out
 };
 // sums: of LayerNorm's weight and bias, and of dY, the gradient of the bias that y came with.
 AddNormBack addNormBackward(const Kernels& kernels, const NormGradients& gradients, const at::Tensor& sum,
                             const at::Tensor& statistics, const at::Tensor& weight, const Mask& mask,
-                            at::ScalarType type, const std::array<Sums, 3>& sums);
+                            std::optional<at::ScalarType> type, const std::array<Sums, 3>& sums);
 
-// dropout(y) + residual without a norm, and the gradient of y in T. Want takes(columns).
+// dropout(y) + residual without a norm, and the gradient of y in T. dropoutOf leaves residual and float32
+// out: both ways bfloat16. All want takes(columns).
 at::Tensor dropoutAdd(const Kernels& kernels, const at::Tensor& y, const at::Tensor& residual,
                       const Mask& mask);
 at::Tensor dropoutAddBackward(const Kernels& kernels, const at::Tensor& dOut, const Mask& mask,
                               at::ScalarType type, const Sums& sums);
+at::Tensor dropoutOf(const Kernels& kernels, const at::Tensor& x, const Mask& mask);
 
 // dropout(activation(z)), or dropout(activation(left half of z) * right half), of T as z is; `columns` are
 // those of the result, of which `takes` must hold.
@@ -89,10 +91,10 @@ struct Rotary {
 bool takesHeads(int64_t headSize, bool isRotary);
 // projected: [tokens, parts, heads, head size] of T; all parts but the last are turned where they are.
 void rotate(const Kernels& kernels, at::Tensor& projected, const Rotary& rotary);
-// The gradients of two or three parts, [tokens, heads, padded head size] each, as [tokens, parts, heads,
-// headSize], turned back where there is a table; and the sums of it.
+// The gradients of two or three parts, [tokens, heads, head size or more] each, with the same strides, as
+// [tokens, parts, heads, headSize], and turned back where there is a table.
 at::Tensor packProjection(const Kernels& kernels, const std::vector<at::Tensor>& parts, int64_t headSize,
-                          const std::optional<Rotary>& rotary, const Sums& sums);
+                          const std::optional<Rotary>& rotary);
 
 // Embeddings: tables of words, token types and positions [any, columns] with int64 numbers [tokens]; those of
 // types and positions may be undefined. Wants takesNormalized(columns).
@@ -106,18 +108,10 @@ struct EmbeddingArguments {
 // which is addNormBackward of the gradient after dropoutAddBackward, and then embeddingBackward of dSum.
 Normalized embedded(const Kernels& kernels, const EmbeddingArguments& in, const Mask& mask, Wanted wanted);
 
-// The tokens of each row that a batch reads, in the layout of ops/cuda/embedding.cu: made on the host, where
-// the numbers are known.
-struct EmbeddingSegments {
-  std::vector<int32_t> tokens, segments, rows;
-};
-// numbers: of each table, empty where it gets no gradient; rows numbered padId of the first get none.
-EmbeddingSegments segmentsOf(const std::array<std::vector<int32_t>, 3>& numbers,
-                             std::optional<int32_t> padId);
-// Writes the rows that the batch reads, and no other, into gradients in the shapes of the tables; `adds` to
-// what is there. tokens, segments and rows: int32, on the device.
-void embeddingBackward(const Kernels& kernels, const at::Tensor& dSum, const at::Tensor& tokens,
-                       const at::Tensor& segments, const at::Tensor& rows,
-                       const std::array<at::Tensor, 3>& gradients, bool adds);
+// Adds to the rows that the numbers name, and to no other. gradients: in the shapes of the tables, undefined
+// where none is wanted; `padId` of the first gets none.
+void embeddingBackward(const Kernels& kernels, const at::Tensor& dSum,
+                       const std::array<at::Tensor, 3>& numbers, const std::array<at::Tensor, 3>& gradients,
+                       std::optional<int64_t> padId);
 
 }  // namespace bertune::fused

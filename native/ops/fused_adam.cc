@@ -4,7 +4,8 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
+#include <type_traits>
+#include <utility>
 
 #include "core/memory.h"
 
@@ -16,77 +17,90 @@ constexpr int64_t kMostBlocksOfNorm = 512, kElementsOfBlock = 4096;
 constexpr int64_t kChunk = 16384;
 
 struct Chunk {
-  int64_t weight, gradient, moment, rounded;
+  int64_t weight, gradient, moment;
+  const void* rounded;
   int32_t length, group;
 };
 
-const void* pointer(const at::Tensor& tensor, at::ScalarType type) {
-  if (!tensor.defined()) return nullptr;
-  TORCH_CHECK(tensor.is_contiguous() && tensor.scalar_type() == type, "adam wants contiguous ", type);
+struct Numbers {
+  double beta1, beta2;
+  float epsilon, maxNorm;
+};
+struct Group {
+  float learningRate, weightDecay;
+};
+
+const void* pointer(const at::Tensor& tensor) {
+  TORCH_CHECK(tensor.is_contiguous() && tensor.scalar_type() == at::kFloat, "adam wants contiguous floats");
   return tensor.const_data_ptr();
 }
 
-// On the device, without waiting.
-at::Tensor bytesOn(at::Device device, const void* bytes, size_t size) {
-  std::vector<int32_t> words(size / sizeof(int32_t));
-  std::memcpy(words.data(), bytes, size);
-  return toDevice(words, device);
-}
+// Plain data as words.
+class Words {
+ public:
+  template <typename T>
+  void add(const T& value) {
+    static_assert(std::is_trivially_copyable_v<T> && sizeof(T) % sizeof(int32_t) == 0);
+    words_.resize(words_.size() + sizeof(T) / sizeof(int32_t));
+    std::memcpy(words_.data() + words_.size() - sizeof(T) / sizeof(int32_t), &value, sizeof(T));
+  }
+  // A tensor of the device begins where the largest of them may.
+  at::Tensor on(at::Device device) const { return toDevice(words_, device); }
+
+ private:
+  std::vector<int32_t> words_;
+};
 
 }  // namespace
 
-std::vector<uint8_t> chunksOf(const std::vector<UpdateSlice>& slices) {
-  std::vector<Chunk> chunks;
-  for (const UpdateSlice& slice : slices)
+Adam::Adam(const std::vector<UpdateSlice>& slices, FlatTensors flat, at::Tensor steps, bool isDecoupled)
+    : flat_(std::move(flat)), steps_(std::move(steps)), isDecoupled_(isDecoupled) {
+  Words chunks;
+  for (const UpdateSlice& slice : slices) {
+    if (slice.rounded.defined()) copies_.push_back(slice.rounded);
+    const auto* rounded = slice.rounded.defined() ? slice.rounded.const_data_ptr<at::BFloat16>() : nullptr;
     for (int64_t i = 0; i < slice.length; i += kChunk)
-      chunks.push_back({slice.weight + i, slice.gradient + i, slice.moment + i,
-                        slice.rounded < 0 ? -1 : slice.rounded + i,
-                        static_cast<int32_t>(std::min(kChunk, slice.length - i)), slice.group});
-  std::vector<uint8_t> bytes(chunks.size() * sizeof(Chunk));
-  if (!chunks.empty()) std::memcpy(bytes.data(), chunks.data(), bytes.size());
-  return bytes;
+      chunks.add(Chunk{slice.weight + i, slice.gradient + i, slice.moment + i,
+                       rounded == nullptr ? nullptr : rounded + i,
+                       static_cast<int32_t>(std::min(kChunk, slice.length - i)), slice.group});
+  }
+  chunks_ = chunks.on(flat_.weights.device());
+  const auto options = flat_.weights.options();
+  corrections_ = at::empty({steps_.size(0), 2}, options);
+  // A function of the size alone, so that the sum has one order on every GPU.
+  const int64_t blocks =
+      std::clamp<int64_t>(flat_.gradients.numel() / kElementsOfBlock, 1, kMostBlocksOfNorm);
+  partial_ = at::empty({blocks}, options.dtype(at::kDouble));
 }
 
-void adam(const cuda::Kernels& kernels, const at::Tensor& chunks, const FlatTensors& flat,
-          const std::vector<GroupNumbers>& groups, const UpdateScalars& scalars, const AdamOptions& options) {
-  const at::Device device = flat.weights.device();
-  struct Group {
-    float learningRate, weightDecay, firstCorrection, secondCorrection;
-  };
-  std::vector<Group> numbers;
-  std::vector<const void*> steps;
-  for (const GroupNumbers& group : groups) {
-    numbers.push_back({static_cast<float>(group.learningRate), static_cast<float>(group.weightDecay), 0, 0});
-    steps.push_back(pointer(group.step, at::kFloat));
-  }
-  const at::Tensor groupsOnDevice = bytesOn(device, numbers.data(), numbers.size() * sizeof(Group)),
-                   stepsOnDevice = bytesOn(device, steps.data(), steps.size() * sizeof(void*));
-  const int64_t size = flat.gradients.numel();
-  // A function of the size alone, so that the sum has one order on every GPU.
-  const int64_t blocks = std::clamp<int64_t>(size / kElementsOfBlock, 1, kMostBlocksOfNorm);
-  const at::Tensor partial = at::empty({blocks}, flat.gradients.options().dtype(at::kDouble));
-  kernels.launch("squareSums", {blocks}, kThreads, pointer(flat.gradients, at::kFloat), size,
-                 partial.data_ptr());
+void Adam::load(const AdamOptions& options, const std::vector<GroupNumbers>& groups) {
+  Words numbers;
+  numbers.add(Numbers{options.beta1, options.beta2, static_cast<float>(options.epsilon),
+                      static_cast<float>(options.maxGradNorm)});
+  for (const GroupNumbers& group : groups)
+    numbers.add(Group{static_cast<float>(group.learningRate), static_cast<float>(group.weightDecay)});
+  const at::Tensor fresh = numbers.on(flat_.weights.device());
+  if (numbers_.defined())
+    numbers_.copy_(fresh);  // at the address that a recorded launch reads
+  else
+    numbers_ = fresh;
+}
+
+void Adam::update(const cuda::Kernels& kernels, const UpdateScalars& scalars) const {
+  const auto groups = static_cast<int32_t>(steps_.size(0));
+  const auto blocks = static_cast<int32_t>(partial_.numel());
+  const int64_t chunks = chunks_.nbytes() / sizeof(Chunk), size = flat_.gradients.numel();
+  const void *numbers = numbers_.const_data_ptr(), *corrections = corrections_.const_data_ptr();
   const struct {
     const void *norm, *divisor, *skips, *updates, *skipped;
-  } state{pointer(scalars.norm, at::kFloat), pointer(scalars.divisor, at::kFloat),
-          pointer(scalars.skips, at::kFloat), pointer(scalars.updates, at::kFloat),
-          pointer(scalars.skipped, at::kFloat)};
-  kernels.launch("prepareUpdate", {1}, kWarp, partial.const_data_ptr(), static_cast<int32_t>(blocks),
-                 static_cast<float>(options.maxGradNorm), options.beta1, options.beta2,
-                 static_cast<int32_t>(groups.size()), state, stepsOnDevice.const_data_ptr(),
-                 groupsOnDevice.data_ptr());
-  const struct {
-    float firstRest, beta2, secondRest, epsilon;
-    int32_t isDecoupled;
-  } adamNumbers{static_cast<float>(1 - options.beta1), static_cast<float>(options.beta2),
-                static_cast<float>(1 - options.beta2), static_cast<float>(options.epsilon),
-                static_cast<int32_t>(options.isDecoupled)};
-  kernels.launch("adam", {chunks.numel() * chunks.element_size() / static_cast<int64_t>(sizeof(Chunk))},
-                 kThreads, chunks.const_data_ptr(), groupsOnDevice.const_data_ptr(), state.divisor,
-                 state.skips, adamNumbers, pointer(flat.weights, at::kFloat),
-                 pointer(flat.gradients, at::kFloat), pointer(flat.firstMoments, at::kFloat),
-                 pointer(flat.secondMoments, at::kFloat), pointer(flat.rounded, at::kBFloat16));
+  } state{pointer(scalars.norm), pointer(scalars.divisor), pointer(scalars.skips), pointer(scalars.updates),
+          pointer(scalars.skipped)};
+  kernels.launch("squareSums", {blocks}, kThreads, pointer(flat_.gradients), size, partial_.const_data_ptr());
+  kernels.launch("prepareUpdate", {1}, kWarp, partial_.const_data_ptr(), blocks, numbers, groups, state,
+                 pointer(steps_), corrections);
+  kernels.launch("adam", {chunks}, kThreads, chunks_.const_data_ptr(), numbers, corrections, state.divisor,
+                 state.skips, static_cast<int32_t>(isDecoupled_), pointer(flat_.weights),
+                 pointer(flat_.gradients), pointer(flat_.firstMoments), pointer(flat_.secondMoments));
 }
 
 }  // namespace bertune::fused

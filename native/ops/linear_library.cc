@@ -92,11 +92,21 @@ Gradients gradientsOf(AutogradContext* context, const at::Tensor& dY, const at::
   return result;
 }
 
+// x in the compute type, which may be there already; hidden from autograd, which has x itself.
+struct Rounded {
+  at::Tensor values;
+
+  at::Tensor of(const at::Tensor& x, at::ScalarType type) const {
+    return values.defined() && values.scalar_type() == type ? values : x.to(type);
+  }
+};
+
 struct LinearLibrary : torch::autograd::Function<LinearLibrary> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
-                            const OptionalTensor& /*bias*/, const LinearWeights& weights) {
+                            const OptionalTensor& /*bias*/, const LinearWeights& weights,
+                            const Rounded& rounded) {
     const at::AutoDispatchBelowADInplaceOrView guard;
-    const at::Tensor input = x.to(weights.operands.type);
+    const at::Tensor input = rounded.of(x, weights.operands.type);
     context->save_for_backward({savedInput(input, weight), weights.operands.weight});
     save(context, x, weights);
     return affine(input, weights.operands, std::nullopt);
@@ -105,16 +115,16 @@ struct LinearLibrary : torch::autograd::Function<LinearLibrary> {
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
     const Gradients d = gradientsOf(context, gradients[0].contiguous(), saved[0], saved[1]);
-    return {d.x, d.weight, d.bias, at::Tensor()};
+    return {d.x, d.weight, d.bias, at::Tensor(), at::Tensor()};
   }
 };
 
 struct LinearActivationLibrary : torch::autograd::Function<LinearActivationLibrary> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             const OptionalTensor& /*bias*/, const LinearWeights& weights,
-                            Activation activation, const OptionalTensor& addend) {
+                            Activation activation, const OptionalTensor& addend, const Rounded& rounded) {
     const at::AutoDispatchBelowADInplaceOrView guard;
-    const at::Tensor input = x.to(weights.operands.type);
+    const at::Tensor input = rounded.of(x, weights.operands.type);
     const at::Tensor z = affine(input, weights.operands, addend);
     const at::Tensor y = activate(activation, z);
     const bool readsOutput = activation == Activation::Relu || activation == Activation::Tanh;
@@ -133,16 +143,48 @@ struct LinearActivationLibrary : torch::autograd::Function<LinearActivationLibra
                          saved[2], saved[3], trainsBias(context));
     const Gradients d = gradientsOf(context, dZ, saved[0], saved[1], dBias);
     return {d.x,          d.weight,     d.bias,
-            at::Tensor(), at::Tensor(), context->saved_data["hasAddend"].toBool() ? dZ : at::Tensor()};
+            at::Tensor(), at::Tensor(), context->saved_data["hasAddend"].toBool() ? dZ : at::Tensor(),
+            at::Tensor()};
+  }
+};
+
+struct LinearAddLibrary : torch::autograd::Function<LinearAddLibrary> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
+                            const at::Tensor& residual, const OptionalTensor& /*bias*/,
+                            const LinearWeights& weights, const Mask& mask, const OptionalTensor& addend) {
+    const at::AutoDispatchBelowADInplaceOrView guard;
+    const at::Tensor input = x.to(weights.operands.type);
+    at::Tensor kept;
+    const at::Tensor out = addOf(affine(input, weights.operands, addend), residual, mask, kept);
+    context->save_for_backward({savedInput(input, weight), weights.operands.weight, kept});
+    saveMask(context, mask);
+    context->saved_data["hasAddend"] = addend.has_value();
+    save(context, x, weights);
+    return out;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const AddGradients sum =
+        addBackward(gradients[0], savedMask(context), saved[2], saved[1].scalar_type(), trainsBias(context));
+    const Gradients d = gradientsOf(context, sum.y, saved[0], saved[1], sum.sumOfY);
+    return {d.x,
+            d.weight,
+            gradients[0],
+            d.bias,
+            at::Tensor(),
+            at::Tensor(),
+            context->saved_data["hasAddend"].toBool() ? sum.y : at::Tensor()};
   }
 };
 
 struct LinearAddNormLibrary : torch::autograd::Function<LinearAddNormLibrary> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
-                            const at::Tensor& residual, const at::Tensor& normWeight,
-                            const OptionalTensor& /*bias*/, const OptionalTensor& normBias,
-                            const LinearWeights& weights, double epsilon, const Mask& mask,
-                            const OptionalTensor& addend) {
+  // Returns the norm, the same once more for the layers that follow, and the sum where `givesSum`.
+  static variable_list forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
+                               const at::Tensor& residual, const at::Tensor& normWeight,
+                               const OptionalTensor& /*bias*/, const OptionalTensor& normBias,
+                               const LinearWeights& weights, double epsilon, const Mask& mask,
+                               const OptionalTensor& addend, bool givesSum, at::Tensor* rounded) {
     const at::AutoDispatchBelowADInplaceOrView guard;
     const at::Tensor input = x.to(weights.operands.type), y = affine(input, weights.operands, addend);
     const AddNormResult result = addNorm(y, residual, normWeight, normBias, epsilon, mask);
@@ -154,7 +196,11 @@ struct LinearAddNormLibrary : torch::autograd::Function<LinearAddNormLibrary> {
     context->saved_data["trainsNormBias"] = normBias.has_value() && normBias->requires_grad();
     context->saved_data["hasAddend"] = addend.has_value();
     save(context, x, weights);
-    return result.out;
+    context->set_materialize_grads(false);  // of what nothing else reads
+    *rounded = result.rounded;
+    variable_list outputs{result.out, result.out.alias()};
+    if (givesSum) outputs.push_back(result.sum);
+    return outputs;
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
@@ -163,8 +209,8 @@ struct LinearAddNormLibrary : torch::autograd::Function<LinearAddNormLibrary> {
     const at::Tensor &input = next[0], &weight = next[1], &normWeight = next[2];
     const OptionalTensor normBias = next[3].defined() ? OptionalTensor(next[3]) : std::nullopt;
     const AddNormGradients norm =
-        addNormBackward(gradients[0].contiguous(), {saved.begin(), next}, normWeight, normBias,
-                        savedMask(context), weight.scalar_type(),
+        addNormBackward({gradients[0], gradients[1], gradients.size() > 2 ? gradients[2] : at::Tensor()},
+                        {saved.begin(), next}, normWeight, normBias, savedMask(context), weight.scalar_type(),
                         {context->needs_input_grad(kNormWeightPlace),
                          context->saved_data["trainsNormBias"].toBool(), trainsBias(context)});
     const Gradients d = gradientsOf(context, norm.y, input, weight, norm.sumOfY);
@@ -172,30 +218,81 @@ struct LinearAddNormLibrary : torch::autograd::Function<LinearAddNormLibrary> {
             norm.residual, norm.weight,
             d.bias,        norm.bias,
             at::Tensor(),  at::Tensor(),
-            at::Tensor(),  context->saved_data["hasAddend"].toBool() ? norm.y : at::Tensor()};
+            at::Tensor(),  context->saved_data["hasAddend"].toBool() ? norm.y : at::Tensor(),
+            at::Tensor(),  at::Tensor()};
   }
 
  private:
   static constexpr size_t kNormWeightPlace = 3;  // among the tensors of forward
 };
 
+struct NormFused : torch::autograd::Function<NormFused> {
+  // Returns the norm, and x once more for what goes beside the layers that follow.
+  static variable_list forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
+                               const OptionalTensor& bias, double epsilon, at::ScalarType compute,
+                               at::Tensor* rounded) {
+    const at::AutoDispatchBelowADInplaceOrView guard;
+    const AddNormResult result = fusedNorm(x.contiguous(), weight, bias, epsilon, compute);
+    variable_list saved = result.saved;
+    saved.push_back(weight);
+    context->save_for_backward(saved);
+    context->saved_data["trainsBias"] = bias.has_value() && bias->requires_grad();
+    context->set_materialize_grads(false);
+    *rounded = result.rounded;
+    return {result.out, x.alias()};
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor& weight = saved[kAddNormSaved];
+    const AddNormGradients d = fusedNormBackward(
+        {gradients[0], at::Tensor(), gradients[1]}, {saved.begin(), saved.begin() + kAddNormSaved}, weight,
+        {weight.requires_grad(), trainsBias(context), /*sumOfY=*/false});
+    return {d.residual, d.weight, d.bias, at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
 }  // namespace
 
-at::Tensor linearLibrary(const at::Tensor& x, const LinearWeights& weights, const at::Tensor& addend) {
-  const at::Tensor y = LinearLibrary::apply(x, weights.weight, weights.bias, rounded(weights));
+at::Tensor linearLibrary(const Normed& x, const LinearWeights& weights, const at::Tensor& addend) {
+  const at::Tensor y =
+      LinearLibrary::apply(x.forLayers, weights.weight, weights.bias, rounded(weights), Rounded{x.rounded});
   return addend.defined() ? y + addend : y;
 }
 
-at::Tensor linearActivationLibrary(const at::Tensor& x, const LinearWeights& weights, Activation activation,
+at::Tensor linearActivationLibrary(const Normed& x, const LinearWeights& weights, Activation activation,
                                    const at::Tensor& addend) {
-  return LinearActivationLibrary::apply(x, weights.weight, weights.bias, rounded(weights), activation,
-                                        optionalRows(addend));
+  return LinearActivationLibrary::apply(x.forLayers, weights.weight, weights.bias, rounded(weights),
+                                        activation, optionalRows(addend), Rounded{x.rounded});
 }
 
-at::Tensor linearAddNormLibrary(const at::Tensor& x, const at::Tensor& residual, const LinearWeights& weights,
-                                const NormWeights& norm, const Mask& mask, const at::Tensor& addend) {
-  return LinearAddNormLibrary::apply(x, weights.weight, residual, norm.weight, weights.bias, norm.bias,
-                                     rounded(weights), norm.epsilon, mask, optionalRows(addend));
+at::Tensor linearAddLibrary(const at::Tensor& x, const at::Tensor& residual, const LinearWeights& weights,
+                            const Mask& mask, const at::Tensor& addend) {
+  return LinearAddLibrary::apply(x, weights.weight, residual, weights.bias, rounded(weights), mask,
+                                 optionalRows(addend));
+}
+
+Normed linearAddNormLibrary(const at::Tensor& x, const at::Tensor& residual, const LinearWeights& weights,
+                            const NormWeights& norm, const Mask& mask, const at::Tensor& addend,
+                            at::Tensor* sum) {
+  at::Tensor narrow;
+  const variable_list results = LinearAddNormLibrary::apply(
+      x, weights.weight, residual, norm.weight, weights.bias, norm.bias, rounded(weights), norm.epsilon, mask,
+      optionalRows(addend), sum != nullptr, &narrow);
+  if (sum != nullptr) *sum = results[2];
+  return {results[0], results[1], narrow};
+}
+
+Normed normLibrary(const at::Tensor& x, const NormWeights& norm, at::ScalarType compute,
+                   at::Tensor* residual) {
+  if (!hasFusedNorm(x)) {
+    if (residual != nullptr) *residual = x;
+    return at::layer_norm(x, norm.weight.sizes(), norm.weight, norm.bias, norm.epsilon);
+  }
+  at::Tensor narrow;
+  const variable_list results = NormFused::apply(x, norm.weight, norm.bias, norm.epsilon, compute, &narrow);
+  if (residual != nullptr) *residual = results[1];
+  return {results[0], results[0], narrow};
 }
 
 }  // namespace bertune

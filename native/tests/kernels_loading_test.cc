@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "cuda/cubins.h"
+#include "ops/fused_device.h"
 #include "tests/comparison.h"
 #include "tests/kernels_stand_in.h"
 #include "tests/operators_test.h"
@@ -96,7 +97,12 @@ void testCache() {
   const std::string binary("\0\n\xff binary", 10);
   cuda::CubinCache(cache).write("binary", binary);
   check("code is any bytes", cuda::CubinCache(cache).read("binary") == binary);
-  check("a folder that cannot be made", compilationsOf([&] { open(cache / name / "kernels"); }) == 1);
+  std::string problem;
+  const files::path inFile = cache / name / "kernels";
+  check("a folder that cannot be made",
+        compilationsOf([&] { problem = open(inFile).cacheProblem(); }) == 1 &&
+            problem == inFile.string() + " cannot be written: Not a directory");
+  check("nothing to say where it can", open(cache).cacheProblem().empty());
 }
 
 }  // namespace
@@ -131,7 +137,7 @@ void testKernelsLoading() {
   kernels.launch("columnSums", {0}, 32, 1);
   check("an empty grid is no launch", standin::cuda.kernels == 0);
   check("none for the CPU",
-        cuda::kernelsOf(c10::Device(c10::kCPU)) == nullptr && cuda::kernelsProblem().empty());
+        fused::kernelsOf(c10::Device(c10::kCPU)) == nullptr && fused::kernelsProblem().empty());
 }
 
 int compileKernels(const std::string& file, const std::vector<std::string>& architectures) {

@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "cuda/kernels.h"
 #include "tests/kernel_shim.h"
@@ -18,6 +19,7 @@ struct Cuda {
   bool loads = true;      // else modules are refused, as by a driver that is older than the compiler
   std::string refused{};  // code that is refused in particular
   bool launches = true;
+  std::string faulty{};  // a kernel that does nothing
   int compilations = 0, modules = 0, kernels = 0;
 };
 extern Cuda cuda;
@@ -27,5 +29,6 @@ cuda::Lookup compiler();
 
 // All kernels, without a cache.
 const cuda::Kernels& kernels();
+std::vector<std::string> kernelNames();
 
 }  // namespace bertune::standin

@@ -3,7 +3,7 @@
 //   operators_test            with LibTorch's allocator
 //   operators_test guarded    with memory that ends the process when something goes beyond a tensor
 //   operators_test caching    with the addon's allocator
-//   operators_test kernels    only those for GPUs
+//   operators_test kernels    only those for GPUs, and more of them; `guarded kernels`: in such memory
 //   operators_test compile FILE 80 90 ...   compiles the kernels for GPUs of those compute capabilities with
 //                                           libnvrtc.so in FILE, and prints what the compiler says of each
 //   operators_test throwing   only the quick ones, behind one that throws
@@ -36,8 +36,8 @@ int main(int count, char** arguments) {
                                        : "no type");
   const Mask none;
   const Mask tenth = makeMask(42, 3, 1, Site::Attention, 0.1, 17);
-  if (memory == "kernels") {
-    testKernels(none, tenth);
+  if (memory == "kernels" || (count > 2 && std::string_view(arguments[2]) == "kernels")) {
+    testKernels(none, tenth, /*isThorough=*/memory == "kernels");
     return reportEnd();
   }
   if (memory == "throwing") {
@@ -63,6 +63,6 @@ int main(int count, char** arguments) {
   testOutOfMemory();
   testCudaCapabilities();
   // Slow, and the same on every processor.
-  if (memory == "guarded") testKernels(none, tenth);
+  if (memory == "guarded") testKernels(none, tenth, /*isThorough=*/false);
   return reportEnd();
 }

@@ -22,7 +22,8 @@ void testVocabulary(at::ScalarType type);
 void testParameters();
 void testOutOfMemory();
 void testCudaCapabilities();
-void testKernels(const Mask& none, const Mask& tenth);  // those for GPUs: all three
+// Those for GPUs: all three. `isThorough`: also that the check at first use finds every kernel that is wrong.
+void testKernels(const Mask& none, const Mask& tenth, bool isThorough);
 void testKernelsOfAdam();
 void testKernelsLoading();
 // Prints the compiler's log of each architecture, such as 90. Returns the exit code.

@@ -240,9 +240,7 @@ export class EncoderModel {
     }
     this.#settings = settings;
     const kernels = device === 'cuda' ? kernelsProblem() : '';
-    const reasons = [reason, kernels === '' ? '' : `no fused kernels: ${kernels}`].filter(
-      (why) => why !== '',
-    );
+    const reasons = [reason, kernels].filter((why) => why !== '');
     const why = reasons.length === 0 ? '' : ` (${reasons.join('; ')})`;
     this.#placement = `${device}, ${dtype}, ${counted(threads, 'thread')}${why}`;
     this.#session = session;

@@ -117,7 +117,7 @@ export function cudaPeakBytes(): number {
   return loadAddon().cudaPeakBytes();
 }
 
-/** Why sessions on CUDA do without the fused kernels of native/ops/cuda, in one line; empty where none does. */
+/** Why sessions on CUDA do without the fused kernels of native/ops/cuda, or compile them each time, in one line; or empty. */
 export function kernelsProblem(): string {
   return loadAddon().kernelsProblem();
 }

@@ -1,6 +1,6 @@
-// The fused kernels for GPUs (native/ops/cuda) compiled by NVIDIA's own run-time compiler, which needs no GPU: for each
-// architecture, the registers of every kernel, and no spills. NVRTC comes from the package index, or BERTUNE_NVRTC is its
-// libnvrtc.so.
+// The fused kernels for GPUs (native/ops/cuda) run on the CPU, thread by thread; and compiled by NVIDIA's own run-time compiler,
+// which needs no GPU: for each architecture, the registers of every kernel, and no spills. NVRTC comes from the package index, or
+// BERTUNE_NVRTC is its libnvrtc.so.
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
@@ -56,20 +56,30 @@ function kernelsIn(log: string): Kernel[] {
     });
 }
 
+const program = `${buildDir}/operators_test`;
+const built = await capture('cmake', [
+  '--build',
+  buildDir,
+  '--config',
+  'Release',
+  '--target',
+  'operators_test',
+]);
+if (!t.equal(built.code, 0, 'the program builds')) t.comment(built.stdout, built.stderr);
+
+await t.test('all comparisons, and the check at first use finds every kernel that is wrong', async (test) => {
+  const { code, stdout, stderr } = await capture(program, ['kernels']);
+  test.equal(code, 0, 'the program ends well');
+  test.same(stdout.match(/^not ok .*$/gm), null, stderr);
+  const wrong = stdout.match(/^ok \d+ - check of a kernel that does nothing: /gm);
+  test.ok(wrong !== null && wrong.length > 20, 'every kernel');
+});
+
 const found = await nvrtc(t.testdir());
 const library = 'file' in found ? found.file : '';
 const skip = 'reason' in found && found.reason;
 await t.test('every kernel compiles for every architecture, without spills', { skip }, async (test) => {
-  const built = await capture('cmake', [
-    '--build',
-    buildDir,
-    '--config',
-    'Release',
-    '--target',
-    'operators_test',
-  ]);
-  if (!test.equal(built.code, 0, 'the program builds')) return test.comment(built.stdout, built.stderr);
-  const compiled = await capture(`${buildDir}/operators_test`, ['compile', library, ...ARCHITECTURES]);
+  const compiled = await capture(program, ['compile', library, ...ARCHITECTURES]);
   if (!test.equal(compiled.code, 0, 'the kernels compile'))
     return test.comment(compiled.stdout, compiled.stderr);
   const logs = compiled.stdout.split(/^# /m).slice(1);

@@ -1,6 +1,6 @@
 // AdamW and Adam over flat storage: the norm of all gradients, and then one pass that clips, leaves out a
-// step that is not finite, updates weights and moments and writes the copies in bfloat16. What changes from
-// step to step is read from memory of the device.
+// step that is not finite, updates weights and moments and writes the copies in bfloat16. Whatever changes
+// from update to update is read from memory of the device, so that the launches can be recorded and repeated.
 
 constexpr int kNormThreads = 256;
 
@@ -12,12 +12,14 @@ extern "C" __global__ void __launch_bounds__(kNormThreads)
   Four<float> lanes = {};
   Long place = (static_cast<Long>(blockIdx.x) * blockDim.x + threadIdx.x) * kColumnsOfThread;
 #pragma unroll 4
-  for (; place + kColumnsOfThread <= size; place += stride) {
+  for (; place + kColumnsOfThread <= size && isAligned(gradients); place += stride) {
     const Four<float> x = load(gradients, place);
 #pragma unroll
     for (int i = 0; i < kColumnsOfThread; ++i) lanes.at[i] += x.at[i] * x.at[i];
   }
-  for (; place < size; ++place) lanes.at[0] += gradients[place] * gradients[place];
+  for (; place < size; place += stride)
+    for (Long i = place; i < place + kColumnsOfThread && i < size; ++i)
+      lanes.at[0] += gradients[i] * gradients[i];
   float sums[1] = {(lanes.at[0] + lanes.at[1]) + (lanes.at[2] + lanes.at[3])};
   sumOverBlock(sums, scratch);
   if (threadIdx.x == 0) partial[blockIdx.x] = sums[0];
@@ -29,16 +31,28 @@ struct UpdateState {
   float *updates, *skipped;       // so far
 };
 
-// Of one group of tensors; `learningRate` and `weightDecay` are given, the rest is this kernel's.
+// What the host says before each update, and behind it of each group of tensors.
+struct UpdateNumbers {
+  double beta1, beta2;
+  float epsilon, maxNorm;  // 0 = no clipping
+};
 struct UpdateGroup {
   float learningRate, weightDecay;
-  float firstCorrection, secondCorrection;  // 1 - beta1^step, sqrt(1 - beta2^step)
+};
+struct UpdateCorrections {
+  float first, second;  // 1 - beta1^step, sqrt(1 - beta2^step)
 };
 
-// One block. A divisor of 1 or more clips, as torch's clip_grad_norm_ does. steps: of the groups.
+__device__ inline const UpdateGroup* groupsOf(const UpdateNumbers* numbers) {
+  return reinterpret_cast<const UpdateGroup*>(numbers + 1);
+}
+
+// One block. A divisor of 1 or more clips, as torch's clip_grad_norm_ does. steps and corrections: of each
+// group.
 extern "C" __global__ void __launch_bounds__(kWarp)
-    prepareUpdate(const double* partial, int parts, float maxNorm, double beta1, double beta2, int groups,
-                  UpdateState state, float* const* steps, UpdateGroup* group) {
+    prepareUpdate(const double* partial, int parts, const UpdateNumbers* numbers, int groups,
+                  UpdateState state, float* steps, UpdateCorrections* corrections) {
+  const float maxNorm = numbers->maxNorm;
   double sum = 0.0;
   for (int i = threadIdx.x; i < parts; i += kWarp) sum += partial[i];
 #pragma unroll
@@ -47,10 +61,10 @@ extern "C" __global__ void __launch_bounds__(kWarp)
   const float norm = static_cast<float>(sqrt(sum));
   const float skips = norm - norm == 0.0f ? 0.0f : 1.0f;
   for (int i = threadIdx.x; i < groups; i += kWarp) {
-    const float step = *steps[i] + (1.0f - skips);
-    *steps[i] = step;
-    group[i].firstCorrection = static_cast<float>(1.0 - pow(beta1, static_cast<double>(step)));
-    group[i].secondCorrection = static_cast<float>(sqrt(1.0 - pow(beta2, static_cast<double>(step))));
+    const float step = steps[i] + (1.0f - skips);
+    steps[i] = step;
+    corrections[i].first = static_cast<float>(1.0 - pow(numbers->beta1, static_cast<double>(step)));
+    corrections[i].second = static_cast<float>(sqrt(1.0 - pow(numbers->beta2, static_cast<double>(step))));
   }
   if (threadIdx.x != 0) return;
   const float clip = (norm + 1e-6f) / maxNorm;
@@ -61,64 +75,78 @@ extern "C" __global__ void __launch_bounds__(kWarp)
   *state.skipped += skips;
 }
 
-// A part of a slice that one block updates: places in the flat tensors. `rounded` is -1 where there is no
+// A part of a slice that one block updates: places in the flat tensors. `rounded` is null where there is no
 // copy.
 struct UpdateChunk {
-  Long weight, gradient, moment, rounded;
+  Long weight, gradient, moment;
+  BFloat16* rounded;
   int length, group;
 };
 
-struct AdamNumbers {
+// What all elements of a group have in common.
+struct AdamStep {
   float firstRest, beta2, secondRest, epsilon;  // rests: 1 - beta, which float32 has no 1 - 0.999 for
-  int isDecoupled;                              // weight decay: AdamW's, else Adam's
+  float decay, size, secondCorrection;
+  bool isDecoupled;  // weight decay: AdamW's, else Adam's
 };
 
 __device__ inline void updateOne(float& weight, float gradient, float& first, float& second,
-                                 const UpdateGroup& group, const AdamNumbers& numbers) {
-  if (numbers.isDecoupled)
-    weight -= group.learningRate * group.weightDecay * weight;
+                                 const AdamStep& step) {
+  if (step.isDecoupled)
+    weight -= step.decay * weight;
   else
-    gradient += group.weightDecay * weight;
-  first += numbers.firstRest * (gradient - first);
-  second = numbers.beta2 * second + numbers.secondRest * gradient * gradient;
-  const float denominator = sqrtf(second) / group.secondCorrection + numbers.epsilon;
-  weight -= group.learningRate / group.firstCorrection * first / denominator;
+    gradient += step.decay * weight;
+  first += step.firstRest * (gradient - first);
+  second = step.beta2 * second + step.secondRest * gradient * gradient;
+  const float denominator = sqrtf(second) / step.secondCorrection + step.epsilon;
+  weight -= step.size * first / denominator;
 }
 
 extern "C" __global__ void __launch_bounds__(256)
-    adam(const UpdateChunk* chunks, const UpdateGroup* groups, const float* divisor, const float* skips,
-         AdamNumbers numbers, float* weights, const float* gradients, float* firsts, float* seconds,
-         BFloat16* rounded) {
+    adam(const UpdateChunk* chunks, const UpdateNumbers* numbers, const UpdateCorrections* corrections,
+         const float* divisor, const float* skips, int isDecoupled, float* weights, const float* gradients,
+         float* firsts, float* seconds) {
   if (*skips != 0.0f) return;
   const UpdateChunk chunk = chunks[blockIdx.x];
-  const UpdateGroup group = groups[chunk.group];
+  const UpdateGroup group = groupsOf(numbers)[chunk.group];
+  const UpdateCorrections correction = corrections[chunk.group];
+  const AdamStep step{static_cast<float>(1.0 - numbers->beta1),
+                      static_cast<float>(numbers->beta2),
+                      static_cast<float>(1.0 - numbers->beta2),
+                      numbers->epsilon,
+                      isDecoupled ? group.learningRate * group.weightDecay : group.weightDecay,
+                      group.learningRate / correction.first,
+                      correction.second,
+                      isDecoupled != 0};
   const float factor = 1.0f / *divisor;
-  const bool isAligned = ((chunk.weight | chunk.gradient | chunk.moment | chunk.length |
-                           (chunk.rounded < 0 ? 0 : chunk.rounded)) &
-                          (kColumnsOfThread - 1)) == 0;
-  if (isAligned) {
+  weights += chunk.weight;
+  gradients += chunk.gradient;
+  firsts += chunk.moment;
+  seconds += chunk.moment;
+  BFloat16* const rounded = chunk.rounded;
+  const bool areFours = chunk.length % kColumnsOfThread == 0 && isAligned(weights) && isAligned(gradients) &&
+                        isAligned(firsts) && isAligned(seconds) && isAligned(rounded);
+  if (areFours) {
 #pragma unroll 2
     for (int i = threadIdx.x * kColumnsOfThread; i < chunk.length; i += blockDim.x * kColumnsOfThread) {
-      Four<float> weight = load(weights, chunk.weight + i), first = load(firsts, chunk.moment + i),
-                  second = load(seconds, chunk.moment + i);
-      const Four<float> gradient = load(gradients, chunk.gradient + i);
+      Four<float> weight = load(weights, i), first = load(firsts, i), second = load(seconds, i);
+      const Four<float> gradient = load(gradients, i);
 #pragma unroll
       for (int k = 0; k < kColumnsOfThread; ++k)
-        updateOne(weight.at[k], gradient.at[k] * factor, first.at[k], second.at[k], group, numbers);
-      store(weights, chunk.weight + i, weight);
-      store(firsts, chunk.moment + i, first);
-      store(seconds, chunk.moment + i, second);
-      if (chunk.rounded >= 0) store(rounded, chunk.rounded + i, weight);
+        updateOne(weight.at[k], gradient.at[k] * factor, first.at[k], second.at[k], step);
+      store(weights, i, weight);
+      store(firsts, i, first);
+      store(seconds, i, second);
+      if (rounded != nullptr) store(rounded, i, weight);
     }
     return;
   }
   for (int i = threadIdx.x; i < chunk.length; i += blockDim.x) {
-    float weight = weights[chunk.weight + i], first = firsts[chunk.moment + i],
-          second = seconds[chunk.moment + i];
-    updateOne(weight, gradients[chunk.gradient + i] * factor, first, second, group, numbers);
-    weights[chunk.weight + i] = weight;
-    firsts[chunk.moment + i] = first;
-    seconds[chunk.moment + i] = second;
-    if (chunk.rounded >= 0) narrow(rounded[chunk.rounded + i], weight);
+    float weight = weights[i], first = firsts[i], second = seconds[i];
+    updateOne(weight, gradients[i] * factor, first, second, step);
+    weights[i] = weight;
+    firsts[i] = first;
+    seconds[i] = second;
+    if (rounded != nullptr) narrow(rounded[i], weight);
   }
 }

@@ -2,13 +2,13 @@
 // memory each: the mask is computed, never stored, and the result is also written in the compute type, which
 // the next matrix product reads.
 
-// sum = dropout(y) + residual, and LayerNorm of it, as float32 (`out`) and as T (`rounded`); each of the
-// three may be null. statistics: [rows, 2], mean and 1 / standard deviation. `shift`, LayerNorm's bias, may
-// be null, and so may `residual`.
+// sum = dropout(y) + residual, and LayerNorm of it, as float32 (`out`) and as bfloat16 (`rounded`); each of
+// the three may be null. statistics: [rows, 2], mean and 1 / standard deviation. `shift`, LayerNorm's bias,
+// may be null, and so may `residual`.
 template <typename T>
 __device__ inline void addNorm(const T* y, const float* residual, const float* weight, const float* shift,
                                const Mask& givenMask, float epsilon, int rows, int columns, float* sum,
-                               float* out, T* rounded, float* statistics) {
+                               float* out, BFloat16* rounded, float* statistics) {
   SHARED(float, scratch, kMostWarps* kRowsAtOnce);
   const Mask mask = maskOf(givenMask);
   const int column = threadIdx.x * kColumnsOfThread, firstRow = blockIdx.x * kRowsAtOnce;
@@ -135,7 +135,7 @@ __device__ inline void addNormBackward(const float* dOut, const float* dOutToo, 
 #define ADD_NORM(type, suffix)                                                                               \
   extern "C" __global__ void __launch_bounds__(512) addNorm##suffix(                                         \
       const type* y, const float* residual, const float* weight, const float* shift, Mask mask,              \
-      float epsilon, int rows, int columns, float* sum, float* out, type* rounded, float* statistics) {      \
+      float epsilon, int rows, int columns, float* sum, float* out, BFloat16* rounded, float* statistics) {  \
     addNorm<type>(y, residual, weight, shift, mask, epsilon, rows, columns, sum, out, rounded, statistics);  \
   }                                                                                                          \
   extern "C" __global__ void __launch_bounds__(512) addNormBackward##suffix(                                 \
@@ -185,4 +185,5 @@ __device__ inline void dropoutAdd(const T* y, const float* residual, const Mask&
 DROPOUT_ADD(float, float, Float)
 DROPOUT_ADD(BFloat16, float, BFloat16)          // forward
 DROPOUT_ADD(float, BFloat16, BackwardBFloat16)  // of a gradient in float32
+DROPOUT_ADD(BFloat16, BFloat16, OfBFloat16)     // both ways, without a residual
 #undef DROPOUT_ADD

@@ -87,63 +87,91 @@ extern "C" __global__ void __launch_bounds__(512)
   }
 }
 
-// The tokens of each row of a table, sorted by the host and cut into segments, so that a word that is in
-// every sentence does not keep one block busy while the others are done.
-struct Segment {
-  int begin, end;  // of `tokens`
-  int table, row;  // where its sum goes where the row has no other segment; else row is -1
-};
-// Segments [begin, end) are those of one row.
-struct SegmentedRow {
-  int begin, end, table, row;
+// The gradients of the tables: the tokens sorted by what they read, in pieces of kPieceTokens, one for each
+// block. What a row gets from a piece that has all of its tokens is stored at once. A word that is in every
+// sentence goes on from piece to piece: those parts are stored apart, and the piece where it begins adds them
+// up in a second pass. So sizes depend on the number of tokens alone, and each sum has one order.
+constexpr int kPieceTokens = 32;
+
+// Tables one behind the other: key `firstRows[t] + row` is that row of table t.
+struct EmbeddingGradients {
+  float* tables[3];   // null for one that gets no gradient
+  Long firstRows[3];  // more than every key where there is no such table
+  Long padKey;        // what has it gets no gradient; -1 for none
 };
 
-__device__ inline void addToRow(float* const* tables, int table, int row, int column, int columns, int adds,
+struct SortedTokens {
+  const Long* keys;   // [count], ascending
+  const Long* order;  // [count]: the place before sorting, whose remainder by `tokens` is the token
+  int count, tokens;
+};
+
+__device__ inline void addToRow(const EmbeddingGradients& targets, Long key, int column, int columns,
                                 Four<float> sum) {
-  float* const target = table == 0 ? tables[0] : table == 1 ? tables[1] : tables[2];
-  const Long place = static_cast<Long>(row) * columns + column;
-  const Four<float> before = loadOr(adds ? target : nullptr, place, 0.0f);
+  const int table = key >= targets.firstRows[2] ? 2 : key >= targets.firstRows[1] ? 1 : 0;
+  float* const target = table == 0 ? targets.tables[0] : table == 1 ? targets.tables[1] : targets.tables[2];
+  const Long first = table == 0 ? 0 : table == 1 ? targets.firstRows[1] : targets.firstRows[2];
+  if (target == nullptr || key == targets.padKey) return;
+  const Long place = (key - first) * columns + column;
+  const Four<float> before = load(target, place);
 #pragma unroll
   for (int i = 0; i < kColumnsOfThread; ++i) sum.at[i] += before.at[i];
   store(target, place, sum);
 }
 
-struct EmbeddingGradients {
-  float* tables[3];
-};
-
-// gradients: [tokens, columns], of the sum. partial: [segments, columns].
+// gradients: [tokens, columns], of the sum. partial: [pieces, 2, columns]: of a row that began in an earlier
+// piece, and of one that goes on in the next.
 extern "C" __global__ void __launch_bounds__(512)
-    embedBackward(const float* gradients, const int* tokens, const Segment* segments, int columns, int adds,
-                  EmbeddingGradients targets, float* partial) {
-  const Segment segment = segments[blockIdx.x];
-  const int column = threadIdx.x * kColumnsOfThread;
+    embedBackward(const float* gradients, SortedTokens sorted, int columns, EmbeddingGradients targets,
+                  float* partial) {
+  const int column = threadIdx.x * kColumnsOfThread, begin = blockIdx.x * kPieceTokens;
   if (column >= columns) return;
+  const int end = begin + kPieceTokens < sorted.count ? begin + kPieceTokens : sorted.count;
   Four<float> sum = {};
+  bool beganEarlier = begin > 0 && sorted.keys[begin - 1] == sorted.keys[begin];
 #pragma unroll 4
-  for (int i = segment.begin; i < segment.end; ++i) {
-    const Four<float> gradient = load(gradients, static_cast<Long>(tokens[i]) * columns + column);
+  for (int place = begin; place < end; ++place) {
+    const Long key = sorted.keys[place];
+    const int token = static_cast<int>(sorted.order[place] % sorted.tokens);
+    const Four<float> gradient = load(gradients, static_cast<Long>(token) * columns + column);
 #pragma unroll
-    for (int k = 0; k < kColumnsOfThread; ++k) sum.at[k] += gradient.at[k];
+    for (int i = 0; i < kColumnsOfThread; ++i) sum.at[i] += gradient.at[i];
+    const bool goesOn = place + 1 < sorted.count && sorted.keys[place + 1] == key;
+    if (goesOn && place + 1 < end) continue;
+    const Long part = 2 * static_cast<Long>(blockIdx.x) + (beganEarlier ? 0 : 1);
+    if (beganEarlier || goesOn)
+      store(partial, part * columns + column, sum);
+    else
+      addToRow(targets, key, column, columns, sum);
+    sum = {};
+    beganEarlier = false;
   }
-  if (segment.row < 0)
-    store(partial, static_cast<Long>(blockIdx.x) * columns + column, sum);
-  else
-    addToRow(targets.tables, segment.table, segment.row, column, columns, adds, sum);
 }
 
+// Adds up the parts of the row that begins in this block's piece and goes on.
 extern "C" __global__ void __launch_bounds__(512)
-    embedBackwardSegmented(const float* partial, const SegmentedRow* rows, int columns, int adds,
-                           EmbeddingGradients targets) {
-  const SegmentedRow row = rows[blockIdx.x];
-  const int column = threadIdx.x * kColumnsOfThread;
-  if (column >= columns) return;
-  Four<float> sum = {};
-#pragma unroll 4
-  for (int i = row.begin; i < row.end; ++i) {
-    const Four<float> part = load(partial, static_cast<Long>(i) * columns + column);
-#pragma unroll
-    for (int k = 0; k < kColumnsOfThread; ++k) sum.at[k] += part.at[k];
+    embedBackwardParts(const float* partial, SortedTokens sorted, int columns, EmbeddingGradients targets) {
+  const int column = threadIdx.x * kColumnsOfThread, begin = blockIdx.x * kPieceTokens;
+  const int next = begin + kPieceTokens;
+  if (column >= columns || next >= sorted.count) return;
+  const Long key = sorted.keys[next - 1];
+  const bool beganEarlier = begin > 0 && sorted.keys[begin - 1] == key;
+  if (beganEarlier || sorted.keys[next] != key) return;
+  int low = next, high = sorted.count;  // the first place behind the row's tokens is in (low, high]
+  while (high - low > 1) {
+    const int middle = low + (high - low) / 2;
+    if (sorted.keys[middle] == key)
+      low = middle;
+    else
+      high = middle;
   }
-  addToRow(targets.tables, row.table, row.row, column, columns, adds, sum);
+  const int last = low / kPieceTokens;
+  Four<float> sum = load(partial, (2 * static_cast<Long>(blockIdx.x) + 1) * columns + column);
+#pragma unroll 8
+  for (int piece = blockIdx.x + 1; piece <= last; ++piece) {
+    const Four<float> part = load(partial, 2 * static_cast<Long>(piece) * columns + column);
+#pragma unroll
+    for (int i = 0; i < kColumnsOfThread; ++i) sum.at[i] += part.at[i];
+  }
+  addToRow(targets, key, column, columns, sum);
 }

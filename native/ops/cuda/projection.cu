@@ -1,5 +1,5 @@
 // Around attention: rotary positions of queries and keys, and the gradients of queries, keys and values as
-// the one tensor that their projection wants, turned back, with the sums for its bias.
+// the one tensor that their projection wants, turned back.
 
 // projected: [tokens, parts, heads, size], turned in place, all parts but the last. A thread has four pairs
 // (j, j + size / 2). positions: of a token in its sequence; table: cosines and sines, [2, length, size / 2].
@@ -25,18 +25,18 @@ __device__ inline void rotate(T* projected, const Long* positions, const float* 
   store(projected, place + half, second);
 }
 
-// Where the gradient of a part is: rows of [tokens, heads, padded size].
+// Where the gradient of a part is.
 template <typename T>
 struct ProjectionParts {
   const T* parts[3];
+  Long tokenStride, headStride;
 };
 
-// packed: [tokens, parts, heads, size]. Without a table nothing is turned. partial: [row blocks, parts *
-// heads * size], the sums over the block's tokens.
+// packed: [tokens, parts, heads, size]. Without a table nothing is turned.
 template <typename T>
 __device__ inline void packProjection(const ProjectionParts<T>& from, const Long* positions,
                                       const float* table, int tokens, int parts, int heads, int size,
-                                      int padded, int length, int rowsOfBlock, T* packed, float* partial) {
+                                      int length, int rowsOfBlock, T* packed) {
   const int columns = parts * heads * size;
   const int column = (blockIdx.x * blockDim.x + threadIdx.x) * kColumnsOfThread;
   if (column >= columns) return;
@@ -47,10 +47,9 @@ __device__ inline void packProjection(const ProjectionParts<T>& from, const Long
   const float direction = j < half ? 1.0f : -1.0f;
   const int firstRow = blockIdx.y * rowsOfBlock;
   const int end = firstRow + rowsOfBlock < tokens ? firstRow + rowsOfBlock : tokens;
-  Four<float> sums = {};
 #pragma unroll 4
   for (int token = firstRow; token < end; ++token) {
-    const Long row = (static_cast<Long>(token) * heads + head) * padded;
+    const Long row = token * from.tokenStride + head * from.headStride;
     Four<float> gradient = load(source, row + j);
     if (turns) {
       const Long angle = positions[token] * half + pair;
@@ -62,27 +61,19 @@ __device__ inline void packProjection(const ProjectionParts<T>& from, const Long
         gradient.at[i] = gradient.at[i] * cosines.at[i] + direction * opposite.at[i] * sines.at[i];
     }
     store(packed, static_cast<Long>(token) * columns + column, gradient);
-#pragma unroll
-    for (int i = 0; i < kColumnsOfThread; ++i) {
-      T narrowed;  // as the weight's gradient sees it
-      narrow(narrowed, gradient.at[i]);
-      sums.at[i] += widened(narrowed);
-    }
   }
-  store(partial, static_cast<Long>(blockIdx.y) * columns + column, sums);
 }
 
-#define PROJECTION(type, suffix)                                                                          \
-  extern "C" __global__ void __launch_bounds__(128)                                                       \
-      rotate##suffix(type* projected, const Long* positions, const float* table, int parts, int heads,    \
-                     int size, int length) {                                                              \
-    rotate<type>(projected, positions, table, parts, heads, size, length);                                \
-  }                                                                                                       \
-  extern "C" __global__ void __launch_bounds__(128) packProjection##suffix(                               \
-      ProjectionParts<type> from, const Long* positions, const float* table, int tokens, int parts,       \
-      int heads, int size, int padded, int length, int rowsOfBlock, type* packed, float* partial) {       \
-    packProjection<type>(from, positions, table, tokens, parts, heads, size, padded, length, rowsOfBlock, \
-                         packed, partial);                                                                \
+#define PROJECTION(type, suffix)                                                                           \
+  extern "C" __global__ void __launch_bounds__(128)                                                        \
+      rotate##suffix(type* projected, const Long* positions, const float* table, int parts, int heads,     \
+                     int size, int length) {                                                               \
+    rotate<type>(projected, positions, table, parts, heads, size, length);                                 \
+  }                                                                                                        \
+  extern "C" __global__ void __launch_bounds__(128) packProjection##suffix(                                \
+      ProjectionParts<type> from, const Long* positions, const float* table, int tokens, int parts,        \
+      int heads, int size, int length, int rowsOfBlock, type* packed) {                                    \
+    packProjection<type>(from, positions, table, tokens, parts, heads, size, length, rowsOfBlock, packed); \
   }
 PROJECTION(float, Float)
 PROJECTION(BFloat16, BFloat16)
