@@ -111,7 +111,7 @@ const filesBelow = (folder: string): string[] =>
 
 t.test('the same of the native side', (t) => {
   const root = join(import.meta.dirname, '../native');
-  const layers = ['core', 'ops', 'model', 'train', 'binding'];
+  const layers = ['core', 'cuda', 'ops', 'model', 'train', 'binding'];
   const upward = layers.flatMap((folder, layer) =>
     filesBelow(join(root, folder)).flatMap((name) => {
       const text = readFileSync(join(root, folder, name), 'utf8');

@@ -7,6 +7,7 @@
 #include "core/device.h"
 #include "core/memory.h"
 #include "core/phases.h"
+#include "ops/fused_device.h"
 #include "ops/processor.h"
 
 namespace {
@@ -32,6 +33,10 @@ Napi::Value cudaPeakBytes(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(bertune::cudaPeakBytes()));
 }
 
+Napi::Value kernelsProblem(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), bertune::fused::kernelsProblem());
+}
+
 Napi::Value busySeconds(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), bertune::phases::busySeconds());
 }
@@ -52,6 +57,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("Session", bertune::Session::define(env));
   exports.Set("deviceInfo", Napi::Function::New<deviceInfo>(env, "deviceInfo"));
   exports.Set("cudaPeakBytes", Napi::Function::New<cudaPeakBytes>(env, "cudaPeakBytes"));
+  exports.Set("kernelsProblem", Napi::Function::New<kernelsProblem>(env, "kernelsProblem"));
   exports.Set("busySeconds", Napi::Function::New<busySeconds>(env, "busySeconds"));
   exports.Set("startPhases",
               Napi::Function::New(env, [](const Napi::CallbackInfo&) { bertune::phases::start(); }));

@@ -47,6 +47,9 @@ struct Parameter {
   at::Tensor value;          // a leaf that requires a gradient where the parameter is trained
   GradientPointer gradient;  // null where it is frozen, or nothing was accumulated yet
   int64_t version = 0;       // changes with the value
+  // The value in the compute type, where layers read that (OperandBuilder), and the version that it is of.
+  at::Tensor rounded = {};
+  int64_t roundedVersion = -1;
 
   bool isTrained() const { return value.requires_grad(); }
 };

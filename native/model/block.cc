@@ -46,10 +46,11 @@ Normed Block::forward(const Normed& x, int64_t number, const Batch& batch, const
   const Call call{number, batch, pass, compute, relations};
   const Mask attentionMask = outputMask(Site::AttentionOutput, attention_.outputDropout, call);
   const Mask mlpMask = outputMask(Site::FeedForwardOutput, mlp_.outputDropout, call);
-  const at::Tensor context = attend(
-      isPreNorm_ && attentionNorm_.has_value() ? norm(x.values, attentionNorm_->weights(), compute) : x,
-      call);
-  const at::Tensor residual = isFirstOnly_ ? x.values.index_select(0, batch.firstTokens) : x.values;
+  const bool isNormFirst = isPreNorm_ && attentionNorm_.has_value();
+  at::Tensor beside = x.values;
+  const at::Tensor context =
+      attend(isNormFirst ? norm(x.values, attentionNorm_->weights(), compute, &beside) : x, call);
+  const at::Tensor residual = isFirstOnly_ ? beside.index_select(0, batch.firstTokens) : beside;
   // Norms come behind their layers, and what they give goes on; or before them, and the sum goes on.
   const NormLayer& firstNorm = isPreNorm_ ? mlpNorm_ : *attentionNorm_;
   at::Tensor sum;

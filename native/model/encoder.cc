@@ -17,17 +17,11 @@
 #include <utility>
 
 #include "ops/attention.h"
-#include "ops/dropout.h"
 #include "ops/embedding.h"
 #include "ops/linear.h"
 
 namespace bertune {
 namespace {
-
-at::Tensor rowsOf(const Parameter& table, const at::Tensor& ids,
-                  std::optional<int64_t> padId = std::nullopt) {
-  return embedding(table.value, table.gradient, ids, padId);
-}
 
 using Layer = std::function<at::Tensor(const at::Tensor&)>;
 using torch::autograd::variable_list;
@@ -92,15 +86,19 @@ Embeddings::Embeddings(const EmbeddingsSpec& spec, int64_t hidden, LayerFactory&
 }
 
 at::Tensor Embeddings::forward(const Batch& batch, const TrainingPass* pass, at::ScalarType compute) const {
-  at::Tensor x = rowsOf(*words_, batch.inputIds, spec_.padId);
+  const auto tableOf = [](const Parameter& table, const at::Tensor& ids) {
+    return EmbeddingTable{table.value, table.gradient, ids};
+  };
+  EmbeddingInput input{tableOf(*words_, batch.inputIds), {}, {}, spec_.padId};
+  if (types_ != nullptr) input.types = tableOf(*types_, batch.tokenTypeIds);
+  if (positions_ != nullptr) input.positions = tableOf(*positions_, batch.positions);
+  if (norm_.has_value()) input.norm = norm_->weights();
   if (pass != nullptr && pass->neftuneNoiseAlpha > 0) {
-    const Mask key = keyAt(*pass, Site::Neftune, kNoLayer, 0, RowsAre::Tokens);
-    x = x + neftuneNoise(batch, spec_.width, pass->neftuneNoiseAlpha, key);
+    input.noise = neftuneMagnitudes(batch, spec_.width, pass->neftuneNoiseAlpha);
+    input.noiseKey = keyAt(*pass, Site::Neftune, kNoLayer, 0, RowsAre::Tokens);
   }
-  if (types_ != nullptr) x = x + rowsOf(*types_, batch.tokenTypeIds);
-  if (positions_ != nullptr) x = x + rowsOf(*positions_, batch.positions);
-  if (norm_.has_value()) x = norm_->apply(x);
-  x = dropoutAdd(x, {}, maskAt(pass, Site::Embedding, kNoLayer, spec_.dropout, RowsAre::Tokens));
+  input.mask = maskAt(pass, Site::Embedding, kNoLayer, spec_.dropout, RowsAre::Tokens);
+  const at::Tensor x = embeddings(input);
   if (!projection_.has_value()) return x;
   const at::Tensor added = projection_->addend(x, kNoLayer, pass, RowsAre::Tokens, compute);
   return linear(x, projection_->weights(), added).to(at::kFloat);
@@ -131,7 +129,9 @@ at::Tensor RelativeBias::buckets(int64_t longest, at::Device device) const {
   return distanceBuckets(spec_.buckets, spec_.maxDistance, longest, device);
 }
 
-at::Tensor RelativeBias::forward(const at::Tensor& buckets) const { return rowsOf(*table_, buckets).t(); }
+at::Tensor RelativeBias::forward(const at::Tensor& buckets) const {
+  return embedding(table_->value, table_->gradient, buckets).t();
+}
 
 Encoder::Encoder(const EncoderSpec& spec, bool isFirstOnly, LayerFactory& factory)
     : isFirstOnly_(isFirstOnly),

@@ -21,6 +21,15 @@ bool LinearLayer::isTrained() const {
 
 void LinearLayer::prepare(OperandBuilder& builder, bool wantsBackward) {
   const at::NoGradGuard guard;
+  if (builder.rounds()) {
+    operands_.type = builder.type();
+    const auto rowsOf = [&](Parameter& parameter) {
+      return builder.rounded(parameter).narrow(0, firstRow_, rows_);
+    };
+    operands_.weight = rowsOf(*weight_);
+    if (bias_ != nullptr) operands_.bias = rowsOf(*bias_);
+    return;
+  }
   const auto rowsOf = [this](const Parameter& parameter) {
     return parameter.value.detach().narrow(0, firstRow_, rows_);
   };

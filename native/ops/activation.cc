@@ -5,6 +5,8 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "core/phases.h"
+#include "ops/fused.h"
+#include "ops/fused_device.h"
 #include "ops/row_kernels.h"
 
 namespace bertune {
@@ -71,6 +73,30 @@ struct GatedGelu : torch::autograd::Function<GatedGelu> {
   }
 };
 
+// Null where there are none for so many columns. Forward and backward ask the same question.
+const cuda::Kernels* kernelsFor(const at::Tensor& z, int64_t columns) {
+  const at::ScalarType type = z.scalar_type();
+  const bool isTaken = (type == at::kFloat || type == at::kBFloat16) && fused::takes(columns);
+  return isTaken ? fused::kernelsOf(z.device()) : nullptr;
+}
+
+struct GatedFused : torch::autograd::Function<GatedFused> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& z, Activation activation) {
+    const at::AutoDispatchBelowADInplaceOrView guard;
+    context->save_for_backward({z});
+    context->saved_data["activation"] = static_cast<int64_t>(activation);
+    return fused::activated(*fused::kernelsOf(z.device()), {activation, true}, z, {});
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const at::Tensor z = context->get_saved_variables()[0];
+    const auto activation = static_cast<Activation>(context->saved_data["activation"].toInt());
+    return {fused::activatedBackward(*fused::kernelsOf(z.device()), {activation, true},
+                                     gradients[0].contiguous(), z, {}, {}),
+            at::Tensor()};
+  }
+};
+
 }  // namespace
 
 at::Tensor activate(Activation activation, at::Tensor x, bool inPlace) {
@@ -89,28 +115,43 @@ at::Tensor activate(Activation activation, at::Tensor x, bool inPlace) {
   return {};
 }
 
-void activateBackwardOut(at::Tensor& dX, Activation activation, const at::Tensor& dY, const at::Tensor& x,
-                         const at::Tensor& y) {
+std::pair<at::Tensor, at::Tensor> activateBackward(Activation activation, const at::Tensor& dY,
+                                                   const at::Tensor& z, const at::Tensor& y, bool wantsSums) {
+  if (const auto* kernels = kernelsFor(z, z.size(1))) {
+    const fused::Sums sums{wantsSums ? at::empty({z.size(1)}, z.options().dtype(at::kFloat)) : at::Tensor()};
+    return {
+        fused::activatedBackward(*kernels, {activation, false}, dY.contiguous(), z.contiguous(), {}, sums),
+        sums.values};
+  }
+  const at::Tensor dZ = activateBackwardLibrary(activation, dY, z, y);
+  return {dZ, wantsSums ? dZ.sum(at::IntArrayRef{0}, /*keepdim=*/false, at::kFloat) : at::Tensor()};
+}
+
+at::Tensor activateBackwardLibrary(Activation activation, const at::Tensor& dY, const at::Tensor& z,
+                                   const at::Tensor& y) {
+  at::Tensor dZ = at::empty_like(z);
   switch (activation) {
     case Activation::Gelu:
-      at::gelu_backward_out(dX, dY, x);
+      at::gelu_backward_out(dZ, dY, z);
       break;
     case Activation::GeluTanh:
-      at::gelu_backward_out(dX, dY, x, "tanh");
+      at::gelu_backward_out(dZ, dY, z, "tanh");
       break;
     case Activation::Relu:
-      at::threshold_backward_out(dX, dY, y, 0);
+      at::threshold_backward_out(dZ, dY, y, 0);
       break;
     case Activation::Silu:
-      at::silu_backward_out(dX, dY, x);
+      at::silu_backward_out(dZ, dY, z);
       break;
     case Activation::Tanh:
-      at::tanh_backward_out(dX, dY, y);
+      at::tanh_backward_out(dZ, dY, y);
       break;
   }
+  return dZ;
 }
 
 at::Tensor gatedActivation(Activation activation, const at::Tensor& z) {
+  if (kernelsFor(z, z.size(1) / 2) != nullptr) return GatedFused::apply(z.contiguous(), activation);
   const at::ScalarType type = z.scalar_type();
   if (activation == Activation::Gelu && z.is_cpu() && (type == at::kFloat || type == at::kBFloat16))
     return GatedGelu::apply(z.contiguous());

@@ -11,6 +11,7 @@
 #include "core/device.h"
 #include "ops/attention.h"
 #include "ops/dropout.h"
+#include "ops/projection.h"
 
 namespace bertune {
 namespace {
@@ -201,7 +202,7 @@ struct AttentionCuda : torch::autograd::Function<AttentionCuda> {
     const at::Tensor dQuery = joined(dQueries), dKey = joined(dKeys), dValue = joined(dValues);
     variable_list parts{dKey, dValue};
     if (!query.has_value()) parts.insert(parts.begin(), dQuery);
-    return {at::stack(parts, 1).narrow(3, 0, headSize),
+    return {joinedParts(parts, headSize),
             query.has_value() ? dQuery.narrow(2, 0, headSize) : at::Tensor(),
             at::Tensor(),
             at::Tensor(),

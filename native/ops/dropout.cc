@@ -9,6 +9,8 @@
 
 #include "core/device.h"
 #include "core/phases.h"
+#include "ops/fused.h"
+#include "ops/fused_device.h"
 #include "ops/row_kernels.h"
 
 namespace bertune {
@@ -55,7 +57,19 @@ at::Tensor drawnElements(const Mask& mask, int64_t rows, int64_t columns, at::De
       .bernoulli_(1.0 - mask.probability(), generatorFor(mask, device));
 }
 
+// Null where there are none for such tensors. Forward and backward ask the same question.
+const cuda::Kernels* kernelsFor(const at::Tensor& x, const at::Tensor& residual) {
+  const at::ScalarType type = x.scalar_type();
+  const bool isOfType = type == at::kFloat || (type == at::kBFloat16 && !residual.defined());
+  return isOfType && x.dim() == 2 && fused::takes(x.size(1)) ? fused::kernelsOf(x.device()) : nullptr;
+}
+
 at::Tensor compute(const at::Tensor& x, const at::Tensor& residual, const Mask& mask) {
+  if (const auto* kernels = kernelsFor(x, residual)) {
+    if (x.scalar_type() == at::kBFloat16) return fused::dropoutOf(*kernels, x.contiguous(), mask);
+    return fused::dropoutAdd(*kernels, x.contiguous(), residual.defined() ? residual.contiguous() : residual,
+                             mask);
+  }
   if (!x.is_cpu()) return dropoutAddDrawn(x, residual, mask);
   if (x.scalar_type() == at::kFloat)
     return onCpu(x.contiguous(), residual.defined() ? residual.contiguous() : residual, mask);

@@ -14,11 +14,11 @@ namespace bertune {
 // x and residual: [rows, columns], of one type. An undefined residual is left out.
 at::Tensor dropoutAdd(const at::Tensor& x, const at::Tensor& residual, const Mask& mask);
 
-// What a mask keeps, as booleans [rows, columns]: on the CPU by its kernel, the same elements everywhere; on
-// devices without a kernel of ours LibTorch's generator draws. Our hash would take some twenty passes over
-// integers there, and drawing is one that writes a byte an element. What it costs: masks differ from the
-// CPU's and depend on how a step is cut into micro-batches, as those of attention do there anyhow. A repeated
-// or resumed run gets the same on the same kind of device.
+// What a mask keeps, as booleans [rows, columns], where no fused kernel (fused.h) applies it: on the CPU by
+// its kernel, the same elements everywhere; on other devices LibTorch's generator draws. Our hash would take
+// some twenty passes over integers there, and drawing is one that writes a byte an element. What it costs:
+// masks differ from the CPU's and depend on how a step is cut into micro-batches, as those of attention do
+// there anyhow. A repeated or resumed run gets the same on the same kind of device.
 at::Tensor keptElements(const Mask& mask, int64_t rows, int64_t columns, at::Device device);
 
 // dropoutAdd with elements that were drawn; not differentiable.

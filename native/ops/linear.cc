@@ -125,7 +125,7 @@ void OperandBuilder::finish() {
     leaveToProducts();
     return pack();
   }
-  if (type_ != at::kFloat) return round();
+  if (rounds()) return round();
   for (const Request& request : requests_) {
     request.operands->weight = request.weight;
     request.operands->bias = request.bias.value_or(at::Tensor());
@@ -173,29 +173,24 @@ void OperandBuilder::pack() {
   }
 }
 
+const at::Tensor& OperandBuilder::rounded(Parameter& parameter) {
+  if (!parameter.rounded.defined()) {
+    parameter.rounded = at::empty(parameter.value.sizes(), parameter.value.options().dtype(type_));
+    parameter.roundedVersion = -1;
+  }
+  const bool isKnown = std::find(outdated_.begin(), outdated_.end(), &parameter) != outdated_.end();
+  if (parameter.roundedVersion != parameter.version && !isKnown) outdated_.push_back(&parameter);
+  return parameter.rounded;
+}
+
 void OperandBuilder::round() {
-  Slices slices;
-  bool lacks = false;
-  for (const auto& [operands, weight, bias, version, wantsBackward, runs] : requests_) {
-    slices.push_back({&operands->weight, at::DimVector(weight.sizes())});
-    if (bias.has_value()) slices.push_back({&operands->bias, at::DimVector(bias->sizes())});
-    lacks = lacks || !operands->weight.defined();
-  }
-  if (lacks) {
-    for (const Request& request : requests_) request.operands->forwardVersion = -1;
-    allocate(slices, type_, requests_.front().weight.device());
-  }
   std::vector<at::Tensor> targets, sources;
-  for (const auto& [operands, weight, bias, version, wantsBackward, runs] : requests_) {
-    if (operands->forwardVersion == version) continue;
-    targets.push_back(operands->weight);
-    sources.push_back(weight);
-    if (!bias.has_value()) continue;
-    targets.push_back(operands->bias);
-    sources.push_back(*bias);
+  for (const Parameter* parameter : outdated_) {
+    targets.push_back(parameter->rounded);
+    sources.push_back(parameter->value.detach());
   }
   if (!targets.empty()) at::_foreach_copy_(targets, sources);
-  for (const Request& request : requests_) request.operands->forwardVersion = request.version;
+  for (Parameter* parameter : outdated_) parameter->roundedVersion = parameter->version;
 }
 
 at::Tensor LinearInput::tensor() const {
@@ -220,7 +215,7 @@ at::Tensor linear(const LinearInput& x, const LinearWeights& weights, const at::
 }
 
 at::Tensor linear(const Normed& x, const LinearWeights& weights, const at::Tensor& addend) {
-  if (!usesTiles(weights)) return linearLibrary(x.values, weights, addend);
+  if (!usesTiles(weights)) return linearLibrary(x, weights, addend);
   if (x.stored.kind != LinearInput::Kind::Norm) return linear(LinearInput(x.values), weights, addend);
   return Linear::apply(x.values, weights.weight, weights.bias, weights, optionalRows(addend),
                        LinearInput::Kind::Values, x.stored);
@@ -229,7 +224,7 @@ at::Tensor linear(const Normed& x, const LinearWeights& weights, const at::Tenso
 LinearInput linearActivation(const Normed& x, const LinearWeights& weights, Activation activation,
                              const at::Tensor& addend, bool isGated) {
   using Kind = LinearInput::Kind;
-  if (!usesTiles(weights) && !isGated) return linearActivationLibrary(x.values, weights, activation, addend);
+  if (!usesTiles(weights) && !isGated) return linearActivationLibrary(x, weights, activation, addend);
   const at::Tensor z = linear(x, weights, addend);
   if (activation == Activation::Gelu && usesTiles(weights))
     return {z, isGated ? Kind::GatedGelu : Kind::Gelu};

@@ -46,6 +46,11 @@ class OperandBuilder {
   // A layer that runs several times may be added several times.
   void add(LinearOperands& operands, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
            int64_t version, bool wantsBackward);
+  // Whether layers read weights that are only rounded. Such a copy belongs to the parameter, whichever layers
+  // read some of its rows; an optimizer may write it beside the weight.
+  bool rounds() const { return !usesTiles_ && type_ != at::kFloat; }
+  at::ScalarType type() const { return type_; }
+  const at::Tensor& rounded(Parameter& parameter);
   void finish();
 
  private:
@@ -65,6 +70,7 @@ class OperandBuilder {
   at::ScalarType type_;
   bool usesTiles_, packsWhenRead_;
   std::vector<Request> requests_;
+  std::vector<Parameter*> outdated_;  // to be rounded
 };
 
 struct NormWeights {
@@ -101,12 +107,20 @@ struct LinearInput {
 
 // The result of a norm for the layers that follow it: `values`, float32 [rows, in], and the same once more
 // for their backward passes, from what the norm itself stores for its own. So nobody has to hold the values.
+//
+// Layers by LibTorch's operators read `forLayers`: the values again, with a gradient apart from that of a
+// residual which goes beside the layers, so that the norm's backward pass adds the two. `rounded` is the same
+// in the compute type, where the norm has written that too.
 struct Normed {
   at::Tensor values;
   LinearInput stored;
+  at::Tensor forLayers, rounded = {};
 
-  Normed(at::Tensor values, LinearInput stored) : values(std::move(values)), stored(std::move(stored)) {}
+  Normed(const at::Tensor& values, LinearInput stored)
+      : values(values), stored(std::move(stored)), forLayers(values) {}
   Normed(const at::Tensor& values) : Normed(values, LinearInput(values)) {}
+  Normed(const at::Tensor& values, const at::Tensor& forLayers, const at::Tensor& rounded)
+      : values(values), stored(values), forLayers(forLayers), rounded(rounded) {}
 };
 
 // Returns [rows, out] in the compute type. `addend`, undefined or [rows, out] in that type, is added to
@@ -132,14 +146,21 @@ Normed linearAddNorm(const LinearInput& x, const at::Tensor& residual, const Lin
                      const NormWeights& norm, const Mask& mask, const at::Tensor& addend = {},
                      at::Tensor* sum = nullptr);
 
-// LayerNorm alone, before layers of that compute type. x: float32 [rows, columns].
-Normed norm(const at::Tensor& x, const NormWeights& norm, at::ScalarType compute);
+// LayerNorm alone, before layers of that compute type. x: float32 [rows, columns]. `residual`, where there is
+// one, receives x for what goes beside the layers.
+Normed norm(const at::Tensor& x, const NormWeights& norm, at::ScalarType compute,
+            at::Tensor* residual = nullptr);
 
-// Three of them by LibTorch's own operators alone, whatever the processor has.
-at::Tensor linearLibrary(const at::Tensor& x, const LinearWeights& weights, const at::Tensor& addend);
-at::Tensor linearActivationLibrary(const at::Tensor& x, const LinearWeights& weights, Activation activation,
+// The same by LibTorch's own operators and fused kernels, whatever the processor has.
+at::Tensor linearLibrary(const Normed& x, const LinearWeights& weights, const at::Tensor& addend);
+at::Tensor linearActivationLibrary(const Normed& x, const LinearWeights& weights, Activation activation,
                                    const at::Tensor& addend);
-at::Tensor linearAddNormLibrary(const at::Tensor& x, const at::Tensor& residual, const LinearWeights& weights,
-                                const NormWeights& norm, const Mask& mask, const at::Tensor& addend);
+at::Tensor linearAddLibrary(const at::Tensor& x, const at::Tensor& residual, const LinearWeights& weights,
+                            const Mask& mask, const at::Tensor& addend);
+Normed linearAddNormLibrary(const at::Tensor& x, const at::Tensor& residual, const LinearWeights& weights,
+                            const NormWeights& norm, const Mask& mask, const at::Tensor& addend,
+                            at::Tensor* sum = nullptr);
+Normed normLibrary(const at::Tensor& x, const NormWeights& norm, at::ScalarType compute,
+                   at::Tensor* residual);
 
 }  // namespace bertune

@@ -307,19 +307,15 @@ Normed normedOf(const at::Tensor& values, const NormMemory& memory, const NormOp
 
 at::Tensor linearAdd(const LinearInput& x, const at::Tensor& residual, const LinearWeights& weights,
                      const Mask& mask, const at::Tensor& addend) {
-  if (!usesTiles(weights))
-    return dropoutAdd(linearLibrary(x.tensor(), weights, addend).to(at::kFloat), residual, mask);
+  if (!usesTiles(weights)) return linearAddLibrary(x.tensor(), residual, weights, mask, addend);
   return LinearAdd::apply(x.values.contiguous(), weights.weight, residual, weights.bias, weights, mask,
                           optionalRows(addend), x.kind);
 }
 
 Normed linearAddNorm(const LinearInput& x, const at::Tensor& residual, const LinearWeights& weights,
                      const NormWeights& norm, const Mask& mask, const at::Tensor& addend, at::Tensor* sum) {
-  if (!usesTiles(weights)) {
-    if (sum == nullptr) return linearAddNormLibrary(x.tensor(), residual, weights, norm, mask, addend);
-    *sum = linearAdd(x, residual, weights, mask, addend);
-    return at::layer_norm(*sum, norm.weight.sizes(), norm.weight, norm.bias, norm.epsilon);
-  }
+  if (!usesTiles(weights))
+    return linearAddNormLibrary(x.tensor(), residual, weights, norm, mask, addend, sum);
   const NormOperands operands(norm);
   const NormMemory memory(x.rows(), weights.rows, weights.operands.type);
   const variable_list results = LinearAddNorm::apply(
@@ -329,9 +325,10 @@ Normed linearAddNorm(const LinearInput& x, const at::Tensor& residual, const Lin
   return normedOf(results[0], memory, operands);
 }
 
-Normed norm(const at::Tensor& x, const NormWeights& weights, at::ScalarType compute) {
+Normed norm(const at::Tensor& x, const NormWeights& weights, at::ScalarType compute, at::Tensor* residual) {
   if (!x.is_cpu() || x.scalar_type() != at::kFloat || !hasBrgemm(compute))
-    return at::layer_norm(x, weights.weight.sizes(), weights.weight, weights.bias, weights.epsilon);
+    return normLibrary(x, weights, compute, residual);
+  if (residual != nullptr) *residual = x;
   const NormOperands operands(weights);
   const NormMemory memory(x.size(0), x.size(1), compute);
   return normedOf(Norm::apply(x.contiguous(), weights.weight, weights.bias, operands, memory, compute),

@@ -34,8 +34,11 @@ void testNeftuneNoise() {
   Batch second;
   second.cuSeqlens = {0, 200};
   second.inputIds = at::zeros({200}, at::kLong);
-  const auto key = [](int64_t firstRow) { return makeMask(42, 3, 1, Site::Neftune, 0, firstRow); };
-  const at::Tensor noise = neftuneNoise(batch, columns, alpha, key(0)).to(at::kDouble);
+  const auto noiseOf = [](const Batch& of, int64_t firstRow) {
+    return neftuneNoise(neftuneMagnitudes(of, columns, alpha), columns,
+                        makeMask(42, 3, 1, Site::Neftune, 0, firstRow));
+  };
+  const at::Tensor noise = noiseOf(batch, 0).to(at::kDouble);
   for (const auto& [first, length] : {std::pair<int64_t, int64_t>{0, 40}, {40, 200}}) {
     const double most = alpha / std::sqrt(static_cast<double>(length * columns));
     const at::Tensor scaled = noise.narrow(0, first, length) / most;
@@ -44,7 +47,7 @@ void testNeftuneNoise() {
     report(name + "mean", std::abs(scaled.mean().item<double>()), 0.02);
     report(name + "mean square", std::abs(scaled.square().mean().item<double>() - 1.0 / 3), 0.01);
   }
-  const at::Tensor alone = neftuneNoise(second, columns, alpha, key(40)).to(at::kDouble);
+  const at::Tensor alone = noiseOf(second, 40).to(at::kDouble);
   report("NEFTune noise of a micro-batch", distance(alone, noise.narrow(0, 40, 200)), 0);
 }
 

@@ -3,6 +3,9 @@
 //   operators_test            with LibTorch's allocator
 //   operators_test guarded    with memory that ends the process when something goes beyond a tensor
 //   operators_test caching    with the addon's allocator
+//   operators_test kernels    only those for GPUs, and more of them; `guarded kernels`: in such memory
+//   operators_test compile FILE 80 90 ...   compiles the kernels for GPUs of those compute capabilities with
+//                                           libnvrtc.so in FILE, and prints what the compiler says of each
 //   operators_test throwing   only the quick ones, behind one that throws
 #include "tests/operators_test.h"
 
@@ -20,6 +23,8 @@
 
 int main(int count, char** arguments) {
   using namespace bertune;
+  if (count > 3 && std::string_view(arguments[1]) == "compile")
+    return compileKernels(arguments[2], {arguments + 3, arguments + count});
   const std::string_view memory = count > 1 ? arguments[1] : "";
   static GuardedMemory guarded;
   if (memory == "guarded") c10::SetCPUAllocator(&guarded, /*priority=*/1);
@@ -31,6 +36,10 @@ int main(int count, char** arguments) {
                                        : "no type");
   const Mask none;
   const Mask tenth = makeMask(42, 3, 1, Site::Attention, 0.1, 17);
+  if (memory == "kernels" || (count > 2 && std::string_view(arguments[2]) == "kernels")) {
+    testKernels(none, tenth, /*isThorough=*/memory == "kernels");
+    return reportEnd();
+  }
   if (memory == "throwing") {
     compare({"a comparison that throws", {}, {}, at::kFloat, {1}},
             [](const Inputs&) -> at::Tensor { throw std::runtime_error("thrown on purpose"); }, {});
@@ -55,5 +64,7 @@ int main(int count, char** arguments) {
   testCudaCapabilities();
   testDrawsInOrder();
   testGraphs();
+  // Slow, and the same on every processor.
+  if (memory == "guarded") testKernels(none, tenth, /*isThorough=*/false);
   return reportEnd();
 }

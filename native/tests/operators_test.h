@@ -3,6 +3,9 @@
 
 #include <ATen/ATen.h>
 
+#include <string>
+#include <vector>
+
 #include "ops/dropout.h"
 
 namespace bertune {
@@ -21,5 +24,11 @@ void testOutOfMemory();
 void testCudaCapabilities();
 void testDrawsInOrder();
 void testGraphs();
+// Those for GPUs: all three. `isThorough`: also that the check at first use finds every kernel that is wrong.
+void testKernels(const Mask& none, const Mask& tenth, bool isThorough);
+void testKernelsOfAdam();
+void testKernelsLoading();
+// Prints the compiler's log of each architecture, such as 90. Returns the exit code.
+int compileKernels(const std::string& compiler, const std::vector<std::string>& architectures);
 
 }  // namespace bertune

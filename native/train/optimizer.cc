@@ -11,9 +11,20 @@
 #include <tuple>
 #include <utility>
 
+#include "core/memory.h"
+#include "ops/fused_device.h"
 #include "ops/row_kernels.h"
 
 namespace bertune {
+namespace {
+
+// What an update by kernels writes beside the weight.
+at::Tensor copyOf(const NamedTensor& tensor, const Parameter& parameter) {
+  const bool isWritten = parameter.rounded.defined() && parameter.rounded.scalar_type() == at::kBFloat16;
+  return isWritten ? tensor.of(parameter.rounded).flatten() : at::Tensor();
+}
+
+}  // namespace
 
 at::Tensor gradientNorm(const at::Tensor& gradients) {
   if (!gradients.is_cpu()) return at::linalg_vector_norm(gradients);
@@ -40,9 +51,8 @@ Optimizer::Optimizer(Parameters& parameters, std::vector<std::string> stateNames
       flats_(stateNames_.size()) {
   layout_.offsets.assign(parameters.size(), -1);
   const auto scalar = at::TensorOptions().dtype(at::kFloat).device(parameters.device());
-  updates_ = at::zeros({}, scalar);
-  skipped_ = at::zeros({}, scalar);
-  gradNorm_ = at::zeros({}, scalar);
+  for (at::Tensor* each : {&updates_, &skipped_, &gradNorm_, &gradScale_, &foundInf_})
+    *each = at::zeros({}, scalar);
 }
 
 void Optimizer::configure(std::vector<TensorSettings> settings) {
@@ -62,6 +72,7 @@ void Optimizer::prepareUpdate(const UpdateOptions& options) {
     const GradientPointer& gradient = parameters_[tensor.parameter].gradient;
     if (!settings_[i].trainable && gradient) tensor.of(gradient->values()).zero_();
   }
+  if (fused_ != nullptr) return loadFused(options);
   at::Tensor norm = gradientNorm(parameters_.flatGradients());
   foundInf_ = at::isfinite(norm).logical_not().to(at::kFloat);
   // The fused kernels divide gradients by their grad_scale: the inverse of torch's clip coefficient max_norm
@@ -71,15 +82,33 @@ void Optimizer::prepareUpdate(const UpdateOptions& options) {
   gradNorm_ = std::move(norm);
 }
 
+void Optimizer::loadFused(const UpdateOptions& options) {
+  std::vector<fused::GroupNumbers> groups;
+  for (const UpdateGroup& group : groups_)
+    groups.push_back(
+        {options.learningRate * group.learningRateFactor, options.weightDecay * group.weightDecayFactor});
+  fused_->load({options.beta1, options.beta2, options.epsilon, options.maxGradNorm}, groups);
+}
+
 void Optimizer::applyUpdate(const UpdateOptions& options) {
   const at::NoGradGuard guard;
-  const at::Tensor applied = 1.0 - foundInf_;
-  updates_ += applied;
-  skipped_ += foundInf_;
-  for (UpdateGroup& group : groups_) {
-    group.step += applied;
-    apply(group, options, options.learningRate * group.learningRateFactor,
-          options.weightDecay * group.weightDecayFactor, gradScale_, foundInf_);
+  if (fused_ != nullptr) {
+    fused_->update(*fused::kernelsOf(parameters_.device()),
+                   {gradNorm_, gradScale_, foundInf_, updates_, skipped_});
+    for (Parameter* parameter : copied_) {
+      // Rows that are frozen have no update: they must have been up to date before.
+      const bool isCurrent = parameter->roundedVersion == parameter->version - 1;
+      if (isCurrent) parameter->roundedVersion = parameter->version;
+    }
+  } else {
+    const at::Tensor applied = 1.0 - foundInf_;
+    updates_ += applied;
+    skipped_ += foundInf_;
+    for (UpdateGroup& group : groups_) {
+      group.step += applied;
+      apply(group, options, options.learningRate * group.learningRateFactor,
+            options.weightDecay * group.weightDecayFactor, gradScale_, foundInf_);
+    }
   }
   for (TensorState& state : states_)
     if (state.group >= 0) state.exists = true;
@@ -114,6 +143,8 @@ void Optimizer::clearGroups() {
   for (size_t i = 0; i < states_.size(); ++i) states_[i].step = stepOf(i);
   for (TensorState& state : states_) state.group = -1;
   groups_.clear();
+  fused_.reset();
+  copied_.clear();
   hasGroups_ = false;
 }
 
@@ -132,6 +163,8 @@ void Optimizer::makeGroups() {
 
   std::map<std::tuple<double, double, double>, int> numbers;
   std::vector<UpdateGroup> groups;
+  std::vector<float> steps;
+  std::vector<fused::UpdateSlice> slices;
   std::vector<int> groupOf(states_.size(), -1);
   for (const size_t i : order) {
     const NamedTensor& tensor = parameters_.tensors()[i];
@@ -143,7 +176,7 @@ void Optimizer::makeGroups() {
       UpdateGroup fresh{};
       fresh.learningRateFactor = settings_[i].learningRateFactor;
       fresh.weightDecayFactor = decay;
-      fresh.step = at::full_like(updates_, states_[i].step);
+      steps.push_back(static_cast<float>(states_[i].step));
       fresh.state.resize(stateNames_.size());
       groups.push_back(std::move(fresh));
     }
@@ -167,12 +200,23 @@ void Optimizer::makeGroups() {
     extend(group.weights, parameters_.flatWeights(), weight);
     extend(group.gradients, parameters_.flatGradients(), gradient);
     for (size_t s = 0; s < stateNames_.size(); ++s) extend(group.state[s], flats_[s], state);
-    if (!continues) group.steps.push_back(group.step);
+    slices.push_back({weight, gradient, state, length, found->second, copyOf(tensor, parameter)});
     group.weightEnd = weight + length;
     group.gradientEnd = gradient + length;
     group.stateEnd = state + length;
   }
+  const at::Tensor stepOfGroups = toDevice(steps, parameters_.device());
+  for (size_t i = 0; i < groups.size(); ++i) {
+    groups[i].step = stepOfGroups.select(0, static_cast<int64_t>(i));
+    groups[i].steps.assign(groups[i].weights.size(), groups[i].step);
+  }
+  std::unique_ptr<fused::Adam> fused;
+  if (fused::kernelsOf(parameters_.device()) != nullptr)
+    fused = fusedFor(slices, parameters_, flats_, stepOfGroups);
   groups_ = std::move(groups);
+  fused_ = std::move(fused);
+  for (size_t i = 0; i < parameters_.size() && fused_ != nullptr; ++i)
+    if (parameters_[i].isTrained() && parameters_[i].rounded.defined()) copied_.push_back(&parameters_[i]);
   for (size_t i = 0; i < states_.size(); ++i) states_[i].group = groupOf[i];
   hasGroups_ = true;
 }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/parameters.h"
+#include "ops/fused_adam.h"
 
 namespace bertune {
 
@@ -79,7 +80,16 @@ class Optimizer {
   // `gradScale` divides the gradients; with `foundInf` 1 nothing may change.
   virtual void apply(UpdateGroup& group, const UpdateOptions& options, double learningRate,
                      double weightDecay, const at::Tensor& gradScale, const at::Tensor& foundInf) const = 0;
+  // All that is trained by fused kernels, norm and clipping included; null where the optimizer has none.
+  virtual std::unique_ptr<fused::Adam> fusedFor(const std::vector<fused::UpdateSlice>& slices,
+                                                const Parameters& parameters,
+                                                const std::vector<at::Tensor>& state,
+                                                const at::Tensor& steps) const {
+    (void)slices, (void)parameters, (void)state, (void)steps;
+    return nullptr;
+  }
 
+  void loadFused(const UpdateOptions& options);
   void allocateState(const std::vector<bool>& parameters);  // of these, beside what there is
   void clearGroups();
   void makeGroups();
@@ -94,6 +104,8 @@ class Optimizer {
   FlatLayout layout_;                // of the state
   std::vector<at::Tensor> flats_;    // by state name; undefined until something has state
   std::vector<UpdateGroup> groups_;
+  std::unique_ptr<fused::Adam> fused_;  // where kernels update the groups
+  std::vector<Parameter*> copied_;      // whose rounded copies they write too
   bool hasGroups_ = false;
   at::Tensor updates_, skipped_, gradNorm_, gradScale_, foundInf_;
 };

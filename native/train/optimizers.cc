@@ -28,6 +28,13 @@ class Adam : public Optimizer {
            /*maximize=*/false, gradScale, foundInf);
   }
 
+  std::unique_ptr<fused::Adam> fusedFor(const std::vector<fused::UpdateSlice>& slices,
+                                        const Parameters& parameters, const std::vector<at::Tensor>& state,
+                                        const at::Tensor& steps) const override {
+    const fused::FlatTensors flat{parameters.flatWeights(), parameters.flatGradients(), state[0], state[1]};
+    return std::make_unique<fused::Adam>(slices, flat, steps, isDecoupled_);
+  }
+
   bool isDecoupled_;
 };
 

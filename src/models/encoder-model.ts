@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import { openModelFolder, saveModelFolder, type ReadingSettings } from '../formats/model-folder.js';
 import { openAdapterFolder, saveAdapterFolder } from '../formats/peft.js';
 import type { TensorData } from '../formats/safetensors.js';
-import { chooseDevice, deviceInfo, Session, type SessionOptions } from '../native/index.js';
+import { chooseDevice, deviceInfo, kernelsProblem, Session, type SessionOptions } from '../native/index.js';
 import type { OnnxValidationBatch } from '../onnx/check.js';
 import type { OnnxExport } from '../onnx/folder.js';
 import { exportSettings, type OnnxDtype } from '../onnx/settings.js';
@@ -239,7 +239,10 @@ export class EncoderModel {
       await this.#source?.close();
     }
     this.#settings = settings;
-    this.#placement = `${device}, ${dtype}, ${counted(threads, 'thread')}${reason === '' ? '' : ` (${reason})`}`;
+    const kernels = device === 'cuda' ? kernelsProblem() : '';
+    const reasons = [reason, kernels].filter((why) => why !== '');
+    const why = reasons.length === 0 ? '' : ` (${reasons.join('; ')})`;
+    this.#placement = `${device}, ${dtype}, ${counted(threads, 'thread')}${why}`;
     this.#session = session;
     return session;
   }

@@ -43,6 +43,7 @@ export interface NativeSession {
 
 interface Addon {
   cudaPeakBytes(): number;
+  kernelsProblem(): string;
   busySeconds(): number;
   startPhases(): void;
   stopPhases(): PhaseTimes;
@@ -114,6 +115,11 @@ export function deviceInfo(): DeviceInfo {
 /** Most memory that LibTorch has held on the CUDA device, in bytes; 0 without one. */
 export function cudaPeakBytes(): number {
   return loadAddon().cudaPeakBytes();
+}
+
+/** Why sessions on CUDA do without the fused kernels of native/ops/cuda, or compile them each time, in one line; or empty. */
+export function kernelsProblem(): string {
+  return loadAddon().kernelsProblem();
 }
 
 /** Seconds in which the threads of sessions have had calls to work on, since the process began. */

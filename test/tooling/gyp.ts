@@ -23,7 +23,7 @@ async function copyPackage(folder: string) {
   for (const name of await readdir(join(projectRoot, 'native'), { recursive: true })) {
     const target = join(folder, 'native', name);
     await mkdir(dirname(target), { recursive: true });
-    if (/\.(cc|h)$/.test(name))
+    if (/\.(cc|h|cu)$/.test(name))
       await writeFile(target, name === join('binding', 'addon.cc') ? EMPTY_MODULE : '');
   }
   await symlink(join(projectRoot, 'node_modules'), join(folder, 'node_modules'));
