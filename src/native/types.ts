@@ -64,7 +64,8 @@ export interface TrainingOptions {
  * ```
  */
 export interface SessionOptions {
-  device: 'cpu' | 'cuda';
+  /** `cuda` is the first CUDA device, and `cuda:1` the second. */
+  device: 'cpu' | 'cuda' | `cuda:${number}`;
   /** The dtype of the encoder's matrix products; weights, gradients and the head stay float32. */
   dtype: 'float32' | 'bfloat16';
   /**

@@ -67,7 +67,14 @@ await tap.test('numbers, words and lists of flags are read strictly', (t) => {
       'lineal',
       'Expected one of linear, cosine, cosine_with_restarts, polynomial, constant, constant_with_warmup, inverse_sqrt, cosine_with_min_lr, cosine_warmup_with_min_lr, warmup_stable_decay, slanted_triangular, reduce_lr_on_plateau, greedy for --lr-scheduler-type but received "lineal"',
     ],
-    ['device', 'gpu', 'Expected one of auto, cpu, cuda for --device but received "gpu"'],
+    ...['gpu', 'cuda:', 'cuda:x', 'cuda:1.5', 'cuda:1e1', 'cuda:-1', 'cpu:0'].map(
+      (device) =>
+        [
+          'device',
+          device,
+          `Expected auto, cpu, cuda or one such as cuda:1 for --device but received "${device}"`,
+        ] as const,
+    ),
     ['loggingFirstStep', 'yes', 'Expected true or false for --logging-first-step but received "yes"'],
     ['model', '', 'Expected a text for --model but received ""'],
     ['trainFile', [''], 'Expected a file name or several for --train-file but received ""'],
