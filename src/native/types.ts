@@ -290,4 +290,6 @@ export interface PhaseTimes {
   elementWise: number;
   /** Thread-seconds in updates. */
   optimizer: number;
+  /** Operators of LibTorch that were called, those that others of them call included. */
+  dispatches: number;
 }
