@@ -16,7 +16,7 @@ const SCRIPT = fileURLToPath(import.meta.url);
  * @returns {Promise<{ code: number | null, stderr: string, result: any }>} `result` is undefined where there is none
  */
 export async function inChild(job, { env = {}, wrapper = [] } = {}) {
-  const [command = '', ...args] = [...wrapper, process.execPath, SCRIPT, JSON.stringify(job)];
+  const [command, ...args] = [...wrapper, process.execPath, SCRIPT, JSON.stringify(job)];
   const { code, stdout, stderr } = await capture(command, args, { env: { ...process.env, ...env } });
   const last = stdout.trimEnd().split('\n').at(-1) ?? '';
   return {

@@ -232,7 +232,7 @@ def step_model(job: dict) -> torch.nn.Module:
 def step(job: dict) -> dict:
     torch.set_num_threads(job["threads"])
     torch.manual_seed(SEED)
-    device, kind = job["device"], torch.device(job["device"]).type
+    device = job["device"]
     model = step_model(job)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=5e-5, weight_decay=0.0, fused=True)
@@ -240,7 +240,7 @@ def step(job: dict) -> dict:
     batch = made_up_batch(job, model.config.vocab_size)
 
     def one_step() -> None:
-        with torch.autocast(kind, torch.bfloat16, enabled=job["dtype"] == "bfloat16"):
+        with torch.autocast(device, torch.bfloat16, enabled=job["dtype"] == "bfloat16"):
             loss = forward(**batch).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
@@ -296,7 +296,7 @@ def forward(job: dict) -> dict:
         model(**batch)
 
     if job["dtype"] == "bfloat16":
-        with torch.autocast(torch.device(device).type, torch.bfloat16):
+        with torch.autocast(device, torch.bfloat16):
             cast = seconds_of(one, job)
         model.to(torch.bfloat16)
         seconds = min(cast, seconds_of(one, job))
@@ -336,14 +336,14 @@ def first_step(job: dict) -> dict:
 
 
 def synchronize(device: str) -> None:
-    if device != "cpu":
-        torch.cuda.synchronize(device)
+    if device == "cuda":
+        torch.cuda.synchronize()
 
 
 def peak_bytes(device: str) -> int:
     """The most memory held: of the GPU, or by this process."""
-    if device != "cpu":
-        return torch.cuda.max_memory_allocated(device)
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
@@ -370,7 +370,18 @@ TASKS = {
 
 def result_of(line: str) -> str:
     job = json.loads(line)
+    if "device" in job:
+        job["device"] = only_visible(job["device"])
     return json.dumps(TASKS[job["task"]](job))
+
+
+def only_visible(device: str) -> str:
+    """Of `cuda:1` and the like the type: the others are hidden before CUDA starts, since Trainer takes all that it sees."""
+    kind, _, index = device.partition(":")
+    if index:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[int(index)] if visible else index
+    return kind
 
 
 def serve() -> None:

@@ -12,6 +12,7 @@ import { PARTS, partsOf } from '../../scripts/gpu/parts.mjs';
 import { rowLines } from '../../scripts/gpu/report.mjs';
 import { runPart } from '../../scripts/gpu/runner.mjs';
 import { SetupError } from '../../scripts/setup/errors.mjs';
+import { fakeGpus, skipFakes } from '../fixtures/fake-cuda.js';
 
 const folder = t.testdir();
 const SCRIPT = join(import.meta.dirname, '../../scripts/check-gpu.mjs');
@@ -97,6 +98,22 @@ await t.test('every part runs on the CPU', async (t) => {
     t.ok(findings.every(({ ok }) => ok !== false));
     t.match(stdout, new RegExp(`^${result} +${name} `, 'm'));
   }
+});
+
+await t.test('parts on a fake GPU', { skip: skipFakes }, async (t) => {
+  const json = join(folder, 'fake.json');
+  const env = await fakeGpus(join(folder, 'lib'), '7.5,9.0');
+  const parts = ['device', 'operators', 'repeat', 'graphs', 'checkpointing', 'lora', 'nonfinite', 'sessions'];
+  const args = ['--device', 'cuda:1', '--json', json, '--only', parts.join(), ...PATIENCE];
+  const { code, stdout, stderr } = await outcomeOf(check(args, env));
+  t.equal(code, 0, stdout + stderr);
+  const { isStandIn, results } = written.parse(JSON.parse(readFileSync(json, 'utf8')));
+  t.ok(isStandIn, 'it is no GPU');
+  t.same(
+    results.map(({ name, result }) => [name, result]),
+    parts.map((name) => [name, 'ok']),
+  );
+  t.match(stdout, /ok {3}tensors are on cuda:1 alone/);
 });
 
 await t.test('a run that is cut off has written what it found', async (t) => {
