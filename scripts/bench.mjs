@@ -24,7 +24,7 @@ await runMain(async () => {
   const builds = await openBuilds(given.against);
   const machine = await machineFacts(given.device);
   const options = optionsFor(given, machine);
-  if (options.mode === 'targets' && machine.device === 'cuda')
+  if (options.mode === 'targets' && machine.device !== 'cpu')
     throw new SetupError('--targets are those of processors: add --device cpu', 2);
   print(machineLines(machine));
   const warning = loadWarning(machine.load);

@@ -119,6 +119,8 @@ export {
   Session,
   type AccumulateOptions,
   type AdapterSpec,
+  type CudaDevice,
+  type Device,
   type DeviceInfo,
   type EncoderSpec,
   type LayerSpec,

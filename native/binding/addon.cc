@@ -2,6 +2,7 @@
 #include <napi.h>
 #include <torch/version.h>
 
+#include "binding/arguments.h"
 #include "binding/session.h"
 #include "binding/worker.h"
 #include "core/device.h"
@@ -12,17 +13,26 @@
 
 namespace {
 
+Napi::Object toJs(Napi::Env env, const bertune::CudaDevice& device) {
+  auto result = Napi::Object::New(env);
+  if (!device.name.empty()) result.Set("name", device.name);
+  if (device.capability.has_value()) {
+    auto pair = Napi::Array::New(env, 2);
+    pair.Set(0u, device.capability->first);
+    pair.Set(1u, device.capability->second);
+    result.Set("capability", pair);
+  }
+  if (device.bytes > 0) result.Set("bytes", static_cast<double>(device.bytes));
+  return result;
+}
+
 Napi::Value deviceInfo(const Napi::CallbackInfo& info) {
   auto result = Napi::Object::New(info.Env());
-  result.Set("cudaDevices", static_cast<double>(bertune::cudaDevices()));
   result.Set("cudaProblem", bertune::cudaProblem());
-  if (const auto capability = bertune::cudaCapability()) {
-    auto pair = Napi::Array::New(info.Env(), 2);
-    pair.Set(0u, capability->first);
-    pair.Set(1u, capability->second);
-    result.Set("cudaCapability", pair);
-  }
-  result.Set("cudaName", bertune::cudaName());
+  auto devices = Napi::Array::New(info.Env());
+  for (const bertune::CudaDevice& device : bertune::cudaTable())
+    devices.Set(devices.Length(), toJs(info.Env(), device));
+  result.Set("cudaDevices", devices);
   result.Set("cpuHasBFloat16", bertune::cpuHasBFloat16());
   result.Set("instructionSet", bertune::instructionSet());
   result.Set("libtorch", TORCH_VERSION);
@@ -30,7 +40,9 @@ Napi::Value deviceInfo(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value cudaPeakBytes(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), static_cast<double>(bertune::cudaPeakBytes()));
+  const int64_t index = bertune::arguments::integer(info[0], "index", 0, 127);
+  const int64_t bytes = bertune::cudaPeakBytes(static_cast<c10::DeviceIndex>(index));
+  return Napi::Number::New(info.Env(), static_cast<double>(bytes));
 }
 
 Napi::Value kernelsProblem(const Napi::CallbackInfo& info) {
@@ -48,6 +60,7 @@ Napi::Value stopPhases(const Napi::CallbackInfo& info) {
   result.Set("attention", times.attention);
   result.Set("elementWise", times.elementWise);
   result.Set("optimizer", times.optimizer);
+  result.Set("dispatches", static_cast<double>(times.operators));
   return result;
 }
 

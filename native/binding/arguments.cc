@@ -141,8 +141,12 @@ int64_t integer(const Napi::Value& value, const char* name, int64_t least, int64
 c10::Device device(const Napi::Value& value) {
   const std::string name = text(value, "device");
   if (name == "cpu") return c10::Device(c10::kCPU);
-  if (name == "cuda") return cudaDevice();
-  fail(value, "'cpu' or 'cuda'", "device");
+  if (name == "cuda") return cudaDevice(0);
+  const std::string index = name.rfind("cuda:", 0) == 0 ? name.substr(5) : "";
+  const bool isIndex =
+      !index.empty() && index.size() <= 3 && index.find_first_not_of("0123456789") == std::string::npos;
+  if (isIndex) return cudaDevice(std::stoll(index));
+  fail(value, "'cpu', 'cuda' or one such as 'cuda:1'", "device");
 }
 
 at::ScalarType computeType(const Napi::Value& value) {

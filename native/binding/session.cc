@@ -86,6 +86,7 @@ Napi::Value Session::open(Args info) {
       [this, tensors] {
         if (training_ != nullptr) throw std::logic_error("the session is open already");
         setThreads(threads_);
+        useDevice(device_);
         keepBackwardOnThisThread();
         if (tf32_.has_value() && device_.is_cuda()) allowTf32(*tf32_);
         useOwnStream(device_);

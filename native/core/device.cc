@@ -7,11 +7,13 @@
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <c10/core/AutogradState.h>
 #include <c10/core/CachingDeviceAllocator.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <dlfcn.h>
 
 #include <cstdlib>
 #include <mutex>
 #include <stdexcept>
+#include <string_view>
 
 // From LibTorch where it was built with MKL, else null.
 extern "C" int MKL_Set_Num_Threads_Local(int threads) __attribute__((weak));
@@ -35,8 +37,11 @@ std::string libraryFolder() {
 
 void openCuda() {
   // What cuBLAS needs to add up in the same order every time, in the size that LibTorch takes on new GPUs
-  // anyhow. LibTorch asks for it wherever its switch for determinism is on, see attention_cuda.cc.
-  setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
+  // anyhow. LibTorch asks for it wherever its switch for determinism is on, see attention_cuda.cc: with any
+  // other value the products of a session would fail while another one has it on.
+  const char* given = std::getenv("CUBLAS_WORKSPACE_CONFIG");
+  const std::string_view config = given == nullptr ? "" : given;
+  if (config != ":4096:8" && config != ":16:8") setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/1);
   if (dlopen("libcuda.so.1", RTLD_LAZY) == nullptr) {
     loadProblem = "no NVIDIA driver was found (libcuda.so.1 cannot be opened)";
   } else if (dlopen((libraryFolder() + "libtorch_cuda.so").c_str(), RTLD_NOW | RTLD_GLOBAL) == nullptr) {
@@ -46,26 +51,41 @@ void openCuda() {
   }
 }
 
-// A function of the driver: LibTorch has what is read here in libtorch_cuda.so only, which the
-// addon does not link. Null without a device.
+// A function of the driver: LibTorch has what is read here in libtorch_cuda.so only, which the addon does not
+// link.
 template <typename Function>
-Function fromDriver(const char* name) {
-  if (cudaDevices() == 0) return nullptr;
-  void* driver = dlopen("libcuda.so.1", RTLD_LAZY);  // open already, see openCuda
-  if (driver == nullptr) return nullptr;
-  const auto initialize = reinterpret_cast<int (*)(unsigned)>(dlsym(driver, "cuInit"));
-  if (initialize == nullptr || initialize(0) != 0) return nullptr;
+Function fromDriver(void* driver, const char* name) {
   return reinterpret_cast<Function>(dlsym(driver, name));
 }
 
-std::optional<std::pair<int, int>> readCudaCapability() {
+CudaDevice readDevice(void* driver, int index) {
   constexpr int kMajor = 75, kMinor = 76;  // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_* of cuda.h
-  const auto attribute = fromDriver<int (*)(int*, int, int)>("cuDeviceGetAttribute");
-  int major = 0, minor = 0;
-  const bool known =
-      attribute != nullptr && attribute(&major, kMajor, 0) == 0 && attribute(&minor, kMinor, 0) == 0;
-  if (!known) return {};
-  return std::pair(major, minor);
+  const auto deviceOf = fromDriver<int (*)(int*, int)>(driver, "cuDeviceGet");
+  const auto attribute = fromDriver<int (*)(int*, int, int)>(driver, "cuDeviceGetAttribute");
+  const auto name = fromDriver<int (*)(char*, int, int)>(driver, "cuDeviceGetName");
+  const auto memory = fromDriver<int (*)(size_t*, int)>(driver, "cuDeviceTotalMem_v2");
+  CudaDevice result;
+  int device = 0, major = 0, minor = 0;
+  if (deviceOf == nullptr || deviceOf(&device, index) != 0) return result;
+  if (attribute != nullptr && attribute(&major, kMajor, device) == 0 &&
+      attribute(&minor, kMinor, device) == 0)
+    result.capability = std::pair(major, minor);
+  char text[256] = "";
+  if (name != nullptr && name(text, sizeof text, device) == 0) result.name = text;
+  size_t bytes = 0;
+  if (memory != nullptr && memory(&bytes, device) == 0) result.bytes = static_cast<int64_t>(bytes);
+  return result;
+}
+
+std::vector<CudaDevice> readDevices() {
+  std::vector<CudaDevice> result(static_cast<size_t>(cudaDevices()));
+  if (result.empty()) return result;
+  void* driver = dlopen("libcuda.so.1", RTLD_LAZY);  // open already, see openCuda
+  if (driver == nullptr) return result;
+  const auto initialize = fromDriver<int (*)(unsigned)>(driver, "cuInit");
+  if (initialize == nullptr || initialize(0) != 0) return result;
+  for (size_t i = 0; i < result.size(); ++i) result[i] = readDevice(driver, static_cast<int>(i));
+  return result;
 }
 
 void seedGenerator(at::Generator generator, uint64_t seed) {
@@ -103,30 +123,38 @@ bool cpuHasBFloat16() {
 #endif
 }
 
-std::optional<std::pair<int, int>> cudaCapability() {
-  static const std::optional<std::pair<int, int>> capability = readCudaCapability();
-  return capability;
+const std::vector<CudaDevice>& cudaTable() {
+  static const std::vector<CudaDevice> table = readDevices();
+  return table;
 }
 
-std::string cudaName() {
-  const auto name = fromDriver<int (*)(char*, int, int)>("cuDeviceGetName");
-  char text[256] = "";
-  return name != nullptr && name(text, sizeof text, 0) == 0 ? text : "";
+c10::DeviceIndex currentCudaDevice() {
+  return cudaDevices() == 0 ? -1 : c10::impl::VirtualGuardImpl(c10::kCUDA).getDevice().index();
 }
 
-int64_t cudaPeakBytes() {
+std::optional<std::pair<int, int>> cudaCapability(c10::DeviceIndex index) {
+  const std::vector<CudaDevice>& table = cudaTable();
+  if (index < 0 || static_cast<size_t>(index) >= table.size()) return {};
+  return table[static_cast<size_t>(index)].capability;
+}
+
+int64_t cudaPeakBytes(c10::DeviceIndex index) {
   constexpr auto kAll = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
-  if (cudaDevices() == 0) return 0;
+  if (index < 0 || index >= cudaDevices()) return 0;
   auto* allocator = c10::getDeviceAllocator(c10::kCUDA);
-  return allocator->initialized() ? allocator->getDeviceStats(0).allocated_bytes[kAll].peak : 0;
+  return allocator->initialized() ? allocator->getDeviceStats(index).allocated_bytes[kAll].peak : 0;
 }
 
 void releaseCudaMemory() {
   if (cudaDevices() == 0) return;
   auto* allocator = c10::getDeviceAllocator(c10::kCUDA);
   if (!allocator->initialized()) return;
-  allocator->emptyCache();
-  at::getHostAllocator(c10::kCUDA)->empty_cache();
+  try {
+    allocator->emptyCache();
+    at::getHostAllocator(c10::kCUDA)->empty_cache();
+  } catch (const c10::Error&) {
+    // While another session captures a graph, LibTorch refuses. What stays is for the next tensors.
+  }
 }
 
 std::string cudaProblem() {
@@ -134,11 +162,20 @@ std::string cudaProblem() {
   return cudaDevices() > 0 ? "" : "the NVIDIA driver reports no device";
 }
 
-c10::Device cudaDevice() {
+c10::Device cudaDevice(int64_t index) {
+  const std::string name = "device 'cuda:" + std::to_string(index) + "' cannot be used: ";
   const std::string problem = cudaProblem();
-  if (!problem.empty()) throw std::invalid_argument("device 'cuda' cannot be used: " + problem);
+  if (!problem.empty()) throw std::invalid_argument(name + problem);
+  const int64_t last = cudaDevices() - 1;
+  if (index < 0 || index > last)
+    throw std::invalid_argument(name + "there is " +
+                                (last == 0 ? "cuda:0 only" : "cuda:0 to cuda:" + std::to_string(last)));
   at::globalContext().lazyInitDevice(c10::kCUDA);
-  return c10::Device(c10::kCUDA, 0);
+  return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(index));
+}
+
+void useDevice(c10::Device device) {
+  if (device.is_cuda()) c10::impl::VirtualGuardImpl(c10::kCUDA).setDevice(device);
 }
 
 at::Generator generatorFor(const Mask& mask, c10::Device device) {

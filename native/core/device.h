@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "core/random.h"
 
@@ -18,6 +19,7 @@ namespace bertune {
 // before anything asks LibTorch for CUDA, since LibTorch remembers the first answer.
 void loadCuda();
 
+// How many devices LibTorch can use: 0 to one less are their numbers, as CUDA_VISIBLE_DEVICES leaves them.
 int64_t cudaDevices();
 // Whether float32 matrix products on CUDA may round their inputs to TF32. LibTorch has one setting for the
 // process.
@@ -29,16 +31,26 @@ void setThreads(int threads);
 void keepBackwardOnThisThread();
 
 bool cpuHasBFloat16();  // in hardware; without it bfloat16 matrix products are emulated and slow
-// Compute capability of the first CUDA device, major and minor; none without one.
-std::optional<std::pair<int, int>> cudaCapability();
-std::string cudaName();  // of the first CUDA device, e.g. NVIDIA H100; empty without one
-// Most memory that LibTorch has held on the first CUDA device, in bytes; 0 without one.
-int64_t cudaPeakBytes();
-void releaseCudaMemory();   // what LibTorch keeps there and on the host for it; nothing without a device
+
+// What the driver knows of a device; empty, none and 0 where it does not tell.
+struct CudaDevice {
+  std::string name;                               // e.g. NVIDIA H100
+  std::optional<std::pair<int, int>> capability;  // compute capability, major and minor
+  int64_t bytes = 0;                              // of its memory
+};
+const std::vector<CudaDevice>& cudaTable();  // by number
+// The device of the calling thread, on which a session's thread stays; -1 without one.
+c10::DeviceIndex currentCudaDevice();
+std::optional<std::pair<int, int>> cudaCapability(c10::DeviceIndex index = currentCudaDevice());
+// Most memory that LibTorch has held on a device, in bytes; 0 where there is no such device.
+int64_t cudaPeakBytes(c10::DeviceIndex index);
+void releaseCudaMemory();   // what LibTorch keeps on devices and on the host for them; nothing without one
 std::string cudaProblem();  // why there is no CUDA device, for people; empty if there is one
 
-// The first CUDA device; throws std::invalid_argument with the reason if there is none.
-c10::Device cudaDevice();
+// A device by its number; throws std::invalid_argument with the reason if it is not there.
+c10::Device cudaDevice(int64_t index);
+// The calling thread computes on this device from now on; one of the CPU changes nothing.
+void useDevice(c10::Device device);
 
 // LibTorch's random generators, seeded at each place that draws, so that what is drawn there depends on
 // (seed, step, layer, site, first row) alone, as with the masks of random.h. Nothing here waits for a device.

@@ -178,7 +178,9 @@ bool isOutOfMemory(const std::exception& error) {
            "DefaultCPUAllocator",           // LibTorch's allocator for the CPU (c10/core/impl/alloc_cpu.cpp)
            "could not create a primitive",  // oneDNN
            "CUDA error: out of memory",     // the driver: modules, streams, events
-           "CUBLAS_STATUS_ALLOC_FAILED"     // cuBLAS
+           "CUDA driver error: out of memory",  // the driver, where LibTorch calls it directly
+           "CUDA_ERROR_OUT_OF_MEMORY",          // the same, by its name
+           "CUBLAS_STATUS_ALLOC_FAILED"         // cuBLAS
        })
     if (what.find(text) != std::string_view::npos) return true;
   return false;

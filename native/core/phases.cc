@@ -20,7 +20,7 @@ constexpr size_t kPhases = 4;
 
 std::atomic<bool> isOn{false};
 std::array<std::atomic<int64_t>, kPhases> counted{};  // thread-nanoseconds
-std::atomic<int64_t> busy{0};
+std::atomic<int64_t> busy{0}, called{0};
 std::mutex switching;  // of `operators`: any JavaScript thread may start and stop
 at::CallbackHandle operators = at::INVALID_CALLBACK_HANDLE;
 thread_local Scope* innermost = nullptr;
@@ -55,6 +55,7 @@ struct Operator : at::ObserverContext {
 
 std::unique_ptr<at::ObserverContext> beginOperator(const at::RecordFunction& function) {
   if (!isOperator(function.name())) return nullptr;
+  called.fetch_add(1, std::memory_order_relaxed);
   return std::make_unique<Operator>(phaseOf(function.name()));
 }
 
@@ -78,7 +79,8 @@ Times stop() {
   isOn = false;
   removeCallback();
   const auto of = [](Phase phase) { return seconds(counted[static_cast<size_t>(phase)]); };
-  return {of(Phase::Gemm), of(Phase::Attention), of(Phase::ElementWise), of(Phase::Optimizer)};
+  return {of(Phase::Gemm), of(Phase::Attention), of(Phase::ElementWise), of(Phase::Optimizer),
+          called.exchange(0)};
 }
 
 double busySeconds() { return static_cast<double>(busy.load()) * 1e-9; }

@@ -15,6 +15,7 @@ enum class Phase { Gemm, Attention, ElementWise, Optimizer };
 // Thread-seconds. One count for the process: OpenMP's threads do not know whose session they work for.
 struct Times {
   double gemm, attention, elementWise, optimizer;
+  int64_t operators;  // of LibTorch that were called, by others of them too
 };
 
 void start();

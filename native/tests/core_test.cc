@@ -131,7 +131,8 @@ void testOutOfMemory() {
   check(c10::OutOfMemoryError({"", "", 0}, "a tensor"), true);
   for (const char* text : {"DefaultCPUAllocator: can't allocate memory: you tried to allocate 4096 bytes.",
                            "could not create a primitive", "CUDA error: out of memory",
-                           "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"})
+                           "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+                           "CUDA driver error: out of memory", "cuModuleLoadData: CUDA_ERROR_OUT_OF_MEMORY"})
     check(std::runtime_error(text), true);
   for (const char* text : {"CUDA error: an illegal memory access was encountered",
                            "CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasGemmEx`",

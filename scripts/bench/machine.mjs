@@ -21,19 +21,19 @@ const CAPS = /** @type {const} */ ([
  */
 
 /**
- * @param {'auto' | 'cpu' | 'cuda'} requested
+ * @param {import('../../dist/index.js').Device} requested
  * @throws {import('../setup/errors.mjs').SetupError} (exit code 2) when there is no such device
  */
 export async function machineFacts(requested) {
   const load = loadavg()[0] ?? 0; // first, before anything here adds to it
   const { version } = JSON.parse(await readFile(join(projectRoot, 'package.json'), 'utf8'));
-  /** @type {{ device: 'cpu' | 'cuda', gpu: string | null, bfloat16: boolean, instructionSet: InstructionSet, libtorch: string }} */
+  /** @type {{ device: string, gpu: string | null, bfloat16: boolean, instructionSet: InstructionSet, libtorch: string }} */
   const { device, gpu, libtorch, instructionSet, ...found } = await ourBuild.worker({
     task: 'machine',
     device: requested,
   });
   /** Whether the device multiplies bfloat16 in hardware. */
-  const bfloat16 = found.bfloat16 && (device === 'cuda' || instructionSet === 'avx512_bf16');
+  const bfloat16 = found.bfloat16 && (device !== 'cpu' || instructionSet === 'avx512_bf16');
   return {
     date: new Date().toISOString().slice(0, 16),
     bertune: String(version),

@@ -35,7 +35,8 @@ How:
                           vocabulary is that of --tokenizer
   --gradient-checkpointing, --lora-rank N, --freeze PATTERN...
                           of steps: train this way, alternating with plain training
-  --device DEVICE         auto, cpu or cuda (default auto); cuda needs an NVIDIA driver, nothing else
+  --no-cuda-graphs        of steps on a GPU: launched one by one, alternating with steps that are recorded as graphs
+  --device DEVICE         auto, cpu, cuda or one such as cuda:1 (default auto); cuda needs an NVIDIA driver, nothing else
   --dtype TYPE            auto, float32 or bfloat16 (default auto); of steps also for the other side
   --threads N             CPU threads, on both sides of a comparison (default all cores)
   --repeat N              repetitions, each in a process of its own (default 3)
@@ -77,6 +78,7 @@ const OPTIONS = /** @type {const} */ ({
   'gradient-checkpointing': aFlag,
   'lora-rank': aText,
   freeze: { ...aText, multiple: true },
+  'no-cuda-graphs': aFlag,
   device: aText,
   dtype: aText,
   threads: aText,
@@ -114,6 +116,7 @@ const ONLY = /** @type {const} */ ({
   'gradient-checkpointing': ['steps'],
   'lora-rank': ['steps'],
   freeze: ['steps'],
+  'no-cuda-graphs': ['steps'],
   compare: BUT_TARGETS,
   dtype: BUT_TARGETS,
   'model-shape': BUT_TARGETS,
@@ -146,7 +149,7 @@ export function benchOptions(args) {
       oneOf('--model-type', given['model-type'] ?? 'bert', MODEL_TYPES),
     ),
     batchSize: count('--batch-size', given['batch-size'] ?? '8'),
-    device: oneOf('--device', given.device ?? 'auto', /** @type {const} */ (['auto', 'cpu', 'cuda'])),
+    device: deviceOf(given.device ?? 'auto'),
     dtype: oneOf('--dtype', given.dtype ?? 'auto', /** @type {const} */ (['auto', 'float32', 'bfloat16'])),
     threads: count('--threads', given.threads ?? String(availableParallelism())),
     repeat: count('--repeat', given.repeat ?? '3'),
@@ -155,6 +158,7 @@ export function benchOptions(args) {
       gradientCheckpointing: given['gradient-checkpointing'] ?? false,
       loraRank: given['lora-rank'] === undefined ? 0 : count('--lora-rank', given['lora-rank']),
       freeze: given.freeze ?? [],
+      cudaGraphs: !(given['no-cuda-graphs'] ?? false),
     },
     task: oneOf(
       '--task',
@@ -235,6 +239,17 @@ function oneOf(name, text, words) {
   if (found === undefined)
     throw new SetupError(`Expected ${words.join(', ')} for ${name} but received "${text}"`, 2);
   return found;
+}
+
+/** @param {string} text */
+function deviceOf(text) {
+  if (!/^(?:auto|cpu|cuda|cuda:\d{1,3})$/.test(text))
+    throw new SetupError(
+      `Expected auto, cpu, cuda or one such as cuda:1 for --device but received "${text}"`,
+      2,
+    );
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it matches the pattern
+  return /** @type {import('../../dist/index.js').Device} */ (text);
 }
 
 /** @param {string} text */

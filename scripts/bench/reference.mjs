@@ -20,7 +20,7 @@ const REFERENCE = join(projectRoot, 'scripts', 'reference');
 /**
  * Finds or makes the Python of the other side.
  *
- * @param {'cpu' | 'cuda'} device
+ * @param {string} device
  * @throws {SetupError} when there is no Python with the packages and none can be made, or its torch has no such device
  */
 export async function openReference(device) {
@@ -29,7 +29,7 @@ export async function openReference(device) {
   const { worker, close } = forkingWorker(command, [script]);
   try {
     const { python, torch, transformers, cuda } = await worker({ task: 'versions' });
-    if (device === 'cuda' && !cuda)
+    if (device !== 'cpu' && !cuda)
       throw new SetupError(
         `The comparison runs on the GPU too, but torch ${torch} of ${command} sees none: install a CUDA build of ` +
           'torch there, or name a Python that has one with BERTUNE_PYTHON',

@@ -37,6 +37,7 @@ const COLUMNS = /** @type {const} */ ([
   ['peakBytes', 'peak memory', megabytes],
   ['overWeights', 'over weights', times],
   ['stateBytes', 'optimizer state', megabytes],
+  ['dispatches', 'operators', whole],
 ]);
 
 /** What the columns mean. */

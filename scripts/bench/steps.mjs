@@ -11,7 +11,7 @@ const ON_GPU = { warmUp: 10, steps: 50 };
 const LABELS = ['0', '1'];
 
 /** All is trained, nothing computed twice. */
-export const PLAIN = { gradientCheckpointing: false, loraRank: 0, freeze: [] };
+export const PLAIN = { gradientCheckpointing: false, loraRank: 0, freeze: [], cudaGraphs: true };
 
 /** What is to be known of the figures. */
 export const STEP_NOTES = [
@@ -54,7 +54,7 @@ export function stepBenchmark(
     };
     const flops = trainingFlops(shape, lengths) / (trains ? 1 : 3);
     const steps = Math.min(Math.max(Math.round(FLOPS[dtype] / flops), 1), MOST_STEPS);
-    const count = device === 'cuda' ? ON_GPU : { warmUp: 1, steps };
+    const count = device !== 'cpu' ? ON_GPU : { warmUp: 1, steps };
     const shared = { task: trains ? 'step' : 'forward', config, ...batch, ...count, threads, device };
     const { names: frozen } = await ourBuild.worker({ task: 'frozen', config, patterns: variant.freeze });
     const words = describeVariant(variant);
@@ -72,11 +72,12 @@ export function stepBenchmark(
 }
 
 /** ` with ...`, or nothing. @param {import('./options.mjs').Variant} variant */
-function describeVariant({ gradientCheckpointing, loraRank, freeze }) {
+function describeVariant({ gradientCheckpointing, loraRank, freeze, cudaGraphs }) {
   const parts = [
     gradientCheckpointing && 'gradient checkpointing',
     loraRank > 0 && `LoRA of rank ${loraRank}`,
     freeze.length > 0 && `${freeze.join(' ')} frozen`,
+    !cudaGraphs && 'no graphs',
   ].filter(Boolean);
   return parts.length === 0 ? '' : ` with ${parts.join(', ')}`;
 }

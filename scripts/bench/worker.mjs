@@ -1,7 +1,7 @@
 // bertune's side of the bench: does one job in a fresh process and prints its result as one JSON line.
 import { UsageError } from '../../dist/index.js';
 import { messageOf } from '../setup/errors.mjs';
-import { evaluate } from './worker/evaluate.mjs';
+import { evaluate, predict } from './worker/evaluate.mjs';
 import { encode, vocabulary } from './worker/inputs.mjs';
 import { machine } from './worker/measures.mjs';
 import { makeModel, open } from './worker/open.mjs';
@@ -9,7 +9,19 @@ import { forward, frozen, step } from './worker/step.mjs';
 import { train } from './worker/train.mjs';
 
 /** @type {Record<string, (job: any) => unknown>} */
-const tasks = { machine, vocabulary, frozen, encode, train, evaluate, step, forward, makeModel, open };
+const tasks = {
+  machine,
+  vocabulary,
+  frozen,
+  encode,
+  train,
+  evaluate,
+  predict,
+  step,
+  forward,
+  makeModel,
+  open,
+};
 
 try {
   const job = JSON.parse(process.argv[2] ?? '{}');

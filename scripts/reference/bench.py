@@ -370,7 +370,18 @@ TASKS = {
 
 def result_of(line: str) -> str:
     job = json.loads(line)
+    if "device" in job:
+        job["device"] = only_visible(job["device"])
     return json.dumps(TASKS[job["task"]](job))
+
+
+def only_visible(device: str) -> str:
+    """Of `cuda:1` and the like the type: the others are hidden before CUDA starts, since Trainer takes all that it sees."""
+    kind, _, index = device.partition(":")
+    if index:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[int(index)] if visible else index
+    return kind
 
 
 def serve() -> None:

@@ -4,7 +4,14 @@ import { availableParallelism } from 'node:os';
 import { openModelFolder, saveModelFolder, type ReadingSettings } from '../formats/model-folder.js';
 import { openAdapterFolder, saveAdapterFolder } from '../formats/peft.js';
 import type { TensorData } from '../formats/safetensors.js';
-import { chooseDevice, deviceInfo, kernelsProblem, Session, type SessionOptions } from '../native/index.js';
+import {
+  chooseDevice,
+  deviceInfo,
+  kernelsProblem,
+  Session,
+  type Device,
+  type SessionOptions,
+} from '../native/index.js';
 import type { OnnxValidationBatch } from '../onnx/check.js';
 import type { OnnxExport } from '../onnx/folder.js';
 import { exportSettings, type OnnxDtype } from '../onnx/settings.js';
@@ -45,7 +52,7 @@ import {
  * ```
  */
 export interface Runtime {
-  device?: 'auto' | 'cpu' | 'cuda';
+  device?: Device;
   dtype?: 'auto' | 'float32' | 'bfloat16';
   /** On a CUDA device, whether float32 products may round their inputs to TF32; see SessionOptions. */
   tf32?: boolean;
@@ -94,7 +101,7 @@ const TOLERANCE = { float32: 1e-4, rounded: 0.1 };
 /** Checks the device that a command line names, before time is spent on data. @throws UsageError */
 export function requireDevice({ device, dtype }: Runtime): void {
   // The others are always there, and asking the addon takes the time to load LibTorch.
-  if (device === 'cuda') chooseDevice({ device, dtype: dtype ?? 'auto' }, deviceInfo(), '--device');
+  if (device?.startsWith('cuda')) chooseDevice({ device, dtype: dtype ?? 'auto' }, deviceInfo(), '--');
 }
 
 /**
@@ -416,12 +423,13 @@ export class EncoderModel {
   }
 }
 
-/** `auto` and what is left out go with any settings. */
+/** `auto` and what is left out go with any settings, and `cuda` with each of its devices. */
 function requireSameSettings(asked: Runtime, settings: SessionOptions | undefined): void {
   if (settings === undefined) return;
   for (const key of ['device', 'dtype', 'tf32', 'threads', 'seed'] as const) {
     const [wanted, now] = [asked[key], settings[key]];
     if (wanted === undefined || wanted === 'auto' || wanted === now) continue;
+    if (wanted === 'cuda' && String(now).startsWith('cuda:')) continue;
     throw new UsageError(
       `The model is open with ${key} ${now ?? 'left out'}, not ${wanted}; close it and load it again for other settings`,
     );

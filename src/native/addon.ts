@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
-import type { DeviceInfo } from './device.js';
+import type { CudaDevice, DeviceInfo } from './device.js';
 import type { SessionSpec } from './spec.js';
 import { messageOf, RunError } from '../util/errors.js';
 import { commandLine, packageRoot } from '../util/installation.js';
@@ -42,17 +42,15 @@ export interface NativeSession {
 }
 
 interface Addon {
-  cudaPeakBytes(): number;
+  cudaPeakBytes(index: number): number;
   kernelsProblem(): string;
   busySeconds(): number;
   startPhases(): void;
   stopPhases(): PhaseTimes;
   Session: new (spec: SessionSpec, options: SessionOptions) => NativeSession;
   deviceInfo(): {
-    cudaDevices: number;
+    cudaDevices: CudaDevice[];
     cudaProblem: string;
-    cudaCapability?: [major: number, minor: number];
-    cudaName: string;
     cpuHasBFloat16: boolean;
     instructionSet: DeviceInfo['instructionSet'];
     libtorch: string;
@@ -100,11 +98,12 @@ export function loadAddon(): Addon {
  */
 export function deviceInfo(): DeviceInfo {
   const info = loadAddon().deviceInfo();
+  const localRank = process.env['LOCAL_RANK'];
   return {
-    cuda: info.cudaDevices > 0,
+    cuda: info.cudaDevices.length > 0,
     cudaProblem: info.cudaProblem,
-    ...(info.cudaCapability === undefined ? {} : { cudaCapability: info.cudaCapability }),
-    ...(info.cudaName === '' ? {} : { cudaName: info.cudaName }),
+    cudaDevices: info.cudaDevices,
+    ...(localRank === undefined || localRank === '' ? {} : { localRank }),
     bfloat16: info.cpuHasBFloat16,
     instructionSet: info.instructionSet,
     cores: availableParallelism(),
@@ -112,9 +111,9 @@ export function deviceInfo(): DeviceInfo {
   };
 }
 
-/** Most memory that LibTorch has held on the CUDA device, in bytes; 0 without one. */
-export function cudaPeakBytes(): number {
-  return loadAddon().cudaPeakBytes();
+/** Most memory that LibTorch has held on the CUDA device of this number, in bytes; 0 where there is none. */
+export function cudaPeakBytes(index = 0): number {
+  return loadAddon().cudaPeakBytes(index);
 }
 
 /** Why sessions on CUDA do without the fused kernels of native/ops/cuda, or compile them each time, in one line; or empty. */

@@ -1,5 +1,5 @@
 // The native layer: sessions of the addon, and what it says of the machine.
-export { chooseDevice, type DeviceInfo } from './device.js';
+export { chooseDevice, type CudaDevice, type Device, type DeviceInfo } from './device.js';
 export { busySeconds, cudaPeakBytes, deviceInfo, kernelsProblem, startPhases, stopPhases } from './addon.js';
 export type { OptimizerName, StateKind } from './optimizer-state.js';
 export { Session } from './session.js';

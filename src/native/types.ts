@@ -66,7 +66,8 @@ export interface TrainingOptions {
  * ```
  */
 export interface SessionOptions {
-  device: 'cpu' | 'cuda';
+  /** `cuda` is the first CUDA device, and `cuda:1` the second. */
+  device: 'cpu' | 'cuda' | `cuda:${number}`;
   /** The dtype of the encoder's matrix products; weights, gradients and the head stay float32. */
   dtype: 'float32' | 'bfloat16';
   /**
@@ -293,4 +294,6 @@ export interface PhaseTimes {
   elementWise: number;
   /** Thread-seconds in updates. */
   optimizer: number;
+  /** Operators of LibTorch that were called, those that others of them call included. */
+  dispatches: number;
 }

@@ -134,6 +134,19 @@ export function choice<const T extends readonly [string, ...string[]]>(words: T)
   };
 }
 
+/** The CPU, a CUDA device, or whichever there is. */
+export function device(): Kind<'auto' | 'cpu' | 'cuda' | `cuda:${number}`> {
+  const numbered = z.templateLiteral(['cuda:', z.number()]).refine((name) => /^cuda:\d{1,3}$/.test(name));
+  return {
+    schema: z.union([z.enum(['auto', 'cpu', 'cuda']), numbered]),
+    what: 'auto, cpu, cuda or one such as cuda:1',
+    type: "'auto' | 'cpu' | 'cuda' | `cuda:${number}`",
+    arity: 'one',
+    placeholder: 'DEVICE',
+    fromText: (written) => written,
+  };
+}
+
 /**
  * Several of a few words, or none of them, which is written `none` or an empty list.
  *

@@ -1,5 +1,17 @@
 // What happens around the steps: evaluation, saving and logging, the device, and the search. Options of the table (see table.ts).
-import { choice, choices, integer, list, notNegative, real, someOf, steps, text, toggle } from './kinds.js';
+import {
+  choice,
+  choices,
+  device,
+  integer,
+  list,
+  notNegative,
+  real,
+  someOf,
+  steps,
+  text,
+  toggle,
+} from './kinds.js';
 import {
   answering,
   everywhere,
@@ -318,10 +330,10 @@ export const runOptions = {
     }),
   }),
   ...inGroup('Device', {
-    device: withDefault(choice(['auto', 'cpu', 'cuda']), 'auto', {
+    device: withDefault(device(), 'auto', {
       commands: [...trainers, ...answering, 'inspect'],
       onResume: 'may-change',
-      help: 'where to compute; auto takes a CUDA device where there is one',
+      help: 'where to compute: auto takes a CUDA device where there is one; cuda is the one that LOCAL_RANK names, else the first, cuda:1 the second',
     }),
     dtype: withDefault(choice(['auto', 'float32', 'bfloat16']), 'auto', {
       commands: [...trainers, ...answering, 'inspect'],

@@ -294,8 +294,8 @@ export interface OptionValues {
   quiet: boolean;
   /** Print more, and the stack of an error. Default: `false`. */
   verbose: boolean;
-  /** Where to compute; auto takes a CUDA device where there is one. Default: `auto`. */
-  device: 'auto' | 'cpu' | 'cuda';
+  /** Where to compute: auto takes a CUDA device where there is one; cuda is the one that LOCAL_RANK names, else the first, cuda:1 the second. Default: `auto`. */
+  device: 'auto' | 'cpu' | 'cuda' | `cuda:${number}`;
   /** Precision of the computation, over float32 weights; auto takes bfloat16 where the device is good at it. Default: `auto`. */
   dtype: 'auto' | 'float32' | 'bfloat16';
   /** On a CUDA device, whether float32 products may round their inputs to TF32: 10 bits of mantissa, several times faster. Default: LibTorch's default, which is no. */

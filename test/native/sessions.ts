@@ -8,7 +8,13 @@ import { promisify } from 'node:util';
 import tap, { type Test } from 'tap';
 
 import { withStack } from '../../dist/native/failures.js';
-import { chooseDevice, Session, type DeviceInfo, type PackedBatch } from '../../dist/native/index.js';
+import {
+  chooseDevice,
+  Session,
+  type Device,
+  type DeviceInfo,
+  type PackedBatch,
+} from '../../dist/native/index.js';
 import { seededBatch } from '../fixtures/seeded.js';
 import {
   ADAMW,
@@ -322,15 +328,22 @@ await tap.test('where auto computes, and in what', (t) => {
   const cpu: DeviceInfo = {
     cuda: false,
     cudaProblem: 'none',
+    cudaDevices: [],
     bfloat16: false,
     instructionSet: 'avx2',
     cores: 2,
     libtorch: '',
   };
-  const gpu = { ...cpu, cuda: true, cudaProblem: '' };
+  const gpu = (capability?: readonly [number, number], more = {}): DeviceInfo => ({
+    ...cpu,
+    cuda: true,
+    cudaProblem: '',
+    cudaDevices: [{ name: 'GPU', ...(capability && { capability }) }],
+    ...more,
+  });
   const chosen = (info: DeviceInfo, request: Parameters<typeof chooseDevice>[0] = auto): string =>
     Object.values(chooseDevice(request, info)).join(', ');
-  const noBFloat16 = 'this GPU, of compute capability 7.5, has no bfloat16 arithmetic';
+  const noBFloat16 = 'GPU, of compute capability 7.5, has no bfloat16 arithmetic';
   const unknown = 'the compute capability of this GPU is not known';
   t.equal(chosen(cpu), 'cpu, float32, no GPU: none; this CPU has no bfloat16 arithmetic');
   t.equal(
@@ -345,31 +358,97 @@ await tap.test('where auto computes, and in what', (t) => {
     [9, 0],
     [12, 0],
   ] as const)
-    t.equal(chosen({ ...gpu, cudaCapability: [major, minor] }), 'cuda, bfloat16, ', `${major}.${minor}`);
-  t.equal(chosen({ ...gpu, cudaCapability: [7, 5] }), `cuda, float32, ${noBFloat16}`);
+    t.equal(chosen(gpu([major, minor])), 'cuda:0, bfloat16, ', `${major}.${minor}`);
+  t.equal(chosen(gpu([7, 5])), `cuda:0, float32, ${noBFloat16}`);
   t.equal(
-    chosen({ ...gpu, bfloat16: true }),
-    `cuda, float32, ${unknown}`,
+    chosen(gpu(undefined, { bfloat16: true })),
+    `cuda:0, float32, ${unknown}`,
     "the CPU's arithmetic is not the GPU's",
   );
   const forced = { device: 'cuda', dtype: 'bfloat16' } as const;
-  const slow = `cuda, bfloat16, bfloat16 may be slow: ${noBFloat16}`;
-  t.equal(chosen({ ...gpu, cudaCapability: [7, 5] }, forced), slow);
-  t.equal(chosen({ ...gpu, cudaCapability: [9, 0] }, { ...forced, dtype: 'float32' }), 'cuda, float32, ');
+  t.equal(chosen(gpu(), forced), `cuda:0, bfloat16, bfloat16 may be slow: ${unknown}`);
+  const emulated = { device: 'cpu', dtype: 'bfloat16' } as const;
+  t.equal(
+    chosen(cpu, emulated),
+    'cpu, bfloat16, bfloat16 may be slow: this CPU has no bfloat16 arithmetic',
+    'on a CPU it is right, and slow',
+  );
+  for (const dashes of ['', '--'] as const)
+    t.throws(() => chooseDevice(forced, gpu([7, 5]), dashes), {
+      name: 'UsageError',
+      message: `${dashes}dtype bfloat16 cannot be used: ${noBFloat16}. Use ${dashes}dtype float32, or auto.`,
+    });
+  t.equal(chosen(gpu([9, 0]), { ...forced, dtype: 'float32' }), 'cuda:0, float32, ');
   // TF32 came with compute capability 8.0 as well; nobody hears of it who did not ask for it.
   const precise = { ...forced, dtype: 'float32' } as const;
   for (const tf32 of [true, false]) {
-    t.equal(chosen({ ...gpu, cudaCapability: [8, 6] }, { ...precise, tf32 }), 'cuda, float32, ');
-    const old = 'TF32 has no effect: this GPU, of compute capability 7.5, has no TF32 arithmetic';
-    t.equal(chosen({ ...gpu, cudaCapability: [7, 5] }, { ...precise, tf32 }), `cuda, float32, ${old}`);
+    t.equal(chosen(gpu([8, 6]), { ...precise, tf32 }), 'cuda:0, float32, ');
+    const old = 'TF32 has no effect: GPU, of compute capability 7.5, has no TF32 arithmetic';
+    t.equal(chosen(gpu([7, 5]), { ...precise, tf32 }), `cuda:0, float32, ${old}`);
     const none = 'cpu, float32, TF32 has no effect on a CPU';
     t.equal(chosen(cpu, { device: 'cpu', dtype: 'float32', tf32 }), none);
   }
-  for (const option of ['device', '--device']) {
+  for (const dashes of ['', '--'] as const) {
+    const option = `${dashes}device`;
     const message = `${option} cuda cannot be used: none. Use ${option} cpu, or auto.`;
-    t.throws(() => chooseDevice(forced, cpu, option), { name: 'UsageError', message });
+    t.throws(() => chooseDevice(forced, cpu, dashes), { name: 'UsageError', message });
   }
-  t.throws(() => chooseDevice(forced, cpu), { message: /^device cuda cannot be used/ });
+  t.throws(() => chooseDevice({ ...forced, device: 'cuda:1' }, cpu), {
+    message: /^device cuda:1 cannot be used: none\. Use/,
+  });
+  t.end();
+});
+
+await tap.test('which of several CUDA devices', (t) => {
+  const old = { name: 'Old', capability: [7, 5] } as const;
+  const info: DeviceInfo = {
+    cuda: true,
+    cudaProblem: '',
+    cudaDevices: [{ name: 'New', capability: [9, 0] }, old, { name: 'New', capability: [9, 0] }],
+    bfloat16: false,
+    instructionSet: 'avx2',
+    cores: 2,
+    libtorch: '',
+  };
+  const chosen = (device: Device, changes: Partial<DeviceInfo> = {}): string => {
+    const found = chooseDevice({ device, dtype: 'auto' }, { ...info, ...changes });
+    return `${found.device}, ${found.dtype}`;
+  };
+  t.equal(chosen('cuda'), 'cuda:0, bfloat16');
+  t.equal(chosen('auto'), 'cuda:0, bfloat16');
+  t.equal(chosen('cuda:1'), 'cuda:1, float32', 'each has its own arithmetic');
+  // What torchrun sets for each process of a machine.
+  for (const device of ['cuda', 'auto'] as const)
+    t.equal(chosen(device, { localRank: '2' }), 'cuda:2, bfloat16', `${device} and LOCAL_RANK`);
+  t.equal(chosen('cuda:1', { localRank: '2' }), 'cuda:1, float32', 'a number takes precedence');
+  t.equal(chosen('cpu', { localRank: 'x' }), 'cpu, float32', 'of no interest to the CPU');
+  const none = { cuda: false, cudaDevices: [], cudaProblem: 'none', localRank: '2' };
+  t.equal(chosen('auto', none), 'cpu, float32');
+  const refused = (device: Device, message: string, changes: Partial<DeviceInfo> = {}): void => {
+    t.throws(() => chooseDevice({ device, dtype: 'auto' }, { ...info, ...changes }, '--'), {
+      name: 'UsageError',
+      message,
+    });
+  };
+  refused('cuda:3', '--device cuda:3 cannot be used: there is cuda:0 to cuda:2. Name one of them.');
+  refused('cuda:1', '--device cuda:1 cannot be used: there is cuda:0 only. Name one of them.', {
+    cudaDevices: [old],
+  });
+  for (const [localRank, shown] of [
+    ['3', '"3"'],
+
+    ['-1', '"-1"'],
+    ['1.5', '"1.5"'],
+  ] as const)
+    refused(
+      'cuda',
+      `--device cuda cannot be used (LOCAL_RANK is ${shown}): there is cuda:0 to cuda:2. Name one of them, or change LOCAL_RANK.`,
+      { localRank },
+    );
+  const odd = "Expected 'auto', 'cpu', 'cuda' or one such as 'cuda:1' for --device but received ";
+  for (const device of ['cuda:', 'cuda:-1', 'cuda:x', 'cuda:1000', 'cpu:0', 'gpu', ' cuda'])
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as from a script without types
+    refused(device as Device, `${odd}"${device}"`);
   t.end();
 });
 

@@ -38,6 +38,7 @@ await tap.test('numbers, words and lists of flags are read strictly', (t) => {
   }
   const number = 'Expected a number above 0 for --learning-rate but received';
   const size = 'Expected a whole number of at least 1 for --per-device-train-batch-size but received';
+  const where = 'Expected auto, cpu, cuda or one such as cuda:1 for --device but received';
   const bad: [string, unknown, string][] = [
     ...['3x', 'NaN', 'Infinity', '', ' 1', '0x10', '1_000', '1e', '--5', '1,5'].map(
       (text): [string, unknown, string] => ['learningRate', text, `${number} ${JSON.stringify(text)}`],
@@ -67,7 +68,9 @@ await tap.test('numbers, words and lists of flags are read strictly', (t) => {
       'lineal',
       'Expected one of linear, cosine, cosine_with_restarts, polynomial, constant, constant_with_warmup, inverse_sqrt, cosine_with_min_lr, cosine_warmup_with_min_lr, warmup_stable_decay, slanted_triangular, reduce_lr_on_plateau, greedy for --lr-scheduler-type but received "lineal"',
     ],
-    ['device', 'gpu', 'Expected one of auto, cpu, cuda for --device but received "gpu"'],
+    ...['gpu', 'cuda:', 'cuda:x', 'cuda:1.5', 'cuda:1e1', 'cuda:-1', 'cpu:0'].map(
+      (name): [string, unknown, string] => ['device', name, `${where} "${name}"`],
+    ),
     ['loggingFirstStep', 'yes', 'Expected true or false for --logging-first-step but received "yes"'],
     ['model', '', 'Expected a text for --model but received ""'],
     ['trainFile', [''], 'Expected a file name or several for --train-file but received ""'],

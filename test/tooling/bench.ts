@@ -76,7 +76,8 @@ await t.test('options that cannot be used are refused in one line', async (t) =>
     ['--lora-rank 0', /an integer of at least 1 for --lora-rank but received "0"/],
     ['--repeat 1.5', /an integer of at least 1 for --repeat but received "1\.5"/],
     ['--threads -1', /--threads/],
-    ['--device gpu', /Expected auto, cpu, cuda for --device but received "gpu"/],
+    ['--device gpu', /Expected auto, cpu, cuda or one such as cuda:1 for --device but received "gpu"/],
+    ['--forward --no-cuda-graphs', /--no-cuda-graphs goes with --steps only/],
     ['--dtype fp16', /Expected auto, float32, bfloat16 for --dtype but received "fp16"/],
     ['--model-shape 6', /LAYERSxHIDDEN/],
     ['--model-shape 2x100', /100 is not a multiple of 64/],
@@ -388,6 +389,7 @@ await t.test('steps', async (t) => {
     t.ok((side?.figures['matmulShare']?.median ?? 0) > 0);
     t.ok((side?.figures['peakBytes']?.median ?? 0) > 50e6);
     t.equal(side?.figures['stateBytes']?.median, stateBytes(embeddings, layer, layer, pooler, classifier));
+    t.ok((side?.figures['dispatches']?.median ?? 0) > 100, 'operators are counted');
   }
   t.match(stdout, /split of the step of bertune, \w+: GEMM .*, attention .*, element-wise/);
 });
@@ -405,6 +407,12 @@ await t.test('what is frozen or adapted has no optimizer state', async (t) => {
   const [second] = (await figuresOf(t, ...lora)).benchmarks;
   const adapter: [number, number] = [2 * 2 * 3 * HIDDEN, 4]; // A and B of query and value
   t.equal(second?.sides[0]?.figures['stateBytes']?.median, stateBytes(adapter, adapter, classifier));
+  const launched = (await figuresOf(t, '--no-cuda-graphs', '--batches', '2x8', '--repeat', '1'))
+    .benchmarks[0];
+  t.same(
+    launched?.sides.map(({ name }) => name.replace(/, \w+$/, '')),
+    ['bertune with no graphs', 'bertune, plain'],
+  );
 });
 
 await t.test('end to end and evaluation', async (t) => {
@@ -449,11 +457,11 @@ await t.test('opening a model, and the first step of the command line', async (t
 
 t.test('time is counted only between start and stop', async (t) => {
   stopPhases();
-  t.same(stopPhases(), { gemm: 0, attention: 0, elementWise: 0, optimizer: 0 });
+  t.same(stopPhases(), { gemm: 0, attention: 0, elementWise: 0, optimizer: 0, dispatches: 0 });
   startPhases();
   startPhases();
   stopPhases();
-  t.same(stopPhases(), { gemm: 0, attention: 0, elementWise: 0, optimizer: 0 });
+  t.same(stopPhases(), { gemm: 0, attention: 0, elementWise: 0, optimizer: 0, dispatches: 0 });
 });
 
 const skip = process.env['BERTUNE_PYTHON'] === undefined && 'BERTUNE_PYTHON is not set';

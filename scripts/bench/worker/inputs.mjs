@@ -4,7 +4,7 @@ import { BertTokenizer, loadDataset, UsageError } from '../../../dist/index.js';
 import { MAX_TOKENS, modelConfig } from '../shape.mjs';
 
 /**
- * @typedef {{ dtype: 'float32' | 'bfloat16', device: 'cpu' | 'cuda', threads: number }} Runtime
+ * @typedef {{ dtype: 'float32' | 'bfloat16', device: 'cpu' | `cuda:${number}`, threads: number }} Runtime
  * @typedef {{ data: string, rows: number, tokenizer: string, shape: import('../shape.mjs').Shape }} Input
  */
 

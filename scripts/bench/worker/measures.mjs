@@ -12,13 +12,14 @@ import { busySeconds, cudaPeakBytes, startPhases, stopPhases } from '../../../di
 /**
  * What `auto` means here, whether the device does bfloat16 in hardware, and what else is known of the machine.
  *
- * @param {{ device: 'auto' | 'cpu' | 'cuda' }} job
+ * @param {{ device: import('../../../dist/index.js').Device }} job
  * @throws {import('../../../dist/index.js').UsageError} when there is no such device
  */
 export function machine({ device: requested }) {
   const info = deviceInfo();
-  const { device, dtype } = chooseDevice({ device: requested, dtype: 'auto' }, info, '--device');
-  const gpu = device === 'cuda' ? (info.cudaName ?? 'a GPU of unknown name') : null;
+  const { device, dtype } = chooseDevice({ device: requested, dtype: 'auto' }, info, '--');
+  const gpu =
+    device === 'cpu' ? null : (info.cudaDevices[cudaIndex(device)]?.name ?? 'a GPU of unknown name');
   const { instructionSet, libtorch } = info;
   return { device, gpu, bfloat16: dtype === 'bfloat16', instructionSet, libtorch };
 }
@@ -26,7 +27,7 @@ export function machine({ device: requested }) {
 /**
  * Times work that ends when the device is done.
  *
- * @param {'cpu' | 'cuda'} device
+ * @param {string} device
  * @param {() => Promise<unknown>} work
  * @returns {Promise<{ seconds: number, outside?: number }>} `outside`: the share in which the native thread had nothing
  *   to do; not known on a GPU, which works on when the thread is done
@@ -40,31 +41,37 @@ export async function timed(device, work) {
 }
 
 /**
- * Where the threads' time goes.
+ * Where the threads' time goes, and how many of LibTorch's operators are called. On a GPU the time is that of launching only.
  *
  * @param {number} threads
- * @param {() => Promise<unknown>} work on the CPU
- * @returns {Promise<Split>}
+ * @param {() => Promise<unknown>} work
+ * @returns {Promise<{ split: Split, dispatches: number }>}
  */
 export async function splitOf(threads, work) {
   const busyBefore = busySeconds();
   startPhases();
   await work();
-  const { gemm, attention, elementWise, optimizer } = stopPhases();
+  const { gemm, attention, elementWise, optimizer, dispatches } = stopPhases();
   const all = threads * (busySeconds() - busyBefore);
   const rest = all - gemm - attention - elementWise - optimizer;
-  return {
+  const split = {
     gemm: gemm / all,
     attention: attention / all,
     elementWise: elementWise / all,
     optimizer: optimizer / all,
     rest: rest / all,
   };
+  return { split, dispatches };
 }
 
-/** The most memory held: of the GPU, or by this process. @param {'cpu' | 'cuda'} device */
+/** The number of `cuda:1` and the like. @param {string} device */
+function cudaIndex(device) {
+  return Number(device.slice('cuda:'.length));
+}
+
+/** The most memory held: of the GPU, or by this process. @param {string} device */
 export function peakBytes(device) {
-  return device === 'cuda' ? cudaPeakBytes() : process.resourceUsage().maxRSS * 1024;
+  return device !== 'cpu' ? cudaPeakBytes(cudaIndex(device)) : process.resourceUsage().maxRSS * 1024;
 }
 
 /** The largest product of a step, so the device's best for this work. @param {import('../shape.mjs').Shape} shape */

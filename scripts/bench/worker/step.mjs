@@ -28,7 +28,7 @@ const ADAMW = {
  * @typedef {import('../../../dist/index.js').ModelConfig} ModelConfig
  * @typedef {import('../../../dist/index.js').SessionOptions} SessionOptions
  * @typedef {import('../options.mjs').Variant} Variant
- * @typedef {{ rows: number, length: number, warmUp: number, steps: number, config: object, shape: import('../shape.mjs').Shape, variant: Variant } & import('./inputs.mjs').Runtime} StepJob
+ * @typedef {{ rows: number, length: number, warmUp: number, steps: number, config: object, shape: import('../shape.mjs').Shape, variant: Variant, tf32?: boolean } & import('./inputs.mjs').Runtime} StepJob
  */
 
 /** The tensors that patterns freeze. @param {{ config: object, patterns: readonly string[] }} job */
@@ -40,9 +40,10 @@ export function frozen({ config, patterns }) {
 
 /** Times steps. @param {StepJob} job */
 export async function step({ variant, ...job }) {
-  const { config: json, threads, device, dtype } = job;
+  const { config: json, threads, device, dtype, tf32 } = job;
   const config = parseConfig(json, 'the bench');
-  const session = await openSession(config, variant, { device, dtype, threads, seed: SEED });
+  const options = { device, dtype, threads, seed: SEED, ...(tf32 !== undefined && { tf32 }) };
+  const session = await openSession(config, variant, options);
   const batch = batchOf(job, config);
   const divisor = batch.labels.filter((label) => label !== NO_LABEL).length;
   /** @param {number} count */
@@ -60,7 +61,8 @@ export async function step({ variant, ...job }) {
       (sum, { shape: sizes }) => sum + BYTES * sizes.reduce((a, b) => a * b, 1),
       0,
     );
-    return { stateBytes, ...(device === 'cpu' && { split: await splitOf(threads, () => train(1)) }) };
+    const { split, dispatches } = await splitOf(threads, () => train(1));
+    return { stateBytes, dispatches, ...(device === 'cpu' && { split }) };
   });
 }
 
@@ -100,12 +102,13 @@ async function timedCalls({ rows, length, warmUp, steps, shape, device }, sessio
  * @param {Variant} variant
  * @param {SessionOptions} options
  */
-async function openSession(config, { gradientCheckpointing, loraRank, freeze }, options) {
+async function openSession(config, { gradientCheckpointing, loraRank, freeze, cudaGraphs }, options) {
   const lora = loraRank > 0 ? await freshLora(config, { rank: loraRank, baseName: '.' }, []) : undefined;
   const session = await Session.create(sessionSpec(config, lora), options);
   const names = session.tensors().map(({ name }) => name);
   const groups = parameterGroups({ ...trainingArguments({ outputDir: '.' }), freeze }, names, 1, lora);
-  await session.restart({ gradientCheckpointing });
+  const training = { gradientCheckpointing, cudaGraphs };
+  await session.restart(training);
   await session.configure(groups.settings(groups.depthAt(0)));
   return session;
 }
