@@ -246,7 +246,7 @@ export class EncoderModel {
       await this.#source?.close();
     }
     this.#settings = settings;
-    const kernels = device === 'cuda' ? kernelsProblem() : '';
+    const kernels = device === 'cpu' ? '' : kernelsProblem();
     const reasons = [reason, kernels].filter((why) => why !== '');
     const why = reasons.length === 0 ? '' : ` (${reasons.join('; ')})`;
     this.#placement = `${device}, ${dtype}, ${counted(threads, 'thread')}${why}`;
