@@ -1,10 +1,9 @@
 #!/usr/bin/env node
 // The command line: arguments to options, options to a command, a failure to one line and an exit code. No logic.
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 import { Command, CommanderError } from 'commander';
-import { z } from 'zod';
 import {
   asFlags,
   commandFlags,
@@ -37,7 +36,7 @@ import {
   type Command as CommandTable,
   type ParsedOptions,
 } from './options/index.js';
-import { commandLine, isCheckout, shellWord } from './util/installation.js';
+import { commandLine, isCheckout, packageVersion, shellWord } from './util/installation.js';
 import { StoppedError, UsageError, messageOf, writeError } from './util/errors.js';
 
 type Flags = Record<string, unknown>;
@@ -61,12 +60,9 @@ async function main(argv: readonly string[]): Promise<void> {
 }
 
 function program(): Command {
-  const { version } = z
-    .object({ version: z.string() })
-    .parse(JSON.parse(readFileSync(new URL('package.json', root), 'utf8')));
   const cli = new Command('bertune')
     .description('Fine-tune BERT-family classifiers, and save them as folders that Hugging Face loads.')
-    .version(version)
+    .version(packageVersion())
     .exitOverride()
     .configureOutput({ outputError: () => undefined })
     .configureHelp({ optionTerm: shownTerm })

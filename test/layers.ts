@@ -9,6 +9,7 @@ const SOURCE = join(import.meta.dirname, '../src');
 const LAYERS = [
   ['util'],
   ['native', 'terminal'],
+  ['distributed'],
   ['formats', 'hub', 'tasks'],
   ['tokenizer'],
   ['onnx'],

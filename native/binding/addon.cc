@@ -5,6 +5,7 @@
 #include "binding/arguments.h"
 #include "binding/session.h"
 #include "binding/worker.h"
+#include "binding/world.h"
 #include "core/device.h"
 #include "core/memory.h"
 #include "core/phases.h"
@@ -68,6 +69,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   bertune::installAllocator();
   bertune::loadCuda();
   exports.Set("Session", bertune::Session::define(env));
+  exports.Set("World", bertune::World::define(env));
   exports.Set("deviceInfo", Napi::Function::New<deviceInfo>(env, "deviceInfo"));
   exports.Set("cudaPeakBytes", Napi::Function::New<cudaPeakBytes>(env, "cudaPeakBytes"));
   exports.Set("kernelsProblem", Napi::Function::New<kernelsProblem>(env, "kernelsProblem"));

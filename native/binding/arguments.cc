@@ -149,6 +149,20 @@ c10::Device device(const Napi::Value& value) {
   fail(value, "'cpu', 'cuda' or one such as 'cuda:1'", "device");
 }
 
+WorldAddress worldAddress(const Napi::Value& value) {
+  const Napi::Object given = object(value, "world");
+  WorldAddress address;
+  address.host = text(given.Get("host"), "host");
+  address.port = static_cast<uint16_t>(integer(given.Get("port"), "port", 1, 65535));
+  address.size = static_cast<int>(integer(given.Get("size"), "size", 1, 1 << 16));
+  address.rank = static_cast<int>(integer(given.Get("rank"), "rank", 0, address.size - 1));
+  address.isServer = flag(given.Get("isServer"), "isServer");
+  address.prefix = text(given.Get("prefix"), "prefix");
+  address.interface = text(given.Get("interface"), "interface");
+  address.timeout = std::chrono::milliseconds(integer(given.Get("timeout"), "timeout", 1, 1LL << 40));
+  return address;
+}
+
 at::ScalarType computeType(const Napi::Value& value) {
   const std::string dtype = text(value, "dtype");
   if (dtype == "float32") return at::kFloat;
@@ -163,6 +177,12 @@ RawBatch batch(const Napi::Value& value) {
   raw.cuSeqlens = integers(packed.Get("cuSeqlens"), "cuSeqlens");
   const Napi::Value types = packed.Get("tokenTypeIds");
   if (!types.IsUndefined()) raw.tokenTypeIds = integers(types, "tokenTypeIds");
+  const Napi::Value places = packed.Get("places");
+  if (!places.IsUndefined()) {
+    const Napi::Object given = object(places, "places");
+    raw.tokenPlaces = integers(given.Get("tokens"), "places.tokens");
+    raw.sequencePlaces = integers(given.Get("sequences"), "places.sequences");
+  }
   const Napi::Value labels = packed.Get("labels");
   if (labels.IsTypedArray() && labels.As<Napi::TypedArray>().TypedArrayType() == napi_int32_array)
     raw.classLabels = integers(labels, "labels");

@@ -41,6 +41,7 @@ int64_t integer(const Napi::Value& value, const char* name, int64_t least,
 SessionSpec sessionSpec(const Napi::Value& value);
 
 c10::Device device(const Napi::Value& name);
+WorldAddress worldAddress(const Napi::Value& value);
 at::ScalarType computeType(const Napi::Value& dtype);
 RawBatch batch(const Napi::Value& value);
 std::optional<bool> optionalFlag(const Napi::Object& options, const char* name);

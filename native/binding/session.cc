@@ -58,7 +58,8 @@ Napi::Function Session::define(Napi::Env env) {
       env, "Session",
       {InstanceMethod<&Session::open>("open"), InstanceMethod<&Session::read>("read"),
        InstanceMethod<&Session::write>("write"), InstanceMethod<&Session::accumulate>("accumulate"),
-       InstanceMethod<&Session::update>("update"), InstanceMethod<&Session::predict>("predict"),
+       InstanceMethod<&Session::update>("update"),
+       InstanceMethod<&Session::join>("join"), InstanceMethod<&Session::predict>("predict"),
        InstanceMethod<&Session::matmulRate>("matmulRate"), InstanceMethod<&Session::stats>("stats"),
        InstanceMethod<&Session::setProgress>("setProgress"), InstanceMethod<&Session::restart>("restart"),
        InstanceMethod<&Session::mergeAdapters>("mergeAdapters"),
@@ -126,12 +127,22 @@ Napi::Value Session::accumulate(Args info) {
     throw Napi::RangeError::New(info.Env(), error.what());
   }
   return postInStep(
-      info, [this, raw = std::move(raw), divisor, loss] { training().accumulate(raw, divisor, loss); });
+      info, [this, raw = std::move(raw), divisor, loss,
+             endsStep = arguments::optionalFlag(options, "endsStep").value_or(false)] {
+        training().accumulate(raw, divisor, loss, endsStep);
+      });
 }
 
 Napi::Value Session::update(Args info) {
   return postInStep(info, [this, options = arguments::updateOptions(arguments::object(info[0], "options"))] {
     training().update(options);
+  });
+}
+
+Napi::Value Session::join(Args info) {
+  return post(info, [this, address = arguments::worldAddress(info[0]), name = arguments::text(info[1], "name"),
+                     type = arguments::computeType(arguments::object(info[2], "options").Get("reduceDtype"))] {
+    training().join(std::make_unique<ProcessGroup>(address, name), type);
   });
 }
 

@@ -47,6 +47,17 @@ void checkTypes(const std::vector<int32_t>& types, int64_t limit) {
   checkIds(types, "tokenTypeIds", limit);
 }
 
+void checkPlaces(const std::vector<int32_t>& places, const RawBatch& raw, const char* name) {
+  if (places.empty()) return;
+  if (places.size() + 1 != raw.cuSeqlens.size())
+    fail(std::string(name) + " must have one number for each of the " +
+         std::to_string(raw.cuSeqlens.size() - 1) + " sequences");
+  for (size_t i = 0; i < places.size(); ++i)
+    if (places[i] < 0 || places[i] > INT32_MAX - raw.cuSeqlens.back())
+      fail(std::string(name) + "[" + std::to_string(i) + "] is " + std::to_string(places[i]) +
+           "; it must be from 0 to " + std::to_string(INT32_MAX - raw.cuSeqlens.back()));
+}
+
 size_t rowsOf(const RawBatch& raw, const BatchFormat& format) {
   return format.isPerToken ? raw.inputIds.size() : raw.cuSeqlens.size() - 1;
 }
@@ -124,6 +135,8 @@ RawBatch sequences(const RawBatch& raw, const BatchFormat& format, size_t begin,
   if (raw.tokenTypeIds.has_value()) part.tokenTypeIds = slice(*raw.tokenTypeIds, first, last);
   part.classLabels = slice(raw.classLabels, firstRow, lastRow);
   part.valueLabels = slice(raw.valueLabels, firstRow * values, lastRow * values);
+  part.tokenPlaces = slice(raw.tokenPlaces, begin, end);
+  part.sequencePlaces = slice(raw.sequencePlaces, begin, end);
   return part;
 }
 
@@ -170,6 +183,10 @@ BatchFormat batchFormat(const SessionSpec& spec) {
 void checkBatch(const RawBatch& raw, const BatchFormat& format, bool needsLabels) {
   checkOffsets(raw, format);
   checkIds(raw.inputIds, "inputIds", format.vocab);
+  checkPlaces(raw.tokenPlaces, raw, "tokenPlaces");
+  checkPlaces(raw.sequencePlaces, raw, "sequencePlaces");
+  if (raw.tokenPlaces.empty() != raw.sequencePlaces.empty())
+    fail("tokenPlaces and sequencePlaces go together; give both or neither");
   if (raw.tokenTypeIds.has_value()) {
     if (format.tokenTypes == 0) fail("the encoder has no token types; leave tokenTypeIds out");
     if (raw.tokenTypeIds->size() != raw.inputIds.size()) fail("tokenTypeIds must be as long as inputIds");

@@ -42,6 +42,9 @@ struct RawBatch {
   std::optional<std::vector<int32_t>> tokenTypeIds;
   std::vector<int32_t> classLabels;
   std::vector<float> valueLabels;
+  // Of each sequence where its first token, and it itself, would be if one process had the whole optimizer
+  // step: what dropout is a function of. None where the step's batches come one after another.
+  std::vector<int32_t> tokenPlaces, sequencePlaces;
 };
 
 // What a batch must keep to, and how it is read.

@@ -86,12 +86,28 @@ struct Mask {
   int64_t layer = 0;
   Site site = Site::Embedding;
   MaskRows rows = {};
+  // Where it is not null, row i is of the token or sequence at place places[i / factor] of the step, and not at
+  // place i behind earlier micro-batches: with several processes one has some of a step's sequences.
+  const int32_t* places = nullptr;
 
   bool dropsNothing() const { return threshold == 0; }
   double probability() const { return threshold / 4294967296.0; }
 
+  int64_t number(int64_t index) const {
+    if (places == nullptr) return firstRow + index;
+    return firstRow + int64_t{places[index / rows.factor]} * rows.factor + index % rows.factor;
+  }
+  // The mask of the rows from `index` on, which is a multiple of the factor.
+  Mask from(int64_t index) const {
+    Mask later = *this;
+    if (places == nullptr)
+      later.firstRow += index;
+    else
+      later.places += index / rows.factor;
+    return later;
+  }
   RowKey row(int64_t index) const {
-    const auto counter = static_cast<uint32_t>(firstRow + index);
+    const auto counter = static_cast<uint32_t>(number(index));
     return {mix32(counter + first), mix32((counter ^ 0x9e3779b9u) + second)};
   }
 };

@@ -170,6 +170,8 @@ at::Tensor Encoder::forward(const Batch& batch, const TrainingPass* pass, at::Sc
       if (!known.defined()) known = rotaryTable(*theta, headSize_, batch.longest(), x.values.device());
       table = known;
     }
+    if (pass != nullptr && pass->layerDone != nullptr && x.values.requires_grad())
+      x.values.register_hook([done = pass->layerDone, i](const at::Tensor&) { (*done)(i); });
     // A layer that runs again for its backward pass has no part of a graph in common with the others.
     const auto layer = [this, &block, &batch, pass, number, compute, table, buckets](const Normed& input) {
       const at::Tensor bias = buckets.defined() ? relativeBias_->forward(buckets) : at::Tensor();

@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -31,6 +32,10 @@ struct TrainingPass {
   bool gradientCheckpointing;             // layers run again in the backward pass
   bool packsWhenRead;                     // weights, instead of all of them before the pass (OperandBuilder)
   const PassNumbers* onDevice = nullptr;  // the first four in memory of a GPU, for kernels; see Mask
+  // Called when the backward pass has come to the input of a layer: with those above it is done.
+  const std::function<void(size_t layer)>* layerDone = nullptr;
+  // Of each token and sequence of the batch its place in the step, where these are not all in order.
+  const std::vector<int32_t>*tokenPlaces = nullptr, *sequencePlaces = nullptr;
 };
 
 // What the numbers of a site are drawn with, dropout or other noise.
@@ -41,6 +46,8 @@ inline Mask keyAt(const TrainingPass& pass, Site site, int64_t layer, double pro
   mask.layer = layer;
   mask.site = site;
   mask.rows = rows;
+  const auto* places = rows.of == RowsAre::Tokens ? pass.tokenPlaces : pass.sequencePlaces;
+  if (places != nullptr && rows.factor > 0) mask.places = places->data();
   return mask;
 }
 

@@ -232,9 +232,8 @@ struct AttentionCuda : torch::autograd::Function<AttentionCuda> {
     return !mask.dropsNothing() && !usesFlash(qkv.scalar_type());
   }
 
-  static Mask maskOf(const Rows& rows, Mask mask, const at::Tensor& qkv) {
-    mask.firstRow += rows.firstKey * qkv.size(2);
-    return mask;
+  static Mask maskOf(const Rows& rows, const Mask& mask, const at::Tensor& qkv) {
+    return mask.from(rows.firstKey * qkv.size(2));
   }
 
   static Outputs run(const Inputs& in, const Rows& rows, const Settings& settings, const Mask& mask,

@@ -59,8 +59,8 @@ void Training::recordWith(GraphMaker make) {
   chooseSteps();
 }
 
-void Training::accumulate(const RawBatch& raw, double divisor, const LossOptions& options) {
-  const MicroBatch batch{raw, divisor, options};
+void Training::accumulate(const RawBatch& raw, double divisor, const LossOptions& options, bool endsStep) {
+  const MicroBatch batch{raw, divisor, options, endsStep};
   if (batchesInStep_.empty()) lossBeforeStep_.copy_(loss_);
   const int64_t maxTokens = maxTokens_;
   try {
@@ -78,12 +78,14 @@ void Training::accumulate(const RawBatch& raw, double divisor, const LossOptions
     }
     batchesInStep_.push_back(batch);
   } catch (const std::exception& error) {
+    if (reduction_ != nullptr && reduction_->isUnderWay())
+      std::throw_with_nested(SessionLost("other processes have a part of this step's gradients already"));
     maxTokens_ = maxTokens;
     const bool canRetry = isOutOfMemory(error) && graphs_.recorded() > 0;
     if (canRetry) graphs_.stop("their memory was needed");
     replayStep();
     if (!canRetry) throw;
-    accumulate(raw, divisor, options);
+    accumulate(raw, divisor, options, endsStep);
   }
 }
 
@@ -117,8 +119,7 @@ void Training::backward(const MicroBatch& micro) {
   if (usesBuckets_)
     runInBucket(micro, loss);
   else
-    run(toTensors(micro.raw, model_.format(), model_.device()), losses_[loss],
-        at::scalar_tensor(micro.divisor, at::kFloat));
+    runAsItIs(micro, losses_[loss]);
   tokensInStep_ += micro.raw.cuSeqlens.back();
   sequencesInStep_ += static_cast<int64_t>(micro.raw.cuSeqlens.size()) - 1;
   ++passesInStep_;
@@ -133,6 +134,24 @@ void Training::run(const Batch& batch, const KnownLoss& loss, const at::Tensor& 
   // A loss that is not finite spoils its step only (which update leaves out), not the sum.
   // at::where would copy its 0 to the device and wait for it.
   loss_ += at::nan_to_num(sum.detach(), 0.0, 0.0, 0.0);
+}
+
+void Training::runAsItIs(const MicroBatch& micro, const KnownLoss& loss) {
+  const Batch batch = toTensors(micro.raw, model_.format(), model_.device());
+  // Until the backward pass is done; on a GPU dropout is not a function of places.
+  std::vector<int32_t> tokenPlaces;
+  if (!micro.raw.tokenPlaces.empty() && model_.device().is_cpu()) {
+    for (size_t i = 0; i < micro.raw.tokenPlaces.size(); ++i)
+      for (int32_t j = micro.raw.cuSeqlens[i]; j < micro.raw.cuSeqlens[i + 1]; ++j)
+        tokenPlaces.push_back(micro.raw.tokenPlaces[i] + j - micro.raw.cuSeqlens[i]);
+    pass_.tokenPlaces = &tokenPlaces;
+    pass_.sequencePlaces = &micro.raw.sequencePlaces;
+    pass_.firstToken = pass_.firstSequence = 0;
+  }
+  // Not where memory may run out half way and the step start over.
+  const std::function<void(size_t)> layerDone = [this](size_t layer) { reduction_->layerDone(layer); };
+  if (reduction_ != nullptr && micro.endsStep && !options_.autoFindBatchSize) pass_.layerDone = &layerDone;
+  run(batch, loss, at::scalar_tensor(micro.divisor, at::kFloat));
 }
 
 void Training::runInBucket(const MicroBatch& micro, int64_t loss) {
@@ -192,7 +211,16 @@ void Training::replayStep() {
   }
 }
 
+void Training::join(std::unique_ptr<ProcessGroup> group, at::ScalarType type) {
+  reduction_ = std::make_unique<GradientReduction>(std::move(group), model_.parameters(), spec_.encoder, type);
+}
+
 void Training::update(const UpdateOptions& options) {
+  if (reduction_ != nullptr) try {
+      reduction_->finish();
+    } catch (const std::exception&) {
+      std::throw_with_nested(SessionLost("the gradients of all processes could not be summed"));
+    }
   const phases::Scope phase(phases::Phase::Optimizer);
   optimizer_->prepareUpdate(options);
   try {

@@ -13,6 +13,7 @@
 #include "core/batch.h"
 #include "model/loss.h"
 #include "model/model.h"
+#include "train/gradient_reduction.h"
 #include "train/optimizer.h"
 #include "train/step_graph.h"
 
@@ -54,9 +55,13 @@ class Training {
   Training(const SessionSpec& spec, at::Device device, at::ScalarType compute, uint64_t seed,
            std::optional<bool> usesBuckets = std::nullopt);
 
-  // Adds the gradients of (sum of the batch's losses) / divisor.
-  void accumulate(const RawBatch& raw, double divisor, const LossOptions& options);
+  // Adds the gradients of (sum of the batch's losses) / divisor. Where processes sum them, they begin during the
+  // backward pass of a batch that `endsStep`.
+  void accumulate(const RawBatch& raw, double divisor, const LossOptions& options, bool endsStep = false);
   void update(const UpdateOptions& options);
+  // From now on updates are with the sums of all processes' gradients, rounded to `type` on their way. All make
+  // the same updates, also where they had no batch for one.
+  void join(std::unique_ptr<ProcessGroup> group, at::ScalarType type);
   at::Tensor predict(const RawBatch& raw);  // as Model::predict, on the CPU
   // FLOP/s of [rows, inner] x [columns, inner]^T in the compute type: what the device can do at most, for the
   // bench to hold a step against. The median of some repetitions.
@@ -96,6 +101,7 @@ class Training {
     RawBatch raw;
     double divisor;
     LossOptions options;
+    bool endsStep = false;
   };
 
   // Options of a loss, with what of them is on the device.
@@ -107,6 +113,7 @@ class Training {
   void backward(const MicroBatch& batch);
   // Forward and backward of `pass_`, and what they add to gradients and loss.
   void run(const Batch& batch, const KnownLoss& loss, const at::Tensor& divisor);
+  void runAsItIs(const MicroBatch& batch, const KnownLoss& loss);
   void runInBucket(const MicroBatch& batch, int64_t loss);
   int64_t numberOf(const LossOptions& options);  // among losses_
   StepTraits traits() const;
@@ -127,6 +134,7 @@ class Training {
   GraphMaker makeGraph_;
   StepGraphs graphs_;
   TrainingOptions options_;
+  std::unique_ptr<GradientReduction> reduction_;  // none where this process is alone
   int64_t maxTokens_ = 0;
   std::vector<MicroBatch> batchesInStep_;
   bool hasPartialGradients_ = false;  // a backward pass has begun and not ended

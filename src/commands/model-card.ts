@@ -1,5 +1,4 @@
 // What a command knows of the model that it saves, for its model card.
-import { readFileSync } from 'node:fs';
 import { basename, isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
 
@@ -16,7 +15,7 @@ import type { BertTokenizer } from '../tokenizer/index.js';
 import { numberOrNaN } from '../training/state.js';
 import { messageOf } from '../util/errors.js';
 import { exists, isFolder } from '../util/file-system.js';
-import { packageRoot } from '../util/installation.js';
+import { packageVersion } from '../util/installation.js';
 import { readJson } from '../util/json.js';
 import { listed } from '../util/text.js';
 
@@ -101,14 +100,11 @@ async function commonFacts(
 ): Promise<
   Pick<ModelFacts, 'name' | 'className' | 'task' | 'versions' | 'languages' | 'license' | 'hasOnnx'>
 > {
-  const { version } = z
-    .object({ version: z.string() })
-    .parse(JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')));
   return {
     name: basename(resolve(outputDir)),
     className: classNameOf(config),
     task,
-    versions: { bertune: version, LibTorch: deviceInfo().libtorch },
+    versions: { bertune: packageVersion(), LibTorch: deviceInfo().libtorch },
     languages: language,
     license: license ?? null,
     hasOnnx: await exists(join(outputDir, 'onnx', 'model.onnx')),

@@ -1,8 +1,5 @@
 // What a report says of the machine and of the data: facts that only the running command has.
-import { readFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
-import { join } from 'node:path';
-import { z } from 'zod';
 
 import type { Dataset } from '../data/dataset.js';
 import { describeLabels, findDuplicates } from '../inspection/dataset.js';
@@ -10,13 +7,10 @@ import type { EncoderModel } from '../models/encoder-model.js';
 import { deviceInfo } from '../native/index.js';
 import type { ReportFacts, SplitFacts } from '../report/facts.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
-import { packageRoot } from '../util/installation.js';
+import { packageVersion } from '../util/installation.js';
 
 /** The machine, the versions and the time, of an open model. */
 export function runOf({ placement }: EncoderModel): NonNullable<ReportFacts['run']> {
-  const { version } = z
-    .object({ version: z.string() })
-    .parse(JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')));
   const [processor] = cpus();
   return {
     written: new Date().toISOString(),
@@ -25,7 +19,7 @@ export function runOf({ placement }: EncoderModel): NonNullable<ReportFacts['run
       processor: `${processor?.model ?? process.arch}, ${cpus().length} cores`,
       memory: `${Math.round(totalmem() / 2 ** 30)} GiB`,
     },
-    versions: { bertune: version, LibTorch: deviceInfo().libtorch, Node: process.version },
+    versions: { bertune: packageVersion(), LibTorch: deviceInfo().libtorch, Node: process.version },
   };
 }
 

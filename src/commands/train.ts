@@ -16,6 +16,7 @@ import { commandLine, shellWord } from '../util/installation.js';
 import { INDEX, OF_TRAINING, replaceFiles, requireNoFolders } from '../formats/replace-files.js';
 import { writeFileAtomic, writeJson } from '../util/files.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
+import type { World } from '../distributed/world.js';
 import type { TrainerCallback } from '../training/callbacks.js';
 import { AUTO, findCheckpoint, removeLeftovers } from '../training/output-folder.js';
 import { whileLocked } from '../util/folder-lock.js';
@@ -32,6 +33,7 @@ import { modelAndTokenizer, readOptions, type ModelSource } from './model-source
 import { TrainingPush } from './push.js';
 import { CommandProgress, checkOutputFolder, printMetrics, writeBadRowsOf, writtenBytes } from './output.js';
 import { StopSignals, withResumeHint } from './stop.js';
+import { amongProcesses, follow, launchProcesses } from './train-together.js';
 
 const EXAMPLES_SHOWN = 3;
 
@@ -42,8 +44,20 @@ const EXAMPLES_SHOWN = 3;
  * @throws UsageError for options, data or a model that cannot be used; RunError when the run fails
  */
 export async function train(options: TrainOptions): Promise<void> {
+  const code = await launchProcesses(options);
+  if (code !== null) {
+    process.exitCode = code;
+    return;
+  }
   const progress = new CommandProgress(options);
   requireDevice(options);
+  await amongProcesses(options, (line) => progress.line(line), (own, world) =>
+    world.isMain ? lead(own, world, progress) : follow(own, world),
+  );
+}
+
+/** The training of a process that is alone, or the first of several. */
+async function lead(options: TrainOptions, world: World, progress: CommandProgress): Promise<void> {
   const { outputDir } = options;
   await checkOutputFolder(outputDir);
   const log = (line: string): void => progress.line(line);
@@ -52,7 +66,7 @@ export async function train(options: TrainOptions): Promise<void> {
     await removeLeftovers(outputDir);
     const { source, tokenizer } = await modelAndTokenizer(options, progress);
     await checkOutput(options, source);
-    await trainFrom(options, { source, tokenizer, progress });
+    await trainFrom(options, { source, tokenizer, progress, world });
   });
 }
 
@@ -60,9 +74,10 @@ interface Start {
   source: ModelSource;
   tokenizer: BertTokenizer;
   progress: Progress;
+  world: World;
 }
 
-async function trainFrom(options: TrainOptions, { source, tokenizer, progress }: Start): Promise<void> {
+async function trainFrom(options: TrainOptions, { source, tokenizer, progress, world }: Start): Promise<void> {
   const maxLength = maxLengthOf(source, tokenizer, options.maxSeqLength);
   const read = readOptions(options, source);
   if (read.modelLabels !== undefined)
@@ -98,6 +113,7 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
       trainDataset,
       evalDataset,
       progress,
+      world,
       callbacks: [
         announcingStart(options.outputDir, progress),
         report.callback,
@@ -106,8 +122,17 @@ async function trainFrom(options: TrainOptions, { source, tokenizer, progress }:
     });
     await model.open(options);
     for (const note of tokenizer.notes) progress.line(`note: ${note}`);
-    progress.line(`Training on ${model.placement}`);
-    const results = await trainAndSave(options, { model, tokenizer, trainer, data, report, progress });
+    const others = world.size === 1 ? '' : `, ${world.size} processes`;
+    progress.line(`Training on ${model.placement}${others}`);
+    const results = await trainAndSave(options, {
+      model,
+      tokenizer,
+      trainer,
+      data,
+      report,
+      progress,
+      world,
+    });
     for (const note of chanceNote(model.task.kind, results.evaluation)) progress.line(note);
     if (model.task.kind.name !== 'masked-lm')
       await showExamples({ model, tokenizer, data, maxLength }, progress);
@@ -165,9 +190,9 @@ interface Results {
 /** @throws StoppedError after a signal; after the last step the model is saved all the same */
 async function trainAndSave(
   options: TrainOptions,
-  parts: Omit<Parameters<typeof save>[1], 'results'>,
+  parts: Omit<Parameters<typeof save>[1], 'results'> & { world: World },
 ): Promise<Results> {
-  const { trainer, data, report, progress } = parts;
+  const { trainer, data, report, progress, world } = parts;
   const signals = new StopSignals(progress, 'finishing this step and saving');
   signals.signal.addEventListener('abort', () => trainer.interrupt());
   try {
@@ -175,7 +200,7 @@ async function trainAndSave(
       const metrics = await trainUntilStopped(trainer, signals);
       signals.next = 'saving the trained model';
       const evaluation =
-        data.splits.validation === undefined ? {} : await evaluateUnlessStopped(trainer, signals, report);
+        data.splits.validation === undefined ? {} : await evaluateUnlessStopped(trainer, signals, report, world);
       const { epoch } = trainer.state;
       const isEvaluated = Object.keys(evaluation).length > 0;
       const results = {
@@ -213,9 +238,10 @@ async function evaluateUnlessStopped(
   trainer: Trainer,
   { signal }: StopSignals,
   report: TrainingReport,
+  world: World,
 ): Promise<Metrics> {
   try {
-    signal.throwIfAborted();
+    if (await world.any(signal.aborted)) return {};
     return await trainer.evaluate({ signal, ...report.evaluationHooks() });
   } catch (error) {
     if (signal.aborted && error === signal.reason) return {};

@@ -115,7 +115,10 @@ export async function evaluateRows(
   const { computeMetrics, metrics = createMetrics(model.task) } = options;
   const custom = computeMetrics && new CustomMetrics(computeMetrics, model.task.numLabels);
   let [batches, truncated] = [0, 0];
-  for await (const batch of predictRows(model, data, options)) {
+  for await (const batch of predictRows(model, data, {
+    ...options,
+    needsEncodings: options.onPredicted !== undefined,
+  })) {
     const { first, rows, logits, labels, bounds, examples, encodings } = batch;
     options.signal?.throwIfAborted();
     options.onPredicted?.(batch);

@@ -1,4 +1,5 @@
 // Logits for any number of texts, batch by batch, in the order of the rows; and the labels of texts in memory.
+import { ALONE, type World } from '../distributed/world.js';
 import { z } from 'zod';
 import type { EncoderModel } from '../models/encoder-model.js';
 import { maxLengthOf, pack, prefetch, readRows, type LabelledRows, type TextRows } from '../data/batch.js';
@@ -73,6 +74,10 @@ export interface PredictRowsOptions extends TextReading {
   batchSize: number;
   /** Of tokens: whether all those of a word have its label, and not the first alone. */
   labelAllTokens?: boolean;
+  /** The processes that predict together, all with the same rows. Default: this one alone. */
+  world?: World;
+  /** Of several processes, whether encodings are wanted too of the batches that another one predicts. */
+  needsEncodings?: boolean;
 }
 
 /** Tokenized and packed ahead of the batch that the model is busy with. */
@@ -99,32 +104,63 @@ export async function* predictRows(
   data: TextRows | LabelledRows,
   options: PredictRowsOptions,
 ): AsyncGenerator<PredictedBatch> {
-  const { pool, batchSize, longTexts, labelAllTokens } = options;
+  const { pool, batchSize, longTexts, labelAllTokens, world = ALONE, needsEncodings = true } = options;
   const align = createTokenAligner(model.task, labelAllTokens === true ? 'all' : 'first');
   model.warnIfUntrained();
+  const nothing = new Float32Array(0);
   const load = async (first: number): Promise<PredictedBatch> => {
+    const isOwn = Math.floor(first / batchSize) % world.size === world.rank;
     const rows = Uint32Array.from({ length: Math.min(batchSize, data.size - first) }, (_, i) => first + i);
     if ('batch' in data && data.batch !== undefined) {
       const batch = await data.batch(rows, 'evaluation', pool);
-      const logits = await model.session.predict(batch);
+      const logits = isOwn ? await model.session.predict(batch) : nothing;
       const bounds = Int32Array.from({ length: rows.length + 1 }, (_, row) => row);
       return { first, rows: rows.length, logits, labels: batch.labels, examples: [], encodings: [], bounds };
     }
     const { examples, labels } = await readRows(data, rows);
     // By the texts: a tokenizer without token types does not mark the pairs that it encodes.
     if (longTexts !== undefined) requireSingle(examples.some(({ textPair }) => textPair !== undefined));
-    const encodings = await pool.encode(examples);
+    const encodings = isOwn || needsEncodings || align !== null ? await pool.encode(examples) : [];
     const batch = pack(encodings);
     const predict = align === null ? predictWindows : predictTokenWindows;
-    const logits = await (longTexts === undefined
-      ? model.session.predict(batch)
-      : predict(model.session, encodings, longTexts, batchSize));
+    const predictOwn = (): Promise<Float32Array> =>
+      longTexts === undefined
+        ? model.session.predict(batch)
+        : predict(model.session, encodings, longTexts, batchSize);
+    const logits = isOwn ? await predictOwn() : nothing;
     const read = { first, rows: rows.length, logits, examples, encodings };
     if (align === null)
       return { ...read, labels, bounds: Int32Array.from({ length: rows.length + 1 }, (_, row) => row) };
     return { ...read, labels: labels && align(examples, encodings), bounds: batch.cuSeqlens };
   };
-  yield* prefetch(range(0, data.size, batchSize), load, BATCHES_AHEAD);
+  const batches = prefetch(range(0, data.size, batchSize), load, BATCHES_AHEAD * world.size);
+  if (world.size === 1) yield* batches;
+  else yield* exchanged(batches, world);
+}
+
+/** Batches of which each process has the logits of every so many-th, with all logits, in the order of the rows. */
+async function* exchanged(
+  batches: AsyncIterable<PredictedBatch>,
+  world: World,
+): AsyncGenerator<PredictedBatch> {
+  const exchange = async (round: readonly PredictedBatch[]): Promise<PredictedBatch[]> => {
+    const own = round[world.rank]?.logits ?? new Float32Array(0);
+    const all = await world.gather(
+      Buffer.from(own.buffer, own.byteOffset, own.byteLength).toString('base64'),
+    );
+    return round.map((batch, rank) => {
+      const bytes = Uint8Array.from(Buffer.from(all[rank] ?? '', 'base64'));
+      return { ...batch, logits: new Float32Array(bytes.buffer) };
+    });
+  };
+  let round: PredictedBatch[] = [];
+  for await (const batch of batches) {
+    round.push(batch);
+    if (round.length < world.size) continue;
+    yield* await exchange(round);
+    round = [];
+  }
+  if (round.length > 0) yield* await exchange(round);
 }
 
 /**

@@ -30,6 +30,7 @@ export interface NativeSession {
   write(name: string, kind: TensorKind, tensor: TensorData): Promise<void>;
   accumulate(batch: PackedBatch, options: AccumulateOptions): Promise<void>;
   update(options: UpdateOptions): Promise<void>;
+  join(world: WorldAddress, name: string, options: { reduceDtype: 'float32' | 'bfloat16' }): Promise<void>;
   predict(batch: PackedBatch): Promise<Float32Array>;
   matmulRate(rows: number, inner: number, columns: number): Promise<number>;
   stats(): Promise<Omit<TrainingStats, 'totalLoss'>>;
@@ -41,12 +42,42 @@ export interface NativeSession {
   close(): Promise<void>;
 }
 
+/** Where the processes of one training meet, and which of them this is; as native/train/process_group.h has it. */
+export interface WorldAddress {
+  /** Of the store that all meet at. */
+  readonly host: string;
+  readonly port: number;
+  readonly rank: number;
+  readonly size: number;
+  /** Whether this process has the store. torchrun has one of its own. */
+  readonly isServer: boolean;
+  /** What tells this training apart from one before it at the same store: torchrun restarts at the same address. */
+  readonly prefix: string;
+  /** The name or address by which the others reach this process. */
+  readonly interface: string;
+  /** Milliseconds to wait for another process. */
+  readonly timeout: number;
+}
+
+/** The addon's side of distributed/world.ts. */
+export interface NativeWorld {
+  openStore(): Promise<void>;
+  openGroup(): Promise<void>;
+  sum(values: Float64Array): Promise<Float64Array>;
+  gather(text: string): Promise<string[]>;
+  leave(): Promise<void>;
+  set(key: string, value: string): Promise<void>;
+  get(key: string): Promise<string | undefined>;
+  close(): Promise<void>;
+}
+
 interface Addon {
   cudaPeakBytes(index: number): number;
   kernelsProblem(): string;
   busySeconds(): number;
   startPhases(): void;
   stopPhases(): PhaseTimes;
+  World: new (address: WorldAddress) => NativeWorld;
   Session: new (spec: SessionSpec, options: SessionOptions) => NativeSession;
   deviceInfo(): {
     cudaDevices: CudaDevice[];

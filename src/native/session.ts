@@ -1,6 +1,6 @@
 // The typed session: one model in training, for scripts and the trainer.
 import { expected } from '../util/errors.js';
-import { loadAddon, type NativeSession } from './addon.js';
+import { loadAddon, type NativeSession, type WorldAddress } from './addon.js';
 import { withStack } from './failures.js';
 import { OPTIMIZER_STATE, stateKinds, type StateKind } from './optimizer-state.js';
 import type { LossKind, SessionSpec } from './spec.js';
@@ -101,6 +101,16 @@ export class Session {
    */
   update(options: UpdateOptions): Promise<void> {
     return withStack(() => this.#native.update(options));
+  }
+
+  /**
+   * From now on updates are with the sums of the gradients of all processes of a world, which make the same calls of update; a
+   * process that has no batch for one makes it without.
+   *
+   * @param name tells sessions of the same processes apart
+   */
+  join(world: WorldAddress, name: string, options: { reduceDtype: 'float32' | 'bfloat16' }): Promise<void> {
+    return withStack(() => this.#native.join(world, name, options));
   }
 
   /**

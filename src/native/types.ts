@@ -28,6 +28,11 @@ export interface PackedBatch {
    * probabilities of the classes.
    */
   labels?: Int32Array | Float32Array;
+  /**
+   * Of each sequence how many tokens and sequences of the optimizer step are before it, where several processes have parts of the
+   * step: what dropout on a CPU is a function of. Left out, those of the batches before.
+   */
+  places?: { readonly tokens: Int32Array; readonly sequences: Int32Array };
 }
 
 /**
@@ -223,6 +228,8 @@ export interface AccumulateOptions extends LossOptions {
    * weights it is the sum of the weights of those labels.
    */
   divisor: number;
+  /** Whether it is the step's last batch of this process: where there are several, they sum gradients meanwhile. */
+  endsStep?: boolean;
 }
 
 /**

@@ -352,6 +352,12 @@ export const runOptions = {
       help: 'CPU threads of the computation',
       otherwise: 'all cores',
     }),
+    nproc: optional(integer(1, { max: 1024 }), {
+      commands: ['train'],
+      onResume: 'irrelevant',
+      help: 'train with N processes on this machine, each with a part of every batch; see docs/scaling.md',
+      otherwise: 'one',
+    }),
     dataloaderNumWorkers: withDefault(integer(0), 1, {
       commands: [...trainers, ...answering, 'inspect'],
       onResume: 'irrelevant',

@@ -55,6 +55,16 @@ export const trainingOptions = {
       onResume: 'irrelevant',
       help: 'compute layers again in the backward pass instead of keeping them: less memory, more time, same result',
     }),
+    gradientReduceDtype: withDefault(choice(['float32', 'bfloat16']), 'float32', {
+      commands: trainers,
+      onResume: 'may-change',
+      help: 'of several processes, what gradients are rounded to when they are summed; bfloat16 is half the traffic',
+    }),
+    ddpTimeout: withDefault(real('above 0', (n) => n > 0 && n < 1e9), 600, {
+      commands: training,
+      onResume: 'irrelevant',
+      help: 'of several processes, the seconds after which one that does not answer counts as gone',
+    }),
     cudaGraphs: withDefault(toggle(), true, {
       commands: trainers,
       onResume: 'irrelevant',

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 
 import type { DataIdentity, LabelledRows } from '../data/batch.js';
 import type { EncoderModel } from '../models/encoder-model.js';
+import type { World } from '../distributed/world.js';
 import { fingerprintFields } from '../models/session.js';
 import { optionsWithRole, type TrainingArguments } from '../options/index.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
@@ -76,6 +77,7 @@ export async function fingerprintOf(
     trainDataset: LabelledRows;
     evalDataset?: LabelledRows | undefined;
     maxLength: number;
+    world?: World | undefined;
   },
 ): Promise<Fingerprint> {
   const { model, tokenizer, trainDataset, evalDataset } = parts;
@@ -85,6 +87,8 @@ export async function fingerprintOf(
   const evaluatedData = await evaluated?.identity?.();
   const effective: Readonly<Record<string, unknown>> = {
     ...args,
+    // Rows of a step are what counts, whoever has them.
+    perDeviceTrainBatchSize: args.perDeviceTrainBatchSize * (parts.world?.size ?? 1),
     maxSeqLength: parts.maxLength,
     dataSeed: args.dataSeed ?? args.seed,
     optim: optimizerOf(args),
@@ -238,6 +242,7 @@ export function mutableSettings(
   args: TrainingArguments,
   { totalSteps, evalSteps, saveSteps }: RunPlan,
   { placement }: EncoderModel,
+  processes: number,
 ): MutableSettings {
   const { evalStrategy, saveStrategy } = args;
   const withoutEvaluations = Object.fromEntries(OF_EVALUATIONS.map((name) => [name, undefined]));
@@ -257,7 +262,8 @@ export function mutableSettings(
   return {
     totalSteps,
     ...Object.fromEntries(options),
-    placement: placement.replace(/ \(.*/s, ''), // without the reason for it
+    // Without the reason for it.
+    placement: placement.replace(/ \(.*/s, '') + (processes === 1 ? '' : `, ${processes} processes`),
   };
 }
 

@@ -48,7 +48,7 @@ function requireProbabilities(option: string, rows: TargetRows): void {
   );
 }
 
-/** What the sum of an optimizer step's losses is divided by, over all micro-batches; see `Task.lossDivisor`. */
+/** What the sum of some batches' losses is divided by; see `Task.lossDivisor`. 0 where they have no label. */
 export function lossDivisor(
   task: Task,
   batches: readonly Pick<PackedBatch, 'labels'>[],
@@ -57,7 +57,7 @@ export function lossDivisor(
   let divisor = 0;
   for (const { labels } of batches)
     if (labels !== undefined) divisor += task.lossDivisor(labels, classWeights) / (alpha === 1 ? 1 : 2);
-  return divisor > 0 ? divisor : 1;
+  return divisor;
 }
 
 /** `n / (k * count)` for each class, as scikit-learn's `compute_class_weight('balanced')`. */

@@ -21,11 +21,11 @@ export interface RunPlan extends TrainingLength {
 }
 
 /** Resolves shares and epochs into steps. @throws UsageError when there is nothing to train on */
-export function planRun(args: TrainingArguments, rows: number): RunPlan {
+export function planRun(args: TrainingArguments, rows: number, processes = 1): RunPlan {
   if (rows === 0) throw new UsageError('There are no training rows');
   const length = trainingLength({
     size: rows,
-    batchSize: args.perDeviceTrainBatchSize,
+    batchSize: args.perDeviceTrainBatchSize * processes,
     accumulation: args.gradientAccumulationSteps,
     epochs: args.numTrainEpochs,
     maxSteps: args.maxSteps,

@@ -8,25 +8,33 @@ import type { TrainingLength } from './plan.js';
 export type SamplingStrategy = 'random' | 'sequential' | 'group_by_length';
 
 /**
- * The rows of each optimizer step from `firstStep` on, micro-batch by micro-batch.
+ * The rows of each optimizer step from `firstStep` on, micro-batch by micro-batch, and the lengths that they were grouped by.
  *
+ * @param processes how many have a part of each micro-batch
  * @param onMeasured called with the number of rows whose length is known, where rows are grouped by length
  */
 export async function sampleSteps(
   firstStep: number,
   plan: TrainingLength,
   args: TrainingArguments,
-  { rows, pool, onMeasured }: { rows: TextRows; pool: TokenizerPool; onMeasured: (rows: number) => void },
-): Promise<Iterable<Uint32Array[]>> {
+  {
+    rows,
+    pool,
+    onMeasured,
+    processes = 1,
+  }: { rows: TextRows; pool: TokenizerPool; onMeasured: (rows: number) => void; processes?: number },
+): Promise<{ steps: Iterable<Uint32Array[]>; lengths: Uint16Array | undefined }> {
   const byLength = args.trainSamplingStrategy === 'group_by_length';
-  return stepRows(firstStep, plan, {
+  const lengths = byLength ? await measureLengths(rows, pool, onMeasured) : undefined;
+  const steps = stepRows(firstStep, plan, {
     size: rows.size,
     strategy: args.trainSamplingStrategy,
-    batchSize: args.perDeviceTrainBatchSize,
+    batchSize: args.perDeviceTrainBatchSize * processes,
     accumulation: args.gradientAccumulationSteps,
     seed: args.dataSeed ?? args.seed,
-    lengths: byLength ? await measureLengths(rows, pool, onMeasured) : undefined,
+    lengths,
   });
+  return { steps, lengths };
 }
 
 /** The rows of each optimizer step from `firstStep` on: one list of micro-batches a step, epoch after epoch. */

@@ -3,11 +3,13 @@ import type { LabelledRows } from '../data/batch.js';
 import type { ComputeMetrics } from '../evaluation/evaluate.js';
 import type { EncoderModel } from '../models/encoder-model.js';
 import { areDefaultLabels } from '../models/labels.js';
+import { ALONE, type World } from '../distributed/world.js';
 import { lossProblems, parseTrainingArguments, type TrainingArguments } from '../options/index.js';
 import { requireTaskFits } from '../tasks/index.js';
 import type { Progress } from '../terminal/progress.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
-import { listed } from '../util/text.js';
+import { packageVersion } from '../util/installation.js';
+import { listed, oneLine } from '../util/text.js';
 import { expected, UsageError } from '../util/errors.js';
 import { EarlyStoppingCallback, type TrainerCallback } from './callbacks.js';
 import { LogFileCallback, TensorBoardCallback } from './reporting.js';
@@ -60,6 +62,8 @@ export interface TrainerParts {
   trainDataset: LabelledRows;
   evalDataset?: LabelledRows | undefined;
   progress?: Progress;
+  /** The processes that train together. Default: this one alone. */
+  world?: World | undefined;
   /** Called after our own (early stopping, reports), in this order. */
   callbacks?: readonly TrainerCallback[];
   /** Metrics beside our own; HF's compute_metrics. Keeps the logits of all evaluated rows in memory. */
@@ -88,10 +92,10 @@ export function trainingArguments(
 }
 
 /** The callbacks that options stand for: early stopping, and HF's `report_to`. */
-export function ownCallbacks(args: TrainingArguments): TrainerCallback[] {
+export function ownCallbacks(args: TrainingArguments, { isMain }: World): TrainerCallback[] {
   const { earlyStoppingPatience: patience, earlyStoppingThreshold: threshold, reportTo, outputDir } = args;
   const stopping = patience === undefined ? [] : [new EarlyStoppingCallback({ patience, threshold })];
-  const reports = reportTo.map((to) =>
+  const reports = (isMain ? reportTo : []).map((to) =>
     to === 'tensorboard' ? new TensorBoardCallback(outputDir) : new LogFileCallback(outputDir, to),
   );
   return [...stopping, ...reports];
@@ -175,7 +179,8 @@ export async function startOrResume(
     ({ state, counters } = applyResumeState(run, saved, { planned: state, counters }));
   }
   // A run that saves nothing, such as a fold, leaves the folder to the training that it is at.
-  if (saved !== null || saveStrategy !== 'no') await markRun(outputDir, counters.run);
+  const { isMain } = parts.world ?? ALONE;
+  if (isMain && (saved !== null || saveStrategy !== 'no')) await markRun(outputDir, counters.run);
   return { state, counters, fingerprint, checkpoint: saved?.folder ?? null };
 }
 
@@ -186,11 +191,13 @@ async function findStart(
 ): Promise<{ fingerprint: Fingerprint; saved: (SavedRun & { folder: string }) | null }> {
   const { args, model } = parts;
   const { outputDir, saveStrategy, resumeFromCheckpoint: request = false, loadBestModelAtEnd } = args;
-  await removeLeftovers(outputDir);
+  const world = parts.world ?? ALONE;
+  if (world.isMain) await removeLeftovers(outputDir);
   const known = {
     ...(await fingerprintOf(args, { ...parts, maxLength })),
     ...(saveStrategy !== 'no' && (await startWeights(model))),
   };
+  await requireSameEverywhere(world, { ...sharedOptions(args), ...known });
   const labels = labelsNote(parts);
   if (labels !== null) log(labels);
   if (request === false) {
@@ -198,7 +205,9 @@ async function findStart(
     if (older !== null) log(older);
     return { fingerprint: known, saved: null };
   }
-  const folder = await intactCheckpoint(outputDir, request, { needsBest: loadBestModelAtEnd, log });
+  const folder = await world.fromMain(() =>
+    intactCheckpoint(outputDir, request, { needsBest: loadBestModelAtEnd, log }),
+  );
   if (folder === null) return { fingerprint: known, saved: null };
   const { state, resume } = await readSavedRun(folder);
   const { updates } = await model.session.stats(); // of an earlier training of the same model
@@ -211,6 +220,33 @@ async function findStart(
   return { fingerprint, saved: { folder, state: isOtherMetric ? withoutBest(state) : state, resume } };
 }
 
+/** What may differ from process to process: where it runs and what it writes. */
+const OWN_OPTIONS: readonly string[] = [
+  'device',
+  'threads',
+  'dataloaderNumWorkers',
+  'outputDir',
+  'reportTo',
+] satisfies (keyof TrainingArguments)[];
+
+function sharedOptions(args: TrainingArguments): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(args).filter(([name]) => !OWN_OPTIONS.includes(name)));
+}
+
+/** @throws UsageError where processes would train different things */
+async function requireSameEverywhere(world: World, known: Readonly<Record<string, unknown>>): Promise<void> {
+  const [first, ...others] = await world.gather({ version: packageVersion(), ...known });
+  for (const [i, other] of others.entries())
+    for (const name of new Set([...Object.keys(first ?? {}), ...Object.keys(other)])) {
+      const [expected, found] = [first, other].map((all) => JSON.stringify(Object(all)[name]));
+      if (expected !== found)
+        throw new UsageError(
+          `Rank ${i + 1} has another ${name} than rank 0: ${oneLine(found ?? 'none', 80)}, not ${oneLine(expected ?? 'none', 80)}; ` +
+            'start all processes with the same version, options, data and model',
+        );
+    }
+}
+
 function logResume(
   folder: string,
   { step, settings }: ResumeState,
@@ -220,7 +256,7 @@ function logResume(
   const isAtEnd = step >= plan.totalSteps;
   if (isAtEnd) log('note: that training is complete; to train further, raise numTrainEpochs or maxSteps');
   if (settings === undefined) return; // of an earlier version's checkpoint
-  const changes = changedSettings(settings, mutableSettings(parts.args, plan, parts.model));
+  const changes = changedSettings(settings, mutableSettings(parts.args, plan, parts.model, (parts.world ?? ALONE).size));
   const effect = isAtEnd ? 'with which the model was trained' : 'and so the result will differ';
   if (changes.length > 0)
     log(`note: the settings are not those of the checkpoint, ${effect}: ${changes.join('; ')}`);

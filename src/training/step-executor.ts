@@ -4,12 +4,14 @@ import type { LossOptions, PackedBatch, Session, TrainingStats } from '../native
 import type { TrainingArguments } from '../options/index.js';
 import type { EncoderModel } from '../models/encoder-model.js';
 import type { LabelledRows } from '../data/batch.js';
+import { ALONE, type World } from '../distributed/world.js';
 import type { Progress } from '../terminal/progress.js';
 import { counted } from '../util/text.js';
 import { SettingsError } from '../util/errors.js';
 import { loadCheckpoint } from './checkpoint.js';
 import { lossDivisor, lossOptions } from './loss.js';
 import { optimizerOf, parameterGroups, type ParameterGroups } from './parameter-groups.js';
+import type { LoadedStep } from './step-loader.js';
 import { readSavedRun, type ResumeState } from './resume.js';
 
 /** torch.optim.Adagrad's, which HF leaves as it is. */
@@ -22,6 +24,7 @@ export class StepExecutor {
   readonly #loss: LossOptions;
   readonly #groups: ParameterGroups;
   readonly #nonfinite: NonfiniteSteps;
+  readonly #world: World;
   readonly #queue = new StepQueue();
   /** How many layers are unfrozen in the session's settings; null before it has any. */
   #depth: { layers: number | undefined } | null = null;
@@ -35,7 +38,9 @@ export class StepExecutor {
     parts: { args: TrainingArguments; model: EncoderModel; trainDataset: LabelledRows },
     stepsPerEpoch: number,
     progress: Progress,
+    world: World = ALONE,
   ) {
+    this.#world = world;
     const { args, model, trainDataset } = parts;
     this.#args = args;
     this.#model = model;
@@ -58,21 +63,26 @@ export class StepExecutor {
   /** Makes the session ready for the first step. */
   async start(): Promise<void> {
     await this.#restart(this.#model.session);
+    await this.#world.join(this.#model.session, this.#args.gradientReduceDtype);
     this.#nonfinite.start(0, 0);
   }
 
   /** Takes weights, moments and counters of a checkpoint into the session. */
   async resume(folder: string, resume: ResumeState): Promise<void> {
-    await loadCheckpoint(folder, this.#model, resume, resume);
+    await loadCheckpoint(folder, this.#model, resume, this.#ofThisProcess(resume));
     this.#nonfinite.start(resume.step, resume.updates);
     this.#resumed = resume;
     this.#queue.idleSeconds = resume.idleSeconds;
   }
 
   /** Hands one step to the session and waits for the one before, so that the next is always there. */
-  async push(batches: readonly PackedBatch[], at: { step: number; learningRate: number }): Promise<void> {
-    await this.#queue.push(() => this.#calls(this.#model.session, batches, at));
+  async push(step: LoadedStep, at: { step: number; learningRate: number }): Promise<void> {
+    await this.#queue.push(() => this.#calls(this.#model.session, step, at));
   }
+
+  /** What the losses of these batches are divided by. */
+  readonly divisorOf = (batches: readonly PackedBatch[]): number =>
+    lossDivisor(this.#model.task, batches, this.#loss);
 
   /**
    * Waits until the session has done all steps. Where one was not finite, weights and moments may be taken back to the last
@@ -82,7 +92,7 @@ export class StepExecutor {
    */
   async synchronize(run: { step: number; lastCheckpoint: string | null }): Promise<TrainingStats> {
     await this.#queue.drain();
-    const stats = await this.#model.session.stats();
+    const stats = await this.#statsOfAll();
     if (stats.maxTokens > 0 && stats.maxTokens !== this.#maxTokens)
       this.#progress.line(`Memory ran out; batches go in parts of at most ${stats.maxTokens} tokens`);
     this.#maxTokens = stats.maxTokens;
@@ -97,6 +107,18 @@ export class StepExecutor {
     return step === run.step ? { ...current, gradNorm } : current;
   }
 
+  /** The counters are the same everywhere; the losses are of the rows that each process had. */
+  async #statsOfAll(): Promise<TrainingStats> {
+    const stats = await this.#model.session.stats();
+    const [loss = 0, totalLoss = 0] = await this.#world.sum([stats.loss, stats.totalLoss]);
+    return { ...stats, loss, totalLoss };
+  }
+
+  /** The loss of a whole run so far is that of rank 0, to which the others add theirs. */
+  #ofThisProcess<T extends { totalLoss: number }>(at: T): T {
+    return this.#world.isMain ? at : { ...at, totalLoss: 0 };
+  }
+
   async #rollBack(
     stats: TrainingStats,
     { step, lastCheckpoint }: { step: number; lastCheckpoint: string | null },
@@ -105,7 +127,12 @@ export class StepExecutor {
     this.#progress.line(`Falling back to ${folder}; the training continues with the rows after step ${step}`);
     await this.#restart(this.#model.session);
     const { resume } = await readSavedRun(folder);
-    await loadCheckpoint(folder, this.#model, resume, { step, totalLoss: stats.totalLoss });
+    await loadCheckpoint(
+      folder,
+      this.#model,
+      resume,
+      this.#ofThisProcess({ step, totalLoss: stats.totalLoss }),
+    );
     this.#nonfinite.countFrom(step, resume.updates);
     return { ...stats, updates: resume.updates };
   }
@@ -133,15 +160,17 @@ export class StepExecutor {
   /** The batches and the update of a step, in order. */
   #calls(
     session: Session,
-    batches: readonly PackedBatch[],
+    { batches, divisor: labels }: LoadedStep,
     { step, learningRate }: { step: number; learningRate: number },
   ): Promise<void>[] {
     const { adamBeta1: beta1, adamBeta2: beta2, adamEpsilon, weightDecay, maxGradNorm } = this.#args;
     const epsilon = optimizerOf(this.#args) === 'adagrad' ? ADAGRAD_EPSILON : adamEpsilon;
-    const divisor = lossDivisor(this.#model.task, batches, this.#loss);
+    const divisor = labels > 0 ? labels : 1;
     return [
       ...this.#configure(session, step),
-      ...batches.map((batch) => session.accumulate(batch, { divisor, ...this.#loss })),
+      ...batches.map((batch, i) =>
+        session.accumulate(batch, { divisor, ...this.#loss, endsStep: i === batches.length - 1 }),
+      ),
       session.update({ learningRate, beta1, beta2, epsilon, weightDecay, maxGradNorm }),
     ];
   }

@@ -3,13 +3,14 @@
 // below; no other file holds a reference to it.
 import { join } from 'node:path';
 
-import { loadBatch, maxLengthOf, prefetch } from '../data/batch.js';
+import { maxLengthOf, prefetch } from '../data/batch.js';
 import { Dataset } from '../data/dataset.js';
 import { MaskedRows } from '../data/masked-rows.js';
 import { createTokenAligner, type TokenAligner } from '../data/token-labels.js';
+import { ALONE, type World } from '../distributed/world.js';
 import type { ReadingSettings } from '../formats/model-folder.js';
 import { evaluateRows, TRUNCATED_ENTITIES, type Metrics } from '../evaluation/evaluate.js';
-import type { PackedBatch, TrainingStats } from '../native/index.js';
+import type { TrainingStats } from '../native/index.js';
 import { readingSettings } from '../options/index.js';
 import { detailMetrics } from '../tasks/index.js';
 import { formatNumber, Progress, progressDetail } from '../terminal/progress.js';
@@ -47,6 +48,7 @@ import {
   type TrainerState,
 } from './state.js';
 import { StepExecutor } from './step-executor.js';
+import { StepLoader, type LoadedStep } from './step-loader.js';
 
 /** Optimizer steps whose batches are tokenized and packed before their turn. */
 const STEPS_AHEAD = 4;
@@ -75,6 +77,7 @@ const STEPS_AHEAD = 4;
  */
 export class Trainer {
   readonly #parts: TrainerParts;
+  readonly #world: World;
   readonly #plan: RunPlan;
   readonly #callbacks: CallbackList;
   readonly #learningRate: LearningRate;
@@ -92,6 +95,7 @@ export class Trainer {
   #startedAt = 0;
   #phase: 'new' | 'training' | 'done' = 'new';
   #interruption = new AbortController();
+  #isAgreed = false;
   #lock: FolderLock | null = null;
   #hasNotedTruncated = false;
 
@@ -100,12 +104,13 @@ export class Trainer {
     const { args, model, tokenizer, trainDataset, callbacks = [], progress } = parts;
     requirePartsFit(parts);
     this.#parts = parts;
-    this.#plan = planRun(args, trainDataset.size);
+    this.#world = parts.world ?? ALONE;
+    this.#plan = planRun(args, trainDataset.size, this.#world.size);
     this.#state = plannedState(args, this.#plan);
     this.#progress = progress ?? new Progress();
     this.#learningRate = createLearningRate(args, this.#plan.totalSteps);
-    this.#callbacks = new CallbackList([...ownCallbacks(args), ...callbacks]);
-    this.#executor = new StepExecutor(parts, this.#plan.stepsPerEpoch, this.#progress);
+    this.#callbacks = new CallbackList([...ownCallbacks(args, this.#world), ...callbacks]);
+    this.#executor = new StepExecutor(parts, this.#plan.stepsPerEpoch, this.#progress, this.#world);
     this.#maxLength = maxLengthOf(model, tokenizer, args.maxSeqLength);
     this.#pool = createTokenizerPool(tokenizer, {
       maxLength: this.#maxLength,
@@ -144,6 +149,7 @@ export class Trainer {
       );
     this.#phase = 'training';
     try {
+      if (!this.#world.isMain) return await this.#train();
       return await whileLocked(this.#parts.args.outputDir, this.#log, (lock) => {
         this.#lock = lock;
         return this.#train();
@@ -172,26 +178,33 @@ export class Trainer {
     this.#startedAt = performance.now();
     await this.#callbacks.call('onTrainBegin', this.#event);
     await this.#beforeFirstStep();
-    const steps = await sampleSteps(this.#state.global_step, this.#plan, args, {
+    const onMeasured = (rows: number): void =>
+      this.#progress.bar('measuring lengths', rows, trainDataset.size, '');
+    const { steps, lengths } = await sampleSteps(this.#state.global_step, this.#plan, args, {
       rows: trainDataset,
       pool: this.#pool,
-      onMeasured: (rows) => this.#progress.bar('measuring lengths', rows, trainDataset.size, ''),
+      onMeasured,
+      processes: this.#world.size,
     });
+    const { divisorOf } = this.#executor;
+    const withHardLabels = (args.distillationAlpha ?? 1) !== 1;
+    const source = {
+      rows: trainDataset,
+      pool: this.#pool,
+      reading: { align: this.#align, withHardLabels },
+      divisorOf,
+    };
+    const loader = await StepLoader.open(source, this.#world, lengths, onMeasured);
     const { stepsPerEpoch, totalSteps } = this.#plan;
     let step = this.#state.global_step;
-    const withHardLabels = (args.distillationAlpha ?? 1) !== 1;
-    const load = (rows: readonly Uint32Array[]): Promise<PackedBatch[]> => {
+    const load = (rows: readonly Uint32Array[]): Promise<LoadedStep> => {
       const at = { epoch: Math.floor(step / stepsPerEpoch), progress: step / totalSteps };
       step += 1;
-      return Promise.all(
-        rows.map((group) =>
-          loadBatch(trainDataset, group, this.#pool, { align: this.#align, withHardLabels, at }),
-        ),
-      );
+      return loader.load(rows, at);
     };
-    for await (const batches of prefetch(steps, load, STEPS_AHEAD)) {
+    for await (const loaded of prefetch(steps, load, STEPS_AHEAD)) {
       if (this.#control.shouldTrainingStop) break;
-      await this.#trainStep(batches);
+      await this.#trainStep(loaded);
       await this.#finishStep();
     }
     if (this.#state.global_step < totalSteps) this.#log(earlyEndNote(this.#state, args, this.#plan));
@@ -209,6 +222,7 @@ export class Trainer {
 
   /** What is to be done before the first step, or what an interrupted run had still to do for its last one. */
   async #beforeFirstStep(): Promise<void> {
+    await this.#agreeOnInterruption();
     const { args } = this.#parts;
     // A checkpoint of step 0 is of a run that was interrupted in this evaluation, or after it.
     const isDone =
@@ -218,16 +232,16 @@ export class Trainer {
     if (shouldEvaluate || shouldSave || this.#isInterrupted) await this.#doWhatIsDue();
   }
 
-  async #trainStep(batches: readonly PackedBatch[]): Promise<void> {
+  async #trainStep(loaded: LoadedStep): Promise<void> {
     const state = this.#state;
     const learningRate = this.#learningRate.at(state.global_step);
     if (state.global_step % this.#plan.stepsPerEpoch === 0)
       await this.#callbacks.call('onEpochBegin', this.#event);
     await this.#callbacks.call('onStepBegin', this.#event);
-    await this.#executor.push(batches, { step: state.global_step, learningRate });
+    await this.#executor.push(loaded, { step: state.global_step, learningRate });
     state.global_step += 1;
     state.epoch = epochAfter(state.global_step, this.#plan, this.#parts.args.gradientAccumulationSteps);
-    for (const { inputIds } of batches) state.num_input_tokens_seen += inputIds.length;
+    state.num_input_tokens_seen += loaded.tokens;
     this.#counters.lastRate = learningRate;
     this.#counters.hasEpochEnded = false;
     const { totalSteps } = this.#plan;
@@ -239,6 +253,7 @@ export class Trainer {
     request(this.#control, dueAfterStep(this.#state.global_step, this.#parts.args, this.#plan));
     await this.#callbacks.call('onStepEnd', this.#event);
     if (this.#executor.checksEachStep) await this.#synchronize();
+    await this.#agreeOnInterruption();
     await this.#doWhatIsDue();
   }
 
@@ -317,6 +332,12 @@ export class Trainer {
     }
   }
 
+  /** A signal may come to some processes only, and all go the same way. */
+  async #agreeOnInterruption(): Promise<void> {
+    if (this.#world.size === 1) return;
+    this.#isAgreed = await this.#world.any(this.#interruption.signal.aborted);
+  }
+
   /**
    * Evaluates on `evalDataset` and adds the metrics to the log history.
    *
@@ -334,10 +355,12 @@ export class Trainer {
     if (evalDataset === undefined) throw new UsageError('evaluate() needs an evalDataset');
     await model.open(args);
     const metrics = await evaluateRows(model, evalDataset, {
+      world: this.#world,
       pool: this.#pool,
       batchSize: args.perDeviceEvalBatchSize,
       labelAllTokens: args.labelAllTokens,
-      signal,
+      // A signal may come to one process only, and each evaluates a part: with others it is heeded between steps.
+      ...(this.#world.size === 1 && { signal }),
       ...hooks,
       ...(computeMetrics === undefined ? {} : { computeMetrics }),
       onBatch: (rows) => this.#progress.bar('evaluating', rows, evalDataset.size, ''),
@@ -373,6 +396,7 @@ export class Trainer {
     const state = this.#state;
     const folder = this.#checkpointFolder;
     const stats = await this.#synchronize();
+    if (!this.#world.isMain) return this.#savedByMain();
     await this.#lock?.confirm();
     this.#fingerprint = { ...this.#fingerprint, ...(await weightsAtSave(model, this.#fingerprint)) };
     const isInterrupted = this.#isInterrupted;
@@ -385,7 +409,7 @@ export class Trainer {
       stats,
       isInterrupted,
       fingerprint: this.#fingerprint,
-      settings: mutableSettings(args, this.#plan, model),
+      settings: mutableSettings(args, this.#plan, model, this.#world.size),
     });
     this.#control.shouldSave = false;
     // Before it, so that the checkpoint is never taken for one of the training that the folder was at.
@@ -397,6 +421,14 @@ export class Trainer {
     const { best_model_checkpoint: best } = state;
     const keep = { newest: folder, best, resumable: this.#lastCheckpoint };
     if (saveTotalLimit !== undefined) await removeOldCheckpoints(outputDir, saveTotalLimit, keep);
+    return isResumable;
+  }
+
+  /** What there is of a checkpoint for a process that writes none. */
+  #savedByMain(): boolean {
+    const isResumable = !this.#parts.args.saveOnlyModel || this.#isInterrupted;
+    this.#control.shouldSave = false;
+    if (isResumable) this.#lastCheckpoint = this.#checkpointFolder;
     return isResumable;
   }
 
@@ -420,7 +452,7 @@ export class Trainer {
   }
 
   get #isInterrupted(): boolean {
-    return this.#interruption.signal.aborted;
+    return this.#world.size === 1 ? this.#interruption.signal.aborted : this.#isAgreed;
   }
 
   /** Where a checkpoint of this step lies. */

@@ -1,10 +1,18 @@
 // Where this package is, and how its commands are typed there: `npm run` in a checkout, `npx bertune` elsewhere.
-import { dirname, sep } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { dirname, join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
 
 export const packageRoot = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 /** Whether npm installed the package in another project. */
 export const isInstalled = packageRoot.split(sep).includes('node_modules');
+
+/** As package.json has it. */
+export function packageVersion(): string {
+  const text = readFileSync(join(packageRoot, 'package.json'), 'utf8');
+  return z.object({ version: z.string() }).parse(JSON.parse(text)).version;
+}
 
 /** Whether the current folder is that of the repository. */
 export function isCheckout(): boolean {

@@ -1,0 +1,71 @@
+// `--nproc N`: starts N processes of the same command on this machine, with the variables that torchrun would give them, and ends
+// them all when one fails.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createServer } from 'node:net';
+import { constants } from 'node:os';
+
+/** Milliseconds for the other processes to end by themselves, with a line that says why, before they are killed. */
+const GRACE = 15_000;
+
+/**
+ * Runs a command as several processes.
+ *
+ * @param argv what follows node: the script and its arguments
+ * @returns the exit code of the first process that failed, or 0
+ */
+export async function launch(argv: readonly string[], processes: number): Promise<number> {
+  const port = await freePort();
+  const children = Array.from({ length: processes }, (_, rank) =>
+    spawn(process.execPath, [...process.execArgv, ...argv], {
+      // Of all processes the first alone reads and writes for the person; the others say why they end.
+      stdio: rank === 0 ? 'inherit' : ['ignore', 'ignore', 'inherit'],
+      env: {
+        ...process.env,
+        RANK: String(rank),
+        LOCAL_RANK: String(rank),
+        WORLD_SIZE: String(processes),
+        LOCAL_WORLD_SIZE: String(processes),
+        MASTER_ADDR: '127.0.0.1',
+        MASTER_PORT: String(port),
+      },
+    }),
+  );
+  const pass = (signal: NodeJS.Signals): void => {
+    for (const child of children) child.kill(signal);
+  };
+  process.on('SIGINT', pass).on('SIGTERM', pass);
+  let firstFailure = 0;
+  let timer: NodeJS.Timeout | undefined;
+  await Promise.all(
+    children.map(async (child) => {
+      const code = await exitCode(child);
+      if (code === 0 || firstFailure !== 0) return;
+      firstFailure = code;
+      timer = setTimeout(() => pass('SIGKILL'), GRACE);
+    }),
+  );
+  clearTimeout(timer);
+  process.off('SIGINT', pass).off('SIGTERM', pass);
+  return firstFailure;
+}
+
+/** As a shell gives it: 128 and the signal's number for a process that a signal ended. */
+function exitCode(child: ChildProcess): Promise<number> {
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code, signal) =>
+      resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])),
+    );
+  });
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer().once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      const port = typeof address === 'object' && address !== null ? address.port : 0;
+      server.close(() => resolve(port));
+    });
+  });
+}

@@ -1,0 +1,239 @@
+// The processes of one training, as the rest of the program sees them. A process that trains alone has a world of size 1, so that
+// nothing else asks how many there are.
+import { loadAddon, type NativeWorld, type Session, type WorldAddress } from '../native/index.js';
+import { messageOf, RunError } from '../util/errors.js';
+import { counted } from '../util/text.js';
+
+/**
+ * The processes of one training. Every process makes the same calls in the same order; each waits for all the others.
+ */
+export interface World {
+  /** From 0; the process of rank 0 logs and writes files. */
+  readonly rank: number;
+  readonly size: number;
+  readonly isMain: boolean;
+  /** Sums over all processes, value by value; the same bits everywhere. */
+  sum(values: readonly number[]): Promise<number[]>;
+  /** Whether it is true of any process. */
+  any(condition: boolean): Promise<boolean>;
+  /** What each process gives, by rank. JSON values. */
+  gather<T>(value: T): Promise<T[]>;
+  /** What rank 0 gives; the others give nothing that counts. JSON values. */
+  fromMain<T>(value: () => Promise<T>): Promise<T>;
+  /** Sums the gradients of a session's updates over all processes from now on. */
+  join(session: Session, reduceDtype: 'float32' | 'bfloat16'): Promise<void>;
+  /** Calls that may be under way beside those of this world, in an order of their own. */
+  channel(name: string): Promise<World>;
+  /**
+   * What another process has to do with an error of this one.
+   *
+   * @returns an error that names it, or the same error where it is this process's own
+   */
+  explain(error: unknown): Promise<unknown>;
+  /**
+   * Leaves, so that nobody waits for this process, and lets the others know why.
+   *
+   * @returns whether rank 0 ends with the same message, so that this process need not show it
+   */
+  fail(error: unknown): Promise<boolean>;
+  close(): Promise<void>;
+}
+
+/** The world of a process that trains by itself. */
+export const ALONE: World = {
+  rank: 0,
+  size: 1,
+  isMain: true,
+  sum: (values) => Promise.resolve([...values]),
+  any: (condition) => Promise.resolve(condition),
+  gather: (value) => Promise.resolve([value]),
+  fromMain: (value) => value(),
+  join: () => Promise.resolve(),
+  channel: () => Promise.resolve(ALONE),
+  explain: (error) => Promise.resolve(error),
+  fail: () => Promise.resolve(false),
+  close: () => Promise.resolve(),
+};
+
+/** Milliseconds from one sign of life to the next. */
+const HEARTBEAT = 1000;
+
+/** After so many of them without a sign a process counts as gone. */
+const PATIENCE = 3;
+
+/**
+ * Meets the other processes.
+ *
+ * @throws RunError when they are not all there within the address' timeout
+ */
+export async function openWorld(address: WorldAddress | null): Promise<World> {
+  if (address === null) return ALONE;
+  const native = new (loadAddon().World)(address);
+  try {
+    await native.openStore();
+    await native.openGroup();
+  } catch (error) {
+    await native.close();
+    throw new RunError(meetingProblem(address, messageOf(error)));
+  }
+  return new Processes(address, native);
+}
+
+function meetingProblem({ rank, size, host, port, isServer, timeout }: WorldAddress, reason: string): string {
+  const where = `${host}:${port}`;
+  if (isServer && /EADDRINUSE|address already in use/i.test(reason))
+    return `Rank 0 cannot wait for the others at ${where}: the port is in use; set MASTER_PORT to another one, the same for all`;
+  return (
+    `Rank ${rank} did not meet all ${size} processes at ${where} within ${timeout / 1000} s (${reason}). ` +
+    'Check that all were started, with the same MASTER_ADDR, MASTER_PORT and WORLD_SIZE, and that the port is open between their machines.'
+  );
+}
+
+class Processes implements World {
+  readonly rank: number;
+  readonly size: number;
+  readonly #address: WorldAddress;
+  readonly #native: NativeWorld;
+  readonly #name: string;
+  readonly #channels: Processes[] = [];
+  readonly #heart: NodeJS.Timeout;
+  #beats = 0;
+  #sessions = 0;
+  #isClosed = false;
+
+  constructor(address: WorldAddress, native: NativeWorld, name = '') {
+    this.rank = address.rank;
+    this.size = address.size;
+    this.#address = address;
+    this.#native = native;
+    this.#name = name;
+    this.#heart = setInterval(() => this.#beat(), HEARTBEAT).unref();
+    this.#beat();
+  }
+
+  get isMain(): boolean {
+    return this.rank === 0;
+  }
+
+  async sum(values: readonly number[]): Promise<number[]> {
+    return Array.from(await withOthers(this.#native.sum(Float64Array.from(values))));
+  }
+
+  async any(condition: boolean): Promise<boolean> {
+    const [count = 0] = await this.sum([condition ? 1 : 0]);
+    return count > 0;
+  }
+
+  async gather<T>(value: T): Promise<T[]> {
+    const texts = await withOthers(this.#native.gather(JSON.stringify({ value })));
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- written by the same line of the other processes
+    return texts.map((text) => (JSON.parse(text) as { value: T }).value);
+  }
+
+  async fromMain<T>(value: () => Promise<T>): Promise<T> {
+    const mine = this.isMain ? await value() : undefined;
+    const [first] = await this.gather(mine);
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- rank 0 gave a T
+    return first as T;
+  }
+
+  async join(session: Session, reduceDtype: 'float32' | 'bfloat16'): Promise<void> {
+    this.#sessions += 1;
+    await session.join(this.#address, `session ${this.#sessions}`, { reduceDtype });
+  }
+
+  async channel(name: string): Promise<World> {
+    const address = { ...this.#address, prefix: `${this.#address.prefix}/${name}` };
+    const native = new (loadAddon().World)(address);
+    await native.openStore();
+    await withOthers(native.openGroup());
+    const channel = new Processes(address, native, name);
+    this.#channels.push(channel);
+    return channel;
+  }
+
+  async explain(error: unknown): Promise<unknown> {
+    if (!isOfOthers(error)) return error;
+    const failures = await this.#ask('failed/');
+    if (failures === null)
+      return this.isMain
+        ? error
+        : new RunError(`Rank 0 is gone, and with it where the processes met (${firstLine(error)})`);
+    const own = failures.findIndex((text, rank) => rank !== this.rank && text !== undefined);
+    if (own !== -1) return new RunError(`Rank ${own} failed: ${failures[own] ?? ''}`);
+    const before = await this.#ask('alive/');
+    await new Promise((resolve) => setTimeout(resolve, HEARTBEAT * PATIENCE));
+    const after = await this.#ask('alive/');
+    const late = await this.#ask('failed/');
+    const named = late?.findIndex((text, rank) => rank !== this.rank && text !== undefined) ?? -1;
+    if (late !== null && named !== -1) return new RunError(`Rank ${named} failed: ${late[named] ?? ''}`);
+    const gone = Array.from({ length: this.size }, (_, rank) => rank).filter(
+      (rank) => rank !== this.rank && before?.[rank] === after?.[rank],
+    );
+    if (gone.length === 0 || gone.length === this.size) return error;
+    return new RunError(
+      `${gone.length === 1 ? 'Rank' : 'Ranks'} ${gone.join(', ')} of ${this.size} gave no sign for ${counted(PATIENCE, 'second')}: ` +
+        `killed, stopped, or out of reach (${firstLine(error)})`,
+    );
+  }
+
+  async fail(error: unknown): Promise<boolean> {
+    await this.#native.set(`failed/${this.rank}`, firstLine(error)).catch(() => undefined);
+    for (const native of [this.#native, ...this.#channels.map((channel) => channel.#native)])
+      await native.leave().catch(() => undefined);
+    // The others read the reason from the store that rank 0 may have, and compare it with theirs.
+    for (let i = 0; i < 2 * PATIENCE; i++) {
+      const failures = await this.#ask('failed/');
+      if (failures === null) return false;
+      const [main] = failures;
+      if (!this.isMain && main !== undefined) return main === firstLine(error);
+      // Once more when all have ended, for those who have yet to look.
+      if (failures.every((text) => text !== undefined)) i = 2 * PATIENCE;
+      await new Promise((resolve) => setTimeout(resolve, HEARTBEAT));
+    }
+    return false;
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    clearInterval(this.#heart);
+    for (const channel of this.#channels) await channel.close();
+    await this.#native.close();
+  }
+
+  /** What all processes have in the store under a key; null where there is no store any more. */
+  async #ask(key: string): Promise<(string | undefined)[] | null> {
+    try {
+      return await Promise.all(Array.from({ length: this.size }, (_, rank) => this.#native.get(`${key}${rank}`)));
+    } catch {
+      return null;
+    }
+  }
+
+  #beat(): void {
+    if (this.#name !== '') return;
+    this.#beats += 1;
+    this.#native.set(`alive/${this.rank}`, String(this.#beats)).catch(() => undefined);
+  }
+}
+
+/** A call that needs all processes failed. */
+class PeerError extends RunError {}
+
+async function withOthers<T>(call: Promise<T>): Promise<T> {
+  try {
+    return await call;
+  } catch (error) {
+    throw new PeerError(messageOf(error), { cause: error });
+  }
+}
+
+/** Whether an error may come from another process; the second is native/train/training.cc's. */
+function isOfOthers(error: unknown): boolean {
+  return error instanceof PeerError || messageOf(error).includes('the gradients of all processes could not be summed');
+}
+
+function firstLine(error: unknown): string {
+  return messageOf(error).split('\n', 1)[0] ?? '';
+}

@@ -1,0 +1,86 @@
+// Where processes meet, by what launchers set.
+import { hostname } from 'node:os';
+import t from 'tap';
+
+import { localRank, worldAddress } from '../../dist/distributed/address.js';
+
+const TORCHRUN = {
+  RANK: '3',
+  LOCAL_RANK: '1',
+  WORLD_SIZE: '4',
+  MASTER_ADDR: 'node-0',
+  MASTER_PORT: '29400',
+  TORCHELASTIC_USE_AGENT_STORE: 'True',
+  TORCHELASTIC_RUN_ID: 'job',
+  TORCHELASTIC_RESTART_COUNT: '2',
+};
+
+t.test('torchrun', (t) => {
+  t.same(worldAddress(TORCHRUN, 5000), {
+    host: 'node-0',
+    port: 29400,
+    rank: 3,
+    size: 4,
+    isServer: false,
+    prefix: 'bertune/job/2',
+    interface: hostname(),
+    timeout: 5000,
+  });
+  t.equal(worldAddress({ ...TORCHRUN, RANK: '0' }, 1)?.isServer, false, 'its agent has the store');
+  t.equal(localRank(TORCHRUN), 1);
+  t.end();
+});
+
+t.test('PyTorchJob of Kubernetes', (t) => {
+  const address = worldAddress(
+    { RANK: '0', WORLD_SIZE: '2', MASTER_ADDR: 'job-master-0', MASTER_PORT: '23456' },
+    1,
+  );
+  t.match(address, { host: 'job-master-0', port: 23456, rank: 0, isServer: true });
+  t.end();
+});
+
+t.test('srun', (t) => {
+  const step = { SLURM_PROCID: '1', SLURM_STEP_NUM_TASKS: '2', SLURM_LOCALID: '1', SLURM_STEP_NUM_NODES: '1' };
+  t.match(worldAddress(step, 1), { host: '127.0.0.1', port: 29500, rank: 1, size: 2, interface: '127.0.0.1' });
+  t.equal(localRank(step), 1);
+  t.throws(() => worldAddress({ ...step, SLURM_STEP_NUM_NODES: '2' }, 1), { message: /set MASTER_ADDR/ });
+  t.match(worldAddress({ ...step, SLURM_STEP_NUM_NODES: '2', MASTER_ADDR: 'a' }, 1), { host: 'a' });
+  t.equal(
+    worldAddress({ SLURM_PROCID: '0', SLURM_NTASKS: '8', SLURM_STEP_NUM_TASKS: '1' }, 1),
+    null,
+    'a batch script without srun is alone',
+  );
+  t.end();
+});
+
+t.test('MPI', (t) => {
+  const openMpi = { OMPI_COMM_WORLD_RANK: '1', OMPI_COMM_WORLD_SIZE: '2', OMPI_COMM_WORLD_LOCAL_RANK: '0' };
+  t.match(worldAddress(openMpi, 1), { rank: 1, size: 2 });
+  t.equal(localRank(openMpi), 0);
+  t.match(worldAddress({ PMI_RANK: '1', PMI_SIZE: '2' }, 1), { rank: 1, size: 2 });
+  t.end();
+});
+
+t.test('alone', (t) => {
+  t.equal(worldAddress({}, 1), null);
+  t.equal(worldAddress({ RANK: '0', WORLD_SIZE: '1' }, 1), null);
+  t.equal(localRank({}), null);
+  t.end();
+});
+
+t.test('values that are none', (t) => {
+  for (const [name, value] of [
+    ['WORLD_SIZE', 'two'],
+    ['WORLD_SIZE', '0'],
+    ['RANK', '4'],
+    ['RANK', '-1'],
+    ['RANK', ''],
+    ['MASTER_PORT', '70000'],
+  ] as const)
+    t.throws(() => worldAddress({ ...TORCHRUN, [name]: value }, 1), {
+      name: 'UsageError',
+      message: new RegExp(`^The variable ${name} is "${value}"; it must be a whole number from`),
+    });
+  t.end();
+});
