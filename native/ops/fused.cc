@@ -19,12 +19,13 @@ constexpr int64_t kThreads = 128;        // of kernels that have no sums over a 
 constexpr int64_t kMostRowBlocks = 512;  // of backward passes: rows of partial sums
 constexpr int64_t kPieceTokens = 32;
 
-static_assert(std::is_standard_layout_v<Mask> && sizeof(Mask) == 64 && offsetof(Mask, second) == 4 &&
+static_assert(std::is_standard_layout_v<Mask> && sizeof(Mask) == 72 && offsetof(Mask, second) == 4 &&
                   offsetof(Mask, threshold) == 8 && offsetof(Mask, scale) == 12 &&
                   offsetof(Mask, firstRow) == 16 && offsetof(Mask, onDevice) == 24 &&
                   offsetof(Mask, layer) == 32 && offsetof(Mask, site) == 40 && offsetof(Mask, rows) == 48 &&
-                  offsetof(MaskRows, factor) == 8 && offsetof(MaskRows, of) == 12 &&
-                  sizeof(PassNumbers) == 32 && static_cast<int32_t>(RowsAre::Sequences) == 1,
+                  offsetof(Mask, places) == 64 && offsetof(MaskRows, factor) == 8 &&
+                  offsetof(MaskRows, of) == 12 && sizeof(PassNumbers) == 32 &&
+                  static_cast<int32_t>(RowsAre::Sequences) == 1,
               "ops/cuda/prelude.cu has the same");
 
 // Of a tensor that a kernel reads four elements at a time; null where it is undefined.

@@ -84,6 +84,7 @@ struct Mask {
   Long layer;
   Wide site;
   MaskRows rows;
+  const int* places;  // of masks on the CPU alone
 };
 
 struct RowKey {
