@@ -196,5 +196,8 @@ export type {
   TrainingArguments,
 } from './options/index.js';
 export type { TrainerState } from './training/state.js';
+export type { WorldAddress } from './native/index.js';
 export { trainingArguments, type TrainerParts } from './training/start.js';
+export { worldAddress } from './distributed/address.js';
+export { openWorld, type World } from './distributed/world.js';
 export { Trainer } from './training/trainer.js';

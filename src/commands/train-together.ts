@@ -90,7 +90,10 @@ export async function follow(options: TrainOptions, world: World): Promise<void>
     progress,
     world,
   });
-  const signals = new StopSignals(progress, `stopping with the other ${counted(world.size - 1, 'process', 'processes')}`);
+  const signals = new StopSignals(
+    progress,
+    `stopping with the other ${counted(world.size - 1, 'process', 'processes')}`,
+  );
   signals.signal.addEventListener('abort', () => trainer.interrupt());
   try {
     await model.open(options);

@@ -51,8 +51,10 @@ export async function train(options: TrainOptions): Promise<void> {
   }
   const progress = new CommandProgress(options);
   requireDevice(options);
-  await amongProcesses(options, (line) => progress.line(line), (own, world) =>
-    world.isMain ? lead(own, world, progress) : follow(own, world),
+  await amongProcesses(
+    options,
+    (line) => progress.line(line),
+    (own, world) => (world.isMain ? lead(own, world, progress) : follow(own, world)),
   );
 }
 
@@ -77,7 +79,10 @@ interface Start {
   world: World;
 }
 
-async function trainFrom(options: TrainOptions, { source, tokenizer, progress, world }: Start): Promise<void> {
+async function trainFrom(
+  options: TrainOptions,
+  { source, tokenizer, progress, world }: Start,
+): Promise<void> {
   const maxLength = maxLengthOf(source, tokenizer, options.maxSeqLength);
   const read = readOptions(options, source);
   if (read.modelLabels !== undefined)
@@ -200,7 +205,9 @@ async function trainAndSave(
       const metrics = await trainUntilStopped(trainer, signals);
       signals.next = 'saving the trained model';
       const evaluation =
-        data.splits.validation === undefined ? {} : await evaluateUnlessStopped(trainer, signals, report, world);
+        data.splits.validation === undefined
+          ? {}
+          : await evaluateUnlessStopped(trainer, signals, report, world);
       const { epoch } = trainer.state;
       const isEvaluated = Object.keys(evaluation).length > 0;
       const results = {

@@ -11,7 +11,12 @@ type Environment = Readonly<Record<string, string | undefined>>;
 const LAUNCHERS = [
   { name: 'torchrun', rank: 'RANK', size: 'WORLD_SIZE', local: 'LOCAL_RANK' },
   { name: 'srun', rank: 'SLURM_PROCID', size: 'SLURM_STEP_NUM_TASKS', local: 'SLURM_LOCALID' },
-  { name: 'Open MPI', rank: 'OMPI_COMM_WORLD_RANK', size: 'OMPI_COMM_WORLD_SIZE', local: 'OMPI_COMM_WORLD_LOCAL_RANK' },
+  {
+    name: 'Open MPI',
+    rank: 'OMPI_COMM_WORLD_RANK',
+    size: 'OMPI_COMM_WORLD_SIZE',
+    local: 'OMPI_COMM_WORLD_LOCAL_RANK',
+  },
   { name: 'MPI', rank: 'PMI_RANK', size: 'PMI_SIZE', local: 'MPI_LOCALRANKID' },
 ] as const;
 
@@ -23,6 +28,14 @@ const LOOPBACK = '127.0.0.1';
  *
  * @param timeout milliseconds to wait for another process
  * @throws UsageError for variables that make no address
+ *
+ * @example
+ * ```ts
+ * import { worldAddress, type WorldAddress } from 'bertune';
+ *
+ * const address: WorldAddress | null = worldAddress(process.env, 600_000);
+ * console.log(address === null ? 'alone' : `rank ${address.rank} of ${address.size}`);
+ * ```
  */
 export function worldAddress(environment: Environment, timeout: number): WorldAddress | null {
   const launcher = LAUNCHERS.find(
@@ -33,7 +46,13 @@ export function worldAddress(environment: Environment, timeout: number): WorldAd
     const text = environment[name];
     if (text === undefined && otherwise !== undefined) return otherwise;
     const value = Number(text);
-    if (text !== undefined && text.trim() !== '' && Number.isInteger(value) && value >= least && value <= most)
+    if (
+      text !== undefined &&
+      text.trim() !== '' &&
+      Number.isInteger(value) &&
+      value >= least &&
+      value <= most
+    )
       return value;
     throw new UsageError(
       `The variable ${name} is ${JSON.stringify(text ?? '')}; it must be a whole number from ${least} to ${most}. ` +

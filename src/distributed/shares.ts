@@ -32,7 +32,10 @@ export function sharesOf(
       sequences += 1;
       return place;
     });
-    const owners = balance(Array.from(rows, (row) => lengths[row] ?? 0), size);
+    const owners = balance(
+      Array.from(rows, (row) => lengths[row] ?? 0),
+      size,
+    );
     const mine = places.filter((_, i) => owners[i] === rank);
     return {
       rows: Uint32Array.from(mine, ({ row }) => row),

@@ -6,6 +6,24 @@ import { counted } from '../util/text.js';
 
 /**
  * The processes of one training. Every process makes the same calls in the same order; each waits for all the others.
+ *
+ * @example
+ * ```ts
+ * import { openWorld, Trainer, worldAddress, type TrainerParts, type World } from 'bertune';
+ *
+ * // Started by torchrun: each process trains with its part of every batch.
+ * export async function trainTogether(parts: TrainerParts): Promise<void> {
+ *   const world: World = await openWorld(worldAddress(process.env, 600_000));
+ *   const trainer = new Trainer({ ...parts, world });
+ *   try {
+ *     await trainer.train();
+ *     if (world.isMain) await parts.model.savePretrained('out');
+ *   } finally {
+ *     await trainer.close();
+ *     await world.close();
+ *   }
+ * }
+ * ```
  */
 export interface World {
   /** From 0; the process of rank 0 logs and writes files. */
@@ -64,7 +82,26 @@ const PATIENCE = 3;
 /**
  * Meets the other processes.
  *
+ * @param address null for a process that is alone
  * @throws RunError when they are not all there within the address' timeout
+ *
+ * @example
+ * ```ts
+ * import { openWorld, Trainer, worldAddress, type TrainerParts, type World } from 'bertune';
+ *
+ * // Started by torchrun: each process trains with its part of every batch.
+ * export async function trainTogether(parts: TrainerParts): Promise<void> {
+ *   const world: World = await openWorld(worldAddress(process.env, 600_000));
+ *   const trainer = new Trainer({ ...parts, world });
+ *   try {
+ *     await trainer.train();
+ *     if (world.isMain) await parts.model.savePretrained('out');
+ *   } finally {
+ *     await trainer.close();
+ *     await world.close();
+ *   }
+ * }
+ * ```
  */
 export async function openWorld(address: WorldAddress | null): Promise<World> {
   if (address === null) return ALONE;
@@ -205,7 +242,9 @@ class Processes implements World {
   /** What all processes have in the store under a key; null where there is no store any more. */
   async #ask(key: string): Promise<(string | undefined)[] | null> {
     try {
-      return await Promise.all(Array.from({ length: this.size }, (_, rank) => this.#native.get(`${key}${rank}`)));
+      return await Promise.all(
+        Array.from({ length: this.size }, (_, rank) => this.#native.get(`${key}${rank}`)),
+      );
     } catch {
       return null;
     }
@@ -231,7 +270,10 @@ async function withOthers<T>(call: Promise<T>): Promise<T> {
 
 /** Whether an error may come from another process; the second is native/train/training.cc's. */
 function isOfOthers(error: unknown): boolean {
-  return error instanceof PeerError || messageOf(error).includes('the gradients of all processes could not be summed');
+  return (
+    error instanceof PeerError ||
+    messageOf(error).includes('the gradients of all processes could not be summed')
+  );
 }
 
 function firstLine(error: unknown): string {

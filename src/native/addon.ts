@@ -42,7 +42,17 @@ export interface NativeSession {
   close(): Promise<void>;
 }
 
-/** Where the processes of one training meet, and which of them this is; as native/train/process_group.h has it. */
+/**
+ * Where the processes of one training meet, and which of them this is; as native/train/process_group.h has it.
+ *
+ * @example
+ * ```ts
+ * import { worldAddress, type WorldAddress } from 'bertune';
+ *
+ * const address: WorldAddress | null = worldAddress(process.env, 600_000);
+ * console.log(address === null ? 'alone' : `rank ${address.rank} of ${address.size}`);
+ * ```
+ */
 export interface WorldAddress {
   /** Of the store that all meet at. */
   readonly host: string;

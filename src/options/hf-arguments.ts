@@ -68,7 +68,8 @@ const renamed: Record<string, OptionName> = {
 };
 
 const padding = 'nothing is ever padded, batches are packed';
-const oneProcess = 'bertune runs in one process on one device';
+const oneProcess =
+  'each process of a training has one device and needs no further settings; see docs/scaling.md';
 const logs = 'the log is written to trainer_state.json in the output folder';
 const streams = 'evaluation streams, and the metrics keep a few bytes a row';
 const notPushed = 'only `bertune train` pushes by itself; `pushToHub` and `bertune push` upload a folder';

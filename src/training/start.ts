@@ -256,7 +256,10 @@ function logResume(
   const isAtEnd = step >= plan.totalSteps;
   if (isAtEnd) log('note: that training is complete; to train further, raise numTrainEpochs or maxSteps');
   if (settings === undefined) return; // of an earlier version's checkpoint
-  const changes = changedSettings(settings, mutableSettings(parts.args, plan, parts.model, (parts.world ?? ALONE).size));
+  const changes = changedSettings(
+    settings,
+    mutableSettings(parts.args, plan, parts.model, (parts.world ?? ALONE).size),
+  );
   const effect = isAtEnd ? 'with which the model was trained' : 'and so the result will differ';
   if (changes.length > 0)
     log(`note: the settings are not those of the checkpoint, ${effect}: ${changes.join('; ')}`);

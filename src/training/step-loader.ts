@@ -53,12 +53,10 @@ export class StepLoader {
   }
 
   /** @param step the rows of all processes, micro-batch by micro-batch */
-  async load(
-    step: readonly Uint32Array[],
-    at: { epoch: number; progress: number },
-  ): Promise<LoadedStep> {
+  async load(step: readonly Uint32Array[], at: { epoch: number; progress: number }): Promise<LoadedStep> {
     const { rows, pool, reading, divisorOf } = this.#source;
-    const load = (group: Uint32Array): Promise<PackedBatch> => loadBatch(rows, group, pool, { ...reading, at });
+    const load = (group: Uint32Array): Promise<PackedBatch> =>
+      loadBatch(rows, group, pool, { ...reading, at });
     if (this.#lengths === undefined) {
       const batches = await Promise.all(step.map(load));
       return { batches, divisor: divisorOf(batches), tokens: tokensOf(batches) };

@@ -41,8 +41,19 @@ t.test('PyTorchJob of Kubernetes', (t) => {
 });
 
 t.test('srun', (t) => {
-  const step = { SLURM_PROCID: '1', SLURM_STEP_NUM_TASKS: '2', SLURM_LOCALID: '1', SLURM_STEP_NUM_NODES: '1' };
-  t.match(worldAddress(step, 1), { host: '127.0.0.1', port: 29500, rank: 1, size: 2, interface: '127.0.0.1' });
+  const step = {
+    SLURM_PROCID: '1',
+    SLURM_STEP_NUM_TASKS: '2',
+    SLURM_LOCALID: '1',
+    SLURM_STEP_NUM_NODES: '1',
+  };
+  t.match(worldAddress(step, 1), {
+    host: '127.0.0.1',
+    port: 29500,
+    rank: 1,
+    size: 2,
+    interface: '127.0.0.1',
+  });
   t.equal(localRank(step), 1);
   t.throws(() => worldAddress({ ...step, SLURM_STEP_NUM_NODES: '2' }, 1), { message: /set MASTER_ADDR/ });
   t.match(worldAddress({ ...step, SLURM_STEP_NUM_NODES: '2', MASTER_ADDR: 'a' }, 1), { host: 'a' });

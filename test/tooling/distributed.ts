@@ -41,7 +41,13 @@ async function train(output: string, processes: number, options: Options = {}): 
     ],
     { cwd: folder, wrapper: [] },
   );
-  if (code !== 0) throw new Error(stderr.split('\n').filter((line) => line.startsWith('bertune')).join());
+  if (code !== 0)
+    throw new Error(
+      stderr
+        .split('\n')
+        .filter((line) => line.startsWith('bertune'))
+        .join(),
+    );
   return stderr;
 }
 
@@ -72,7 +78,11 @@ function distance(a: ArrayLike<number>, b: ArrayLike<number>): number {
   return Math.sqrt(difference / size);
 }
 
-function worst(a: readonly Record<string, number>[], b: readonly Record<string, number>[], name: RegExp): number {
+function worst(
+  a: readonly Record<string, number>[],
+  b: readonly Record<string, number>[],
+  name: RegExp,
+): number {
   let most = 0;
   for (const [i, entry] of b.entries())
     for (const [key, value] of Object.entries(entry))
@@ -115,7 +125,11 @@ await t.test('adapters, accumulation and reductions in bfloat16', { timeout: 0 }
   await train('lora-2', 2, options);
   const losses = worst(logged('lora-2'), logged('lora-1'), /^loss$/);
   t.ok(losses < 1e-5, `losses within ${losses}`);
-  await train('rounded', 2, { 'max-steps': '40', 'eval-strategy': 'no', 'gradient-reduce-dtype': 'bfloat16' });
+  await train('rounded', 2, {
+    'max-steps': '40',
+    'eval-strategy': 'no',
+    'gradient-reduce-dtype': 'bfloat16',
+  });
   await train('exact', 2, { 'max-steps': '40', 'eval-strategy': 'no' });
   const rounded = worst(logged('rounded'), logged('exact'), /^loss$/);
   t.ok(rounded > 0 && rounded < 0.05, `rounded gradients: losses within ${rounded}`);
@@ -225,11 +239,21 @@ await t.test('Ctrl-C saves a checkpoint', { timeout: 0 }, async (t) => {
 });
 
 await t.test('processes that do not belong together', { timeout: 0 }, async (t) => {
-  const start = async (rank: number, port: number, options: Options): Promise<ReturnType<typeof startBertune>> =>
-    startBertune(['train', ...flags({ ...OPTIONS, 'output-dir': `apart-${port}-${rank}`, 'ddp-timeout': '10', ...options })], {
-      cwd: folder,
-      env: { RANK: String(rank), WORLD_SIZE: '2', MASTER_ADDR: '127.0.0.1', MASTER_PORT: String(port) },
-    });
+  const start = async (
+    rank: number,
+    port: number,
+    options: Options,
+  ): Promise<ReturnType<typeof startBertune>> =>
+    startBertune(
+      [
+        'train',
+        ...flags({ ...OPTIONS, 'output-dir': `apart-${port}-${rank}`, 'ddp-timeout': '10', ...options }),
+      ],
+      {
+        cwd: folder,
+        env: { RANK: String(rank), WORLD_SIZE: '2', MASTER_ADDR: '127.0.0.1', MASTER_PORT: String(port) },
+      },
+    );
   const other = await Promise.all([start(0, 29_611, {}), start(1, 29_611, { 'learning-rate': '1e-3' })]);
   const ends = await Promise.all(other.map((run) => run.outcome));
   t.same(
@@ -248,5 +272,8 @@ await t.test('processes that do not belong together', { timeout: 0 }, async (t) 
   const taken = await (await start(0, 29_613, {})).outcome;
   server.close();
   t.equal(taken.code, 1);
-  t.match(taken.stderr, /^bertune: Rank 0 cannot wait for the others at 127\.0\.0\.1:29613: the port is in use/m);
+  t.match(
+    taken.stderr,
+    /^bertune: Rank 0 cannot wait for the others at 127\.0\.0\.1:29613: the port is in use/m,
+  );
 });
