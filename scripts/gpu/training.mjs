@@ -126,7 +126,7 @@ export async function train(training) {
     norms,
     updates: stats.updates,
     skipped: stats.skipped,
-    graphProblem: 'graphProblem' in stats ? String(stats.graphProblem) : '',
+    graphProblem: stats.graphProblem,
     kernelsProblem: kernelsProblem(),
     openSeconds,
     firstStepSeconds,
@@ -134,10 +134,9 @@ export async function train(training) {
   };
 }
 
-/** Why the fused kernels are not in use; empty where they are, undefined in a build that has none. */
+/** Why the fused kernels are not in use; empty where they are. */
 export function kernelsProblem() {
-  const ask = Reflect.get(native, 'kernelsProblem');
-  return typeof ask === 'function' ? String(ask()) : undefined;
+  return native.kernelsProblem();
 }
 
 /** The exact bytes of all weights and of the optimizer's state. @param {Session} session */

@@ -54,9 +54,9 @@ export function sharesOf(
  * @returns a rank for each length
  */
 export function balance(lengths: readonly number[], size: number): number[] {
-  const load = new Array<number>(size).fill(0);
-  const owners = new Array<number>(lengths.length).fill(0);
-  const order = lengths.map((_, i) => i).sort((a, b) => (lengths[b] ?? 0) - (lengths[a] ?? 0) || a - b);
+  const load = Array.from({ length: size }, () => 0);
+  const owners = lengths.map(() => 0);
+  const order = lengths.map((_, i) => i).toSorted((a, b) => (lengths[b] ?? 0) - (lengths[a] ?? 0) || a - b);
   for (const i of order) {
     const rank = load.indexOf(Math.min(...load));
     owners[i] = rank;

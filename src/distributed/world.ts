@@ -37,7 +37,7 @@ export interface World {
   /** What each process gives, by rank. JSON values. */
   gather<T>(value: T): Promise<T[]>;
   /** What rank 0 gives; the others give nothing that counts. JSON values. */
-  fromMain<T>(value: () => Promise<T>): Promise<T>;
+  fromMain<T>(make: () => Promise<T>): Promise<T>;
   /** Sums the gradients of a session's updates over all processes from now on. */
   join(session: Session, reduceDtype: 'float32' | 'bfloat16'): Promise<void>;
   /** Calls that may be under way beside those of this world, in an order of their own. */
@@ -65,10 +65,10 @@ export const ALONE: World = {
   sum: (values) => Promise.resolve([...values]),
   any: (condition) => Promise.resolve(condition),
   gather: (value) => Promise.resolve([value]),
-  fromMain: (value) => value(),
+  fromMain: (make) => make(),
   join: () => Promise.resolve(),
   channel: () => Promise.resolve(ALONE),
-  explain: (error) => Promise.resolve(error),
+  explain: (cause) => Promise.resolve(cause),
   fail: () => Promise.resolve(false),
   close: () => Promise.resolve(),
 };
@@ -167,8 +167,8 @@ class Processes implements World {
     return texts.map((text) => (JSON.parse(text) as { value: T }).value);
   }
 
-  async fromMain<T>(value: () => Promise<T>): Promise<T> {
-    const mine = this.isMain ? await value() : undefined;
+  async fromMain<T>(make: () => Promise<T>): Promise<T> {
+    const mine = this.isMain ? await make() : undefined;
     const [first] = await this.gather(mine);
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- rank 0 gave a T
     return first as T;
@@ -214,8 +214,8 @@ class Processes implements World {
     );
   }
 
-  async fail(error: unknown): Promise<boolean> {
-    await this.#native.set(`failed/${this.rank}`, firstLine(error)).catch(() => undefined);
+  async fail(cause: unknown): Promise<boolean> {
+    await this.#native.set(`failed/${this.rank}`, firstLine(cause)).catch(() => undefined);
     for (const native of [this.#native, ...this.#channels.map((channel) => channel.#native)])
       await native.leave().catch(() => undefined);
     // The others read the reason from the store that rank 0 may have, and compare it with theirs.
@@ -223,7 +223,7 @@ class Processes implements World {
       const failures = await this.#ask('failed/');
       if (failures === null) return false;
       const [main] = failures;
-      if (!this.isMain && main !== undefined) return main === firstLine(error);
+      if (!this.isMain && main !== undefined) return main === firstLine(cause);
       // Once more when all have ended, for those who have yet to look.
       if (failures.every((text) => text !== undefined)) i = 2 * PATIENCE;
       await new Promise((resolve) => setTimeout(resolve, HEARTBEAT));

@@ -238,10 +238,10 @@ async function requireSameEverywhere(world: World, known: Readonly<Record<string
   const [first, ...others] = await world.gather({ version: packageVersion(), ...known });
   for (const [i, other] of others.entries())
     for (const name of new Set([...Object.keys(first ?? {}), ...Object.keys(other)])) {
-      const [expected, found] = [first, other].map((all) => JSON.stringify(Object(all)[name]));
-      if (expected !== found)
+      const [wanted, found] = [first, other].map((all) => JSON.stringify(Object(all)[name]));
+      if (wanted !== found)
         throw new UsageError(
-          `Rank ${i + 1} has another ${name} than rank 0: ${oneLine(found ?? 'none', 80)}, not ${oneLine(expected ?? 'none', 80)}; ` +
+          `Rank ${i + 1} has another ${name} than rank 0: ${oneLine(found ?? 'none', 80)}, not ${oneLine(wanted ?? 'none', 80)}; ` +
             'start all processes with the same version, options, data and model',
         );
     }

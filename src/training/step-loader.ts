@@ -63,7 +63,11 @@ export class StepLoader {
     }
     const shares = sharesOf(step, this.#lengths, this.#world).filter((share) => share.rows.length > 0);
     const loading = Promise.all(
-      shares.map(async (share) => ({ ...(await load(share.rows)), places: share.places })),
+      shares.map(async (share) => {
+        const batch = await load(share.rows);
+        batch.places = share.places;
+        return batch;
+      }),
     );
     const summed = this.#earlier.then(async () => {
       const batches = await loading;

@@ -14,7 +14,7 @@ function reviews(count: number, seed: number): number[] {
 }
 
 function loads(lengths: readonly number[], owners: readonly number[], size: number): number[] {
-  const sums = new Array<number>(size).fill(0);
+  const sums = Array.from({ length: size }, () => 0);
   owners.forEach((rank, i) => (sums[rank] = (sums[rank] ?? 0) + (lengths[i] ?? 0)));
   return sums;
 }
