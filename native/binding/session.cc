@@ -58,11 +58,10 @@ Napi::Function Session::define(Napi::Env env) {
       env, "Session",
       {InstanceMethod<&Session::open>("open"), InstanceMethod<&Session::read>("read"),
        InstanceMethod<&Session::write>("write"), InstanceMethod<&Session::accumulate>("accumulate"),
-       InstanceMethod<&Session::update>("update"),
-       InstanceMethod<&Session::join>("join"), InstanceMethod<&Session::predict>("predict"),
-       InstanceMethod<&Session::matmulRate>("matmulRate"), InstanceMethod<&Session::stats>("stats"),
-       InstanceMethod<&Session::setProgress>("setProgress"), InstanceMethod<&Session::restart>("restart"),
-       InstanceMethod<&Session::mergeAdapters>("mergeAdapters"),
+       InstanceMethod<&Session::update>("update"), InstanceMethod<&Session::join>("join"),
+       InstanceMethod<&Session::predict>("predict"), InstanceMethod<&Session::matmulRate>("matmulRate"),
+       InstanceMethod<&Session::stats>("stats"), InstanceMethod<&Session::setProgress>("setProgress"),
+       InstanceMethod<&Session::restart>("restart"), InstanceMethod<&Session::mergeAdapters>("mergeAdapters"),
        InstanceMethod<&Session::configure>("configure"),
        InstanceMethod<&Session::optimizerState>("optimizerState"), InstanceMethod<&Session::close>("close")});
 }
@@ -126,11 +125,10 @@ Napi::Value Session::accumulate(Args info) {
   } catch (const std::invalid_argument& error) {
     throw Napi::RangeError::New(info.Env(), error.what());
   }
-  return postInStep(
-      info, [this, raw = std::move(raw), divisor, loss,
-             endsStep = arguments::optionalFlag(options, "endsStep").value_or(false)] {
-        training().accumulate(raw, divisor, loss, endsStep);
-      });
+  return postInStep(info, [this, raw = std::move(raw), divisor, loss,
+                           endsStep = arguments::optionalFlag(options, "endsStep").value_or(false)] {
+    training().accumulate(raw, divisor, loss, endsStep);
+  });
 }
 
 Napi::Value Session::update(Args info) {
@@ -140,10 +138,11 @@ Napi::Value Session::update(Args info) {
 }
 
 Napi::Value Session::join(Args info) {
-  return post(info, [this, address = arguments::worldAddress(info[0]), name = arguments::text(info[1], "name"),
-                     type = arguments::computeType(arguments::object(info[2], "options").Get("reduceDtype"))] {
-    training().join(std::make_unique<ProcessGroup>(address, name), type);
-  });
+  return post(info,
+              [this, address = arguments::worldAddress(info[0]), name = arguments::text(info[1], "name"),
+               type = arguments::computeType(arguments::object(info[2], "options").Get("reduceDtype"))] {
+                training().join(std::make_unique<ProcessGroup>(address, name), type);
+              });
 }
 
 Napi::Value Session::predict(Args info) {

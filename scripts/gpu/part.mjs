@@ -1,4 +1,5 @@
 // The process of one part of `npm run check:gpu`: each finding is a line of JSON on stdout as soon as it is known.
+import { messageOf } from '../setup/errors.mjs';
 
 /**
  * What a part is given.
@@ -12,17 +13,24 @@
  */
 
 const { part, ...job } = JSON.parse(process.argv[2] ?? '{}');
-/** @type {{ run: (context: Context) => Promise<void> }} */
-const { run } = await import(`./parts/${part}.mjs`);
-await run({
-  ...job,
-  dtypes: job.bfloat16 ? ['float32', 'bfloat16'] : ['float32'],
-  best: job.bfloat16 ? 'bfloat16' : 'float32',
-  check: (name, ok, detail = '') => find({ kind: 'check', name, ok, detail }),
-  figure: (name, value, unit) => find({ kind: 'figure', name, value, unit }),
-  note: (text) => find({ kind: 'note', text }),
-  skip: (reason) => find({ kind: 'skip', reason }),
-});
+try {
+  /** @type {{ run: (context: Context) => Promise<void> }} */
+  const { run } = await import(`./parts/${part}.mjs`);
+  await run({
+    ...job,
+    dtypes: job.bfloat16 ? ['float32', 'bfloat16'] : ['float32'],
+    best: job.bfloat16 ? 'bfloat16' : 'float32',
+    check: (name, ok, detail = '') => find({ kind: 'check', name, ok, detail }),
+    figure: (name, value, unit) => find({ kind: 'figure', name, value, unit }),
+    note: (text) => find({ kind: 'note', text }),
+    skip: (reason) => find({ kind: 'skip', reason }),
+  });
+} catch (error) {
+  // The message and the innermost calls, as the last lines of what the part prints.
+  const stack = error instanceof Error ? error.stack : undefined;
+  process.stderr.write(`${(stack ?? messageOf(error)).split('\n').slice(0, 5).join('\n')}\n`);
+  process.exit(1);
+}
 
 /** @param {import('./report.mjs').Finding} finding */
 function find(finding) {

@@ -4,7 +4,7 @@ import { parseConfig, Session } from '../../dist/index.js';
 import { freshLora } from '../../dist/models/lora.js';
 import { encoderOf } from '../../dist/models/config.js';
 import { sessionSpec } from '../../dist/models/session.js';
-import * as native from '../../dist/native/index.js';
+import { kernelsProblem } from '../../dist/native/index.js';
 import { peakBytes } from '../bench/worker/measures.mjs';
 import { modelConfig, shapeOf } from '../bench/shape.mjs';
 
@@ -18,8 +18,6 @@ export const ADAMW = {
 };
 
 /**
- * @typedef {import('../../dist/index.js').TrainingOptions & { cudaGraphs?: boolean }} TrainingOptions
- *
  * @typedef {object} Training
  * @property {string} device
  * @property {'float32' | 'bfloat16'} dtype
@@ -29,7 +27,7 @@ export const ADAMW = {
  * @property {readonly (readonly number[])[]} [batches] lengths of the texts of each micro-batch, in turn
  * @property {number} [steps]
  * @property {number} [perStep] micro-batches of a step
- * @property {TrainingOptions} [options]
+ * @property {import('../../dist/index.js').TrainingOptions} [options]
  * @property {number} [loraRank]
  *
  * @typedef {Awaited<ReturnType<typeof train>>} Trained
@@ -132,11 +130,6 @@ export async function train(training) {
     firstStepSeconds,
     peakBytes: peakBytes(device),
   };
-}
-
-/** Why the fused kernels are not in use; empty where they are. */
-export function kernelsProblem() {
-  return native.kernelsProblem();
 }
 
 /** The exact bytes of all weights and of the optimizer's state. @param {Session} session */
