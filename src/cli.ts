@@ -237,7 +237,9 @@ function namesAJob(flags: Flags): boolean {
 }
 
 function accepted<T>({ options, notes }: ParsedOptions<T>): T {
-  for (const note of notes) process.stderr.write(`note: ${note}\n`);
+  // Processes that were started for this one have the same notes.
+  if (process.env['BERTUNE_NPROC'] === undefined && !(Number(process.env['RANK'] ?? 0) > 0))
+    for (const note of notes) process.stderr.write(`note: ${note}\n`);
   return options;
 }
 

@@ -59,9 +59,10 @@ Napi::Function Session::define(Napi::Env env) {
       {InstanceMethod<&Session::open>("open"), InstanceMethod<&Session::read>("read"),
        InstanceMethod<&Session::write>("write"), InstanceMethod<&Session::accumulate>("accumulate"),
        InstanceMethod<&Session::update>("update"), InstanceMethod<&Session::join>("join"),
-       InstanceMethod<&Session::predict>("predict"), InstanceMethod<&Session::matmulRate>("matmulRate"),
-       InstanceMethod<&Session::stats>("stats"), InstanceMethod<&Session::setProgress>("setProgress"),
-       InstanceMethod<&Session::restart>("restart"), InstanceMethod<&Session::mergeAdapters>("mergeAdapters"),
+       InstanceMethod<&Session::leave>("leave"), InstanceMethod<&Session::predict>("predict"),
+       InstanceMethod<&Session::matmulRate>("matmulRate"), InstanceMethod<&Session::stats>("stats"),
+       InstanceMethod<&Session::setProgress>("setProgress"), InstanceMethod<&Session::restart>("restart"),
+       InstanceMethod<&Session::mergeAdapters>("mergeAdapters"),
        InstanceMethod<&Session::configure>("configure"),
        InstanceMethod<&Session::optimizerState>("optimizerState"), InstanceMethod<&Session::close>("close")});
 }
@@ -143,6 +144,10 @@ Napi::Value Session::join(Args info) {
                type = arguments::computeType(arguments::object(info[2], "options").Get("reduceDtype"))] {
                 training().join(std::make_unique<ProcessGroup>(address, name), type);
               });
+}
+
+Napi::Value Session::leave(Args info) {
+  return post(info, [this] { training().leave(); });
 }
 
 Napi::Value Session::predict(Args info) {

@@ -12,12 +12,12 @@
 namespace bertune {
 
 Napi::Function World::define(Napi::Env env) {
-  return DefineClass(env, "World",
-                     {InstanceMethod<&World::openStore>("openStore"),
-                      InstanceMethod<&World::openGroup>("openGroup"), InstanceMethod<&World::sum>("sum"),
-                      InstanceMethod<&World::gather>("gather"),
-                      InstanceMethod<&World::leave>("leave"), InstanceMethod<&World::set>("set"),
-                      InstanceMethod<&World::get>("get"), InstanceMethod<&World::close>("close")});
+  return DefineClass(
+      env, "World",
+      {InstanceMethod<&World::openStore>("openStore"), InstanceMethod<&World::openGroup>("openGroup"),
+       InstanceMethod<&World::sum>("sum"), InstanceMethod<&World::gather>("gather"),
+       InstanceMethod<&World::leave>("leave"), InstanceMethod<&World::set>("set"),
+       InstanceMethod<&World::get>("get"), InstanceMethod<&World::close>("close")});
 }
 
 World::World(const Napi::CallbackInfo& info)
@@ -95,8 +95,10 @@ Napi::Value World::close(Args info) {
   closed_ = true;
   const auto nothing = [](Napi::Env env) { return env.Undefined(); };
   const auto owner = info.This().As<Napi::Object>();
-  groupWorker_->postLast(owner, [this] { group_.reset(); }, nothing);
-  return storeWorker_->postLast(owner, [this] { store_.reset(); }, nothing);
+  groupWorker_->postLast(
+      owner, [this] { group_.reset(); }, nothing);
+  return storeWorker_->postLast(
+      owner, [this] { store_.reset(); }, nothing);
 }
 
 ProcessGroup& World::group() const {

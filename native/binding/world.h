@@ -1,5 +1,6 @@
-// The processes of one training as JavaScript sees them. Sums and gathers are done one after another on a thread;
-// the store has another one, so that it can be asked while the first waits for a process that is gone.
+// The processes of one training as JavaScript sees them. Sums and gathers are done one after another on a
+// thread; the store has another one, so that it can be asked while the first waits for a process that is
+// gone.
 #pragma once
 
 #include <napi.h>
@@ -20,11 +21,11 @@ class World : public Napi::ObjectWrap<World> {
   using Args = const Napi::CallbackInfo&;
   Napi::Value openStore(Args info);
   Napi::Value openGroup(Args info);  // (): meets the other processes
-  Napi::Value sum(Args info);     // (Float64Array) -> Float64Array
-  Napi::Value gather(Args info);  // (string) -> string[], by rank
-  Napi::Value leave(Args info);   // (): without this process sums and gathers of the others fail
-  Napi::Value set(Args info);     // (key, value): in the store
-  Napi::Value get(Args info);     // (key) -> string, or undefined
+  Napi::Value sum(Args info);        // (Float64Array) -> Float64Array
+  Napi::Value gather(Args info);     // (string) -> string[], by rank
+  Napi::Value leave(Args info);      // (): without this process sums and gathers of the others fail
+  Napi::Value set(Args info);        // (key, value): in the store
+  Napi::Value get(Args info);        // (key) -> string, or undefined
   Napi::Value close(Args info);
 
   ProcessGroup& group() const;

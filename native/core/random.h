@@ -86,8 +86,8 @@ struct Mask {
   int64_t layer = 0;
   Site site = Site::Embedding;
   MaskRows rows = {};
-  // Where it is not null, row i is of the token or sequence at place places[i / factor] of the step, and not at
-  // place i behind earlier micro-batches: with several processes one has some of a step's sequences.
+  // Where it is not null, row i is of the token or sequence at place places[i / factor] of the step, and not
+  // at place i behind earlier micro-batches: with several processes one has some of a step's sequences.
   const int32_t* places = nullptr;
 
   bool dropsNothing() const { return threshold == 0; }

@@ -284,7 +284,8 @@ at::Tensor attentionReference(const AttentionInput& given, const std::vector<int
     }
     at::Tensor probabilities = at::softmax(scores, -1);
     if (!mask.dropsNothing()) {
-      const at::Tensor kept = maskTensor(mask.from(start * heads), queries * heads, length, input.projected.device());
+      const at::Tensor kept =
+          maskTensor(mask.from(start * heads), queries * heads, length, input.projected.device());
       probabilities = probabilities *
                       kept.view({queries, heads, length}).transpose(0, 1).to(input.projected.scalar_type());
     }

@@ -109,8 +109,8 @@ at::Tensor hashTensor(const Mask& mask, int64_t rows, int64_t columns, at::Devic
   const auto options = at::TensorOptions().dtype(at::kLong).device(device);
   std::vector<int64_t> numbers;
   for (int64_t i = 0; mask.places != nullptr && i < rows; ++i) numbers.push_back(mask.number(i));
-  const at::Tensor number = numbers.empty() ? at::arange(rows, options) + mask.firstRow
-                                            : at::tensor(numbers, at::kLong).to(device);
+  const at::Tensor number =
+      numbers.empty() ? at::arange(rows, options) + mask.firstRow : at::tensor(numbers, at::kLong).to(device);
   const at::Tensor row = number.bitwise_and(kWord).unsqueeze(1);
   const at::Tensor column = (at::arange(columns, options) * 0x9e3779b9).bitwise_and(kWord);
   const at::Tensor first = mix32((row + static_cast<int64_t>(mask.first)).bitwise_and(kWord));

@@ -4,7 +4,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <chrono>
+#include <stdexcept>
 #include <utility>
 
 namespace bertune {
@@ -46,6 +46,8 @@ void GradientReduction::layOut() {
   std::sort(taken.begin(), taken.end());
   int64_t first = 0;
   for (const auto& [from, to] : taken) {
+    if (from < first)
+      throw std::logic_error("the matrices of two layers are mixed: they cannot be summed layer by layer");
     if (from > first) slices_.push_back({first, from - first, prefixes_.size(), {}});
     first = to;
   }
@@ -59,7 +61,6 @@ void GradientReduction::begin(const Slice& slice) {
     rounded_.push_back({values, given});
   }
   group_->begin(given);
-  costs_.bytes += static_cast<double>(given.nbytes());
 }
 
 void GradientReduction::layerDone(size_t layer) {
@@ -68,7 +69,8 @@ void GradientReduction::layerDone(size_t layer) {
   const auto isReady = [](const Parameter* parameter) {
     return parameter->gradient->isWritten() && !parameter->value.grad().defined();
   };
-  for (; begun_ < slices_.size() && slices_[begun_].layer >= layer && slices_[begun_].layer < prefixes_.size();
+  for (;
+       begun_ < slices_.size() && slices_[begun_].layer >= layer && slices_[begun_].layer < prefixes_.size();
        ++begun_) {
     const std::vector<const Parameter*>& all = slices_[begun_].parameters;
     if (!std::all_of(all.begin(), all.end(), isReady)) return;
@@ -84,10 +86,14 @@ void GradientReduction::finish() {
     if (parameters_[i].gradient) parameters_[i].gradient->sums();  // zero where nothing was written
   for (; begun_ < slices_.size(); ++begun_) begin(slices_[begun_]);
   begun_ = 0;
-  const auto start = std::chrono::steady_clock::now();
   group_->finish();
   for (const auto& [target, values] : std::exchange(rounded_, {})) target.copy_(values);
-  costs_.waitedSeconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+void GradientReduction::forget() {
+  gradients_.reset();
+  slices_.clear();
+  begun_ = 0;
 }
 
 }  // namespace bertune

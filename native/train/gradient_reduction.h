@@ -1,4 +1,4 @@
-// Sums the gradients of all processes of a training, layer by layer as the backward pass gets done with them.
+// Sums the gradients of all processes of a training, layer by layer as the backward pass finishes with them.
 #pragma once
 
 #include <c10/core/ScalarType.h>
@@ -15,25 +15,20 @@ namespace bertune {
 
 class GradientReduction {
  public:
-  // What the reductions of the steps so far have taken.
-  struct Costs {
-    double bytes = 0;          // given by this process
-    double waitedSeconds = 0;  // in which the update had to wait for them
-  };
-
   // `type`: what gradients are rounded to on their way, float32 for not at all.
   GradientReduction(std::unique_ptr<ProcessGroup> group, Parameters& parameters, const EncoderSpec& encoder,
                     at::ScalarType type);
 
-  // The backward pass has written the gradients of a layer and all above it; what of them is still to come, such
-  // as those that autograd has, waits for `finish`.
+  // The backward pass has written the gradients of a layer and all above it; what of them is still to come,
+  // such as those that autograd has, waits for `finish`.
   void layerDone(size_t layer);
-  // Behind the last backward pass of a step, which this process may have had none of: afterwards all processes
-  // have the same sums.
+  // After the last backward pass of a step (this process may have had none): then all processes have the same
+  // sums.
   void finish();
+  // Gives gradients that are of no use any more free: other parameters are trained.
+  void forget();
 
   bool isUnderWay() const { return begun_ > 0; }
-  const Costs& costs() const { return costs_; }
 
  private:
   // Of the flat gradients. Every process gives the same slices in the same order.
@@ -57,7 +52,6 @@ class GradientReduction {
     at::Tensor target, values;
   };
   std::vector<Rounded> rounded_;
-  Costs costs_;
 };
 
 }  // namespace bertune

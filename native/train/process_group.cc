@@ -3,12 +3,17 @@
 #include "train/process_group.h"
 
 #include <ATen/ATen.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <stdexcept>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
-
-#include <algorithm>
-#include <cstring>
 #include <utility>
 
 namespace bertune {
@@ -16,12 +21,30 @@ namespace {
 
 using StorePointer = c10::intrusive_ptr<c10d::Store>;
 
-StorePointer connect(const WorldAddress& address) {
+// A socket that only this machine reaches: by itself the store would listen on all interfaces.
+std::optional<int> loopbackSocket(const WorldAddress& address) {
+  if (address.host.rfind("127.", 0) != 0 && address.host != "localhost") return std::nullopt;
+  const int file = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in place{};
+  place.sin_family = AF_INET;
+  place.sin_port = htons(address.port);
+  place.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  const int on = 1;
+  constexpr int waiting = 4096;
+  if (file >= 0 && setsockopt(file, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+      bind(file, reinterpret_cast<const sockaddr*>(&place), sizeof place) == 0 && listen(file, waiting) == 0)
+    return file;
+  const std::string reason = std::strerror(errno);
+  if (file >= 0) close(file);
+  throw std::runtime_error("port " + std::to_string(address.port) + ": " + reason);
+}
+
+StorePointer connect(const WorldAddress& address, bool isServer) {
   c10d::TCPStoreOptions options;
   options.port = address.port;
-  options.isServer = address.isServer;
+  options.isServer = isServer;
+  if (isServer) options.masterListenFd = loopbackSocket(address);
   options.waitWorkers = false;  // who is missing shows in the first call of a group
-  options.multiTenant = true;   // the store and the groups of this process are clients of one server
   options.timeout = address.timeout;
   return c10::make_intrusive<c10d::PrefixStore>(address.prefix,
                                                 c10::make_intrusive<c10d::TCPStore>(address.host, options));
@@ -34,7 +57,7 @@ struct WorldStore::Parts {
 };
 
 WorldStore::WorldStore(const WorldAddress& address)
-    : parts_(std::make_shared<Parts>(Parts{connect(address)})) {}
+    : parts_(std::make_unique<Parts>(Parts{connect(address, address.isServer)})) {}
 
 WorldStore::~WorldStore() = default;
 
@@ -58,7 +81,8 @@ ProcessGroup::ProcessGroup(const WorldAddress& address, const std::string& name)
   auto options = c10d::ProcessGroupGloo::Options::create(address.timeout);
   options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(address.interface));
   parts_->gloo = c10::make_intrusive<c10d::ProcessGroupGloo>(
-      c10::make_intrusive<c10d::PrefixStore>(name, connect(address)), rank_, size_, std::move(options));
+      c10::make_intrusive<c10d::PrefixStore>(name, connect(address, false)), rank_, size_,
+      std::move(options));
 }
 
 ProcessGroup::~ProcessGroup() = default;

@@ -1,5 +1,5 @@
-// The processes of one training, and the sums over them: PyTorch's c10d, with a TCPStore that they meet at and
-// Gloo between their CPUs. The only file that knows c10d is process_group.cc.
+// The processes of one training, and the sums over them: PyTorch's c10d, with a TCPStore that they meet at
+// and Gloo between their CPUs. The only file that knows c10d is process_group.cc.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -17,7 +17,7 @@ struct WorldAddress {
   std::string host;  // of the store
   uint16_t port = 0;
   int rank = 0, size = 1;
-  bool isServer = false;  // whether this process has the store; torchrun has one of its own
+  bool isServer = false;  // whether the WorldStore of this process is the store; torchrun has one of its own
   std::string prefix;     // what tells this training apart from an earlier one at the same store
   std::string interface;  // host name or address of this process that others reach it by
   std::chrono::milliseconds timeout{0};
@@ -34,13 +34,13 @@ class WorldStore {
   std::optional<std::string> get(const std::string& key);  // nothing where it is not set
 
  private:
-  friend class ProcessGroup;
   struct Parts;
-  std::shared_ptr<Parts> parts_;
+  std::unique_ptr<Parts> parts_;
 };
 
 // Every process calls the same functions in the same order, with tensors of the same sizes. A call throws
-// where another process is gone, or does not make it within the timeout; the group is then of no use any more.
+// where another process is gone, or does not make it within the timeout; the group is then of no use any
+// more.
 class ProcessGroup {
  public:
   // `name` tells groups of the same processes apart: one group is for one thread.
@@ -50,7 +50,7 @@ class ProcessGroup {
   int rank() const { return rank_; }
   int size() const { return size_; }
 
-  // In place, of contiguous tensors on the CPU, with the same bits on all processes. `begin` returns at once,
+  // Sums contiguous tensors of the CPU in place, to the same bits on all processes. `begin` returns at once,
   // and the sums are there after `finish`.
   void begin(const at::Tensor& values);
   void finish();

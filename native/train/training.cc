@@ -31,6 +31,7 @@ Training::Training(const SessionSpec& spec, at::Device device, at::ScalarType co
     : spec_(spec),
       wantsBuckets_(usesBuckets.value_or(device.is_cuda())),
       seed_(seed),
+      drawSeed_(seed),
       model_(spec, device, compute, seed),
       optimizer_(makeOptimizer(model_.parameters(), {})),
       makeGraph_(device.is_cuda() ? cudaGraphs(device) : GraphMaker()),
@@ -60,6 +61,7 @@ void Training::recordWith(GraphMaker make) {
 }
 
 void Training::accumulate(const RawBatch& raw, double divisor, const LossOptions& options, bool endsStep) {
+  requireNoSumUnderWay("accumulate");
   const MicroBatch batch{raw, divisor, options, endsStep};
   if (batchesInStep_.empty()) lossBeforeStep_.copy_(loss_);
   const int64_t maxTokens = maxTokens_;
@@ -106,7 +108,7 @@ bool Training::tryOrSplit(const MicroBatch& batch) {
 }
 
 void Training::backward(const MicroBatch& micro) {
-  pass_ = {seed_,
+  pass_ = {drawSeed_,
            step_,
            tokensInStep_,
            sequencesInStep_,
@@ -148,23 +150,26 @@ void Training::runAsItIs(const MicroBatch& micro, const KnownLoss& loss) {
     pass_.sequencePlaces = &micro.raw.sequencePlaces;
     pass_.firstToken = pass_.firstSequence = 0;
   }
-  // Not where memory may run out half way and the step start over.
+  // Not where memory may run out half way and the step start over, nor where the copy from a GPU would wait.
   const std::function<void(size_t)> layerDone = [this](size_t layer) { reduction_->layerDone(layer); };
-  if (reduction_ != nullptr && micro.endsStep && !options_.autoFindBatchSize) pass_.layerDone = &layerDone;
+  const bool overlaps = micro.endsStep && !options_.autoFindBatchSize && model_.device().is_cpu();
+  if (reduction_ != nullptr && overlaps) pass_.layerDone = &layerDone;
   run(batch, loss, at::scalar_tensor(micro.divisor, at::kFloat));
+  pass_.layerDone = nullptr;
+  pass_.tokenPlaces = pass_.sequencePlaces = nullptr;
 }
 
 void Training::runInBucket(const MicroBatch& micro, int64_t loss) {
   const StepKey key{bucketOf(micro.raw.cuSeqlens, model_.format()), passesInStep_ == 0,
                     labelValuesOf(micro.raw, model_.format()), loss};
   StepGraphs::Step& step = graphs_.step(key, model_.format(), model_.device());
-  step.batch.load(micro.raw, micro.divisor, {seed_, step_, tokensInStep_, sequencesInStep_});
+  step.batch.load(micro.raw, micro.divisor, {drawSeed_, step_, tokensInStep_, sequencesInStep_});
   if (model_.device().is_cuda()) pass_.onDevice = step.batch.numbers();
   const KnownLoss& known = losses_[loss];
   // One seed for all that a pass draws from LibTorch's generator, in the order of its calls.
   std::optional<DrawsInOrder> draws;
   if (model_.device().is_cuda() && spec_.encoder.attention.dropout > 0) draws.emplace(model_.device());
-  const Mask mask = makeMask(seed_, step_, kNoLayer, Site::Attention, 0, tokensInStep_);
+  const Mask mask = makeMask(drawSeed_, step_, kNoLayer, Site::Attention, 0, tokensInStep_);
   graphs_.run(
       step,
       [&] {
@@ -212,17 +217,41 @@ void Training::replayStep() {
 }
 
 void Training::join(std::unique_ptr<ProcessGroup> group, at::ScalarType type) {
-  reduction_ = std::make_unique<GradientReduction>(std::move(group), model_.parameters(), spec_.encoder, type);
+  // On a GPU masks are no function of places: each process draws its own.
+  if (model_.device().is_cuda()) drawSeed_ = mix64(seed_ + static_cast<uint64_t>(group->rank()) + 1);
+  reduction_ =
+      std::make_unique<GradientReduction>(std::move(group), model_.parameters(), spec_.encoder, type);
+}
+
+void Training::leave() {
+  reduction_.reset();
+  drawSeed_ = seed_;
+}
+
+void Training::sumGradients() {
+  try {
+    reduction_->finish();
+  } catch (const std::exception&) {
+    std::throw_with_nested(SessionLost("the gradients of all processes could not be summed"));
+  }
+}
+
+void Training::requireNoSumUnderWay(const char* call) const {
+  if (reduction_ != nullptr && reduction_->isUnderWay())
+    throw std::logic_error(std::string(call) +
+                           " was called after the batch that ends a step: other processes have a part of its "
+                           "gradients, so call update first");
 }
 
 void Training::update(const UpdateOptions& options) {
-  if (reduction_ != nullptr) try {
-      reduction_->finish();
-    } catch (const std::exception&) {
-      std::throw_with_nested(SessionLost("the gradients of all processes could not be summed"));
-    }
+  if (reduction_ != nullptr) sumGradients();
   const phases::Scope phase(phases::Phase::Optimizer);
-  optimizer_->prepareUpdate(options);
+  try {
+    optimizer_->prepareUpdate(options);
+  } catch (const std::exception&) {
+    if (reduction_ == nullptr) throw;
+    std::throw_with_nested(SessionLost("other processes have made this update, and this one could not"));
+  }
   try {
     Parameters& parameters = model_.parameters();
     for (size_t i = 0; i < parameters.size(); ++i)
@@ -286,6 +315,8 @@ void Training::setProgress(int64_t step, int64_t updates, double loss, int64_t m
 }
 
 void Training::restart(const TrainingOptions& options) {
+  requireNoSumUnderWay("restart");
+  if (reduction_ != nullptr) reduction_->forget();
   std::unique_ptr<Optimizer> optimizer = makeOptimizer(model_.parameters(), options.optimizer);
   graphs_.clear();
   model_.parameters().setTrained(std::vector<bool>(model_.parameters().size(), true));
@@ -319,6 +350,7 @@ void Training::configure(const std::vector<std::pair<std::string, TensorSettings
   if (std::find(trained.begin(), trained.end(), true) == trained.end())
     throw std::invalid_argument("all tensors are frozen: there is nothing to train");
   graphs_.clear();
+  if (reduction_ != nullptr) reduction_->forget();
   optimizer_->configure(std::move(all));
   parameters.setTrained(trained);
 }
@@ -336,6 +368,7 @@ at::IntArrayRef Training::shapeOf(size_t tensor, const std::string& kind) const 
 }
 
 at::Tensor Training::read(const std::string& name, const std::string& kind) const {
+  if (kind == "gradient") requireNoSumUnderWay("read");
   const size_t index = model_.parameters().tensor(name);
   const NamedTensor& tensor = tensors()[index];
   const Parameter& parameter = model_.parameters()[tensor.parameter];

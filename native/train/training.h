@@ -55,13 +55,14 @@ class Training {
   Training(const SessionSpec& spec, at::Device device, at::ScalarType compute, uint64_t seed,
            std::optional<bool> usesBuckets = std::nullopt);
 
-  // Adds the gradients of (sum of the batch's losses) / divisor. Where processes sum them, they begin during the
-  // backward pass of a batch that `endsStep`.
+  // Adds the gradients of (sum of the batch's losses) / divisor. Where processes sum them, they begin during
+  // the backward pass of a batch that `endsStep`.
   void accumulate(const RawBatch& raw, double divisor, const LossOptions& options, bool endsStep = false);
   void update(const UpdateOptions& options);
-  // From now on updates are with the sums of all processes' gradients, rounded to `type` on their way. All make
+  // From now on updates use the sums of all processes' gradients, rounded to `type` on their way. All make
   // the same updates, also where they had no batch for one.
   void join(std::unique_ptr<ProcessGroup> group, at::ScalarType type);
+  void leave();                             // trains alone again
   at::Tensor predict(const RawBatch& raw);  // as Model::predict, on the CPU
   // FLOP/s of [rows, inner] x [columns, inner]^T in the compute type: what the device can do at most, for the
   // bench to hold a step against. The median of some repetitions.
@@ -114,6 +115,8 @@ class Training {
   // Forward and backward of `pass_`, and what they add to gradients and loss.
   void run(const Batch& batch, const KnownLoss& loss, const at::Tensor& divisor);
   void runAsItIs(const MicroBatch& batch, const KnownLoss& loss);
+  void sumGradients();
+  void requireNoSumUnderWay(const char* call) const;
   void runInBucket(const MicroBatch& batch, int64_t loss);
   int64_t numberOf(const LossOptions& options);  // among losses_
   StepTraits traits() const;
@@ -125,7 +128,7 @@ class Training {
 
   const SessionSpec spec_;
   const bool wantsBuckets_;
-  uint64_t seed_;
+  uint64_t seed_, drawSeed_;  // the second for what is drawn: of several processes on GPUs each has its own
   Model model_;
   std::unique_ptr<Optimizer> optimizer_;
   std::deque<KnownLoss> losses_;

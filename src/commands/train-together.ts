@@ -2,9 +2,10 @@
 import { availableParallelism } from 'node:os';
 
 import { maxLengthOf } from '../data/batch.js';
-import { isLoopback, localRank, worldAddress } from '../distributed/address.js';
-import { launch } from '../distributed/launch.js';
+import { isLoopback, localRank, localThreads, worldAddress } from '../distributed/address.js';
+import { launch, OF_LAUNCHER } from '../distributed/launch.js';
 import { openWorld, type World } from '../distributed/world.js';
+import { requireDevice } from '../models/encoder-model.js';
 import type { TrainOptions } from '../options/index.js';
 import { Progress } from '../terminal/progress.js';
 import { Trainer } from '../training/trainer.js';
@@ -20,7 +21,11 @@ import { StopSignals } from './stop.js';
  * @returns the exit code of all; null where there is nothing to start
  */
 export async function launchProcesses({ nproc = 1 }: TrainOptions): Promise<number | null> {
-  if (nproc === 1 || process.env['WORLD_SIZE'] !== undefined) return null;
+  if (nproc === 1 || process.env[OF_LAUNCHER] === String(nproc)) return null;
+  if (process.env['WORLD_SIZE'] !== undefined || worldAddress(process.env, 1) !== null)
+    throw new UsageError(
+      '--nproc starts processes itself, and another launcher has started this one: leave --nproc out, or unset its variables (WORLD_SIZE)',
+    );
   return launch(process.argv.slice(1), nproc);
 }
 
@@ -47,7 +52,8 @@ export async function amongProcesses(
         `note: the ${world.size} processes talk without authentication or encryption: close port ${address.port} of ` +
           `${address.host}, and the ports that they choose, to everybody else (SECURITY.md)`,
       );
-    const threads = options.threads ?? ownThreads();
+    const threads = options.threads ?? localThreads(process.env, availableParallelism());
+    requireDevice(options);
     await work(world.size === 1 ? options : { ...options, threads }, world);
   } catch (error) {
     const explained = await world.explain(error);
@@ -56,12 +62,6 @@ export async function amongProcesses(
   } finally {
     await world.close();
   }
-}
-
-/** Cores that are left to each process of this machine. */
-function ownThreads(): number {
-  const local = Number(process.env['LOCAL_WORLD_SIZE'] ?? process.env['SLURM_NTASKS_PER_NODE'] ?? 1);
-  return Math.max(1, Math.floor(availableParallelism() / (local >= 1 ? local : 1)));
 }
 
 /** @throws UsageError for work that one process does */

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { maxLengthOf } from '../data/batch.js';
 import { classNameOf } from '../models/config.js';
-import { requireDevice, type EncoderModel } from '../models/encoder-model.js';
+import type { EncoderModel } from '../models/encoder-model.js';
 import { configOf, type TrainOptions } from '../options/index.js';
 import { counted, listed, oneLine } from '../util/text.js';
 import type { Dataset, DatasetDict } from '../data/dataset.js';
@@ -50,7 +50,6 @@ export async function train(options: TrainOptions): Promise<void> {
     return;
   }
   const progress = new CommandProgress(options);
-  requireDevice(options);
   await amongProcesses(
     options,
     (line) => progress.line(line),
@@ -202,7 +201,7 @@ async function trainAndSave(
   signals.signal.addEventListener('abort', () => trainer.interrupt());
   try {
     return await withResumeHint(trainer, async () => {
-      const metrics = await trainUntilStopped(trainer, signals);
+      const metrics = await trainUntilStopped(trainer, signals, world);
       signals.next = 'saving the trained model';
       const evaluation =
         data.splits.validation === undefined
@@ -230,13 +229,14 @@ async function trainAndSave(
   }
 }
 
-async function trainUntilStopped(trainer: Trainer, signals: StopSignals): Promise<Metrics> {
+async function trainUntilStopped(trainer: Trainer, signals: StopSignals, world: World): Promise<Metrics> {
   try {
     return await trainer.train();
   } catch (error) {
     if (error instanceof InterruptedError && signals.received !== undefined)
       throw new StoppedError(signals.received, `continue with --resume-from-checkpoint ${error.checkpoint}`);
-    throw error;
+    // Here, where the checkpoint to continue from is added to it.
+    throw await world.explain(error);
   }
 }
 

@@ -85,6 +85,20 @@ export function localRank(environment: Environment): number | null {
   return null;
 }
 
+/** Threads for each process of this machine, which has `cores` for this process if launchers do not share them out. */
+export function localThreads(environment: Environment, cores: number): number {
+  // srun binds a task to the cores that it asks for.
+  if (environment['SLURM_CPUS_PER_TASK'] !== undefined) return cores;
+  const names = [
+    'LOCAL_WORLD_SIZE',
+    'OMPI_COMM_WORLD_LOCAL_SIZE',
+    'MPI_LOCALNRANKS',
+    'SLURM_NTASKS_PER_NODE',
+  ];
+  const size = names.map((name) => Number(environment[name])).find((number) => number >= 1) ?? 1;
+  return Math.max(1, Math.floor(cores / size));
+}
+
 /** Whether only processes of this machine can connect. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || host.startsWith('127.');

@@ -4,6 +4,9 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { createServer } from 'node:net';
 import { constants } from 'node:os';
 
+/** A variable of the processes that this launcher starts: their number. */
+export const OF_LAUNCHER = 'BERTUNE_NPROC';
+
 /** Milliseconds for the other processes to end by themselves, with a line that says why, before they are killed. */
 const GRACE = 15_000;
 
@@ -11,7 +14,7 @@ const GRACE = 15_000;
  * Runs a command as several processes.
  *
  * @param argv what follows node: the script and its arguments
- * @returns the exit code of the first process that failed, or 0
+ * @returns the exit code of the first process where it failed by itself, else that of the first to fail, or 0
  */
 export async function launch(argv: readonly string[], processes: number): Promise<number> {
   const port = await freePort();
@@ -27,6 +30,7 @@ export async function launch(argv: readonly string[], processes: number): Promis
         LOCAL_WORLD_SIZE: String(processes),
         MASTER_ADDR: '127.0.0.1',
         MASTER_PORT: String(port),
+        [OF_LAUNCHER]: String(processes),
       },
     }),
   );
@@ -36,23 +40,25 @@ export async function launch(argv: readonly string[], processes: number): Promis
   process.on('SIGINT', pass).on('SIGTERM', pass);
   let firstFailure = 0;
   let timer: NodeJS.Timeout | undefined;
-  await Promise.all(
+  const codes = await Promise.all(
     children.map(async (child) => {
       const code = await exitCode(child);
-      if (code === 0 || firstFailure !== 0) return;
+      if (code === 0 || firstFailure !== 0) return code;
       firstFailure = code;
       timer = setTimeout(() => pass('SIGKILL'), GRACE);
+      return code;
     }),
   );
   clearTimeout(timer);
   process.off('SIGINT', pass).off('SIGTERM', pass);
-  return firstFailure;
+  const [main = 0] = codes;
+  return main !== 0 && main < 128 ? main : firstFailure;
 }
 
 /** As a shell gives it: 128 and the signal's number for a process that a signal ended. */
 function exitCode(child: ChildProcess): Promise<number> {
-  return new Promise((resolve, reject) => {
-    child.once('error', reject);
+  return new Promise((resolve) => {
+    child.once('error', () => resolve(1));
     child.once('exit', (code, signal) =>
       resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])),
     );

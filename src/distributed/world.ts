@@ -66,7 +66,7 @@ export const ALONE: World = {
   any: (condition) => Promise.resolve(condition),
   gather: (value) => Promise.resolve([value]),
   fromMain: (make) => make(),
-  join: () => Promise.resolve(),
+  join: (session) => session.leave(),
   channel: () => Promise.resolve(ALONE),
   explain: (cause) => Promise.resolve(cause),
   fail: () => Promise.resolve(false),
@@ -131,19 +131,18 @@ class Processes implements World {
   readonly size: number;
   readonly #address: WorldAddress;
   readonly #native: NativeWorld;
-  readonly #name: string;
   readonly #channels: Processes[] = [];
-  readonly #heart: NodeJS.Timeout;
+  readonly #heart: NodeJS.Timeout | undefined;
   #beats = 0;
   #sessions = 0;
   #isClosed = false;
 
-  constructor(address: WorldAddress, native: NativeWorld, name = '') {
+  constructor(address: WorldAddress, native: NativeWorld, { hasHeart = true } = {}) {
     this.rank = address.rank;
     this.size = address.size;
     this.#address = address;
     this.#native = native;
-    this.#name = name;
+    if (!hasHeart) return;
     this.#heart = setInterval(() => this.#beat(), HEARTBEAT).unref();
     this.#beat();
   }
@@ -180,11 +179,11 @@ class Processes implements World {
   }
 
   async channel(name: string): Promise<World> {
-    const address = { ...this.#address, prefix: `${this.#address.prefix}/${name}` };
+    const address = { ...this.#address, isServer: false, prefix: `${this.#address.prefix}/${name}` };
     const native = new (loadAddon().World)(address);
     await native.openStore();
     await withOthers(native.openGroup());
-    const channel = new Processes(address, native, name);
+    const channel = new Processes(address, native, { hasHeart: false });
     this.#channels.push(channel);
     return channel;
   }
@@ -192,18 +191,14 @@ class Processes implements World {
   async explain(error: unknown): Promise<unknown> {
     if (!isOfOthers(error)) return error;
     const failures = await this.#ask('failed/');
-    if (failures === null)
-      return this.isMain
-        ? error
-        : new RunError(`Rank 0 is gone, and with it where the processes met (${firstLine(error)})`);
-    const own = failures.findIndex((text, rank) => rank !== this.rank && text !== undefined);
-    if (own !== -1) return new RunError(`Rank ${own} failed: ${failures[own] ?? ''}`);
+    if (failures === null) return this.isMain ? error : new RunError(`${STORE_GONE} (${firstLine(error)})`);
+    const told = this.#toldBy(failures);
+    if (told !== null) return told;
     const before = await this.#ask('alive/');
     await new Promise((resolve) => setTimeout(resolve, HEARTBEAT * PATIENCE));
     const after = await this.#ask('alive/');
-    const late = await this.#ask('failed/');
-    const named = late?.findIndex((text, rank) => rank !== this.rank && text !== undefined) ?? -1;
-    if (late !== null && named !== -1) return new RunError(`Rank ${named} failed: ${late[named] ?? ''}`);
+    const late = this.#toldBy((await this.#ask('failed/')) ?? []);
+    if (late !== null) return late;
     const gone = Array.from({ length: this.size }, (_, rank) => rank).filter(
       (rank) => rank !== this.rank && before?.[rank] === after?.[rank],
     );
@@ -215,15 +210,15 @@ class Processes implements World {
   }
 
   async fail(cause: unknown): Promise<boolean> {
-    await this.#native.set(`failed/${this.rank}`, firstLine(cause)).catch(() => undefined);
+    await inTime(this.#native.set(`failed/${this.rank}`, firstLine(cause))).catch(() => undefined);
     for (const native of [this.#native, ...this.#channels.map((channel) => channel.#native)])
-      await native.leave().catch(() => undefined);
+      await inTime(native.leave()).catch(() => undefined);
     // The others read the reason from the store that rank 0 may have, and compare it with theirs.
     for (let i = 0; i < 2 * PATIENCE; i++) {
       const failures = await this.#ask('failed/');
       if (failures === null) return false;
       const [main] = failures;
-      if (!this.isMain && main !== undefined) return main === firstLine(cause);
+      if (!this.isMain && main !== undefined) return isSame(firstLine(cause), main);
       // Once more when all have ended, for those who have yet to look.
       if (failures.every((text) => text !== undefined)) i = 2 * PATIENCE;
       await new Promise((resolve) => setTimeout(resolve, HEARTBEAT));
@@ -236,25 +231,60 @@ class Processes implements World {
     this.#isClosed = true;
     clearInterval(this.#heart);
     for (const channel of this.#channels) await channel.close();
-    await this.#native.close();
+    // A thread that waits for a store without an answer would keep the process from its end.
+    await inTime(this.#native.close()).catch(() => {
+      process.prependListener('exit', () => process.kill(process.pid, 'SIGKILL'));
+    });
+  }
+
+  /** The reason of another process that ended by itself, first of one that does not only repeat another's. */
+  #toldBy(failures: readonly (string | undefined)[]): RunError | null {
+    const others = failures
+      .map((text, rank) => ({ text: text ?? '', rank }))
+      .filter(({ text, rank }) => text !== '' && rank !== this.rank);
+    const found = others.find(({ text }) => !isAboutAnother(text)) ?? others[0];
+    if (found === undefined) return null;
+    return new RunError(isAboutAnother(found.text) ? found.text : `Rank ${found.rank} failed: ${found.text}`);
   }
 
   /** What all processes have in the store under a key; null where there is no store any more. */
   async #ask(key: string): Promise<(string | undefined)[] | null> {
     try {
-      return await Promise.all(
-        Array.from({ length: this.size }, (_, rank) => this.#native.get(`${key}${rank}`)),
-      );
+      const all = Array.from({ length: this.size }, (_, rank) => this.#native.get(`${key}${rank}`));
+      return await inTime(Promise.all(all));
     } catch {
       return null;
     }
   }
 
   #beat(): void {
-    if (this.#name !== '') return;
     this.#beats += 1;
     this.#native.set(`alive/${this.rank}`, String(this.#beats)).catch(() => undefined);
   }
+}
+
+const STORE_GONE = 'Rank 0, or its launcher, is gone or does not answer';
+
+/** The store answers at once; where the process that has it was stopped, it never does. */
+async function inTime<T>(call: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new RunError(STORE_GONE)), PATIENCE * HEARTBEAT);
+  });
+  try {
+    return await Promise.race([call, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Whether a message tells of another process why it ended, or names one that is gone. */
+function isAboutAnother(text: string): boolean {
+  return /^Ranks? \d+.* (?:failed:|gave no sign)/.test(text) || text.startsWith(STORE_GONE);
+}
+
+function isSame(mine: string, main: string): boolean {
+  return mine === main || mine === `Rank 0 failed: ${main}`;
 }
 
 /** A call that needs all processes failed. */

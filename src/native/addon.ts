@@ -31,6 +31,7 @@ export interface NativeSession {
   accumulate(batch: PackedBatch, options: AccumulateOptions): Promise<void>;
   update(options: UpdateOptions): Promise<void>;
   join(world: WorldAddress, name: string, options: { reduceDtype: 'float32' | 'bfloat16' }): Promise<void>;
+  leave(): Promise<void>;
   predict(batch: PackedBatch): Promise<Float32Array>;
   matmulRate(rows: number, inner: number, columns: number): Promise<number>;
   stats(): Promise<Omit<TrainingStats, 'totalLoss'>>;

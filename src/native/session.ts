@@ -113,6 +113,11 @@ export class Session {
     return withStack(() => this.#native.join(world, name, options));
   }
 
+  /** Updates with its own gradients alone again. */
+  leave(): Promise<void> {
+    return withStack(() => this.#native.leave());
+  }
+
   /**
    * Logits without dropout, [rows * outputs]: a row for each sequence, or token. Of a head that ends with a vocabulary and a batch
    * with labels: [labelled tokens * 2], the loss of each and the id with the largest logit.

@@ -17,6 +17,7 @@ import { formatNumber, Progress, progressDetail } from '../terminal/progress.js'
 import { createTokenizerPool, type TokenizerPool } from '../tokenizer/index.js';
 import { InterruptedError, UsageError } from '../util/errors.js';
 import { counted } from '../util/text.js';
+import { isFolder } from '../util/file-system.js';
 import { whileLocked, type FolderLock } from '../util/folder-lock.js';
 import { withoutUndefined } from '../util/without-undefined.js';
 import { CallbackList, newControl, type TrainerControl, type TrainerEvent } from './callbacks.js';
@@ -212,6 +213,7 @@ export class Trainer {
     await this.#record(metrics);
     const { best_model_checkpoint: best } = this.#state;
     if (args.loadBestModelAtEnd) {
+      await this.#requireSeen(best);
       await loadBestWeights(model, best, this.#log);
       const note = tieNote(this.#state, args);
       if (note !== null) this.#log(note);
@@ -220,9 +222,18 @@ export class Trainer {
     return metrics;
   }
 
+  /** @throws UsageError where rank 0 has a checkpoint that another process does not see, and would go on without */
+  async #requireSeen(folder: string | null): Promise<void> {
+    const [isThere = 0] = await this.#world.sum([Number(folder !== null && (await isFolder(folder)))]);
+    if (isThere > 0 && isThere < this.#world.size)
+      throw new UsageError(
+        `${folder} is not where each process can read it: give all the same outputDir, on a disk that they share`,
+      );
+  }
+
   /** What is to be done before the first step, or what an interrupted run had still to do for its last one. */
   async #beforeFirstStep(): Promise<void> {
-    await this.#agreeOnInterruption();
+    await this.#agree();
     const { args } = this.#parts;
     // A checkpoint of step 0 is of a run that was interrupted in this evaluation, or after it.
     const isDone =
@@ -253,7 +264,7 @@ export class Trainer {
     request(this.#control, dueAfterStep(this.#state.global_step, this.#parts.args, this.#plan));
     await this.#callbacks.call('onStepEnd', this.#event);
     if (this.#executor.checksEachStep) await this.#synchronize();
-    await this.#agreeOnInterruption();
+    await this.#agree();
     await this.#doWhatIsDue();
   }
 
@@ -332,10 +343,21 @@ export class Trainer {
     }
   }
 
-  /** A signal may come to some processes only, and all go the same way. */
-  async #agreeOnInterruption(): Promise<void> {
+  /** A signal may come to some processes only, and callbacks may request what only one of them knows of: all do the same. */
+  async #agree(): Promise<void> {
     if (this.#world.size === 1) return;
-    this.#isAgreed = await this.#world.any(this.#interruption.signal.aborted);
+    const { shouldTrainingStop: stop, shouldEvaluate, shouldSave, shouldLog } = this.#control;
+    const flags = [this.#interruption.signal.aborted, stop, shouldEvaluate, shouldSave, shouldLog];
+    const sums = await this.#world.sum(flags.map(Number));
+    const [isAborted = false, ...requested] = sums.map((sum) => sum > 0);
+    this.#isAgreed = isAborted;
+    const [shouldTrainingStop = false, evaluates = false, saves = false, logs = false] = requested;
+    Object.assign(this.#control, {
+      shouldTrainingStop,
+      shouldEvaluate: evaluates,
+      shouldSave: saves,
+      shouldLog: logs,
+    });
   }
 
   /**
@@ -396,7 +418,7 @@ export class Trainer {
     const state = this.#state;
     const folder = this.#checkpointFolder;
     const stats = await this.#synchronize();
-    if (!this.#world.isMain) return this.#savedByMain();
+    if (!this.#world.isMain) return await this.#savedByMain();
     await this.#lock?.confirm();
     this.#fingerprint = { ...this.#fingerprint, ...(await weightsAtSave(model, this.#fingerprint)) };
     const isInterrupted = this.#isInterrupted;
@@ -421,14 +443,16 @@ export class Trainer {
     const { best_model_checkpoint: best } = state;
     const keep = { newest: folder, best, resumable: this.#lastCheckpoint };
     if (saveTotalLimit !== undefined) await removeOldCheckpoints(outputDir, saveTotalLimit, keep);
+    await this.#agree();
     return isResumable;
   }
 
   /** What there is of a checkpoint for a process that writes none. */
-  #savedByMain(): boolean {
+  async #savedByMain(): Promise<boolean> {
     const isResumable = !this.#parts.args.saveOnlyModel || this.#isInterrupted;
     this.#control.shouldSave = false;
     if (isResumable) this.#lastCheckpoint = this.#checkpointFolder;
+    await this.#agree(); // when it is written
     return isResumable;
   }
 

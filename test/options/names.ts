@@ -106,7 +106,10 @@ await tap.test('names of transformers 4, run_classification.py and run_glue.py',
       { optim: 'adafactor' },
       'Expected one of adamw_torch_fused, adamw_torch, adam, sgd, adagrad for --optim but received "adafactor"',
     ],
-    [{ deepspeed: 'zero.json' }, '--deepspeed is not supported: bertune runs in one process on one device'],
+    [
+      { deepspeed: 'zero.json' },
+      '--deepspeed is not supported: each process of a training has one device and needs no further settings; see docs/scaling.md',
+    ],
     [
       { taskName: 'mrpc' },
       '--task-name is not supported: use --dataset nyu-mll/glue with --dataset-config <task> instead',
@@ -275,7 +278,11 @@ await tap.test('all arguments of transformers 5.18 are known', (t) => {
     ['use_liger_kernel', true, 'has no effect: the native steps have kernels of their own, whose results it'],
     ['hub_token', 'secret', 'has no effect: set HF_TOKEN'],
     ['trackio_space_id', 'me/space', 'has no effect: the log is written to trainer_state.json'],
-    ['ddp_bucket_cap_mb', 25, 'has no effect: bertune runs in one process on one device'],
+    [
+      'ddp_bucket_cap_mb',
+      25,
+      'has no effect: each process of a training has one device and needs no further settings; see docs/scaling.md',
+    ],
     ['gradient_checkpointing_kwargs', { use_reentrant: false }, 'has no effect: there is one way'],
     ['enable_jit_checkpoint', true, 'has no effect: SIGTERM always saves a checkpoint'],
     ['include_num_input_tokens_seen', 'all', 'has no effect: num_input_tokens_seen in trainer_state.json'],
@@ -287,7 +294,11 @@ await tap.test('all arguments of transformers 5.18 are known', (t) => {
     t.notMatch(notes[0], 'secret');
   }
   const refused: [string, unknown, string][] = [
-    ['parallelism_config', { tp_size: 2 }, 'bertune runs in one process on one device'],
+    [
+      'parallelism_config',
+      { tp_size: 2 },
+      'each process of a training has one device and needs no further settings; see docs/scaling.md',
+    ],
     ['optim_target_modules', 'all-linear', 'no optimizer projects gradients; freeze and lora_rank'],
     ['include_for_metrics', ['inputs'], 'computeMetrics is given logits and labels'],
     ['debug', 'underflow_overflow', 'a loss or gradient that is not finite is always found'],

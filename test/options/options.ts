@@ -77,6 +77,8 @@ await tap.test('defaults are those of TrainingArguments', (t) => {
     perDeviceEvalBatchSize: 8,
     autoFindBatchSize: false,
     gradientCheckpointing: false,
+    gradientReduceDtype: 'float32',
+    ddpTimeout: 600,
     cudaGraphs: true,
     gradientAccumulationSteps: 1,
     learningRate: 5e-5,

@@ -16,7 +16,7 @@ import { bertSpec } from '../../fixtures/bert-spec.mjs';
 
 const [seed = 0, calls = 0] = process.argv.slice(2).map(Number);
 const random = new SeededRandom(seed);
-const FUNCTIONS = ['deviceInfo', 'cudaPeakBytes', 'busySeconds', 'startPhases', 'stopPhases'];
+const FUNCTIONS = ['deviceInfo', 'kernelsProblem', 'busySeconds', 'startPhases', 'stopPhases'];
 const MOST_SESSIONS = 4;
 /** Of address space, for all that the calls ask for. */
 const MOST_BYTES = 4 * 2 ** 30;
