@@ -61,10 +61,11 @@ await tap.test('fake GPUs', { skip: skipFakes }, async (tap) => {
         await model.close();
       }
       console.log(JSON.stringify(placed));`;
+    // The fake driver has no functions for kernels, which a line says.
     t.match(await valueOf(t, script, { LOCAL_RANK: '2' }), [
-      'cuda:2, bfloat16, 1 thread',
-      'cuda:2, bfloat16, 1 thread',
-      'cuda:1, float32, 1 thread (Fake GPU 7.5, of compute capability 7.5, has no bfloat16 arithmetic)',
+      /^cuda:2, bfloat16, 1 thread/,
+      /^cuda:2, bfloat16, 1 thread/,
+      /^cuda:1, float32, 1 thread \(Fake GPU 7.5, of compute capability 7.5, has no bfloat16 arithmetic/,
       /^cpu, /,
     ]);
   });
