@@ -28,8 +28,10 @@ using namespace bertune::shim;
 using Kernel = std::function<void(void**)>;
 
 const std::map<std::string_view, Kernel>& kernelsByName() {
-#define KERNEL(name) \
-  { #name, shim::callable(device::name) }
+#define KERNEL(name)                    \
+  {                                     \
+#name, shim::callable(device::name) \
+  }
 #define BOTH(name) KERNEL(name##Float), KERNEL(name##BFloat16)
   static const std::map<std::string_view, Kernel> kernels{KERNEL(columnSums),
                                                           BOTH(addNorm),
