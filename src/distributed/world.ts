@@ -1,5 +1,7 @@
 // The processes of one training, as the rest of the program sees them. A process that trains alone has a world of size 1, so that
 // nothing else asks how many there are.
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import { loadAddon, type NativeWorld, type Session, type WorldAddress } from '../native/index.js';
 import { messageOf, RunError } from '../util/errors.js';
 import { counted } from '../util/text.js';
@@ -195,7 +197,7 @@ class Processes implements World {
     const told = this.#toldBy(failures);
     if (told !== null) return told;
     const before = await this.#ask('alive/');
-    await new Promise((resolve) => setTimeout(resolve, HEARTBEAT * PATIENCE));
+    await sleep(HEARTBEAT * PATIENCE);
     const after = await this.#ask('alive/');
     const late = this.#toldBy((await this.#ask('failed/')) ?? []);
     if (late !== null) return late;
@@ -221,7 +223,7 @@ class Processes implements World {
       if (!this.isMain && main !== undefined) return isSame(firstLine(cause), main);
       // Once more when all have ended, for those who have yet to look.
       if (failures.every((text) => text !== undefined)) i = 2 * PATIENCE;
-      await new Promise((resolve) => setTimeout(resolve, HEARTBEAT));
+      await sleep(HEARTBEAT);
     }
     return false;
   }
@@ -280,7 +282,7 @@ async function inTime<T>(call: Promise<T>): Promise<T> {
 
 /** Whether a message tells of another process why it ended, or names one that is gone. */
 function isAboutAnother(text: string): boolean {
-  return /^Ranks? \d+.* (?:failed:|gave no sign)/.test(text) || text.startsWith(STORE_GONE);
+  return /^Ranks? \d+\b.* (?:failed:|gave no sign)/.test(text) || text.startsWith(STORE_GONE);
 }
 
 function isSame(mine: string, main: string): boolean {

@@ -221,6 +221,7 @@ await t.test('a process that is killed', { timeout: 0 }, async (t) => {
         ? /^bertune: Rank 0, or its launcher, is gone or does not answer/m
         : /^bertune: Rank 1 of 3 gave no sign for 3 seconds: killed/m,
     );
+    t.notMatch(stderr, /failed: Ranks? \d/, `rank ${rank}: nobody passes a line on as another's`);
     t.equal(processesOf(output).size, 0, `rank ${rank}: nothing is left`);
   }
 });
