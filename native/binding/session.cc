@@ -10,7 +10,6 @@
 #include "binding/arguments.h"
 #include "core/device.h"
 #include "core/memory.h"
-#include "core/stream.h"
 #include "ops/fused_device.h"
 
 namespace bertune {
@@ -90,7 +89,6 @@ Napi::Value Session::open(Args info) {
         useDevice(device_);
         keepBackwardOnThisThread();
         if (tf32_.has_value() && device_.is_cuda()) allowTf32(*tf32_);
-        useOwnStream(device_);
         training_ = std::make_unique<Training>(spec_, device_, compute_, seed_, buckets_);
         fused::kernelsOf(device_);  // compiled now where the cache has none, and not in the first step
         *tensors = training_->tensors();

@@ -175,7 +175,10 @@ c10::Device cudaDevice(int64_t index) {
 }
 
 void useDevice(c10::Device device) {
-  if (device.is_cuda()) c10::impl::VirtualGuardImpl(c10::kCUDA).setDevice(device);
+  if (!device.is_cuda()) return;
+  const c10::impl::VirtualGuardImpl guard(c10::kCUDA);
+  guard.setDevice(device);
+  guard.exchangeStream(guard.getStreamFromGlobalPool(device, /*isHighPriority=*/false));
 }
 
 at::Generator generatorFor(const Mask& mask, c10::Device device) {

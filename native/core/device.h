@@ -49,7 +49,9 @@ std::string cudaProblem();  // why there is no CUDA device, for people; empty if
 
 // A device by its number; throws std::invalid_argument with the reason if it is not there.
 c10::Device cudaDevice(int64_t index);
-// The calling thread computes on this device from now on; one of the CPU changes nothing.
+// The calling thread computes on this device from now on, and on a stream of its own out of LibTorch's pool:
+// what is recorded as a graph must not go to the default one. Tensors keep to the stream that they were made
+// on, so this comes before the first. Nothing on a CPU.
 void useDevice(c10::Device device);
 
 // LibTorch's random generators, seeded at each place that draws, so that what is drawn there depends on
