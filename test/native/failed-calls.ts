@@ -7,6 +7,7 @@ import { z } from 'zod';
 
 import { buildDir } from '../../scripts/setup/paths.mjs';
 import { capture } from '../../scripts/setup/process.mjs';
+import { buildTarget } from '../fixtures/native-build.js';
 
 const found = z.record(z.string(), z.array(z.object({ message: z.string(), state: z.string() })));
 const AS_BEFORE = /^Memory ran out; use .*; the session is as it was before this call\)$/;
@@ -14,7 +15,7 @@ const CLOSED = 'the session is closed, since an earlier call failed half way';
 
 const skip = process.platform !== 'linux' && 'LD_PRELOAD is needed';
 await tap.test('each allocation of a call fails once', { skip }, async (t) => {
-  const built = await capture('cmake', ['--build', buildDir, '--target', 'failing_memory']);
+  const built = await buildTarget('failing_memory');
   if (!t.equal(built.code, 0, 'the library builds')) t.comment(built.stdout, built.stderr);
   const program = join(import.meta.dirname, '..', 'fixtures', 'failing-allocations.mjs');
   const { stdout, stderr } = await capture(process.execPath, [program], {

@@ -6,6 +6,7 @@ import tap, { type Test } from 'tap';
 
 import { buildDir } from '../../scripts/setup/paths.mjs';
 import { capture } from '../../scripts/setup/process.mjs';
+import { buildTarget } from '../fixtures/native-build.js';
 
 /** What each environment leaves of a processor with everything: the row kernels, and the types with brgemm. */
 const CAPS: readonly { env: Record<string, string>; rows: string; brgemm: string }[] = [
@@ -24,14 +25,7 @@ const ORDER = {
   brgemm: ['no type', 'float32', 'float32 and bfloat16'],
 };
 
-const built = await capture('cmake', [
-  '--build',
-  buildDir,
-  '--config',
-  'Release',
-  '--target',
-  'operators_test',
-]);
+const built = await buildTarget('operators_test');
 if (!tap.equal(built.code, 0, 'the comparison builds')) tap.comment(built.stdout, built.stderr);
 
 /** Runs the comparison, hands its results on, and gives what it says of the processor. */

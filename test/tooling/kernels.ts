@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { buildDir } from '../../scripts/setup/paths.mjs';
 import { capture } from '../../scripts/setup/process.mjs';
+import { buildTarget } from '../fixtures/native-build.js';
 
 /** What LibTorch 2.11 to 2.14 for CUDA 13.0 bring. */
 const NVRTC = 'nvidia-cuda-nvrtc==13.0.88';
@@ -57,14 +58,7 @@ function kernelsIn(log: string): Kernel[] {
 }
 
 const program = `${buildDir}/operators_test`;
-const built = await capture('cmake', [
-  '--build',
-  buildDir,
-  '--config',
-  'Release',
-  '--target',
-  'operators_test',
-]);
+const built = await buildTarget('operators_test');
 if (!t.equal(built.code, 0, 'the program builds')) t.comment(built.stdout, built.stderr);
 
 await t.test('all comparisons, and the check at first use finds every kernel that is wrong', async (test) => {
