@@ -229,14 +229,20 @@ export function maxLengthOf(
   return requested ?? Math.min(512, positions, tokenizer.modelMaxLength);
 }
 
-/** Token counts of all rows, truncated as in training: what group_by_length sorts by. Two bytes a row. */
+/**
+ * Token counts of all rows, truncated as in training: what group_by_length sorts by. Two bytes a row.
+ *
+ * @param share of several processes, which each measure some rows: those of others have 0
+ */
 export async function measureLengths(
   data: TextRows,
   pool: TokenizerPool,
   onProgress: (rows: number) => void,
+  { rank, size }: { rank: number; size: number } = { rank: 0, size: 1 },
 ): Promise<Uint16Array> {
   const lengths = new Uint16Array(data.size);
-  for (let first = 0; first < lengths.length; first += ROWS_PER_REQUEST) {
+  const step = ROWS_PER_REQUEST * size;
+  for (let first = ROWS_PER_REQUEST * rank; first < lengths.length; first += step) {
     const count = Math.min(ROWS_PER_REQUEST, lengths.length - first);
     const { examples } = await readRows(
       data,

@@ -1,5 +1,6 @@
 // Which rows form which batch: pure functions of the sizes and the seed, so that a resumed run needs no state.
 import { measureLengths, type TextRows } from '../data/batch.js';
+import type { World } from '../distributed/world.js';
 import type { TrainingArguments } from '../options/index.js';
 import type { TokenizerPool } from '../tokenizer/index.js';
 import { randomNumbers, shuffle } from '../util/random.js';
@@ -7,34 +8,43 @@ import type { TrainingLength } from './plan.js';
 
 export type SamplingStrategy = 'random' | 'sequential' | 'group_by_length';
 
+/** Where steps are sampled from. */
+interface Sampled {
+  rows: TextRows;
+  pool: TokenizerPool;
+  /** The processes that have a part of each micro-batch. */
+  world: World;
+  /** Called with the number of rows that were looked at, where lengths are measured. */
+  onMeasured: (rows: number) => void;
+}
+
 /**
- * The rows of each optimizer step from `firstStep` on, micro-batch by micro-batch, and the lengths that they were grouped by.
- *
- * @param processes how many have a part of each micro-batch
- * @param onMeasured called with the number of rows whose length is known, where rows are grouped by length
+ * The rows of each optimizer step from `firstStep` on, micro-batch by micro-batch, and the lengths of all rows where they are grouped
+ * by length, or several processes share a step.
  */
 export async function sampleSteps(
   firstStep: number,
   plan: TrainingLength,
   args: TrainingArguments,
-  {
-    rows,
-    pool,
-    onMeasured,
-    processes = 1,
-  }: { rows: TextRows; pool: TokenizerPool; onMeasured: (rows: number) => void; processes?: number },
-): Promise<{ steps: Iterable<Uint32Array[]>; lengths: Uint16Array | undefined }> {
+  from: Sampled,
+): Promise<{ steps: Iterable<Uint32Array[]>; lengths: ArrayLike<number> | undefined }> {
   const byLength = args.trainSamplingStrategy === 'group_by_length';
-  const lengths = byLength ? await measureLengths(rows, pool, onMeasured) : undefined;
+  const lengths = byLength || from.world.size > 1 ? await lengthsOf(from) : undefined;
   const steps = stepRows(firstStep, plan, {
-    size: rows.size,
+    size: from.rows.size,
     strategy: args.trainSamplingStrategy,
-    batchSize: args.perDeviceTrainBatchSize * processes,
+    batchSize: args.perDeviceTrainBatchSize * from.world.size,
     accumulation: args.gradientAccumulationSteps,
     seed: args.dataSeed ?? args.seed,
     lengths,
   });
   return { steps, lengths };
+}
+
+/** Each process measures a part of the rows. */
+async function lengthsOf({ rows, pool, world, onMeasured }: Sampled): Promise<ArrayLike<number>> {
+  const own = await measureLengths(rows, pool, onMeasured, world);
+  return world.size === 1 ? own : Uint16Array.from(await world.sum(Array.from(own)));
 }
 
 /** The rows of each optimizer step from `firstStep` on: one list of micro-batches a step, epoch after epoch. */

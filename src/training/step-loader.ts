@@ -1,6 +1,6 @@
 // From the rows of an optimizer step to what this process gives its session: packed batches, and the divisor of the losses, which is
 // that of the whole step.
-import { loadBatch, measureLengths, type BatchReading, type LabelledRows } from '../data/batch.js';
+import { loadBatch, type BatchReading, type LabelledRows } from '../data/batch.js';
 import { sharesOf } from '../distributed/shares.js';
 import type { World } from '../distributed/world.js';
 import type { PackedBatch } from '../native/index.js';
@@ -40,16 +40,15 @@ export class StepLoader {
     this.#lengths = lengths;
   }
 
-  /** @param lengths tokens of every row, where they are known; a world of several processes measures them otherwise */
+  /** @param lengths tokens of every row, by which several processes share a step */
   static async open(
     source: Source,
     world: World,
     lengths: ArrayLike<number> | undefined,
-    onMeasured: (rows: number) => void,
   ): Promise<StepLoader> {
-    if (world.size === 1) return new StepLoader(source, world, undefined);
-    const known = lengths ?? (await measureLengths(source.rows, source.pool, onMeasured));
-    return new StepLoader(source, await world.channel('steps'), known);
+    return world.size === 1
+      ? new StepLoader(source, world, undefined)
+      : new StepLoader(source, await world.channel('steps'), lengths);
   }
 
   /** @param step the rows of all processes, micro-batch by micro-batch */

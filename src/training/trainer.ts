@@ -179,13 +179,11 @@ export class Trainer {
     this.#startedAt = performance.now();
     await this.#callbacks.call('onTrainBegin', this.#event);
     await this.#beforeFirstStep();
-    const onMeasured = (rows: number): void =>
-      this.#progress.bar('measuring lengths', rows, trainDataset.size, '');
     const { steps, lengths } = await sampleSteps(this.#state.global_step, this.#plan, args, {
       rows: trainDataset,
       pool: this.#pool,
-      onMeasured,
-      processes: this.#world.size,
+      world: this.#world,
+      onMeasured: (count) => this.#progress.bar('measuring lengths', count, trainDataset.size, ''),
     });
     const { divisorOf } = this.#executor;
     const withHardLabels = (args.distillationAlpha ?? 1) !== 1;
@@ -195,7 +193,7 @@ export class Trainer {
       reading: { align: this.#align, withHardLabels },
       divisorOf,
     };
-    const loader = await StepLoader.open(source, this.#world, lengths, onMeasured);
+    const loader = await StepLoader.open(source, this.#world, lengths);
     const { stepsPerEpoch, totalSteps } = this.#plan;
     let step = this.#state.global_step;
     const load = (rows: readonly Uint32Array[]): Promise<LoadedStep> => {
@@ -346,18 +344,11 @@ export class Trainer {
   /** A signal may come to some processes only, and callbacks may request what only one of them knows of: all do the same. */
   async #agree(): Promise<void> {
     if (this.#world.size === 1) return;
-    const { shouldTrainingStop: stop, shouldEvaluate, shouldSave, shouldLog } = this.#control;
-    const flags = [this.#interruption.signal.aborted, stop, shouldEvaluate, shouldSave, shouldLog];
-    const sums = await this.#world.sum(flags.map(Number));
-    const [isAborted = false, ...requested] = sums.map((sum) => sum > 0);
-    this.#isAgreed = isAborted;
-    const [shouldTrainingStop = false, evaluates = false, saves = false, logs = false] = requested;
-    Object.assign(this.#control, {
-      shouldTrainingStop,
-      shouldEvaluate: evaluates,
-      shouldSave: saves,
-      shouldLog: logs,
-    });
+    const names = ['shouldTrainingStop', 'shouldEvaluate', 'shouldSave', 'shouldLog'] as const;
+    const own = [this.#interruption.signal.aborted, ...names.map((name) => this.#control[name])];
+    const [interrupted = 0, ...requests] = await this.#world.sum(own.map(Number));
+    this.#isAgreed = interrupted > 0;
+    for (const [i, name] of names.entries()) this.#control[name] = (requests[i] ?? 0) > 0;
   }
 
   /**
@@ -398,7 +389,7 @@ export class Trainer {
     if (truncated === undefined || this.#hasNotedTruncated) return;
     this.#hasNotedTruncated = true;
     this.#log(
-      `note: ${counted(truncated, 'entity is', 'entities are')} behind the cut of long evaluation texts and count for nothing; a larger --max-seq-length includes them, as does --stride in evaluate and predict`,
+      `note: ${counted(truncated, 'entity is', 'entities are')} behind the cut of long evaluation texts and count for nothing; a larger maxSeqLength includes them, as does stride in evaluate and predict`,
     );
   }
 
