@@ -4,6 +4,7 @@ import { existsSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 import { Command, CommanderError } from 'commander';
+import { OF_LAUNCHER } from './distributed/launch.js';
 import {
   asFlags,
   commandFlags,
@@ -37,7 +38,7 @@ import {
   type ParsedOptions,
 } from './options/index.js';
 import { commandLine, isCheckout, packageVersion, shellWord } from './util/installation.js';
-import { StoppedError, UsageError, messageOf, writeError } from './util/errors.js';
+import { StoppedError, UsageError, exitCodeOf, messageOf, writeError } from './util/errors.js';
 
 type Flags = Record<string, unknown>;
 
@@ -238,7 +239,7 @@ function namesAJob(flags: Flags): boolean {
 
 function accepted<T>({ options, notes }: ParsedOptions<T>): T {
   // Processes that were started for this one have the same notes.
-  if (process.env['BERTUNE_NPROC'] === undefined && !(Number(process.env['RANK'] ?? 0) > 0))
+  if (process.env[OF_LAUNCHER] === undefined && !(Number(process.env['RANK'] ?? 0) > 0))
     for (const note of notes) process.stderr.write(`note: ${note}\n`);
   return options;
 }
@@ -251,9 +252,9 @@ function fail(error: unknown, verbose: boolean): never {
     process.exit(2);
   }
   log(error instanceof OptionsError ? error.message : asFlags(messageOf(error)));
-  if (error instanceof StoppedError) process.exit(error.exitCode);
-  if (verbose && error instanceof Error) process.stderr.write(`${inspect(error)}\n`);
-  process.exit(error instanceof UsageError ? 2 : 1);
+  if (verbose && error instanceof Error && !(error instanceof StoppedError))
+    process.stderr.write(`${inspect(error)}\n`);
+  process.exit(exitCodeOf(error));
 }
 
 function log(message: string): void {

@@ -9,7 +9,7 @@ import { requireDevice } from '../models/encoder-model.js';
 import type { TrainOptions } from '../options/index.js';
 import { Progress } from '../terminal/progress.js';
 import { Trainer } from '../training/trainer.js';
-import { InterruptedError, StoppedError, UsageError } from '../util/errors.js';
+import { exitCodeOf, InterruptedError, StoppedError, UsageError } from '../util/errors.js';
 import { counted } from '../util/text.js';
 import { openData } from './data.js';
 import { modelAndTokenizer, readOptions } from './model-source.js';
@@ -58,7 +58,7 @@ export async function amongProcesses(
   } catch (error) {
     const explained = await world.explain(error);
     if (!(await world.fail(explained))) throw explained;
-    process.exitCode = explained instanceof UsageError ? 2 : 1;
+    process.exitCode = exitCodeOf(explained);
   } finally {
     await world.close();
   }

@@ -150,11 +150,8 @@ export async function holdsTokens(
       Array.isArray(given.rows) &&
       given.rows.slice(0, LOOKED_AT).some((row) => isObject(row) && isOfTokens(row, named))
     );
-  const [file] = await findDataFiles(given.files, given.name);
-  if (file === undefined || file.format === 'conll') return file !== undefined;
-  if (file.format === 'text') return beginsDocument(file, given);
-  if (!['json', 'jsonl', 'parquet'].includes(file.format)) return false;
-  return (await firstRows(file, given)).some((row) => isOfTokens(row, named));
+  const found = await firstOf(given);
+  return typeof found === 'boolean' ? found : found.some((row) => isOfTokens(row, named));
 }
 
 function isOfTokens(row: JsonObject, named: NamedColumns): boolean {
@@ -174,12 +171,20 @@ function isOfTokens(row: JsonObject, named: NamedColumns): boolean {
 export async function holdsWords(
   given: Pick<SplitOptions, 'files' | 'name' | 'textColumn'> & Partial<ReadSettings>,
 ): Promise<boolean> {
+  const found = await firstOf(given);
+  if (typeof found === 'boolean') return found;
+  const [first] = found;
+  return first !== undefined && wordsIn(first, given.textColumn) !== undefined;
+}
+
+/** Whether the first file has words by its kind alone, else its first rows. */
+async function firstOf(
+  given: Pick<SplitOptions, 'files' | 'name'> & Partial<ReadSettings>,
+): Promise<boolean | JsonObject[]> {
   const [file] = await findDataFiles(given.files, given.name);
   if (file === undefined || file.format === 'conll') return file !== undefined;
   if (file.format === 'text') return beginsDocument(file, given);
-  if (!['json', 'jsonl', 'parquet'].includes(file.format)) return false;
-  const [first] = await firstRows(file, given);
-  return first !== undefined && wordsIn(first, given.textColumn) !== undefined;
+  return ['json', 'jsonl', 'parquet'].includes(file.format) && firstRows(file, given);
 }
 
 /** Whether a text file is one of CoNLL-2003, whatever its name. */

@@ -34,17 +34,15 @@ export interface EvaluatedText extends Pick<EvaluatedRow, 'text' | 'loss' | 'row
   predicted: readonly Entity[];
 }
 
-/** The mean loss of the tokens of one text. @param labels [tokens], -100 for those without one, and NaN where all are */
-export function lossOfText(task: Task, logits: Float32Array, labels: Targets): number {
+/**
+ * The mean loss of a row, or of the tokens of a text.
+ *
+ * @param targets the class id of each (-100: no label, and NaN where none has one), or [numLabels] values or probabilities
+ * @param count of rows of logits
+ */
+export function meanLoss(task: Task, logits: Float32Array, targets: Targets, count = 1): number {
   const metrics = createMetrics(task);
-  metrics.add(logits, labels, labels.length);
-  return metrics.result()['loss'] ?? Number.NaN;
-}
-
-/** The loss of one row. @param targets the class id (-100: no label, so NaN), or [numLabels] values or probabilities */
-export function lossOfRow(task: Task, logits: Float32Array, targets: Targets): number {
-  const metrics = createMetrics(task);
-  metrics.add(logits, targets, 1);
+  metrics.add(logits, targets, count);
   return metrics.result()['loss'] ?? Number.NaN;
 }
 
@@ -168,7 +166,7 @@ export function rowsInto(
         gold: goldOfRow(task, gold),
         predicted,
         score,
-        loss: lossOfRow(task, own, gold),
+        loss: meanLoss(task, own, gold),
         row: first + i,
       });
     }
@@ -195,7 +193,7 @@ export function textsInto(
           text: text.slice(start, behind),
         })),
         predicted: read(example, encodings[i] ?? { ids: new Int32Array(), typeIds: null }, own),
-        loss: lossOfText(task, own, labels.subarray(begin, end)),
+        loss: meanLoss(task, own, labels.subarray(begin, end), end - begin),
         row: first + i,
       });
     }

@@ -94,6 +94,12 @@ export class StoppedError extends Error {
   }
 }
 
+/** What a command ends with: 2 for the caller's mistake, 1 for a failure, 130 or 143 after a signal. */
+export function exitCodeOf(error: unknown): number {
+  if (error instanceof StoppedError) return error.exitCode;
+  return error instanceof UsageError ? 2 : 1;
+}
+
 /**
  * The message for a wrong value.
  *

@@ -4,7 +4,7 @@ import { parse } from 'csv-parse/sync';
 import t from 'tap';
 
 import { asRows, readStandardInput } from '../../dist/commands/standard-input.js';
-import { goldOfRow, lossOfRow, WorstFirst, type EvaluatedRow } from '../../dist/predictions/errors.js';
+import { goldOfRow, meanLoss, WorstFirst, type EvaluatedRow } from '../../dist/predictions/errors.js';
 import { FormulaGuard } from '../../dist/predictions/table.js';
 import { asTask } from '../../dist/tasks/index.js';
 
@@ -16,12 +16,12 @@ t.test('the loss of a row is that of torch', (t) => {
   const near = (actual: number, expected: number): void =>
     void t.ok(Math.abs(actual - expected) < 1e-5, `${actual}`);
   // F.cross_entropy(tensor([[1., 2., 0.5]]), tensor([0])) and with the target [0.2, 0.5, 0.3]
-  near(lossOfRow(single, Float32Array.of(1, 2, 0.5), Int32Array.of(0)), 1.464369);
-  near(lossOfRow(single, Float32Array.of(1, 2, 0.5), Float32Array.of(0.2, 0.5, 0.3)), 1.114369);
+  near(meanLoss(single, Float32Array.of(1, 2, 0.5), Int32Array.of(0)), 1.464369);
+  near(meanLoss(single, Float32Array.of(1, 2, 0.5), Float32Array.of(0.2, 0.5, 0.3)), 1.114369);
   // F.binary_cross_entropy_with_logits(tensor([[1., -2.]]), tensor([[0., 1.]]))
-  near(lossOfRow(multi, Float32Array.of(1, -2), Float32Array.of(0, 1)), 1.720095);
+  near(meanLoss(multi, Float32Array.of(1, -2), Float32Array.of(0, 1)), 1.720095);
   // F.mse_loss(tensor([[2.5]]), tensor([[1.]]))
-  near(lossOfRow(number, Float32Array.of(2.5), Float32Array.of(1)), 2.25);
+  near(meanLoss(number, Float32Array.of(2.5), Float32Array.of(1)), 2.25);
   t.same(goldOfRow(single, Int32Array.of(2)), 'mid');
   t.same(goldOfRow(single, Float32Array.of(0.2, 0.5, 0.3)), 'pos', 'the likeliest');
   t.same(goldOfRow(multi, Float32Array.of(1, 1)), ['a', 'b']);
