@@ -142,6 +142,7 @@ export {
   type TensorSettings,
   type TrainingOptions,
   type TrainingStats,
+  type ReduceOptions,
   type UpdateOptions,
 } from './native/index.js';
 export {

@@ -137,11 +137,16 @@ Napi::Value Session::update(Args info) {
 }
 
 Napi::Value Session::join(Args info) {
-  return post(info,
-              [this, address = arguments::worldAddress(info[0]), name = arguments::text(info[1], "name"),
-               type = arguments::computeType(arguments::object(info[2], "options").Get("reduceDtype"))] {
-                training().join(std::make_unique<ProcessGroup>(address, name), type);
-              });
+  const Napi::Object options = arguments::object(info[2], "options");
+  auto result = std::make_shared<std::string>();
+  return post(
+      info,
+      [this, address = arguments::worldAddress(info[0]), name = arguments::text(info[1], "name"),
+       type = arguments::computeType(options.Get("reduceDtype")), result,
+       allowsNccl = arguments::flag(options.Get("nccl"), "nccl")] {
+        *result = training().join(std::make_unique<ProcessGroup>(address, name), type, allowsNccl);
+      },
+      [result](Napi::Env env) { return Napi::String::New(env, *result); });
 }
 
 Napi::Value Session::leave(Args info) {

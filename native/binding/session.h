@@ -25,7 +25,7 @@ class Session : public Napi::ObjectWrap<Session> {
   Napi::Value write(Args info);           // (name, kind, {dtype, shape, data, firstRow?})
   Napi::Value accumulate(Args info);      // (batch, {divisor, endsStep?, ...LossOptions})
   Napi::Value update(Args info);          // (options)
-  Napi::Value join(Args info);            // (world, name, {reduceDtype}): sums gradients with other processes
+  Napi::Value join(Args info);            // (world, name, {reduceDtype, nccl}): sums gradients with other processes
   Napi::Value leave(Args info);           // (): trains alone again
   Napi::Value predict(Args info);         // (batch) -> Float32Array
   Napi::Value matmulRate(Args info);      // (rows, inner, columns) -> FLOP/s

@@ -9,9 +9,9 @@
 
 namespace bertune {
 
-GradientReduction::GradientReduction(std::unique_ptr<ProcessGroup> group, Parameters& parameters,
-                                     const EncoderSpec& encoder, at::ScalarType type)
-    : group_(std::move(group)), parameters_(parameters), type_(type) {
+GradientReduction::GradientReduction(std::unique_ptr<ProcessGroup> group, std::unique_ptr<NcclGroup> gpus,
+                                     Parameters& parameters, const EncoderSpec& encoder, at::ScalarType type)
+    : group_(std::move(group)), gpus_(std::move(gpus)), parameters_(parameters), type_(type) {
   for (const LayerSpec& layer : encoder.layers) prefixes_.push_back(layer.parameters + ".");
 }
 
@@ -56,11 +56,15 @@ void GradientReduction::layOut() {
 void GradientReduction::begin(const Slice& slice) {
   const at::Tensor values = gradients_.narrow(0, slice.first, slice.size);
   at::Tensor given = values;
-  if (type_ != at::kFloat || !values.is_cpu()) {
-    given = values.to(at::kCPU, type_);
+  const at::Device device = gpus_ == nullptr ? at::Device(at::kCPU) : values.device();
+  if (type_ != at::kFloat || values.device() != device) {
+    given = values.to(device, type_);
     rounded_.push_back({values, given});
   }
-  group_->begin(given);
+  if (gpus_ != nullptr)
+    gpus_->begin(given);
+  else
+    group_->begin(given);
 }
 
 void GradientReduction::layerDone(size_t layer) {
@@ -86,7 +90,10 @@ void GradientReduction::finish() {
     if (parameters_[i].gradient) parameters_[i].gradient->sums();  // zero where nothing was written
   for (; begun_ < slices_.size(); ++begun_) begin(slices_[begun_]);
   begun_ = 0;
-  group_->finish();
+  if (gpus_ != nullptr)
+    gpus_->finish();
+  else
+    group_->finish();
   for (const auto& [target, values] : std::exchange(rounded_, {})) target.copy_(values);
 }
 

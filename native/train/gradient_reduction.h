@@ -9,15 +9,17 @@
 
 #include "core/parameters.h"
 #include "core/spec.h"
+#include "train/nccl_group.h"
 #include "train/process_group.h"
 
 namespace bertune {
 
 class GradientReduction {
  public:
-  // `type`: what gradients are rounded to on their way, float32 for not at all.
-  GradientReduction(std::unique_ptr<ProcessGroup> group, Parameters& parameters, const EncoderSpec& encoder,
-                    at::ScalarType type);
+  // `gpus`: sums from GPU to GPU, or null for sums by way of the CPUs. `type`: what gradients are rounded to
+  // on their way, float32 for not at all.
+  GradientReduction(std::unique_ptr<ProcessGroup> group, std::unique_ptr<NcclGroup> gpus,
+                    Parameters& parameters, const EncoderSpec& encoder, at::ScalarType type);
 
   // The backward pass has written the gradients of a layer and all above it; what of them is still to come,
   // such as those that autograd has, waits for `finish`.
@@ -29,6 +31,11 @@ class GradientReduction {
   void forget();
 
   bool isUnderWay() const { return begun_ > 0; }
+  bool isBetweenGpus() const { return gpus_ != nullptr; }
+  // Throws where sums that are not waited for have come to nothing, and so what was updated with them.
+  void check() const {
+    if (gpus_ != nullptr) gpus_->check();
+  }
 
  private:
   // Of the flat gradients. Every process gives the same slices in the same order.
@@ -42,6 +49,7 @@ class GradientReduction {
   void begin(const Slice& slice);
 
   std::unique_ptr<ProcessGroup> group_;
+  std::unique_ptr<NcclGroup> gpus_;
   Parameters& parameters_;
   std::vector<std::string> prefixes_;  // of the parameters of each layer
   at::ScalarType type_;

@@ -77,7 +77,7 @@ struct ProcessGroup::Parts {
 };
 
 ProcessGroup::ProcessGroup(const WorldAddress& address, const std::string& name)
-    : rank_(address.rank), size_(address.size), parts_(std::make_unique<Parts>()) {
+    : rank_(address.rank), size_(address.size), timeout_(address.timeout), parts_(std::make_unique<Parts>()) {
   auto options = c10d::ProcessGroupGloo::Options::create(address.timeout);
   options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(address.interface));
   parts_->gloo = c10::make_intrusive<c10d::ProcessGroupGloo>(
@@ -90,6 +90,11 @@ ProcessGroup::~ProcessGroup() = default;
 void ProcessGroup::begin(const at::Tensor& values) {
   std::vector<at::Tensor> tensors{values};
   parts_->works.push_back(parts_->gloo->allreduce(tensors));
+}
+
+bool ProcessGroup::isDone() const {
+  const auto& works = parts_->works;
+  return std::all_of(works.begin(), works.end(), [](const auto& work) { return work->isCompleted(); });
 }
 
 void ProcessGroup::finish() {

@@ -49,11 +49,13 @@ class ProcessGroup {
 
   int rank() const { return rank_; }
   int size() const { return size_; }
+  std::chrono::milliseconds timeout() const { return timeout_; }
 
   // Sums contiguous tensors of the CPU in place, to the same bits on all processes. `begin` returns at once,
   // and the sums are there after `finish`.
   void begin(const at::Tensor& values);
   void finish();
+  bool isDone() const;  // whether `finish` would not wait
   void sum(const at::Tensor& values) {
     begin(values);
     finish();
@@ -64,6 +66,7 @@ class ProcessGroup {
  private:
   struct Parts;
   int rank_, size_;
+  std::chrono::milliseconds timeout_;
   std::unique_ptr<Parts> parts_;
 };
 

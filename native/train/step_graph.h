@@ -86,6 +86,7 @@ class StepGraphs {
   // as the step. `prepare` comes before the work or its repetition, and is not recorded.
   void run(Step& step, const std::function<void()>& prepare, const std::function<void()>& work);
 
+  bool records() const { return static_cast<bool>(make_); }
   size_t recorded() const;                                 // graphs that there are
   const std::string& problem() const { return problem_; }  // the first reason not to record one; or empty
 

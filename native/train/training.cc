@@ -18,6 +18,15 @@
 namespace bertune {
 namespace {
 
+template <typename Call>
+void sumWithOthers(const Call& call) {
+  try {
+    call();
+  } catch (const std::exception&) {
+    std::throw_with_nested(SessionLost("the gradients of all processes could not be summed"));
+  }
+}
+
 // Whether a tensor of this shape is rows of a whole one from `firstRow` on.
 bool areRows(at::IntArrayRef shape, int64_t firstRow, at::IntArrayRef whole) {
   return !whole.empty() && shape.size() == whole.size() && shape.slice(1).equals(whole.slice(1)) &&
@@ -79,6 +88,8 @@ void Training::accumulate(const RawBatch& raw, double divisor, const LossOptions
       }
     }
     batchesInStep_.push_back(batch);
+  } catch (const SessionLost&) {
+    throw;
   } catch (const std::exception& error) {
     if (reduction_ != nullptr && reduction_->isUnderWay())
       std::throw_with_nested(SessionLost("other processes have a part of this step's gradients already"));
@@ -117,15 +128,27 @@ void Training::backward(const MicroBatch& micro) {
            !accumulates_};
   model_.parameters().prepareGradients();
   model_.prepare(&pass_);
+  const std::function<void(size_t)> layerDone = [this](size_t layer) {
+    sumWithOthers([&] { reduction_->layerDone(layer); });
+  };
+  if (micro.endsStep && sumsBeside()) pass_.layerDone = &layerDone;
   const int64_t loss = numberOf(micro.options);
   if (usesBuckets_)
     runInBucket(micro, loss);
   else
     runAsItIs(micro, losses_[loss]);
+  pass_.layerDone = nullptr;
   tokensInStep_ += micro.raw.cuSeqlens.back();
   sequencesInStep_ += static_cast<int64_t>(micro.raw.cuSeqlens.size()) - 1;
   ++passesInStep_;
   hasPartialGradients_ = false;
+}
+
+// Whether gradients are summed beside the backward pass. Not where memory may run out half way and the step
+// start over, where the copy from a GPU would wait, or where what is launched is recorded.
+bool Training::sumsBeside() const {
+  return reduction_ != nullptr && !options_.autoFindBatchSize && !graphs_.records() &&
+         (model_.device().is_cpu() || reduction_->isBetweenGpus());
 }
 
 void Training::run(const Batch& batch, const KnownLoss& loss, const at::Tensor& divisor) {
@@ -150,12 +173,7 @@ void Training::runAsItIs(const MicroBatch& micro, const KnownLoss& loss) {
     pass_.sequencePlaces = &micro.raw.sequencePlaces;
     pass_.firstToken = pass_.firstSequence = 0;
   }
-  // Not where memory may run out half way and the step start over, nor where the copy from a GPU would wait.
-  const std::function<void(size_t)> layerDone = [this](size_t layer) { reduction_->layerDone(layer); };
-  const bool overlaps = micro.endsStep && !options_.autoFindBatchSize && model_.device().is_cpu();
-  if (reduction_ != nullptr && overlaps) pass_.layerDone = &layerDone;
   run(batch, loss, at::scalar_tensor(micro.divisor, at::kFloat));
-  pass_.layerDone = nullptr;
   pass_.tokenPlaces = pass_.sequencePlaces = nullptr;
 }
 
@@ -216,11 +234,16 @@ void Training::replayStep() {
   }
 }
 
-void Training::join(std::unique_ptr<ProcessGroup> group, at::ScalarType type) {
+std::string Training::join(std::unique_ptr<ProcessGroup> group, at::ScalarType type, bool allowsNccl) {
+  std::string problem;
+  std::unique_ptr<NcclGroup> gpus;
+  if (allowsNccl) gpus = NcclGroup::meet(*group, model_.device(), problem);
+  if (!model_.device().is_cuda()) problem.clear();
   // On a GPU masks are no function of places: each process draws its own.
   if (model_.device().is_cuda()) drawSeed_ = mix64(seed_ + static_cast<uint64_t>(group->rank()) + 1);
-  reduction_ =
-      std::make_unique<GradientReduction>(std::move(group), model_.parameters(), spec_.encoder, type);
+  reduction_ = std::make_unique<GradientReduction>(std::move(group), std::move(gpus), model_.parameters(),
+                                                   spec_.encoder, type);
+  return problem;
 }
 
 void Training::leave() {
@@ -228,12 +251,8 @@ void Training::leave() {
   drawSeed_ = seed_;
 }
 
-void Training::sumGradients() {
-  try {
-    reduction_->finish();
-  } catch (const std::exception&) {
-    std::throw_with_nested(SessionLost("the gradients of all processes could not be summed"));
-  }
+void Training::checkSums() const {
+  if (reduction_ != nullptr) sumWithOthers([this] { reduction_->check(); });
 }
 
 void Training::requireNoSumUnderWay(const char* call) const {
@@ -244,7 +263,7 @@ void Training::requireNoSumUnderWay(const char* call) const {
 }
 
 void Training::update(const UpdateOptions& options) {
-  if (reduction_ != nullptr) sumGradients();
+  if (reduction_ != nullptr) sumWithOthers([this] { reduction_->finish(); });
   const phases::Scope phase(phases::Phase::Optimizer);
   try {
     optimizer_->prepareUpdate(options);
@@ -271,7 +290,9 @@ at::Tensor Training::predict(const RawBatch& raw) {
   const at::NoGradGuard guard;
   const Batch batch = toTensors(raw, model_.format(), model_.device());
   model_.prepare(nullptr);
-  return model_.predict(batch).to(at::kCPU).contiguous();
+  at::Tensor result = model_.predict(batch).to(at::kCPU).contiguous();
+  checkSums();
+  return result;
 }
 
 double Training::matmulRate(int64_t rows, int64_t inner, int64_t columns) const {
@@ -303,6 +324,7 @@ TrainingStats Training::stats() {
       at::stack({loss_, optimizer_->gradNorm().to(at::kDouble), optimizer_->updates().to(at::kDouble),
                  optimizer_->skipped().to(at::kDouble)})
           .to(at::kCPU);  // waits once
+  checkSums();
   const auto* numbers = all.const_data_ptr<double>();
   return {numbers[0], numbers[1], numbers[2], numbers[3], static_cast<double>(maxTokens_), graphs_.problem()};
 }
@@ -380,7 +402,10 @@ at::Tensor Training::read(const std::string& name, const std::string& kind) cons
                            : kind == "gradient" ? tensor.of(parameter.gradient->values())
                                                 : optimizer_->readState(index, kind);
   // A copy in any case: the caller looks at it when later jobs may already have changed the tensor.
-  return value.detach().to(at::kCPU, at::kFloat, /*non_blocking=*/false, /*copy=*/true).contiguous();
+  at::Tensor copy =
+      value.detach().to(at::kCPU, at::kFloat, /*non_blocking=*/false, /*copy=*/true).contiguous();
+  checkSums();
+  return copy;
 }
 
 void Training::write(const std::string& name, const std::string& kind, const at::Tensor& value,

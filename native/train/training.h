@@ -59,9 +59,10 @@ class Training {
   // the backward pass of a batch that `endsStep`.
   void accumulate(const RawBatch& raw, double divisor, const LossOptions& options, bool endsStep = false);
   void update(const UpdateOptions& options);
-  // From now on updates use the sums of all processes' gradients, rounded to `type` on their way. All make
-  // the same updates, also where they had no batch for one.
-  void join(std::unique_ptr<ProcessGroup> group, at::ScalarType type);
+  // From now on updates use the sums of all processes' gradients, rounded to `type` on their way: where
+  // `allowsNccl` from GPU to GPU, else by way of the CPUs. All make the same updates, also where they had no
+  // batch for one. Returns why GPUs cannot sum by themselves, for people; empty if they do, or there is none.
+  std::string join(std::unique_ptr<ProcessGroup> group, at::ScalarType type, bool allowsNccl);
   void leave();                             // trains alone again
   at::Tensor predict(const RawBatch& raw);  // as Model::predict, on the CPU
   // FLOP/s of [rows, inner] x [columns, inner]^T in the compute type: what the device can do at most, for the
@@ -115,7 +116,8 @@ class Training {
   // Forward and backward of `pass_`, and what they add to gradients and loss.
   void run(const Batch& batch, const KnownLoss& loss, const at::Tensor& divisor);
   void runAsItIs(const MicroBatch& batch, const KnownLoss& loss);
-  void sumGradients();
+  bool sumsBeside() const;
+  void checkSums() const;
   void requireNoSumUnderWay(const char* call) const;
   void runInBucket(const MicroBatch& batch, int64_t loss);
   int64_t numberOf(const LossOptions& options);  // among losses_

@@ -2,7 +2,13 @@
 // nothing else asks how many there are.
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { loadAddon, type NativeWorld, type Session, type WorldAddress } from '../native/index.js';
+import {
+  loadAddon,
+  type NativeWorld,
+  type ReduceOptions,
+  type Session,
+  type WorldAddress,
+} from '../native/index.js';
 import { messageOf, RunError } from '../util/errors.js';
 import { counted } from '../util/text.js';
 
@@ -40,8 +46,12 @@ export interface World {
   gather<T>(value: T): Promise<T[]>;
   /** What rank 0 gives; the others give nothing that counts. JSON values. */
   fromMain<T>(make: () => Promise<T>): Promise<T>;
-  /** Sums the gradients of a session's updates over all processes from now on. */
-  join(session: Session, reduceDtype: 'float32' | 'bfloat16'): Promise<void>;
+  /**
+   * Sums the gradients of a session's updates over all processes from now on.
+   *
+   * @returns why gradients on GPUs go through the memory of the host, in one line; empty where they do not, and on CPUs
+   */
+  join(session: Session, options: ReduceOptions): Promise<string>;
   /** Calls that may be under way beside those of this world, in an order of their own. */
   channel(name: string): Promise<World>;
   /**
@@ -68,7 +78,10 @@ export const ALONE: World = {
   any: (condition) => Promise.resolve(condition),
   gather: (value) => Promise.resolve([value]),
   fromMain: (make) => make(),
-  join: (session) => session.leave(),
+  join: async (session) => {
+    await session.leave();
+    return '';
+  },
   channel: () => Promise.resolve(ALONE),
   explain: (cause) => Promise.resolve(cause),
   fail: () => Promise.resolve(false),
@@ -175,9 +188,9 @@ class Processes implements World {
     return first as T;
   }
 
-  async join(session: Session, reduceDtype: 'float32' | 'bfloat16'): Promise<void> {
+  async join(session: Session, options: ReduceOptions): Promise<string> {
     this.#sessions += 1;
-    await session.join(this.#address, `session ${this.#sessions}`, { reduceDtype });
+    return withOthers(session.join(this.#address, `session ${this.#sessions}`, options));
   }
 
   async channel(name: string): Promise<World> {

@@ -9,6 +9,7 @@ import type { SessionSpec } from './spec.js';
 import { messageOf, RunError } from '../util/errors.js';
 import { commandLine, packageRoot } from '../util/installation.js';
 import type {
+  ReduceOptions,
   AccumulateOptions,
   PackedBatch,
   PhaseTimes,
@@ -30,7 +31,7 @@ export interface NativeSession {
   write(name: string, kind: TensorKind, tensor: TensorData): Promise<void>;
   accumulate(batch: PackedBatch, options: AccumulateOptions): Promise<void>;
   update(options: UpdateOptions): Promise<void>;
-  join(world: WorldAddress, name: string, options: { reduceDtype: 'float32' | 'bfloat16' }): Promise<void>;
+  join(world: WorldAddress, name: string, options: ReduceOptions): Promise<string>;
   leave(): Promise<void>;
   predict(batch: PackedBatch): Promise<Float32Array>;
   matmulRate(rows: number, inner: number, columns: number): Promise<number>;

@@ -5,6 +5,7 @@ import { withStack } from './failures.js';
 import { OPTIMIZER_STATE, stateKinds, type StateKind } from './optimizer-state.js';
 import type { LossKind, SessionSpec } from './spec.js';
 import type {
+  ReduceOptions,
   AccumulateOptions,
   LossOptions,
   PackedBatch,
@@ -108,8 +109,9 @@ export class Session {
    * process that has no batch for one makes it without.
    *
    * @param name tells sessions of the same processes apart
+   * @returns why gradients on GPUs go through the memory of the host, in one line; empty where they do not, and on CPUs
    */
-  join(world: WorldAddress, name: string, options: { reduceDtype: 'float32' | 'bfloat16' }): Promise<void> {
+  join(world: WorldAddress, name: string, options: ReduceOptions): Promise<string> {
     return withStack(() => this.#native.join(world, name, options));
   }
 

@@ -304,3 +304,11 @@ export interface PhaseTimes {
   /** Operators of LibTorch that were called, those that others of them call included. */
   dispatches: number;
 }
+
+/** How the gradients of several processes are summed. */
+export interface ReduceOptions {
+  /** What they are rounded to on their way; bfloat16 is half the traffic. */
+  reduceDtype: 'float32' | 'bfloat16';
+  /** Whether GPUs sum among themselves, by NCCL, where all processes have it; else the sums go through the memory of the host. */
+  nccl: boolean;
+}

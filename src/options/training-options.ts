@@ -60,6 +60,11 @@ export const trainingOptions = {
       onResume: 'may-change',
       help: 'of several processes, what gradients are rounded to when they are summed; bfloat16 is half the traffic',
     }),
+    ddpBackend: optional(choice(['nccl', 'gloo']), {
+      commands: trainers,
+      onResume: 'irrelevant',
+      help: 'of several processes, what sums gradients: nccl from GPU to GPU, gloo by way of the host; left out, nccl where all have it',
+    }),
     ddpTimeout: withDefault(
       real('above 0', (n) => n > 0 && n < 1e9),
       600,

@@ -7,7 +7,7 @@ import type { LabelledRows } from '../data/batch.js';
 import { ALONE, type World } from '../distributed/world.js';
 import type { Progress } from '../terminal/progress.js';
 import { counted } from '../util/text.js';
-import { SettingsError } from '../util/errors.js';
+import { RunError, SettingsError } from '../util/errors.js';
 import { loadCheckpoint } from './checkpoint.js';
 import { lossDivisor, lossOptions } from './loss.js';
 import { optimizerOf, parameterGroups, type ParameterGroups } from './parameter-groups.js';
@@ -63,7 +63,14 @@ export class StepExecutor {
   /** Makes the session ready for the first step. */
   async start(): Promise<void> {
     await this.#restart(this.#model.session);
-    await this.#world.join(this.#model.session, this.#args.gradientReduceDtype);
+    const { gradientReduceDtype: reduceDtype, ddpBackend } = this.#args;
+    const problem = await this.#world.join(this.#model.session, { reduceDtype, nccl: ddpBackend !== 'gloo' });
+    if (problem !== '' && ddpBackend === 'nccl')
+      throw new RunError(
+        `The backend nccl cannot be used (${problem}): choose gloo, or leave the choice out`,
+      );
+    if (problem !== '' && ddpBackend === undefined)
+      this.#progress.line(`Gradients go from GPU to GPU by way of the host: ${problem}`);
     this.#nonfinite.start(0, 0);
   }
 
