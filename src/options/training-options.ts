@@ -60,15 +60,6 @@ export const trainingOptions = {
       onResume: 'may-change',
       help: 'of several processes, what gradients are rounded to when they are summed; bfloat16 is half the traffic',
     }),
-    ddpTimeout: withDefault(
-      real('above 0', (n) => n > 0 && n < 1e9),
-      600,
-      {
-        commands: training,
-        onResume: 'irrelevant',
-        help: 'of several processes, the seconds after which one that does not answer counts as gone',
-      },
-    ),
     cudaGraphs: withDefault(toggle(), true, {
       commands: trainers,
       onResume: 'irrelevant',
