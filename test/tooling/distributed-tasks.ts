@@ -122,7 +122,7 @@ await t.test('evaluations and predictions', { timeout: 0 }, async (t) => {
     ['lines-1', 'dev.txt', { 'line-by-line': true }],
   ] as const) {
     const found = [];
-    for (const processes of model === 'texts' ? [1, 2, 3] : [1, 2]) {
+    for (const processes of file === 'dev.csv' && !('stride' in options) ? [1, 2, 3] : [1, 2]) {
       const named = { model, 'validation-file': file, 'output-dir': `figures-${processes}` };
       const { stdout, stderr } = await run('evaluate', {
         ...how,
@@ -140,12 +140,24 @@ await t.test('evaluations and predictions', { timeout: 0 }, async (t) => {
     for (const other of others) t.same(other, one, `evaluate ${model}: as one process does`);
   }
 
+  for (const processes of [1, 2]) {
+    const model = `tuned-${processes}`;
+    cpSync(join(folder, 'texts'), join(folder, model), { recursive: true });
+    const tuning = { ...how, model, 'validation-file': 'dev.csv', 'tune-temperature': true } as const;
+    await run('evaluate', { ...tuning, ...several(processes) });
+  }
+  t.equal(
+    read('tuned-2/bertune_calibration.json').toString(),
+    read('tuned-1/bertune_calibration.json').toString(),
+    'the same temperature is saved',
+  );
+
   for (const [model, file] of [
     ['texts', 'dev.csv'],
     ['tokens', 'dev.jsonl'],
   ] as const) {
     const found: string[] = [];
-    for (const processes of [1, 2, 3]) {
+    for (const processes of model === 'texts' ? [1, 2, 3] : [1, 2]) {
       const named = { ...how, model, 'test-file': file, ...several(processes) };
       const { stdout } = await run('predict', {
         ...named,
