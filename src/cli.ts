@@ -4,6 +4,7 @@ import { existsSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 import { Command, CommanderError } from 'commander';
+import { requireAlone } from './distributed/alone.js';
 import { OF_LAUNCHER } from './distributed/launch.js';
 import {
   asFlags,
@@ -13,6 +14,7 @@ import {
   exportCommand,
   initCommand,
   inspectCommand,
+  isShareable,
   mergeCommand,
   normalizeArgs,
   OptionsError,
@@ -188,6 +190,7 @@ function program(): Command {
 function addCommand(cli: Command, table: CommandTable): Command {
   const command = cli.command(table.name).description(table.summary);
   for (const flag of commandFlags(table)) command.addOption(flag);
+  if (!isShareable(table)) command.hook('preAction', () => requireAlone(`${table.name} is done`));
   return command;
 }
 

@@ -9,6 +9,7 @@ import {
   type Metrics,
 } from '../evaluation/evaluate.js';
 import { createEntityReader } from '../evaluation/entities.js';
+import type { World } from '../distributed/world.js';
 import { longTextsOf, requireSingle, textReading } from '../evaluation/long-texts.js';
 import { bestTemperature, meanLoss, tuneThresholds } from '../evaluation/tuning.js';
 import {
@@ -19,7 +20,7 @@ import {
   type MetricDetails,
   type Task,
 } from '../tasks/index.js';
-import { requireDevice, type EncoderModel } from '../models/encoder-model.js';
+import type { EncoderModel } from '../models/encoder-model.js';
 import { writeReading } from '../formats/model-folder.js';
 import { schemeOf } from '../tasks/label-schemes.js';
 import { TokenMetrics } from '../tasks/metrics/token-classification.js';
@@ -48,6 +49,7 @@ import {
 } from './output.js';
 import { requireMasking, rowsOf, type ClosableRows } from './masked-lm.js';
 import { openTrained, pairNote } from './model-source.js';
+import { placementOf, requireSameAnswers, silent, together } from './together.js';
 
 /**
  * Prints the metrics to stdout as one JSON object, with eval_per_class and for one label a row eval_confusion_matrix, and
@@ -58,7 +60,21 @@ import { openTrained, pairNote } from './model-source.js';
  */
 export async function evaluate(asked: EvaluateOptions): Promise<void> {
   const progress = new CommandProgress(asked);
-  requireDevice(asked);
+  await together(
+    asked,
+    (line) => progress.line(line),
+    (own, world) =>
+      world.isMain ? evaluatePart(own, world, progress) : evaluatePart(withoutOutput(own), world, silent()),
+  );
+}
+
+/** What a process is asked that is not the first: it only computes. */
+function withoutOutput(options: EvaluateOptions): EvaluateOptions {
+  const { outputDir: _, predictionsFile: _p, tuneThresholds: _t, ...own } = options;
+  return { ...own, tuneTemperature: false };
+}
+
+async function evaluatePart(asked: EvaluateOptions, world: World, progress: Progress): Promise<void> {
   const { outputDir, predictionsFile } = asked;
   if (outputDir !== undefined) await checkOutputFolder(outputDir);
   if (predictionsFile !== undefined) await checkOutputFile(predictionsFile);
@@ -93,7 +109,7 @@ export async function evaluate(asked: EvaluateOptions): Promise<void> {
       for (const note of pairNote(model, readsPairs)) progress.line(note);
       if (longTexts !== undefined) requireSingle(readsPairs);
       await model.open(options);
-      progress.line(`Evaluating on ${model.placement}`);
+      progress.line(`Evaluating on ${placementOf(model, world)}`);
       const wantsTuning = options.tuneThresholds !== undefined || options.tuneTemperature;
       // What is about to be replaced is not reported.
       const calibration = wantsTuning ? {} : model.calibration;
@@ -123,8 +139,10 @@ export async function evaluate(asked: EvaluateOptions): Promise<void> {
       };
       rows = await rowsOf('validation', data.validation, options, { tokenizer, maxLength, progress });
       const { size } = rows;
+      await requireSameAnswers(world, options, { model, rows });
       const metrics = await evaluateRows(model, rows, {
         ...reading,
+        world,
         ...(wantsTuning && { computeMetrics: keep }),
         batchSize: options.perDeviceEvalBatchSize,
         labelAllTokens: options.labelAllTokens === true,
@@ -146,6 +164,7 @@ export async function evaluate(asked: EvaluateOptions): Promise<void> {
         ),
       });
       progress.end();
+      if (!world.isMain) return;
       const details = accumulator.details();
       const lines = [
         ...(ofTokens

@@ -1,5 +1,7 @@
 // `bertune predict`: label, score and probabilities of every row, in the order of the rows.
-import { requireDevice, type EncoderModel } from '../models/encoder-model.js';
+import type { EncoderModel } from '../models/encoder-model.js';
+import { requireAlone } from '../distributed/alone.js';
+import type { World } from '../distributed/world.js';
 import { predictCommand, presumedOf, readingOf, type PredictOptions } from '../options/index.js';
 import { counted } from '../util/text.js';
 import { JsonLinesText, openSplit, type Example, type Split, type SplitOptions } from '../data/index.js';
@@ -31,6 +33,7 @@ import {
   writePieces,
 } from './output.js';
 import { openTrained, pairNote } from './model-source.js';
+import { placementOf, requireSameAnswers, silent, together } from './together.js';
 import { asRows, readStandardInput, requireTexts } from './standard-input.js';
 
 /**
@@ -39,10 +42,23 @@ import { asRows, readStandardInput, requireTexts } from './standard-input.js';
  * @throws UsageError for a model or data that cannot be used; RunError when the run fails
  */
 export async function predict(asked: PredictOptions): Promise<void> {
-  const progress = new CommandProgress(asked);
-  requireDevice(asked);
-  const { outputFile, text } = asked;
+  const { text, testFile, nproc } = asked;
   if (text !== undefined) requireTexts(text, asked);
+  if (testFile[0] === '-') await requireAlone('Standard input is read', nproc);
+  const progress = new CommandProgress(asked);
+  await together(
+    asked,
+    (line) => progress.line(line),
+    ({ outputFile, ...own }, world) =>
+      world.isMain
+        ? predictPart({ ...own, ...withoutUndefined({ outputFile }) }, world, progress)
+        : predictPart(own, world, silent()),
+  );
+}
+
+/** What a process does by itself, or of several; the first of them reads all rows and writes. */
+async function predictPart(asked: PredictOptions, world: World, progress: Progress): Promise<void> {
+  const { outputFile } = asked;
   const folder = outputFile === undefined ? undefined : await checkOutputFile(outputFile);
   const { model, tokenizer, options, maxLength } = await openTrained(predictCommand, asked, progress);
   try {
@@ -62,10 +78,19 @@ export async function predict(asked: PredictOptions): Promise<void> {
       for (const note of pairNote(model, split.columns.textPair !== null)) progress.line(note);
       if (longTexts !== undefined) requireSingle(split.columns.textPair !== null);
       await model.open(options);
-      progress.line(`Predicting on ${model.placement}`);
+      progress.line(`Predicting on ${placementOf(model, world)}`);
       if (model.calibration.thresholds !== undefined)
         progress.line('Labels are given by the thresholds that bertune evaluate tuned');
-      const how = { ...reading, batchSize: options.perDeviceEvalBatchSize };
+      const rows = {
+        size: split.size,
+        identity: async () => ({ files: await split.digest(), columns: split.columns }),
+      };
+      await requireSameAnswers(world, options, { model, rows });
+      const how = { ...reading, batchSize: options.perDeviceEvalBatchSize, world };
+      if (!world.isMain) {
+        for await (const _ of predictRows(model, split, { ...how, ofOthers: 'nothing' }));
+        return;
+      }
       const guard = new FormulaGuard(options.formulaGuard);
       const table = {
         task: model.task,

@@ -33,7 +33,8 @@ import { modelAndTokenizer, readOptions, type ModelSource } from './model-source
 import { TrainingPush } from './push.js';
 import { CommandProgress, checkOutputFolder, printMetrics, writeBadRowsOf, writtenBytes } from './output.js';
 import { StopSignals, withResumeHint } from './stop.js';
-import { amongProcesses, follow, launchProcesses } from './train-together.js';
+import { placementOf, together } from './together.js';
+import { follow, requireShareable } from './train-together.js';
 
 const EXAMPLES_SHOWN = 3;
 
@@ -44,22 +45,20 @@ const EXAMPLES_SHOWN = 3;
  * @throws UsageError for options, data or a model that cannot be used; RunError when the run fails
  */
 export async function train(options: TrainOptions): Promise<void> {
-  const code = await launchProcesses(options);
-  if (code !== null) {
-    process.exitCode = code;
-    return;
-  }
+  await requireShareable(options);
   const progress = new CommandProgress(options);
-  await amongProcesses(
+  await together(
     options,
     (line) => progress.line(line),
-    (own, world) => (world.isMain ? lead(own, world, progress) : follow(own, world)),
+    (own, world, takeSignals) =>
+      world.isMain ? lead(own, { world, takeSignals, progress }) : follow(own, world, takeSignals),
   );
 }
 
 /** The training of a process that is alone, or the first of several. */
-async function lead(options: TrainOptions, world: World, progress: CommandProgress): Promise<void> {
+async function lead(options: TrainOptions, own: Omit<Start, 'source' | 'tokenizer'>): Promise<void> {
   const { outputDir } = options;
+  const { progress } = own;
   await checkOutputFolder(outputDir);
   const log = (line: string): void => progress.line(line);
   await whileLocked(outputDir, log, async () => {
@@ -67,7 +66,7 @@ async function lead(options: TrainOptions, world: World, progress: CommandProgre
     await removeLeftovers(outputDir);
     const { source, tokenizer } = await modelAndTokenizer(options, progress);
     await checkOutput(options, source);
-    await trainFrom(options, { source, tokenizer, progress, world });
+    await trainFrom(options, { ...own, source, tokenizer });
   });
 }
 
@@ -76,11 +75,13 @@ interface Start {
   tokenizer: BertTokenizer;
   progress: Progress;
   world: World;
+  /** From here on a signal ends the training with a checkpoint. */
+  takeSignals: () => void;
 }
 
 async function trainFrom(
   options: TrainOptions,
-  { source, tokenizer, progress, world }: Start,
+  { source, tokenizer, progress, world, takeSignals }: Start,
 ): Promise<void> {
   const maxLength = maxLengthOf(source, tokenizer, options.maxSeqLength);
   const read = readOptions(options, source);
@@ -126,8 +127,7 @@ async function trainFrom(
     });
     await model.open(options);
     for (const note of tokenizer.notes) progress.line(`note: ${note}`);
-    const others = world.size === 1 ? '' : `, ${world.size} processes`;
-    progress.line(`Training on ${model.placement}${others}`);
+    progress.line(`Training on ${placementOf(model, world)}`);
     const results = await trainAndSave(options, {
       model,
       tokenizer,
@@ -136,6 +136,7 @@ async function trainFrom(
       report,
       progress,
       world,
+      takeSignals,
     });
     for (const note of chanceNote(model.task.kind, results.evaluation)) progress.line(note);
     if (model.task.kind.name !== 'masked-lm')
@@ -194,10 +195,11 @@ interface Results {
 /** @throws StoppedError after a signal; after the last step the model is saved all the same */
 async function trainAndSave(
   options: TrainOptions,
-  parts: Omit<Parameters<typeof save>[1], 'results'> & { world: World },
+  parts: Omit<Parameters<typeof save>[1], 'results'> & Pick<Start, 'world' | 'takeSignals'>,
 ): Promise<Results> {
-  const { trainer, data, report, progress, world } = parts;
+  const { trainer, data, report, progress, world, takeSignals } = parts;
   const signals = new StopSignals(progress, 'finishing this step and saving');
+  takeSignals();
   signals.signal.addEventListener('abort', () => trainer.interrupt());
   try {
     return await withResumeHint(trainer, async () => {

@@ -72,6 +72,8 @@ export interface LabelledRows extends TextRows {
   identity?(): Promise<DataIdentity>;
   /** Of rows that make their batches themselves, since their labels depend on more than the row. */
   batch?(rows: Uint32Array, at: BatchPlace, pool: TokenizerPool): Promise<PackedBatch>;
+  /** Of rows that are no texts and all of one length: their tokens. */
+  readonly tokensEach?: number | undefined;
 }
 
 /**

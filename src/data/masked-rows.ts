@@ -129,6 +129,10 @@ export class MaskedRows implements LabelledRows {
     return this.#rows.size;
   }
 
+  get tokensEach(): number | undefined {
+    return this.#rows instanceof PackedTexts ? this.#rows.length : undefined;
+  }
+
   /** None: they are made with the batch. */
   labels(): Targets {
     return new Int32Array();
@@ -222,7 +226,7 @@ function specialPlaces(tokens: number, [before, after]: BertTokenizer['specialsA
 class PackedTexts implements TokenRows {
   private constructor(
     readonly size: number,
-    private readonly length: number,
+    readonly length: number,
     private readonly file: TempFile,
   ) {}
 

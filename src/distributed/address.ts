@@ -20,6 +20,26 @@ const LAUNCHERS = [
   { name: 'MPI', rank: 'PMI_RANK', size: 'PMI_SIZE', local: 'MPI_LOCALRANKID' },
 ] as const;
 
+/** How a launcher's variables say that this process is one of several. */
+export interface Launched {
+  readonly rank: { readonly variable: string; readonly value: number };
+  readonly size: { readonly variable: string; readonly value: number };
+}
+
+/** What a launcher has said of this process, checked by nobody; null where none has, or there is one process. */
+export function launched(environment: Environment): Launched | null {
+  const launcher = launcherOf(environment);
+  if (launcher === undefined || Number(environment[launcher.size]) === 1) return null;
+  const variable = (name: string): Launched['rank'] => ({ variable: name, value: Number(environment[name]) });
+  return { rank: variable(launcher.rank), size: variable(launcher.size) };
+}
+
+function launcherOf(environment: Environment): (typeof LAUNCHERS)[number] | undefined {
+  return LAUNCHERS.find(
+    ({ rank, size }) => environment[rank] !== undefined && environment[size] !== undefined,
+  );
+}
+
 const DEFAULT_PORT = 29_500;
 const LOOPBACK = '127.0.0.1';
 
@@ -38,9 +58,7 @@ const LOOPBACK = '127.0.0.1';
  * ```
  */
 export function worldAddress(environment: Environment, timeout: number): WorldAddress | null {
-  const launcher = LAUNCHERS.find(
-    ({ rank, size }) => environment[rank] !== undefined && environment[size] !== undefined,
-  );
+  const launcher = launcherOf(environment);
   if (launcher === undefined) return null;
   const whole = (name: string, least: number, most: number, otherwise?: number): number => {
     const text = environment[name];

@@ -14,9 +14,14 @@ const GRACE = 15_000;
  * Runs a command as several processes.
  *
  * @param argv what follows node: the script and its arguments
+ * @param log is told of processes that have to be killed
  * @returns the exit code of the first process where it failed by itself, else that of the first to fail, or 0
  */
-export async function launch(argv: readonly string[], processes: number): Promise<number> {
+export async function launch(
+  argv: readonly string[],
+  processes: number,
+  log: (line: string) => void,
+): Promise<number> {
   const port = await freePort();
   const children = Array.from({ length: processes }, (_, rank) =>
     spawn(process.execPath, [...process.execArgv, ...argv], {
@@ -41,11 +46,16 @@ export async function launch(argv: readonly string[], processes: number): Promis
   let firstFailure = 0;
   let timer: NodeJS.Timeout | undefined;
   const codes = await Promise.all(
-    children.map(async (child) => {
+    children.map(async (child, rank) => {
       const code = await exitCode(child);
       if (code === 0 || firstFailure !== 0) return code;
       firstFailure = code;
-      timer = setTimeout(() => pass('SIGKILL'), GRACE);
+      timer = setTimeout(() => {
+        log(
+          `Rank ${rank} ended with exit code ${code}; the others did not end within ${GRACE / 1000} s and are killed`,
+        );
+        pass('SIGKILL');
+      }, GRACE);
       return code;
     }),
   );

@@ -13,7 +13,10 @@ import { messageOf, RunError } from '../util/errors.js';
 import { counted } from '../util/text.js';
 
 /**
- * The processes of one training. Every process makes the same calls in the same order; each waits for all the others.
+ * The processes of one training. Every process makes the same calls in the same order; each waits for all the others, no longer than the
+ * timeout of the address. A call that depends on the rank (`if (world.isMain) await world.sum(...)`) waits in vain, or takes the numbers
+ * of another call for its own; what depends on the rank is what is given, and what is made of the result. `fromMain` is for what one
+ * process alone finds out.
  *
  * @example
  * ```ts

@@ -1,4 +1,5 @@
 // One pass over labelled rows, turned into HF's `eval_*` metrics as it goes.
+import { ALONE, type World } from '../distributed/world.js';
 import type { EncoderModel } from '../models/encoder-model.js';
 import type { LabelledRows } from '../data/batch.js';
 import { truncatedEntities } from '../data/token-labels.js';
@@ -74,7 +75,7 @@ const EVALUATION_REMEDY =
  * @param options.computeMetrics metrics of the caller's own, which win over ours of the same name
  * @param options.signal aborts the evaluation, which rejects with the signal's reason
  * @param options.onBatch called after each batch with the number of rows done
- * @param options.onPredicted called with each batch, in the order of the rows
+ * @param options.onPredicted called with each batch, in the order of the rows; of several processes in that of rank 0
  * @param options.metrics in place of an accumulator of the call's own; its `details()` are there afterwards
  * @returns eval_loss, eval_accuracy and so on, eval_runtime (seconds), eval_samples, eval_samples_per_second,
  *   eval_steps_per_second; of tokens eval_truncated_entities, where texts were cut before some of their entities
@@ -112,15 +113,12 @@ export async function evaluateRows(
       'computeMetrics takes logits, which a masked language model does not give; leave it out',
     );
   const started = performance.now();
-  const { computeMetrics, metrics = createMetrics(model.task) } = options;
+  const { computeMetrics, metrics = createMetrics(model.task), world = ALONE } = options;
   const custom = computeMetrics && new CustomMetrics(computeMetrics, model.task.numLabels);
   let [batches, truncated] = [0, 0];
-  for await (const batch of predictRows(model, data, {
-    ...options,
-    needsEncodings: options.onPredicted !== undefined,
-  })) {
-    const { first, rows, logits, labels, bounds, examples, encodings } = batch;
-    options.signal?.throwIfAborted();
+  const needed = options.onPredicted === undefined ? 'labels' : 'all';
+  const take = (batch: PredictedBatch): void => {
+    const { logits, labels, bounds, examples, encodings } = batch;
     options.onPredicted?.(batch);
     if (labels !== undefined) {
       const count = bounds.at(-1) ?? 0;
@@ -130,20 +128,39 @@ export async function evaluateRows(
     if (model.task.kind.unit === 'token')
       for (const [row, { offsets = [] }] of encodings.entries())
         truncated += truncatedEntities(examples[row] ?? { text: '' }, offsets);
-    batches += 1;
-    options.onBatch?.(first + rows);
-  }
-  const seconds = (performance.now() - started) / 1000;
-  const named = Object.entries(metrics.result()).map(([name, value]) => [`eval_${name}`, value] as const);
-  return {
-    ...Object.fromEntries(named),
-    ...(await custom?.result()),
-    ...(truncated > 0 && { [TRUNCATED_ENTITIES]: truncated }),
-    eval_runtime: seconds,
-    eval_samples: data.size,
-    eval_samples_per_second: data.size / seconds,
-    eval_steps_per_second: batches / seconds,
   };
+  for await (const batch of predictRows(model, data, {
+    ...options,
+    ofOthers: world.isMain ? needed : 'nothing',
+  })) {
+    options.signal?.throwIfAborted();
+    if (world.isMain) take(batch);
+    batches += 1;
+    options.onBatch?.(batch.first + batch.rows);
+  }
+  return metricsOfMain(world, async () => {
+    const seconds = (performance.now() - started) / 1000;
+    const named = Object.entries(metrics.result()).map(([name, value]) => [`eval_${name}`, value] as const);
+    return {
+      ...Object.fromEntries(named),
+      ...(await custom?.result()),
+      ...(truncated > 0 && { [TRUNCATED_ENTITIES]: truncated }),
+      eval_runtime: seconds,
+      eval_samples: data.size,
+      eval_samples_per_second: data.size / seconds,
+      eval_steps_per_second: batches / seconds,
+    };
+  });
+}
+
+/** Rank 0 has all logits and labels, and what it makes of them is what all have: no process can decide otherwise. */
+async function metricsOfMain(world: World, make: () => Promise<Metrics>): Promise<Metrics> {
+  if (world.size === 1) return make();
+  // As texts, since JSON has neither NaN nor infinity.
+  const told = await world.fromMain(async () =>
+    Object.entries(await make()).map(([name, value]): [string, string] => [name, String(value)]),
+  );
+  return Object.fromEntries(told.map(([name, value]) => [name, Number(value)]));
 }
 
 /** Gathers the batches of an evaluation. */

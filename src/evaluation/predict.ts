@@ -76,8 +76,11 @@ export interface PredictRowsOptions extends TextReading {
   labelAllTokens?: boolean;
   /** The processes that predict together, all with the same rows. Default: this one alone. */
   world?: World;
-  /** Of several processes, whether encodings are wanted too of the batches that another one predicts. */
-  needsEncodings?: boolean;
+  /**
+   * Of several processes, what is wanted beside the logits of the batches that another one predicts: `all`, the examples and their
+   * labels without the tokens (but for labels of tokens, which need them), or `nothing`. Default: `all`.
+   */
+  ofOthers?: 'all' | 'labels' | 'nothing';
 }
 
 /** Tokenized and packed ahead of the batch that the model is busy with. */
@@ -104,13 +107,24 @@ export async function* predictRows(
   data: TextRows | LabelledRows,
   options: PredictRowsOptions,
 ): AsyncGenerator<PredictedBatch> {
-  const { pool, batchSize, longTexts, labelAllTokens, world = ALONE, needsEncodings = true } = options;
+  const { pool, batchSize, longTexts, labelAllTokens, world = ALONE, ofOthers = 'all' } = options;
   const align = createTokenAligner(model.task, labelAllTokens === true ? 'all' : 'first');
   model.warnIfUntrained();
-  const nothing = new Float32Array(0);
+  const [nothing, none] = [new Float32Array(0), new Int32Array(0)];
   const load = async (first: number): Promise<PredictedBatch> => {
     const isOwn = Math.floor(first / batchSize) % world.size === world.rank;
-    const rows = Uint32Array.from({ length: Math.min(batchSize, data.size - first) }, (_, i) => first + i);
+    const count = Math.min(batchSize, data.size - first);
+    if (!isOwn && ofOthers === 'nothing')
+      return {
+        first,
+        rows: count,
+        logits: nothing,
+        labels: undefined,
+        examples: [],
+        encodings: [],
+        bounds: none,
+      };
+    const rows = Uint32Array.from({ length: count }, (_, i) => first + i);
     if ('batch' in data && data.batch !== undefined) {
       const batch = await data.batch(rows, 'evaluation', pool);
       const logits = isOwn ? await model.session.predict(batch) : nothing;
@@ -120,7 +134,7 @@ export async function* predictRows(
     const { examples, labels } = await readRows(data, rows);
     // By the texts: a tokenizer without token types does not mark the pairs that it encodes.
     if (longTexts !== undefined) requireSingle(examples.some(({ textPair }) => textPair !== undefined));
-    const encodings = isOwn || needsEncodings || align !== null ? await pool.encode(examples) : [];
+    const encodings = isOwn || ofOthers === 'all' || align !== null ? await pool.encode(examples) : [];
     const batch = pack(encodings);
     const predict = align === null ? predictWindows : predictTokenWindows;
     const predictOwn = (): Promise<Float32Array> =>

@@ -1,6 +1,6 @@
 // The commands: which options of the table each takes, as one zod schema a command; and their TypeScript types.
 import { z } from 'zod';
-import type { CommandName, Option, ResumeRole } from './option.js';
+import { together, type CommandName, type Option, type ResumeRole } from './option.js';
 import { options, type OptionName } from './table.js';
 import type { CommandOptions, OptionValues } from './values.js';
 
@@ -118,6 +118,11 @@ export const classifierCommand = scriptCommand(
   'Options of createClassifier().',
   classifierNames,
 );
+
+/** Whether several processes may do a command together. */
+export function isShareable({ name }: Command): boolean {
+  return together.includes(name);
+}
 
 /** The commands of the command line. */
 export const commands: readonly Command[] = [

@@ -20,6 +20,7 @@ export {
   exportCommand,
   initCommand,
   inspectCommand,
+  isShareable,
   mergeCommand,
   optionsWithRole,
   predictCommand,

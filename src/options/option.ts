@@ -91,6 +91,8 @@ export function inGroup<T extends Record<string, Ungrouped>>(
 
 /** The commands that work with a trained model. */
 export const scoring = ['evaluate', 'predict'] as const;
+/** Those whose work several processes share. */
+export const together: readonly CommandName[] = ['train', ...scoring];
 /** Those that give answers of one. */
 export const answering = [...scoring, 'serve'] as const;
 /** Those that train, and those that also have a Trainer in a script, which has its model and data already. */

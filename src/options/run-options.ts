@@ -18,6 +18,7 @@ import {
   inGroup,
   optional,
   scoring,
+  together,
   trainers,
   training,
   withDefault,
@@ -353,11 +354,20 @@ export const runOptions = {
       otherwise: 'all cores',
     }),
     nproc: optional(integer(1, { max: 1024 }), {
-      commands: ['train'],
+      commands: together,
       onResume: 'irrelevant',
-      help: 'train with N processes on this machine, each with a part of every batch; see docs/scaling.md',
+      help: 'work with N processes on this machine, each with a part of every batch, or of the batches; see docs/scaling.md',
       otherwise: 'one',
     }),
+    ddpTimeout: withDefault(
+      real('above 0', (n) => n > 0 && n < 1e9),
+      600,
+      {
+        commands: [...training, ...scoring],
+        onResume: 'irrelevant',
+        help: 'of several processes, the seconds after which one that does not answer counts as gone',
+      },
+    ),
     dataloaderNumWorkers: withDefault(integer(0), 1, {
       commands: [...trainers, ...answering, 'inspect'],
       onResume: 'irrelevant',

@@ -65,15 +65,6 @@ export const trainingOptions = {
       onResume: 'irrelevant',
       help: 'of several processes, what sums gradients: nccl from GPU to GPU, gloo by way of the host; left out, nccl where all have it',
     }),
-    ddpTimeout: withDefault(
-      real('above 0', (n) => n > 0 && n < 1e9),
-      600,
-      {
-        commands: training,
-        onResume: 'irrelevant',
-        help: 'of several processes, the seconds after which one that does not answer counts as gone',
-      },
-    ),
     cudaGraphs: withDefault(toggle(), true, {
       commands: trainers,
       onResume: 'irrelevant',

@@ -63,6 +63,12 @@ type Handler<Extra = unknown> = (event: TrainerEvent & Extra) => void | Promise<
  * The native steps run behind: at `onStepEnd` a step has been handed over but may not be done. It is before `onLog`,
  * `onEvaluate`, `onSave` and `onTrainEnd`.
  *
+ * Of several processes (`TrainerParts.world`) each calls its own callbacks at the same moments, but for `onSave`, which rank 0 calls. They
+ * may differ from process to process, as where only rank 0 shows something or writes a file, and so may the flags that they set: what one
+ * process asks for all do, and what is due they leave out only if all clear it. They must not change weights or `state`, in one process
+ * or in all, and a call of `world` must be made in all of them. What is logged has the same losses and metrics everywhere, and times
+ * that differ. What `saveState` gives in rank 0 is saved, and restored in all. One that throws ends all processes.
+ *
  * @example
  * ```ts
  * import type { TrainerCallback } from 'bertune';

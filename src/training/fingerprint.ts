@@ -125,8 +125,12 @@ export async function fingerprintOf(
  * for a run that is to save checkpoints or is compared with one.
  */
 export async function startWeights(model: EncoderModel): Promise<Fingerprint> {
-  const names = model.tensorNames();
-  return { [START_WEIGHTS]: await weightsDigest(model, names) };
+  return { [START_WEIGHTS]: await weightsOf(model) };
+}
+
+/** A digest of all weights of an open model. */
+export function weightsOf(model: EncoderModel): Promise<string> {
+  return weightsDigest(model, model.tensorNames());
 }
 
 /**

@@ -1,5 +1,5 @@
 // Which rows form which batch: pure functions of the sizes and the seed, so that a resumed run needs no state.
-import { measureLengths, type TextRows } from '../data/batch.js';
+import { measureLengths, type LabelledRows } from '../data/batch.js';
 import type { World } from '../distributed/world.js';
 import type { TrainingArguments } from '../options/index.js';
 import type { TokenizerPool } from '../tokenizer/index.js';
@@ -10,7 +10,7 @@ export type SamplingStrategy = 'random' | 'sequential' | 'group_by_length';
 
 /** Where steps are sampled from. */
 interface Sampled {
-  rows: TextRows;
+  rows: Pick<LabelledRows, 'size' | 'read' | 'tokensEach'>;
   pool: TokenizerPool;
   /** The processes that have a part of each micro-batch. */
   world: World;
@@ -29,7 +29,11 @@ export async function sampleSteps(
   from: Sampled,
 ): Promise<{ steps: Iterable<Uint32Array[]>; lengths: ArrayLike<number> | undefined }> {
   const byLength = args.trainSamplingStrategy === 'group_by_length';
-  const lengths = byLength || from.world.size > 1 ? await lengthsOf(from) : undefined;
+  const lengths = byLength
+    ? await lengthsOf(from)
+    : from.world.size > 1
+      ? await lengthsToShare(from)
+      : undefined;
   const steps = stepRows(firstStep, plan, {
     size: from.rows.size,
     strategy: args.trainSamplingStrategy,
@@ -39,6 +43,11 @@ export async function sampleSteps(
     lengths,
   });
   return { steps, lengths };
+}
+
+async function lengthsToShare(from: Sampled): Promise<ArrayLike<number>> {
+  const { tokensEach, size } = from.rows;
+  return tokensEach === undefined ? lengthsOf(from) : new Uint16Array(size).fill(tokensEach);
 }
 
 /** Each process measures a part of the rows. */

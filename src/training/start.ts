@@ -3,13 +3,13 @@ import type { LabelledRows } from '../data/batch.js';
 import type { ComputeMetrics } from '../evaluation/evaluate.js';
 import type { EncoderModel } from '../models/encoder-model.js';
 import { areDefaultLabels } from '../models/labels.js';
+import { requireSameEverywhere, sharedOptions, updatesBy } from './agreement.js';
 import { ALONE, type World } from '../distributed/world.js';
 import { lossProblems, parseTrainingArguments, type TrainingArguments } from '../options/index.js';
 import { requireTaskFits } from '../tasks/index.js';
 import type { Progress } from '../terminal/progress.js';
 import type { BertTokenizer } from '../tokenizer/index.js';
-import { packageVersion } from '../util/installation.js';
-import { listed, oneLine } from '../util/text.js';
+import { listed } from '../util/text.js';
 import { expected, UsageError } from '../util/errors.js';
 import { EarlyStoppingCallback, type TrainerCallback } from './callbacks.js';
 import { LogFileCallback, TensorBoardCallback } from './reporting.js';
@@ -62,11 +62,21 @@ export interface TrainerParts {
   trainDataset: LabelledRows;
   evalDataset?: LabelledRows | undefined;
   progress?: Progress;
-  /** The processes that train together. Default: this one alone. */
+  /**
+   * The processes that train together, each with a Trainer of its own. Default: this one alone.
+   *
+   * What must be the same in all of them: `model`, `tokenizer`, data and `args`, but for where a process runs and what it writes
+   * (`device`, `threads`, `dataloaderNumWorkers`, `outputDir`, `reportTo`); others are refused before the first step. And the calls of
+   * the Trainer and of `world`, which wait for those of all processes: one that is made by rank 0 alone ends the training after the
+   * timeout. What may differ: `progress`, and the callbacks (see {@link TrainerCallback}).
+   */
   world?: World | undefined;
   /** Called after our own (early stopping, reports), in this order. */
   callbacks?: readonly TrainerCallback[];
-  /** Metrics beside our own; HF's compute_metrics. Keeps the logits of all evaluated rows in memory. */
+  /**
+   * Metrics beside our own; HF's compute_metrics. Keeps the logits of all evaluated rows in memory. Of several processes only rank 0
+   * calls it, and all have what it gives.
+   */
   computeMetrics?: ComputeMetrics;
 }
 
@@ -197,7 +207,7 @@ async function findStart(
     ...(await fingerprintOf(args, { ...parts, maxLength })),
     ...(saveStrategy !== 'no' && (await startWeights(model))),
   };
-  await requireSameEverywhere(world, { ...sharedOptions(args), ...known });
+  await requireSameEverywhere(world, { ...sharedOptions(args), ...known, ...updatesBy(model) });
   const labels = labelsNote(parts);
   if (labels !== null) log(labels);
   if (request === false) {
@@ -218,33 +228,6 @@ async function findStart(
   const isOtherMetric = hasOtherMetric(folder, { state, settings, learningRate }, args);
   logResume(folder, resume, { parts, plan, log });
   return { fingerprint, saved: { folder, state: isOtherMetric ? withoutBest(state) : state, resume } };
-}
-
-/** What may differ from process to process: where it runs and what it writes. */
-const OWN_OPTIONS: readonly string[] = [
-  'device',
-  'threads',
-  'dataloaderNumWorkers',
-  'outputDir',
-  'reportTo',
-] satisfies (keyof TrainingArguments)[];
-
-function sharedOptions(args: TrainingArguments): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(args).filter(([name]) => !OWN_OPTIONS.includes(name)));
-}
-
-/** @throws UsageError where processes would train different things */
-async function requireSameEverywhere(world: World, known: Readonly<Record<string, unknown>>): Promise<void> {
-  const [first, ...others] = await world.gather({ version: packageVersion(), ...known });
-  for (const [i, other] of others.entries())
-    for (const name of new Set([...Object.keys(first ?? {}), ...Object.keys(other)])) {
-      const [wanted, found] = [first, other].map((all) => JSON.stringify(Object(all)[name]));
-      if (wanted !== found)
-        throw new UsageError(
-          `Rank ${i + 1} has another ${name} than rank 0: ${oneLine(found ?? 'none', 80)}, not ${oneLine(wanted ?? 'none', 80)}; ` +
-            'start all processes with the same version, options, data and model',
-        );
-    }
 }
 
 function logResume(

@@ -236,7 +236,10 @@ export class Trainer {
     // A checkpoint of step 0 is of a run that was interrupted in this evaluation, or after it.
     const isDone =
       this.#state.global_step > 0 || (this.#lastCheckpoint !== null && wasEvaluated(this.#state));
-    if (args.evalOnStart && !isDone) await this.#evaluateUnlessInterrupted();
+    if (args.evalOnStart && !isDone) {
+      await this.#evaluateUnlessInterrupted();
+      await this.#agree();
+    }
     const { shouldEvaluate, shouldSave } = this.#control;
     if (shouldEvaluate || shouldSave || this.#isInterrupted) await this.#doWhatIsDue();
   }
@@ -274,6 +277,7 @@ export class Trainer {
         this.#counters.hasEpochEnded = true;
         request(this.#control, dueAfterEpoch(this.#state.epoch, this.#parts.args));
         await this.#callbacks.call('onEpochEnd', this.#event);
+        await this.#agree();
         await this.#logAndEvaluate();
       }
       await this.#saveIfDue();
@@ -289,8 +293,14 @@ export class Trainer {
   }
 
   async #logAndEvaluate(): Promise<void> {
-    if (this.#control.shouldLog) await this.#logStep();
-    if (this.#control.shouldEvaluate && !this.#isInterrupted) await this.#evaluateAndCompare();
+    if (this.#control.shouldLog) {
+      await this.#logStep();
+      await this.#agree();
+    }
+    if (this.#control.shouldEvaluate && !this.#isInterrupted) {
+      await this.#evaluateAndCompare();
+      await this.#agree();
+    }
   }
 
   /** The mean loss since it was logged last; tokens and seconds so far, as HF logs them with include_num_input_tokens_seen. */
@@ -341,7 +351,10 @@ export class Trainer {
     }
   }
 
-  /** A signal may come to some processes only, and callbacks may request what only one of them knows of: all do the same. */
+  /**
+   * A signal may come to some processes only, and callbacks may request what only one of them knows of: all do the same. To be called
+   * whenever callbacks were, before what they requested is looked at.
+   */
   async #agree(): Promise<void> {
     if (this.#world.size === 1) return;
     const names = ['shouldTrainingStop', 'shouldEvaluate', 'shouldSave', 'shouldLog'] as const;

@@ -2,7 +2,7 @@
 import { hostname } from 'node:os';
 import t from 'tap';
 
-import { localRank, worldAddress } from '../../dist/distributed/address.js';
+import { launched, localRank, worldAddress } from '../../dist/distributed/address.js';
 
 const TORCHRUN = {
   RANK: '3',
@@ -70,6 +70,19 @@ t.test('MPI', (t) => {
   t.match(worldAddress(openMpi, 1), { rank: 1, size: 2 });
   t.equal(localRank(openMpi), 0);
   t.match(worldAddress({ PMI_RANK: '1', PMI_SIZE: '2' }, 1), { rank: 1, size: 2 });
+  t.end();
+});
+
+t.test('one of several, by variables that nobody has checked', (t) => {
+  t.same(launched(TORCHRUN), {
+    rank: { variable: 'RANK', value: 3 },
+    size: { variable: 'WORLD_SIZE', value: 4 },
+  });
+  // On several machines without MASTER_ADDR there is no address, and there are several processes all the same.
+  const step = { SLURM_PROCID: '1', SLURM_STEP_NUM_TASKS: '2', SLURM_STEP_NUM_NODES: '2' };
+  t.match(launched(step), { rank: { variable: 'SLURM_PROCID' }, size: { variable: 'SLURM_STEP_NUM_TASKS' } });
+  t.equal(launched({ RANK: '0', WORLD_SIZE: '1' }), null);
+  t.equal(launched({ RANK: '0' }), null);
   t.end();
 });
 

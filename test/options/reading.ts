@@ -27,8 +27,8 @@ t.test('every option that training and scoring share decides what is read, or do
   const means = new Set(
     [
       'model modelRevision baseModel tokenizer task problemType validationFile dataset datasetConfig validationSplit badRows',
-      'maxCompressionRatio maxEvalSamples perDeviceEvalBatchSize outputDir device dtype tf32 threads dataloaderNumWorkers',
-      'verbose quiet json report reportTexts',
+      'maxCompressionRatio maxEvalSamples perDeviceEvalBatchSize outputDir device dtype tf32 threads nproc ddpTimeout',
+      'dataloaderNumWorkers verbose quiet json report reportTexts',
     ].flatMap((names) => names.split(' ')),
   );
   t.same(

@@ -196,6 +196,7 @@ await tap.test('options that do not fit together', (t) => {
     verbose: false,
     device: 'auto',
     dtype: 'auto',
+    ddpTimeout: 600,
     dataloaderNumWorkers: 1,
     formulaGuard: true,
     json: false,
