@@ -151,7 +151,10 @@ void Training::runAsItIs(const MicroBatch& micro, const KnownLoss& loss) {
     pass_.firstToken = pass_.firstSequence = 0;
   }
   // Not where memory may run out half way and the step start over, nor where the copy from a GPU would wait.
-  const std::function<void(size_t)> layerDone = [this](size_t layer) { reduction_->layerDone(layer); };
+  const std::function<void(size_t)> layerDone = [this](size_t layer) {
+    const phases::Scope phase(phases::Phase::Reduction);
+    reduction_->layerDone(layer);
+  };
   const bool overlaps = micro.endsStep && !options_.autoFindBatchSize && model_.device().is_cpu();
   if (reduction_ != nullptr && overlaps) pass_.layerDone = &layerDone;
   run(batch, loss, at::scalar_tensor(micro.divisor, at::kFloat));
@@ -229,6 +232,7 @@ void Training::leave() {
 }
 
 void Training::sumGradients() {
+  const phases::Scope phase(phases::Phase::Reduction);
   try {
     reduction_->finish();
   } catch (const std::exception&) {
