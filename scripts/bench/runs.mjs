@@ -122,6 +122,7 @@ function runOf(
     samplesPerSecond: lengths.length / seconds,
     flopsPerSecond,
     ...(matmulRate !== undefined && { matmulShare: flopsPerSecond / matmulRate }),
-    ...(reduction !== undefined && exposed !== undefined && { overlapped: Math.max(0, 1 - exposed / reduction) }),
+    ...(reduction !== undefined &&
+      exposed !== undefined && { overlapped: Math.max(0, 1 - exposed / reduction) }),
   };
 }

@@ -16,10 +16,10 @@ import { describeVariant, stepJob } from './steps.mjs';
  */
 
 /** Processes wait for each other, so that one step alone would tell little. */
-const LEAST_STEPS = 5;
+const STEPS = { least: 3, longer: 2 };
 
 export const SCALING_NOTES = [
-  'Scaling: tokens a second of all processes together, which begin at the same time; until the slowest is done. Weak scaling:',
+  `Scaling: ${STEPS.longer} times as many steps, at least ${STEPS.least}; tokens a second of all processes together, until the slowest is done. Weak scaling:`,
   'over those of one process with the same rows and threads, times the number of processes; without sums: the same of',
   'processes that run beside each other and sum nothing, which is what the machine allows. Strong scaling: the same of',
   'processes that share the rows out. sent: bytes of a process in a step, by a ring all-reduce. reductions: seconds of a',
@@ -39,7 +39,7 @@ export function scalingBenchmark(options, context, batch) {
   /** @param {number} count */
   const lengthsOf = (count) => Array.from({ length: count }, () => length);
   const prepare = async () => {
-    const { shared, frozen } = await stepJob(options, context, { ...options, batch }, LEAST_STEPS);
+    const { shared, frozen } = await stepJob(options, context, { ...options, batch }, STEPS);
     const job = { ...shared, shape, dtype, variant };
     const how = describeVariant(variant);
     /** @type {(role: Side['role'], name: string, lengths: number[], own: object) => Side} */

@@ -67,9 +67,14 @@ export function stepBenchmark(options, context, plan) {
  * @param {StepOptions} options
  * @param {import('./runs.mjs').Context} context
  * @param {Omit<StepPlan, 'mode' | 'theirs' | 'compile'> & { mode: string }} plan
- * @param {number} [least] steps
+ * @param {{ least: number, longer: number }} [how] steps at least, and how many times as many as usual
  */
-export async function stepJob({ tokenizer, threads, task }, { machine: { device } }, plan, least = 1) {
+export async function stepJob(
+  { tokenizer, threads, task },
+  { machine: { device } },
+  plan,
+  { least, longer } = { least: 1, longer: 1 },
+) {
   const { shape, batch, variant, dtype, mode } = plan;
   const trains = mode !== 'forward';
   const { vocabSize } = await ourBuild.worker({ task: 'vocabulary', tokenizer });
@@ -79,7 +84,7 @@ export async function stepJob({ tokenizer, threads, task }, { machine: { device 
   };
   const lengths = Array.from({ length: batch.rows }, () => batch.length);
   const flops = trainingFlops(shape, lengths) / (trains ? 1 : 3);
-  const steps = Math.min(Math.max(Math.round(FLOPS[dtype] / flops), least), MOST_STEPS);
+  const steps = Math.min(Math.max(Math.round((longer * FLOPS[dtype]) / flops), least), MOST_STEPS);
   const count = device !== 'cpu' ? ON_GPU : { warmUp: 1, steps };
   const shared = { task: trains ? 'step' : 'forward', config, ...batch, ...count, threads, device };
   /** @type {{ names: string[] }} */

@@ -18,7 +18,7 @@ const SEED = 42;
 const NO_LABEL = -100;
 const BYTES = { float32: 4, bfloat16: 2 };
 /** Of several processes, beside those that are timed: of which one could be held up. */
-const STEPS_TOGETHER = 5;
+const STEPS_TOGETHER = 3;
 const ADAMW = {
   learningRate: 5e-5,
   beta1: 0.9,
