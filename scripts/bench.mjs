@@ -63,7 +63,7 @@ async function bench(options, context) {
   const summary = plan.summarize?.(benchmarks);
   if (summary !== undefined)
     print([...summary.lines, `It took ${((performance.now() - started) / 60_000).toFixed(1)} minutes.`]);
-  return { reference: versions, benchmarks, ...(summary !== undefined && { targets: summary.targets }) };
+  return { reference: versions, benchmarks, ...summary?.figures };
 }
 
 /** @param {import('./bench/runs.mjs').Benchmark} benchmark @param {number} repeat @param {boolean} goesOn after a failure */

@@ -61,6 +61,7 @@ Napi::Value stopPhases(const Napi::CallbackInfo& info) {
   result.Set("attention", times.attention);
   result.Set("elementWise", times.elementWise);
   result.Set("optimizer", times.optimizer);
+  result.Set("reduction", times.reduction);
   result.Set("dispatches", static_cast<double>(times.operators));
   return result;
 }

@@ -16,7 +16,7 @@ using std::chrono::duration_cast;
 using std::chrono::nanoseconds;
 using std::chrono::steady_clock;
 
-constexpr size_t kPhases = 4;
+constexpr size_t kPhases = 5;
 
 std::atomic<bool> isOn{false};
 std::array<std::atomic<int64_t>, kPhases> counted{};  // thread-nanoseconds
@@ -36,7 +36,9 @@ void removeCallback() {
 
 double seconds(std::atomic<int64_t>& count) { return static_cast<double>(count.exchange(0)) * 1e-9; }
 
-bool isWhole(Phase phase) { return phase == Phase::Attention || phase == Phase::Optimizer; }
+bool isWhole(Phase phase) {
+  return phase == Phase::Attention || phase == Phase::Optimizer || phase == Phase::Reduction;
+}
 
 // Autograd reports its nodes in the same way; what they run is distinguished below them.
 bool isOperator(const char* name) { return std::strncmp(name, "aten::", 6) == 0; }
@@ -79,8 +81,8 @@ Times stop() {
   isOn = false;
   removeCallback();
   const auto of = [](Phase phase) { return seconds(counted[static_cast<size_t>(phase)]); };
-  return {of(Phase::Gemm), of(Phase::Attention), of(Phase::ElementWise), of(Phase::Optimizer),
-          called.exchange(0)};
+  return {of(Phase::Gemm),      of(Phase::Attention), of(Phase::ElementWise),
+          of(Phase::Optimizer), of(Phase::Reduction), called.exchange(0)};
 }
 
 double busySeconds() { return static_cast<double>(busy.load()) * 1e-9; }

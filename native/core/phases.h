@@ -1,7 +1,7 @@
 // Where a step's time goes, for the bench: thread-seconds by kind of work, counted between start() and
 // stop(). ATen's operators are seen by themselves; a Scope marks what our own kernels do, or what a whole
-// part of the step is. Of nested ones the innermost counts, but attention and the optimizer count whole.
-// Switched off, a Scope costs one load.
+// part of the step is. Of nested ones the innermost counts, but attention, the optimizer and reductions count
+// whole. Switched off, a Scope costs one load.
 #pragma once
 
 #include <chrono>
@@ -10,11 +10,12 @@
 namespace bertune::phases {
 
 // Gemm: linear layers. Attention: all of it, its matrix products too. ElementWise: all else between them.
-enum class Phase { Gemm, Attention, ElementWise, Optimizer };
+// Reduction: what a session's thread does, or waits for, when processes sum their gradients.
+enum class Phase { Gemm, Attention, ElementWise, Optimizer, Reduction };
 
 // Thread-seconds. One count for the process: OpenMP's threads do not know whose session they work for.
 struct Times {
-  double gemm, attention, elementWise, optimizer;
+  double gemm, attention, elementWise, optimizer, reduction;
   int64_t operators;  // of LibTorch that were called, by others of them too
 };
 

@@ -129,7 +129,10 @@ void Training::backward(const MicroBatch& micro) {
   model_.parameters().prepareGradients();
   model_.prepare(&pass_);
   const std::function<void(size_t)> layerDone = [this](size_t layer) {
-    sumWithOthers([&] { reduction_->layerDone(layer); });
+    sumWithOthers([&] {
+      const phases::Scope phase(phases::Phase::Reduction);
+      reduction_->layerDone(layer);
+    });
   };
   if (micro.endsStep && sumsBeside()) pass_.layerDone = &layerDone;
   const int64_t loss = numberOf(micro.options);
@@ -263,7 +266,11 @@ void Training::requireNoSumUnderWay(const char* call) const {
 }
 
 void Training::update(const UpdateOptions& options) {
-  if (reduction_ != nullptr) sumWithOthers([this] { reduction_->finish(); });
+  if (reduction_ != nullptr) 
+    sumWithOthers([this] {
+      const phases::Scope phase(phases::Phase::Reduction);
+      reduction_->finish();
+    });
   const phases::Scope phase(phases::Phase::Optimizer);
   try {
     optimizer_->prepareUpdate(options);

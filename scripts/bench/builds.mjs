@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { SetupError } from '../setup/errors.mjs';
 import { projectRoot } from '../setup/paths.mjs';
 import { capture } from '../setup/process.mjs';
-import { nodeWorker } from './jobs.mjs';
+import { freshWorker } from './jobs.mjs';
 
 /**
  * @typedef {object} Build
@@ -44,7 +44,7 @@ function buildIn(root, name, role) {
   return {
     name,
     role,
-    worker: nodeWorker(join(root, 'scripts/bench/worker.mjs')),
+    worker: freshWorker(process.execPath, [join(root, 'scripts/bench/worker.mjs')]),
     cli: join(root, 'dist/cli.js'),
   };
 }

@@ -11,8 +11,8 @@ import { summary } from './statistics.mjs';
  * @property {Run['role'] | undefined} role
  * @property {Summaries} figures all numbers that were measured, by name
  * @property {Summaries | null} split of a step
- * @property {Summaries | null} ratios to ours, repetition by repetition: `speed` ours over the side's, and ours over the
- *   side's `time` and peak `memory` (NaN where it was not measured); null of our own
+ * @property {Summaries | null} ratios to ours, repetition by repetition: `speed` in tokens a second (without tokens: in times) ours over
+ *   the side's, and ours over the side's `time` and peak `memory` (NaN where it was not measured); null of our own
  */
 
 /** One entry a side, in the order of their first runs. @param {readonly Run[]} runs @returns {Side[]} */
@@ -46,7 +46,10 @@ function summaries(records) {
 /** @param {readonly Run[]} ours @param {readonly Run[]} theirs @returns {Summaries} */
 function ratiosOf(ours, theirs) {
   return {
-    speed: ratio(theirs, ours, 'seconds'),
+    speed:
+      ours[0]?.tokensPerSecond === undefined
+        ? ratio(theirs, ours, 'seconds')
+        : ratio(ours, theirs, 'tokensPerSecond'),
     time: ratio(ours, theirs, 'seconds'),
     memory: ratio(ours, theirs, 'peakBytes'),
   };
@@ -57,9 +60,9 @@ function ratiosOf(ours, theirs) {
  *
  * @param {readonly Run[]} runs
  * @param {readonly Run[]} others
- * @param {'seconds' | 'peakBytes'} figure
+ * @param {'seconds' | 'peakBytes' | 'tokensPerSecond'} figure
  */
-function ratio(runs, others, figure) {
+export function ratio(runs, others, figure) {
   /** @param {Run | undefined} run */
   const value = (run) => run?.[figure] ?? NaN;
   return {

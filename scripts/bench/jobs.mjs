@@ -14,14 +14,16 @@ import { capture, endOnSignal } from '../setup/process.mjs';
  */
 
 /**
- * A program of Node that takes its job as its argument and writes the result as the last line of stdout.
+ * A program that takes its job as its last argument and writes the result as the last line of stdout.
  *
- * @param {string} script
+ * @param {string} command
+ * @param {readonly string[]} args
+ * @param {NodeJS.ProcessEnv} [env]
  * @returns {Worker} throws SetupError with the end of what the program wrote to stderr, and its exit code
  */
-export function nodeWorker(script) {
+export function freshWorker(command, args, env = process.env) {
   return async (job) => {
-    const { code, stdout, stderr } = await capture(process.execPath, [script, JSON.stringify(job)]);
+    const { code, stdout, stderr } = await capture(command, [...args, JSON.stringify(job)], { env });
     const result = stdout.trimEnd().split('\n').at(-1) ?? '';
     if (code === 0 && result.startsWith('{')) return JSON.parse(result);
     const why = endOf(stderr) || `it ended with code ${code ?? 'none (killed)'}`;

@@ -36,15 +36,22 @@ How:
   --gradient-checkpointing, --lora-rank N, --freeze PATTERN...
                           of steps: train this way, alternating with plain training
   --no-cuda-graphs        of steps on a GPU: launched one by one, alternating with steps that are recorded as graphs
+  --nproc N               of steps, or end to end: N processes that sum their gradients, each with the whole batch (weak
+                          scaling) or of steps with its part of it (strong scaling), alternating with one process and
+                          with processes that share nothing
+  --gradient-reduce-dtype TYPE
+                          with --nproc: float32 or bfloat16, what gradients are summed in (default float32)
   --device DEVICE         auto, cpu, cuda or one such as cuda:1 (default auto); cuda needs an NVIDIA driver, nothing else
   --dtype TYPE            auto, float32 or bfloat16 (default auto); of steps also for the other side
-  --threads N             CPU threads, on both sides of a comparison (default all cores)
+  --threads N             CPU threads of a process, on both sides of a comparison (default all cores, with --nproc the
+                          cores divided by the processes)
   --repeat N              repetitions, each in a process of its own (default 3)
   --json FILE             write the machine, the options and all figures there
 
 Against what:
 
-  --compare               alternating with transformers. Steps: its model with torch's autocast and fused AdamW. End to
+  --compare               alternating with transformers. Steps: its model with torch's autocast and fused AdamW, with
+                          --nproc in DistributedDataParallel under torchrun, by Gloo. End to
                           end: HF Trainer at its best, with bf16, group_by_length, dynamic padding, fused AdamW (on a
                           CPU without bfloat16 arithmetic in float32). Evaluation: Trainer.evaluate with rows sorted
                           by length and the fastest precision and batch size of those tried
@@ -79,6 +86,8 @@ const OPTIONS = /** @type {const} */ ({
   'lora-rank': aText,
   freeze: { ...aText, multiple: true },
   'no-cuda-graphs': aFlag,
+  nproc: aText,
+  'gradient-reduce-dtype': aText,
   device: aText,
   dtype: aText,
   threads: aText,
@@ -117,6 +126,7 @@ const ONLY = /** @type {const} */ ({
   'lora-rank': ['steps'],
   freeze: ['steps'],
   'no-cuda-graphs': ['steps'],
+  nproc: ['steps', 'endToEnd'],
   compare: BUT_TARGETS,
   dtype: BUT_TARGETS,
   'model-shape': BUT_TARGETS,
@@ -136,6 +146,11 @@ export function benchOptions(args) {
     if (option in given && !modes.some((one) => one === mode))
       throw new SetupError(`--${option} goes with ${modes.map(howOf).join(' or ')} only`, 2);
   if (given.compile && !given.compare) throw new SetupError('--compile needs --compare', 2);
+  const nproc = given.nproc === undefined ? 1 : count('--nproc', given.nproc);
+  if (given['gradient-reduce-dtype'] !== undefined && nproc === 1)
+    throw new SetupError('--gradient-reduce-dtype needs --nproc of at least 2', 2);
+  for (const option of /** @type {const} */ (['compile', 'compare-tutorial']))
+    if (given[option] && nproc > 1) throw new SetupError(`--${option} and --nproc exclude each other`, 2);
   if (given.json !== undefined && !existsSync(dirname(resolve(given.json))))
     throw new SetupError(`The folder of --json ${given.json} does not exist`, 2);
   return {
@@ -151,9 +166,18 @@ export function benchOptions(args) {
     batchSize: count('--batch-size', given['batch-size'] ?? '8'),
     device: deviceOf(given.device ?? 'auto'),
     dtype: oneOf('--dtype', given.dtype ?? 'auto', /** @type {const} */ (['auto', 'float32', 'bfloat16'])),
-    threads: count('--threads', given.threads ?? String(availableParallelism())),
+    nproc,
+    reduceDtype: oneOf(
+      '--gradient-reduce-dtype',
+      given['gradient-reduce-dtype'] ?? 'float32',
+      /** @type {const} */ (['float32', 'bfloat16']),
+    ),
+    threads: count(
+      '--threads',
+      given.threads ?? String(Math.max(1, Math.floor(availableParallelism() / nproc))),
+    ),
     repeat: count('--repeat', given.repeat ?? '3'),
-    batches: batchesOf(given.batches ?? '8x256,32x64,8x512'),
+    batches: batchesOf(given.batches ?? (nproc === 1 ? '8x256,32x64,8x512' : '8x256'), nproc),
     variant: {
       gradientCheckpointing: given['gradient-checkpointing'] ?? false,
       loraRank: given['lora-rank'] === undefined ? 0 : count('--lora-rank', given['lora-rank']),
@@ -252,8 +276,8 @@ function deviceOf(text) {
   return /** @type {import('../../dist/index.js').Device} */ (text);
 }
 
-/** @param {string} text */
-function batchesOf(text) {
+/** @param {string} text @param {number} nproc */
+function batchesOf(text, nproc) {
   return text.split(',').map((batch) => {
     const [rows, length, ...more] = batch.split('x');
     if (rows === undefined || length === undefined || more.length > 0)
@@ -264,6 +288,12 @@ function batchesOf(text) {
         `The model has ${MAX_TOKENS} positions but --batches asks for ${tokens} tokens a row`,
         2,
       );
-    return { rows: count('the rows of --batches', rows), length: tokens };
+    const batchRows = count('the rows of --batches', rows);
+    if (batchRows % nproc !== 0)
+      throw new SetupError(
+        `${batchRows} rows of --batches cannot be shared out evenly to the ${nproc} processes of --nproc`,
+        2,
+      );
+    return { rows: batchRows, length: tokens };
   });
 }

@@ -5,7 +5,8 @@ import { SetupError } from '../setup/errors.mjs';
 import { projectRoot } from '../setup/paths.mjs';
 import { capture } from '../setup/process.mjs';
 import { log } from '../setup/terminal.mjs';
-import { forkingWorker } from './jobs.mjs';
+import { processes } from './statistics.mjs';
+import { forkingWorker, freshWorker } from './jobs.mjs';
 
 const REFERENCE = join(projectRoot, 'scripts', 'reference');
 
@@ -53,8 +54,8 @@ export async function openReference(device) {
  */
 export function trainingSides(options, { reference, machine }, encoded) {
   if (reference === null) return [];
-  const { compare, compareTutorial, batchSize, threads } = options;
-  const { worker } = reference;
+  const { compare, compareTutorial, batchSize, threads, nproc } = options;
+  const worker = nproc === 1 ? reference.worker : torchrun(reference, nproc, threads);
   const shared = { task: 'train', encoded, batchSize, threads, device: machine.device };
   /** @type {(name: string, style: 'best' | 'tutorial', dtype: Side['dtype']) => Side} */
   const side = (name, style, dtype) => ({
@@ -65,7 +66,15 @@ export function trainingSides(options, { reference, machine }, encoded) {
   });
   return [
     // Emulated bfloat16 is many times slower than float32.
-    ...(compare ? [side('HF Trainer at its best', 'best', machine.bfloat16 ? 'bfloat16' : 'float32')] : []),
+    ...(compare
+      ? [
+          side(
+            `HF Trainer at its best${nproc === 1 ? '' : `, ${processes(nproc, threads)}`}`,
+            'best',
+            machine.bfloat16 ? 'bfloat16' : 'float32',
+          ),
+        ]
+      : []),
     ...(compareTutorial ? [side('HF Trainer as in tutorials', 'tutorial', 'float32')] : []),
   ];
 }
@@ -116,6 +125,31 @@ export function stepSides({ theirs, compile }, { worker }, job) {
       measure: () => worker({ ...job, dtype: each, compile: role === 'compiled' }),
     }));
   return [...sides('eager'), ...(compile ? sides('compiled') : [])];
+}
+
+/**
+ * Steps of as many processes in DistributedDataParallel, started by torchrun.
+ *
+ * @param {Pick<BenchOptions, 'nproc' | 'theirs' | 'threads'>} options
+ * @param {import('./runs.mjs').Context} context
+ * @param {import('./jobs.mjs').Job & { rows: number }} job
+ * @returns {Side[]}
+ */
+export function togetherSides({ nproc, theirs, threads }, { reference }, job) {
+  if (reference === null) return [];
+  const worker = torchrun(reference, nproc, threads);
+  return theirs.map((dtype) => ({
+    name: `HF eager, DDP, ${processes(nproc, threads)}, ${job.rows} rows each`,
+    role: 'eager',
+    dtype,
+    measure: () => worker({ ...job, dtype, compile: false }),
+  }));
+}
+
+/** @param {Reference} reference @param {number} nproc @param {number} threads of each process */
+function torchrun({ command, script }, nproc, threads) {
+  const args = ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', String(nproc), script];
+  return freshWorker(command, args, { ...process.env, OMP_NUM_THREADS: String(threads) });
 }
 
 /** A Python with torch and transformers: BERTUNE_PYTHON, else .venv, made where it is missing. */

@@ -22,6 +22,7 @@ const PHASES = {
   attention: 'attention',
   elementWise: 'element-wise',
   optimizer: 'optimizer',
+  reduction: 'reductions',
   rest: 'rest',
 };
 
@@ -38,6 +39,10 @@ const COLUMNS = /** @type {const} */ ([
   ['overWeights', 'over weights', times],
   ['stateBytes', 'optimizer state', megabytes],
   ['dispatches', 'operators', whole],
+  ['sentBytes', 'sent', megabytes],
+  ['reduction', 'reductions', seconds],
+  ['exposed', 'waited', seconds],
+  ['overlapped', 'overlapped', percent],
 ]);
 
 /** What the columns mean. */
@@ -90,4 +95,11 @@ export function describeRows(data, lengths) {
   const tokens = lengths.reduce((sum, length) => sum + length, 0);
   const mean = whole(tokens / lengths.length);
   return `the first ${lengths.length} rows of ${basename(data)}, ${tokens} real tokens (mean ${mean}, longest ${Math.max(...lengths)})`;
+}
+
+/** @param {readonly import('./runs.mjs').Results[]} results */
+export function failureLines(results) {
+  return results.flatMap(({ title, failures }) =>
+    failures.map(({ name, reason }) => `Failed: ${title}, ${name}: ${reason.trim().split('\n').at(-1)}`),
+  );
 }

@@ -8,9 +8,12 @@ import { trainingFlops } from './shape.mjs';
  *
  * @typedef {object} Side
  * @property {string} name
- * @property {'ours' | 'before' | 'plain' | 'best' | 'tutorial' | 'eager' | 'compiled'} role `before`: another build;
- *   `plain`: ours without the options that are looked at
+ * @property {'ours' | 'before' | 'plain' | 'one' | 'threads' | 'apart' | 'strong' | 'best' | 'tutorial' | 'eager' | 'compiled'} role
+ *   `before`: another build; `plain`: ours without the options that are looked at; beside ours of several processes `one` and
+ *   `threads`: one process, of as many threads as one of them or as all; `apart`: they sum nothing; `strong`: they share the
+ *   rows that one has
  * @property {'float32' | 'bfloat16'} dtype
+ * @property {readonly number[]} [lengths] tokens of each row, where they are not those of the benchmark
  * @property {() => Promise<Measured>} measure
  *
  * @typedef {object} Prepared
@@ -26,6 +29,7 @@ import { trainingFlops } from './shape.mjs';
  * @typedef {object} Results of one benchmark
  * @property {string} title
  * @property {readonly import('./comparison.mjs').Side[]} sides
+ * @property {readonly Run[]} [runs]
  * @property {readonly Failure[]} failures
  *
  * @typedef {{ name: string, reason: string }} Failure of a side, or of the whole benchmark
@@ -33,8 +37,8 @@ import { trainingFlops } from './shape.mjs';
  * @typedef {object} Plan what a call of the bench does
  * @property {readonly Benchmark[]} benchmarks
  * @property {readonly string[]} notes how it is measured, for people
- * @property {(results: readonly Results[]) => { lines: string[], targets: unknown[] }} [summarize] a plan with a summary
- *   goes on where a side or a benchmark fails
+ * @property {(results: readonly Results[]) => { lines: string[], figures: Record<string, unknown> }} [summarize] a plan with
+ *   a summary goes on where a side or a benchmark fails
  *
  * What all measurements of one call share.
  *
@@ -47,11 +51,12 @@ import { trainingFlops } from './shape.mjs';
  * What a worker measures: seconds for all rows once, real tokens that the program saw, bytes of the GPU's memory on a GPU
  * and else of the process, FLOP/s of the largest matrix product alone, the share of the time in which the native thread
  * had nothing to do, the share in which no step was ready after the first, shares of the step's thread-seconds, and bytes of
- * the optimizer's state; `dispatches` counts the operators of LibTorch that a step calls.
+ * the optimizer's state; `dispatches` counts the operators of LibTorch that a step calls. Of several processes the bytes that
+ * each sends in a step, the seconds of the step's reductions alone, and those in which a step waits for them (`exposed`).
  *
- * @typedef {{ seconds: number, tokens?: number, peakBytes?: number, openedBytes?: number, matmulRate?: number, outside?: number, dataWait?: number, split?: import('./worker/measures.mjs').Split, dispatches?: number, stateBytes?: number }} Measured
+ * @typedef {{ seconds: number, tokens?: number, peakBytes?: number, openedBytes?: number, matmulRate?: number, outside?: number, dataWait?: number, split?: import('./worker/measures.mjs').Split, dispatches?: number, stateBytes?: number, sentBytes?: number, reduction?: number, exposed?: number }} Measured
  *
- * @typedef {{ name: string, role: Side['role'], repetition: number, tokensPerSecond?: number, samplesPerSecond?: number, flopsPerSecond?: number, matmulShare?: number, overWeights?: number } & Omit<Measured, 'tokens' | 'matmulRate'>} Run
+ * @typedef {{ name: string, role: Side['role'], repetition: number, tokensPerSecond?: number, samplesPerSecond?: number, flopsPerSecond?: number, matmulShare?: number, overWeights?: number, overlapped?: number } & Omit<Measured, 'tokens' | 'matmulRate'>} Run
  */
 
 /**
@@ -74,7 +79,12 @@ export async function runAlternately(title, work, { repeat, goesOn }) {
       if (failed.has(name)) continue;
       log(`${title}, repetition ${repetition} of ${repeat}: ${name} ...`);
       try {
-        runs.push({ ...runOf(work, await side.measure(), name), name, role: side.role, repetition });
+        runs.push({
+          ...runOf({ ...work, ...side }, await side.measure(), name),
+          name,
+          role: side.role,
+          repetition,
+        });
       } catch (error) {
         if (!goesOn) throw error;
         failed.set(name, messageOf(error));
@@ -87,7 +97,7 @@ export async function runAlternately(title, work, { repeat, goesOn }) {
 }
 
 /**
- * @param {Prepared} work
+ * @param {Pick<Prepared, 'lengths' | 'shape' | 'trains' | 'weightBytes'>} work
  * @param {Measured} measured
  * @param {string} name
  * @returns {Omit<Run, 'repetition' | 'name' | 'role'>}
@@ -97,7 +107,7 @@ function runOf(
   { tokens, matmulRate, openedBytes, ...figures },
   name,
 ) {
-  const { seconds } = figures;
+  const { seconds, reduction, exposed } = figures;
   const memory = weightBytes && openedBytes ? { overWeights: openedBytes / weightBytes } : {};
   if (lengths.length === 0) return { ...figures, ...memory };
   const expected = lengths.reduce((sum, length) => sum + length, 0);
@@ -112,5 +122,7 @@ function runOf(
     samplesPerSecond: lengths.length / seconds,
     flopsPerSecond,
     ...(matmulRate !== undefined && { matmulShare: flopsPerSecond / matmulRate }),
+    ...(reduction !== undefined &&
+      exposed !== undefined && { overlapped: Math.max(0, 1 - exposed / reduction) }),
   };
 }

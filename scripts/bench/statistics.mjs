@@ -41,3 +41,8 @@ export const megabytes = (bytes) => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0
 export const seconds = (value) => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
 /** @param {number} ratio */
 export const times = (ratio) => `${ratio.toFixed(2)}x`;
+
+/** For people. @param {number} count @param {number} threads each */
+export function processes(count, threads) {
+  return `${count} ${count === 1 ? 'process' : 'processes'} of ${threads} ${threads === 1 ? 'thread' : 'threads'}`;
+}

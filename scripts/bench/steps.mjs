@@ -33,30 +33,20 @@ export const STEP_NOTES = [
  * @property {import('./options.mjs').Variant} variant
  * @property {boolean} compile also against torch.compile
  *
- * @param {Pick<import('./options.mjs').BenchOptions, 'tokenizer' | 'threads' | 'task'>} options
+ * @typedef {Pick<import('./options.mjs').BenchOptions, 'tokenizer' | 'threads' | 'task'>} StepOptions
+ *
+ * @param {StepOptions} options
  * @param {import('./runs.mjs').Context} context
  * @param {Omit<StepPlan, 'mode'> & { mode: string }} plan
  * @returns {import('./runs.mjs').Benchmark}
  */
-export function stepBenchmark(
-  { tokenizer, threads, task },
-  { reference, machine: { device }, builds },
-  plan,
-) {
+export function stepBenchmark(options, context, plan) {
+  const { reference, builds } = context;
   const { shape, batch, variant, dtype, mode } = plan;
   const trains = mode !== 'forward';
   const lengths = Array.from({ length: batch.rows }, () => batch.length);
   const prepare = async () => {
-    const { vocabSize } = await ourBuild.worker({ task: 'vocabulary', tokenizer });
-    const config = {
-      ...modelConfig(shape, vocabSize, LABELS),
-      ...(task === 'masked-lm' && { architectures: ['ForMaskedLM'] }),
-    };
-    const flops = trainingFlops(shape, lengths) / (trains ? 1 : 3);
-    const steps = Math.min(Math.max(Math.round(FLOPS[dtype] / flops), 1), MOST_STEPS);
-    const count = device !== 'cpu' ? ON_GPU : { warmUp: 1, steps };
-    const shared = { task: trains ? 'step' : 'forward', config, ...batch, ...count, threads, device };
-    const { names: frozen } = await ourBuild.worker({ task: 'frozen', config, patterns: variant.freeze });
+    const { shared, frozen } = await stepJob(options, context, plan);
     const words = describeVariant(variant);
     const job = { ...shared, shape, dtype };
     const sides = buildSides(builds, dtype, ({ worker }) => worker({ ...job, variant }), words);
@@ -71,8 +61,39 @@ export function stepBenchmark(
   return { title: `${trains ? 'Step' : 'Forward pass'} of ${batch.rows} x ${batch.length} tokens`, prepare };
 }
 
+/**
+ * What all sides have in common, and the tensors that are frozen.
+ *
+ * @param {StepOptions} options
+ * @param {import('./runs.mjs').Context} context
+ * @param {Omit<StepPlan, 'mode' | 'theirs' | 'compile'> & { mode: string }} plan
+ * @param {{ least: number, longer: number }} [how] steps at least, and how many times as many as usual
+ */
+export async function stepJob(
+  { tokenizer, threads, task },
+  { machine: { device } },
+  plan,
+  { least, longer } = { least: 1, longer: 1 },
+) {
+  const { shape, batch, variant, dtype, mode } = plan;
+  const trains = mode !== 'forward';
+  const { vocabSize } = await ourBuild.worker({ task: 'vocabulary', tokenizer });
+  const config = {
+    ...modelConfig(shape, vocabSize, LABELS),
+    ...(task === 'masked-lm' && { architectures: ['ForMaskedLM'] }),
+  };
+  const lengths = Array.from({ length: batch.rows }, () => batch.length);
+  const flops = trainingFlops(shape, lengths) / (trains ? 1 : 3);
+  const steps = Math.min(Math.max(Math.round((longer * FLOPS[dtype]) / flops), least), MOST_STEPS);
+  const count = device !== 'cpu' ? ON_GPU : { warmUp: 1, steps };
+  const shared = { task: trains ? 'step' : 'forward', config, ...batch, ...count, threads, device };
+  /** @type {{ names: string[] }} */
+  const { names: frozen } = await ourBuild.worker({ task: 'frozen', config, patterns: variant.freeze });
+  return { shared, frozen };
+}
+
 /** ` with ...`, or nothing. @param {import('./options.mjs').Variant} variant */
-function describeVariant({ gradientCheckpointing, loraRank, freeze, cudaGraphs }) {
+export function describeVariant({ gradientCheckpointing, loraRank, freeze, cudaGraphs }) {
   const parts = [
     gradientCheckpointing && 'gradient checkpointing',
     loraRank > 0 && `LoRA of rank ${loraRank}`,

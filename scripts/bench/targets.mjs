@@ -1,5 +1,6 @@
 // What the project wants to reach, by processor, and whether it is reached: ratios measured in one run.
 import { FIRST_STEP_NOTES, firstStepBenchmark, OPENING_NOTES, openingBenchmark } from './beginning.mjs';
+import { failureLines } from './report.mjs';
 import { shapeOf } from './shape.mjs';
 import { percent, table, times, withSpread } from './statistics.mjs';
 import { PLAIN, STEP_NOTES, stepBenchmark } from './steps.mjs';
@@ -207,7 +208,7 @@ export function planTargets(options, context) {
       const found = results.flatMap(({ title, sides }, i) =>
         (measured[i]?.targets ?? []).map((target) => resultOf(title, target, sides)),
       );
-      return { lines: [...targetLines(found), ...failureLines(results)], targets: found };
+      return { lines: [...targetLines(found), ...failureLines(results)], figures: { targets: found } };
     },
   };
 }
@@ -290,11 +291,4 @@ export function targetLines(results) {
   });
   const heading = ['benchmark', 'measured', 'target', '', ...(hasBefore ? ['to before', 'target', ''] : [])];
   return ['', ...table([heading, ...rows])];
-}
-
-/** @param {readonly Results[]} results */
-function failureLines(results) {
-  return results.flatMap(({ title, failures }) =>
-    failures.map(({ name, reason }) => `Failed: ${title}, ${name}: ${reason.trim().split('\n').at(-1)}`),
-  );
 }

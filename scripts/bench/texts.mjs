@@ -4,6 +4,7 @@ import { prepareQuickstartData } from '../quickstart/data.mjs';
 import { buildSides, ourBuild } from './builds.mjs';
 import { evaluationSides, trainingSides } from './reference.mjs';
 import { describeRows } from './report.mjs';
+import { processes } from './statistics.mjs';
 
 /**
  * @typedef {import('./options.mjs').BenchOptions} BenchOptions
@@ -55,7 +56,7 @@ export function evaluationBenchmark(options, context) {
  * @param {Context} context
  */
 async function textBenchmark(task, options, { machine, builds, folder }) {
-  const { rows, tokenizer, shape, batchSize, threads, dtype } = options;
+  const { rows, tokenizer, shape, batchSize, threads, dtype, nproc, reduceDtype } = options;
   const data = options.data ?? (await prepareQuickstartData()).train;
   const encoded = join(folder, `encoded-${rows}.json`);
   const sorted = join(folder, `sorted-${rows}.jsonl`);
@@ -63,7 +64,27 @@ async function textBenchmark(task, options, { machine, builds, folder }) {
   /** @type {{ lengths: number[] }} */
   const { lengths } = await ourBuild.worker({ task: 'encode', ...input, output: encoded, sorted });
   const runtime = { batchSize, dtype, device: machine.device, threads };
+  /** @type {(role: 'one' | 'threads', threads: number, batchSize: number) => import('./runs.mjs').Side} of one process */
+  const side = (role, ownThreads, ownBatch) => ({
+    name: `bertune, ${processes(1, ownThreads)}, batch ${ownBatch}`,
+    role,
+    dtype,
+    measure: () => ourBuild.worker({ ...job, threads: ownThreads, batchSize: ownBatch }),
+  });
   const job = { task, ...input, data: task === 'train' ? data : sorted, ...runtime };
-  const sides = buildSides(builds, dtype, ({ worker }) => worker(job), `, batch ${batchSize}`);
+  const how = `, batch ${batchSize}`;
+  const sides =
+    nproc === 1
+      ? buildSides(builds, dtype, ({ worker }) => worker(job), how)
+      : [
+          ...buildSides(
+            builds,
+            dtype,
+            ({ worker }) => worker({ ...job, nproc, reduceDtype }),
+            `, ${processes(nproc, threads)}, batch ${batchSize} each`,
+          ),
+          side('one', threads, batchSize),
+          side('threads', nproc * threads, nproc * batchSize),
+        ];
   return { about: `${describeRows(data, lengths)}, `, shape, lengths, sides, encoded };
 }

@@ -7,6 +7,7 @@ import { machine } from './worker/measures.mjs';
 import { makeModel, open } from './worker/open.mjs';
 import { forward, frozen, step } from './worker/step.mjs';
 import { train } from './worker/train.mjs';
+import { inWorld, launched } from './worker/world.mjs';
 
 /** @type {Record<string, (job: any) => unknown>} */
 const tasks = {
@@ -14,10 +15,10 @@ const tasks = {
   vocabulary,
   frozen,
   encode,
-  train,
+  train: (job) => inWorld(job, train),
   evaluate,
   predict,
-  step,
+  step: (job) => inWorld(job, step),
   forward,
   makeModel,
   open,
@@ -28,7 +29,7 @@ try {
   const task = tasks[job.task];
   if (task === undefined)
     throw new UsageError(`This build has no job '${job.task}' but ${Object.keys(tasks).join(', ')}`);
-  process.stdout.write(`${JSON.stringify(await task(job))}\n`);
+  if (!(await launched(job))) process.stdout.write(`${JSON.stringify(await task(job))}\n`);
 } catch (error) {
   const isUsage = error instanceof UsageError;
   process.stderr.write(`${isUsage || !(error instanceof Error) ? messageOf(error) : error.stack}\n`);

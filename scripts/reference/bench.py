@@ -20,6 +20,9 @@ The task `step` times forward, backward, clipping and fused AdamW alone, on full
                                         "compile": false, "dtype": "float32", "threads": 2, "device": "cpu",
                                         "variant": {"gradientCheckpointing": false, "loraRank": 0, "frozen": []}}'
 
+Started by torchrun with such a job as the argument, the tasks `step` and `train` are done by all its processes together, with the
+rows or the batch size of each, by DistributedDataParallel and Gloo; the first prints what they measured together.
+
 The task `forward` times the model on the same rows without gradients. `open` goes from a model folder to a first prediction,
 and `first_step` from a model folder and a CSV to a model that was trained for one step and saved.
 """
@@ -37,6 +40,7 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
+import torch.distributed
 import transformers
 from transformers import (
     AutoConfig,
@@ -89,6 +93,7 @@ def training_arguments(job: dict, **own) -> TrainingArguments:
         use_cpu=job["device"] == "cpu",
         save_strategy="no",
         report_to="none",
+        **({"ddp_backend": "gloo", "ddp_find_unused_parameters": False} if processes() > 1 else {}),
         **own,
     )
 
@@ -237,6 +242,10 @@ def step(job: dict) -> dict:
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=5e-5, weight_decay=0.0, fused=True)
     forward = torch.compile(model) if job["compile"] else model
+    if processes() > 1:
+        torch.distributed.init_process_group("gloo")
+        # The bucket view saves a copy of all gradients. Gloo has no hook that rounds them to bfloat16.
+        forward = torch.nn.parallel.DistributedDataParallel(model, gradient_as_bucket_view=True)
     batch = made_up_batch(job, model.config.vocab_size)
 
     def one_step() -> None:
@@ -251,10 +260,23 @@ def step(job: dict) -> dict:
     state = [value for state in optimizer.state.values() for value in state.values()]
     return {
         "seconds": seconds,
-        "tokens": batch["input_ids"].numel(),
+        "tokens": batch["input_ids"].numel() * processes(),
         "peakBytes": peak_bytes(device),
         "stateBytes": sum(value.numel() * value.element_size() for value in state),
     }
+
+
+def processes() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def of_all(result: dict) -> dict:
+    """The slowest's time, the tokens, which are those of all already, and the sums of memory."""
+    results = [None] * processes()
+    torch.distributed.all_gather_object(results, result)
+    torch.distributed.destroy_process_group()
+    summed = {name: sum(each[name] for each in results) for name in result}
+    return summed | {"seconds": max(each["seconds"] for each in results), "tokens": result["tokens"]}
 
 
 def made_up_batch(job: dict, vocabulary: int) -> dict[str, torch.Tensor]:
@@ -277,6 +299,8 @@ def seconds_of(work: Callable[[], None], job: dict) -> float:
     for _ in range(job["warmUp"]):
         work()
     synchronize(job["device"])
+    if processes() > 1:
+        torch.distributed.barrier()
     started = time.perf_counter()
     for _ in range(job["steps"]):
         work()
@@ -372,7 +396,8 @@ def result_of(line: str) -> str:
     job = json.loads(line)
     if "device" in job:
         job["device"] = only_visible(job["device"])
-    return json.dumps(TASKS[job["task"]](job))
+    result = TASKS[job["task"]](job)
+    return json.dumps(of_all(result) if processes() > 1 else result)
 
 
 def only_visible(device: str) -> str:
@@ -402,6 +427,8 @@ def serve() -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        print(result_of(sys.argv[1]))
+        result = result_of(sys.argv[1])
+        if os.environ.get("RANK", "0") == "0":
+            print(result)
     else:
         serve()

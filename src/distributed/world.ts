@@ -197,7 +197,9 @@ class Processes implements World {
   }
 
   async channel(name: string): Promise<World> {
-    const address = { ...this.#address, isServer: false, prefix: `${this.#address.prefix}/${name}` };
+    // Numbered: a second one of a name would find where the first one's processes were.
+    const prefix = `${this.#address.prefix}/${name} ${this.#channels.length + 1}`;
+    const address = { ...this.#address, isServer: false, prefix };
     const native = new (loadAddon().World)(address);
     await native.openStore();
     await withOthers(native.openGroup());

@@ -301,6 +301,8 @@ export interface PhaseTimes {
   elementWise: number;
   /** Thread-seconds in updates. */
   optimizer: number;
+  /** Thread-seconds in summing gradients over processes, in waiting for the others too. */
+  reduction: number;
   /** Operators of LibTorch that were called, those that others of them call included. */
   dispatches: number;
 }

@@ -10,9 +10,11 @@ import t, { type Test } from 'tap';
 import { mediansOf } from '../../scripts/bench/comparison.mjs';
 import { forkingWorker } from '../../scripts/bench/jobs.mjs';
 import { benchOptions, optionsFor } from '../../scripts/bench/options.mjs';
-import { runAlternately, type Measured, type Plan } from '../../scripts/bench/runs.mjs';
+import { runAlternately, type Measured, type Plan, type Run } from '../../scripts/bench/runs.mjs';
+import { scalingLines, scalingOf } from '../../scripts/bench/scaling.mjs';
 import { shapeOf, trainingFlops } from '../../scripts/bench/shape.mjs';
 import { planTargets, resultOf, targetLines, targetsFor } from '../../scripts/bench/targets.mjs';
+import { sentBytes, togetherOf } from '../../scripts/bench/worker/world.mjs';
 import { SetupError } from '../../scripts/setup/errors.mjs';
 import { startPhases, stopPhases } from '../../dist/native/index.js';
 import { makeToy, TOY_CONFIG } from '../fixtures/toy.js';
@@ -32,6 +34,7 @@ interface Side {
 interface Figures {
   machine: { device: string };
   benchmarks: { lengths: number[]; sides: Side[]; runs: { seconds: number; tokensPerSecond: number }[] }[];
+  scaling?: Record<string, { median: number } | null>[];
 }
 
 const folder = t.testdir();
@@ -58,6 +61,12 @@ async function figuresOf(t: Test, ...args: string[]): Promise<Figures & { stdout
   return { ...(JSON.parse(readFileSync(json, 'utf8')) as Figures), stdout };
 }
 
+function onlyOne<T>(all: readonly T[]): T {
+  const [one, ...more] = all;
+  if (one === undefined || more.length > 0) throw new Error(`${all.length} where one was expected`);
+  return one;
+}
+
 await t.test('options that cannot be used are refused in one line', async (t) => {
   const cases: [string, RegExp][] = [
     ['--steps --targets', /--steps and --targets exclude each other/],
@@ -73,6 +82,12 @@ await t.test('options that cannot be used are refused in one line', async (t) =>
     ['--batches 8', /rows x tokens such as 8x128/],
     ['--batches 8x513', /512 positions .* 513 tokens/],
     ['--batches 0x8', /an integer of at least 1 for the rows of --batches but received "0"/],
+    ['--nproc 0', /an integer of at least 1 for --nproc but received "0"/],
+    ['--nproc 2 --forward', /--nproc goes with --steps or an end-to-end run \(--data FILE\) only/],
+    ['--nproc 2 --batches 8x8,3x8', /3 rows of --batches cannot be shared out evenly to the 2 processes/],
+    ['--nproc 2 --compare --compile', /--compile and --nproc exclude each other/],
+    ['--gradient-reduce-dtype bfloat16', /--gradient-reduce-dtype needs --nproc of at least 2/],
+    ['--nproc 2 --gradient-reduce-dtype half', /Expected float32, bfloat16 for --gradient-reduce-dtype/],
     ['--lora-rank 0', /an integer of at least 1 for --lora-rank but received "0"/],
     ['--repeat 1.5', /an integer of at least 1 for --repeat but received "1\.5"/],
     ['--threads -1', /--threads/],
@@ -394,6 +409,114 @@ await t.test('steps', async (t) => {
   t.match(stdout, /split of the step of bertune, \w+: GEMM .*, attention .*, element-wise/);
 });
 
+t.test('a process sends its parts of a ring all-reduce but one, twice', (t) => {
+  t.equal(sentBytes(100, 1), 0);
+  t.equal(sentBytes(100, 2), 100);
+  t.equal(sentBytes(100, 4), 150);
+  t.end();
+});
+
+t.test('processes that measure together are as slow as the slowest, and wait as little as the last', (t) => {
+  const rank = { tokens: 10, peakBytes: 5, dispatches: 7, reduction: 0.2, exposed: 0.1 };
+  const all = togetherOf([
+    { ...rank, seconds: 2 },
+    { ...rank, seconds: 3, peakBytes: 6, reduction: 0.3, exposed: 0.05 },
+  ]);
+  t.same(all, {
+    seconds: 3,
+    tokens: 20,
+    peakBytes: 11,
+    dispatches: 7,
+    reduction: 0.2,
+    exposed: 0.05,
+  });
+  t.end();
+});
+
+t.test('scaling is of tokens a second, whatever number of them a side has', (t) => {
+  const run = (role: Run['role'], seconds: number, tokensPerSecond: number): Run => ({
+    name: role,
+    role,
+    repetition: 1,
+    seconds,
+    tokensPerSecond,
+  });
+  const runs = [
+    run('ours', 4, 180),
+    run('one', 4, 100),
+    run('apart', 4, 190),
+    run('strong', 2, 160),
+    run('threads', 2, 128),
+    run('eager', 4, 60),
+  ];
+  const scaling = scalingOf(runs, 2);
+  t.same(
+    Object.entries(scaling).map(([name, figure]) => [name, figure?.median]),
+    [
+      ['weak', 0.9],
+      ['apart', 0.95],
+      ['strong', 0.8],
+      ['threads', 1.25],
+      ['theirs', 3],
+    ],
+  );
+  t.match(
+    scalingLines([{ title: 'Step', ...scaling }]).join('\n'),
+    /^Step +90\.0 % +95\.0 % +80\.0 % +1\.25x +3\.00x$/m,
+  );
+  t.equal(scalingOf(runs.slice(1), 2).weak, null, 'a side that failed');
+  const one = mediansOf(runs).find(({ role }) => role === 'one');
+  t.equal(one?.ratios?.['speed']?.median, 1.8, 'in the same seconds, but fewer tokens');
+  t.end();
+});
+
+await t.test('steps of two processes', async (t) => {
+  const { embeddings, layer, pooler, classifier } = parameters();
+  const trained = [embeddings, layer, layer, pooler, classifier].reduce((sum, [values]) => sum + values, 0);
+  for (const [type, bytes] of [
+    ['float32', 4],
+    ['bfloat16', 2],
+  ] as const) {
+    const args = ['--nproc', '2', '--threads', '1', '--batches', '4x16', '--repeat', '1'];
+    const { benchmarks, scaling, stdout } = await figuresOf(t, ...args, '--gradient-reduce-dtype', type);
+    const { sides, runs, lengths } = onlyOne(benchmarks);
+    t.same(
+      sides.map(({ role }) => role),
+      ['ours', 'one', 'apart', 'strong', 'threads'],
+    );
+    t.same(lengths, Array(8).fill(16), 'four rows of each');
+    for (const [i, rows] of [8, 4, 8, 4, 4].entries()) {
+      const run = runs[i] ?? { seconds: NaN, tokensPerSecond: NaN };
+      t.ok(Math.abs(run.seconds * run.tokensPerSecond - rows * 16) < 1e-6, sides[i]?.name ?? 'no side');
+    }
+    const figure = (role: string, name: string): number =>
+      sides.find((side) => side.role === role)?.figures[name]?.median ?? NaN;
+    for (const role of ['ours', 'strong']) {
+      t.equal(figure(role, 'sentBytes'), bytes * trained, 'of two processes each sends all gradients once');
+      t.ok(figure(role, 'reduction') > 0 && figure(role, 'exposed') > 0);
+      const waited = figure(role, 'exposed') / figure(role, 'reduction');
+      t.equal(figure(role, 'overlapped'), Math.max(0, 1 - waited));
+      t.equal(figure(role, 'stateBytes'), 2 * figure('one', 'stateBytes'), 'each has its own');
+      t.ok(figure(role, 'peakBytes') > 1.5 * figure('one', 'peakBytes'), 'memory of both');
+    }
+    for (const role of ['one', 'apart', 'threads'])
+      t.equal(sides.find((side) => side.role === role)?.figures['sentBytes'], undefined, 'nothing is summed');
+    const speed = (role: string): number => figure(role, 'tokensPerSecond');
+    t.match(scaling?.[0], {
+      weak: { median: speed('ours') / speed('one') / 2 },
+      apart: { median: speed('apart') / speed('one') / 2 },
+      strong: { median: speed('strong') / speed('one') / 2 },
+      threads: { median: speed('strong') / speed('threads') },
+      theirs: null,
+    });
+    t.match(
+      stdout,
+      /split of the step of bertune, 2 processes of 1 thread, 4 rows each, \w+: .*, reductions /,
+    );
+    t.match(stdout, /weak scaling +without sums +strong scaling +to threads\n/);
+  }
+});
+
 await t.test('what is frozen or adapted has no optimizer state', async (t) => {
   const frozen = ['--freeze', 'bert.embeddings', 'bert.encoder.layer.0', '--batches', '2x8', '--repeat', '1'];
   const { layer, pooler, classifier } = parameters();
@@ -428,6 +551,24 @@ await t.test('end to end and evaluation', async (t) => {
   }
 });
 
+await t.test('end to end by two processes', async (t) => {
+  const rows = ['--data', toy.train, '--rows', '12', '--batch-size', '3', '--repeat', '1'];
+  const { benchmarks, scaling } = await figuresOf(t, ...rows, '--nproc', '2', '--threads', '1');
+  const { sides, runs, lengths } = onlyOne(benchmarks);
+  t.same(
+    sides.map(({ name }) => name.replace(/, \w+$/, '')),
+    [
+      'bertune, 2 processes of 1 thread, batch 3 each',
+      'bertune, 1 process of 1 thread, batch 3',
+      'bertune, 1 process of 2 threads, batch 6',
+    ],
+  );
+  const tokens = lengths.reduce((a, b) => a + b);
+  for (const { seconds, tokensPerSecond } of runs) t.ok(Math.abs(seconds * tokensPerSecond - tokens) < 1e-6);
+  const [ours, one] = runs.map(({ tokensPerSecond }) => tokensPerSecond);
+  t.equal(scaling?.[0]?.['weak']?.median, (ours ?? NaN) / (one ?? NaN) / 2);
+});
+
 await t.test('forward passes, against another build', async (t) => {
   const root = join(import.meta.dirname, '../..');
   const args = ['--forward', '--batches', '2x8', '--repeat', '2', '--against', root];
@@ -457,11 +598,11 @@ await t.test('opening a model, and the first step of the command line', async (t
 
 t.test('time is counted only between start and stop', async (t) => {
   stopPhases();
-  t.same(stopPhases(), { gemm: 0, attention: 0, elementWise: 0, optimizer: 0, dispatches: 0 });
+  t.same(stopPhases(), { gemm: 0, attention: 0, elementWise: 0, optimizer: 0, reduction: 0, dispatches: 0 });
   startPhases();
   startPhases();
   stopPhases();
-  t.same(stopPhases(), { gemm: 0, attention: 0, elementWise: 0, optimizer: 0, dispatches: 0 });
+  t.same(stopPhases(), { gemm: 0, attention: 0, elementWise: 0, optimizer: 0, reduction: 0, dispatches: 0 });
 });
 
 const skip = process.env['BERTUNE_PYTHON'] === undefined && 'BERTUNE_PYTHON is not set';
@@ -491,6 +632,22 @@ await t.test('the other side does the same work', { skip }, async (t) => {
       work?.sides.map(({ role }) => role),
       ['ours', 'best'],
     );
+  }
+});
+
+await t.test('as many processes of the other side, under torchrun', { skip }, async (t) => {
+  const options = ['--nproc', '2', '--threads', '1', '--compare', '--dtype', 'float32', '--repeat', '1'];
+  for (const kind of [
+    ['--batches', '4x8'],
+    ['--data', toy.train, '--rows', '12', '--batch-size', '3'],
+  ]) {
+    const { benchmarks, scaling } = await figuresOf(t, ...kind, ...options);
+    const { sides } = onlyOne(benchmarks);
+    const [ours, theirs] = [sides[0], sides.at(-1)];
+    t.match(theirs?.name, /^HF .*, 2 processes of 1 thread, /);
+    t.equal(theirs?.figures['stateBytes']?.median, ours?.figures['stateBytes']?.median, 'of both processes');
+    t.equal(scaling?.[0]?.['theirs']?.median, theirs?.ratios?.speed.median);
+    t.ok((theirs?.ratios?.speed.median ?? 0) > 0);
   }
 });
 

@@ -6,7 +6,7 @@ import { busySeconds, cudaPeakBytes, startPhases, stopPhases } from '../../../di
 /**
  * Shares of a step's thread-seconds.
  *
- * @typedef {{ gemm: number, attention: number, elementWise: number, optimizer: number, rest: number }} Split
+ * @typedef {{ gemm: number, attention: number, elementWise: number, optimizer: number, reduction?: number, rest: number }} Split
  */
 
 /**
@@ -45,23 +45,24 @@ export async function timed(device, work) {
  *
  * @param {number} threads
  * @param {() => Promise<unknown>} work
- * @returns {Promise<{ split: Split, dispatches: number }>}
+ * @returns {Promise<{ split: Split, dispatches: number, reduction: number }>} `reduction`: seconds
  */
 export async function splitOf(threads, work) {
   const busyBefore = busySeconds();
   startPhases();
   await work();
-  const { gemm, attention, elementWise, optimizer, dispatches } = stopPhases();
+  const { gemm, attention, elementWise, optimizer, reduction, dispatches } = stopPhases();
   const all = threads * (busySeconds() - busyBefore);
-  const rest = all - gemm - attention - elementWise - optimizer;
+  const rest = all - gemm - attention - elementWise - optimizer - reduction;
   const split = {
     gemm: gemm / all,
     attention: attention / all,
     elementWise: elementWise / all,
     optimizer: optimizer / all,
+    ...(reduction > 0 && { reduction: reduction / all }),
     rest: rest / all,
   };
-  return { split, dispatches };
+  return { split, dispatches, reduction: reduction / threads };
 }
 
 /** The number of `cuda:1` and the like. @param {string} device */

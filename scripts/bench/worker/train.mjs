@@ -19,11 +19,12 @@ const SEED = 42;
  * Trains one step of one model, which is not measured, and then one epoch of another, which is: from texts on disk to
  * the last update.
  *
- * @param {{ batchSize: number } & import('./inputs.mjs').Input & import('./inputs.mjs').Runtime} job
+ * @param {{ batchSize: number, reduceDtype?: 'float32' | 'bfloat16' } & import('./inputs.mjs').Input & import('./inputs.mjs').Runtime} job
+ * @param {import('./world.mjs').World} world
  */
-export async function train({ batchSize, threads, device, dtype, ...input }) {
+export async function train({ batchSize, threads, device, dtype, reduceDtype, ...input }, world) {
   const { rows, tokenizer, config, close } = await openInput(input);
-  const folder = await mkdtemp(join(tmpdir(), 'bertune-bench-'));
+  const folder = await world.fromMain(() => mkdtemp(join(tmpdir(), 'bertune-bench-')));
   /** @param {number} maxSteps */
   const trainOnce = async (maxSteps) => {
     const args = trainingArguments({
@@ -38,10 +39,12 @@ export async function train({ batchSize, threads, device, dtype, ...input }) {
       device,
       dtype,
       threads,
+      ...(reduceDtype !== undefined && { gradientReduceDtype: reduceDtype }),
     });
     const model = AutoModelForSequenceClassification.fromConfig(parseConfig(config, 'the bench'));
     await model.open(args);
     let dataWait = 0;
+    await world.sum([0]); // all begin together
     /** @type {Trainer | undefined} */
     let trainer;
     const time = await timed(device, async () => {
@@ -51,18 +54,19 @@ export async function train({ batchSize, threads, device, dtype, ...input }) {
         tokenizer,
         trainDataset: rows,
         progress: new Progress({ write: () => true }),
+        world,
       });
       ({ train_data_wait: dataWait = NaN } = await trainer.train());
     });
     await trainer?.close();
     await model.close();
-    return { ...time, dataWait, tokens: trainer?.state.num_input_tokens_seen };
+    return { ...time, dataWait, tokens: (world.isMain ? trainer?.state.num_input_tokens_seen : 0) ?? NaN };
   };
   try {
     await trainOnce(1);
     return { ...(await trainOnce(-1)), peakBytes: peakBytes(device) };
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    if (world.isMain) await rm(folder, { recursive: true, force: true });
     await close();
   }
 }
