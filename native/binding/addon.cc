@@ -62,6 +62,7 @@ Napi::Value stopPhases(const Napi::CallbackInfo& info) {
   result.Set("elementWise", times.elementWise);
   result.Set("optimizer", times.optimizer);
   result.Set("dispatches", static_cast<double>(times.operators));
+  result.Set("launches", static_cast<double>(times.launches));
   return result;
 }
 

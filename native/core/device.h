@@ -3,6 +3,7 @@
 #pragma once
 
 #include <ATen/core/Generator.h>
+#include <c10/core/ScalarType.h>
 #include <c10/core/Device.h>
 
 #include <mutex>
@@ -26,6 +27,9 @@ int64_t cudaDevices();
 void allowTf32(bool allowed);
 // CPU threads for all that the calling thread computes from now on.
 void setThreads(int threads);
+// FLOP/s of [rows, inner] x [columns, inner]^T: what the device can do at most, for the bench to hold a step
+// against. The median of some repetitions.
+double matmulRate(c10::Device device, at::ScalarType type, int64_t rows, int64_t inner, int64_t columns);
 // Backward passes run on the thread that asks for them, on a GPU too. LibTorch has a thread for each GPU,
 // which with one GPU costs cache misses and context switches (pytorch pull request 192004).
 void keepBackwardOnThisThread();

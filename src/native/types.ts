@@ -303,4 +303,6 @@ export interface PhaseTimes {
   optimizer: number;
   /** Operators of LibTorch that were called, those that others of them call included. */
   dispatches: number;
+  /** On a GPU: launches of fused kernels, and nodes of CUDA graphs that were repeated. LibTorch's other launches are not counted. */
+  launches: number;
 }

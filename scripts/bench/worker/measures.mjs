@@ -45,13 +45,13 @@ export async function timed(device, work) {
  *
  * @param {number} threads
  * @param {() => Promise<unknown>} work
- * @returns {Promise<{ split: Split, dispatches: number }>}
+ * @returns {Promise<{ split: Split, dispatches: number, launches: number }>}
  */
 export async function splitOf(threads, work) {
   const busyBefore = busySeconds();
   startPhases();
   await work();
-  const { gemm, attention, elementWise, optimizer, dispatches } = stopPhases();
+  const { gemm, attention, elementWise, optimizer, dispatches, launches } = stopPhases();
   const all = threads * (busySeconds() - busyBefore);
   const rest = all - gemm - attention - elementWise - optimizer;
   const split = {
@@ -61,7 +61,7 @@ export async function splitOf(threads, work) {
     optimizer: optimizer / all,
     rest: rest / all,
   };
-  return { split, dispatches };
+  return { split, dispatches, launches };
 }
 
 /** The number of `cuda:1` and the like. @param {string} device */

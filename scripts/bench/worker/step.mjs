@@ -61,8 +61,8 @@ export async function step({ variant, ...job }) {
       (sum, { shape: sizes }) => sum + BYTES * sizes.reduce((a, b) => a * b, 1),
       0,
     );
-    const { split, dispatches } = await splitOf(threads, () => train(1));
-    return { stateBytes, dispatches, ...(device === 'cpu' && { split }) };
+    const { split, dispatches, launches } = await splitOf(threads, () => train(1));
+    return { stateBytes, dispatches, ...(device === 'cpu' ? { split } : { launches }) };
   });
 }
 

@@ -1,5 +1,5 @@
 // With gradient checkpointing a layer runs again with the masks that it had: the bits are those without. But for the masks of
-// attention in bfloat16 on a GPU, which are drawn in the order of the calls where nothing runs twice: so that has no dropout here.
+// attention on a GPU, which are drawn in the order of the calls where nothing runs twice: so that has no dropout here.
 //
 // The stand-ins have no kernels of GPUs, and bits only on CPUs in float32: in bfloat16 a norm stores its result for the layers
 // behind it rounded once more, unless they run again; and the fake GPU's operators, those of LibTorch for CPUs, round differently
