@@ -261,7 +261,8 @@ at::Tensor onHost(const at::TensorBase& tensor) {
 void copy(at::TensorIterator& iterator, bool /*nonBlocking*/) {
   const at::Tensor to = onHost(iterator.tensor(0)), from = onHost(iterator.tensor(1));
   if (iterator.device_type(0) != iterator.device_type(1)) fake::refuseInCapture("a copy to or from the host");
-  fake::note([to, from, hasTo = fake::lifeOf(iterator.tensor(0)), hasFrom = fake::lifeOf(iterator.tensor(1))] {
+  fake::note(iterator.tensor(0), [to, from, hasTo = fake::lifeOf(iterator.tensor(0)),
+                                  hasFrom = fake::lifeOf(iterator.tensor(1))] {
     hasTo();
     hasFrom();
     to.copy_(from);

@@ -8,6 +8,7 @@
 #include <array>
 #include <memory>
 #include <string_view>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -18,7 +19,16 @@ using torch::jit::Stack;
 
 struct Recorded {
   std::vector<std::function<void()>> work;
-  std::vector<at::Tensor> kept;
+  std::vector<at::Tensor> kept;  // memory of the graph's own
+
+  void keep(const at::Tensor& tensor) {
+    kept.push_back(tensor);
+    addresses_.insert(tensor.storage().data());
+  }
+  bool owns(const at::TensorBase& tensor) const { return addresses_.count(tensor.storage().data()) > 0; }
+
+ private:
+  std::unordered_set<const void*> addresses_;
 };
 
 thread_local Recorded* recording = nullptr;
@@ -90,8 +100,8 @@ class Switches {
 
 class Operation {
  public:
-  // Runs it, for the sizes of its results, and leaves what it writes as it was.
-  Operation(const c10::OperatorHandle& op, Stack* stack) : op_(op) {
+  // Runs it, for its results, and leaves what it writes of others' memory as it was.
+  Operation(const c10::OperatorHandle& op, Stack* stack, Recorded& recorded) : op_(op) {
     const auto& schema = op.schema();
     const size_t count = schema.arguments().size(), first = stack->size() - count;
     std::vector<std::pair<at::Tensor, at::Tensor>> written;  // bytes, and what was there
@@ -102,7 +112,7 @@ class Operation {
       forTensors(argument, [&](at::Tensor& tensor) {
         if (tensor.defined() && !tensor.is_cuda()) tensor = tensor.clone();
         if (!isOurs(tensor) || tensor.storage().nbytes() == 0) return;
-        if (alias != nullptr && alias->isWrite()) {
+        if (alias != nullptr && alias->isWrite() && !recorded.owns(tensor)) {
           const at::Tensor bytes = bytesOf(tensor);
           written.emplace_back(bytes, bytes.clone());
         }
@@ -121,12 +131,10 @@ class Operation {
         const bool isNew = isOurs(tensor) && std::find(addresses.begin(), addresses.end(),
                                                        tensor.storage().data()) == addresses.end();
         results_.push_back(isNew ? tensor : at::Tensor());
+        if (isNew) recorded.keep(tensor);
       });
     }
   }
-
-  // Those that are no argument.
-  const std::vector<at::Tensor>& results() const { return results_; }
 
   void run() const {
     for (const auto& isThere : memory_) isThere();
@@ -147,7 +155,7 @@ class Operation {
   c10::OperatorHandle op_;
   Stack arguments_;
   std::vector<std::function<void()>> memory_;
-  std::vector<at::Tensor> results_;
+  std::vector<at::Tensor> results_;  // undefined for one that is an argument
   Switches switches_;
 };
 
@@ -164,8 +172,13 @@ void note(std::function<void()> work) {
   recording->work.push_back(std::move(work));
 }
 
+void note(const at::TensorBase& target, const std::function<void()>& work) {
+  if (recording == nullptr || recording->owns(target)) work();
+  if (recording != nullptr) recording->work.push_back(work);
+}
+
 void keep(const at::Tensor& tensor) {
-  if (recording != nullptr) recording->kept.push_back(tensor);
+  if (recording != nullptr) recording->keep(tensor);
 }
 
 std::function<void()> lifeOf(const at::TensorBase& tensor) {
@@ -180,7 +193,7 @@ void run(const c10::OperatorHandle& op, Stack* stack) {
   if (waits(op.schema().name())) refuseInCapture(op.schema().name().c_str());
   Recorded& recorded = *recording;
   const Suspended suspended;
-  auto operation = std::make_shared<Operation>(op, stack);
+  auto operation = std::make_shared<Operation>(op, stack, recorded);
   recorded.work.push_back([operation] { operation->run(); });
 }
 

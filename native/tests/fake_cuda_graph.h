@@ -16,8 +16,11 @@ namespace fake {
 bool isRecording();
 // Throws while it records.
 void refuseInCapture(const char* what);
-// What is done now, and once more in each replay.
+// What is done in each replay, and not now; else, now.
 void note(std::function<void()> work);
+// The same of what writes to a tensor: where that was made while it records it is done now too, since what
+// follows may take it for indices.
+void note(const at::TensorBase& target, const std::function<void()>& work);
 // A tensor that was made while it records: the memory is the graph's.
 void keep(const at::Tensor& tensor);
 // Fails in a replay that comes when the memory was given back.
