@@ -14,7 +14,11 @@ export const PARTS = [
   { name: 'kernels', title: 'the fused kernels load, and compute what the operators do', seconds: 20 },
   { name: 'operators', title: 'losses and gradients of all families beside the CPU', seconds: 30 },
   { name: 'graphs', title: 'recorded steps have the bits of eager ones', seconds: 15 },
-  { name: 'dropout', title: 'masks of attention: the same forward and backward, others each time', seconds: 12 },
+  {
+    name: 'dropout',
+    title: 'masks of attention: the same forward and backward, others each time',
+    seconds: 12,
+  },
   { name: 'steps', title: 'speed and memory of a step, with and without graphs', seconds: 60 },
   { name: 'transformers', title: 'steps and training beside transformers, eager and compiled', seconds: 110 },
   { name: 'texts', title: 'training, evaluation and prediction from files of texts', seconds: 45 },

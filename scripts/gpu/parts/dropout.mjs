@@ -5,13 +5,16 @@ import { batchOf, openSession, smallConfig } from '../training.mjs';
 const CONFIG = { ...smallConfig('2x64x4'), hidden_dropout_prob: 0, attention_probs_dropout_prob: 0.3 };
 /** The same text again and again: what is drawn once for all of them would not average out. */
 const LENGTHS = Array.from({ length: 6 }, () => 24);
-const DRAWS = 48;
+const DRAWS = 32;
 
 /** @param {import('../part.mjs').Context} context */
 export async function run({ device, dtypes, check }) {
   for (const dtype of dtypes) {
     await checkSlope({ device, dtype }, check);
-    const [whole, wholeToo] = [await meanOf({ device, dtype, seed: 1 }), await meanOf({ device, dtype, seed: 2 })];
+    const [whole, wholeToo] = [
+      await meanOf({ device, dtype, seed: 1 }),
+      await meanOf({ device, dtype, seed: 2 }),
+    ];
     const [single, singleToo] = [
       await meanOf({ device, dtype, seed: 3 }, true),
       await meanOf({ device, dtype, seed: 4 }, true),
@@ -39,7 +42,7 @@ async function checkSlope({ device, dtype }, check) {
     await session.accumulate(batch, { divisor: batch.labels.length });
     return (await session.stats()).loss;
   };
-  const [by, tolerance] = dtype === 'float32' ? [0.02, 0.02] : [0.1, 0.1];
+  const [by, tolerance] = dtype === 'float32' ? [0.02, 0.05] : [0.1, 0.1];
   const isChecked = /layer\.0\.attention.*(?:query|value).*weight/;
   for (const { name, shape } of session.tensors().filter((tensor) => isChecked.test(tensor.name))) {
     await first();
@@ -54,7 +57,11 @@ async function checkSlope({ device, dtype }, check) {
     const slope = ((await lossAt(by)) - (await lossAt(-by))) / (2 * by);
     await session.write(name, tensorOf(shape, weights));
     const error = Math.abs(slope / length - 1);
-    check(`${dtype}: the slope of the loss along ${name}`, error < tolerance, `off by ${(100 * error).toFixed(2)} %`);
+    check(
+      `${dtype}: the slope of the loss along ${name}`,
+      error < tolerance,
+      `off by ${(100 * error).toFixed(2)} %`,
+    );
   }
   await session.close();
 }
@@ -77,7 +84,7 @@ async function meanOf({ device, dtype, seed }, oneByOne = false) {
   const divisor = DRAWS * LENGTHS.length;
   for (let i = 0; i < (oneByOne ? divisor : DRAWS); i++) await session.accumulate(batch, { divisor });
   const gradients = [];
-  for (const { name } of session.tensors()) gradients.push(...(await session.read(name, 'gradient')));
+  for (const { name } of session.tensors()) gradients.push(await session.read(name, 'gradient'));
   await session.close();
   return gradients;
 }
@@ -91,15 +98,18 @@ function tensorOf(shape, values) {
 function repeated({ inputIds, labels }) {
   const count = LENGTHS.length;
   return {
-    inputIds: Int32Array.from({ length: count * inputIds.length }, (_, i) => inputIds[i % inputIds.length] ?? 0),
+    inputIds: Int32Array.from(
+      { length: count * inputIds.length },
+      (_, i) => inputIds[i % inputIds.length] ?? 0,
+    ),
     cuSeqlens: Int32Array.from({ length: count + 1 }, (_, i) => i * inputIds.length),
     labels: Int32Array.from({ length: count }, () => labels[0] ?? 0),
   };
 }
 
-/** @param {ArrayLike<number>} a @param {ArrayLike<number>} b */
+/** @param {readonly Float32Array[]} a @param {readonly Float32Array[]} b */
 function distanceOf(a, b) {
-  return norm(Float64Array.from({ length: a.length }, (_, i) => (a[i] ?? NaN) - (b[i] ?? NaN)));
+  return norm(a.map((values, i) => norm(values.map((value, j) => value - (b[i]?.[j] ?? NaN)))));
 }
 
 /** @param {ArrayLike<number>} values */

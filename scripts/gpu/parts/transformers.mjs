@@ -69,7 +69,12 @@ export async function run({ device, best, gpu, isSmall, folder, figure, note, sk
     const input = { data, rows, tokenizer, shape: shapeOf(isSmall ? '1x64x2' : '12x768x12') };
     const work = { batchSize: isSmall ? 4 : 16, device, dtype: best, threads: 2 };
     const encoded = join(folder, 'encoded.json');
-    await ourBuild.worker({ task: 'encode', ...input, output: encoded, sorted: join(folder, 'sorted.jsonl') });
+    await ourBuild.worker({
+      task: 'encode',
+      ...input,
+      output: encoded,
+      sorted: join(folder, 'sorted.jsonl'),
+    });
     const { seconds } = await ourBuild.worker({ task: 'train', ...input, ...work });
     const trainer = await worker({ task: 'train', encoded, style: 'best', ...work });
     const title = `a training on ${rows} texts, batch ${work.batchSize}`;
