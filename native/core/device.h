@@ -3,8 +3,8 @@
 #pragma once
 
 #include <ATen/core/Generator.h>
-#include <c10/core/ScalarType.h>
 #include <c10/core/Device.h>
+#include <c10/core/ScalarType.h>
 
 #include <mutex>
 #include <optional>

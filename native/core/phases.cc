@@ -79,8 +79,8 @@ Times stop() {
   isOn = false;
   removeCallback();
   const auto of = [](Phase phase) { return seconds(counted[static_cast<size_t>(phase)]); };
-  return {of(Phase::Gemm), of(Phase::Attention), of(Phase::ElementWise), of(Phase::Optimizer),
-          called.exchange(0), launched.exchange(0)};
+  return {of(Phase::Gemm),      of(Phase::Attention), of(Phase::ElementWise),
+          of(Phase::Optimizer), called.exchange(0),   launched.exchange(0)};
 }
 
 void countLaunches(int64_t launches) {

@@ -15,7 +15,9 @@ namespace {
 // its checksum does not show, or be of another driver: it is compiled again then.
 void* load(const Kernels::Source& source, const Driver& driver, std::string& cacheProblem) {
   const std::optional<Compiler> compiler = Compiler::find(source.compiler);
-  if (!compiler) throw std::runtime_error("NVRTC, NVIDIA's run-time compiler, was not found beside LibTorch; install LibTorch again");
+  if (!compiler)
+    throw std::runtime_error(
+        "NVRTC, NVIDIA's run-time compiler, was not found beside LibTorch; install LibTorch again");
   std::pair<int, int> version;
   if (compiler->version(&version.first, &version.second) != 0) throw std::runtime_error("NVRTC does not run");
   const CubinCache cache(source.cache);
@@ -45,7 +47,8 @@ void* streamOf(c10::Device device) {
 
 Kernels::Kernels(c10::Device device, const Source& source) : device_(device), driver_() {
   const std::optional<Driver> driver = Driver::find(source.driver);
-  if (!driver) throw std::runtime_error("libcuda.so.1 lacks a function that launches them; update the NVIDIA driver");
+  if (!driver)
+    throw std::runtime_error("libcuda.so.1 lacks a function that launches them; update the NVIDIA driver");
   driver_ = *driver;
   module_ = load(source, driver_, cacheProblem_);
 }

@@ -182,9 +182,8 @@ struct AttentionPacked : torch::autograd::Function<AttentionPacked> {
     const at::Tensor dOut = withWholeHeads(gradients[0].reshape({-1, projected.size(2), projected.size(3)}))
                                 .contiguous()
                                 .view(outputs.out.sizes());
-    Inputs d = usesFlash(projected.scalar_type())
-                   ? flashBackward(dOut, in, outputs, sequences, settings)
-                   : efficientBackward(dOut, in, outputs, sequences, settings);
+    Inputs d = usesFlash(projected.scalar_type()) ? flashBackward(dOut, in, outputs, sequences, settings)
+                                                  : efficientBackward(dOut, in, outputs, sequences, settings);
     if (!usesFlash(projected.scalar_type())) d = {d.query.squeeze(0), d.key.squeeze(0), d.value.squeeze(0)};
     const auto [dProjected, dQuery] = gradientsOf(d, query.has_value(), projected.size(3));
     return {dProjected, dQuery, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
@@ -205,10 +204,10 @@ struct AttentionPacked : torch::autograd::Function<AttentionPacked> {
   }
 };
 
-// The memory-efficient kernels with dropout: given offsets, LibTorch's forward kernel takes the number of keys
-// for 0 when it looks up where a sequence's and a head's random numbers begin, and its backward kernel does not
-// (pytorch issue 115590): masks would be the same for all heads, and gradients wrong. So the sequences are
-// padded, side by side, as in transformers.
+// The memory-efficient kernels with dropout: given offsets, LibTorch's forward kernel takes the number of
+// keys for 0 when it looks up where a sequence's and a head's random numbers begin, and its backward kernel
+// does not (pytorch issue 115590): masks would be the same for all heads, and gradients wrong. So the
+// sequences are padded, side by side, as in transformers.
 struct AttentionPadded : torch::autograd::Function<AttentionPadded> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& projected,
                             const std::optional<at::Tensor>& query, const at::Tensor& offsets,
@@ -219,8 +218,8 @@ struct AttentionPadded : torch::autograd::Function<AttentionPadded> {
     const Padding padding = Padding::of(offsets, projected.size(0), length);
     const Calls calls(projected, query, padding, mostScores);
     const Settings settings = settingsOf(projected, mask);
-    variable_list saved{projected, query.value_or(at::Tensor()), padding.tokens, padding.places,
-                        padding.beyond, {}},
+    variable_list saved{
+        projected, query.value_or(at::Tensor()), padding.tokens, padding.places, padding.beyond, {}},
         outs;
     for (int64_t first = 0; first < padding.sequences(); first += calls.most()) {
       const auto lock = seedDefaultGenerator(mask.from(first * length * heads), projected.device());
@@ -296,7 +295,9 @@ struct AttentionPadded : torch::autograd::Function<AttentionPadded> {
     at::Tensor bias_;
   };
 
-  static at::Tensor joined(const variable_list& parts) { return parts.size() == 1 ? parts[0] : at::cat(parts); }
+  static at::Tensor joined(const variable_list& parts) {
+    return parts.size() == 1 ? parts[0] : at::cat(parts);
+  }
 };
 
 }  // namespace

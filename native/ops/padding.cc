@@ -22,8 +22,8 @@ Padding Padding::of(const at::Tensor& offsets, int64_t tokens, int64_t length) {
   const at::Tensor rows = begins.unsqueeze(1) + at::arange(length, offsets.options());
   const at::Tensor token = at::arange(tokens, offsets.options());
   const at::Tensor sequence = at::bucketize(token, ends, /*out_int32=*/true, /*right=*/true);
-  return {rows.clamp_max(tokens - 1).flatten(), sequence * length + (token - begins.index_select(0, sequence)),
-          rows >= ends.unsqueeze(1)};
+  return {rows.clamp_max(tokens - 1).flatten(),
+          sequence * length + (token - begins.index_select(0, sequence)), rows >= ends.unsqueeze(1)};
 }
 
 at::Tensor Padding::pad(const at::Tensor& packed) const {

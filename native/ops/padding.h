@@ -18,8 +18,8 @@ struct Padding {
   at::Tensor padWithZeros(const at::Tensor& packed) const;
   // [sequences, length, ...] as [tokens, ...].
   at::Tensor pack(const at::Tensor& padded) const;
-  // What is added to scores, float32 [sequences, heads, queries, length]: -inf behind a sequence's end, so that
-  // nothing attends there. One row of memory a sequence.
+  // What is added to scores, float32 [sequences, heads, queries, length]: -inf behind a sequence's end, so
+  // that nothing attends there. One row of memory a sequence.
   at::Tensor bias(int64_t heads, int64_t queries) const;
 
   int64_t sequences() const { return beyond.size(0); }

@@ -232,8 +232,8 @@ uint64_t stateAt(const Mask& mask) {
   return at::check_generator<at::CPUGeneratorImpl>(generator)->random64();
 }
 
-// Attention with the masks that the stand-ins draw, from ATen operators and autograd. `padded`: the length that
-// sequences have in the kernel's own eyes, or 0 for that of each.
+// Attention with the masks that the stand-ins draw, from ATen operators and autograd. `padded`: the length
+// that sequences have in the kernel's own eyes, or 0 for that of each.
 at::Tensor attentionDrawn(const AttentionInput& input, const std::vector<int32_t>& cuSeqlens,
                           const Mask& mask, int64_t padded) {
   const int64_t heads = input.heads(), headSize = input.headSize(), parts = input.projected.size(1);

@@ -175,7 +175,8 @@ void checkBias(const Tensor& bias, const Tensor& query, const Tensor& key) {
   TORCH_CHECK(bias.scalar_type() == at::kFloat && bias.stride(-1) == 1);
   const std::vector<int64_t> sizes{query.size(0), query.size(2), query.size(1), key.size(1)};
   TORCH_CHECK(bias.sizes().equals(sizes), "a bias of ", bias.sizes());
-  for (int64_t i = 0; i < 3; ++i) TORCH_CHECK(bias.stride(i) % 4 == 0, "rows of the bias that are not aligned");
+  for (int64_t i = 0; i < 3; ++i)
+    TORCH_CHECK(bias.stride(i) % 4 == 0, "rows of the bias that are not aligned");
 }
 
 // Several sequences are a batch, or have offsets.

@@ -78,10 +78,10 @@ at::Tensor bytesOf(const at::Tensor& tensor) {
 
 // Results of what waits for the device, or whose size depends on what is there.
 bool waits(const std::string& name) {
-  constexpr std::array<std::string_view, 7> names{"aten::_local_scalar_dense", "aten::equal",
-                                                  "aten::nonzero",             "aten::masked_select",
-                                                  "aten::_unique2",            "aten::unique_consecutive",
-                                                  "aten::unique_dim"};
+  constexpr std::array<std::string_view, 7> names{
+      "aten::_local_scalar_dense", "aten::equal",    "aten::nonzero",
+      "aten::masked_select",       "aten::_unique2", "aten::unique_consecutive",
+      "aten::unique_dim"};
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
@@ -241,7 +241,8 @@ void CUDAGraph::capture_end() {
 }
 
 void CUDAGraph::replay() {
-  TORCH_CHECK(isWhole_ && fake::recording == nullptr, "Called CUDAGraph::replay without a preceding capture.");
+  TORCH_CHECK(isWhole_ && fake::recording == nullptr,
+              "Called CUDAGraph::replay without a preceding capture.");
   for (const auto& work : recorded_->work) work();
 }
 

@@ -1,6 +1,6 @@
-// The driver's and NVRTC's functions for kernels, under their own names, on the fake GPU (fake_cuda.cc): kernels
-// run on the CPU, thread by thread, or are recorded. That is slow, so there are none unless BERTUNE_FAKE_KERNELS
-// is 1.
+// The driver's and NVRTC's functions for kernels, under their own names, on the fake GPU (fake_cuda.cc):
+// kernels run on the CPU, thread by thread, or are recorded. That is slow, so there are none unless
+// BERTUNE_FAKE_KERNELS is 1.
 #include <cstdlib>
 #include <mutex>
 #include <string>
@@ -32,12 +32,12 @@ bool areThere() {
 }  // namespace
 
 #define EXPORT extern "C" __attribute__((visibility("default"))) int
-#define DRIVER_CALL(name, parameters, ...)                                                     \
-  EXPORT name parameters {                                                                     \
+#define DRIVER_CALL(name, parameters, ...)                                                        \
+  EXPORT name parameters {                                                                        \
     return call<int(*) parameters>(bertune::standin::driver(), #name __VA_OPT__(, ) __VA_ARGS__); \
   }
-#define COMPILER_CALL(name, parameters, ...)                                                   \
-  EXPORT name parameters {                                                                     \
+#define COMPILER_CALL(name, parameters, ...)                                                        \
+  EXPORT name parameters {                                                                          \
     return call<int(*) parameters>(bertune::standin::compiler(), #name __VA_OPT__(, ) __VA_ARGS__); \
   }
 
@@ -99,7 +99,8 @@ COMPILER_CALL(nvrtcCreateProgram,
               (void** program, const char* source, const char* name, int headers, const char* const* texts,
                const char* const* names),
               program, source, name, headers, texts, names)
-COMPILER_CALL(nvrtcCompileProgram, (void* program, int count, const char* const* options), program, count, options)
+COMPILER_CALL(nvrtcCompileProgram, (void* program, int count, const char* const* options), program, count,
+              options)
 COMPILER_CALL(nvrtcGetProgramLogSize, (void* program, size_t* size), program, size)
 COMPILER_CALL(nvrtcGetProgramLog, (void* program, char* text), program, text)
 COMPILER_CALL(nvrtcGetCUBINSize, (void* program, size_t* size), program, size)

@@ -1,7 +1,5 @@
 // Buckets, and steps as graphs: the policy by graphs that note what is asked of them, and whole trainings by
 // graphs that behave as a device's do, but on the CPU.
-#include "tests/graph_training.h"
-
 #include <ATen/ATen.h>
 #include <c10/util/Exception.h>
 
@@ -18,6 +16,7 @@
 #include "core/bucket.h"
 #include "model/loss.h"
 #include "tests/comparison.h"
+#include "tests/graph_training.h"
 #include "tests/operators_test.h"
 
 namespace bertune {
@@ -186,8 +185,8 @@ void testPolicy() {
   check("of one layout", update(2) == "du" && !graphs.hasUpdate() && update(2) == "cru");
   check("beside passes", run(64) == "prw" && update(2) == "ru");
   graphs.stop("reason");
-  check("stopped", notes == "dd" && graphs.recorded() == 0 && !graphs.hasUpdate() &&
-                       graphs.problem() == "reason");
+  check("stopped",
+        notes == "dd" && graphs.recorded() == 0 && !graphs.hasUpdate() && graphs.problem() == "reason");
   notes.clear();
   check("and not recorded again", run(64) == "pw" && run(64) == "pw" && update(2) == "u" && update(2) == "u");
 }

@@ -140,7 +140,8 @@ void testFolder() {
   };
   check("the folder for caches", folder("/caches", "/home/a") == "/caches/bertune/kernels");
   check("that of the user", folder(nullptr, "/home/a") == "/home/a/.cache/bertune/kernels");
-  check("a relative path counts for nothing", folder("caches", "/home/a") == "/home/a/.cache/bertune/kernels");
+  check("a relative path counts for nothing",
+        folder("caches", "/home/a") == "/home/a/.cache/bertune/kernels");
   check("no variable, no folder",
         folder(nullptr, nullptr).empty() && folder("", "").empty() && folder(nullptr, "home").empty());
 }
@@ -153,7 +154,8 @@ void testKernelsLoading() {
   expectProblem(state, "libcuda.so.1 lacks a function that launches them; update the NVIDIA driver");
   state = {};
   state.hasCompiler = false;
-  expectProblem(state, "NVRTC, NVIDIA's run-time compiler, was not found beside LibTorch; install LibTorch again");
+  expectProblem(state,
+                "NVRTC, NVIDIA's run-time compiler, was not found beside LibTorch; install LibTorch again");
   state = {};
   state.compiles = false;
   expectProblem(state, "NVRTC error 6: add_norm.cu(7): error: identifier \"x\" is undefined");

@@ -31,7 +31,7 @@ struct Cuda {
   bool loads = true;      // else modules are refused, as by a driver that is older than the compiler
   std::string refused{};  // code that is refused in particular
   bool launches = true;
-  std::string faulty{};  // a kernel that does nothing
+  std::string faulty{};                      // a kernel that does nothing
   std::vector<Launch>* recording = nullptr;  // where launches go instead of running; null: they run
   int compilations = 0, modules = 0, kernels = 0;
 };

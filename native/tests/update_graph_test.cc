@@ -1,5 +1,5 @@
-// Updates as graphs: of the launches of fused kernels, repeated with the arguments that they had when they were
-// recorded. Passes run as they are.
+// Updates as graphs: of the launches of fused kernels, repeated with the arguments that they had when they
+// were recorded. Passes run as they are.
 #include <ATen/ATen.h>
 #include <c10/util/Exception.h>
 
@@ -92,7 +92,8 @@ void testForgetting() {
   run.beforeStep = [&](Training& training, int step) {
     if (step == 3) training.configure({{name, {false}}, {"classifier.bias", {true, 0.5}}});
     if (step == 5) training.write(name, "weight", at::ones({20, kHidden}), std::nullopt);
-    if (step == 6) training.write("classifier.weight", "exp_avg", at::ones({kClasses, kHidden}), std::nullopt);
+    if (step == 6)
+      training.write("classifier.weight", "exp_avg", at::ones({kClasses, kHidden}), std::nullopt);
     if (step == 8) training.write("classifier.weight", "step", at::scalar_tensor(40), std::nullopt);
   };
   FakeGraph::Log log;
@@ -126,7 +127,11 @@ void testFailures() {
       "what cannot be recorded", [] { throw std::runtime_error("operation not permitted\nwhen capturing"); },
       "operation not permitted");
   fails(
-      "memory that runs out", [] { throw c10::OutOfMemoryError({"", "", 0}, "no room"); }, "no room");
+      "memory that runs out",
+      [] {
+        throw c10::OutOfMemoryError({"", "", 0}, "no room");
+      },
+      "no room");
 }
 
 // LibTorch's operators have the learning rate as a number of the host, and other optimizers have no kernels.

@@ -96,8 +96,8 @@ class CudaGraph : public Graph {
  private:
   // Of what is recorded on the stream, as cuda.h has these functions of the driver; 0 where it does not tell.
   int64_t nodesSoFar() const {
-    using CaptureInfo = int (*)(void* stream, int* status, uint64_t* id, void** graph, const void** dependencies,
-                                size_t* count);
+    using CaptureInfo = int (*)(void* stream, int* status, uint64_t* id, void** graph,
+                                const void** dependencies, size_t* count);
     using GetNodes = int (*)(void* graph, void** nodes, size_t* count);
     const cuda::Lookup driver = cuda::driverOfProcess();
     const auto captureInfo = reinterpret_cast<CaptureInfo>(driver("cuStreamGetCaptureInfo_v2"));
@@ -105,9 +105,10 @@ class CudaGraph : public Graph {
     int status = 0;
     void* graph = nullptr;
     size_t nodes = 0;
-    const bool isKnown = captureInfo != nullptr && getNodes != nullptr &&
-                         captureInfo(stream_.native_handle(), &status, nullptr, &graph, nullptr, nullptr) == 0 &&
-                         graph != nullptr && getNodes(graph, nullptr, &nodes) == 0;
+    const bool isKnown =
+        captureInfo != nullptr && getNodes != nullptr &&
+        captureInfo(stream_.native_handle(), &status, nullptr, &graph, nullptr, nullptr) == 0 &&
+        graph != nullptr && getNodes(graph, nullptr, &nodes) == 0;
     return isKnown ? static_cast<int64_t>(nodes) : 0;
   }
 

@@ -52,8 +52,8 @@ class Optimizer {
   // One entry a tensor of the model.
   void configure(std::vector<TensorSettings> settings);
 
-  // Runs work that could be recorded and repeated for later updates: of the host it reads nothing that changes
-  // while `layout`, a number, is the same.
+  // Runs work that could be recorded and repeated for later updates: of the host it reads nothing that
+  // changes while `layout`, a number, is the same.
   using Runner = std::function<void(int64_t layout, const std::function<void()>& work)>;
 
   // An update in two halves: all that may fail for want of memory, and what changes weights and state. It

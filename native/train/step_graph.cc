@@ -92,7 +92,8 @@ void StepGraphs::run(Step& step, const std::function<void()>& prepare, const std
 
 void StepGraphs::runUpdate(int64_t layout, const std::function<void()>& work) {
   if (std::exchange(updateLayout_, layout) != layout) update_ = {};
-  run(update_, [] {}, work);
+  run(
+      update_, [] {}, work);
 }
 
 void StepGraphs::run(Recording& recording, const std::function<void()>& prepare,
@@ -129,8 +130,8 @@ bool StepGraphs::tryCapture(Recording& recording, const std::function<void()>& w
 }
 
 size_t StepGraphs::recorded() const {
-  return static_cast<size_t>(
-      std::count_if(steps_.begin(), steps_.end(), [](const Step& step) { return step.recording.graph != nullptr; }));
+  return static_cast<size_t>(std::count_if(steps_.begin(), steps_.end(),
+                                           [](const Step& step) { return step.recording.graph != nullptr; }));
 }
 
 }  // namespace bertune

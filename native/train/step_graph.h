@@ -55,9 +55,10 @@ struct StepKey {
   auto operator<=>(const StepKey&) const = default;
 };
 
-// The passes and updates of a session by their keys: the first of a key runs as it is, which also warms up all
-// that is made once; the second is recorded, and then repeated like all later ones. Of too many keys of passes
-// the one that was not seen for longest is forgotten. What cannot be recorded runs as it is, now and later.
+// The passes and updates of a session by their keys: the first of a key runs as it is, which also warms up
+// all that is made once; the second is recorded, and then repeated like all later ones. Of too many keys of
+// passes the one that was not seen for longest is forgotten. What cannot be recorded runs as it is, now and
+// later.
 class StepGraphs {
  public:
   struct Recording {
