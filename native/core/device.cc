@@ -223,6 +223,10 @@ std::unique_lock<std::mutex> seedDefaultGenerator(const Mask& mask, c10::Device 
   return lock;
 }
 
+std::unique_lock<std::mutex> withoutOthersDraws() {
+  return drawsInOrder ? std::unique_lock<std::mutex>() : std::unique_lock(drawing);
+}
+
 DrawsInOrder::DrawsInOrder(c10::Device device)
     : lock_(drawing), generator_(at::globalContext().defaultGenerator(device)) {
   drawsInOrder = true;

@@ -68,6 +68,10 @@ at::Generator generatorFor(const Mask& mask, c10::Device device);
 // process: draw while the lock is held. Where the calling thread draws in order nothing is seeded here.
 [[nodiscard]] std::unique_lock<std::mutex> seedDefaultGenerator(const Mask& mask, c10::Device device);
 
+// As long as it is held, no other thread draws from a default generator: LibTorch registers it with each graph,
+// and notes there whether it is being recorded.
+[[nodiscard]] std::unique_lock<std::mutex> withoutOthersDraws();
+
 // As long as it lives, what the calling thread draws from the default generator follows what it drew before,
 // from one seed for all: what is recorded as a graph can be seeded in no other way, and in this way it is the
 // same whether it is recorded or not. Nobody else draws from the generator meanwhile.

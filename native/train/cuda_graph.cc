@@ -12,6 +12,7 @@
 #include <memory>
 #include <utility>
 
+#include "core/device.h"
 #include "core/phases.h"
 #include "cuda/libraries.h"
 
@@ -72,6 +73,7 @@ class CudaGraph : public Graph {
   CudaGraph& operator=(const CudaGraph&) = delete;
 
   void capture(const std::function<void()>& work) override {
+    const auto lock = withoutOthersDraws();
     functions_.begin(object_, *pool_, kThreadLocal);
     try {
       work();
@@ -90,6 +92,7 @@ class CudaGraph : public Graph {
 
   void replay() override {
     phases::countLaunches(nodes_);
+    const auto lock = withoutOthersDraws();
     functions_.replay(object_);
   }
 

@@ -170,10 +170,9 @@ void Training::runInBucket(const MicroBatch& micro, int64_t loss) {
     run(step.batch.batch(), known, step.batch.divisor());
   };
   if (!recordsPasses_) return work();
-  // One seed for all that a pass draws from LibTorch's generator, in the order of its calls. LibTorch
-  // registers that generator with each graph, also of a pass that does not draw.
+  // One seed for all that a pass draws from LibTorch's generator, in the order of its calls.
   std::optional<DrawsInOrder> draws;
-  if (model_.device().is_cuda()) draws.emplace(model_.device());
+  if (model_.device().is_cuda() && spec_.encoder.attention.dropout > 0) draws.emplace(model_.device());
   const Mask mask = makeMask(drawSeed_, step_, kNoLayer, Site::Attention, 0, tokensInStep_);
   graphs_.run(
       step,
@@ -261,9 +260,6 @@ void Training::update(const UpdateOptions& options) {
     Parameters& parameters = model_.parameters();
     for (size_t i = 0; i < parameters.size(); ++i)
       if (parameters[i].isTrained()) ++parameters[i].version;
-    // LibTorch registers its default generator with whatever is recorded: nobody draws from it meanwhile.
-    std::optional<DrawsInOrder> draws;
-    if (model_.device().is_cuda()) draws.emplace(model_.device());
     optimizer_->applyUpdate(options, [this](int64_t layout, const std::function<void()>& work) {
       graphs_.runUpdate(layout, work);
     });
