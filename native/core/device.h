@@ -68,8 +68,8 @@ at::Generator generatorFor(const Mask& mask, c10::Device device);
 // process: draw while the lock is held. Where the calling thread draws in order nothing is seeded here.
 [[nodiscard]] std::unique_lock<std::mutex> seedDefaultGenerator(const Mask& mask, c10::Device device);
 
-// As long as it is held, no other thread draws from a default generator: LibTorch registers it with each graph,
-// and notes there whether it is being recorded.
+// As long as it is held, no other thread draws from a default generator: LibTorch registers it with each
+// graph, and notes there whether it is being recorded.
 [[nodiscard]] std::unique_lock<std::mutex> withoutOthersDraws();
 
 // As long as it lives, what the calling thread draws from the default generator follows what it drew before,
