@@ -2,7 +2,7 @@
 // part is a process of its own with a time limit, its row is printed at once, and the JSON file is written anew after each, so
 // that a run that is cut off has lost little. With --device cpu the parts run on small models, which proves the command only.
 import { rmSync } from 'node:fs';
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdtemp, rename, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { machineFacts, machineLines } from './bench/machine.mjs';
@@ -42,7 +42,10 @@ await runMain(async () => {
     const result = await runPart(part, job, options.limit);
     results.push(result);
     print(rowLines(result));
-    await writeFile(options.json, `${JSON.stringify({ machine, isStandIn, results }, null, 2)}\n`);
+    // Whole, also where this process ends meanwhile.
+    const unfinished = `${options.json}.unfinished`;
+    await writeFile(unfinished, `${JSON.stringify({ machine, isStandIn, results }, null, 2)}\n`);
+    await rename(unfinished, options.json);
   }
   const failed = results.filter(({ result }) => result !== 'ok' && result !== 'skipped');
   const minutes = ((performance.now() - started) / 60_000).toFixed(1);

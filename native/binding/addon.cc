@@ -63,6 +63,7 @@ Napi::Value stopPhases(const Napi::CallbackInfo& info) {
   result.Set("optimizer", times.optimizer);
   result.Set("reduction", times.reduction);
   result.Set("dispatches", static_cast<double>(times.operators));
+  result.Set("launches", static_cast<double>(times.launches));
   return result;
 }
 

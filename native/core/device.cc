@@ -1,5 +1,6 @@
 #include "core/device.h"
 
+#include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
@@ -10,6 +11,8 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <dlfcn.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <mutex>
 #include <stdexcept>
@@ -113,6 +116,30 @@ void setThreads(int threads) {
   if (MKL_Set_Num_Threads_Local != nullptr) MKL_Set_Num_Threads_Local(threads);
 }
 
+double matmulRate(c10::Device device, at::ScalarType type, int64_t rows, int64_t inner, int64_t columns) {
+  constexpr size_t repetitions = 15;
+  // A GPU is synchronized after many calls, since that takes longer than one of them.
+  const int calls = device.is_cpu() ? 1 : 100;
+  const at::NoGradGuard guard;
+  const auto options = at::TensorOptions().device(device);
+  const at::Tensor a = at::rand({rows, inner}, options).to(type);
+  const at::Tensor b = at::rand({columns, inner}, options).to(type);
+  at::Tensor product = at::mm(a, b.t());
+  const auto synchronize = [&] { product.view(-1)[0].item<float>(); };
+  synchronize();
+  std::vector<double> seconds;
+  for (size_t i = 0; i < repetitions; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    for (int j = 0; j < calls; ++j) at::mm_out(product, a, b.t());
+    synchronize();
+    seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() /
+                      calls);
+  }
+  std::nth_element(seconds.begin(), seconds.begin() + repetitions / 2, seconds.end());
+  return 2.0 * static_cast<double>(rows) * static_cast<double>(inner) * static_cast<double>(columns) /
+         seconds[repetitions / 2];
+}
+
 void keepBackwardOnThisThread() { c10::AutogradState::get_tls_state().set_multithreading_enabled(false); }
 
 bool cpuHasBFloat16() {
@@ -194,6 +221,10 @@ std::unique_lock<std::mutex> seedDefaultGenerator(const Mask& mask, c10::Device 
   std::unique_lock lock(drawing);
   seedGenerator(at::globalContext().defaultGenerator(device), generatorSeed(mask));
   return lock;
+}
+
+std::unique_lock<std::mutex> withoutOthersDraws() {
+  return drawsInOrder ? std::unique_lock<std::mutex>() : std::unique_lock(drawing);
 }
 
 DrawsInOrder::DrawsInOrder(c10::Device device)

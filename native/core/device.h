@@ -4,6 +4,7 @@
 
 #include <ATen/core/Generator.h>
 #include <c10/core/Device.h>
+#include <c10/core/ScalarType.h>
 
 #include <mutex>
 #include <optional>
@@ -26,6 +27,9 @@ int64_t cudaDevices();
 void allowTf32(bool allowed);
 // CPU threads for all that the calling thread computes from now on.
 void setThreads(int threads);
+// FLOP/s of [rows, inner] x [columns, inner]^T: what the device can do at most, for the bench to hold a step
+// against. The median of some repetitions.
+double matmulRate(c10::Device device, at::ScalarType type, int64_t rows, int64_t inner, int64_t columns);
 // Backward passes run on the thread that asks for them, on a GPU too. LibTorch has a thread for each GPU,
 // which with one GPU costs cache misses and context switches (pytorch pull request 192004).
 void keepBackwardOnThisThread();
@@ -63,6 +67,10 @@ at::Generator generatorFor(const Mask& mask, c10::Device device);
 // The same for operators that take none but the device's default generator. That one belongs to the whole
 // process: draw while the lock is held. Where the calling thread draws in order nothing is seeded here.
 [[nodiscard]] std::unique_lock<std::mutex> seedDefaultGenerator(const Mask& mask, c10::Device device);
+
+// As long as it is held, no other thread draws from a default generator: LibTorch registers it with each
+// graph, and notes there whether it is being recorded.
+[[nodiscard]] std::unique_lock<std::mutex> withoutOthersDraws();
 
 // As long as it lives, what the calling thread draws from the default generator follows what it drew before,
 // from one seed for all: what is recorded as a graph can be seeded in no other way, and in this way it is the

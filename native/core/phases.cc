@@ -20,7 +20,7 @@ constexpr size_t kPhases = 5;
 
 std::atomic<bool> isOn{false};
 std::array<std::atomic<int64_t>, kPhases> counted{};  // thread-nanoseconds
-std::atomic<int64_t> busy{0}, called{0};
+std::atomic<int64_t> busy{0}, called{0}, launched{0};
 std::mutex switching;  // of `operators`: any JavaScript thread may start and stop
 at::CallbackHandle operators = at::INVALID_CALLBACK_HANDLE;
 thread_local Scope* innermost = nullptr;
@@ -81,8 +81,12 @@ Times stop() {
   isOn = false;
   removeCallback();
   const auto of = [](Phase phase) { return seconds(counted[static_cast<size_t>(phase)]); };
-  return {of(Phase::Gemm),      of(Phase::Attention), of(Phase::ElementWise),
-          of(Phase::Optimizer), of(Phase::Reduction), called.exchange(0)};
+  return {of(Phase::Gemm),      of(Phase::Attention), of(Phase::ElementWise), of(Phase::Optimizer),
+          of(Phase::Reduction), called.exchange(0),   launched.exchange(0)};
+}
+
+void countLaunches(int64_t launches) {
+  if (isOn.load(std::memory_order_relaxed)) launched.fetch_add(launches, std::memory_order_relaxed);
 }
 
 double busySeconds() { return static_cast<double>(busy.load()) * 1e-9; }

@@ -17,10 +17,15 @@ enum class Phase { Gemm, Attention, ElementWise, Optimizer, Reduction };
 struct Times {
   double gemm, attention, elementWise, optimizer, reduction;
   int64_t operators;  // of LibTorch that were called, by others of them too
+  int64_t launches;   // that countLaunches was told of
 };
 
 void start();
 Times stop();
+
+// Of fused kernels, and of the nodes of a graph that is repeated. What LibTorch launches by itself could be
+// counted by CUPTI only.
+void countLaunches(int64_t launches);
 
 // Seconds in which sessions' own threads had jobs, since the process began; always counted.
 double busySeconds();

@@ -89,6 +89,7 @@ std::string CubinCache::nameOf(const std::string& source, std::pair<int, int> co
 }
 
 std::optional<std::string> CubinCache::read(const std::string& name) const {
+  if (folder_.empty()) return {};
   std::ifstream file(folder_ / name, std::ios::binary);
   const std::string all((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
   const size_t end = all.find('\n');
@@ -99,6 +100,8 @@ std::optional<std::string> CubinCache::read(const std::string& name) const {
 }
 
 void CubinCache::write(const std::string& name, const std::string& cubin) const {
+  if (folder_.empty())
+    throw std::runtime_error("there is no folder for them; set XDG_CACHE_HOME or HOME to an absolute path");
   std::error_code failed;
   const auto require = [&] {
     if (failed) throw std::runtime_error(folder_.string() + " cannot be written: " + failed.message());
@@ -123,12 +126,15 @@ void CubinCache::write(const std::string& name, const std::string& cubin) const 
 }
 
 std::filesystem::path cubinFolder() {
-  const auto variable = [](const char* name) {
+  // A relative one would be another folder wherever a process starts.
+  const auto folder = [](const char* name) {
     const char* value = std::getenv(name);
-    return std::filesystem::path(value == nullptr ? "" : value);
+    const std::filesystem::path path(value == nullptr ? "" : value);
+    return path.is_absolute() ? path : std::filesystem::path();
   };
-  const std::filesystem::path cache = variable("XDG_CACHE_HOME");
-  return (cache.empty() ? variable("HOME") / ".cache" : cache) / "bertune" / "kernels";
+  const std::filesystem::path cache = folder("XDG_CACHE_HOME"), home = folder("HOME");
+  if (cache.empty() && home.empty()) return {};
+  return (cache.empty() ? home / ".cache" : cache) / "bertune" / "kernels";
 }
 
 }  // namespace bertune::cuda

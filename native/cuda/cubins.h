@@ -21,7 +21,8 @@ struct Compiled {
 // For a compute capability, major and minor. Throws std::runtime_error with the compiler's first error.
 Compiled compile(const Compiler& compiler, const std::string& source, std::pair<int, int> capability);
 
-// Files in a folder. One that is damaged is none: what it holds can be compiled again.
+// Files in a folder, or nothing where its path is empty. One that is damaged is none: what it holds can be
+// compiled again.
 class CubinCache {
  public:
   explicit CubinCache(std::filesystem::path folder) : folder_(std::move(folder)) {}
@@ -37,7 +38,7 @@ class CubinCache {
   std::filesystem::path folder_;
 };
 
-// $XDG_CACHE_HOME/bertune/kernels, or in ~/.cache.
+// $XDG_CACHE_HOME/bertune/kernels, or in ~/.cache. Empty where neither variable has an absolute path.
 std::filesystem::path cubinFolder();
 
 }  // namespace bertune::cuda

@@ -5,6 +5,7 @@
 #include <optional>
 #include <stdexcept>
 
+#include "core/phases.h"
 #include "cuda/cubins.h"
 
 namespace bertune::cuda {
@@ -14,7 +15,9 @@ namespace {
 // its checksum does not show, or be of another driver: it is compiled again then.
 void* load(const Kernels::Source& source, const Driver& driver, std::string& cacheProblem) {
   const std::optional<Compiler> compiler = Compiler::find(source.compiler);
-  if (!compiler) throw std::runtime_error("NVRTC, NVIDIA's run-time compiler, was not found beside LibTorch");
+  if (!compiler)
+    throw std::runtime_error(
+        "NVRTC, NVIDIA's run-time compiler, was not found beside LibTorch; install LibTorch again");
   std::pair<int, int> version;
   if (compiler->version(&version.first, &version.second) != 0) throw std::runtime_error("NVRTC does not run");
   const CubinCache cache(source.cache);
@@ -24,7 +27,8 @@ void* load(const Kernels::Source& source, const Driver& driver, std::string& cac
     if (driver.moduleLoadData(&module, cubin->data()) == 0) return module;
   const std::string cubin = compile(*compiler, source.text, source.capability).cubin;
   if (const int error = driver.moduleLoadData(&module, cubin.data()); error != 0)
-    throw std::runtime_error("the NVIDIA driver does not load them: " + driver.errorText(error));
+    throw std::runtime_error("the NVIDIA driver does not load them: " + driver.errorText(error) +
+                             "; if it is older than LibTorch's CUDA, update it");
   try {
     cache.write(name, cubin);
   } catch (const std::exception& error) {
@@ -43,7 +47,8 @@ void* streamOf(c10::Device device) {
 
 Kernels::Kernels(c10::Device device, const Source& source) : device_(device), driver_() {
   const std::optional<Driver> driver = Driver::find(source.driver);
-  if (!driver) throw std::runtime_error("the NVIDIA driver has not all functions that kernels need");
+  if (!driver)
+    throw std::runtime_error("libcuda.so.1 lacks a function that launches them; update the NVIDIA driver");
   driver_ = *driver;
   module_ = load(source, driver_, cacheProblem_);
 }
@@ -63,6 +68,7 @@ void Kernels::launchWith(const char* name, Grid grid, int64_t threads, void** ar
   const int error =
       driver_.launchKernel(function(name), static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y), 1,
                            static_cast<unsigned>(threads), 1, 1, 0, streamOf(device_), arguments, nullptr);
+  phases::countLaunches(1);
   if (error != 0)
     throw std::runtime_error(std::string("CUDA cannot run the kernel ") + name + ": " +
                              driver_.errorText(error));

@@ -65,12 +65,11 @@ AttentionInput rotated(const AttentionInput& input, const std::vector<int32_t>& 
 }
 
 // The same by a fused kernel where the device has it.
-AttentionInput rotatedOnDevice(const AttentionInput& input, const std::vector<int32_t>& cuSeqlens,
-                               const at::Tensor& offsets) {
-  if (!input.rotaryTable.defined() || !hasFusedRotation(input.projected)) return rotated(input, cuSeqlens);
+AttentionInput rotatedOnDevice(const AttentionInput& input, const std::vector<int32_t>& cuSeqlens) {
+  const bool isFused = input.rotaryTable.defined() && input.positions.defined();
+  if (!isFused || !hasFusedRotation(input.projected)) return rotated(input, cuSeqlens);
   AttentionInput result = input;
-  const at::Tensor positions = positionsFrom(offsets, input.projected.size(0));
-  result.projected = rotatedProjection(input.projected, input.rotaryTable, positions);
+  result.projected = rotatedProjection(input.projected, input.rotaryTable, input.positions);
   result.rotaryTable.reset();
   return result;
 }
@@ -223,7 +222,7 @@ at::Tensor attention(const AttentionInput& input, const std::vector<int32_t>& cu
   const bool isRelative = input.relative.parts() > 0;
   if (input.projected.is_cuda() && hasWindow && !input.distanceBias.defined() && !isRelative &&
       hasCudaAttention(type, input.headSize(), cudaCapability().value_or(std::pair(0, 0))))
-    return attentionCuda(rotatedOnDevice(input, cuSeqlens, offsets), cuSeqlens, offsets, mask);
+    return attentionCuda(rotatedOnDevice(input, cuSeqlens), cuSeqlens, offsets, mask);
   // Of bfloat16 brgemm takes pairs.
   const bool hasPairs = type == at::kFloat || input.headSize() % 2 == 0;
   // The relative terms run over all keys, as they are.

@@ -75,12 +75,14 @@ at::Tensor attentionReference(const AttentionInput& input, const std::vector<int
 bool hasCudaAttention(at::ScalarType type, int64_t headSize, std::pair<int, int> capability);
 
 // As `attention`, but for rotary positions. `offsets`: cuSeqlens once more, int32 on the device of the input.
+// Of the lengths the host needs a bound only: the longest, or `input.longest` where that is more. mostScores:
+// of one call with dropout in float32, whose kernels number them in 32 bits.
 //
 // The kernels draw their dropout masks from LibTorch's generator, which costs something of what ours have:
-// masks differ from those of the CPU, and those of bfloat16 depend on which sequences share a micro-batch.
+// masks differ from those of the CPU, and depend on which sequences share a micro-batch.
 // What stays is that they are a pure function of (seed, step, layer, first row) and the batch: a repeated or
 // resumed run, and a layer that runs again for its backward pass, get the same on the same kind of device.
 at::Tensor attentionCuda(const AttentionInput& input, const std::vector<int32_t>& cuSeqlens,
-                         const at::Tensor& offsets, const Mask& mask);
+                         const at::Tensor& offsets, const Mask& mask, int64_t mostScores = INT32_MAX);
 
 }  // namespace bertune

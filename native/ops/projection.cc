@@ -47,13 +47,6 @@ at::Tensor rotatedProjection(const at::Tensor& projected, const at::Tensor& tabl
   return Rotate::apply(projected.contiguous(), table, positions);
 }
 
-at::Tensor positionsFrom(const at::Tensor& offsets, int64_t tokens) {
-  const at::Tensor places = at::arange(tokens, offsets.options());
-  const at::Tensor ends = offsets.narrow(0, 1, offsets.size(0) - 1);
-  const at::Tensor sequences = at::bucketize(places, ends, /*out_int32=*/true, /*right=*/true);
-  return (places - offsets.index_select(0, sequences)).to(at::kLong);
-}
-
 at::Tensor joinedParts(const std::vector<at::Tensor>& parts, int64_t headSize) {
   if (const auto* kernels = kernelsFor(parts[0], headSize, /*isRotary=*/false))
     return fused::packProjection(*kernels, parts, headSize, std::nullopt);

@@ -17,10 +17,6 @@ bool hasFusedRotation(const at::Tensor& projected);
 at::Tensor rotatedProjection(const at::Tensor& projected, const at::Tensor& table,
                              const at::Tensor& positions);
 
-// The position of each token in its sequence, int64 [tokens], from the offsets of the sequences, int32
-// [sequences + 1] on the device: nothing that the host knows of the lengths is read.
-at::Tensor positionsFrom(const at::Tensor& offsets, int64_t tokens);
-
 // The gradients of the parts, [tokens, heads, head size or more] each, as [tokens, parts, heads, headSize].
 at::Tensor joinedParts(const std::vector<at::Tensor>& parts, int64_t headSize);
 

@@ -232,27 +232,28 @@ uint64_t stateAt(const Mask& mask) {
   return at::check_generator<at::CPUGeneratorImpl>(generator)->random64();
 }
 
-// Attention with the masks that the stand-ins draw, from ATen operators and autograd. `oneByOne`: each
-// sequence is a call of its own.
+// Attention with the masks that the stand-ins draw, from ATen operators and autograd. `padded`: the length
+// that sequences have in the kernel's own eyes, or 0 for that of each.
 at::Tensor attentionDrawn(const AttentionInput& input, const std::vector<int32_t>& cuSeqlens,
-                          const Mask& mask, bool oneByOne) {
+                          const Mask& mask, int64_t padded) {
   const int64_t heads = input.heads(), headSize = input.headSize(), parts = input.projected.size(1);
   std::vector<at::Tensor> outputs;
   for (size_t i = 1; i < cuSeqlens.size(); ++i) {
     const int64_t start = cuSeqlens[i - 1], length = cuSeqlens[i] - start;
-    const int64_t asked = input.isFirstOnly() ? 1 : length, number = oneByOne ? 0 : i - 1;
-    Mask call = mask;
-    if (oneByOne) call.firstRow += start * heads;
+    const int64_t asked = input.isFirstOnly() ? 1 : length, number = static_cast<int64_t>(i) - 1;
     const at::Tensor sequence = input.projected.narrow(0, start, length).permute({1, 2, 0, 3});
-    const at::Tensor query = input.isFirstOnly()
-                                 ? input.query.narrow(0, static_cast<int64_t>(i) - 1, 1).transpose(0, 1)
-                                 : sequence[0];
+    const at::Tensor query =
+        input.isFirstOnly() ? input.query.narrow(0, number, 1).transpose(0, 1) : sequence[0];
     const at::Tensor scores =
         at::matmul(query, sequence[parts - 2].transpose(1, 2)) / std::sqrt(static_cast<double>(headSize));
     at::Tensor probabilities = at::softmax(scores, -1);
     std::vector<at::Tensor> kept;
     for (int64_t head = 0; head < heads; ++head)
-      kept.push_back(standin::mask(stateAt(call), number * heads + head, asked, length, mask.probability()));
+      kept.push_back(standin::mask(stateAt(mask), number * heads + head,
+                                   padded == 0 || input.isFirstOnly() ? asked : padded,
+                                   padded == 0 ? length : padded, mask.probability())
+                         .narrow(0, 0, asked)
+                         .narrow(1, 0, length));
     if (!mask.dropsNothing()) probabilities = probabilities * at::stack(kept);
     outputs.push_back(
         at::matmul(probabilities, sequence[parts - 1]).permute({1, 0, 2}).reshape({asked, heads * headSize}));
@@ -261,7 +262,8 @@ at::Tensor attentionDrawn(const AttentionInput& input, const std::vector<int32_t
 }
 
 // What surrounds LibTorch's kernels for CUDA, on stand-ins for them.
-void testAttentionCuda(at::ScalarType type, const Mask& mask) {
+// `bound`: a number of tokens that no sequence exceeds, as a bucket has it; 0 for none but the lengths.
+void testAttentionCuda(at::ScalarType type, const Mask& mask, int64_t bound) {
   const std::vector<std::vector<int32_t>> batches{{0, 1}, {0, 1, 2, 3}, {0, 5, 6, 118, 155, 219}};
   const std::vector<std::pair<int64_t, int64_t>> shapes{{1, 24}, {3, 20}, {2, 64}};  // heads, head size
   for (const auto& cuSeqlens : batches)
@@ -270,23 +272,55 @@ void testAttentionCuda(at::ScalarType type, const Mask& mask) {
         const int64_t tokens = cuSeqlens.back(), sequences = static_cast<int64_t>(cuSeqlens.size()) - 1;
         const std::string name = "attention for CUDA of " + std::to_string(tokens) + " tokens, " +
                                  std::to_string(heads) + " x " + std::to_string(headSize) +
+                                 (bound > 0 ? ", at most " + std::to_string(bound) : "") +
                                  (isFirstOnly ? ", first queries only" : "");
+        int64_t longest = bound;
+        for (size_t i = 1; i < cuSeqlens.size(); ++i)
+          longest = std::max<int64_t>(longest, cuSeqlens[i] - cuSeqlens[i - 1]);
+        const int64_t padded = type == at::kFloat ? (longest + 7) / 8 * 8 : 0;
         const at::Tensor offsets = at::tensor(at::ArrayRef<int32_t>(cuSeqlens), at::kInt);
+        const auto input = [&](const Inputs& in) {
+          AttentionInput all = inputOf(in[0], cuSeqlens, isFirstOnly);
+          all.longest = bound;
+          return all;
+        };
         compare(
             {describe(name, type, mask),
              {random({tokens, 3, heads, headSize}, type)},
              {type},
              type,
              {isFirstOnly ? sequences : tokens, heads * headSize}},
-            [&](const Inputs& in) {
-              return attentionCuda(inputOf(in[0], cuSeqlens, isFirstOnly), cuSeqlens, offsets, mask);
-            },
-            [&](const Inputs& in) {
-              return attentionDrawn(inputOf(in[0], cuSeqlens, isFirstOnly), cuSeqlens, mask,
-                                    type == at::kFloat);
-            });
+            [&](const Inputs& in) { return attentionCuda(input(in), cuSeqlens, offsets, mask); },
+            [&](const Inputs& in) { return attentionDrawn(input(in), cuSeqlens, mask, padded); });
       }
   report("LibTorch's switches are as before", at::globalContext().deterministicAlgorithms() ? 1 : 0, 0);
+}
+
+// Sequences 0 and 1 in one call, 2 and 3 in the next and 4 in a last one, each with draws of its own.
+void testSeveralCalls(const Mask& mask) {
+  constexpr int64_t heads = 3, length = 16;
+  const std::vector<int32_t> cuSeqlens{0, 5, 18, 19, 35, 43};
+  const at::Tensor offsets = at::tensor(at::ArrayRef<int32_t>(cuSeqlens), at::kInt);
+  compare(
+      {"attention for CUDA in several calls",
+       {random({43, 3, heads, 24}, at::kFloat)},
+       {at::kFloat},
+       at::kFloat,
+       {43, heads * 24}},
+      [&](const Inputs& in) {
+        return attentionCuda({in[0]}, cuSeqlens, offsets, mask, 3 * heads * length * length - 1);
+      },
+      [&](const Inputs& in) {
+        std::vector<at::Tensor> outputs;
+        for (const auto& [first, end] : {std::pair(0, 2), std::pair(2, 4), std::pair(4, 5)}) {
+          const int32_t start = cuSeqlens[first];
+          std::vector<int32_t> part(cuSeqlens.begin() + first, cuSeqlens.begin() + end + 1);
+          for (int32_t& offset : part) offset -= start;
+          outputs.push_back(attentionDrawn({in[0].narrow(0, start, part.back())}, part,
+                                           mask.from(first * length * heads), length));
+        }
+        return at::cat(outputs);
+      });
 }
 
 }  // namespace
@@ -301,7 +335,12 @@ void testAttentions(at::ScalarType type, const Mask& mask) {
     testDistanceGradient();
     testDistanceBuckets();
   }
-  testAttentionCuda(type, mask);
+  testAttentionCuda(type, mask, /*bound=*/0);
+}
+
+void testBoundedAttentions(const Mask& mask) {
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) testAttentionCuda(type, mask, /*bound=*/128);
+  testSeveralCalls(mask);
 }
 
 // What is drawn in order is a function of one seed and the order, and another seed's after another: as a

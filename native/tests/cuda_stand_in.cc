@@ -29,6 +29,7 @@ struct Call {
   std::vector<int64_t> queryOffsets, keyOffsets;
   double probability, scale;
   std::optional<int64_t> window;  // to both sides
+  Tensor bias = {};               // float64 [sequences, heads, queries, keys]
 
   int64_t sequences() const { return static_cast<int64_t>(queryOffsets.size()) - 1; }
   int64_t heads() const { return query.size(1); }
@@ -42,6 +43,7 @@ Tensor rowsOf(const Tensor& all, const std::vector<int64_t>& offsets, int64_t se
 Tensor scores(const Call& call, int64_t sequence) {
   const Tensor all = call.scale * at::matmul(rowsOf(call.query, call.queryOffsets, sequence),
                                              rowsOf(call.key, call.keyOffsets, sequence).transpose(1, 2));
+  if (call.bias.defined()) return all + call.bias[sequence];
   if (!call.window.has_value()) return all;
   TORCH_CHECK(all.size(1) == all.size(2), "the window of fewer queries than keys begins elsewhere");
   const Tensor positions = at::arange(all.size(1));
@@ -169,24 +171,43 @@ std::tuple<Tensor, Tensor, Tensor> flashBackward(
   return {dQuery.to(at::kBFloat16), dKey.to(at::kBFloat16), dValue.to(at::kBFloat16)};
 }
 
+void checkBias(const Tensor& bias, const Tensor& query, const Tensor& key) {
+  TORCH_CHECK(bias.scalar_type() == at::kFloat && bias.stride(-1) == 1);
+  const std::vector<int64_t> sizes{query.size(0), query.size(2), query.size(1), key.size(1)};
+  TORCH_CHECK(bias.sizes().equals(sizes), "a bias of ", bias.sizes());
+  for (int64_t i = 0; i < 3; ++i)
+    TORCH_CHECK(bias.stride(i) % 4 == 0, "rows of the bias that are not aligned");
+}
+
+// Several sequences are a batch, or have offsets.
 Call efficientCall(const Tensor& query, const Tensor& key, const Tensor& value, const OptionalTensor& bias,
                    const OptionalTensor& queryOffsets, const OptionalTensor& keyOffsets, int64_t longestQuery,
                    int64_t longestKey, double probability, int64_t maskType, double scale) {
-  TORCH_CHECK(query.dim() == 4 && query.size(0) == 1 && key.dim() == 4 && key.size(0) == 1);
+  TORCH_CHECK(query.dim() == 4 && key.dim() == 4 && query.size(0) == key.size(0));
   check(query, key, value, at::kFloat);
-  TORCH_CHECK(!bias.has_value() && maskType == 0 && queryOffsets.has_value() == keyOffsets.has_value());
+  TORCH_CHECK(maskType == 0 && queryOffsets.has_value() == keyOffsets.has_value());
+  TORCH_CHECK(!queryOffsets.has_value() || query.size(0) == 1);
   TORCH_CHECK(!queryOffsets.has_value() || probability == 0, "pytorch issue 115590");
+  TORCH_CHECK(!queryOffsets.has_value() || !bias.has_value());
+  if (bias.has_value()) checkBias(*bias, query, key);
+  const int64_t scores = query.size(0) * query.size(2) * query.size(1) * key.size(1);
+  TORCH_CHECK(probability == 0 || scores <= std::numeric_limits<int32_t>::max(), "places of random numbers");
   const auto offsets = [](const OptionalTensor& given, const Tensor& x, int64_t longest) {
-    return given.has_value() ? offsetsOf(*given, x.size(1), longest) : std::vector<int64_t>{0, x.size(1)};
+    if (given.has_value()) return offsetsOf(*given, x.size(1), longest);
+    std::vector<int64_t> result;
+    for (int64_t i = 0; i <= x.size(0); ++i) result.push_back(i * x.size(1));
+    return result;
   };
-  return {query.squeeze(0).to(at::kDouble),
-          key.squeeze(0).to(at::kDouble),
-          value.squeeze(0).to(at::kDouble),
+  const auto rows = [](const Tensor& x) { return x.to(at::kDouble).flatten(0, 1); };
+  return {rows(query),
+          rows(key),
+          rows(value),
           offsets(queryOffsets, query, longestQuery),
           offsets(keyOffsets, key, longestKey),
           probability,
           scale,
-          /*window=*/std::nullopt};
+          /*window=*/std::nullopt,
+          bias.has_value() ? bias->to(at::kDouble) : Tensor()};
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor, c10::SymInt, c10::SymInt> efficientForward(
@@ -203,7 +224,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, c10::SymInt, c10::SymInt> efficientFo
   const int64_t rows = (longestQuery->expect_int() + kLogSumStep - 1) / kLogSumStep * kLogSumStep;
   const Tensor logSums = at::empty({call.sequences(), call.heads(), rows}, at::kFloat);
   for (int64_t i = 0; i < call.sequences(); ++i) logSums[i].narrow(1, 0, parts[i].size(1)).copy_(parts[i]);
-  return {out.to(at::kFloat).contiguous().unsqueeze(0),
+  return {out.to(at::kFloat).contiguous().view(query.sizes()),
           logSums,
           at::scalar_tensor(static_cast<int64_t>(state), at::kLong),
           at::scalar_tensor(0, at::kLong),
@@ -226,10 +247,10 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> efficientBackward(
   for (int64_t i = 0; i < call.sequences(); ++i)
     parts.push_back(logSums[i].narrow(1, 0, call.queryOffsets[i + 1] - call.queryOffsets[i]).to(at::kDouble));
   const auto state = static_cast<uint64_t>(seed.item<int64_t>());
-  auto [dQuery, dKey, dValue] =
-      backward(call, state, out.squeeze(0).to(at::kDouble), dOut.squeeze(0).to(at::kDouble), parts);
-  return {dQuery.to(at::kFloat).unsqueeze(0), dKey.to(at::kFloat).unsqueeze(0),
-          dValue.to(at::kFloat).unsqueeze(0), Tensor()};
+  const auto rows = [](const Tensor& x) { return x.to(at::kDouble).flatten(0, 1); };
+  auto [dQuery, dKey, dValue] = backward(call, state, rows(out), rows(dOut), parts);
+  return {dQuery.to(at::kFloat).view(query.sizes()), dKey.to(at::kFloat).view(key.sizes()),
+          dValue.to(at::kFloat).view(value.sizes()), Tensor()};
 }
 
 // A kernel with an operator's own signature, whose last parameters differ from one LibTorch to the next.

@@ -11,7 +11,6 @@
 #include <ATen/EmptyTensor.h>
 #include <ATen/core/CachingHostAllocator.h>
 #include <ATen/detail/CUDAHooksInterface.h>
-#include <ATen/native/CPUFallback.h>
 #include <ATen/native/Copy.h>
 #include <ATen/native/TensorIterator.h>
 #include <c10/core/CPUAllocator.h>
@@ -29,6 +28,8 @@
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "tests/fake_cuda_graph.h"
 
 namespace {
 
@@ -92,9 +93,9 @@ struct Guard final : c10::impl::DeviceGuardImplInterface {
   bool queryEvent(void*) const override { return true; }
   void destroyEvent(void*, c10::DeviceIndex) const noexcept override {}
   bool queryStream(const c10::Stream&) const override { return true; }
-  void synchronizeStream(const c10::Stream&) const override {}
-  void synchronizeEvent(void*) const override {}
-  void synchronizeDevice(c10::DeviceIndex) const override {}
+  void synchronizeStream(const c10::Stream&) const override { fake::refuseInCapture("synchronize"); }
+  void synchronizeEvent(void*) const override { fake::refuseInCapture("synchronize"); }
+  void synchronizeDevice(c10::DeviceIndex) const override { fake::refuseInCapture("synchronize"); }
   c10::DeviceIndex deviceCount() const noexcept override { return devices(); }
 
  private:
@@ -190,7 +191,10 @@ struct CUDAHooks final : at::CUDAHooksInterface {
   const at::Generator& getDefaultGenerator(c10::DeviceIndex) const override {
     return at::detail::getDefaultCPUGenerator();
   }
-  at::Generator getNewGenerator(c10::DeviceIndex) const override { return at::detail::createCPUGenerator(); }
+  at::Generator getNewGenerator(c10::DeviceIndex) const override {
+    fake::refuseInCapture("a new generator");
+    return at::detail::createCPUGenerator();
+  }
 };
 
 using at::CUDAHooksArgs;
@@ -208,18 +212,22 @@ at::Tensor empty(c10::SymIntArrayRef size, std::optional<at::ScalarType> dtype, 
                  std::optional<at::Device> device, std::optional<bool>,
                  std::optional<at::MemoryFormat> format) {
   const c10::OptionalDeviceGuard guard(device);
-  return at::detail::empty_generic(C10_AS_INTARRAYREF_SLOW(size), &memory(),
-                                   c10::DispatchKeySet(c10::DispatchKey::CUDA), dtype.value_or(at::kFloat),
-                                   format);
+  const at::Tensor made = at::detail::empty_generic(C10_AS_INTARRAYREF_SLOW(size), &memory(),
+                                                    c10::DispatchKeySet(c10::DispatchKey::CUDA),
+                                                    dtype.value_or(at::kFloat), format);
+  fake::keep(made);
+  return made;
 }
 
 at::Tensor emptyStrided(c10::SymIntArrayRef size, c10::SymIntArrayRef stride,
                         std::optional<at::ScalarType> dtype, std::optional<at::Layout>,
                         std::optional<at::Device> device, std::optional<bool>) {
   const c10::OptionalDeviceGuard guard(device);
-  return at::detail::empty_strided_generic(C10_AS_INTARRAYREF_SLOW(size), C10_AS_INTARRAYREF_SLOW(stride),
-                                           &memory(), c10::DispatchKeySet(c10::DispatchKey::CUDA),
-                                           dtype.value_or(at::kFloat));
+  const at::Tensor made = at::detail::empty_strided_generic(
+      C10_AS_INTARRAYREF_SLOW(size), C10_AS_INTARRAYREF_SLOW(stride), &memory(),
+      c10::DispatchKeySet(c10::DispatchKey::CUDA), dtype.value_or(at::kFloat));
+  fake::keep(made);
+  return made;
 }
 
 const at::Tensor& resize(const at::Tensor& self, c10::SymIntArrayRef size, std::optional<at::MemoryFormat>) {
@@ -251,7 +259,14 @@ at::Tensor onHost(const at::TensorBase& tensor) {
 }
 
 void copy(at::TensorIterator& iterator, bool /*nonBlocking*/) {
-  onHost(iterator.tensor(0)).copy_(onHost(iterator.tensor(1)));
+  const at::Tensor to = onHost(iterator.tensor(0)), from = onHost(iterator.tensor(1));
+  if (iterator.device_type(0) != iterator.device_type(1)) fake::refuseInCapture("a copy to or from the host");
+  fake::note(iterator.tensor(0), [to, from, hasTo = fake::lifeOf(iterator.tensor(0)),
+                                  hasFrom = fake::lifeOf(iterator.tensor(1))] {
+    hasTo();
+    hasFrom();
+    to.copy_(from);
+  });
 }
 
 // Products that only a GPU's library has.
@@ -263,9 +278,7 @@ at::Tensor& mmIntoOut(const at::Tensor& a, const at::Tensor& b, at::ScalarType t
   return out.copy_(at::mm(a.to(type), b.to(type)));
 }
 
-void runOnHost(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
-  at::native::cpu_fallback(op, stack);
-}
+void runOnHost(const c10::OperatorHandle& op, torch::jit::Stack* stack) { fake::run(op, stack); }
 
 TORCH_LIBRARY_IMPL(_, CUDA, library) {
   library.fallback(torch::CppFunction::makeFromBoxedFunction<&runOnHost>());

@@ -7,213 +7,24 @@
 #include <functional>
 #include <limits>
 #include <memory>
-#include <optional>
-#include <random>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "core/bucket.h"
 #include "model/loss.h"
 #include "tests/comparison.h"
+#include "tests/graph_training.h"
 #include "tests/operators_test.h"
-#include "train/step_graph.h"
-#include "train/training.h"
 
 namespace bertune {
 namespace {
 
-constexpr int64_t kVocab = 30, kHidden = 16, kPositions = 40, kClasses = 3;
+using namespace graphs;
 
 void check(const std::string& name, bool holds) { report("graphs: " + name, holds ? 0 : 1, 0); }
-
-ParameterSpec parameter(const std::string& name, std::vector<int64_t> shape) {
-  const int64_t rows = shape[0];
-  const bool decays = shape.size() > 1;
-  return {name, std::move(shape), {Initialisation::Kind::Normal, 0.3}, decays, {{name, rows}}};
-}
-
-SessionSpec specOf(double dropout, bool hasAdapters, LossKind loss = LossKind::CrossEntropy) {
-  SessionSpec spec{};
-  const NormSpec norm{1e-5, true};
-  EncoderSpec& encoder = spec.encoder;
-  encoder.hidden = kHidden;
-  encoder.heads = 2;
-  encoder.embeddings = {kHidden, kVocab, 0, PositionsSpec{kPositions, 0}, 2, norm, dropout, false};
-  encoder.attention.bias = true;
-  encoder.attention.dropout = encoder.attention.outputDropout = dropout;
-  encoder.mlp = {20, Activation::Gelu, false, true, true, 0, dropout};
-  encoder.norm = norm;
-  encoder.layers = {{"layers.0", true, {}, {}}, {"layers.1", true, {}, {}}};
-  spec.head = {{HeadStage::Kind::PoolFirst},
-               {HeadStage::Kind::Dropout, {}, Activation::Tanh, dropout},
-               {HeadStage::Kind::Linear, "classifier"}};
-  spec.loss = loss;
-  const auto add = [&](const std::string& name, std::vector<int64_t> shape) {
-    spec.parameters.push_back(parameter(name, std::move(shape)));
-  };
-  const auto addLinear = [&](const std::string& name, int64_t out, int64_t in) {
-    add(name + ".weight", {out, in});
-    add(name + ".bias", {out});
-  };
-  add("embeddings.words.weight", {kVocab, kHidden});
-  add("embeddings.positions.weight", {kPositions, kHidden});
-  add("embeddings.types.weight", {2, kHidden});
-  const auto addNorm = [&](const std::string& name) {
-    add(name + ".weight", {kHidden});
-    add(name + ".bias", {kHidden});
-  };
-  addNorm("embeddings.norm");
-  for (const std::string layer : {"layers.0", "layers.1"}) {
-    addLinear(layer + ".queryKeyValue", 3 * kHidden, kHidden);
-    addLinear(layer + ".attentionOutput", kHidden, kHidden);
-    addLinear(layer + ".mlpIn", 20, kHidden);
-    addLinear(layer + ".mlpOut", kHidden, 20);
-    addNorm(layer + ".attentionNorm");
-    addNorm(layer + ".mlpNorm");
-  }
-  addLinear("classifier", kClasses, kHidden);
-  if (!hasAdapters) return spec;
-  spec.lora = {4, 2.0, dropout, {}};
-  for (const std::string layer : {"layers.0", "layers.1"}) {
-    const std::string linear = layer + ".queryKeyValue";
-    add(layer + ".a", {4, kHidden});
-    add(layer + ".b", {kHidden, 4});
-    spec.lora.adapters.push_back({linear, 0, kHidden, layer + ".a", layer + ".b"});
-  }
-  return spec;
-}
-
-using Random = std::mt19937;
-
-int64_t below(Random& random, int64_t end) { return static_cast<int64_t>(random() % end); }
-
-RawBatch batchOf(Random& random, const BatchFormat& format, int64_t sequences) {
-  RawBatch raw;
-  raw.cuSeqlens = {0};
-  for (int64_t i = 0; i < sequences; ++i)
-    raw.cuSeqlens.push_back(raw.cuSeqlens.back() + 1 + static_cast<int32_t>(below(random, kPositions)));
-  std::vector<int32_t> types;
-  for (int32_t i = 0; i < raw.cuSeqlens.back(); ++i) {
-    raw.inputIds.push_back(static_cast<int32_t>(below(random, kVocab)));
-    types.push_back(static_cast<int32_t>(below(random, 2)));
-  }
-  if (below(random, 4) > 0) raw.tokenTypeIds = types;
-  for (int64_t i = 0; i < sequences; ++i) {
-    if (format.loss == LossKind::CrossEntropy)
-      raw.classLabels.push_back(static_cast<int32_t>(below(random, kClasses)));
-    else
-      for (int64_t j = 0; j < kClasses; ++j) raw.valueLabels.push_back(static_cast<float>(below(random, 2)));
-  }
-  return raw;
-}
-
-// A graph as a device has them. Recording does nothing to the tensors of the device; repeating does what was
-// recorded, with what the host noted at that time, and leaves no note on the host.
-class FakeGraph : public Graph {
- public:
-  struct Log {
-    int made = 0, captures = 0, replays = 0, destroyed = 0;
-    std::function<void()> duringCapture = [] {}, duringReplay = [] {};
-  };
-
-  FakeGraph(Training& training, Log& log) : training_(training), log_(log) { ++log_.made; }
-  ~FakeGraph() override { ++log_.destroyed; }
-
-  void capture(const std::function<void()>& work) override {
-    Parameters& parameters = training_.model().parameters();
-    written_ = parameters.written();
-    std::vector<at::Tensor> device = training_.deviceState(), before;
-    for (const at::Tensor& each : device) before.push_back(each.detach().clone());
-    const auto undo = [&] {
-      const at::NoGradGuard guard;
-      for (size_t i = 0; i < device.size(); ++i) device[i].detach().copy_(before[i]);
-    };
-    try {
-      work();
-      log_.duringCapture();
-    } catch (const std::exception&) {
-      undo();
-      throw;
-    }
-    undo();
-    work_ = work;
-    ++log_.captures;
-  }
-
-  void replay() override {
-    log_.duringReplay();
-    Parameters& parameters = training_.model().parameters();
-    const std::vector<bool> now = parameters.written();
-    parameters.setWritten(written_);
-    work_();
-    parameters.setWritten(now);
-    ++log_.replays;
-  }
-
- private:
-  Training& training_;
-  Log& log_;
-  std::vector<bool> written_;
-  std::function<void()> work_;
-};
-
-GraphMaker fakeGraphs(Training& training, FakeGraph::Log& log) {
-  return [&training, &log] { return std::make_unique<FakeGraph>(training, log); };
-}
-
-struct Run {
-  double dropout = 0.1;
-  bool hasAdapters = false;
-  at::ScalarType compute = at::kFloat;
-  LossKind loss = LossKind::CrossEntropy;
-  LossOptions options = {};
-  bool autoFindBatchSize = false;
-};
-
-// Steps of random batches and micro-batches, with a learning rate of their own each. All that a run could
-// depend on at the end.
-std::vector<at::Tensor> train(Training& training, const Run& run, int steps, bool clips = true) {
-  const BatchFormat format = batchFormat(specOf(run.dropout, run.hasAdapters, run.loss));
-  Random random(7);
-  std::vector<at::Tensor> result;
-  for (int step = 0; step < steps; ++step) {
-    const int64_t micro = 1 + below(random, 3);
-    std::vector<RawBatch> batches;
-    double divisor = 0;
-    for (int64_t i = 0; i < micro; ++i) {
-      batches.push_back(batchOf(random, format, 3 + below(random, 3)));
-      divisor += static_cast<double>(batches.back().cuSeqlens.size() - 1);
-    }
-    for (const RawBatch& batch : batches) training.accumulate(batch, divisor, run.options);
-    training.update({1e-3 * (1 + step), 0.9, 0.999, 1e-8, 0.01, clips ? 1.0 : 0.0});
-  }
-  for (const NamedTensor& tensor : training.tensors()) result.push_back(training.read(tensor.name, "weight"));
-  const TrainingStats stats = training.stats();
-  result.push_back(at::tensor({stats.loss, stats.gradNorm, stats.updates, stats.skipped}, at::kDouble));
-  return result;
-}
-
-bool areEqual(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
-  return a.size() == b.size() &&
-         std::equal(a.begin(), a.end(), b.begin(), [](const auto& x, const auto& y) { return x.equal(y); });
-}
-
-std::unique_ptr<Training> trainingOf(const Run& run, bool usesBuckets = true) {
-  auto training = std::make_unique<Training>(specOf(run.dropout, run.hasAdapters, run.loss), at::kCPU,
-                                             run.compute, 11, usesBuckets);
-  TrainingOptions options;
-  options.autoFindBatchSize = run.autoFindBatchSize;
-  training->restart(options);
-  if (run.hasAdapters) {
-    std::vector<std::pair<std::string, TensorSettings>> settings;
-    for (const NamedTensor& tensor : training->tensors())
-      if (tensor.name.back() != 'a' && tensor.name.back() != 'b') settings.push_back({tensor.name, {false}});
-    training->configure(settings);
-  }
-  return training;
-}
 
 void testTrainings() {
   const std::vector<std::pair<std::string, Run>> runs{
@@ -325,6 +136,10 @@ void testForgetting() {
   without.recordsSteps = false;
   training->restart(without);
   check("graphs can be switched off", recorded() == 0);
+  TrainingOptions runsAgain;
+  runsAgain.gradientCheckpointing = true;
+  training->restart(runsAgain);
+  check("passes that run layers again are not recorded", recorded() == 0);
 }
 
 // Notes what is asked of it.
@@ -362,10 +177,18 @@ void testPolicy() {
   check("another key of the same bucket", run(64, false) == "pw" && run(64, false) == "cprw");
   check("the first is still there", run(64) == "prw");
   check("the one not seen for longest goes", run(128) == "dpw" && run(64) == "prw" && run(64, false) == "pw");
+  const auto update = [&](int64_t layout) {
+    graphs.runUpdate(layout, [&] { notes += 'u'; });
+    return std::exchange(notes, "");
+  };
+  check("updates too", update(1) == "u" && update(1) == "cru" && update(1) == "ru" && graphs.hasUpdate());
+  check("of one layout", update(2) == "du" && !graphs.hasUpdate() && update(2) == "cru");
+  check("beside passes", run(64) == "prw" && update(2) == "ru");
   graphs.stop("reason");
-  check("stopped", notes == "d" && graphs.recorded() == 0 && graphs.problem() == "reason");
+  check("stopped",
+        notes == "dd" && graphs.recorded() == 0 && !graphs.hasUpdate() && graphs.problem() == "reason");
   notes.clear();
-  check("and not recorded again", run(64) == "pw" && run(64) == "pw");
+  check("and not recorded again", run(64) == "pw" && run(64) == "pw" && update(2) == "u" && update(2) == "u");
 }
 
 void testBuckets() {
@@ -457,9 +280,10 @@ void testWhyNot() {
         !reason(spec, [](StepTraits& traits) { traits.gradientCheckpointing = true; }).empty());
   check("without dropout it is",
         reason(specOf(0, false), [](StepTraits& traits) { traits.gradientCheckpointing = true; }).empty());
+  check("but has buckets", whyNoBuckets({spec, at::kFloat, true, {9, 0}, true, false}).empty());
   const auto inFloat = [](StepTraits& traits) { traits.compute = at::kFloat; };
-  check("float32 with dropout is not", !reason(spec, inFloat).empty());
-  check("without dropout it is", reason(specOf(0, false), inFloat).empty());
+  check("float32 is, with dropout too",
+        reason(spec, inFloat).empty() && reason(specOf(0, false), inFloat).empty());
   check("on an old GPU bfloat16 is not", !reason(spec, [](StepTraits& traits) {
                                             traits.capability = {7, 5};
                                           }).empty());

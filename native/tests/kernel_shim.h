@@ -10,6 +10,8 @@
 #include <cstring>
 #include <functional>
 #include <string>
+#include <tuple>
+#include <utility>
 
 namespace bertune::shim {
 
@@ -90,14 +92,17 @@ class SharedArray {
   int64_t blocks_[kSize] = {};
 };
 
-// Of one function `kernel` with the arguments that `places` point to, as cuLaunchKernel has them.
+// Of one function `kernel` with copies of the arguments that `places` point to, as cuLaunchKernel takes them.
 template <typename... Arguments, size_t... kIndices>
-void call(void (*kernel)(Arguments...), void** places, std::index_sequence<kIndices...>) {
-  kernel(*static_cast<std::remove_cv_t<Arguments>*>(places[kIndices])...);
+std::function<void()> bound(void (*kernel)(Arguments...), void** places, std::index_sequence<kIndices...>) {
+  return [kernel, arguments = std::tuple<std::remove_cv_t<Arguments>...>(
+                      *static_cast<std::remove_cv_t<Arguments>*>(places[kIndices])...)] {
+    std::apply(kernel, arguments);
+  };
 }
 template <typename... Arguments>
-std::function<void(void**)> callable(void (*kernel)(Arguments...)) {
-  return [kernel](void** places) { call(kernel, places, std::index_sequence_for<Arguments...>()); };
+std::function<std::function<void()>(void**)> callable(void (*kernel)(Arguments...)) {
+  return [kernel](void** places) { return bound(kernel, places, std::index_sequence_for<Arguments...>()); };
 }
 
 template <typename To, typename From>

@@ -161,7 +161,7 @@ Trained train(const std::string& optimizer, bool hasKernels) {
     const UpdateOptions options{0.01 / (step + 1), 0.9, 0.99, 1e-8, 0.1, step < 3 ? 1.0 : 0.0};
     trained->prepareUpdate(options);
     for (size_t i = 0; i < parameters.size(); ++i) ++parameters[i].version;
-    trained->applyUpdate(options);
+    trained->applyUpdate(options, [](int64_t, const auto& work) { work(); });
     for (const size_t i : {0, 2}) {
       const bool isCurrent = parameters[i].roundedVersion == parameters[i].version;
       const bool isRight =

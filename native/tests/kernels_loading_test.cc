@@ -3,8 +3,10 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <stdexcept>
 
 #include "cuda/cubins.h"
@@ -103,6 +105,45 @@ void testCache() {
         compilationsOf([&] { problem = open(inFile).cacheProblem(); }) == 1 &&
             problem == inFile.string() + " cannot be written: Not a directory");
   check("nothing to say where it can", open(cache).cacheProblem().empty());
+  check("no folder",
+        compilationsOf([&] { problem = open("").cacheProblem(); }) == 1 &&
+            problem == "there is no folder for them; set XDG_CACHE_HOME or HOME to an absolute path");
+}
+
+// An environment variable for the time of a test; null unsets it.
+class Variable {
+ public:
+  Variable(const char* name, const char* value) : name_(name) {
+    if (const char* before = std::getenv(name)) before_ = before;
+    set(value);
+  }
+  ~Variable() { set(before_ ? before_->c_str() : nullptr); }
+  Variable(const Variable&) = delete;
+  Variable& operator=(const Variable&) = delete;
+
+ private:
+  void set(const char* value) const {
+    if (value == nullptr)
+      unsetenv(name_);
+    else
+      setenv(name_, value, /*overwrite=*/1);
+  }
+
+  const char* name_;
+  std::optional<std::string> before_;
+};
+
+void testFolder() {
+  const auto folder = [](const char* cache, const char* home) {
+    const Variable first("XDG_CACHE_HOME", cache), second("HOME", home);
+    return cuda::cubinFolder();
+  };
+  check("the folder for caches", folder("/caches", "/home/a") == "/caches/bertune/kernels");
+  check("that of the user", folder(nullptr, "/home/a") == "/home/a/.cache/bertune/kernels");
+  check("a relative path counts for nothing",
+        folder("caches", "/home/a") == "/home/a/.cache/bertune/kernels");
+  check("no variable, no folder",
+        folder(nullptr, nullptr).empty() && folder("", "").empty() && folder(nullptr, "home").empty());
 }
 
 }  // namespace
@@ -110,10 +151,11 @@ void testCache() {
 void testKernelsLoading() {
   standin::Cuda state;
   state.hasDriver = false;
-  expectProblem(state, "the NVIDIA driver has not all functions that kernels need");
+  expectProblem(state, "libcuda.so.1 lacks a function that launches them; update the NVIDIA driver");
   state = {};
   state.hasCompiler = false;
-  expectProblem(state, "NVRTC, NVIDIA's run-time compiler, was not found beside LibTorch");
+  expectProblem(state,
+                "NVRTC, NVIDIA's run-time compiler, was not found beside LibTorch; install LibTorch again");
   state = {};
   state.compiles = false;
   expectProblem(state, "NVRTC error 6: add_norm.cu(7): error: identifier \"x\" is undefined");
@@ -121,8 +163,10 @@ void testKernelsLoading() {
   state.loads = false;
   expectProblem(
       state,
-      "the NVIDIA driver does not load them: no kernel image is available for execution on the device");
+      "the NVIDIA driver does not load them: no kernel image is available for execution on the device; "
+      "if it is older than LibTorch's CUDA, update it");
   testCache();
+  testFolder();
 
   const Folder folder;
   standin::cuda = {};

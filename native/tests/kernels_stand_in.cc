@@ -7,8 +7,6 @@
 #include <map>
 #include <string_view>
 
-#include "cuda/cubins.h"
-
 namespace bertune::standin {
 namespace {
 
@@ -25,7 +23,7 @@ using namespace bertune::shim;
 // clang-format on
 }  // namespace device
 
-using Kernel = std::function<void(void**)>;
+using Kernel = std::function<std::function<void()>(void**)>;
 
 const std::map<std::string_view, Kernel>& kernelsByName() {
 #define KERNEL(name)                    \
@@ -81,9 +79,13 @@ int launchKernel(void* function, unsigned gridX, unsigned gridY, unsigned gridZ,
   ++cuda.kernels;
   const auto& [name, kernel] = *static_cast<std::pair<const std::string_view, Kernel>*>(function);
   if (name == cuda.faulty) return 0;
+  const Launch launch{std::string(name), {gridX, gridY, 1}, blockX, kernel(arguments)};
+  if (cuda.recording != nullptr) {
+    cuda.recording->push_back(launch);
+    return 0;
+  }
   try {
-    shim::run(std::string(name), {gridX, gridY, 1}, blockX,
-              [&kernel = kernel, arguments] { kernel(arguments); });
+    launch.run();
   } catch (const std::exception& error) {
     launchProblem = error.what();
     return 719;  // CUDA_ERROR_LAUNCH_FAILED
@@ -191,13 +193,6 @@ std::vector<std::string> kernelNames() {
   std::vector<std::string> names;
   for (const auto& [name, kernel] : kernelsByName()) names.emplace_back(name);
   return names;
-}
-
-const cuda::Kernels& kernels() {
-  // A folder that cannot be: nothing is written.
-  static const cuda::Kernels all(c10::Device(c10::kCPU),
-                                 {driver(), compiler(), "/dev/null/kernels", {9, 0}, cuda::kernelSource()});
-  return all;
 }
 
 }  // namespace bertune::standin

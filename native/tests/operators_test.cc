@@ -64,7 +64,9 @@ int main(int count, char** arguments) {
   testCudaCapabilities();
   testDrawsInOrder();
   testGraphs();
+  testUpdateGraphs();
   // Slow, and the same on every processor.
   if (memory == "guarded") testKernels(none, tenth, /*isThorough=*/false);
+  testBoundedAttentions(tenth);
   return reportEnd();
 }

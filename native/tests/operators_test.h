@@ -11,6 +11,7 @@
 namespace bertune {
 
 void testAttentions(at::ScalarType type, const Mask& mask);
+void testBoundedAttentions(const Mask& mask);
 void testLinears(at::ScalarType type, const Mask& mask);
 void testLayersBehindNorms(at::ScalarType type, const Mask& mask);
 void testDropout(at::ScalarType type, const Mask& mask);
@@ -24,6 +25,7 @@ void testOutOfMemory();
 void testCudaCapabilities();
 void testDrawsInOrder();
 void testGraphs();
+void testUpdateGraphs();
 // Those for GPUs: all three. `isThorough`: also that the check at first use finds every kernel that is wrong.
 void testKernels(const Mask& none, const Mask& tenth, bool isThorough);
 void testKernelsOfAdam();

@@ -12,6 +12,10 @@
 #include <memory>
 #include <utility>
 
+#include "core/device.h"
+#include "core/phases.h"
+#include "cuda/libraries.h"
+
 namespace bertune {
 namespace {
 
@@ -69,9 +73,11 @@ class CudaGraph : public Graph {
   CudaGraph& operator=(const CudaGraph&) = delete;
 
   void capture(const std::function<void()>& work) override {
+    const auto lock = withoutOthersDraws();
     functions_.begin(object_, *pool_, kThreadLocal);
     try {
       work();
+      nodes_ = nodesSoFar();
     } catch (const std::exception&) {
       // The stream must not go on recording. What ends badly here has begun badly above.
       try {
@@ -84,13 +90,36 @@ class CudaGraph : public Graph {
     *pool_ = functions_.pool(object_);
   }
 
-  void replay() override { functions_.replay(object_); }
+  void replay() override {
+    phases::countLaunches(nodes_);
+    const auto lock = withoutOthersDraws();
+    functions_.replay(object_);
+  }
 
  private:
+  // Of what is recorded on the stream, as cuda.h has these functions of the driver; 0 where it does not tell.
+  int64_t nodesSoFar() const {
+    using CaptureInfo = int (*)(void* stream, int* status, uint64_t* id, void** graph,
+                                const void** dependencies, size_t* count);
+    using GetNodes = int (*)(void* graph, void** nodes, size_t* count);
+    const cuda::Lookup driver = cuda::driverOfProcess();
+    const auto captureInfo = reinterpret_cast<CaptureInfo>(driver("cuStreamGetCaptureInfo_v2"));
+    const auto getNodes = reinterpret_cast<GetNodes>(driver("cuGraphGetNodes"));
+    int status = 0;
+    void* graph = nullptr;
+    size_t nodes = 0;
+    const bool isKnown =
+        captureInfo != nullptr && getNodes != nullptr &&
+        captureInfo(stream_.native_handle(), &status, nullptr, &graph, nullptr, nullptr) == 0 &&
+        graph != nullptr && getNodes(graph, nullptr, &nodes) == 0;
+    return isKnown ? static_cast<int64_t>(nodes) : 0;
+  }
+
   const Functions functions_;
   std::shared_ptr<Pool> pool_;
   const c10::impl::VirtualGuardImpl guard_{c10::kCUDA};
   const c10::Stream stream_;
+  int64_t nodes_ = 0;
   alignas(std::max_align_t) std::byte object_[kSize];
 };
 

@@ -90,11 +90,13 @@ void Optimizer::loadFused(const UpdateOptions& options) {
   fused_->load({options.beta1, options.beta2, options.epsilon, options.maxGradNorm}, groups);
 }
 
-void Optimizer::applyUpdate(const UpdateOptions& options) {
+void Optimizer::applyUpdate(const UpdateOptions& options, const Runner& run) {
   const at::NoGradGuard guard;
   if (fused_ != nullptr) {
-    fused_->update(*fused::kernelsOf(parameters_.device()),
-                   {gradNorm_, gradScale_, foundInf_, updates_, skipped_});
+    run(layoutNumber_, [this] {
+      fused_->update(*fused::kernelsOf(parameters_.device()),
+                     {gradNorm_, gradScale_, foundInf_, updates_, skipped_});
+    });
     for (Parameter* parameter : copied_) {
       // Rows that are frozen have no update: they must have been up to date before.
       const bool isCurrent = parameter->roundedVersion == parameter->version - 1;
@@ -219,6 +221,7 @@ void Optimizer::makeGroups() {
     if (parameters_[i].isTrained() && parameters_[i].rounded.defined()) copied_.push_back(&parameters_[i]);
   for (size_t i = 0; i < states_.size(); ++i) states_[i].group = groupOf[i];
   hasGroups_ = true;
+  ++layoutNumber_;
 }
 
 std::vector<std::string> Optimizer::stateNames() const {

@@ -8,6 +8,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -51,10 +52,15 @@ class Optimizer {
   // One entry a tensor of the model.
   void configure(std::vector<TensorSettings> settings);
 
+  // Runs work that could be recorded and repeated for later updates: of the host it reads nothing that
+  // changes while `layout`, a number, is the same.
+  using Runner = std::function<void(int64_t layout, const std::function<void()>& work)>;
+
   // An update in two halves: all that may fail for want of memory, and what changes weights and state. It
-  // reads the gradients and leaves them.
+  // reads the gradients and leaves them. What fused kernels do is given to `run`; LibTorch's operators have
+  // learning rates as numbers of the host, and run at once.
   void prepareUpdate(const UpdateOptions& options);
-  void applyUpdate(const UpdateOptions& options);
+  void applyUpdate(const UpdateOptions& options, const Runner& run);
 
   // The state that tensors have, which is made by their first update, or written. `step` is the number of
   // updates that the tensor had: the bias correction of a tensor that was frozen before starts from 0.
@@ -107,6 +113,7 @@ class Optimizer {
   std::unique_ptr<fused::Adam> fused_;  // where kernels update the groups
   std::vector<Parameter*> copied_;      // whose rounded copies they write too
   bool hasGroups_ = false;
+  int64_t layoutNumber_ = 0;  // another one whenever groups are made
   at::Tensor updates_, skipped_, gradNorm_, gradScale_, foundInf_;
 };
 

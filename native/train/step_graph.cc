@@ -36,7 +36,7 @@ bool isComposed(const StepTraits& traits) {
 
 }  // namespace
 
-std::string whyNotRecorded(const StepTraits& traits) {
+std::string whyNoBuckets(const StepTraits& traits) {
   const SessionSpec& spec = traits.spec;
   const AttentionSpec& attention = spec.encoder.attention;
   if (!spec.head.empty() && spec.head.back().kind == HeadStage::Kind::Vocabulary)
@@ -46,13 +46,15 @@ std::string whyNotRecorded(const StepTraits& traits) {
   const auto& positions = spec.encoder.embeddings.positions;
   if (positions.has_value() && positions->rows - positions->first < 2) return "the model has one position";
   if (traits.addsNoise) return "NEFTune's noise depends on the lengths of the texts";
-  if (traits.gradientCheckpointing && hasDropout(spec))
-    return "with gradient checkpointing dropout is drawn twice, at places of its own";
-  if (traits.isCuda && traits.compute == at::kFloat && attention.dropout > 0)
-    return "attention in float32 with dropout runs sequence by sequence";
   if (traits.isCuda && isComposed(traits))
     return "attention with such heads or windows runs sequence by sequence";
   return "";
+}
+
+std::string whyNotRecorded(const StepTraits& traits) {
+  if (traits.gradientCheckpointing && hasDropout(traits.spec))
+    return "with gradient checkpointing dropout is drawn twice, at places of its own";
+  return whyNoBuckets(traits);
 }
 
 void StepGraphs::setMaker(GraphMaker make) {
@@ -79,26 +81,42 @@ StepGraphs::Step& StepGraphs::step(const StepKey& key, const BatchFormat& format
   return steps_.front();
 }
 
-void StepGraphs::run(Step& step, const std::function<void()>& prepare, const std::function<void()>& work) {
-  const bool isFirstSight = !std::exchange(step.isSeen, true);
-  const bool isToBeRecorded = make_ && !isFirstSight && !step.isRefused && step.graph == nullptr;
-  if (isToBeRecorded && !tryCapture(step, work)) step.isRefused = true;
-  prepare();
-  if (step.graph == nullptr || step.writtenBefore != parameters_.written()) return work();
-  step.graph->replay();
-  parameters_.setWritten(step.writtenAfter);
+void StepGraphs::clear() {
+  steps_.clear();
+  update_ = {};
 }
 
-bool StepGraphs::tryCapture(Step& step, const std::function<void()>& work) {
-  step.writtenBefore = parameters_.written();
+void StepGraphs::run(Step& step, const std::function<void()>& prepare, const std::function<void()>& work) {
+  run(step.recording, prepare, work);
+}
+
+void StepGraphs::runUpdate(int64_t layout, const std::function<void()>& work) {
+  if (std::exchange(updateLayout_, layout) != layout) update_ = {};
+  run(
+      update_, [] {}, work);
+}
+
+void StepGraphs::run(Recording& recording, const std::function<void()>& prepare,
+                     const std::function<void()>& work) {
+  const bool isFirstSight = !std::exchange(recording.isSeen, true);
+  const bool isToBeRecorded = make_ && !isFirstSight && !recording.isRefused && recording.graph == nullptr;
+  if (isToBeRecorded && !tryCapture(recording, work)) recording.isRefused = true;
+  prepare();
+  if (recording.graph == nullptr || recording.writtenBefore != parameters_.written()) return work();
+  recording.graph->replay();
+  parameters_.setWritten(recording.writtenAfter);
+}
+
+bool StepGraphs::tryCapture(Recording& recording, const std::function<void()>& work) {
+  recording.writtenBefore = parameters_.written();
   // While it is recorded LibTorch gives no memory back that it keeps for other tensors.
   releaseCudaMemory();
   std::unique_ptr<Graph> graph;
   try {
     graph = make_();
     graph->capture(work);
-    step.writtenAfter = parameters_.written();
-    step.graph = std::move(graph);
+    recording.writtenAfter = parameters_.written();
+    recording.graph = std::move(graph);
   } catch (const std::exception& error) {
     const std::string reason = error.what();
     if (problem_.empty()) problem_ = reason.substr(0, reason.find('\n'));
@@ -107,13 +125,13 @@ bool StepGraphs::tryCapture(Step& step, const std::function<void()>& work) {
   }
   // Nothing was done yet, whatever the host noted.
   parameters_.forgetPending();
-  parameters_.setWritten(step.writtenBefore);
-  return step.graph != nullptr;
+  parameters_.setWritten(recording.writtenBefore);
+  return recording.graph != nullptr;
 }
 
 size_t StepGraphs::recorded() const {
-  return static_cast<size_t>(
-      std::count_if(steps_.begin(), steps_.end(), [](const Step& step) { return step.graph != nullptr; }));
+  return static_cast<size_t>(std::count_if(steps_.begin(), steps_.end(),
+                                           [](const Step& step) { return step.recording.graph != nullptr; }));
 }
 
 }  // namespace bertune

@@ -4,7 +4,6 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <chrono>
 #include <exception>
 #include <stdexcept>
 #include <utility>
@@ -60,7 +59,8 @@ StepTraits Training::traits() const {
 }
 
 void Training::chooseSteps() {
-  usesBuckets_ = wantsBuckets_ && whyNotRecorded(traits()).empty();
+  usesBuckets_ = wantsBuckets_ && whyNoBuckets(traits()).empty();
+  recordsPasses_ = whyNotRecorded(traits()).empty();
   graphs_.setMaker(options_.recordsSteps ? makeGraph_ : GraphMaker());
 }
 
@@ -187,6 +187,10 @@ void Training::runInBucket(const MicroBatch& micro, int64_t loss) {
   step.batch.load(micro.raw, micro.divisor, {drawSeed_, step_, tokensInStep_, sequencesInStep_});
   if (model_.device().is_cuda()) pass_.onDevice = step.batch.numbers();
   const KnownLoss& known = losses_[loss];
+  const std::function<void()> work = [this, &step, &known] {
+    run(step.batch.batch(), known, step.batch.divisor());
+  };
+  if (!recordsPasses_) return work();
   // One seed for all that a pass draws from LibTorch's generator, in the order of its calls.
   std::optional<DrawsInOrder> draws;
   if (model_.device().is_cuda() && spec_.encoder.attention.dropout > 0) draws.emplace(model_.device());
@@ -196,7 +200,7 @@ void Training::runInBucket(const MicroBatch& micro, int64_t loss) {
       [&] {
         if (draws.has_value()) draws->seed(generatorSeed(mask));
       },
-      [this, &step, &known] { run(step.batch.batch(), known, step.batch.divisor()); });
+      work);
 }
 
 int64_t Training::numberOf(const LossOptions& options) {
@@ -266,7 +270,7 @@ void Training::requireNoSumUnderWay(const char* call) const {
 }
 
 void Training::update(const UpdateOptions& options) {
-  if (reduction_ != nullptr) 
+  if (reduction_ != nullptr)
     sumWithOthers([this] {
       const phases::Scope phase(phases::Phase::Reduction);
       reduction_->finish();
@@ -282,7 +286,9 @@ void Training::update(const UpdateOptions& options) {
     Parameters& parameters = model_.parameters();
     for (size_t i = 0; i < parameters.size(); ++i)
       if (parameters[i].isTrained()) ++parameters[i].version;
-    optimizer_->applyUpdate(options);
+    optimizer_->applyUpdate(options, [this](int64_t layout, const std::function<void()>& work) {
+      graphs_.runUpdate(layout, work);
+    });
   } catch (const std::exception&) {
     std::throw_with_nested(SessionLost("an update failed half way"));
   }
@@ -300,30 +306,6 @@ at::Tensor Training::predict(const RawBatch& raw) {
   at::Tensor result = model_.predict(batch).to(at::kCPU).contiguous();
   checkSums();
   return result;
-}
-
-double Training::matmulRate(int64_t rows, int64_t inner, int64_t columns) const {
-  constexpr size_t repetitions = 15;
-  // A GPU is synchronized after many calls, since that takes longer than one of them.
-  const int calls = model_.device().is_cpu() ? 1 : 100;
-  const at::NoGradGuard guard;
-  const auto options = at::TensorOptions().device(model_.device());
-  const at::Tensor a = at::rand({rows, inner}, options).to(model_.compute());
-  const at::Tensor b = at::rand({columns, inner}, options).to(model_.compute());
-  at::Tensor product = at::mm(a, b.t());
-  const auto synchronize = [&] { product.view(-1)[0].item<float>(); };
-  synchronize();
-  std::vector<double> seconds;
-  for (size_t i = 0; i < repetitions; ++i) {
-    const auto start = std::chrono::steady_clock::now();
-    for (int j = 0; j < calls; ++j) at::mm_out(product, a, b.t());
-    synchronize();
-    seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() /
-                      calls);
-  }
-  std::nth_element(seconds.begin(), seconds.begin() + repetitions / 2, seconds.end());
-  return 2.0 * static_cast<double>(rows) * static_cast<double>(inner) * static_cast<double>(columns) /
-         seconds[repetitions / 2];
 }
 
 TrainingStats Training::stats() {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/batch.h"
+#include "core/device.h"
 #include "model/loss.h"
 #include "model/model.h"
 #include "train/gradient_reduction.h"
@@ -65,9 +66,10 @@ class Training {
   std::string join(std::unique_ptr<ProcessGroup> group, at::ScalarType type, bool allowsNccl);
   void leave();                             // trains alone again
   at::Tensor predict(const RawBatch& raw);  // as Model::predict, on the CPU
-  // FLOP/s of [rows, inner] x [columns, inner]^T in the compute type: what the device can do at most, for the
-  // bench to hold a step against. The median of some repetitions.
-  double matmulRate(int64_t rows, int64_t inner, int64_t columns) const;
+  // As the function of this name, on the device and in the compute type of the model.
+  double matmulRate(int64_t rows, int64_t inner, int64_t columns) const {
+    return bertune::matmulRate(model_.device(), model_.compute(), rows, inner, columns);
+  }
   TrainingStats stats();  // waits for the device
 
   // For a resumed run: `step` counts the optimizer steps begun and decides the dropout masks, `updates` those
@@ -135,7 +137,7 @@ class Training {
   std::unique_ptr<Optimizer> optimizer_;
   std::deque<KnownLoss> losses_;
   TrainingPass pass_{};  // which graphs that are not of a device read again
-  bool usesBuckets_ = false;
+  bool usesBuckets_ = false, recordsPasses_ = false;
   GraphMaker makeGraph_;
   StepGraphs graphs_;
   TrainingOptions options_;

@@ -65,10 +65,16 @@ export function forkingWorker(command, args) {
   };
 }
 
-/** Seconds of a program from its start to its end. @param {string} command @param {readonly string[]} args */
-export async function timeProcess(command, args) {
+/**
+ * Seconds of a program from its start to its end.
+ *
+ * @param {string} command
+ * @param {readonly string[]} args
+ * @param {NodeJS.ProcessEnv} [env] beside this process's own
+ */
+export async function timeProcess(command, args, env = {}) {
   const started = performance.now();
-  const { code, stderr } = await capture(command, args);
+  const { code, stderr } = await capture(command, args, { env: { ...process.env, ...env } });
   if (code !== 0) throw new SetupError(`${[command, ...args].join(' ')} failed: ${endOf(stderr)}`);
   return { seconds: (performance.now() - started) / 1000 };
 }

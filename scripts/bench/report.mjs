@@ -39,6 +39,7 @@ const COLUMNS = /** @type {const} */ ([
   ['overWeights', 'over weights', times],
   ['stateBytes', 'optimizer state', megabytes],
   ['dispatches', 'operators', whole],
+  ['launches', 'launches', whole],
   ['sentBytes', 'sent', megabytes],
   ['reduction', 'reductions', seconds],
   ['exposed', 'waited', seconds],
@@ -51,6 +52,8 @@ export const LEGEND = [
   'twice, whether or not a program computes them all. of GEMM: over the FLOP/s of the largest product alone, in the same',
   'process. outside: the share of the time in which the native thread had nothing to do (JavaScript, the boundary, data).',
   'data wait: the share in which no step was ready after the first. peak memory: of the process, on a GPU of its memory.',
+  'operators: of LibTorch that a step calls. launches: nodes of the graphs that a step repeats, and fused kernels beside them;',
+  'what LibTorch launches outside of graphs is not counted, since that takes CUPTI.',
 ];
 
 /** @param {string} title @param {import('./runs.mjs').Prepared} work @param {readonly Side[]} sides */

@@ -51,10 +51,11 @@ import { trainingFlops } from './shape.mjs';
  * What a worker measures: seconds for all rows once, real tokens that the program saw, bytes of the GPU's memory on a GPU
  * and else of the process, FLOP/s of the largest matrix product alone, the share of the time in which the native thread
  * had nothing to do, the share in which no step was ready after the first, shares of the step's thread-seconds, and bytes of
- * the optimizer's state; `dispatches` counts the operators of LibTorch that a step calls. Of several processes the bytes that
+ * the optimizer's state; `dispatches` counts the operators of LibTorch that a step calls, `launches` those of
+ * fused kernels and the nodes of the graphs that it repeats. Of several processes the bytes that
  * each sends in a step, the seconds of the step's reductions alone, and those in which a step waits for them (`exposed`).
  *
- * @typedef {{ seconds: number, tokens?: number, peakBytes?: number, openedBytes?: number, matmulRate?: number, outside?: number, dataWait?: number, split?: import('./worker/measures.mjs').Split, dispatches?: number, stateBytes?: number, sentBytes?: number, reduction?: number, exposed?: number }} Measured
+ * @typedef {{ seconds: number, tokens?: number, peakBytes?: number, openedBytes?: number, matmulRate?: number, outside?: number, dataWait?: number, split?: import('./worker/measures.mjs').Split, dispatches?: number, launches?: number, stateBytes?: number, sentBytes?: number, reduction?: number, exposed?: number }} Measured
  *
  * @typedef {{ name: string, role: Side['role'], repetition: number, tokensPerSecond?: number, samplesPerSecond?: number, flopsPerSecond?: number, matmulShare?: number, overWeights?: number, overlapped?: number } & Omit<Measured, 'tokens' | 'matmulRate'>} Run
  */

@@ -9,7 +9,7 @@ import { messageOf } from '../setup/errors.mjs';
  * @typedef {{ dtypes: readonly Dtype[], best: Dtype }} Types that the device has arithmetic for, and the one to train in
  * @typedef {{ check: Check, figure: Figure, note: (text: string) => void, skip: (reason: string) => void }} Findings
  * @typedef {(name: string, ok: boolean, detail?: string) => void} Check
- * @typedef {(name: string, value: number, unit: string) => void} Figure
+ * @typedef {(name: string, value: number, unit: string, aim?: string) => void} Figure
  */
 
 const { part, ...job } = JSON.parse(process.argv[2] ?? '{}');
@@ -21,7 +21,8 @@ try {
     dtypes: job.bfloat16 ? ['float32', 'bfloat16'] : ['float32'],
     best: job.bfloat16 ? 'bfloat16' : 'float32',
     check: (name, ok, detail = '') => find({ kind: 'check', name, ok, detail }),
-    figure: (name, value, unit) => find({ kind: 'figure', name, value, unit }),
+    figure: (name, value, unit, aim) =>
+      find({ kind: 'figure', name, value, unit, ...(aim !== undefined && { aim }) }),
     note: (text) => find({ kind: 'note', text }),
     skip: (reason) => find({ kind: 'skip', reason }),
   });

@@ -2,7 +2,7 @@
 
 /**
  * @typedef {{ kind: 'check', name: string, ok: boolean, detail: string }} Check
- * @typedef {{ kind: 'figure', name: string, value: number, unit: string }} Figure
+ * @typedef {{ kind: 'figure', name: string, value: number, unit: string, aim?: string }} Figure
  * @typedef {{ kind: 'note', text: string }} Note
  * @typedef {{ kind: 'skip', reason: string }} Skip
  * @typedef {Check | Figure | Note | Skip} Finding
@@ -30,7 +30,9 @@ function findingLine(finding) {
         `    ${finding.ok ? 'ok  ' : 'FAIL'} ${finding.name}${finding.detail === '' ? '' : `: ${finding.detail}`}`,
       ];
     case 'figure':
-      return [`         ${finding.name}: ${shown(finding.value)} ${finding.unit}`];
+      return [
+        `         ${finding.name}: ${shown(finding.value)} ${finding.unit}${finding.aim === undefined ? '' : ` (aim: ${finding.aim})`}`,
+      ];
     case 'note':
       return [`         ${finding.text}`];
     default:

@@ -305,6 +305,8 @@ export interface PhaseTimes {
   reduction: number;
   /** Operators of LibTorch that were called, those that others of them call included. */
   dispatches: number;
+  /** On a GPU: launches of fused kernels, and nodes of CUDA graphs that were repeated. LibTorch's other launches are not counted. */
+  launches: number;
 }
 
 /** How the gradients of several processes are summed. */

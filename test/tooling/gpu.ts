@@ -76,7 +76,7 @@ t.test('options that cannot be used are refused in one line', async (t) => {
 await t.test('the list', async (t) => {
   const { code, stdout } = await outcomeOf(check(['--list', '--only', 'steps,resume']));
   t.equal(code, 0);
-  t.match(stdout.trimEnd().split('\n'), [/^resume +\d+ s {2}\w/, /^steps +\d+ s {2}\w/]);
+  t.match(stdout.trimEnd().split('\n'), [/^steps +\d+ s {2}\w/, /^resume +\d+ s {2}\w/]);
 });
 
 await t.test('every part runs on the CPU', async (t) => {
@@ -103,7 +103,17 @@ await t.test('every part runs on the CPU', async (t) => {
 await t.test('parts on a fake GPU', { skip: skipFakes }, async (t) => {
   const json = join(folder, 'fake.json');
   const env = await fakeGpus(join(folder, 'lib'), '7.5,9.0');
-  const parts = ['device', 'operators', 'repeat', 'graphs', 'checkpointing', 'lora', 'nonfinite', 'sessions'];
+  const parts = [
+    'device',
+    'operators',
+    'graphs',
+    'dropout',
+    'repeat',
+    'checkpointing',
+    'lora',
+    'nonfinite',
+    'sessions',
+  ];
   const args = ['--device', 'cuda:1', '--json', json, '--only', parts.join(), ...PATIENCE];
   const { code, stdout, stderr } = await outcomeOf(check(args, env));
   t.equal(code, 0, stdout + stderr);
@@ -118,11 +128,11 @@ await t.test('parts on a fake GPU', { skip: skipFakes }, async (t) => {
 
 await t.test('a run that is cut off has written what it found', async (t) => {
   const json = join(folder, 'cut.json');
-  const child = check(['--device', 'cpu', '--json', json, '--only', 'device,repeat,steps', ...PATIENCE]);
+  const child = check(['--device', 'cpu', '--json', json, '--only', 'device,graphs,repeat', ...PATIENCE]);
   let stdout = '';
   child.stdout?.setEncoding('utf8').on('data', (text: string) => {
     stdout += text;
-    if (/^\w+ +repeat /m.test(stdout)) child.kill('SIGTERM');
+    if (/^\w+ +graphs /m.test(stdout)) child.kill('SIGTERM');
   });
   await once(child, 'close');
   const { results } = written.parse(JSON.parse(readFileSync(json, 'utf8')));
@@ -149,6 +159,7 @@ t.test('a check that fails', async (t) => {
     { kind: 'check', name: 'one', ok: true, detail: '' },
     { kind: 'check', name: 'two', ok: false, detail: '1 is not 2' },
     { kind: 'figure', name: 'a step', value: 7.0123, unit: 'ms' },
+    { kind: 'figure', name: 'another', value: 8, unit: 'ms', aim: 'at most 7' },
     { kind: 'skip', reason: 'no tool' },
   ] as const;
   t.same(rowLines({ ...row, findings: [...findings] }), [
@@ -157,6 +168,7 @@ t.test('a check that fails', async (t) => {
     '    ok   one',
     '    FAIL two: 1 is not 2',
     '         a step: 7.01 ms',
+    '         another: 8.00 ms (aim: at most 7)',
     '         left out: no tool',
   ]);
 });

@@ -45,13 +45,13 @@ export async function timed(device, work) {
  *
  * @param {number} threads
  * @param {() => Promise<unknown>} work
- * @returns {Promise<{ split: Split, dispatches: number, reduction: number }>} `reduction`: seconds
+ * @returns {Promise<{ split: Split, dispatches: number, launches: number, reduction: number }>} `reduction`: seconds
  */
 export async function splitOf(threads, work) {
   const busyBefore = busySeconds();
   startPhases();
   await work();
-  const { gemm, attention, elementWise, optimizer, reduction, dispatches } = stopPhases();
+  const { gemm, attention, elementWise, optimizer, reduction, dispatches, launches } = stopPhases();
   const all = threads * (busySeconds() - busyBefore);
   const rest = all - gemm - attention - elementWise - optimizer - reduction;
   const split = {
@@ -62,7 +62,7 @@ export async function splitOf(threads, work) {
     ...(reduction > 0 && { reduction: reduction / all }),
     rest: rest / all,
   };
-  return { split, dispatches, reduction: reduction / threads };
+  return { split, dispatches, launches, reduction: reduction / threads };
 }
 
 /** The number of `cuda:1` and the like. @param {string} device */

@@ -76,8 +76,8 @@ export async function step({ variant, reduceDtype = null, ...job }, world) {
     const state = await session.optimizerState();
     const stateBytes = BYTES.float32 * valuesIn(state);
     const count = reduceDtype === null ? 1 : STEPS_TOGETHER;
-    const { split, dispatches, reduction } = await splitOf(threads, () => train(count));
-    const more = { stateBytes, dispatches: dispatches / count, ...(device === 'cpu' && { split }) };
+    const { split, dispatches, launches, reduction } = await splitOf(threads, () => train(count));
+    const more = { stateBytes, dispatches: dispatches / count, ...(device === 'cpu' ? { split } : { launches: launches / count }) };
     if (reduceDtype === null) return more;
     const values = valuesIn(state.filter(({ kind }) => kind === 'exp_avg'));
     const sent = { sentBytes: sentBytes(BYTES[reduceDtype] * values, world.size) };
