@@ -2,7 +2,8 @@
 import { availableParallelism } from 'node:os';
 
 import { maxLengthOf } from '../data/batch.js';
-import { isLoopback, localRank, localThreads, worldAddress } from '../distributed/address.js';
+import { localRank, localThreads, worldAddress } from '../distributed/address.js';
+import { isLoopback } from '../distributed/interfaces.js';
 import { launch, OF_LAUNCHER } from '../distributed/launch.js';
 import { openWorld, type World } from '../distributed/world.js';
 import { requireDevice } from '../models/encoder-model.js';
@@ -41,7 +42,11 @@ export async function amongProcesses(
   work: (options: TrainOptions, world: World) => Promise<void>,
 ): Promise<void> {
   const address = worldAddress(process.env, options.ddpTimeout * 1000);
-  if (address !== null) requireOneTraining(options);
+  if (address !== null) {
+    requireOneTraining(options);
+    // c10d prints pages about each call that another process does not answer; here that becomes one line.
+    process.env['TORCH_CPP_LOG_LEVEL'] ??= 'FATAL';
+  }
   // By which `--device cuda` chooses; srun and MPI have names of their own for it.
   const local = localRank(process.env);
   if (address !== null && local !== null) process.env['LOCAL_RANK'] ??= String(local);
@@ -98,8 +103,8 @@ export async function follow(options: TrainOptions, world: World): Promise<void>
   try {
     await model.open(options);
     await trainer.train();
-    const isStopped = await world.any(signals.received !== undefined);
-    if (data.splits.validation !== undefined && !isStopped) await trainer.evaluate();
+    const isEvaluated = data.splits.validation !== undefined; // rank 0 asks as many questions
+    if (isEvaluated && !(await world.any(signals.received !== undefined))) await trainer.evaluate();
   } catch (error) {
     if (error instanceof InterruptedError)
       throw new StoppedError(signals.received ?? 'SIGTERM', 'rank 0 has saved a checkpoint');
