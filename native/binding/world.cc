@@ -1,6 +1,7 @@
 #include "binding/world.h"
 
 #include <ATen/ATen.h>
+#include <c10/util/Logging.h>
 
 #include <cstring>
 #include <string>
@@ -22,6 +23,7 @@ Napi::Function World::define(Napi::Env env) {
 
 World::World(const Napi::CallbackInfo& info)
     : Napi::ObjectWrap<World>(info), address_(arguments::worldAddress(info[0])) {
+  c10::initLogging();  // by TORCH_CPP_LOG_LEVEL, which only Python's torch reads by itself
   storeWorker_ = std::make_unique<Worker>(info.Env());
   groupWorker_ = std::make_unique<Worker>(info.Env());
 }
@@ -31,7 +33,9 @@ Napi::Value World::openStore(Args info) {
 }
 
 Napi::Value World::openGroup(Args info) {
-  return post(*groupWorker_, info, [this] { group_ = std::make_unique<ProcessGroup>(address_, "world"); });
+  return post(*groupWorker_, info, [this, address = arguments::worldAddress(info[0])] {
+    group_ = std::make_unique<ProcessGroup>(address, "world");
+  });
 }
 
 Napi::Value World::sum(Args info) {

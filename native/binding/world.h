@@ -20,7 +20,7 @@ class World : public Napi::ObjectWrap<World> {
  private:
   using Args = const Napi::CallbackInfo&;
   Napi::Value openStore(Args info);
-  Napi::Value openGroup(Args info);  // (): meets the other processes
+  Napi::Value openGroup(Args info);  // (address): meets the other processes
   Napi::Value sum(Args info);        // (Float64Array) -> Float64Array
   Napi::Value gather(Args info);     // (string) -> string[], by rank
   Napi::Value leave(Args info);      // (): without this process sums and gathers of the others fail

@@ -2,7 +2,8 @@
 import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { isLoopback, localRank, localThreads, worldAddress } from '../distributed/address.js';
+import { localRank, localThreads, worldAddress } from '../distributed/address.js';
+import { isLoopback } from '../distributed/interfaces.js';
 import { requireSameEverywhere, sharedOptions } from '../training/agreement.js';
 import { launch, OF_LAUNCHER } from '../distributed/launch.js';
 import { openWorld, type World } from '../distributed/world.js';
@@ -47,6 +48,8 @@ export async function together<T extends TrainOptions | EvaluateOptions | Predic
     return;
   }
   const address = worldAddress(process.env, options.ddpTimeout * 1000);
+  // c10d prints pages about each call that another process does not answer; here that becomes one line.
+  if (address !== null) process.env['TORCH_CPP_LOG_LEVEL'] ??= 'FATAL';
   // By which `--device cuda` chooses; srun and MPI have names of their own for it.
   const local = localRank(process.env);
   if (address !== null && local !== null) process.env['LOCAL_RANK'] ??= String(local);

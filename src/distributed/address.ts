@@ -1,9 +1,9 @@
 // Where the processes of one training meet, from the environment that a launcher gives each of them: torchrun and whatever sets
 // its variables (PyTorchJob on Kubernetes, `--nproc`), srun of SLURM, or MPI.
-import { hostname } from 'node:os';
-
 import type { WorldAddress } from '../native/index.js';
 import { UsageError } from '../util/errors.js';
+import { listed } from '../util/text.js';
+import { addressesByInterface, isLoopback } from './interfaces.js';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -88,8 +88,8 @@ export function worldAddress(environment: Environment, timeout: number): WorldAd
     rank,
     size,
     isServer: rank === 0 && environment['TORCHELASTIC_USE_AGENT_STORE'] !== 'True',
-    prefix: `bertune/${run}/${environment['TORCHELASTIC_RESTART_COUNT'] ?? '0'}`,
-    interface: isLoopback(host) ? LOOPBACK : hostname(),
+    prefix: `bertune/${run}`,
+    interface: isLoopback(host) ? LOOPBACK : chosenAddress(environment['GLOO_SOCKET_IFNAME']),
     timeout,
   };
 }
@@ -105,8 +105,9 @@ export function localRank(environment: Environment): number | null {
 
 /** Threads for each process of this machine, which has `cores` for this process if launchers do not share them out. */
 export function localThreads(environment: Environment, cores: number): number {
-  // srun binds a task to the cores that it asks for.
-  if (environment['SLURM_CPUS_PER_TASK'] !== undefined) return cores;
+  // Where srun binds a task to the cores that it asks for, there are no more than these.
+  const ofTask = Number(environment['SLURM_CPUS_PER_TASK'] ?? 'none');
+  if (ofTask >= 1) return Math.min(cores, ofTask);
   const names = [
     'LOCAL_WORLD_SIZE',
     'OMPI_COMM_WORLD_LOCAL_SIZE',
@@ -117,9 +118,16 @@ export function localThreads(environment: Environment, cores: number): number {
   return Math.max(1, Math.floor(cores / size));
 }
 
-/** Whether only processes of this machine can connect. */
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || host.startsWith('127.');
+/** By Gloo's own variable, as in PyTorch; of several interfaces the first. */
+function chosenAddress(names = ''): string {
+  const [name = ''] = names.split(',');
+  if (name === '') return '';
+  const known = addressesByInterface();
+  const address = known.get(name);
+  if (address !== undefined) return address;
+  throw new UsageError(
+    `The variable GLOO_SOCKET_IFNAME is ${JSON.stringify(names)}; the network interfaces of this machine are ${listed([...known.keys()])}`,
+  );
 }
 
 /** Where the launcher does not name the machine of rank 0. */

@@ -43,26 +43,32 @@ export async function launch(
     for (const child of children) child.kill(signal);
   };
   process.on('SIGINT', pass).on('SIGTERM', pass);
-  let firstFailure = 0;
+  let firstFailed: number | undefined;
   let timer: NodeJS.Timeout | undefined;
   const codes = await Promise.all(
     children.map(async (child, rank) => {
       const code = await exitCode(child);
-      if (code === 0 || firstFailure !== 0) return code;
-      firstFailure = code;
-      timer = setTimeout(() => {
-        log(
-          `Rank ${rank} ended with exit code ${code}; the others did not end within ${GRACE / 1000} s and are killed`,
-        );
-        pass('SIGKILL');
-      }, GRACE);
+      if (code !== 0) firstFailed ??= rank;
+      // Without the first, or with one less, none has anything left to do; but one that was stopped does not end by itself.
+      if (code !== 0 || rank === 0)
+        timer ??= setTimeout(() => {
+          log(
+            `Rank ${rank} ended with exit code ${code}; the others did not end within ${GRACE / 1000} s and are killed`,
+          );
+          pass('SIGKILL');
+        }, GRACE);
       return code;
     }),
   );
   clearTimeout(timer);
   process.off('SIGINT', pass).off('SIGTERM', pass);
+  const failed = codes.filter((code) => code !== 0);
+  // The others had no need of it any more, and so have not said that it is gone.
+  const signal = children[firstFailed ?? 0]?.signalCode;
+  if (failed.length === 1 && typeof signal === 'string')
+    process.stderr.write(`bertune: The process of rank ${firstFailed} was ended by ${signal}\n`);
   const [main = 0] = codes;
-  return main !== 0 && main < 128 ? main : firstFailure;
+  return main !== 0 && main < 128 ? main : (codes[firstFailed ?? 0] ?? 0);
 }
 
 /** As a shell gives it: 128 and the signal's number for a process that a signal ended. */

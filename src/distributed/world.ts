@@ -11,6 +11,8 @@ import {
 } from '../native/index.js';
 import { messageOf, RunError } from '../util/errors.js';
 import { counted } from '../util/text.js';
+import { reach } from './interfaces.js';
+import { meet } from './meeting.js';
 
 /**
  * The processes of one training. Every process makes the same calls in the same order; each waits for all the others, no longer than the
@@ -66,7 +68,7 @@ export interface World {
   /**
    * Leaves, so that nobody waits for this process, and lets the others know why.
    *
-   * @returns whether rank 0 ends with the same message, so that this process need not show it
+   * @returns whether rank 0, on this machine, ends with the same message, so that this process need not show it
    */
   fail(error: unknown): Promise<boolean>;
   close(): Promise<void>;
@@ -125,21 +127,27 @@ export async function openWorld(address: WorldAddress | null): Promise<World> {
   if (address === null) return ALONE;
   const native = new (loadAddon().World)(address);
   try {
+    // c10d would try again for longer than it may, and print pages of it.
+    if (!address.isServer) await reach(address);
     await native.openStore();
-    await native.openGroup();
+    const met = await meet(native, address, await reach(address));
+    await native.openGroup(met.address);
+    return new Processes(met.address, native, met);
   } catch (error) {
     await native.close();
-    throw new RunError(meetingProblem(address, messageOf(error)));
+    throw error instanceof RunError ? error : new RunError(meetingProblem(address, firstLine(error)));
   }
-  return new Processes(address, native);
 }
 
 function meetingProblem({ rank, size, host, port, isServer, timeout }: WorldAddress, reason: string): string {
   const where = `${host}:${port}`;
   if (isServer && /EADDRINUSE|address already in use/i.test(reason))
     return `Rank 0 cannot wait for the others at ${where}: the port is in use; set MASTER_PORT to another one, the same for all`;
+  const whom = isServer
+    ? `the other ${counted(size - 1, 'process', 'processes')}`
+    : 'rank 0, or the store of its launcher,';
   return (
-    `Rank ${rank} did not meet all ${size} processes at ${where} within ${timeout / 1000} s (${reason}). ` +
+    `Rank ${rank} did not meet ${whom} at ${where} within ${timeout / 1000} s (${reason}). ` +
     'Check that all were started, with the same MASTER_ADDR, MASTER_PORT and WORLD_SIZE, and that the port is open between their machines.'
   );
 }
@@ -150,16 +158,22 @@ class Processes implements World {
   readonly #address: WorldAddress;
   readonly #native: NativeWorld;
   readonly #channels: Processes[] = [];
+  readonly #isBesideMain: boolean;
   readonly #heart: NodeJS.Timeout | undefined;
   #beats = 0;
   #sessions = 0;
   #isClosed = false;
 
-  constructor(address: WorldAddress, native: NativeWorld, { hasHeart = true } = {}) {
+  constructor(
+    address: WorldAddress,
+    native: NativeWorld,
+    { isBesideMain, hasHeart = true }: { isBesideMain: boolean; hasHeart?: boolean },
+  ) {
     this.rank = address.rank;
     this.size = address.size;
     this.#address = address;
     this.#native = native;
+    this.#isBesideMain = isBesideMain;
     if (!hasHeart) return;
     this.#heart = setInterval(() => this.#beat(), HEARTBEAT).unref();
     this.#beat();
@@ -199,25 +213,25 @@ class Processes implements World {
   async channel(name: string): Promise<World> {
     // Numbered: a second one of a name would find where the first one's processes were.
     const prefix = `${this.#address.prefix}/${name} ${this.#channels.length + 1}`;
-    const address = { ...this.#address, isServer: false, prefix };
+    const address = { ...this.#address, prefix };
     const native = new (loadAddon().World)(address);
     await native.openStore();
-    await withOthers(native.openGroup());
-    const channel = new Processes(address, native, { hasHeart: false });
+    await withOthers(native.openGroup(address));
+    const channel = new Processes(address, native, { isBesideMain: this.#isBesideMain, hasHeart: false });
     this.#channels.push(channel);
     return channel;
   }
 
   async explain(error: unknown): Promise<unknown> {
     if (!isOfOthers(error)) return error;
-    const failures = await this.#ask('failed/');
+    const failures = await this.#ask('failed');
     if (failures === null) return this.isMain ? error : new RunError(`${STORE_GONE} (${firstLine(error)})`);
     const told = this.#toldBy(failures);
     if (told !== null) return told;
-    const before = await this.#ask('alive/');
+    const before = await this.#ask('alive');
     await sleep(HEARTBEAT * PATIENCE);
-    const after = await this.#ask('alive/');
-    const late = this.#toldBy((await this.#ask('failed/')) ?? []);
+    const after = await this.#ask('alive');
+    const late = this.#toldBy((await this.#ask('failed')) ?? []);
     if (late !== null) return late;
     const gone = Array.from({ length: this.size }, (_, rank) => rank).filter(
       (rank) => rank !== this.rank && before?.[rank] === after?.[rank],
@@ -230,15 +244,15 @@ class Processes implements World {
   }
 
   async fail(cause: unknown): Promise<boolean> {
-    await inTime(this.#native.set(`failed/${this.rank}`, firstLine(cause))).catch(() => undefined);
+    await inTime(this.#native.set(this.#key('failed', this.rank), firstLine(cause))).catch(() => undefined);
     for (const native of [this.#native, ...this.#channels.map((channel) => channel.#native)])
       await inTime(native.leave()).catch(() => undefined);
     // The others read the reason from the store that rank 0 may have, and compare it with theirs.
     for (let i = 0; i < 2 * PATIENCE; i++) {
-      const failures = await this.#ask('failed/');
+      const failures = await this.#ask('failed');
       if (failures === null) return false;
       const [main] = failures;
-      if (!this.isMain && main !== undefined) return isSame(firstLine(cause), main);
+      if (!this.isMain && main !== undefined) return this.#isBesideMain && isSame(firstLine(cause), main);
       // Once more when all have ended, for those who have yet to look.
       if (failures.every((text) => text !== undefined)) i = 2 * PATIENCE;
       await sleep(HEARTBEAT);
@@ -268,18 +282,23 @@ class Processes implements World {
   }
 
   /** What all processes have in the store under a key; null where there is no store any more. */
-  async #ask(key: string): Promise<(string | undefined)[] | null> {
+  async #ask(name: string): Promise<(string | undefined)[] | null> {
     try {
-      const all = Array.from({ length: this.size }, (_, rank) => this.#native.get(`${key}${rank}`));
+      const all = Array.from({ length: this.size }, (_, rank) => this.#native.get(this.#key(name, rank)));
       return await inTime(Promise.all(all));
     } catch {
       return null;
     }
   }
 
+  /** In the store that is open, which earlier trainings may have used. */
+  #key(name: string, rank: number): string {
+    return `${this.#address.prefix}/${name}/${rank}`;
+  }
+
   #beat(): void {
     this.#beats += 1;
-    this.#native.set(`alive/${this.rank}`, String(this.#beats)).catch(() => undefined);
+    this.#native.set(this.#key('alive', this.rank), String(this.#beats)).catch(() => undefined);
   }
 }
 
@@ -303,8 +322,9 @@ function isAboutAnother(text: string): boolean {
   return /^Ranks? \d+\b.* (?:failed:|gave no sign)/.test(text) || text.startsWith(STORE_GONE);
 }
 
+/** Rank 0 may add how the training is continued. */
 function isSame(mine: string, main: string): boolean {
-  return mine === main || mine === `Rank 0 failed: ${main}`;
+  return main.startsWith(mine.replace(/\.$/, '')) || mine === `Rank 0 failed: ${main}`;
 }
 
 /** A call that needs all processes failed. */

@@ -63,9 +63,9 @@ export interface WorldAddress {
   readonly size: number;
   /** Whether this process has the store. torchrun has one of its own. */
   readonly isServer: boolean;
-  /** What tells this training apart from one before it at the same store: torchrun restarts at the same address. */
+  /** Of the names in the store, which others may use too. */
   readonly prefix: string;
-  /** The name or address by which the others reach this process. */
+  /** The name or address by which the others reach this process; empty for that of the interface which leads to the store. */
   readonly interface: string;
   /** Milliseconds to wait for another process. */
   readonly timeout: number;
@@ -74,7 +74,7 @@ export interface WorldAddress {
 /** The addon's side of distributed/world.ts. */
 export interface NativeWorld {
   openStore(): Promise<void>;
-  openGroup(): Promise<void>;
+  openGroup(address: WorldAddress): Promise<void>;
   sum(values: Float64Array): Promise<Float64Array>;
   gather(text: string): Promise<string[]>;
   leave(): Promise<void>;

@@ -1,8 +1,8 @@
 // Where processes meet, by what launchers set.
-import { hostname } from 'node:os';
+import { networkInterfaces } from 'node:os';
 import t from 'tap';
 
-import { launched, localRank, worldAddress } from '../../dist/distributed/address.js';
+import { launched, localRank, localThreads, worldAddress } from '../../dist/distributed/address.js';
 
 const TORCHRUN = {
   RANK: '3',
@@ -22,8 +22,8 @@ t.test('torchrun', (t) => {
     rank: 3,
     size: 4,
     isServer: false,
-    prefix: 'bertune/job/2',
-    interface: hostname(),
+    prefix: 'bertune/job',
+    interface: '',
     timeout: 5000,
   });
   t.equal(worldAddress({ ...TORCHRUN, RANK: '0' }, 1)?.isServer, false, 'its agent has the store');
@@ -65,6 +65,19 @@ t.test('srun', (t) => {
   t.end();
 });
 
+t.test('the cores of a machine are shared out', (t) => {
+  t.equal(localThreads({ LOCAL_WORLD_SIZE: '4' }, 16), 4);
+  t.equal(localThreads({ LOCAL_WORLD_SIZE: '4' }, 3), 1);
+  t.equal(
+    localThreads({ SLURM_NTASKS_PER_NODE: '4', SLURM_CPUS_PER_TASK: '8' }, 32),
+    8,
+    'a task that is not bound',
+  );
+  t.equal(localThreads({ SLURM_NTASKS_PER_NODE: '4', SLURM_CPUS_PER_TASK: '8' }, 8), 8, 'and one that is');
+  t.equal(localThreads({}, 16), 16);
+  t.end();
+});
+
 t.test('MPI', (t) => {
   const openMpi = { OMPI_COMM_WORLD_RANK: '1', OMPI_COMM_WORLD_SIZE: '2', OMPI_COMM_WORLD_LOCAL_RANK: '0' };
   t.match(worldAddress(openMpi, 1), { rank: 1, size: 2 });
@@ -90,6 +103,29 @@ t.test('alone', (t) => {
   t.equal(worldAddress({}, 1), null);
   t.equal(worldAddress({ RANK: '0', WORLD_SIZE: '1' }, 1), null);
   t.equal(localRank({}), null);
+  t.end();
+});
+
+t.test('the network interface that a person chooses', (t) => {
+  const interfaces = Object.entries(networkInterfaces()).flatMap(([name, addresses = []]) =>
+    addresses
+      .filter(({ internal, family }) => !internal && family === 'IPv4')
+      .map(({ address }) => ({ name, address })),
+  );
+  for (const { name, address } of interfaces.slice(0, 1)) {
+    t.equal(worldAddress({ ...TORCHRUN, GLOO_SOCKET_IFNAME: name }, 1)?.interface, address);
+    t.equal(
+      worldAddress({ ...TORCHRUN, GLOO_SOCKET_IFNAME: `${name},eth99` }, 1)?.interface,
+      address,
+      'the first',
+    );
+    const local = { ...TORCHRUN, MASTER_ADDR: 'localhost', GLOO_SOCKET_IFNAME: name };
+    t.equal(worldAddress(local, 1)?.interface, '127.0.0.1', 'loopback is not left');
+  }
+  t.throws(() => worldAddress({ ...TORCHRUN, GLOO_SOCKET_IFNAME: 'eth99' }, 1), {
+    name: 'UsageError',
+    message: /^The variable GLOO_SOCKET_IFNAME is "eth99"; the network interfaces of this machine are /,
+  });
   t.end();
 });
 
