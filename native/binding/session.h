@@ -20,14 +20,14 @@ class Session : public Napi::ObjectWrap<Session> {
 
  private:
   using Args = const Napi::CallbackInfo&;
-  Napi::Value open(Args info);            // () -> [{name, shape}]: makes the weights
-  Napi::Value read(Args info);            // (name, kind) -> Float32Array
-  Napi::Value write(Args info);           // (name, kind, {dtype, shape, data, firstRow?})
-  Napi::Value accumulate(Args info);      // (batch, {divisor, endsStep?, ...LossOptions})
-  Napi::Value update(Args info);          // (options)
-  Napi::Value join(Args info);            // (world, name, {reduceDtype, nccl}): sums gradients with other processes
-  Napi::Value leave(Args info);           // (): trains alone again
-  Napi::Value predict(Args info);         // (batch) -> Float32Array
+  Napi::Value open(Args info);        // () -> [{name, shape}]: makes the weights
+  Napi::Value read(Args info);        // (name, kind) -> Float32Array
+  Napi::Value write(Args info);       // (name, kind, {dtype, shape, data, firstRow?})
+  Napi::Value accumulate(Args info);  // (batch, {divisor, endsStep?, ...LossOptions})
+  Napi::Value update(Args info);      // (options)
+  Napi::Value join(Args info);     // (world, name, {reduceDtype, nccl}): sums gradients with other processes
+  Napi::Value leave(Args info);    // (): trains alone again
+  Napi::Value predict(Args info);  // (batch) -> Float32Array
   Napi::Value matmulRate(Args info);      // (rows, inner, columns) -> FLOP/s
   Napi::Value stats(Args info);           // () -> {loss, gradNorm, updates, skipped}
   Napi::Value setProgress(Args info);     // (step, updates, loss, maxTokens)

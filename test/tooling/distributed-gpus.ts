@@ -74,9 +74,15 @@ await t.test('sums from GPU to GPU are those of one process', { timeout: 0 }, as
   t.notMatch(nccl.stderr, VIA_HOST);
   t.ok(worst(nccl.losses, one.losses) < 1e-5, `within ${worst(nccl.losses, one.losses)}`);
 
-  const accumulation = { 'gradient-accumulation-steps': '2', 'per-device-train-batch-size': '4' } satisfies Options;
+  const accumulation = {
+    'gradient-accumulation-steps': '2',
+    'per-device-train-batch-size': '4',
+  } satisfies Options;
   const parts = await train('parts', 2, accumulation);
-  t.ok(worst(parts.losses, one.losses) < 1e-5, `in two batches a step: within ${worst(parts.losses, one.losses)}`);
+  t.ok(
+    worst(parts.losses, one.losses) < 1e-5,
+    `in two batches a step: within ${worst(parts.losses, one.losses)}`,
+  );
 
   const rounded = await train('rounded', 2, { 'gradient-reduce-dtype': 'bfloat16' });
   const error = worst(rounded.losses, one.losses);
@@ -97,7 +103,10 @@ await t.test('without NCCL they go through the host', { timeout: 0 }, async (t) 
 
   const { code, stderr } = await start('demanded', 2, { 'ddp-backend': 'nccl' }, broken).outcome;
   t.equal(code, 1);
-  t.match(stderr, /^bertune: The backend nccl cannot be used \(rank 0: unhandled system error\): choose gloo/m);
+  t.match(
+    stderr,
+    /^bertune: The backend nccl cannot be used \(rank 0: unhandled system error\): choose gloo/m,
+  );
 });
 
 await t.test('a process that is gone', { timeout: 0 }, async (t) => {
@@ -107,6 +116,9 @@ await t.test('a process that is gone', { timeout: 0 }, async (t) => {
     process.kill(processesOf(`gone-${signal}`).get(1) ?? NaN, signal);
     const { code, stderr } = await run.outcome;
     t.equal(code, 1, stderr);
-    t.match(stderr, /^bertune: Rank 1 of 2 gave no sign for 3 seconds: killed, stopped, or out of reach \(.*/m);
+    t.match(
+      stderr,
+      /^bertune: Rank 1 of 2 gave no sign for 3 seconds: killed, stopped, or out of reach \(.*/m,
+    );
   }
 });

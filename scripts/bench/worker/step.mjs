@@ -55,7 +55,7 @@ export async function step({ variant, reduceDtype = null, ...job }, world) {
   const config = parseConfig(json, 'the bench');
   const options = { device, dtype, threads, seed: SEED, ...(tf32 !== undefined && { tf32 }) };
   const session = await openSession(config, variant, options);
-  if (reduceDtype !== null) await world.join(session, reduceDtype);
+  if (reduceDtype !== null) await world.join(session, { reduceDtype, nccl: true });
   const batch = { ...batchOf(job, config), ...(reduceDtype !== null && { places: placesOf(job, world) }) };
   const labels = batch.labels.filter((label) => label !== NO_LABEL).length;
   const divisor = labels * (reduceDtype === null ? 1 : world.size);
@@ -77,7 +77,11 @@ export async function step({ variant, reduceDtype = null, ...job }, world) {
     const stateBytes = BYTES.float32 * valuesIn(state);
     const count = reduceDtype === null ? 1 : STEPS_TOGETHER;
     const { split, dispatches, launches, reduction } = await splitOf(threads, () => train(count));
-    const more = { stateBytes, dispatches: dispatches / count, ...(device === 'cpu' ? { split } : { launches: launches / count }) };
+    const more = {
+      stateBytes,
+      dispatches: dispatches / count,
+      ...(device === 'cpu' ? { split } : { launches: launches / count }),
+    };
     if (reduceDtype === null) return more;
     const values = valuesIn(state.filter(({ kind }) => kind === 'exp_avg'));
     const sent = { sentBytes: sentBytes(BYTES[reduceDtype] * values, world.size) };

@@ -19,7 +19,7 @@ const TIMEOUT = 120_000; // milliseconds to wait for another process
  */
 export async function launched({ nproc = 1 }) {
   if (nproc === 1 || process.env[OF_LAUNCHER] !== undefined) return false;
-  process.exitCode = await launch(process.argv.slice(1), nproc);
+  process.exitCode = await launch(process.argv.slice(1), nproc, (line) => process.stderr.write(`${line}\n`));
   return true;
 }
 

@@ -23,7 +23,11 @@ export async function run({ device, check, note }) {
   for (const reduceDtype of /** @type {const} */ (['float32', 'bfloat16'])) {
     const all = await train(devices, reduceDtype);
     const [first = alone, second = first] = all;
-    check(`${reduceDtype}: NCCL sums`, all.every(({ problem }) => problem === ''), first.problem);
+    check(
+      `${reduceDtype}: NCCL sums`,
+      all.every(({ problem }) => problem === ''),
+      first.problem,
+    );
     check(`${reduceDtype}: all have the same bits`, first.bits === second.bits);
     if (gpus === 1 && reduceDtype === 'float32')
       check('one rank: the bits of a session without a world', first.bits === alone.bits);
@@ -40,13 +44,20 @@ export async function run({ device, check, note }) {
  */
 async function train(devices, reduceDtype) {
   const size = devices.length;
-  const address = { host: '127.0.0.1', port: await freePort(), size, prefix: 'check', interface: '127.0.0.1' };
+  const address = {
+    host: '127.0.0.1',
+    port: await freePort(),
+    size,
+    prefix: 'check',
+    interface: '127.0.0.1',
+  };
   return Promise.all(
     devices.map(async (device, rank) => {
       const { session, vocabSize } = await openSession({ device, dtype: 'float32', config: CONFIG });
       const world =
         reduceDtype && (await openWorld({ ...address, rank, isServer: rank === 0, timeout: 60_000 }));
-      const problem = (await world?.join(session, { reduceDtype: reduceDtype ?? 'float32', nccl: true })) ?? '';
+      const problem =
+        (await world?.join(session, { reduceDtype: reduceDtype ?? 'float32', nccl: true })) ?? '';
       const losses = [];
       for (let step = 0; step < STEPS; step++) {
         const lengths = BATCHES[step % BATCHES.length] ?? [];
