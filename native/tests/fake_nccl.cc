@@ -1,8 +1,9 @@
 // NCCL for processes whose GPUs are none (fake_cuda.cc): the functions that train/nccl_group.h names, over
-// memory that the processes of this machine share. A sum is done when its call returns, or when another
-// thread aborts it; calls say that they are still going on, as those of a communicator without blocking may.
+// memory that the processes of this machine share. Calls are those of a communicator without blocking: a sum
+// goes on after its call has returned, and is done when the communicator is not in progress any more.
 //
-// With BERTUNE_FAKE_NCCL=broken it cannot begin.
+// With BERTUNE_FAKE_NCCL=broken it cannot begin; with BERTUNE_FAKE_NCCL=late the calls succeed, nothing is
+// summed, and a while later the communicator has an error.
 #include <c10/util/BFloat16.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -14,8 +15,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <random>
-#include <string>
 #include <thread>
 
 #include "train/nccl_group.h"
@@ -24,10 +25,16 @@ namespace {
 
 using bertune::Nccl;
 
+constexpr std::chrono::milliseconds kLate{300};
 constexpr int kMostRanks = 8;
 constexpr size_t kChunk = size_t{1} << 18;  // values that are summed at a time
 
-enum Failure { kSystemError = 2, kInvalidArgument = 4, kInvalidUsage = 5 };
+enum Failure { kSystemError = 2, kInvalidArgument = 4, kInvalidUsage = 5, kRemoteError = 6 };
+
+bool isState(const char* name) {
+  const char* state = std::getenv("BERTUNE_FAKE_NCCL");
+  return state != nullptr && std::strcmp(state, name) == 0;
+}
 
 struct Shared {
   std::atomic<int> joined, arrived, round;
@@ -37,7 +44,9 @@ struct Shared {
 struct Comm {
   Shared* shared;
   int rank, ranks;
-  std::atomic<bool> isAborted = false;
+  std::atomic<bool> isAborted = false, isSumming = false;
+  std::thread summing = {};
+  std::optional<std::chrono::steady_clock::time_point> firstCall = {};  // where it is late
 
   // Whether all ranks have come.
   bool meet() {
@@ -73,14 +82,8 @@ struct Comm {
 
 #define NCCL(type) extern "C" __attribute__((visibility("default"))) type
 
-NCCL(int) ncclGetVersion(int* version) {
-  *version = 22907;
-  return Nccl::kSuccess;
-}
-
 NCCL(int) ncclGetUniqueId(Nccl::UniqueId* id) {
-  const char* state = std::getenv("BERTUNE_FAKE_NCCL");
-  if (state != nullptr && std::string(state) == "broken") return kSystemError;
+  if (isState("broken")) return kSystemError;
   std::snprintf(id->bytes, sizeof id->bytes, "/bertune-fake-nccl-%x", std::random_device{}());
   return Nccl::kSuccess;
 }
@@ -100,31 +103,47 @@ NCCL(int) ncclCommInitRankConfig(void** comm, int ranks, Nccl::UniqueId id, int 
 
 NCCL(int) ncclCommGetAsyncError(void* comm, int* error) {
   const auto& each = *static_cast<Comm*>(comm);
-  *error = each.shared->joined < each.ranks ? Nccl::kInProgress : Nccl::kSuccess;
+  const bool isOn = each.shared->joined < each.ranks || each.isSumming;
+  *error = isOn ? Nccl::kInProgress : Nccl::kSuccess;
+  if (each.firstCall.has_value() && std::chrono::steady_clock::now() > *each.firstCall + kLate)
+    *error = kRemoteError;
   return Nccl::kSuccess;
 }
 
 NCCL(int)
 ncclAllReduce(const void* from, void* to, size_t count, int type, int operation, void* comm, void* stream) {
-  if (operation != Nccl::kSum || stream == nullptr) return kInvalidUsage;
   auto& each = *static_cast<Comm*>(comm);
-  if (type == Nccl::kFloat32)
-    each.sum(static_cast<const float*>(from), static_cast<float*>(to), count);
-  else if (type == Nccl::kBFloat16)
-    each.sum(static_cast<const c10::BFloat16*>(from), static_cast<c10::BFloat16*>(to), count);
-  else
-    return kInvalidArgument;
+  if (operation != Nccl::kSum || stream == nullptr || each.isSumming) return kInvalidUsage;
+  if (type != Nccl::kFloat32 && type != Nccl::kBFloat16) return kInvalidArgument;
+  if (isState("late")) {
+    if (!each.firstCall.has_value()) each.firstCall = std::chrono::steady_clock::now();
+    return Nccl::kSuccess;
+  }
+  if (each.summing.joinable()) each.summing.join();
+  each.isSumming = true;
+  each.summing = std::thread([&each, from, to, count, type] {
+    if (type == Nccl::kFloat32)
+      each.sum(static_cast<const float*>(from), static_cast<float*>(to), count);
+    else
+      each.sum(static_cast<const c10::BFloat16*>(from), static_cast<c10::BFloat16*>(to), count);
+    each.isSumming = false;
+  });
   return Nccl::kInProgress;
 }
 
 NCCL(int) ncclCommFinalize(void*) { return Nccl::kInProgress; }
-// Another thread may still be in a call with what is ended, so that it stays.
-NCCL(int) ncclCommDestroy(void*) { return Nccl::kSuccess; }
-NCCL(int) ncclCommAbort(void* comm) {
-  static_cast<Comm*>(comm)->isAborted = true;
+NCCL(int) ncclCommDestroy(void* comm) {
+  auto* each = static_cast<Comm*>(comm);
+  each->isAborted = true;
+  if (each->summing.joinable()) each->summing.join();
+  munmap(each->shared, sizeof(Shared));
+  delete each;
   return Nccl::kSuccess;
 }
+NCCL(int) ncclCommAbort(void* comm) { return ncclCommDestroy(comm); }
 NCCL(const char*) ncclGetErrorString(int error) {
-  return error == kSystemError ? "unhandled system error" : "invalid usage";
+  return error == kSystemError   ? "unhandled system error"
+         : error == kRemoteError ? "remote process exited or there was a network error"
+                                 : "invalid usage";
 }
 NCCL(const char*) ncclGetLastError(void*) { return ""; }

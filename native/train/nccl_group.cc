@@ -15,9 +15,11 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kPoll = 1ms;     // of calls that go on without the caller
+constexpr auto kPoll = 1ms;  // of calls that go on without the caller, after the first polls
+constexpr int kQuickPolls = 1000;
 constexpr auto kWatch = 100ms;  // of sums under way
-constexpr auto kPulse = 1s;
+constexpr auto kHeartbeat = 1s;
+constexpr auto kClosing = 10s;
 constexpr auto kAfterLoss = 2s;  // for sums that were as good as done when a process ended
 
 c10::impl::VirtualGuardImpl cuda() { return c10::impl::VirtualGuardImpl(c10::kCUDA); }
@@ -43,7 +45,7 @@ std::optional<Nccl> Nccl::find() {
   dlopen("libnccl.so.2", RTLD_LAZY | RTLD_GLOBAL);
   Nccl found{};
   const bool isWhole =
-      take(found.getVersion, "ncclGetVersion") && take(found.getUniqueId, "ncclGetUniqueId") &&
+      take(found.getUniqueId, "ncclGetUniqueId") &&
       take(found.commInitRankConfig, "ncclCommInitRankConfig") &&
       take(found.commGetAsyncError, "ncclCommGetAsyncError") && take(found.allReduce, "ncclAllReduce") &&
       take(found.commFinalize, "ncclCommFinalize") && take(found.commDestroy, "ncclCommDestroy") &&
@@ -53,13 +55,13 @@ std::optional<Nccl> Nccl::find() {
 }
 
 std::unique_ptr<NcclGroup> NcclGroup::meet(ProcessGroup& group, c10::Device device, std::string& problem) {
-  const std::optional<Nccl> nccl = Nccl::find();
+  const std::optional<Nccl> nccl = device.is_cuda() ? Nccl::find() : std::nullopt;
   Nccl::UniqueId id{};
   std::string mine;
-  if (!nccl)
-    mine = "NCCL 2.14 or later was not found beside LibTorch";
-  else if (!device.is_cuda())
+  if (!device.is_cuda())
     mine = "it computes on a CPU";
+  else if (!nccl)
+    mine = "NCCL 2.14 or later was not found beside LibTorch";
   else if (group.rank() == 0)
     if (const int error = nccl->getUniqueId(&id); error != Nccl::kSuccess) mine = nccl->getErrorString(error);
   problem = firstProblem(group, mine);
@@ -73,7 +75,9 @@ std::unique_ptr<NcclGroup> NcclGroup::meet(ProcessGroup& group, c10::Device devi
     mine = error.what();
   }
   problem = firstProblem(group, mine);
-  if (!problem.empty()) made.reset();
+  if (!problem.empty()) return nullptr;
+  // Not before: it uses the group.
+  made->watcher_ = std::thread([group = made.get()] { group->watch(); });
   return made;
 }
 
@@ -82,14 +86,16 @@ NcclGroup::NcclGroup(const Nccl& nccl, ProcessGroup& group, c10::Device device)
       group_(group),
       device_(device),
       stream_(cuda().getStreamFromGlobalPool(device, /*isHighPriority=*/true)),
-      timeout_(group.timeout()),
-      summed_(c10::kCUDA) {}
+      timeout_(group.timeout()) {}
 
 NcclGroup::~NcclGroup() {
+  const auto patience = std::min<Clock::duration>(timeout_, kClosing);
+  bool isInOrder = false;
   {
-    // The watcher waits for what is under way, or gives it up.
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return !failure_.empty() || !deadline_.has_value() || !hasBegunAll_; });
+    const auto isOver = [this] { return !failure_.empty() || !isUnderWay() || hasBegun_; };
+    changed_.wait_for(lock, patience, isOver);
+    isInOrder = watcher_.joinable() && failure_.empty() && !isUnderWay();
     isClosing_ = true;
   }
   changed_.notify_all();
@@ -97,10 +103,9 @@ NcclGroup::~NcclGroup() {
   if (comm_ == nullptr) return;
   // Others may still read from this GPU what it has given: an orderly end waits for them, unless they are
   // gone.
-  const bool isInOrder = failure_.empty() && !deadline_.has_value();
   int result = isInOrder ? nccl_.commFinalize(comm_) : Nccl::kSuccess + 1;
-  for (const auto deadline = Clock::now() + std::min<Clock::duration>(timeout_, 10s);
-       result == Nccl::kInProgress && Clock::now() < deadline; std::this_thread::sleep_for(kPoll))
+  for (const auto deadline = Clock::now() + patience; result == Nccl::kInProgress && Clock::now() < deadline;
+       std::this_thread::sleep_for(kPoll))
     if (nccl_.commGetAsyncError(comm_, &result) != Nccl::kSuccess) break;
   if (result == Nccl::kSuccess)
     nccl_.commDestroy(comm_);
@@ -110,40 +115,37 @@ NcclGroup::~NcclGroup() {
 
 void NcclGroup::connect(const Nccl::UniqueId& id) {
   Nccl::Config config;
-  void* comm = nullptr;
-  const int result = nccl_.commInitRankConfig(&comm, group_.size(), id, group_.rank(), &config);
-  comm_ = comm;
-  if (comm_ == nullptr) throw std::runtime_error("ncclCommInitRankConfig: " + errorText(result));
-  complete(result, "ncclCommInitRankConfig");
-  watcher_ = std::thread([this] { watch(); });
+  run("ncclCommInitRankConfig",
+      [&](void*) { return nccl_.commInitRankConfig(&comm_, group_.size(), id, group_.rank(), &config); });
 }
 
 void NcclGroup::begin(const at::Tensor& values) {
   check();
   {
     const std::lock_guard lock(mutex_);
-    if (!deadline_.has_value()) deadline_ = Clock::now() + timeout_;
-    hasBegunAll_ = false;
+    if (!isUnderWay()) since_ = Clock::now();
+    hasBegun_ = true;
   }
   c10::Event computed(c10::kCUDA);
   computed.record(cuda().getStream(device_));
   computed.block(stream_);
   const int type = values.scalar_type() == at::kFloat ? Nccl::kFloat32 : Nccl::kBFloat16;
   void* data = values.mutable_data_ptr();
-  complete(nccl_.allReduce(data, data, static_cast<size_t>(values.numel()), type, Nccl::kSum, comm_,
-                           stream_.native_handle()),
-           "ncclAllReduce");
+  run("ncclAllReduce", [&](void* comm) {
+    return nccl_.allReduce(data, data, static_cast<size_t>(values.numel()), type, Nccl::kSum, comm,
+                           stream_.native_handle());
+  });
 }
 
 void NcclGroup::finish() {
   check();
-  {
-    const std::lock_guard lock(mutex_);
-    if (!deadline_.has_value()) return;
-    summed_.record(stream_);
-    hasBegunAll_ = true;
-  }
-  summed_.block(cuda().getStream(device_));
+  const std::lock_guard lock(mutex_);
+  if (!hasBegun_) return;
+  c10::Event end(c10::kCUDA);
+  end.record(stream_);
+  end.block(cuda().getStream(device_));
+  ends_.push_back(std::move(end));
+  hasBegun_ = false;
 }
 
 void NcclGroup::check() const {
@@ -151,64 +153,78 @@ void NcclGroup::check() const {
   if (!failure_.empty()) throw std::runtime_error(failure_);
 }
 
-void NcclGroup::complete(int result, const char* call) {
+void NcclGroup::run(const char* name, const std::function<int(void*)>& call) {
   const auto deadline = Clock::now() + timeout_;
-  while (result == Nccl::kInProgress) {
-    check();
+  std::unique_lock lock(mutex_);
+  if (!failure_.empty()) throw std::runtime_error(failure_);
+  int result = call(comm_);
+  // A call is done in some microseconds, but for the first ones.
+  for (int polls = 0; result == Nccl::kInProgress; ++polls) {
+    lock.unlock();
+    if (polls < kQuickPolls)
+      std::this_thread::yield();
+    else
+      std::this_thread::sleep_for(kPoll);
+    lock.lock();
+    if (!failure_.empty()) throw std::runtime_error(failure_);
     if (Clock::now() > deadline)
-      throw std::runtime_error(std::string(call) + ": the other processes did not come within the timeout");
-    std::this_thread::sleep_for(kPoll);
+      throw std::runtime_error(std::string(name) + ": the other processes did not come within the timeout");
     if (const int error = nccl_.commGetAsyncError(comm_, &result); error != Nccl::kSuccess) result = error;
   }
-  if (result != Nccl::kSuccess) throw std::runtime_error(std::string(call) + ": " + errorText(result));
+  if (result != Nccl::kSuccess) throw std::runtime_error(std::string(name) + ": " + errorText(result));
 }
 
 void NcclGroup::watch() {
   cuda().uncheckedSetDevice(device_);
   std::unique_lock lock(mutex_);
-  while (failure_.empty()) {
-    changed_.wait_for(lock, kWatch, [this] { return isClosing_; });
-    if (deadline_.has_value() && hasBegunAll_ && summed_.query()) {
-      deadline_.reset();
-      changed_.notify_all();
+  while (failure_.empty() && !isClosing_) {
+    try {
+      for (; !ends_.empty() && ends_.front().query(); ends_.pop_front()) since_ = Clock::now();
+      checkPeers();
+      giveUp();
+    } catch (const std::exception& error) {  // of the device
+      const std::string text = error.what();
+      failure_ = text.substr(0, text.find('\n'));
     }
-    if (isClosing_) return;
-    feelPulse();
-    int error = Nccl::kSuccess;
-    const bool isKnown = nccl_.commGetAsyncError(comm_, &error) == Nccl::kSuccess;
-    if (isKnown && error != Nccl::kSuccess && error != Nccl::kInProgress)
-      failure_ = "NCCL: " + errorText(error);
-    else if (deadline_.has_value() && Clock::now() > *deadline_)
-      failure_ = isLost_ ? "NCCL: another process has ended"
-                         : "NCCL: the other processes did not come within the timeout";
+    if (!isUnderWay() || !failure_.empty()) changed_.notify_all();
+    if (failure_.empty()) changed_.wait_for(lock, kWatch, [this] { return isClosing_; });
   }
   // Kernels that wait for the others end, and so does whoever waits for them.
-  nccl_.commAbort(comm_.exchange(nullptr));
-  changed_.notify_all();
+  if (!failure_.empty()) nccl_.commAbort(std::exchange(comm_, nullptr));
 }
 
-void NcclGroup::feelPulse() {
+void NcclGroup::checkPeers() {
   const auto now = Clock::now();
   try {
-    if (pulse_.defined() && group_.isDone()) {
-      pulse_.reset();
+    if (heartbeat_.defined() && group_.isDone()) {
+      heartbeat_.reset();
       group_.finish();
     }
-    if (!isLost_ && !pulse_.defined() && now > lastPulse_ + kPulse) {
-      pulse_ = at::zeros({1}, at::kFloat);
-      lastPulse_ = now;
-      group_.begin(pulse_);
+    if (!lost_.has_value() && !heartbeat_.defined() && now > lastHeartbeat_ + kHeartbeat) {
+      heartbeat_ = at::zeros({1}, at::kFloat);
+      lastHeartbeat_ = now;
+      group_.begin(heartbeat_);
     }
   } catch (const std::exception&) {
-    isLost_ = true;
+    lost_ = now;
   }
-  if (isLost_ && deadline_.has_value()) deadline_ = std::min(*deadline_, now + kAfterLoss);
+}
+
+void NcclGroup::giveUp() {
+  const auto now = Clock::now();
+  int error = Nccl::kSuccess;
+  const bool isKnown = nccl_.commGetAsyncError(comm_, &error) == Nccl::kSuccess;
+  if (isKnown && error != Nccl::kSuccess && error != Nccl::kInProgress)
+    failure_ = "NCCL: " + errorText(error);
+  else if (isUnderWay() && lost_.has_value() && now > std::max(since_, *lost_) + kAfterLoss)
+    failure_ = "NCCL: another process has ended";
+  else if (isUnderWay() && now > since_ + timeout_)
+    failure_ = "NCCL: the other processes did not come within the timeout";
 }
 
 std::string NcclGroup::errorText(int result) const {
   const std::string text = nccl_.getErrorString(result);
-  void* comm = comm_;
-  const char* last = comm == nullptr ? nullptr : nccl_.getLastError(comm);
+  const char* last = comm_ == nullptr ? nullptr : nccl_.getLastError(comm_);
   return last == nullptr || *last == '\0' ? text : text + " (" + last + ")";
 }
 

@@ -6,9 +6,10 @@
 #include <c10/core/Event.h>
 #include <c10/core/Stream.h>
 
-#include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -36,7 +37,6 @@ struct Nccl {
   enum Type { kFloat32 = 7, kBFloat16 = 9 };
   static constexpr int kSum = 0;
 
-  int (*getVersion)(int* version);
   int (*getUniqueId)(UniqueId* id);
   int (*commInitRankConfig)(void** comm, int ranks, UniqueId id, int rank, Config* config);
   int (*commGetAsyncError)(void* comm, int* error);
@@ -58,7 +58,7 @@ struct Nccl {
 class NcclGroup {
  public:
   // All processes of `group` call this together: either each of them has such a group then, or null and the
-  // same `problem`, for people. The group is for nothing else then, and lives longer.
+  // same `problem`, for people. The caller must not use `group` afterwards, and it must outlive this object.
   static std::unique_ptr<NcclGroup> meet(ProcessGroup& group, c10::Device device, std::string& problem);
   ~NcclGroup();
   NcclGroup(const NcclGroup&) = delete;
@@ -77,9 +77,12 @@ class NcclGroup {
   NcclGroup(const Nccl& nccl, ProcessGroup& group, c10::Device device);
 
   void connect(const Nccl::UniqueId& id);
-  void complete(int result, const char* call);  // waits for a call that goes on without the caller
+  // Makes a call of the communicator, and waits where it goes on without the caller.
+  void run(const char* name, const std::function<int(void*)>& call);
   void watch();
-  void feelPulse();
+  void checkPeers();
+  void giveUp();
+  bool isUnderWay() const { return hasBegun_ || !ends_.empty(); }
   std::string errorText(int result) const;
 
   const Nccl nccl_;
@@ -87,21 +90,22 @@ class NcclGroup {
   const c10::Device device_;
   const c10::Stream stream_;
   const std::chrono::milliseconds timeout_;
-  std::atomic<void*> comm_ = nullptr;  // null once the watcher has ended it
-  c10::Event summed_;
 
-  mutable std::mutex mutex_;  // of what follows
+  mutable std::mutex mutex_;  // of what follows: NCCL ends a communicator under whoever else is in a call
+  void* comm_ = nullptr;      // null once the watcher has ended it
   std::condition_variable changed_;
-  std::optional<Clock::time_point> deadline_;  // of the sums under way
-  bool hasBegunAll_ = false;                   // `summed_` is the end of them
+  // Of each step's sums under way, the oldest first: the host may be many steps ahead.
+  std::deque<c10::Event> ends_;
+  bool hasBegun_ = false;    // sums that have no end yet
+  Clock::time_point since_;  // when the oldest became it
   bool isClosing_ = false;
   std::string failure_;
 
-  // Of the watcher: sums of nothing that all processes make now and then, which fail where one has ended.
-  at::Tensor pulse_;
-  Clock::time_point lastPulse_;
-  bool isLost_ = false;
-  std::thread watcher_;  // last: it uses the others
+  // Of the watcher: a sum by Gloo each second, which fails where a process has ended.
+  at::Tensor heartbeat_;
+  Clock::time_point lastHeartbeat_;
+  std::optional<Clock::time_point> lost_;  // when one failed
+  std::thread watcher_;                    // last: it uses the others
 };
 
 }  // namespace bertune

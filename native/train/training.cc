@@ -21,8 +21,10 @@ template <typename Call>
 void sumWithOthers(const Call& call) {
   try {
     call();
-  } catch (const std::exception&) {
-    std::throw_with_nested(SessionLost("the gradients of all processes could not be summed"));
+  } catch (const std::exception& error) {
+    std::throw_with_nested(SessionLost(isOutOfMemory(error)
+                                           ? "other processes have a part of this step's gradients already"
+                                           : "the gradients of all processes could not be summed"));
   }
 }
 

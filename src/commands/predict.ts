@@ -86,9 +86,14 @@ async function predictPart(asked: PredictOptions, world: World, progress: Progre
         identity: async () => ({ files: await split.digest(), columns: split.columns }),
       };
       await requireSameAnswers(world, options, { model, rows });
-      const how = { ...reading, batchSize: options.perDeviceEvalBatchSize, world };
+      const how = {
+        ...reading,
+        batchSize: options.perDeviceEvalBatchSize,
+        world,
+        ofOthers: world.isMain ? (withOffsets ? 'all' : 'labels') : 'nothing',
+      } as const;
       if (!world.isMain) {
-        for await (const _ of predictRows(model, split, { ...how, ofOthers: 'nothing' }));
+        for await (const _ of predictRows(model, split, how));
         return;
       }
       const guard = new FormulaGuard(options.formulaGuard);

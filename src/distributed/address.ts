@@ -106,7 +106,8 @@ export function localRank(environment: Environment): number | null {
 /** Threads for each process of this machine, which has `cores` for this process if launchers do not share them out. */
 export function localThreads(environment: Environment, cores: number): number {
   // Where srun binds a task to the cores that it asks for, there are no more than these.
-  const ofTask = Number(environment['SLURM_CPUS_PER_TASK'] ?? 'none');
+  const isTask = launcherOf(environment)?.name === 'srun'; // torchrun in a task divides it among several processes
+  const ofTask = isTask ? Number(environment['SLURM_CPUS_PER_TASK'] ?? 'none') : NaN;
   if (ofTask >= 1) return Math.min(cores, ofTask);
   const names = [
     'LOCAL_WORLD_SIZE',

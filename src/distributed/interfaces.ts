@@ -1,14 +1,14 @@
 // By which address the processes on other machines reach this one.
 import { once } from 'node:events';
-import { connect } from 'node:net';
+import { connect, isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { WorldAddress } from '../native/index.js';
 
-/** Whether only processes of this machine can connect. */
+/** Whether only processes of this machine can connect: as in native/train/process_group.cc, which binds no other address for that. */
 export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || host.startsWith('127.');
+  return host === 'localhost' || (isIP(host) === 4 && host.startsWith('127.'));
 }
 
 /** The address of each network interface that leads to other machines, by name. */

@@ -11,7 +11,7 @@ import {
 } from '../native/index.js';
 import { messageOf, RunError } from '../util/errors.js';
 import { counted } from '../util/text.js';
-import { reach } from './interfaces.js';
+import { isLoopback, reach } from './interfaces.js';
 import { meet } from './meeting.js';
 
 /**
@@ -128,6 +128,9 @@ export async function openWorld(address: WorldAddress | null): Promise<World> {
   const native = new (loadAddon().World)(address);
   try {
     // c10d would try again for longer than it may, and print pages of it.
+    // NCCL chooses an interface by itself, which may lead to other machines. It reads this when it is first used.
+    const socketInterface = isLoopback(address.host) ? '=lo' : process.env['GLOO_SOCKET_IFNAME'];
+    if (socketInterface !== undefined) process.env['NCCL_SOCKET_IFNAME'] ??= socketInterface;
     if (!address.isServer) await reach(address);
     await native.openStore();
     const met = await meet(native, address, await reach(address));
@@ -340,10 +343,9 @@ async function withOthers<T>(call: Promise<T>): Promise<T> {
 
 /** Whether an error may come from another process; the second is native/train/training.cc's. */
 function isOfOthers(error: unknown): boolean {
-  return (
-    error instanceof PeerError ||
-    messageOf(error).includes('the gradients of all processes could not be summed')
-  );
+  const text = messageOf(error);
+  if (isAboutAnother(text)) return false; // explained already
+  return error instanceof PeerError || text.includes('the gradients of all processes could not be summed');
 }
 
 function firstLine(error: unknown): string {

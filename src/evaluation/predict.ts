@@ -77,8 +77,8 @@ export interface PredictRowsOptions extends TextReading {
   /** The processes that predict together, all with the same rows. Default: this one alone. */
   world?: World;
   /**
-   * Of several processes, what is wanted beside the logits of the batches that another one predicts: `all`, the examples and their
-   * labels without the tokens (but for labels of tokens, which need them), or `nothing`. Default: `all`.
+   * Of several processes, what is wanted beside the logits of the batches that another one predicts: `all`; `labels`, the examples and
+   * their labels without the tokens (but for labels of tokens, which need them); or `nothing`. Default: `all`.
    */
   ofOthers?: 'all' | 'labels' | 'nothing';
 }

@@ -309,7 +309,21 @@ export interface PhaseTimes {
   launches: number;
 }
 
-/** How the gradients of several processes are summed. */
+/**
+ * How the gradients of several processes are summed.
+ *
+ * @example
+ * ```ts
+ * import type { ReduceOptions, Session, World } from 'bertune';
+ *
+ * const options: ReduceOptions = { reduceDtype: 'bfloat16', nccl: true };
+ *
+ * export async function sumGradients(world: World, session: Session): Promise<void> {
+ *   const problem = await world.join(session, options);
+ *   if (problem !== '') console.error(`By way of the host: ${problem}`);
+ * }
+ * ```
+ */
 export interface ReduceOptions {
   /** What they are rounded to on their way; bfloat16 is half the traffic. */
   reduceDtype: 'float32' | 'bfloat16';

@@ -129,7 +129,6 @@ const ignoredValues: Record<string, string> = {
   logLevel: 'use {verbose} to see more',
   logLevelReplica: oneProcess,
   localRank: oneProcess,
-  ddpBackend: oneProcess,
   ddpBucketCapMb: oneProcess,
   acceleratorConfig: oneProcess,
   cacheDir: 'downloads go to the folder that HF_HOME or HF_HUB_CACHE names',

@@ -27,6 +27,7 @@ export function sharedOptions(options: object): Record<string, unknown> {
 
 const INSTRUCTION_SET = 'instruction set';
 const DEVICE = 'kind of device';
+const FUSED_KERNELS = 'choice of kernels (ours, or those of LibTorch)';
 const DTYPE = 'dtype of the computation';
 
 /** What caps the kernels of each instruction set at it, where other processors have more. */
@@ -51,7 +52,11 @@ export function updatesBy({ placement }: EncoderModel): Record<string, unknown> 
   const shared = { 'version of LibTorch': libtorch, [DTYPE]: dtype };
   if (device === 'cpu') return { [DEVICE]: 'cpu', [INSTRUCTION_SET]: instructionSet, ...shared };
   const { name = 'cuda', capability } = cudaDevices[Number(device.slice('cuda:'.length))] ?? {};
-  return { [DEVICE]: [name, capability], ...shared };
+  return {
+    [DEVICE]: [name, capability],
+    [FUSED_KERNELS]: !placement.includes('no fused kernels'),
+    ...shared,
+  };
 }
 
 /** @throws UsageError, in all processes the same, where one has something else than rank 0 */
@@ -74,6 +79,8 @@ export async function requireSameEverywhere(
 }
 
 function remedyFor(name: string, values: readonly unknown[]): string {
+  if (name === FUSED_KERNELS)
+    return 'the weights would drift apart: see why in the line "Training on" of each, or set BERTUNE_FUSED_KERNELS=0 for all processes';
   if (name === INSTRUCTION_SET) {
     const lesser = Object.keys(CAPS).find((set) => values.includes(set)) ?? 'baseline';
     return `the weights of such processors would drift apart: set ${CAPS[lesser]} for all processes, or train on processors of one kind`;

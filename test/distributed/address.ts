@@ -66,14 +66,27 @@ t.test('srun', (t) => {
 });
 
 t.test('the cores of a machine are shared out', (t) => {
+  const task = { SLURM_PROCID: '1', SLURM_STEP_NUM_TASKS: '4' };
   t.equal(localThreads({ LOCAL_WORLD_SIZE: '4' }, 16), 4);
   t.equal(localThreads({ LOCAL_WORLD_SIZE: '4' }, 3), 1);
   t.equal(
-    localThreads({ SLURM_NTASKS_PER_NODE: '4', SLURM_CPUS_PER_TASK: '8' }, 32),
+    localThreads({ ...task, SLURM_NTASKS_PER_NODE: '4', SLURM_CPUS_PER_TASK: '8' }, 32),
     8,
     'a task that is not bound',
   );
-  t.equal(localThreads({ SLURM_NTASKS_PER_NODE: '4', SLURM_CPUS_PER_TASK: '8' }, 8), 8, 'and one that is');
+  t.equal(
+    localThreads({ ...task, SLURM_NTASKS_PER_NODE: '4', SLURM_CPUS_PER_TASK: '8' }, 8),
+    8,
+    'and one that is',
+  );
+  t.equal(
+    localThreads(
+      { ...task, SLURM_CPUS_PER_TASK: '32', RANK: '1', WORLD_SIZE: '4', LOCAL_WORLD_SIZE: '4' },
+      32,
+    ),
+    8,
+    'a task that is a torchrun',
+  );
   t.equal(localThreads({}, 16), 16);
   t.end();
 });

@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 
+import { capture } from '../../scripts/setup/process.mjs';
 import { flags, startBertune, type Options } from '../fixtures/cli.js';
 import { fakeGpus, skipFakes } from '../fixtures/fake-cuda.js';
 import { processesOf } from '../fixtures/together.js';
@@ -31,6 +32,7 @@ const OPTIONS = {
   threads: '1',
 } satisfies Options;
 const gpus = await fakeGpus(join(folder, 'lib'), '9.0,9.0');
+const FAILURE = join(import.meta.dirname, '../fixtures/nccl-failure.mjs');
 const VIA_HOST = /^Gradients go from GPU to GPU by way of the host: (.*)$/m;
 
 function start(
@@ -106,6 +108,20 @@ await t.test('without NCCL they go through the host', { timeout: 0 }, async (t) 
   t.match(
     stderr,
     /^bertune: The backend nccl cannot be used \(rank 0: unhandled system error\): choose gloo/m,
+  );
+});
+
+await t.test('weights of sums that have come to nothing are not read', { timeout: 0 }, async (t) => {
+  const { stdout, stderr } = await capture(process.execPath, [FAILURE], {
+    env: { ...gpus, BERTUNE_FAKE_NCCL: 'late' },
+  });
+  const said = JSON.parse(stdout || JSON.stringify(stderr)) as { problem: string; reasons: string[] }[];
+  t.match(
+    said,
+    [0, 1].map(() => ({
+      problem: /^$/,
+      reasons: [/could not be summed: NCCL: remote process exited/, /^the session is closed/],
+    })),
   );
 });
 
