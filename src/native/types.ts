@@ -320,7 +320,7 @@ export interface PhaseTimes {
  *
  * export async function sumGradients(world: World, session: Session): Promise<void> {
  *   const problem = await world.join(session, options);
- *   if (problem !== '') console.error(`By way of the host: ${problem}`);
+ *   if (problem !== '') process.stderr.write(`By way of the host: ${problem}\n`);
  * }
  * ```
  */

@@ -9,8 +9,8 @@ import type { BertTokenizer } from '../tokenizer/index.js';
 import { bestMetric, isBetter, type LogEntry, type TrainerState } from './state.js';
 
 /**
- * What is to happen next; HF's TrainerControl. A callback sets a flag to ask for it, or clears it to prevent it: of several processes, in
- * all of them, since what one asks for all do.
+ * What is to happen next; HF's TrainerControl. A callback sets a flag to ask for it, or clears it to prevent it; of several processes
+ * one is enough to ask, and all must clear it.
  *
  * @example
  * ```ts
