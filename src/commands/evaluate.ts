@@ -140,6 +140,11 @@ async function evaluatePart(asked: EvaluateOptions, world: World, progress: Prog
       rows = await rowsOf('validation', data.validation, options, { tokenizer, maxLength, progress });
       const { size } = rows;
       await requireSameAnswers(world, options, { model, rows });
+      const listeners = report === undefined ? [] : [report.hooks.onPredicted];
+      if (errors !== undefined && ofTokens) {
+        const { aggregationStrategy } = textSettings(model);
+        listeners.push(textsInto(errors, model, createEntityReader(task, tokenizer, aggregationStrategy)));
+      } else if (errors !== undefined) listeners.push(rowsInto(errors, model));
       const metrics = await evaluateRows(model, rows, {
         ...reading,
         world,
@@ -148,20 +153,8 @@ async function evaluatePart(asked: EvaluateOptions, world: World, progress: Prog
         labelAllTokens: options.labelAllTokens === true,
         onBatch: (done) => progress.bar('evaluating', done, size, ''),
         metrics: accumulator,
-        onPredicted: inTurn(
-          ...(errors === undefined
-            ? []
-            : [
-                ofTokens
-                  ? textsInto(
-                      errors,
-                      model,
-                      createEntityReader(task, tokenizer, textSettings(model).aggregationStrategy),
-                    )
-                  : rowsInto(errors, model),
-              ]),
-          ...(report === undefined ? [] : [report.hooks.onPredicted]),
-        ),
+        // Without one, other processes' rows need not be tokenized here.
+        ...(listeners.length > 0 && { onPredicted: inTurn(...listeners) }),
       });
       progress.end();
       if (!world.isMain) return;
