@@ -5,7 +5,7 @@ import { UsageError } from '../util/errors.js';
 import { launched } from './address.js';
 
 /** Milliseconds in which launchers end the other processes when rank 0 has failed. */
-const TURN = 2000;
+const REFUSAL_DELAY = 2000;
 
 /**
  * Makes sure, before any work, that no launcher has started several of this process.
@@ -20,7 +20,7 @@ export async function requireAlone(what: string, nproc = 1): Promise<void> {
   const found = launched(process.env);
   if (found === null) return;
   const { rank, size } = found;
-  if (rank.value > 0) await sleep(TURN);
+  if (rank.value > 0) await sleep(REFUSAL_DELAY);
   throw new UsageError(
     `${what} by one process, and a launcher started this one as one of several (${size.variable} is ${size.value}): ` +
       `start it without torchrun, srun or mpirun, or unset ${rank.variable} and ${size.variable}`,

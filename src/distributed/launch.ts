@@ -81,7 +81,8 @@ function exitCode(child: ChildProcess): Promise<number> {
   });
 }
 
-function freePort(): Promise<number> {
+/** A port of loopback where nobody listens. */
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer().once('error', reject);
     server.listen(0, '127.0.0.1', () => {

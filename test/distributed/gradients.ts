@@ -12,7 +12,7 @@ import {
 } from '../../dist/index.js';
 import { ALONE } from '../../dist/distributed/world.js';
 import { toyRun, weightsOf } from '../fixtures/run.js';
-import { freePort } from '../fixtures/together.js';
+import { freePort } from '../../dist/distributed/launch.js';
 import { TOY_CONFIG } from '../fixtures/toy.js';
 
 const ROWS = 16;

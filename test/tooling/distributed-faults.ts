@@ -9,9 +9,9 @@ import t, { type Test } from 'tap';
 import { verifyChecksums } from '../../dist/training/checkpoint.js';
 import { startBertune, type Options } from '../fixtures/cli.js';
 import { mountTmpfs, noTmpfs } from '../fixtures/tmpfs.js';
+import { freePort } from '../../dist/distributed/launch.js';
 import {
   ENDLESS,
-  freePort,
   linesOf,
   processesOf,
   startRank,

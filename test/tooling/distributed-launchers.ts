@@ -9,18 +9,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { parse } from 'yaml';
+import { freePort } from '../../dist/distributed/launch.js';
 import { z } from 'zod';
 
 import { startBertune, type Options } from '../fixtures/cli.js';
-import {
-  freePort,
-  linesOf,
-  logged,
-  processesOf,
-  train,
-  trainArguments,
-  weights,
-} from '../fixtures/together.js';
+import { linesOf, logged, processesOf, train, trainArguments, weights } from '../fixtures/together.js';
 import { makeToy } from '../fixtures/toy.js';
 
 const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));

@@ -1,6 +1,6 @@
 // Gradients summed from GPU to GPU by NCCL: two sessions with half of each batch are one with all of it, on two GPUs where there are
 // two; and on one GPU a session that is all of its world has the bits of one without.
-import { createServer } from 'node:net';
+import { freePort } from '../../../dist/distributed/launch.js';
 import { deviceInfo, openWorld } from '../../../dist/index.js';
 import { ADAMW, batchOf, bitsOf, distance, openSession, SMALL } from '../training.mjs';
 
@@ -87,15 +87,4 @@ function partOf({ inputIds, cuSeqlens, labels }, rank, size) {
     cuSeqlens: offsets.map((offset) => offset - first),
     labels: labels.slice(rank * rows, (rank + 1) * rows),
   };
-}
-
-/** @returns {Promise<number>} */
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
 }
